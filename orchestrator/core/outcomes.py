@@ -1,0 +1,103 @@
+"""
+What a provider's answer means, at once.
+
+    Outcome
+    ├── Accepted   the provider took it
+    ├── NotSent    provably nothing was taken; may be tried again
+    ├── Refused    a definite no, with whose fault it is
+    └── Unknown    it may have been sent, so it is never repeated blindly
+
+Outcomes are values: the adapter states which one it is, the core decides what follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.reasons import REFUSALS, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """
+    The provider took the message.
+
+    ``provider_id`` is what its receipts will name (None where it gives none); ``duplicate`` is True where the provider
+    says that it already had this very request.
+    """
+
+    provider_id: str | None = None
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """
+    Provably nothing was taken.
+
+    ``retry_after_ms`` is what the provider asked for, counted from the answer; ``code`` and ``detail`` are its own words.
+    """
+
+    reason: Reason
+    retry_after_ms: int | None = None
+    code: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
+
+    address (mark it), recipient (skip this channel), opted_out (record it), content (the template is wrong),
+    configuration (our account is wrong: the provider is shut and someone is told).
+
+    ``strikes`` is how many such answers, on as many different days, it takes to mark the address (1 is at once; only
+    read for REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes (empty: all).
+    """
+
+    reason: Reason
+    code: str | None = None
+    detail: str = ""
+    strikes: int = 1
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.reason not in REFUSALS:
+            raise ValueError(f"Refused takes a refused_… reason, not {self.reason!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an unreadable 2xx."""
+
+    reason: Reason
+    code: str | None = None
+    detail: str = ""
+
+
+Outcome = Accepted | NotSent | Refused | Unknown
+
+
+class OutcomeKind(StrEnum):
+    """An attempt's ``outcome`` as the API shows it. PENDING is an intent that has no result yet."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    NOT_SENT = "not_sent"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+def kind_of(outcome: Outcome) -> OutcomeKind:
+    """The word for an outcome."""
+    match outcome:
+        case Accepted():
+            return OutcomeKind.ACCEPTED
+        case NotSent():
+            return OutcomeKind.NOT_SENT
+        case Refused():
+            return OutcomeKind.REFUSED
+        case Unknown():
+            return OutcomeKind.UNKNOWN

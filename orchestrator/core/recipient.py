@@ -1,0 +1,84 @@
+"""
+What is known of a recipient, as far as decisions need it.
+
+Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); durations are milliseconds and end in ``_ms``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Instant = int
+
+KINDS = ("phone", "email", "web_push", "viber_bot_id", "whatsapp_id")
+"""The kinds of address, named as the recipient's fields are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    One way to reach a recipient.
+
+    ``kind`` is one of ``KINDS``; ``value`` the phone (E.164), mail address, provider's user id or push endpoint;
+    ``hash`` the keyed hash under which marks and opt-outs are kept, shared by everyone who has this address;
+    ``keys`` what a push subscription needs besides (``p256dh``, ``auth``, ``vapid_key_id``).
+    """
+
+    kind: str
+    value: str
+    hash: str
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words ``detail``."""
+
+    reason: str
+    provider: str
+    at: Instant
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """
+    One entry of a consent history. ``*`` stands for every channel or topic.
+
+    ``classes`` narrows an entry to message classes (a provider's "no marketing" says nothing of receipts); empty: all.
+    """
+
+    channel: str
+    topic: str
+    state: str
+    at: Instant
+    source: str = ""
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """
+    One thing that caps and gaps count.
+
+    ``step`` is the position of the step in the message's plan; the first charge of a message is the one that rules
+    without ``channels`` count, every charge is counted by rules that name its channel.
+    """
+
+    message: str
+    klass: str
+    channel: str
+    step: int
+    at: Instant
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressState:
+    """What is kept per address, whoever has it: opt-outs, a mark, and the last time its owner wrote to us."""
+
+    hash: str
+    consents: tuple[Consent, ...] = ()
+    mark: Mark | None = None
+    last_inbound_at: Instant | None = None
+    strikes: tuple[Instant, ...] = field(default=())
