@@ -54,6 +54,7 @@ __all__ = [
     "SecretStr",
     "Settings",
     "Unknown",
+    "Unsendable",
     "Webhook",
     "by_http_status",
     "hours",
@@ -225,6 +226,14 @@ class Forged(Exception):
     """The webhook is not the provider's: answered 403, counted, and nothing of it is kept."""
 
 
+class Unsendable(Exception):
+    """Raised by ``request`` (or ``send``) where the message cannot be expressed for this provider; nothing left."""
+
+    def __init__(self, outcome: Refused) -> None:
+        super().__init__(outcome.detail or outcome.reason.value)
+        self.outcome = outcome
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """
@@ -300,6 +309,10 @@ class Adapter(Generic[S]):
     def __init__(self, settings: S, provider: str) -> None:
         self.settings = settings
         self.provider = provider
+
+    def reports(self) -> frozenset[str]:
+        """The waitable states that receipts can report with these settings; at most ``supports.receipts``."""
+        return self.supports.receipts
 
     async def open(self) -> None:
         """Called once before the first ``send``; for adapters that keep connections of their own."""

@@ -21,13 +21,24 @@ class Address:
 
     ``kind`` is one of ``KINDS``; ``value`` the phone (E.164), mail address, provider's user id or push endpoint;
     ``hash`` the keyed hash under which marks and opt-outs are kept, shared by everyone who has this address;
-    ``keys`` what a push subscription needs besides (``p256dh``, ``auth``, ``vapid_key_id``).
+    ``keys`` what a push subscription needs besides (``p256dh``, ``auth``, ``vapid_key_id``); ``country`` the ISO 3166
+    code of a phone, "" where it is not known.
     """
 
     kind: str
     value: str
     hash: str
     keys: tuple[tuple[str, str], ...] = ()
+    country: str = ""
+
+    def masked(self) -> str:
+        """Enough for people to recognise it, too little to use it."""
+        if self.kind == "email":
+            name, _, domain = self.value.partition("@")
+            return f"{name[:1]}…@{domain}"
+        if self.kind == "phone":
+            return f"{self.value[:4]}…{self.value[-2:]}"
+        return f"{self.kind}:{self.hash[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""
+What the shell is asked to do, once the decision that says so is committed.
+
+Which steps stand in the backlog and when to wake the message follow from its state; they are not effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.recipient import Address, Charge
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Make the provider call of attempt number ``attempt``. Its intent is committed when this is released."""
+
+    attempt: int
+    target: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Count this against the caps and gaps."""
+
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Take the charge of this step back: everything it covers ended refused or not sent."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """An address was proven dead by ``provider``; it is marked after ``strikes`` of these on as many days."""
+
+    hash: str
+    kind: str
+    provider: str
+    code: str
+    strikes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all)."""
+
+    hash: str
+    channel: str
+    classes: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutProvider:
+    """The provider refuses our configuration: open its breaker and tell somebody."""
+
+    provider: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number)."""
+
+    what: str
+    attempt: int | None = None
+
+
+Effect = Call | Reserve | GiveBack | Strike | OptOut | ShutProvider | Tell

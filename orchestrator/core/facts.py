@@ -1,0 +1,106 @@
+"""
+What can happen to a message. Every fact is handed to ``decide`` once, in the order in which the store commits them.
+
+    Triggered     an event matched the policy
+    Due           the time the message asked to be woken at has come
+    Prepared      a step is rendered, its rate token and connection slot are in hand: may it leave?
+    Unpreparable  a step could not be rendered
+    Shut          a provider cannot be used now (breaker open, or throttled)
+    Answered      a provider's answer to one attempt, or the lack of it
+    Heard         a receipt for one attempt
+    GoalReached   the business event came that makes the message pointless
+    Cancelled     by API, or because the recipient was erased
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.outcomes import Outcome, Refused
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address, Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """``replayed``: from the dead letters, so the deadline counts from now."""
+
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """``due_at`` is what the message had asked for; where it asks for something else by now, this one is void."""
+
+    due_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """
+    ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and ``parts`` are what
+    this content takes on ``provider``; None where unknown.
+    """
+
+    step: int
+    provider: str
+    targets: tuple[Address, ...]
+    content_hash: str = ""
+    parts: int | None = None
+    cost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpreparable:
+    """``reason`` is one of the content reasons; ``detail`` names the variable, part or limit."""
+
+    step: int
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """``until`` is when the provider may be tried again."""
+
+    step: int
+    provider: str
+    reason: Reason
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """``attempt`` is the attempt's number within its message."""
+
+    attempt: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the provider says."""
+
+    attempt: int
+    state: str
+    at: Instant
+    failure: Refused | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GoalReached:
+    """``source`` and ``id`` name the event that did it."""
+
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """``reason`` is CANCELLED or ERASED."""
+
+    reason: Reason = Reason.CANCELLED
+
+
+Fact = Triggered | Due | Prepared | Unpreparable | Shut | Answered | Heard | GoalReached | Cancelled

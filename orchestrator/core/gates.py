@@ -1,0 +1,266 @@
+"""
+May this step start now?
+
+The gates are asked in one order, which every trace shows: deadline, goal, suppression, consent, reachability, `when`,
+quiet hours, caps, gaps, budget. The first that says "never" ends the asking. The four that only know "not yet" are all
+asked, because the most restrictive of them counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core import caps, consent, quiet_hours
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.message import Message, Run
+from orchestrator.core.policy import OTP, Policy, Step, covers
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address, Instant
+
+
+class Verdict(StrEnum):
+    """What a gate says. DROP ends the message, SKIP leaves the step, HOLD makes it wait."""
+
+    GO = "go"
+    HOLD = "hold"
+    SKIP = "skip"
+    DROP = "drop"
+
+
+SEVERITY = {Verdict.GO: 0, Verdict.HOLD: 1, Verdict.SKIP: 2, Verdict.DROP: 3}
+ON_HIT = {"defer": Verdict.HOLD, "hold": Verdict.HOLD, "skip_step": Verdict.SKIP, "drop": Verdict.DROP}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was asked."""
+
+    gate: str
+    verdict: Verdict = Verdict.GO
+    reason: Reason | None = None
+    value: str | None = None
+    limit: str | None = None
+    until: Instant | None = None
+    rule: str | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that a gate may look at."""
+
+    policy: Policy
+    message: Message
+    run: Run
+    inputs: Inputs
+    now: Instant
+
+    @property
+    def step(self) -> Step:
+        return self.policy.plan[self.run.step]
+
+
+def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
+    """The decisive check, and all that were made. Where every gate lets it pass, the decisive one says GO."""
+    made: list[Check] = []
+    for gate in FIRM:
+        check = gate(scene)
+        made.append(check)
+        if check.verdict is not Verdict.GO:
+            return check, tuple(made)
+    soft = [check for gate in PATIENT for check in gate(scene)]
+    made.extend(soft)
+    decisive = max(soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget"))
+    return decisive, tuple(made)
+
+
+def providers_of(scene: Scene) -> list[Provider]:
+    """The step's providers in the order in which they are tried; those that the configuration no longer has are gone."""
+    names = scene.step.providers or scene.inputs.channels.get(scene.step.channel, ())
+    found = [scene.inputs.providers[name] for name in names if name in scene.inputs.providers]
+    if scene.policy.order == "cheapest":
+        found.sort(key=lambda provider: price(provider.cost))
+    return found
+
+
+def price(cost: str | None) -> float:
+    """A sort key for costs: an unknown one is last."""
+    return float(cost) if cost is not None else float("inf")
+
+
+def targets_for(scene: Scene, provider: Provider) -> list[Address]:
+    """The addresses that a provider may be given now: of the best kind that has one, not marked, not opted out."""
+    for kind in provider.kinds:
+        found = [address for address in scene.inputs.addresses if address.kind == kind and usable(scene, address)]
+        if found:
+            return found if kind == "web_push" else found[:1]
+    return []
+
+
+def usable(scene: Scene, address: Address) -> bool:
+    """Not marked, allowed by consent, and in an allowed country."""
+    return not marked(scene, address) and consents_to(scene, address).allowed and in_allowed_country(scene, address)
+
+
+def marked(scene: Scene, address: Address) -> bool:
+    state = scene.inputs.address_states.get(address.hash)
+    return state is not None and state.mark is not None
+
+
+def consents_to(scene: Scene, address: Address | None) -> consent.ConsentVerdict:
+    """The recipient's and the address's entries, together."""
+    entries = list(scene.inputs.consents)
+    if address is not None and (state := scene.inputs.address_states.get(address.hash)):
+        entries.extend(state.consents)
+    message = scene.message
+    default = scene.inputs.governance.consent.get(message.klass, "opt_out")
+    return consent.verdict(entries, scene.step.channel, message.topic, message.klass, default)
+
+
+def in_allowed_country(scene: Scene, address: Address) -> bool:
+    allowed = scene.inputs.governance.sms_countries
+    return scene.step.channel != "sms" or not allowed or address.country in allowed
+
+
+def addresses_of(scene: Scene) -> list[Address]:
+    """Every address that some provider of the step could use, marked or not."""
+    kinds = {kind for provider in providers_of(scene) for kind in provider.kinds}
+    return [address for address in scene.inputs.addresses if address.kind in kinds]
+
+
+def deadline(scene: Scene) -> Check:
+    """Nothing leaves at or after the deadline."""
+    at = scene.message.deadline_at
+    if scene.now >= at:
+        return Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(scene.now), str(at))
+    return Check("deadline", value=str(scene.now), limit=str(at))
+
+
+def goal(scene: Scene) -> Check:
+    """A goal that was reached before its trigger was accepted counts too."""
+    if scene.inputs.goal_reached:
+        return Check("goal", Verdict.DROP, Reason.GOAL_MET)
+    return Check("goal")
+
+
+def suppression(scene: Scene) -> Check:
+    """A marked address is left alone; where there are others, they are used."""
+    addresses = addresses_of(scene)
+    marks = sum(marked(scene, address) for address in addresses)
+    if addresses and marks == len(addresses):
+        state = scene.inputs.address_states[addresses[0].hash]
+        return Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, state.mark.detail if state.mark else None)
+    return Check("suppression", value=f"{marks} of {len(addresses)} marked" if marks else None)
+
+
+def consent_gate(scene: Scene) -> Check:
+    """One address without an opt-out is enough; a step without any address is left to `reachability`."""
+    addresses: list[Address | None] = [a for a in addresses_of(scene) if not marked(scene, a)]
+    verdicts = [consents_to(scene, address) for address in addresses or [None]]
+    allowed = next((verdict for verdict in verdicts if verdict.allowed), None)
+    chosen = allowed or verdicts[0]
+    entry = chosen.entry
+    value = f"{entry.state} {entry.channel}×{entry.topic} at {entry.at}" if entry else "no entry"
+    limit = scene.inputs.governance.consent.get(scene.message.klass)
+    if allowed:
+        return Check("consent", value=value, limit=limit)
+    return Check("consent", Verdict.SKIP, chosen.reason, value, limit)
+
+
+def reachability(scene: Scene) -> Check:
+    """Is there an address that one of the step's providers can use?"""
+    reachable = [provider.name for provider in providers_of(scene) if targets_for(scene, provider)]
+    if reachable:
+        return Check("reachability", value=",".join(reachable))
+    abroad = [address for address in addresses_of(scene) if not in_allowed_country(scene, address)]
+    if abroad:
+        limit = ",".join(scene.inputs.governance.sms_countries)
+        return Check("reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, abroad[0].country or "unknown", limit)
+    return Check("reachability", Verdict.SKIP, Reason.NO_ADDRESS)
+
+
+def when(scene: Scene) -> Check:
+    """The step's own condition; one that cannot be evaluated counts as false, and says so."""
+    expression = scene.step.when
+    if expression is None:
+        return Check("when")
+    value = scene.inputs.conditions.get(f"step:{scene.run.step}")
+    if value is None:
+        return Check("when", Verdict.SKIP, Reason.CONDITION_ERROR, limit=expression)
+    if not value:
+        return Check("when", Verdict.SKIP, Reason.CONDITION_FALSE, "false", expression)
+    return Check("when", value="true", limit=expression)
+
+
+def quiet(scene: Scene) -> Iterator[Check]:
+    """Every window that covers this class and channel; a hold longer than `max_defer` skips the step instead."""
+    for rule in scene.inputs.governance.quiet_hours:
+        if not applies(rule.classes, rule.channels, scene):
+            continue
+        zone = quiet_hours.zone_for(rule, scene.inputs.zone, scene.inputs.governance.time_zone)
+        until = quiet_hours.quiet_until(rule, scene.now, zone)
+        if until is None:
+            yield Check("quiet_hours", value=zone, rule=rule.name)
+            continue
+        verdict = ON_HIT[rule.on_hit]
+        if verdict is Verdict.HOLD and rule.max_defer_ms is not None and until - scene.now > rule.max_defer_ms:
+            verdict = Verdict.SKIP
+        yield Check("quiet_hours", verdict, Reason.QUIET_HOURS, zone, None, until, rule.name)
+
+
+def frequency_caps(scene: Scene) -> Iterator[Check]:
+    """Rolling and calendar caps, and for one-time codes by SMS the velocity limits."""
+    for cap in scene.inputs.governance.caps:
+        if not applies(cap.classes, cap.channels, scene):
+            continue
+        zone = scene.inputs.zone or scene.inputs.governance.time_zone
+        charges, message = scene.inputs.charges, scene.message.id
+        result = caps.cap_room_at(cap, charges, message, scene.step.channel, scene.run.step, scene.now, zone)
+        value, limit = str(result.used), str(result.limit)
+        if result.room_at is None:
+            yield Check("caps", value=value, limit=limit, rule=cap.name)
+        else:
+            verdict = ON_HIT[cap.on_hit]
+            yield Check("caps", verdict, Reason.FREQUENCY_CAP, value, limit, result.room_at, cap.name)
+    if scene.message.klass == OTP and scene.step.channel == "sms":
+        hit = [a for a in scene.inputs.addresses if a.kind == "phone" and a.hash in scene.inputs.too_fast]
+        if hit:
+            yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, rule="limits")
+
+
+def min_gaps(scene: Scene) -> Iterator[Check]:
+    """The least time between two messages."""
+    for gap in scene.inputs.governance.gaps:
+        if not applies(gap.classes, gap.channels, scene):
+            continue
+        charges, message = scene.inputs.charges, scene.message.id
+        room_at = caps.gap_room_at(gap, charges, message, scene.step.channel, scene.run.step, scene.now)
+        limit = f"{gap.gap_ms} ms"
+        if room_at is None:
+            yield Check("gaps", limit=limit, rule=gap.name)
+        else:
+            yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, None, limit, room_at, gap.name)
+
+
+def budget(scene: Scene) -> Iterator[Check]:
+    """The channel's money for the day."""
+    for rule in scene.inputs.governance.budgets:
+        if rule.channel != scene.step.channel:
+            continue
+        limit = f"{rule.per_day} {rule.currency}"
+        until = scene.inputs.over_budget.get(rule.channel)
+        if until is None:
+            yield Check("budget", limit=limit, rule=rule.channel)
+        else:
+            yield Check("budget", ON_HIT[rule.on_hit], Reason.OVER_BUDGET, None, limit, until, rule.channel)
+
+
+def applies(classes: tuple[str, ...], channels: tuple[str, ...], scene: Scene) -> bool:
+    """Whether a rule covers the message's class and the step's channel."""
+    return covers(classes, scene.message.klass) and (not channels or scene.step.channel in channels)
+
+
+FIRM: tuple[Callable[[Scene], Check], ...] = (deadline, goal, suppression, consent_gate, reachability, when)
+PATIENT: tuple[Callable[[Scene], Iterator[Check]], ...] = (quiet, frequency_caps, min_gaps, budget)

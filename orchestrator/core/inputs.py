@@ -1,0 +1,57 @@
+"""
+Everything a decision rests on besides the message and the fact.
+
+The engine reads it in the decision's own transaction, and stores it with the fact, so that a message's history can be
+replayed after profiles, consents and providers have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.core.policy import Governance
+from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """
+    A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best first. ``cost``: the
+    price of one message or part (decimal string), None where unknown. ``shut_until``: its breaker is open until then.
+    ``idempotent``: it recognises a repeat of the same try, so an unknown outcome may be asked again.
+    """
+
+    name: str
+    channel: str
+    kinds: tuple[str, ...]
+    timeout_ms: int = 10_000
+    cost: str | None = None
+    shut_until: Instant | None = None
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """
+    ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be evaluated).
+    ``over_budget`` says until when a channel's budget is spent; ``outages`` the channels whose receipts have collapsed;
+    ``too_fast`` the hashes of numbers that the velocity limits hold back. ``goal_reached`` and ``duplicate_of`` are set
+    for a new message only.
+    """
+
+    governance: Governance = field(default_factory=Governance)
+    zone: str | None = None
+    addresses: tuple[Address, ...] = ()
+    address_states: Mapping[str, AddressState] = field(default_factory=dict)
+    consents: tuple[Consent, ...] = ()
+    charges: tuple[Charge, ...] = ()
+    conditions: Mapping[str, bool | None] = field(default_factory=dict)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    currency: str | None = None
+    over_budget: Mapping[str, Instant] = field(default_factory=dict)
+    outages: tuple[str, ...] = ()
+    too_fast: tuple[str, ...] = ()
+    goal_reached: bool = False
+    duplicate_of: str | None = None

@@ -1,0 +1,209 @@
+"""
+A message: one event, one recipient, one policy, and how far its cascade has come.
+
+Its status only ever moves along ``LEGAL``::
+
+    accepted ──► running ──► succeeded
+        │           ├──────► exhausted ──┐
+        │           ├──────► expired ────┤ a late positive receipt, once
+        ├───────────┴──────► cancelled   ▼
+        └──────────────────► suppressed  succeeded
+
+Within it, each started step is a ``Run``. A run's sending half is in one of four places (``Sending``): held until an
+instant, ready in the backlog, open (an intent without an answer), or idle. Its waiting half starts at hand-off and is
+nothing but ``handed_off_at`` and the receipts of its attempts; both halves can be alive at once, when one of two devices
+has taken the message and the other is to be tried again.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Instant
+from orchestrator.core.status import Delivery
+
+
+class Status(StrEnum):
+    """Where a message stands."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    EXHAUSTED = "exhausted"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.SUPPRESSED, Status.EXPIRED, Status.CANCELLED})
+
+LEGAL: dict[Status, frozenset[Status]] = {
+    Status.ACCEPTED: frozenset(
+        {
+            Status.RUNNING,
+            Status.SUPPRESSED,
+            Status.EXPIRED,
+            Status.CANCELLED,
+        }
+    ),
+    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED}),
+    Status.EXHAUSTED: frozenset({Status.SUCCEEDED}),
+    Status.EXPIRED: frozenset({Status.SUCCEEDED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.SUPPRESSED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = "unconfirmed", "late", "duplicate_delivery", "undelivered"
+FLAGS = (UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED)
+
+
+class Sending(StrEnum):
+    """Where a run's sending half is."""
+
+    IDLE = "idle"
+    HELD = "held"
+    READY = "ready"
+    OPEN = "open"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """
+    One provider call to one address, from its intent on.
+
+    ``address`` is masked for people, ``address_hash`` finds it again; ``try_number`` grows only after a definite "not
+    sent", so that the idempotency key made of it is the same whenever the same try is repeated. ``times`` has the first
+    time of every state heard.
+    """
+
+    number: int
+    step: int
+    channel: str
+    provider: str
+    kind: str
+    address: str
+    address_hash: str
+    try_number: int
+    intent_at: Instant
+    timeout_ms: int
+    content_hash: str = ""
+    parts: int | None = None
+    cost: str | None = None
+    outcome: OutcomeKind = OutcomeKind.PENDING
+    reason: Reason | None = None
+    code: str | None = None
+    detail: str = ""
+    provider_id: str | None = None
+    answered_at: Instant | None = None
+    state: Delivery = Delivery.CREATED
+    engagement: dict[str, Instant] = field(default_factory=dict)
+    times: dict[str, Instant] = field(default_factory=dict)
+
+    @property
+    def took(self) -> bool:
+        """Whether the provider has, or may have, the message."""
+        return self.outcome in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
+
+
+@dataclass(slots=True)
+class Run:
+    """
+    One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move the cascade.
+
+    ``provider`` is whose turn it is, ``given_up`` whose turn is over; ``tries`` and ``tried_since`` belong to
+    ``provider``, ``first_try_at`` to the step. ``ended`` says why the step was left (None while it runs).
+    """
+
+    step: int
+    channel: str
+    companion: bool = False
+    sending: Sending = Sending.IDLE
+    until: Instant | None = None
+    held_for: Reason | None = None
+    rule: str = ""
+    provider: str | None = None
+    given_up: list[str] = field(default_factory=list)
+    tries: int = 0
+    tried_since: Instant | None = None
+    first_try_at: Instant | None = None
+    resent: bool = False
+    handed_off_at: Instant | None = None
+    over: bool = False
+    ended: Reason | None = None
+
+
+@dataclass(slots=True)
+class Message:
+    """
+    The state that ``decide`` reads and returns; everything a message is, but for its event's data.
+
+    ``sequence`` is the order in which the cascade's steps are tried, ``position`` how far in it the message is (-1
+    before the first). ``told_terminal`` counts terminal status events (one, and one correction).
+    """
+
+    id: str
+    event_source: str
+    event_id: str
+    event_type: str
+    recipient: str
+    policy: str
+    policy_version: str
+    klass: str
+    topic: str
+    created_at: Instant
+    deadline_at: Instant
+    status: Status = Status.ACCEPTED
+    reason: Reason | None = None
+    reason_detail: str = ""
+    succeeded_by: str | None = None
+    flags: list[str] = field(default_factory=list)
+    currency: str | None = None
+    sequence: tuple[int, ...] = ()
+    position: int = -1
+    finished_at: Instant | None = None
+    due_at: Instant | None = None
+    runs: list[Run] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended."""
+        return self.status in TERMINAL
+
+    @property
+    def current(self) -> Run | None:
+        """The run of the cascade's current step."""
+        for run in reversed(self.runs):
+            if not run.companion:
+                return None if run.over else run
+        return None
+
+    def run_of(self, step: int) -> Run | None:
+        """The run of one step of the plan, None before it started."""
+        return next((run for run in self.runs if run.step == step), None)
+
+    def attempts_of(self, step: int) -> list[Attempt]:
+        """The attempts of one step, oldest first."""
+        return [attempt for attempt in self.attempts if attempt.step == step]
+
+    def ready(self) -> list[tuple[int, str]]:
+        """The steps that stand in the backlog, each with the provider it waits for."""
+        return [(run.step, run.provider or "") for run in self.runs if run.sending is Sending.READY]
+
+    def copy(self) -> Message:
+        """A copy that shares nothing that can change."""
+        twin = copy.copy(self)
+        twin.flags = list(self.flags)
+        twin.runs = [copy.copy(run) for run in self.runs]
+        for run in twin.runs:
+            run.given_up = list(run.given_up)
+        twin.attempts = [copy.copy(attempt) for attempt in self.attempts]
+        for attempt in twin.attempts:
+            attempt.engagement = dict(attempt.engagement)
+            attempt.times = dict(attempt.times)
+        return twin

@@ -1,0 +1,183 @@
+"""
+What can be asked of the engine. Each command is answered when, and only when, its transaction has committed.
+
+    Publish        an event                          → Published
+    Tell           a fact about one message          → Told
+    HearReceipt    a provider's receipt              → Told, or None while nobody knows the attempt
+    HearInbound    a recipient wrote to us           → None
+    HearPreference a provider's word on an opt-out   → None
+    PutRecipient / PutConsents / OptOut / Erase      → what the API answers
+    Cancel         by message id                     → Told
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.channels import Inbound, Preference, Receipt
+from orchestrator.core.decide import Decision
+from orchestrator.core.effects import Call
+from orchestrator.core.facts import Fact
+
+
+class UnknownMessage(LookupError):
+    """There is no message with that id."""
+
+
+class UnknownRecipient(LookupError):
+    """There is no recipient with that id."""
+
+
+class Conflict(Exception):
+    """The pair of source and id was used before, with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """
+    A valid CloudEvent, taken apart: ``attributes`` are its context attributes but for the data (id, source, type,
+    subject, time as sent, extensions); ``time`` is UTC milliseconds, None where it has none; ``data`` is without
+    ``recipient`` and ``recipients``, which stand in ``recipients`` (at least one mapping with an ``id``).
+    ``digest`` is a hash of the whole parsed event: two bodies that mean the same have the same.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: int | None
+    attributes: Mapping[str, Any]
+    data: Mapping[str, Any]
+    recipients: Sequence[Mapping[str, Any]]
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """``replayed``: again, from the dead letters: the deadline counts from now."""
+
+    event: Event
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a duplicate)."""
+
+    status: str
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A fact about one message."""
+
+    message: str
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was decided; ``calls`` are the provider calls to make now."""
+
+    decision: Decision
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HearReceipt:
+    """``message`` and ``attempt`` where a keyed reference named them, else found by provider and its id."""
+
+    provider: str
+    receipt: Receipt
+    message: str | None = None
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HearInbound:
+    provider: str
+    channel: str
+    inbound: Inbound
+
+
+@dataclass(frozen=True, slots=True)
+class HearPreference:
+    provider: str
+    channel: str
+    preference: Preference
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecipient:
+    """Merge ``profile`` over what is stored (null removes); a PUT of an address clears its mark."""
+
+    id: str
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PutConsents:
+    """Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever removed."""
+
+    id: str
+    entries: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """
+    One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be ``*``. ``state`` is
+    ``out``, or ``in`` where a STOP is undone by a START.
+    """
+
+    recipient: str | None = None
+    address: str | None = None
+    address_hash: str | None = None
+    channel: str = "*"
+    topic: str = "*"
+    state: str = "out"
+    source: str = "api"
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses stay."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """
+    Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the like; ``reason`` a short
+    word; ``detail`` the sentence; ``body`` the raw bytes.
+    """
+
+    origin: str
+    reason: str
+    detail: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Command = (
+    Publish
+    | Tell
+    | HearReceipt
+    | HearInbound
+    | HearPreference
+    | PutRecipient
+    | PutConsents
+    | OptOut
+    | Erase
+    | Cancel
+    | DeadLetter
+)
