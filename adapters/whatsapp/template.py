@@ -1,0 +1,89 @@
+"""
+``whatsapp.<locale>.yaml.j2`` as Meta's ``template`` object.
+
+    template: order_update          # the approved name
+    language: uk                    # the approved translation; without it the recipient's locale
+    header: {image: https://…}      # or text, video, document (with filename), location; a bare string is text
+    body: [Anna, "42"]              # positional; a mapping is named parameters; an object with `type` goes as it is
+    buttons:                        # in their order, beginning at index 0
+      - {url: suffix}               # also as a bare string: what the approved URL ends in
+      - {quick_reply: STOP}         # the payload that comes back
+      - {copy_code: "1234"}
+
+Reference: Meta Cloud API, "Message templates", components of a template message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MEDIA = ("image", "video", "document")
+
+
+def template_of(part: Any, locale: str) -> dict[str, Any]:
+    """Meta's ``template`` object for a parsed YAML part; what is missing is left for Meta to refuse."""
+    part = part if isinstance(part, Mapping) else {}
+    code = part.get("language") or locale.replace("-", "_")
+    found = {
+        "name": str(part.get("template", "")),
+        "language": {"policy": "deterministic", "code": str(code)},
+    }
+    components = [*header(part.get("header")), *body(part.get("body")), *buttons(part.get("buttons"))]
+    return {**found, "components": components} if components else found
+
+
+def header(value: Any) -> list[dict[str, Any]]:
+    """The header component; none for a template whose header takes nothing."""
+    if value is None:
+        return []
+    return [{"type": "header", "parameters": [header_parameter(value)]}]
+
+
+def header_parameter(value: Any) -> dict[str, Any]:
+    """One parameter: text, a medium by its link, or an object that is Meta's already."""
+    if not isinstance(value, Mapping):
+        return {"type": "text", "text": str(value)}
+    if "type" in value:
+        return dict(value)
+    for medium in MEDIA:
+        if medium in value:
+            filename = {"filename": value["filename"]} if "filename" in value else {}
+            return {"type": medium, medium: {"link": value[medium], **filename}}
+    if "location" in value:
+        return {"type": "location", "location": value["location"]}
+    return {"type": "text", "text": str(value.get("text", ""))}
+
+
+def body(value: Any) -> list[dict[str, Any]]:
+    """The body component from a list (positional) or a mapping (named)."""
+    if isinstance(value, Mapping):
+        parameters = [{"parameter_name": str(name), **parameter(item)} for name, item in value.items()]
+    elif isinstance(value, list | tuple):
+        parameters = [parameter(item) for item in value]
+    else:
+        parameters = [] if value is None else [parameter(value)]
+    return [{"type": "body", "parameters": parameters}] if parameters else []
+
+
+def parameter(value: Any) -> dict[str, Any]:
+    """A text parameter, or an object (currency, date_time) that is Meta's already."""
+    return dict(value) if isinstance(value, Mapping) else {"type": "text", "text": str(value)}
+
+
+def buttons(value: Any) -> list[dict[str, Any]]:
+    """One component a button; its place in the list is its index."""
+    listed = value if isinstance(value, list | tuple) else []
+    return [button(index, item) for index, item in enumerate(listed)]
+
+
+def button(index: int, value: Any) -> dict[str, Any]:
+    """A button's parameter: the end of its URL, the payload of a quick reply, or a code to copy."""
+    kinds = value if isinstance(value, Mapping) else {"url": value}
+    if "quick_reply" in kinds:
+        kind, parameters = "quick_reply", {"type": "payload", "payload": str(kinds["quick_reply"])}
+    elif "copy_code" in kinds:
+        kind, parameters = "copy_code", {"type": "coupon_code", "coupon_code": str(kinds["copy_code"])}
+    else:
+        kind, parameters = "url", {"type": "text", "text": str(kinds.get("url", ""))}
+    return {"type": "button", "sub_type": kind, "index": str(index), "parameters": [parameters]}
