@@ -132,10 +132,7 @@ def on_step(draft: Draft, fact: facts.Prepared | facts.Unpreparable | facts.Shut
 def presume_dead(draft: Draft) -> None:
     """An intent whose answer is long overdue belongs to a process that died: what became of it is unknown."""
     for attempt in draft.message.attempts:
-        if (
-            attempt.outcome is OutcomeKind.PENDING
-            and draft.now >= attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
-        ):
+        if attempt.outcome is OutcomeKind.PENDING and draft.now >= attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS:
             answered(draft, attempt, Unknown(Reason.PROCESS_DIED))
 
 

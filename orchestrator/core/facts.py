@@ -86,6 +86,7 @@ class Heard:
     at: Instant
     failure: Refused | None = None
     detail: str = ""
+    provider_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class Run:
     """
     One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move the cascade.
 
-    ``provider`` is whose turn it is, ``given_up`` whose turn is over; ``tries`` and ``tried_since`` belong to
+    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up`` whose turn is over; ``tries`` and ``tried_since`` belong to
     ``provider``, ``first_try_at`` to the step. ``ended`` says why the step was left (None while it runs).
     """
 
@@ -123,6 +123,7 @@ class Run:
     channel: str
     companion: bool = False
     sending: Sending = Sending.IDLE
+    ready_since: Instant | None = None
     until: Instant | None = None
     held_for: Reason | None = None
     rule: str = ""
@@ -191,9 +192,9 @@ class Message:
         """The attempts of one step, oldest first."""
         return [attempt for attempt in self.attempts if attempt.step == step]
 
-    def ready(self) -> list[tuple[int, str]]:
-        """The steps that stand in the backlog, each with the provider it waits for."""
-        return [(run.step, run.provider or "") for run in self.runs if run.sending is Sending.READY]
+    def ready(self) -> list[Run]:
+        """The runs that stand in the backlog of their provider."""
+        return [run for run in self.runs if run.sending is Sending.READY]
 
     def copy(self) -> Message:
         """A copy that shares nothing that can change."""

@@ -64,6 +64,7 @@ def take_turn(draft: Draft, run: Run, provider: Provider) -> None:
         run.tries = 0
         run.tried_since = None
     run.sending = Sending.READY
+    run.ready_since = draft.now
     run.until = None
     draft.say(f"step {run.step} ({run.channel}) ready for {provider.name}")
 
@@ -184,9 +185,7 @@ def unaffordable(draft: Draft, run: Run, fact: Prepared) -> bool:
 def intend(draft: Draft, run: Run, provider: Provider, target: Address, fact: Prepared) -> None:
     """Write one intent, and ask for its call."""
     message = draft.message
-    earlier = [
-        a for a in message.attempts_of(run.step) if a.address_hash == target.hash and a.provider == provider.name
-    ]
+    earlier = [a for a in message.attempts_of(run.step) if a.address_hash == target.hash and a.provider == provider.name]
     definite = sum(a.outcome is not OutcomeKind.UNKNOWN for a in earlier)
     attempt = Attempt(
         number=len(message.attempts),

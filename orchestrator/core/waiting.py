@@ -72,6 +72,7 @@ def heard(draft: Draft, attempt: Attempt, fact: Heard) -> None:
     """Merge one receipt into its attempt, and see whether it closes, corrects or flags the message."""
     message = draft.message
     before = reached(attempt.state, attempt.engagement)
+    attempt.provider_id = attempt.provider_id or fact.provider_id
     news = merge(draft, attempt, fact)
     if not news:
         draft.say("nothing new")

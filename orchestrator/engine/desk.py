@@ -1,0 +1,61 @@
+"""What every handler of a batch has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.decide import Decision
+from orchestrator.core.facts import Fact
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.engine.book import Book
+from orchestrator.engine.rules import AddressHash, Evaluate, Rules
+from orchestrator.engine.velocity import Velocity
+
+View = Callable[[Message, Mapping[str, Any]], dict[str, Any]]
+"""A message and its event as the API shows them, without the trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision of a batch, for metrics and for those who act on it once it is committed."""
+
+    before: Message | None
+    fact: Fact
+    decision: Decision
+
+
+@dataclass(slots=True)
+class Desk:
+    """
+    ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the providers whose breaker is
+    open, and until when; ``spent`` what each channel has cost today, in millionths, and ``day_ends`` when that day ends.
+    """
+
+    book: Book
+    rules: Rules
+    now: Instant
+    shelf: Mapping[tuple[str, str], Policy]
+    evaluate: Evaluate
+    address_hash: AddressHash
+    new_id: Callable[[], str]
+    view: View
+    shut: Mapping[str, Instant]
+    outages: tuple[str, ...]
+    velocity: Velocity
+    spent: dict[str, int]
+    day: str
+    day_ends: Instant
+    decided: list[Decided] = field(default_factory=list)
+    condition_errors: int = 0
+
+    def truth(self, expression: str, scope: Mapping[str, Any]) -> bool | None:
+        """The value of a condition; None, counted, where it cannot be evaluated."""
+        try:
+            return bool(self.evaluate(expression, scope))
+        except ValueError:
+            self.condition_errors += 1
+            return None

@@ -1,0 +1,401 @@
+"""
+The only loop: take what has come in, load what it touches, decide, commit once, release.
+
+Commands wait in four lanes, the most urgent first, so that a one-time code never stands behind a campaign. While one
+batch waits for the disk the next one gathers: that is what makes durable cheap. Whoever submitted a command is answered
+when its batch has committed, and never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from orchestrator.core import facts
+from orchestrator.core.outcomes import Accepted
+from orchestrator.core.policy import Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.engine import hearing, profiles
+from orchestrator.engine import publish as publishing
+from orchestrator.engine.book import Book
+from orchestrator.engine.commands import (
+    Cancel,
+    Command,
+    DeadLetter,
+    Erase,
+    HearInbound,
+    HearPreference,
+    HearReceipt,
+    OptOut,
+    Publish,
+    PutConsents,
+    PutRecipient,
+    Tell,
+    UnknownMessage,
+)
+from orchestrator.engine.desk import Decided, Desk, View
+from orchestrator.engine.people import SINGLE_ADDRESSES
+from orchestrator.engine.rules import AddressHash, Evaluate, Rules
+from orchestrator.engine.telling import tell
+from orchestrator.engine.velocity import Velocity
+from orchestrator.stores.port import LANES, Store, Wanted
+
+log = structlog.get_logger()
+
+BATCH_MAX = 256
+WAITING_MAX = 20_000
+
+
+class Busy(Exception):
+    """Too much is waiting already; nothing was taken. Try again in a second."""
+
+
+class Stopped(Exception):
+    """The engine is not running; nothing was taken."""
+
+
+@dataclass(slots=True)
+class Ports:
+    """
+    What the engine is given of the world around it.
+
+    ``now``: UTC milliseconds. ``shelf``: the policy of a name and version, from the configuration or the store.
+    ``shut``: providers with an open breaker. ``observe``: called with each batch's decisions once they are committed.
+    """
+
+    now: Callable[[], Instant]
+    new_id: Callable[[], str]
+    evaluate: Evaluate
+    address_hash: AddressHash
+    view: View
+    policy: Callable[[str, str], Awaitable[Policy]]
+    shut: Callable[[Instant], Mapping[str, Instant]] = lambda now: {}
+    outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
+    observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
+    committed: Callable[[int, float], None] = lambda size, seconds: None
+
+
+@dataclass(slots=True)
+class Waiting:
+    command: Command
+    answer: asyncio.Future[Any]
+
+
+@dataclass
+class Spending:
+    """What the day has cost so far, per channel in millionths; read from the store once a day."""
+
+    day: str = ""
+    ends: Instant = 0
+    spent: dict[str, int] = field(default_factory=dict)
+
+
+class Engine:
+    """One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones."""
+
+    def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
+        self.store = store
+        self.rules = rules
+        self._ports = ports
+        self._lanes: tuple[deque[Waiting], ...] = tuple(deque() for _ in LANES)
+        self._waiting = 0
+        self._arrived = asyncio.Event()
+        self._velocity = Velocity()
+        self._spending = Spending()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="engine")
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what has been taken."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    def submit(self, command: Command) -> asyncio.Future[Any]:
+        """
+        The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the future raises what the
+        command's handler does (``Conflict``, ``UnknownMessage``, …).
+        """
+        if self._stopping or self._task is None:
+            raise Stopped("the service is shutting down")
+        if self._waiting >= WAITING_MAX:
+            raise Busy(f"{self._waiting} commands are waiting")
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._lanes[self._lane(command)].append(Waiting(command, answer))
+        self._waiting += 1
+        self._arrived.set()
+        return answer
+
+    async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers in the order of the commands, exceptions in their places."""
+        answers = [self.submit(command) for command in commands]
+        return list(await asyncio.gather(*answers, return_exceptions=True))
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have not been decided yet."""
+        return self._waiting
+
+    def _lane(self, command: Command) -> int:
+        """Opt-outs and answers first of all, then events by the class of what they trigger."""
+        if not isinstance(command, Publish):
+            return 0
+        policies = self.rules.by_event.get(command.event.type, ())
+        return min((LANES[policy.klass] for policy in policies), default=2)
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            batch = self._take()
+            await self._work(batch)
+
+    def _take(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        for lane in self._lanes:
+            while lane and len(batch) < BATCH_MAX:
+                batch.append(lane.popleft())
+        self._waiting -= len(batch)
+        return batch
+
+    async def _work(self, batch: list[Waiting]) -> None:
+        """One transaction. Where one command breaks it, each gets a transaction of its own, so only that one fails."""
+        try:
+            results, desk = await self._decide([waiting.command for waiting in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                log.error("engine.command_failed", command=type(batch[0].command).__name__, exc_info=error)
+                settle(batch[0], error)
+                return
+            for waiting in batch:
+                await self._work([waiting])
+            return
+        self._ports.observe(desk.decided, desk.condition_errors)
+        for waiting, result in zip(batch, results, strict=True):
+            settle(waiting, result)
+
+    async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+        now = self._ports.now()
+        book = await self._load(commands, now)
+        desk = await self._desk(book, now)
+        results: list[Any] = []
+        for command in commands:
+            try:
+                results.append(handle(desk, command))
+            except (LookupError, publishing.Conflict) as refusal:
+                results.append(refusal)
+        started = asyncio.get_running_loop().time()
+        try:
+            await self.store.commit(book.close())
+        except BaseException:
+            self._spending = Spending()
+            raise
+        self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
+        return results, desk
+
+    async def _load(self, commands: Sequence[Command], now: Instant) -> Book:
+        """Everything the batch touches, in stages: what names a message, the messages, their people, their addresses."""
+        first = Wanted()
+        for command in commands:
+            self._want(first, command)
+        loaded = await self.store.load(first)
+        book = Book(loaded, now, self._ports.address_hash)
+        second = Wanted(recipients=first.recipients)
+        for place in (*loaded.references.values(), *loaded.contacts.values()):
+            second.messages.add(place[0])
+        for ids in loaded.live_of.values():
+            second.messages.update(ids)
+        second.messages -= book.entries.keys()
+        book.take(await self.store.load(second))
+        third = Wanted(recipients={entry.message.recipient for entry in book.entries.values()} - book.people.keys())
+        for command in commands:
+            self._want_orphans(third, command, book)
+        loaded = await self.store.load(third)
+        book.take(loaded)
+        book.orphans.update(loaded.orphans)
+        hashes = {address.hash for person in book.people.values() for address in person.addresses}
+        loaded = await self.store.load(Wanted(addresses=(first.addresses | hashes) - book.addresses.keys()))
+        book.take(loaded)
+        return book
+
+    def _want(self, wanted: Wanted, command: Command) -> None:
+        match command:
+            case Publish():
+                event = command.event
+                wanted.events.add((event.source, event.id))
+                for profile in event.recipients:
+                    wanted.recipients.add(profile["id"])
+                    wanted.addresses.update(self._hashes(profile))
+                    if event.type in self.rules.goals:
+                        wanted.live_of.add(profile["id"])
+                self._want_dedupes(wanted, command)
+            case Tell() | Cancel():
+                wanted.messages.add(command.message)
+            case HearReceipt(message=None):
+                wanted.references.add((command.provider, command.receipt.provider_id or ""))
+            case HearReceipt():
+                wanted.messages.add(command.message or "")
+            case HearInbound():
+                hash = self._ports.address_hash(command.inbound.kind, command.inbound.value)
+                wanted.addresses.add(hash)
+                wanted.contacts.add((hash, command.channel))
+                if command.inbound.answers:
+                    wanted.references.add((command.provider, command.inbound.answers))
+            case HearPreference():
+                hash = self._ports.address_hash(command.preference.kind, command.preference.value)
+                wanted.addresses.add(hash)
+                wanted.contacts.add((hash, command.channel))
+            case PutRecipient():
+                wanted.recipients.add(command.id)
+                wanted.addresses.update(self._hashes(command.profile))
+            case PutConsents():
+                wanted.recipients.add(command.id)
+            case OptOut():
+                if command.recipient:
+                    wanted.recipients.add(command.recipient)
+                if command.address_hash:
+                    wanted.addresses.add(command.address_hash)
+                if command.address:
+                    kinds = profiles.kinds_of(command.address)
+                    wanted.addresses.update(self._ports.address_hash(kind, command.address) for kind in kinds)
+            case Erase():
+                wanted.recipients.add(command.id)
+                wanted.live_of.add(command.id)
+
+    def _want_dedupes(self, wanted: Wanted, command: Publish) -> None:
+        scope = {"event": command.event.data, "ce": command.event.attributes, "recipient": {}}
+        for policy in self.rules.by_event.get(command.event.type, ()):
+            if policy.dedupe is None:
+                continue
+            for profile in command.event.recipients:
+                try:
+                    value = self._ports.evaluate(policy.dedupe.key, scope | {"recipient": profile})
+                except ValueError:
+                    continue
+                if value is not None:
+                    wanted.dedupes.add((policy.name, profile["id"], publishing.key_text(value)))
+
+    def _want_orphans(self, wanted: Wanted, command: Command, book: Book) -> None:
+        if not isinstance(command, Tell) or not isinstance(command.fact, facts.Answered):
+            return
+        outcome, entry = command.fact.outcome, book.entries.get(command.message)
+        if isinstance(outcome, Accepted) and outcome.provider_id and entry is not None:
+            attempt = entry.message.attempts[command.fact.attempt]
+            wanted.orphans.add((attempt.provider, outcome.provider_id))
+
+    def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
+        """The hashes of the addresses in a profile that is about to be merged."""
+        hashes = {self._ports.address_hash(kind, profile[kind]) for kind in SINGLE_ADDRESSES if profile.get(kind)}
+        for subscription in profile.get("web_push") or ():
+            hashes.add(self._ports.address_hash("web_push", subscription["endpoint"]))
+        return hashes
+
+    async def _desk(self, book: Book, now: Instant) -> Desk:
+        names = {(entry.message.policy, entry.message.policy_version) for entry in book.entries.values()}
+        shelf = {(policy.name, policy.version): policy for policy in self.rules.policies.values()}
+        for name in names - shelf.keys():
+            shelf[name] = await self._ports.policy(*name)
+        await self._turn_day(now)
+        ports = self._ports
+        return Desk(
+            book=book,
+            rules=self.rules,
+            now=now,
+            shelf=shelf,
+            evaluate=ports.evaluate,
+            address_hash=ports.address_hash,
+            new_id=ports.new_id,
+            view=ports.view,
+            shut=ports.shut(now),
+            outages=ports.outages(now),
+            velocity=self._velocity,
+            spent=self._spending.spent,
+            day=self._spending.day,
+            day_ends=self._spending.ends,
+        )
+
+    async def _turn_day(self, now: Instant) -> None:
+        """A budget's day is a calendar day in the installation's zone."""
+        if self._spending.day and now < self._spending.ends:
+            return
+        zone = ZoneInfo(self.rules.governance.time_zone)
+        today = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone).date()
+        ends = datetime.combine(today + timedelta(days=1), time(), zone)
+        spent = await self.store.spent(today.isoformat())
+        self._spending = Spending(today.isoformat(), int(ends.timestamp() * 1000), spent)
+
+
+def handle(desk: Desk, command: Command) -> Any:
+    """Each command to its handler."""
+    match command:
+        case Publish():
+            return publishing.publish(desk, command)
+        case Tell():
+            return tell(desk, find(desk, command.message), command.fact)
+        case Cancel():
+            return tell(desk, find(desk, command.message), facts.Cancelled())
+        case HearReceipt():
+            return hearing.hear_receipt(desk, command)
+        case HearInbound():
+            return hearing.hear_inbound(desk, command)
+        case HearPreference():
+            return hearing.hear_preference(desk, command)
+        case PutRecipient():
+            return profiles.put_recipient(desk, command)
+        case PutConsents():
+            return profiles.put_consents(desk, command)
+        case OptOut():
+            return profiles.opt_out(desk, command)
+        case Erase():
+            return profiles.erase(desk, command)
+        case DeadLetter():
+            return bury(desk, command)
+
+
+def find(desk: Desk, message: str) -> Any:
+    entry = desk.book.entries.get(message)
+    if entry is None:
+        raise UnknownMessage(message)
+    return entry
+
+
+def bury(desk: Desk, letter: DeadLetter) -> str:
+    """Keep what could not be processed; its id."""
+    id = desk.new_id()
+    row = {
+        "id": id,
+        "at": desk.now,
+        "origin": letter.origin,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "headers": dict(letter.headers),
+        "body": letter.body,
+    }
+    desk.book.changes.dead_letters.append(row)
+    return id
+
+
+def settle(waiting: Waiting, result: Any) -> None:
+    """Answer whoever is still listening."""
+    if waiting.answer.done():
+        return
+    if isinstance(result, BaseException):
+        waiting.answer.set_exception(result)
+        waiting.answer.exception()  # a submitter that went away must not leave a warning behind
+    else:
+        waiting.answer.set_result(result)

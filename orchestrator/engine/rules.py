@@ -1,0 +1,58 @@
+"""What the engine decides by: the configuration as it is now, and the policies as they were when messages started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from orchestrator.core.inputs import Provider
+from orchestrator.core.policy import Governance, Policy
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Velocity limits for one-time codes by SMS: ``(count, window_ms)``, None where there is none."""
+
+    per_recipient: tuple[int, int] | None = (5, 3_600_000)
+    per_prefix: tuple[int, int] | None = (50, 600_000)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """
+    One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them in their order;
+    ``tells`` is whether anybody listens to status events.
+    """
+
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    governance: Governance = field(default_factory=Governance)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    currency: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    tells: bool = False
+
+    @cached_property
+    def by_event(self) -> Mapping[str, tuple[Policy, ...]]:
+        """The policies that an event type may trigger."""
+        found: dict[str, list[Policy]] = {}
+        for policy in self.policies.values():
+            found.setdefault(policy.event, []).append(policy)
+        return {event: tuple(policies) for event, policies in found.items()}
+
+    @cached_property
+    def goals(self) -> Mapping[str, int]:
+        """Event types that are somebody's goal, with how long (ms) one is remembered for triggers yet to come."""
+        found: dict[str, int] = {}
+        for policy in self.policies.values():
+            if policy.goal is not None:
+                found[policy.goal.event] = max(policy.deadline_ms, found.get(policy.goal.event, 0))
+        return found
+
+
+Evaluate = Callable[[str, Mapping[str, Any]], Any]
+"""Evaluate an expression over a scope; raises ``ValueError`` (or a subclass) where it cannot be evaluated."""
+AddressHash = Callable[[str, str], str]
+"""The keyed hash of ``(kind, value)``."""

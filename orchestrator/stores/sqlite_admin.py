@@ -1,0 +1,138 @@
+"""The embedded store's slow half: what people, operators and background jobs read and write now and then."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+
+T = TypeVar("T")
+DAY_MS = 86_400_000
+ORPHAN_DAYS = 10
+TIDY_ROWS = 1_000
+"""How many rows one tidying transaction drops at most, so that it never holds up the engine."""
+
+
+class SqliteAdmin:
+    """Mixed into the store; it brings the two connections."""
+
+    _reader: sqlite3.Connection
+    event_days = 30
+    message_days = 90
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        raise NotImplementedError
+
+    async def recipients_of(self, hash: str) -> list[str]:
+        """Who was last written to at an address (by its keyed hash)."""
+        query = "select distinct m.recipient from contacts c join messages m on m.id=c.message where c.hash=?"
+        return [row[0] for row in self._reader.execute(query, (hash,))]
+
+    async def outbox(self, after: int, limit: int) -> list[tuple[int, str, str, bytes]]:
+        query = "select sequence, id, recipient, body from outbox where sequence>? order by sequence limit ?"
+        return list(self._reader.execute(query, (after, limit)))
+
+    async def sink_position(self, sink: str) -> int:
+        row = self._reader.execute("select sequence from sinks where sink=?", (sink,)).fetchone()
+        return row[0] if row else 0
+
+    async def set_sink_position(self, sink: str, sequence: int) -> None:
+        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, sequence)))
+
+    async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]:
+        query = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id<? order by id desc limit ?"
+        return [letter(row) for row in self._reader.execute(query, (before or "~", limit))]
+
+    async def dead_letter(self, id: str) -> dict[str, Any] | None:
+        query = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id=?"
+        row = self._reader.execute(query, (id,)).fetchone()
+        return letter(row) if row else None
+
+    async def resolve_dead_letter(self, id: str, at: int) -> None:
+        await self._write(lambda db: db.execute("update dead_letters set replayed_at=? where id=?", (at, id)))
+
+    async def keep_version(self, kind: str, name: str, version: str, document: Mapping[str, Any]) -> None:
+        row = (kind, name, version, orjson.dumps(document))
+        await self._write(lambda db: db.execute("insert or ignore into versions values (?,?,?,?)", row))
+
+    async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None:
+        query = "select document from versions where kind=? and name=? and version=?"
+        row = self._reader.execute(query, (kind, name, version)).fetchone()
+        return orjson.loads(row[0]) if row else None
+
+    async def secrets(self, purpose: str) -> list[tuple[int, bytes, int]]:
+        """``(id, secret, created_at)``, the newest first."""
+        query = "select id, secret, created_at from secrets where purpose=? order by id desc"
+        return list(self._reader.execute(query, (purpose,)))
+
+    async def add_secret(self, purpose: str, secret: bytes, at: int) -> None:
+        query = "insert into secrets (purpose, secret, created_at) values (?,?,?)"
+        await self._write(lambda db: db.execute(query, (purpose, secret, at)))
+
+    async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
+        row = (id, hash, ",".join(scopes), at)
+        query = "insert into api_keys (id, hash, scopes, created_at) values (?,?,?,?)"
+        await self._write(lambda db: db.execute(query, row))
+
+    async def api_key(self, hash: str) -> Mapping[str, Any] | None:
+        query = "select id, hash, scopes, created_at, revoked_at from api_keys where hash=?"
+        row = self._reader.execute(query, (hash,)).fetchone()
+        return api_key(row) if row else None
+
+    async def api_keys(self) -> list[Mapping[str, Any]]:
+        query = "select id, hash, scopes, created_at, revoked_at from api_keys order by created_at"
+        return [api_key(row) for row in self._reader.execute(query)]
+
+    async def revoke_api_key(self, id: str, at: int) -> bool:
+        """False where there is no such key, or it was revoked before."""
+        query = "update api_keys set revoked_at=? where id=? and revoked_at is null"
+        return await self._write(lambda db: db.execute(query, (at, id)).rowcount == 1)
+
+    async def spent(self, day: str) -> dict[str, int]:
+        return dict(self._reader.execute("select channel, millionths from spending where day=?", (day,)).fetchall())
+
+    async def tidy(self, now: int) -> None:
+        """Drop what is past its time, a bounded number of rows at once."""
+        jobs = [
+            (
+                "delete from orphans where rowid in (select rowid from orphans where at<? limit ?)",
+                now - ORPHAN_DAYS * DAY_MS,
+            ),
+            (
+                "delete from outbox where sequence in (select sequence from outbox where sequence<="
+                "(select coalesce(min(sequence),0) from sinks) and ?>0 limit ?)",
+                now,
+            ),
+            (
+                "delete from dedupes where (policy, recipient, key) in "
+                "(select policy, recipient, key from dedupes where until<? limit ?)",
+                now,
+            ),
+            (
+                "delete from messages where id in (select id from messages where created_at<? and finished_at is not null "
+                "order by id limit ?)",
+                now - self.message_days * DAY_MS,
+            ),
+        ]
+        for query, at in jobs:
+            await self._write(lambda db, query=query, at=at: db.execute(query, (at, TIDY_ROWS)))  # type: ignore[misc]
+
+
+def letter(row: Sequence[Any]) -> dict[str, Any]:
+    names = ("id", "at", "origin", "reason", "detail", "headers", "body", "replayed_at")
+    found = dict(zip(names, row, strict=True))
+    found["headers"] = orjson.loads(found["headers"])
+    return found
+
+
+def api_key(row: Sequence[Any]) -> Mapping[str, Any]:
+    id, hash, scopes, created_at, revoked_at = row
+    return {
+        "id": id,
+        "hash": hash,
+        "scopes": tuple(scopes.split(",")),
+        "created_at": created_at,
+        "revoked_at": revoked_at,
+    }
