@@ -79,10 +79,14 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was decided; ``calls`` are the provider calls to make now."""
+    """
+    What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic clock (seconds) before
+    the commit began: the second within which a call must start counts from it.
+    """
 
     decision: Decision
     calls: tuple[Call, ...] = ()
+    decided_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class Decided:
 class Desk:
     """
     ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the providers whose breaker is
-    open, and until when; ``spent`` what each channel has cost today, in millionths, and ``day_ends`` when that day ends.
+    open, and until when; ``spent`` what each channel has cost today, in millionths, and ``day_ends`` when that day ends; ``started_at`` is the
+    monotonic clock in seconds.
     """
 
     book: Book
@@ -49,6 +50,7 @@ class Desk:
     spent: dict[str, int]
     day: str
     day_ends: Instant
+    started_at: float
     decided: list[Decided] = field(default_factory=list)
     condition_errors: int = 0
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -76,6 +77,7 @@ class Ports:
     address_hash: AddressHash
     view: View
     policy: Callable[[str, str], Awaitable[Policy]]
+    monotonic: Callable[[], float] = monotonic
     shut: Callable[[Instant], Mapping[str, Instant]] = lambda now: {}
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
     observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
@@ -327,6 +329,7 @@ class Engine:
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,
+            started_at=ports.monotonic(),
         )
 
     async def _turn_day(self, now: Instant) -> None:

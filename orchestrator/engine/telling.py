@@ -43,7 +43,7 @@ def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
     calls = carry_out(desk, entry, person, decision)
     spend(desk, before, decision.message)
     note_references(desk, before, decision.message)
-    return join_orphans(desk, entry, fact, Told(decision, calls))
+    return join_orphans(desk, entry, fact, Told(decision, calls, desk.started_at))
 
 
 def inputs_for(desk: Desk, policy: Policy, entry: Entry, person: Person, **more: Any) -> Inputs:
@@ -215,5 +215,5 @@ def join_orphans(desk: Desk, entry: Entry, fact: Fact, told: Told) -> Told:
     desk.book.changes.orphans_joined.append(key)
     for receipt in waiting:
         heard = replace(untagged(orjson.loads(receipt)), attempt=fact.attempt)
-        told = Told(tell(desk, entry, heard).decision, told.calls)
+        told = Told(tell(desk, entry, heard).decision, told.calls, told.decided_at)
     return told

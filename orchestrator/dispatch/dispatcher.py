@@ -1,0 +1,299 @@
+"""
+Effects carried out: from the backlog to the provider, and its answer back as a fact.
+
+    claim ─► render ─► token and slot in hand ─► Prepared ─► intent committed ─► call ─► Answered ─► slot given back
+
+One pump a provider. What waits, waits in the store; a pump takes no more than it has slots for, the most urgent first.
+The order matters: by the time the engine is asked, nothing stands between its yes and the first byte, so no opt-out can
+slip in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
+from orchestrator.core.effects import Call
+from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.policy import Policy
+from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
+from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.engine.commands import Tell, Told
+from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.engine.people import Person
+from orchestrator.engine.rules import AddressHash
+from orchestrator.render import Rendered, TemplateSet, Unrenderable
+from orchestrator.stores.port import ReadyRow, Store, Wanted
+
+log = structlog.get_logger()
+
+CLAIM_MAX = 64
+START_WITHIN_SECONDS = 1.0
+SHUT_LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 5.0
+LONG_PAUSE_SECONDS = 5.0
+
+
+class Sender(Protocol):
+    """HTTP done once, for every adapter."""
+
+    async def call(
+        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float]
+    ) -> HttpReply | NotSent | Unknown | Refused: ...
+
+
+class Dispatcher:
+    """
+    ``books`` gives the policy and templates of a name and version; ``now`` is UTC milliseconds, ``monotonic`` seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        providers: Mapping[str, ProviderAtWork],
+        sender_for: Callable[[ProviderAtWork], Sender],
+        outside: Outside,
+        books: Callable[[str, str], Awaitable[tuple[Policy, TemplateSet]]],
+        address_hash: AddressHash,
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        entropy: Callable[[int], bytes] = os.urandom,
+        answered: Callable[[ProviderAtWork, Outcome, float], None] = lambda provider, outcome, seconds: None,
+    ) -> None:
+        self.engine = engine
+        self.store = store
+        self.providers = providers
+        self.outside = outside
+        self._sender_for = sender_for
+        self._books = books
+        self._hash = address_hash
+        self._now = now
+        self._monotonic = monotonic
+        self._entropy = entropy
+        self._answered = answered
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+        self._sends: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        for provider in self.providers.values():
+            await provider.adapter.open()
+            self._pumps[provider.name] = asyncio.create_task(self._pump(provider), name=f"pump:{provider.name}")
+
+    async def stop(self, within_seconds: float) -> None:
+        """Take nothing more from the backlog, and let what is under way finish."""
+        self._stopping = True
+        for provider in self.providers.values():
+            provider.wake.set()
+        await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+        if self._sends:
+            _, late = await asyncio.wait(self._sends, timeout=within_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for provider in self.providers.values():
+            await provider.adapter.close()
+
+    def poke(self, queue: str) -> None:
+        """Something new waits for this provider."""
+        provider = self.providers.get(queue)
+        if provider is not None:
+            provider.wake.set()
+
+    def shut(self, now: int) -> dict[str, int]:
+        """The providers with an open breaker, and until when."""
+        found = {name: provider.breaker.shut_until(now) for name, provider in self.providers.items()}
+        return {name: until for name, until in found.items() if until is not None}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._sends)
+
+    # ---- the pump
+
+    async def _pump(self, provider: ProviderAtWork) -> None:
+        while not self._stopping:
+            try:
+                pause = await self._turn(provider)
+            except Stopped:
+                return
+            except Exception:
+                log.exception("dispatch.pump_failed", provider=provider.name)
+                pause = SHUT_LOOK_SECONDS
+            if pause and not self._stopping:
+                await self._rest(provider, pause)
+
+    async def _rest(self, provider: ProviderAtWork, seconds: float) -> None:
+        provider.wake.clear()
+        try:
+            await asyncio.wait_for(provider.wake.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _turn(self, provider: ProviderAtWork) -> float:
+        """Move as much as there are slots and tokens for; how long to rest then (0: not at all)."""
+        shut = self._shut_fact(provider)
+        if shut is not None:
+            return await self._turn_away(provider, *shut)
+        if provider.free <= 0:
+            return IDLE_LOOK_SECONDS
+        rows = await self.store.claim(provider.name, min(provider.free, CLAIM_MAX), provider.taken)
+        if not rows:
+            return IDLE_LOOK_SECONDS
+        granted = len(rows) if provider.bucket is None else provider.bucket.take(len(rows))
+        if granted == 0:
+            await asyncio.sleep(provider.bucket.next_in() if provider.bucket is not None else 0)
+            return 0
+        for row, ready in await self._gather(provider, rows[:granted]):
+            provider.taken.add((row.message, row.step))
+            provider.free -= 1
+            task = asyncio.create_task(self._send(provider, row, ready))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+        return 0
+
+    def _shut_fact(self, provider: ProviderAtWork) -> tuple[Reason, int] | None:
+        """Whether what waits must be told not to wait here, and why."""
+        now = self._now()
+        until = provider.breaker.shut_until(now)
+        if until is not None:
+            return Reason.BREAKER_OPEN, until
+        paused = provider.bucket.paused_for() if provider.bucket is not None else 0.0
+        if paused > LONG_PAUSE_SECONDS:
+            return Reason.THROTTLED, now + int(paused * 1000)
+        return None
+
+    async def _turn_away(self, provider: ProviderAtWork, reason: Reason, until: int) -> float:
+        """Tell what waits for a shut provider, so that the core finds it another way."""
+        rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken)
+        facts = [Tell(row.message, Shut(row.step, provider.name, reason, until)) for row in rows]
+        await self.engine.submit_many(facts)
+        return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
+
+    async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[tuple[ReadyRow, Ready | None]]:
+        """Load what a claim's messages need, in three queries; None for a message that is gone."""
+        loaded = await self.store.load(Wanted(messages={row.message for row in rows}))
+        people = {row.message.recipient for row in loaded.messages.values()}
+        documents = (await self.store.load(Wanted(recipients=people))).recipients
+        persons = {id: Person(id, documents.get(id), self._hash) for id in people}
+        kinds = provider.facts.kinds
+        targets = {id: tuple(a for a in person.addresses if a.kind in kinds) for id, person in persons.items()}
+        hashes = {address.hash for found in targets.values() for address in found}
+        addresses = (await self.store.load(Wanted(addresses=hashes))).addresses
+        gathered: list[tuple[ReadyRow, Ready | None]] = []
+        for row in rows:
+            found = loaded.messages.get(row.message)
+            if found is None:
+                gathered.append((row, None))
+                continue
+            message = found.message
+            policy, templates = await self._books(message.policy, message.policy_version)
+            channel = policy.plan[row.step].channel
+            theirs = targets[message.recipient]
+            heard = [addresses.get(a.hash, {}).get("inbound", {}).get(channel) for a in theirs]
+            inbound_at = max((at for at in heard if at is not None), default=None)
+            person = persons[message.recipient]
+            ready = Ready(message, found.event, person, policy, templates, row.step, theirs, inbound_at)
+            gathered.append((row, ready))
+        return gathered
+
+    # ---- one send
+
+    async def _send(self, provider: ProviderAtWork, row: ReadyRow, ready: Ready | None) -> None:
+        try:
+            if ready is not None:
+                await self._prepare_and_call(provider, ready)
+        except (Stopped, LookupError):
+            pass
+        except Exception:
+            log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)
+        finally:
+            provider.taken.discard((row.message, row.step))
+            provider.free += 1
+            provider.wake.set()
+
+    async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready) -> None:
+        attempt = len(ready.message.attempts)
+        try:
+            rendered = render(ready, self.outside, provider, attempt, self._now())
+        except Unrenderable as problem:
+            await self._tell(ready, Unpreparable(ready.step, problem.reason, f"{problem.detail} {problem.where}".strip()))
+            return
+        await self._tokens_for_devices(provider, len(ready.targets) - 1)
+        parts = rendered.sms.parts if rendered.sms is not None else None
+        cost = provider.cost.of(parts) if provider.cost is not None else None
+        fact = Prepared(ready.step, provider.name, ready.targets, rendered.content_hash, parts, cost)
+        told: Told = await self._tell(ready, fact)
+        if not told.calls:
+            return
+        if told.calls[0].attempt != attempt:  # another step of the message left meanwhile: links name the attempt
+            rendered = render(ready, self.outside, provider, told.calls[0].attempt, self._now())
+        await asyncio.gather(*(self._call(provider, ready, told, call, rendered) for call in told.calls))
+
+    async def _tokens_for_devices(self, provider: ProviderAtWork, missing: int) -> None:
+        """A recipient with several devices takes a token for each."""
+        while missing > 0 and provider.bucket is not None:
+            missing -= provider.bucket.take(missing)
+            if missing > 0:
+                await asyncio.sleep(provider.bucket.next_in())
+
+    async def _tell(self, ready: Ready, fact: Fact) -> Any:
+        return await self.engine.submit(Tell(ready.message.id, fact))
+
+    async def _call(self, provider: ProviderAtWork, ready: Ready, told: Told, call: Call, rendered: Rendered) -> None:
+        attempt = told.decision.message.attempts[call.attempt]
+        now = self._now()
+        message = outgoing(ready, self.outside, attempt, call.target, rendered, now, self._entropy(64))
+        started = self._monotonic()
+        try:
+            outcome = await self._deliver(provider, message, told.decided_at + START_WITHIN_SECONDS)
+        except asyncio.CancelledError:
+            outcome = Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
+        except Unsendable as problem:
+            outcome = problem.outcome
+        except Exception as error:
+            log.exception("dispatch.adapter_failed", provider=provider.name, message_id=message.message_id)
+            outcome = Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
+        self._learn(provider, outcome)
+        self._answered(provider, outcome, self._monotonic() - started)
+        await self._tell(ready, Answered(call.attempt, outcome))
+
+    async def _deliver(self, provider: ProviderAtWork, message: Outgoing, start_by: float) -> Outcome:
+        """One request under its hard deadline, and what its answer means."""
+        adapter = provider.adapter
+        timeout_ms = provider.facts.timeout_ms
+        if isinstance(adapter, HttpAdapter):
+            request = adapter.request(message)
+            sender = self._sender_for(provider)
+            answer = await sender.call(
+                request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000
+            )
+            return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
+        if self._monotonic() > start_by:
+            return NotSent(Reason.START_TOO_LATE)
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await adapter.send(message)
+        except TimeoutError:
+            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
+
+    def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
+        """What an answer says about the provider itself."""
+        now = self._now()
+        provider.breaker.record(outcome, now)
+        match outcome:
+            case NotSent(reason=Reason.THROTTLED):
+                provider.throttled(outcome.retry_after_ms)
+            case Refused(reason=Reason.REFUSED_CONFIGURATION):
+                provider.breaker.force_open(now)
+                log.error("provider.configuration_refused", provider=provider.name, code=outcome.code)
+            case Accepted():
+                provider.throttles = 0

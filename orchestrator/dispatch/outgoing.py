@@ -1,0 +1,139 @@
+"""From a message and its recipient to what an adapter is given: rendered content, keyed references, links."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.channels import Outgoing
+from orchestrator.core.message import Attempt, Message
+from orchestrator.core.policy import PROMOTIONAL, SERVICE, Policy
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address
+from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.engine.people import Person
+from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
+from orchestrator.tokens import SigningKeys
+
+SESSION_MS = 24 * 3_600_000
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step of the backlog with everything that rendering and sending it needs."""
+
+    message: Message
+    event: Mapping[str, Any]
+    person: Person
+    policy: Policy
+    templates: TemplateSet
+    step: int
+    targets: tuple[Address, ...]
+    inbound_at: int | None
+
+    @property
+    def channel(self) -> str:
+        return self.policy.plan[self.step].channel
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The installation as the world sees it: its public address and the keys of its tokens."""
+
+    public_url: str
+    keys: SigningKeys
+
+    @property
+    def one_click(self) -> bool:
+        """One-click unsubscribing needs https, or a loopback address for trying it out."""
+        url = urlsplit(self.public_url)
+        return url.scheme == "https" or url.hostname in LOOPBACK
+
+    def receipt_url(self, provider: str) -> str:
+        return f"{self.public_url}/v1/receipts/{provider}"
+
+    def unsubscribe_url(self, message: Message, channel: str) -> str:
+        token = self.keys.unsubscribe(message.recipient, channel, message.topic, message.id)
+        return f"{self.public_url}/u/{token}"
+
+
+def render(ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int) -> Rendered:
+    """Render one step. Raises ``Unrenderable``."""
+    message, person = ready.message, ready.person
+    context = RenderContext(
+        event=ready.event["data"],
+        recipient=person.view(),
+        message={"id": message.id, "policy": message.policy, "step": ready.step, "channel": ready.channel},
+        now=datetime.fromtimestamp(now / 1000, UTC),
+        locale=person.document.get("locale"),
+        time_zone=person.document.get("time_zone") or "UTC",
+        unsubscribe_url=outside.unsubscribe_url(message, "email") if outside.one_click else None,
+        link=lambda url: f"{outside.public_url}/c/{outside.keys.link(message.id, attempt, url)}",
+    )
+    rendered = ready.templates.render(ready.policy.template, ready.channel, context)
+    need(provider, rendered)
+    if "html" in rendered.parts and getattr(provider.adapter.settings, "open_pixel", False):
+        pixel = f"{outside.public_url}/o/{outside.keys.pixel(message.id, attempt)}"
+        rendered.parts["html"] = with_pixel(str(rendered.parts["html"]), pixel)
+    return rendered
+
+
+def need(provider: ProviderAtWork, rendered: Rendered) -> None:
+    """Refuse content that lacks a part without which the adapter cannot send."""
+    for part in provider.adapter.supports.parts:
+        choices = (part,) if isinstance(part, str) else part
+        if not any(choice in rendered.parts for choice in choices):
+            raise Unrenderable(Reason.TEMPLATE_MISSING, f"no part {' or '.join(choices)}", "")
+
+
+def with_pixel(html: str, url: str) -> str:
+    """The HTML with an invisible image at its end."""
+    image = f'<img src="{url}" width="1" height="1" alt="">'
+    head, body, tail = html.rpartition("</body>")
+    return f"{head}{image}{body}{tail}" if body else html + image
+
+
+def outgoing(
+    ready: Ready, outside: Outside, attempt: Attempt, target: Address, rendered: Rendered, now: int, entropy: bytes
+) -> Outgoing:
+    """What the adapter of one attempt is given."""
+    message = ready.message
+    in_session = ready.inbound_at is not None and now - ready.inbound_at < SESSION_MS
+    marketing = message.klass in (PROMOTIONAL, SERVICE)
+    return Outgoing(
+        message_id=message.id,
+        client_reference=outside.keys.reference(message.id, attempt.number),
+        idempotency_key=idempotency_key(message, attempt),
+        address=target,
+        content=rendered.parts,
+        klass=message.klass,
+        topic=message.topic,
+        locale=rendered.locale,
+        ttl_seconds=ttl_seconds(ready, now),
+        receipt_url=outside.receipt_url(attempt.provider),
+        receipt_token=outside.keys.receipt_token(message.id, attempt.number),
+        unsubscribe_url=outside.unsubscribe_url(message, ready.channel) if outside.one_click and marketing else None,
+        one_click=outside.one_click and marketing,
+        in_session=in_session,
+        now=now / 1000,
+        entropy=entropy,
+    )
+
+
+def ttl_seconds(ready: Ready, now: int) -> int:
+    """How long the message is worth delivering: the step's own word, else its longest wait, never past the deadline."""
+    step = ready.policy.plan[ready.step]
+    left_ms = ready.message.deadline_at - now
+    wanted_ms = step.ttl_ms if step.ttl_ms is not None else step.longest_wait_ms
+    return max(1, (min(wanted_ms, left_ms) if wanted_ms is not None else left_ms) // 1000)
+
+
+def idempotency_key(message: Message, attempt: Attempt) -> str:
+    """The same whenever the same try is repeated, by whichever process."""
+    parts = (message.id, str(attempt.step), attempt.provider, attempt.address_hash, str(attempt.try_number))
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,82 @@
+"""
+Timers: a due one becomes a fact, and nothing else. They never call the network.
+
+The store knows when each message wants to be looked at; this asks for what is due, in batches, and sleeps until the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.core.facts import Due
+from orchestrator.engine.commands import Tell
+from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.stores.port import Store
+
+log = structlog.get_logger()
+
+BATCH_MAX = 512
+LONGEST_SLEEP_SECONDS = 1.0
+
+
+class Timers:
+    """One loop a process. ``fired`` is told how late (ms) each timer was."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        now: Callable[[], int],
+        fired: Callable[[int], None] = lambda late_ms: None,
+    ) -> None:
+        self.engine = engine
+        self.store = store
+        self._now = now
+        self._fired = fired
+        self._sooner = asyncio.Event()
+        self._next: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="timers")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def poke(self, due_at: int) -> None:
+        """A message wants to be looked at by then; wake up where that is sooner than planned."""
+        if self._next is None or due_at < self._next:
+            self._sooner.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._turn()
+            except Stopped:
+                return
+            except Exception:
+                log.exception("timers.failed")
+                await asyncio.sleep(LONGEST_SLEEP_SECONDS)
+
+    async def _turn(self) -> None:
+        now = self._now()
+        rows = await self.store.due(now, BATCH_MAX)
+        if rows:
+            for due_at, _ in rows:
+                self._fired(now - due_at)
+            results = await self.engine.submit_many([Tell(message, Due(due_at)) for due_at, message in rows])
+            if any(isinstance(result, BaseException) for result in results):
+                await asyncio.sleep(LONGEST_SLEEP_SECONDS)  # logged by the engine; do not spin on what cannot be decided
+            return
+        self._sooner.clear()
+        self._next = await self.store.next_due()
+        seconds = LONGEST_SLEEP_SECONDS if self._next is None else (self._next - self._now()) / 1000
+        try:
+            await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), LONGEST_SLEEP_SECONDS))
+        except TimeoutError:
+            return
