@@ -1,0 +1,220 @@
+"""
+Quiet hours, and the calendar of the place where a recipient lives.
+
+A rule's window is written in local time, but it is an interval of real time: it begins the first time that the clock
+shows its start or has passed it, and ends when the clock will never again show anything before its end. Around a change
+of the clocks those two sentences are all the law there is. A start or an end that the clock skips is the next moment
+that exists; an end that it shows twice is the second one; and an hour that repeats itself inside a window is quiet both
+times. On every other day the intervals are simply what is written.
+
+Nobody is called at 8:59 because an offset was looked up a second too early: offsets come from the time zone database
+for the very instant in question, never from today's offset.
+
+Instants are UTC milliseconds. Zones are IANA names.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from orchestrator.core.policy import DAY_MS, QuietHours, Window
+from orchestrator.core.recipient import Instant
+
+CalendarKind = Literal["day", "week", "month"]
+
+QUIET_MAX_MS = 8 * DAY_MS
+"""How far ahead the end of quiet hours is looked for: a week, and a day for what the clocks do meanwhile."""
+
+DAY_MINUTES = 1_440
+DAY_SECONDS = 86_400
+EPOCH = datetime(1970, 1, 1)
+EPOCH_ORDINAL = EPOCH.toordinal()
+NOT_PLACES = frozenset({"localtime", "Factory"})  # the machine's own setting, and "not configured", are no one's zone
+
+
+def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
+    """
+    The first instant after ``now`` at which no window of ``rule`` applies, or None where none applies now.
+
+    Windows that touch or overlap are walked through, so the answer needs no second look: a Friday night that runs into
+    a quiet Saturday ends when Saturday does. A window is looked up on the local day on which it begins, which is why
+    half past two on a Monday morning may still be Sunday's.
+
+    A rule that leaves no minute of the week open never ends; then, and where nothing opens within eight days, the
+    answer is ``now`` + 8 days: long past what any ``max_defer`` or deadline allows, and asked again if it is not.
+    """
+    place = _place(zone)
+    local = datetime.fromtimestamp(now // 1000, place)
+    if not _shown_as_quiet(rule, local) and not _shown_twice(local):
+        return None
+    until = now
+    while until - now < QUIET_MAX_MS:
+        later = _end_of_windows_at(rule, until, place)
+        if later is None:
+            return until if until > now else None
+        until = later
+    return now + QUIET_MAX_MS
+
+
+def zone_for(rule: QuietHours, recipient_zone: str | None, default_zone: str) -> str:
+    """
+    The zone in which a rule is read: the one it names, else the recipient's.
+
+    A recipient without a zone, or with one that nobody knows, lives in the rule's ``fallback_zone``, else in the
+    installation's ``default_zone``. Keeping somebody's night by a neighbour's clock beats not keeping it.
+    """
+    if rule.zone != "recipient":
+        return rule.zone
+    return zone_or(recipient_zone, rule.fallback_zone or default_zone)
+
+
+def zone_or(recipient_zone: str | None, default_zone: str) -> str:
+    """The recipient's zone where it is a real one, else the default."""
+    return recipient_zone if recipient_zone and valid_zone(recipient_zone) else default_zone
+
+
+def valid_zone(name: str) -> bool:
+    """Whether ``name`` is an IANA time zone, spelled as the database spells it (``Europe/Kyiv``, never a file path)."""
+    return name in _known_zones()
+
+
+def local_day_bounds(now: Instant, zone: str) -> tuple[Instant, Instant]:
+    """
+    The calendar day in which ``now`` falls in ``zone``, as [start, end).
+
+    It lasts 23, 24, 25 or however many hours the clocks give it. Where midnight is skipped the day starts at the first
+    moment that exists, and where midnight comes twice, at the first; so days follow each other without gap or overlap.
+    """
+    return calendar_bounds("day", now, zone)
+
+
+def calendar_bounds(kind: CalendarKind, now: Instant, zone: str) -> tuple[Instant, Instant]:
+    """
+    The calendar day, week (from Monday, ISO 8601) or month in which ``now`` falls in ``zone``, as [start, end).
+
+    Raises ValueError for any other ``kind``.
+    """
+    if kind not in get_args(CalendarKind):
+        raise ValueError(f"calendar window {kind!r} is not known; write day, week or month")
+    place = _place(zone)
+    today = datetime.fromtimestamp(now // 1000, place).date()
+    start, end = _bounds_of(kind, today, place)
+    while now >= end:  # the clock was set back over midnight: it shows yesterday, but today has already begun
+        today += timedelta(days=1)
+        start, end = _bounds_of(kind, today, place)
+    return start, end
+
+
+@lru_cache(maxsize=1)
+def _known_zones() -> frozenset[str]:
+    return frozenset(available_timezones()) - NOT_PLACES
+
+
+@lru_cache(maxsize=1024)
+def _place(zone: str) -> ZoneInfo:
+    """The zone's rules. A name that slipped past ``valid_zone`` is read as UTC: one bad profile must not stop the rest."""
+    return ZoneInfo(zone if valid_zone(zone) else "UTC")
+
+
+def _minutes(window: Window) -> int:
+    """A window's length. One that ends no later than it starts runs over midnight."""
+    return window.end - window.start if window.end > window.start else window.end - window.start + DAY_MINUTES
+
+
+def _shown_as_quiet(rule: QuietHours, local: datetime) -> bool:
+    """Whether the time on the clock, taken literally, lies in a window that began today or yesterday."""
+    weekday, minute = local.weekday(), local.hour * 60 + local.minute
+    today, yesterday = rule.windows[weekday], rule.windows[weekday - 1]
+    if today is not None and 0 <= minute - today.start < _minutes(today):
+        return True
+    return yesterday is not None and minute + DAY_MINUTES - yesterday.start < _minutes(yesterday)
+
+
+def _shown_twice(local: datetime) -> bool:
+    """Whether the clock shows this time twice; only then can a window hold that the time alone does not give away."""
+    return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+
+
+def _end_of_windows_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instant | None:
+    """
+    The latest end among the windows that hold ``at``, None where there is none.
+
+    Two days back and one ahead, because a clock that is set back over midnight shows the day before once more.
+    """
+    today = datetime.fromtimestamp(at // 1000, place).date()
+    ends = []
+    for days in (-2, -1, 0, 1):
+        day = today + timedelta(days=days)
+        window = rule.windows[day.weekday()]
+        if window is None:
+            continue
+        start = _local_seconds(day) + window.start * 60
+        end = start + _minutes(window) * 60
+        if _first_at_or_past(start, place) <= at < _never_before_again(end, place):
+            ends.append(_never_before_again(end, place))
+    return max(ends, default=None)
+
+
+def _bounds_of(kind: CalendarKind, day: date, place: ZoneInfo) -> tuple[Instant, Instant]:
+    """The window of ``kind`` around a local date."""
+    first, after = day, day + timedelta(days=1)
+    if kind == "week":
+        first = day - timedelta(days=day.weekday())
+        after = first + timedelta(days=7)
+    elif kind == "month":
+        first = day.replace(day=1)
+        after = (first + timedelta(days=32)).replace(day=1)
+    return _midnight(first, place), _midnight(after, place)
+
+
+@lru_cache(maxsize=16_384)
+def _midnight(day: date, place: ZoneInfo) -> Instant:
+    """When a local date begins."""
+    return _first_at_or_past(_local_seconds(day), place)
+
+
+def _local_seconds(day: date) -> int:
+    """A local midnight as seconds on the wall clock since 1970, whatever the zone."""
+    return (day.toordinal() - EPOCH_ORDINAL) * DAY_SECONDS
+
+
+def _first_at_or_past(wall_seconds: int, place: ZoneInfo) -> Instant:
+    """The first instant at which the local clock shows this time, or has jumped past it."""
+    before, after = _offsets(wall_seconds, place)
+    if before < after:
+        return _jump(wall_seconds, before, after, place)
+    return (wall_seconds - before) * 1000
+
+
+def _never_before_again(wall_seconds: int, place: ZoneInfo) -> Instant:
+    """The first instant from which the local clock never again shows anything before this time."""
+    before, after = _offsets(wall_seconds, place)
+    if before < after:
+        return _jump(wall_seconds, before, after, place)
+    return (wall_seconds - after) * 1000
+
+
+def _offsets(wall_seconds: int, place: ZoneInfo) -> tuple[int, int]:
+    """
+    Two offsets from UTC in seconds for a time on the wall clock: the same one on ordinary days; the earlier and the later
+    where the clock shows it twice; those before and after the jump where the clock skips it (PEP 495).
+    """
+    wall = EPOCH + timedelta(seconds=wall_seconds)
+    first, second = (wall.replace(tzinfo=place, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return int(first.total_seconds()), int(second.total_seconds())
+
+
+def _jump(wall_seconds: int, before: int, after: int, place: ZoneInfo) -> Instant:
+    """The instant at which the clock jumps over a time that it never shows, found by halving the hour around it."""
+    early, late = wall_seconds - after, wall_seconds - before
+    while late - early > 1:
+        middle = (early + late) // 2
+        offset = datetime.fromtimestamp(middle, place).utcoffset() or timedelta()
+        if middle + int(offset.total_seconds()) < wall_seconds:
+            early = middle
+        else:
+            late = middle
+    return late * 1000
