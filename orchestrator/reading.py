@@ -24,8 +24,7 @@ UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 DURATION_MS_MAX = 3650 * DAY_MS
 RATE = re.compile(r"(\d{1,9})/(\d{0,9}(?:ms|s|m|h|d))")
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-WORD_MAX = 200
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 D = TypeVar("D")
 
@@ -164,7 +163,7 @@ class Section:
         if value is None:
             return default
         if not NAME.fullmatch(value):
-            mend = "use lower-case letters, digits and _, beginning with a letter, at most 64 characters"
+            mend = "use lower-case letters, digits, _ and -, beginning with a letter, at most 64 characters"
             self.report.error(self.at(key), f"`{key}` {clip(value)!r} is not a name", mend)
             return default
         return value
@@ -228,7 +227,7 @@ class Section:
         if node is None:
             return default
         value = node.value
-        if node.kind == "str" and isinstance(node, Node) and node.text != value and value.isdigit():
+        if node.kind == "str" and node.text != value and value.isdecimal():
             value = int(value)  # it came from ${env:…}, which only knows texts
         elif node.kind != "int":
             self.wrong(node, key, "a whole number")
