@@ -16,5 +16,5 @@ def delay_ms(tries: int, salt: str) -> int:
 
     The spread keeps messages that failed together from coming back together, and is the same when replayed.
     """
-    base = min(LONGEST_MS, FIRST_MS * FACTOR ** max(0, tries - 1))
+    base: int = min(LONGEST_MS, FIRST_MS * FACTOR ** max(0, tries - 1))
     return base + zlib.crc32(f"{salt}/{tries}".encode()) % SPREAD_MS

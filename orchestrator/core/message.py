@@ -99,6 +99,7 @@ class Attempt:
     code: str | None = None
     detail: str = ""
     provider_id: str | None = None
+    retry_after_ms: int | None = None
     answered_at: Instant | None = None
     state: Delivery = Delivery.CREATED
     engagement: dict[str, Instant] = field(default_factory=dict)
@@ -115,8 +116,9 @@ class Run:
     """
     One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move the cascade.
 
-    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up`` whose turn is over; ``tries`` and ``tried_since`` belong to
-    ``provider``, ``first_try_at`` to the step. ``ended`` says why the step was left (None while it runs).
+    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up`` whose turn is over;
+    ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to the step. ``ended`` says why the step was
+    left (None while it runs).
     """
 
     step: int

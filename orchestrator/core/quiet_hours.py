@@ -30,8 +30,11 @@ QUIET_MAX_MS = 8 * DAY_MS
 
 DAY_MINUTES = 1_440
 DAY_SECONDS = 86_400
+SECOND, NO_OFFSET = timedelta(seconds=1), timedelta()
 EPOCH = datetime(1970, 1, 1)
 EPOCH_ORDINAL = EPOCH.toordinal()
+SET_BACK_MAX_SECONDS = 6 * 3_600
+"""More than any clock has been set back by since 1970 (three hours, in Antarctica)."""
 NOT_PLACES = frozenset({"localtime", "Factory"})  # the machine's own setting, and "not configured", are no one's zone
 
 
@@ -144,17 +147,20 @@ def _end_of_windows_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instan
 
     Two days back and one ahead, because a clock that is set back over midnight shows the day before once more.
     """
-    today = datetime.fromtimestamp(at // 1000, place).date()
+    local = datetime.fromtimestamp(at // 1000, place)
+    shown = (local.replace(tzinfo=None) - EPOCH) // SECOND
     ends = []
     for days in (-2, -1, 0, 1):
-        day = today + timedelta(days=days)
+        day = local.date() + timedelta(days=days)
         window = rule.windows[day.weekday()]
         if window is None:
             continue
-        start = _local_seconds(day) + window.start * 60
+        start = _wall_seconds(day) + window.start * 60
         end = start + _minutes(window) * 60
-        if _first_at_or_past(start, place) <= at < _never_before_again(end, place):
-            ends.append(_never_before_again(end, place))
+        if start - SET_BACK_MAX_SECONDS <= shown < end + SET_BACK_MAX_SECONDS:
+            until = _never_before_again(end, place)
+            if _first_at_or_past(start, place) <= at < until:
+                ends.append(until)
     return max(ends, default=None)
 
 
@@ -173,10 +179,10 @@ def _bounds_of(kind: CalendarKind, day: date, place: ZoneInfo) -> tuple[Instant,
 @lru_cache(maxsize=16_384)
 def _midnight(day: date, place: ZoneInfo) -> Instant:
     """When a local date begins."""
-    return _first_at_or_past(_local_seconds(day), place)
+    return _first_at_or_past(_wall_seconds(day), place)
 
 
-def _local_seconds(day: date) -> int:
+def _wall_seconds(day: date) -> int:
     """A local midnight as seconds on the wall clock since 1970, whatever the zone."""
     return (day.toordinal() - EPOCH_ORDINAL) * DAY_SECONDS
 
@@ -203,8 +209,12 @@ def _offsets(wall_seconds: int, place: ZoneInfo) -> tuple[int, int]:
     where the clock shows it twice; those before and after the jump where the clock skips it (PEP 495).
     """
     wall = EPOCH + timedelta(seconds=wall_seconds)
-    first, second = (wall.replace(tzinfo=place, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
-    return int(first.total_seconds()), int(second.total_seconds())
+    return _offset(wall.replace(tzinfo=place)), _offset(wall.replace(tzinfo=place, fold=1))
+
+
+def _offset(moment: datetime) -> int:
+    """A zone-aware time's offset from UTC in seconds."""
+    return (moment.utcoffset() or NO_OFFSET) // SECOND
 
 
 def _jump(wall_seconds: int, before: int, after: int, place: ZoneInfo) -> Instant:
@@ -212,8 +222,7 @@ def _jump(wall_seconds: int, before: int, after: int, place: ZoneInfo) -> Instan
     early, late = wall_seconds - after, wall_seconds - before
     while late - early > 1:
         middle = (early + late) // 2
-        offset = datetime.fromtimestamp(middle, place).utcoffset() or timedelta()
-        if middle + int(offset.total_seconds()) < wall_seconds:
+        if middle + _offset(datetime.fromtimestamp(middle, place)) < wall_seconds:
             early = middle
         else:
             late = middle

@@ -237,7 +237,7 @@ def answered(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
     if not any(a.took for a in draft.message.attempts_of(run.step)):
         draft.effects.append(GiveBack(run.step))
     if not run.over:
-        settle(draft, run, attempt, outcome)
+        settle(draft, run)
 
 
 def record(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
@@ -255,6 +255,7 @@ def record(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
             draft.effects.append(Tell("attempt.unknown", attempt.number))
         case NotSent():
             attempt.reason, attempt.code, attempt.detail = outcome.reason, outcome.code, outcome.detail
+            attempt.retry_after_ms = outcome.retry_after_ms
             draft.effects.append(Tell("attempt.not_sent", attempt.number))
         case Refused():
             attempt.reason, attempt.code, attempt.detail = outcome.reason, outcome.code, outcome.detail
@@ -286,7 +287,7 @@ def blame(draft: Draft, attempt: Attempt, refused: Refused) -> None:
             draft.effects.append(ShutProvider(attempt.provider, code, refused.detail))
 
 
-def settle(draft: Draft, run: Run, attempt: Attempt, outcome: Outcome) -> None:
+def settle(draft: Draft, run: Run) -> None:
     """All answers of a round are in."""
     attempts = draft.message.attempts_of(run.step)
     taken = [a for a in attempts if a.took]
@@ -298,7 +299,7 @@ def settle(draft: Draft, run: Run, attempt: Attempt, outcome: Outcome) -> None:
     latest = {a.address_hash: a for a in attempts}.values()
     unsent = [a for a in latest if a.outcome is OutcomeKind.NOT_SENT]
     if unsent:
-        retry(draft, run, unsent, outcome)
+        retry(draft, run, unsent)
     elif not taken:
         refused(draft, run, list(latest))
 
@@ -324,7 +325,7 @@ def resolve_unknown(draft: Draft, run: Run) -> None:
         draft.leave(run, Reason.UNKNOWN_OUTCOME)
 
 
-def retry(draft: Draft, run: Run, unsent: list[Attempt], outcome: Outcome) -> None:
+def retry(draft: Draft, run: Run, unsent: list[Attempt]) -> None:
     """Nothing was taken at some address: again on the same provider, else the next one, else see ``exhausted``."""
     last = unsent[-1]
     reason = last.reason or Reason.NOT_TAKEN
@@ -333,8 +334,8 @@ def retry(draft: Draft, run: Run, unsent: list[Attempt], outcome: Outcome) -> No
         run.tries -= 1
         seek(draft, run)
         return
-    asked_ms = outcome.retry_after_ms if isinstance(outcome, NotSent) else None
-    wait_ms = asked_ms if asked_ms is not None else delay_ms(run.tries, draft.message.id)
+    asked_ms = [a.retry_after_ms for a in unsent if a.retry_after_ms is not None]
+    wait_ms = max(asked_ms) if asked_ms else delay_ms(run.tries, draft.message.id)
     limits = draft.step_of(run).retry
     since = run.tried_since if run.tried_since is not None else draft.now
     if run.tries <= limits.max and draft.now + wait_ms <= since + limits.within_ms:

@@ -1,0 +1,122 @@
+"""A message's life told fact by fact: seconds on the left, facts on the right, no clock and no store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.decide import Decision, decide
+from orchestrator.core.effects import Call, GiveBack, Reserve
+from orchestrator.core.facts import Answered, Due, Fact, Heard, Prepared, Triggered
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.message import Message
+from orchestrator.core.outcomes import Accepted, Outcome
+from orchestrator.core.policy import Policy, Step
+from orchestrator.core.recipient import Address, Charge
+
+START = 1_795_000_000_000
+PHONE = Address("phone", "+380501234567", "hash-phone", (), "UA")
+EMAIL = Address("email", "olena@example.com", "hash-email")
+LAPTOP = Address("web_push", "https://push.example/a", "hash-push-a")
+TABLET = Address("web_push", "https://push.example/b", "hash-push-b")
+
+PROVIDERS = {
+    "push": Provider("push", "web_push", ("web_push",), cost="0"),
+    "viber_a": Provider("viber_a", "viber", ("phone",), cost="0.40"),
+    "viber_b": Provider("viber_b", "viber", ("phone",), cost="0.50"),
+    "mail": Provider("mail", "email", ("email",), cost="0.01"),
+    "texts": Provider("texts", "sms", ("phone",), cost="1.20"),
+}
+CHANNELS = {"web_push": ("push",), "viber": ("viber_a", "viber_b"), "email": ("mail",), "sms": ("texts",)}
+
+DEFAULT_INPUTS = Inputs(addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH")
+
+
+def seconds(count: float) -> int:
+    return int(count * 1000)
+
+
+class Tale:
+    """``inputs`` may be replaced between facts with ``given``; the charges that decisions ask for are kept in them."""
+
+    def __init__(self, *cascade: Step, inputs: Inputs | None = None, **policy: Any) -> None:
+        policy.setdefault("klass", "transactional")
+        self.policy = Policy("tale", "v1", "shop.event", cascade, **policy)
+        self.inputs = inputs or DEFAULT_INPUTS
+        self.now = START
+        self.calls: list[Call] = []
+        self.told: list[str] = []
+        self.message = Message(
+            id="01KTALE",
+            event_source="shop",
+            event_id="1",
+            event_type="shop.event",
+            recipient="olena",
+            policy="tale",
+            policy_version="v1",
+            klass=self.policy.klass,
+            topic="topic",
+            created_at=START,
+            deadline_at=START + self.policy.deadline_ms,
+        )
+        self.last = self.tell(0, Triggered())
+
+    def given(self, **inputs: Any) -> None:
+        """Change what the next decisions rest on."""
+        self.inputs = replace(self.inputs, **inputs)
+
+    def tell(self, at: float, fact: Fact) -> Decision:
+        """One fact, ``at`` seconds after the start."""
+        self.now = START + seconds(at)
+        before = self.message.copy()
+        decision = decide(self.policy, self.message, self.inputs, fact, self.now)
+        assert self.message == before, "decide must not change what it is given"
+        self.message = decision.message
+        self.calls = [effect for effect in decision.effects if isinstance(effect, Call)]
+        self.told += [effect.what for effect in decision.effects if type(effect).__name__ == "Tell"]
+        for effect in decision.effects:
+            if isinstance(effect, Reserve):
+                self.given(charges=(*self.inputs.charges, effect.charge))
+            elif isinstance(effect, GiveBack):
+                own = (self.message.id, effect.step)
+                self.given(charges=tuple(c for c in self.inputs.charges if (c.message, c.step) != own))
+        self.last = decision
+        return decision
+
+    def send(self, at: float, outcome: Outcome | None = None, *, step: int | None = None, answer: float = 0.2) -> int:
+        """What dispatch does for the step that is ready: prepare, and answer. The number of the (last) attempt."""
+        runs = self.message.ready()
+        assert runs, f"nothing is ready: {self.last.said}"
+        run = next((run for run in runs if run.step == step), runs[0]) if step is not None else runs[0]
+        provider = self.inputs.providers[run.provider or ""]
+        targets = tuple(a for a in self.inputs.addresses if a.kind in provider.kinds)
+        self.tell(at, Prepared(run.step, provider.name, targets, "content", None, provider.cost))
+        assert self.calls, f"nothing left: {self.last.said} {self.last.checks}"
+        for call in self.calls:
+            self.tell(at + answer, Answered(call.attempt, outcome or Accepted(f"id-{call.attempt}")))
+        return len(self.message.attempts) - 1
+
+    def due(self) -> Decision:
+        """Let the time come that the message asked to be woken at."""
+        assert self.message.due_at is not None, "the message waits for nothing"
+        return self.tell((self.message.due_at - START) / 1000, Due(self.message.due_at))
+
+    def hear(self, at: float, attempt: int, state: str, **more: Any) -> Decision:
+        return self.tell(at, Heard(attempt, state, START + seconds(at), **more))
+
+    @property
+    def status(self) -> str:
+        return self.message.status.value
+
+    @property
+    def waits_until(self) -> float | None:
+        """Seconds from the start."""
+        return None if self.message.due_at is None else (self.message.due_at - START) / 1000
+
+    @property
+    def ready(self) -> list[tuple[int, str]]:
+        return [(run.step, run.provider or "") for run in self.message.ready()]
+
+
+def charge(at: float, klass: str = "promotional", channel: str = "email", message: str = "other") -> Charge:
+    return Charge(message, klass, channel, 0, START + seconds(at), True)
