@@ -65,9 +65,9 @@ def reason_or_none(word: str | None) -> Reason | None:
 
 
 def encode_entry(at: int, fact: Fact, inputs: Inputs, decision: Decision) -> bytes:
-    """One line of a history, with its newline. Inputs stand in it only where the decision asked gates."""
+    """One line of a history, with its newline. Inputs are left out where the decision cannot have looked at them."""
     entry: dict[str, Any] = {"at": at, "fact": tagged(fact)}
-    if decision.checks or isinstance(fact, facts.Triggered | facts.Answered):
+    if decision.checks or not isinstance(fact, facts.Heard | facts.GoalReached | facts.Cancelled):
         entry["inputs"] = encode_inputs(inputs)
     if decision.checks:
         entry["checks"] = [encode_check(check) for check in decision.checks]
