@@ -354,3 +354,19 @@ def migration_status(db: sqlite3.Connection) -> Mapping[str, bool]:
     """Each migration and whether it has been run."""
     at = db.execute("pragma user_version").fetchone()[0]
     return {file.stem: number <= at for number, file in enumerate(migration_files(), start=1)}
+
+
+def migrate_file(path: Path, *, up: bool) -> dict[str, bool]:
+    """
+    The migrations of a file that no service has open: with ``up`` each that was run now, else each and whether it has been.
+
+    Raises ``StoreInUse`` where a service has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_file(Path(f"{path}.lock"))
+    db = connect(str(path), lock)
+    try:
+        return dict.fromkeys(migrate(db), True) if up else dict(migration_status(db))
+    finally:
+        db.close()
+        lock.close()

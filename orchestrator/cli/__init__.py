@@ -1,0 +1,28 @@
+"""
+The command line. Exit codes: 0 fine, 1 the check failed, 2 usage, 3 could not connect.
+
+Each verb imports what it needs when it runs, so that ``kaskad --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.cli import author, operate, service
+
+app = typer.Typer(
+    name="kaskad",
+    help="Omnichannel messaging: one event in, one person reached.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+service.register(app)
+author.register(app)
+operate.register(app)
+
+
+def main() -> None:
+    """The entry point of the ``kaskad`` command."""
+    app()

@@ -1,0 +1,163 @@
+"""The verbs of those who write policies and templates: check, render, config show, schema."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.common import (
+    CHECK_FAILED,
+    USAGE,
+    ConfigOption,
+    OutputOption,
+    fail,
+    find_config,
+    print_json,
+    read_input,
+    wants_json,
+)
+
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)
+    app.command()(render)
+    app.command()(schema)
+    app.add_typer(config_app, name="config")
+
+
+def check(
+    path: Annotated[Path | None, typer.Argument(help="The configuration file; else as for every verb.")] = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Everything that is wrong with configuration, policies and templates: file:line:col, what, and how to mend it."""
+    from orchestrator.check import check as look
+
+    problems = look(find_config(path or config), os.environ)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if wants_json(output):
+        print_json([problem.__dict__ for problem in problems])
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        warnings = len(problems) - len(errors)
+        typer.echo(f"{len(errors)} error(s), {warnings} warning(s)" if problems else "everything is in order")
+    raise typer.Exit(CHECK_FAILED if errors else 0)
+
+
+def render(
+    template: Annotated[str, typer.Argument(help="The template's name.")],
+    channel: Annotated[str, typer.Option(help="One channel; else all that the template has.")] = "",
+    event: Annotated[str, typer.Option(help="A file with a CloudEvent, or with its data; - is standard input.")] = "-",
+    locale: Annotated[str, typer.Option(help="In place of the recipient's.")] = "",
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """What a template makes of an event, as each channel would get it."""
+    from orchestrator.configuration import load_templates
+    from orchestrator.render import Unrenderable
+    from orchestrator.settings import load
+    from orchestrator.yamlfile import ConfigError
+
+    try:
+        settings = load(find_config(config), os.environ)
+        templates = load_templates(settings.templates)
+        given = json.loads(read_input(event))
+    except (ConfigError, ValueError) as error:
+        fail(str(error), USAGE)
+    if template not in templates.names:
+        fail(f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}", USAGE)
+    shown: dict[str, Any] = {}
+    failed = False
+    for name in [channel] if channel else sorted(templates.channels(template)):
+        try:
+            rendered = templates.render(template, name, context(given, locale))
+        except Unrenderable as problem:
+            failed = True
+            shown[name] = {"error": f"{problem.reason}: {problem.detail} {problem.where}".strip()}
+            continue
+        sms = rendered.sms
+        count = {"sms": {"alphabet": sms.alphabet, "units": sms.units, "parts": sms.parts}} if sms else {}
+        shown[name] = {"locale": rendered.locale, **count, "parts": rendered.parts}
+    if wants_json(output):
+        print_json(shown)
+    else:
+        for name, found in shown.items():
+            show(name, found)
+    raise typer.Exit(CHECK_FAILED if failed else 0)
+
+
+def context(given: dict[str, Any], locale: str) -> Any:
+    """A CloudEvent, or bare event data, as templates see it."""
+    from datetime import UTC, datetime
+
+    from orchestrator.render import RenderContext
+
+    data = given.get("data", given) if "specversion" in given else given
+    recipient = dict(data.get("recipient") or {})
+    return RenderContext(
+        event={name: value for name, value in data.items() if name not in ("recipient", "recipients")},
+        recipient=recipient,
+        message={"id": "preview", "policy": "preview", "step": 0, "channel": "preview"},
+        now=datetime.now(UTC),
+        locale=locale or recipient.get("locale"),
+        time_zone=recipient.get("time_zone") or "UTC",
+        unsubscribe_url="https://example.com/u/preview",
+        link=lambda url: url,
+    )
+
+
+def show(channel: str, found: dict[str, Any]) -> None:
+    """One channel's parts, each under its name."""
+    note = ""
+    if "sms" in found:
+        note = f", {found['sms']['alphabet']}, {found['sms']['units']} units, {found['sms']['parts']} part(s)"
+    typer.echo(f"── {channel} ({found.get('locale') or 'default'}{note})")
+    if "error" in found:
+        typer.echo(f"   cannot be rendered: {found['error']}")
+    for part, value in found.get("parts", {}).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+        typer.echo(f"   [{part}]")
+        for line in text.splitlines():
+            typer.echo(f"   {line}")
+    typer.echo("")
+
+
+def schema(
+    kind: Annotated[str, typer.Argument(help="policy, governance or kaskad.")] = "policy",
+) -> None:
+    """The JSON Schema of a file, for editors."""
+    from orchestrator.schema import schema as of
+
+    try:
+        print_json(of(kind))
+    except KeyError:
+        fail(f"there are schemas for policy, governance and kaskad, not for {kind!r}", USAGE)
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """The effective configuration: defaults filled in, secrets masked."""
+    from orchestrator.settings import load
+    from orchestrator.yamlfile import ConfigError
+
+    try:
+        effective = load(find_config(config), os.environ).effective()
+    except ConfigError as error:
+        fail(str(error), CHECK_FAILED)
+    if wants_json(output):
+        print_json(effective)
+        return
+    import io
+
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(effective, text)
+    typer.echo(text.getvalue(), nl=False)

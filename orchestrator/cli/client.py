@@ -1,0 +1,97 @@
+"""
+A verb's way to the store: through the running service where there is one, else by a service of its own without workers.
+
+Either way the same calls answer, so a verb does the same thing whether or not anything is running.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import typer
+
+from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail
+
+
+class Client:
+    """Calls over a Unix socket. A refusal ends the program with what the service says."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """The JSON of the answer; ``body`` is JSON, or bytes as they are."""
+        options: dict[str, Any] = {"headers": {"content-type": content_type}}
+        if isinstance(body, bytes):
+            options["data"] = body
+        elif body is not None:
+            options["json"] = body
+        async with self._session.request(method, f"http://kaskad{path}", **options) as answer:
+            found = await answer.json(content_type=None) if answer.status != 204 else {}
+            if answer.status >= 400:
+                fail(words(found, answer.status), CHECK_FAILED)
+            return found
+
+
+def words(problem: Any, status: int) -> str:
+    """What an error says, whichever shape it has."""
+    if isinstance(problem, dict):
+        if "results" in problem:
+            errors = [result.get("error", {}) for result in problem["results"]]
+            return "\n".join(str(error.get("what", error)) for error in errors)
+        return str(problem.get("detail") or problem.get("error") or problem.get("title") or problem)
+    return f"the service answered {status}"
+
+
+@asynccontextmanager
+async def service(config: Path) -> AsyncIterator[Client]:
+    """A client of the service that this configuration describes."""
+    from orchestrator.app import App, socket_path
+    from orchestrator.settings import load
+    from orchestrator.stores.port import StoreInUse
+    from orchestrator.yamlfile import ConfigError
+
+    try:
+        settings = load(config, os.environ)
+        running = socket_path(settings)
+    except ConfigError as error:
+        fail(str(error), USAGE)
+    if running is not None and running.exists():
+        connector = aiohttp.UnixConnector(str(running))
+        session = aiohttp.ClientSession(connector=connector)
+        try:
+            async with session.get("http://kaskad/control/keys"):
+                pass
+        except aiohttp.ClientConnectionError:
+            await session.close()
+        else:
+            async with session:
+                yield Client(session)
+            return
+    with tempfile.TemporaryDirectory(prefix="kaskad-") as directory:
+        socket = Path(directory) / "control.sock"
+        app = App(config, os.environ)
+        try:
+            await app.start_offline(socket)
+        except ConfigError as error:
+            fail(str(error), USAGE)
+        except (StoreInUse, OSError) as error:
+            fail(str(error), NO_CONNECTION)
+        try:
+            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+                yield Client(session)
+        finally:
+            await app.stop()
+
+
+def table(rows: list[list[str]], headings: list[str]) -> None:
+    """Rows in columns, as wide as they need."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    for row in [headings, *rows]:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

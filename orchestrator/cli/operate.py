@@ -1,0 +1,192 @@
+"""The verbs of those who operate: explain, send, dlq, optout, subject, keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.common import (
+    USAGE,
+    ConfigOption,
+    OutputOption,
+    fail,
+    find_config,
+    print_json,
+    read_input,
+    run_async,
+    wants_json,
+)
+
+dlq = typer.Typer(help="Events that could not be processed.", no_args_is_help=True)
+keys = typer.Typer(help="API keys, and the signing key of links and references.", no_args_is_help=True)
+subject = typer.Typer(help="What is known of a person: export it, erase it.", no_args_is_help=True)
+
+IdArgument = Annotated[str, typer.Argument(help="Its id.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(explain)
+    app.command()(send)
+    app.command()(optout)
+    app.add_typer(dlq, name="dlq")
+    app.add_typer(keys, name="keys")
+    app.add_typer(subject, name="subject")
+
+
+def ask(config: Path | None, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    """One call to the service, or to the store where nothing is running."""
+    from orchestrator.cli.client import service
+
+    async def work() -> Any:
+        async with service(find_config(config)) as client:
+            return await client.call(method, path, body, content_type)
+
+    return run_async(work())
+
+
+def explain(
+    message: Annotated[str, typer.Argument(help="The message's id.")],
+    policy: Annotated[bool, typer.Option("--policy", help="Show the policy as it was then, too.")] = False,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Why a message went where it went: every fact, check, attempt and receipt."""
+    if wants_json(output):
+        print_json(ask(config, "GET", f"/api/v1/messages/{message}"))
+        return
+    typer.echo(ask(config, "GET", f"/control/explain/{message}{'?policy=1' if policy else ''}")["text"], nl=False)
+
+
+def send(
+    event: Annotated[str, typer.Argument(help="A file with one CloudEvent or a batch as JSON; - is standard input.")] = "-",
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Publish one event, as POST /v1/events would."""
+    body = read_input(event)
+    kind = "application/cloudevents-batch+json" if body.lstrip().startswith(b"[") else "application/cloudevents+json"
+    found = ask(config, "POST", "/api/v1/events", body, kind)
+    if wants_json(output):
+        print_json(found)
+        return
+    for result in found["results"]:
+        if result["status"] == "refused":
+            typer.echo(f"refused    {result['error']['what']}")
+        else:
+            typer.echo(f"{result['status']:<10} {result['id']}  {' '.join(result['messages'])}".rstrip())
+
+
+def optout(
+    who: Annotated[str, typer.Argument(help="A recipient's id, or an address: +380…, name@example.com.")],
+    channel: Annotated[str, typer.Option(help="The channel, or * for all.")] = "*",
+    topic: Annotated[str, typer.Option(help="The topic, or * for all.")] = "*",
+    config: ConfigOption = None,
+) -> None:
+    """Stop writing to somebody: everywhere, on a channel, about a topic."""
+    place = "address" if who.startswith("+") or "@" in who else "recipient"
+    entry = {place: who, "channel": channel, "topic": topic}
+    ask(config, "POST", "/api/v1/opt-outs", {"opt_outs": [entry]})
+    typer.echo(f"{place} {who} is opted out of {channel} × {topic}")
+
+
+@dlq.command("list")
+def dlq_list(config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """The newest first, with the reason of each."""
+    from orchestrator.cli.client import table
+
+    items = ask(config, "GET", "/api/v1/dead-letters")["items"]
+    if wants_json(output):
+        print_json(items)
+    elif not items:
+        typer.echo("no dead letters")
+    else:
+        rows = [[i["id"], i["at"], i["reason"], i["origin"], "replayed" if i.get("replayed_at") else ""] for i in items]
+        table(rows, ["id", "at", "reason", "origin", ""])
+
+
+@dlq.command("show")
+def dlq_show(id: IdArgument, config: ConfigOption = None) -> None:
+    """One dead letter, whole."""
+    items = ask(config, "GET", "/api/v1/dead-letters")["items"]
+    found = next((item for item in items if item["id"] == id), None)
+    if found is None:
+        found = ask(config, "GET", f"/api/v1/dead-letters/{id}")
+    print_json(found)
+
+
+@dlq.command("replay")
+def dlq_replay(
+    id: IdArgument,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Process it again, under the policies as they are now."""
+    found = ask(config, "POST", f"/api/v1/dead-letters/{id}/replay")
+    if wants_json(output):
+        print_json(found)
+    else:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+
+
+@keys.command("create")
+def keys_create(
+    scope: Annotated[str, typer.Option(help="Comma-separated: events, messages, recipients, dead_letters, all.")],
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """A new API key, shown once."""
+    found = ask(config, "POST", "/control/keys", {"scopes": [part.strip() for part in scope.split(",") if part.strip()]})
+    if wants_json(output):
+        print_json(found)
+    else:
+        typer.echo(f"id   {found['id']}\nkey  {found['key']}\nIt is not shown again.")
+
+
+@keys.command("list")
+def keys_list(config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """All keys; never their secrets."""
+    from orchestrator.cli.client import table
+    from orchestrator.times import rfc3339
+
+    items = ask(config, "GET", "/control/keys")["items"]
+    if wants_json(output):
+        print_json(items)
+        return
+    rows = [[i["id"], ",".join(i["scopes"]), rfc3339(i["created_at"]), "revoked" if i["revoked_at"] else ""] for i in items]
+    table(rows, ["id", "scopes", "created", ""])
+
+
+@keys.command("revoke")
+def keys_revoke(id: IdArgument, config: ConfigOption = None) -> None:
+    """Stop accepting a key at once."""
+    ask(config, "POST", f"/control/keys/{id}/revoke")
+    typer.echo(f"revoked {id}")
+
+
+@keys.command("rotate")
+def keys_rotate(config: ConfigOption = None) -> None:
+    """A new signing key for links and references; old ones verify for 400 days."""
+    ask(config, "POST", "/control/signing-key/rotate")
+    typer.echo("a new signing key signs from now on")
+
+
+@subject.command("export")
+def subject_export(id: IdArgument, config: ConfigOption = None) -> None:
+    """Everything that is kept about a recipient, as JSON."""
+    print_json(ask(config, "GET", f"/api/v1/recipients/{id}/export"))
+
+
+@subject.command("erase")
+def subject_erase(
+    id: IdArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: this cannot be undone.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Forget a recipient; hashes of opted-out addresses stay, so that nobody writes to them again."""
+    if not yes:
+        fail("this cannot be undone: say --yes", USAGE)
+    ask(config, "DELETE", f"/api/v1/recipients/{id}")
+    typer.echo(f"erased {id}")

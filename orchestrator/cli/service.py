@@ -1,0 +1,124 @@
+"""The verbs that run something: run, migrate, sandbox, demo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.common import (
+    CHECK_FAILED,
+    NO_CONNECTION,
+    USAGE,
+    ConfigOption,
+    OutputOption,
+    fail,
+    find_config,
+    print_json,
+    run_async,
+    wants_json,
+)
+
+migrate = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(demo)
+    app.command()(sandbox)
+    app.add_typer(migrate, name="migrate")
+
+
+def run(config: ConfigOption = None) -> None:
+    """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
+    from orchestrator.app import App, serve
+    from orchestrator.check import check
+    from orchestrator.stores.port import StoreInUse
+    from orchestrator.yamlfile import ConfigError
+
+    path = find_config(config)
+    errors = [problem for problem in check(path, os.environ) if problem.severity == "error"]
+    if errors:
+        fail("\n".join(str(problem) for problem in errors), CHECK_FAILED)
+    try:
+        raise typer.Exit(run_async(serve(App(path, os.environ))))
+    except ConfigError as error:
+        fail(str(error), CHECK_FAILED)
+    except (StoreInUse, OSError) as error:
+        fail(str(error), NO_CONNECTION)
+
+
+@migrate.command("up")
+def migrate_up(config: ConfigOption = None) -> None:
+    """Bring the schema up to date; safe to run again."""
+    done = run_async(migrations(find_config(config), up=True))
+    typer.echo("\n".join(f"ran {name}" for name, ran in done.items() if ran) or "the schema is up to date")
+
+
+@migrate.command("status")
+def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Which migrations have been run."""
+    found = run_async(migrations(find_config(config), up=False))
+    if wants_json(output):
+        print_json(found)
+        return
+    for name, ran in found.items():
+        typer.echo(f"{'done   ' if ran else 'to come'}  {name}")
+
+
+async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
+    """Each migration: with ``up`` whether it was run now, else whether it has been."""
+    from orchestrator.settings import load
+    from orchestrator.stores import sqlite
+    from orchestrator.stores.port import StoreInUse
+    from orchestrator.yamlfile import ConfigError
+
+    try:
+        settings = load(config, os.environ)
+    except ConfigError as error:
+        fail(str(error), USAGE)
+    if settings.store.path is None:
+        fail(f"{config}: this store cannot be migrated by hand", USAGE)
+    try:
+        return sqlite.migrate_file(settings.store.path, up=up)
+    except (StoreInUse, OSError) as error:
+        fail(str(error), NO_CONNECTION)
+
+
+def sandbox(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port of the HTTP providers and the page.")] = 8090,
+    smtp_port: Annotated[int, typer.Option(help="The port of the mail server.")] = 8025,
+    record: Annotated[Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything that is left to chance.")] = 1,
+) -> None:
+    """Stand-in providers with the real wire formats, and a page that shows each recipient's phones."""
+    from orchestrator.sandbox import SandboxConfig, serve
+
+    config = SandboxConfig(host=host, http_port=port, smtp_port=smtp_port, record=record, seed=seed)
+
+    def announce(sandbox: Any) -> None:
+        typer.echo(
+            f"phones   {sandbox.url}/\nmail     smtp://{host}:{sandbox.smtp_port}\nscript   PUT {sandbox.url}/_sandbox/script"
+        )
+
+    try:
+        run_async(serve(config, announce))
+    except OSError as error:
+        fail(str(error), NO_CONNECTION)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def demo(
+    events: Annotated[int, typer.Option(help="How many sample events are published.")] = 300,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, and print its URLs.")] = False,
+    seed: Annotated[int, typer.Option(help="The seed of the sandbox's behaviour.")] = 7,
+    output: OutputOption = "text",
+) -> None:
+    """The whole thing on one machine, with no account: watch cascades move down their channels, then read the summary."""
+    from orchestrator.demo import run_demo
+
+    raise typer.Exit(run_async(run_demo(events=events, keep=keep, seed=seed, as_json=wants_json(output))))
