@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.reading import Report, clip
+from pydantic import SecretStr
+
+from orchestrator.reading import Report, Section, clip
 from orchestrator.yamlfile import Node
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -21,6 +23,15 @@ FILE_BYTES_MAX = 64 * 1024
 def refers(text: str) -> bool:
     """Whether a text, as written, has a reference in it."""
     return REFERENCE.search(text) is not None
+
+
+def unresolved(node: Node) -> bool:
+    """Whether a reference somewhere in a resolved tree could not be looked up (which has been reported)."""
+    if node.kind == "map":
+        return any(unresolved(child) for child in node.value.values())
+    if node.kind == "list":
+        return any(unresolved(child) for child in node.value)
+    return node.kind == "str" and node.value == "" and node.text != ""
 
 
 class References:
@@ -39,8 +50,10 @@ class References:
             return replace(node, value=tuple(self.resolve(child) for child in node.value))
         if node.kind != "str" or "${" not in node.value:
             return node
-        value = REFERENCE.sub(lambda match: self.look_up(match[1], node), node.value)
-        return replace(node, value=value)
+        found = {name: self.look_up(name, node) for name in dict.fromkeys(REFERENCE.findall(node.value))}
+        if not all(found.values()):
+            return replace(node, value="")
+        return replace(node, value=REFERENCE.sub(lambda match: found[match[1]], node.value))
 
     def look_up(self, reference: str, node: Node) -> str:
         """What one reference stands for, "" and a problem where that cannot be found out."""
@@ -80,3 +93,20 @@ class References:
         if not text:
             self.report.error(node.mark, f"the file {name} is empty", "write the value into it")
         return text
+
+
+def read_secret(section: Section, key: str) -> SecretStr | None:
+    """A secret; one that is written out is warned of."""
+    value = section.text(key)
+    if value is None:
+        return None
+    node = section.nodes[key]
+    if not refers(node.text):
+        warn_of_clear_text(section.report, node, key)
+    return SecretStr(value)
+
+
+def warn_of_clear_text(report: Report, node: Node, key: str) -> None:
+    """The warning for a secret that stands in the file."""
+    mend = f"write ${{env:{key.upper()}}} or ${{file:…}} and keep it elsewhere"
+    report.warn(node.mark, f"the secret `{key}` is written in clear", mend)
