@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from orchestrator.clock import Clock
 from orchestrator.core.facts import Due
 from orchestrator.engine.commands import Tell
 from orchestrator.engine.engine import Engine, Stopped
@@ -29,12 +30,12 @@ class Timers:
         self,
         engine: Engine,
         store: Store,
-        now: Callable[[], int],
+        clock: Clock,
         fired: Callable[[int], None] = lambda late_ms: None,
     ) -> None:
         self.engine = engine
         self.store = store
-        self._now = now
+        self._clock = clock
         self._fired = fired
         self._sooner = asyncio.Event()
         self._next: int | None = None
@@ -64,7 +65,7 @@ class Timers:
                 await asyncio.sleep(LONGEST_SLEEP_SECONDS)
 
     async def _turn(self) -> None:
-        now = self._now()
+        now = self._clock.now()
         rows = await self.store.due(now, BATCH_MAX)
         if rows:
             for due_at, _ in rows:
@@ -75,7 +76,7 @@ class Timers:
             return
         self._sooner.clear()
         self._next = await self.store.next_due()
-        seconds = LONGEST_SLEEP_SECONDS if self._next is None else (self._next - self._now()) / 1000
+        seconds = LONGEST_SLEEP_SECONDS if self._next is None else self._clock.real_seconds(self._next - self._clock.now())
         try:
             await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), LONGEST_SLEEP_SECONDS))
         except TimeoutError:
