@@ -2,10 +2,9 @@
 Quiet hours, and the calendar of the place where a recipient lives.
 
 A rule's window is written in local time, but it is an interval of real time: it begins the first time that the clock
-shows its start or has passed it, and ends when the clock will never again show anything before its end. Around a change
-of the clocks those two sentences are all the law there is. A start or an end that the clock skips is the next moment
-that exists; an end that it shows twice is the second one; and an hour that repeats itself inside a window is quiet both
-times. On every other day the intervals are simply what is written.
+shows its start, and ends the last time that the clock shows its end. A start or an end that the clock skips, because it
+is set forward, is the next moment that exists. So an hour that repeats itself inside a window, or on its edge, is quiet
+both times. On every ordinary day the intervals are simply what is written.
 
 Nobody is called at 8:59 because an offset was looked up a second too early: offsets come from the time zone database
 for the very instant in question, never from today's offset.
@@ -33,8 +32,8 @@ DAY_SECONDS = 86_400
 SECOND, NO_OFFSET = timedelta(seconds=1), timedelta()
 EPOCH = datetime(1970, 1, 1)
 EPOCH_ORDINAL = EPOCH.toordinal()
-SET_BACK_MAX_SECONDS = 6 * 3_600
-"""More than any clock has been set back by since 1970 (three hours, in Antarctica)."""
+SET_BACK_MAX_SECONDS = 12 * 3_600
+"""More than any clock has been set back by since 1973 (seven hours, at Vostok in 1994; three in this century)."""
 NOT_PLACES = frozenset({"localtime", "Factory"})  # the machine's own setting, and "not configured", are no one's zone
 
 
@@ -158,8 +157,8 @@ def _end_of_windows_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instan
         start = _wall_seconds(day) + window.start * 60
         end = start + _minutes(window) * 60
         if start - SET_BACK_MAX_SECONDS <= shown < end + SET_BACK_MAX_SECONDS:
-            until = _never_before_again(end, place)
-            if _first_at_or_past(start, place) <= at < until:
+            until = _last_time_at(end, place)
+            if _first_time_at(start, place) <= at < until:
                 ends.append(until)
     return max(ends, default=None)
 
@@ -179,7 +178,7 @@ def _bounds_of(kind: CalendarKind, day: date, place: ZoneInfo) -> tuple[Instant,
 @lru_cache(maxsize=16_384)
 def _midnight(day: date, place: ZoneInfo) -> Instant:
     """When a local date begins."""
-    return _first_at_or_past(_wall_seconds(day), place)
+    return _first_time_at(_wall_seconds(day), place)
 
 
 def _wall_seconds(day: date) -> int:
@@ -187,16 +186,16 @@ def _wall_seconds(day: date) -> int:
     return (day.toordinal() - EPOCH_ORDINAL) * DAY_SECONDS
 
 
-def _first_at_or_past(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """The first instant at which the local clock shows this time, or has jumped past it."""
+def _first_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
+    """The first instant at which the local clock shows this time, or the one at which it jumps past it."""
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)
     return (wall_seconds - before) * 1000
 
 
-def _never_before_again(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """The first instant from which the local clock never again shows anything before this time."""
+def _last_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
+    """The last instant at which the local clock shows this time, or the one at which it jumps past it."""
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)

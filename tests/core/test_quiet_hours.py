@@ -1,0 +1,468 @@
+"""
+Quiet hours keep people's nights, wherever they live and whatever their clocks do.
+
+Two oracles stand beside the code, and neither shares an idea with it. ``Clock`` writes down what a local clock shows
+minute by minute and paints the windows on that list. ``shown_as_quiet`` takes a local time literally, as a person would
+who looks at the wall.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, QuietHours, Window
+from orchestrator.core.quiet_hours import (
+    calendar_bounds,
+    local_day_bounds,
+    quiet_until,
+    valid_zone,
+    zone_for,
+    zone_or,
+)
+
+ZONES = sorted(name for name in available_timezones() if valid_zone(name))
+DAY_MINUTES = 1440
+FIRST_YEAR, LAST_YEAR = 1973, 2038  # offsets are whole minutes in these years, and the daylight rules are all known
+ALL_DAY = Window(0, DAY_MINUTES)
+
+
+def clock(text: str) -> int:
+    """``21:00`` as minutes."""
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def window(text: str) -> Window:
+    start, end = text.split("-")
+    return Window(clock(start), clock(end))
+
+
+def nightly(text: str) -> QuietHours:
+    return QuietHours("night", (window(text),) * 7)
+
+
+def weekly(**days: str) -> QuietHours:
+    """``weekly(sat="all", sun="23:00-10:00")``; days that are not named have no window."""
+    names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    return QuietHours("week", tuple(read(days.get(name)) for name in names))
+
+
+def read(text: str | None) -> Window | None:
+    if text is None:
+        return None
+    return ALL_DAY if text == "all" else window(text)
+
+
+def at(text: str) -> int:
+    """An RFC 3339 time as UTC milliseconds."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def local(instant: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(instant / 1000, ZoneInfo(zone))
+
+
+def until(rule: QuietHours, text: str, zone: str) -> str | None:
+    """The answer as RFC 3339 in the zone, to be read beside the question."""
+    found = quiet_until(rule, at(text), zone)
+    return None if found is None else local(found, zone).isoformat()
+
+
+# -- the oracles
+
+
+def shown_as_quiet(rule: QuietHours, instant: int, zone: str) -> bool:
+    """Does the local time, read off the wall and taken literally, lie in a window of today or of yesterday?"""
+    wall = local(instant, zone).replace(tzinfo=None)
+    for days_ago in (0, 1):
+        midnight = datetime(wall.year, wall.month, wall.day) - timedelta(days=days_ago)
+        found = rule.windows[midnight.weekday()]
+        if found is None:
+            continue
+        start = midnight + timedelta(minutes=found.start)
+        end = midnight + timedelta(minutes=found.end)
+        if end <= start:
+            end += timedelta(days=1)
+        if start <= wall < end:
+            return True
+    return False
+
+
+class Clock:
+    """What a local clock shows in each minute from ``begin``, and which of those minutes a rule keeps quiet."""
+
+    def __init__(self, zone: str, begin: int, days: int) -> None:
+        self.begin = begin
+        place = ZoneInfo(zone)
+        shown = [datetime.fromtimestamp(begin // 1000 + 60 * n, place) for n in range(days * DAY_MINUTES)]
+        self.wall = [one.toordinal() * DAY_MINUTES + one.hour * 60 + one.minute for one in shown]
+        self.highest_so_far, self.lowest_from_here = list(self.wall), list(self.wall)
+        for n in range(1, len(shown)):
+            self.highest_so_far[n] = max(self.wall[n], self.highest_so_far[n - 1])
+            self.lowest_from_here[-n - 1] = min(self.wall[-n - 1], self.lowest_from_here[-n])
+
+    def quiet_minutes(self, rule: QuietHours) -> list[bool]:
+        """Each window runs from the first minute at or past its start to the last one that shows its end, or is past it."""
+        quiet = [False] * len(self.wall)
+        first_day, last_day = min(self.wall) // DAY_MINUTES - 1, max(self.wall) // DAY_MINUTES
+        for day in range(first_day, last_day + 1):
+            found = rule.windows[datetime.fromordinal(day).weekday()]
+            if found is None:
+                continue
+            start = day * DAY_MINUTES + found.start
+            end = day * DAY_MINUTES + found.end + (DAY_MINUTES if found.end <= found.start else 0)
+            first = bisect_left(self.highest_so_far, start)
+            after = bisect_right(self.lowest_from_here, end) - 1  # the last minute that shows its end, or less
+            if self.wall[after] != end:
+                after += 1
+            quiet[first:after] = [True] * len(quiet[first:after])
+        return quiet
+
+
+@cache
+def clock_changes(zone: str) -> tuple[int, ...]:
+    """The instants (ms) at which the zone's offset changed or will, in the years that are looked at."""
+    place = ZoneInfo(zone)
+
+    def offset(second: int) -> timedelta | None:
+        return datetime.fromtimestamp(second, place).utcoffset()
+
+    found = []
+    stride = 5 * 86_400
+    last = int(datetime(LAST_YEAR, 1, 1, tzinfo=UTC).timestamp())
+    early = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
+    before = offset(early)
+    for late in range(early + stride, last, stride):
+        after = offset(late)
+        if after != before:
+            found.append(1000 * bisect_left(range(late), True, late - stride, key=lambda s, b=before: offset(s) != b))
+        before = after
+    return tuple(found)
+
+
+@cache
+def kinds_of_change() -> dict[tuple[int, int], tuple[str, int]]:
+    """One example (zone, instant) of each: the minute of the day at which clocks are changed, and by how many minutes."""
+    kinds: dict[tuple[int, int], tuple[str, int]] = {}
+    for zone in ZONES:
+        for instant in clock_changes(zone):
+            last, first = local(instant - MINUTE_MS, zone), local(instant, zone)
+            jump = (first.replace(tzinfo=None) - last.replace(tzinfo=None)) // timedelta(minutes=1) - 1
+            kinds[(last.hour * 60 + last.minute + 1) % DAY_MINUTES, jump] = (zone, instant)
+    return kinds
+
+
+# -- what is written is what is kept
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2026-11-21T20:59:59.999+02:00", None),
+        ("2026-11-21T21:00:00+02:00", "2026-11-22T09:00:00+02:00"),
+        ("2026-11-21T23:59:59.999+02:00", "2026-11-22T09:00:00+02:00"),
+        ("2026-11-22T00:00:00+02:00", "2026-11-22T09:00:00+02:00"),
+        ("2026-11-22T08:59:59.999+02:00", "2026-11-22T09:00:00+02:00"),
+        ("2026-11-22T09:00:00+02:00", None),
+    ],
+)
+def test_a_night_starts_inclusive_and_ends_exclusive(moment: str, expected: str | None) -> None:
+    assert until(nightly("21:00-09:00"), moment, "Europe/Kyiv") == expected
+
+
+def test_the_night_is_the_recipients_and_not_the_servers() -> None:
+    moment = "2026-11-21T13:00:00+00:00"
+    assert until(nightly("21:00-09:00"), moment, "Asia/Tokyo") == "2026-11-22T09:00:00+09:00"
+    assert until(nightly("21:00-09:00"), moment, "America/New_York") == "2026-11-21T09:00:00-05:00"
+    assert until(nightly("21:00-09:00"), moment, "Europe/Kyiv") is None
+
+
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
+    rule = weekly(fri="23:00-10:00")
+    assert until(rule, "2026-11-21T02:00:00+02:00", "Europe/Kyiv") == "2026-11-21T10:00:00+02:00"  # Saturday morning
+    assert until(rule, "2026-11-20T02:00:00+02:00", "Europe/Kyiv") is None  # Friday morning is Thursday's
+    assert until(weekly(sun="23:00-02:00"), "2026-11-23T01:00:00+02:00", "Europe/Kyiv") == "2026-11-23T02:00:00+02:00"
+
+
+def test_windows_that_follow_each_other_are_walked_through_to_their_common_end() -> None:
+    rule = weekly(fri="22:00-08:00", sat="all", sun="all", mon="00:00-07:30")
+    assert until(rule, "2026-11-20T22:30:00+02:00", "Europe/Kyiv") == "2026-11-23T07:30:00+02:00"
+
+
+def test_the_longer_of_two_windows_that_overlap_counts() -> None:
+    rule = weekly(fri="20:00-12:00", sat="01:00-09:00")
+    assert until(rule, "2026-11-21T02:00:00+02:00", "Europe/Kyiv") == "2026-11-21T12:00:00+02:00"
+
+
+def test_a_window_that_ends_when_it_starts_is_a_day_long() -> None:
+    rule = weekly(sat="09:00-09:00")
+    assert until(rule, "2026-11-21T09:00:00+02:00", "Europe/Kyiv") == "2026-11-22T09:00:00+02:00"
+    assert until(rule, "2026-11-22T08:59:00+02:00", "Europe/Kyiv") == "2026-11-22T09:00:00+02:00"
+    assert until(rule, "2026-11-21T08:59:00+02:00", "Europe/Kyiv") is None
+
+
+def test_a_rule_without_windows_is_never_quiet() -> None:
+    assert until(weekly(), "2026-11-21T02:00:00+02:00", "Europe/Kyiv") is None
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Kyiv", "Pacific/Apia"])
+def test_a_rule_that_never_ends_answers_eight_days_from_now(zone: str) -> None:
+    now = at("2026-10-20T02:00:00+00:00")
+    assert quiet_until(nightly("00:00-24:00"), now, zone) == now + 8 * DAY_MS
+    assert quiet_until(nightly("12:00-12:00"), now, zone) == now + 8 * DAY_MS
+
+
+# -- when the clocks are changed
+
+
+def test_an_end_that_the_clock_skips_is_the_next_moment_that_exists() -> None:
+    """Kyiv, 29 March 2026: after 02:59:59 comes 04:00."""
+    assert until(nightly("22:00-03:30"), "2026-03-29T02:59:00+02:00", "Europe/Kyiv") == "2026-03-29T04:00:00+03:00"
+    assert until(nightly("22:00-03:30"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv") is None
+
+
+def test_a_start_that_the_clock_skips_is_the_next_moment_that_exists() -> None:
+    assert until(nightly("03:30-05:00"), "2026-03-29T02:59:59+02:00", "Europe/Kyiv") is None
+    assert until(nightly("03:30-05:00"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv") == "2026-03-29T05:00:00+03:00"
+
+
+def test_a_window_that_the_clock_skips_altogether_is_not_kept_that_day() -> None:
+    for moment in ("2026-03-29T02:59:59.999+02:00", "2026-03-29T04:00:00+03:00"):
+        assert until(nightly("03:15-03:45"), moment, "Europe/Kyiv") is None
+
+
+def test_an_end_that_the_clock_shows_twice_is_the_second_one() -> None:
+    """Kyiv, 25 October 2026: after 03:59:59 comes 03:00 once more."""
+    rule = nightly("22:00-03:30")
+    for moment in ("2026-10-25T03:29:00+03:00", "2026-10-25T03:45:00+03:00", "2026-10-25T03:00:00+02:00"):
+        assert until(rule, moment, "Europe/Kyiv") == "2026-10-25T03:30:00+02:00"
+    assert until(rule, "2026-10-25T03:30:00+02:00", "Europe/Kyiv") is None
+
+
+def test_an_end_at_the_very_hour_that_is_repeated_is_the_second_one_too() -> None:
+    assert until(nightly("22:00-03:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv") == "2026-10-25T03:00:00+02:00"
+    assert until(nightly("22:00-04:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv") == "2026-10-25T04:00:00+02:00"
+
+
+def test_a_start_that_the_clock_shows_twice_is_the_first_one() -> None:
+    rule = nightly("03:30-08:00")
+    assert until(rule, "2026-10-25T03:29:59+03:00", "Europe/Kyiv") is None
+    for moment in ("2026-10-25T03:30:00+03:00", "2026-10-25T03:10:00+02:00", "2026-10-25T03:30:00+02:00"):
+        assert until(rule, moment, "Europe/Kyiv") == "2026-10-25T08:00:00+02:00"
+
+
+def test_a_clock_that_is_set_back_over_midnight_does_not_open_the_window_again() -> None:
+    """St. John's, 7 November 2010: at one minute past midnight it was 23:01 the day before."""
+    rule = weekly(sun="all")
+    zone = "America/St_Johns"
+    assert until(rule, "2010-11-06T23:59:59-02:30", zone) is None
+    assert until(rule, "2010-11-07T00:00:00-02:30", zone) == "2010-11-08T00:00:00-03:30"
+    assert until(rule, "2010-11-06T23:30:00-03:30", zone) == "2010-11-08T00:00:00-03:30"
+
+
+def test_a_day_that_a_country_skipped_keeps_nobody_waiting_longer() -> None:
+    """Samoa went from 29 to 31 December 2011: the 30th never was."""
+    rule = weekly(thu="21:00-09:00", fri="12:00-15:00")
+    assert until(rule, "2011-12-29T22:00:00-10:00", "Pacific/Apia") == "2011-12-31T00:00:00+14:00"
+
+
+def test_every_minute_around_every_kind_of_clock_change_is_as_the_clock_on_the_wall_says() -> None:
+    """Each kind of change that any zone makes, against the list of what the clock showed, minute by minute."""
+    kinds = kinds_of_change()
+    assert len(kinds) > 50
+    for (minute, jump), (zone, change) in kinds.items():
+        begin = change - 4 * DAY_MS
+        shown = Clock(zone, begin, 11)
+        for rule in rules_around(minute, jump):
+            quiet = shown.quiet_minutes(rule)
+            looked_at = {n + near for n in range(1, len(quiet)) if quiet[n] != quiet[n - 1] for near in (-1, 0)}
+            looked_at |= set(range(0, len(quiet), 31))
+            for n in sorted(n for n in looked_at if 2 * DAY_MINUTES <= n < 6 * DAY_MINUTES):
+                expected = None if not quiet[n] else begin + quiet.index(False, n) * MINUTE_MS
+                found = quiet_until(rule, begin + n * MINUTE_MS, zone)
+                assert found == expected, (zone, rule.windows, local(begin + n * MINUTE_MS, zone))
+
+
+def rules_around(minute: int, jump: int) -> list[QuietHours]:
+    """Windows that start and end before, at, inside and after the time that is skipped or repeated."""
+    inside = minute + jump // 2
+    edges = [(minute - 300, inside), (inside, minute + 240), (minute, minute + jump), (inside - 5, inside + 5)]
+    edges += [(minute + jump, minute), (minute - 720, minute + 719)]
+    written = [Window(start % DAY_MINUTES, end % DAY_MINUTES) for start, end in edges]
+    rules = [QuietHours("edge", (one,) * 7) for one in written if one.start != one.end]
+    whole = Window(inside % DAY_MINUTES, inside % DAY_MINUTES)
+    alternate = QuietHours("alternate", (whole, None, whole, None, whole, None, None))
+    return [*rules, alternate, weekly(mon="all", wed="all"), weekly(tue="all", thu="20:00-11:00", sat="all", sun="all")]
+
+
+@st.composite
+def places_and_times(draw: st.DrawFn) -> tuple[str, int]:
+    """A zone, and an instant that is often near one of its clock changes."""
+    zone = draw(st.sampled_from(ZONES))
+    changes = clock_changes(zone)
+    if changes and draw(st.booleans()):
+        return zone, draw(st.sampled_from(changes)) + draw(st.integers(-2 * DAY_MS, 2 * DAY_MS))
+    return zone, draw(st.integers(at(f"{FIRST_YEAR}-02-01T00:00:00+00:00"), at(f"{LAST_YEAR}-01-01T00:00:00+00:00")))
+
+
+windows = st.none() | st.builds(Window, st.integers(0, DAY_MINUTES - 1), st.integers(0, DAY_MINUTES)) | st.just(ALL_DAY)
+rules = st.builds(QuietHours, st.just("any"), st.tuples(*[windows] * 7))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(rules, places_and_times())
+def test_a_deferred_message_leaves_at_the_first_instant_that_is_not_quiet_where_its_recipient_is(
+    rule: QuietHours, where: tuple[str, int]
+) -> None:
+    zone, now = where
+    found = quiet_until(rule, now, zone)
+    if found is None:
+        assert not shown_as_quiet(rule, now, zone)
+        return
+    assert found > now
+    assert quiet_until(rule, found - 1, zone) is not None
+    if found < now + 8 * DAY_MS:
+        assert not shown_as_quiet(rule, found, zone)
+        assert quiet_until(rule, found, zone) is None
+        assert quiet_until(rule, found - 1, zone) == found
+
+
+@settings(max_examples=150, deadline=None)
+@given(rules, places_and_times())
+def test_any_week_in_any_zone_is_as_the_clock_on_the_wall_says(rule: QuietHours, where: tuple[str, int]) -> None:
+    zone, now = where
+    begin = (now - 3 * DAY_MS) // MINUTE_MS * MINUTE_MS
+    quiet = Clock(zone, begin, 14).quiet_minutes(rule)
+    for n in range(2 * DAY_MINUTES, 4 * DAY_MINUTES, 97):
+        found = quiet_until(rule, begin + n * MINUTE_MS, zone)
+        if not quiet[n]:
+            assert found is None
+        elif found is not None and found < begin + (n + 8 * DAY_MINUTES) * MINUTE_MS:
+            assert found == begin + quiet.index(False, n) * MINUTE_MS
+        else:
+            assert all(quiet[n : n + 8 * DAY_MINUTES]) and found is not None
+
+
+# -- whose zone it is
+
+
+def rule_in(zone: str, fallback: str | None = None) -> QuietHours:
+    return QuietHours("night", (window("21:00-09:00"),) * 7, zone=zone, fallback_zone=fallback)
+
+
+def test_a_rule_is_read_in_the_recipients_zone_then_in_its_fallback_then_in_the_installations() -> None:
+    assert zone_for(rule_in("recipient", "Europe/Kyiv"), "Asia/Tokyo", "UTC") == "Asia/Tokyo"
+    assert zone_for(rule_in("recipient", "Europe/Kyiv"), None, "UTC") == "Europe/Kyiv"
+    assert zone_for(rule_in("recipient"), None, "Europe/Warsaw") == "Europe/Warsaw"
+
+
+def test_a_rule_that_names_a_zone_is_read_there_whoever_the_recipient_is() -> None:
+    assert zone_for(rule_in("Europe/Kyiv"), "Asia/Tokyo", "UTC") == "Europe/Kyiv"
+
+
+def test_a_recipients_zone_that_nobody_knows_counts_as_none() -> None:
+    assert zone_for(rule_in("recipient", "Europe/Kyiv"), "Mars/Base", "UTC") == "Europe/Kyiv"
+    assert zone_or("Mars/Base", "Europe/Warsaw") == "Europe/Warsaw"
+    assert zone_or("", "Europe/Warsaw") == "Europe/Warsaw"
+    assert zone_or("Asia/Tokyo", "Europe/Warsaw") == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Kyiv", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Asia/Kathmandu"])
+def test_iana_names_are_zones(name: str) -> None:
+    assert valid_zone(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Europe",
+        "europe/kyiv",
+        "+02:00",
+        "EET+2",
+        "localtime",
+        "Factory",
+        "right/UTC",
+        "../etc",
+        "/UTC",
+        "a\0b",
+        "x" * 5000,
+    ],
+)
+def test_what_is_no_iana_name_is_no_zone_and_no_file_is_opened_for_it(name: str) -> None:
+    assert not valid_zone(name)
+
+
+def test_a_zone_that_slipped_in_unchecked_is_read_as_utc() -> None:
+    assert until(nightly("21:00-09:00"), "2026-11-21T22:00:00+00:00", "UTC") is not None
+    assert quiet_until(nightly("21:00-09:00"), at("2026-11-21T22:00:00+00:00"), "Mars/Base") == at("2026-11-22T09:00:00Z")
+
+
+# -- the calendar
+
+
+def bounds(kind: str, text: str, zone: str) -> tuple[str, str]:
+    start, end = calendar_bounds(kind, at(text), zone)  # type: ignore[arg-type]
+    return local(start, zone).isoformat(), local(end, zone).isoformat()
+
+
+def test_a_day_lasts_as_long_as_the_clocks_make_it() -> None:
+    for text, hours in (("2026-03-29T12:00:00+03:00", 23), ("2026-10-25T12:00:00+02:00", 25), ("2026-11-21T12:00:00Z", 24)):
+        start, end = local_day_bounds(at(text), "Europe/Kyiv")
+        assert end - start == hours * HOUR_MS
+        assert local(start, "Europe/Kyiv").time() == local(end, "Europe/Kyiv").time() == datetime.min.time()
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "start", "end"),
+    [
+        ("America/Sao_Paulo", "2018-11-04T05:00:00Z", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"),
+        ("America/Sao_Paulo", "2018-11-03T05:00:00Z", "2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00"),
+        ("America/Sao_Paulo", "2018-02-18T02:30:00Z", "2018-02-17T00:00:00-02:00", "2018-02-18T00:00:00-03:00"),
+        ("Asia/Beirut", "2026-03-28T23:00:00Z", "2026-03-29T01:00:00+03:00", "2026-03-30T00:00:00+03:00"),
+        ("America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
+        ("America/Havana", "2026-11-01T05:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
+        ("America/St_Johns", "2010-11-07T02:45:00Z", "2010-11-07T00:00:00-02:30", "2010-11-08T00:00:00-03:30"),
+        ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"),
+        ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00"),
+    ],
+)
+def test_a_day_whose_midnight_is_missing_or_doubled_still_has_a_start_and_an_end(
+    zone: str, moment: str, start: str, end: str
+) -> None:
+    assert bounds("day", moment, zone) == (start, end)
+
+
+def test_a_week_runs_from_monday_and_a_month_from_its_first() -> None:
+    assert bounds("week", "2026-03-29T22:00:00+03:00", "Europe/Kyiv") == (
+        "2026-03-23T00:00:00+02:00",
+        "2026-03-30T00:00:00+03:00",
+    )
+    assert bounds("month", "2026-12-31T23:30:00+02:00", "Europe/Kyiv") == (
+        "2026-12-01T00:00:00+02:00",
+        "2027-01-01T00:00:00+02:00",
+    )
+
+
+def test_a_calendar_window_that_does_not_exist_is_named_in_the_error() -> None:
+    with pytest.raises(ValueError, match=r"'year' is not known; write day, week or month"):
+        calendar_bounds("year", 0, "UTC")  # type: ignore[arg-type]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.sampled_from(["day", "week", "month"]), places_and_times())
+def test_calendar_windows_follow_each_other_without_gap_or_overlap(kind: str, where: tuple[str, int]) -> None:
+    zone, now = where
+    start, end = calendar_bounds(kind, now, zone)  # type: ignore[arg-type]
+    assert start <= now < end
+    for inside in (start, end - 1):
+        assert calendar_bounds(kind, inside, zone) == (start, end)  # type: ignore[arg-type]
+    assert calendar_bounds(kind, end, zone)[0] == end  # type: ignore[arg-type]
+    assert calendar_bounds(kind, start - 1, zone)[1] == start  # type: ignore[arg-type]
