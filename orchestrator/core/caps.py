@@ -78,7 +78,7 @@ def horizon_ms(governance: Governance, klass: str) -> int:
     """
     windows = [cap.window_ms or CALENDAR_MS[str(cap.calendar)] for cap in governance.caps if covers(cap.classes, klass)]
     gaps = [gap.gap_ms for gap in governance.gaps if covers(gap.classes, klass)]
-    return max(KEPT_MIN_MS, *windows, *gaps)
+    return max([KEPT_MIN_MS, *windows, *gaps])
 
 
 def _counted(

@@ -1,0 +1,373 @@
+"""
+Caps and gaps are exact: never one message too many, and never held a millisecond longer than the rule asks for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.caps import CapResult, cap_room_at, gap_room_at, horizon_ms
+from orchestrator.core.policy import CLASSES, DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance
+from orchestrator.core.quiet_hours import local_day_bounds
+from orchestrator.core.recipient import Charge
+
+NOON = 1_795_255_200_000  # 2026-11-21T10:00:00Z, noon in Kyiv
+KYIV = "Europe/Kyiv"
+WEEK = 7 * DAY_MS
+
+
+def sent(
+    message: str, at: int, *, klass: str = "promotional", channel: str = "sms", step: int = 0, first: bool = True
+) -> Charge:
+    return Charge(message, klass, channel, step, at, first)
+
+
+def ask(
+    cap: Cap,
+    charges: list[Charge],
+    now: int,
+    *,
+    message: str = "m-new",
+    channel: str = "sms",
+    step: int = 0,
+    zone: str = KYIV,
+) -> CapResult:
+    return cap_room_at(cap, charges, message, channel, step, now, zone)
+
+
+def at(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+# -- what a cap counts
+
+
+def test_under_the_limit_there_is_room_now() -> None:
+    cap = Cap("week", 3, WEEK)
+    assert ask(cap, [], NOON) == CapResult(0, 3, None)
+    assert ask(cap, [sent("a", NOON - 1), sent("b", NOON - 2)], NOON) == CapResult(2, 3, None)
+
+
+def test_at_the_limit_a_message_is_held_until_the_oldest_that_matters_leaves_the_window() -> None:
+    charges = [sent("b", NOON - 3 * HOUR_MS), sent("a", NOON - 5 * HOUR_MS), sent("c", NOON - HOUR_MS)]
+    assert ask(Cap("day", 3, DAY_MS), charges, NOON) == CapResult(3, 3, NOON - 5 * HOUR_MS + DAY_MS)
+    assert ask(Cap("day", 1, DAY_MS), charges, NOON) == CapResult(3, 1, NOON - HOUR_MS + DAY_MS)
+
+
+def test_a_message_sent_exactly_one_window_ago_no_longer_counts() -> None:
+    cap = Cap("day", 1, DAY_MS)
+    charges = [sent("a", NOON)]
+    assert ask(cap, charges, NOON + DAY_MS - 1) == CapResult(1, 1, NOON + DAY_MS)
+    assert ask(cap, charges, NOON + DAY_MS) == CapResult(0, 1, None)
+
+
+def test_a_cap_without_channels_counts_messages_not_steps() -> None:
+    charges = [
+        sent("a", NOON - 9, channel="viber"),
+        sent("a", NOON - 8, channel="email", step=1, first=False),
+        sent("a", NOON - 7, channel="sms", step=2, first=False),
+    ]
+    assert ask(Cap("day", 2, DAY_MS), charges, NOON) == CapResult(1, 2, None)
+
+
+def test_a_message_that_is_charged_already_is_never_held_at_its_later_steps() -> None:
+    cap = Cap("day", 1, DAY_MS)
+    charges = [sent("m-new", NOON - 9, channel="viber"), sent("b", NOON - 8)]
+    assert ask(cap, charges, NOON, channel="sms", step=3) == CapResult(1, 1, None)
+
+
+def test_a_cap_with_channels_counts_each_step_on_them_once() -> None:
+    cap = Cap("sms", 2, DAY_MS, channels=("sms", "viber"))
+    charges = [
+        sent("a", NOON - 9, channel="viber"),
+        sent("a", NOON - 8, channel="email", step=1, first=False),
+        sent("a", NOON - 7, channel="sms", step=2, first=False),
+    ]
+    assert ask(cap, charges, NOON) == CapResult(2, 2, NOON - 9 + DAY_MS)
+
+
+def test_a_cap_with_channels_holds_another_step_of_the_same_message() -> None:
+    cap = Cap("sms", 1, DAY_MS, channels=("sms", "viber"))
+    charges = [sent("m-new", NOON - 9, channel="viber", step=0)]
+    assert ask(cap, charges, NOON, channel="sms", step=1) == CapResult(1, 1, NOON - 9 + DAY_MS)
+
+
+def test_a_retry_or_failover_of_a_charged_step_is_not_held() -> None:
+    cap = Cap("sms", 1, DAY_MS, channels=("sms",))
+    charges = [sent("m-new", NOON - 9, step=1), sent("b", NOON - 8)]
+    assert ask(cap, charges, NOON, step=1) == CapResult(1, 1, None)
+
+
+def test_a_cap_on_channels_never_holds_a_step_elsewhere() -> None:
+    cap = Cap("sms", 1, DAY_MS, channels=("sms",))
+    assert ask(cap, [sent("a", NOON - 9)], NOON, channel="email").room_at is None
+
+
+def test_only_the_classes_that_a_cap_covers_count_and_otp_only_where_it_is_named() -> None:
+    charges = [sent(klass, NOON - 9, klass=klass) for klass in CLASSES]
+    assert ask(Cap("all", 9, DAY_MS), charges, NOON).used == 3
+    assert ask(Cap("promo", 9, DAY_MS, classes=("promotional",)), charges, NOON).used == 1
+    assert ask(Cap("codes", 9, DAY_MS, classes=("otp", "service")), charges, NOON).used == 2
+
+
+def test_a_charge_by_a_clock_that_is_ahead_of_ours_counts() -> None:
+    charges = [sent("a", NOON + 700)]
+    assert ask(Cap("day", 1, DAY_MS), charges, NOON) == CapResult(1, 1, NOON + 700 + DAY_MS)
+
+
+def test_a_limit_of_zero_has_no_room_and_is_asked_again_when_its_window_is_over() -> None:
+    assert ask(Cap("none", 0, DAY_MS), [], NOON) == CapResult(0, 0, NOON + DAY_MS)
+    midnight = at("2026-11-22T00:00:00+02:00")
+    assert ask(Cap("none", 0, calendar="day"), [], NOON) == CapResult(0, 0, midnight)
+
+
+# -- calendar windows
+
+
+def test_a_calendar_day_is_a_day_where_the_recipient_is() -> None:
+    cap = Cap("daily", 1, calendar="day")
+    charges = [sent("a", NOON)]
+    assert ask(cap, charges, NOON + HOUR_MS).room_at == at("2026-11-22T00:00:00+02:00")
+    assert ask(cap, charges, NOON + HOUR_MS, zone="Asia/Tokyo").room_at == at("2026-11-22T00:00:00+09:00")
+    assert ask(cap, charges, at("2026-11-22T00:00:00+02:00")) == CapResult(0, 1, None)
+    assert ask(cap, charges, at("2026-11-22T00:00:00+02:00"), zone="America/New_York").used == 1
+
+
+def test_a_calendar_week_begins_on_monday_and_a_month_on_its_first() -> None:
+    charges = [sent("a", NOON)]
+    assert ask(Cap("weekly", 1, calendar="week"), charges, NOON + 1).room_at == at("2026-11-23T00:00:00+02:00")
+    assert ask(Cap("monthly", 1, calendar="month"), charges, NOON + 1).room_at == at("2026-12-01T00:00:00+02:00")
+
+
+def test_a_calendar_day_on_which_clocks_change_ends_at_its_own_midnight() -> None:
+    now = at("2026-10-25T01:00:00+03:00")
+    assert ask(Cap("daily", 1, calendar="day"), [sent("a", now)], now).room_at == now + 24 * HOUR_MS
+
+
+def test_a_day_that_other_clocks_have_already_filled_is_passed_over() -> None:
+    cap = Cap("daily", 1, calendar="day")
+    midnight = at("2026-11-22T00:00:00+02:00")
+    charges = [sent("a", midnight - 5), sent("b", midnight + 5)]
+    assert ask(cap, charges, midnight - 1) == CapResult(1, 1, midnight + DAY_MS)
+    assert ask(cap, [sent("b", midnight + 5)], midnight - 1) == CapResult(0, 1, None)
+
+
+# -- the sweep: a sender that honours the answers never breaks the rule
+
+ZONES = st.sampled_from([KYIV, "America/New_York", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe", "UTC"])
+STEPS = st.tuples(
+    st.integers(0, 6).map("m{}".format),
+    st.sampled_from(CLASSES),
+    st.sampled_from(["sms", "viber", "email"]),
+    st.integers(0, 2),
+)
+SENDS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 30)), max_size=40)
+"""What a sender wants to send: the message's number, its step, and how long after the one before."""
+CLASS_SETS = st.sampled_from([(), ("promotional",), ("promotional", "otp")])
+CHANNEL_SETS = st.sampled_from([(), ("sms",), ("sms", "viber")])
+
+
+def covered(rule: Cap | Gap, charge: Charge) -> bool:
+    """What counts, said once more: by class, and as a message or as a step."""
+    by_class = charge.klass in rule.classes if rule.classes else charge.klass != "otp"
+    return by_class and (charge.channel in rule.channels if rule.channels else charge.first)
+
+
+def asked(rule: Cap | Gap, klass: str, channel: str) -> bool:
+    """Whether the rule has a say over a step; the gate asks only then."""
+    by_class = klass in rule.classes if rule.classes else klass != "otp"
+    return by_class and (not rule.channels or channel in rule.channels)
+
+
+def charge_once(charges: list[Charge], message: str, klass: str, channel: str, step: int, now: int) -> None:
+    own = [charge for charge in charges if charge.message == message]
+    if all(charge.step != step for charge in own):
+        charges.append(Charge(message, klass, channel, step, now, not any(charge.first for charge in own)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    limit=st.integers(1, 4),
+    window_ms=st.integers(1, 40),
+    classes=CLASS_SETS,
+    channels=CHANNEL_SETS,
+    sends=SENDS,
+)
+def test_no_rolling_window_ever_holds_more_than_the_limit(
+    limit: int,
+    window_ms: int,
+    classes: tuple[str, ...],
+    channels: tuple[str, ...],
+    sends: list[tuple[int, int, int]],
+) -> None:
+    cap = Cap("sweep", limit, window_ms, None, classes, channels)
+    charges: list[Charge] = []
+    now = NOON
+    for number, step, pause in sends:
+        message, klass = f"m{number}", CLASSES[number % len(CLASSES)]
+        channel = ("sms", "viber", "email")[(number + step) % 3]
+        now += pause
+        if asked(cap, klass, channel):
+            room_at = ask(cap, charges, now, message=message, channel=channel, step=step).room_at
+            if room_at is not None:
+                assert room_at > now
+                assert ask(cap, charges, room_at - 1, message=message, channel=channel, step=step).room_at == room_at
+                assert ask(cap, charges, room_at, message=message, channel=channel, step=step).room_at is None
+                now = room_at
+        charge_once(charges, message, klass, channel, step, now)
+    times = [charge.at for charge in charges if covered(cap, charge)]
+    for end in times:
+        assert sum(end - window_ms < one <= end for one in times) <= limit
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    limit=st.integers(1, 3),
+    zone=ZONES,
+    start=st.integers(at("2010-01-01T00:00:00Z"), at("2030-01-01T00:00:00Z")),
+    pauses=st.lists(st.integers(0, 30 * HOUR_MS), max_size=30),
+)
+def test_no_calendar_day_ever_holds_more_than_the_limit(limit: int, zone: str, start: int, pauses: list[int]) -> None:
+    cap = Cap("sweep", limit, calendar="day")
+    charges: list[Charge] = []
+    now = start
+    for number, pause in enumerate(pauses):
+        now += pause
+        room_at = ask(cap, charges, now, message=f"m{number}", zone=zone).room_at
+        if room_at is not None:
+            assert room_at == local_day_bounds(now, zone)[1]
+            now = room_at
+        charges.append(sent(f"m{number}", now))
+    days = Counter(datetime.fromtimestamp(charge.at / 1000, ZoneInfo(zone)).date() for charge in charges)
+    assert max(days.values(), default=0) <= limit
+
+
+CHARGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_size=12).map(
+    lambda rows: [Charge(m, k, c, s, NOON + at, first) for (m, k, c, s), at, first in rows]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
+def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
+    charges: list[Charge], limit: int, window_ms: int, classes: tuple[str, ...], channels: tuple[str, ...]
+) -> None:
+    cap = Cap("by hand", limit, window_ms, None, classes, channels)
+    found = ask(cap, charges, NOON)
+    counted = [charge.at for charge in charges if covered(cap, charge)]
+
+    def used(moment: int) -> int:
+        return sum(one > moment - window_ms for one in counted)
+
+    first = next(moment for moment in range(NOON, NOON + 200) if used(moment) < limit)
+    assert found == CapResult(used(NOON), limit, None if first == NOON else first)
+
+
+# -- gaps
+
+
+def gap_ask(gap: Gap, charges: list[Charge], now: int, *, channel: str = "sms", step: int = 0) -> int | None:
+    return gap_room_at(gap, charges, "m-new", channel, step, now)
+
+
+def test_a_gap_is_over_exactly_when_it_has_lasted_its_time() -> None:
+    gap = Gap("promo", 2 * HOUR_MS)
+    charges = [sent("a", NOON), sent("older", NOON - HOUR_MS)]
+    assert gap_ask(gap, charges, NOON + 1) == NOON + 2 * HOUR_MS
+    assert gap_ask(gap, charges, NOON + 2 * HOUR_MS - 1) == NOON + 2 * HOUR_MS
+    assert gap_ask(gap, charges, NOON + 2 * HOUR_MS) is None
+    assert gap_ask(gap, [], NOON) is None
+
+
+def test_a_gap_between_messages_does_not_hold_a_messages_own_later_steps() -> None:
+    charges = [sent("m-new", NOON - 5), sent("b", NOON - 3)]
+    assert gap_ask(Gap("promo", HOUR_MS), charges, NOON, step=1) is None
+
+
+def test_a_gap_between_steps_on_a_channel_holds_another_step_but_not_the_same_one() -> None:
+    gap = Gap("phone", HOUR_MS, channels=("sms", "viber"))
+    charges = [sent("m-new", NOON - 5, channel="viber", step=0)]
+    assert gap_ask(gap, charges, NOON, channel="sms", step=1) == NOON - 5 + HOUR_MS
+    assert gap_ask(gap, charges, NOON, channel="viber", step=0) is None
+    assert gap_ask(gap, charges, NOON, channel="email", step=1) is None
+
+
+def test_a_gap_counts_only_its_classes_and_otp_only_where_it_is_named() -> None:
+    charges = [sent("a", NOON - 5, klass="otp")]
+    assert gap_ask(Gap("any", HOUR_MS), charges, NOON) is None
+    assert gap_ask(Gap("codes", HOUR_MS, classes=("otp",)), charges, NOON) == NOON - 5 + HOUR_MS
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.integers(1, 40),
+    CHANNEL_SETS,
+    SENDS,
+)
+def test_a_sender_that_honours_a_gap_never_comes_too_soon(
+    gap_ms: int, channels: tuple[str, ...], sends: list[tuple[int, int, int]]
+) -> None:
+    gap = Gap("sweep", gap_ms, (), channels)
+    charges: list[Charge] = []
+    now = NOON
+    for number, step, pause in sends:
+        now += pause
+        message, channel = f"m{number}", ("sms", "viber", "email")[(number + step) % 3]
+        if asked(gap, "promotional", channel):
+            room_at = gap_room_at(gap, charges, message, channel, step, now)
+            if room_at is not None:
+                assert room_at > now
+                assert gap_room_at(gap, charges, message, channel, step, room_at) is None
+                assert gap_room_at(gap, charges, message, channel, step, room_at - 1) == room_at
+                now = room_at
+        charge_once(charges, message, "promotional", channel, step, now)
+    times = sorted(charge.at for charge in charges if covered(gap, charge))
+    assert all(later - earlier >= gap_ms for earlier, later in pairwise(times))
+
+
+# -- how long charges are kept
+
+
+@pytest.mark.parametrize(
+    ("governance", "klass", "kept_ms"),
+    [
+        (Governance(), "promotional", 48 * HOUR_MS),
+        (Governance(caps=(Cap("short", 1, HOUR_MS),)), "promotional", 48 * HOUR_MS),
+        (Governance(caps=(Cap("week", 3, WEEK), Cap("day", 1, DAY_MS))), "service", WEEK),
+        (Governance(caps=(Cap("week", 3, WEEK),)), "otp", 48 * HOUR_MS),
+        (Governance(caps=(Cap("codes", 3, WEEK, classes=("otp",)),)), "otp", WEEK),
+        (Governance(caps=(Cap("daily", 3, calendar="day"),)), "promotional", 48 * HOUR_MS),
+        (Governance(caps=(Cap("weekly", 3, calendar="week"),)), "promotional", 8 * DAY_MS),
+        (Governance(caps=(Cap("monthly", 3, calendar="month"),)), "promotional", 32 * DAY_MS),
+        (Governance(gaps=(Gap("long", 10 * DAY_MS),)), "promotional", 10 * DAY_MS),
+    ],
+)
+def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them(
+    governance: Governance, klass: str, kept_ms: int
+) -> None:
+    assert horizon_ms(governance, klass) == kept_ms
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    cap=st.sampled_from(
+        [Cap("r", 1, 3 * DAY_MS), Cap("d", 1, calendar="day"), Cap("w", 1, calendar="week"), Cap("m", 1, calendar="month")]
+    ),
+    zone=ZONES,
+    now=st.integers(at("2010-01-01T00:00:00Z"), at("2030-01-01T00:00:00Z")),
+    ages=st.lists(st.integers(-MINUTE_MS, 40 * DAY_MS), max_size=8),
+)
+def test_forgetting_what_is_past_its_horizon_never_changes_an_answer(
+    cap: Cap, zone: str, now: int, ages: list[int]
+) -> None:
+    charges = [sent(f"m{number}", now - age) for number, age in enumerate(ages)]
+    kept_ms = horizon_ms(Governance(caps=(cap,)), "promotional")
+    kept = [charge for charge in charges if charge.at > now - kept_ms]
+    assert ask(cap, kept, now, zone=zone) == ask(cap, charges, now, zone=zone)
