@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -134,16 +135,18 @@ def clock_changes(zone: str) -> tuple[int, ...]:
     def offset(second: int) -> timedelta | None:
         return datetime.fromtimestamp(second, place).utcoffset()
 
-    found = []
     stride = 5 * 86_400
-    last = int(datetime(LAST_YEAR, 1, 1, tzinfo=UTC).timestamp())
-    early = int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp())
-    before = offset(early)
-    for late in range(early + stride, last, stride):
-        after = offset(late)
-        if after != before:
-            found.append(1000 * bisect_left(range(late), True, late - stride, key=lambda s, b=before: offset(s) != b))
-        before = after
+    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (FIRST_YEAR, LAST_YEAR))
+    seconds = range(first, last, stride)
+    offsets = [offset(second) for second in seconds]
+    found = []
+    for (before, after), end in zip(pairwise(offsets), seconds[1:], strict=True):
+        if before != after:
+            early, late = end - stride, end
+            while late - early > 1:
+                middle = (early + late) // 2
+                early, late = (middle, late) if offset(middle) == before else (early, middle)
+            found.append(late * 1000)
     return tuple(found)
 
 
@@ -307,7 +310,8 @@ def places_and_times(draw: st.DrawFn) -> tuple[str, int]:
     """A zone, and an instant that is often near one of its clock changes."""
     zone = draw(st.sampled_from(ZONES))
     changes = clock_changes(zone)
-    if changes and draw(st.booleans()):
+    near_one = draw(st.booleans())
+    if changes and near_one:
         return zone, draw(st.sampled_from(changes)) + draw(st.integers(-2 * DAY_MS, 2 * DAY_MS))
     return zone, draw(st.integers(at(f"{FIRST_YEAR}-02-01T00:00:00+00:00"), at(f"{LAST_YEAR}-01-01T00:00:00+00:00")))
 

@@ -40,7 +40,7 @@ def all_engagement(heard: list[tuple[str, int]]) -> dict[str, int]:
 
 def test_the_ranks_are_in_the_order_in_which_a_message_travels() -> None:
     order = "created queued submitted accepted sent cancelled rejected failed expired delivered"
-    assert " ".join(sorted(RANK, key=RANK.__getitem__)) == order
+    assert " ".join(state.value for state in sorted(RANK, key=RANK.__getitem__)) == order
     assert set(RANK) == set(Delivery)
     assert len(set(RANK.values())) == len(RANK)
 
