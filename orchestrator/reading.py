@@ -148,6 +148,8 @@ class Section:
         if node.kind != "str":
             self.wrong(node, key, "a text" if node.kind in ("map", "list") else "it in quotes", mend)
             return default
+        if not node.value and node.text:
+            return default  # a reference that could not be looked up, which has been reported
         if not node.value.strip():
             self.report.error(node.mark, f"`{key}` is empty", mend or "write a value, or remove the key")
             return default

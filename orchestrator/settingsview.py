@@ -144,8 +144,8 @@ def provider(settings: ProviderSettings) -> dict[str, Any]:
     if settings.cost is not None:
         cost = settings.cost
         shown["cost"] = {"amount": str(cost.amount), "currency": cost.currency, "per": cost.per}
-    own = settings.adapter_settings.model_dump(by_alias=True)
-    return {key: value for key, value in shown.items() if value is not None} | hide(own)
+    own: dict[str, Any] = hide(settings.adapter_settings.model_dump(by_alias=True))
+    return {key: value for key, value in shown.items() if value is not None} | own
 
 
 def hide(value: Any) -> Any:

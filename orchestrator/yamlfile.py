@@ -54,7 +54,7 @@ KIND_NAMES: dict[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Problem:
     """One thing that is wrong, where (line and column count from 1), and how to mend it."""
 
