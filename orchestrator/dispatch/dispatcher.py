@@ -81,6 +81,7 @@ class Dispatcher:
         self._answered = answered
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._sends: set[asyncio.Task[None]] = set()
+        self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
     async def start(self) -> None:
@@ -99,8 +100,24 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for provider in self.providers.values():
+        for provider in (*self.providers.values(), *self._retired):
             await provider.adapter.close()
+
+    async def replace(self, providers: Mapping[str, ProviderAtWork], unchanged: Callable[[ProviderAtWork], bool]) -> None:
+        """
+        Take new providers into work and let go of old ones; those that are ``unchanged`` keep their connections, rate and
+        breaker. What is being sent by an old one ends as it would have.
+        """
+        kept = {name: old for name, old in self.providers.items() if name in providers and unchanged(old)}
+        for name, old in self.providers.items():
+            if name not in kept:
+                self._pumps.pop(name).cancel()
+                self._retired.append(old)
+        self.providers = {name: kept.get(name, new) for name, new in providers.items()}
+        for name, new in self.providers.items():
+            if name not in kept:
+                await new.adapter.open()
+                self._pumps[name] = asyncio.create_task(self._pump(new), name=f"pump:{name}")
 
     def poke(self, queue: str) -> None:
         """Something new waits for this provider."""

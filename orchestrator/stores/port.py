@@ -34,6 +34,10 @@ class StoreInUse(Exception):
     """Another process has the embedded store open for writing."""
 
 
+class NeedsMigration(OSError):
+    """The schema is older than this release, and `migrate: manual` forbids to change it."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """An event that was seen before."""

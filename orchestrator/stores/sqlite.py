@@ -27,6 +27,7 @@ from orchestrator.stores.port import (
     EventRow,
     Loaded,
     MessageRow,
+    NeedsMigration,
     ReadyRow,
     StoredMessage,
     StoreInUse,
@@ -47,9 +48,10 @@ class SqliteStore(SqliteAdmin):
     ``inline``: commit in the caller's thread, for the simulator, whose time must not depend on threads.
     """
 
-    def __init__(self, path: Path | str, *, inline: bool = False) -> None:
+    def __init__(self, path: Path | str, *, inline: bool = False, migrate: bool = True) -> None:
         self.path = str(path)
         self._inline = inline
+        self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
         self._lock: IO[str] | None = None
 
@@ -59,7 +61,11 @@ class SqliteStore(SqliteAdmin):
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock_file(Path(self.path + ".lock"))
         self._writer = connect(self.path, self)
-        migrate(self._writer)
+        if self._migrate:
+            migrate(self._writer)
+        elif not all(migration_status(self._writer).values()):
+            self._writer.close()
+            raise NeedsMigration(f"{self.path} needs a migration: run `kaskad migrate up`, or set `migrate: auto`")
         self._reader = self._writer if self.path == ":memory:" else connect(self.path, self)
         if not self._inline and self.path != ":memory:":
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")

@@ -1,0 +1,428 @@
+"""
+The wiring: one process, all its parts, in the order in which they start and stop.
+
+    start   store → keys → engine → dispatch → timers → status events → HTTP → Kafka → control socket
+    stop    not ready → Kafka → timers → what is being sent → HTTP → status events → engine → store
+
+What leaves a process always goes through the engine, so the engine is the last to stop but for its store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from orchestrator import telemetry
+from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.api.views import message_view
+from orchestrator.channels import Adapter
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.configuration import Configuration, Shelf, keep_versions, load_configuration
+from orchestrator.control import Control
+from orchestrator.core.effects import ShutProvider
+from orchestrator.core.facts import Shut
+from orchestrator.core.message import Message
+from orchestrator.core.outcomes import Outcome
+from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.dispatcher import Dispatcher, Sender
+from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.dispatch.outgoing import Outside
+from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.dispatch.rates import TokenBucket
+from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
+from orchestrator.engine.commands import Tell
+from orchestrator.engine.desk import Decided
+from orchestrator.engine.engine import Engine, Ports
+from orchestrator.evaluate import Evaluator
+from orchestrator.ids import IdMaker
+from orchestrator.intake.kafka import KafkaIntake
+from orchestrator.settings import ProviderSettings, Settings
+from orchestrator.statuses.outbox import Outbox, Sink
+from orchestrator.statuses.sinks import KafkaSink, WebhookSink
+from orchestrator.stores.port import Store
+from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.timers import Timers
+from orchestrator.tokens import AddressHasher, SigningKeys, new_key
+from orchestrator.yamlfile import ConfigError, Problem
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 25.0
+TIDY_SECONDS = 60.0
+SWEEP_SECONDS = 30.0
+GAUGE_SECONDS = 5.0
+SWEEP_MAX = 256
+
+
+def socket_path(settings: Settings) -> Path | None:
+    """The control socket beside an embedded database; None for a store that needs none."""
+    path = settings.store.path
+    return path.with_name(path.name + ".sock") if path is not None else None
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the configuration names."""
+    if settings.store.kind != "sqlite":
+        what = "PostgreSQL stores are reserved and not available yet"
+        raise ConfigError([Problem(str(settings.path), 1, 1, what, "use sqlite:///…")])
+    store = SqliteStore(settings.store.path or ":memory:", migrate=settings.migrate == "auto")
+    store.message_days = settings.retention.messages_ms // 86_400_000
+    store.event_days = settings.retention.events_ms // 86_400_000
+    return store
+
+
+class App:
+    """One Kaskad process. ``clock`` is the system's but in demonstrations."""
+
+    def __init__(self, config: Path, env: Mapping[str, str], clock: Clock | None = None) -> None:
+        self._path = config
+        self._env = env
+        self.clock: Clock = clock or SystemClock()
+        self.metrics = telemetry.Metrics()
+        self.ready = False
+        self._runners: list[web.AppRunner] = []
+        self._chores: list[asyncio.Task[None]] = []
+        self._stops: list[Callable[[], Any]] = []
+
+    # ---- starting
+
+    async def start(self) -> None:
+        """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` (an address in use) before anything is taken."""
+        await self._start_core()
+        settings = self.configuration.settings
+        await self._start_dispatch()
+        self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
+        self.outbox = Outbox(self.engine, self.store, sinks_of(settings, self.clock), self.clock.now)
+        await self.outbox.start()
+        await self.timers.start()
+        await self._listen(settings)
+        self.kafka = self._kafka(settings)
+        if self.kafka is not None:
+            await self.kafka.start()
+        await self._start_control(socket_path(settings))
+        self._chores = [
+            asyncio.create_task(self._every(TIDY_SECONDS, lambda: self.store.tidy(self.clock.now())), name="tidy"),
+            asyncio.create_task(self._every(SWEEP_SECONDS, self._sweep), name="sweep"),
+            asyncio.create_task(self._every(GAUGE_SECONDS, self._gauges), name="gauges"),
+        ]
+        self.ready = True
+        log.info("service.started", listen=str(settings.http.listen), admin=str(settings.http.admin))
+
+    async def start_offline(self, socket: Path) -> None:
+        """The store and the engine without any worker, for one verb of the command line."""
+        await self._start_core()
+        self.dispatcher = None
+        await self._start_control(socket)
+
+    async def _start_core(self) -> None:
+        self.configuration = load_configuration(self._path, self._env)
+        settings = self.configuration.settings
+        telemetry.configure_logging(settings.log.level, settings.log.format)
+        self.store = open_store(settings)
+        await self.store.open()
+        self._stops.append(self.store.close)
+        self.shelf = Shelf(self.store)
+        await keep_versions(self.store, self.configuration)
+        self.shelf.put(self.configuration)
+        await self._load_keys()
+        self.watch = ReceiptWatch(settings.receipt_outage.min_sends, settings.receipt_outage.ratio)
+        self.dispatcher: Dispatcher | None = None
+        self.timers_poke: Callable[[int], None] = lambda due_at: None
+        ids = IdMaker(self.clock.now)
+        self.new_id = ids.next
+        self.engine = Engine(
+            self.store,
+            self.configuration.rules,
+            Ports(
+                now=self.clock.now,
+                monotonic=self.clock.monotonic,
+                new_id=ids.next,
+                evaluate=Evaluator(),
+                address_hash=self.hasher,
+                view=message_view,
+                policy=self.shelf.policy,
+                shut=lambda now: self.dispatcher.shut(now) if self.dispatcher is not None else {},
+                outages=self._outages,
+                observe=self._observe,
+                committed=self.metrics.batch_committed,
+            ),
+        )
+        await self.engine.start()
+        self._stops.append(self.engine.stop)
+        self.public_app = build_public_app(self._api_deps(auth=settings.http.auth))
+
+    async def _load_keys(self) -> None:
+        """The signing keys and the pepper, made at the first start."""
+        now = self.clock.now()
+        for purpose in ("signing", "pepper"):
+            if not await self.store.secrets(purpose):
+                await self.store.add_secret(purpose, new_key(), now)
+        pepper = (await self.store.secrets("pepper"))[-1][1]
+        self.hasher = AddressHasher(pepper)
+        self.keys = SigningKeys([])
+        await self._read_signing_keys()
+
+    async def _read_signing_keys(self) -> None:
+        override = self.configuration.settings.signing_key
+        kept = await self.store.secrets("signing")
+        if override is not None:
+            kept = [(0, override.get_secret_value().encode(), self.clock.now()), *kept]
+        self.keys.replace(kept)
+
+    async def _start_dispatch(self) -> None:
+        settings = self.configuration.settings
+        guard = EgressGuard(allow=settings.egress_allow)
+        http1 = AiohttpSender(guard=guard, connections=sum(one.connections for one in settings.providers.values()) or 1)
+        http2 = HttpxSender(guard=guard)
+        await http1.open()
+        await http2.open()
+        self._senders = (http1, http2)
+        self.outside = Outside(settings.http.public_url, self.keys)
+        providers = {name: self._at_work(one) for name, one in settings.providers.items()}
+        self.dispatcher = Dispatcher(
+            self.engine,
+            self.store,
+            providers,
+            sender_for=self._sender_for,
+            outside=self.outside,
+            books=self.shelf.book,
+            address_hash=self.hasher,
+            now=self.clock.now,
+            monotonic=self.clock.monotonic,
+            answered=self._answered,
+        )
+        await self.dispatcher.start()
+
+    def _at_work(self, one: ProviderSettings) -> ProviderAtWork:
+        settings = self.configuration.settings
+        rules = settings.breaker
+        breaker = (
+            Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms) if rules else Breaker.never()
+        )
+        bucket = TokenBucket(one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
+        cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
+        facts = self.configuration.rules.providers[one.provider]
+        return ProviderAtWork(facts, one.build(), bucket, breaker, one.connections, cost)
+
+    def _sender_for(self, provider: ProviderAtWork) -> Sender:
+        return self._senders[1 if provider.adapter.supports.http2 else 0]
+
+    async def _listen(self, settings: Settings) -> None:
+        admin = build_admin_app(self._api_deps(auth="off"))
+        for app, place in ((self.public_app, settings.http.listen), (admin, settings.http.admin)):
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+            await runner.setup()
+            await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
+            self._runners.append(runner)
+
+    def _api_deps(self, *, auth: str) -> ApiDeps:
+        return ApiDeps(
+            engine=self.engine,
+            reader=self.store,
+            keys=self.keys,
+            adapters=self._adapters,
+            settings=lambda: self.configuration.settings,
+            auth=auth,
+            metrics=self.metrics,
+            now=self.clock.now,
+            is_ready=lambda: self.ready,
+            reload=self.reload,
+            address_hash=self.hasher,
+        )
+
+    def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
+        """Every provider's adapter and channel, for its webhooks."""
+        if self.dispatcher is None:
+            return {}
+        return {name: (one.adapter, one.facts.channel) for name, one in self.dispatcher.providers.items()}
+
+    def _kafka(self, settings: Settings) -> KafkaIntake | None:
+        source = settings.kafka
+        if source is None:
+            return None
+        return KafkaIntake(
+            self.engine,
+            bootstrap_servers=source.bootstrap_servers,
+            topics=source.topics,
+            group=source.group,
+            dead_letters=source.dead_letters,
+            security=source.security.options(),
+            auto_offset_reset=source.auto_offset_reset,
+            lag=self.metrics.kafka_lag,
+        )
+
+    async def _start_control(self, socket: Path | None) -> None:
+        if socket is None:
+            return
+        local = build_public_app(self._api_deps(auth="off"))
+        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        await self.control.start(socket)
+
+    # ---- what happens after each batch
+
+    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+        """Wake whoever has something to do now, and count."""
+        soonest: int | None = None
+        told = False
+        for one in decided:
+            message = one.decision.message
+            if self.dispatcher is not None:
+                for run in message.ready():
+                    self.dispatcher.poke(run.provider or "")
+            if message.due_at is not None and (soonest is None or message.due_at < soonest):
+                soonest = message.due_at
+            for effect in one.decision.effects:
+                if isinstance(effect, ShutProvider):
+                    log.error("provider.shut", provider=effect.provider, code=effect.code)
+            told = True
+            self._watch_receipts(one.before, message)
+        self.metrics.decided(decided, condition_errors)
+        if soonest is not None and hasattr(self, "timers"):
+            self.timers.poke(soonest)
+        if told and hasattr(self, "outbox"):
+            self.outbox.poke()
+
+    def _watch_receipts(self, before: Message | None, message: Message) -> None:
+        """Tell the receipt watch of every attempt that was taken or delivered by this decision."""
+        known = before.attempts if before is not None else []
+        for attempt in message.attempts:
+            earlier = known[attempt.number] if attempt.number < len(known) else None
+            if attempt.took and (earlier is None or not earlier.took):
+                self.watch.sent(attempt.channel, self.clock.now())
+            if attempt.state == "delivered" and (earlier is None or earlier.state != "delivered"):
+                self.watch.delivered(attempt.channel, self.clock.now(), attempt.intent_at)
+
+    def _outages(self, now: int) -> tuple[str, ...]:
+        return self.watch.outages(now) if self.configuration.settings.receipt_outage.hold else ()
+
+    def _answered(self, provider: ProviderAtWork, outcome: Outcome, seconds: float) -> None:
+        self.metrics.answered(provider.facts.channel, provider.name, outcome, seconds)
+
+    # ---- chores
+
+    async def _every(self, seconds: float, chore: Callable[[], Any]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await chore()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("chore.failed")
+
+    async def _sweep(self) -> None:
+        """Move on what waits for a provider that the configuration no longer has."""
+        if self.dispatcher is None:
+            return
+        now = self.clock.now()
+        for queue in await self.store.queues():
+            if queue in self.dispatcher.providers:
+                continue
+            rows = await self.store.claim(queue, SWEEP_MAX, ())
+            facts = [Tell(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, now + 60_000)) for row in rows]
+            await self.engine.submit_many(facts)
+
+    async def _gauges(self) -> None:
+        if self.dispatcher is None:
+            return
+        shut = self.dispatcher.shut(self.clock.now())
+        self.metrics.backlog(await self.store.depths(), shut, self.dispatcher.providers)
+
+    # ---- reloading and stopping
+
+    async def reload(self) -> list[str]:
+        """
+        Load the configuration again. Whatever is wrong with it is returned, and the old one stays in force. Listeners,
+        store, Kafka and status sinks keep what they were started with.
+        """
+        try:
+            configuration = load_configuration(self._path, self._env)
+        except ConfigError as error:
+            self.metrics.reloaded(False, self.clock.now())
+            log.error("config.reload_failed", problems=[str(problem) for problem in error.problems])
+            return [str(problem) for problem in error.problems]
+        await keep_versions(self.store, configuration)
+        before = self.configuration.settings.providers
+        self.configuration = configuration
+        self.shelf.put(configuration)
+        self.engine.rules = configuration.rules
+        if self.dispatcher is not None:
+            now = configuration.settings.providers
+            at_work = {name: self._at_work(one) for name, one in now.items()}
+            await self.dispatcher.replace(at_work, lambda old: before.get(old.name) == now.get(old.name))
+        self.metrics.reloaded(True, self.clock.now())
+        log.info("config.reloaded", policies=len(configuration.rules.policies))
+        return []
+
+    async def stop(self) -> None:
+        """Drain: take nothing more, let what is under way end, close everything. Within 25 s."""
+        self.ready = False
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        if getattr(self, "kafka", None) is not None:
+            await self.kafka.stop()
+        if hasattr(self, "timers"):
+            await self.timers.stop()
+        if self.dispatcher is not None:
+            await self.dispatcher.stop(DRAIN_SECONDS - 5)
+            for sender in self._senders:
+                await sender.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        if hasattr(self, "control"):
+            await self.control.stop()
+        if hasattr(self, "outbox"):
+            await self.outbox.stop()
+        for stop in reversed(self._stops):
+            await stop()
+        self._stops.clear()
+        log.info("service.stopped")
+
+
+def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
+    """Everybody who is told about status changes."""
+    sinks: list[Sink] = []
+    if settings.status_kafka is not None:
+        kafka = settings.status_kafka
+        sinks.append(KafkaSink(kafka.bootstrap_servers, kafka.topic, kafka.security.options()))
+    for webhook in settings.status_webhooks:
+        sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
+    return sinks
+
+
+async def serve(app: App) -> int:
+    """Run until SIGTERM or SIGINT, then drain; a second one ends at once. SIGHUP reloads. The exit code."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    reloads: set[asyncio.Task[list[str]]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(app.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await app.start()
+        await stopping.wait()
+    finally:
+        await app.stop()
+    return 0
