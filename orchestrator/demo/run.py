@@ -1,0 +1,122 @@
+"""The show from beginning to end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from orchestrator.core.message import Message
+from orchestrator.demo.people import Clientele
+from orchestrator.demo.show import ending, live, summarise
+from orchestrator.demo.stage import Stage
+
+PEOPLE_SHARE = 0.6
+BATCH = 20
+ACTS = ((60.0, 14.0), (600.0, 16.0), (3600.0, 30.0))
+"""How fast time runs, and for how many of our seconds at most: first to watch, then to get through a day."""
+FRAMES_PER_SECOND = 4
+MESSAGES_MAX = 5_000
+
+
+async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
+    """Run the demonstration; the exit code."""
+    console = Console(stderr=as_json)
+    with tempfile.TemporaryDirectory(prefix="kaskad-demo-") as directory:
+        async with Stage(Path(directory), seed) as stage:
+            if not as_json:
+                introduce(console, stage)
+            published = await perform(stage, console, events, seed, quiet=as_json)
+            messages = await everything(stage)
+            summary = summarise(messages, published)
+            if as_json:
+                print(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+            else:
+                console.print(ending(summary))
+                farewell(console, stage, messages, keep)
+            if keep:
+                await until_told(stage)
+    return 0
+
+
+def introduce(console: Console, stage: Stage) -> None:
+    console.print("[bold]A Ukrainian shop publishes events; Kaskad reaches its people.[/bold]")
+    console.print(
+        "Real service, real sockets; the providers are the sandbox's, and the shop's time runs faster than ours: "
+        "a minute a second at first, then whole hours."
+    )
+    console.print(f"Phones: {stage.sandbox.url}/   API: {stage.url}/v1/messages   Metrics: {metrics_url(stage)}\n")
+
+
+def metrics_url(stage: Stage) -> str:
+    return f"http://127.0.0.1:{stage.admin_port}/metrics"
+
+
+async def perform(stage: Stage, console: Console, count: int, seed: int, *, quiet: bool) -> int:
+    """Publish everything, then let the day pass; how many events there were."""
+    clientele = Clientele(seed, max(10, int(count * PEOPLE_SHARE)))
+    for person in clientele.people:
+        if clientele.wants_push(person):
+            person["web_push"] = [await stage.subscribe()]
+    events = list(clientele.events(count))
+    stage.speed(ACTS[0][0])
+    publishing = asyncio.create_task(publish(stage, events))
+    with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True) as view:
+        for speed, seconds in ACTS:
+            stage.speed(speed)
+            ends = time.monotonic() + seconds
+            while time.monotonic() < ends:
+                messages = await everything(stage)
+                if not quiet:
+                    view.update(live(messages, len(events), stage.clock.now(), speed))
+                if publishing.done() and messages and all(message.terminal for message in messages):
+                    break
+                await asyncio.sleep(1 / FRAMES_PER_SECOND)
+    await publishing
+    return len(events)
+
+
+async def publish(stage: Stage, events: Sequence[dict[str, object]]) -> None:
+    """The shop's day: a batch every quarter of a second or so."""
+    for start in range(0, len(events), BATCH):
+        await stage.publish([*events[start : start + BATCH]])
+        await asyncio.sleep(0.25)
+
+
+async def everything(stage: Stage) -> list[Message]:
+    return [stored.message for stored in await stage.app.store.messages(limit=MESSAGES_MAX)]
+
+
+def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: bool) -> None:
+    """What to try next."""
+    example = max(messages, key=lambda message: len(message.attempts), default=None)
+    console.print("\n[bold]What to try next[/bold]")
+    if keep:
+        config = stage.directory / "kaskad.yaml"
+        console.print(f"  It is still running: phones at {stage.sandbox.url}/, metrics at {metrics_url(stage)}")
+        if example is not None:
+            console.print(f"  Why did that one take so long?  kaskad explain {example.id} --config {config}")
+        console.print(f"  Publish your own:               kaskad send event.json --config {config}")
+        console.print("  Ctrl-C ends it.")
+    else:
+        console.print("  kaskad demo --keep              leaves it running, with a page of everybody's phones")
+        console.print("  kaskad check                    everything that is wrong with config/, and how to mend it")
+        console.print("  kaskad render cart_abandoned    what a template makes of an event")
+        console.print("  config/policies/*.yaml          the five policies you have just seen")
+
+
+async def until_told(stage: Stage) -> None:
+    """Run at the clock's ordinary speed until Ctrl-C or SIGTERM."""
+    stage.speed(1.0)
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
