@@ -54,7 +54,7 @@ def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
         return None
     until = now
     while until - now < QUIET_MAX_MS:
-        later = _end_of_windows_at(rule, until, place)
+        later = _end_of_window_at(rule, until, place)
         if later is None:
             return until if until > now else None
         until = later
@@ -140,15 +140,14 @@ def _shown_twice(local: datetime) -> bool:
     return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
 
 
-def _end_of_windows_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instant | None:
+def _end_of_window_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instant | None:
     """
-    The latest end among the windows that hold ``at``, None where there is none.
+    The end of a window that holds ``at``, None where there is none.
 
     Two days back and one ahead, because a clock that is set back over midnight shows the day before once more.
     """
     local = datetime.fromtimestamp(at // 1000, place)
     shown = (local.replace(tzinfo=None) - EPOCH) // SECOND
-    ends = []
     for days in (-2, -1, 0, 1):
         day = local.date() + timedelta(days=days)
         window = rule.windows[day.weekday()]
@@ -159,8 +158,8 @@ def _end_of_windows_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instan
         if start - SET_BACK_MAX_SECONDS <= shown < end + SET_BACK_MAX_SECONDS:
             until = _last_time_at(end, place)
             if _first_time_at(start, place) <= at < until:
-                ends.append(until)
-    return max(ends, default=None)
+                return until
+    return None
 
 
 def _bounds_of(kind: CalendarKind, day: date, place: ZoneInfo) -> tuple[Instant, Instant]:

@@ -140,6 +140,18 @@ def test_a_calendar_day_is_a_day_where_the_recipient_is() -> None:
     assert ask(cap, charges, at("2026-11-22T00:00:00+02:00"), zone="America/New_York").used == 1
 
 
+def test_a_message_sent_exactly_at_midnight_counts_for_the_day_that_begins() -> None:
+    cap = Cap("daily", 1, calendar="day")
+    midnight = at("2026-11-22T00:00:00+02:00")
+    assert ask(cap, [sent("a", midnight)], midnight - 1) == CapResult(0, 1, None)
+    assert ask(cap, [sent("a", midnight)], midnight) == CapResult(1, 1, midnight + DAY_MS)
+
+
+def test_a_calendar_cap_does_not_hold_a_message_that_is_charged_already() -> None:
+    charges = [sent("m-new", NOON - 9), sent("b", NOON - 8)]
+    assert ask(Cap("daily", 1, calendar="day"), charges, NOON, step=1) == CapResult(1, 1, None)
+
+
 def test_a_calendar_week_begins_on_monday_and_a_month_on_its_first() -> None:
     charges = [sent("a", NOON)]
     assert ask(Cap("weekly", 1, calendar="week"), charges, NOON + 1).room_at == at("2026-11-23T00:00:00+02:00")
@@ -347,6 +359,7 @@ def test_a_sender_that_honours_a_gap_never_comes_too_soon(
         (Governance(caps=(Cap("weekly", 3, calendar="week"),)), "promotional", 8 * DAY_MS),
         (Governance(caps=(Cap("monthly", 3, calendar="month"),)), "promotional", 32 * DAY_MS),
         (Governance(gaps=(Gap("long", 10 * DAY_MS),)), "promotional", 10 * DAY_MS),
+        (Governance(gaps=(Gap("long", 10 * DAY_MS),)), "otp", 48 * HOUR_MS),
     ],
 )
 def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them(

@@ -150,6 +150,12 @@ def test_the_verdict_shows_the_most_specific_entry_then_the_newest() -> None:
     assert verdict(entries, "sms", "cart", "promotional", "opt_in").entry == said("out * × cart", 4)
 
 
+def test_of_entries_that_differ_only_in_their_source_every_order_shows_the_same_one() -> None:
+    one, other = said("out sms × *", 5, "api"), said("out sms × *", 5, "unsubscribe")
+    question = ("sms", "cart", "promotional", "opt_out")
+    assert verdict([one, other], *question) == verdict([other, one], *question)
+
+
 # -- STOP and START
 
 STOP = said("out sms × *", 5, "stop")

@@ -268,6 +268,8 @@ def test_a_clock_that_is_set_back_over_midnight_does_not_open_the_window_again()
     assert until(rule, "2010-11-06T23:59:59-02:30", zone) is None
     assert until(rule, "2010-11-07T00:00:00-02:30", zone) == "2010-11-08T00:00:00-03:30"
     assert until(rule, "2010-11-06T23:30:00-03:30", zone) == "2010-11-08T00:00:00-03:30"
+    friday = weekly(fri="23:30-23:30")  # still runs in the first minute of Sunday, because Saturday is not over
+    assert until(friday, "2010-11-07T00:00:30-02:30", zone) == "2010-11-06T23:30:00-03:30"
 
 
 def test_a_day_that_a_country_skipped_keeps_nobody_waiting_longer() -> None:
