@@ -254,7 +254,7 @@ def read_countries(section: Section) -> tuple[str, ...]:
     found = section.words("sms_countries", "country codes")
     for node in section.items("sms_countries", "country codes") if found else ():
         if node.text not in countries():
-            mend = suggestion(node.text.upper(), countries() & {node.text.upper()}, "write ISO codes such as UA")
+            mend = suggestion(node.text, countries(), "write ISO codes such as UA")
             section.report.error(node.mark, f"{clip(node.text)!r} is not a country code", mend)
     return found
 

@@ -206,7 +206,7 @@ def read_trigger(section: Section) -> tuple[str, str | None]:
     """The event type that starts the policy, and its condition."""
     section.need("trigger", "say what starts it: trigger: {event: shop.cart.abandoned}")
     trigger = section.section("trigger")
-    if not trigger.nodes:
+    if not section.has("trigger"):
         return "", None
     trigger.need("event", "name the CloudEvents type: event: shop.cart.abandoned")
     event = trigger.text("event") or ""

@@ -82,8 +82,9 @@ def listed(words: Collection[str]) -> str:
 
 def nearest(word: str, known: Collection[str]) -> str | None:
     """The known word that was probably meant."""
-    near = difflib.get_close_matches(word.lower(), [*known], n=1, cutoff=0.6)
-    return near[0] if near else None
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[near[0]] if near else None
 
 
 def suggestion(word: str, known: Collection[str], otherwise: str) -> str:
@@ -102,11 +103,13 @@ class Section:
         self.known: set[str] = set()
         self.nodes: Mapping[str, Node] = {}
         self.keys: Mapping[str, Mark] = {}
+        self.broken = False
         if node is None or node.kind == "null":
             return
         if node.kind == "map":
             self.nodes, self.keys = node.value, node.keys
         else:
+            self.broken = True
             report.error(node.mark, f"{name} is {node.kind_name}", "write a mapping: key: value")
 
     def get(self, key: str) -> Node | None:
@@ -132,7 +135,7 @@ class Section:
     def need(self, key: str, mend: str) -> Node | None:
         """Like ``get``, but an absent key is an error."""
         node = self.get(key)
-        if node is None:
+        if node is None and not self.broken:
             self.report.error(self.at(key), f"{self.name} has no `{key}`", mend)
         return node
 

@@ -15,7 +15,7 @@ from orchestrator.core.policy import CLASSES
 from orchestrator.core.status import WAITABLE
 from orchestrator.eventsfile import KAFKA_PROTOCOLS, SASL_MECHANISMS
 from orchestrator.governancefile import BUDGET_ON_HIT, CALENDARS, CONSENTS, ON_HIT
-from orchestrator.plugins import adapters_available
+from orchestrator.plugins import adapter_points, adapters_available
 from orchestrator.policyfile import LATE, ON_UNKNOWN, ORDERS
 
 Schema = dict[str, Any]
@@ -183,10 +183,10 @@ def running() -> dict[str, Schema]:
 
 def provider() -> Schema:
     """A provider: the keys that all have, and those of the adapter it names."""
-    adapters = adapters_available()
+    adapters, names = adapters_available(), sorted(adapter_points())
     common: dict[str, Schema] = {
         "provider": NAME,
-        "adapter": {"enum": sorted(adapters)} if adapters else TEXT,
+        "adapter": {"enum": names} if names else TEXT,
         "timeout": DURATION,
         "rate": RATE,
         "cost": obj({"amount": AMOUNT, "currency": CURRENCY, "per": one_of("message", "part")}, "amount", "currency"),
