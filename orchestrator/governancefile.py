@@ -202,7 +202,9 @@ def read_currency(section: Section) -> str | None:
     currency = section.text("currency")
     if currency is not None and not CURRENCY.fullmatch(currency):
         mend = "write three capital letters, such as UAH"
-        section.report.error(section.at("currency"), f"`currency` {clip(currency)!r} is not a currency code", mend)
+        section.report.error(
+            section.at("currency"), f"`currency` {section.shown('currency')!r} is not a currency code", mend
+        )
         return None
     return currency
 
@@ -237,7 +239,7 @@ def read_zone(section: Section, key: str) -> str | None:
     if zone is None or zone in zones():
         return zone
     mend = suggestion(zone, zones(), "write an IANA name such as Europe/Kyiv")
-    section.report.error(section.at(key), f"`{key}` {clip(zone)!r} is not a time zone", mend)
+    section.report.error(section.at(key), f"`{key}` {section.shown(key)!r} is not a time zone", mend)
     return None
 
 

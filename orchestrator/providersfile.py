@@ -58,7 +58,7 @@ def read_provider(section: Section, channel: str, seen: dict[str, Mark]) -> Prov
     section.need("provider", "name it: provider: twilio")
     name = section.identifier("provider")
     if name is not None and name in seen:
-        what = f"the provider {name!r} is already on line {seen[name].line}"
+        what = f"the provider {section.shown('provider')!r} is already on line {seen[name].line}"
         section.report.error(section.at("provider"), what, "give each provider a name of its own")
         name = None
     elif name is not None:
@@ -109,20 +109,20 @@ def read_adapter(section: Section, channel: str) -> type[Adapter[Any]] | None:
     name = section.text("adapter")
     if name is None:
         return None
-    mark = section.at("adapter")
+    mark, shown = section.at("adapter"), section.shown("adapter")
     try:
         found = load_adapter(name)
     except KeyError:
         names = sorted(adapter_points())
         otherwise = f"known are: {', '.join(names)}" if names else "install Kaskad, so that its adapters are registered"
-        section.report.error(mark, f"there is no adapter {clip(name)!r}", suggestion(name, names, otherwise))
+        section.report.error(mark, f"there is no adapter {shown!r}", suggestion(name, names, otherwise))
         return None
     except BrokenAdapter as error:
-        section.report.error(mark, f"the adapter {name!r} is broken: {error}", "mend or reinstall the package it is in")
+        section.report.error(mark, f"the adapter {shown!r} is broken: {error}", "mend or reinstall the package it is in")
         return None
     serves = found.supports.channel
     if serves not in (channel, ANY_CHANNEL):
-        section.report.error(mark, f"the adapter {name!r} serves {serves}, not {channel}", f"put it under {serves}")
+        section.report.error(mark, f"the adapter {shown!r} serves {serves}, not {channel}", f"put it under {serves}")
         return None
     return found
 

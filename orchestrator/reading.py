@@ -127,6 +127,10 @@ class Section:
         node = self.nodes.get(key)
         return node.mark if node is not None else self.mark
 
+    def shown(self, key: str) -> str:
+        """A key's value as written, short enough for a message: never what a reference stands for."""
+        return clip(self.nodes[key].text) if key in self.nodes else ""
+
     def wrong(self, node: Node, key: str, expected: str, mend: str | None = None) -> None:
         """Report a value of the wrong kind; values that came from a secret are never shown."""
         shown = f" ({clip(node.text)})" if node.text and node.kind not in ("map", "list") else ""
@@ -169,7 +173,7 @@ class Section:
             return default
         if not NAME.fullmatch(value):
             mend = "use lower-case letters, digits, _ and -, beginning with a letter, at most 64 characters"
-            self.report.error(self.at(key), f"`{key}` {clip(value)!r} is not a name", mend)
+            self.report.error(self.at(key), f"`{key}` {self.shown(key)!r} is not a name", mend)
             return default
         return value
 
@@ -185,11 +189,13 @@ class Section:
         if node.kind in ("map", "list"):
             self.report.error(node.mark, f"{called} is {node.kind_name}", f"write {listed(choices)}")
             return None
-        if node.text not in choices:
+        if not node.value and node.text and node.kind == "str":
+            return None  # a reference that could not be looked up, which has been reported
+        if node.word not in choices:
             mend = suggestion(node.text, choices, f"write {listed(choices)}")
             self.report.error(node.mark, f"{called} cannot be {clip(node.text)!r}", mend)
             return None
-        return node.text
+        return node.word
 
     @overload
     def duration(self, key: str, default: int, *, zero: bool = False) -> int: ...
@@ -271,10 +277,10 @@ class Section:
         if node is None:
             return None
         try:
-            value = Decimal(node.text) if node.kind in ("str", "int", "float") else None
+            value = Decimal(node.word) if node.kind in ("str", "int", "float") else None
         except InvalidOperation:
             value = None
-        if value is None or not value.is_finite() or value < 0 or "e" in node.text.lower():
+        if value is None or not value.is_finite() or value < 0 or "e" in node.word.lower():
             shown = f" ({clip(node.text)})" if node.text else ""
             mend = 'write an amount such as "1.20"'
             self.report.error(node.mark, f"`{key}` is not an amount of money{shown}", mend)
@@ -316,10 +322,10 @@ class Section:
                 continue
             if choices is not None and self.choice(node, f"an entry of `{key}`", choices) is None:
                 continue
-            if node.text in found:
-                self.report.error(node.mark, f"`{key}` names {node.text!r} twice", "remove one")
+            if node.word in found:
+                self.report.error(node.mark, f"`{key}` names {clip(node.text)!r} twice", "remove one")
                 continue
-            found.append(node.text)
+            found.append(node.word)
         return tuple(found)
 
     def each(self, key: str, make: Callable[[str, Section], D | None]) -> tuple[D, ...]:

@@ -117,7 +117,7 @@ def read_address(section: Section, key: str, default: Address) -> Address:
     host, colon, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        section.report.error(section.at(key), f"`{key}` {clip(text)!r} is not host:port", f'write "{default}"')
+        section.report.error(section.at(key), f"`{key}` {section.shown(key)!r} is not host:port", f'write "{default}"')
         return default
     return Address(host, int(port))
 
@@ -136,7 +136,7 @@ def read_public_url(http: Section, listen: Address, local: bool) -> str:
     parts = split_url(url)
     if parts is None or parts.query or parts.fragment or parts.username:
         mend = "write https://host, with a path at most"
-        http.report.error(http.at("public_url"), f"`public_url` {clip(url)!r} is not a public address", mend)
+        http.report.error(http.at("public_url"), f"`public_url` {http.shown('public_url')!r} is not a public address", mend)
         return own
     if parts.scheme != "https" and not local and not is_loopback(parts.hostname or ""):
         mend = "write https://…, or listen on 127.0.0.1"
@@ -149,7 +149,7 @@ def read_egress(section: Section) -> tuple[str, ...]:
     egress = section.section("egress")
     found = egress.words("allow", "origins")
     for node in egress.items("allow", "origins") if found else ():
-        parts = split_url(node.text) if node.kind == "str" else None
+        parts = split_url(node.word) if node.kind == "str" else None
         if parts is None or parts.path or parts.query or parts.fragment or parts.username:
             egress.report.error(
                 node.mark, f"{clip(node.text)!r} is not an origin", "write https://host:port without a path"

@@ -114,6 +114,11 @@ class Node:
         """What it is, for people."""
         return KIND_NAMES[self.kind]
 
+    @property
+    def word(self) -> str:
+        """A scalar as a text: its value where it is one (references resolved), else as written."""
+        return self.value if self.kind == "str" else self.text
+
     def plain(self) -> Any:
         """The same as dicts, lists and scalars, without positions."""
         if self.kind == "map":
