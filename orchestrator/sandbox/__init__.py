@@ -1,0 +1,18 @@
+"""
+Stand-in providers on real sockets: no account, no money, nobody disturbed.
+
+Each file speaks one provider's API as its documentation has it, checks requests as strictly as the provider does, signs
+its webhooks the same way, and shares no code with the adapters: a mistake made there is not repeated here.
+
+    twilio.py  infobip.py  viber_bot.py  meta.py  push.py  smtp.py    the provider APIs
+    standin.py   what the HTTP ones share          courier.py   receipts on their way
+    script.py    how they behave, per address      inbox.py     what was accepted: the ground truth
+    control.py   the API under /_sandbox/          page.py      the page with everyone's phone
+    accounts.py  their credentials                 server.py    Sandbox, SandboxConfig, serve
+"""
+
+from orchestrator.sandbox.accounts import Accounts
+from orchestrator.sandbox.script import ScriptError
+from orchestrator.sandbox.server import Sandbox, SandboxConfig, serve
+
+__all__ = ["Accounts", "Sandbox", "SandboxConfig", "ScriptError", "serve"]

@@ -1,0 +1,225 @@
+"""
+The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
+
+    GET/PUT  script       the behaviours in force (see script.py); PUT replaces them all
+    GET      accepted     what was accepted: ?provider=&address=
+    GET      requests     how many requests there were by provider and outcome, and the newest: ?provider=&address=
+    GET      receipts     what became of each receipt
+    GET/PUT  callbacks    webhook URLs by provider: {"meta": URL, "viber_bot": URL, "twilio": URL (replies only), …}
+    POST     verify       {"provider"}: call its webhook as the provider does when it is set
+    POST     inbound      {"provider", "from", "text"}: the person writes
+    POST     act          {"seq", "state", "detail"?}: the person (or network) does something with a message, now
+    PUT      people       {"Olena": ["+380501234567", "olena@example.com", ENDPOINT]}: whose phone is whose, for the page
+    POST     push/subscribe  {"application_server_key"?, "owner"?}  →  a PushSubscription
+    POST     push/expire     {"endpoint"}: the browser unsubscribes
+    POST     reset        forget traffic, opt-outs and the script; subscriptions and callbacks stay
+
+Requests that change something are JSON with ``Content-Type: application/json``, which keeps strange web pages out. Errors
+are ``{"error": "what is wrong and how to mend it"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from orchestrator.sandbox.script import STATES, Planned, ScriptError, canonical
+from orchestrator.sandbox.standin import NoReplies, as_json, is_web_url, read_json
+
+if TYPE_CHECKING:
+    from orchestrator.sandbox.server import Sandbox
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = dict[str, Any]
+
+
+class Wrong(Exception):
+    """A request to the control API that cannot be done; the text says why and how to mend it."""
+
+    def __init__(self, what: str, status: int = 400) -> None:
+        super().__init__(what)
+        self.status = status
+
+
+class Control:
+    """The handlers. They change nothing but the sandbox they were made for."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._common = sandbox.common
+
+    def routes(self) -> Iterator[web.RouteDef]:
+        """All paths of the control API."""
+        yield web.get("/_sandbox/script", self.script)
+        yield web.put("/_sandbox/script", _changes(self.put_script))
+        yield web.get("/_sandbox/accepted", self.accepted)
+        yield web.get("/_sandbox/requests", self.requests)
+        yield web.get("/_sandbox/receipts", self.receipts)
+        yield web.get("/_sandbox/callbacks", self.callbacks)
+        yield web.put("/_sandbox/callbacks", _changes(self.put_callbacks))
+        yield web.post("/_sandbox/verify", _changes(self.verify))
+        yield web.post("/_sandbox/inbound", _changes(self.inbound))
+        yield web.post("/_sandbox/act", _changes(self.act))
+        yield web.put("/_sandbox/people", _changes(self.people))
+        yield web.post("/_sandbox/push/subscribe", _changes(self.subscribe))
+        yield web.post("/_sandbox/push/expire", _changes(self.expire))
+        yield web.post("/_sandbox/reset", _changes(self.reset))
+
+    async def script(self, request: web.Request) -> web.Response:
+        return as_json(200, self._common.script.value)
+
+    async def put_script(self, body: Body) -> web.Response:
+        try:
+            self._sandbox.use_script(body)
+        except ScriptError as error:
+            raise Wrong(str(error)) from error
+        return as_json(200, self._common.script.value)
+
+    async def accepted(self, request: web.Request) -> web.Response:
+        entries = self._common.inbox.accepted(*_filters(request))
+        return as_json(200, [{**entry.record(), "states": entry.states} for entry in entries])
+
+    async def requests(self, request: web.Request) -> web.Response:
+        inbox, (provider, address) = self._common.inbox, _filters(request)
+        body = {
+            "total": sum(sum(counts.values()) for counts in inbox.counts.values()),
+            "by_provider": {name: dict(counts) for name, counts in inbox.counts.items()},
+            "pending_receipts": self._common.courier.pending,
+            "requests": [entry for entry in inbox.requests if _fits(entry, provider, address)],
+        }
+        return as_json(200, body)
+
+    async def receipts(self, request: web.Request) -> web.Response:
+        provider, address = _filters(request)
+        return as_json(200, [entry for entry in self._common.inbox.receipts if _fits(entry, provider, address)])
+
+    async def callbacks(self, request: web.Request) -> web.Response:
+        return as_json(200, self._common.callbacks)
+
+    async def put_callbacks(self, body: Body) -> web.Response:
+        self._sandbox.use_callbacks(body)
+        return as_json(200, self._common.callbacks)
+
+    async def verify(self, body: Body) -> web.Response:
+        provider = self._provider(body)
+        standin = self._sandbox.stand_ins[provider]
+        if provider not in self._common.callbacks:
+            raise Wrong(f"{provider} has no webhook yet; set it with PUT /_sandbox/callbacks", 409)
+        if standin is self._sandbox.meta:
+            verified = await self._sandbox.meta.probe(provider)
+        elif standin is self._sandbox.viber_bot:
+            verified = await self._sandbox.viber_bot.probe(self._common.callbacks[provider])
+        else:
+            raise Wrong(f"{provider} does not verify its webhooks; meta and viber_bot do")
+        return as_json(200, {"provider": provider, "verified": verified})
+
+    async def inbound(self, body: Body) -> web.Response:
+        provider, sender, text = self._provider(body), _text(body, "from"), _text(body, "text")
+        address = sender if provider == "viber_bot" else canonical(sender)
+        entry = self._common.inbox.last(provider, address)
+        try:
+            post = self._sandbox.stand_ins[provider].inbound(provider, address, text, entry)
+        except NoReplies as error:
+            raise Wrong(str(error), 409) from error
+        self._common.inbox.replied(provider, address, text)
+        if entry is not None:
+            self._common.inbox.mark(entry, "replied")
+        return as_json(200, {"answered": await self._common.courier.offer(post, entry, "inbound")})
+
+    async def act(self, body: Body) -> web.Response:
+        seq, state, detail = body.get("seq"), body.get("state"), body.get("detail")
+        if state not in STATES:
+            raise Wrong(f"state: one of {', '.join(STATES)} is needed, found {state!r}")
+        entry = self._common.inbox.find(seq) if isinstance(seq, int) else None
+        if entry is None:
+            raise Wrong(f"seq: no message {seq!r} is kept; see GET /_sandbox/accepted", 404)
+        planned = Planned(state, 0, None if detail is None else str(detail))
+        try:
+            answered = await self._common.courier.deliver(entry, planned, self._sandbox.receipt_maker(entry.provider))
+        except NoReplies as error:
+            raise Wrong(str(error), 409) from error
+        return as_json(200, {"answered": answered})
+
+    async def people(self, body: Body) -> web.Response:
+        for name, addresses in body.items():
+            if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+                raise Wrong(f"{name}: a list of addresses is needed, found {addresses!r}")
+        self._common.inbox.group({name: [canonical(each) for each in addresses] for name, addresses in body.items()})
+        return as_json(200, self._common.inbox.people)
+
+    async def subscribe(self, body: Body) -> web.Response:
+        key, owner, inbox = body.get("application_server_key"), body.get("owner"), self._common.inbox
+        if key is not None and not isinstance(key, str):
+            raise Wrong(f"application_server_key: base64url text is needed, found {key!r}")
+        if owner is not None and not isinstance(owner, str):
+            raise Wrong(f"owner: a name of PUT /_sandbox/people is needed, found {owner!r}")
+        try:
+            subscription = self._sandbox.push.subscribe(key)
+        except ValueError as error:
+            raise Wrong(f"application_server_key: the 65 bytes of a P-256 public key in base64url: {error}") from error
+        if owner is not None:
+            inbox.group({**inbox.people, owner: [*inbox.people.get(owner, []), subscription["endpoint"]]})
+        return as_json(201, subscription)
+
+    async def expire(self, body: Body) -> web.Response:
+        endpoint = _text(body, "endpoint")
+        if not self._sandbox.push.expire(endpoint):
+            raise Wrong(f"endpoint: {endpoint} is not one of this sandbox; see POST /_sandbox/push/subscribe", 404)
+        return as_json(200, {"endpoint": endpoint, "gone": True})
+
+    async def reset(self, body: Body) -> web.Response:
+        await self._sandbox.reset()
+        return as_json(200, {})
+
+    def _provider(self, body: Body) -> str:
+        known = self._sandbox.stand_ins
+        if body.get("provider") not in known:
+            raise Wrong(f"provider: one of {', '.join(known)} is needed, found {body.get('provider')!r}")
+        return str(body["provider"])
+
+
+def _changes(handler: Callable[[Body], Awaitable[web.Response]]) -> Handler:
+    """A handler that is given the request's JSON object; its complaints become JSON errors."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.content_type != "application/json":
+            return as_json(415, {"error": "send JSON with the header Content-Type: application/json"})
+        body = read_json(await request.read() or b"{}")
+        if not isinstance(body, dict):
+            return as_json(400, {"error": "the body is not a JSON object"})
+        try:
+            return await handler(body)
+        except Wrong as error:
+            return as_json(error.status, {"error": str(error)})
+
+    return handle
+
+
+def _text(body: Body, key: str) -> str:
+    value = body.get(key)
+    if isinstance(value, str) and value.strip():
+        return value
+    raise Wrong(f"{key}: text is needed, found {value!r}")
+
+
+def _filters(request: web.Request) -> tuple[str | None, str | None]:
+    """The filters of a list. A ``+`` that was not escaped arrives as a space, and is taken for what was meant."""
+    address = request.query.get("address")
+    return request.query.get("provider"), None if address is None else canonical(address)
+
+
+def _fits(entry: Body, provider: str | None, address: str | None) -> bool:
+    return provider in (None, entry["provider"]) and address in (None, entry["address"])
+
+
+def checked_callbacks(given: Body, known: Iterator[str] | list[str]) -> dict[str, str]:
+    """Webhook URLs by provider. Raises ``Wrong``."""
+    names = list(known)
+    for name, url in given.items():
+        if name not in names:
+            raise Wrong(f"unknown provider {name!r}; known are {', '.join(names)}")
+        if not is_web_url(url):
+            raise Wrong(f"{name}: an absolute http(s) URL is needed, found {url!r}")
+    return dict(given)

@@ -1,0 +1,291 @@
+"""
+What the stand-ins accepted: the ground truth that everything else is measured against.
+
+Each accepted message is on the disk before its sender sees an answer, so a test that kills the sender at any moment can
+still count what was really sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+STREAM_EVENTS_MAX = 1_000
+REQUESTS_KEPT = 20_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """One message in a request, as its stand-in reads it. ``hooks`` are the callbacks and facts that receipts need."""
+
+    address: str
+    provider_id: str
+    reference: str | None
+    content: dict[str, Any]
+    hooks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Accepted:
+    """
+    One accepted message.
+
+    ``at`` is UTC seconds; ``reference`` what the sender calls it (None where it gave nothing); ``raw`` the request's body
+    as text, base64url where it is binary. ``states`` are the states reached so far with their times.
+    """
+
+    seq: int
+    at: float
+    provider: str
+    channel: str
+    item: Item
+    raw: str
+    states: dict[str, float] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The line of the record file."""
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "provider": self.provider,
+            "channel": self.channel,
+            "address": self.item.address,
+            "provider_id": self.item.provider_id,
+            "reference": self.item.reference,
+            "content": self.item.content,
+            "raw": self.raw,
+        }
+
+    def view(self) -> dict[str, Any]:
+        """What the page shows."""
+        shown = self.record()
+        del shown["raw"]
+        content = dict(self.item.content)
+        content["html"] = bool(content.get("html"))
+        return {**shown, "content": content, "states": self.states}
+
+
+class RecordFile:
+    """
+    A file of JSON lines that only grows. ``append`` returns once the line is on the disk.
+
+    Lines that arrive together are written and synced together.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: asyncio.Queue[tuple[str, asyncio.Future[None]] | None] = asyncio.Queue()
+        self._file: IO[str] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Raises OSError where the file cannot be opened for writing."""
+        self._file = await asyncio.to_thread(self._path.open, "a", encoding="utf-8")
+        self._task = asyncio.create_task(self._run())
+
+    async def append(self, line: str) -> None:
+        """Raises OSError where the disk refuses the line."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((line, done))
+        await asyncio.shield(done)
+
+    async def close(self) -> None:
+        """Write what is queued, then close."""
+        if self._task is not None:
+            self._queue.put_nowait(None)
+            await self._task
+        if self._file is not None:
+            self._file.close()
+
+    async def _run(self) -> None:
+        closing = False
+        while not closing:
+            batch = [await self._queue.get()]
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            closing = None in batch
+            lines = [entry for entry in batch if entry is not None]
+            error: OSError | None = None
+            try:
+                await asyncio.to_thread(self._write, "".join(line for line, _ in lines))
+            except OSError as failure:
+                error = failure
+            for _, done in lines:
+                if error is not None:
+                    done.set_exception(error)
+                else:
+                    done.set_result(None)
+
+    def _write(self, text: str) -> None:
+        assert self._file is not None
+        self._file.write(text)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class Inbox:
+    """
+    Accepted messages, requests, receipts and replies, the last ``keep`` of each; and a stream of changes for the page.
+
+    With ``record``, each accepted message is a durable line of that file before ``take`` returns.
+    """
+
+    def __init__(self, record: Path | None, keep: int) -> None:
+        self._record = RecordFile(record) if record is not None else None
+        self._keep = keep
+        self._seq = 0
+        self._accepted: OrderedDict[int, Accepted] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str], Accepted] = OrderedDict()
+        self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self.people: dict[str, list[str]] = {}
+        self.clear()
+
+    async def open(self) -> None:
+        """Raises OSError where the record file cannot be opened."""
+        if self._record is not None:
+            await self._record.open()
+
+    async def close(self) -> None:
+        """Finish the record file."""
+        if self._record is not None:
+            await self._record.close()
+
+    def hang_up(self) -> None:
+        """End all streams."""
+        for listener in self._listeners:
+            _offer(listener, None)
+
+    def clear(self) -> None:
+        """Forget all traffic; the record file and the numbering go on."""
+        self._accepted.clear()
+        self._last.clear()
+        self.counts: dict[str, Counter[str]] = {}
+        self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
+        self.receipts: deque[dict[str, Any]] = deque(maxlen=self._keep)
+        self.replies: deque[dict[str, Any]] = deque(maxlen=self._keep)
+        self.opted_out: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._tell("reset", {})
+
+    async def take(self, provider: str, channel: str, item: Item, raw: str) -> Accepted:
+        """Keep a message as accepted. Durable, where there is a record file, once this returns."""
+        self._seq += 1
+        entry = Accepted(seq=self._seq, at=round(time.time(), 3), provider=provider, channel=channel, item=item, raw=raw)
+        entry.states["accepted"] = entry.at
+        if self._record is not None:
+            await self._record.append(json.dumps(entry.record(), ensure_ascii=False) + "\n")
+        self._accepted[entry.seq] = entry
+        _put(self._last, (provider, item.address), entry, self._keep)
+        while len(self._accepted) > self._keep:
+            self._accepted.popitem(last=False)
+        self._tell("message", entry.view())
+        return entry
+
+    def note(self, provider: str, address: str | None, outcome: str, code: str | None = None) -> None:
+        """Count one request (one item of it, where it carried several) under its outcome."""
+        self.counts.setdefault(provider, Counter())[outcome] += 1
+        self.requests.append(
+            {"at": round(time.time(), 3), "provider": provider, "address": address, "outcome": outcome, "code": code}
+        )
+
+    def mark(self, entry: Accepted, state: str) -> None:
+        """The phone has reached a state; the first time counts."""
+        entry.states.setdefault(state, round(time.time(), 3))
+        self._tell("state", {"seq": entry.seq, "states": entry.states})
+
+    def posted(self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1) -> None:
+        """Note what became of one receipt: the receiver's HTTP status, or why there was none."""
+        self.receipts.append(
+            {
+                "at": round(time.time(), 3),
+                "seq": entry.seq if entry else None,
+                "provider": entry.provider if entry else None,
+                "address": entry.item.address if entry else None,
+                "state": state,
+                "url": url,
+                "result": result,
+                "attempt": attempt,
+            }
+        )
+
+    def replied(self, provider: str, address: str, text: str) -> None:
+        """The person wrote something."""
+        reply = {"at": round(time.time(), 3), "provider": provider, "address": address, "text": text}
+        self.replies.append(reply)
+        self._tell("reply", reply)
+
+    def opt(self, provider: str, address: str, out: bool) -> None:
+        """The person stopped a provider's messages, or wants them again."""
+        if out:
+            _put(self.opted_out, (provider, address), time.time(), self._keep)
+        else:
+            self.opted_out.pop((provider, address), None)
+        self._tell("opted", {"provider": provider, "address": address, "out": out})
+
+    def group(self, people: dict[str, list[str]]) -> None:
+        """Say which addresses are one person's, for the page."""
+        self.people = people
+        self._tell("people", people)
+
+    def find(self, seq: int) -> Accepted | None:
+        """The message with this number, if it is still kept."""
+        return self._accepted.get(seq)
+
+    def last(self, provider: str, address: str | None = None) -> Accepted | None:
+        """The newest message to an address, or through a provider at all."""
+        if address is not None:
+            return self._last.get((provider, address))
+        return next((entry for entry in reversed(self._accepted.values()) if entry.provider == provider), None)
+
+    def accepted(self, provider: str | None = None, address: str | None = None) -> Iterator[Accepted]:
+        """What is kept, oldest first."""
+        for entry in list(self._accepted.values()):
+            if provider in (None, entry.provider) and address in (None, entry.item.address):
+                yield entry
+
+    def snapshot(self, newest: int) -> dict[str, Any]:
+        """All that a page needs to begin with."""
+        return {
+            "messages": [entry.view() for entry in list(self._accepted.values())[-newest:]],
+            "replies": list(self.replies)[-newest:],
+            "people": self.people,
+            "opted_out": [{"provider": provider, "address": address} for provider, address in self.opted_out],
+        }
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[dict[str, Any] | None]]:
+        """A queue of changes; None is its end, also for a listener that is too slow."""
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(STREAM_EVENTS_MAX)
+        self._listeners.add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners.discard(queue)
+
+    def _tell(self, kind: str, data: Any) -> None:
+        for listener in self._listeners:
+            _offer(listener, {"kind": kind, "data": data})
+
+
+def _put(table: OrderedDict[Any, Any], key: Any, value: Any, keep: int) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > keep:
+        table.popitem(last=False)
+
+
+def _offer(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
+    """Give a listener an event; one that has fallen behind is emptied and ended, and its page starts afresh."""
+    try:
+        queue.put_nowait(event)
+    except asyncio.QueueFull:
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)

@@ -1,0 +1,214 @@
+"""
+The sandbox as one server: all HTTP stand-ins on one port, mail on another.
+
+    sandbox = Sandbox()
+    await sandbox.start(SandboxConfig(record=Path("accepted.jsonl"), seed=7, time_scale=0.1))
+    …  base_url of an adapter: sandbox.url;  of a second account of the same provider: sandbox.url + "/as/<alias>"
+    await sandbox.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from orchestrator.sandbox import page
+from orchestrator.sandbox.accounts import Accounts
+from orchestrator.sandbox.control import Control, Wrong, checked_callbacks
+from orchestrator.sandbox.courier import Courier, Make
+from orchestrator.sandbox.inbox import Inbox
+from orchestrator.sandbox.infobip import Infobip
+from orchestrator.sandbox.meta import Meta
+from orchestrator.sandbox.push import Push
+from orchestrator.sandbox.script import Script
+from orchestrator.sandbox.smtp import NAME as SMTP_NAME
+from orchestrator.sandbox.smtp import Mail
+from orchestrator.sandbox.standin import Common, StandIn
+from orchestrator.sandbox.tls import own_certificate
+from orchestrator.sandbox.twilio import Twilio
+from orchestrator.sandbox.viber_bot import ViberBot
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+SHUTDOWN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """
+    How a sandbox is set up. Ports of 0 mean any free one.
+
+    ``record``: a file that gets one JSON line per accepted message, on the disk before the sender sees an answer.
+    ``seed`` makes chance and push endpoints the same in every run. ``receipts`` are what follows an accepted message
+    where no script says otherwise, in seconds; ``time_scale`` multiplies these and every other delay. ``keep_last`` is
+    how many messages stay in memory, ``receipt_tries`` how often a receipt is offered to a receiver that does not take
+    it. ``aliases`` are second accounts by name, such as ``{"infobip_b": "infobip"}``, with scripts and records of their
+    own. ``callbacks`` are webhook URLs by provider, ``script`` the behaviours to begin with. ``public_url`` is the origin
+    under which others reach the HTTP port, where that is not the one it listens on. ``smtp_tls`` offers STARTTLS.
+    """
+
+    host: str = "127.0.0.1"
+    http_port: int = 0
+    smtp_port: int = 0
+    record: Path | None = None
+    seed: int | None = None
+    receipts: tuple[tuple[str, float], ...] = (("sent", 0.2), ("delivered", 1.0))
+    time_scale: float = 1.0
+    keep_last: int = 5_000
+    receipt_tries: int = 6
+    accounts: Accounts = field(default_factory=Accounts)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    callbacks: Mapping[str, str] = field(default_factory=dict)
+    script: Mapping[str, Any] = field(default_factory=dict)
+    public_url: str | None = None
+    smtp_tls: bool = False
+
+
+class Sandbox:
+    """
+    The stand-in providers. ``http_port``, ``smtp_port`` and ``url`` are known after ``start``; ``smtp_certificate`` is the
+    PEM to trust where ``smtp_tls`` is on. ``inbox`` is what was accepted.
+    """
+
+    common: Common
+    push: Push
+    meta: Meta
+    viber_bot: ViberBot
+
+    def __init__(self) -> None:
+        self.http_port = 0
+        self.smtp_port = 0
+        self.url = ""
+        self.smtp_certificate: str | None = None
+        self.stand_ins: dict[str, StandIn] = {}
+        self._config = SandboxConfig()
+        self._runner: web.AppRunner | None = None
+        self._mail: Mail | None = None
+
+    @property
+    def inbox(self) -> Inbox:
+        """What was accepted, requested and reported so far."""
+        return self.common.inbox
+
+    async def start(self, config: SandboxConfig) -> None:
+        """
+        Listen.
+
+        Raises OSError where a port or the record file cannot be had, ``ScriptError`` for a wrong script, ValueError for
+        any other wrong setting.
+        """
+        self._config = config
+        self._build(config)
+        await self.inbox.open()
+        try:
+            await self.common.courier.open()
+            await self._listen(config)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Close every connection, drop receipts that have not left, and finish the record file."""
+        self.common.stopping.set()
+        self.inbox.hang_up()
+        if self._mail is not None:
+            await self._mail.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        await self.common.courier.close()
+        await self.inbox.close()
+
+    def use_script(self, value: Any) -> None:
+        """Replace the behaviours. Raises ``ScriptError``, and then keeps the old ones."""
+        self.common.script = Script(value, providers=self._names(), receipts=self._config.receipts, seed=self._config.seed)
+
+    def use_callbacks(self, value: Mapping[str, str]) -> None:
+        """Set webhook URLs by provider; the others stay. Raises ``Wrong``."""
+        self.common.callbacks.update(checked_callbacks(dict(value), list(self.stand_ins)))
+
+    def receipt_maker(self, provider: str) -> Make:
+        """What makes the receipts of a provider."""
+        if provider == SMTP_NAME:
+            assert self._mail is not None
+            return self._mail.handler.receipt
+        return self.stand_ins[provider].receipt
+
+    async def reset(self) -> None:
+        """Forget traffic, opt-outs and what is under way, and take the first script again."""
+        await self.common.courier.drop()
+        self.inbox.clear()
+        self.use_script(self._config.script)
+
+    def _names(self) -> list[str]:
+        return [*self.stand_ins, SMTP_NAME]
+
+    def _build(self, config: SandboxConfig) -> None:
+        inbox = Inbox(config.record, config.keep_last)
+        courier = Courier(inbox, time_scale=config.time_scale, tries=config.receipt_tries)
+        self.common = Common(
+            accounts=config.accounts,
+            inbox=inbox,
+            courier=courier,
+            script=Script({}, providers=(), receipts=config.receipts, seed=config.seed),
+            callbacks={},
+            new_id=lambda: secrets.token_hex(16),
+            seed=config.seed,
+        )
+        self.push, self.meta, self.viber_bot = Push(self.common), Meta(self.common), ViberBot(self.common)
+        kinds: tuple[StandIn, ...] = (Twilio(self.common), Infobip(self.common), self.viber_bot, self.meta, self.push)
+        self.stand_ins = {kind.name: kind for kind in kinds}
+        for alias, name in config.aliases.items():
+            if alias in self.stand_ins or not alias.replace("_", "").isalnum() or name not in self.stand_ins:
+                known = ", ".join(kind.name for kind in kinds)
+                raise ValueError(f"aliases: {alias!r}: {name!r}: a new name of letters, digits, _ for one of {known}")
+            self.stand_ins[alias] = self.stand_ins[name]
+        self.use_script(config.script)
+        try:
+            self.use_callbacks(config.callbacks)
+        except Wrong as error:
+            raise ValueError(f"callbacks: {error}") from error
+
+    async def _listen(self, config: SandboxConfig) -> None:
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.add_routes(Control(self).routes())
+        app.add_routes(page.routes(self.common))
+        for name, kind in self.stand_ins.items():
+            prefix = "" if name == kind.name else f"/as/{{alias:{name}}}"
+            for route in kind.routes():
+                assert isinstance(route, web.RouteDef)
+                app.router.add_route(route.method, prefix + route.path, route.handler)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, config.host, config.http_port)
+        await site.start()
+        self.http_port = self._runner.addresses[0][1]
+        reachable = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host
+        self.url = (config.public_url or f"http://{reachable}:{self.http_port}").rstrip("/")
+        self.common.url = self.url
+        certificate = None
+        if config.smtp_tls:
+            certificate, self.smtp_certificate = await asyncio.to_thread(own_certificate, reachable)
+        self._mail = Mail(self.common, certificate)
+        await self._mail.start(config.host, config.smtp_port)
+        self.smtp_port = self._mail.port
+
+
+async def serve(config: SandboxConfig, announce: Callable[[Sandbox], None]) -> None:
+    """
+    Run until cancelled, then stop in order. ``announce`` is called once, when both ports listen.
+
+    Raises what ``Sandbox.start`` raises.
+    """
+    sandbox = Sandbox()
+    await sandbox.start(config)
+    try:
+        announce(sandbox)
+        await asyncio.Event().wait()
+    finally:
+        await sandbox.stop()

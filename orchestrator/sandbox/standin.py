@@ -1,0 +1,246 @@
+"""
+What all HTTP stand-ins share: read the request, look up the behaviour, carry it out on the socket.
+
+    read      the provider's own validation; a bad request is refused with the provider's own error body
+    decide    what the script says, else what the provider itself knows (opted out, a repeated id, no session)
+    take      accepted messages are durable before a byte of the answer is written
+    answer    at once, late, never, or by cutting the connection
+    receipts  after the answer, unless the script wants them before it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeGuard
+
+from aiohttp import web
+
+from orchestrator.sandbox.accounts import Accounts
+from orchestrator.sandbox.courier import Courier, Post
+from orchestrator.sandbox.inbox import Accepted, Inbox, Item
+from orchestrator.sandbox.script import Behaviour, Planned, Script
+
+HANG_POLL_SECONDS = 0.05
+LINK = re.compile(r"https?://[^\s\"'<>)\]\\]+/c/[^\s\"'<>)\]\\]+")
+
+
+@dataclass(slots=True, kw_only=True)
+class Common:
+    """
+    What the stand-ins share.
+
+    ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id`` gives 32 fresh hex
+    characters, never the same in two runs, for senders keep provider ids for long.
+    """
+
+    accounts: Accounts
+    inbox: Inbox
+    courier: Courier
+    script: Script
+    callbacks: dict[str, str]
+    new_id: Callable[[], str]
+    seed: int | None = None
+    url: str = ""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Refusal(Exception):
+    """The provider says no to a request as a whole: its answer, and its code for the count of requests."""
+
+    def __init__(self, response: web.Response, code: object, address: str | None = None) -> None:
+        super().__init__(str(code))
+        self.response = response
+        self.code = str(code)
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What becomes of one item: accepted where ``code`` is None, else refused with the provider's code."""
+
+    item: Item
+    code: str | None
+
+
+class NoReplies(ValueError):
+    """This channel has no inbound messages, or nothing says where to post them."""
+
+
+class StandIn:
+    """A stand-in for one provider API; subclasses say how its requests, answers and receipts look."""
+
+    name: ClassVar[str]
+    channel: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]]
+    usual_refusal: ClassVar[str]
+
+    def __init__(self, common: Common) -> None:
+        self.common = common
+
+    def routes(self) -> Iterator[web.AbstractRouteDef]:
+        """The API's paths; each also under ``/as/{alias}`` for a second account of the same provider."""
+        for path in self.paths:
+            yield web.post(path, self.handle)
+
+    # what a provider's stand-in supplies
+
+    def read(self, request: web.Request, raw: bytes) -> list[Item]:
+        """The messages in a request. Raises ``Refusal``."""
+        raise NotImplementedError
+
+    def objection(self, provider: str, item: Item) -> str | None:
+        """The provider's own reason to refuse a well-formed message; also where it remembers having seen it."""
+        return None
+
+    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
+        """The answer to a request that was read."""
+        raise NotImplementedError
+
+    def throttled(self, seconds: float) -> web.Response:
+        """The answer "slow down"."""
+        raise NotImplementedError
+
+    def broken(self, status: int) -> web.Response:
+        """An answer with a bare status, as a gateway in front of the provider gives it."""
+        return web.Response(status=status, text=f"{status}", headers={"Location": "/"} if status < 400 else None)
+
+    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+        """The receipt for a state; None where this provider reports no such thing or has nowhere to post it."""
+        return None
+
+    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+        """The webhook for something the person wrote. Raises ``NoReplies``."""
+        raise NoReplies(f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do")
+
+    def raw_text(self, raw: bytes) -> str:
+        """The request's body for the record."""
+        return raw.decode("utf-8", "replace")
+
+    # what they share
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """One request of the provider's API."""
+        provider = request.match_info.get("alias", self.name)
+        raw = await request.read()
+        try:
+            items = self.read(request, raw)
+        except Refusal as refusal:
+            self.common.inbox.note(provider, refusal.address, "refused", refusal.code)
+            return refusal.response
+        turns = [self.common.script.turn(provider, item.address) for item in items]
+        chief = next((turn for turn in turns if turn.answer.kind not in ("accept", "refuse")), turns[0])
+        if not chief.answer.taken and chief.answer.kind != "refuse":
+            for item in items:
+                self.common.inbox.note(provider, item.address, chief.answer.kind)
+            return await self._turn_away(request, chief)
+        return await self._take(request, provider, self.raw_text(raw), list(zip(items, turns, strict=True)), chief)
+
+    async def _turn_away(self, request: web.Request, turn: Behaviour) -> web.Response:
+        """Take nothing."""
+        answer = turn.answer
+        if answer.kind == "throttle":
+            return self.throttled(answer.seconds)
+        if answer.kind == "status":
+            return self.broken(answer.status)
+        if answer.kind == "hang":
+            await self._hang(request)
+        return cut(request)
+
+    async def _take(
+        self,
+        request: web.Request,
+        provider: str,
+        raw: str,
+        pairs: list[tuple[Item, Behaviour]],
+        chief: Behaviour,
+    ) -> web.StreamResponse:
+        results, accepted = [], []
+        for item, turn in pairs:
+            code = (turn.answer.code or self.usual_refusal) if turn.answer.kind == "refuse" else None
+            code = code or self.objection(provider, item)
+            results.append(Result(item, code))
+            if code is None:
+                accepted.append((item, turn))
+            self.common.inbox.note(provider, item.address, "refused" if code else "accepted", code)
+        response = self.respond(request, results)
+        entries = [(await self.common.inbox.take(provider, self.channel, item, raw), turn) for item, turn in accepted]
+        for entry, turn in entries:
+            if turn.before_response:
+                await self.common.courier.send_now(entry, turn, self.receipt)
+        waiting = [(entry, turn) for entry, turn in entries if not turn.before_response]
+        if chief.answer.kind in ("accept", "refuse"):
+            await finish(request, response)
+            self._plan(waiting)
+            return response
+        self._plan(waiting)
+        return await self._answer_oddly(request, chief, response)
+
+    def _plan(self, entries: list[tuple[Accepted, Behaviour]]) -> None:
+        for entry, turn in entries:
+            self.common.courier.plan(entry, turn, self.receipt)
+
+    async def _answer_oddly(self, request: web.Request, turn: Behaviour, response: web.Response) -> web.StreamResponse:
+        """Taken, but the sender does not get to see it as usual."""
+        if turn.answer.kind == "late":
+            await self.common.courier.pause(turn.answer.seconds)
+            return response
+        if turn.answer.kind == "status":
+            return self.broken(turn.answer.status)
+        return cut(request)
+
+    async def _hang(self, request: web.Request) -> None:
+        """Say nothing until the sender gives up or the sandbox stops."""
+        while request.transport is not None and not request.transport.is_closing():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.common.stopping.wait(), HANG_POLL_SECONDS)
+                return
+
+
+def cut(request: web.Request) -> web.Response:
+    """Reset the connection; the returned response goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def finish(request: web.Request, response: web.Response) -> None:
+    """Write the whole answer now, so that what follows provably comes after it."""
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
+
+
+def as_json(status: int, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False) -> web.Response:
+    """A JSON answer."""
+    text = json.dumps(body, ensure_ascii=ascii_only)
+    return web.Response(status=status, text=text, content_type="application/json", headers=headers)
+
+
+def json_post(url: str, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False) -> Post:
+    """A JSON webhook, not signed."""
+    raw = json.dumps(body, ensure_ascii=ascii_only, separators=(",", ":")).encode()
+    return Post(url=url, body=raw, headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def read_json(raw: bytes) -> Any:
+    """The body as JSON, None where it is not."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_web_url(value: object, longest: int = 4_000) -> TypeGuard[str]:
+    """An absolute http(s) URL."""
+    return isinstance(value, str) and len(value) <= longest and re.match(r"https?://[^/\s]+", value) is not None
+
+
+def tracked_link(entry: Accepted) -> Post | None:
+    """The person opens the first tracked link of the message, if it has one."""
+    found = LINK.search(json.dumps(entry.item.content, ensure_ascii=False))
+    return Post(method="GET", url=found.group().replace("&amp;", "&"), repeat=False) if found else None
