@@ -8,7 +8,7 @@ first, nor how often. ``heard`` merges one receipt.
 from __future__ import annotations
 
 from orchestrator.core.draft import Draft
-from orchestrator.core.effects import OptOut, Tell
+from orchestrator.core.effects import Tell
 from orchestrator.core.facts import Heard
 from orchestrator.core.message import DUPLICATE_DELIVERY, LATE, UNDELIVERED, Attempt, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -103,8 +103,6 @@ def merge(draft: Draft, attempt: Attempt, fact: Heard) -> bool:
         new = fact.state not in attempt.engagement
         attempt.engagement = merged
         attempt.state = merge_delivery(attempt.state, Delivery.DELIVERED)
-        if new and fact.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
-            draft.effects.append(OptOut(attempt.address_hash, attempt.channel, (), fact.state))
     else:
         state = merge_delivery(attempt.state, Delivery(fact.state))
         new = state is not attempt.state

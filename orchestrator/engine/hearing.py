@@ -35,6 +35,10 @@ def hear_receipt(desk: Desk, command: HearReceipt) -> Told | None:
         return None
     if entry.message.attempts[place[1]].provider != command.provider:
         return None
+    if receipt.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
+        attempt = entry.message.attempts[place[1]]
+        consent = Consent(attempt.channel, "*", "out", fact.at, f"{command.provider} {receipt.state}")
+        opt(desk, desk.book.person(entry.message.recipient), attempt.address_hash, consent)
     return tell(desk, entry, replace(fact, attempt=place[1]))
 
 

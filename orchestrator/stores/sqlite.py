@@ -236,7 +236,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.created:
         many("insert into messages values (?,?,?,?,?,?,?,?,?,?)", [created_row(*row) for row in changes.created])
     if changes.changed:
-        query = "update messages set status=?, finished_at=?, state=?, history=history||? where id=?"
+        query = "update messages set status=?, finished_at=?, state=?, history=cast(history||? as blob) where id=?"
         rows = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
         many(query, rows)
     if changes.ready_out:

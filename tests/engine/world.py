@@ -108,8 +108,9 @@ class World:
 
     async def publish(
         self,
-        id: str = "1",
+        event_id: str = "1",
         data: Mapping[str, Any] | None = None,
+        /,
         *,
         type: str = "shop.event",
         time: int | None = None,
@@ -117,7 +118,8 @@ class World:
     ) -> Published:
         """Publish an event for Olena, or whoever ``person`` is."""
         profile = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", **person}
-        return await self.engine.submit(Publish(event(id, data or {}, type, time, [profile])))
+        published: Published = await self.engine.submit(Publish(event(event_id, data or {}, type, time, [profile])))
+        return published
 
     async def send(self, message: str, outcome: Outcome | None = None) -> Told:
         """What dispatch does for the first step that is ready."""
