@@ -26,6 +26,7 @@ ID_CHARS_MAX = 512
 MILLISECONDS_FROM = 100_000_000_000
 SECONDS_MAX = 32_503_680_000  # the year 3000
 
+CODE_WORD = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 LONG_NUMBER = re.compile(r"\+?\d(?:[ ()-]?\d){6,}")
 
 
@@ -48,6 +49,16 @@ def secrets_of(value: Secrets) -> tuple[str, ...]:
     """The plain secrets, the one to send with first."""
     found = value if isinstance(value, tuple) else (value,)
     return tuple(secret.get_secret_value() for secret in found)
+
+
+def secret_values(settings: ch.Settings) -> tuple[str, ...]:
+    """Every plain secret in an adapter's settings, for ``said``."""
+    found: list[str] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        secrets = value if isinstance(value, tuple) else (value,)
+        found += [secret.get_secret_value() for secret in secrets if isinstance(secret, SecretStr)]
+    return tuple(found)
 
 
 def matches(given: str | None, *expected: str) -> bool:
@@ -80,6 +91,11 @@ def id_of(value: Any) -> str | None:
     if isinstance(value, str) and 0 < len(value) <= ID_CHARS_MAX and value.isascii() and value.isprintable():
         return value
     return None
+
+
+def code_of(value: Any) -> str | None:
+    """A provider's code that is a word (``UNAUTHORIZED``, ``E400``), None for anything longer or stranger."""
+    return value if isinstance(value, str) and CODE_WORD.fullmatch(value) else None
 
 
 def said(value: Any, secrets: tuple[str, ...] = ()) -> str:

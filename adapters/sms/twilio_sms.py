@@ -110,17 +110,23 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             fields["From"] = own.sender or ""
         fields["StatusCallback"] = with_query(message.receipt_url, ref=message.client_reference)
         fields["ValidityPeriod"] = str(min(max(message.ttl_seconds, 1), VALIDITY_SECONDS_MAX))
-        login = f"{own.account_sid}:{wire.secrets_of(own.auth_token)[0]}".encode("utf-8", "replace")
         return ch.HttpCall(
             method="POST",
             url=f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}/Messages.json",
             headers={
-                "Authorization": "Basic " + base64.b64encode(login).decode("ascii"),
+                "Authorization": f"Basic {self._login()}",
                 "Content-Type": FORM,
                 "Accept": "application/json",
             },
             body=urllib.parse.urlencode(fields, errors="replace").encode("ascii"),
         )
+
+    def _login(self) -> str:
+        login = f"{self.settings.account_sid}:{wire.secrets_of(self.settings.auth_token)[0]}"
+        return base64.b64encode(login.encode("utf-8", "replace")).decode("ascii")
+
+    def _said(self, words: Any) -> str:
+        return wire.said(words, (self._login(), *wire.secret_values(self.settings)))
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """A created message is accepted by its ``sid``; anything else is decided by the error's code, then the status."""
@@ -128,7 +134,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         if 200 <= reply.status < 300:
             return self._created(reply, body)
         code = wire.whole(wire.member(body, "code"))
-        detail = wire.said(wire.member(body, "message"), wire.secrets_of(self.settings.auth_token))
+        detail = self._said(wire.member(body, "message"))
         if code is None or not 400 <= reply.status < 600:
             return ch.by_http_status(reply, detail=detail)
         if code in REFUSALS:
@@ -148,7 +154,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         if STATES.get(status) not in (ch.Delivery.FAILED, ch.Delivery.CANCELLED):
             return ch.Accepted(sid)
         code = wire.whole(wire.member(body, "error_code"))
-        detail = wire.said(wire.member(body, "error_message"), wire.secrets_of(self.settings.auth_token))
+        detail = self._said(wire.member(body, "error_message"))
         if code in REFUSALS:
             return refusal(code, detail)
         return ch.Unknown(R.SERVER_ERROR, status, detail)

@@ -142,7 +142,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         body = reply.json()
         if not 200 <= reply.status < 300:
             fault = wire.member(body, "requestError", "serviceException")
-            code = wire.id_of(wire.member(body, "errorCode")) or wire.id_of(wire.member(fault, "messageId"))
+            code = wire.code_of(wire.member(body, "errorCode")) or wire.code_of(wire.member(fault, "messageId"))
             return ch.by_http_status(
                 reply, code, self._said(wire.member(body, "description") or wire.member(fault, "text"))
             )
@@ -161,9 +161,9 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
             return ch.Accepted(message_id, duplicate=repeated)
         if repeated:
             return ch.by_http_status(reply)
-        if group not in (UNDELIVERABLE, EXPIRED, REJECTED):
-            return ch.by_http_status(reply)
         code, detail = code_of(status_id, error_id), self._said(status.get("description"))
+        if group not in (UNDELIVERABLE, EXPIRED, REJECTED) or code is None:
+            return ch.by_http_status(reply)
         if status_id == FLOODING_STATUS:
             return ch.NotSent(R.THROTTLED, reply.retry_after_ms or HOUR_MS, code, detail)
         if error_id == TOO_MANY_ERROR:
@@ -173,7 +173,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         return refusal(status_id, error_id, detail) or ch.Refused(R.REFUSED_RECIPIENT, code, detail)
 
     def _said(self, words: Any) -> str:
-        return wire.said(words, (self.settings.api_key.get_secret_value(),))
+        return wire.said(words, wire.secret_values(self.settings))
 
     def verify(self, hook: ch.Webhook) -> None:
         """Check the login that the subscription was given: basic or bearer, whichever is configured."""

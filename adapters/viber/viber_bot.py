@@ -94,7 +94,7 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         if reply.status != 200 or status is None:
             return ch.by_http_status(reply)
         words = wire.member(body, "status_message")
-        detail = wire.said(words, wire.secrets_of(self.settings.auth_token))
+        detail = wire.said(words, wire.secret_values(self.settings))
         if status == 0:
             token = token_of(body)
             return ch.Accepted(token) if token else ch.by_http_status(reply)

@@ -162,8 +162,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
 
     def _said(self, error: Any) -> str:
         words = wire.text_of(wire.member(error, "error_data", "details")) or wire.member(error, "message")
-        own = self.settings
-        return wire.said(words, (own.access_token.get_secret_value(), *wire.secrets_of(own.app_secret)))
+        return wire.said(words, wire.secret_values(self.settings))
 
     def verify(self, hook: ch.Webhook) -> None:
         """A GET proves itself by our verify token, a POST by ``X-Hub-Signature-256`` over the raw body."""
