@@ -162,13 +162,17 @@ class Dispatcher:
             return await self._turn_away(provider, *shut)
         if provider.free <= 0:
             return IDLE_LOOK_SECONDS
-        rows = await self.store.claim(provider.name, min(provider.free, CLAIM_MAX), provider.taken)
+        wanted = min(provider.free, CLAIM_MAX, provider.breaker.admits(self._now()))
+        if wanted == 0:
+            return SHUT_LOOK_SECONDS
+        rows = await self.store.claim(provider.name, wanted, provider.taken)
         if not rows:
             return IDLE_LOOK_SECONDS
         granted = len(rows) if provider.bucket is None else provider.bucket.take(len(rows))
         if granted == 0:
             await asyncio.sleep(provider.bucket.next_in() if provider.bucket is not None else 0)
             return 0
+        provider.breaker.probing(self._now())
         for row, ready in await self._gather(provider, rows[:granted]):
             provider.taken.add((row.message, row.step))
             provider.free -= 1

@@ -1,0 +1,90 @@
+"""
+Has a channel gone deaf? Receipts that stop all at once say that reporting is broken, not that nobody was reached.
+
+Sends and deliveries are counted in buckets of a minute. A channel's baseline is the share of its sends of the last day that
+were ever delivered, leaving out those too young to tell; "too young" is learnt from how long its deliveries usually take.
+When the share of the sends that are just old enough falls below ``ratio`` of the baseline, over at least ``min_sends`` of
+them, the channel counts as out until it recovers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+MINUTE_MS = 60_000
+DAY_MINUTES = 24 * 60
+RECENT_MINUTES = 15
+USUAL_SHARE_OF_LAGS = 0.9
+LAGS_MAX = 500
+LAG_LEAST_MS = 30_000
+LOOK_MS = 5_000
+
+
+@dataclass(slots=True)
+class Ear:
+    """What one channel was sent and reported, by the minute of the send: ``[sent, delivered]``."""
+
+    minutes: OrderedDict[int, list[int]] = field(default_factory=OrderedDict)
+    lags_ms: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS_MAX))
+
+    def bucket(self, at: int) -> list[int]:
+        minute = at // MINUTE_MS
+        found = self.minutes.get(minute)
+        if found is None:
+            found = self.minutes[minute] = [0, 0]
+            while len(self.minutes) > DAY_MINUTES:
+                self.minutes.popitem(last=False)
+        return found
+
+    def usual_lag_ms(self) -> int:
+        """Within how long nine of ten deliveries were reported."""
+        if not self.lags_ms:
+            return LAG_LEAST_MS
+        ordered = sorted(self.lags_ms)
+        return max(LAG_LEAST_MS, ordered[int(len(ordered) * USUAL_SHARE_OF_LAGS) - 1])
+
+
+class ReceiptWatch:
+    """``min_sends`` and ``ratio`` as in ``receipt_outage`` of the configuration."""
+
+    def __init__(self, min_sends: int, ratio: float) -> None:
+        self._min_sends = min_sends
+        self._ratio = ratio
+        self._ears: dict[str, Ear] = {}
+        self._looked_at = 0
+        self._out: tuple[str, ...] = ()
+
+    def sent(self, channel: str, at: int) -> None:
+        """A provider took, or may have taken, a message at ``at``."""
+        self._ears.setdefault(channel, Ear()).bucket(at)[0] += 1
+
+    def delivered(self, channel: str, at: int, sent_at: int) -> None:
+        """A message that was sent at ``sent_at`` was reported delivered at ``at``."""
+        ear = self._ears.setdefault(channel, Ear())
+        bucket = ear.minutes.get(sent_at // MINUTE_MS)
+        if bucket is not None:
+            bucket[1] = min(bucket[0], bucket[1] + 1)
+        ear.lags_ms.append(max(0, at - sent_at))
+
+    def outages(self, now: int) -> tuple[str, ...]:
+        """The channels whose receipts have collapsed; looked at every few seconds, for it reads a whole day."""
+        if abs(now - self._looked_at) >= LOOK_MS:
+            self._looked_at = now
+            self._out = tuple(channel for channel, ear in self._ears.items() if self._is_out(ear, now))
+        return self._out
+
+    def _is_out(self, ear: Ear, now: int) -> bool:
+        tellable = (now - ear.usual_lag_ms()) // MINUTE_MS
+        recent_from = tellable - RECENT_MINUTES
+        recent = [0, 0]
+        before = [0, 0]
+        for minute, (sent, delivered) in ear.minutes.items():
+            if minute >= tellable:
+                continue
+            totals = recent if minute >= recent_from else before
+            totals[0] += sent
+            totals[1] += delivered
+        if recent[0] < self._min_sends or before[0] < self._min_sends or not before[1]:
+            return False
+        return recent[1] / recent[0] < self._ratio * before[1] / before[0]

@@ -1,0 +1,54 @@
+"""
+How fast a provider may be used: a token bucket whose burst is at most one second's worth.
+
+The bucket is a port: where several processes share a rate, each takes slices of it from the store behind the same calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class TokenBucket:
+    """``rate`` tokens a second; ``monotonic`` is in seconds."""
+
+    def __init__(self, rate: float, monotonic: Callable[[], float]) -> None:
+        if rate <= 0:
+            raise ValueError(f"a rate is more than nothing, not {rate}")
+        self._rate = rate
+        self._burst = max(1.0, rate)
+        self._monotonic = monotonic
+        self._tokens = self._burst
+        self._at = monotonic()
+        self._paused_until = 0.0
+
+    def take(self, wanted: int) -> int:
+        """Take up to ``wanted`` tokens; how many there were."""
+        self._fill()
+        if self.paused_for() > 0:
+            return 0
+        granted = min(wanted, int(self._tokens))
+        self._tokens -= granted
+        return granted
+
+    def give_back(self, count: int) -> None:
+        """Return tokens that were taken and not used."""
+        self._tokens = min(self._burst, self._tokens + count)
+
+    def next_in(self) -> float:
+        """Seconds until there is a token."""
+        self._fill()
+        return max(self.paused_for(), (1 - self._tokens) / self._rate, 0.0)
+
+    def pause(self, seconds: float) -> None:
+        """Give out nothing for so long; a longer pause that is already on stays."""
+        self._paused_until = max(self._paused_until, self._monotonic() + seconds)
+
+    def paused_for(self) -> float:
+        """Seconds that a pause has still to run."""
+        return max(0.0, self._paused_until - self._monotonic())
+
+    def _fill(self) -> None:
+        now = self._monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now

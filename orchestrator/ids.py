@@ -1,0 +1,53 @@
+"""Identifiers that sort by time: ULIDs, 26 characters of Crockford's base 32."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
+ENTROPY_BYTES = 10
+LENGTH = 26
+
+
+def ulid(now_ms: int, entropy: bytes) -> str:
+    """The ULID of a time and ten bytes of chance."""
+    number = (now_ms << 80) | int.from_bytes(entropy[:ENTROPY_BYTES], "big")
+    return encode(number)
+
+
+def encode(number: int) -> str:
+    """128 bits as 26 characters."""
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def decode(text: str) -> int:
+    """The 128 bits of a ULID. Raises ``ValueError`` where it is none."""
+    if len(text) != LENGTH or text[0] > "7":
+        raise ValueError(f"{text!r} is no ULID")
+    number = 0
+    for letter in text:
+        if letter not in VALUES:
+            raise ValueError(f"{text!r} is no ULID")
+        number = number << 5 | VALUES[letter]
+    return number
+
+
+class IdMaker:
+    """ULIDs that grow strictly within a process, even where the clock stands still or goes back."""
+
+    def __init__(self, now: Callable[[], int], entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._now = now
+        self._entropy = entropy
+        self._last_ms = 0
+        self._last = 0
+
+    def next(self) -> str:
+        now_ms = self._now()
+        if now_ms > self._last_ms:
+            self._last_ms = now_ms
+            self._last = (now_ms << 80) | int.from_bytes(self._entropy(ENTROPY_BYTES), "big") >> 1
+        else:
+            self._last += 1 + int.from_bytes(self._entropy(4), "big")
+        return encode(self._last)
