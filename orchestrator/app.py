@@ -24,7 +24,7 @@ from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter
 from orchestrator.clock import Clock, SystemClock
-from orchestrator.configuration import Configuration, Shelf, keep_versions, load_configuration
+from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
 from orchestrator.core.effects import ShutProvider
 from orchestrator.core.facts import Shut
@@ -96,7 +96,7 @@ class App:
     # ---- starting
 
     async def start(self) -> None:
-        """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` (an address in use) before anything is taken."""
+        """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` before anything is taken."""
         await self._start_core()
         settings = self.configuration.settings
         await self._start_dispatch()
@@ -168,7 +168,7 @@ class App:
                 await self.store.add_secret(purpose, new_key(), now)
         pepper = (await self.store.secrets("pepper"))[-1][1]
         self.hasher = AddressHasher(pepper)
-        self.keys = SigningKeys([])
+        self.keys = SigningKeys([], self.clock.now)
         await self._read_signing_keys()
 
     async def _read_signing_keys(self) -> None:
@@ -335,7 +335,8 @@ class App:
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())
-        self.metrics.backlog(await self.store.depths(), shut, self.dispatcher.providers)
+        in_flight = {name: len(one.taken) for name, one in self.dispatcher.providers.items()}
+        self.metrics.backlog(await self.store.depths(), shut, in_flight)
 
     # ---- reloading and stopping
 

@@ -1,0 +1,215 @@
+"""
+What is seen from outside: JSON logs in which nobody can be recognised, and Prometheus metrics.
+
+Log lines have a constant dotted event name and keys. Keys on the allow-list pass as they are; every other value is masked
+where it looks like a phone number, an address, a token or a push endpoint, exception texts included. Metric labels are
+closed words and configured names, never anything about a person.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from orchestrator.core.message import TERMINAL
+from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown, kind_of
+from orchestrator.core.policy import CLASSES
+from orchestrator.engine.desk import Decided
+
+SAFE_KEYS = frozenset(
+    "event level timestamp logger provider channel policy policies reason code status message_id recipient_hash seconds count "
+    "queue lane listen admin topic partition offset sink command state result attempt size gate version".split()
+)
+PATTERNS = (
+    (re.compile(r"https?://\S+"), "<url>"),
+    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
+    (re.compile(r"\+?\d[\d\s().-]{7,}\d"), "<number>"),
+    (re.compile(r"\b(?:kk_|whsec_|Bearer\s+|Basic\s+|App\s+)\S+"), "<secret>"),
+    (re.compile(r"[A-Za-z0-9_-]{40,}"), "<token>"),
+)
+SEND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LATE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
+CODE_LENGTH_MAX = 32
+CODES_MAX = 200
+
+
+def masked(text: str) -> str:
+    """A text in which nothing identifies anybody."""
+    for pattern, instead in PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def mask_values(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The processor that every log line passes: what is not on the allow-list is masked."""
+    for key, value in event.items():
+        if key not in SAFE_KEYS:
+            event[key] = mask_any(value)
+    return event
+
+
+def mask_any(value: Any) -> Any:
+    if isinstance(value, int | float | bool) or value is None:
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): mask_any(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_any(item) for item in value]
+    return masked(str(value))
+
+
+def configure_logging(level: str = "info", format: str = "json") -> None:
+    """One line per event on standard error."""
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            mask_values,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[QuietHandler()], force=True)
+
+
+class QuietHandler(logging.Handler):
+    """Other libraries' warnings, through the same mask."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(record.levelno, "library.warning", logger=record.name, text=record.getMessage())
+
+
+class Metrics:
+    """Every metric of one process, in a registry of its own. Names begin with ``kaskad_``."""
+
+    def __init__(self, version: str = "0.1.0") -> None:
+        self.registry = CollectorRegistry()
+        self.events = self._counter("events", "Events by what became of them", "source", "status")
+        self.finished = self._counter("messages_finished", "Messages by how they ended", "class", "status", "reason")
+        self.attempts = self._counter("send_attempts", "Provider calls by outcome", "channel", "provider", "outcome")
+        self.errors = self._counter("provider_errors", "Providers' own error codes", "channel", "provider", "code")
+        self.receipts = self._counter("receipts", "Receipts that said something new", "channel", "provider", "state")
+        self.fallbacks = self._counter("fallbacks", "Steps left for the next one", "from_channel", "reason")
+        self.skipped = self._counter("skipped", "Checks that did not let a step pass", "gate", "verdict", "reason")
+        self.forged = self._counter("webhook_signature_failures", "Webhooks that are not the provider's", "provider")
+        self.dead = self._counter("dead_letters", "Events that could not be processed", "reason")
+        self.opt_outs = self._counter("optouts", "Opt-outs by where they came from", "channel", "source")
+        self.duplicates = self._counter("duplicate_deliveries", "Messages delivered on two channels")
+        self.unknown = self._counter("unknown_outcomes", "Sends of which nobody knows whether they left", "provider")
+        self.resends = self._counter("resends", "Unknown sends that a policy had repeated", "provider")
+        self.condition_errors = self._counter("condition_errors", "Conditions that could not be evaluated")
+        self.sending = self._histogram("send_duration_seconds", "Provider calls", SEND_BUCKETS, "channel", "provider")
+        self.receipt_lag = self._histogram(
+            "receipt_lag_seconds", "From intent to receipt", (1, 5, 30, 60, 300, 1800, 7200, 86400), "channel", "state"
+        )
+        self.timer_lateness = self._histogram("timer_lateness_seconds", "How late timers fired", LATE_BUCKETS)
+        self.batch = self._histogram("engine_batch_size", "Commands in a transaction", (1, 2, 5, 10, 25, 50, 100, 256))
+        self.commit = self._histogram("engine_commit_seconds", "Commits", LATE_BUCKETS)
+        self.queue = self._gauge("queue_depth", "What waits for a provider (counted up to 10000)", "provider", "class")
+        self.inflight = self._gauge("inflight_requests", "Sends under way", "provider")
+        self.open = self._gauge("circuit_open", "1 while a provider is left alone", "provider")
+        self.lag = self._gauge("kafka_consumer_lag", "Records still to come", "topic", "partition")
+        self.reload_ok = self._gauge("config_last_reload_successful", "1 where the last reload was good")
+        self.reload_at = self._gauge("config_last_reload_success_timestamp_seconds", "When it was")
+        self._gauge("build_info", "The release", "version").labels(version).set(1)
+        self.reload_ok.set(1)
+        self._codes: set[str] = set()
+        for klass in CLASSES:
+            for status in TERMINAL:
+                self.finished.labels(klass, status.value, "")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"kaskad_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"kaskad_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+    def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
+        """Count what a committed batch has decided."""
+        if condition_errors:
+            self.condition_errors.inc(condition_errors)
+        for one in decided:
+            before, message = one.before, one.decision.message
+            if message.terminal and (before is None or before.status is not message.status):
+                reason = message.reason.value if message.reason is not None else ""
+                self.finished.labels(message.klass, message.status.value, reason).inc()
+            if "duplicate_delivery" in message.flags and (before is None or "duplicate_delivery" not in before.flags):
+                self.duplicates.inc()
+            for check in one.decision.checks:
+                if check.verdict != "go" and check.reason is not None:
+                    self.skipped.labels(check.gate, check.verdict.value, check.reason.value).inc()
+            self._runs(one)
+            self._heard(one)
+
+    def _runs(self, one: Decided) -> None:
+        ended = {run.step for run in one.before.runs if run.ended is not None} if one.before is not None else set()
+        for run in one.decision.message.runs:
+            if run.ended is not None and run.step not in ended and not run.companion:
+                self.fallbacks.labels(run.channel, run.ended.value).inc()
+
+    def _heard(self, one: Decided) -> None:
+        if type(one.fact).__name__ != "Heard":
+            return
+        attempt = one.decision.message.attempts[one.fact.attempt]  # type: ignore[union-attr]
+        state = one.fact.state  # type: ignore[union-attr]
+        self.receipts.labels(attempt.channel, attempt.provider, state).inc()
+        lag = (one.fact.at - attempt.intent_at) / 1000  # type: ignore[union-attr]
+        self.receipt_lag.labels(attempt.channel, state).observe(max(0.0, lag))
+
+    def answered(self, channel: str, provider: str, outcome: Outcome, seconds: float) -> None:
+        """Count one provider call."""
+        self.attempts.labels(channel, provider, kind_of(outcome).value).inc()
+        self.sending.labels(channel, provider).observe(seconds)
+        match outcome:
+            case Unknown():
+                self.unknown.labels(provider).inc()
+                self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()
+            case NotSent() | Refused():
+                self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()
+
+    def _code(self, code: str) -> str:
+        """A provider's code as a label; "other" once there are too many of them."""
+        if code not in self._codes and (len(self._codes) >= CODES_MAX or len(code) > CODE_LENGTH_MAX):
+            return "other"
+        self._codes.add(code)
+        return code
+
+    def timer_fired(self, late_ms: int) -> None:
+        self.timer_lateness.observe(max(0, late_ms) / 1000)
+
+    def batch_committed(self, size: int, seconds: float) -> None:
+        self.batch.observe(size)
+        self.commit.observe(seconds)
+
+    def kafka_lag(self, topic: str, partition: int, records: int) -> None:
+        self.lag.labels(topic, str(partition)).set(records)
+
+    def reloaded(self, good: bool, now_ms: int) -> None:
+        self.reload_ok.set(1 if good else 0)
+        if good:
+            self.reload_at.set(now_ms / 1000)
+
+    def backlog(self, depths: Mapping[tuple[str, int], int], shut: Mapping[str, int], in_flight: Mapping[str, int]) -> None:
+        """What waits, who is shut, and how much is under way, as it is now."""
+        self.queue.clear()
+        for (queue, lane), count in depths.items():
+            self.queue.labels(queue, CLASSES[lane]).set(count)
+        for provider, count in in_flight.items():
+            self.inflight.labels(provider).set(count)
+            self.open.labels(provider).set(1 if provider in shut else 0)
