@@ -1,0 +1,84 @@
+"""
+Conditions of policies: one Jinja expression, compiled once, over ``event``, ``ce``, ``recipient``, ``message``, ``goal``.
+
+What is absent is null, however deep: ``null != false`` is true, an attribute of null is null. A comparison that makes no
+sense (``null >= 300``) is an error, not a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, Undefined, nodes
+from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
+
+from orchestrator.rendering.environment import NESTING_MAX, Sandbox, depth
+from orchestrator.rendering.problems import ConditionError
+
+NAMES = frozenset({"event", "ce", "recipient", "message", "goal", "now", "true", "false", "none", "null", "True", "False", "None"})
+EXPRESSION_LENGTH_MAX = 1_000
+
+
+class Null(Undefined):
+    """Absent: falsy, equal to null, and as good as null for whoever looks into it."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, Undefined)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(None)
+
+
+class Expression:
+    """One compiled expression."""
+
+    def __init__(self, source: str, compiled: Any) -> None:
+        self.source = source
+        self._compiled = compiled
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        """Its value over a scope. Raises ``ConditionError`` where it cannot be evaluated."""
+        try:
+            value = self._compiled(**scope, null=None)
+        except (TypeError, ValueError, ArithmeticError, LookupError, SecurityError, UndefinedError) as error:
+            raise ConditionError(f"{self.source!r} cannot be evaluated: {error}") from error
+        except (TemplateError, AttributeError, RecursionError) as error:
+            raise ConditionError(f"{self.source!r} cannot be evaluated: {error}") from error
+        return None if isinstance(value, Undefined) else value
+
+
+class Conditions:
+    """Compiles expressions; one for all."""
+
+    def __init__(self) -> None:
+        self._environment = Sandbox(undefined=Null)
+
+    def compile(self, expression: str) -> Expression:
+        """Raises ``ConditionError`` with what is wrong."""
+        if len(expression) > EXPRESSION_LENGTH_MAX:
+            raise ConditionError(f"the expression is longer than {EXPRESSION_LENGTH_MAX} characters")
+        try:
+            tree = self._environment.parse("{{ " + expression + " }}")
+            if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
+                raise ConditionError(f"{expression!r} is not one expression")
+            if depth(tree) > NESTING_MAX:
+                raise ConditionError("the expression nests too deeply")
+            unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
+            if unknown:
+                known = "event, ce, recipient, message, goal"
+                raise ConditionError(f"there is no {unknown[0]!r} in conditions: use {known}")
+            return Expression(expression, self._environment.compile_expression(expression, undefined_to_none=False))
+        except TemplateSyntaxError as error:
+            raise ConditionError(f"{error.message}") from error

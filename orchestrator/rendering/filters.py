@@ -1,0 +1,180 @@
+"""
+The filters of our own: money, dates, plurals, grammar, links, SMS.
+
+They read the locale and zone from the context of the render, so authors never pass them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal
+from jinja2 import Undefined, pass_context
+from jinja2.exceptions import TemplateRuntimeError, UndefinedError
+from jinja2.runtime import Context
+
+from orchestrator.rendering import sms
+from orchestrator.rendering.ukrainian import romanise
+from orchestrator.rendering.ukrainian import vocative as vocative_of
+
+DATE_STYLES = ("short", "medium", "long", "full")
+PATTERN_LENGTH_MAX = 64
+CATEGORIES = ("zero", "one", "two", "few", "many", "other")
+
+
+@lru_cache(maxsize=256)
+def babel_locale(tag: str | None) -> Locale:
+    """The locale of a BCP 47 tag, its language alone where the region is unknown, English where nothing fits."""
+    for candidate in filter(None, (tag, (tag or "").replace("_", "-").partition("-")[0], "en")):
+        try:
+            return Locale.parse(candidate.replace("_", "-"), sep="-")
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale("en")
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def number_of(value: Any) -> Decimal:
+    """A number from JSON or text, exactly as it was written."""
+    defined(value)
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        raise TemplateRuntimeError(f"{value!r} is not a number") from None
+
+
+def defined(value: Any) -> None:
+    """Fail closed: a filter does not turn what is absent into text."""
+    if isinstance(value, Undefined):
+        str(value)
+    if value is None:
+        raise UndefinedError("a value is null")
+
+
+@pass_context
+def money(context: Context, value: Any, currency: str) -> str:
+    """``{{ event.total | money('UAH') }}`` → «3 601,50 ₴» in the recipient's locale."""
+    return str(format_currency(number_of(value), currency, locale=babel_locale(context.get("_locale"))))
+
+
+@pass_context
+def number(context: Context, value: Any) -> str:
+    """A number with the locale's separators."""
+    return str(format_decimal(number_of(value), locale=babel_locale(context.get("_locale"))))
+
+
+@pass_context
+def date_filter(context: Context, value: Any, style: str = "medium") -> str:
+    """An ISO 8601 date or time in the recipient's locale and zone; ``style`` is short … full, or a CLDR pattern."""
+    defined(value)
+    locale, zone = babel_locale(context.get("_locale")), zone_of(context.get("_time_zone") or "UTC")
+    if len(style) > PATTERN_LENGTH_MAX:
+        raise TemplateRuntimeError("a date pattern that long is not allowed")
+    text = str(value)
+    try:
+        if len(text) == 10:
+            return str(format_date(date.fromisoformat(text), style, locale=locale))
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise TemplateRuntimeError(f"{text!r} is not an ISO 8601 date") from None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if style in DATE_STYLES:
+        return str(format_date(moment.astimezone(zone), style, locale=locale))
+    return str(format_datetime(moment, style, tzinfo=zone, locale=locale))
+
+
+@pass_context
+def plural(context: Context, value: Any, *forms: str) -> str:
+    """
+    The form of a word for a number, by the locale's CLDR categories in their order: ``one, few, many[, other]`` in
+    Ukrainian, ``one, other`` in English. The number itself is the author's to print. The last form serves for the rest.
+    """
+    if not forms:
+        raise TemplateRuntimeError("plural needs the forms of the word")
+    locale = babel_locale(context.get("_locale"))
+    category = locale.plural_form(number_of(value))
+    tags = locale.plural_form.tags | {"other"}
+    order = [name for name in CATEGORIES if name in tags]
+    return forms[min(order.index(category), len(forms) - 1)]
+
+
+def vocative(value: Any) -> str:
+    """«Олена» → «Олено»."""
+    defined(value)
+    return vocative_of(str(value))
+
+
+def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None = None) -> str:
+    """
+    ``{{ recipient | gender('чекав', 'чекала') }}``: the form for him, the form for her, and one for those of whom it is
+    not known; without the third such a step is skipped.
+    """
+    known = recipient.get("gender") if isinstance(recipient, Mapping) else None
+    if known == "male":
+        return female_or_male
+    if known == "female":
+        return other
+    if neutral is None:
+        raise UndefinedError("recipient.gender is not known, and there is no third form")
+    return neutral
+
+
+@pass_context
+def link(context: Context, value: Any) -> str:
+    """A tracked link; only http and https."""
+    defined(value)
+    url = str(value)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise TemplateRuntimeError(f"a link must be http or https, not {url[:40]!r}")
+    track: Callable[[str], str] | None = context.get("_link")
+    return track(url) if track is not None else url
+
+
+def truncate_sms(value: Any, parts: int = 1) -> str:
+    """The text cut to so many SMS parts."""
+    defined(value)
+    return sms.truncate(str(value), int(parts))
+
+
+def smart_sms(value: Any) -> str:
+    """Typographic characters as plain ones."""
+    defined(value)
+    return sms.plainer(str(value))
+
+
+def transliterate(value: Any) -> str:
+    """Ukrainian in Latin letters: one part has 160 of them instead of 70."""
+    defined(value)
+    return romanise(sms.plainer(str(value)))
+
+
+OURS: dict[str, Callable[..., Any]] = {
+    "money": money,
+    "number": number,
+    "date": date_filter,
+    "plural": plural,
+    "vocative": vocative,
+    "gender": gender,
+    "link": link,
+    "truncate_sms": truncate_sms,
+    "smart_sms": smart_sms,
+    "transliterate": transliterate,
+}
+
+
+def content_hash(parts: Mapping[str, Any]) -> str:
+    """What was sent, in 16 hex characters, without keeping it."""
+    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()[:16]

@@ -1,0 +1,48 @@
+"""What can be wrong with a template: before it is used, and while it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateProblem:
+    """Found when templates are loaded: where, what, and how to mend it."""
+
+    path: str
+    line: int
+    column: int
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.what}; {self.mend}"
+
+
+class TemplateProblems(Exception):
+    """Everything that is wrong with a set of templates."""
+
+    def __init__(self, problems: Sequence[TemplateProblem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Unrenderable(Exception):
+    """
+    A step cannot be rendered: it is skipped with this reason, never sent with a hole.
+
+    ``detail`` names the variable or the fault, ``where`` the file.
+    """
+
+    def __init__(self, reason: Reason, detail: str, where: str) -> None:
+        super().__init__(f"{reason}: {detail} {where}".strip())
+        self.reason = reason
+        self.detail = detail
+        self.where = where
+
+
+class ConditionError(ValueError):
+    """An expression that cannot be compiled, or not be evaluated over this scope."""

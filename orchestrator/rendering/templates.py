@@ -1,0 +1,297 @@
+"""
+Templates by name, channel, locale and part, compiled once: ``<template>/<channel>[.<locale>].<part>.j2``.
+
+A locale falls back per part: uk-UA, then uk, then the file without a locale. A missing variable fails closed: the step is
+skipped with a reason, never sent with a hole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import SecurityError, TemplateError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from orchestrator.core.reasons import Reason
+from orchestrator.rendering import sms
+from orchestrator.rendering.environment import NESTING_MAX, Sandbox, depth, plain
+from orchestrator.rendering.filters import OURS, content_hash
+from orchestrator.rendering.problems import TemplateProblem, TemplateProblems, Unrenderable
+from orchestrator.rendering.structure import shape_problem
+from orchestrator.rendering.yamlpart import escape_scalar, misplaced
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "sms": ("text",),
+    "viber": ("text", "yaml"),
+    "whatsapp": ("text", "yaml"),
+    "email": ("subject", "text", "html"),
+    "web_push": ("title", "text", "yaml"),
+}
+NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "sms": (("text",),),
+    "viber": (("text", "yaml"),),
+    "whatsapp": (("text", "yaml"),),
+    "email": (("subject",), ("text", "html")),
+    "web_push": (("title",), ("text",)),
+}
+FILE = re.compile(r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+OUTPUT_MAX = {"html": 1_048_576}
+TEXT_MAX = 65_536
+SOURCE_BYTES_MAX = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class RenderContext:
+    """
+    What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of a URL;
+    ``unsubscribe_url`` None is absent: a template that prints it is not sent.
+    """
+
+    event: Mapping[str, Any]
+    recipient: Mapping[str, Any]
+    message: Mapping[str, Any]
+    now: datetime
+    locale: str | None
+    time_zone: str
+    unsubscribe_url: str | None = None
+    link: Callable[[str], str] | None = None
+
+
+@dataclass(slots=True)
+class Rendered:
+    """``parts`` by name, text or (for ``yaml``) a structure; ``sms`` counts a text of the SMS channel."""
+
+    parts: dict[str, Any]
+    locale: str
+    content_hash: str
+    sms: sms.SmsCount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file, compiled. ``path`` is how people call it."""
+
+    path: str
+    source: str
+    compiled: Any
+
+
+@dataclass(slots=True)
+class TemplateSet:
+    """Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``."""
+
+    _parts: dict[tuple[str, str, str, str], Part] = field(default_factory=dict)
+    _files: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, root: Path) -> TemplateSet:
+        """Read and compile ``root/<template>/*.j2``. Raises ``TemplateProblems`` with all that is wrong."""
+        problems: list[TemplateProblem] = []
+        if not root.is_dir():
+            mend = "make it, or say under `templates` where they are"
+            raise TemplateProblems([TemplateProblem(str(root), 1, 1, "there is no such directory of templates", mend)])
+        sources: dict[str, dict[str, str]] = {}
+        for path in sorted(root.glob("*/*.j2")):
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(TemplateProblem(str(path), 1, 1, f"it cannot be read: {error}", "save it as UTF-8"))
+                continue
+            sources.setdefault(path.parent.name, {})[path.name] = text
+        found = cls()
+        found._add(sources, str(root), problems)
+        if problems:
+            raise TemplateProblems(problems)
+        return found
+
+    @classmethod
+    def from_sources(cls, sources: Mapping[str, Mapping[str, str]]) -> TemplateSet:
+        """The same from texts by template and file name, as the store keeps them."""
+        problems: list[TemplateProblem] = []
+        found = cls()
+        found._add(sources, "", problems)
+        if problems:
+            raise TemplateProblems(problems)
+        return found
+
+    def _add(
+        self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]
+    ) -> None:
+        for template, files in sources.items():
+            for name, text in files.items():
+                path = f"{root}/{template}/{name}" if root else f"{template}/{name}"
+                match = FILE.fullmatch(name)
+                channel = match["channel"] if match else ""
+                part = match["part"] if match else ""
+                if match is None or part not in PARTS.get(channel, ()):
+                    mend = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
+                    problems.append(TemplateProblem(path, 1, 1, "the file's name says no channel and part", mend))
+                    continue
+                compiled = compile_part(path, part, text, problems)
+                if compiled is not None:
+                    place = (template, channel, (match["locale"] or "").lower(), part)
+                    self._parts[place] = Part(f"{template}/{name}", text, compiled)
+            self._files[template] = dict(files)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every template."""
+        return frozenset(self._files)
+
+    def channels(self, template: str) -> frozenset[str]:
+        """The channels a template has any part for."""
+        return frozenset(channel for name, channel, _, _ in self._parts if name == template)
+
+    def parts(self, template: str, channel: str, locale: str | None) -> frozenset[str]:
+        """The parts there are for a channel in a locale, with its fallbacks."""
+        return frozenset(part for part in PARTS.get(channel, ()) if self._find(template, channel, locale, part))
+
+    def sources(self, template: str) -> dict[str, str]:
+        """The texts of a template by file name."""
+        return dict(self._files.get(template, {}))
+
+    def _find(self, template: str, channel: str, locale: str | None, part: str) -> tuple[str, Part] | None:
+        for candidate in fallbacks(locale):
+            found = self._parts.get((template, channel, candidate, part))
+            if found is not None:
+                return candidate, found
+        return None
+
+    def render(
+        self, template: str, channel: str, context: RenderContext, *, parts_wanted: Sequence[str] = ()
+    ) -> Rendered:
+        """The parts of one channel. Raises ``Unrenderable``."""
+        names = variables(context)
+        parts: dict[str, Any] = {}
+        locales: list[str] = []
+        for part in parts_wanted or PARTS.get(channel, ()):
+            found = self._find(template, channel, context.locale, part)
+            if found is not None:
+                locales.append(found[0])
+                parts[part] = render_part(found[1], channel, part, names)
+        for choices in NEEDED.get(channel, ()):
+            if not any(choice in parts for choice in choices):
+                detail = f"{channel} has no {' or '.join(choices)} for {context.locale or 'the default locale'}"
+                raise Unrenderable(Reason.TEMPLATE_MISSING, detail, template)
+        count = sms.count(parts["text"]) if channel == "sms" else None
+        return Rendered(parts, max(locales, key=len, default="") or "default", content_hash(parts), count)
+
+
+def fallbacks(locale: str | None) -> list[str]:
+    """``uk-UA`` → ``uk-ua``, ``uk``, ````."""
+    found = []
+    tag = (locale or "").lower().replace("_", "-")
+    while tag:
+        found.append(tag)
+        tag = tag.rpartition("-")[0]
+    return [*found, ""]
+
+
+def environment(part: str) -> Sandbox:
+    """The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars."""
+    made = Sandbox(autoescape=part == "html")
+    made.filters.update(OURS)
+    made.finalize = finalize_yaml if part == "yaml" else finalize
+    return made
+
+
+def finalize(value: Any) -> Any:
+    """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
+    if value is None:
+        raise UndefinedError("a value is null")
+    return value
+
+
+def finalize_yaml(value: Any) -> Any:
+    return escape_scalar(finalize(value))
+
+
+ENVIRONMENTS = {part: environment(part) for part in ("text", "subject", "title", "html", "yaml")}
+
+
+def compile_part(path: str, part: str, text: str, problems: list[TemplateProblem]) -> Any:
+    """One compiled part, None where something is wrong with it."""
+    if len(text.encode()) > SOURCE_BYTES_MAX:
+        problems.append(TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller"))
+        return None
+    if part == "yaml" and (place := misplaced(text)) is not None:
+        what = "an expression stands outside a double-quoted value"
+        problems.append(TemplateProblem(path, *place, what, 'write it as key: "{{ … }}"'))
+        return None
+    sandbox = ENVIRONMENTS[part]
+    try:
+        tree = sandbox.parse(text)
+        if depth(tree) > NESTING_MAX:
+            problems.append(TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter"))
+            return None
+        return sandbox.from_string(text)
+    except TemplateSyntaxError as error:
+        mend = "see the Jinja reference; filters are listed in docs/templates.md"
+        problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), mend))
+    except TemplateError as error:
+        problems.append(TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows"))
+    return None
+
+
+def variables(context: RenderContext) -> dict[str, Any]:
+    """The names a template may use; those with an underscore are for filters."""
+    names: dict[str, Any] = {
+        "event": plain(context.event),
+        "recipient": plain(context.recipient),
+        "message": plain(context.message),
+        "now": context.now.isoformat(),
+        "_locale": context.locale,
+        "_time_zone": context.time_zone,
+        "_link": context.link,
+    }
+    if context.unsubscribe_url is not None:
+        names["unsubscribe_url"] = context.unsubscribe_url
+    return names
+
+
+def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -> Any:
+    """One part as it is sent: cleaned text, HTML, or a checked structure."""
+    try:
+        text = collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX))
+    except UndefinedError as error:
+        raise Unrenderable(Reason.MISSING_VARIABLE, str(error), part.path) from error
+    except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
+    if name == "yaml":
+        return structure(part, channel, text)
+    if name == "html":
+        return text
+    cleaned = CONTROL.sub("", text).strip()
+    return " ".join(cleaned.split()) if name in ("subject", "title") else cleaned
+
+
+def collect(part: Part, names: Mapping[str, Any], length_max: int) -> str:
+    """The output, given up as soon as it grows too long."""
+    pieces: list[str] = []
+    length = 0
+    for piece in part.compiled.generate(names):
+        length += len(piece)
+        if length > length_max:
+            raise SecurityError(f"the result is longer than {length_max} characters")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def structure(part: Part, channel: str, text: str) -> Any:
+    """A YAML part, parsed and held against the channel's shape."""
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise Unrenderable(Reason.TEMPLATE_ERROR, f"the result is not YAML: {str(error)[:120]}", part.path) from error
+    problem = shape_problem(channel, found)
+    if problem is not None:
+        raise Unrenderable(Reason.TEMPLATE_ERROR, problem, part.path)
+    return found
