@@ -205,9 +205,7 @@ class App:
     def _at_work(self, one: ProviderSettings) -> ProviderAtWork:
         settings = self.configuration.settings
         rules = settings.breaker
-        breaker = (
-            Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms) if rules else Breaker.never()
-        )
+        breaker = Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms) if rules else Breaker.never()
         bucket = TokenBucket(one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         facts = self.configuration.rules.providers[one.provider]
@@ -234,6 +232,7 @@ class App:
             auth=auth,
             metrics=self.metrics,
             now=self.clock.now,
+            new_id=self.new_id,
             is_ready=lambda: self.ready,
             reload=self.reload,
             address_hash=self.hasher,

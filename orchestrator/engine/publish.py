@@ -24,10 +24,11 @@ def publish(desk: Desk, command: Publish) -> Published:
     event = command.event
     key = (event.source, event.id)
     seen = desk.book.events.get(key)
-    if seen is not None and not command.replayed:
+    if seen is not None:
         if seen.digest != event.digest:
             raise Conflict(f"event {event.id!r} of {event.source!r} was published before, with another body")
-        return Published("duplicate", seen.messages)
+        if seen.messages or not command.replayed:
+            return Published("duplicate", seen.messages)
     document = {"ce": dict(event.attributes), "data": dict(event.data)}
     made: list[str] = []
     for profile in unique(event.recipients):

@@ -1,0 +1,38 @@
+"""What the HTTP layer is given of the rest of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from orchestrator.channels import Adapter
+from orchestrator.engine.engine import Engine
+from orchestrator.settings import Settings
+from orchestrator.stores.port import Store
+from orchestrator.telemetry import Metrics
+from orchestrator.tokens import SigningKeys
+
+
+@dataclass(frozen=True)
+class ApiDeps:
+    """``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``now`` is UTC milliseconds."""
+
+    engine: Engine
+    reader: Store
+    keys: SigningKeys
+    adapters: Callable[[], Mapping[str, tuple[Adapter[Any], str]]]
+    settings: Callable[[], Settings]
+    auth: str
+    metrics: Metrics
+    now: Callable[[], int]
+    new_id: Callable[[], str]
+    is_ready: Callable[[], bool]
+    reload: Callable[[], Awaitable[list[str]]]
+    address_hash: Callable[[str, str], str]
+
+
+DEPS: web.AppKey[ApiDeps] = web.AppKey("deps", ApiDeps)
+"""Where handlers find them: ``request.app[DEPS]``."""
