@@ -27,13 +27,13 @@ channels:
   web_push:
     - {{provider: vapid, adapter: web_push, private_key: "${{file:vapid.pem}}", subject: "mailto:demo@example.com", cost: {{amount: "0", currency: UAH}}, timeout: 10s}}
   viber:
-    - {{provider: infobip, adapter: infobip_viber, base_url: {sandbox}/infobip, api_key: {infobip_key}, sender: Shop, webhook_username: {hook_user}, webhook_password: {hook_password}, track_clicks: true, cost: {{amount: "0.70", currency: UAH}}}}
+    - {{provider: infobip, adapter: infobip_viber, base_url: {sandbox}, api_key: {infobip_key}, sender: Shop, webhook_username: {hook_user}, webhook_password: {hook_password}, track_clicks: true, cost: {{amount: "0.70", currency: UAH}}}}
   whatsapp:
-    - {{provider: meta, adapter: whatsapp_cloud, base_url: {sandbox}/meta, phone_number_id: "{meta_number}", access_token: {meta_token}, app_secret: {meta_secret}, verify_token: {meta_verify}, cost: {{amount: "1.90", currency: UAH}}}}
+    - {{provider: meta, adapter: whatsapp_cloud, base_url: {sandbox}, phone_number_id: "{meta_number}", access_token: {meta_token}, app_secret: {meta_secret}, verify_token: {meta_verify}, cost: {{amount: "1.90", currency: UAH}}}}
   email:
     - {{provider: relay, adapter: smtp, host: 127.0.0.1, port: {smtp_port}, tls: none, from: "Крамниця <hello@shop.example.com>", open_pixel: true, cost: {{amount: "0.01", currency: UAH}}}}
   sms:
-    - {{provider: twilio, adapter: twilio_sms, base_url: {sandbox}/twilio, account_sid: {twilio_sid}, auth_token: {twilio_token}, from: "{twilio_from}", cost: {{amount: "1.20", currency: UAH, per: part}}}}
+    - {{provider: twilio, adapter: twilio_sms, base_url: {sandbox}, account_sid: {twilio_sid}, auth_token: {twilio_token}, from: "{twilio_from}", cost: {{amount: "1.20", currency: UAH, per: part}}}}
 http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin_port}", public_url: "http://127.0.0.1:{port}", auth: off}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies

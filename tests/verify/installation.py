@@ -25,7 +25,7 @@ channels:
   viber:
     - provider: infobip
       adapter: infobip_viber
-      base_url: {sandbox}/infobip
+      base_url: {sandbox}
       api_key: {infobip_key}
       sender: Shop
       allow_unsigned: true
@@ -33,7 +33,7 @@ channels:
   sms:
     - provider: twilio
       adapter: twilio_sms
-      base_url: {sandbox}/twilio
+      base_url: {sandbox}
       account_sid: {twilio_sid}
       auth_token: {twilio_token}
       from: "{twilio_from}"
