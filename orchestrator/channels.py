@@ -27,10 +27,11 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address
+from orchestrator.core.recipient import KINDS, Address
 from orchestrator.core.status import Delivery, Engagement
 
 __all__ = [
+    "KINDS",
     "Accepted",
     "Adapter",
     "Address",
