@@ -25,15 +25,15 @@ CONFIG = """\
 store: sqlite:///./kaskad.db
 channels:
   web_push:
-    - {{provider: vapid, adapter: web_push, private_key: "${{file:vapid.pem}}", subject: "mailto:demo@example.com", cost: {{amount: "0", currency: UAH}}, timeout: 10s}}
+    - {{provider: vapid, adapter: web_push, private_key: "${{file:vapid.pem}}", subject: "mailto:demo@example.com", timeout: 50m, cost: {{amount: "0", currency: UAH}}}}
   viber:
-    - {{provider: infobip, adapter: infobip_viber, base_url: {sandbox}, api_key: {infobip_key}, sender: Shop, webhook_username: {hook_user}, webhook_password: {hook_password}, track_clicks: true, cost: {{amount: "0.70", currency: UAH}}}}
+    - {{provider: infobip, adapter: infobip_viber, base_url: {sandbox}, api_key: {infobip_key}, sender: Shop, webhook_username: {hook_user}, webhook_password: {hook_password}, track_clicks: true, timeout: 50m, cost: {{amount: "0.70", currency: UAH}}}}
   whatsapp:
-    - {{provider: meta, adapter: whatsapp_cloud, base_url: {sandbox}, phone_number_id: "{meta_number}", access_token: {meta_token}, app_secret: {meta_secret}, verify_token: {meta_verify}, cost: {{amount: "1.90", currency: UAH}}}}
+    - {{provider: meta, adapter: whatsapp_cloud, base_url: {sandbox}, phone_number_id: "{meta_number}", access_token: {meta_token}, app_secret: {meta_secret}, verify_token: {meta_verify}, timeout: 50m, cost: {{amount: "1.90", currency: UAH}}}}
   email:
-    - {{provider: relay, adapter: smtp, host: 127.0.0.1, port: {smtp_port}, tls: none, from: "Крамниця <hello@shop.example.com>", open_pixel: true, cost: {{amount: "0.01", currency: UAH}}}}
+    - {{provider: relay, adapter: smtp, host: 127.0.0.1, port: {smtp_port}, tls: none, from: "Крамниця <hello@shop.example.com>", open_pixel: true, timeout: 50m, cost: {{amount: "0.01", currency: UAH}}}}
   sms:
-    - {{provider: twilio, adapter: twilio_sms, base_url: {sandbox}, account_sid: {twilio_sid}, auth_token: {twilio_token}, from: "{twilio_from}", cost: {{amount: "1.20", currency: UAH, per: part}}}}
+    - {{provider: twilio, adapter: twilio_sms, base_url: {sandbox}, account_sid: {twilio_sid}, auth_token: {twilio_token}, from: "{twilio_from}", timeout: 50m, cost: {{amount: "1.20", currency: UAH, per: part}}}}
 http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin_port}", public_url: "http://127.0.0.1:{port}", auth: off}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
@@ -44,9 +44,9 @@ log: {{level: error, format: console}}
 CHANCES: dict[str, Any] = {
     "infobip": {"refused": 0.08, "failed": 0.05, "delivered": 0.72, "read": 0.45, "clicked": 0.25},
     "meta": {"refused": 0.04, "failed": 0.06, "delivered": 0.6, "read": 0.4, "clicked": 0},
-    "push": {"refused": 0.1, "delivered": 0.7, "clicked": 0.3},
+    "push": {"refused": 0.1, "delivered": 0.7, "read": 0.3, "clicked": 0.3},
     "twilio": {"refused": 0.03, "failed": 0.05, "delivered": 0.9},
-    "smtp": {"refused": 0.05, "delivered": 0, "read": 0.45, "clicked": 0.2},
+    "smtp": {"refused": 0.05, "delivered": 0.9, "read": 0.45, "clicked": 0.2},
 }
 
 
@@ -60,17 +60,9 @@ class Stage:
         self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
 
     async def __aenter__(self) -> Stage:
-        self.sandbox = Sandbox(
-            SandboxConfig(
-                host="127.0.0.1",
-                http_port=0,
-                smtp_port=0,
-                seed=self.seed,
-                accounts=Accounts(infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD),
-                now=lambda: self.clock.now() / 1000,
-            )
-        )
-        await self.sandbox.start()
+        accounts = Accounts(infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD)
+        self.sandbox = Sandbox()
+        await self.sandbox.start(SandboxConfig(seed=self.seed, accounts=accounts))
         self.port, self.admin_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._write_files()
@@ -88,7 +80,7 @@ class Stage:
     def speed(self, factor: float) -> None:
         """How many times faster than ours the show's time runs, for the service and the sandbox alike."""
         self.clock.set_speed(factor)
-        self.sandbox.set_time_scale(1 / factor)
+        self.sandbox.common.courier.use_time_scale(1 / factor)
 
     def _write_files(self) -> None:
         source = demo_files()
@@ -98,7 +90,7 @@ class Stage:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         (self.directory / "vapid.pem").write_bytes(pem)
-        accounts = self.sandbox.accounts
+        accounts = self.sandbox.common.accounts
         (self.directory / "kaskad.yaml").write_text(
             CONFIG.format(
                 sandbox=self.sandbox.url,

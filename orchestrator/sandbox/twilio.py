@@ -15,7 +15,7 @@ import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
@@ -169,14 +169,10 @@ class Twilio(StandIn):
 
     def _authenticate(self, request: web.Request) -> None:
         accounts = self.common.accounts
-        try:
-            login = BasicAuth.decode(request.headers.get("Authorization", ""), encoding="utf-8")
-        except ValueError:
-            raise Refusal(failure("20003"), "20003") from None
-        if not hmac.compare_digest(
-            f"{login.login}:{login.password}".encode(),
-            f"{accounts.twilio_account_sid}:{accounts.twilio_auth_token}".encode(),
-        ):
+        login = f"{accounts.twilio_account_sid}:{accounts.twilio_auth_token}"
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        expected = base64.b64encode(login.encode())
+        if scheme.lower() != "basic" or not hmac.compare_digest(given.strip().encode(), expected):
             raise Refusal(failure("20003"), "20003")
         if request.match_info["sid"] != accounts.twilio_account_sid:
             raise Refusal(failure("20404", request.path), "20404")

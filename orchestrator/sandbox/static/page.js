@@ -35,7 +35,7 @@ const BAD = new Set(["failed", "expired", "unsubscribed"]);
 const ARRIVED = ["delivered", "read", "clicked", "replied", "dismissed", "unsubscribed"];
 const NO_REPLIES = new Set(["web_push", "email"]);
 const KEPT = 400;
-const clock = new Intl.DateTimeFormat(LANG, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(LANG, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 let messages = new Map();
 let replies = [];
@@ -54,6 +54,10 @@ function make(tag, className, text) {
 function ownerOf(address) {
   for (const [name, addresses] of Object.entries(people)) if (addresses.includes(address)) return name;
   return address;
+}
+
+function faceOf(name) {
+  return name.includes("://") ? "◎" : name.startsWith("+") ? name.slice(-2) : name.slice(0, 1).toUpperCase();
 }
 
 function shortName(name) {
@@ -100,7 +104,7 @@ function newPhone(name) {
   phone.where = make("p");
   phone.outs = make("div", "outs");
   who.append(phone.title, phone.where);
-  head.append(make("div", "face", name.replace(/^https?:\/\//, "").replace(/^\+/, "").slice(0, 1).toUpperCase()), who, phone.outs);
+  head.append(make("div", "face", faceOf(name)), who, phone.outs);
   phone.talk = make("ol", "talk");
   phone.talk.tabIndex = 0;
   phone.problem = make("p", "problem");
