@@ -92,6 +92,8 @@ class App:
         self._runners: list[web.AppRunner] = []
         self._chores: list[asyncio.Task[None]] = []
         self._stops: list[Callable[[], Any]] = []
+        self.dispatcher: Dispatcher | None = None
+        self.kafka: KafkaIntake | None = None
 
     # ---- starting
 
@@ -120,7 +122,6 @@ class App:
     async def start_offline(self, socket: Path) -> None:
         """The store and the engine without any worker, for one verb of the command line."""
         await self._start_core()
-        self.dispatcher = None
         await self._start_control(socket)
 
     async def _start_core(self) -> None:
@@ -135,8 +136,6 @@ class App:
         self.shelf.put(self.configuration)
         await self._load_keys()
         self.watch = ReceiptWatch(settings.receipt_outage.min_sends, settings.receipt_outage.ratio)
-        self.dispatcher: Dispatcher | None = None
-        self.timers_poke: Callable[[int], None] = lambda due_at: None
         ids = IdMaker(self.clock.now)
         self.new_id = ids.next
         self.engine = Engine(
@@ -369,7 +368,7 @@ class App:
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
-        if getattr(self, "kafka", None) is not None:
+        if self.kafka is not None:
             await self.kafka.stop()
         if hasattr(self, "timers"):
             await self.timers.stop()

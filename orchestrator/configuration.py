@@ -96,7 +96,7 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
 
 
 class Shelf:
-    """Policies with their templates, by name and version: the current ones, and those that messages in flight still have."""
+    """Policies with their templates, by name and version: the current ones, and those of messages in flight."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

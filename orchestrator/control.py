@@ -30,6 +30,10 @@ def key_hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
 class Control:
     """
     ``public`` is the API to mount, ``reload`` reloads the configuration and returns what was wrong with it, ``rotated``
@@ -65,7 +69,7 @@ class Control:
         app.add_subapp("/api", self._public)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        path.unlink(missing_ok=True)
+        remove(path)
         mask = os.umask(0o177)
         try:
             await web.UnixSite(self._runner, str(path)).start()
@@ -76,7 +80,7 @@ class Control:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
-            self._path.unlink(missing_ok=True)
+            remove(self._path)
             self._runner = None
 
     async def explain(self, request: web.Request) -> web.Response:

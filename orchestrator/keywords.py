@@ -16,7 +16,7 @@ STOP_WORDS = (
     "arret", "arrêt", "baja", "abmelden", "rezygnuję", "rezygnuje", "wypisz",
 )  # fmt: skip
 START_WORDS = ("start", "unstop", "subscribe", "старт", "підписатись", "підписатися", "подписаться", "wznów")
-LATIN_TO_CYRILLIC = {"t": "т", "c": "с", "o": "о", "p": "п", "a": "а", "e": "е", "x": "х", "y": "у", "k": "к", "m": "м", "h": "н", "b": "в", "i": "і"}  # fmt: skip
+LATIN_TO_CYRILLIC = dict(zip("tcopaexykmhbi", "тсораехукмнві", strict=True))
 EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 SPACES = re.compile(r"\s+")
 LENGTH_MAX = 40

@@ -23,8 +23,9 @@ from orchestrator.core.policy import CLASSES
 from orchestrator.engine.desk import Decided
 
 SAFE_KEYS = frozenset(
-    "event level timestamp logger provider channel policy policies reason code status message_id recipient_hash seconds count "
-    "queue lane listen admin topic partition offset sink command state result attempt size gate version".split()
+    {"event", "level", "timestamp", "logger", "provider", "channel", "policy", "policies", "reason", "code", "status"}
+    | {"message_id", "seconds", "count", "queue", "lane", "listen", "admin", "topic", "partition", "offset", "sink"}
+    | {"command", "state", "result", "attempt", "size", "gate", "version"}
 )
 PATTERNS = (
     (re.compile(r"https?://\S+"), "<url>"),

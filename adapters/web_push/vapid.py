@@ -36,7 +36,7 @@ BAD_KEYS_ERRNO = 110
 
 
 class WebPushSettings(ch.Settings):
-    """``private_key``: PEM of the P-256 VAPID key; ``subject``: mailto: or https: contact; ``ttl``: an upper limit, seconds."""
+    """``private_key``: PEM, P-256; ``subject``: a mailto: or https: contact; ``ttl``: an upper limit in seconds."""
 
     private_key: ch.SecretStr
     subject: str

@@ -100,9 +100,9 @@ def sandbox(
     config = SandboxConfig(host=host, http_port=port, smtp_port=smtp_port, record=record, seed=seed)
 
     def announce(sandbox: Any) -> None:
-        typer.echo(
-            f"phones   {sandbox.url}/\nmail     smtp://{host}:{sandbox.smtp_port}\nscript   PUT {sandbox.url}/_sandbox/script"
-        )
+        typer.echo(f"phones   {sandbox.url}/")
+        typer.echo(f"mail     smtp://{host}:{sandbox.smtp_port}")
+        typer.echo(f"script   PUT {sandbox.url}/_sandbox/script")
 
     try:
         run_async(serve(config, announce))

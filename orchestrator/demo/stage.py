@@ -25,15 +25,52 @@ CONFIG = """\
 store: sqlite:///./kaskad.db
 channels:
   web_push:
-    - {{provider: vapid, adapter: web_push, private_key: "${{file:vapid.pem}}", subject: "mailto:demo@example.com", timeout: 50m, cost: {{amount: "0", currency: UAH}}}}
+    - provider: vapid
+      adapter: web_push
+      private_key: ${{file:vapid.pem}}
+      subject: mailto:demo@example.com
+      timeout: 50m
+      cost: {{amount: "0", currency: UAH}}
   viber:
-    - {{provider: infobip, adapter: infobip_viber, base_url: {sandbox}, api_key: {infobip_key}, sender: Shop, webhook_username: {hook_user}, webhook_password: {hook_password}, track_clicks: true, timeout: 50m, cost: {{amount: "0.70", currency: UAH}}}}
+    - provider: infobip
+      adapter: infobip_viber
+      base_url: {sandbox}
+      api_key: {infobip_key}
+      sender: Shop
+      webhook_username: {hook_user}
+      webhook_password: {hook_password}
+      track_clicks: true
+      timeout: 50m
+      cost: {{amount: "0.70", currency: UAH}}
   whatsapp:
-    - {{provider: meta, adapter: whatsapp_cloud, base_url: {sandbox}, phone_number_id: "{meta_number}", access_token: {meta_token}, app_secret: {meta_secret}, verify_token: {meta_verify}, timeout: 50m, cost: {{amount: "1.90", currency: UAH}}}}
+    - provider: meta
+      adapter: whatsapp_cloud
+      base_url: {sandbox}
+      phone_number_id: "{meta_number}"
+      access_token: {meta_token}
+      app_secret: {meta_secret}
+      verify_token: {meta_verify}
+      timeout: 50m
+      cost: {{amount: "1.90", currency: UAH}}
   email:
-    - {{provider: relay, adapter: smtp, host: 127.0.0.1, port: {smtp_port}, tls: none, from: "Крамниця <hello@shop.example.com>", open_pixel: true, timeout: 50m, cost: {{amount: "0.01", currency: UAH}}}}
+    - provider: relay
+      adapter: smtp
+      host: 127.0.0.1
+      port: {smtp_port}
+      tls: none
+      from: Крамниця <hello@shop.example.com>
+      open_pixel: true
+      timeout: 50m
+      cost: {{amount: "0.01", currency: UAH}}
   sms:
-    - {{provider: twilio, adapter: twilio_sms, base_url: {sandbox}, account_sid: {twilio_sid}, auth_token: {twilio_token}, from: "{twilio_from}", timeout: 50m, cost: {{amount: "1.20", currency: UAH, per: part}}}}
+    - provider: twilio
+      adapter: twilio_sms
+      base_url: {sandbox}
+      account_sid: {twilio_sid}
+      auth_token: {twilio_token}
+      from: "{twilio_from}"
+      timeout: 50m
+      cost: {{amount: "1.20", currency: UAH, per: part}}
 http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin_port}", public_url: "http://127.0.0.1:{port}", auth: off}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies

@@ -294,9 +294,7 @@ class Dispatcher:
         if isinstance(adapter, HttpAdapter):
             request = adapter.request(message)
             sender = self._sender_for(provider)
-            answer = await sender.call(
-                request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000
-            )
+            answer = await sender.call(request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000)
             return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
         if self._monotonic() > start_by:
             return NotSent(Reason.START_TOO_LATE)

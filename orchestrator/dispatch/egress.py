@@ -120,9 +120,7 @@ class PinningResolver(AbstractResolver):
         self._inner = inner
         self._exempt = frozenset(exempt)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         if host.lower().rstrip(".") in self._exempt:
             return found

@@ -31,9 +31,9 @@ class Decided:
 @dataclass(slots=True)
 class Desk:
     """
-    ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the providers whose breaker is
-    open, and until when; ``spent`` what each channel has cost today, in millionths, and ``day_ends`` when that day ends; ``started_at`` is the
-    monotonic clock in seconds.
+    ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the providers whose breaker
+    is open, and until when; ``spent`` what each channel has cost today, in millionths, and ``day_ends`` when that day
+    ends; ``started_at`` is the monotonic clock in seconds.
     """
 
     book: Book

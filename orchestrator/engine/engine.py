@@ -29,6 +29,7 @@ from orchestrator.engine.book import Book
 from orchestrator.engine.commands import (
     Cancel,
     Command,
+    Conflict,
     DeadLetter,
     Erase,
     HearInbound,
@@ -199,7 +200,7 @@ class Engine:
         for command in commands:
             try:
                 results.append(handle(desk, command))
-            except (LookupError, publishing.Conflict) as refusal:
+            except (LookupError, Conflict) as refusal:
                 results.append(refusal)
         started = asyncio.get_running_loop().time()
         try:
@@ -236,16 +237,10 @@ class Engine:
         return book
 
     def _want(self, wanted: Wanted, command: Command) -> None:
+        """What a command is going to look at, as far as the command itself says."""
         match command:
             case Publish():
-                event = command.event
-                wanted.events.add((event.source, event.id))
-                for profile in event.recipients:
-                    wanted.recipients.add(profile["id"])
-                    wanted.addresses.update(self._hashes(profile))
-                    if event.type in self.rules.goals:
-                        wanted.live_of.add(profile["id"])
-                self._want_dedupes(wanted, command)
+                self._want_event(wanted, command)
             case Tell() | Cancel():
                 wanted.messages.add(command.message)
             case HearReceipt(message=None):
@@ -253,31 +248,44 @@ class Engine:
             case HearReceipt():
                 wanted.messages.add(command.message or "")
             case HearInbound():
-                hash = self._ports.address_hash(command.inbound.kind, command.inbound.value)
-                wanted.addresses.add(hash)
-                wanted.contacts.add((hash, command.channel))
-                if command.inbound.answers:
-                    wanted.references.add((command.provider, command.inbound.answers))
+                self._want_contact(wanted, command.inbound.kind, command.inbound.value, command.channel)
+                wanted.references.add((command.provider, command.inbound.answers or ""))
             case HearPreference():
-                hash = self._ports.address_hash(command.preference.kind, command.preference.value)
-                wanted.addresses.add(hash)
-                wanted.contacts.add((hash, command.channel))
+                self._want_contact(wanted, command.preference.kind, command.preference.value, command.channel)
             case PutRecipient():
                 wanted.recipients.add(command.id)
                 wanted.addresses.update(self._hashes(command.profile))
             case PutConsents():
                 wanted.recipients.add(command.id)
             case OptOut():
-                if command.recipient:
-                    wanted.recipients.add(command.recipient)
-                if command.address_hash:
-                    wanted.addresses.add(command.address_hash)
-                if command.address:
-                    kinds = profiles.kinds_of(command.address)
-                    wanted.addresses.update(self._ports.address_hash(kind, command.address) for kind in kinds)
+                self._want_opt_out(wanted, command)
             case Erase():
                 wanted.recipients.add(command.id)
                 wanted.live_of.add(command.id)
+
+    def _want_event(self, wanted: Wanted, command: Publish) -> None:
+        event = command.event
+        wanted.events.add((event.source, event.id))
+        for profile in event.recipients:
+            wanted.recipients.add(profile["id"])
+            wanted.addresses.update(self._hashes(profile))
+            if event.type in self.rules.goals:
+                wanted.live_of.add(profile["id"])
+        self._want_dedupes(wanted, command)
+
+    def _want_contact(self, wanted: Wanted, kind: str, value: str, channel: str) -> None:
+        hash = self._ports.address_hash(kind, value)
+        wanted.addresses.add(hash)
+        wanted.contacts.add((hash, channel))
+
+    def _want_opt_out(self, wanted: Wanted, command: OptOut) -> None:
+        if command.recipient:
+            wanted.recipients.add(command.recipient)
+        if command.address_hash:
+            wanted.addresses.add(command.address_hash)
+        if command.address:
+            kinds = profiles.kinds_of(command.address)
+            wanted.addresses.update(self._ports.address_hash(kind, command.address) for kind in kinds)
 
     def _want_dedupes(self, wanted: Wanted, command: Publish) -> None:
         scope = {"event": command.event.data, "ce": command.event.attributes, "recipient": {}}

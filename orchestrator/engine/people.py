@@ -7,7 +7,9 @@ A recipient's document::
      "consents": [[channel, topic, state, at, source, [classes]]], "charges": [[message, class, channel, step, at, first]],
      "goals": [{"type", "time", "at", "source", "id", "data"}]}
 
-An address's document: ``{"consents": […], "mark": {reason, provider, at, detail}, "strikes": [at], "inbound": {channel: at}}``.
+An address's document::
+
+    {"consents": […], "mark": {reason, provider, at, detail}, "strikes": [at], "inbound": {channel: at}}
 """
 
 from __future__ import annotations

@@ -143,7 +143,8 @@ def goal_before(desk: Desk, policy: Policy, event: Event, scope: Mapping[str, An
     for goal in person.document.get("goals", ()):
         reached = goal["time"] if goal["time"] is not None else goal["at"]
         same_event = (goal["source"], goal["id"]) == (event.source, event.id)
-        if goal["type"] == policy.goal.event and triggered <= reached and not same_event:
-            if policy.goal.match is None or desk.truth(policy.goal.match, {**scope, "goal": goal["data"]}):
-                return True
+        if goal["type"] != policy.goal.event or triggered > reached or same_event:
+            continue
+        if policy.goal.match is None or desk.truth(policy.goal.match, {**scope, "goal": goal["data"]}):
+            return True
     return False

@@ -151,6 +151,9 @@ def opt(desk: Desk, person: Person | None, hash: str | None, consent: Consent) -
 def status_event(desk: Desk, entry: Entry, effect: effects.Tell) -> tuple[str, str, bytes]:
     """A status event as it goes out: a CloudEvent that carries the message."""
     id = desk.new_id()
+    data = desk.view(entry.message, entry.event)
+    if effect.attempt is not None:
+        data["attempt"] = effect.attempt
     body = {
         "specversion": "1.0",
         "id": id,
@@ -159,10 +162,8 @@ def status_event(desk: Desk, entry: Entry, effect: effects.Tell) -> tuple[str, s
         "subject": entry.message.id,
         "time": rfc3339(desk.now),
         "datacontenttype": "application/json",
-        "data": desk.view(entry.message, entry.event),
+        "data": data,
     }
-    if effect.attempt is not None:
-        body["data"]["attempt"] = effect.attempt
     return id, entry.message.recipient, orjson.dumps(body)
 
 

@@ -16,7 +16,9 @@ from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 from orchestrator.rendering.environment import NESTING_MAX, Sandbox, depth
 from orchestrator.rendering.problems import ConditionError
 
-NAMES = frozenset({"event", "ce", "recipient", "message", "goal", "now", "true", "false", "none", "null", "True", "False", "None"})
+NAMES = frozenset(
+    {"event", "ce", "recipient", "message", "goal", "now", "true", "false", "none", "null", "True", "False", "None"}
+)
 EXPRESSION_LENGTH_MAX = 1_000
 
 

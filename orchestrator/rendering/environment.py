@@ -20,17 +20,93 @@ LENGTH_MAX = 10_000
 RANGE_MAX = 1_000
 NESTING_MAX = 24
 SAFE_METHODS = {
-    str: frozenset({"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize", "split", "replace"}),
+    str: frozenset(
+        {"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize", "split", "replace"}
+    ),
     dict: frozenset({"get", "items", "keys", "values"}),
 }
 FILTERS = frozenset(
-    "abs capitalize default d escape e first float int join last length count list lower map max min reject rejectattr "
-    "replace reverse round select selectattr sort striptags sum title trim truncate unique upper urlencode batch "
-    "dictsort groupby slice string wordcount".split()
+    [
+        "abs",
+        "capitalize",
+        "default",
+        "d",
+        "escape",
+        "e",
+        "first",
+        "float",
+        "int",
+        "join",
+        "last",
+        "length",
+        "count",
+        "list",
+        "lower",
+        "map",
+        "max",
+        "min",
+        "reject",
+        "rejectattr",
+        "replace",
+        "reverse",
+        "round",
+        "select",
+        "selectattr",
+        "sort",
+        "striptags",
+        "sum",
+        "title",
+        "trim",
+        "truncate",
+        "unique",
+        "upper",
+        "urlencode",
+        "batch",
+        "dictsort",
+        "groupby",
+        "slice",
+        "string",
+        "wordcount",
+    ]
 )
 TESTS = frozenset(
-    "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable le lessthan lower lt "
-    "mapping ne none number odd sameas sequence string true undefined upper == != > >= < <=".split()
+    [
+        "boolean",
+        "defined",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "even",
+        "false",
+        "float",
+        "ge",
+        "greaterthan",
+        "gt",
+        "in",
+        "integer",
+        "iterable",
+        "le",
+        "lessthan",
+        "lower",
+        "lt",
+        "mapping",
+        "ne",
+        "none",
+        "number",
+        "odd",
+        "sameas",
+        "sequence",
+        "string",
+        "true",
+        "undefined",
+        "upper",
+        "==",
+        "!=",
+        ">",
+        ">=",
+        "<",
+        "<=",
+    ]
 )
 F = TypeVar("F", bound=Callable[..., Any])
 

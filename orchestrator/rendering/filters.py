@@ -22,7 +22,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 
-from orchestrator.rendering import sms
+import orchestrator.rendering.sms as sms
 from orchestrator.rendering.ukrainian import romanise
 from orchestrator.rendering.ukrainian import vocative as vocative_of
 

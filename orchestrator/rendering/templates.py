@@ -122,9 +122,7 @@ class TemplateSet:
             raise TemplateProblems(problems)
         return found
 
-    def _add(
-        self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]
-    ) -> None:
+    def _add(self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]) -> None:
         for template, files in sources.items():
             for name, text in files.items():
                 path = f"{root}/{template}/{name}" if root else f"{template}/{name}"
@@ -165,9 +163,7 @@ class TemplateSet:
                 return candidate, found
         return None
 
-    def render(
-        self, template: str, channel: str, context: RenderContext, *, parts_wanted: Sequence[str] = ()
-    ) -> Rendered:
+    def render(self, template: str, channel: str, context: RenderContext, *, parts_wanted: Sequence[str] = ()) -> Rendered:
         """The parts of one channel. Raises ``Unrenderable``."""
         names = variables(context)
         parts: dict[str, Any] = {}

@@ -77,7 +77,7 @@ def romanise(text: str) -> str:
     out: list[str] = []
     for position, letter in enumerate(text):
         lower = letter.lower()
-        starts = position == 0 or not text[position - 1].isalpha() and text[position - 1] not in "’ʼ'"
+        starts = position == 0 or (not text[position - 1].isalpha() and text[position - 1] not in "’ʼ'")
         if lower == "г" and position and text[position - 1].lower() == "з":
             new = "gh"
         elif starts and lower in INITIAL:

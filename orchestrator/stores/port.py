@@ -109,7 +109,8 @@ class Changes:
     and remove (timers as ``(due_at, message)``); ``references``: ``(provider, reference, message, attempt)``;
     ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``;
     ``dedupes``: ``(policy, recipient, key, message, until)``; ``outbox``: ``(id, recipient, body)``;
-    ``dead_letters``: rows as dicts; ``erased``: recipient ids; ``spent``: ``(channel, day) → amount`` to add, in millionths.
+    ``dead_letters``: rows as dicts; ``erased``: recipient ids; ``spent``: ``(channel, day)`` with the
+    millionths to add.
     """
 
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)

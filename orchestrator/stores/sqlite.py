@@ -231,20 +231,21 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     """Everything of one batch, table by table."""
     many = db.executemany
     if changes.events:
-        rows = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
-        many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", rows)
+        seen = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
+        many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", seen)
     if changes.created:
         many("insert into messages values (?,?,?,?,?,?,?,?,?,?)", [created_row(*row) for row in changes.created])
     if changes.changed:
         query = "update messages set status=?, finished_at=?, state=?, history=cast(history||? as blob) where id=?"
-        rows = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
-        many(query, rows)
+        states = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
+        many(query, states)
     if changes.ready_out:
-        rows = [(r.queue, r.lane, r.since, r.message, r.step) for r in changes.ready_out]
-        many("delete from ready where queue=? and lane=? and since=? and message=? and step=?", rows)
+        many(
+            "delete from ready where queue=? and lane=? and since=? and message=? and step=?",
+            ready_values(changes.ready_out),
+        )
     if changes.ready_in:
-        rows = [(r.queue, r.lane, r.since, r.message, r.step) for r in changes.ready_in]
-        many("insert or ignore into ready values (?,?,?,?,?)", rows)
+        many("insert or ignore into ready values (?,?,?,?,?)", ready_values(changes.ready_in))
     if changes.timers_out:
         many("delete from timers where due_at=? and message=?", changes.timers_out)
     if changes.timers_in:
@@ -254,11 +255,15 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.contacts:
         many("insert or replace into contacts values (?,?,?,?,?)", changes.contacts)
     if changes.recipients:
-        rows = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
-        many("insert or replace into recipients values (?,?,?)", rows)
+        people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
+        many("insert or replace into recipients values (?,?,?)", people)
     if changes.addresses:
         many("insert or replace into addresses values (?,?)", list(changes.addresses.items()))
     write_rest(db, changes)
+
+
+def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int]]:
+    return [(row.queue, row.lane, row.since, row.message, row.step) for row in rows]
 
 
 def write_rest(db: sqlite3.Connection, changes: Changes) -> None:

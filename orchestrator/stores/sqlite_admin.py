@@ -12,6 +12,7 @@ T = TypeVar("T")
 DAY_MS = 86_400_000
 ORPHAN_DAYS = 10
 TIDY_ROWS = 1_000
+LETTERS = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters"
 """How many rows one tidying transaction drops at most, so that it never holds up the engine."""
 
 
@@ -42,11 +43,11 @@ class SqliteAdmin:
         await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, sequence)))
 
     async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]:
-        query = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id<? order by id desc limit ?"
+        query = f"{LETTERS} where id<? order by id desc limit ?"
         return [letter(row) for row in self._reader.execute(query, (before or "~", limit))]
 
     async def dead_letter(self, id: str) -> dict[str, Any] | None:
-        query = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id=?"
+        query = f"{LETTERS} where id=?"
         row = self._reader.execute(query, (id,)).fetchone()
         return letter(row) if row else None
 
