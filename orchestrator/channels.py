@@ -375,6 +375,6 @@ def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") 
 
 def same(given: str | bytes, expected: str | bytes) -> bool:
     """Compare two signatures in constant time."""
-    left = given.encode() if isinstance(given, str) else given
-    right = expected.encode() if isinstance(expected, str) else expected
+    left = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+    right = expected.encode("utf-8", "surrogatepass") if isinstance(expected, str) else expected
     return hmac.compare_digest(left, right)

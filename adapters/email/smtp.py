@@ -68,7 +68,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="email",
         address=("email",),
-        receipts=frozenset({"read", "clicked"}),
+        receipts=frozenset({"read", "clicked", "replied"}),
         parts=("subject", ("text", "html")),
         echo=True,
         failure_receipts=True,
@@ -82,8 +82,10 @@ class Smtp(ch.Adapter[SmtpSettings]):
         self._context = self._tls_context()
 
     def reports(self) -> frozenset[str]:
-        """Opens are seen only by the pixel; clicks by the tracked links."""
-        return frozenset({"read", "clicked"}) if self.settings.open_pixel else frozenset({"clicked"})
+        """Clicks are seen by the tracked links, opens only by the pixel, replies only where they are piped in."""
+        opened = {"read"} if self.settings.open_pixel else set()
+        replied = {"replied"} if self.settings.bounce_secret is not None else set()
+        return frozenset({"clicked", *opened, *replied})
 
     def _tls_context(self) -> ssl.SSLContext | None:
         if self.settings.tls == "none":

@@ -79,15 +79,13 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         keys = dict(message.address.keys)
+        payload = self._payload(message)
+        ephemeral, salt = private_key_from(message.entropy[:48]), message.entropy[48:64]
         try:
-            point, secret = decode(keys["p256dh"]), decode(keys["auth"])
-            body = encrypt(
-                self._payload(message), point, secret, private_key_from(message.entropy[:48]), message.entropy[48:64]
-            )
+            body = encrypt(payload, decode(keys["p256dh"]), decode(keys["auth"]), ephemeral, salt)
         except (KeyError, ValueError) as error:
-            raise ch.Unsendable(
-                ch.Refused(ch.Reason.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable")
-            ) from error
+            refused = ch.Refused(ch.Reason.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable")
+            raise ch.Unsendable(refused) from error
         structure = message.content.get("yaml") or {}
         ttl = message.ttl_seconds if self.settings.ttl is None else min(message.ttl_seconds, self.settings.ttl)
         headers = {
@@ -98,7 +96,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             "Authorization": self._authorization(message.address.value, message.now),
         }
         if structure.get("tag"):
-            headers["Topic"] = encode(hashlib.sha256(str(structure["tag"]).encode()).digest())[:32]
+            headers["Topic"] = encode(hashlib.sha256(str(structure["tag"]).encode("utf-8", "replace")).digest())[:32]
         return ch.HttpCall(method="POST", url=message.address.value, headers=headers, body=body, guarded=True)
 
     def _payload(self, message: ch.Outgoing) -> bytes:
@@ -111,7 +109,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             "text": message.content["text"],
             **(message.content.get("yaml") or {}),
         }
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         if len(text) > PLAINTEXT_BYTES_MAX:
             detail = f"the payload has {len(text)} bytes, at most {PLAINTEXT_BYTES_MAX} fit"
             raise ch.Unsendable(ch.Refused(ch.Reason.REFUSED_CONTENT, "too_large", detail))
@@ -158,7 +156,13 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             return
         state = EVENTS.get(report["ev"]) if isinstance(report.get("ev"), str) else None
         token = report.get("rt")
-        if state is not None and isinstance(token, str):
+        if (
+            state is not None
+            and isinstance(token, str)
+            and 0 < len(token) <= 512
+            and token.isascii()
+            and token.isprintable()
+        ):
             yield ch.Receipt(state=state, client_reference=token)
 
 

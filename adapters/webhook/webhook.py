@@ -82,7 +82,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
             },
             ensure_ascii=False,
             separators=(",", ":"),
-        ).encode()
+        ).encode("utf-8", "replace")
         timestamp = int(message.now)
         headers = {
             "content-type": "application/json",
@@ -101,7 +101,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         if 200 <= reply.status < 300:
             body = reply.json()
             id = body.get("id") if isinstance(body, dict) else None
-            return ch.Accepted(id if isinstance(id, str) and 0 < len(id) <= 512 else None)
+            return ch.Accepted(name_of(id))
         return ch.by_http_status(reply)
 
     def verify(self, hook: ch.Webhook) -> None:
@@ -119,13 +119,18 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         if not isinstance(data, dict) or not isinstance(data.get("state"), str):
             return
         state = STATES.get(data["state"])
-        reference, id = data.get("reference"), data.get("id")
-        if state is None or not (isinstance(reference, str) or isinstance(id, str)):
+        reference, id = name_of(data.get("reference")), name_of(data.get("id"))
+        if state is None or not (reference or id):
             return
         failed = state in (ch.Delivery.FAILED, ch.Delivery.EXPIRED)
         yield ch.Receipt(
             state=state,
-            client_reference=reference if isinstance(reference, str) else None,
-            provider_id=id if isinstance(id, str) else None,
+            client_reference=reference,
+            provider_id=id,
             failure=ch.Refused(ch.Reason.REFUSED_RECIPIENT, data["state"]) if failed else None,
         )
+
+
+def name_of(value: Any) -> str | None:
+    """An id or reference that can be kept: printable text of at most 512 characters."""
+    return value if isinstance(value, str) and 0 < len(value) <= 512 and value.isprintable() else None
