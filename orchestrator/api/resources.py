@@ -17,7 +17,7 @@ from orchestrator.engine.people import Person
 from orchestrator.intake import strictjson
 from orchestrator.intake.cloudevents import Malformed, parse_kafka, parse_structured
 from orchestrator.intake.recipients import (
-    CHANNELS_KNOWN,
+    CHANNELS,
     Misshapen,
     consents,
     normal_email,
@@ -178,8 +178,8 @@ def opt_out_of(entry: Any, field: str) -> OptOut:
     if not (isinstance(recipient, str) and recipient) and not (isinstance(address, str) and address):
         raise Misshapen(field, "nobody is named", "name a recipient or an address")
     channel = entry.get("channel") or "*"
-    if channel not in CHANNELS_KNOWN:
-        raise Misshapen(f"{field}.channel", "there is no such channel", f"use {', '.join(CHANNELS_KNOWN)}")
+    if channel not in CHANNELS:
+        raise Misshapen(f"{field}.channel", "there is no such channel", f"use {', '.join(sorted(CHANNELS))}")
     topic = text(entry.get("topic") or "*", f"{field}.topic")
     if address:
         normal = normal_email(address) if "@" in address else normal_phone(address) if address.startswith("+") else address

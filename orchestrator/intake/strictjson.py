@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -43,26 +44,29 @@ class Doubled(dict[str, Any]):
 
 def parse(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
     """The value of a JSON text. Raises ``NotJson`` for anything that is none, or that two programs could read apart."""
-    value = parse_loosely(body, depth_max)
-    refuse_oddities(value)
+    value, plain = parse_loosely(body, depth_max)
+    if not plain:
+        refuse_oddities(value)
     return value
 
 
-def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
+def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
     """
-    The value of a JSON text in which objects with doubled keys are ``Doubled`` and numbers are exact, for batches: what
-    is wrong with one event must not refuse the others. Each part is to be given to ``refuse_oddities``.
+    The value of a JSON text, and whether there is nothing odd in it.
+
+    Where there may be, objects with doubled keys are ``Doubled`` and numbers are exact, and each part is to be given to
+    ``refuse_oddities``: that is how one event of a batch is refused without the others.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise unreadable(error) from None
+        raise unreadable(error, depth_max) from None
     if body.count(b"{") + body.count(b"[") > depth_max and depth(value, depth_max) > depth_max:
         raise too_deep(depth_max)
     if is_plain(body, value):
-        return value
+        return value, True
     try:
-        return json.loads(body, object_pairs_hook=pairs)
+        return json.loads(body, object_pairs_hook=pairs), False
     except ValueError:  # Python refuses to read whole numbers of more than 4 300 digits
         raise too_large_number() from None
 
@@ -80,8 +84,8 @@ def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) == len(found):
         return made
     doubled = Doubled(made)
-    seen: set[str] = set()
-    doubled.key = next(name for name, _ in found if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    counts = Counter(name for name, _ in found)
+    doubled.key = next(name for name, count in counts.items() if count > 1)
     return doubled
 
 
@@ -94,12 +98,9 @@ def refuse_oddities(value: Any) -> None:
             if isinstance(item, Doubled):
                 what = f"the key {clip(item.key)!r} stands there twice"
                 raise NotJson("duplicate_key", what, "keep one of them", join(path, item.key))
-            for inner, name in children(item):
-                kind = type(inner)
-                if kind is int and not WHOLE_MIN <= inner <= WHOLE_MAX:
-                    raise too_large_number(join(path, name))
-                if isinstance(inner, (dict, list)):
-                    below.append((inner, join(path, name)))
+            if type(item) is int and not WHOLE_MIN <= item <= WHOLE_MAX:
+                raise too_large_number(path)
+            below.extend((inner, join(path, name)) for inner, name in children(item))
         level = below
 
 
@@ -151,10 +152,10 @@ def whole_floats(value: Any) -> Any:
     return value
 
 
-def unreadable(error: orjson.JSONDecodeError) -> NotJson:
+def unreadable(error: orjson.JSONDecodeError, depth_max: int) -> NotJson:
     """A parser's complaint in words that carry nothing of the text."""
     if "depth limit" in error.msg:
-        return too_deep(DEPTH_MAX)
+        return too_deep(depth_max)
     if "infinity" in error.msg:
         return too_large_number()
     where = f"line {error.lineno}, column {error.colno}"

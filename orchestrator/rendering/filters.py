@@ -22,7 +22,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 
-import orchestrator.rendering.sms as sms
+from orchestrator.rendering.sms import plainer, truncate
 from orchestrator.rendering.ukrainian import romanise
 from orchestrator.rendering.ukrainian import vocative as vocative_of
 
@@ -146,19 +146,19 @@ def link(context: Context, value: Any) -> str:
 def truncate_sms(value: Any, parts: int = 1) -> str:
     """The text cut to so many SMS parts."""
     defined(value)
-    return sms.truncate(str(value), int(parts))
+    return truncate(str(value), int(parts))
 
 
 def smart_sms(value: Any) -> str:
     """Typographic characters as plain ones."""
     defined(value)
-    return sms.plainer(str(value))
+    return plainer(str(value))
 
 
 def transliterate(value: Any) -> str:
     """Ukrainian in Latin letters: one part has 160 of them instead of 70."""
     defined(value)
-    return romanise(sms.plainer(str(value)))
+    return romanise(plainer(str(value)))
 
 
 OURS: dict[str, Callable[..., Any]] = {

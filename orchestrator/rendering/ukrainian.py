@@ -33,11 +33,9 @@ EXCEPTIONS = {
     "петрик": "Петрику",
 }
 SOFT_A = ("ш", "ж", "ч", "щ")
-LETTERS = {
-    "а": "a", "б": "b", "в": "v", "г": "h", "ґ": "g", "д": "d", "е": "e", "є": "ie", "ж": "zh", "з": "z", "и": "y", "і": "i",
-    "ї": "i", "й": "i", "к": "k", "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r", "с": "s", "т": "t", "у": "u",
-    "ф": "f", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ь": "", "ю": "iu", "я": "ia", "’": "", "ʼ": "",
-    "ё": "e", "ъ": "", "ы": "y", "э": "e",
+LETTERS = dict(zip("абвгґдезиіїйклмнопрстуфыэё", "abvhgdezyiiiklmnoprstufyee", strict=True)) | {
+    "є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu", "я": "ia",
+    "ь": "", "ъ": "", "’": "", "ʼ": "",
 }  # fmt: skip
 INITIAL = {"є": "ye", "ї": "yi", "й": "y", "ю": "yu", "я": "ya"}
 
@@ -58,7 +56,7 @@ def vocative(name: str) -> str:
     if last == "й":
         return stem + "ю"
     if last == "ь":
-        return stem + ("ю" if not lower.endswith(("ель", "іль")) else "ю")
+        return stem + "ю"
     if last == "о":
         return stem + ("у" if before == "к" else "е")
     if last in VOWELS:

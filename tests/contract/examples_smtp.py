@@ -70,9 +70,8 @@ text
 
 
 def mail(headers: str, text: str) -> ch.Webhook:
-    return hook(
-        body=f"From: Olena <olena@example.com>\nMessage-ID: <r1@example.com>\nContent-Type: text/plain; charset=utf-8\n{headers}\n{text}\n".encode()
-    )
+    kind = "Content-Type: text/plain; charset=utf-8"
+    return hook(body=f"From: Olena <olena@example.com>\nMessage-ID: <r1@example.com>\n{kind}\n{headers}\n{text}\n".encode())
 
 
 EXAMPLES = Examples(
