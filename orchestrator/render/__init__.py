@@ -1,3 +1,20 @@
 """Words: sandboxed templates, conditions, locales, SMS parts."""
 
-from orchestrator.rendering import *  # noqa: F403
+from orchestrator.render.conditions import Conditions, Expression
+from orchestrator.render.problems import ConditionError, TemplateProblem, TemplateProblems, Unrenderable
+from orchestrator.render.sms import SmsCount, count
+from orchestrator.render.templates import RenderContext, Rendered, TemplateSet
+
+__all__ = [
+    "ConditionError",
+    "Conditions",
+    "Expression",
+    "RenderContext",
+    "Rendered",
+    "SmsCount",
+    "TemplateProblem",
+    "TemplateProblems",
+    "TemplateSet",
+    "Unrenderable",
+    "count",
+]

@@ -13,8 +13,8 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.rendering.environment import NESTING_MAX, Sandbox, depth
-from orchestrator.rendering.problems import ConditionError
+from orchestrator.render.environment import NESTING_MAX, Sandbox, depth
+from orchestrator.render.problems import ConditionError
 
 NAMES = frozenset(
     {"event", "ce", "recipient", "message", "goal", "now", "true", "false", "none", "null", "True", "False", "None"}

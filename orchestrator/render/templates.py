@@ -20,12 +20,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from orchestrator.core.reasons import Reason
-from orchestrator.rendering import sms
-from orchestrator.rendering.environment import NESTING_MAX, Sandbox, depth, plain
-from orchestrator.rendering.filters import OURS, content_hash
-from orchestrator.rendering.problems import TemplateProblem, TemplateProblems, Unrenderable
-from orchestrator.rendering.structure import shape_problem
-from orchestrator.rendering.yamlpart import escape_scalar, misplaced
+from orchestrator.render import sms
+from orchestrator.render.environment import NESTING_MAX, Sandbox, depth, plain
+from orchestrator.render.filters import OURS, content_hash
+from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
+from orchestrator.render.structure import shape_problem
+from orchestrator.render.yamlpart import escape_scalar, misplaced
 
 PARTS: dict[str, tuple[str, ...]] = {
     "sms": ("text",),

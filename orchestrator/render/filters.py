@@ -22,9 +22,9 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 
-from orchestrator.rendering.sms import plainer, truncate
-from orchestrator.rendering.ukrainian import romanise
-from orchestrator.rendering.ukrainian import vocative as vocative_of
+from orchestrator.render.sms import plainer, truncate
+from orchestrator.render.ukrainian import romanise
+from orchestrator.render.ukrainian import vocative as vocative_of
 
 DATE_STYLES = ("short", "medium", "long", "full")
 PATTERN_LENGTH_MAX = 64
