@@ -22,7 +22,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 
-from orchestrator.render.sms import plainer, truncate
+from orchestrator.render.sms import plainer, shorten
 from orchestrator.render.ukrainian import romanise
 from orchestrator.render.ukrainian import vocative as vocative_of
 
@@ -146,7 +146,7 @@ def link(context: Context, value: Any) -> str:
 def truncate_sms(value: Any, parts: int = 1) -> str:
     """The text cut to so many SMS parts."""
     defined(value)
-    return truncate(str(value), int(parts))
+    return shorten("", str(value), "", int(parts))
 
 
 def smart_sms(value: Any) -> str:
