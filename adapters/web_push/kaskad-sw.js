@@ -1,94 +1,128 @@
 /*
- * The service worker of a shop that sends web push with Kaskad. Serve it from the shop's own origin and register it:
+ * The service worker of a shop that sends web push with Kaskad. Serve this file from the shop's own origin, and register:
  *
- *   navigator.serviceWorker.register("/kaskad-sw.js?resubscribe=/push/renewed")
+ *   navigator.serviceWorker.register("/kaskad-sw.js?resubscribe=/push/renewed&key=<VAPID public key>")
  *
- * It shows each notification, and reports what became of it to the address that came with it: delivered, clicked or
- * dismissed. A report that fails never keeps a notification from being shown. `resubscribe` (optional) is a URL of yours
- * that takes {"old": endpoint, "new": subscription} when a browser renews its subscription.
+ * It shows every notification, and reports what became of it to the address that came with it: delivered, clicked or
+ * dismissed. A report that fails never keeps a notification from being shown, and junk shows a plain notification,
+ * because a browser takes the permission away from workers that show nothing.
+ *
+ *   resubscribe  optional: a URL of yours that takes {"old": endpoint or null, "new": subscription} by POST when a browser
+ *                renews its subscription; hand it on to PUT /v1/recipients/{id}
+ *   key          optional: the key to subscribe with anew, for browsers that don't hand over the old subscription
+ *   fallback     optional: the title that is shown when a payload cannot be read
+ *
+ * To have more in one worker, use importScripts("/kaskad-sw.js") in yours; the parameters are then those of your own file.
  */
 "use strict";
 
-const FALLBACK = { title: "Нове повідомлення", text: "" };
+(() => {
+  const PARAMETERS = new URL(self.location.href).searchParams;
+  const FALLBACK_TITLE = PARAMETERS.get("fallback") || "Нове повідомлення";
 
-function payloadOf(event) {
-  try {
-    const found = event.data ? event.data.json() : null;
-    return found && typeof found === "object" && typeof found.title === "string" ? found : FALLBACK;
-  } catch {
-    return FALLBACK;
+  function words(value) {
+    return typeof value === "string" ? value : undefined;
   }
-}
 
-function report(data, ev) {
-  if (!data || typeof data.report !== "string" || typeof data.rt !== "string") return Promise.resolve();
-  // text/plain needs no CORS preflight; keepalive lets it outlive the worker
-  return fetch(data.report, {
-    method: "POST",
-    mode: "cors",
-    credentials: "omit",
-    keepalive: true,
-    headers: { "Content-Type": "text/plain" },
-    body: JSON.stringify({ mid: data.mid, rt: data.rt, ev }),
-  }).catch(() => undefined);
-}
-
-function safeUrl(value) {
-  try {
-    const url = new URL(value, self.location.origin);
-    return url.protocol === "https:" || url.protocol === "http:" ? url.href : null;
-  } catch {
-    return null;
+  function payloadOf(event) {
+    try {
+      const found = event.data ? event.data.json() : null;
+      return found && typeof found === "object" && !Array.isArray(found) ? found : {};
+    } catch {
+      return {};
+    }
   }
-}
 
-self.addEventListener("install", () => self.skipWaiting());
-self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+  // text/plain needs no CORS preflight; keepalive lets the request outlive the worker
+  async function report(data, ev) {
+    const url = data ? webUrl(data.report) : null;
+    if (!url || typeof data.rt !== "string") return;
+    try {
+      await fetch(url, {
+        method: "POST",
+        mode: "cors",
+        credentials: "omit",
+        keepalive: true,
+        headers: { "Content-Type": "text/plain" },
+        body: JSON.stringify({ mid: data.mid, rt: data.rt, ev }),
+      });
+    } catch {
+      // a report that is lost leaves the message as it is: nobody knows, nothing breaks
+    }
+  }
 
-self.addEventListener("push", (event) => {
-  const data = payloadOf(event);
-  const shown = self.registration.showNotification(data.title, {
-    body: data.text || "",
-    icon: data.icon,
-    image: data.image,
-    tag: data.tag,
-    actions: Array.isArray(data.actions) ? data.actions.slice(0, 4) : undefined,
-    data,
+  function webUrl(value) {
+    try {
+      const url = new URL(value, self.location.origin);
+      return typeof value === "string" && /^https?:$/.test(url.protocol) ? url.href : null;
+    } catch {
+      return null;
+    }
+  }
+
+  function actionsOf(data) {
+    const all = Array.isArray(data.actions) ? data.actions : [];
+    return all.filter((one) => one && words(one.action) && words(one.title));
+  }
+
+  async function show(data) {
+    const title = words(data.title) || FALLBACK_TITLE;
+    const plain = { body: words(data.text) || "", data };
+    const options = { ...plain, actions: actionsOf(data).map(({ action, title, icon }) => ({ action, title, icon: words(icon) })) };
+    for (const name of ["icon", "image", "tag"]) if (words(data[name])) options[name] = data[name];
+    if (options.tag) options.renotify = true;
+    try {
+      await self.registration.showNotification(title, options);
+    } catch {
+      await self.registration.showNotification(title, plain);
+    }
+  }
+
+  async function visit(url) {
+    const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+    const there = windows.find((one) => one.url === url);
+    return there ? there.focus() : self.clients.openWindow(url);
+  }
+
+  function keyBytes(text) {
+    const plain = atob(text.replace(/-/g, "+").replace(/_/g, "/"));
+    return Uint8Array.from(plain, (letter) => letter.charCodeAt(0));
+  }
+
+  async function renew(event) {
+    const old = event.oldSubscription;
+    const key = PARAMETERS.get("key");
+    const options = old ? old.options : key ? { userVisibleOnly: true, applicationServerKey: keyBytes(key) } : null;
+    const fresh = event.newSubscription || (options ? await self.registration.pushManager.subscribe(options) : null);
+    const target = webUrl(PARAMETERS.get("resubscribe"));
+    if (!fresh || !target) return;
+    await fetch(target, {
+      method: "POST",
+      credentials: "same-origin",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ old: old ? old.endpoint : null, new: fresh.toJSON() }),
+    });
+  }
+
+  self.addEventListener("install", () => self.skipWaiting());
+  self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+  self.addEventListener("push", (event) => {
+    const data = payloadOf(event);
+    event.waitUntil(Promise.all([show(data), report(data, "delivered")]));
   });
-  event.waitUntil(Promise.all([shown, report(data, "delivered")]));
-});
 
-self.addEventListener("notificationclick", (event) => {
-  const data = event.notification.data || {};
-  event.notification.close();
-  const chosen = (Array.isArray(data.actions) ? data.actions : []).find((one) => one.action === event.action);
-  const url = safeUrl((chosen && chosen.url) || data.url);
-  event.waitUntil(Promise.all([report(data, "clicked"), url ? open(url) : Promise.resolve()]));
-});
+  self.addEventListener("notificationclick", (event) => {
+    const data = event.notification.data || {};
+    event.notification.close();
+    const chosen = actionsOf(data).find((one) => one.action === event.action);
+    const url = (chosen && webUrl(chosen.url)) || webUrl(data.url);
+    event.waitUntil(Promise.all([url ? visit(url) : null, report(data, "clicked")]));
+  });
 
-self.addEventListener("notificationclose", (event) => {
-  event.waitUntil(report(event.notification.data, "dismissed"));
-});
+  self.addEventListener("notificationclose", (event) => {
+    event.waitUntil(report(event.notification.data, "dismissed"));
+  });
 
-async function open(url) {
-  const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
-  const there = windows.find((one) => one.url === url);
-  return there ? there.focus() : self.clients.openWindow(url);
-}
-
-self.addEventListener("pushsubscriptionchange", (event) => {
-  const target = new URL(self.location.href).searchParams.get("resubscribe");
-  const old = event.oldSubscription;
-  const options = old ? old.options : { userVisibleOnly: true };
-  event.waitUntil(
-    self.registration.pushManager.subscribe(options).then((fresh) =>
-      target
-        ? fetch(target, {
-            method: "POST",
-            headers: { "Content-Type": "application/json" },
-            body: JSON.stringify({ old: old && old.endpoint, new: fresh.toJSON() }),
-          })
-        : undefined,
-    ),
-  );
-});
+  self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(renew(event)));
+})();

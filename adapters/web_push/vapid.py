@@ -1,7 +1,8 @@
 """
 Web push: an encrypted payload to the push service that the browser named (RFC 8030, 8291), signed by VAPID (RFC 8292).
 
-Reference: RFC 8030 "Generic Event Delivery Using HTTP Push".
+Reference: RFC 8030 "Generic Event Delivery Using HTTP Push"; Mozilla autopush "Error codes" for ``errno``; WNS "Push
+notification service request and response headers" for ``X-WNS-Status``.
 Quirk: 201 says "stored", not "delivered", and no push service ever says more. What was delivered and clicked, our own
 service worker reports (kaskad-sw.js); where it says nothing, nothing is known.
 """
@@ -9,24 +10,43 @@ service worker reports (kaskad-sw.js); where it says nothing, nothing is known.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
-import json
+from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from adapters.web_push.encryption import PLAINTEXT_BYTES_MAX, encrypt, private_key_from, public_point
+from adapters import wire
+from adapters.web_push.encryption import (
+    PLAINTEXT_BYTES_MAX,
+    POINT_BYTES,
+    UNCOMPRESSED,
+    encrypt,
+    private_key_from,
+    public_point,
+)
 from orchestrator import channels as ch
 
+R = ch.Reason
 JWT_SECONDS = 12 * 3600
+RENEW_SECONDS = JWT_SECONDS // 2
+AUDIENCES_MAX = 256
 TTL_SECONDS_MAX = 30 * 86_400
+LOCATION_CHARS_MAX = 2048
+TOPIC_CHARS = 32
+DEFAULT_PORTS = {"https": 443, "http": 80}
 URGENCY = {"otp": "high", "transactional": "high", "service": "normal", "promotional": "low"}
+SHOWN = ("url", "icon", "image", "actions", "tag")
+"""What ``web_push.yaml`` may add to the payload; nothing in it can take the place of our own keys."""
+
 EVENTS: dict[str, ch.Delivery | ch.Engagement] = {
     "delivered": ch.Delivery.DELIVERED,
     "clicked": ch.Engagement.CLICKED,
@@ -36,29 +56,41 @@ BAD_KEYS_ERRNO = 110
 
 
 class WebPushSettings(ch.Settings):
-    """``private_key``: PEM, P-256; ``subject``: a mailto: or https: contact; ``ttl``: an upper limit in seconds."""
+    """
+    ``private_key``: PEM (PKCS 8 or SEC 1) of the P-256 VAPID key; ``subject``: a ``mailto:`` or ``https:`` contact for
+    the push services; ``ttl``: an upper limit in seconds; ``urgency``: for all messages (default: by their class).
+    """
 
     private_key: ch.SecretStr
     subject: str
-    ttl: int | None = None
+    ttl: int | None = Field(default=None, ge=0)
     urgency: Literal["very-low", "low", "normal", "high"] | None = None
 
     @field_validator("private_key")
     @classmethod
-    def is_p256(cls, value: ch.SecretStr) -> ch.SecretStr:
-        """Refuse anything but a PEM private key on P-256, without repeating it."""
+    def _is_p256(cls, value: ch.SecretStr) -> ch.SecretStr:
         load_key(value.get_secret_value())
         return value
 
     @field_validator("subject")
     @classmethod
-    def is_contact(cls, value: str) -> str:
-        if not value.startswith(("mailto:", "https://")):
+    def _is_contact(cls, value: str) -> str:
+        scheme, _, rest = value.partition(":")
+        contact = (scheme == "mailto" and "@" in rest) or (scheme == "https" and rest.strip("/"))
+        if not contact or not value.isascii() or not value.isprintable() or " " in value:
             raise ValueError("must be a contact such as mailto:ops@example.com or https://example.com")
         return value
 
 
 class WebPush(ch.HttpAdapter[WebPushSettings]):
+    """
+    Web push with VAPID.
+
+    A subscription belongs to the key it was made with: where its ``vapid_key_id`` is the public key (base64url, as the
+    browser had it) of another one, it is refused here, because a push service answers 403 to that and a 403 looks as if
+    our configuration were wrong for everybody.
+    """
+
     name: ClassVar[str] = "web_push"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="web_push",
@@ -67,125 +99,196 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         parts=("title", "text"),
         optional_parts=("yaml",),
         echo=True,
-        signed=True,
     )
     settings_type: ClassVar[type[ch.Settings]] = WebPushSettings
 
     def __init__(self, settings: WebPushSettings, provider: str) -> None:
         super().__init__(settings, provider)
         self._key = load_key(settings.private_key.get_secret_value())
-        self._point = encode(public_point(self._key.public_key()))
-        self._tokens: dict[str, tuple[float, str]] = {}
+        self.public_key = encode(public_point(self._key.public_key()))
+        self._tokens: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        keys = dict(message.address.keys)
-        payload = self._payload(message)
+        """One encrypted POST to the subscription's endpoint. The ephemeral key and the salt come from ``entropy``."""
+        endpoint, keys = message.address.value, dict(message.address.keys)
+        audience = audience_of(endpoint)
+        if audience is None:
+            raise unsendable(R.REFUSED_ADDRESS, "bad_endpoint", "the subscription's endpoint is not a URL")
+        if other_key(keys.get("vapid_key_id", ""), self.public_key):
+            raise unsendable(R.REFUSED_RECIPIENT, "other_key", "the subscription was made with another VAPID key")
+        payload = payload_of(message)
         ephemeral, salt = private_key_from(message.entropy[:48]), message.entropy[48:64]
         try:
             body = encrypt(payload, decode(keys["p256dh"]), decode(keys["auth"]), ephemeral, salt)
         except (KeyError, ValueError) as error:
-            refused = ch.Refused(ch.Reason.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable")
-            raise ch.Unsendable(refused) from error
-        structure = message.content.get("yaml") or {}
+            raise unsendable(R.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable") from error
         ttl = message.ttl_seconds if self.settings.ttl is None else min(message.ttl_seconds, self.settings.ttl)
         headers = {
-            "TTL": str(min(ttl, TTL_SECONDS_MAX)),
+            "TTL": str(min(max(ttl, 0), TTL_SECONDS_MAX)),
             "Urgency": self.settings.urgency or URGENCY.get(message.klass, "normal"),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "Authorization": self._authorization(message.address.value, message.now),
+            "Authorization": self._authorization(audience, message.now),
         }
-        if structure.get("tag"):
-            headers["Topic"] = encode(hashlib.sha256(str(structure["tag"]).encode("utf-8", "replace")).digest())[:32]
-        return ch.HttpCall(method="POST", url=message.address.value, headers=headers, body=body, guarded=True)
+        tag = wire.member(message.content.get("yaml"), "tag")
+        if tag:
+            headers["Topic"] = topic_of(str(tag))
+        return ch.HttpCall(method="POST", url=endpoint, headers=headers, body=body, guarded=True)
 
-    def _payload(self, message: ch.Outgoing) -> bytes:
-        """What the service worker gets. One that is too large is the content's fault."""
-        payload: dict[str, Any] = {
-            "mid": message.message_id,
-            "rt": message.receipt_token,
-            "report": message.receipt_url,
-            "title": message.content["title"],
-            "text": message.content["text"],
-            **(message.content.get("yaml") or {}),
-        }
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        if len(text) > PLAINTEXT_BYTES_MAX:
-            detail = f"the payload has {len(text)} bytes, at most {PLAINTEXT_BYTES_MAX} fit"
-            raise ch.Unsendable(ch.Refused(ch.Reason.REFUSED_CONTENT, "too_large", detail))
-        return text
-
-    def _authorization(self, endpoint: str, now: float) -> str:
-        """The VAPID header of a push service; one signature serves it for half of its life."""
-        parts = urlsplit(endpoint)
-        audience = f"{parts.scheme}://{parts.netloc}"
+    def _authorization(self, audience: str, now: float) -> str:
+        """The VAPID header for a push service; one signature serves it for half of its life (RFC 8292 section 2)."""
         signed_at, header = self._tokens.get(audience, (0.0, ""))
-        if not header or not signed_at <= now < signed_at + JWT_SECONDS / 2:
-            header = f"vapid t={self._jwt(audience, now)}, k={self._point}"
+        if not header or not signed_at <= now < signed_at + RENEW_SECONDS:
+            header = f"vapid t={self._jwt(audience, now)}, k={self.public_key}"
             self._tokens[audience] = (now, header)
+            while len(self._tokens) > AUDIENCES_MAX:
+                self._tokens.popitem(last=False)
         return header
 
     def _jwt(self, audience: str, now: float) -> str:
         claims = {"aud": audience, "exp": int(now) + JWT_SECONDS, "sub": self.settings.subject}
-        parts = [
-            encode(json.dumps(part, separators=(",", ":")).encode()) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
-        ]
-        signature = self._key.sign(".".join(parts).encode(), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-        r, s = decode_dss_signature(signature)
-        return ".".join([*parts, encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))])
+        signed = ".".join(encode(wire.json_bytes(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims))
+        r, s = decode_dss_signature(self._key.sign(signed.encode("ascii"), signing()))
+        return f"{signed}.{encode(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
+        """
+        200 to 202 took it; 404 and 410 both say that the subscription is gone; 401 and 403 that our key is wrong.
+
+        A 403 about a single subscription looks the same, see ``WebPush``.
+        """
+        body, detail = reply.json(), ""
+        for word in ("message", "reason"):
+            detail = detail or wire.said(wire.member(body, word), wire.secret_values(self.settings))
         match reply.status:
             case 200 | 201 | 202:
-                return ch.Accepted(reply.headers.get("location"))
+                return ch.Accepted(location_of(reply))
             case 404 | 410:
-                return ch.Refused(ch.Reason.REFUSED_ADDRESS, str(reply.status), "the subscription is gone")
-            case 400 if errno(reply) == BAD_KEYS_ERRNO:
-                return ch.Refused(ch.Reason.REFUSED_ADDRESS, "400/110", "the subscription's keys are unusable")
-        return ch.by_http_status(reply)
+                return ch.Refused(R.REFUSED_ADDRESS, str(reply.status), detail or "the subscription is gone")
+            case 400 if wire.whole(wire.member(body, "errno")) == BAD_KEYS_ERRNO:
+                return ch.Refused(R.REFUSED_ADDRESS, "400/110", detail or "the subscription's keys are unusable")
+            case 406 if reply.headers.get("x-wns-status", "").lower() == "channelthrottled":
+                return ch.NotSent(R.THROTTLED, reply.retry_after_ms, "406", detail)
+        return ch.by_http_status(reply, detail=detail)
 
     def verify(self, hook: ch.Webhook) -> None:
-        """The token itself is checked by whoever knows the keys it was signed with; here only that there is one."""
-        report = hook.json()
-        if not isinstance(report, dict) or not isinstance(report.get("rt"), str) or not report["rt"]:
-            raise ch.Forged("a report without its token")
+        """
+        Whether it has the shape of a report. The token in it is the proof, and whoever has the signing key checks it:
+        a receipt's ``client_reference`` is that token.
+        """
+        if wire.id_of(wire.member(hook.json(), "rt")) is None:
+            raise ch.Forged('a report without its token: the service worker posts {"mid", "rt", "ev"}')
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
+        """What our service worker saw; events that are not known say nothing."""
         report = hook.json()
-        if not isinstance(report, dict):
-            return
-        state = EVENTS.get(report["ev"]) if isinstance(report.get("ev"), str) else None
-        token = report.get("rt")
-        if (
-            state is not None
-            and isinstance(token, str)
-            and 0 < len(token) <= 512
-            and token.isascii()
-            and token.isprintable()
-        ):
+        event, token = wire.member(report, "ev"), wire.id_of(wire.member(report, "rt"))
+        state = EVENTS.get(event) if isinstance(event, str) else None
+        if state is not None and token is not None:
             yield ch.Receipt(state=state, client_reference=token)
 
 
-def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 private key. Raises ``ValueError`` that says nothing of it."""
+def payload_of(message: ch.Outgoing) -> bytes:
+    """
+    The JSON that the service worker gets. Raises ``Unsendable`` (content) without a title, or where it is too large.
+
+    Each action gets an id (its own ``action``, else its place), because a browser shows none without.
+    """
+    content, extra = message.content, message.content.get("yaml")
+    if not content.get("title"):
+        raise unsendable(R.REFUSED_CONTENT, "no_title", "a notification needs a title")
+    payload: dict[str, Any] = {
+        "mid": message.message_id,
+        "rt": message.receipt_token,
+        "report": message.receipt_url,
+        "title": content["title"],
+        "text": content.get("text", ""),
+    }
+    payload |= {name: wire.member(extra, name) for name in SHOWN if wire.member(extra, name) is not None}
+    if "actions" in payload:
+        actions = enumerate(wire.objects(payload["actions"]))
+        payload["actions"] = [{**action, "action": str(action.get("action") or place)} for place, action in actions]
+    raw = wire.json_bytes(payload)
+    if len(raw) > PLAINTEXT_BYTES_MAX:
+        detail = f"the payload has {len(raw)} bytes, at most {PLAINTEXT_BYTES_MAX} fit; shorten the text or the links"
+        raise unsendable(R.REFUSED_CONTENT, "too_large", detail)
+    return raw
+
+
+def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
+    """A refusal before anything was sent."""
+    return ch.Unsendable(ch.Refused(reason, code, detail))
+
+
+def audience_of(endpoint: str) -> str | None:
+    """The origin of an endpoint as RFC 6454 writes it (no default port); None where it is not an http(s) URL."""
+    if not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint or "\\" in endpoint:
+        return None
     try:
-        key = serialization.load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError, InvalidSignature):
-        raise ValueError("must be an unencrypted PEM private key") from None
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        return None
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")
+
+
+def other_key(key_id: str, own: str) -> bool:
+    """Whether a subscription's key id is a VAPID public key, and not ours. An id of another kind says nothing."""
+    try:
+        point = decode(key_id)
+    except ValueError:
+        return False
+    return len(point) == POINT_BYTES and point[0] == UNCOMPRESSED and encode(point) != own
+
+
+def topic_of(tag: str) -> str:
+    """
+    The ``Topic`` for a notification's tag: an undelivered message with the same one is replaced (RFC 8030 5.4).
+
+    The header is not encrypted, so it is a hash: 32 characters of base64url.
+    """
+    return encode(hashlib.sha256(tag.encode("utf-8", "replace")).digest())[:TOPIC_CHARS]
+
+
+def location_of(reply: ch.HttpReply) -> str | None:
+    """The message's own URL at the push service, where it gives one."""
+    location = reply.headers.get("location", "")
+    fits = 0 < len(location) <= LOCATION_CHARS_MAX and location.isascii() and location.isprintable()
+    return location if fits else None
+
+
+def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    """A P-256 private key. Raises ``ValueError`` that says nothing of what was given."""
+    try:
+        key = serialization.load_pem_private_key(pem.encode("utf-8", "replace"), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("must be an unencrypted PEM private key (openssl ecparam -genkey -name prime256v1)") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError("must be a key on P-256 (prime256v1)")
+        raise ValueError("must be a key on the curve P-256 (prime256v1)")
     return key
 
 
+@cache
+def signing() -> ec.ECDSA:
+    """ES256, deterministic (RFC 6979) where OpenSSL can (3.2 on), so that the same message is the same request."""
+    try:
+        return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    except UnsupportedAlgorithm:
+        return ec.ECDSA(hashes.SHA256())
+
+
 def encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def errno(reply: ch.HttpReply) -> Any:
-    """Mozilla's own number in an error's body."""
-    body = reply.json()
-    return body.get("errno") if isinstance(body, dict) else None
+    """The bytes of base64url, padded or not (some libraries hand over plain base64). Raises ``ValueError``."""
+    bare = text.rstrip("=").replace("+", "-").replace("/", "_")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error
