@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.channels import Adapter
 from orchestrator.core.policy import OTP, Governance
 from orchestrator.reading import Report, clip, suggestion
+from orchestrator.render import Conditions, TemplateSet
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.urls import is_loopback, split_url
 from orchestrator.yamlfile import Mark, Node
-
-if TYPE_CHECKING:
-    from orchestrator.render import TemplateSet
 
 BUILT_IN_CHANNELS = ("web_push", "viber", "whatsapp", "email", "sms")
 
@@ -53,6 +51,11 @@ class Installation:
     governance_root: Node | None
     templates: TemplateSet | None
     report: Report
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The compiler of all expressions."""
+        return Conditions()
 
     @cached_property
     def declared(self) -> dict[str, set[str]]:

@@ -51,10 +51,8 @@ def expressions(root: Node) -> Iterator[Node]:
 
 def lint_expression(node: Node, installation: Installation) -> None:
     """Syntax errors, and conditions that are never true."""
-    from orchestrator.render import Conditions
-
     try:
-        Conditions().compile(node.value)
+        installation.conditions.compile(node.value)
     except ValueError as error:
         what = f"the expression {clip(node.value)!r} cannot be read: {error}"
         installation.report.error(node.mark, what, "write a Jinja expression such as event.total >= 300")
@@ -173,7 +171,11 @@ def lint_templates(
         mend = f"write {name}/{step.channel}.…j2, or remove the step"
         report.error(mark, f"the template {name!r} has nothing for {step.channel}", mend)
         return
-    for locale in locales(installation.settings.templates / name, step.channel):
+    written = locales(installation.settings.templates / name, step.channel)
+    if DEFAULT_LOCALE not in written:
+        what = f"the template {name!r} has {step.channel} only in {' and '.join(written)}, so nobody else gets this step"
+        report.warn(mark, what, f"add files without a locale, such as {name}/{step.channel}.text.j2")
+    for locale in written:
         present = templates.parts(name, step.channel, locale or None)
         lint_parts(step, name, locale, present, mark, providers, installation)
 

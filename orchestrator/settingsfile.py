@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,8 +59,8 @@ def read_settings(path: Path, env: Mapping[str, str], report: Report) -> Setting
         status_webhooks=status_webhooks,
         http=read_http(section),
         egress_allow=read_egress(section),
-        policies=base / section.text("policies", "policies"),
-        templates=base / section.text("templates", "../templates"),
+        policies=tidy(base / section.text("policies", "policies")),
+        templates=tidy(base / section.text("templates", "../templates")),
         governance=read_governance_path(section, base),
         receipt_outage=read_receipt_outage(section),
         limits=read_limits(section),
@@ -72,6 +73,15 @@ def read_settings(path: Path, env: Mapping[str, str], report: Report) -> Setting
     )
     section.done()
     return settings
+
+
+def tidy(path: Path) -> Path:
+    """The path without its detours, where that is the same place (a link on the way may lead elsewhere)."""
+    short = Path(os.path.normpath(path))
+    try:
+        return short if short.samefile(path) else path
+    except OSError:
+        return path
 
 
 def read_store(section: Section, base: Path) -> StoreSettings:
@@ -162,7 +172,7 @@ def read_governance_path(section: Section, base: Path) -> Path | None:
     """The governance file; the default one may be missing, one that is named may not."""
     named = section.text("governance")
     if named is not None:
-        return base / named
+        return tidy(base / named)
     default = base / "governance.yaml"
     return default if default.exists() else None
 

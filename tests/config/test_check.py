@@ -201,12 +201,28 @@ def test_a_template_without_the_channel_is_told_at_the_step(place: Place) -> Non
 
 
 def test_a_locale_that_lacks_a_part_is_told(place: Place) -> None:
-    place.write("templates/p/viber.de.yaml.j2", 'image: "https://shop.example/a.png"\n')
+    place.write("templates/p/viber.yaml.j2", 'image: "https://shop.example/a.png"\n')
     (place.folder / "templates/p/viber.text.j2").unlink()
     place.write("templates/p/viber.uk.text.j2", "Привіт")
     assert place.said() == [
-        "policies/p.yaml:4:15: the template 'p' has no viber.de.text, which infobip_viber needs; write p/viber.de.text.j2"
+        "policies/p.yaml:4:15: the template 'p' has no viber.text, which infobip_viber needs; write p/viber.text.j2"
     ]
+
+
+def test_a_channel_without_a_default_locale_is_warned_of(place: Place) -> None:
+    for locale in ("uk", "pl"):
+        place.write(f"templates/p/sms.{locale}.text.j2", "Hello")
+    (place.folder / "templates/p/sms.text.j2").unlink()
+    assert place.said() == [
+        "policies/p.yaml:5:15: warning: the template 'p' has sms only in pl and uk, so nobody else gets this step; "
+        "add files without a locale, such as p/sms.text.j2"
+    ]
+
+
+def test_a_name_that_conditions_do_not_know_is_told(place: Place) -> None:
+    place.write("config/policies/p.yaml", WELL.replace("{event: e}", '{event: e, when: "evnt.total > 1"}'))
+    (said,) = place.said()
+    assert said.startswith("policies/p.yaml:2:27: the expression 'evnt.total > 1' cannot be read: there is no 'evnt'")
 
 
 def test_a_template_that_is_broken_is_told_where_it_is(place: Place) -> None:
