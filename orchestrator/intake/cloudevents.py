@@ -37,6 +37,7 @@ ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 REQUIRED = ("id", "source", "type")
 NOT_ATTRIBUTES = frozenset({"data", "data_base64"})
+UNSAID = frozenset({"specversion", "datacontenttype"})
 PEOPLE = frozenset({"recipient", "recipients"})
 
 
@@ -192,7 +193,7 @@ def digest(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     The same for every way to send the same event: key order, white space, ``1.0`` for ``1``, and the content mode make no
     difference, nor does whether JSON data is said to be JSON.
     """
-    whole = {name: value for name, value in attributes.items() if name != "datacontenttype"}
+    whole = {name: value for name, value in attributes.items() if name not in UNSAID}
     whole["data"] = data
     try:
         return hashlib.sha256(strictjson.canonical(whole)).digest()
@@ -280,7 +281,7 @@ def read_base64(encoded: Any) -> Any:
 
 
 def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
-    """Whom the event is about: ``data.recipients`` (each once, the last one counts), ``data.recipient``, else the subject."""
+    """Whom the event is about: ``data.recipients`` (each once, the last counts), ``data.recipient``, else the subject."""
     one, many = data.get("recipient"), data.get("recipients")
     if many is not None:
         if one is not None:

@@ -22,6 +22,7 @@ LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
 )
+PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +30,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ID_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 512
 EMAIL_LENGTH_MAX = 254
+LOCAL_PART_BYTES_MAX = 64
 PHONE_LENGTH_MAX = 40
 ENDPOINT_LENGTH_MAX = 2_048
 SUBSCRIPTIONS_MAX = 20
@@ -147,8 +149,10 @@ def email(value: Any, field: str) -> str:
 @lru_cache(maxsize=65_536)
 def normal_email(value: str) -> str | None:
     """The address with its domain in lower case, None where it is none. Ordinary ones need no library to be seen."""
-    if PLAIN_EMAIL.fullmatch(value) and value.index("@") <= 64:
-        local, _, domain = value.partition("@")
+    local, _, domain = value.rpartition("@")
+    if len(local.encode("utf-8", "replace")) > LOCAL_PART_BYTES_MAX:
+        return None
+    if PLAIN_EMAIL.fullmatch(value):
         return f"{local}@{domain.lower()}"
     try:
         return validate_email(value, check_deliverability=False, test_environment=True).normalized
@@ -207,6 +211,8 @@ def is_web_address(url: str) -> bool:
     Whether it is an absolute http(s) URL. Whether it may be called is decided where it is called: an installation may
     allow plain http for a stand-in of its own.
     """
+    if PLAIN_URL.fullmatch(url):
+        return True
     if CONTROL.search(url) or " " in url:
         return False
     try:

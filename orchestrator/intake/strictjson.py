@@ -21,8 +21,7 @@ import orjson
 DEPTH_MAX = 64
 WHOLE_MIN, WHOLE_MAX = -(2**63), 2**64 - 1
 
-LONG_NUMBER = re.compile(rb"[0-9]{19}")
-WHOLE_FLOAT = re.compile(rb"\.0[,}\]]|[0-9]e[+-]?[0-9]|\.0\Z")
+WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
 
 
 class NotJson(ValueError):
@@ -72,10 +71,12 @@ def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
 
 
 def is_plain(body: bytes, value: Any) -> bool:
-    """Whether the quick reading lost nothing: no doubled key, no long number."""
-    if b"\\u003" in body or LONG_NUMBER.search(body):
-        return False
-    return body.count(b":") == orjson.dumps(value).count(b":")
+    """
+    Whether the quick reading lost nothing: no doubled key, no whole number that became a float (only floats from 1e16 on
+    are written with ``e+``, and every whole number that did not fit is one).
+    """
+    again = orjson.dumps(value)
+    return b"\\u003" not in body and b"e+" not in again and body.count(b":") == again.count(b":")
 
 
 def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def canonical(value: Any) -> bytes:
     """
     try:
         found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        if WHOLE_FLOAT.search(found):
+        if (b".0" in found or b"e+" in found) and WHOLE_FLOAT.search(found):
             found = orjson.dumps(whole_floats(value), option=orjson.OPT_SORT_KEYS)
     except TypeError:
         raise NotJson("bad_text", "a string in it is not Unicode text", "send well-formed UTF-8") from None
