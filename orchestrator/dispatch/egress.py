@@ -5,17 +5,24 @@ A guarded URL is https on port 443 to a host of the allow-list, without credenti
 name is resolved here, every address is held against a table of our own (``ipaddress.is_global`` calls several private
 ranges global), and the connection goes to the very address that was checked. Origins in ``egress.allow`` are the
 operator's word and pass every guard.
+
+Source of the table: IANA's special-purpose address registries for IPv4 and IPv6.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port: lower case, no trailing dot, the default port filled in."""
 
 PUSH_HOSTS = (
     "fcm.googleapis.com",
@@ -25,60 +32,51 @@ PUSH_HOSTS = (
     "*.push.apple.com",
     "*.notify.windows.com",
 )
-DENIED = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/128",
-        "::1/128",
-        "::ffff:0:0/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001::/23",
-        "2001:db8::/32",
-        "2002::/16",
-        "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
-    )
+DENIED_NETWORKS = (
+    "0.0.0.0/8",  # this network, unspecified
+    "10.0.0.0/8",  # private
+    "100.64.0.0/10",  # carrier-grade NAT
+    "127.0.0.0/8",  # loopback
+    "169.254.0.0/16",  # link-local, the metadata services of clouds
+    "172.16.0.0/12",  # private
+    "192.0.0.0/24",  # protocol assignments
+    "192.0.2.0/24",  # documentation
+    "192.88.99.0/24",  # 6to4 relays
+    "192.168.0.0/16",  # private
+    "198.18.0.0/15",  # benchmarking
+    "198.51.100.0/24",  # documentation
+    "203.0.113.0/24",  # documentation
+    "224.0.0.0/4",  # multicast
+    "240.0.0.0/4",  # reserved, broadcast
+    "::/3",  # unspecified, loopback, v4-compatible, v4-translated, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), discard
+    "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID
+    "2001:db8::/32",  # documentation
+    "2002::/16",  # 6to4
+    "3fff::/20",  # documentation
+    "4000::/2",  # not assigned, segment routing
+    "8000::/1",  # not assigned, unique local, link-local, site-local, multicast
 )
-HTTPS_PORT = 443
+"""Where nothing may be sent. Of IPv6 that leaves global unicast, 2000::/3, without what wraps or stands for others."""
+
+DENIED = tuple(ipaddress.ip_network(network) for network in DENIED_NETWORKS)
+DEFAULT_PORTS = {"https": 443, "http": 80}
+NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*")
 
 
-class EgressForbidden(OSError):
-    """Nothing may be sent there; nothing was."""
+class EgressForbidden(Exception):
+    """Nothing may be sent there; nothing was. Not an ``OSError``: aiohttp takes those for failed look-ups."""
 
 
 class EgressGuard:
-    """``allow``: origins past the guard (``https://host:port``, ``http://127.0.0.1:8090``); ``hosts``: allowed names."""
+    """
+    ``allow``: origins past the guard (``https://host:port``, ``http://127.0.0.1:8090``); ``hosts``: allowed names, where
+    ``*.example.com`` stands for every name below ``example.com``. ``resolver``: who resolves (default: the system).
+    """
 
     def __init__(
-        self,
-        *,
-        allow: Iterable[str] = (),
-        hosts: Iterable[str] = PUSH_HOSTS,
-        resolver: AbstractResolver | None = None,
+        self, *, allow: Iterable[str] = (), hosts: Iterable[str] = PUSH_HOSTS, resolver: AbstractResolver | None = None
     ) -> None:
-        self._allow = {origin_of(url) for url in allow}
-        self._names = {host for _, host, _ in self._allow if host}
+        self._allow = frozenset(origin_of(url) for url in allow)
         self._hosts = tuple(hosts)
         self._inner = resolver
         self._resolver: PinningResolver | None = None
@@ -87,24 +85,26 @@ class EgressGuard:
     def resolver(self) -> AbstractResolver:
         """Resolves a name only to addresses that may be reached; made inside the running loop."""
         if self._resolver is None:
-            self._resolver = PinningResolver(self._inner or ThreadedResolver(), self._names)
+            exempt = {(host, port) for _, host, port in self._allow}
+            self._resolver = PinningResolver(self._inner or ThreadedResolver(), exempt)
         return self._resolver
 
     def check_url(self, url: str) -> str | None:
-        """Why a URL is forbidden, None where it is not (its addresses are still to be checked)."""
+        """
+        Why a URL is forbidden, None where it is not; the addresses of its host are still for ``resolver`` to check.
+
+        Two parsers must agree on where the URL leads, ours and that of the client which will follow it.
+        """
         try:
-            parts = urlsplit(url)
             origin = origin_of(url)
         except ValueError:
-            return "it is no URL"
-        if origin in self._allow and not parts.username:
+            return "it is no plain URL"
+        if origin in self._allow:
             return None
         scheme, host, port = origin
         if scheme != "https":
             return "only https is allowed"
-        if parts.username is not None or parts.password is not None:
-            return "credentials in the URL are not allowed"
-        if port != HTTPS_PORT:
+        if port != DEFAULT_PORTS["https"]:
             return "only port 443 is allowed"
         if is_literal(host):
             return "a literal address is not allowed"
@@ -114,49 +114,69 @@ class EgressGuard:
 
 
 class PinningResolver(AbstractResolver):
-    """Hands out only addresses outside the deny table; ``exempt`` names are the operator's own."""
+    """
+    Hands out addresses only where none of a name's addresses is in the table: one forbidden among them is an attack.
 
-    def __init__(self, inner: AbstractResolver, exempt: Iterable[str]) -> None:
+    aiohttp connects to what it is handed and asks nobody else, so what was checked is what is reached. ``exempt`` are
+    the ``(host, port)`` of the operator's own origins.
+    """
+
+    def __init__(self, inner: AbstractResolver, exempt: Iterable[tuple[str, int]]) -> None:
         self._inner = inner
         self._exempt = frozenset(exempt)
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        """As aiohttp asks. Raises ``EgressForbidden``, or ``OSError`` where the name has no address."""
         found = await self._inner.resolve(host, port, family)
-        if host.lower().rstrip(".") in self._exempt:
+        if (host.lower().rstrip("."), port) in self._exempt:
             return found
-        safe = [one for one in found if not denied(one["host"])]
-        if len(safe) != len(found) or not safe:
-            raise EgressForbidden(f"{host} resolves to an address that may not be reached")
-        return safe
+        if not found or any(denied(one["host"]) for one in found):
+            raise EgressForbidden("the host resolves to an address that may not be reached")
+        return found
 
     async def close(self) -> None:
+        """Close what resolves."""
         await self._inner.close()
 
 
-def origin_of(url: str) -> tuple[str, str, int]:
-    """``(scheme, host, port)``, lower case, with the scheme's own port filled in. Raises ``ValueError``."""
+def origin_of(url: str) -> Origin:
+    """
+    Where an absolute http(s) URL leads.
+
+    Raises ``ValueError`` for anything that could be read in two ways: other characters than printable ASCII, spaces,
+    backslashes, credentials, a port of 0, or a URL that two parsers disagree about.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("a URL has printable ASCII only, no spaces and no backslashes")
     parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".").lower()
-    if not host:
-        raise ValueError(f"{url!r} has no host")
-    return parts.scheme.lower(), host, parts.port or (HTTPS_PORT if parts.scheme == "https" else 80)
+    host = (parts.hostname or "").lower().removesuffix(".")
+    port = parts.port if parts.port is not None else DEFAULT_PORTS.get(parts.scheme, 0)
+    if parts.scheme not in DEFAULT_PORTS or not host or not port or "@" in parts.netloc or "%" in parts.netloc:
+        raise ValueError("not an http(s) URL with a host, or one with credentials")
+    other = URL(url, encoded=True)
+    if (other.scheme, (other.raw_host or "").lower().removesuffix("."), other.port) != (parts.scheme, host, port):
+        raise ValueError("a URL that can be read in two ways")
+    return parts.scheme, host, port
 
 
 def matches(host: str, pattern: str) -> bool:
     """Whether a host is a pattern's own, or one label or more below ``*.…``."""
-    return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1 if pattern.startswith("*.") else host == pattern
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+    return host == pattern
 
 
 def is_literal(host: str) -> bool:
-    """An address in any notation that a resolver would take as one."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host.replace(".", "").isdigit() or host.startswith("0x") or ":" in host
-    return True
+    """An address in any notation that a resolver would take as one: ``127.0.0.1``, ``::1``, ``127.1``, ``0x7f000001``."""
+    return ":" in host or NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def denied(address: str) -> bool:
-    """Whether an address may not be reached; one inside an IPv6 wrapper counts as what it wraps."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    return any(ip.version == network.version and ip in network for network in DENIED)
+    """Whether an address may not be reached. A v4-mapped one (``::ffff:…``) counts as what it maps; nonsense is denied."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return True
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in DENIED if network.version == ip.version)
