@@ -14,12 +14,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import Refused
 from orchestrator.dispatch.egress import DENIED, PUSH_HOSTS, EgressForbidden, EgressGuard, denied, is_literal
 from orchestrator.dispatch.senders import AiohttpSender
 
+DENIED_IPV4 = [network for network in DENIED if network.version == 4]
 ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/gAAAA"
 
 
@@ -120,11 +122,9 @@ def test_anything_else_is_forbidden_and_says_why(url: str, why: str) -> None:
     st.text(max_size=60), st.sampled_from(["https://{}", "https://fcm.googleapis.com{}", "https://{}fcm.googleapis.com/"])
 )
 def test_no_url_crashes_the_guard_or_leads_elsewhere(noise: str, form: str) -> None:
-    import yarl
-
     url = form.format(noise)
     if EgressGuard().check_url(url) is None:
-        host = (yarl.URL(url, encoded=True).raw_host or "").rstrip(".").lower()
+        host = (URL(url, encoded=True).raw_host or "").rstrip(".").lower()
         assert host in PUSH_HOSTS or any(host.endswith(name[1:]) for name in PUSH_HOSTS if name.startswith("*."))
 
 
@@ -201,9 +201,7 @@ def test_what_python_calls_private_is_always_denied(ip: ipaddress.IPv4Address | 
         assert denied(str(ip))
 
 
-@given(
-    st.sampled_from([network for network in DENIED if network.version == 4]).flatmap(lambda n: st.ip_addresses(network=n))
-)
+@given(st.sampled_from(DENIED_IPV4).flatmap(lambda network: st.ip_addresses(network=network)))
 def test_wrapping_a_denied_address_into_ipv6_does_not_help(ip: ipaddress.IPv4Address) -> None:
     number = int(ip)
     wrapped = [
@@ -246,21 +244,24 @@ async def test_an_operators_origin_may_resolve_to_a_private_address_on_its_own_p
 # as the sender uses it
 
 
+TAKEN = web.AppKey("TAKEN", list[str])
+
+
+async def take(request: web.Request) -> web.Response:
+    request.app[TAKEN].append(request.path)
+    return web.Response(status=201)
+
+
 @pytest.fixture
 async def service() -> AsyncIterator[TestServer]:
-    """A push service on loopback that counts what reaches it."""
-
-    async def take(request: web.Request) -> web.Response:
-        service.app["taken"].append(request.path)
-        return web.Response(status=201)
-
+    """A push service on loopback that remembers what reached it."""
     app = web.Application()
-    app["taken"] = []
+    app[TAKEN] = []
     app.router.add_post("/{anything:.*}", take)
-    service = TestServer(app)
-    await service.start_server()
-    yield service
-    await service.close()
+    server = TestServer(app)
+    await server.start_server()
+    yield server
+    await server.close()
 
 
 async def post(guard: EgressGuard, url: str) -> object:
@@ -278,21 +279,21 @@ async def test_a_guarded_call_whose_name_leads_inside_never_connects(service: Te
     guard = EgressGuard(hosts=["push.example"], resolver=Names(["127.0.0.1"]))
     answer = await post(guard, "https://push.example/x")
     assert isinstance(answer, Refused) and answer.code == "endpoint_forbidden"
-    assert service.app["taken"] == []
+    assert service.app[TAKEN] == []
 
 
 async def test_a_guarded_call_to_an_operators_origin_arrives(service: TestServer) -> None:
     url = str(service.make_url("/push/1"))
     answer = await post(EgressGuard(allow=[str(service.make_url("/"))]), url)
     assert isinstance(answer, HttpReply) and answer.status == 201
-    assert service.app["taken"] == ["/push/1"]
+    assert service.app[TAKEN] == ["/push/1"]
 
 
 async def test_a_guarded_call_to_a_forbidden_url_never_connects(service: TestServer) -> None:
     names = Names(["127.0.0.1"])
     answer = await post(EgressGuard(resolver=names), str(service.make_url("/push/1")))
     assert isinstance(answer, Refused) and answer.code == "endpoint_forbidden"
-    assert (service.app["taken"], names.asked) == ([], [])
+    assert (service.app[TAKEN], names.asked) == ([], [])
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked() -> None:
