@@ -22,7 +22,7 @@ START_SECONDS = 20.0
 CONFIG = """\
 store: sqlite:///./kaskad.db
 channels:
-  viber:
+{channels}  viber:
     - provider: infobip
       adapter: infobip_viber
       base_url: {sandbox}
@@ -67,9 +67,14 @@ class Installation:
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.config = folder / "kaskad.yaml"
         self._policies, self._templates, self._more = policies, templates, more
+        self._channels = ""
         self._processes: list[subprocess.Popen[bytes]] = []
         self.kaskad: subprocess.Popen[bytes] | None = None
         self._log = (folder / "kaskad.log").open("ab")
+
+    def add_channel(self, text: str) -> None:
+        """One more channel of the configuration, as it stands below ``channels:``."""
+        self._channels += text
 
     async def __aenter__(self) -> Installation:
         self._write()
@@ -98,7 +103,7 @@ class Installation:
             "admin": self.admin,
             "smtp_port": self.smtp_port,
         }
-        self.config.write_text(CONFIG.format(more=self._more, **values))
+        self.config.write_text(CONFIG.format(more=self._more, channels=self._channels, **values))
         (self.folder / "governance.yaml").write_text("sms_countries: [UA]\n")
         (self.folder / "policies").mkdir()
         for name, text in self._policies.items():

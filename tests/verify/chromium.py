@@ -1,0 +1,124 @@
+"""A real browser, spoken to over its own protocol (Chrome DevTools Protocol)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+ADDRESS = re.compile(rb"ws://[^\s]+")
+ANSWER_SECONDS = 20
+
+
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+class Chromium:
+    """One browser with one page. ``profile`` is an empty folder of its own."""
+
+    def __init__(self, profile: Path) -> None:
+        self._profile = profile
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self.events: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    async def __aenter__(self) -> Chromium:
+        program = find_chromium()
+        assert program is not None, "Chromium is not installed: apt-get install chromium"
+        command = [program, *FLAGS, f"--user-data-dir={self._profile}", "about:blank"]
+        self._process = start(command)
+        address = await asyncio.wait_for(asyncio.to_thread(self._address), 30)
+        self._http = aiohttp.ClientSession()
+        self._socket = await self._http.ws_connect(address, max_msg_size=0)
+        self._reader = asyncio.create_task(self._read())
+        targets = await self.call("Target.getTargets", session=None)
+        page = next(target for target in targets["targetInfos"] if target["type"] == "page")
+        attached = await self.call("Target.attachToTarget", session=None, targetId=page["targetId"], flatten=True)
+        self.session: str = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network"):
+            await self.call(f"{domain}.enable")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._reader.cancel()
+        await self._http.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _address(self) -> str:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if found := ADDRESS.search(line):
+                return found[0].decode()
+        raise AssertionError("Chromium ended before it was ready")
+
+    async def _read(self) -> None:
+        async for frame in self._socket:
+            found = json.loads(frame.data)
+            if "id" in found:
+                self._answers.pop(found["id"]).set_result(found)
+            else:
+                self.events[found["method"]].append(found["params"])
+
+    async def call(self, method: str, session: str | None = "", **params: Any) -> Any:
+        """One command of the protocol; to the page unless ``session`` is None."""
+        number = next(self._ids)
+        message: dict[str, Any] = {"id": number, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session or self.session
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        waiting = self._answers[number]
+        await self._socket.send_str(json.dumps(message))
+        answer = await asyncio.wait_for(waiting, ANSWER_SECONDS)
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
+
+    async def open(self, url: str, language: str = "uk") -> None:
+        """Load a page, in a browser of this language, on a screen as wide as a phone's."""
+        await self.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
+        metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        await self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        self.events["Page.loadEventFired"].clear()
+        await self.call("Page.navigate", url=url)
+        await self.until(lambda: bool(self.events["Page.loadEventFired"]))
+
+    async def run(self, script: str) -> Any:
+        """The value of an expression in the page; promises are awaited."""
+        found = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    async def until(self, condition: Any, seconds: float = 15) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110  the browser tells by a list of events
+                await asyncio.sleep(0.05)
+
+    async def until_text(self, text: str, seconds: float = 15) -> None:
+        """Wait until a text stands on the page."""
+        async with asyncio.timeout(seconds):
+            while text not in (await self.run("document.body.innerText") or ""):  # noqa: ASYNC110  pages send no events
+                await asyncio.sleep(0.1)
