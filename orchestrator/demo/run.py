@@ -28,7 +28,7 @@ MESSAGES_MAX = 5_000
 
 async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
     """Run the demonstration; the exit code."""
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="kaskad-demo-") as directory:
         async with Stage(Path(directory), seed) as stage:
             if not as_json:
