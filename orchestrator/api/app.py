@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from orchestrator.api import events, receipts, resources, tracking, unsubscribe
+from orchestrator.api import dead_letters, events, messages, receipts, recipients, tracking, unsubscribe
 from orchestrator.api.auth import RING, KeyRing, authenticate
 from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, safe_headers
 from orchestrator.intake.cloudevents import BATCH_BYTES_MAX
+from orchestrator.intake.recipients import know_channels
 
 __all__ = ["ApiDeps", "build_admin_app", "build_public_app"]
 
 
 def build_public_app(deps: ApiDeps) -> web.Application:
-    """Events, API, receipts, unsubscribe pages, probes."""
-    app = web.Application(middlewares=[safe_headers, problems, authenticate], client_max_size=BATCH_BYTES_MAX)
-    app[DEPS] = deps
+    """
+    Events, API, receipts, unsubscribe pages, tracked links, probes. Without ``auth`` (a loopback listener, or the control
+    socket) events are taken even where HTTP is no source of the configuration: that is how the command line publishes.
+    """
+    know_channels(deps.settings().channels)
+    app = new_app(deps, [problems, authenticate])
     app[RING] = KeyRing()
     route = app.router
-    if deps.settings().http_source:
+    if deps.settings().http_source or deps.auth == "off":
         route.add_post("/v1/events", events.publish)
-    route.add_get("/v1/messages", resources.list_messages)
-    route.add_get("/v1/messages/{id}", resources.get_message)
-    route.add_post("/v1/messages/{id}/cancel", resources.cancel_message)
-    route.add_get("/v1/dead-letters", resources.list_dead_letters)
-    route.add_get("/v1/dead-letters/{id}", resources.get_dead_letter)
-    route.add_post("/v1/dead-letters/{id}/replay", resources.replay_dead_letter)
-    route.add_put("/v1/recipients/{id}", resources.put_recipient)
-    route.add_get("/v1/recipients/{id}", resources.get_recipient)
-    route.add_delete("/v1/recipients/{id}", resources.delete_recipient)
-    route.add_get("/v1/recipients/{id}/export", resources.export_recipient)
-    route.add_put("/v1/recipients/{id}/consents", resources.put_consents)
-    route.add_get("/v1/recipients/{id}/consents", resources.get_consents)
-    route.add_post("/v1/opt-outs", resources.post_opt_outs)
+    route.add_get("/v1/messages", messages.list_messages)
+    route.add_get("/v1/messages/{id}", messages.get_message)
+    route.add_post("/v1/messages/{id}/cancel", messages.cancel_message)
+    route.add_get("/v1/dead-letters", dead_letters.list_dead_letters)
+    route.add_get("/v1/dead-letters/{id}", dead_letters.get_dead_letter)
+    route.add_post("/v1/dead-letters/{id}/replay", dead_letters.replay_dead_letter)
+    route.add_put("/v1/recipients/{id}", recipients.put_recipient)
+    route.add_get("/v1/recipients/{id}", recipients.get_recipient)
+    route.add_delete("/v1/recipients/{id}", recipients.delete_recipient)
+    route.add_get("/v1/recipients/{id}/export", recipients.export_recipient)
+    route.add_put("/v1/recipients/{id}/consents", recipients.put_consents)
+    route.add_get("/v1/recipients/{id}/consents", recipients.get_consents)
+    route.add_post("/v1/opt-outs", recipients.post_opt_outs)
     route.add_route("OPTIONS", "/v1/receipts/{provider}", receipts.preflight)
     route.add_post("/v1/receipts/{provider}", receipts.receive)
-    route.add_get("/v1/receipts/{provider}", receipts.receive)
+    route.add_get("/v1/receipts/{provider}", receipts.receive, allow_head=False)
     route.add_get("/u/{token}", unsubscribe.page)
     route.add_post("/u/{token}", unsubscribe.unsubscribe)
     route.add_get("/o/{token}", tracking.pixel)
@@ -50,11 +56,18 @@ def build_public_app(deps: ApiDeps) -> web.Application:
 
 def build_admin_app(deps: ApiDeps) -> web.Application:
     """Metrics, probes, reload; on loopback unless somebody says otherwise."""
-    app = web.Application(middlewares=[safe_headers, problems])
-    app[DEPS] = deps
+    app = new_app(deps, [problems])
     app.router.add_get("/metrics", metrics)
     app.router.add_post("/-/reload", reload)
     add_probes(app)
+    return app
+
+
+def new_app(deps: ApiDeps, middlewares: list[Any]) -> web.Application:
+    """Handlers read bodies themselves, each with its own limit; aiohttp's stands above the largest of them."""
+    app = web.Application(middlewares=middlewares, client_max_size=BATCH_BYTES_MAX)
+    app[DEPS] = deps
+    app.on_response_prepare.append(safe_headers)
     return app
 
 

@@ -7,73 +7,98 @@ from typing import Any
 
 from aiohttp import web
 
-from orchestrator.api.ports import DEPS
-from orchestrator.api.problems import problem
+from orchestrator.api.bodies import read_body
+from orchestrator.api.ports import DEPS, ApiDeps
+from orchestrator.api.problems import Refusal, of_malformed, problem, status_of
 from orchestrator.engine.commands import Conflict, Event, Publish, Published
 from orchestrator.intake.cloudevents import (
     BATCH_BYTES_MAX,
     EVENT_BYTES_MAX,
     Malformed,
+    is_json,
     parse_batch,
     parse_binary,
     parse_structured,
 )
 
-STRUCTURED = ("application/cloudevents+json", "application/json")
+STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+ATTRIBUTE_PREFIX = "ce-"
 
 
 async def publish(request: web.Request) -> web.Response:
-    """202 with a result for each event; 400 only where none was valid, 409 where a lone one conflicts."""
+    """
+    202 with a result for each event, in their order. Where none was accepted: 400 with what is wrong with each, 409 where
+    all of them conflict, 413 where a lone one is too large. Nothing is acknowledged before it is durable: where the store
+    fails in the middle the whole request fails, and is to be sent again, which repeats nothing.
+    """
     deps = request.app[DEPS]
     given = await parse(request)
-    single = len(given) == 1 and request.content_type != BATCH
-    if single and isinstance(given[0], Malformed):
-        raise given[0]
-    good = [(index, event) for index, event in enumerate(given) if isinstance(event, Event)]
-    answers = await deps.engine.submit_many([Publish(event) for _, event in good])
-    results: list[dict[str, Any]] = [refused(i, one) for i, one in enumerate(given) if isinstance(one, Malformed)]
-    failure: BaseException | None = None
-    for (index, event), answer in zip(good, answers, strict=True):
-        if isinstance(answer, Published):
-            deps.metrics.events.labels("http", answer.status).inc()
-            results.append(accepted(event, answer))
-        elif isinstance(answer, Conflict):
-            if single:
-                return problem(409, "conflict", f"{answer}; give another event another id", field="id")
-            what = f"{answer}; give another event another id"
-            results.append(
-                {"index": index, "status": "refused", "error": {"code": "conflict", "field": "id", "what": what}}
-            )
-        else:
-            failure = answer
-    if failure is not None:
-        raise failure
-    valid = any(result["status"] != "refused" for result in results)
-    return web.json_response({"results": results}, status=202 if valid or not given else 400)
+    results = await accept(deps, given)
+    refusals = [result for result in results if isinstance(result, Malformed)]
+    for _ in refusals:
+        deps.metrics.events.labels("http", "refused").inc()
+    body = [refused(i, one) if isinstance(one, Malformed) else {"index": i, **one} for i, one in enumerate(results)]
+    if not refusals or len(refusals) < len(results):
+        return web.json_response({"results": body}, status=202)
+    if len(results) == 1:
+        return of_malformed(refusals[0], results=body)
+    codes = {one.code for one in refusals}
+    code = "conflict" if codes == {"conflict"} else "refused"
+    return problem(status_of(code), code, f"none of the {len(results)} events was accepted; see results", results=body)
 
 
 async def parse(request: web.Request) -> Sequence[Event | Malformed]:
-    """The events of a request."""
-    kind = request.content_type
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise web.HTTPUnsupportedMediaType(text="compressed bodies are not read; send it as it is")
-    limit = BATCH_BYTES_MAX if kind == BATCH else EVENT_BYTES_MAX
-    if request.content_length is not None and request.content_length > limit:
-        raise Malformed("too_large", "", f"the body is larger than {limit // 1024} KiB", "send less at once")
-    body = await request.read()
+    """The events of a request, by its content mode. Raises ``Refusal``, or ``Malformed`` for all of it."""
+    kind = request.content_type if "Content-Type" in request.headers else ""
+    if not is_json(request.headers.get("Content-Type", "application/json")):
+        mend = f"send {STRUCTURED}, {BATCH}, or JSON data with ce-… headers, in UTF-8"
+        raise Refusal(415, "unsupported_media_type", f"this media type is not read here; {mend}")
+    body = await read_body(request, BATCH_BYTES_MAX if kind == BATCH else EVENT_BYTES_MAX)
     if kind == BATCH:
         return parse_batch(body)
-    if "ce-specversion" in request.headers:
-        return [parse_binary(request.headers, body)]
-    if kind in STRUCTURED:
+    binary = kind != STRUCTURED and any(name.lower().startswith(ATTRIBUTE_PREFIX) for name in request.headers)
+    try:
+        if binary:
+            return [parse_binary(headers_of(request), body)]
         return [parse_structured(body)]
-    mend = f"send {STRUCTURED[0]}, {BATCH}, or ce-… headers"
-    raise web.HTTPUnsupportedMediaType(text=f"{kind} is not read here; {mend}")
+    except Malformed as problem:
+        return [problem]
 
 
-def accepted(event: Event, answer: Published) -> dict[str, Any]:
-    return {"source": event.source, "id": event.id, "status": answer.status, "messages": list(answer.messages)}
+def headers_of(request: web.Request) -> dict[str, str]:
+    """The headers, each once. Raises ``Malformed`` for an attribute that came twice."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        if lower in found and lower.startswith(ATTRIBUTE_PREFIX):
+            raise Malformed("bad_attribute", lower[len(ATTRIBUTE_PREFIX) :], "it stands there twice", "send it once")
+        found[lower] = value
+    return found
+
+
+async def accept(deps: ApiDeps, given: Sequence[Event | Malformed]) -> list[dict[str, Any] | Malformed]:
+    """What became of each event. Raises what the engine could not do for any of them."""
+    answers = iter(await deps.engine.submit_many([Publish(event) for event in given if isinstance(event, Event)]))
+    results: list[dict[str, Any] | Malformed] = []
+    failure: BaseException | None = None
+    for event in given:
+        if isinstance(event, Malformed):
+            results.append(event)
+            continue
+        match next(answers):
+            case Published() as answer:
+                deps.metrics.events.labels("http", answer.status).inc()
+                messages = list(answer.messages)
+                results.append({"source": event.source, "id": event.id, "status": answer.status, "messages": messages})
+            case Conflict():
+                what = "this source and id were published before, with another body"
+                results.append(Malformed("conflict", "id", what, "give another event another id"))
+            case BaseException() as error:
+                failure = error
+    if failure is not None:
+        raise failure
+    return results
 
 
 def refused(index: int, error: Malformed) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 from aiohttp import web
 
+from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
-from orchestrator.api.problems import problem
+from orchestrator.api.problems import Refusal, problem, unknown
 from orchestrator.channels import Adapter, Forged, Inbound, Preference, Receipt, Webhook
 from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt
 from orchestrator.intake.strictjson import depth
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 BODY_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
+BROWSER_CHANNEL = "web_push"
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST",
@@ -28,64 +30,71 @@ CORS = {
 
 
 async def preflight(request: web.Request) -> web.Response:
-    """The service worker lives on the shop's origin."""
+    """Service workers live on the shop's origin and may report from there; providers' servers need no such leave."""
+    _, channel = provider_of(request)
+    if channel != BROWSER_CHANNEL:
+        raise Refusal(405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook")
     return web.Response(status=204, headers=CORS)
+
+
+def provider_of(request: web.Request) -> tuple[Adapter[Any], str]:
+    """The adapter and channel of a provider. Raises ``Refusal``."""
+    provider = request.match_info["provider"]
+    found = request.app[DEPS].adapters().get(provider)
+    if found is None:
+        raise unknown("provider", provider)
+    return found
 
 
 async def receive(request: web.Request) -> web.StreamResponse:
     """Verify, read, hand to the engine, and answer as the provider wants it once that has committed."""
-    deps = request.app[DEPS]
-    provider = request.match_info["provider"]
-    found = deps.adapters().get(provider)
-    if found is None:
-        return problem(404, "unknown_provider", "no provider of this name is configured")
-    adapter, channel = found
-    if "Content-Encoding" in request.headers:
-        raise web.HTTPUnsupportedMediaType(text="compressed webhooks are not read")
-    if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
-        return problem(413, "too_large", "the body is larger than 256 KiB")
-    body = await request.read()
-    if len(body) > BODY_BYTES_MAX:
-        return problem(413, "too_large", "the body is larger than 256 KiB")
+    deps, provider = request.app[DEPS], request.match_info["provider"]
+    adapter, channel = provider_of(request)
+    body = await read_body(request, BODY_BYTES_MAX)
     if too_deep(body):
-        return problem(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
+        raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
     hook = webhook(deps, request, body)
     try:
-        verify(adapter, hook)
+        if not adapter.settings.allow_unsigned:
+            adapter.verify(hook)
         heard = list(adapter.receipts(hook))
         answer = adapter.answer(hook)
     except Forged as error:
         deps.metrics.forged.labels(provider).inc()
         log.warning("receipts.forged", provider=provider, why=str(error))
-        return problem(403, "forged", "the signature does not match")
-    commands = list(commands_of(deps, provider, channel, heard))
-    for result in await deps.engine.submit_many(commands):
-        if isinstance(result, BaseException) and not isinstance(result, LookupError):
-            raise result
-    headers = {**answer.headers, **CORS}
+        return problem(403, "forged", "this is not the provider's: its signature or token is missing or wrong")
+    await hear(deps, list(commands_of(deps, provider, channel, heard)))
+    headers = {**answer.headers, **(CORS if channel == BROWSER_CHANNEL else {})}
     return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
 
 
-def verify(adapter: Adapter[Any], hook: Webhook) -> None:
-    """An adapter's own check, unless the operator has said that unsigned ones are taken."""
-    if not adapter.settings.allow_unsigned:
-        adapter.verify(hook)
+async def hear(deps: ApiDeps, commands: list[Command]) -> None:
+    """Have everything committed. Raises what the engine could not do, so that the provider sends it again."""
+    for result in await deps.engine.submit_many(commands):
+        if isinstance(result, BaseException) and not isinstance(result, LookupError):
+            raise result
 
 
 def webhook(deps: ApiDeps, request: web.Request, body: bytes) -> Webhook:
-    """The request as adapters see it, with the public address that the provider called."""
-    public_path = request.path if request.path.startswith("/v1/") else request.path[request.path.index("/v1/") :]
-    url = deps.settings().http.public_url + public_path
-    if request.query_string:
-        url += "?" + request.rel_url.raw_query_string
+    """The request as adapters see it: with the public address that the provider called, its query as it was sent."""
+    url = f"{deps.settings().http.public_url}/v1/receipts/{request.match_info['provider']}"
+    _, mark, query = request.raw_path.partition("?")
     return Webhook(
         method=request.method,
-        url=url,
-        query=dict(request.query),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        url=url + mark + query,
+        query=first_of_each(request.query.items()),
+        headers={name.lower(): value for name, value in first_of_each(request.headers.items()).items()},
         body=body,
         now=deps.now() / 1000,
     )
+
+
+def first_of_each(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """The first value of each name: what is added behind it on the way must not replace what was signed."""
+    found: dict[str, str] = {}
+    for name, value in items:
+        found.setdefault(name, value)
+    return found
 
 
 def too_deep(body: bytes) -> bool:
@@ -102,21 +111,20 @@ def too_deep(body: bytes) -> bool:
 
 def commands_of(
     deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]
-) -> Iterable[Command]:
+) -> Iterator[Command]:
     """Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the provider has ours."""
+    read = deps.keys.read_receipt_token if channel == BROWSER_CHANNEL else deps.keys.read_reference
     for one in heard:
         match one:
-            case Receipt(client_reference=None):
-                yield HearReceipt(provider, one)
             case Receipt():
-                reference = one.client_reference or ""
-                place = deps.keys.read_reference(reference) or deps.keys.read_receipt_token(reference)
+                place = read(one.client_reference) if one.client_reference else None
                 if place is not None:
                     yield HearReceipt(provider, one, *place)
                 elif one.provider_id:
                     yield HearReceipt(provider, one)
                 else:
                     deps.metrics.forged.labels(provider).inc()
+                    log.warning("receipts.foreign_reference", provider=provider)
             case Inbound():
                 yield HearInbound(provider, channel, one)
             case Preference():

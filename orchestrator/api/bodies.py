@@ -1,0 +1,51 @@
+"""Request bodies: bounded in size and time, never decompressed, and JSON that no two programs read apart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from orchestrator.api.problems import Refusal
+from orchestrator.intake import strictjson
+from orchestrator.intake.cloudevents import malformed
+
+BODY_SECONDS = 20.0
+JSON_BYTES_MAX = 1024 * 1024
+
+
+async def read_body(request: web.Request, bytes_max: int) -> bytes:
+    """The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 where it is compressed, 408 where it never ends."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refusal(415, "compressed_body", "compressed bodies are not read; send it as it is")
+    if (request.content_length or 0) > bytes_max:
+        raise too_large(bytes_max)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise too_large(bytes_max)
+    except TimeoutError:
+        raise Refusal(408, "body_timeout", f"the body did not end within {BODY_SECONDS:.0f} s; send it at once") from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Refusal(400, "bad_body", "the body ended early, or its chunks are broken; send it again") from None
+    return bytes(body)
+
+
+def too_large(bytes_max: int) -> Refusal:
+    return Refusal(413, "too_large", f"the body is larger than {bytes_max // 1024} KiB; send less at once")
+
+
+async def read_object(request: web.Request, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
+    """The JSON object of a request. Raises ``Refusal`` or ``Malformed``."""
+    try:
+        found = strictjson.parse(await read_body(request, bytes_max))
+    except strictjson.NotJson as error:
+        raise malformed(error) from None
+    if not isinstance(found, dict):
+        raise Refusal(400, "not_an_object", "the body must be a JSON object; send {…}", field="")
+    return found
