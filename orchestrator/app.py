@@ -10,8 +10,6 @@ What leaves a process always goes through the engine, so the engine is the last 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +24,7 @@ from orchestrator.channels import Adapter
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
-from orchestrator.core.effects import ShutProvider
 from orchestrator.core.facts import Shut
-from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
@@ -94,6 +90,9 @@ class App:
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
         self.kafka: KafkaIntake | None = None
+        self.timers: Timers | None = None
+        self.outbox: Outbox | None = None
+        self.control: Control | None = None
 
     # ---- starting
 
@@ -269,35 +268,18 @@ class App:
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
-        soonest: int | None = None
-        told = False
+        due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
         for one in decided:
             message = one.decision.message
-            if self.dispatcher is not None:
-                for run in message.ready():
+            for run in message.ready():
+                if self.dispatcher is not None:
                     self.dispatcher.poke(run.provider or "")
-            if message.due_at is not None and (soonest is None or message.due_at < soonest):
-                soonest = message.due_at
-            for effect in one.decision.effects:
-                if isinstance(effect, ShutProvider):
-                    log.error("provider.shut", provider=effect.provider, code=effect.code)
-            told = True
-            self._watch_receipts(one.before, message)
+            self.watch.learn(one.before, message, self.clock.now())
         self.metrics.decided(decided, condition_errors)
-        if soonest is not None and hasattr(self, "timers"):
-            self.timers.poke(soonest)
-        if told and hasattr(self, "outbox"):
+        if due and self.timers is not None:
+            self.timers.poke(min(due))
+        if decided and self.outbox is not None:
             self.outbox.poke()
-
-    def _watch_receipts(self, before: Message | None, message: Message) -> None:
-        """Tell the receipt watch of every attempt that was taken or delivered by this decision."""
-        known = before.attempts if before is not None else []
-        for attempt in message.attempts:
-            earlier = known[attempt.number] if attempt.number < len(known) else None
-            if attempt.took and (earlier is None or not earlier.took):
-                self.watch.sent(attempt.channel, self.clock.now())
-            if attempt.state == "delivered" and (earlier is None or earlier.state != "delivered"):
-                self.watch.delivered(attempt.channel, self.clock.now(), attempt.intent_at)
 
     def _outages(self, now: int) -> tuple[str, ...]:
         return self.watch.outages(now) if self.configuration.settings.receipt_outage.hold else ()
@@ -370,7 +352,7 @@ class App:
         await asyncio.gather(*self._chores, return_exceptions=True)
         if self.kafka is not None:
             await self.kafka.stop()
-        if hasattr(self, "timers"):
+        if self.timers is not None:
             await self.timers.stop()
         if self.dispatcher is not None:
             await self.dispatcher.stop(DRAIN_SECONDS - 5)
@@ -378,9 +360,9 @@ class App:
                 await sender.close()
         for runner in self._runners:
             await runner.cleanup()
-        if hasattr(self, "control"):
+        if self.control is not None:
             await self.control.stop()
-        if hasattr(self, "outbox"):
+        if self.outbox is not None:
             await self.outbox.stop()
         for stop in reversed(self._stops):
             await stop()
@@ -397,31 +379,3 @@ def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
     for webhook in settings.status_webhooks:
         sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
     return sinks
-
-
-async def serve(app: App) -> int:
-    """Run until SIGTERM or SIGINT, then drain; a second one ends at once. SIGHUP reloads. The exit code."""
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-
-    def stop() -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    reloads: set[asyncio.Task[list[str]]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(app.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        await app.start()
-        await stopping.wait()
-    finally:
-        await app.stop()
-    return 0

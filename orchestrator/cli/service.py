@@ -33,8 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def run(config: ConfigOption = None) -> None:
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
-    from orchestrator.app import App, serve
+    from orchestrator.app import App
     from orchestrator.check import check
+    from orchestrator.serve import serve
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 

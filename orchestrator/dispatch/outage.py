@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from orchestrator.core.message import Message
+from orchestrator.core.status import Delivery
+
 MINUTE_MS = 60_000
 DAY_MINUTES = 24 * 60
 RECENT_MINUTES = 15
@@ -66,6 +69,16 @@ class ReceiptWatch:
         if bucket is not None:
             bucket[1] = min(bucket[0], bucket[1] + 1)
         ear.lags_ms.append(max(0, at - sent_at))
+
+    def learn(self, before: Message | None, after: Message, now: int) -> None:
+        """Take note of what a decision has changed: attempts that were taken, or delivered."""
+        known = before.attempts if before is not None else []
+        for attempt in after.attempts:
+            earlier = known[attempt.number] if attempt.number < len(known) else None
+            if attempt.took and (earlier is None or not earlier.took):
+                self.sent(attempt.channel, attempt.intent_at)
+            if attempt.state is Delivery.DELIVERED and (earlier is None or earlier.state is not Delivery.DELIVERED):
+                self.delivered(attempt.channel, now, attempt.intent_at)
 
     def outages(self, now: int) -> tuple[str, ...]:
         """The channels whose receipts have collapsed; looked at every few seconds, for it reads a whole day."""

@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from orchestrator.core import facts
-from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine import hearing, profiles
@@ -43,7 +42,7 @@ from orchestrator.engine.commands import (
     UnknownMessage,
 )
 from orchestrator.engine.desk import Decided, Desk, View
-from orchestrator.engine.people import SINGLE_ADDRESSES
+from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
@@ -213,9 +212,10 @@ class Engine:
 
     async def _load(self, commands: Sequence[Command], now: Instant) -> Book:
         """Everything the batch touches, in stages: what names a message, the messages, their people, their addresses."""
+        needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
         first = Wanted()
         for command in commands:
-            self._want(first, command)
+            needs.add(first, command)
         loaded = await self.store.load(first)
         book = Book(loaded, now, self._ports.address_hash)
         second = Wanted(recipients=first.recipients)
@@ -227,7 +227,7 @@ class Engine:
         book.take(await self.store.load(second))
         third = Wanted(recipients={entry.message.recipient for entry in book.entries.values()} - book.people.keys())
         for command in commands:
-            self._want_orphans(third, command, book)
+            needs.add_orphans(third, command, book)
         loaded = await self.store.load(third)
         book.take(loaded)
         book.orphans.update(loaded.orphans)
@@ -235,85 +235,6 @@ class Engine:
         loaded = await self.store.load(Wanted(addresses=(first.addresses | hashes) - book.addresses.keys()))
         book.take(loaded)
         return book
-
-    def _want(self, wanted: Wanted, command: Command) -> None:
-        """What a command is going to look at, as far as the command itself says."""
-        match command:
-            case Publish():
-                self._want_event(wanted, command)
-            case Tell() | Cancel():
-                wanted.messages.add(command.message)
-            case HearReceipt(message=None):
-                wanted.references.add((command.provider, command.receipt.provider_id or ""))
-            case HearReceipt():
-                wanted.messages.add(command.message or "")
-            case HearInbound():
-                self._want_contact(wanted, command.inbound.kind, command.inbound.value, command.channel)
-                wanted.references.add((command.provider, command.inbound.answers or ""))
-            case HearPreference():
-                self._want_contact(wanted, command.preference.kind, command.preference.value, command.channel)
-            case PutRecipient():
-                wanted.recipients.add(command.id)
-                wanted.addresses.update(self._hashes(command.profile))
-            case PutConsents():
-                wanted.recipients.add(command.id)
-            case OptOut():
-                self._want_opt_out(wanted, command)
-            case Erase():
-                wanted.recipients.add(command.id)
-                wanted.live_of.add(command.id)
-
-    def _want_event(self, wanted: Wanted, command: Publish) -> None:
-        event = command.event
-        wanted.events.add((event.source, event.id))
-        for profile in event.recipients:
-            wanted.recipients.add(profile["id"])
-            wanted.addresses.update(self._hashes(profile))
-            if event.type in self.rules.goals:
-                wanted.live_of.add(profile["id"])
-        self._want_dedupes(wanted, command)
-
-    def _want_contact(self, wanted: Wanted, kind: str, value: str, channel: str) -> None:
-        hash = self._ports.address_hash(kind, value)
-        wanted.addresses.add(hash)
-        wanted.contacts.add((hash, channel))
-
-    def _want_opt_out(self, wanted: Wanted, command: OptOut) -> None:
-        if command.recipient:
-            wanted.recipients.add(command.recipient)
-        if command.address_hash:
-            wanted.addresses.add(command.address_hash)
-        if command.address:
-            kinds = profiles.kinds_of(command.address)
-            wanted.addresses.update(self._ports.address_hash(kind, command.address) for kind in kinds)
-
-    def _want_dedupes(self, wanted: Wanted, command: Publish) -> None:
-        scope = {"event": command.event.data, "ce": command.event.attributes, "recipient": {}}
-        for policy in self.rules.by_event.get(command.event.type, ()):
-            if policy.dedupe is None:
-                continue
-            for profile in command.event.recipients:
-                try:
-                    value = self._ports.evaluate(policy.dedupe.key, scope | {"recipient": profile})
-                except ValueError:
-                    continue
-                if value is not None:
-                    wanted.dedupes.add((policy.name, profile["id"], publishing.key_text(value)))
-
-    def _want_orphans(self, wanted: Wanted, command: Command, book: Book) -> None:
-        if not isinstance(command, Tell) or not isinstance(command.fact, facts.Answered):
-            return
-        outcome, entry = command.fact.outcome, book.entries.get(command.message)
-        if isinstance(outcome, Accepted) and outcome.provider_id and entry is not None:
-            attempt = entry.message.attempts[command.fact.attempt]
-            wanted.orphans.add((attempt.provider, outcome.provider_id))
-
-    def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
-        """The hashes of the addresses in a profile that is about to be merged."""
-        hashes = {self._ports.address_hash(kind, profile[kind]) for kind in SINGLE_ADDRESSES if profile.get(kind)}
-        for subscription in profile.get("web_push") or ():
-            hashes.add(self._ports.address_hash("web_push", subscription["endpoint"]))
-        return hashes
 
     async def _desk(self, book: Book, now: Instant) -> Desk:
         names = {(entry.message.policy, entry.message.policy_version) for entry in book.entries.values()}
