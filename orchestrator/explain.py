@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from orchestrator.core.message import Attempt, Message, Sending
@@ -16,9 +17,6 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.stores.port import StoredMessage
 from orchestrator.times import duration, rfc3339
-
-INSTANT_GATES = ("deadline",)
-DURATION_LIMITS = ("gaps",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +112,8 @@ def story(stored: StoredMessage) -> Iterator[Line]:
     """Every fact, what was asked, what was decided."""
     for entry in stored.history:
         yield Line(fact_words(entry["fact"], stored.message), entry["at"])
-        for check in entry.get("checks", ()):
-            yield Line(check_words(check, entry["at"]), None, 1)
+        for line in checks_of(entry, stored.message):
+            yield Line(line, None, 1)
         for said in entry["decision"]:
             yield Line(f"→ {readable_instants(said)}", None, 1)
         for effect in entry["effects"]:
@@ -189,22 +187,47 @@ def heard_words(fact: Mapping[str, Any], message: Message) -> str:
     return f"receipt from {attempt.provider} for attempt {attempt.number} ({attempt.channel}): {fact['state']}{why}"
 
 
-def check_words(check: Mapping[str, Any], at: int) -> str:
-    """One gate: its verdict, its value against its limit, and what would have let it pass."""
-    mark = {"go": "✓", "hold": "…", "skip": "✗", "drop": "✗"}[check["verdict"]]
-    name = " ".join(filter(None, (check["gate"], check.get("rule"))))
-    words = f"{mark} {name}"
+def checks_of(entry: Mapping[str, Any], message: Message) -> Iterator[str]:
+    """The gates step by step: what passed on one line, what did not on lines of its own."""
+    checks = entry.get("checks", ())
+    for step, group in groupby(checks, key=lambda check: check.get("step")):
+        made = list(group)
+        run = message.run_of(step) if step is not None else None
+        name = f"step {step} ({run.channel})" if run is not None else f"step {step}"
+        passed = [passed_words(check) for check in made if check["verdict"] == "go"]
+        if passed:
+            yield f"{name} ✓ {', '.join(passed)}"
+        for check in made:
+            if check["verdict"] != "go":
+                yield f"{name} {stopped_words(check, entry['at'])}"
+
+
+def passed_words(check: Mapping[str, Any]) -> str:
+    """A gate that let it pass, with what it looked at."""
+    words = " ".join(filter(None, (check["gate"], check.get("rule"))))
     value, limit = check.get("value"), check.get("limit")
-    if check["gate"] in INSTANT_GATES:
-        value, limit = None, rfc3339(int(limit)) if limit else None
+    if check["gate"] == "deadline":
+        return words
     if check["gate"] == "caps" and value is not None and limit is not None:
-        words += f": {value} of {limit}"
+        return f"{words} ({value} of {limit})"
+    return f"{words} ({value})" if value is not None else words
+
+
+def stopped_words(check: Mapping[str, Any], at: int) -> str:
+    """A gate that did not: its value against its limit, and what would have let it pass."""
+    mark = {"hold": "… waits", "skip": "✗ skipped", "drop": "✗ ends the message"}[check["verdict"]]
+    name = " ".join(filter(None, (check["gate"], check.get("rule"))))
+    words = f"{mark}: {check.get('reason')} ({name}"
+    value, limit = check.get("value"), check.get("limit")
+    if check["gate"] == "deadline":
+        value, limit = None, rfc3339(int(limit)) if limit else None
+    if value is not None and limit is not None:
+        words += f" {value} of {limit}" if check["gate"] == "caps" else f": {value}, limit {limit}"
     elif value is not None or limit is not None:
-        words += ": " + ", limit ".join(filter(None, (value, limit)))
-    if check["verdict"] != "go":
-        words += f" → {check['verdict']}: {check.get('reason')}"
-        if check.get("until") is not None:
-            words += f", room again at {rfc3339(check['until'])} (in {duration(check['until'] - at)})"
+        words += f": {value if value is not None else limit}"
+    words += ")"
+    if check.get("until") is not None:
+        words += f", room again at {rfc3339(check['until'])} (in {duration(max(0, check['until'] - at))})"
     return words
 
 

@@ -33,9 +33,12 @@ SEVERITY = {Verdict.GO: 0, Verdict.HOLD: 1, Verdict.SKIP: 2, Verdict.DROP: 3}
 ON_HIT = {"defer": Verdict.HOLD, "hold": Verdict.HOLD, "skip_step": Verdict.SKIP, "drop": Verdict.DROP}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Check:
-    """One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was asked."""
+    """
+    One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was asked, ``step`` the
+    step it was asked about.
+    """
 
     gate: str
     verdict: Verdict = Verdict.GO
@@ -67,10 +70,13 @@ def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
     made: list[Check] = []
     for gate in FIRM:
         check = gate(scene)
+        check.step = scene.run.step
         made.append(check)
         if check.verdict is not Verdict.GO:
             return check, tuple(made)
     soft = [check for gate in PATIENT for check in gate(scene)]
+    for check in soft:
+        check.step = scene.run.step
     made.extend(soft)
     decisive = max(soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget"))
     return decisive, tuple(made)
@@ -162,7 +168,7 @@ def consent_gate(scene: Scene) -> Check:
     allowed = next((verdict for verdict in verdicts if verdict.allowed), None)
     chosen = allowed or verdicts[0]
     entry = chosen.entry
-    value = f"{entry.state} {entry.channel}×{entry.topic} at {entry.at}" if entry else "no entry"
+    value = f"{entry.state} {entry.channel}×{entry.topic} by {entry.source or 'api'}" if entry else "no entry"
     limit = scene.inputs.governance.consent.get(scene.message.klass)
     if allowed:
         return Check("consent", value=value, limit=limit)
