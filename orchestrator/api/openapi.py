@@ -74,8 +74,9 @@ def publishing() -> dict[str, Any]:
     publish = call("publish", "Publish events; answered when they are durable", answer("202", "Durable", ref("Results")))
     publish["responses"] |= failures("400", "408", "409", "413", "415")
     publish["description"] = (
-        "One structured event, a batch, or data with `ce-…` headers (binary mode). In a batch the valid events are accepted "
-        "and the rest are listed as refused; only where none was accepted is the answer an error, with the same `results`."
+        "One structured event, a batch, or data with `ce-…` headers (binary mode). In a batch the valid events are "
+        "accepted and the rest are listed as refused; only where none was accepted is the answer an error, with the same "
+        "`results`."
     )
     publish["requestBody"] = {
         "required": True,

@@ -154,9 +154,7 @@ async def export_recipient(request: web.Request) -> web.StreamResponse:
     if document is None and not await deps.reader.messages(recipient=id, limit=1):
         raise unknown("recipient", id)
     kept = document or {"id": id}
-    profile = {name: kept[name] for name in kept if name != "consents"} | recipient_view(
-        kept, await marks_of(deps, id, kept)
-    )
+    profile = {**kept, **recipient_view(kept, await marks_of(deps, id, kept))}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
     await response.write(f'{{"recipient": {json.dumps(profile, ensure_ascii=False)}, "messages": ['.encode())

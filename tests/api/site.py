@@ -1,0 +1,193 @@
+"""The public and the admin listener on real sockets, in front of the real engine and store, with real adapters."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import SecretStr
+
+from adapters.sms.twilio_sms import TwilioSettings, TwilioSms
+from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
+from adapters.web_push.vapid import WebPush, WebPushSettings
+from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
+from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.channels import Adapter
+from orchestrator.core.facts import Answered, Prepared
+from orchestrator.core.inputs import Provider
+from orchestrator.core.outcomes import Accepted
+from orchestrator.core.policy import Policy, Step
+from orchestrator.engine.commands import Tell
+from orchestrator.engine.people import Person
+from orchestrator.settings import HttpSettings, Settings, StoreSettings
+from orchestrator.stores.port import Wanted
+from orchestrator.telemetry import Metrics
+from orchestrator.tokens import SigningKeys
+from tests.engine.world import CHANNELS, PROVIDERS, World, address_hash
+
+PUBLIC_URL = "https://kaskad.example.com"
+MINUTE = 60_000
+MAIL = Policy("reminder", "v1", "cart", (Step("email", wait=(("read", 60 * MINUTE),)), Step("sms")), topic="cart_reminders")
+TEXT = Policy("text", "v1", "text", (Step("sms", wait=(("delivered", 10 * MINUTE),)),), topic="texts")
+PUSH = Policy("push", "v1", "push", (Step("web_push", wait=(("delivered", 10 * MINUTE),)),), topic="pushes")
+TWILIO_TOKEN, META_SECRET, META_TOKEN = "twilio-token", "meta-secret", "meta-verify"
+OLENA = {
+    "id": "olena",
+    "phone": "+380501234567",
+    "email": "olena@example.com",
+    "web_push": [{"endpoint": "https://push.example/1", "keys": {"p256dh": "B", "auth": "a"}}],
+}
+
+
+def event(id: str = "1", type: str = "cart", recipient: Any = OLENA, **data: Any) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": id,
+        "source": "shop",
+        "type": type,
+        "data": {**data, **({"recipient": recipient} if recipient else {})},
+    }
+
+
+def adapters() -> Mapping[str, tuple[Adapter[Any], str]]:
+    key = ec.derive_private_key(7, ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    twilio = TwilioSettings.model_validate({"account_sid": "AC1", "auth_token": TWILIO_TOKEN, "from": "Shop"})
+    meta = WhatsAppSettings.model_validate(
+        {"phone_number_id": "1", "access_token": "t", "app_secret": META_SECRET, "verify_token": META_TOKEN}
+    )
+    infobip = InfobipSettings.model_validate(
+        {"api_key": "k", "sender": "Shop", "base_url": "https://x.example", "allow_unsigned": True}
+    )
+    vapid = WebPushSettings(private_key=SecretStr(key.decode()), subject="mailto:ops@example.com")
+    return {
+        "texts": (TwilioSms(twilio, "texts"), "sms"),
+        "meta": (WhatsAppCloud(meta, "meta"), "whatsapp"),
+        "viber_a": (InfobipViber(infobip, "viber_a"), "viber"),
+        "push": (WebPush(vapid, "push"), "web_push"),
+    }
+
+
+class Site:
+    """``client`` speaks to the public listener, ``admin`` to the other; ``world`` is what stands behind them."""
+
+    def __init__(self, auth: str = "off", http_source: bool = True) -> None:
+        self.world = World(MAIL, TEXT, PUSH)
+        rules = self.world.rules
+        providers = {**PROVIDERS, "push": Provider("push", "web_push", ("web_push",))}
+        self.world.rules = replace(rules, providers=providers, channels={**CHANNELS, "web_push": ("push",)})
+        self.keys = SigningKeys([(1, b"k" * 32, self.world.now)], lambda: self.world.now)
+        self.metrics = Metrics()
+        self.is_ready = True
+        self.reload_problems: list[str] = []
+        self.auth = auth
+        self.settings = Settings(
+            path=Path("kaskad.yaml"),
+            store=StoreSettings("sqlite", SecretStr("")),
+            channels={},
+            http_source=http_source,
+            http=HttpSettings(public_url=PUBLIC_URL),
+        )
+        self._adapters = adapters()
+
+    def deps(self) -> ApiDeps:
+        return ApiDeps(
+            engine=self.world.engine,
+            reader=self.world.store,
+            keys=self.keys,
+            adapters=lambda: self._adapters,
+            settings=lambda: self.settings,
+            auth=self.auth,
+            metrics=self.metrics,
+            now=lambda: self.world.now,
+            new_id=lambda: "unused",
+            is_ready=lambda: self.is_ready,
+            reload=self._reload,
+            address_hash=address_hash,
+        )
+
+    async def _reload(self) -> list[str]:
+        return self.reload_problems
+
+    async def add_key(self, key: str, *scopes: str) -> None:
+        await self.world.store.add_api_key(key, hashlib.sha256(key.encode()).hexdigest(), scopes, self.world.now)
+
+    async def publish(self, **kinds: Any) -> str:
+        """Publish one event; the id of its message."""
+        answer = await self.client.post("/v1/events", json=event(**kinds))
+        assert answer.status_code == 202, answer.text
+        found: str = answer.json()["results"][0]["messages"][0]
+        return found
+
+    async def hand_off(self, message: str, provider_id: str = "p-1") -> None:
+        """What dispatch does for the step that is ready, with a provider that takes it."""
+        row = (await self.world.store.load(Wanted(messages={message}))).messages[message]
+        people = await self.world.store.load(Wanted(recipients={row.message.recipient}))
+        person = Person(row.message.recipient, people.recipients.get(row.message.recipient), address_hash)
+        run = row.message.ready()[0]
+        provider = self.world.rules.providers[run.provider or ""]
+        targets = tuple(address for address in person.addresses if address.kind in provider.kinds)
+        told = await self.world.engine.submit(
+            Tell(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
+        )
+        for call in told.calls:
+            await self.world.engine.submit(Tell(message, Answered(call.attempt, Accepted(provider_id))))
+
+    async def message(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.client.get(f"/v1/messages/{id}")).json()
+        return found
+
+    async def twilio(self, reference: str | None = None, **fields: str) -> httpx.Response:
+        """A webhook of Twilio's, signed as Twilio signs the public address."""
+        query = f"?ref={reference}" if reference else ""
+        signed = f"{PUBLIC_URL}/v1/receipts/texts{query}" + "".join(name + fields[name] for name in sorted(fields))
+        digest = hmac.new(TWILIO_TOKEN.encode(), signed.encode(), hashlib.sha1).digest()
+        headers = {
+            "X-Twilio-Signature": base64.b64encode(digest).decode(),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        return await self.client.post(f"/v1/receipts/texts{query}", content=urlencode(fields), headers=headers)
+
+
+@asynccontextmanager
+async def open_site(auth: str = "off", http_source: bool = True) -> AsyncIterator[Site]:
+    site = Site(auth, http_source)
+    async with site.world:
+        deps = site.deps()
+        async with serving(build_public_app(deps)) as site.client, serving(build_admin_app(deps)) as site.admin:
+            yield site
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
+    server = TestServer(app)
+    await server.start_server(access_log=None)
+    try:
+        async with httpx.AsyncClient(base_url=str(server.make_url("/")), trust_env=False) as client:
+            yield client
+    finally:
+        await server.close()
+
+
+def is_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """The problem document of an answer, checked."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
+    found: dict[str, Any] = json.loads(answer.content)
+    assert {"type", "title", "status", "code", "detail"} <= found.keys() and found["status"] == status
+    assert code is None or found["code"] == code
+    return found
