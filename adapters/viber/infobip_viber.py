@@ -99,7 +99,6 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         optional_parts=("yaml",),
         echo=True,
         failure_receipts=True,
-        idempotent_seconds=ch.hours(1),
         signed=False,
     )
 

@@ -65,6 +65,7 @@ async def perform(stage: Stage, console: Console, count: int, seed: int, *, quie
     for person in clientele.people:
         if clientele.wants_push(person):
             person["web_push"] = [await stage.subscribe()]
+    await stage.introduce([person for person in clientele.people if person.get("phone") or person.get("email")])
     events = list(clientele.events(count))
     stage.speed(ACTS[0][0])
     publishing = asyncio.create_task(publish(stage, events))

@@ -162,6 +162,15 @@ class Stage:
                 raise RuntimeError(f"the sandbox refused {what}: {found}")
             return found
 
+    async def introduce(self, people: list[dict[str, Any]]) -> None:
+        """Tell the sandbox's page whose phone is whose."""
+        phones = {}
+        for person in people:
+            pushes = [subscription["endpoint"] for subscription in person.get("web_push", ())]
+            addresses = [address for address in (person.get("phone"), person.get("email"), *pushes) if address]
+            phones[f"{person['first_name']} ({person['id']})"] = addresses
+        await self._control("PUT", "people", phones)
+
     async def subscribe(self) -> Any:
         """A browser of the sandbox that allows notifications; its subscription."""
         return await self._control("POST", "push/subscribe", {})
