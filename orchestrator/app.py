@@ -71,8 +71,9 @@ def open_store(settings: Settings) -> Store:
         what = "PostgreSQL stores are reserved and not available yet"
         raise ConfigError([Problem(str(settings.path), 1, 1, what, "use sqlite:///…")])
     store = SqliteStore(settings.store.path or ":memory:", migrate=settings.migrate == "auto")
-    store.message_days = settings.retention.messages_ms // 86_400_000
-    store.event_days = settings.retention.events_ms // 86_400_000
+    kept = settings.retention
+    store.messages_ms, store.events_ms = kept.messages_ms, kept.events_ms
+    store.receipts_ms, store.dead_letters_ms = kept.receipts_ms, kept.dead_letters_ms
     return store
 
 

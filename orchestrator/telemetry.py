@@ -160,7 +160,10 @@ class Metrics:
 
     def _runs(self, one: Decided) -> None:
         ended = {run.step for run in one.before.runs if run.ended is not None} if one.before is not None else set()
+        resent = {run.step for run in one.before.runs if run.resent} if one.before is not None else set()
         for run in one.decision.message.runs:
+            if run.resent and run.step not in resent:
+                self.resends.labels(run.provider or "").inc()
             if run.ended is not None and run.step not in ended and not run.companion:
                 self.fallbacks.labels(run.channel, run.ended.value).inc()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, problem, unknown
 from orchestrator.channels import Adapter, Forged, Inbound, Preference, Receipt, Webhook
-from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt
+from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, KeepRaw
 from orchestrator.intake.strictjson import depth
 
 log = structlog.get_logger()
@@ -63,12 +63,12 @@ async def receive(request: web.Request) -> web.StreamResponse:
         deps.metrics.forged.labels(provider).inc()
         log.warning("receipts.forged", provider=provider, why=str(error))
         return problem(403, "forged", "this is not the provider's: its signature or token is missing or wrong")
-    await hear(deps, list(commands_of(deps, provider, channel, heard)))
+    await hear(deps, [KeepRaw(provider, body), *commands_of(deps, provider, channel, heard)])
     headers = {**answer.headers, **(CORS if channel == BROWSER_CHANNEL else {})}
     return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
 
 
-async def hear(deps: ApiDeps, commands: list[Command]) -> None:
+async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
     """Have everything committed. Raises what the engine could not do, so that the provider sends it again."""
     for result in await deps.engine.submit_many(commands):
         if isinstance(result, BaseException) and not isinstance(result, LookupError):

@@ -15,9 +15,7 @@ from orchestrator.api import pages
 from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.receipts import hear
-from orchestrator.channels import Engagement, Receipt
-from orchestrator.core.message import Attempt
-from orchestrator.engine.commands import Command, HearReceipt, OptOut
+from orchestrator.engine.commands import OptOut
 
 FORM_BYTES_MAX = 16 * 1024
 FIELDS_MAX = 10
@@ -46,13 +44,10 @@ async def unsubscribe(request: web.Request) -> web.Response:
     form = await read_form(request)
     everything = form.get("scope") == "all"
     source = "one_click" if form.get("List-Unsubscribe") == "One-Click" else "unsubscribe_page"
-    attempts = await attempts_of(deps, message, channel)
     scope = ("*", "*") if everything else (channel, topic)
-    commands: list[Command] = [OptOut(recipient=recipient, channel=scope[0], topic=scope[1], source=source)]
-    for hash in dict.fromkeys(attempt.address_hash for attempt in attempts):
+    commands = [OptOut(recipient=recipient, channel=scope[0], topic=scope[1], source=source)]
+    for hash in await addresses_of(deps, message, channel):
         commands.append(OptOut(address_hash=hash, channel=scope[0], topic=scope[1], source=source))
-    for attempt in attempts[-1:]:
-        commands.append(HearReceipt(attempt.provider, Receipt(state=Engagement.UNSUBSCRIBED), message, attempt.number))
     await hear(deps, commands)
     deps.metrics.opt_outs.labels(scope[0], source).inc()
     return pages.done(await language(deps, request, recipient), topic, everything)
@@ -84,10 +79,11 @@ def multipart_fields(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-async def attempts_of(deps: ApiDeps, message: str, channel: str) -> list[Attempt]:
-    """The attempts that carried the link, the latest last."""
+async def addresses_of(deps: ApiDeps, message: str, channel: str) -> list[str]:
+    """The hashes of the addresses that a message went to on a channel; none once it is no longer kept."""
     stored = await deps.reader.message(message)
-    return [] if stored is None else [attempt for attempt in stored.message.attempts if attempt.channel == channel]
+    attempts = stored.message.attempts if stored is not None else []
+    return list(dict.fromkeys(attempt.address_hash for attempt in attempts if attempt.channel == channel))
 
 
 async def language(deps: ApiDeps, request: web.Request, recipient: str) -> str:

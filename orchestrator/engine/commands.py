@@ -114,6 +114,14 @@ class HearPreference:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRaw:
+    """A verified webhook as it came in; kept in the same transaction as what it said."""
+
+    provider: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PutRecipient:
     """Merge ``profile`` over what is stored (null removes); a PUT of an address clears its mark."""
 
@@ -178,6 +186,7 @@ Command = (
     | HearReceipt
     | HearInbound
     | HearPreference
+    | KeepRaw
     | PutRecipient
     | PutConsents
     | OptOut

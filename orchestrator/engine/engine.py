@@ -34,6 +34,7 @@ from orchestrator.engine.commands import (
     HearInbound,
     HearPreference,
     HearReceipt,
+    KeepRaw,
     OptOut,
     Publish,
     PutConsents,
@@ -287,6 +288,8 @@ def handle(desk: Desk, command: Command) -> Any:
             return hearing.hear_inbound(desk, command)
         case HearPreference():
             return hearing.hear_preference(desk, command)
+        case KeepRaw():
+            return desk.book.changes.raw_receipts.append((desk.now, command.provider, command.body))
         case PutRecipient():
             return profiles.put_recipient(desk, command)
         case PutConsents():

@@ -107,7 +107,7 @@ class Changes:
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
     ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
     and remove (timers as ``(due_at, message)``); ``references``: ``(provider, reference, message, attempt)``;
-    ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``;
+    ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``; ``raw_receipts``: ``(at, provider, body)``;
     ``dedupes``: ``(policy, recipient, key, message, until)``; ``outbox``: ``(id, recipient, body)``;
     ``dead_letters``: rows as dicts; ``erased``: recipient ids; ``spent``: ``(channel, day)`` with the
     millionths to add.
@@ -124,6 +124,7 @@ class Changes:
     contacts: list[tuple[str, str, str, int, int]] = field(default_factory=list)
     orphans: list[tuple[str, str, int, bytes]] = field(default_factory=list)
     orphans_joined: list[tuple[str, str]] = field(default_factory=list)
+    raw_receipts: list[tuple[int, str, bytes]] = field(default_factory=list)
     recipients: dict[str, bytes] = field(default_factory=dict)
     addresses: dict[str, bytes] = field(default_factory=dict)
     dedupes: list[tuple[str, str, str, str, int]] = field(default_factory=list)

@@ -269,6 +269,8 @@ def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int
 def write_rest(db: sqlite3.Connection, changes: Changes) -> None:
     """What most batches do not have."""
     many = db.executemany
+    if changes.raw_receipts:
+        many("insert into raw_receipts (at, provider, body) values (?,?,?)", changes.raw_receipts)
     if changes.orphans:
         many("insert into orphans (provider, reference, at, receipt) values (?,?,?,?)", changes.orphans)
     if changes.orphans_joined:

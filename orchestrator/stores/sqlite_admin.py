@@ -10,7 +10,7 @@ import orjson
 
 T = TypeVar("T")
 DAY_MS = 86_400_000
-ORPHAN_DAYS = 10
+ORPHAN_MS = 10 * DAY_MS
 TIDY_ROWS = 1_000
 LETTERS = "select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters"
 """How many rows one tidying transaction drops at most, so that it never holds up the engine."""
@@ -20,8 +20,10 @@ class SqliteAdmin:
     """Mixed into the store; it brings the two connections."""
 
     _reader: sqlite3.Connection
-    event_days = 30
-    message_days = 90
+    messages_ms = 90 * DAY_MS
+    events_ms = 30 * DAY_MS
+    receipts_ms = 30 * DAY_MS
+    dead_letters_ms = 30 * DAY_MS
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         raise NotImplementedError
@@ -97,9 +99,19 @@ class SqliteAdmin:
     async def tidy(self, now: int) -> None:
         """Drop what is past its time, a bounded number of rows at once."""
         jobs = [
+            ("delete from orphans where rowid in (select rowid from orphans where at<? limit ?)", now - ORPHAN_MS),
             (
-                "delete from orphans where rowid in (select rowid from orphans where at<? limit ?)",
-                now - ORPHAN_DAYS * DAY_MS,
+                "delete from raw_receipts where rowid in (select rowid from raw_receipts where at<? order by at limit ?)",
+                now - self.receipts_ms,
+            ),
+            (
+                "delete from events where (source, id) in "
+                "(select source, id from events where accepted_at<? order by accepted_at limit ?)",
+                now - self.events_ms,
+            ),
+            (
+                "delete from dead_letters where id in (select id from dead_letters where at<? order by id limit ?)",
+                now - self.dead_letters_ms,
             ),
             (
                 "delete from outbox where sequence in (select sequence from outbox where sequence<="
@@ -113,8 +125,8 @@ class SqliteAdmin:
             ),
             (
                 "delete from messages where id in (select id from messages where created_at<? and finished_at is not null "
-                "order by id limit ?)",
-                now - self.message_days * DAY_MS,
+                "and not exists (select 1 from timers where message=messages.id) order by id limit ?)",
+                now - self.messages_ms,
             ),
         ]
         for query, at in jobs:

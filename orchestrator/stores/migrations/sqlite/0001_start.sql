@@ -11,6 +11,15 @@ create table events (
     primary key (source, id)
 ) without rowid;
 
+create index events_by_time on events (accepted_at);
+
+create table raw_receipts (              -- webhooks as they came in, before anything was made of them
+    at integer not null,
+    provider text not null,
+    body blob not null
+);
+create index raw_receipts_by_time on raw_receipts (at);
+
 create table messages (
     id text primary key,                 -- ULID: in order of time
     bucket integer not null,
