@@ -153,6 +153,7 @@ class Site:
 
     async def twilio(self, reference: str | None = None, **fields: str) -> httpx.Response:
         """A webhook of Twilio's, signed as Twilio signs the public address."""
+        fields["AccountSid"] = "AC1"
         query = f"?ref={reference}" if reference else ""
         signed = f"{PUBLIC_URL}/v1/receipts/texts{query}" + "".join(name + fields[name] for name in sorted(fields))
         digest = hmac.new(TWILIO_TOKEN.encode(), signed.encode(), hashlib.sha1).digest()

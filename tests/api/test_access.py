@@ -1,0 +1,156 @@
+"""Who may call what, what no answer goes without, and what those who run the service can ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.api.site import Site, event, is_problem, open_site
+
+ROUTES = {
+    "events": [("POST", "/v1/events")],
+    "messages": [("GET", "/v1/messages"), ("GET", "/v1/messages/x"), ("POST", "/v1/messages/x/cancel")],
+    "recipients": [
+        ("GET", "/v1/recipients/x"),
+        ("PUT", "/v1/recipients/x"),
+        ("DELETE", "/v1/recipients/x"),
+        ("GET", "/v1/recipients/x/export"),
+        ("GET", "/v1/recipients/x/consents"),
+        ("PUT", "/v1/recipients/x/consents"),
+        ("POST", "/v1/opt-outs"),
+    ],
+    "dead_letters": [("GET", "/v1/dead-letters"), ("GET", "/v1/dead-letters/x"), ("POST", "/v1/dead-letters/x/replay")],
+}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.mark.parametrize("scope", ROUTES)
+async def test_every_route_needs_a_key_with_its_own_scope(scope: str) -> None:
+    async with open_site(auth="keys") as site:
+        for one in ROUTES:
+            await site.add_key(f"kk_{one}", one)
+        await site.add_key("kk_all", "all")
+        for method, path in ROUTES[scope]:
+            none = await site.client.request(method, path)
+            is_problem(none, 401, "unauthorized")
+            assert none.headers["WWW-Authenticate"].startswith("Bearer")
+            is_problem(await site.client.request(method, path, headers=bearer("kk_guess")), 401, "unauthorized")
+            for other in ROUTES.keys() - {scope}:
+                refused = await site.client.request(method, path, headers=bearer(f"kk_{other}"))
+                assert is_problem(refused, 403, "forbidden")["scope"] == scope
+            for key in (f"kk_{scope}", "kk_all"):
+                assert (await site.client.request(method, path, headers=bearer(key))).status_code not in (401, 403)
+
+
+async def test_a_key_is_only_taken_as_a_bearer_token() -> None:
+    async with open_site(auth="keys") as site:
+        await site.add_key("kk_all", "all")
+        for value in ("kk_all", "Basic kk_all", "Bearer", "Bearer kk_all x", "bearer\tkk_all"):
+            is_problem(await site.client.get("/v1/messages", headers={"Authorization": value}), 401)
+        assert (await site.client.get("/v1/messages", headers={"Authorization": "bearer  kk_all"})).status_code == 200
+        is_problem(await site.client.get("/v1/messages?key=kk_all"), 401)
+
+
+async def test_a_revoked_key_is_not_taken_any_more_once_the_cache_has_run_out() -> None:
+    async with open_site(auth="keys") as site:
+        await site.add_key("kk_all", "all")
+        assert (await site.client.get("/v1/messages", headers=bearer("kk_all"))).status_code == 200
+        await site.world.store.revoke_api_key("kk_all", site.world.now)
+        site.world.at(3)
+        is_problem(await site.client.get("/v1/messages", headers=bearer("kk_all")), 401)
+
+
+async def test_whoever_guesses_is_slowed_down_and_nobody_else() -> None:
+    async with open_site(auth="keys") as site:
+        await site.add_key("kk_all", "all")
+        answers = [await site.client.get("/v1/messages", headers=bearer(f"kk_{n}")) for n in range(70)]
+        statuses = [answer.status_code for answer in answers]
+        assert statuses[0] == 401 and statuses[-1] == 429 and answers[-1].headers["Retry-After"] == "60"
+        assert (await site.client.get("/v1/messages", headers=bearer("kk_all"))).status_code == 200
+        site.world.at(61)
+        is_problem(await site.client.get("/v1/messages", headers=bearer("kk_0")), 401)
+
+
+async def test_pages_tokens_probes_and_receipts_need_no_key() -> None:
+    async with open_site(auth="keys") as site:
+        for path in ("/u/x", "/o/x", "/c/x", "/livez", "/readyz", "/openapi.json", "/v1/receipts/texts"):
+            assert (await site.client.get(path)).status_code not in (401, 429), path
+
+
+async def test_paths_and_methods_that_are_not_there_are_problems(site: Site) -> None:
+    for path in ("/", "/v1", "/v1/inbox/olena", "/v1/messages/", "/v2/messages", "/metrics", "/-/reload"):
+        is_problem(await site.client.get(path), 404)
+    answer = await site.client.patch("/v1/recipients/x")
+    is_problem(answer, 405)
+    assert answer.headers["Allow"] == "DELETE,GET,HEAD,PUT"
+
+
+async def test_no_answer_goes_without_its_safe_headers(site: Site) -> None:
+    for path in ("/v1/messages", "/v1/messages/x", "/nowhere", "/u/x", "/o/x", "/livez", "/openapi.json"):
+        headers = (await site.client.get(path)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "no-referrer" and "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Server"] == "kaskad"
+
+
+async def test_an_error_that_nobody_thought_of_tells_nothing(site: Site) -> None:
+    async def broken(id: str) -> None:
+        raise RuntimeError("secret words")
+
+    site.world.store.message = broken  # type: ignore[assignment, method-assign]
+    answer = await site.client.get("/v1/messages/x")
+    is_problem(answer, 500, "internal_error")
+    assert "secret" not in answer.text
+
+
+async def test_a_body_that_never_ends_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.api.bodies.BODY_SECONDS", 0.1)
+    url = site.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 408") and b"close" in head.lower()
+
+
+async def test_broken_chunks_are_a_400(site: Site) -> None:
+    url = site.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head + b"zz\r\n")
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.split()[1] == b"400"
+
+
+# ---- the admin listener
+
+
+async def test_probes_are_on_both_listeners_and_not_ready_is_a_503(site: Site) -> None:
+    for client in (site.client, site.admin):
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+    site.is_ready = False
+    for client in (site.client, site.admin):
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_a_reload_answers_with_what_was_wrong(site: Site) -> None:
+    good = await site.admin.post("/-/reload")
+    assert (good.status_code, good.json()) == (200, {"problems": []})
+    site.reload_problems = ["kaskad.yaml:1:1: broken"]
+    bad = await site.admin.post("/-/reload")
+    assert (bad.status_code, bad.json()) == (422, {"problems": ["kaskad.yaml:1:1: broken"]})
+    is_problem(await site.admin.get("/-/reload"), 405)
+
+
+async def test_metrics_are_prometheus_text_and_the_api_is_not_on_the_admin_listener(site: Site) -> None:
+    await site.client.post("/v1/events", json=event())
+    answer = await site.admin.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain") and "kaskad_events_total" in answer.text
+    is_problem(await site.admin.get("/v1/messages"), 404)
