@@ -133,7 +133,7 @@ class AiohttpSender:
         left = max(0.0, min(RETRY_SECONDS, trace.start_by - self._monotonic()))
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(aiohttp.ClientConnectorError),
-            wait=wait_exponential_jitter(0.1, 1.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
             stop=stop_after_delay(left),
         )
         try:

@@ -107,7 +107,8 @@ class Changes:
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
     ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
     and remove (timers as ``(due_at, message)``); ``references``: ``(provider, reference, message, attempt)``;
-    ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``; ``raw_receipts``: ``(at, provider, body)``;
+    ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``;
+    ``raw_receipts``: ``(at, provider, body)``;
     ``dedupes``: ``(policy, recipient, key, message, until)``; ``outbox``: ``(id, recipient, body)``;
     ``dead_letters``: rows as dicts; ``erased``: recipient ids; ``spent``: ``(channel, day)`` with the
     millionths to add.
