@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.render import Conditions
-
 from orchestrator.core.facts import Answered, Due, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Message
@@ -20,6 +18,7 @@ from orchestrator.engine.commands import Event, Publish, Published, Tell, Told
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import Rules
+from orchestrator.render import Conditions
 from orchestrator.stores.port import StoredMessage, Wanted
 from orchestrator.stores.sqlite import SqliteStore
 
