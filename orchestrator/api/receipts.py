@@ -63,7 +63,12 @@ async def receive(request: web.Request) -> web.StreamResponse:
         deps.metrics.forged.labels(provider).inc()
         log.warning("receipts.forged", provider=provider, why=str(error))
         return problem(403, "forged", "this is not the provider's: its signature or token is missing or wrong")
-    await hear(deps, [KeepRaw(provider, body), *commands_of(deps, provider, channel, heard)])
+    commands = list(commands_of(deps, provider, channel, heard))
+    if body and (
+        commands or channel != BROWSER_CHANNEL
+    ):  # anybody can report as a browser: without a token of ours, no row
+        commands.insert(0, KeepRaw(provider, body))
+    await hear(deps, commands)
     headers = {**answer.headers, **(CORS if channel == BROWSER_CHANNEL else {})}
     return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
 

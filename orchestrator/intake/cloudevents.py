@@ -240,7 +240,9 @@ def read_time(value: Any) -> int | None:
         return None
     at = rfc3339_ms(value)
     if at is None:
-        raise Malformed("bad_attribute", "time", "it is not an RFC 3339 time", 'write "2026-11-21T10:00:00Z"')
+        raise Malformed(
+            "bad_attribute", "time", "it is not an RFC 3339 time (from 1970 to 9999)", 'write "2026-11-21T10:00:00Z"'
+        )
     return at
 
 

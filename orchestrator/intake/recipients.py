@@ -26,6 +26,7 @@ PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_MS = 253_402_300_800_000  # the year 10000
 
 ID_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 512
@@ -285,12 +286,15 @@ def instant(value: Any, field: str) -> int:
     """UTC milliseconds of an RFC 3339 time."""
     at = rfc3339_ms(value)
     if at is None:
-        raise Misshapen(field, "it is not an RFC 3339 time", 'write "2026-11-21T10:00:00Z"')
+        raise Misshapen(field, "it is not an RFC 3339 time (from 1970 to 9999)", 'write "2026-11-21T10:00:00Z"')
     return at
 
 
 def rfc3339_ms(value: Any) -> int | None:
-    """UTC milliseconds of an RFC 3339 time (a leap second counts as the second after it), None for anything else."""
+    """
+    UTC milliseconds of an RFC 3339 time from 1970 to 9999 (a leap second counts as the second after it), None for anything
+    else: what lies outside is a mistake, and not every program could write it down again.
+    """
     stamp = value.upper() if isinstance(value, str) and len(value) <= 64 else ""
     if not TIME.fullmatch(stamp):
         return None
@@ -301,7 +305,8 @@ def rfc3339_ms(value: Any) -> int | None:
         since = datetime.fromisoformat(stamp) - EPOCH
     except (ValueError, OverflowError):
         return None
-    return since // timedelta(milliseconds=1) + 1000 * leap
+    at = since // timedelta(milliseconds=1) + 1000 * leap
+    return at if 0 <= at < END_MS else None
 
 
 def attributes(value: Any, field: str) -> dict[str, Any]:

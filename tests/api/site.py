@@ -85,6 +85,9 @@ def adapters() -> Mapping[str, tuple[Adapter[Any], str]]:
 class Site:
     """``client`` speaks to the public listener, ``admin`` to the other; ``world`` is what stands behind them."""
 
+    client: httpx.AsyncClient
+    admin: httpx.AsyncClient
+
     def __init__(self, auth: str = "off", http_source: bool = True) -> None:
         self.world = World(MAIL, TEXT, PUSH)
         rules = self.world.rules

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
 
-from tests.api.site import Site, event, is_problem, open_site
+from orchestrator.api.app import build_public_app
+from tests.api.site import Site, event, is_problem, open_site, serving
 
 ROUTES = {
     "events": [("POST", "/v1/events")],
@@ -101,7 +103,7 @@ async def test_an_error_that_nobody_thought_of_tells_nothing(site: Site) -> None
     async def broken(id: str) -> None:
         raise RuntimeError("secret words")
 
-    site.world.store.message = broken  # type: ignore[assignment, method-assign]
+    site.world.store.message = broken  # type: ignore[method-assign]
     answer = await site.client.get("/v1/messages/x")
     is_problem(answer, 500, "internal_error")
     assert "secret" not in answer.text
@@ -154,3 +156,14 @@ async def test_metrics_are_prometheus_text_and_the_api_is_not_on_the_admin_liste
     answer = await site.admin.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain") and "kaskad_events_total" in answer.text
     is_problem(await site.admin.get("/v1/messages"), 404)
+
+
+async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mounts_it(site: Site) -> None:
+    outer = web.Application()
+    outer.add_subapp("/api", build_public_app(site.deps()))
+    async with serving(outer) as client:
+        assert (await client.post("/api/v1/events", json=event())).status_code == 202
+        answer = await client.get("/api/v1/messages/x")
+        is_problem(answer, 404, "unknown_message")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        is_problem(await client.get("/api/v1/nothing"), 404)

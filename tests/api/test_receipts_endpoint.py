@@ -126,6 +126,17 @@ async def test_a_token_names_one_attempt_and_no_other_message(site: Site) -> Non
     assert (await site.message(second))["status"] == "running"
 
 
+async def raw_receipts(site: Site) -> list[bytes]:
+    return [row[0] for row in site.world.store._reader.execute("select body from raw_receipts")]
+
+
+async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send_is_not(site: Site) -> None:
+    await site.client.post("/v1/receipts/viber_a", content=b'{"results": [] }')
+    await site.client.post("/v1/receipts/push", json={"rt": "made up", "ev": "delivered"})
+    await site.client.post("/v1/receipts/texts", content=b"forged=1")
+    assert await raw_receipts(site) == [b'{"results": [] }']
+
+
 # ---- limits
 
 
