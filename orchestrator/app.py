@@ -347,7 +347,7 @@ class App:
 
     async def stop(self) -> None:
         """Drain: take nothing more, let what is under way end, close everything. Within 25 s."""
-        self.ready = False
+        was_serving, self.ready = self.ready, False
         for chore in self._chores:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
@@ -368,7 +368,8 @@ class App:
         for stop in reversed(self._stops):
             await stop()
         self._stops.clear()
-        log.info("service.stopped")
+        if was_serving:
+            log.info("service.stopped")
 
 
 def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
