@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 def rfc3339(at_ms: int) -> str:
     """``2026-11-21T10:00:00.000Z`` for UTC milliseconds."""
-    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return f"{moment.replace(tzinfo=None).isoformat()}.{at_ms % 1000:03d}Z"
 
 
 def duration(ms: int) -> str:
