@@ -15,8 +15,9 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 STREAM_EVENTS_MAX = 1_000
 REQUESTS_KEPT = 20_000
@@ -77,18 +78,18 @@ class RecordFile:
     """
     A file of JSON lines that only grows. ``append`` returns once the line is on the disk.
 
-    Lines that arrive together are written and synced together.
+    Lines that arrive together are written and synced together; lines that the disk refuses leave nothing behind.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._queue: asyncio.Queue[tuple[str, asyncio.Future[None]] | None] = asyncio.Queue()
-        self._file: IO[str] | None = None
+        self._file: FileIO | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Raises OSError where the file cannot be opened for writing."""
-        self._file = await asyncio.to_thread(self._path.open, "a", encoding="utf-8")
+        self._file = await asyncio.to_thread(FileIO, self._path, "a")
         self._task = asyncio.create_task(self._run())
 
     async def append(self, line: str) -> None:
@@ -115,7 +116,7 @@ class RecordFile:
             lines = [entry for entry in batch if entry is not None]
             error: OSError | None = None
             try:
-                await asyncio.to_thread(self._write, "".join(line for line, _ in lines))
+                await asyncio.to_thread(self._write, "".join(line for line, _ in lines).encode())
             except OSError as failure:
                 error = failure
             for _, done in lines:
@@ -124,11 +125,18 @@ class RecordFile:
                 else:
                     done.set_result(None)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: bytes) -> None:
         assert self._file is not None
-        self._file.write(text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        handle = self._file.fileno()
+        before = os.fstat(handle).st_size
+        try:
+            while text:
+                text = text[os.write(handle, text) :]
+            os.fsync(handle)
+        except OSError:
+            with contextlib.suppress(OSError):  # what was not acknowledged must not be read as accepted
+                os.ftruncate(handle, before)
+            raise
 
 
 class Inbox:

@@ -115,9 +115,9 @@ class MailHandler:
         """Take the message for each recipient; what is returned still waits for its receipts."""
         waiting = []
         for address, turn in zip(list(addresses), turns, strict=True):
-            self.common.inbox.note(NAME, address, "accepted")
             item = read_message(raw, canonical(address), queue_id)
             entry = await self.common.inbox.take(NAME, CHANNEL, item, raw.decode("utf-8", "replace"))
+            self.common.inbox.note(NAME, address, "accepted")
             if turn.before_response:
                 await self.common.courier.send_now(entry, turn, self.receipt)
             else:

@@ -166,9 +166,13 @@ class StandIn:
             results.append(Result(item, code))
             if code is None:
                 accepted.append((item, turn))
-            self.common.inbox.note(provider, item.address, "refused" if code else "accepted", code)
+            else:
+                self.common.inbox.note(provider, item.address, "refused", code)
         response = self.respond(request, results)
-        entries = [(await self.common.inbox.take(provider, self.channel, item, raw), turn) for item, turn in accepted]
+        entries = []
+        for item, turn in accepted:
+            entries.append((await self.common.inbox.take(provider, self.channel, item, raw), turn))
+            self.common.inbox.note(provider, item.address, "accepted")
         for entry, turn in entries:
             if turn.before_response:
                 await self.common.courier.send_now(entry, turn, self.receipt)
