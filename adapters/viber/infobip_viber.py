@@ -85,8 +85,8 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
     """
     Viber Business Messages by Infobip.
 
-    Infobip refuses a second message with the same ``messageId`` and states no end of that; one hour is all that a
-    repeat after an unknown outcome needs, so no more is claimed.
+    Infobip refuses a second message with the same ``messageId``, and that refusal is read as "taken before"; but it
+    documents no time for which it does so, therefore no idempotency is claimed and an unknown outcome is not repeated.
     """
 
     name = "infobip_viber"
@@ -101,6 +101,10 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         failure_receipts=True,
         signed=False,
     )
+
+    def reports(self) -> frozenset[str]:
+        """Clicks are told only where ``track_clicks`` asks Infobip to look for them."""
+        return self.supports.receipts if self.settings.track_clicks else self.supports.receipts - {"clicked"}
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """One message to one destination; our client reference is its ``messageId`` and its ``callbackData``."""

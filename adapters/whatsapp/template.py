@@ -21,12 +21,11 @@ from typing import Any
 MEDIA = ("image", "video", "document")
 
 
-def template_of(part: Any, locale: str) -> dict[str, Any]:
-    """Meta's ``template`` object for a parsed YAML part; what is missing is left for Meta to refuse."""
-    part = part if isinstance(part, Mapping) else {}
+def template_of(part: Mapping[str, Any], locale: str) -> dict[str, Any]:
+    """Meta's ``template`` object for a parsed YAML part."""
     code = part.get("language") or locale.replace("-", "_")
     found = {
-        "name": str(part.get("template", "")),
+        "name": str(part["template"]),
         "language": {"policy": "deterministic", "code": str(code)},
     }
     components = [*header(part.get("header")), *body(part.get("body")), *buttons(part.get("buttons"))]

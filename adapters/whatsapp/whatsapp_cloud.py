@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -113,7 +113,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """A session text or a template, to a phone (``to``) or to Meta's own user id (``recipient``)."""
+        """A session text or a template, to a phone (``to``) or to Meta's user id (``recipient``); see ``content_of``."""
         own, address = self.settings, message.address
         receiver = {"to": address.value.lstrip("+")} if address.kind == "phone" else {"recipient": address.value}
         body = {
@@ -203,10 +203,18 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
 
 
 def content_of(message: ch.Outgoing) -> dict[str, Any]:
-    """The fields that depend on the content: free text only inside the session, or where there is nothing else."""
-    if "text" in message.content and (message.in_session or "yaml" not in message.content):
+    """
+    The fields that depend on the content: free text inside the session, else a template.
+
+    Raises ``Unsendable`` outside the session without a template: Meta would take the text and fail it later (131047).
+    """
+    if message.in_session and "text" in message.content:
         return {"type": "text", "text": {"body": message.content["text"], "preview_url": False}}
-    return {"type": "template", "template": template.template_of(message.content.get("yaml"), message.locale)}
+    part = message.content.get("yaml")
+    if not isinstance(part, Mapping) or not part.get("template"):
+        detail = "outside the 24 hours only a template may be sent: give whatsapp.yaml a `template`"
+        raise ch.Unsendable(ch.Refused(R.REFUSED_CONTENT, "131047", detail))
+    return {"type": "template", "template": template.template_of(part, message.locale)}
 
 
 def reason_of(code: int) -> R | None:

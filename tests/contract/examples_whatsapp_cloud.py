@@ -29,37 +29,29 @@ SECONDS, AT = "1795600123", 1_795_600_123.0
 URL = f"https://graph.facebook.com/v25.0/{NUMBER}/messages"
 USER = "UA.13491208655302741918"
 
+PRICE = {"type": "currency", "currency": {"fallback_value": "$1", "code": "USD", "amount_1000": 1000}}
 TEMPLATE = {
     "template": "order_update",
     "language": "uk",
     "header": {"image": "https://shop.example/p.jpg"},
-    "body": ["Анна", 42, {"type": "currency", "currency": {"fallback_value": "$1", "code": "USD", "amount_1000": 1000}}],
+    "body": ["Анна", 42, PRICE],
     "buttons": [{"url": "orders/42"}, {"quick_reply": "STOP"}, {"copy_code": "1234"}],
 }
+
+
+def button(index: int, kind: str, parameter: dict[str, str]) -> dict[str, Any]:
+    return {"type": "button", "sub_type": kind, "index": str(index), "parameters": [parameter]}
+
+
 COMPONENTS = [
     {"type": "header", "parameters": [{"type": "image", "image": {"link": "https://shop.example/p.jpg"}}]},
     {
         "type": "body",
-        "parameters": [{"type": "text", "text": "Анна"}, {"type": "text", "text": "42"}, TEMPLATE["body"][2]],  # type: ignore[index]
+        "parameters": [{"type": "text", "text": "Анна"}, {"type": "text", "text": "42"}, PRICE],
     },
-    {
-        "type": "button",
-        "sub_type": "url",
-        "index": "0",
-        "parameters": [{"type": "text", "text": "orders/42"}],
-    },
-    {
-        "type": "button",
-        "sub_type": "quick_reply",
-        "index": "1",
-        "parameters": [{"type": "payload", "payload": "STOP"}],
-    },
-    {
-        "type": "button",
-        "sub_type": "copy_code",
-        "index": "2",
-        "parameters": [{"type": "coupon_code", "coupon_code": "1234"}],
-    },
+    button(0, "url", {"type": "text", "text": "orders/42"}),
+    button(1, "quick_reply", {"type": "payload", "payload": "STOP"}),
+    button(2, "copy_code", {"type": "coupon_code", "coupon_code": "1234"}),
 ]
 
 
@@ -106,7 +98,7 @@ def refused(code: int, reason: R, status: int = 400, details: str = "Why.", **mo
 def paused(code: int, status: int, reason: R, milliseconds: int, **headers: str) -> ReplyExample:
     return ReplyExample(
         promise=f"{code} took nothing, {headers or 'without a pause of its own'}",
-        reply=error(status, code, **headers),
+        reply=error(status, code, "Why.", False, **headers),
         outcome=ch.NotSent(reason, milliseconds, str(code), "Why."),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 import adapter_conformance as suite
 import pydantic
@@ -16,17 +16,21 @@ from orchestrator import channels as ch
 from orchestrator.core.status import FAILURES, WAITABLE
 
 EVERY = suite.all_examples()
+SIGNED = [one for one in EVERY if one.sign is not None]
+BODY_SIGNED = [
+    replace(one, hooks=tuple(case for case in one.hooks if case.hook.method == "POST")) for one in SIGNED if one.signs_body
+]
 HTTP = [one for one in EVERY if issubclass(suite.adapter_type(one.adapter), ch.HttpAdapter)]
 
 
-def named(found: list[Examples]) -> Any:
+def named(found: list[Examples]) -> pytest.MarkDecorator:
     """One run of a test for each adapter."""
     return pytest.mark.parametrize("examples", found, ids=lambda one: one.adapter)
 
 
-def each(part: str) -> Any:
+def each(part: str, found: list[Examples] = EVERY) -> pytest.MarkDecorator:
     """One run of a test for each example of each adapter."""
-    cases = [pytest.param(one, case, id=f"{one.adapter}: {case.promise}") for one in EVERY for case in getattr(one, part)]
+    cases = [pytest.param(one, case, id=f"{one.adapter}: {case.promise}") for one in found for case in getattr(one, part)]
     return pytest.mark.parametrize(("examples", "case"), cases)
 
 
@@ -107,7 +111,11 @@ def test_a_request_keeps_secrets_out_of_its_address(examples: Examples, case: Re
 def test_hostile_content_stays_content(examples: Examples, case: RequestExample, text: str) -> None:
     for content in suite.leaves_replaced(dict(case.message.content), text):
         fields = {name: getattr(case.message, name) for name in ch.Outgoing.__slots__}
-        call = examples.http().request(ch.Outgoing(**{**fields, "content": content}))
+        try:
+            call = examples.http().request(ch.Outgoing(**{**fields, "content": content}))
+        except ch.Unsendable as refused:
+            suite.check_outcome(refused.outcome)
+            continue
         assert isinstance(call.body, bytes)
         assert call.url.isascii() and call.url.isprintable() and " " not in call.url
         assert not [value for value in call.headers.values() if "\r" in value or "\n" in value]
@@ -227,28 +235,22 @@ def flips(body: bytes) -> Iterator[bytes]:
         yield body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
 
 
-@each("hooks")
+@each("hooks", BODY_SIGNED)
 def test_a_signed_webhook_with_one_bit_changed_is_forged(examples: Examples, case: HookExample) -> None:
-    if examples.sign is None or not examples.signs_body or case.hook.method != "POST":
-        pytest.skip("nothing signs this body")
     hook = examples.signed(case.hook)
     assert all(forged(examples, suite.changed(hook, body)) for body in flips(hook.body))
 
 
-@each("hooks")
+@each("hooks", BODY_SIGNED)
 def test_a_signature_does_not_vouch_for_another_body(examples: Examples, case: HookExample) -> None:
-    if examples.sign is None or not examples.signs_body or case.hook.method != "POST":
-        pytest.skip("nothing signs this body")
     hook = examples.signed(case.hook)
     others = [other.hook.body for other in examples.hooks if other.hook.body != hook.body]
     assert others
     assert all(forged(examples, suite.changed(hook, body)) for body in (*others, b"", b"{}", hook.body * 2))
 
 
-@each("hooks")
+@each("hooks", SIGNED)
 def test_a_webhook_without_the_right_proof_is_forged(examples: Examples, case: HookExample) -> None:
-    if examples.sign is None:
-        pytest.skip("the proof is in the body; the adapter's own examples forge it")
     assert forged(examples, examples.signed(case.hook, "not the secret"))
     assert forged(examples, case.hook)
     if case.hook.method != "POST":
@@ -256,7 +258,7 @@ def test_a_webhook_without_the_right_proof_is_forged(examples: Examples, case: H
     hook = examples.signed(case.hook)
     proof = hook.headers[examples.proof]
     for given in (None, "", " ", proof[:-1], proof + "0", proof.upper() + "x", "\udcff\ud800", "ї" * 20, "x" * 8000):
-        assert forged(examples, suite.changed(hook, **{examples.proof: given}))
+        assert forged(examples, suite.changed(hook, hook.body, **{examples.proof: given}))
 
 
 @named([one for one in EVERY if one.forged])
