@@ -1,94 +1,215 @@
 """
 A mail as bytes: headers, text and HTML, List-Unsubscribe with one click (RFC 2369, 8058).
 
-Header values refuse control characters and encoded words: a subject that ends in one of those can become a header of its
-own on the way out. What was made is parsed back, and must have exactly the headers that were meant.
+Header values refuse control characters and encoded words: with Python's own header folding, a subject that ends in one of
+those can become a header of its own on the way out. So the headers are written here, line by line, and what was written
+is parsed back and must have exactly the headers, the subject and the addresses that were meant.
+
+The same message is always the same bytes: nothing here looks at a clock or makes up a boundary.
 """
 
 from __future__ import annotations
 
+import binascii
 import email.policy
 import email.utils
+import hashlib
 import re
-from email.message import EmailMessage
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.header import Header
+from email.headerregistry import Address
 from email.parser import BytesParser
 
 from orchestrator import channels as ch
 
-UNSAFE = re.compile(r"[\x00-\x1f\x7f]|=\?[^?\s]*\?[bBqQ]\?")
-HEADER_LENGTH_MAX = 900
-POLICY = email.policy.SMTP.clone(max_line_length=200)
-POLICY_UTF8 = email.policy.SMTPUTF8.clone(max_line_length=200)
+R = ch.Reason
+ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bBqQ]\?|=\?.*\?=", re.DOTALL)
+MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>]*?)\s*<(?P<within>[^<>]+)>|(?P<bare>[^<>]+?))\s*")
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
+LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*")
+LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+LOCAL_BYTES_MAX, DOMAIN_CHARS_MAX = 64, 253
+HEADER_CHARS_MAX = 900
+LINE_BYTES_MAX = 900
+WORD_LINE_MAX = 76
+SENDER_ID = "kaskad"
 
 
-def refuse(code: str, detail: str) -> ch.Unsendable:
-    return ch.Unsendable(ch.Refused(ch.Reason.REFUSED_CONTENT, code, detail))
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A name and an address. ``domain`` is ASCII (IDNA); ``local`` may not be, and then needs SMTPUTF8 (RFC 6531)."""
+
+    name: str
+    local: str
+    domain: str
+
+    @classmethod
+    def of(cls, text: str) -> Mailbox:
+        """From ``Shop <hello@example.com>`` or ``hello@example.com``. Raises ``ValueError`` saying what is wrong."""
+        found = MAILBOX.fullmatch(text)
+        if found is None or "@" not in text or unsafe(text):
+            raise ValueError("must be an address such as hello@example.com or Shop <hello@example.com>")
+        name = (found["name"] or "").strip().removeprefix('"').removesuffix('"')
+        local, _, domain = (found["within"] or found["bare"]).strip().rpartition("@")
+        if not LOCAL_PART.fullmatch(local) or len(local.encode("utf-8", "replace")) > LOCAL_BYTES_MAX:
+            raise ValueError("the part before @ is not well-formed")
+        return cls(name, local, ascii_domain(domain))
+
+    @property
+    def address(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    def header(self, field: str) -> str:
+        """As a header has it; the name is quoted or encoded where it must be."""
+        if not self.name:
+            return self.address
+        if self.name.isascii():
+            return email.utils.formataddr((self.name, "")).removesuffix("<>").strip() + f" <{self.address}>"
+        return f"{encoded(field, self.name)} <{self.address}>"
 
 
-def safe(name: str, value: str) -> str:
-    """A header's value, or ``Unsendable``."""
-    if UNSAFE.search(value):
-        raise refuse("unsafe_header", f"{name} has control characters or an encoded word in it")
-    if len(value) > HEADER_LENGTH_MAX:
-        raise refuse("unsafe_header", f"{name} is longer than {HEADER_LENGTH_MAX} characters")
-    return value
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An envelope and what is in it. ``raw`` has CRLF line ends, and no line that SMTP would not carry."""
+
+    sender: str
+    recipient: str
+    reference: str
+    raw: bytes
+    utf8: bool
 
 
-def build(message: ch.Outgoing, sender: str, reply_to: str | None, *, utf8: bool) -> bytes:
-    """The mail. Raises ``Unsendable`` where a part is missing or a header is unsafe."""
+def build(message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, return_path: Mailbox | None) -> Mail:
+    """The mail for one message. Raises ``Unsendable``: a part is missing, a header or the address is unsafe."""
     content = message.content
-    text, html = content.get("text"), content.get("html")
-    if not content.get("subject") or not (text or html):
-        raise refuse("no_content", "a mail needs a subject, and a text or HTML")
-    mail = EmailMessage(policy=POLICY_UTF8 if utf8 else POLICY)
-    name, address = email.utils.parseaddr(sender)
-    domain = address.rpartition("@")[2]
+    subject, text, html = str(content.get("subject") or "").strip(), content.get("text"), content.get("html")
+    if not subject or not (text or html):
+        raise unsendable(R.REFUSED_CONTENT, "no_content", "a mail needs a subject, and a text or HTML")
+    if unsafe(subject) or len(subject) > HEADER_CHARS_MAX:
+        detail = f"the subject has control characters or an encoded word in it, or more than {HEADER_CHARS_MAX} characters"
+        raise unsendable(R.REFUSED_CONTENT, "unsafe_header", detail)
+    try:
+        recipient = Mailbox.of(message.address.value)
+    except ValueError as error:
+        raise unsendable(R.REFUSED_ADDRESS, "bad_address", "the address is not well-formed") from error
     headers = {
-        "From": email.utils.formataddr((safe("from", name), address)) if not name.isascii() else sender,
-        "To": message.address.value,
-        "Subject": safe("subject", str(content["subject"])),
-        "Date": email.utils.formatdate(message.now, usegmt=True),
-        "Message-ID": f"<{message.client_reference}@{domain}>",
-        **({"Reply-To": safe("reply_to", reply_to)} if reply_to else {}),
+        "From": sender.header("From"),
+        "To": recipient.address,
+        **({"Reply-To": reply_to.header("Reply-To")} if reply_to else {}),
+        "Subject": subject if subject.isascii() else encoded("Subject", subject),
+        "Date": email.utils.format_datetime(datetime.fromtimestamp(message.now, UTC)),
+        "Message-ID": f"<{message.client_reference}@{sender.domain}>",
         **unsubscribing(message),
         **kind_of(message),
+        "MIME-Version": "1.0",
     }
-    for header, value in headers.items():
-        mail[header] = value
-    if text:
-        mail.set_content(str(text) + "\n", cte="quoted-printable")
-        if html:
-            mail.add_alternative(str(html), subtype="html", cte="quoted-printable")
-    else:
-        mail.set_content(str(html), subtype="html", cte="quoted-printable")
-    made = mail.as_bytes()
-    check_headers(made, mail)
-    return made
+    boundary = "=_" + hashlib.sha256(message.entropy + message.client_reference.encode("utf-8", "replace")).hexdigest()[:32]
+    body_headers, body = bodies(text, html, boundary)
+    raw = written({**headers, **body_headers}) + b"\r\n" + body
+    check(raw, [*headers, *body_headers], subject, sender, recipient)
+    known = [box for box in (sender, recipient, reply_to, return_path) if box is not None]
+    utf8 = not all(box.local.isascii() for box in known)
+    return Mail((return_path or sender).address, recipient.address, message.client_reference, raw, utf8)
+
+
+def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
+    """A refusal before anything was sent."""
+    return ch.Unsendable(ch.Refused(reason, code, detail))
+
+
+def unsafe(value: str) -> bool:
+    """Whether a header value could be more than one header, or less than it seems."""
+    return ENCODED_WORD.search(value) is not None or any(unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value)
+
+
+def ascii_domain(domain: str) -> str:
+    """A domain as DNS has it, lower case. Raises ``ValueError``."""
+    try:
+        name = domain.lower() if domain.isascii() else domain.encode("idna").decode("ascii").lower()
+    except UnicodeError as error:
+        raise ValueError("the part after @ is not a domain") from error
+    if len(name) > DOMAIN_CHARS_MAX or not all(LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError("the part after @ is not a domain")
+    return name
+
+
+def encoded(field: str, value: str) -> str:
+    """Text beyond ASCII as encoded words of legal length (RFC 2047), folded."""
+    return Header(value, "utf-8", header_name=field, maxlinelen=WORD_LINE_MAX).encode(linesep="\r\n")
+
+
+def written(headers: dict[str, str]) -> bytes:
+    """The header block, without the empty line after it."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("utf-8", "replace")
 
 
 def unsubscribing(message: ch.Outgoing) -> dict[str, str]:
-    """One click needs a URL that acts on a POST; without one the headers are left out."""
-    if not message.unsubscribe_url or not message.one_click:
+    """
+    One click where the URL acts on a POST (RFC 8058). A URL that only shows a page stands alone (RFC 2369), if it is
+    https; anything that could break out of its brackets is left out.
+    """
+    url = message.unsubscribe_url or ""
+    fits = url.isascii() and url.isprintable() and not set(url) & set('<> ",') and len(url) <= HEADER_CHARS_MAX
+    if not url or not fits or not (message.one_click or url.startswith("https://")):
         return {}
-    return {
-        "List-Unsubscribe": f"<{message.unsubscribe_url}>",
-        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-    }
+    header = {"List-Unsubscribe": f"<{url}>"}
+    return {**header, "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if message.one_click else header
 
 
 def kind_of(message: ch.Outgoing) -> dict[str, str]:
-    """What keeps auto-replies away, and tells a mailbox what it has."""
+    """What keeps automatic answers away (RFC 3834), and tells Gmail's feedback loop what it has seen."""
+    feedback = {"Feedback-ID": f"{token(message.topic)}:{token(message.klass)}:{SENDER_ID}"}
     if message.klass == "promotional":
-        return {"Precedence": "bulk", "Feedback-ID": f"{token(message.topic)}:{message.klass}:kaskad"}
-    return {"Auto-Submitted": "auto-generated"}
+        return {"Precedence": "bulk", **feedback}
+    return {"Auto-Submitted": "auto-generated", **feedback}
 
 
 def token(value: str) -> str:
+    """A word that is safe inside a header."""
     return re.sub(r"[^A-Za-z0-9_-]", "", value)[:40] or "all"
 
 
-def check_headers(made: bytes, meant: EmailMessage) -> None:
-    """Parse back, and compare the headers with those that were meant."""
-    found = BytesParser(policy=email.policy.compat32).parsebytes(made, headersonly=True)
-    if sorted(name.lower() for name in found) != sorted(name.lower() for name in meant):
-        raise refuse("unsafe_header", "the mail's headers are not those that were meant")
+def bodies(text: object, html: object, boundary: str) -> tuple[dict[str, str], bytes]:
+    """The headers that say what the body is, and the body: one part, or text and HTML as alternatives."""
+    parts = [part(kind, str(value)) for kind, value in (("plain", text), ("html", html)) if value]
+    if len(parts) == 1:
+        return parts[0]
+    inner = b"".join(b"--%b\r\n%b\r\n%b\r\n" % (boundary.encode(), written(headers), body) for headers, body in parts)
+    return {"Content-Type": f'multipart/alternative; boundary="{boundary}"'}, inner + f"--{boundary}--\r\n".encode()
+
+
+def part(kind: str, value: str) -> tuple[dict[str, str], bytes]:
+    """A text as it is where it is short-lined ASCII, else quoted-printable or base64, whichever is shorter."""
+    raw = re.sub(r"\r\n?", "\n", value).rstrip("\n").encode("utf-8", "replace") + b"\n"
+    plain = raw.isascii() and b"\x00" not in raw and max(map(len, raw.split(b"\n"))) <= LINE_BYTES_MAX
+    if plain:
+        encoding, body = "7bit", raw
+    else:
+        quoted = binascii.b2a_qp(raw, istext=True)
+        crlf = raw.replace(b"\n", b"\r\n")
+        lines = b"".join(binascii.b2a_base64(crlf[start : start + 57]) for start in range(0, len(crlf), 57))
+        encoding, body = ("quoted-printable", quoted) if len(quoted) <= len(lines) else ("base64", lines)
+    headers = {"Content-Type": f"text/{kind}; charset=utf-8", "Content-Transfer-Encoding": encoding}
+    return headers, body.replace(b"\n", b"\r\n")
+
+
+def check(raw: bytes, names: list[str], subject: str, sender: Mailbox, recipient: Mailbox) -> None:
+    """Parse back what was written, as readers will, and hold it against what was meant. Raises ``Unsendable``."""
+    try:
+        found = BytesParser(policy=email.policy.default).parsebytes(raw, headersonly=True)
+        same = [name.lower() for name in found.keys()] == [name.lower() for name in names]  # noqa: SIM118
+        if (sender.local + recipient.local).isascii():
+            same = same and str(found["Subject"]) == subject
+            same = same and addresses(found["From"].addresses) == [sender.address]
+            same = same and addresses(found["To"].addresses) == [recipient.address]
+    except (LookupError, ValueError, TypeError, AttributeError):
+        same = False
+    if not same:
+        raise unsendable(R.REFUSED_CONTENT, "unsafe_header", "the mail's headers are not those that were meant")
+
+
+def addresses(found: tuple[Address, ...]) -> list[str]:
+    """The plain addresses of a parsed header."""
+    return [one.addr_spec for one in found]

@@ -1,69 +1,104 @@
 """
 Mail by SMTP (RFC 5321): pooled connections, one recipient a mail, exact about when a server has taken it.
 
-Reference: RFC 5321, and RFC 3463 for the codes in replies.
-Quirk: until the final dot is written nothing is taken; from then on, silence means that nobody knows.
+Reference: RFC 5321; RFC 3463 for the codes in replies; RFC 3461 (ENVID), 1870 (SIZE), 6531 (SMTPUTF8) where offered.
+Quirk: until the final dot is written nothing is taken, whatever breaks; from then on silence means that nobody knows.
+
+SMTP itself never reports a delivery. Reads and clicks come from our own pixel and links; bounces, complaints and replies
+are mail again, which a mail server pipes to this provider's receipt URL (``message/rfc822``, with ``bounce_secret``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import email.utils
+import re
 import ssl
-import time
-from collections import deque
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self, cast
 
 import aiosmtplib
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from adapters import wire
 from adapters.email.bounces import read_mail
-from adapters.email.mime import build
-from adapters.email.replies import outcome_of, queue_id
+from adapters.email.mime import Mail, Mailbox, build
+from adapters.email.pool import Connection, Pool
+from adapters.email.replies import Stage, outcome_of, queue_id
 from orchestrator import channels as ch
 
+R = ch.Reason
 PORTS = {"none": 25, "starttls": 587, "implicit": 465}
-IDLE_SECONDS = 30.0
-CONNECT_SECONDS = 8.0
-RESPONSE_SECONDS = 60.0
+SLOT_SECONDS = 1.0
+BEFORE_DOT_SECONDS = 8.0
+STALE_SECONDS = 3.0
+AFTER_DOT_SECONDS = 600.0
+FLUSH_LOOK_SECONDS = 0.005
+GO_AHEAD, TAKEN, SHUTDOWN = 354, 250, 421
+LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 class SmtpSettings(ch.Settings):
-    """``tls``: none, starttls or implicit; ``pool``: connections; ``ca``: a file of certificates to trust besides."""
+    """
+    ``tls``: ``starttls`` (default), ``implicit`` or ``none``; ``port`` follows from it (587, 465, 25). ``pool``: how many
+    connections at most; ``messages_per_connection``: after how many mails one is closed. ``ca``: a PEM file of
+    certificates to trust besides the system's. ``helo``: the name to greet with (default: this machine's).
 
-    host: str
-    port: int | None = None
+    ``bounce_address``: where bounces go (MAIL FROM; default: the address of ``from``). ``bounce_secret``: what a mail
+    server that pipes bounces and replies to the receipt URL logs in with (``Authorization: Bearer …``); may be a list
+    while it is changed. ``open_pixel``: have an invisible image report that a mail was read.
+    """
+
+    host: str = Field(min_length=1)
+    port: int | None = Field(default=None, ge=1, le=65_535)
     tls: Literal["none", "starttls", "implicit"] = "starttls"
-    username: str | None = None
-    password: ch.SecretStr | None = None
+    username: str | None = Field(default=None, min_length=1)
+    password: wire.Secret | None = None
     sender: str = Field(alias="from")
     reply_to: str | None = None
+    bounce_address: str | None = None
+    bounce_secret: wire.Secrets | None = None
     pool: int = Field(default=4, ge=1, le=100)
     messages_per_connection: int = Field(default=50, ge=1)
     open_pixel: bool = False
     verify_certificates: bool = True
-    ca: str | None = None
-    bounce_secret: ch.SecretStr | None = None
+    ca: Path | None = None
+    helo: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$")
+
+    @field_validator("sender", "reply_to", "bounce_address")
+    @classmethod
+    def _is_mailbox(cls, value: str | None) -> str | None:
+        if value is not None:
+            Mailbox.of(value)
+        return value
 
     @model_validator(mode="after")
-    def sender_has_an_address(self) -> SmtpSettings:
-        if "@" not in email.utils.parseaddr(self.sender)[1]:
-            raise ValueError("from must have an address: Shop <hello@example.com>")
+    def _whole_login(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("`username` and `password` go together: give both or neither")
         return self
 
 
-class Connection:
-    """One open connection: when it was last used, and for how many mails."""
+@dataclass(slots=True)
+class Run:
+    """How far one mail has got: the stage that is being answered, its connection, and whether the dot is out."""
 
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
-        self.client = client
-        self.used_at = time.monotonic()
-        self.mails = 0
+    stage: Stage = "connect"
+    connection: Connection | None = None
+    dotted: bool = False
+    usable: bool = False
+    taken: bool = False
 
 
 class Smtp(ch.Adapter[SmtpSettings]):
+    """
+    A mail relay.
+
+    ``send`` ends by itself within 8 s for as long as the final dot is not out, with NOT_SENT. Whoever cancels it takes it
+    as UNKNOWN: its connection is closed, so a mail without its dot is never taken.
+    """
+
     name: ClassVar[str] = "smtp"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="email",
@@ -77,131 +112,210 @@ class Smtp(ch.Adapter[SmtpSettings]):
 
     def __init__(self, settings: SmtpSettings, provider: str) -> None:
         super().__init__(settings, provider)
-        self._idle: deque[Connection] = deque()
+        self._sender = Mailbox.of(settings.sender)
+        self._reply_to = Mailbox.of(settings.reply_to) if settings.reply_to else None
+        self._return_path = Mailbox.of(settings.bounce_address) if settings.bounce_address else None
+        self._secrets = wire.secret_values(settings)
+        self._context = tls_context(settings) if settings.ca is not None else None
+        self._helo = settings.helo
         self._slots = asyncio.Semaphore(settings.pool)
-        self._context = self._tls_context()
+        self._pool = Pool(settings.messages_per_connection)
 
     def reports(self) -> frozenset[str]:
-        """Clicks are seen by the tracked links, opens only by the pixel, replies only where they are piped in."""
-        opened = {"read"} if self.settings.open_pixel else set()
-        replied = {"replied"} if self.settings.bounce_secret is not None else set()
-        return frozenset({"clicked", *opened, *replied})
-
-    def _tls_context(self) -> ssl.SSLContext | None:
-        if self.settings.tls == "none":
-            return None
-        context = ssl.create_default_context(cafile=self.settings.ca)
-        if not self.settings.verify_certificates:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+        """Clicks are seen by the tracked links, reads only by the pixel, replies only where mail is piped in."""
+        read = {"read"} if self.settings.open_pixel else set()
+        replied = {"replied"} if self.settings.bounce_secret is not None or self.settings.allow_unsigned else set()
+        return frozenset({"clicked", *read, *replied})
 
     async def close(self) -> None:
-        while self._idle:
-            await quit_quietly(self._idle.popleft())
+        """Say goodbye on every idle connection."""
+        await self._pool.close()
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
-        """One mail. A cancelled send closes its connection; whoever cancelled takes it as unknown."""
-        async with self._slots:
-            try:
-                connection = await self._connect()
-            except aiosmtplib.SMTPResponseException as error:
-                return outcome_of("auth" if authentication(error) else "connect", error.code, error.message)
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                return ch.NotSent(ch.Reason.CONNECT_FAILED, detail=type(error).__name__)
-            try:
-                outcome = await self._transact(connection, message)
-            except BaseException:
-                connection.client.close()
-                raise
-            await self._put_back(connection)
-            return outcome
+        """One mail. Raises ``Unsendable`` where it cannot be written, or not to this address."""
+        mail = build(message, self._sender, self._reply_to, self._return_path)
+        try:
+            async with asyncio.timeout(SLOT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            return ch.NotSent(R.START_TOO_LATE, detail="all connections are busy; allow more with `pool`")
+        try:
+            return await self._deliver(mail)
+        finally:
+            self._slots.release()
 
-    async def _connect(self) -> Connection:
-        """An idle connection that still answers, else a new one."""
-        while self._idle:
-            connection = self._idle.popleft()
-            if time.monotonic() - connection.used_at > IDLE_SECONDS:
-                await quit_quietly(connection)
-                continue
-            try:
-                await connection.client.rset(timeout=CONNECT_SECONDS)
-            except (aiosmtplib.SMTPException, OSError):
-                connection.client.close()
-                continue
-            return connection
-        settings = self.settings
-        client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port or PORTS[settings.tls],
-            use_tls=settings.tls == "implicit",
-            start_tls=settings.tls == "starttls",
-            tls_context=self._context,
-            username=settings.username,
-            password=settings.password.get_secret_value() if settings.password is not None else None,
-            timeout=CONNECT_SECONDS,
-        )
-        await client.connect()
-        return Connection(client)
+    async def _deliver(self, mail: Mail) -> ch.Outcome:
+        """The transaction, and what its end means. A connection that is not known to be well is closed."""
+        run = Run()
+        try:
+            async with asyncio.timeout(BEFORE_DOT_SECONDS) as limit:
+                return await self._transact(mail, run, limit)
+        except aiosmtplib.SMTPResponseException as error:
+            run.usable = run.stage not in ("connect", "auth") and 400 <= error.code < 600 and error.code != SHUTDOWN
+            if run.dotted and not 400 <= error.code < 600:
+                return ch.Unknown(R.RESPONSE_UNREADABLE, detail="the answer to the final dot is not a reply")
+            return outcome_of(run.stage, error.code, error.message, self._secrets)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return lost(run, error, self._secrets)
+        finally:
+            self._give_back(run)
 
-    async def _put_back(self, connection: Connection) -> None:
-        """Keep a connection that may serve again."""
-        connection.used_at = time.monotonic()
-        if not connection.client.is_connected or connection.mails >= self.settings.messages_per_connection:
-            await quit_quietly(connection)
+    def _give_back(self, run: Run) -> None:
+        if run.connection is None:
+            return
+        if run.usable:
+            self._pool.give(run.connection, dirty=not run.taken)
         else:
-            self._idle.append(connection)
+            run.connection.client.close()
 
-    async def _transact(self, connection: Connection, message: ch.Outgoing) -> ch.Outcome:
-        """MAIL, RCPT, DATA: the stage decides whose fault an error is, and whether anything can have been taken."""
-        client = connection.client
-        sender = email.utils.parseaddr(self.settings.sender)[1]
-        recipient = message.address.value
-        utf8 = not recipient.isascii()
-        if utf8 and not client.supports_extension("smtputf8"):
-            return ch.Refused(ch.Reason.REFUSED_RECIPIENT, "smtputf8", "the server cannot write to such an address")
-        mail = build(message, self.settings.sender, self.settings.reply_to, utf8=utf8)
-        options = ["SMTPUTF8"] if utf8 else []
-        stage = "mail"
-        try:
-            await client.mail(sender, options=options, encoding="utf-8" if utf8 else "ascii")
-            stage = "rcpt"
-            await client.rcpt(recipient, encoding="utf-8" if utf8 else "ascii")
-        except aiosmtplib.SMTPResponseException as error:
-            return outcome_of(stage, error.code, error.message)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            client.close()
-            return ch.NotSent(ch.Reason.CONNECT_FAILED, detail=f"{type(error).__name__} before the mail was sent")
-        try:
-            reply = await client.data(mail, timeout=RESPONSE_SECONDS)
-        except aiosmtplib.SMTPResponseException as error:
-            return outcome_of("data", error.code, error.message)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            client.close()
-            return ch.Unknown(ch.Reason.CONNECTION_LOST, detail=type(error).__name__)
+    async def _transact(self, mail: Mail, run: Run, limit: asyncio.Timeout) -> ch.Outcome:
+        """MAIL, RCPT, DATA, the mail, and only then the dot."""
+        connection = await self._begin(mail, run)
+        client, protocol = connection.client, connection.client.protocol
+        run.stage = "rcpt"
+        await client.rcpt(mail.recipient, encoding=encoding_of(mail))
+        run.stage = "data"
+        reply = await client.execute_command(b"DATA")
+        if reply.code != GO_AHEAD or protocol is None:
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        protocol.write(LEADING_DOT.sub(b"..", mail.raw))
+        await flushed(client)
+        protocol.write(b".\r\n")
+        run.dotted = True
+        limit.reschedule(asyncio.get_running_loop().time() + AFTER_DOT_SECONDS)
+        reply = await protocol.read_response()
+        if reply.code != TAKEN:
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        run.usable = run.taken = True
         connection.mails += 1
-        return ch.Accepted(queue_id(reply.message) or f"{message.client_reference}")
+        return ch.Accepted(queue_id(reply.message))
+
+    async def _begin(self, mail: Mail, run: Run) -> Connection:
+        """A connection on which MAIL was accepted: an idle one that proves to live, else a new one."""
+        while (idle := self._pool.take()) is not None:
+            run.connection, run.stage = idle, "mail"
+            if await self._reuse(idle, mail, run):
+                return idle
+            idle.client.close()
+        run.stage = "connect"
+        run.connection = connection = Connection(self._client())
+        await self._dial(connection.client)
+        if self.settings.username is not None:
+            run.stage = "auth"
+            await self._log_in(connection.client)
+        run.stage = "mail"
+        await self._mail(connection.client, mail, run, BEFORE_DOT_SECONDS)
+        return connection
+
+    async def _reuse(self, idle: Connection, mail: Mail, run: Run) -> bool:
+        """
+        Whether an idle connection took MAIL. Where it did not, for whatever reason, nothing is lost: a relay that has
+        hung up, or had enough mails on this connection, is asked again on a new one.
+        """
+        try:
+            if idle.dirty:
+                await idle.client.rset(timeout=STALE_SECONDS)
+            await self._mail(idle.client, mail, run, STALE_SECONDS)
+        except (aiosmtplib.SMTPException, OSError):
+            return False
+        return True
+
+    async def _mail(self, client: aiosmtplib.SMTP, mail: Mail, run: Run, timeout_seconds: float) -> None:
+        """MAIL with whatever the server offers: our reference for bounces, the size, SMTPUTF8 where it is needed."""
+        options = []
+        if mail.utf8:
+            if not client.supports_extension("smtputf8"):
+                run.usable = client.is_connected
+                refused = ch.Refused(R.REFUSED_RECIPIENT, "smtputf8", "the relay cannot write to such an address")
+                raise ch.Unsendable(refused)
+            options.append("SMTPUTF8")
+        if client.supports_extension("size"):
+            options.append(f"SIZE={len(mail.raw)}")
+        if client.supports_extension("dsn"):
+            options += ["RET=HDRS", f"ENVID={mail.reference}"]
+        await client.mail(mail.sender, options=options, encoding=encoding_of(mail), timeout=timeout_seconds)
+
+    def _client(self) -> aiosmtplib.SMTP:
+        own = self.settings
+        if self._context is None:  # reading the system's certificates takes a while, so not before it must be
+            self._context = tls_context(own)
+        return aiosmtplib.SMTP(
+            hostname=own.host,
+            port=own.port or PORTS[own.tls],
+            local_hostname=self._helo,
+            use_tls=own.tls == "implicit",
+            start_tls=own.tls == "starttls",
+            tls_context=self._context,
+            timeout=BEFORE_DOT_SECONDS,
+        )
+
+    async def _dial(self, client: aiosmtplib.SMTP) -> None:
+        """Connect, encrypt as the settings say, and greet."""
+        await client.connect()
+        self._helo = client.local_hostname  # the resolver is asked for our own name only once
+        if client.is_ehlo_or_helo_needed:
+            try:
+                await client.ehlo()
+            except aiosmtplib.SMTPHeloError:
+                await client.helo()
+
+    async def _log_in(self, client: aiosmtplib.SMTP) -> None:
+        """AUTH. A server that offers none is not the one that we were configured for."""
+        own = self.settings
+        assert own.username is not None and own.password is not None
+        if not client.supported_auth_methods:
+            raise aiosmtplib.SMTPAuthenticationError(538, "the server offers no way to log in that is known here")
+        await client.login(own.username, own.password.get_secret_value())
 
     def verify(self, hook: ch.Webhook) -> None:
         """Bounces and replies are piped in by a mail server that knows the secret."""
-        secret = self.settings.bounce_secret
-        given = hook.headers.get("authorization", "")
-        if secret is None or not ch.same(given, f"Bearer {secret.get_secret_value()}"):
-            raise ch.Forged("mail came in without the bounce secret")
+        secrets = wire.secrets_of(self.settings.bounce_secret) if self.settings.bounce_secret is not None else ()
+        scheme, _, given = hook.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not wire.matches(given.strip(), *secrets):
+            raise ch.Forged(
+                "mail came in without the secret; give the provider `bounce_secret`, and the mail server the same"
+            )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
+        """What one raw mail says: a bounce, a complaint or a reply."""
         return read_mail(hook.body)
 
 
-def authentication(error: aiosmtplib.SMTPResponseException) -> bool:
-    return isinstance(error, aiosmtplib.SMTPAuthenticationError)
+def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
+    """How the relay is trusted. Raises ``ValueError`` where ``ca`` cannot be read."""
+    if settings.tls == "none":
+        return None
+    context = ssl.create_default_context()
+    if settings.ca is not None:
+        try:
+            context.load_verify_locations(cafile=settings.ca)
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(f"`ca` must be a readable file of PEM certificates ({type(error).__name__})") from None
+    if not settings.verify_certificates:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
-async def quit_quietly(connection: Connection) -> None:
-    """Say goodbye where somebody still listens."""
-    with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-        await connection.client.quit(timeout=2)
-    connection.client.close()
+def lost(run: Run, error: Exception, secrets: tuple[str, ...]) -> ch.Outcome:
+    """What a broken connection or silence means: before the dot nothing was taken, after it nobody knows."""
+    silent = isinstance(error, TimeoutError)
+    if run.dotted:
+        reason = R.TIMED_OUT if silent else R.CONNECTION_LOST
+        return ch.Unknown(reason, detail=f"{type(error).__name__} after the final dot")
+    words = wire.said(str(error), secrets)
+    return ch.NotSent(R.CONNECT_FAILED, detail=wire.said(f"{run.stage}: {type(error).__name__} {words}"))
 
 
-__all__ = ["Smtp", "SmtpSettings"]
+def encoding_of(mail: Mail) -> str:
+    """How addresses are written in commands."""
+    return "utf-8" if mail.utf8 else "ascii"
+
+
+async def flushed(client: aiosmtplib.SMTP) -> None:
+    """Wait until what was written has left, so that the dot is only written on a connection that still carries."""
+    while client.transport is not None and not client.transport.is_closing():
+        if cast(asyncio.WriteTransport, client.transport).get_write_buffer_size() == 0:
+            return
+        await asyncio.sleep(FLUSH_LOOK_SECONDS)
+    raise aiosmtplib.SMTPServerDisconnected("Connection lost")
