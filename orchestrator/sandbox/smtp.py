@@ -14,6 +14,7 @@ import asyncio
 import email
 import email.policy
 import html
+import logging
 import re
 import ssl
 import weakref
@@ -167,6 +168,7 @@ class Mail:
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError where the port cannot be had."""
+        logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd warns of its own deprecations at every login
         self._server = await asyncio.get_running_loop().create_server(self._session, host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
