@@ -73,7 +73,7 @@ class Outbox:
         self._stopping = True
         self.poke()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=5)
+            _, late = await asyncio.wait(self._tasks, timeout=3)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
