@@ -1,49 +1,64 @@
 """
 Writes messages down instead of sending them: one JSON line each, for development.
 
-Reference: none; it is ours. Personal data is written as it is, so it has no place in production.
+Reference: none; the format is ours: ``{"message_id", "reference", "to": {"kind", "value"}, "class", "topic", "locale",
+"content"}``.
+Quirk: personal data is written as it is, so it has no place in production; the file is made readable to its owner only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import sys
 from pathlib import Path
 from typing import ClassVar
 
+from adapters import wire
 from orchestrator import channels as ch
+
+MODE = 0o600
 
 
 class LogSettings(ch.Settings):
-    """``path``: the file to append to; standard output where it is left out."""
+    """``path``: the file to append to, in a folder that exists; standard output where it is left out."""
 
     path: Path | None = None
 
 
 class Log(ch.Adapter[LogSettings]):
+    """Any channel, written down. Every message counts as accepted; it never reports more."""
+
     name: ClassVar[str] = "log"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(channel="*", address=ch.KINDS, parts=())
     settings_type: ClassVar[type[ch.Settings]] = LogSettings
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
-        line = json.dumps(
-            {
-                "message_id": message.message_id,
-                "to": {"kind": message.address.kind, "value": message.address.value},
-                "class": message.klass,
-                "locale": message.locale,
-                "content": dict(message.content),
-            },
-            ensure_ascii=False,
-        )
-        await asyncio.to_thread(self._write, line + "\n")
+        """Append one line. Where it cannot be written the configuration is refused, with the system's reason."""
+        line = {
+            "message_id": message.message_id,
+            "reference": message.client_reference,
+            "to": {"kind": message.address.kind, "value": message.address.value},
+            "class": message.klass,
+            "topic": message.topic,
+            "locale": message.locale,
+            "content": dict(message.content),
+        }
+        try:
+            await asyncio.to_thread(self._write, wire.json_bytes(line) + b"\n")
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            return ch.Refused(ch.Reason.REFUSED_CONFIGURATION, "log_file", f"the file at `path` cannot be written: {why}")
         return ch.Accepted(message.client_reference)
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: bytes) -> None:
+        """In one piece, so that lines of several processes do not mix."""
         if self.settings.path is None:
-            sys.stdout.write(line)
+            sys.stdout.write(line.decode())
             sys.stdout.flush()
-        else:
-            with self.settings.path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            return
+        file = os.open(self.settings.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        try:
+            os.write(file, line)
+        finally:
+            os.close(file)

@@ -1,9 +1,15 @@
 """
 Any system of your own as a channel: a POST signed as Standard Webhooks 1.0 say; receipts come back signed the same way.
 
-Reference: Standard Webhooks 1.0.
-Quirk: every 2xx means "taken": the receiver is yours, and has nothing else to say. `webhook-id` is the same for a repeat of
-the same try, so the receiver can tell it.
+Out: ``{"type": "message.send", "timestamp", "data": {"message_id", "reference", "to": {"kind", "value", "keys"?}, "class",
+"topic", "locale", "ttl_seconds", "content": {part: …}}}`` with the headers ``webhook-id``, ``webhook-timestamp`` and
+``webhook-signature``. ``webhook-id`` is the same whenever the same try is repeated: the receiver must take it only once.
+
+Back, to this provider's receipt URL: ``{"reference" or "id", "state", "at"?, "reason"?}``, itself or as ``data``;
+``state`` is one of ``STATES``, ``at`` an ISO 8601 time or Unix seconds, ``reason`` (of a failure) one of ``REASONS``.
+
+Reference: Standard Webhooks 1.0, "Signature scheme" and "Webhook headers".
+Quirk: every 2xx means "taken": the receiver is yours, and a good status is all that is asked of it.
 """
 
 from __future__ import annotations
@@ -11,17 +17,22 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
+from adapters import wire
 from orchestrator import channels as ch
 
+R = ch.Reason
 PREFIX = "whsec_"
+KEY_BYTES_MIN, TEXT_CHARS_MIN = 16, 12
 TOLERANCE_SECONDS = 300
+SIGNATURES_MAX = 16
+
 STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "sent": ch.Delivery.SENT,
     "delivered": ch.Delivery.DELIVERED,
@@ -31,27 +42,44 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "clicked": ch.Engagement.CLICKED,
     "replied": ch.Engagement.REPLIED,
 }
+REASONS: dict[str, R] = {
+    "address": R.REFUSED_ADDRESS,
+    "recipient": R.REFUSED_RECIPIENT,
+    "opted_out": R.REFUSED_OPTED_OUT,
+    "content": R.REFUSED_CONTENT,
+}
+"""Why a message failed: the address is dead (it is marked), this person cannot be reached, said no, or the content."""
 
 
 class WebhookSettings(ch.Settings):
-    """``url`` takes the messages; ``secret`` (``whsec_…``) signs them, and the receipts."""
+    """
+    ``url`` takes the messages. ``secret`` (``whsec_`` and base64 as Standard Webhooks have it, or a text) signs them and
+    the receipts; it may be a list while it is changed: the first signs, each of them verifies.
+    """
 
     url: str
-    secret: ch.SecretStr
+    secret: wire.Secrets
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        plain = value.isascii() and value.isprintable() and " " not in value and not parts.fragment
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None or not plain:
+            raise ValueError("must be a URL such as https://hooks.example.com/kaskad, without a login and a fragment")
+        return value
 
     @field_validator("secret")
     @classmethod
-    def is_secret(cls, value: ch.SecretStr) -> ch.SecretStr:
-        text = value.get_secret_value()
-        try:
-            if text.startswith(PREFIX) and len(base64.b64decode(text[len(PREFIX) :], validate=True)) >= 16:
-                return value
-        except binascii.Error:
-            pass
-        raise ValueError("must be whsec_ and at least 16 random bytes in base64")
+    def _is_secret(cls, value: wire.Secrets) -> wire.Secrets:
+        for secret in wire.secrets_of(value):
+            key_of(secret)
+        return value
 
 
 class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
+    """A system of the operator's own, on any channel."""
+
     name: ClassVar[str] = "webhook"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="*",
@@ -64,73 +92,92 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
     )
     settings_type: ClassVar[type[ch.Settings]] = WebhookSettings
 
+    def __init__(self, settings: WebhookSettings, provider: str) -> None:
+        super().__init__(settings, provider)
+        self._keys = tuple(key_of(secret) for secret in wire.secrets_of(settings.secret))
+
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        body = json.dumps(
-            {
-                "type": "message.send",
-                "timestamp": datetime.fromtimestamp(message.now, UTC).isoformat().replace("+00:00", "Z"),
-                "data": {
-                    "message_id": message.message_id,
-                    "reference": message.client_reference,
-                    "to": {"kind": message.address.kind, "value": message.address.value},
-                    "class": message.klass,
-                    "topic": message.topic,
-                    "locale": message.locale,
-                    "ttl_seconds": message.ttl_seconds,
-                    "content": dict(message.content),
-                },
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode("utf-8", "replace")
-        timestamp = int(message.now)
+        """One signed POST. The content is handed on as it was rendered."""
+        to: dict[str, Any] = {"kind": message.address.kind, "value": message.address.value}
+        if message.address.keys:
+            to["keys"] = dict(message.address.keys)
+        data = {
+            "message_id": message.message_id,
+            "reference": message.client_reference,
+            "to": to,
+            "class": message.klass,
+            "topic": message.topic,
+            "locale": message.locale,
+            "ttl_seconds": message.ttl_seconds,
+            "content": dict(message.content),
+        }
+        at = datetime.fromtimestamp(message.now, UTC).isoformat().replace("+00:00", "Z")
+        body = wire.json_bytes({"type": "message.send", "timestamp": at, "data": data})
+        timestamp = str(int(message.now))
         headers = {
-            "content-type": "application/json",
+            "Content-Type": "application/json",
             "webhook-id": message.idempotency_key,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": self._sign(message.idempotency_key, timestamp, body),
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signature(self._keys[0], message.idempotency_key, timestamp, body),
         }
         return ch.HttpCall(method="POST", url=self.settings.url, headers=headers, body=body)
 
-    def _sign(self, id: str, timestamp: int, body: bytes) -> str:
-        key = base64.b64decode(self.settings.secret.get_secret_value()[len(PREFIX) :])
-        digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
-        return "v1," + base64.b64encode(digest).decode()
-
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
+        """Any 2xx took it; its ``id``, where it gives one, is the provider's. Anything else is judged by its status."""
+        body = reply.json()
         if 200 <= reply.status < 300:
-            body = reply.json()
-            id = body.get("id") if isinstance(body, dict) else None
-            return ch.Accepted(name_of(id))
-        return ch.by_http_status(reply)
+            return ch.Accepted(wire.id_of(wire.member(body, "id")))
+        return ch.by_http_status(reply, detail=wire.said(wire.member(body, "error"), wire.secret_values(self.settings)))
 
     def verify(self, hook: ch.Webhook) -> None:
+        """Check the signature over id, time and body, and that the time is within five minutes of ours."""
         id, given = hook.headers.get("webhook-id", ""), hook.headers.get("webhook-timestamp", "")
-        if not given.isdigit() or abs(int(given[:15]) - hook.now) > TOLERANCE_SECONDS:
-            raise ch.Forged("the time is missing, or too far off")
-        expected = self._sign(id, int(given), hook.body)
-        signatures = hook.headers.get("webhook-signature", "").split()
-        if not any(ch.same(signature, expected) for signature in signatures):
-            raise ch.Forged("the signature does not match")
+        at = wire.unix_seconds(given)
+        if at is None or abs(at - hook.now) > TOLERANCE_SECONDS:
+            raise ch.Forged("webhook-timestamp is missing, or more than five minutes off")
+        expected = [signature(key, id, given, hook.body) for key in self._keys]
+        for candidate in hook.headers.get("webhook-signature", "").split(" ")[:SIGNATURES_MAX]:
+            if wire.matches(candidate, *expected):
+                return
+        raise ch.Forged("webhook-signature does not fit webhook-id, webhook-timestamp and the body")
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        found: Any = hook.json()
-        data = found.get("data", found) if isinstance(found, dict) else None
-        if not isinstance(data, dict) or not isinstance(data.get("state"), str):
+        """One receipt; nothing for a state that is not known, or without a name for the message."""
+        body = hook.json()
+        data = body["data"] if isinstance(wire.member(body, "data"), dict) else body
+        word = wire.member(data, "state")
+        state = STATES.get(word) if isinstance(word, str) else None
+        reference, id = wire.id_of(wire.member(data, "reference")), wire.id_of(wire.member(data, "id"))
+        if state is None or (reference is None and id is None):
             return
-        state = STATES.get(data["state"])
-        reference, id = name_of(data.get("reference")), name_of(data.get("id"))
-        if state is None or not (reference or id):
-            return
+        at, reason = wire.member(data, "at"), wire.member(data, "reason")
         failed = state in (ch.Delivery.FAILED, ch.Delivery.EXPIRED)
+        why = REASONS.get(reason, R.REFUSED_RECIPIENT) if isinstance(reason, str) else R.REFUSED_RECIPIENT
         yield ch.Receipt(
             state=state,
             client_reference=reference,
             provider_id=id,
-            failure=ch.Refused(ch.Reason.REFUSED_RECIPIENT, data["state"]) if failed else None,
+            at=wire.unix_seconds(at) or wire.iso_seconds(at),
+            failure=ch.Refused(why, state.value) if failed else None,
         )
 
 
-def name_of(value: Any) -> str | None:
-    """An id or reference that can be kept: printable text of at most 512 characters."""
-    return value if isinstance(value, str) and 0 < len(value) <= 512 and value.isprintable() else None
+def key_of(secret: str) -> bytes:
+    """The key in a secret: ``whsec_…`` is base64, anything else is used as it is. Raises ``ValueError``."""
+    if not secret.startswith(PREFIX):
+        if len(secret) < TEXT_CHARS_MIN:
+            raise ValueError(f"must be whsec_ and base64, or a text of at least {TEXT_CHARS_MIN} characters")
+        return secret.encode("utf-8", "replace")
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) < KEY_BYTES_MIN:
+        raise ValueError(f"must go on after whsec_ with at least {KEY_BYTES_MIN} random bytes in base64")
+    return key
+
+
+def signature(key: bytes, id: str, timestamp: str, body: bytes) -> str:
+    """``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``."""
+    signed = f"{id}.{timestamp}.".encode("utf-8", "replace") + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
