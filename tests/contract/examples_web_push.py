@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from typing import Any
 
+import http_ece
 from adapter_conformance import (
     RECEIPT_URL,
     REFERENCE,
@@ -31,6 +34,9 @@ BROWSER = (
     ("auth", "BTBZMqHH6r4Tts7J_aSIgg"),
     ("p256dh", "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
 )
+BROWSERS_KEY = ec.derive_private_key(
+    int.from_bytes(base64.urlsafe_b64decode("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94="), "big"), ec.SECP256R1()
+)
 CONTENT = {"title": "Кошик чекає", "text": "Два товари", "yaml": {"url": "https://shop.example.com/cart", "tag": "cart-1"}}
 
 
@@ -47,10 +53,19 @@ def report(ev: Any, rt: Any = REFERENCE) -> ch.Webhook:
     return hook(json_body={"mid": "m", "rt": rt, "ev": ev})
 
 
+def opened(body: bytes) -> dict[str, Any]:
+    """The payload as the browser of RFC 8291's example opens it, by a library that knows nothing of ours."""
+    auth = base64.urlsafe_b64decode(dict(BROWSER)["auth"] + "==")
+    plain = http_ece.decrypt(body, private_key=BROWSERS_KEY, auth_secret=auth, version="aes128gcm")
+    found: dict[str, Any] = json.loads(plain)
+    return found
+
+
 def receipt_of(call: ch.HttpCall) -> ch.Webhook:
     """The worker sends back the token that came inside the encrypted payload."""
-    assert RECEIPT_URL and call.body
-    return report("delivered")
+    payload = opened(call.body)
+    assert payload["report"] == RECEIPT_URL
+    return report("delivered", payload["rt"])
 
 
 def told(state: ch.Delivery | ch.Engagement) -> tuple[ch.Receipt]:
@@ -68,7 +83,13 @@ EXAMPLES = Examples(
             promise="a record of aes128gcm with its time to live",
             message=message(),
             url=ENDPOINT,
-            headers={"TTL": "600", "Urgency": "high", "Content-Encoding": "aes128gcm"},
+            headers={
+                "TTL": "600",
+                "Urgency": "high",
+                "Topic": base64.urlsafe_b64encode(hashlib.sha256(b"cart-1").digest()).decode()[:32],
+                "Content-Encoding": "aes128gcm",
+                "Content-Type": "application/octet-stream",
+            },
         ),
         RequestExample(
             promise="thirty days at most, and patient for a promotion",
@@ -93,7 +114,31 @@ EXAMPLES = Examples(
         ReplyExample(
             promise="slow down", reply=reply(429, b"", retry_after="120"), outcome=ch.NotSent(R.THROTTLED, 120_000, "429")
         ),
+        ReplyExample(promise="accepted for later", reply=reply(202, b"", location="/m/2"), outcome=ch.Accepted("/m/2")),
+        ReplyExample(
+            promise="an address too long to keep", reply=reply(201, b"", location="h" * 3000), outcome=ch.Accepted(None)
+        ),
+        ReplyExample(promise="moved", reply=reply(301), outcome=ch.Refused(R.REFUSED_RECIPIENT, "301")),
+        ReplyExample(
+            promise="an expired token", reply=mozilla(401, 109), outcome=ch.Refused(R.REFUSED_CONFIGURATION, "401")
+        ),
+        ReplyExample(
+            promise="Apple says why",
+            reply=reply(403, {"reason": "BadJwtToken"}),
+            outcome=ch.Refused(R.REFUSED_CONFIGURATION, "403", "BadJwtToken"),
+        ),
+        ReplyExample(
+            promise="Windows throttles a channel",
+            reply=reply(406, b"", x_wns_status="channelThrottled"),
+            outcome=ch.NotSent(R.THROTTLED, None, "406"),
+        ),
+        ReplyExample(promise="not acceptable", reply=reply(406), outcome=ch.Refused(R.REFUSED_CONTENT, "406")),
         ReplyExample(promise="down", reply=mozilla(500, 201), outcome=ch.Unknown(R.SERVER_ERROR, "500")),
+        ReplyExample(
+            promise="down for a while",
+            reply=reply(503, b"", retry_after="30"),
+            outcome=ch.NotSent(R.THROTTLED, 30_000, "503"),
+        ),
     ),
     hooks=(
         HookExample(promise="delivered", hook=report("delivered"), says=told(ch.Delivery.DELIVERED)),

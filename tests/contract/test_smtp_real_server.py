@@ -174,6 +174,7 @@ async def test_closing_says_goodbye_on_every_connection() -> None:
 # TLS and login
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
 async def test_a_mail_goes_encrypted_and_logged_in(tls: str, certificate: tuple[ssl.SSLContext, Path]) -> None:
     boxes, (context, ca) = Mailboxes(), certificate
