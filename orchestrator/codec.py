@@ -10,7 +10,7 @@ Addresses in a history are masked: the keyed hash is enough to replay a decision
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from orchestrator.core.message import Attempt, Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Governance
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address
+from orchestrator.core.recipient import Address, Charge
 from orchestrator.core.status import Delivery
 
 
@@ -99,24 +99,27 @@ def encode_inputs(inputs: Inputs) -> dict[str, Any]:
 INPUT_FIELDS = tuple(field.name for field in fields(Inputs) if field.name not in ("governance", "addresses"))
 
 
-def mask(address: Address) -> Address:
+def mask(address: Address) -> dict[str, str]:
     """The same address with nothing in it that could be used."""
-    return replace(address, value=address.masked(), keys=())
+    return {"kind": address.kind, "value": address.masked(), "hash": address.hash, "country": address.country}
 
 
 def tagged(value: Any) -> Any:
     """A fact or effect as a dict with its ``kind``; addresses in it masked."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Address):
-        return asdict(mask(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        data: dict[str, Any] = {"kind": type(value).__name__}
-        for field in fields(value):
-            item = getattr(value, field.name)
-            data[field.name] = tagged(item) if is_dataclass(item) or isinstance(item, tuple) else item
-        return data
+        return mask(value)
     if isinstance(value, tuple):
         return [tagged(item) for item in value]
-    return value
+    kind = type(value)
+    names = NAMES.get(kind)
+    if names is None:
+        return value
+    data: dict[str, Any] = {"kind": kind.__name__}
+    for name in names:
+        data[name] = tagged(getattr(value, name))
+    return data
 
 
 TAGGED: dict[str, type] = {
@@ -143,6 +146,10 @@ TAGGED: dict[str, type] = {
         effects.ShutProvider,
         effects.Tell,
     )
+}
+
+NAMES: dict[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in (*TAGGED.values(), Charge)
 }
 
 
