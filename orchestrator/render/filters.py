@@ -51,9 +51,12 @@ def number_of(value: Any) -> Decimal:
     """A number from JSON or text, exactly as it was written."""
     defined(value)
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
-        raise TemplateRuntimeError(f"{value!r} is not a number") from None
+        raise TemplateRuntimeError("a value is not a number") from None
+    if not number.is_finite():
+        raise TemplateRuntimeError("a value is not a number")
+    return number
 
 
 def defined(value: Any) -> None:
@@ -89,7 +92,7 @@ def date_filter(context: Context, value: Any, style: str = "medium") -> str:
             return str(format_date(date.fromisoformat(text), style, locale=locale))
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise TemplateRuntimeError(f"{text!r} is not an ISO 8601 date") from None
+        raise TemplateRuntimeError("a value is not an ISO 8601 date") from None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     if style in DATE_STYLES:
         return str(format_date(moment.astimezone(zone), style, locale=locale))
@@ -138,7 +141,7 @@ def link(context: Context, value: Any) -> str:
     defined(value)
     url = str(value)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise TemplateRuntimeError(f"a link must be http or https, not {url[:40]!r}")
+        raise TemplateRuntimeError("a link must be http or https")
     track: Callable[[str], str] | None = context.get("_link")
     return track(url) if track is not None else url
 

@@ -21,7 +21,17 @@ from ruamel.yaml.error import YAMLError
 
 from orchestrator.core.reasons import Reason
 from orchestrator.render import sms
-from orchestrator.render.environment import NESTING_MAX, Sandbox, depth, plain
+from orchestrator.render.environment import (
+    NESTING_MAX,
+    ROUNDS_MAX,
+    Sandbox,
+    count_rounds,
+    depth,
+    plain,
+    printable,
+    refused,
+    rounds,
+)
 from orchestrator.render.filters import OURS, content_hash
 from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
 from orchestrator.render.structure import shape_problem
@@ -42,7 +52,8 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "web_push": (("title",), ("text",)),
 }
 FILE = re.compile(r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2")
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bBqQ]\?")
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOURCE_BYTES_MAX = 262_144
@@ -165,7 +176,10 @@ class TemplateSet:
 
     def render(self, template: str, channel: str, context: RenderContext, *, parts_wanted: Sequence[str] = ()) -> Rendered:
         """The parts of one channel. Raises ``Unrenderable``."""
-        names = variables(context)
+        try:
+            names = variables(context)
+        except (SecurityError, RecursionError) as error:
+            raise Unrenderable(Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template) from error
         parts: dict[str, Any] = {}
         locales: list[str] = []
         for part in parts_wanted or PARTS.get(channel, ()):
@@ -203,7 +217,7 @@ def finalize(value: Any) -> Any:
     """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
     if value is None:
         raise UndefinedError("a value is null")
-    return value
+    return printable(value)
 
 
 def finalize_yaml(value: Any) -> Any:
@@ -228,7 +242,17 @@ def compile_part(path: str, part: str, text: str, problems: list[TemplateProblem
         if depth(tree) > NESTING_MAX:
             problems.append(TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter"))
             return None
-        return sandbox.from_string(text)
+        forbidden = refused(tree)
+        if forbidden is not None:
+            mend = "write it out; what there is stands in docs/templates.md"
+            problems.append(TemplateProblem(path, 1, 1, forbidden, mend))
+            return None
+        count_rounds(tree)
+        code = sandbox.compile(tree, path, path)
+        return sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None))
+    except RecursionError:
+        problems.append(TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter"))
+        return None
     except TemplateSyntaxError as error:
         mend = "see the Jinja reference; filters are listed in docs/templates.md"
         problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), mend))
@@ -258,21 +282,40 @@ def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -
     try:
         text = collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX))
     except UndefinedError as error:
-        raise Unrenderable(Reason.MISSING_VARIABLE, str(error), part.path) from error
-    except (TemplateError, SecurityError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        raise Unrenderable(Reason.MISSING_VARIABLE, missing(str(error)), part.path) from error
+    except (TemplateError, SecurityError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        raise Unrenderable(Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path) from error
     if name == "yaml":
         return structure(part, channel, text)
+    cleaned = CONTROL.sub("", text)
     if name == "html":
-        return text
-    cleaned = CONTROL.sub("", text).strip()
-    return " ".join(cleaned.split()) if name in ("subject", "title") else cleaned
+        return cleaned
+    cleaned = cleaned.strip()
+    if not cleaned:
+        raise Unrenderable(Reason.TEMPLATE_ERROR, "the text is empty", part.path)
+    if name not in ("subject", "title"):
+        return cleaned
+    if ENCODED_WORD.search(cleaned):
+        raise Unrenderable(Reason.TEMPLATE_ERROR, "there is an encoded word in it", part.path)
+    return " ".join(cleaned.split())
+
+
+MISSING = re.compile(r"'(?:dict|str|int|float|bool|list) object' has no (?:attribute|element) (.+)")
+
+
+def missing(text: str) -> str:
+    """What is absent, in the words of a template's author."""
+    found = MISSING.fullmatch(text)
+    return f"{found[1]} is absent" if found else text
 
 
 def collect(part: Part, names: Mapping[str, Any], length_max: int) -> str:
     """The output, given up as soon as it grows too long."""
     pieces: list[str] = []
     length = 0
+    rounds.set([ROUNDS_MAX])
     for piece in part.compiled.generate(names):
         length += len(piece)
         if length > length_max:
@@ -286,8 +329,19 @@ def structure(part: Part, channel: str, text: str) -> Any:
     try:
         found = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, f"the result is not YAML: {str(error)[:120]}", part.path) from error
+        raise Unrenderable(Reason.TEMPLATE_ERROR, "the result is not YAML", part.path) from error
     problem = shape_problem(channel, found)
     if problem is not None:
         raise Unrenderable(Reason.TEMPLATE_ERROR, problem, part.path)
-    return found
+    return cleaned(found)
+
+
+def cleaned(value: Any) -> Any:
+    """A structure without characters that nobody sees."""
+    if isinstance(value, str):
+        return CONTROL.sub("", value)
+    if isinstance(value, Mapping):
+        return {str(key): cleaned(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    return value

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 VOWELS = "аеєиіїоуюя"
 EXCEPTIONS = {
-    "ігор": "Ігоре",
-    "лазар": "Лазаре",
+    "ігор": "Ігорю",
+    "лазар": "Лазарю",
+    "федір": "Федоре",
+    "яків": "Якове",
+    "антін": "Антоне",
     "олег": "Олеже",
     "ілля": "Ілле",
     "лев": "Леве",
@@ -42,6 +45,8 @@ INITIAL = {"є": "ye", "ї": "yi", "й": "y", "ю": "yu", "я": "ya"}
 
 def vocative(name: str) -> str:
     """«Олена» → «Олено», «Андрій» → «Андрію»; a name in another script, or of no rule, stays as it is."""
+    if "-" in name:
+        return "-".join(vocative(part) for part in name.split("-"))
     lower = name.lower()
     if lower in EXCEPTIONS:
         return EXCEPTIONS[lower]
@@ -52,7 +57,7 @@ def vocative(name: str) -> str:
     if last == "а":
         return stem + ("е" if before in SOFT_A else "о")
     if last == "я":
-        return stem + ("є" if before in VOWELS + "’ʼ'" else "е" if before != "с" else "ю")
+        return stem + ("є" if before in VOWELS + "’ʼ'" else "ю")
     if last == "й":
         return stem + "ю"
     if last == "ь":

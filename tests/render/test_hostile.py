@@ -1,0 +1,154 @@
+"""Templates and data that mean harm: a clear refusal each time, in bounded time and memory."""
+
+from __future__ import annotations
+
+import resource
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.core.reasons import Reason
+from orchestrator.render import ConditionError, Conditions, RenderContext, TemplateProblems, TemplateSet, Unrenderable
+
+MEBIBYTE = 1024 * 1024
+ROOM = 400 * MEBIBYTE
+
+
+@pytest.fixture(autouse=True)
+def little_memory() -> Any:
+    """Whoever takes more than a few hundred megabytes fails the test instead of the machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def context(event: dict[str, Any]) -> RenderContext:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    return RenderContext(event, {"id": "u", "first_name": "Олена"}, {}, now, "uk-UA", "Europe/Kyiv")
+
+
+def render(source: str, event: dict[str, Any] | None = None, name: str = "sms.text.j2") -> Any:
+    templates = TemplateSet.from_sources({"t": {name: source}})
+    return templates.render("t", name.partition(".")[0], context(event or {})).parts
+
+
+BOMBS = [
+    "{% set a = 'x' * 9999 %}" + "{% set a = a ~ a %}" * 30 + "{{ a }}",
+    "{% set a = 'x' * 9999 %}" + "{% set a = a + a %}" * 30 + "{{ a }}",
+    "{{ ('x' * 9999) | replace('x', 'y' * 9999) }}",
+    "{{ '{:>1000000000}'.format(1) }}",
+    "{{ 'x' * 10 ** 9 }}",
+    "{{ 'x' | center(10 ** 9) }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}x",
+    "{% for a in range(999999999) %}x{% endfor %}",
+    "{{ range(1000) | map('string') | join('x' * 9999) | length }}",
+]
+
+
+@pytest.mark.parametrize("source", BOMBS, ids=range(len(BOMBS)))
+def test_a_bomb_is_refused_before_it_takes_much(source: str) -> None:
+    with pytest.raises((Unrenderable, TemplateProblems)):
+        render(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% set a %}x{% endset %}{{ a }}",
+        "{% filter upper %}x{% endfilter %}",
+        "{% include 'other' %}",
+        "{% extends 'other' %}",
+        "{{ _link('x') }}",
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+        "{% for a in [[1]] recursive %}{{ loop(a) }}{% endfor %}",
+    ],
+)
+def test_what_the_sandbox_does_not_have_is_a_problem_when_it_is_loaded(source: str) -> None:
+    with pytest.raises(TemplateProblems):
+        render(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ ''.__class__ }}", "{{ event.__class__ }}", "{{ recipient.items }}", "{{ event.get }}", "{{ event }}", "{{ [1] }}"],
+)
+def test_methods_and_insides_are_no_text(source: str) -> None:
+    with pytest.raises(Unrenderable):
+        render(source)
+
+
+def test_a_mapping_s_keys_come_before_everything() -> None:
+    assert render("{{ event.items[0] }} {{ event.get }}", {"items": ["a"], "get": "b"})["text"] == "a b"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'button: {title: \'a" {{ event.x }}\', url: "https://shop.example.com"}',
+        'button: {title: {{ event.x }}, url: "https://shop.example.com"}',
+        'button: {title: a"b {{ event.x }}", url: "https://shop.example.com"}',
+        'button:\n  title: |\n    {{ event.x }}\n  url: "https://shop.example.com"',
+        'button:\n  title: >-\n    "{{ event.x }}"\n  url: "https://shop.example.com"',
+    ],
+)
+def test_an_expression_outside_double_quotes_is_a_problem(source: str) -> None:
+    with pytest.raises(TemplateProblems, match="outside a double-quoted"):
+        render(source, {"x": "x"}, "viber.yaml.j2")
+
+
+@pytest.mark.parametrize(
+    "value", ['", url: "https://evil.example"}', "\\", '\\", url: x', "a\nurl: b", "\u2028b: c", "{{ 1 }}"]
+)
+def test_data_never_leaves_its_place_in_a_structure(value: str) -> None:
+    source = 'button: {title: "{{ event.x }}", url: "https://shop.example.com"}'
+    button = render(source, {"x": value}, "viber.yaml.j2")["yaml"]["button"]
+    assert set(button) == {"title", "url"}
+    assert button["url"] == "https://shop.example.com"
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ event.x | money('UAH') }}", "{{ event.x | date('long') }}", "{{ event.x | int + event.x }}"]
+)
+def test_an_error_never_repeats_what_the_data_says(source: str) -> None:
+    with pytest.raises(Unrenderable) as caught:
+        render(source, {"x": "CANARY"})
+    assert "CANARY" not in str(caught.value)
+
+
+def test_what_nobody_sees_is_taken_out_and_an_empty_text_is_not_sent() -> None:
+    hidden = "a\u202eb\u061cc\ufeffd\x00e\ud800f"
+    assert render("{{ event.x }}", {"x": hidden})["text"] == "abcdef"
+    with pytest.raises(Unrenderable) as caught:
+        render("  {{ event.x }} ", {"x": "\u202e"})
+    assert caught.value.reason is Reason.TEMPLATE_ERROR
+
+
+def test_an_encoded_word_never_becomes_a_subject() -> None:
+    with pytest.raises(Unrenderable):
+        sources = {"t": {"email.subject.j2": "x {{ event.x }}", "email.text.j2": "x"}}
+        TemplateSet.from_sources(sources).render("t", "email", context({"x": "=?UTF-8?Q?=0A?=Bcc: a@b"}))
+
+
+def test_data_without_end_is_refused() -> None:
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(Unrenderable):
+        render("x {{ event.y }}", {"x": deep, "y": 1})
+
+
+@pytest.mark.parametrize(
+    "expression", ["'{:>1000000000}'.format(1)", "'x' * 10 ** 9", "event.__class__", "().__class__", "9 ** 9 ** 9"]
+)
+def test_conditions_have_the_same_walls(expression: str) -> None:
+    try:
+        value = Conditions().compile(expression).evaluate({"event": {}})
+    except ConditionError:
+        return
+    assert value is None
