@@ -17,6 +17,7 @@ from orchestrator.core.caps import CapResult, cap_room_at, gap_room_at, horizon_
 from orchestrator.core.policy import CLASSES, DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance
 from orchestrator.core.quiet_hours import local_day_bounds
 from orchestrator.core.recipient import Charge
+from tests.core.clocks import at
 
 NOON = 1_795_255_200_000  # 2026-11-21T10:00:00Z, noon in Kyiv
 KYIV = "Europe/Kyiv"
@@ -40,10 +41,6 @@ def ask(
     zone: str = KYIV,
 ) -> CapResult:
     return cap_room_at(cap, charges, message, channel, step, now, zone)
-
-
-def at(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 # -- what a cap counts

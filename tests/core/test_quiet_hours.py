@@ -1,36 +1,22 @@
 """
 Quiet hours keep people's nights, wherever they live and whatever their clocks do.
 
-Two oracles stand beside the code, and neither shares an idea with it. ``Clock`` writes down what a local clock shows
-minute by minute and paints the windows on that list. ``shown_as_quiet`` takes a local time literally, as a person would
-who looks at the wall.
+Two oracles stand beside the code: ``Clock``, a list of what a local clock shows minute by minute, and ``shown_as_quiet``,
+which takes a local time literally, as a person would who looks at the wall.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import pairwise
-from zoneinfo import ZoneInfo, available_timezones
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, QuietHours, Window
-from orchestrator.core.quiet_hours import (
-    calendar_bounds,
-    local_day_bounds,
-    quiet_until,
-    valid_zone,
-    zone_for,
-    zone_or,
-)
+from orchestrator.core.policy import DAY_MS, MINUTE_MS, QuietHours, Window
+from orchestrator.core.quiet_hours import quiet_until, valid_zone, zone_for, zone_or
+from tests.core.clocks import DAY_MINUTES, Clock, at, kinds_of_change, local, places_and_times
 
-ZONES = sorted(name for name in available_timezones() if valid_zone(name))
-DAY_MINUTES = 1440
-FIRST_YEAR, LAST_YEAR = 1973, 2038  # offsets are whole minutes in these years, and the daylight rules are all known
 ALL_DAY = Window(0, DAY_MINUTES)
 
 
@@ -61,22 +47,13 @@ def read(text: str | None) -> Window | None:
     return ALL_DAY if text == "all" else window(text)
 
 
-def at(text: str) -> int:
-    """An RFC 3339 time as UTC milliseconds."""
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-def local(instant: int, zone: str) -> datetime:
-    return datetime.fromtimestamp(instant / 1000, ZoneInfo(zone))
-
-
 def until(rule: QuietHours, text: str, zone: str) -> str | None:
     """The answer as RFC 3339 in the zone, to be read beside the question."""
     found = quiet_until(rule, at(text), zone)
     return None if found is None else local(found, zone).isoformat()
 
 
-# -- the oracles
+# -- the second oracle
 
 
 def shown_as_quiet(rule: QuietHours, instant: int, zone: str) -> bool:
@@ -94,72 +71,6 @@ def shown_as_quiet(rule: QuietHours, instant: int, zone: str) -> bool:
         if start <= wall < end:
             return True
     return False
-
-
-class Clock:
-    """What a local clock shows in each minute from ``begin``, and which of those minutes a rule keeps quiet."""
-
-    def __init__(self, zone: str, begin: int, days: int) -> None:
-        self.begin = begin
-        place = ZoneInfo(zone)
-        shown = [datetime.fromtimestamp(begin // 1000 + 60 * n, place) for n in range(days * DAY_MINUTES)]
-        self.wall = [one.toordinal() * DAY_MINUTES + one.hour * 60 + one.minute for one in shown]
-        self.highest_so_far, self.lowest_from_here = list(self.wall), list(self.wall)
-        for n in range(1, len(shown)):
-            self.highest_so_far[n] = max(self.wall[n], self.highest_so_far[n - 1])
-            self.lowest_from_here[-n - 1] = min(self.wall[-n - 1], self.lowest_from_here[-n])
-
-    def quiet_minutes(self, rule: QuietHours) -> list[bool]:
-        """Each window runs from the first minute at or past its start to the last one that shows its end, or is past it."""
-        quiet = [False] * len(self.wall)
-        first_day, last_day = min(self.wall) // DAY_MINUTES - 1, max(self.wall) // DAY_MINUTES
-        for day in range(first_day, last_day + 1):
-            found = rule.windows[datetime.fromordinal(day).weekday()]
-            if found is None:
-                continue
-            start = day * DAY_MINUTES + found.start
-            end = day * DAY_MINUTES + found.end + (DAY_MINUTES if found.end <= found.start else 0)
-            first = bisect_left(self.highest_so_far, start)
-            after = bisect_right(self.lowest_from_here, end) - 1  # the last minute that shows its end, or less
-            if self.wall[after] != end:
-                after += 1
-            quiet[first:after] = [True] * len(quiet[first:after])
-        return quiet
-
-
-@cache
-def clock_changes(zone: str) -> tuple[int, ...]:
-    """The instants (ms) at which the zone's offset changed or will, in the years that are looked at."""
-    place = ZoneInfo(zone)
-
-    def offset(second: int) -> timedelta | None:
-        return datetime.fromtimestamp(second, place).utcoffset()
-
-    stride = 5 * 86_400
-    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (FIRST_YEAR, LAST_YEAR))
-    seconds = range(first, last, stride)
-    offsets = [offset(second) for second in seconds]
-    found = []
-    for (before, after), end in zip(pairwise(offsets), seconds[1:], strict=True):
-        if before != after:
-            early, late = end - stride, end
-            while late - early > 1:
-                middle = (early + late) // 2
-                early, late = (middle, late) if offset(middle) == before else (early, middle)
-            found.append(late * 1000)
-    return tuple(found)
-
-
-@cache
-def kinds_of_change() -> dict[tuple[int, int], tuple[str, int]]:
-    """One example (zone, instant) of each: the minute of the day at which clocks are changed, and by how many minutes."""
-    kinds: dict[tuple[int, int], tuple[str, int]] = {}
-    for zone in ZONES:
-        for instant in clock_changes(zone):
-            last, first = local(instant - MINUTE_MS, zone), local(instant, zone)
-            jump = (first.replace(tzinfo=None) - last.replace(tzinfo=None)) // timedelta(minutes=1) - 1
-            kinds[(last.hour * 60 + last.minute + 1) % DAY_MINUTES, jump] = (zone, instant)
-    return kinds
 
 
 # -- what is written is what is kept
@@ -307,17 +218,6 @@ def rules_around(minute: int, jump: int) -> list[QuietHours]:
     return [*rules, alternate, weekly(mon="all", wed="all"), weekly(tue="all", thu="20:00-11:00", sat="all", sun="all")]
 
 
-@st.composite
-def places_and_times(draw: st.DrawFn) -> tuple[str, int]:
-    """A zone, and an instant that is often near one of its clock changes."""
-    zone = draw(st.sampled_from(ZONES))
-    changes = clock_changes(zone)
-    near_one = draw(st.booleans())
-    if changes and near_one:
-        return zone, draw(st.sampled_from(changes)) + draw(st.integers(-2 * DAY_MS, 2 * DAY_MS))
-    return zone, draw(st.integers(at(f"{FIRST_YEAR}-02-01T00:00:00+00:00"), at(f"{LAST_YEAR}-01-01T00:00:00+00:00")))
-
-
 windows = st.none() | st.builds(Window, st.integers(0, DAY_MINUTES - 1), st.integers(0, DAY_MINUTES)) | st.just(ALL_DAY)
 rules = st.builds(QuietHours, st.just("any"), st.tuples(*[windows] * 7))
 
@@ -409,66 +309,3 @@ def test_what_is_no_iana_name_is_no_zone_and_no_file_is_opened_for_it(name: str)
 def test_a_zone_that_slipped_in_unchecked_is_read_as_utc() -> None:
     assert until(nightly("21:00-09:00"), "2026-11-21T22:00:00+00:00", "UTC") is not None
     assert quiet_until(nightly("21:00-09:00"), at("2026-11-21T22:00:00+00:00"), "Mars/Base") == at("2026-11-22T09:00:00Z")
-
-
-# -- the calendar
-
-
-def bounds(kind: str, text: str, zone: str) -> tuple[str, str]:
-    start, end = calendar_bounds(kind, at(text), zone)  # type: ignore[arg-type]
-    return local(start, zone).isoformat(), local(end, zone).isoformat()
-
-
-def test_a_day_lasts_as_long_as_the_clocks_make_it() -> None:
-    for text, hours in (("2026-03-29T12:00:00+03:00", 23), ("2026-10-25T12:00:00+02:00", 25), ("2026-11-21T12:00:00Z", 24)):
-        start, end = local_day_bounds(at(text), "Europe/Kyiv")
-        assert end - start == hours * HOUR_MS
-        assert local(start, "Europe/Kyiv").time() == local(end, "Europe/Kyiv").time() == datetime.min.time()
-
-
-@pytest.mark.parametrize(
-    ("zone", "moment", "start", "end"),
-    [
-        ("America/Sao_Paulo", "2018-11-04T05:00:00Z", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"),
-        ("America/Sao_Paulo", "2018-11-03T05:00:00Z", "2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00"),
-        ("America/Sao_Paulo", "2018-02-18T02:30:00Z", "2018-02-17T00:00:00-02:00", "2018-02-18T00:00:00-03:00"),
-        ("Asia/Beirut", "2026-03-28T23:00:00Z", "2026-03-29T01:00:00+03:00", "2026-03-30T00:00:00+03:00"),
-        ("America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
-        ("America/Havana", "2026-11-01T05:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
-        ("America/St_Johns", "2010-11-07T02:45:00Z", "2010-11-07T00:00:00-02:30", "2010-11-08T00:00:00-03:30"),
-        ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"),
-        ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00"),
-    ],
-)
-def test_a_day_whose_midnight_is_missing_or_doubled_still_has_a_start_and_an_end(
-    zone: str, moment: str, start: str, end: str
-) -> None:
-    assert bounds("day", moment, zone) == (start, end)
-
-
-def test_a_week_runs_from_monday_and_a_month_from_its_first() -> None:
-    assert bounds("week", "2026-03-29T22:00:00+03:00", "Europe/Kyiv") == (
-        "2026-03-23T00:00:00+02:00",
-        "2026-03-30T00:00:00+03:00",
-    )
-    assert bounds("month", "2026-12-31T23:30:00+02:00", "Europe/Kyiv") == (
-        "2026-12-01T00:00:00+02:00",
-        "2027-01-01T00:00:00+02:00",
-    )
-
-
-def test_a_calendar_window_that_does_not_exist_is_named_in_the_error() -> None:
-    with pytest.raises(ValueError, match=r"'year' is not known; write day, week or month"):
-        calendar_bounds("year", 0, "UTC")  # type: ignore[arg-type]
-
-
-@settings(max_examples=1000, deadline=None)
-@given(st.sampled_from(["day", "week", "month"]), places_and_times())
-def test_calendar_windows_follow_each_other_without_gap_or_overlap(kind: str, where: tuple[str, int]) -> None:
-    zone, now = where
-    start, end = calendar_bounds(kind, now, zone)  # type: ignore[arg-type]
-    assert start <= now < end
-    for inside in (start, end - 1):
-        assert calendar_bounds(kind, inside, zone) == (start, end)  # type: ignore[arg-type]
-    assert calendar_bounds(kind, end, zone)[0] == end  # type: ignore[arg-type]
-    assert calendar_bounds(kind, start - 1, zone)[1] == start  # type: ignore[arg-type]
