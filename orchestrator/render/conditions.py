@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.render.environment import NESTING_MAX, Sandbox, depth
+from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, depth, rounds
 from orchestrator.render.problems import ConditionError
 
 NAMES = frozenset(
@@ -52,6 +52,7 @@ class Expression:
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Its value over a scope. Raises ``ConditionError`` where it cannot be evaluated."""
+        rounds.set([ROUNDS_MAX])
         try:
             value = self._compiled(**scope, null=None)
         except (TypeError, ValueError, ArithmeticError, LookupError, SecurityError, UndefinedError) as error:
@@ -84,3 +85,7 @@ class Conditions:
             return Expression(expression, self._environment.compile_expression(expression, undefined_to_none=False))
         except TemplateSyntaxError as error:
             raise ConditionError(f"{error.message}") from error
+        except (RecursionError, MemoryError, ValueError) as error:
+            if isinstance(error, ConditionError):
+                raise
+            raise ConditionError("the expression nests too deeply, or has a number that large") from error

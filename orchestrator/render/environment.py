@@ -8,14 +8,17 @@ joined text, ranges, rounds of loops, and the output itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 from jinja2 import StrictUndefined, TemplateRuntimeError, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
 NUMBER_MAX = 10**15
@@ -24,6 +27,10 @@ LENGTH_MAX = 10_000
 JOINED_MAX = 300_000
 RANGE_MAX = 1_000
 ROUNDS_MAX = 20_000
+TREE_MAX = 20_000
+TEXT_A_ROUND = 256
+ITEMS_A_ROUND = 16
+NODES_A_ROUND = 32
 NESTING_MAX = 24
 STR_METHODS = frozenset({"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"})
 RUNTIME = ("LoopContext", "Namespace", "TemplateReference", "BlockReference")
@@ -33,6 +40,12 @@ FILTERS = frozenset(
     | {"select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique"}
     | {"upper", "urlencode", "wordcount"}
 )
+SIZED = frozenset({"batch", "join", "list", "replace", "round", "slice", "truncate"})
+BUILDING = frozenset({"batch", "slice", "map", "groupby"})
+WORDY = (
+    frozenset({"capitalize", "e", "escape", "lower", "replace", "string", "striptags", "title", "trim", "truncate"})
+    | frozenset({"upper", "wordcount"})
+)  # fmt: skip
 TESTS = frozenset(
     {"boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in"}
     | {"integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas"}
@@ -74,19 +87,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=undefined, autoescape=autoescape, keep_trailing_newline=False, cache_size=0)
         self.filters = {name: self.filters[name] for name in FILTERS if name in self.filters}
         self.tests = {name: self.tests[name] for name in TESTS if name in self.tests}
-        self.globals = {"range": bounded_range, "_rounds": counted}
+        self.globals = {"range": bounded_range, "_rounds": counted, "_built": built}
         self.filters["replace"] = bounded_replace
-        for name in ("join", "list", "batch", "slice", "truncate", "string"):
-            self.filters[name] = bounded(self.filters[name])
+        for name, filter in self.filters.items():
+            self.filters[name] = bounded(name, filter)
 
     def joined(self, parts: Iterable[Any]) -> str:
         """Text out of several values, escaped where one of them is safe HTML."""
         values = list(parts)
         markup = any(hasattr(value, "__html__") for value in values)
-        text = [escape(value) if markup else str(value) for value in values]
+        text = [escape(printable(value)) if markup else str(printable(value)) for value in values]
         if sum(map(len, text)) > JOINED_MAX:
             raise SecurityError("a text that long is not allowed")
-        return Markup("").join(text) if markup else "".join(text)
+        return str(paid("".join(text))) if not markup else Markup("").join(text)
+
+    def call(self, context: Any, function: Any, /, *arguments: Any, **options: Any) -> Any:
+        """A method's result is paid for like a filter's."""
+        return paid(super().call(context, function, *arguments, **options))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, within limits."""
@@ -104,7 +121,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise SecurityError("a number that large is not allowed")
         if isinstance(result, str | list | tuple) and len(result) > JOINED_MAX:
             raise SecurityError("a result that long is not allowed")
-        return result
+        return built(result) if isinstance(result, list | tuple) else paid(result)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """A few methods of text; everything else is data."""
@@ -142,21 +159,69 @@ def bounded_range(*arguments: int) -> range:
     return found
 
 
-def counted(values: Iterable[Any]) -> Iterator[Any]:
-    """The values of a loop, as long as all loops of this render together have not gone round too often."""
+def spend(units: int) -> None:
+    """Pay for work out of the rounds of this render. Raises ``SecurityError`` when there are none left."""
     budget = rounds.get(None)
+    if budget is not None:
+        budget[0] -= units
+        if budget[0] < 0:
+            raise SecurityError(f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed")
+
+
+def paid(value: Any) -> Any:
+    """A text or list that was just made, paid for: all that one render makes fits into a few megabytes."""
+    if isinstance(value, str):
+        spend(len(value) // TEXT_A_ROUND)
+    elif isinstance(value, list | tuple):
+        spend(len(value) // ITEMS_A_ROUND)
+    return value
+
+
+def built(value: Any) -> Any:
+    """A list or mapping that a template put together, of no more than ``TREE_MAX`` values, however often one is shared."""
+    size, stack = 0, [value]
+    while stack:
+        current = stack.pop()
+        size += 1 + (len(current) // ITEMS_A_ROUND if isinstance(current, str) else 0)
+        if isinstance(current, Mapping):
+            stack.extend(current.values())
+        elif isinstance(current, list | tuple):
+            stack.extend(current)
+        if size + len(stack) > TREE_MAX:
+            raise SecurityError("a list or mapping that large is not allowed")
+    spend(size // ITEMS_A_ROUND)
+    return value
+
+
+def counted(values: Iterable[Any], weight: int) -> Iterator[Any]:
+    """
+    The values of a loop, as long as all loops of this render together have not gone round too often; a round of much
+    counts as several.
+    """
     for value in values:
-        if budget is not None:
-            budget[0] -= 1
-            if budget[0] < 0:
-                raise SecurityError(f"more than {ROUNDS_MAX} rounds of loops are not allowed")
+        spend(weight)
         yield value
 
 
+class Literals(NodeTransformer):
+    """Has every list and mapping that is made of variables measured when it is made."""
+
+    def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
+        node = super().generic_visit(node, *arguments, **options)
+        made = isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load")
+        if not made or not any(node.find_all((nodes.Name, nodes.Call))):
+            return node
+        assert isinstance(node, nodes.Expr)
+        return nodes.Call(nodes.Name("_built", "load"), [node], [], None, None, lineno=node.lineno)
+
+
 def count_rounds(tree: nodes.Template) -> None:
-    """Have every loop of a template count its rounds."""
+    """Have every loop of a template count its rounds, and every list be measured."""
+    Literals().visit(tree)
     for loop in tree.find_all(nodes.For):
-        loop.iter = nodes.Call(nodes.Name("_rounds", "load"), [loop.iter], [], None, None, lineno=loop.lineno)
+        weight = 1 + sum(1 for node in loop.find_all(nodes.Node)) // NODES_A_ROUND
+        given = [cast(nodes.Expr, loop.iter), nodes.Const(weight)]
+        loop.iter = nodes.Call(nodes.Name("_rounds", "load"), given, [], None, None, lineno=loop.lineno)
 
 
 def refused(tree: nodes.Template) -> str | None:
@@ -178,27 +243,45 @@ def bounded_replace(text: Any, old: str, new: str, count: int | None = None) -> 
     return found.replace(str(old), str(new), -1 if count is None else count)
 
 
-def bounded(filter: F) -> F:
-    """A built-in filter whose result has a limit."""
+def bounded(name: str, filter: F) -> F:
+    """A filter whose result has a limit and is paid for."""
 
     def limited(*arguments: Any, **options: Any) -> Any:
-        if any(isinstance(one, int) and abs(one) > LENGTH_MAX for one in (*arguments[1:], *options.values())):
+        numbers = (*arguments[1:], *options.values()) if name in SIZED else ()
+        if any(isinstance(one, int) and abs(one) > LENGTH_MAX for one in numbers):
             raise SecurityError("a size that large is not allowed")
+        if name in WORDY and any(isinstance(one, list | tuple | dict) for one in arguments):
+            raise TemplateRuntimeError(f"the filter {name} takes text, not a list or mapping")
+        if name == "join":
+            check_join(*arguments[1:], **options)
         result = filter(*arguments, **options)
+        if isinstance(result, Iterator):
+            result = list(islice(result, JOINED_MAX + 1))
         if isinstance(result, str | list) and len(result) > JOINED_MAX:
             raise SecurityError("a result that long is not allowed")
-        return result
+        return built(result) if name in BUILDING else paid(result)
 
-    for name in ("jinja_pass_arg", "jinja_async_variant"):
-        if hasattr(filter, name):
-            setattr(limited, name, getattr(filter, name))
+    for mark in ("jinja_pass_arg", "jinja_async_variant"):
+        if hasattr(filter, mark):
+            setattr(limited, mark, getattr(filter, mark))
     return limited  # type: ignore[return-value]
+
+
+def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
+    """``join`` before it joins: how long its separators are, and that there is text between them."""
+    if isinstance(values, list | tuple | str):
+        if len(values) * len(str(printable(d))) > JOINED_MAX:
+            raise SecurityError("a text that long is not allowed")
+        if attribute is None and any(isinstance(one, list | tuple | Mapping) for one in values):
+            raise TemplateRuntimeError("the filter join takes a list of texts")
 
 
 def printable(value: Any) -> Any:
     """What may stand in a text: a null is as absent as a name that nobody has, and a list is no text."""
     if isinstance(value, Mapping | list | tuple) or (callable(value) and not isinstance(value, Undefined)):
         raise TemplateRuntimeError("a list or mapping cannot be printed; name what is to be shown of it")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TemplateRuntimeError("a number that is not finite cannot be printed")
     return value
 
 

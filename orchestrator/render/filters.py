@@ -28,6 +28,7 @@ from orchestrator.render.ukrainian import vocative as vocative_of
 
 DATE_STYLES = ("short", "medium", "long", "full")
 PATTERN_LENGTH_MAX = 64
+EXPONENT_MAX = 30
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")
 
 
@@ -54,7 +55,7 @@ def number_of(value: Any) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         raise TemplateRuntimeError("a value is not a number") from None
-    if not number.is_finite():
+    if not number.is_finite() or (number and not -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX):
         raise TemplateRuntimeError("a value is not a number")
     return number
 

@@ -47,6 +47,11 @@ BOMBS = [
     "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}x",
     "{% for a in range(999999999) %}x{% endfor %}",
     "{{ range(1000) | map('string') | join('x' * 9999) | length }}",
+    "{% set a = ['lol'] %}" + "{% set a = [a, a, a, a, a, a, a, a, a, a] %}" * 9 + "{% set b = a | string %}x",
+    "{% set a = ['lol'] %}" + "{% set a = {'a': a, 'b': a} %}" * 40 + "{{ a == a.b }}",
+    "{% set a = 'x' * 9999 ~ 'x' * 9999 %}" + "".join(f"{{% set a{n} = a.upper() %}}" for n in range(1000)) + "x",
+    "{% for a in range(1000) %}{% for b in range(19) %}" + "{% if a == b %}{% endif %}" * 999 + "{% endfor %}{% endfor %}x",
+    "{{ [1, 2] | batch(9999, 'x' * 9999) | list | length }}",
 ]
 
 
@@ -76,7 +81,17 @@ def test_what_the_sandbox_does_not_have_is_a_problem_when_it_is_loaded(source: s
 
 @pytest.mark.parametrize(
     "source",
-    ["{{ ''.__class__ }}", "{{ event.__class__ }}", "{{ recipient.items }}", "{{ event.get }}", "{{ event }}", "{{ [1] }}"],
+    [
+        "{{ ''.__class__ }}",
+        "{{ [event] | join }}",
+        "{{ event | string }}",
+        "{{ 'a' ~ event }}",
+        "{{ event.__class__ }}",
+        "{{ recipient.items }}",
+        "{{ event.get }}",
+        "{{ event }}",
+        "{{ [1] }}",
+    ],
 )
 def test_methods_and_insides_are_no_text(source: str) -> None:
     with pytest.raises(Unrenderable):
@@ -141,6 +156,28 @@ def test_data_without_end_is_refused() -> None:
         deep = [deep]
     with pytest.raises(Unrenderable):
         render("x {{ event.y }}", {"x": deep, "y": 1})
+
+
+def test_a_condition_that_nests_too_deeply_is_refused() -> None:
+    for expression in ("(" * 400 + "1" + ")" * 400, "[" * 400 + "1" + "]" * 400):
+        with pytest.raises(ConditionError):
+            Conditions().compile(expression)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), "NaN", "1e9999999", "1e-9999999"])
+def test_what_is_no_number_of_this_world_is_not_printed(number: object) -> None:
+    for source in ("{{ event.x | money('UAH') }}", "{{ event.x | number }}"):
+        with pytest.raises(Unrenderable):
+            render(source, {"x": number})
+
+
+def test_ordinary_work_is_within_the_limits() -> None:
+    rows = [{"name": f"Парфуми {number}", "price": number} for number in range(500)]
+    row = "{% for item in event.items %}<tr><td>{{ item.name | upper }}</td><td>{{ item.price | money('UAH') }}</td></tr>"
+    source = row + "{% endfor %}{{ event.items | map(attribute='price') | sum }} {{ [event.a, event.b] | join(', ') }}"
+    sources = {"email.subject.j2": "x", "email.html.j2": source}
+    rendered = TemplateSet.from_sources({"t": sources}).render("t", "email", context({"items": rows, "a": 1, "b": "c"}))
+    assert rendered.parts["html"].endswith("124750 1, c")
 
 
 @pytest.mark.parametrize(
