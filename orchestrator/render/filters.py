@@ -22,7 +22,8 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 
-from orchestrator.render.sms import plainer, shorten
+from orchestrator.render.sms import plainer
+from orchestrator.render.text import shortenable
 from orchestrator.render.ukrainian import romanise
 from orchestrator.render.ukrainian import vocative as vocative_of
 
@@ -148,9 +149,9 @@ def link(context: Context, value: Any) -> str:
 
 
 def truncate_sms(value: Any, parts: int = 1) -> str:
-    """The text cut to so many SMS parts."""
+    """May be cut, so that the whole text fits into so many SMS parts; in other channels, this text alone."""
     defined(value)
-    return shorten("", str(value), "", int(parts))
+    return shortenable(str(value), parts)
 
 
 def smart_sms(value: Any) -> str:

@@ -14,10 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, UndefinedError
-from jinja2.exceptions import SecurityError, TemplateError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from jinja2 import TemplateSyntaxError, UndefinedError, pass_context
+from jinja2.exceptions import SecurityError, TemplateError, TemplateRuntimeError
+from jinja2.runtime import Context
 
 from orchestrator.core.reasons import Reason
 from orchestrator.render import sms
@@ -35,7 +34,8 @@ from orchestrator.render.environment import (
 from orchestrator.render.filters import OURS, content_hash
 from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
 from orchestrator.render.structure import shape_problem
-from orchestrator.render.yamlpart import escape_scalar, misplaced
+from orchestrator.render.text import ENCODED_WORD, clean_html, settled
+from orchestrator.render.yamlpart import keep, misplaced, structure, values
 
 PARTS: dict[str, tuple[str, ...]] = {
     "sms": ("text",),
@@ -52,8 +52,6 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "web_push": (("title",), ("text",)),
 }
 FILE = re.compile(r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2")
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bBqQ]\?")
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOURCE_BYTES_MAX = 262_144
@@ -209,7 +207,7 @@ def environment(part: str) -> Sandbox:
     """The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars."""
     made = Sandbox(autoescape=part == "html")
     made.filters.update(OURS)
-    made.finalize = finalize_yaml if part == "yaml" else finalize
+    made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
     return made
 
 
@@ -220,8 +218,8 @@ def finalize(value: Any) -> Any:
     return printable(value)
 
 
-def finalize_yaml(value: Any) -> Any:
-    return escape_scalar(finalize(value))
+def finalize_yaml(_: Context, value: Any) -> Any:
+    return keep(str(finalize(value)))
 
 
 ENVIRONMENTS = {part: environment(part) for part in ("text", "subject", "title", "html", "yaml")}
@@ -280,26 +278,32 @@ def variables(context: RenderContext) -> dict[str, Any]:
 def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -> Any:
     """One part as it is sent: cleaned text, HTML, or a checked structure."""
     try:
-        text = collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX))
+        return said(collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX)), channel, name)
     except UndefinedError as error:
         raise Unrenderable(Reason.MISSING_VARIABLE, missing(str(error)), part.path) from error
     except (TemplateError, SecurityError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path) from error
+
+
+def said(text: str, channel: str, name: str) -> Any:
+    """What a rendered text says, by its kind. Raises ``TemplateRuntimeError`` where it says nothing that can be sent."""
     if name == "yaml":
-        return structure(part, channel, text)
-    cleaned = CONTROL.sub("", text)
+        found = structure(text, values.get())
+        if (problem := shape_problem(channel, found)) is not None:
+            raise TemplateRuntimeError(problem)
+        return found
     if name == "html":
-        return cleaned
-    cleaned = cleaned.strip()
-    if not cleaned:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, "the text is empty", part.path)
+        return clean_html(text)
+    settled_text = settled(text, whole=channel == "sms")
+    if not settled_text:
+        raise TemplateRuntimeError("the text is empty")
     if name not in ("subject", "title"):
-        return cleaned
-    if ENCODED_WORD.search(cleaned):
-        raise Unrenderable(Reason.TEMPLATE_ERROR, "there is an encoded word in it", part.path)
-    return " ".join(cleaned.split())
+        return settled_text
+    if ENCODED_WORD.search(settled_text):
+        raise TemplateRuntimeError(f"there is an encoded word (=?…?=) in the {name}")
+    return " ".join(settled_text.split())
 
 
 MISSING = re.compile(r"'(?:dict|str|int|float|bool|list) object' has no (?:attribute|element) (.+)")
@@ -316,32 +320,10 @@ def collect(part: Part, names: Mapping[str, Any], length_max: int) -> str:
     pieces: list[str] = []
     length = 0
     rounds.set([ROUNDS_MAX])
+    values.set([])
     for piece in part.compiled.generate(names):
         length += len(piece)
         if length > length_max:
             raise SecurityError(f"the result is longer than {length_max} characters")
         pieces.append(piece)
     return "".join(pieces)
-
-
-def structure(part: Part, channel: str, text: str) -> Any:
-    """A YAML part, parsed and held against the channel's shape."""
-    try:
-        found = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, "the result is not YAML", part.path) from error
-    problem = shape_problem(channel, found)
-    if problem is not None:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, problem, part.path)
-    return cleaned(found)
-
-
-def cleaned(value: Any) -> Any:
-    """A structure without characters that nobody sees."""
-    if isinstance(value, str):
-        return CONTROL.sub("", value)
-    if isinstance(value, Mapping):
-        return {str(key): cleaned(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [cleaned(item) for item in value]
-    return value

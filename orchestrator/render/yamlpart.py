@@ -1,16 +1,76 @@
-"""Expressions in YAML parts: only inside double-quoted values, and escaped for them."""
+"""
+YAML parts: data can neither leave its value nor become anything but text.
+
+While a part is rendered, each expression leaves a number in its place; what comes of that is the author's own text and is
+parsed as YAML; only then the values take the places of their numbers, in a structure that is already made.
+"""
 
 from __future__ import annotations
 
-import json
 import re
+import secrets
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
-from markupsafe import Markup
+from jinja2.exceptions import TemplateRuntimeError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from orchestrator.render.environment import spend
+from orchestrator.render.text import tidied
 
 JINJA = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 BEFORE_A_VALUE = ":,-[{"
+VALUES_MAX = 2_000
+_SECRET = f"value{secrets.randbelow(10**12):012d}n"
+PLACE = re.compile(_SECRET + r"(\d+)e")
+values: ContextVar[list[str]] = ContextVar("values")
+
+
+def keep(value: str) -> str:
+    """Put a value aside, and leave its number."""
+    kept = values.get()
+    spend(1)
+    kept.append(value)
+    return f"{_SECRET}{len(kept) - 1}e"
+
+
+def structure(text: str, kept: Sequence[str]) -> Any:
+    """The structure of a rendered part, its values in place. Raises ``TemplateRuntimeError`` where it is none."""
+    return Filling(kept).fill(parsed(text))
+
+
+@lru_cache(maxsize=512)
+def parsed(text: str) -> Any:
+    """The author's YAML, numbers in the places of values; parsed once for each way through a template."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise TemplateRuntimeError("the result is not YAML") from error
+
+
+class Filling:
+    """Puts values into a copy of a structure, of no more than ``VALUES_MAX`` values."""
+
+    def __init__(self, kept: Sequence[str]) -> None:
+        self._kept = kept
+        self._left = VALUES_MAX
+
+    def fill(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise TemplateRuntimeError(f"the structure has more than {VALUES_MAX} values")
+        if isinstance(value, str):
+            return tidied(PLACE.sub(lambda found: self._kept[int(found[1])], value))
+        if isinstance(value, Mapping):
+            if any(PLACE.search(str(key)) for key in value):
+                raise TemplateRuntimeError("an expression stands in a key: only values may have them")
+            return {str(key): self.fill(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.fill(item) for item in value]
+        return value
 
 
 def misplaced(text: str) -> tuple[int, int] | None:
@@ -57,9 +117,3 @@ def begins_a_value(text: str, position: int) -> bool:
 
 def place(text: str, position: int) -> tuple[int, int]:
     return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
-
-
-def escape_scalar(value: Any) -> Markup:
-    """A value as it must stand inside a double-quoted YAML scalar (JSON's escapes are YAML's)."""
-    text = str(value).encode("utf-8", "replace").decode()
-    return Markup(json.dumps(text, ensure_ascii=False)[1:-1].translate(LINE_ENDS))

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from orchestrator.core.reasons import Reason
-from orchestrator.render import ConditionError, Conditions, RenderContext, TemplateProblems, TemplateSet, Unrenderable
+from orchestrator.render import (
+    ConditionError,
+    Conditions,
+    RenderContext,
+    TemplateProblems,
+    TemplateSet,
+    Unrenderable,
+    count,
+)
 
 MEBIBYTE = 1024 * 1024
 ROOM = 400 * MEBIBYTE
@@ -134,6 +142,52 @@ def test_an_error_never_repeats_what_the_data_says(source: str) -> None:
     with pytest.raises(Unrenderable) as caught:
         render(source, {"x": "CANARY"})
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'button: {"{{ event.x }}": "a", title: "b", url: "https://shop.example.com"}',
+        'button: &a {title: "{{ event.x }}", url: "https://shop.example.com", more: [*a]}',
+        "a0: &a0 [x, x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 30)),
+        "button: " + "[" * 1000,
+    ],
+)
+def test_a_structure_that_data_or_its_own_size_could_change_is_not_sent(source: str) -> None:
+    with pytest.raises((Unrenderable, TemplateProblems)):
+        render(source, {"x": "url"}, "viber.yaml.j2")
+
+
+def test_values_take_their_places_on_every_way_through_a_structure() -> None:
+    source = (
+        'url: "https://shop.example.com/{{ event.x }}?{{ event.y }}"\n'
+        "{% if event.y %}actions:\n{% for one in event.list %}"
+        '  - {action: "a{{ loop.index }}", title: "{{ one }} {{ event.x }}"}\n{% endfor %}{% endif %}'
+    )
+    push = {"web_push.title.j2": "t", "web_push.text.j2": "t", "web_push.yaml.j2": source}
+    templates = TemplateSet.from_sources({"t": push})
+    for x, y, names in (("b", 1, ["c"]), ("d", 0, []), ("value", 2, ["', x: y", '"', "\\1"])):
+        given = context({"x": x, "y": y, "list": names})
+        parts = templates.render("t", "web_push", given).parts
+        assert parts["yaml"]["url"] == f"https://shop.example.com/{x}?{y}"
+        actions = [{"action": f"a{n}", "title": f"{name} {x}"} for n, name in enumerate(names, 1)]
+        assert parts["yaml"].get("actions", []) == actions
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_a_value_is_cut_so_that_the_whole_text_fits(parts: int) -> None:
+    source = "Привіт, " + "я" * 20 + " {{ event.x | truncate_sms(" + str(parts) + ") }} https://shop.example.com/"
+    text = render(source, {"x": "слово " * 90})["text"]
+    assert count(text).parts == parts and text.endswith("… https://shop.example.com/")
+    assert render("{{ event.x | truncate_sms(1) | upper }}!", {"x": "слово"})["text"] == "СЛОВО!"
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ event.x | truncate_sms }}{{ event.x | truncate_sms }}", "{{ 1 | truncate_sms(99) }}"]
+)
+def test_only_one_value_of_a_text_can_be_the_one_that_is_cut(source: str) -> None:
+    with pytest.raises(Unrenderable, match="truncate_sms"):
+        render(source, {"x": "a"})
 
 
 def test_what_nobody_sees_is_taken_out_and_an_empty_text_is_not_sent() -> None:
