@@ -209,7 +209,8 @@ class App:
         bucket = TokenBucket(one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         facts = self.configuration.rules.providers[one.provider]
-        return ProviderAtWork(facts, one.build(), bucket, breaker, one.connections, cost)
+        slots = min(one.connections, getattr(one.adapter_settings, "pool", one.connections))
+        return ProviderAtWork(facts, one.build(), bucket, breaker, slots, cost)
 
     def _sender_for(self, provider: ProviderAtWork) -> Sender:
         return self._senders[1 if provider.adapter.supports.http2 else 0]

@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 HOUR_SECONDS = 3600
+RETRY_AFTER_SECONDS_MAX = 30 * 86_400
 
 
 def hours(count: float) -> float:
@@ -102,7 +103,7 @@ class Settings(BaseModel):
     ``timeout`` (seconds), ``rate`` and ``cost`` are read by dispatch, never by adapters, and are not passed on to them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
     allow_unsigned: bool = False
 
@@ -158,16 +159,14 @@ class HttpCall:
 
 def parse_retry_after(value: str | None, now: float) -> int | None:
     """Milliseconds that a ``Retry-After`` header asks for (RFC 9110 10.2.3: seconds or an HTTP-date), None without."""
-    if not value:
-        return None
-    value = value.strip()
-    if value.isdigit():
-        return int(value) * 1000
+    value = (value or "").strip()[:64]
+    if value.isascii() and value.isdigit():
+        return min(int(value), RETRY_AFTER_SECONDS_MAX) * 1000
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        moment = email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None
-    return max(0, int((moment.timestamp() - now) * 1000))
+    return max(0, int((moment - now) * 1000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,8 +71,8 @@ async def marks_of(deps: ApiDeps, id: str, document: dict[str, Any]) -> list[dic
     marks = []
     for address in Person(id, document, deps.address_hash).addresses:
         state = await deps.reader.address(address.hash)
-        if state is not None and state.get("mark"):
-            marks.append(mark_view(address, state["mark"]))
+        for channel, mark in ((state or {}).get("marks") or {}).items():
+            marks.append({"channel": channel, **mark_view(address, mark)})
     return marks
 
 

@@ -35,10 +35,12 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """An address was proven dead by ``provider``; it is marked after ``strikes`` of these on as many days."""
+    """
+    An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of these on as many days.
+    """
 
     hash: str
-    kind: str
+    channel: str
     provider: str
     code: str
     strikes: int

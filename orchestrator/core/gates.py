@@ -112,7 +112,7 @@ def usable(scene: Scene, address: Address) -> bool:
 
 def marked(scene: Scene, address: Address) -> bool:
     state = scene.inputs.address_states.get(address.hash)
-    return state is not None and state.mark is not None
+    return state is not None and scene.step.channel in state.marks
 
 
 def consents_to(scene: Scene, address: Address | None) -> consent.ConsentVerdict:
@@ -156,8 +156,8 @@ def suppression(scene: Scene) -> Check:
     addresses = addresses_of(scene)
     marks = sum(marked(scene, address) for address in addresses)
     if addresses and marks == len(addresses):
-        state = scene.inputs.address_states[addresses[0].hash]
-        return Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, state.mark.detail if state.mark else None)
+        mark = scene.inputs.address_states[addresses[0].hash].marks[scene.step.channel]
+        return Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, f"{mark.provider} {mark.detail}".strip())
     return Check("suppression", value=f"{marks} of {len(addresses)} marked" if marks else None)
 
 
@@ -221,7 +221,7 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
     for cap in scene.inputs.governance.caps:
         if not applies(cap.classes, cap.channels, scene):
             continue
-        zone = scene.inputs.zone or scene.inputs.governance.time_zone
+        zone = quiet_hours.zone_or(scene.inputs.zone, scene.inputs.governance.time_zone)
         charges, message = scene.inputs.charges, scene.message.id
         result = caps.cap_room_at(cap, charges, message, scene.step.channel, scene.run.step, scene.now, zone)
         value, limit = str(result.used), str(result.limit)

@@ -6,6 +6,7 @@ Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); dura
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Instant = int
@@ -86,10 +87,12 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class AddressState:
-    """What is kept per address, whoever has it: opt-outs, a mark, and the last time its owner wrote to us."""
+    """
+    What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber still takes SMS), and the
+    last time its owner wrote to us.
+    """
 
     hash: str
     consents: tuple[Consent, ...] = ()
-    mark: Mark | None = None
+    marks: Mapping[str, Mark] = field(default_factory=dict)
     last_inbound_at: Instant | None = None
-    strikes: tuple[Instant, ...] = field(default=())

@@ -278,7 +278,7 @@ def blame(draft: Draft, attempt: Attempt, refused: Refused) -> None:
     code = refused.code or refused.reason.value
     match refused.reason:
         case Reason.REFUSED_ADDRESS:
-            strike = Strike(attempt.address_hash, attempt.kind, attempt.provider, code, refused.strikes)
+            strike = Strike(attempt.address_hash, attempt.channel, attempt.provider, code, refused.strikes)
             draft.effects.append(strike)
         case Reason.REFUSED_OPTED_OUT:
             source = f"{attempt.provider} {code}"

@@ -9,7 +9,8 @@ A recipient's document::
 
 An address's document::
 
-    {"consents": […], "mark": {reason, provider, at, detail}, "strikes": [at], "inbound": {channel: at}}
+    {"consents": […], "marks": {channel: {reason, provider, at, detail}}, "strikes": {channel: [at]},
+     "inbound": {channel: at}}
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import phonenumbers
 
 from orchestrator.core.caps import horizon_ms
+from orchestrator.core.effects import Strike
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant, Mark
 from orchestrator.engine.rules import AddressHash
@@ -41,6 +43,7 @@ FIELDS = (
 SINGLE_ADDRESSES = ("phone", "email", "viber_bot_id", "whatsapp_id")
 GOALS_MAX = 20
 STRIKE_APART_MS = 86_400_000
+CHARGES_KEPT_MS = 8 * 86_400_000
 
 
 class Person:
@@ -119,7 +122,11 @@ class Person:
 
     def reserve(self, charge: Charge, governance: Governance, now: Instant) -> None:
         """Add a charge, and drop those that no rule can count any more."""
-        kept = [row for row in self.document.get("charges", ()) if row[4] > now - horizon_ms(governance, row[1])]
+        kept = [
+            row
+            for row in self.document.get("charges", ())
+            if row[0] == charge.message or row[4] > now - max(CHARGES_KEPT_MS, horizon_ms(governance, row[1]))
+        ]
         kept.append([charge.message, charge.klass, charge.channel, charge.step, charge.at, charge.first])
         self.document["charges"] = kept
         self.dirty = True
@@ -181,28 +188,26 @@ def consent_of(row: list[Any]) -> Consent:
 
 def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
     """An address's document as decisions see it."""
-    mark = document.get("mark")
     inbound = document.get("inbound") or {}
     return AddressState(
         hash,
         tuple(consent_of(row) for row in document.get("consents", ())),
-        Mark(**mark) if mark else None,
+        {channel: Mark(**mark) for channel, mark in document.get("marks", {}).items()},
         max(inbound.values(), default=None),
-        tuple(document.get("strikes", ())),
     )
 
 
-def strike(document: dict[str, Any], provider: str, code: str, strikes: int, now: Instant) -> bool:
-    """Count one proof that an address is dead; True where it is marked now. Proofs of one day count once."""
-    if document.get("mark"):
+def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
+    """Count one proof that an address is dead on a channel; True where it is marked now. Proofs of one day count once."""
+    marks = document.setdefault("marks", {})
+    if proof.channel in marks:
         return False
-    known = document.get("strikes", [])
+    known = document.setdefault("strikes", {}).setdefault(proof.channel, [])
     if not known or now - known[-1] > STRIKE_APART_MS:
-        known = [*known, now]
-    document["strikes"] = known
-    if len(known) < strikes:
+        known.append(now)
+    if len(known) < proof.strikes:
         return False
-    document["mark"] = {"reason": "refused_address", "provider": provider, "at": now, "detail": code}
+    marks[proof.channel] = {"reason": "refused_address", "provider": proof.provider, "at": now, "detail": proof.code}
     return True
 
 

@@ -21,9 +21,9 @@ def put_recipient(desk: Desk, command: PutRecipient) -> dict[str, Any]:
     given = {command.profile.get(kind) for kind in SINGLE_ADDRESSES}
     given |= {subscription.get("endpoint") for subscription in command.profile.get("web_push") or ()}
     for address in person.addresses:
-        if address.value in given and desk.book.addresses.get(address.hash, {}).get("mark"):
+        if address.value in given and desk.book.addresses.get(address.hash, {}).get("marks"):
             document = desk.book.address_document(address.hash)
-            document.pop("mark", None)
+            document.pop("marks", None)
             document.pop("strikes", None)
     return person.document
 

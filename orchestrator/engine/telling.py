@@ -128,7 +128,7 @@ def carry_out(desk: Desk, entry: Entry, person: Person, decision: Decision) -> t
                 person.give_back(message.id, effect.step)
             case effects.Strike():
                 document = desk.book.address_document(effect.hash)
-                strike(document, effect.provider, effect.code, effect.strikes, desk.now)
+                strike(document, effect, desk.now)
             case effects.OptOut():
                 entry_out = Consent(effect.channel, "*", "out", desk.now, effect.source, effect.classes)
                 opt(desk, person, effect.hash, entry_out)

@@ -19,9 +19,10 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal
 from jinja2 import Undefined, pass_context
-from jinja2.exceptions import TemplateRuntimeError, UndefinedError
+from jinja2.exceptions import TemplateRuntimeError
 from jinja2.runtime import Context
 
+from orchestrator.render.problems import NullValue, Unknown
 from orchestrator.render.sms import plainer
 from orchestrator.render.text import shortenable
 from orchestrator.render.ukrainian import romanise
@@ -49,15 +50,15 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def number_of(value: Any) -> Decimal:
+def number_of(value: Any, filter: str) -> Decimal:
     """A number from JSON or text, exactly as it was written."""
     defined(value)
     try:
         number = Decimal(str(value))
     except InvalidOperation:
-        raise TemplateRuntimeError("a value is not a number") from None
+        raise TemplateRuntimeError(f"{filter}: the value is not a number") from None
     if not number.is_finite() or (number and not -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX):
-        raise TemplateRuntimeError("a value is not a number")
+        raise TemplateRuntimeError(f"{filter}: the value is not a number")
     return number
 
 
@@ -66,19 +67,19 @@ def defined(value: Any) -> None:
     if isinstance(value, Undefined):
         str(value)
     if value is None:
-        raise UndefinedError("a value is null")
+        raise NullValue("a value is null")
 
 
 @pass_context
 def money(context: Context, value: Any, currency: str) -> str:
     """``{{ event.total | money('UAH') }}`` → «3 601,50 ₴» in the recipient's locale."""
-    return str(format_currency(number_of(value), currency, locale=babel_locale(context.get("_locale"))))
+    return str(format_currency(number_of(value, "money"), currency, locale=babel_locale(context.get("_locale"))))
 
 
 @pass_context
 def number(context: Context, value: Any) -> str:
     """A number with the locale's separators."""
-    return str(format_decimal(number_of(value), locale=babel_locale(context.get("_locale"))))
+    return str(format_decimal(number_of(value, "number"), locale=babel_locale(context.get("_locale"))))
 
 
 @pass_context
@@ -94,7 +95,7 @@ def date_filter(context: Context, value: Any, style: str = "medium") -> str:
             return str(format_date(date.fromisoformat(text), style, locale=locale))
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise TemplateRuntimeError("a value is not an ISO 8601 date") from None
+        raise TemplateRuntimeError("date: the value is not an ISO 8601 date or time") from None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     if style in DATE_STYLES:
         return str(format_date(moment.astimezone(zone), style, locale=locale))
@@ -110,9 +111,13 @@ def plural(context: Context, value: Any, *forms: str) -> str:
     if not forms:
         raise TemplateRuntimeError("plural needs the forms of the word")
     locale = babel_locale(context.get("_locale"))
-    category = locale.plural_form(number_of(value))
+    category = locale.plural_form(number_of(value, "plural"))
     tags = locale.plural_form.tags | {"other"}
     order = [name for name in CATEGORIES if name in tags]
+    if len(forms) > len(order):
+        raise TemplateRuntimeError(
+            f"plural has {len(forms)} forms, and {locale.language} has {len(order)}: {', '.join(order)}"
+        )
     return forms[min(order.index(category), len(forms) - 1)]
 
 
@@ -133,7 +138,7 @@ def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None 
     if known == "female":
         return other
     if neutral is None:
-        raise UndefinedError("recipient.gender is not known, and there is no third form")
+        raise Unknown("recipient.gender is not known, and there is no third form")
     return neutral
 
 
@@ -143,7 +148,7 @@ def link(context: Context, value: Any) -> str:
     defined(value)
     url = str(value)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise TemplateRuntimeError("a link must be http or https")
+        raise TemplateRuntimeError("link: the value is not an http or https URL")
     track: Callable[[str], str] | None = context.get("_link")
     return track(url) if track is not None else url
 

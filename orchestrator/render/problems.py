@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jinja2.exceptions import UndefinedError
+
 from orchestrator.core.reasons import Reason
 
 
@@ -46,3 +48,11 @@ class Unrenderable(Exception):
 
 class ConditionError(ValueError):
     """An expression that cannot be compiled, or not be evaluated over this scope."""
+
+
+class NullValue(UndefinedError):
+    """A value that is null where a text needs one; ``missing`` finds out which."""
+
+
+class Unknown(UndefinedError):
+    """Something that a filter needs to know and does not. Its text holds no value of the data."""

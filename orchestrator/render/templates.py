@@ -32,7 +32,9 @@ from orchestrator.render.environment import (
     rounds,
 )
 from orchestrator.render.filters import OURS, content_hash
-from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
+from orchestrator.render.missing import Path as Variable
+from orchestrator.render.missing import missing, paths
+from orchestrator.render.problems import NullValue, TemplateProblem, TemplateProblems, Unrenderable
 from orchestrator.render.structure import shape_problem
 from orchestrator.render.text import ENCODED_WORD, clean_html, settled
 from orchestrator.render.yamlpart import keep, misplaced, structure, values
@@ -86,11 +88,12 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file, compiled. ``path`` is how people call it."""
+    """One file, compiled. ``path`` is how people call it, ``variables`` what it names."""
 
     path: str
     source: str
     compiled: Any
+    variables: tuple[Variable, ...]
 
 
 @dataclass(slots=True)
@@ -145,7 +148,7 @@ class TemplateSet:
                 compiled = compile_part(path, part, text, problems)
                 if compiled is not None:
                     place = (template, channel, (match["locale"] or "").lower(), part)
-                    self._parts[place] = Part(f"{template}/{name}", text, compiled)
+                    self._parts[place] = Part(f"{template}/{name}", text, *compiled)
             self._files[template] = dict(files)
 
     @property
@@ -184,6 +187,7 @@ class TemplateSet:
             found = self._find(template, channel, context.locale, part)
             if found is not None:
                 locales.append(found[0])
+                names["_locale"] = spoken(found[0], context.locale)
                 parts[part] = render_part(found[1], channel, part, names)
         for choices in NEEDED.get(channel, ()):
             if not any(choice in parts for choice in choices):
@@ -191,6 +195,15 @@ class TemplateSet:
                 raise Unrenderable(Reason.TEMPLATE_MISSING, detail, template)
         count = sms.count(parts["text"]) if channel == "sms" else None
         return Rendered(parts, max(locales, key=len, default="") or "default", content_hash(parts), count)
+
+
+def spoken(locale: str, wanted: str | None) -> str:
+    """
+    The locale whose numbers and dates suit a part: the recipient's where it is of the part's language, else the part's
+    own. A part without a locale is taken to be English.
+    """
+    own = locale or "en"
+    return wanted if wanted and fallbacks(wanted)[-2] == fallbacks(own)[-2] else own
 
 
 def fallbacks(locale: str | None) -> list[str]:
@@ -214,7 +227,7 @@ def environment(part: str) -> Sandbox:
 def finalize(value: Any) -> Any:
     """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
     if value is None:
-        raise UndefinedError("a value is null")
+        raise NullValue("a value is null")
     return printable(value)
 
 
@@ -225,8 +238,10 @@ def finalize_yaml(_: Context, value: Any) -> Any:
 ENVIRONMENTS = {part: environment(part) for part in ("text", "subject", "title", "html", "yaml")}
 
 
-def compile_part(path: str, part: str, text: str, problems: list[TemplateProblem]) -> Any:
-    """One compiled part, None where something is wrong with it."""
+def compile_part(
+    path: str, part: str, text: str, problems: list[TemplateProblem]
+) -> tuple[Any, tuple[Variable, ...]] | None:
+    """One compiled part and the variables it names, None where something is wrong with it."""
     if len(text.encode()) > SOURCE_BYTES_MAX:
         problems.append(TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller"))
         return None
@@ -245,11 +260,13 @@ def compile_part(path: str, part: str, text: str, problems: list[TemplateProblem
             mend = "write it out; what there is stands in docs/templates.md"
             problems.append(TemplateProblem(path, 1, 1, forbidden, mend))
             return None
+        variables = paths(tree)
         count_rounds(tree)
         code = sandbox.compile(tree, path, path)
-        return sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None))
-    except RecursionError:
-        problems.append(TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter"))
+        return sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None)), variables
+    except (RecursionError, MemoryError, SyntaxError, ValueError):
+        what = "the template nests too deeply, or has a number that large"
+        problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
         return None
     except TemplateSyntaxError as error:
         mend = "see the Jinja reference; filters are listed in docs/templates.md"
@@ -280,7 +297,7 @@ def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -
     try:
         return said(collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX)), channel, name)
     except UndefinedError as error:
-        raise Unrenderable(Reason.MISSING_VARIABLE, missing(str(error)), part.path) from error
+        raise Unrenderable(Reason.MISSING_VARIABLE, missing(error, part.variables, names), part.path) from error
     except (TemplateError, SecurityError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
     except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
@@ -304,15 +321,6 @@ def said(text: str, channel: str, name: str) -> Any:
     if ENCODED_WORD.search(settled_text):
         raise TemplateRuntimeError(f"there is an encoded word (=?…?=) in the {name}")
     return " ".join(settled_text.split())
-
-
-MISSING = re.compile(r"'(?:dict|str|int|float|bool|list) object' has no (?:attribute|element) (.+)")
-
-
-def missing(text: str) -> str:
-    """What is absent, in the words of a template's author."""
-    found = MISSING.fullmatch(text)
-    return f"{found[1]} is absent" if found else text
 
 
 def collect(part: Part, names: Mapping[str, Any], length_max: int) -> str:

@@ -468,7 +468,7 @@ def test_an_opt_out_between_rendering_and_the_send_stops_it():
 
 
 def test_a_marked_address_is_left_alone():
-    mark = AddressState(PHONE.hash, mark=Mark("refused_address", "texts", START))
+    mark = AddressState(PHONE.hash, marks={"sms": Mark("refused_address", "texts", START)})
     states = {PHONE.hash: mark}
     inputs = Inputs(addresses=(PHONE, EMAIL), address_states=states, providers=PROVIDERS, channels=CHANNELS)
     tale = Tale(SMS, Step("email"), inputs=inputs)

@@ -332,3 +332,15 @@ async def test_nothing_that_names_a_person_stands_in_a_message_or_its_history(tm
     for secret in (b"+380501234567", b"olena@example.com", "Олена".encode()):
         assert secret not in state
         assert secret not in history
+
+
+async def test_an_address_that_is_dead_on_one_channel_still_takes_another() -> None:
+    policy = Policy("both", "v1", "shop.event", (Step("viber"), Step("sms")))
+    async with World(policy) as world:
+        (first,) = (await world.publish("1")).messages
+        await world.send(first, Refused(Reason.REFUSED_ADDRESS, "7002"))
+        await world.send(first)
+        assert (await world.message(first)).succeeded_by == "sms"
+        (second,) = (await world.publish("2")).messages
+        await world.send(second)
+        assert [attempt.channel for attempt in (await world.message(second)).attempts] == ["sms"]
