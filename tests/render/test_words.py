@@ -30,7 +30,8 @@ def context(
 
 
 def sms(source: str, event: dict[str, Any] | None = None, **more: Any) -> str:
-    templates = TemplateSet.from_sources({"t": {"sms.text.j2": source}})
+    locale = more.get("locale", "uk-UA")
+    templates = TemplateSet.from_sources({"t": {f"sms.{locale}.text.j2": source}})
     return str(templates.render("t", "sms", context(event, **more)).parts["text"])
 
 
@@ -126,6 +127,48 @@ def test_english_has_two_forms(number: int, word: str) -> None:
     assert sms("{{ event.n | plural('item', 'items') }}", {"n": number}, locale="en") == word
 
 
+def test_more_forms_than_a_language_has_are_refused() -> None:
+    for locale, forms in (("en", "'a', 'b', 'c'"), ("uk-UA", "'a', 'b', 'c', 'd', 'e'")):
+        with pytest.raises(Unrenderable, match="plural has"):
+            sms("{{ 5 | plural(" + forms + ") }}", locale=locale)
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ("de-DE", "Total €1,200.50"),
+        ("uk-UA", "Разом 1\xa0200,50\xa0EUR"),
+        ("en-IE", "Total €1,200.50"),
+        (None, "Total €1,200.50"),
+    ],
+)
+def test_numbers_are_written_in_the_language_of_the_text_around_them(locale: str | None, shown: str) -> None:
+    money = "{{ event.x | money('EUR') }}"
+    files = {"sms.uk.text.j2": f"Разом {money}", "sms.text.j2": f"Total {money}"}
+    templates = TemplateSet.from_sources({"t": files})
+    assert templates.render("t", "sms", context({"x": 1200.5}, locale=locale)).parts["text"] == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "detail"),
+    [
+        ("{{ event.absent }}", "event.absent is absent"),
+        ("{{ event.a.deep['er'] | upper }}", "event.a.deep.er is absent"),
+        ("{{ event.list[7] }}", "event.list[7] is absent"),
+        ("{% for one in event.rows %}{{ one.name }}{% endfor %}", "one.name is absent"),
+        ("{{ nobody }}", "nobody is absent"),
+        ("{{ event.nothing | money('UAH') }}", "event.nothing is null"),
+        ("{{ event.other }}{{ event.nothing }}", "event.nothing is null"),
+        ("{{ event.list[event.secret] }}", "a variable is absent"),
+    ],
+)
+def test_what_is_missing_is_named_as_it_was_written(source: str, detail: str) -> None:
+    data: dict[str, Any] = {"a": {"deep": {}}, "list": [], "rows": [{}], "nothing": None, "other": 1, "secret": 4111}
+    with pytest.raises(Unrenderable) as caught:
+        sms(source, data)
+    assert (caught.value.detail, caught.value.reason) == (detail, Reason.MISSING_VARIABLE)
+
+
 @pytest.mark.parametrize(
     ("moment", "shown"),
     [
@@ -158,6 +201,15 @@ def test_money_is_written_as_the_recipient_writes_it(locale: str, amount: Any, s
 @pytest.mark.parametrize(
     ("name", "called"),
     [
+        ("Оля", "Олю"),
+        ("Надя", "Надю"),
+        ("Катя", "Катю"),
+        ("Ігор", "Ігорю"),
+        ("Лазар", "Лазарю"),
+        ("Федір", "Федоре"),
+        ("Яків", "Якове"),
+        ("Антін", "Антоне"),
+        ("Анна-Марія", "Анно-Маріє"),
         ("Олена", "Олено"),
         ("Марія", "Маріє"),
         ("Зоя", "Зоє"),

@@ -59,6 +59,18 @@ def test_every_worked_template_says_something_in_every_language(template: str, c
         assert not isinstance(part, str) or not any(hole in part for hole in ("None", "{{", "{%", "Undefined")), name
 
 
+@pytest.mark.parametrize(("template", "channel"), CHANNELS)
+def test_no_worked_text_ends_a_sentence_twice(template: str, channel: str) -> None:
+    for locale in ("uk-UA", "en"):
+        parts = TEMPLATES.render(template, channel, context(template, locale)).parts
+        assert not any(".." in part for part in parts.values() if isinstance(part, str))
+
+
+def test_a_push_is_there_wherever_a_link_is_worth_a_tap() -> None:
+    with_push = {template for template, channel in CHANNELS if channel == "web_push"}
+    assert with_push == {"cart_abandoned", "order_shipped", "price_drop", "survey"}
+
+
 @pytest.mark.parametrize("template", [template for template, channel in CHANNELS if channel == "sms"])
 @pytest.mark.parametrize("locale", ["uk-UA", "en"])
 def test_a_worked_sms_needs_no_more_than_two_parts_and_a_code_only_one(template: str, locale: str) -> None:
