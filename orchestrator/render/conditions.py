@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, depth, rounds
+from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, depth, rounds, uncallable
 from orchestrator.render.problems import ConditionError
 
 NAMES = frozenset(
@@ -78,6 +78,8 @@ class Conditions:
                 raise ConditionError(f"{expression!r} is not one expression")
             if depth(tree) > NESTING_MAX:
                 raise ConditionError("the expression nests too deeply")
+            if (what := uncallable(tree)) is not None:
+                raise ConditionError(what)
             unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
             if unknown:
                 known = "event, ce, recipient, message, goal"

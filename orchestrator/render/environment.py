@@ -51,17 +51,17 @@ TESTS = frozenset(
     | {"integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas"}
     | {"sequence", "string", "true", "undefined", "upper", "==", "!=", ">", ">=", "<", "<="}
 )
-FORBIDDEN: tuple[type[nodes.Node], ...] = (
-    nodes.Macro,
-    nodes.CallBlock,
-    nodes.FilterBlock,
-    nodes.AssignBlock,
-    nodes.Include,
-    nodes.Import,
-    nodes.FromImport,
-    nodes.Extends,
-    nodes.Block,
-)
+FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.Macro: "{% macro %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+    nodes.AssignBlock: "{% set … %} … {% endset %}",
+    nodes.Include: "{% include %}",
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from %}",
+    nodes.Extends: "{% extends %}",
+    nodes.Block: "{% block %}",
+}
 F = TypeVar("F", bound=Callable[..., Any])
 rounds: ContextVar[list[int]] = ContextVar("rounds")
 
@@ -226,13 +226,27 @@ def count_rounds(tree: nodes.Template) -> None:
 
 def refused(tree: nodes.Template) -> str | None:
     """What a template may not do, None where there is nothing."""
-    found = next(iter(tree.find_all(FORBIDDEN)), None)
+    found = next(iter(tree.find_all(tuple(FORBIDDEN))), None)
     if found is not None:
-        return f"{type(found).__name__.lower()} is not available in templates (line {found.lineno})"
+        return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
     if any(loop.recursive for loop in tree.find_all(nodes.For)):
         return "recursive loops are not available in templates"
     name = next((one.name for one in tree.find_all(nodes.Name) if one.name.startswith("_")), None)
-    return f"there is no {name!r} in templates" if name is not None else None
+    return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
+
+
+def uncallable(tree: nodes.Template) -> str | None:
+    """The first call of something that cannot be called, None where all can."""
+    for call in tree.find_all(nodes.Call):
+        called = call.node
+        if isinstance(called, nodes.Getattr):
+            of_loop = isinstance(called.node, nodes.Name) and called.node.name == "loop"
+            if called.attr in STR_METHODS or (of_loop and called.attr in ("cycle", "changed")):
+                continue
+            return f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key'] for a key"
+        if not isinstance(called, nodes.Name) or called.name != "range":
+            return f"only range() and methods of text can be called (line {call.lineno})"
+    return None
 
 
 def bounded_replace(text: Any, old: str, new: str, count: int | None = None) -> str:

@@ -78,6 +78,10 @@ def test_a_bomb_is_refused_before_it_takes_much(source: str) -> None:
         "{% include 'other' %}",
         "{% extends 'other' %}",
         "{{ _link('x') }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+        "{{ event.x() }}",
+        "{{ event['x']() }}",
+        "{{ 'a'.replace('a', 'b') }}",
         "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
         "{% for a in [[1]] recursive %}{{ loop(a) }}{% endfor %}",
     ],
@@ -210,6 +214,15 @@ def test_data_without_end_is_refused() -> None:
         deep = [deep]
     with pytest.raises(Unrenderable):
         render("x {{ event.y }}", {"x": deep, "y": 1})
+
+
+def test_the_methods_that_there_are_can_be_called() -> None:
+    assert render("{{ event.x.upper() }}{% for n in range(2) %}{{ loop.cycle('a', 'b') }}{% endfor %}", {"x": "x"}) == {
+        "text": "Xab"
+    }
+    assert Conditions().compile("event.x.lower() == 'x'").evaluate({"event": {"x": "X"}}) is True
+    with pytest.raises(ConditionError, match="format"):
+        Conditions().compile("'{:>1000000000}'.format(1) == 'a'")
 
 
 def test_a_condition_that_nests_too_deeply_is_refused() -> None:
