@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes
+from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, depth, rounds, uncallable
+from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, count_rounds, depth, rounds, uncallable
 from orchestrator.render.problems import ConditionError
 
 NAMES = frozenset(
@@ -74,7 +75,8 @@ class Conditions:
             raise ConditionError(f"the expression is longer than {EXPRESSION_LENGTH_MAX} characters")
         try:
             tree = self._environment.parse("{{ " + expression + " }}")
-            if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
+            output = tree.body[0] if len(tree.body) == 1 else None
+            if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
                 raise ConditionError(f"{expression!r} is not one expression")
             if depth(tree) > NESTING_MAX:
                 raise ConditionError("the expression nests too deeply")
@@ -84,10 +86,15 @@ class Conditions:
             if unknown:
                 known = "event, ce, recipient, message, goal"
                 raise ConditionError(f"there is no {unknown[0]!r} in conditions: use {known}")
-            return Expression(expression, self._environment.compile_expression(expression, undefined_to_none=False))
+            return Expression(expression, self._compiled(output.nodes[0]))
         except TemplateSyntaxError as error:
             raise ConditionError(f"{error.message}") from error
         except (RecursionError, MemoryError, ValueError) as error:
             if isinstance(error, ConditionError):
                 raise
             raise ConditionError("the expression nests too deeply, or has a number that large") from error
+
+    def _compiled(self, expression: nodes.Expr) -> TemplateExpression:
+        result = nodes.Template([nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1)
+        count_rounds(result)
+        return TemplateExpression(self._environment.from_string(result), undefined_to_none=False)

@@ -21,6 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
+from orchestrator.render.problems import NullValue
+
 NUMBER_MAX = 10**15
 POWER_MAX = 64
 LENGTH_MAX = 10_000
@@ -51,6 +53,7 @@ TESTS = frozenset(
     | {"integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas"}
     | {"sequence", "string", "true", "undefined", "upper", "==", "!=", ">", ">=", "<", "<="}
 )
+PRINTABLE = (str, int, float, Undefined)
 FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Macro: "{% macro %}",
     nodes.CallBlock: "{% call %}",
@@ -87,7 +90,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=undefined, autoescape=autoescape, keep_trailing_newline=False, cache_size=0)
         self.filters = {name: self.filters[name] for name in FILTERS if name in self.filters}
         self.tests = {name: self.tests[name] for name in TESTS if name in self.tests}
-        self.globals = {"range": bounded_range, "_rounds": counted, "_built": built}
+        self.globals = {"range": bounded_range, "_rounds": counted, "_built": built, "_paid": paid, "_method": method}
         self.filters["replace"] = bounded_replace
         for name, filter in self.filters.items():
             self.filters[name] = bounded(name, filter)
@@ -95,6 +98,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def joined(self, parts: Iterable[Any]) -> str:
         """Text out of several values, escaped where one of them is safe HTML."""
         values = list(parts)
+        if any(value is None for value in values):
+            raise NullValue("a value is null")
         markup = any(hasattr(value, "__html__") for value in values)
         text = [escape(printable(value)) if markup else str(printable(value)) for value in values]
         if sum(map(len, text)) > JOINED_MAX:
@@ -124,18 +129,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return built(result) if isinstance(result, list | tuple) else paid(result)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """A few methods of text; everything else is data."""
+        """What a loop says of itself; everything else is data."""
         if attr.startswith("_"):
             return False
-        if isinstance(obj, str):
-            return attr in STR_METHODS
         return obj.__class__.__name__ in RUNTIME
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A mapping has its keys and nothing else, text its few methods."""
+        """A mapping has its keys and nothing else, text nothing (``method`` calls its methods)."""
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
-        if isinstance(obj, str) and attribute not in STR_METHODS:
+        if isinstance(obj, str):
             return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
@@ -198,26 +201,50 @@ def counted(values: Iterable[Any], weight: int) -> Iterator[Any]:
     The values of a loop, as long as all loops of this render together have not gone round too often; a round of much
     counts as several.
     """
+    if values is None:
+        raise NullValue("a value is null")
+    if not isinstance(values, Iterable):
+        raise TemplateRuntimeError("only a list can be looped over")
     for value in values:
         spend(weight)
         yield value
 
 
-class Literals(NodeTransformer):
-    """Has every list and mapping that is made of variables measured when it is made."""
+def method(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
+    """``value.name(…)``: only text has methods."""
+    if isinstance(value, Undefined):
+        return getattr(value, name)
+    if not isinstance(value, str):
+        raise TemplateRuntimeError(f"only text has .{name}()")
+    return getattr(value, name)(*arguments, **options)
+
+
+def internal(name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call | None = None) -> nodes.Call:
+    """A call of one of ours, with the further arguments of a call that it stands for."""
+    arguments = [*given, *(call.args if call else ())]
+    options = list(call.kwargs) if call else []
+    spread = (call.dyn_args, call.dyn_kwargs) if call else (None, None)
+    return nodes.Call(nodes.Name(name, "load"), arguments, options, *spread, lineno=node.lineno)
+
+
+class Measured(NodeTransformer):
+    """Has lists, mappings and slices measured when they are made, and calls methods of text without ever showing them."""
 
     def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
         node = super().generic_visit(node, *arguments, **options)
+        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+            return internal("_paid", node, node)
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in STR_METHODS:
+            return internal("_method", node, node.node.node, nodes.Const(node.node.attr), call=node)
         made = isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load")
         if not made or not any(node.find_all((nodes.Name, nodes.Call))):
             return node
-        assert isinstance(node, nodes.Expr)
-        return nodes.Call(nodes.Name("_built", "load"), [node], [], None, None, lineno=node.lineno)
+        return internal("_built", node, cast(nodes.Expr, node))
 
 
 def count_rounds(tree: nodes.Template) -> None:
     """Have every loop of a template count its rounds, and every list be measured."""
-    Literals().visit(tree)
+    Measured().visit(tree)
     for loop in tree.find_all(nodes.For):
         weight = 1 + sum(1 for node in loop.find_all(nodes.Node)) // NODES_A_ROUND
         given = [cast(nodes.Expr, loop.iter), nodes.Const(weight)]
@@ -231,7 +258,7 @@ def refused(tree: nodes.Template) -> str | None:
         return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
     if any(loop.recursive for loop in tree.find_all(nodes.For)):
         return "recursive loops are not available in templates"
-    name = next((one.name for one in tree.find_all(nodes.Name) if one.name.startswith("_")), None)
+    name = next((one.name for one in tree.find_all(nodes.Name) if one.name.startswith("_") or one.name == "self"), None)
     return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
 
 
@@ -268,7 +295,10 @@ def bounded(name: str, filter: F) -> F:
             raise TemplateRuntimeError(f"the filter {name} takes text, not a list or mapping")
         if name == "join":
             check_join(*arguments[1:], **options)
-        result = filter(*arguments, **options)
+        try:
+            result = filter(*arguments, **options)
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise TemplateRuntimeError(f"the filter {name} cannot take this value") from error
         if isinstance(result, Iterator):
             result = list(islice(result, JOINED_MAX + 1))
         if isinstance(result, str | list) and len(result) > JOINED_MAX:
@@ -292,7 +322,7 @@ def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
 
 def printable(value: Any) -> Any:
     """What may stand in a text: a null is as absent as a name that nobody has, and a list is no text."""
-    if isinstance(value, Mapping | list | tuple) or (callable(value) and not isinstance(value, Undefined)):
+    if value is not None and not isinstance(value, PRINTABLE):
         raise TemplateRuntimeError("a list or mapping cannot be printed; name what is to be shown of it")
     if isinstance(value, float) and not math.isfinite(value):
         raise TemplateRuntimeError("a number that is not finite cannot be printed")

@@ -7,6 +7,7 @@ They read the locale and zone from the context of the render, so authors never p
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -31,6 +32,7 @@ from orchestrator.render.ukrainian import vocative as vocative_of
 DATE_STYLES = ("short", "medium", "long", "full")
 PATTERN_LENGTH_MAX = 64
 EXPONENT_MAX = 30
+CURRENCY = re.compile("[A-Z]{3}")
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")
 
 
@@ -73,6 +75,8 @@ def defined(value: Any) -> None:
 @pass_context
 def money(context: Context, value: Any, currency: str) -> str:
     """``{{ event.total | money('UAH') }}`` → «3 601,50 ₴» in the recipient's locale."""
+    if not CURRENCY.fullmatch(currency):
+        raise TemplateRuntimeError("money takes a currency of three letters, such as 'UAH'")
     return str(format_currency(number_of(value, "money"), currency, locale=babel_locale(context.get("_locale"))))
 
 

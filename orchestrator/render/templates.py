@@ -24,6 +24,7 @@ from orchestrator.render.environment import (
     NESTING_MAX,
     ROUNDS_MAX,
     Sandbox,
+    bounded,
     count_rounds,
     depth,
     plain,
@@ -219,7 +220,7 @@ def fallbacks(locale: str | None) -> list[str]:
 def environment(part: str) -> Sandbox:
     """The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars."""
     made = Sandbox(autoescape=part == "html")
-    made.filters.update(OURS)
+    made.filters.update({name: bounded(name, filter) for name, filter in OURS.items()})
     made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
     return made
 

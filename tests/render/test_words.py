@@ -65,6 +65,7 @@ def test_a_pinned_set_says_the_same_as_the_one_it_was_made_of() -> None:
         "{{ event.nothing | money('UAH') }}",
         "{{ event.absent | date }}",
         "{% for x in event.absent %}{% endfor %}text",
+        "{% for x in event.nothing %}{% endfor %}text",
         "{% if event.absent %}a{% else %}b{% endif %}",
         "{{ unsubscribe_url }}",
         "{{ recipient | gender('чекав', 'чекала') }}",
