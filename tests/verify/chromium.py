@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import re
@@ -118,7 +119,10 @@ class Chromium:
                 await asyncio.sleep(0.05)
 
     async def until_text(self, text: str, seconds: float = 15) -> None:
-        """Wait until a text stands on the page."""
+        """Wait until a text stands on the page; between two pages there is none."""
         async with asyncio.timeout(seconds):
-            while text not in (await self.run("document.body.innerText") or ""):  # noqa: ASYNC110  pages send no events
+            while True:
+                with contextlib.suppress(AssertionError):  # the page is just being replaced
+                    if text in (await self.run("document.body ? document.body.innerText : ''") or ""):
+                        return
                 await asyncio.sleep(0.1)
