@@ -42,7 +42,7 @@ test: .venv/.tested lint
 
 .PHONY: verify
 verify: .venv/.tested
-	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=10 -rs
+	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=10 -rs -s
 
 .PHONY: check
 check: .venv/.installed
