@@ -1,50 +1,81 @@
 """
 HTTP, done once for every adapter, and exact about what left.
 
-    NotSent   no connection could be made (tenacity tries again for at most two seconds), or the first byte would have
-              left too late: looked at right before the write, on the monotonic clock
+    NotSent   no connection could be made, or the first byte would have left too late
     Unknown   bytes left and no readable answer came back in time
-    Refused   the guard forbids the address
+    Refused   the guard forbids the address, or the request cannot be written
     HttpReply everything else; what it means is the adapter's to say
 
-Nothing is ever sent twice from here: redirects are not followed, and a request that was written is never repeated.
+``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` for adapters that need HTTP/2. A kept connection that its
+server has closed is noticed right before the write and replaced. What cannot be noticed is a server that closes while our
+bytes are under way: nobody knows whether it read them, so that is Unknown. Short keep-alive makes it rare.
 """
 
 from __future__ import annotations
 
-import asyncio
+import re
+import select
+import ssl
 import time
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 import aiohttp
 import httpx
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 from yarl import URL
 
 from orchestrator.channels import HttpCall, HttpReply
-from orchestrator.core.outcomes import NotSent, Refused, Unknown
+from orchestrator.core.outcomes import Unknown
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
+from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.sendonce import (
+    BODY_BYTES_MAX,
+    GUARDED_BODY_BYTES_MAX,
+    HEADERS,
+    KEEPALIVE_SECONDS,
+    Answer,
+    OnceSender,
+    Repeated,
+    TooLate,
+    Trace,
+    Unconnected,
+    Unreadable,
+    Unwritable,
+    connect_seconds,
+    read_body,
+    unpacked,
+)
 
-BODY_BYTES_MAX = 256 * 1024
-CONNECT_SECONDS = 5.0
-RETRY_SECONDS = 2.0
-KEEPALIVE_SECONDS = 15.0
+__all__ = ["BODY_BYTES_MAX", "GUARDED_BODY_BYTES_MAX", "AiohttpSender", "Answer", "HttpxSender"]
 
-Answer = HttpReply | NotSent | Unknown | Refused
-
-
-class TooLate(Exception):
-    """The first byte would leave after its time; raised before the write."""
+HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONNECTIONS = 100
 
 
-class Trace(SimpleNamespace):
-    """What one request has done: ``start_by`` is its limit, ``wrote`` whether any byte may have left."""
+class Stale(aiohttp.ClientConnectionError):
+    """A kept connection had been closed by its server before anything was written to it."""
 
-    start_by: float = 0.0
-    wrote: bool = False
+
+class CarefulRequest(aiohttp.ClientRequest):
+    """A request that is not written to a connection whose other end is known to have hung up."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        if hung_up(conn.transport):
+            raise Stale
+        return await super().send(conn)
+
+
+def hung_up(transport: Any) -> bool:
+    """Whether the other end has closed, even where the event loop has not heard of it yet."""
+    if transport is None or transport.is_closing():
+        return True
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return False
+    poll = select.poll()
+    poll.register(socket.fileno(), HUNG_UP)
+    return bool(poll.poll(0))
 
 
 def own_context(trace_request_ctx: Any) -> Any:
@@ -52,31 +83,36 @@ def own_context(trace_request_ctx: Any) -> Any:
     return trace_request_ctx
 
 
-class AiohttpSender:
-    """HTTP/1.1 by aiohttp, the hot path. Guarded calls have a pool of their own, whose names the guard resolves."""
+class AiohttpSender(OnceSender):
+    """
+    HTTP/1.1 by aiohttp. Guarded calls have a pool of their own, whose names the guard resolves.
+
+    aiohttp buffers the headers until the body is written, so there are two places to look at the clock: where the headers
+    are buffered (a withdrawal there costs least) and where the body's write takes both along.
+    """
 
     def __init__(self, *, guard: EgressGuard, connections: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._guard = guard
-        self._connections = connections
-        self._monotonic = monotonic
+        super().__init__(guard=guard, connections=connections, monotonic=monotonic)
         self._plain: aiohttp.ClientSession | None = None
         self._guarded: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
+        """Make both pools, in the running loop."""
         self._plain = self._session(None)
         self._guarded = self._session(self._guard.resolver)
 
     async def close(self) -> None:
+        """Close every connection."""
         for session in (self._plain, self._guarded):
             if session is not None:
                 await session.close()
 
     def _session(self, resolver: Any) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig(trace_config_ctx_factory=own_context)  # type: ignore[arg-type]
-        trace.on_connection_create_end.append(self._last_look)
-        trace.on_connection_reuseconn.append(self._last_look)
+        trace.on_request_headers_sent.append(headers_next)
+        trace.on_request_chunk_sent.append(body_next)
         connector = aiohttp.TCPConnector(
-            limit=self._connections,
+            limit=0,
             resolver=resolver,
             keepalive_timeout=KEEPALIVE_SECONDS,
             ttl_dns_cache=60 if resolver is None else 0,
@@ -84,134 +120,154 @@ class AiohttpSender:
         )
         return aiohttp.ClientSession(
             connector=connector,
+            request_class=CarefulRequest,
             trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=("User-Agent",),
+            headers=HEADERS,
         )
 
-    async def _last_look(self, session: aiohttp.ClientSession, trace: Any, params: Any) -> None:
-        """A connection is in hand and the write comes next: the last moment at which it can still be withdrawn."""
-        if self._monotonic() > trace.start_by:
-            raise TooLate
-        trace.wrote = True
-
-    async def call(self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float]) -> Answer:
-        """One request under its hard deadline. ``start_by`` is on the monotonic clock, ``clock`` UTC seconds."""
-        if call.guarded:
-            forbidden = self._guard.check_url(call.url)
-            if forbidden is not None:
-                return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", str(forbidden))
+    async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
         session = self._guarded if call.guarded else self._plain
         assert session is not None, "open() comes first"
-        trace = Trace(start_by=start_by, wrote=False)
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await self._connecting(session, call, trace, clock)
-        except TimeoutError:
-            if trace.wrote:
-                return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
-            return NotSent(Reason.CONNECT_FAILED, detail=f"no connection within {timeout_ms} ms")
-        except TooLate:
-            return NotSent(Reason.START_TOO_LATE)
-        except EgressForbidden as forbidden:
-            return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", str(forbidden))
-        except (aiohttp.ClientError, OSError) as error:
-            return failed(error, trace.wrote)
-
-    async def _connecting(
-        self, session: aiohttp.ClientSession, call: HttpCall, trace: Trace, clock: Callable[[], float]
-    ) -> Answer:
-        """Try again for as long as no connection can be made, and the send may still start."""
-        try:
-            return await self._once(session, call, trace, clock)
-        except aiohttp.ClientConnectorError:
-            if trace.wrote:
-                raise
-        left = max(0.0, min(RETRY_SECONDS, trace.start_by - self._monotonic()))
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(aiohttp.ClientConnectorError),
-            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
-            stop=stop_after_delay(left),
-        )
-        try:
-            async for attempt in retrying:
-                with attempt:
-                    return await self._once(session, call, trace, clock)
-        except RetryError as given_up:
-            raise given_up.last_attempt.exception() or given_up from None
-        raise AssertionError("tenacity ends by an answer or an error")
-
-    async def _once(
-        self, session: aiohttp.ClientSession, call: HttpCall, trace: Trace, clock: Callable[[], float]
-    ) -> Answer:
-        async with session.request(
-            call.method,
-            URL(call.url, encoded=True),
-            data=call.body,
-            headers=call.headers,
-            allow_redirects=False,
-            trace_request_ctx=trace,
-        ) as reply:
-            body = await reply.content.read(BODY_BYTES_MAX + 1)
-            while len(body) <= BODY_BYTES_MAX and not reply.content.at_eof():
-                body += await reply.content.read(BODY_BYTES_MAX + 1 - len(body))
-            if len(body) > BODY_BYTES_MAX:
-                return Unknown(Reason.RESPONSE_UNREADABLE, str(reply.status), "the answer is larger than 256 KiB")
-            headers = {name.lower(): value for name, value in reply.headers.items()}
-            return HttpReply(status=reply.status, headers=headers, body=body, now=clock())
+        while True:
+            trace.look()
+            try:
+                async with session.request(
+                    call.method,
+                    URL(call.url, encoded=True),
+                    data=call.body or None,
+                    headers=call.headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds(trace)),
+                    trace_request_ctx=trace,
+                ) as reply:
+                    return await answer_of(reply, call.guarded, clock)
+            except Stale:
+                continue
+            except (aiohttp.ClientError, OSError, ValueError, Repeated) as error:
+                return broken(error, trace)
 
 
-class HttpxSender:
-    """HTTP/2 by httpx, for adapters that need it. The same contract as the hot path's."""
+async def headers_next(session: aiohttp.ClientSession, trace: Any, params: Any) -> None:
+    """The headers are about to be buffered; where there is no body they leave at once."""
+    if trace.bodyless:
+        trace.last_look()
+    else:
+        trace.look()
+
+
+async def body_next(session: aiohttp.ClientSession, trace: Any, params: Any) -> None:
+    """Headers and body are about to be written, as one."""
+    if not trace.wrote:
+        trace.last_look()
+
+
+async def answer_of(reply: aiohttp.ClientResponse, guarded: bool, clock: Callable[[], float]) -> HttpReply:
+    """A complete answer. Raises ``Unreadable``, and closes the connection of what was not read to its end."""
+    try:
+        body = await read_body(reply.content.iter_any(), guarded)
+        body = unpacked(body, reply.headers.get("Content-Encoding", ""))
+    except Unreadable:
+        reply.close()
+        raise
+    headers = {name.lower(): value for name, value in reply.headers.items()}
+    return HttpReply(status=reply.status, headers=headers, body=body, now=clock())
+
+
+def broken(error: Exception, trace: Trace) -> Unknown:
+    """What an error of aiohttp means: before the write nothing left, after it nobody knows."""
+    if trace.late:
+        raise TooLate from error
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        raise Unconnected(error, lasting=isinstance(error, aiohttp.ClientSSLError)) from error
+    if not trace.wrote:
+        if isinstance(error, ValueError | aiohttp.NonHttpUrlClientError):
+            raise Unwritable(type(error).__name__) from error
+        raise Unconnected(error) from error
+    if isinstance(error, aiohttp.ClientResponseError):
+        raise Unreadable(type(error).__name__) from error
+    return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
+
+
+class HttpxSender(OnceSender):
+    """
+    HTTP/2 (and 1.1, where the server has no more) by httpx, with the same contract.
+
+    It speaks to httpx's transport and not to its client, which would keep cookies and unpack bodies without a limit.
+    """
 
     def __init__(
-        self, *, guard: EgressGuard, monotonic: Callable[[], float] = time.monotonic, transport: Any = None
+        self,
+        *,
+        guard: EgressGuard,
+        connections: int = CONNECTIONS,
+        monotonic: Callable[[], float] = time.monotonic,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._guard = guard
-        self._monotonic = monotonic
+        super().__init__(guard=guard, connections=connections, monotonic=monotonic)
         self._transport = transport
-        self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:
-        self._client = httpx.AsyncClient(
-            http2=True,
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            transport=self._transport,
-        )
+        """Make the pool, in the running loop."""
+        if self._transport is None:
+            limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS)
+            self._transport = httpx.AsyncHTTPTransport(http2=True, trust_env=False, limits=limits)
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        """Close every connection."""
+        if self._transport is not None:
+            await self._transport.aclose()
 
-    async def call(self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float]) -> Answer:
-        """As ``AiohttpSender.call``. Guarded calls are refused: an address can be pinned on the hot path only."""
-        assert self._client is not None, "open() comes first"
-        if call.guarded:
-            return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", "guarded calls need HTTP/1.1")
-        if self._monotonic() > start_by:
-            return NotSent(Reason.START_TOO_LATE)
+    def _forbidden(self, url: str) -> str | None:
+        return super()._forbidden(url) or "an address can be pinned over HTTP/1.1 only"
+
+    async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
+        assert self._transport is not None, "open() comes first"
+        if any(CONTROL.search(value) for value in call.headers.values()):
+            raise Unwritable("a control character in a header")
+        trace.look()
+
+        async def watch(event: str, info: Any) -> None:
+            if event.endswith(".send_request_headers.started"):
+                trace.last_look()
+
+        seconds = connect_seconds(trace)
+        timeouts = {"connect": seconds, "pool": seconds, "read": None, "write": None}
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                reply = await self._client.request(call.method, call.url, content=call.body, headers=dict(call.headers))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return NotSent(Reason.CONNECT_FAILED, detail=type(error).__name__)
-        except TimeoutError:
-            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
-        except httpx.HTTPError as error:
-            return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
-        if len(reply.content) > BODY_BYTES_MAX:
-            return Unknown(Reason.RESPONSE_UNREADABLE, str(reply.status_code), "the answer is larger than 256 KiB")
+            request = httpx.Request(
+                call.method,
+                call.url,
+                headers={**HEADERS, **call.headers},
+                content=call.body or None,
+                extensions={"trace": watch, "timeout": timeouts},
+            )
+            reply = await self._transport.handle_async_request(request)
+            try:
+                assert isinstance(reply.stream, AsyncIterable)
+                body = await read_body(reply.stream, call.guarded)
+            finally:
+                await reply.aclose()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, Repeated) as error:
+            return broken_httpx(error, trace)
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return HttpReply(status=reply.status_code, headers=headers, body=reply.content, now=clock())
+        body = unpacked(body, headers.get("content-encoding", ""))
+        return HttpReply(status=reply.status_code, headers=headers, body=body, now=clock())
 
 
-def failed(error: Exception, wrote: bool) -> NotSent | Unknown:
-    """What an error of the connection means: before the write nothing left, after it nobody knows."""
-    if not wrote or isinstance(error, aiohttp.ClientConnectorError):
-        return NotSent(Reason.CONNECT_FAILED, detail=type(error).__name__)
+def broken_httpx(error: Exception, trace: Trace) -> Unknown:
+    """What an error of httpx means; only those that come before the write by their very nature prove anything."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        raise Unconnected(error, lasting=caused_by(error, ssl.SSLError)) from error
+    never_left = httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | ValueError
+    if not trace.wrote and isinstance(error, never_left):
+        raise Unwritable(type(error).__name__) from error
     return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
+
+
+def caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error of this kind is behind another."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error is not None
