@@ -154,6 +154,7 @@ class App:
                 outages=self._outages,
                 observe=self._observe,
                 committed=self.metrics.batch_committed,
+                buried=lambda reason: self.metrics.dead.labels(reason).inc(),
             ),
         )
         await self.engine.start()

@@ -46,7 +46,6 @@ class Reason(StrEnum):
 
     # not sent: provably nothing left
     CONNECT_FAILED = "connect_failed"
-    ENDPOINT_FORBIDDEN = "endpoint_forbidden"
     THROTTLED = "throttled"
     BREAKER_OPEN = "breaker_open"
     NOT_TAKEN = "not_taken"
@@ -105,7 +104,6 @@ SENTENCES: dict[Reason, str] = {
     Reason.ERASED: "The recipient was erased.",
     Reason.UNKNOWN_OUTCOME: "It may have been sent, but nothing ever confirmed it.",
     Reason.CONNECT_FAILED: "No connection to the provider could be made; nothing left.",
-    Reason.ENDPOINT_FORBIDDEN: "The address points where nothing may be sent; nothing left.",
     Reason.THROTTLED: "The provider asked to slow down and took nothing.",
     Reason.BREAKER_OPEN: "The provider fails too often right now, so it is left alone.",
     Reason.NOT_TAKEN: "The provider said that it did not take the message.",

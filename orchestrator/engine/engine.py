@@ -83,6 +83,7 @@ class Ports:
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
     observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
     committed: Callable[[int, float], None] = lambda size, seconds: None
+    buried: Callable[[str], None] = lambda reason: None
 
 
 @dataclass(slots=True)
@@ -189,6 +190,9 @@ class Engine:
                 await self._work([waiting])
             return
         self._ports.observe(desk.decided, desk.condition_errors)
+        for waiting in batch:
+            if isinstance(waiting.command, DeadLetter):
+                self._ports.buried(waiting.command.reason)
         for waiting, result in zip(batch, results, strict=True):
             settle(waiting, result)
 
