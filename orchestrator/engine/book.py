@@ -16,7 +16,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.recipient import AddressState, Instant
 from orchestrator.engine.people import Person, address_state
 from orchestrator.engine.rules import AddressHash
-from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, LoadedAddresses, ReadyRow
+from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, LoadedAddresses, ReadyRow, bucket_of
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Book:
 
     def __init__(self, loaded: Loaded, now: Instant, address_hash: AddressHash) -> None:
         self.now = now
-        self.changes = Changes()
+        self.changes = Changes(at=now)
         self.events: dict[tuple[str, str], EventRow] = loaded.events
         self.references = loaded.references
         self.contacts = loaded.contacts
@@ -108,6 +108,7 @@ class Book:
                 self.changes.timers_out.append((due_before, entry.message.id))
             if due_after is not None:
                 self.changes.timers_in.append((due_after, entry.message.id))
+        self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
 
 
 def ready_rows(message: Message) -> list[ReadyRow]:

@@ -133,7 +133,7 @@ class LoadedAddresses:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one batch writes.
+    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that wait for something.
 
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
     ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
@@ -145,6 +145,8 @@ class Changes:
     millionths to add.
     """
 
+    at: int = 0
+    buckets: dict[str, int] = field(default_factory=dict)
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)
     created: list[tuple[Message, bytes, bytes]] = field(default_factory=list)
     changed: list[tuple[Message, bytes]] = field(default_factory=list)
