@@ -173,8 +173,7 @@ class Server:
         try:
             self._run([str(folder / "initdb"), "--version"])
         except PermissionError:
-            shutil.copytree(folder.parent, self._folder / "programs", symlinks=True)
-            return self._folder / "programs" / folder.name
+            return _copied(folder, self._folder / "programs")
         return folder
 
     def _environment(self) -> dict[str, str]:
@@ -322,6 +321,17 @@ class Server:
             f"AND pid <> pg_backend_pid() AND random() < {share} {where}"
         )
         return len(rows)
+
+
+def _copied(folder: Path, to: Path) -> Path:
+    """A copy of the programs; those of the wheel look for their libraries in a folder beside their package."""
+    if folder != _wheel():
+        shutil.copytree(folder.parent, to, symlinks=True)
+        return to / folder.name
+    package = folder.parent.parent
+    for part in (package, *package.parent.glob(f"{package.name}.libs")):
+        shutil.copytree(part, to / part.name, symlinks=True)
+    return to / package.name / folder.relative_to(package)
 
 
 def free_port() -> int:
