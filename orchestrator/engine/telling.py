@@ -105,7 +105,7 @@ def too_fast(desk: Desk, message: Message, person: Person) -> tuple[str, ...]:
     if message.klass != OTP:
         return ()
     phones = [address for address in person.addresses if address.kind == "phone"]
-    return tuple(a.hash for a in phones if desk.velocity.too_fast(a.value, desk.rules.limits, desk.now))
+    return tuple(a.hash for a in phones if desk.velocity.too_fast(a.value, desk.now))
 
 
 def carry_out(desk: Desk, entry: Entry, person: Person, decision: Decision) -> tuple[effects.Call, ...]:
