@@ -43,7 +43,7 @@ async def serve(app: App) -> int:
 
 
 def calm_collector() -> None:
-    """Leave what was loaded at the start out of every search for garbage, and search less often: it is a sixth of the CPU."""
+    """Leave what was loaded at the start out of every search for garbage, and search less often: a sixth of the CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 20)

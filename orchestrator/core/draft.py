@@ -7,6 +7,7 @@ changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.core.effects import Effect, Tell
@@ -21,21 +22,37 @@ from orchestrator.core.recipient import Instant
 
 @dataclass(slots=True)
 class Draft:
-    """``said`` collects, in words, what was decided."""
+    """
+    ``said`` collects, in words, what was decided. ``gather`` gives the inputs, which are asked for only where they are
+    looked at; ``looked_at`` is what was seen of them.
+    """
 
     policy: Policy
     message: Message
-    inputs: Inputs
+    gather: Callable[[], Inputs]
     now: Instant
     effects: list[Effect] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    looked_at: Inputs | None = None
+    _scenes: dict[int, Scene] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Everything that the decision rests on besides the message and the fact."""
+        if self.looked_at is None:
+            self.looked_at = self.gather()
+        return self.looked_at
 
     def step_of(self, run: Run) -> Step:
         return self.policy.plan[run.step]
 
     def scene(self, run: Run) -> Scene:
-        return Scene(self.policy, self.message, run, self.inputs, self.now)
+        """What gates may look at; one for each step of a decision, so that nothing in it is worked out twice."""
+        scene = self._scenes.get(run.step)
+        if scene is None:
+            scene = self._scenes[run.step] = Scene(self.policy, self.message, run.step, self.inputs, self.now)
+        return scene
 
     def ask(self, run: Run) -> Check:
         """Ask the gates about a run, and keep every answer for the trace."""

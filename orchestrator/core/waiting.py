@@ -95,10 +95,12 @@ def heard(draft: Draft, attempt: Attempt, fact: Heard) -> None:
         undelivered(draft, run)
 
 
+ENGAGED = frozenset(word.value for word in Engagement)
+
+
 def merge(draft: Draft, attempt: Attempt, fact: Heard) -> bool:
     """Fold the state in; False where it says nothing new."""
-    words = {word.value for word in Engagement}
-    if fact.state in words:
+    if fact.state in ENGAGED:
         merged = merge_engagement(attempt.engagement, fact.state, fact.at)
         new = fact.state not in attempt.engagement
         attempt.engagement = merged

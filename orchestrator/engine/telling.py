@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.codec import encode_entry, untagged
+from orchestrator.codec import decode_fact, encode_entry
 from orchestrator.core import effects
 from orchestrator.core.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
@@ -33,12 +33,11 @@ def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
     before = entry.message
     policy = desk.shelf[before.policy, before.policy_version]
     person = desk.book.person(before.recipient)
-    inputs = inputs_for(desk, policy, entry, person, **more)
-    decision = decide(policy, before, inputs, fact, desk.now)
+    decision = decide(policy, before, lambda: inputs_for(desk, policy, entry, person, **more), fact, desk.now)
     if not decision.effects and not decision.checks and decision.message == before:
         return Told(decision)
     entry.message = decision.message
-    entry.lines.append(encode_entry(desk.now, fact, inputs, decision))
+    entry.lines.append(encode_entry(desk.now, fact, decision))
     desk.decided.append(Decided(None if isinstance(fact, Triggered) else before, fact, decision))
     calls = carry_out(desk, entry, person, decision)
     spend(desk, before, decision.message)
@@ -215,6 +214,6 @@ def join_orphans(desk: Desk, entry: Entry, fact: Fact, told: Told) -> Told:
         return told
     desk.book.changes.orphans_joined.append(key)
     for receipt in waiting:
-        heard = replace(untagged(orjson.loads(receipt)), attempt=fact.attempt)
+        heard = replace(decode_fact(receipt), attempt=fact.attempt)
         told = Told(tell(desk, entry, heard).decision, told.calls, told.decided_at)
     return told
