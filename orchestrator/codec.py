@@ -35,7 +35,7 @@ from orchestrator.core.recipient import Address, Charge
 SAME = "same"
 DIGEST_BYTES = 8
 
-encode_message: Callable[[Message], bytes] = orjson.dumps
+encode_message: Callable[[Message], bytes] = msgspec.json.Encoder().encode
 """A message's state as JSON."""
 
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode

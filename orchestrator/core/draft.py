@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from orchestrator.core.effects import Effect, Tell
 from orchestrator.core.gates import Check, Scene, Verdict, ask
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import LEGAL, UNCONFIRMED, Message, Run, Sending, Status
+from orchestrator.core.message import LEGAL, UNCONFIRMED, Attempt, Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
+from orchestrator.core.status import reached
 
 
 @dataclass(slots=True)
@@ -143,6 +144,12 @@ class Draft:
         message.finished_at = self.now
         self.move(status)
         self.say(f"{status}{f': {reason}' if reason else ''}")
+
+    def states_of(self, attempts: list[Attempt]) -> frozenset[str]:
+        """The waitable states that some of these attempts are known to have reached."""
+        if len(attempts) == 1:
+            return reached(attempts[0].state, attempts[0].engagement)
+        return frozenset().union(*(reached(attempt.state, attempt.engagement) for attempt in attempts))
 
     def unconfirmed(self) -> bool:
         """Whether some attempt of the cascade may have been sent and nothing ever said so."""

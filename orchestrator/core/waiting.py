@@ -33,7 +33,7 @@ def examine(draft: Draft, run: Run) -> None:
     if run.handed_off_at is None or not taken:
         return
     waits = draft.step_of(run).wait
-    states: frozenset[str] = frozenset().union(*(reached(a.state, a.engagement) for a in taken))
+    states = draft.states_of(taken)
     unknown = all(attempt.outcome is OutcomeKind.UNKNOWN for attempt in taken)
     pending = run.sending is not Sending.IDLE
     if not pending and all(attempt.state in FAILURES and not attempt.engagement for attempt in taken):
@@ -63,7 +63,7 @@ def next_look(draft: Draft, run: Run) -> Instant | None:
     if run.handed_off_at is None or run.over:
         return None
     taken = [attempt for attempt in draft.message.attempts_of(run.step) if attempt.took]
-    states: frozenset[str] = frozenset().union(*(reached(a.state, a.engagement) for a in taken))
+    states = draft.states_of(taken)
     waits = draft.step_of(run).wait
     return min((at for state, at in limits(draft, run, waits) if state not in states), default=None)
 
