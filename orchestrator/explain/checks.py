@@ -8,86 +8,16 @@ core's own functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from orchestrator.core import caps, consent, gates, quiet_hours
-from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import Message, Run
-from orchestrator.core.policy import Cap, Gap, Policy, QuietHours, Window
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address, Charge, Consent, Instant
+from orchestrator.explain import firm, patient
+from orchestrator.explain.asked import Asked, Told, plain
 from orchestrator.explain.otherwise import OTHERWISE
-from orchestrator.explain.words import KIND_WORDS, Place, listed, plural
-from orchestrator.times import duration
-
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """
-    One check, and what it was made of. ``policy`` and ``inputs`` are None where the store no longer has the versions that
-    they need; then only what the check itself says is told.
-    """
-
-    check: Mapping[str, Any]
-    at: Instant
-    place: Place
-    message: Message
-    channel: str
-    policy: Policy | None = None
-    inputs: Inputs | None = None
-
-    @property
-    def until(self) -> Instant | None:
-        return self.check.get("until")
-
-    @property
-    def passed(self) -> bool:
-        return bool(self.check["verdict"] == "go")
-
-    @property
-    def scene(self) -> gates.Scene | None:
-        """What the gate saw; None where it cannot be put together again."""
-        if self.policy is None or self.inputs is None or self.check.get("step") is None:
-            return None
-        return gates.Scene(self.policy, self.message, Run(self.check["step"], self.channel), self.inputs, self.at)
-
-    def rule(self, rules: str) -> Any:
-        """The governance rule that the check names, out of ``caps``, ``gaps``, ``quiet_hours`` or ``budgets``."""
-        found = getattr(self.inputs.governance, rules) if self.inputs is not None else ()
-        return next((rule for rule in found if getattr(rule, "name", None) == self.check.get("rule")), None)
-
-    def leaves(self, at: Instant) -> str:
-        """When it may leave."""
-        return f"{self.place.words(at)}, {duration(max(0, at - self.at))} later"
-
-    def too_late(self) -> str:
-        """A sentence on the deadline where that comes before the gate opens, else nothing."""
-        deadline = self.message.deadline_at
-        if self.until is None or self.until < deadline:
-            return ""
-        return f" Its deadline, {self.place.words(deadline)}, comes before that."
-
-
-@dataclass(slots=True)
-class Told:
-    """What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would have let it pass."""
-
-    value: str | None = None
-    limit: str | None = None
-    words: str = ""
-    otherwise: str | None = None
-    charges: list[dict[str, Any]] = field(default_factory=list)
-
-
-def explain_check(asked: Asked) -> dict[str, Any]:
-    """The check as the explanation shows it (see docs/explain.md for the shape)."""
-    check = asked.check
-    reason = Reason(check["reason"]) if check.get("reason") else None
-    told = TELLERS.get(check["gate"], plain)(asked)
+TELLERS.get(check["gate"], plain)(asked)
     otherwise = None
     if not asked.passed:
         otherwise = told.otherwise or (OTHERWISE[reason] if reason is not None else None)
@@ -127,6 +57,7 @@ def deadline(asked: Asked) -> Told:
 
 def suppression(asked: Asked) -> Told:
     scene, told = asked.scene, plain(asked)
+    told.words = told.words or "none marked"
     if scene is None or asked.passed:
         return told
     found = []
@@ -389,14 +320,41 @@ def goal(asked: Asked) -> Told:
 
 
 TELLERS: dict[str, Callable[[Asked], Told]] = {
-    "deadline": deadline,
-    "goal": goal,
-    "suppression": suppression,
-    "consent": consented,
-    "reachability": reachability,
-    "when": condition,
-    "quiet_hours": quiet,
-    "caps": capped,
-    "gaps": gapped,
-    "budget": budgeted,
+    "deadline": firm.deadline,
+    "goal": firm.goal,
+    "suppression": firm.suppression,
+    "consent": firm.consented,
+    "reachability": firm.reachability,
+    "when": firm.condition,
+    "quiet_hours": patient.quiet,
+    "caps": patient.capped,
+    "gaps": patient.gapped,
+    "budget": patient.budgeted,
 }
+
+
+def explain_check(asked: Asked) -> dict[str, Any]:
+    """The check as the explanation shows it (see docs/explain.md for the shape)."""
+    check = asked.check
+    reason = Reason(check["reason"]) if check.get("reason") else None
+    told = TELLERS.get(check["gate"], plain)(asked)
+    otherwise = None
+    if not asked.passed:
+        otherwise = told.otherwise or (OTHERWISE[reason] if reason is not None else None)
+        otherwise = otherwise and otherwise + asked.too_late()
+    until = asked.until
+    return {
+        "step": check.get("step"),
+        "channel": asked.channel,
+        "gate": check["gate"],
+        "rule": check.get("rule"),
+        "verdict": check["verdict"],
+        "reason": reason.value if reason is not None else None,
+        "sentence": reason.describe() if reason is not None else None,
+        "value": told.value,
+        "limit": told.limit,
+        "until": until,
+        "words": told.words,
+        "otherwise": otherwise,
+        "charges": told.charges,
+    }

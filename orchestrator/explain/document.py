@@ -20,7 +20,8 @@ from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.rules import Rules
-from orchestrator.explain.checks import Asked, explain_check
+from orchestrator.explain.asked import Asked
+from orchestrator.explain.checks import explain_check
 from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
 from orchestrator.explain.waiting import waiting_view
