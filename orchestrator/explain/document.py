@@ -195,7 +195,7 @@ def steps_of(message: Message, policy: Policy | None, place: Place, asked: Known
         elif run is not None:
             reached_it = message.succeeded_by == run.channel and not run.companion
             state = "reached" if reached_it else "over" if run.over else "running"
-            words = {"reached": "reached the recipient", "over": "called off", "running": "running"}[state]
+            words = {"reached": "reached the recipient", "over": "ended with the message", "running": "running"}[state]
         yield {
             "step": step,
             "channel": channel,

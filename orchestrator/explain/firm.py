@@ -140,3 +140,7 @@ def condition(asked: Asked) -> Told:
     if told.limit:
         told.otherwise = f"`{told.limit}` would have had to be true; it was {told.value or 'not to be evaluated'}."
     return told
+
+
+def goal(asked: Asked) -> Told:
+    return Told(words="not reached" if asked.passed else "reached before the event was accepted")
