@@ -249,7 +249,15 @@ class App:
         if socket is None:
             return
         local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        self.control = Control(
+            self.store,
+            local,
+            self.clock.now,
+            self.new_id,
+            self.reload,
+            self._read_signing_keys,
+            lambda: self.engine.rules,
+        )
         await self.control.start(socket)
 
     # ---- what happens after each batch
