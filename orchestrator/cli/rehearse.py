@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from orchestrator.configuration import Configuration
     from orchestrator.rehearsal.testfile import PolicyTest
     from orchestrator.rehearsal.verdict import Verdict
+
+SHARE = 50
+"""So many tests are worth a process of their own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -95,15 +100,36 @@ def collect_tests(paths: list[Path], configuration: Configuration) -> list[Polic
 
 
 def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]:
-    """Play every test, with progress where somebody watches."""
-    from rich.console import Console
-    from rich.progress import track
-
+    """Play every test, many of them on all processors, with progress where somebody watches."""
+    from orchestrator.rehearsal.crew import share_out, workers
     from orchestrator.rehearsal.trial import Trial
     from orchestrator.rehearsal.verdict import judge
     from orchestrator.rehearsal.world import Props
 
     props = Props()
-    watched = sys.stderr.isatty()
-    shown = track(tests, "testing", console=Console(stderr=True), transient=True, disable=not watched)
-    return [judge(one, Trial(one, configuration, props).play()) for one in shown]
+
+    def share(number: int) -> list[Verdict]:
+        return [judge(one, Trial(one, configuration, props).play()) for one in tests[number * SHARE :][:SHARE]]
+
+    shares = -(-len(tests) // SHARE)
+    found: dict[int, list[Verdict]] = {}
+    with progress("testing", len(tests)) as advance:
+        for number, verdicts in share_out(share, shares, workers()):
+            found[number] = verdicts
+            advance(len(verdicts))
+    return [verdict for number in range(shares) for verdict in found[number]]
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error, where that is a terminal; the function given advances it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(), auto_refresh=False) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance(count: float) -> None:
+            bar.update(task, advance=count, refresh=True)
+
+        yield advance

@@ -39,6 +39,7 @@ LINE = re.compile(
 OUTCOME = re.compile(r"(?P<status>\w+)(?: +by +(?P<by>\S+))?(?: +because +(?P<reason>\S+))?")
 COST = re.compile(r"(?P<compare><=|>=|<|>|=|)\s*(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?:\s+(?P<currency>[A-Z]{3}))?")
 NO_MESSAGE = "no message"
+NOWHERE = Mark("<none>", 1, 1)
 SAYS = ("contains", "lacks", "is")
 
 
@@ -108,7 +109,7 @@ class Expected:
     cost: CostLimit | None = None
     not_sent: tuple[tuple[str, Mark], ...] = ()
     words: tuple[Words, ...] = ()
-    mark: Mark = Mark("<none>", 1, 1)
+    mark: Mark = NOWHERE
 
 
 def read_expected(section: Section, policy: Policy, configuration: Configuration, now: int) -> Expected:
@@ -135,9 +136,7 @@ def read_expected(section: Section, policy: Policy, configuration: Configuration
     return found
 
 
-def read_line(
-    node: Node, report: Report, channels: Collection[str], providers: Collection[str], now: int
-) -> Line | None:
+def read_line(node: Node, report: Report, channels: Collection[str], providers: Collection[str], now: int) -> Line | None:
     """One line of ``steps``."""
     match = LINE.fullmatch(node.value) if node.kind == "str" else None
     if match is None:
@@ -159,9 +158,7 @@ def read_line(
         report.error(node.mark, "a send has no reason and no end", "remove `because` and `until`")
     if len(report.problems) > known:
         return None
-    return Line(
-        times[0] or 0, match["verb"], match["channel"], match["provider"], reason, times[1], node.value, node.mark
-    )
+    return Line(times[0] or 0, match["verb"], match["channel"], match["provider"], reason, times[1], node.value, node.mark)
 
 
 def must_be(word: str, known: Collection[str], called: str, mark: Mark, report: Report) -> None:
@@ -236,7 +233,7 @@ def read_words(section: Section, channels: Collection[str]) -> list[Words]:
             how, _, text = one.word.partition(" ") if one.kind == "str" else ("", "", "")
             if how not in SAYS or not text.strip():
                 what = f"`text.{channel}` does not say what is looked for"
-                section.report.error(one.mark, what, f"begin with {listed(SAYS)}: \"contains Олено\"")
+                section.report.error(one.mark, what, f'begin with {listed(SAYS)}: "contains Олено"')
                 continue
             found.append(Words(channel, how, text.strip(), one.mark))
     return found

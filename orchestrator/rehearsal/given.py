@@ -139,13 +139,11 @@ def subscription(number: int) -> dict[str, Any]:
     return {"endpoint": f"https://push.example.com/browser/{number}", "keys": keys}
 
 
-def event_at(
-    section: Section, policy: Policy, recipient: Mapping[str, Any], now: int, report: Report
-) -> Event | None:
+def event_at(section: Section, policy: Policy, recipient: Mapping[str, Any], now: int, report: Report) -> Event | None:
     """The policy's trigger, as an event of ``now``."""
     node = section.get("event")
     if node is not None and node.kind != "map":
-        section.wrong(node, "event", "its data: {cart_id: \"981\"}")
+        section.wrong(node, "event", 'its data: {cart_id: "981"}')
         return None
     data = node.plain() if node is not None else {}
     for key in ("recipient", "recipients"):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from orchestrator.channels import Accepted, Adapter, Delivery, Engagement, Outcome, Outgoing, Refused
@@ -62,10 +61,15 @@ class Played(Adapter[Any]):
         return replace(outcome, provider_id=message.client_reference) if isinstance(outcome, Accepted) else outcome
 
 
-@cache
 def played_type(adapter: type[Adapter[Any]]) -> type[Played]:
-    """An adapter that can do what another can, and does nothing."""
-    return type(f"Played{adapter.__name__}", (Played,), {"name": adapter.name, "supports": adapter.supports})
+    """A type of adapter that can do what another can, and sends nothing; made once for each."""
+    if adapter not in PLAYED:
+        members = {"name": adapter.name, "supports": adapter.supports}
+        PLAYED[adapter] = type(f"Played{adapter.__name__}", (Played,), members)
+    return PLAYED[adapter]
+
+
+PLAYED: dict[type[Adapter[Any]], type[Played]] = {}
 
 
 def played(one: ProviderSettings, react: React, report: Report) -> Played:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from orchestrator.channels import Accepted, Adapter, Delivery, Engagement, NotSent, Outcome, Reason, Refused, Unknown
 from orchestrator.core.policy import SECOND_MS
@@ -120,7 +121,9 @@ def read_answer(section: Section) -> Outcome:
     """What the provider says at once; one of four, else it accepts."""
     given = [key for key in ANSWERS if section.get(key) is not None]
     if len(given) > 1:
-        section.report.error(section.at(given[1]), f"there are `{given[0]}` and `{given[1]}`", "a provider gives one answer")
+        section.report.error(
+            section.at(given[1]), f"there are `{given[0]}` and `{given[1]}`", "a provider gives one answer"
+        )
     match given[0] if given else None:
         case "refuses":
             word = section.word("refuses", REFUSES, "recipient")
@@ -157,7 +160,7 @@ def read_receipts(section: Section, account: ProviderSettings) -> tuple[Later, .
     return tuple(found)
 
 
-def reportable(adapter: type[Adapter[object]]) -> tuple[str, ...]:
+def reportable(adapter: type[Adapter[Any]]) -> tuple[str, ...]:
     """The words of receipts that an adapter can ever give; a complaint may come on every channel."""
     supports = adapter.supports
     able = [word for word in WAITABLE if word in supports.receipts]

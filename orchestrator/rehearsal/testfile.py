@@ -78,7 +78,9 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
     shared = section.get("given")
     nodes = section.items("tests", "tests")
     if not nodes and not section.nodes.get("tests"):
-        report.error(root.mark, "the test file has no `tests`", "write at least one: tests: [{name: …, given: …, expect: …}]")
+        report.error(
+            root.mark, "the test file has no `tests`", "write at least one: tests: [{name: …, given: …, expect: …}]"
+        )
     section.done()
     if policy is None:
         return []

@@ -29,7 +29,8 @@ def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console
 def print_failure(verdict: Verdict, console: Console) -> None:
     """One failed test: what differs, and the whole timeline."""
     test = verdict.test
-    console.print(f"[red]FAILED[/] {escape(test.mark.path)}:{test.mark.line}  {escape(test.name)}", highlight=False, soft_wrap=True)
+    headline = f"[red]FAILED[/] {escape(test.mark.path)}:{test.mark.line}  {escape(test.name)}"
+    console.print(headline, highlight=False, soft_wrap=True)
     for difference in verdict.differences:
         said = f"{difference.expected}, but: {difference.actual}" if difference.expected else difference.actual
         console.print(f"  line {difference.line}: {escape(said)}", highlight=False, soft_wrap=True)
@@ -55,9 +56,9 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
             waiting.remove(line)
         lines.append((moment.at - since, number, line, moment))
     lines += [(line.at_ms, -1, line, None) for line in waiting]
-    for _, _, line, moment in sorted(lines, key=lambda one: one[:2]):
-        strange = moment is None or (line is None and moment.verb == "send" and steps is not None)
-        yield "✗" if strange else " ", line.text if line else "", moment.show(since) if moment else ""
+    for _, _, line, found in sorted(lines, key=lambda one: one[:2]):
+        strange = found is None or (line is None and found.verb == "send" and steps is not None)
+        yield "✗" if strange else " ", line.text if line else "", found.show(since) if found else ""
     outcome = verdict.test.expected.outcome
     actual = ending(verdict.happened.message)
     if outcome is not None:
@@ -78,9 +79,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "policy": test.policy.name,
         "name": test.name,
         "passed": verdict.passed,
-        "differences": [
-            {"line": one.line, "expected": one.expected, "actual": one.actual} for one in verdict.differences
-        ],
+        "differences": [{"line": one.line, "expected": one.expected, "actual": one.actual} for one in verdict.differences],
         "outcome": ending(happened.message),
         "flags": list(happened.message.flags) if happened.message is not None else [],
         "cost": str(happened.cost),

@@ -178,5 +178,3 @@ class Trial:
         happened.moments = self._moments.get(self._main, [])
         happened.sent = dict(self._sent.get(self._main, {}))
         return happened
-
-

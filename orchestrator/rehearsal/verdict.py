@@ -124,7 +124,9 @@ def fits(line: Line, moment: Moment, since: int) -> bool:
 
 def instead(line: Line, found: list[Moment], since: int) -> str:
     """The most telling moment of the channel that a line is about: why it was not as expected."""
-    own = [moment for moment in found if moment.channel == line.channel and moment.verb in ("send", "skip", "leave", "hold")]
+    own = [
+        moment for moment in found if moment.channel == line.channel and moment.verb in ("send", "skip", "leave", "hold")
+    ]
     same_verb = [moment for moment in own if moment.verb == line.verb]
     telling = [moment for moment in own if moment.verb in ("skip", "hold")] if line.verb == "send" else own
     nearest = min(same_verb or telling or own, key=lambda moment: abs(moment.at - since - line.at_ms), default=None)
@@ -151,21 +153,22 @@ def rest_differences(expected: Expected, happened: Happened) -> Iterator[Differe
 
 
 def word_differences(words: Words, content: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """What a channel's text says."""
+    """What a channel's text says; any white space is one space."""
     wanted = f"text of {words.channel} {words.how} {words.text!r}"
     if content is None:
         yield Difference(words.mark.line, wanted, f"nothing was sent on {words.channel}")
         return
-    texts = list(strings(content))
+    texts = [" ".join(text.split()) for text in strings(content)]
+    looked_for = " ".join(words.text.split())
     match words.how:
         case "contains":
-            good = any(words.text in text for text in texts)
+            good = any(looked_for in text for text in texts)
         case "lacks":
-            good = not any(words.text in text for text in texts)
+            good = not any(looked_for in text for text in texts)
         case _:
-            good = any(words.text == text.strip() for text in texts)
+            good = looked_for in texts
     if not good:
-        yield Difference(words.mark.line, wanted, " ⏎ ".join(text.strip() for text in texts)[:400])
+        yield Difference(words.mark.line, wanted, " | ".join(texts)[:400])
 
 
 def strings(content: Any) -> Iterator[str]:
@@ -178,5 +181,3 @@ def strings(content: Any) -> Iterator[str]:
     elif isinstance(content, list | tuple):
         for value in content:
             yield from strings(value)
-
-

@@ -154,7 +154,7 @@ class World:
             address_hash=self.props.address_hash,
             view=lambda message, event: {},
             policy=self._policy,
-            shut=lambda now: self.dispatcher.shut(now),
+            shut=self._shut,
             observe=self._observe,
         )
 
@@ -197,6 +197,9 @@ class World:
 
     async def _policy(self, name: str, version: str) -> Policy:
         return self._policies[name, version]
+
+    def _shut(self, now: int) -> Mapping[str, int]:
+        return self.dispatcher.shut(now)
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and tell who watches."""
