@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.rehearsal.testfile import PolicyTest
     from orchestrator.rehearsal.verdict import Verdict
 
-SHARE = 50
+SHARE = 25
 """So many tests are worth a process of their own."""
 
 
@@ -109,9 +110,12 @@ def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]
     props = Props()
 
     def share(number: int) -> list[Verdict]:
-        return [judge(one, Trial(one, configuration, props).play()) for one in tests[number * SHARE :][:SHARE]]
+        found = [judge(one, Trial(one, configuration, props).play()) for one in tests[number * SHARE :][:SHARE]]
+        gc.collect()  # each world leaves cycles behind, and the next loop to end would look through all of their tasks
+        return found
 
     shares = -(-len(tests) // SHARE)
+    gc.freeze()
     found: dict[int, list[Verdict]] = {}
     with progress("testing", len(tests)) as advance:
         for number, verdicts in share_out(share, shares, workers()):
