@@ -242,7 +242,8 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            lag=self.metrics.kafka_lag,
+            counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            trouble=lambda word: self.metrics.kafka_troubles.labels(word).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:
@@ -323,6 +324,8 @@ class App:
             await self.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
+        if self.kafka is not None:
+            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())
