@@ -3,7 +3,8 @@ PostgreSQL: can it be reached and written, and do its settings keep our promises
 
 A batch locks every recipient and address it touches by an advisory lock, and those live in one table of fixed size that all
 sessions share; where it is full, a batch fails with "out of shared memory". Acceptance is a promise of durability, so the
-settings that give it up are errors, not matters of taste.
+settings that give it up are errors, not matters of taste. Everything is seen through a session as the service opens it, so
+what a session sets for itself (timeouts, ``synchronous_commit``) is not held against the server.
 
 Reference: PostgreSQL documentation, chapters 20.12 (lock management), 20.5 (write-ahead log), 13.2.1 (read committed).
 """
@@ -19,6 +20,9 @@ import asyncpg
 
 from orchestrator.doctor.findings import Finding, by_limits, error, fine, unreachable, warning
 from orchestrator.settings import Settings
+from orchestrator.stores.members import DEAD_AFTER_SECONDS
+from orchestrator.stores.postgres import CONNECTIONS_MAX, SESSION
+from orchestrator.stores.postgres_schema import migration_status
 from orchestrator.urls import is_loopback
 
 AREA = "store"
@@ -27,18 +31,18 @@ CONNECT_SECONDS = 5.0
 QUERY_SECONDS = 10.0
 LOCKS_PER_BATCH = 1_300
 LOCKS_SPARE = 1.25
-CONNECTIONS_PER_PROCESS = 10
+CONNECTIONS_PER_PROCESS = CONNECTIONS_MAX + 2
+"""The pool, the one that listens, and one for migrations or a command-line verb."""
 BATCH_TIMEOUT_MS = 10_000
 COMMITS = 7
 COMMIT_WARNING_SECONDS, COMMIT_ERROR_SECONDS = 0.02, 0.5
 SKEW_WARNING_SECONDS, SKEW_ERROR_SECONDS = 0.5, 10.0
 XIDS_WARNING, XIDS_ERROR = 500_000_000, 1_500_000_000
-TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 NAMES = (
     *("server_version_num", "server_version", "server_encoding", "synchronous_commit", "fsync", "full_page_writes"),
     *("max_connections", "superuser_reserved_connections", "max_prepared_transactions", "max_locks_per_transaction"),
     *("default_transaction_isolation", "default_transaction_read_only", "idle_session_timeout", "autovacuum"),
-    *TIMEOUTS,
+    "transaction_timeout",
 )
 Values = Mapping[str, str]
 
@@ -48,7 +52,7 @@ async def look_at_postgres(settings: Settings, processes: int) -> list[Finding]:
     url = settings.store.url.get_secret_value()
     where = place(url)
     try:
-        db = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS)
+        db = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS, server_settings=SESSION)
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,
@@ -101,14 +105,13 @@ def release(values: Values, where: str) -> Finding:
 
 def durability(values: Values, where: str) -> list[Finding]:
     """What has been committed must survive a power cut."""
-    lost = "what was accepted could be lost in a crash"
     found = []
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+    for name in ("fsync", "full_page_writes"):
         if values[name] == "off":
-            mend = f"set {name} = on (also for this role: alter role … reset {name})"
-            found.append(error(AREA, "durable", name, f"{name} is off: {lost}", mend))
-    level = values["synchronous_commit"]
-    return found or [fine(AREA, "durable", where, f"fsync is on, synchronous_commit is {level}")]
+            what = f"{name} is off: what was accepted could be lost in a crash"
+            found.append(error(AREA, "durable", name, what, f"set {name} = on and restart the server"))
+    what = f"fsync is on, synchronous_commit is {values['synchronous_commit']} in our sessions"
+    return found or [fine(AREA, "durable", where, what)]
 
 
 def isolation(values: Values, where: str) -> Finding:
@@ -121,13 +124,12 @@ def isolation(values: Values, where: str) -> Finding:
 
 
 def timeouts(values: Values, where: str) -> list[Finding]:
-    """Limits of the role or the database that would cut a batch short."""
+    """Limits that our sessions do not set for themselves, and that would cut them short."""
     found = []
-    for name in TIMEOUTS:
-        limit_ms = int(values.get(name, "0"))
-        if 0 < limit_ms < BATCH_TIMEOUT_MS:
-            what = f"{name} is {limit_ms} ms: a batch may take up to {BATCH_TIMEOUT_MS} ms on a busy day"
-            found.append(warning(AREA, "timeouts", name, what, f"alter role … reset {name}; our sessions set their own"))
+    limit_ms = int(values.get("transaction_timeout", "0"))
+    if 0 < limit_ms < BATCH_TIMEOUT_MS:
+        what = f"transaction_timeout is {limit_ms} ms: a batch may take up to {BATCH_TIMEOUT_MS} ms on a busy day"
+        found.append(warning(AREA, "timeouts", "transaction_timeout", what, "alter role … set transaction_timeout = 0"))
     if int(values.get("idle_session_timeout", "0")):
         what = "idle_session_timeout is set: idle connections of the pool are cut"
         found.append(warning(AREA, "timeouts", "idle_session_timeout", what, "alter role … set idle_session_timeout = 0"))
@@ -172,7 +174,7 @@ async def asked(
         """
     )
     assert row is not None
-    found = [writable(values, where, standby=row["standby"]), rights(row, settings.migrate, where)]
+    found = [writable(values, where, standby=row["standby"]), rights(row, where), await schema(db, settings.migrate, where)]
     found += [connections(values, where, row["others"], processes), transaction_ids(row["xids"], where)]
     found += [encryption(where, bool(row["encrypted"])), await clock(db, where)]
     if values["autovacuum"] != "on":
@@ -191,18 +193,29 @@ def writable(values: Values, where: str, *, standby: bool) -> Finding:
     return fine(AREA, "writable", where, "this is the primary")
 
 
-def rights(row: Mapping[str, Any], migrate: str, where: str) -> Finding:
-    """Migrations make tables."""
+def rights(row: Mapping[str, Any], where: str) -> Finding:
+    """Migrations make tables, and so does the running service: a partition for each week to come."""
     if row["schema"] is None:
         mend = "create schema kaskad authorization …, and alter role … set search_path = kaskad"
         return error(AREA, "rights", where, "no schema of the search_path exists", mend)
     if row["may_create"]:
         return fine(AREA, "rights", where, f"role {row['role']} may create tables in schema {row['schema']}")
     what = f"role {row['role']} may not create tables in schema {row['schema']}"
-    mend = f'grant create on schema "{row["schema"]}" to "{row["role"]}"'
-    if migrate == "manual":
-        return warning(AREA, "rights", where, what, f"run `kaskad migrate up` as a role that may, or {mend}")
-    return error(AREA, "rights", where, what, mend)
+    return error(AREA, "rights", where, what, f'grant create on schema "{row["schema"]}" to "{row["role"]}"')
+
+
+async def schema(db: asyncpg.Connection[Any], migrate: str, where: str) -> Finding:
+    """Whether the schema is as this release needs it, and how many processes work on it now."""
+    steps = await migration_status(db)
+    waiting = [name for name, done in steps.items() if not done]
+    if waiting:
+        what = f"to come: {', '.join(waiting)}"
+        if migrate == "manual":
+            return error(AREA, "schema", where, what, "run `kaskad migrate up`, or set migrate: auto")
+        return fine(AREA, "schema", where, f"{what}; run at the next start")
+    query = "select count(*) from members where seen_at > clock_timestamp() - make_interval(secs => $1)"
+    members = await db.fetchval(query, DEAD_AFTER_SECONDS)
+    return fine(AREA, "schema", where, f"the schema is up to date; {members} process(es) at work on it")
 
 
 def connections(values: Values, where: str, others: int, processes: int) -> Finding:
