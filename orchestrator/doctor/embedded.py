@@ -34,7 +34,7 @@ SQLITE_LEAST = (3, 35, 0)
 
 def look_at_sqlite(settings: Settings, processes: int) -> list[Finding]:
     """Everything about an embedded store; blocks for as long as the disk takes."""
-    path = settings.store.path
+    path = settings.store.path.resolve() if settings.store.path is not None else None
     if path is None:
         what = "the store is in memory and forgets everything at the end"
         return [warning(AREA, "durable", "store", what, "name a file: sqlite:///../data/kaskad.db")]
@@ -44,6 +44,9 @@ def look_at_sqlite(settings: Settings, processes: int) -> list[Finding]:
         mend = "use store: postgresql://…, or say --processes 1"
         found.append(warning(AREA, "processes", str(path), what, mend))
     folder = existing(path.parent)
+    if not folder.is_dir():
+        mend = "name a file in a folder: sqlite:///../data/kaskad.db"
+        return [*found, error(AREA, "writable", str(folder), "this is not a folder", mend)]
     if not os.access(folder, os.W_OK | os.X_OK):
         what = f"user {os.getuid()} may not write here"
         return [*found, error(AREA, "writable", str(folder), what, f"chown {os.getuid()} {folder}, or name another folder")]
@@ -72,7 +75,7 @@ def release() -> Finding:
 
 def file_system(folder: Path) -> Finding:
     """What kind of file system the folder is on; unknown kinds pass."""
-    kind = mounted_as(folder.resolve(), Path("/proc/mounts"))
+    kind = mounted_as(folder, Path("/proc/mounts"))
     if kind in NETWORK_FILE_SYSTEMS:
         what = f"{kind} is a network file system, on which SQLite loses data"
         return error(AREA, "file_system", str(folder), what, "use a local disk or a block volume, or PostgreSQL")
@@ -134,7 +137,7 @@ def fsync_time(folder: Path) -> Finding:
 def schema(path: Path, migrate: str) -> Finding:
     """Whether the schema is as this release needs it; reads beside a running service."""
     try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
+        db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)
         try:
             steps = migration_status(db)
         finally:
