@@ -216,6 +216,9 @@ class Store(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
 
+    async def join(self) -> None:
+        """Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's."""
+
     def unit(self) -> AbstractAsyncContextManager[Unit]:
         """A transaction; what was not committed at its end is not there."""
 

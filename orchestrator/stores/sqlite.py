@@ -73,6 +73,9 @@ class SqliteStore(SqliteAdmin):
         if not self._inline and self.path != ":memory:":
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
+    async def join(self) -> None:
+        """All the work is this process's."""
+
     async def close(self) -> None:
         """Checkpoint and close; the lock is given up last."""
         if self._thread is not None:
