@@ -312,6 +312,7 @@ class App:
             await self.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
+        self.metrics.store_away.set(self.engine.away)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())

@@ -137,6 +137,7 @@ class Metrics:
         self.queue = self._gauge("queue_depth", "What waits for a provider (counted up to 10000)", "provider", "class")
         self.inflight = self._gauge("inflight_requests", "Sends under way", "provider")
         self.open = self._gauge("circuit_open", "1 while a provider is left alone", "provider")
+        self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
         self.lag = self._gauge("kafka_consumer_lag", "Records still to come", "topic", "partition")
         self.reload_ok = self._gauge("config_last_reload_successful", "1 where the last reload was good")
         self.reload_at = self._gauge("config_last_reload_success_timestamp_seconds", "When it was")
