@@ -15,7 +15,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown, kind_of
@@ -109,7 +109,9 @@ class Metrics:
 
     def __init__(self, version: str = "0.1.0") -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(namespace="kaskad", registry=self.registry)
         self.events = self._counter("events", "Events by what became of them", "source", "status")
+        self.accepted = self._counter("messages_accepted", "Messages that were begun", "policy", "class")
         self.finished = self._counter("messages_finished", "Messages by how they ended", "class", "status", "reason")
         self.attempts = self._counter("send_attempts", "Provider calls by outcome", "channel", "provider", "outcome")
         self.errors = self._counter("provider_errors", "Providers' own error codes", "channel", "provider", "code")
@@ -163,6 +165,8 @@ class Metrics:
             self.condition_errors.inc(condition_errors)
         for one in decided:
             before, message = one.before, one.decision.message
+            if before is None:
+                self.accepted.labels(message.policy, message.klass).inc()
             if message.terminal and (before is None or before.status is not message.status):
                 reason = message.reason.value if message.reason is not None else ""
                 self.finished.labels(message.klass, message.status.value, reason).inc()
