@@ -326,6 +326,7 @@ class App:
     async def _gauges(self) -> None:
         if self.kafka is not None:
             self.metrics.kafka(self.kafka.connected, self.kafka.lag)
+        self.metrics.store_away.set(self.engine.away)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())
