@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.cli import author, operate, service
+from orchestrator.cli import author, bench, operate, service
 
 app = typer.Typer(
     name="kaskad",
@@ -21,6 +21,7 @@ app = typer.Typer(
 service.register(app)
 author.register(app)
 operate.register(app)
+bench.register(app)
 
 
 def main() -> None:
