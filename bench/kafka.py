@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from bench.place import free_port
+from bench.place import free_port, last_words, spawn
 from bench.worker import BenchError
 
 VERSION = "4.1.0"
@@ -81,15 +81,14 @@ async def start_real(folder: Path) -> Kafka:
         raise BenchError(f"{' and '.join(missing)} not installed")
     port, controller = free_port(), free_port()
     await asyncio.to_thread(prepare, folder, port, controller)
-    command = ["java", "-Xmx512m", "-cp", f"{folder}/libs/*", "kafka.Kafka", str(folder / "server.properties")]
-    with (folder / "broker.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    java = ["java", "-Xmx512m", "-cp", f"{folder}/libs/*", "kafka.Kafka", str(folder / "server.properties")]
+    process = spawn(java, folder / "broker.log")
     kafka = Kafka(f"127.0.0.1:{port}", f"Apache Kafka {VERSION}", process)
     deadline = time.monotonic() + START_SECONDS
     while not await answers(kafka.address):
         if process.poll() is not None or time.monotonic() > deadline:
             await kafka.stop()
-            raise BenchError(f"the broker did not start: {(folder / 'broker.log').read_text()[-500:]}")
+            raise BenchError(f"the broker did not start: {last_words(folder / 'broker.log')}")
         await asyncio.sleep(0.5)
     return kafka
 

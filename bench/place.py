@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import machine
 from bench.poster import ACCOUNT
@@ -17,6 +18,7 @@ from bench.worker import BenchError, environment
 
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
+WORDS_CHARS_MAX = 400
 SECRET = "bench-secret"
 COMMAND = (sys.executable, "-c", "from orchestrator.cli import main; main()")
 
@@ -71,6 +73,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def spawn(command: Sequence[str | Path], log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program that writes what it says to ``log``."""
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, **options)
+
+
+def last_words(log: Path) -> str:
+    """The end of what it has said, in one line."""
+    said = log.read_text(errors="replace").strip()[-WORDS_CHARS_MAX:] if log.exists() else ""
+    return " ".join(said.split()) or "it said nothing"
+
+
 def policy(name: str) -> str:
     """One of ``POLICIES`` as its file says it."""
     event, klass, deadline, steps = POLICIES[name]
@@ -104,12 +118,12 @@ class Service:
         connections: int = 64,
         rate: str = "",
         more: str = "",
-        wrapper: Sequence[str] = (),
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.folder = folder
         self.port, self.admin = free_port(), free_port()
         self.database = folder / "kaskad.db"
-        self._wrapper = tuple(wrapper)
+        self._command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
         values = {"store": store, "sink": sink_port, "port": self.port, "admin": self.admin, "connections": connections}
         rates = f", rate: {rate}" if rate else ""
@@ -123,9 +137,8 @@ class Service:
 
     def spawn(self) -> None:
         """Run it, without waiting."""
-        command = [*self._wrapper, *COMMAND, "run", "--config", str(self.config)]
-        with (self.folder / "kaskad.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+        command = [*self._command, "run", "--config", str(self.config)]
+        self._process = spawn(command, self.folder / "kaskad.log", env=environment())
 
     async def ready(self) -> None:
         """Wait for /readyz."""
@@ -167,8 +180,7 @@ class Service:
 
     def last_words(self) -> str:
         """The end of its log."""
-        log = self.folder / "kaskad.log"
-        return log.read_text(errors="replace").strip()[-1500:] if log.exists() else "it said nothing"
+        return last_words(self.folder / "kaskad.log")
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL where that is not enough."""

@@ -111,7 +111,7 @@ class Poster:
 
     async def do_seconds(self, command: dict[str, Any]) -> dict[str, Any]:
         assert self._pump is not None, "aim comes first"
-        Path(command["file"]).write_bytes(self._pump.seconds.tobytes())
+        await asyncio.to_thread(Path(command["file"]).write_bytes, self._pump.seconds.tobytes())
         return {}
 
     async def do_reset(self, command: dict[str, Any]) -> dict[str, Any]:

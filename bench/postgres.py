@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench.place import free_port
+from bench.place import free_port, last_words, spawn
 from bench.worker import BenchError
 
 START_SECONDS = 30.0
@@ -36,7 +36,8 @@ def programs() -> Path:
     """The folder of ``initdb`` and ``postgres``. Raises ``BenchError``."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if pg_config := shutil.which("pg_config"):
-        places.append(Path(subprocess.run([pg_config, "--bindir"], capture_output=True, text=True).stdout.strip()))
+        said = subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout
+        places.append(Path(said.strip()))
     if initdb := shutil.which("initdb"):
         places.append(Path(initdb).resolve().parent)
     found = next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
@@ -77,21 +78,23 @@ class Postgres:
         ids = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         if user is not None:
             let_in(folder, user)
-        data = folder / "data"
-        made = subprocess.run(
-            [bin / "initdb", "-D", data, "-U", "bench", "--auth=trust", "-E", "UTF8", "--locale=C"],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            **ids,  # type: ignore[call-overload]
-        )
-        if made.returncode:
-            raise BenchError(f"initdb failed: {made.stderr.strip()[-500:]}")
+        make: list[str | Path] = [
+            bin / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "bench",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]
+        making = spawn(make, folder / "initdb.log", cwd=folder, **ids)
+        if await asyncio.to_thread(making.wait):
+            raise BenchError(f"initdb failed: {last_words(folder / 'initdb.log')}")
         settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = [bin / "postgres", "-D", data, "-p", str(port), *settings]
-        with (folder / "postgres.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **ids)  # type: ignore[call-overload]
-        server = cls(process, port)
+        command: list[str | Path] = [bin / "postgres", "-D", folder / "data", "-p", str(port), *settings]
+        server = cls(spawn(command, folder / "postgres.log", cwd=folder, **ids), port)
         await server._answers(folder / "postgres.log")
         return server
 
@@ -104,7 +107,7 @@ class Postgres:
             except (OSError, asyncpg.PostgresError, TimeoutError):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     await self.stop()
-                    raise BenchError(f"PostgreSQL did not start: {log.read_text()[-500:]}") from None
+                    raise BenchError(f"PostgreSQL did not start: {last_words(log)}") from None
                 await asyncio.sleep(0.1)
 
     async def database(self, name: str) -> str:

@@ -101,7 +101,7 @@ class Sink:
 
     async def do_stamps(self, command: dict[str, Any]) -> dict[str, Any]:
         pairs = array("q", itertools.chain.from_iterable(self.stamps.items()))
-        Path(command["file"]).write_bytes(pairs.tobytes())
+        await asyncio.to_thread(Path(command["file"]).write_bytes, pairs.tobytes())
         return {"stamps": len(self.stamps)}
 
     async def do_reset(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -129,8 +129,7 @@ async def main(options: dict[str, Any]) -> None:
     sink = Sink()
     loop = asyncio.get_running_loop()
     if options.get("feed"):
-        transport, _ = await loop.create_unix_connection(asyncio.Protocol, options["feed"])
-        sink.feed = cast(asyncio.Transport, transport)
+        sink.feed, _ = await loop.create_unix_connection(asyncio.Protocol, options["feed"])
     server = await loop.create_server(lambda: Connection(sink), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     await obey({"count": sink.do_count, "stamps": sink.do_stamps, "reset": sink.do_reset}, {"port": port})

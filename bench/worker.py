@@ -63,12 +63,12 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    async def ask(self, do: str, *, within: float = ANSWER_SECONDS, **values: Any) -> dict[str, Any]:
+    async def ask(self, do: str, *, within: float | None = None, **values: Any) -> dict[str, Any]:
         """One command and its answer. Raises ``BenchError`` where it fails, or takes longer than ``within`` seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **values}).encode() + b"\n")
         await self._process.stdin.drain()
-        return await self._answer(within)
+        return await self._answer(ANSWER_SECONDS if within is None else within)
 
     async def _answer(self, within: float) -> dict[str, Any]:
         assert self._process.stdout is not None

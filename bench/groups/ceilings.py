@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.figures import Figure
 from bench.groups.rounds import Rounds
 from bench.stage import Stage
@@ -43,7 +45,13 @@ class Ceilings(Rounds):
         kafka = await self.stage.kafka()
         self.figures["kafka_us"].what += f" ({kafka.kind})"
         count = self.stage.size(20_000, 5_000)
-        records = {"servers": kafka.address, "topic": TOPIC, "first": 0, "count": count, "kind": "bench.none"}
+        records: dict[str, Any] = {
+            "servers": kafka.address,
+            "topic": TOPIC,
+            "first": 0,
+            "count": count,
+            "kind": "bench.none",
+        }
         await self.stage.publisher.ask("kafka", **records)
 
     async def turn(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from bench import machine
 from bench.events import ORDER
@@ -97,7 +98,7 @@ class Life(Rounds):
         await self.stage.aim(leg.service.port, "delivered")
         if leg.source == "kafka":
             kafka = await self.stage.kafka()
-            where = {"servers": kafka.address, "topic": TOPIC}
+            where: dict[str, Any] = {"servers": kafka.address, "topic": TOPIC}
             await self.stage.publisher.ask("kafka", first=first, count=count, kind=ORDER, **where)
         else:
             where = {"port": leg.service.port, "batch": 100, "connections": 4}
