@@ -35,13 +35,13 @@ WAITING = ("_worker (concurrent/futures/thread.py)",)
 AROUND = ("typer/", "uvloop/", "asyncio/runners", "orchestrator/cli", "<string>")
 """What all of a service's time is inside of."""
 INSIDE = """\
-import cProfile, sys
+import cProfile
 from orchestrator.cli import main
 watch = cProfile.Profile()
 try:
     watch.runcall(main)
 finally:
-    watch.dump_stats(sys.orig_argv[-1])
+    watch.dump_stats({path!r})
 """
 
 
@@ -136,9 +136,8 @@ class Watched(Life):
     async def start(self) -> Leg:
         """The service, warm."""
         leg = self.legs[0]
-        command = COMMAND if self._how == "py-spy" else (sys.executable, "-c", INSIDE)
-        more = "" if self._how == "py-spy" else f"# {self.found}"
-        leg.service = await self.stage.service(leg.key, command=command, more=more)
+        inside = (sys.executable, "-c", INSIDE.format(path=str(self.found)))
+        leg.service = await self.stage.service(leg.key, command=COMMAND if self._how == "py-spy" else inside)
         await self._live(leg, 500)
         return leg
 
