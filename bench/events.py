@@ -9,6 +9,7 @@ PEOPLE = 20_000
 """How many recipients there are; events go round among them."""
 
 ORDER, CODE, PROMO, CASCADE = "bench.order.shipped", "bench.code", "bench.promo", "bench.cascade"
+FAR, STEP = "bench.far", "bench.step"
 
 
 def event(number: int, kind: str = ORDER, people: int = PEOPLE) -> str:

@@ -1,7 +1,7 @@
 """
 Whoever posts receipts: told by the sink what was accepted, it reports on each as the provider would, one a POST.
 
-    aim port=N secret=S kinds=delivered|cascade|none    where to, and what
+    aim ports=[N] secret=S kinds=delivered|cascade|none    where to, and what
     wait count=N seconds=S   -> {"done", "statuses", …} once N receipts were answered
     flood port=N count=N     posts that many delivered reports of nobody's messages, and answers when all are answered
     seconds file=PATH        -> writes how long each took, float64 seconds
@@ -86,9 +86,9 @@ class Poster:
     async def do_aim(self, command: dict[str, Any]) -> dict[str, Any]:
         if self._pump is not None:
             await self._pump.close()
-        self._kinds, self._port = command["kinds"], command["port"]
+        self._kinds, self._port = command["kinds"], command["ports"][0]
         self._secret = command.get("secret", "").encode()
-        self._pump = Pump("127.0.0.1", self._port)
+        self._pump = Pump(command["ports"])
         await self._pump.open(CONNECTIONS)
         return {}
 
@@ -100,7 +100,7 @@ class Poster:
     async def do_flood(self, command: dict[str, Any]) -> dict[str, Any]:
         port, count = command["port"], command["count"]
         at = time.strftime("%Y-%m-%dT%H:%M:%S.000+0000", time.gmtime())
-        pump = Pump("127.0.0.1", port)
+        pump = Pump([port])
         await pump.open(CONNECTIONS)
         for number in range(count):
             body = viber_report(f"{number:048d}", "380500000042", at, DELIVERED)

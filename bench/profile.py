@@ -146,7 +146,7 @@ class Watched(Life):
         leg = await self.start()
         assert leg.service is not None
         spy = py_spy(leg.service.pid, self.found) if self._how == "py-spy" else None
-        await self._measure(leg, count)
+        await self.measure(leg, count)
         cpu_us = self.figures["life_sqlite_us"].values[0]
         if spy is None:
             await leg.service.stop()

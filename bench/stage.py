@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Stage:
         self._exits = AsyncExitStack()
         self._had: dict[str, Any] = {}
         self._number = 0
+        self._next_event = 1
 
     async def __aenter__(self) -> Stage:
         feed = str(self.folder / "feed.sock")
@@ -65,16 +66,16 @@ class Stage:
         folder.mkdir()
         return folder
 
-    async def service(self, name: str, **options: Any) -> Service:
-        """A running service of its own folder."""
+    def installation(self, name: str, **options: Any) -> Service:
+        """A service in a folder of its own, not running yet."""
         service = Service(self.subfolder(name), self.sink_port, **options)
         self._exits.push_async_callback(service.stop)
-        await service.start()
         return service
 
-    def adopt(self, service: Service) -> Service:
-        """A service that was made elsewhere ends with the stage too."""
-        self._exits.push_async_callback(service.stop)
+    async def service(self, name: str, **options: Any) -> Service:
+        """A running service in a folder of its own."""
+        service = self.installation(name, **options)
+        await service.start()
         return service
 
     async def bare(self) -> Worker:
@@ -104,9 +105,14 @@ class Stage:
 
     # ---- what most figures do
 
-    async def aim(self, port: int, kinds: str) -> None:
-        """Receipts go to that service from now on; counts start at nothing."""
-        await self.poster.ask("aim", port=port, kinds=kinds, secret=SECRET)
+    def numbers(self, count: int) -> int:
+        """The first of ``count`` events that nobody has had yet."""
+        first, self._next_event = self._next_event, self._next_event + count
+        return first
+
+    async def aim(self, services: Sequence[Service], kinds: str) -> None:
+        """Receipts go to those services from now on; counts start at nothing."""
+        await self.poster.ask("aim", ports=[service.port for service in services], kinds=kinds, secret=SECRET)
         await self.sink.ask("reset")
         await self.poster.ask("reset")
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Any, cast
 
@@ -66,8 +66,9 @@ def answer(status: str, body: bytes, content_type: str = "application/json") -> 
 class Line(asyncio.Protocol):
     """One kept-alive connection with at most one request under way."""
 
-    def __init__(self, pump: Pump) -> None:
+    def __init__(self, pump: Pump, port: int) -> None:
         self._pump = pump
+        self.port = port
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self.request: bytes | None = None
@@ -95,12 +96,13 @@ class Line(asyncio.Protocol):
 
 class Pump:
     """
-    Requests to one place over a fixed number of connections, in their order; what is refused for lack of time (429, 503)
-    is sent again a little later. ``statuses`` counts the answers, ``seconds`` holds how long each took.
+    Requests over a fixed number of connections to each of ``ports``, in their order, each to whoever is free first; what
+    is refused for lack of time (429, 503) is sent again a little later. ``statuses`` counts the answers, ``seconds`` holds
+    how long each took.
     """
 
-    def __init__(self, host: str, port: int, on_body: Callable[[bytes], None] | None = None) -> None:
-        self._host, self._port = host, port
+    def __init__(self, ports: Sequence[int], on_body: Callable[[bytes], None] | None = None) -> None:
+        self._ports = ports
         self._on_body = on_body
         self._queue: deque[bytes] = deque()
         self._idle: list[Line] = []
@@ -114,10 +116,17 @@ class Pump:
         self.seconds = array("d")
 
     async def open(self, connections: int) -> None:
-        loop = asyncio.get_running_loop()
         for _ in range(connections):
-            _, line = await loop.create_connection(lambda: Line(self), self._host, self._port)
-            self._lines.add(line)
+            for port in self._ports:
+                await self._connect(port)
+
+    async def _connect(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_connection(lambda: Line(self, port), "127.0.0.1", port)
+        self._lines.add(line)
+        if self._queue:
+            line.send(self._queue.popleft())
+        else:
             self._idle.append(line)
 
     def push(self, request: bytes) -> None:
@@ -155,7 +164,7 @@ class Pump:
             self.broken += 1
             self.done += 1
             self._tell()
-        task = asyncio.ensure_future(self.open(1))
+        task = asyncio.ensure_future(self._connect(line.port))
         task.add_done_callback(lambda done: done.exception())
 
     def _tell(self) -> None:

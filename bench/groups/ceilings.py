@@ -21,6 +21,7 @@ PIECES = {
 
 class Ceilings(Rounds):
     name = "ceilings"
+    together = True
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -66,7 +67,7 @@ class Ceilings(Rounds):
         self.figures[f"{key}_rate"].values.append(found["per_second"])
 
     async def _client(self, warm: bool = False) -> None:
-        await self.stage.poster.ask("aim", port=self.bare.hello["port"], kinds="none")
+        await self.stage.poster.ask("aim", ports=[self.bare.hello["port"]], kinds="none")
         count = 500 if warm else self.stage.size(8_000, 3_000)
         found = await self.bare.ask("client", port=self.stage.sink_port, count=count)
         if not warm:

@@ -6,18 +6,15 @@ Each receipt is a POST of its own and is answered once it is durable, so the las
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any
 
 from bench import machine
-from bench.events import ORDER
 from bench.figures import Bar, Figure, at_most
 from bench.groups.ceilings import http_floor
 from bench.groups.rounds import Rounds
+from bench.lives import Cost, Records, lives
 from bench.place import Service
-from bench.stage import WITHIN_SECONDS, Stage
-from bench.worker import BenchError
+from bench.stage import Stage
 
 TOPIC = "bench.events"
 WARM = 500
@@ -37,10 +34,10 @@ class Leg:
 
 class Life(Rounds):
     name = "life"
+    together = True
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self._next = 1
         self.legs = [
             Leg("life_sqlite", "a life: HTTP in, SQLite", "http", "sqlite", at_most(2.0, aim=1.5)),
             Leg("life_kafka", "a life: Kafka in, SQLite", "kafka", "sqlite"),
@@ -76,39 +73,23 @@ class Life(Rounds):
     async def turn(self) -> None:
         count = self.stage.size(4_000, 1_500)
         for leg in self.legs:
-            await self.attempt(lambda leg=leg: self._measure(leg, count), *self.keys(leg))  # type: ignore[misc]
+            await self.attempt(lambda leg=leg: self.measure(leg, count), *self.keys(leg))  # type: ignore[misc]
 
-    async def _measure(self, leg: Leg, count: int) -> None:
-        assert leg.service is not None
+    async def measure(self, leg: Leg, count: int) -> None:
+        """One turn of one leg."""
         postgres = (await self.stage.postgres()).pid if leg.store == "postgres" else None
         servers = machine.family_cpu_seconds(postgres) if postgres else 0.0
-        cpu, started = leg.service.cpu_seconds, time.monotonic()
-        await self._live(leg, count)
-        seconds, used = time.monotonic() - started, leg.service.cpu_seconds - cpu
-        self.figures[f"{leg.key}_us"].values.append(used / count * 1e6)
-        self.figures[f"{leg.key}_rate"].values.append(count / seconds)
+        cost = await self._live(leg, count)
+        self.figures[f"{leg.key}_us"].values.append(cost.cpu_us)
+        self.figures[f"{leg.key}_rate"].values.append(cost.per_second)
         if postgres:
             spent = machine.family_cpu_seconds(postgres) - servers
             self.figures["life_postgres_server_us"].values.append(spent / count * 1e6)
 
-    async def _live(self, leg: Leg, count: int) -> None:
-        """So many lives from the first event to the last receipt."""
+    async def _live(self, leg: Leg, count: int) -> Cost:
         assert leg.service is not None
-        first, self._next = self._next, self._next + count
-        await self.stage.aim(leg.service.port, "delivered")
-        if leg.source == "kafka":
-            kafka = await self.stage.kafka()
-            where: dict[str, Any] = {"servers": kafka.address, "topic": TOPIC}
-            await self.stage.publisher.ask("kafka", first=first, count=count, kind=ORDER, **where)
-        else:
-            where = {"port": leg.service.port, "batch": 100, "connections": 4}
-            found = await self.stage.publisher.ask("http", first=first, count=count, kind=ORDER, **where)
-            if found["accepted"] != count:
-                raise BenchError(f"of {count} events {found['accepted']} were accepted: {found}")
-        await self.stage.receipts(count, WITHIN_SECONDS)
-        sent = await self.stage.sink.ask("count")
-        if sent["viber"] != count or sent["strange"]:
-            raise BenchError(f"{count} provider calls were expected: {sent}")
+        source = Records((await self.stage.kafka()).address, TOPIC) if leg.source == "kafka" else None
+        return await lives(self.stage, [leg.service], count, records=source)
 
     async def close(self) -> None:
         for leg in self.legs:

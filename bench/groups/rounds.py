@@ -15,9 +15,11 @@ FAILURES = (BenchError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Rounds:
-    """``open`` once, ``turn`` as often as there are repeats; legs that fail are left out with the error's words."""
+    """A group: ``open`` once, ``turn``, ``close``; legs that fail are left out with the error's words."""
 
     name = ""
+    together = False
+    """Whether it takes turns with others; a group alone has one turn, and repeats within it as it likes."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
