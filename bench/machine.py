@@ -49,6 +49,30 @@ def rss_bytes(pid: int) -> int:
     return 0
 
 
+class Neighbours:
+    """How much of the machine others have taken since this was made: everything but this process and its children."""
+
+    def __init__(self) -> None:
+        self._busy, self._all = jiffies()
+        self._ours = own_ticks()
+
+    def share(self) -> float:
+        """Between 0 and 1. Children count once they have been waited for."""
+        busy, every = jiffies()
+        others = (busy - self._busy) - (own_ticks() - self._ours)
+        return max(0.0, others) / max(1, every - self._all)
+
+
+def jiffies() -> tuple[int, int]:
+    """Ticks that the processors were busy, and all of them; stolen time counts as busy."""
+    fields = [int(field) for field in lines("/proc/stat")[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4], sum(fields)
+
+
+def own_ticks() -> float:
+    return sum(os.times()[:4]) * TICKS_PER_SECOND
+
+
 def machine_line() -> str:
     """Cores, processor, memory, kernel, load, and the versions that matter, in one line."""
     cpu = next((line.split(":")[1].strip() for line in lines("/proc/cpuinfo") if line.startswith("model name")), "?")

@@ -27,7 +27,7 @@ from bench.groups.life import Life
 from bench.groups.pending import Pending
 from bench.groups.rounds import Rounds
 from bench.groups.timers import TimerBurst
-from bench.machine import machine_line
+from bench.machine import Neighbours, machine_line
 from bench.stage import Stage
 
 FINE, MISSED, USAGE = 0, 1, 2
@@ -114,9 +114,10 @@ def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
         return USAGE
     quieten()
     quick = env.get("BENCH_QUICK", "") not in ("", "0")
-    machine, started = machine_line(), time.monotonic()
+    machine, started, neighbours = machine_line(), time.monotonic(), Neighbours()
     groups = asyncio.run(measure(names, quick=quick))
     seconds = time.monotonic() - started
+    machine += f"; others took {neighbours.share():.0%} of it meanwhile"
     document = as_json(machine, groups, quick, seconds)
     if path := env.get("BENCH_JSON"):
         Path(path).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")

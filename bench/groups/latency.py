@@ -8,6 +8,7 @@ sent once that transaction is durable. *Called* is when the sink had the whole r
 from __future__ import annotations
 
 import asyncio
+import time
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,17 @@ class Latency(Rounds):
         await self.stage.sink.ask("stamps", file=str(file))
         return pairs(file)
 
+    async def _called_from(self, first: int, count: int) -> dict[int, int]:
+        """The stamps of ``count`` events from number ``first`` on, once they are there."""
+        deadline = time.monotonic() + CALLS_SECONDS
+        while True:
+            called = {number: at for number, at in (await self._called()).items() if number >= first}
+            if len(called) >= count:
+                return called
+            if time.monotonic() > deadline:
+                raise BenchError(f"{count} codes were published and {len(called)} sent within {CALLS_SECONDS:.0f} s more")
+            await asyncio.sleep(0.2)
+
     async def _codes(self) -> None:
         """One-time codes beside a promotional backlog behind the same, rate-limited account."""
         service = await self._service("blast", rate=f"{PROMO_RATE}/s")
@@ -97,8 +109,7 @@ class Latency(Rounds):
         await self.stage.sink.ask("reset")
         count = CODES_PER_SECOND * seconds
         found = await publish(self.stage, [service], count, CODE, batch=1, rate=CODES_PER_SECOND, people=1_000_000)
-        await asyncio.sleep(1)
-        called = {number: at for number, at in (await self._called()).items() if number >= found["first"]}
+        called = await self._called_from(found["first"], count)
         accepted = await asyncio.to_thread(created_at, service.database, found["first"])
         self._keep("code", between(accepted, called, count))
 
