@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.codec import decode_inputs, untagged
+from orchestrator.codec import decode_fact, decode_inputs
 from orchestrator.core.decide import decide
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
@@ -42,5 +42,5 @@ def replay(
     for entry in history:
         given = entry.get("inputs")
         inputs = decode_inputs(given, governance(given["governance"])) if given is not None else Inputs()
-        message = decide(policy, message, inputs, untagged(entry["fact"]), entry["at"]).message
+        message = decide(policy, message, inputs, decode_fact(entry["fact"]), entry["at"]).message
     return message
