@@ -33,7 +33,6 @@ from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outage import ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
-from orchestrator.dispatch.rates import TokenBucket
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
 from orchestrator.engine.commands import Tell
 from orchestrator.engine.desk import Decided
@@ -165,8 +164,7 @@ class App:
         """The signing keys and the pepper, made at the first start."""
         now = self.clock.now()
         for purpose in ("signing", "pepper"):
-            if not await self.store.secrets(purpose):
-                await self.store.add_secret(purpose, new_key(), now)
+            await self.store.add_secret(purpose, new_key(), now, first=True)
         pepper = (await self.store.secrets("pepper"))[-1][1]
         self.hasher = AddressHasher(pepper)
         self.keys = SigningKeys([], self.clock.now)
@@ -207,7 +205,7 @@ class App:
         settings = self.configuration.settings
         rules = settings.breaker
         breaker = Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms) if rules else Breaker.never()
-        bucket = TokenBucket(one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
+        bucket = self.store.bucket(one.provider, one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         facts = self.configuration.rules.providers[one.provider]
         slots = min(one.connections, getattr(one.adapter_settings, "pool", one.connections))

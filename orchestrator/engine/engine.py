@@ -47,7 +47,7 @@ from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
-from orchestrator.stores.port import LANES, Store, Wanted
+from orchestrator.stores.port import LANES, Store, Unit
 
 log = structlog.get_logger()
 
@@ -198,47 +198,35 @@ class Engine:
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
         now = self._ports.now()
-        book = await self._load(commands, now)
-        desk = await self._desk(book, now)
-        results: list[Any] = []
-        for command in commands:
+        async with self.store.unit() as unit:
+            book = await self._load(unit, commands, now)
+            desk = await self._desk(book, now)
+            results: list[Any] = []
+            for command in commands:
+                try:
+                    results.append(handle(desk, command))
+                except (LookupError, Conflict) as refusal:
+                    results.append(refusal)
+            started = asyncio.get_running_loop().time()
             try:
-                results.append(handle(desk, command))
-            except (LookupError, Conflict) as refusal:
-                results.append(refusal)
-        started = asyncio.get_running_loop().time()
-        try:
-            await self.store.commit(book.close())
-        except BaseException:
-            self._spending = Spending()
-            raise
+                await unit.commit(book.close())
+            except BaseException:
+                self._spending = Spending()
+                raise
         self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
         return results, desk
 
-    async def _load(self, commands: Sequence[Command], now: Instant) -> Book:
-        """Everything the batch touches, in stages: what names a message, the messages, their people, their addresses."""
+    async def _load(self, unit: Unit, commands: Sequence[Command], now: Instant) -> Book:
+        """Everything the batch touches, in two stages: messages and their people, then those people's addresses."""
         needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
-        first = Wanted()
         for command in commands:
-            needs.add(first, command)
-        loaded = await self.store.load(first)
-        book = Book(loaded, now, self._ports.address_hash)
-        second = Wanted(recipients=first.recipients)
-        for place in (*loaded.references.values(), *loaded.contacts.values()):
-            second.messages.add(place[0])
-        for ids in loaded.live_of.values():
-            second.messages.update(ids)
-        second.messages -= book.entries.keys()
-        book.take(await self.store.load(second))
-        third = Wanted(recipients={entry.message.recipient for entry in book.entries.values()} - book.people.keys())
+            needs.add(command)
+        book = Book(await unit.load(needs.wanted), now, self._ports.address_hash)
         for command in commands:
-            needs.add_orphans(third, command, book)
-        loaded = await self.store.load(third)
-        book.take(loaded)
-        book.orphans.update(loaded.orphans)
-        hashes = {address.hash for person in book.people.values() for address in person.addresses}
-        loaded = await self.store.load(Wanted(addresses=(first.addresses | hashes) - book.addresses.keys()))
-        book.take(loaded)
+            needs.add_references(command, book)
+        for person in book.people.values():
+            needs.addresses.addresses.update(address.hash for address in person.addresses)
+        book.take_addresses(await unit.load_addresses(needs.addresses))
         return book
 
     async def _desk(self, book: Book, now: Instant) -> Desk:

@@ -28,21 +28,15 @@ class SqliteAdmin:
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         raise NotImplementedError
 
-    async def recipients_of(self, hash: str) -> list[str]:
-        """Who was last written to at an address (by its keyed hash)."""
-        query = "select distinct m.recipient from contacts c join messages m on m.id=c.message where c.hash=?"
-        return [row[0] for row in self._reader.execute(query, (hash,))]
+    async def outbox(self, sink: str, limit: int) -> list[tuple[int, str, str, bytes]]:
+        query = (
+            "select sequence, id, recipient, body from outbox "
+            "where sequence > coalesce((select sequence from sinks where sink=?), 0) order by sequence limit ?"
+        )
+        return list(self._reader.execute(query, (sink, limit)))
 
-    async def outbox(self, after: int, limit: int) -> list[tuple[int, str, str, bytes]]:
-        query = "select sequence, id, recipient, body from outbox where sequence>? order by sequence limit ?"
-        return list(self._reader.execute(query, (after, limit)))
-
-    async def sink_position(self, sink: str) -> int:
-        row = self._reader.execute("select sequence from sinks where sink=?", (sink,)).fetchone()
-        return row[0] if row else 0
-
-    async def set_sink_position(self, sink: str, sequence: int) -> None:
-        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, sequence)))
+    async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
+        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, max(sequences))))
 
     async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]:
         query = f"{LETTERS} where id<? order by id desc limit ?"
@@ -70,8 +64,10 @@ class SqliteAdmin:
         query = "select id, secret, created_at from secrets where purpose=? order by id desc"
         return list(self._reader.execute(query, (purpose,)))
 
-    async def add_secret(self, purpose: str, secret: bytes, at: int) -> None:
-        query = "insert into secrets (purpose, secret, created_at) values (?,?,?)"
+    async def add_secret(self, purpose: str, secret: bytes, at: int, *, first: bool = False) -> None:
+        query = "insert into secrets (purpose, secret, created_at) select ?1, ?2, ?3"
+        if first:
+            query += " where not exists (select 1 from secrets where purpose=?1)"
         await self._write(lambda db: db.execute(query, (purpose, secret, at)))
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
