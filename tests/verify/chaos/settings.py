@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 BULK_RATE = 25
+BLAST_RATE = 200
 CAP_LIMIT, CAP_SECONDS = 3, 20
 VIBER_WAIT_SECONDS, SMS_WAIT_SECONDS = 3, 8
 TIMEOUT_SECONDS = 2
@@ -46,7 +47,7 @@ channels:
       auth_token: {twilio_token}
       from: "{twilio_from}"
       timeout: {timeout}s
-      rate: {bulk_rate}/s
+      rate: {blast_rate}/s
 http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin}", public_url: "{public}", auth: off}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies

@@ -111,6 +111,7 @@ class Stack:
                 admin=worker.admin,
                 timeout=settings.TIMEOUT_SECONDS,
                 bulk_rate=settings.BULK_RATE,
+                blast_rate=settings.BLAST_RATE,
                 infobip_key=accounts.infobip_api_key,
                 twilio_sid=accounts.twilio_account_sid,
                 twilio_token=accounts.twilio_auth_token,
