@@ -30,7 +30,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.dispatch.outage import DAY_MINUTES, ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
@@ -41,13 +41,12 @@ from orchestrator.evaluate import Evaluator
 from orchestrator.ids import IdMaker
 from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
-from orchestrator.statuses.outbox import Outbox, Sink
-from orchestrator.statuses.sinks import KafkaSink, WebhookSink
-from orchestrator.stores.port import Store
-from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.statuses.outbox import Outbox
+from orchestrator.storage import open_store, sinks_of, socket_path
+from orchestrator.stores.port import StoreBusy
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
-from orchestrator.yamlfile import ConfigError, Problem
+from orchestrator.yamlfile import ConfigError
 
 log = structlog.get_logger()
 
@@ -56,25 +55,8 @@ SENDS_SECONDS = 18.0
 TIDY_SECONDS = 60.0
 SWEEP_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
+RECENT_MINUTES = 30
 SWEEP_MAX = 256
-
-
-def socket_path(settings: Settings) -> Path | None:
-    """The control socket beside an embedded database; None for a store that needs none."""
-    path = settings.store.path
-    return path.with_name(path.name + ".sock") if path is not None else None
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that the configuration names."""
-    if settings.store.kind != "sqlite":
-        what = "PostgreSQL stores are reserved and not available yet"
-        raise ConfigError([Problem(str(settings.path), 1, 1, what, "use sqlite:///…")])
-    store = SqliteStore(settings.store.path or ":memory:", migrate=settings.migrate == "auto")
-    kept = settings.retention
-    store.messages_ms, store.events_ms = kept.messages_ms, kept.events_ms
-    store.receipts_ms, store.dead_letters_ms = kept.receipts_ms, kept.dead_letters_ms
-    return store
 
 
 class App:
@@ -101,9 +83,12 @@ class App:
         """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` before anything is taken."""
         await self._start_core()
         settings = self.configuration.settings
+        self.store.on_wake(self._wake)
+        await self.store.join()
+        await self._share_counts(DAY_MINUTES)
         await self._start_dispatch()
         self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
-        self.outbox = Outbox(self.engine, self.store, sinks_of(settings, self.clock), self.clock.now)
+        self.outbox = Outbox(self.engine, self.store, self.sinks, self.clock.now)
         await self.outbox.start()
         await self.timers.start()
         await self._listen(settings)
@@ -128,7 +113,8 @@ class App:
         self.configuration = load_configuration(self._path, self._env)
         settings = self.configuration.settings
         telemetry.configure_logging(settings.log.level, settings.log.format)
-        self.store = open_store(settings)
+        self.sinks = sinks_of(settings, self.clock)
+        self.store = open_store(settings, self.clock.now, [sink.name for sink in self.sinks])
         await self.store.open()
         self._stops.append(self.store.close)
         self.shelf = Shelf(self.store)
@@ -233,7 +219,7 @@ class App:
             metrics=self.metrics,
             now=self.clock.now,
             new_id=self.new_id,
-            is_ready=lambda: self.ready,
+            is_ready=lambda: self.ready and not self.engine.away,
             reload=self.reload,
             address_hash=self.hasher,
         )
@@ -256,17 +242,41 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            lag=self.metrics.kafka_lag,
+            counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            trouble=lambda word: self.metrics.kafka_troubles.labels(word).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:
         if socket is None:
             return
         local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        self.control = Control(
+            self.store,
+            local,
+            self.clock.now,
+            self.new_id,
+            self.reload,
+            self._read_signing_keys,
+            lambda: self.engine.rules,
+        )
         await self.control.start(socket)
 
     # ---- what happens after each batch
+
+    def _wake(self, what: str) -> None:
+        """Another process has left work here, or has left altogether."""
+        if what == "members":
+            for name in self.dispatcher.providers if self.dispatcher is not None else ():
+                self._poke(name)
+        if what in ("timers", "members"):
+            if self.timers is not None:
+                self.timers.poke(self.clock.now())
+        else:
+            self._poke(what)
+
+    def _poke(self, queue: str) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.poke(queue)
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
@@ -296,8 +306,8 @@ class App:
             await asyncio.sleep(seconds)
             try:
                 await chore()
-            except asyncio.CancelledError:
-                raise
+            except StoreBusy as error:
+                log.info("chore.put_off", why=str(error))
             except Exception:
                 log.exception("chore.failed")
 
@@ -314,11 +324,26 @@ class App:
             await self.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
+        if self.kafka is not None:
+            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())
         in_flight = {name: len(one.taken) for name, one in self.dispatcher.providers.items()}
+        await self._share_counts(RECENT_MINUTES)
         self.metrics.backlog(await self.store.depths(), shut, in_flight)
+
+    async def _share_counts(self, minutes: int) -> None:
+        """What this process has counted of sends and deliveries for the others, and theirs for this one."""
+        news = self.watch.take_news()
+        try:
+            if news:
+                await self.store.count_receipts(news)
+            if self.store.shared or minutes > RECENT_MINUTES:
+                self.watch.know(await self.store.receipt_counts(self.clock.now() // 60_000 - minutes))
+        except StoreBusy:
+            self.watch.put_back(news)
+            raise
 
     # ---- reloading and stopping
 
@@ -371,14 +396,3 @@ class App:
         self._stops.clear()
         if was_serving:
             log.info("service.stopped")
-
-
-def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
-    """Everybody who is told about status changes."""
-    sinks: list[Sink] = []
-    if settings.status_kafka is not None:
-        kafka = settings.status_kafka
-        sinks.append(KafkaSink(kafka.bootstrap_servers, kafka.topic, kafka.security.options()))
-    for webhook in settings.status_webhooks:
-        sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
-    return sinks

@@ -72,7 +72,7 @@ def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -
 async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
     """Each migration: with ``up`` whether it was run now, else whether it has been."""
     from orchestrator.settings import load
-    from orchestrator.stores import sqlite
+    from orchestrator.stores import postgres_schema, sqlite
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 
@@ -80,9 +80,11 @@ async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
         settings = load(config, os.environ)
     except ConfigError as error:
         fail(str(error), USAGE)
-    if settings.store.path is None:
-        fail(f"{config}: this store cannot be migrated by hand", USAGE)
     try:
+        if settings.store.kind == "postgresql":
+            return await postgres_schema.migrate_url(settings.store.url.get_secret_value(), up=up)
+        if settings.store.path is None:
+            fail(f"{config}: a store in memory has nothing to migrate", USAGE)
         return sqlite.migrate_file(settings.store.path, up=up)
     except (StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)

@@ -216,6 +216,9 @@ class Store(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
 
+    async def join(self) -> None:
+        """Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's."""
+
     def unit(self) -> AbstractAsyncContextManager[Unit]:
         """A transaction; what was not committed at its end is not there."""
 
@@ -284,6 +287,11 @@ class Store(Protocol):
 
     async def spent(self, day: str) -> dict[str, int]:
         """Millionths of the currency spent per channel on a day."""
+
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        """Add to the sends and deliveries of a channel's minutes: ``(channel, minute, sent, delivered)``."""
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]: ...
 
     async def tidy(self, now: int) -> None:
         """Drop what is past its time: orphans, dedupe windows, taken status events, finished messages."""

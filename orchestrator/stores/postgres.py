@@ -35,7 +35,7 @@ from orchestrator.stores.port import (
 )
 from orchestrator.stores.postgres_admin import PostgresAdmin
 from orchestrator.stores.postgres_bucket import PostgresBucket
-from orchestrator.stores.postgres_schema import migrate, migration_status
+from orchestrator.stores.postgres_schema import migrate, migration_status, prepare_partitions
 
 log = structlog.get_logger()
 
@@ -93,14 +93,17 @@ async def nothing(connection: Any) -> None:
 
 class PostgresStore(PostgresAdmin):
     """
-    ``url`` as libpq takes it. ``member`` names this process among those that share the store; ``sinks`` are the names of
-    those who are told about status changes.
+    ``url`` as libpq takes it; ``now`` is UTC milliseconds. ``member`` names this process among those
+    that share the store; ``sinks`` are the names of those who are told about status changes.
     """
 
     shared = True
 
-    def __init__(self, url: str, *, member: str, sinks: tuple[str, ...] = (), migrate: bool = True) -> None:
+    def __init__(
+        self, url: str, *, member: str, now: Callable[[], int], sinks: tuple[str, ...] = (), migrate: bool = True
+    ) -> None:
         self._url = url
+        self._now = now
         self.member = member
         self.sinks = sinks
         self._migrate = migrate
@@ -126,6 +129,8 @@ class PostgresStore(PostgresAdmin):
             if isinstance(error, NeedsMigration):
                 raise
             raise ConnectionError(f"the store at {place(self._url)} cannot be used: {error}") from error
+
+    async def join(self) -> None:
         await self._beat()
         self._beating = asyncio.create_task(self._keep_beating(), name="store:members")
 
@@ -135,6 +140,7 @@ class PostgresStore(PostgresAdmin):
         try:
             if self._migrate:
                 await migrate(connection)
+                await prepare_partitions(connection, self._now())
             elif not all((await migration_status(connection)).values()):
                 raise NeedsMigration(
                     f"the store at {place(self._url)} needs a migration: run `kaskad migrate up`, or set `migrate: auto`"
@@ -153,6 +159,8 @@ class PostgresStore(PostgresAdmin):
                 await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} members")
             except (StoreBusy, TimeoutError):
                 log.info("store.left_without_a_word", member=self.member)
+        if self._announcing is not None:
+            await asyncio.gather(self._announcing, return_exceptions=True)
         if self._ears is not None:
             self._ears.terminate()
         try:
@@ -220,7 +228,8 @@ class PostgresStore(PostgresAdmin):
         """Of this process's share: the processes' figures add up."""
         query = (
             "select q.queue, l.lane, (select count(*) from (select 1 from ready r "
-            "where r.queue = q.queue and r.lane = l.lane and ($2::smallint[] is null or r.bucket = any($2)) limit 10000) counted) "
+            "where r.queue = q.queue and r.lane = l.lane and ($2::smallint[] is null or r.bucket = any($2)) limit 10000) "
+            "counted) "
             "from unnest($1::text[]) q (queue), generate_series(0, 3) l (lane)"
         )
         return {(row[0], row[1]): row[2] for row in await self._fetch(query, await self.queues(), self._share)}
@@ -260,7 +269,7 @@ class PostgresStore(PostgresAdmin):
 
     def announce(self, changes: Changes) -> None:
         """Tell the others what a batch has left to them; several batches in one word."""
-        if self._share is None:
+        if self._members == (self.member,):
             return
         theirs = {message for message, bucket in changes.buckets.items() if bucket not in self._mine}
         self._news.update(row.queue for row in changes.ready_in if row.message in theirs)

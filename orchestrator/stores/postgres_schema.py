@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +63,11 @@ async def migrate_url(url: str, *, up: bool) -> dict[str, bool]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
         raise ConnectionError(str(error)) from error
     try:
-        return dict.fromkeys(await migrate(connection), True) if up else dict(await migration_status(connection))
+        if up:
+            done = dict.fromkeys(await migrate(connection), True)
+            await prepare_partitions(connection, time.time_ns() // 1_000_000)
+            return done
+        return dict(await migration_status(connection))
     finally:
         await connection.close()
 
@@ -70,6 +75,15 @@ async def migrate_url(url: str, *, up: bool) -> dict[str, bool]:
 def first_id(at: int) -> str:
     """The beginning of all ids that are made from ``at`` on: less than each of them."""
     return encode(at << 80)[:TIME_LETTERS]
+
+
+async def prepare_partitions(connection: Any, now: int) -> None:
+    """The same for a process that starts: whoever is at it already is waited for."""
+    await connection.execute("select pg_advisory_lock($1)", PARTITION_LOCK)
+    try:
+        await make_partitions(connection, now)
+    finally:
+        await connection.execute("select pg_advisory_unlock($1)", PARTITION_LOCK)
 
 
 async def make_partitions(connection: Any, now: int) -> None:
