@@ -34,6 +34,7 @@ BATCH_TYPE = "application/cloudevents-batch+json"
 SLOW = {"providers": {"infobip": {"answer": {"late": 1.5}}, "bulk_sms": {"receipts": "never"}}}
 ENDED_SECONDS = 150.0
 ASLEEP_SECONDS = 30.0
+LOOK_SECONDS = 1.0
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def ended(place: Stack, ledger: Ledger, journal: Journal) -> tuple[Report,
     """What the checker says once every message has ended."""
     deadline = time.monotonic() + ENDED_SECONDS
     while await place.open_messages() and time.monotonic() < deadline:
-        await asyncio.sleep(1)
+        await asyncio.sleep(LOOK_SECONDS)
     messages = [message async for message in place.messages()]
     seen = witnesses(ledger, place.accepted(), messages, journal)
     report = check(seen)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
@@ -96,7 +96,8 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
             told = await told_terminal(place.broker.address)
             missing = [id for id, message in seen.messages.items() if message["status"] in TERMINAL and id not in told]
             report.add("P1 an end that no status event told", missing)
-        summarise(report, seen, place, plan)
+        summarise(report, seen, place)
+        keep(folder, seen)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
     return report, seen
 
@@ -122,6 +123,12 @@ def unknown_since(seen: Witnesses, since: float) -> list[str]:
     return found
 
 
+def keep(folder: Path, seen: Witnesses) -> None:
+    """The evidence, beside the logs and the record: what was done and when, and every message as the API told it."""
+    (folder / "journal.json").write_text(json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1))
+    (folder / "messages.json").write_text("\n".join(json.dumps(one) for one in seen.messages.values()))
+
+
 def stamp(at: float) -> str:
     """UTC seconds as the API writes them."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
@@ -141,7 +148,7 @@ async def told_terminal(address: str) -> set[str]:
     return told
 
 
-def summarise(report: Report, seen: Witnesses, place: Stack, plan: Plan) -> None:
+def summarise(report: Report, seen: Witnesses, place: Stack) -> None:
     """What the table says beside the promises."""
     figures = report.figures
     counts = seen.journal.counts()
