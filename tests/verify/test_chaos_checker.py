@@ -9,8 +9,9 @@ import pytest
 
 from tests.verify.chaos import settings
 from tests.verify.chaos.checker import Report, check, crowded, lag_of, witnesses
-from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, Happened, Journal, drawn
+from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, WEIGHTS, Happened, Journal, drawn
 from tests.verify.chaos.ledger import Ledger, Stop
+from tests.verify.chaos.processes import ROOT
 from tests.verify.chaos.run import stamp
 
 T = 1_800_000_000.0
@@ -263,3 +264,11 @@ def test_the_same_seed_draws_the_same_faults_and_as_many_kills_as_were_asked_for
     assert plan != drawn(8, 50, workers=3, postgres=True, broker=True)
     kills = sum({"kill": 1, "kill starting": 2, "kill all": 3}.get(fault.kind, 0) for fault in plan)
     assert 50 <= kills <= 52
+
+
+def test_the_documentation_names_every_fault_and_every_promise() -> None:
+    text = (ROOT / "docs" / "chaos.md").read_text()
+    promises = [name for name in Tale().told().figures if name.startswith("P")]
+    assert len(promises) > 12
+    assert [name for name in promises if f"| {name} |" not in text] == []
+    assert [kind for kind in WEIGHTS if f"| `{kind}` |" not in text] == []
