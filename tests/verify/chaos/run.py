@@ -128,7 +128,7 @@ def unknown_since(seen: Witnesses, since: float) -> list[str]:
 def keep(folder: Path, seen: Witnesses, text: str) -> None:
     """The evidence, beside the logs and the record: what was done and when, and every message as the API told it."""
     (folder / "journal.json").write_text(json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1))
-    (folder / "ledger.json").write_text(json.dumps(asdict(seen.ledger), default=list))
+    (folder / "ledger.json").write_text(json.dumps(seen.ledger.document(), default=sorted))
     (folder / "table.txt").write_text(text)
     (folder / "messages.json").write_text("\n".join(json.dumps(one) for one in seen.messages.values()))
 
