@@ -219,8 +219,8 @@ def holds_for_outage(draft: Draft, before: Run, run: Run) -> bool:
 def wake_at(draft: Draft) -> Instant | None:
     """The next instant at which this message must be looked at, None where nothing can come but receipts."""
     message = draft.message
-    instants = [
-        attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+    instants = [  # an overdue answer is looked for at once: another fact may have come before its timer fired
+        max(draft.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.verify.chaos import settings
 from tests.verify.chaos.checker import Report, check, crowded, lag_of, witnesses
-from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, Happened, Journal, drawn
+from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, WEIGHTS, Happened, Journal, drawn
 from tests.verify.chaos.ledger import Ledger, Stop
-from tests.verify.chaos.run import stamp
+from tests.verify.chaos.processes import ROOT
+from tests.verify.chaos.run import keep, stamp
 
 T = 1_800_000_000.0
 LOST, DOUBLED, RESENT = "P1 accepted and not there", "P2 taken twice by a provider", "P2 a taken or unknown step sent again"
@@ -263,3 +266,23 @@ def test_the_same_seed_draws_the_same_faults_and_as_many_kills_as_were_asked_for
     assert plan != drawn(8, 50, workers=3, postgres=True, broker=True)
     kills = sum({"kill": 1, "kill starting": 2, "kill all": 3}.get(fault.kind, 0) for fault in plan)
     assert 50 <= kills <= 52
+
+
+def test_the_evidence_of_a_run_is_kept(tmp_path: Path) -> None:
+    tale = Tale()
+    tale.ledger.stops.append(Stop("goal", T, event="e-0"))
+    tale.ledger.answers["202"] += 1
+    seen = witnesses(tale.ledger, tale.lines, tale.messages, tale.journal)
+    keep(tmp_path, seen, "table")
+    kept = json.loads((tmp_path / "ledger.json").read_text())
+    assert kept["events"][0]["messages"] == ["m0"]
+    assert kept["stops"][0]["event"] == "e-0"
+    assert len((tmp_path / "messages.json").read_text().splitlines()) == len(tale.messages)
+
+
+def test_the_documentation_names_every_fault_and_every_promise() -> None:
+    text = (ROOT / "docs" / "chaos.md").read_text()
+    promises = [name for name in Tale().told().figures if name.startswith("P")]
+    assert len(promises) > 12
+    assert [name for name in promises if f"| {name} |" not in text] == []
+    assert [kind for kind in WEIGHTS if f"| `{kind}` |" not in text] == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -39,6 +40,17 @@ class Ledger:
     repeats: int = 0
     lags: list[tuple[float, float]] = field(default_factory=list)
     """How long the stand-ins took to answer a trifle: ``(at, seconds)``."""
+
+    def document(self) -> dict[str, Any]:
+        """Everything, for a file."""
+        return {
+            "events": [asdict(event) for event in self.events.values()],
+            "stops": [asdict(stop) for stop in self.stops],
+            "answers": dict(self.answers),
+            "wrong": self.wrong,
+            "repeats": self.repeats,
+            "lags": self.lags,
+        }
 
     def took(self, id: str, policy: str, recipient: str, at: float, by: str, message: str | None = None) -> None:
         """An event was accepted, once more or for the first time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -72,6 +73,7 @@ async def installation(folder: Path, plan: Plan) -> AsyncIterator[Stack]:
 async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
     """Everything that a plan says, and what the checker says of it."""
     ledger, journal = Ledger(), Journal()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is killed on purpose is no news
     async with installation(folder, plan) as place:
         load = Load(place, ledger, plan.seed, plan.rate)
         await load.start()
@@ -97,8 +99,8 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
             missing = [id for id, message in seen.messages.items() if message["status"] in TERMINAL and id not in told]
             report.add("P1 an end that no status event told", missing)
         summarise(report, seen, place)
-        keep(folder, seen)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
+        keep(folder, seen, table(plan, report))
     return report, seen
 
 
@@ -123,9 +125,11 @@ def unknown_since(seen: Witnesses, since: float) -> list[str]:
     return found
 
 
-def keep(folder: Path, seen: Witnesses) -> None:
+def keep(folder: Path, seen: Witnesses, text: str) -> None:
     """The evidence, beside the logs and the record: what was done and when, and every message as the API told it."""
     (folder / "journal.json").write_text(json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1))
+    (folder / "ledger.json").write_text(json.dumps(seen.ledger.document(), default=sorted))
+    (folder / "table.txt").write_text(text)
     (folder / "messages.json").write_text("\n".join(json.dumps(one) for one in seen.messages.values()))
 
 
