@@ -9,9 +9,6 @@ its own.
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
-import os
 import shutil
 import subprocess
 import tempfile
@@ -27,11 +24,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.certificates import make_certificates
 from tests.verify.installation import free_port
 
 VERSION = "4.1.0"
@@ -212,36 +206,3 @@ def running(folder: Path, auto_create: bool = True) -> Iterator[Broker]:
         yield broker
     finally:
         broker.stop()
-
-
-def make_certificates(folder: Path) -> None:
-    """A certificate authority, and certificates of it for the broker and one client."""
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = certificate("Test CA", ca_key, "Test CA", ca_key, is_ca=True)
-    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    for name in ("broker", "client"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = certificate(name, key, "Test CA", ca_key, is_ca=False).public_bytes(serialization.Encoding.PEM)
-        plain = serialization.NoEncryption()
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-        (folder / f"{name}.key").write_bytes(private)
-        (folder / f"{name}.pem").write_bytes(private + made if name == "broker" else made)
-        os.chmod(folder / f"{name}.key", 0o600)
-
-
-def certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, *, is_ca: bool
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
