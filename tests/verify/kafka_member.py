@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from orchestrator.engine.commands import Command, Conflict, DeadLetter, Publish, Published
+from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Publish, Published, UnknownMessage
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.kafka import Bounds, KafkaIntake
 
@@ -77,22 +77,24 @@ class WritingEngine:
             for _, answer in batch:
                 settle(answer, OSError("the store is away"))
             return
-        lines = "".join(self._line(command) for command, _ in batch)
+        lines = "".join(self._line(command) for command, _ in batch if isinstance(command, Publish | DeadLetter))
         await asyncio.to_thread(self._append, lines.encode())
         for command, answer in batch:
-            if isinstance(command, Publish) and command.event.attributes.get("conflicts"):
+            if isinstance(command, Cancel):
+                settle(answer, UnknownMessage(command.message))
+            elif isinstance(command, Publish) and command.event.attributes.get("conflicts"):
                 settle(answer, Conflict("the source and id were used before"))
             elif isinstance(command, Publish) and command.event.attributes.get("breaks"):
                 settle(answer, ZeroDivisionError("a bug"))
             else:
                 settle(answer, "letter" if isinstance(command, DeadLetter) else Published("accepted", ("m",)))
 
-    def _line(self, command: Command) -> str:
+    def _line(self, command: Publish | DeadLetter) -> str:
+        found = {"by": self._name}
         if isinstance(command, DeadLetter):
-            found = {"by": self._name, "letter": command.origin, "reason": command.reason, "body": command.body.hex()}
+            found |= {"letter": command.origin, "reason": command.reason, "body": command.body.hex()}
         else:
-            assert isinstance(command, Publish)
-            found = {"by": self._name, "id": command.event.id}
+            found |= {"id": command.event.id}
         return json.dumps(found) + "\n"
 
     def _append(self, lines: bytes) -> None:
