@@ -30,7 +30,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.dispatch.outage import DAY_MINUTES, ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
@@ -43,6 +43,7 @@ from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.storage import open_store, sinks_of, socket_path
+from orchestrator.stores.port import StoreBusy
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
 from orchestrator.yamlfile import ConfigError
@@ -54,6 +55,7 @@ SENDS_SECONDS = 18.0
 TIDY_SECONDS = 60.0
 SWEEP_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
+RECENT_MINUTES = 30
 SWEEP_MAX = 256
 
 
@@ -83,6 +85,7 @@ class App:
         settings = self.configuration.settings
         self.store.on_wake(self._wake)
         await self.store.join()
+        await self._share_counts(DAY_MINUTES)
         await self._start_dispatch()
         self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
         self.outbox = Outbox(self.engine, self.store, self.sinks, self.clock.now)
@@ -239,14 +242,23 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            lag=self.metrics.kafka_lag,
+            counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            trouble=lambda word: self.metrics.kafka_troubles.labels(word).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:
         if socket is None:
             return
         local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        self.control = Control(
+            self.store,
+            local,
+            self.clock.now,
+            self.new_id,
+            self.reload,
+            self._read_signing_keys,
+            lambda: self.engine.rules,
+        )
         await self.control.start(socket)
 
     # ---- what happens after each batch
@@ -294,8 +306,8 @@ class App:
             await asyncio.sleep(seconds)
             try:
                 await chore()
-            except asyncio.CancelledError:
-                raise
+            except StoreBusy as error:
+                log.info("chore.put_off", why=str(error))
             except Exception:
                 log.exception("chore.failed")
 
@@ -312,12 +324,27 @@ class App:
             await self.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
+        if self.kafka is not None:
+            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
         self.metrics.store_away.set(self.engine.away)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())
         in_flight = {name: len(one.taken) for name, one in self.dispatcher.providers.items()}
+        await self._share_counts(RECENT_MINUTES)
         self.metrics.backlog(await self.store.depths(), shut, in_flight)
+
+    async def _share_counts(self, minutes: int) -> None:
+        """What this process has counted of sends and deliveries for the others, and theirs for this one."""
+        news = self.watch.take_news()
+        try:
+            if news:
+                await self.store.count_receipts(news)
+            if self.store.shared or minutes > RECENT_MINUTES:
+                self.watch.know(await self.store.receipt_counts(self.clock.now() // 60_000 - minutes))
+        except StoreBusy:
+            self.watch.put_back(news)
+            raise
 
     # ---- reloading and stopping
 

@@ -140,7 +140,11 @@ class Metrics:
         self.inflight = self._gauge("inflight_requests", "Sends under way", "provider")
         self.open = self._gauge("circuit_open", "1 while a provider is left alone", "provider")
         self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
-        self.lag = self._gauge("kafka_consumer_lag", "Records still to come", "topic", "partition")
+        self.kafka_lag = self._gauge(
+            "kafka_consumer_lag", "Records that this process has still to take, of its partitions", "topic", "partition"
+        )
+        self.kafka_connected = self._gauge("kafka_connected", "1 while this process is in its consumer group")
+        self.kafka_troubles = self._counter("kafka_troubles", "What went wrong between us and Kafka", "trouble")
         self.reload_ok = self._gauge("config_last_reload_successful", "1 where the last reload was good")
         self.reload_at = self._gauge("config_last_reload_success_timestamp_seconds", "When it was")
         self._gauge("build_info", "The release", "version").labels(version).set(1)
@@ -244,8 +248,12 @@ class Metrics:
         self.batch.observe(size)
         self.commit.observe(seconds)
 
-    def kafka_lag(self, topic: str, partition: int, records: int) -> None:
-        self.lag.labels(topic, str(partition)).set(records)
+    def kafka(self, connected: bool, lag: Mapping[tuple[str, int], int]) -> None:
+        """The state of the Kafka intake; partitions that are no longer ours go."""
+        self.kafka_connected.set(1 if connected else 0)
+        self.kafka_lag.clear()
+        for (topic, partition), records in lag.items():
+            self.kafka_lag.labels(topic, str(partition)).set(records)
 
     def reloaded(self, good: bool, now_ms: int) -> None:
         self.reload_ok.set(1 if good else 0)

@@ -30,7 +30,7 @@ from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
 from orchestrator.render import Rendered, TemplateSet, Unrenderable
-from orchestrator.stores.port import ReadyRow, Store, Wanted
+from orchestrator.stores.port import ReadyRow, Store, StoreBusy, Wanted
 
 log = structlog.get_logger()
 
@@ -142,6 +142,9 @@ class Dispatcher:
                 pause = await self._turn(provider)
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("dispatch.store_busy", provider=provider.name, why=str(error))
+                pause = SHUT_LOOK_SECONDS
             except Exception:
                 log.exception("dispatch.pump_failed", provider=provider.name)
                 pause = SHUT_LOOK_SECONDS
@@ -232,7 +235,7 @@ class Dispatcher:
         try:
             if ready is not None:
                 await self._prepare_and_call(provider, ready)
-        except (Stopped, LookupError):
+        except (Stopped, LookupError, StoreBusy):
             pass
         except Exception:
             log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from orchestrator.core import facts
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine import hearing, profiles
 from orchestrator.engine import publish as publishing
@@ -119,7 +119,6 @@ class Engine:
         self._lanes: tuple[deque[Waiting], ...] = tuple(deque() for _ in LANES)
         self._waiting = 0
         self._arrived = asyncio.Event()
-        self._velocity = Velocity()
         self._spending = Spending()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -268,7 +267,10 @@ class Engine:
         for command in commands:
             needs.add_references(command, book)
         for person in book.people.values():
-            needs.addresses.addresses.update(address.hash for address in person.addresses)
+            needs.add_person(person)
+        for entry in book.entries.values():
+            if entry.message.klass == OTP:
+                needs.add_codes(book.person(entry.message.recipient).document.get("phone"))
         book.take_addresses(await unit.load_addresses(needs.addresses))
         return book
 
@@ -290,7 +292,7 @@ class Engine:
             view=ports.view,
             shut=ports.shut(now),
             outages=ports.outages(now),
-            velocity=self._velocity,
+            velocity=Velocity(book, ports.address_hash, self.rules.limits),
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,

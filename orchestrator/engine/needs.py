@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.core import facts
 from orchestrator.core.outcomes import Accepted
+from orchestrator.core.policy import OTP
 from orchestrator.engine import profiles
 from orchestrator.engine import publish as publishing
 from orchestrator.engine.book import Book
@@ -27,8 +28,9 @@ from orchestrator.engine.commands import (
     PutRecipient,
     Tell,
 )
-from orchestrator.engine.people import SINGLE_ADDRESSES
+from orchestrator.engine.people import SINGLE_ADDRESSES, Person
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
+from orchestrator.engine.velocity import velocity_hashes
 from orchestrator.stores.port import Wanted, WantedAddresses
 
 
@@ -41,6 +43,7 @@ class Needs:
         self._evaluate = evaluate
         self.wanted = Wanted()
         self.addresses = WantedAddresses()
+        self._codes: set[str] = set()
 
     def add(self, command: Command) -> None:
         """What a command is going to look at, as far as the command itself says."""
@@ -73,7 +76,11 @@ class Needs:
     def _event(self, command: Publish) -> None:
         event = command.event
         self.wanted.events.add((event.source, event.id))
+        codes = any(policy.klass == OTP for policy in self.rules.by_event.get(event.type, ()))
         for profile in event.recipients:
+            if codes:
+                self._codes.add(profile["id"])
+                self.add_codes(profile.get("phone"))
             self.wanted.recipients.add(profile["id"])
             self.addresses.addresses.update(self._hashes(profile))
             if event.type in self.rules.goals:
@@ -118,6 +125,17 @@ class Needs:
                 entry = book.entries.get(id)
                 if entry is not None:
                     self.addresses.references.add((entry.message.attempts[number].provider, reference))
+
+    def add_person(self, person: Person) -> None:
+        """The addresses of somebody who was loaded."""
+        self.addresses.addresses.update(address.hash for address in person.addresses)
+        if person.id in self._codes:
+            self.add_codes(person.document.get("phone"))
+
+    def add_codes(self, phone: str | None) -> None:
+        """How many codes went to a number: it may be about to get another one."""
+        if phone:
+            self.addresses.addresses |= velocity_hashes(phone, self.rules.limits, self._hash)
 
     def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
         """The hashes of the addresses in a profile that is about to be merged."""

@@ -103,8 +103,7 @@ class Person:
         for kind in SINGLE_ADDRESSES:
             value = self.document.get(kind)
             if value:
-                country = country_of(value) if kind == "phone" else ""
-                yield Address(kind, value, self._hash(kind, value), (), country)
+                yield single_address(kind, value, self._hash)
         for subscription in self.document.get("web_push") or ():
             endpoint = subscription["endpoint"]
             keys = dict(subscription.get("keys") or {})
@@ -209,6 +208,12 @@ def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
         return False
     marks[proof.channel] = {"reason": "refused_address", "provider": proof.provider, "at": now, "detail": proof.code}
     return True
+
+
+@lru_cache(maxsize=65_536)
+def single_address(kind: str, value: str, address_hash: AddressHash) -> Address:
+    """An address that is one value, with what follows from it."""
+    return Address(kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else "")
 
 
 @lru_cache(maxsize=65_536)

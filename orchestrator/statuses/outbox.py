@@ -17,7 +17,7 @@ import structlog
 
 from orchestrator.engine.commands import DeadLetter
 from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.stores.port import Store
+from orchestrator.stores.port import Store, StoreBusy
 
 log = structlog.get_logger()
 
@@ -112,6 +112,8 @@ class Outbox:
                 return
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("statuses.store_busy", sink=sink.name, why=str(error))
             except Exception:
                 log.exception("statuses.failed", sink=sink.name)
             await self._rest(news, pause)

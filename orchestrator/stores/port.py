@@ -288,5 +288,10 @@ class Store(Protocol):
     async def spent(self, day: str) -> dict[str, int]:
         """Millionths of the currency spent per channel on a day."""
 
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        """Add to the sends and deliveries of a channel's minutes: ``(channel, minute, sent, delivered)``."""
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]: ...
+
     async def tidy(self, now: int) -> None:
         """Drop what is past its time: orphans, dedupe windows, taken status events, finished messages."""

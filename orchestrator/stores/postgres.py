@@ -159,6 +159,8 @@ class PostgresStore(PostgresAdmin):
                 await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} members")
             except (StoreBusy, TimeoutError):
                 log.info("store.left_without_a_word", member=self.member)
+        if self._announcing is not None:
+            await asyncio.gather(self._announcing, return_exceptions=True)
         if self._ears is not None:
             self._ears.terminate()
         try:

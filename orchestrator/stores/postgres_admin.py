@@ -109,6 +109,20 @@ class PostgresAdmin:
     async def spent(self, day: str) -> dict[str, int]:
         return {row[0]: row[1] for row in await self._fetch("select channel, millionths from spending where day=$1", day)}
 
+    # ---- the outage watch
+
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        query = (
+            "insert into receipt_counts select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) "
+            "on conflict (channel, minute) do update set sent = receipt_counts.sent + excluded.sent, "
+            "delivered = receipt_counts.delivered + excluded.delivered"
+        )
+        await self._execute(query, *(list(column) for column in zip(*news, strict=True)))
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]:
+        query = "select channel, minute, sent, delivered from receipt_counts where minute >= $1"
+        return [tuple(row) for row in await self._fetch(query, since_minute)]
+
     # ---- tidying
 
     async def tidy(self, now: int) -> None:

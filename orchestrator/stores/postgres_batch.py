@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.codec import decode_message, encode_message
+from orchestrator.codec import decode_history, decode_message, encode_message
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.stores.port import (
     Changes,
@@ -146,7 +146,7 @@ async def stored_message(fetch: Callable[..., Awaitable[list[Any]]], id: str) ->
     if not rows:
         return None
     lines = await fetch("select lines from history where message = $1 order by at, position", id)
-    history = tuple(orjson.loads(line) for row in lines for line in row[0].splitlines())
+    history = tuple(decode_history(b"".join(row[0] for row in lines)))
     return StoredMessage(decode_message(rows[0][0]), event_of(rows[0][1]), history)
 
 

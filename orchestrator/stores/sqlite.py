@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 
 import orjson
 
-from orchestrator.codec import decode_message
+from orchestrator.codec import decode_history, decode_message
 from orchestrator.stores.bucket import TokenBucket
 from orchestrator.stores.port import (
     Bucket,
@@ -171,8 +171,7 @@ class SqliteStore(SqliteAdmin):
         row = self._reader.execute("select event, state, history from messages where id=?", (id,)).fetchone()
         if row is None:
             return None
-        history = tuple(orjson.loads(line) for line in row[2].splitlines())
-        return StoredMessage(decode_message(row[1]), orjson.loads(row[0]), history)
+        return StoredMessage(decode_message(row[1]), orjson.loads(row[0]), tuple(decode_history(row[2])))
 
     async def messages(
         self,

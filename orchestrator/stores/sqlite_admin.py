@@ -92,6 +92,17 @@ class SqliteAdmin:
     async def spent(self, day: str) -> dict[str, int]:
         return dict(self._reader.execute("select channel, millionths from spending where day=?", (day,)).fetchall())
 
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        query = (
+            "insert into receipt_counts values (?,?,?,?) on conflict (channel, minute) do update "
+            "set sent = sent + excluded.sent, delivered = delivered + excluded.delivered"
+        )
+        await self._write(lambda db: db.executemany(query, news))
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]:
+        query = "select channel, minute, sent, delivered from receipt_counts where minute >= ?"
+        return list(self._reader.execute(query, (since_minute,)))
+
     async def tidy(self, now: int) -> None:
         """Drop what is past its time, a bounded number of rows at once."""
         jobs = [
@@ -118,6 +129,11 @@ class SqliteAdmin:
                 "delete from dedupes where (policy, recipient, key) in "
                 "(select policy, recipient, key from dedupes where until<? limit ?)",
                 now,
+            ),
+            (
+                "delete from receipt_counts where (channel, minute) in "
+                "(select channel, minute from receipt_counts where minute<? limit ?)",
+                (now - 2 * DAY_MS) // 60_000,
             ),
             (
                 "delete from messages where id in (select id from messages where created_at<? and finished_at is not null "
