@@ -106,6 +106,11 @@ def test_an_alert_says_how_bad_it_is_what_happened_and_what_to_do(rule: dict[str
         assert label in left_over(rule["expr"]), label
 
 
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_is_explained(rule: dict[str, Any]) -> None:
+    assert f"| `{rule['alert']}` | {rule['labels']['severity']} | " in (ROOT / "docs" / "dashboards.md").read_text()
+
+
 def test_alerts_and_their_names_are_unique_and_each_is_tried() -> None:
     names = [rule["alert"] for rule in alerts()]
     assert len(names) == len(set(names))
