@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from orchestrator.app import App
 from orchestrator.cli import app as command
-from orchestrator.doctor import Result
+from orchestrator.doctor import Finding, Result, in_time
 from orchestrator.doctor.embedded import existing, mounted_as
 from orchestrator.doctor.findings import error, exit_code, fine, unreachable, warning
 from orchestrator.doctor.machine import entropy_bits
@@ -45,6 +45,18 @@ async def test_a_file_that_cannot_be_read_at_all_ends_the_visit(ward: Ward) -> N
     ward.write("config/kaskad.yaml", "channels: [")
     findings = await ward.findings()
     assert [(one.area, one.result) for one in findings] == [("configuration", Result.ERROR)]
+
+
+async def test_an_area_that_breaks_is_a_finding_that_shows_no_secret() -> None:
+    async def breaks() -> list[Finding]:
+        raise LookupError("a-secret")
+
+    async def hangs() -> list[Finding]:
+        raise TimeoutError
+
+    broken, slow = await in_time("store", breaks()), await in_time("kafka", hangs())
+    assert [(one.area, one.result) for one in broken + slow] == [("store", Result.ERROR), ("kafka", Result.UNREACHABLE)]
+    assert "a-secret" not in str(broken)
 
 
 async def test_a_folder_that_is_no_folder_cannot_hold_a_store(ward: Ward) -> None:
