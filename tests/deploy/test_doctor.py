@@ -18,7 +18,7 @@ from orchestrator.doctor.embedded import existing, mounted_as
 from orchestrator.doctor.findings import error, exit_code, fine, unreachable, warning
 from orchestrator.doctor.machine import entropy_bits
 from orchestrator.tokens import new_key
-from tests.deploy.ward import Ward, wrong
+from tests.deploy.ward import MEASURED, Ward, wrong
 
 
 async def test_a_small_installation_on_a_sound_machine_is_fine(ward: Ward) -> None:
@@ -133,7 +133,7 @@ async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(ward: W
         await service.stop()
     assert [one.what for one in findings if one.check == "port"] == ["the service is running there"] * 2
     assert [one.what for one in findings if one.check == "schema"] == ["the schema is up to date"]
-    assert wrong(findings) == ["configuration check warning"]
+    assert not any(one.result in (Result.ERROR, Result.UNREACHABLE) for one in findings if one.check not in MEASURED)
 
 
 async def test_an_address_of_another_machine_cannot_be_listened_on(ward: Ward) -> None:
