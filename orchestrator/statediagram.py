@@ -17,12 +17,13 @@ from orchestrator.core.message import LEGAL, SENDING_LEGAL, TERMINAL, Sending, S
 from orchestrator.core.status import FAILURES, RANK, WAITABLE, Delivery, Engagement, reached
 
 MOVES: dict[tuple[Status, Status], str] = {
-    (Status.ACCEPTED, Status.RUNNING): "the first send of the cascade starts",
+    (Status.ACCEPTED, Status.RUNNING): "the first send starts",
     (Status.ACCEPTED, Status.SUPPRESSED): "the cascade ends, nothing was attempted",
     (Status.ACCEPTED, Status.EXPIRED): "the deadline comes first",
     (Status.ACCEPTED, Status.CANCELLED): "goal, API or erasure",
     (Status.RUNNING, Status.SUCCEEDED): "the step's states are reached",
     (Status.RUNNING, Status.EXHAUSTED): "the cascade ends, nobody was reached",
+    (Status.RUNNING, Status.SUPPRESSED): "the cascade ends, only a companion was attempted",
     (Status.RUNNING, Status.EXPIRED): "the deadline comes first",
     (Status.RUNNING, Status.CANCELLED): "goal, API or erasure",
     (Status.EXHAUSTED, Status.SUCCEEDED): "a late receipt",

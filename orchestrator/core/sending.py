@@ -164,7 +164,7 @@ def depart(draft: Draft, run: Run, fact: Prepared) -> None:
     run.tried_since = run.tried_since if run.tried_since is not None else draft.now
     run.first_try_at = run.first_try_at if run.first_try_at is not None else draft.now
     run.held_for = None
-    if draft.message.status is Status.ACCEPTED and not run.companion:
+    if draft.message.status is Status.ACCEPTED:
         draft.move(Status.RUNNING)
 
 
