@@ -58,7 +58,7 @@ def read_traffic(name: str) -> Traffic:
             problems.append(f"{shown(name)}:{number}: {problem}")
             continue
         if event.time is None:
-            problems.append(f"{shown(name)}:{number}: the event has no time; write when it happened: \"time\": \"…Z\"")
+            problems.append(f'{shown(name)}:{number}: the event has no time; write when it happened: "time": "…Z"')
             continue
         found.lines.append((event.time, text))
         found.types[event.type] += 1
