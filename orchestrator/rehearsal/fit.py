@@ -89,7 +89,7 @@ class Seen:
 def outcome_of(kind: OutcomeKind, reason: Reason | None) -> Outcome:
     """An outcome that is no yes, as an adapter would give it."""
     if kind is OutcomeKind.REFUSED:
-        return Refused(reason if reason in REFUSALS else Reason.REFUSED_RECIPIENT, "fitted")  # type: ignore[arg-type]
+        return Refused(reason if reason in REFUSALS else Reason.REFUSED_RECIPIENT, "fitted")
     if kind is OutcomeKind.UNKNOWN:
         return Unknown(reason or Reason.CONNECTION_LOST)
     return NotSent(reason or Reason.NOT_TAKEN)

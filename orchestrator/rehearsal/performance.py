@@ -51,7 +51,7 @@ class Play:
 
 
 class Performance:
-    """One play, once. ``contents`` may be shared by several runs of one file under one configuration."""
+    """One play, once. ``contents`` may be shared by several runs of one file with the same templates."""
 
     def __init__(
         self, play: Play, advance: Callable[[int], None] = lambda events: None, contents: Contents | None = None

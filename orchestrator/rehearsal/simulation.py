@@ -60,7 +60,7 @@ Run = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
 def simulate(plan: Plan, processes: int, progress: Callable[[int], None] = lambda events: None) -> Findings:
     """Play everything. ``progress`` is told now and then how many events have been played since it was last told."""
     counter = multiprocessing.get_context().Value("q", 0)
-    contents: dict[str, Contents] = {}
+    contents: dict[int, Contents] = {}
 
     def one_run(number: int) -> Run:
         gc.set_threshold(GC_THRESHOLD)
@@ -82,7 +82,7 @@ def simulate(plan: Plan, processes: int, progress: Callable[[int], None] = lambd
     return Findings(figures, changes_over([result[1] for result in ordered]))
 
 
-def run(plan: Plan, number: int, contents: dict[str, Contents], counter: Any) -> Run:
+def run(plan: Plan, number: int, contents: dict[int, Contents], counter: Any) -> Run:
     """One run of every version, and what differs between them."""
     played = 0
 
@@ -97,6 +97,6 @@ def run(plan: Plan, number: int, contents: dict[str, Contents], counter: Any) ->
     lives = []
     for version in plan.versions:
         play = Play(version.configuration, version.policies, plan.reported, plan.traffic, plan.habits, plan.seed, number)
-        lives.append(Performance(play, advance, contents.setdefault(version.label, {})).perform())
+        lives.append(Performance(play, advance, contents.setdefault(id(version.configuration.templates), {})).perform())
     found = changes(lives[0], lives[1]) if len(lives) > 1 else {}
     return [tally(one) for one in lives], found

@@ -56,7 +56,10 @@ class Content:
 
 
 Contents = dict[tuple[str, ...], Content]
-"""What was rendered before: the same event for the same person on the same channel says the same in every run."""
+"""
+What was rendered before from one set of templates: the same event says the same to the same person in every run, and under
+every version of a policy.
+"""
 
 
 class Stage:
@@ -245,15 +248,9 @@ class Stage:
 
     def _content(self, ready: Ready, provider: ProviderAtWork) -> Content:
         """The content of a step, rendered once for all runs."""
-        message = ready.message
-        key = (
-            message.policy_version,
-            message.event_source,
-            message.event_id,
-            message.recipient,
-            ready.channel,
-            provider.name,
-        )
+        message, template = ready.message, ready.policy.template
+        event = (message.event_source, message.event_id)
+        key = (template, *event, message.recipient, ready.channel, provider.name)
         found = self._contents.get(key)
         if found is None:
             found = self._contents[key] = self._render(ready, provider)
