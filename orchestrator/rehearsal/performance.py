@@ -60,7 +60,7 @@ class Performance:
         self._advance = advance
         self._contents = contents if contents is not None else {}
         self._lives = Lives(play.reported)
-        self._asked: dict[tuple[str, str, str], int] = {}
+        self._asked: dict[tuple[str, str, str, bool], int] = {}
         self._messages: dict[str, Message] = {}
         self._channels = {name: one.channel for name, one in play.configuration.settings.providers.items()}
 
@@ -126,8 +126,11 @@ class Performance:
     def _meet(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
         """How these people take this message: the same under every version of a policy."""
         channel, play = self._channels[provider], self._play
-        turn_of = (message.id, channel, attempt.address_hash)
+        companion = attempt.step >= len(play.policies[message.policy].cascade)
+        turn_of = (message.id, channel, attempt.address_hash, companion)
         turn = self._asked[turn_of] = self._asked.get(turn_of, 0) + 1
         event = (message.event_source, message.event_id)
-        chances = draw(play.seed, play.run, *event, message.recipient, channel, attempt.address_hash, turn)
+        chances = draw(
+            play.seed, play.run, *event, message.policy, message.recipient, channel, attempt.address_hash, companion, turn
+        )
         return react(play.habits.of(provider, channel), chances)

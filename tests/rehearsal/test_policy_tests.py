@@ -98,7 +98,7 @@ def test_what_does_not_hold_is_told_beside_what_happened(place: Place, expect: s
 def test_a_step_that_was_not_sent_is_told_with_its_reason(place: Place) -> None:
     place.write("policies/tale.yaml", POLICY.replace("transactional", "promotional"))
     verdict = place.verdict("{recipient: {consents: [{channel: sms, state: in}]}}", "{steps: [0s send viber]}")
-    assert "skip viber because no_consent" in verdict.differences[-1].actual
+    assert any("skip viber because no_consent" in one.actual for one in verdict.differences)
 
 
 def test_quiet_hours_and_caps_are_the_governance_s_own(place: Place) -> None:
@@ -131,11 +131,11 @@ BAD = [
     ("policy: tail\ntests: []\n", "1:9: there is no policy 'tail'; did you mean 'tale'?"),
     ("policy: tale\n", "1:1: the test file has no `tests`; write at least one: tests: [{name: …, given: …, expect: …}]"),
     ("policy: tale\ntests: [{name: it, expect: {}}]\n", "2:9: `given` has no `now`; say when: now: \"2026-11-21T10:00:00+02:00\""),
-    (given_in("{providers: {vibre: accepts}}"), "8:24: there is no channel or provider 'vibre'; did you mean 'viber'?"),
-    (given_in("{providers: {viber: sleeps}}"), "8:31: a provider cannot behave as 'sleeps'; write accepts, unreachable, throttled or unknown, or a mapping such as {delivered: 30s, read: 5m}"),
-    (given_in("{providers: {twilio: {clicked: 1m}}}"), "8:33: twilio (twilio_sms) never reports `clicked`; it reports sent, delivered, read, replied, failed, unsubscribed or complained"),
-    (given_in("{providers: {viber: {delivered: 30}}}"), "8:43: `delivered` is not a time span; write a number and a unit: 30s, 10m, 1h30m"),
-    (given_in("{providers: {viber: {refuses: adress}}}"), "8:41: `refuses` cannot be 'adress'; did you mean 'address'?"),
+    (given_in("{providers: {vibre: accepts}}"), "8:25: there is no channel or provider 'vibre'; did you mean 'viber'?"),
+    (given_in("{providers: {viber: sleeps}}"), "8:32: a provider cannot behave as 'sleeps'; write accepts, unreachable, throttled or unknown, or a mapping such as {delivered: 30s, read: 5m}"),
+    (given_in("{providers: {twilio: {clicked: 1m}}}"), "8:34: twilio (twilio_sms) never reports `clicked`; it reports sent, delivered, read, replied, failed, unsubscribed or complained"),
+    (given_in("{providers: {viber: {delivered: 30}}}"), "8:44: `delivered` is not a time span; write a number and a unit: 30s, 10m, 1h30m"),
+    (given_in("{providers: {viber: {refuses: adress}}}"), "8:42: `refuses` cannot be 'adress'; did you mean 'address'?"),
     (given_in("{now: yesterday}"), "8:18: `now` is not an RFC 3339 time; write \"2026-11-21T10:00:00+02:00\""),
     (given_in("{recipient: {phone: '12'}}"), "8:32: `recipient.phone` is not right: "),
     (given_in("{then: [{at: 1m}]}"), "8:20: nothing happens here; write one of event, opt_out, reply, receipt, recipient or cancel"),
@@ -185,9 +185,16 @@ def test_tests_are_chosen_by_name_and_by_path(place: Place) -> None:
 
 
 def test_the_result_can_be_read_by_programs(place: Place) -> None:
-    place.write("policies/tale.test.yaml", HEAD + "  - {name: it fails, expect: {steps: [0s send viber], outcome: expired}}\n")
+    place.write(
+        "policies/tale.test.yaml", HEAD + "  - {name: it fails, expect: {steps: [0s send viber], outcome: expired}}\n"
+    )
     (found,) = json.loads(place.kaskad("test", "-o", "json").stdout)
-    assert (found["name"], found["passed"], found["outcome"], found["cost"]) == ("it fails", False, "succeeded by sms", "1.90")
+    assert (found["name"], found["passed"], found["outcome"], found["cost"]) == (
+        "it fails",
+        False,
+        "succeeded by sms",
+        "1.90",
+    )
     assert {"at_ms": 60_000, "what": "send", "channel": "sms", "provider": "twilio"} in found["timeline"]
     assert {one["expected"] for one in found["differences"]} == {"expired", ""}
 
