@@ -10,7 +10,6 @@ through the whole service, and a test sees to it that both tell the same story.
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -28,7 +27,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Ready, render
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.engine.book import Book, Entry
-from orchestrator.engine.commands import Command, Event, HearReceipt, Publish
+from orchestrator.engine.commands import Event, HearReceipt, Publish
 from orchestrator.engine.desk import Decided, Desk
 from orchestrator.engine.engine import handle
 from orchestrator.engine.telling import tell
@@ -38,7 +37,7 @@ from orchestrator.rehearsal.played import Later, Reaction, played_type
 from orchestrator.rehearsal.world import Props, breaker_of, rules_for
 from orchestrator.render import Unrenderable
 from orchestrator.settings import ProviderSettings
-from orchestrator.stores.port import Changes, Loaded
+from orchestrator.stores.port import LANES, Changes, Loaded
 
 PROBE_LOOK_MS = 1_000
 
@@ -83,9 +82,9 @@ class Stage:
         self._watch = watch
         self._contents = contents
         self._ids = start << 80
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, str, int, Callable[[], None]]] = []
         self._order = 0
-        self._ready: deque[tuple[str, int]] = deque()
+        self._ready: list[tuple[str, int, int, str, int]] = []
         self._awaited: dict[str, int] = {}
         self._rules = rules_for(configuration, policies)
         self._providers = {name: self._at_work(one) for name, one in configuration.settings.providers.items()}
@@ -119,7 +118,8 @@ class Stage:
         for at, event in events:
             self._run_until(at - 1)
             self._turn(at)
-            self._do(Publish(event))
+            handle(self._desk, Publish(event))
+            self._settle()
             last = at
             advance(1)
         self._run_until(until(last))
@@ -127,11 +127,17 @@ class Stage:
     # ---- time
 
     def _run_until(self, limit: int) -> None:
+        """
+        All that happens up to ``limit``. Within one instant everything is decided first, the older message before the
+        younger, and then sent: that is the order in which the service's timers and pumps come to it.
+        """
         heap = self._heap
         while heap and heap[0][0] <= limit:
-            at, _, act = heapq.heappop(heap)
-            self._turn(at)
-            act()
+            now = heap[0][0]
+            self._turn(now)
+            while heap and heap[0][0] == now:
+                heapq.heappop(heap)[3]()
+            self._settle()
 
     def _turn(self, now: int) -> None:
         """It is ``now``: the clock, and where a day has ended its spending."""
@@ -142,9 +148,10 @@ class Stage:
             ends = datetime.combine(today + timedelta(days=1), time(), self._zone)
             desk.day, desk.day_ends, desk.spent = today.isoformat(), int(ends.timestamp() * 1000), {}
 
-    def _at(self, instant: int, act: Callable[[], None]) -> None:
+    def _at(self, instant: int, id: str, act: Callable[[], None]) -> None:
+        """Have something happen to a message at an instant."""
         self._order += 1
-        heapq.heappush(self._heap, (max(instant, self._desk.now), self._order, act))
+        heapq.heappush(self._heap, (max(instant, self._desk.now), id, self._order, act))
 
     def _new_id(self) -> str:
         self._ids += 1
@@ -152,23 +159,24 @@ class Stage:
 
     # ---- decisions
 
-    def _do(self, command: Command) -> None:
-        """One command, and everything that follows from it at once."""
-        handle(self._desk, command)
-        self._settle()
-
     def _tell(self, entry: Entry, fact: Fact) -> Any:
         told = tell(self._desk, entry, fact)
         self._note()
         return told
 
     def _settle(self) -> None:
+        """
+        Send what is ready, and what becomes ready by that: provider by provider as they were woken, the most urgent and the
+        oldest first.
+        """
         self._note()
         while self._ready:
-            message, step = self._ready.popleft()
-            entry = self._book.entries.get(message)
-            if entry is not None:
-                self._send(entry, step)
+            woken = {provider: place for place, provider in reversed(list(enumerate(row[0] for row in self._ready)))}
+            ready, self._ready = sorted(set(self._ready), key=lambda row: (woken[row[0]], *row[1:])), []
+            for _, _, _, message, step in ready:
+                entry = self._book.entries.get(message)
+                if entry is not None:
+                    self._send(entry, step)
 
     def _note(self) -> None:
         """Act on what was decided since the last look, and forget what a store would keep."""
@@ -180,19 +188,23 @@ class Stage:
             before_due = one.before.due_at if one.before is not None else None
             if message.due_at is not None and message.due_at != before_due:
                 self._wake(message.id, message.due_at)
-            self._ready.extend((message.id, run.step) for run in message.ready())
+            self._line_up(message)
             book.entries[message.id].lines.clear()
             self._forget(message)
         book.changes = Changes()
+
+    def _line_up(self, message: Message) -> None:
+        """The message's rows in the backlogs of its providers."""
+        for run in message.ready():
+            self._ready.append((run.provider or "", LANES[message.klass], run.ready_since or 0, message.id, run.step))
 
     def _wake(self, id: str, due_at: int) -> None:
         def wake() -> None:
             entry = self._book.entries.get(id)
             if entry is not None and entry.message.due_at == due_at:
                 self._tell(entry, Due(due_at))
-                self._settle()
 
-        self._at(due_at, wake)
+        self._at(due_at, id, wake)
 
     def _forget(self, message: Message) -> None:
         """A message that has ended, and of which no word can come any more."""
@@ -220,14 +232,15 @@ class Stage:
             return
         if provider.breaker.admits(now) == 0:
             id = entry.message.id
-            self._at(now + PROBE_LOOK_MS, lambda: self._again(id, step))
+            self._at(now + PROBE_LOOK_MS, id, lambda: self._again(id))
             return
         provider.breaker.probing(now)
         self._prepare(entry, step, provider)
 
-    def _again(self, id: str, step: int) -> None:
-        self._ready.append((id, step))
-        self._settle()
+    def _again(self, id: str) -> None:
+        entry = self._book.entries.get(id)
+        if entry is not None:
+            self._line_up(entry.message)
 
     def _prepare(self, entry: Entry, step: int, provider: ProviderAtWork) -> None:
         message = entry.message
@@ -279,12 +292,13 @@ class Stage:
 
         def hear() -> None:
             self._awaited[id] -= 1
-            self._do(HearReceipt(provider, receipt, id, attempt))
+            handle(self._desk, HearReceipt(provider, receipt, id, attempt))
+            self._note()
             entry = self._book.entries.get(id)
             if entry is not None:
                 self._forget(entry.message)
 
-        self._at(self._desk.now + later.after_ms, hear)
+        self._at(self._desk.now + later.after_ms, id, hear)
 
     def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
         """What an answer says about the provider itself."""

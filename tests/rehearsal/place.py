@@ -30,7 +30,11 @@ channels:
       webhook_token: ${env:NO_SUCH_TOKEN}
       sender: Shop
       cost: {amount: "0.70", currency: UAH}
-    - {provider: infobip_b, adapter: infobip_viber, base_url: "${env:NO_SUCH_URL}", api_key: "${file:no_such_file}", sender: Shop}
+    - provider: infobip_b
+      adapter: infobip_viber
+      base_url: ${env:NO_SUCH_URL}
+      api_key: ${file:no_such_file}
+      sender: Shop
   sms:
     - provider: twilio
       adapter: twilio_sms

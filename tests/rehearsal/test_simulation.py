@@ -193,14 +193,20 @@ BAD = [
     (["--events", "{timeless}"], "timeless.jsonl:1: the event has no time"),
     (["--events", "{empty}"], "empty.jsonl: there is no event in it"),
     (["--events", "{strange}"], "none of these events triggers a policy; there are: elsewhere (1)"),
-    (["--events", "{strange}", "--policy", "tale"], "no event of the file is of the type 'tale', which tale waits for; there are: elsewhere (1)"),
+    (
+        ["--events", "{strange}", "--policy", "tale"],
+        "no event of the file is of the type 'tale', which tale waits for; there are: elsewhere (1)",
+    ),
     (["--events", "{good}", "--policy", "tail"], "there is no policy 'tail'; did you mean 'tale'?"),
     (["--events", "{good}", "--fit"], "there is no such database"),
     (["--events", "{good}", "--fit", "--providers", "x.yaml"], "--providers and --fit exclude each other"),
     (["--events", "{good}", "--providers", "{habits}"], "habits.yaml:1:17: the shares of `viber` add up to 1.4"),
-    (["--events", "{good}", "--providers", "{habits}"], "habits.yaml:2:1: there is no channel or provider 'vibre'; did you mean 'viber'?"),
+    (
+        ["--events", "{good}", "--providers", "{habits}"],
+        "habits.yaml:2:1: there is no channel or provider 'vibre'; did you mean 'viber'?",
+    ),
     (["--events", "{good}", "-o", "xml"], "-o takes text or json"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD)
@@ -261,9 +267,21 @@ def finished(number: int, outcome: OutcomeKind, state: Delivery, delivered_at: i
     if delivered_at is not None:
         attempt.times["delivered"] = delivered_at
     return Message(
-        f"01K{number:023d}", "s", str(number), "tale", f"u{number}", "tale", "v", "transactional", "tale", 0, 3_600_000,
-        status=Status.EXHAUSTED, finished_at=5_000, attempts=[attempt],
-    )  # fmt: skip
+        f"01K{number:023d}",
+        "s",
+        str(number),
+        "tale",
+        f"u{number}",
+        "tale",
+        "v",
+        "transactional",
+        "tale",
+        0,
+        3_600_000,
+        status=Status.EXHAUSTED,
+        finished_at=5_000,
+        attempts=[attempt],
+    )
 
 
 def history() -> list[Message]:
