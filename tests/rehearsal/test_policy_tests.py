@@ -158,7 +158,7 @@ BAD = [
     (given_in("{providers: {vibre: accepts}}"), "8:25: there is no channel or provider 'vibre'; did you mean 'viber'?"),
     (
         given_in("{providers: {viber: sleeps}}"),
-        "8:32: a provider cannot behave as 'sleeps'; write accepts, unreachable, throttled or unknown, or a mapping such as ",
+        "8:32: a provider cannot behave as 'sleeps'; write accepts, unreachable, throttled or unknown, or a mapping ",
     ),
     (
         given_in("{providers: {twilio: {clicked: 1m}}}"),
