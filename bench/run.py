@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from bench.groups.rounds import Rounds
 from bench.groups.timers import TimerBurst
 from bench.machine import Neighbours, machine_line
 from bench.stage import Stage
+from bench.worker import quieten
 
 FINE, MISSED, USAGE = 0, 1, 2
 GROUPS: dict[str, type[Rounds]] = {
@@ -95,11 +95,6 @@ def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds:
         "groups": {name: [figure.as_json() for figure in figures] for name, figures in groups.items()},
         "missed": [one.key for figures in groups.values() for one in figures if one.missed],
     }
-
-
-def quieten() -> None:
-    """The client library's remarks on a broker that is still starting are no news."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
