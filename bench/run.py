@@ -109,7 +109,9 @@ def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds:
 
 
 def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
-    """Measure and print; the exit code: 0 fine, 1 a bar was missed, 2 there is no such group, or no /proc, 130 it was stopped."""
+    """
+    Measure and print. The exit code: 0 fine, 1 a bar was missed, 2 there is no such group, or no /proc, 130 it was stopped.
+    """
     if not Path("/proc/self/stat").exists():
         sys.stderr.write("the bench reads CPU times from /proc, so it needs Linux\n")
         return USAGE
