@@ -242,14 +242,23 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            lag=self.metrics.kafka_lag,
+            counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            trouble=lambda word: self.metrics.kafka_troubles.labels(word).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:
         if socket is None:
             return
         local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        self.control = Control(
+            self.store,
+            local,
+            self.clock.now,
+            self.new_id,
+            self.reload,
+            self._read_signing_keys,
+            lambda: self.engine.rules,
+        )
         await self.control.start(socket)
 
     # ---- what happens after each batch
@@ -315,6 +324,9 @@ class App:
             await self.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
+        if self.kafka is not None:
+            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
+        self.metrics.store_away.set(self.engine.away)
         if self.dispatcher is None:
             return
         shut = self.dispatcher.shut(self.clock.now())

@@ -96,11 +96,21 @@ def sandbox(
     smtp_port: Annotated[int, typer.Option(help="The port of the mail server.")] = 8025,
     record: Annotated[Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is left to chance.")] = 1,
+    public_url: Annotated[str | None, typer.Option(help="Where others reach it, where that is not its address.")] = None,
+    callback: Annotated[list[str] | None, typer.Option(help="Where a provider reports to: meta=https://…")] = None,
 ) -> None:
     """Stand-in providers with the real wire formats, and a page that shows each recipient's phones."""
     from orchestrator.sandbox import SandboxConfig, serve
 
-    config = SandboxConfig(host=host, http_port=port, smtp_port=smtp_port, record=record, seed=seed)
+    config = SandboxConfig(
+        host=host,
+        http_port=port,
+        smtp_port=smtp_port,
+        record=record,
+        seed=seed,
+        public_url=public_url,
+        callbacks={name: url for name, _, url in (entry.partition("=") for entry in callback or ())},
+    )
 
     def announce(sandbox: Any) -> None:
         typer.echo(f"phones   {sandbox.url}/")
@@ -109,6 +119,8 @@ def sandbox(
 
     try:
         run_async(serve(config, announce))
+    except ValueError as error:
+        fail(str(error), USAGE)
     except OSError as error:
         fail(str(error), NO_CONNECTION)
     except KeyboardInterrupt:

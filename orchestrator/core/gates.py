@@ -247,7 +247,7 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
     if scene.message.klass == OTP and scene.step.channel == "sms":
         hit = [a for a in scene.inputs.addresses if a.kind == "phone" and a.hash in scene.inputs.too_fast]
         if hit:
-            yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, rule="limits")
+            yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, hit[0].masked(), rule="limits")
 
 
 def min_gaps(scene: Scene) -> Iterator[Check]:
@@ -261,7 +261,8 @@ def min_gaps(scene: Scene) -> Iterator[Check]:
         if room_at is None:
             yield Check("gaps", limit=limit, rule=gap.name)
         else:
-            yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, None, limit, room_at, gap.name)
+            since = f"{scene.now - (room_at - gap.gap_ms)} ms"
+            yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, since, limit, room_at, gap.name)
 
 
 def budget(scene: Scene) -> Iterator[Check]:

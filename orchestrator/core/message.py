@@ -72,6 +72,16 @@ class Sending(StrEnum):
     OPEN = "open"
 
 
+SENDING_LEGAL: dict[Sending | None, frozenset[Sending]] = {
+    None: frozenset({Sending.HELD, Sending.READY, Sending.IDLE}),
+    Sending.HELD: frozenset({Sending.READY, Sending.IDLE}),
+    Sending.READY: frozenset({Sending.OPEN, Sending.HELD, Sending.IDLE}),
+    Sending.OPEN: frozenset({Sending.HELD, Sending.READY, Sending.IDLE}),
+    Sending.IDLE: frozenset(),
+}
+"""Where one decision may take a run's sending half; None is a run that it has just started."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """

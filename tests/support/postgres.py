@@ -21,7 +21,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -32,6 +31,8 @@ from types import TracebackType
 from typing import Literal
 
 import pytest
+
+from tests.support.ports import free_port
 
 MAJOR_MIN = 14
 START_SECONDS = 60.0
@@ -332,12 +333,6 @@ def _copied(folder: Path, to: Path) -> Path:
     for part in (package, *package.parent.glob(f"{package.name}.libs")):
         shutil.copytree(part, to / part.name, symlinks=True)
     return to / package.name / folder.relative_to(package)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _children(pid: int) -> list[int]:
