@@ -127,15 +127,15 @@ class Pending(Rounds):
         count = TIMERS_PER_SECOND * self.stage.size(20, 6)
         seeding = count * 0.0005
         start = int((time.time() + seeding + SETTLE_SECONDS) * 1000)
-        due: list[int | None] = [start + place * 1000 // TIMERS_PER_SECOND for place in range(count)]
+        due = [start + place * 1000 // TIMERS_PER_SECOND for place in range(count)]
         first, last = await asyncio.to_thread(self._seeds.grow, "bench_far", due)
         await self._full.start()
         await asyncio.sleep(max(0.0, start / 1000 - time.time() - 0.2))
         cpu = self._full.cpu_seconds
         await asyncio.sleep(max(0.0, start / 1000 + count / TIMERS_PER_SECOND - time.time()) + 2)
         used = self._full.cpu_seconds - cpu
-        ended = await ends_of(self._full.database, first, last, count, within=60)
-        late = sorted(float(at - instant) for at, instant in zip(ended, due, strict=True) if instant is not None)
+        ended = await ends_of(self._full.database, first, last, due, within=60)
+        late = sorted(float(at - instant) for at, instant in zip(ended, due, strict=True))
         self.figures["late_p50_ms"].values.append(quantile(late, 0.5))
         self.figures["late_p99_ms"].values.append(quantile(late, 0.99))
         self.figures["timer_us"].values.append(used / count * 1e6)

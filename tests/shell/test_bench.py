@@ -199,11 +199,12 @@ async def test_a_copied_message_is_one_the_service_goes_on_with(stage: Stage) ->
     assert seeds.policies == {"bench_far", "bench_step"}
     seeds.grow("bench_far", [None] * 500)
     at = int(time.time() * 1000)
-    first, last = seeds.grow("bench_far", [at + n for n in range(100)])
+    due = [at + n for n in range(100)]
+    first, last = seeds.grow("bench_far", due)
     seeds.grow("bench_step", [at] * 30)
     await stage.sink.ask("reset")
     await service.start()
-    ended = await ends_of(service.database, first, last, 100, within=60)
+    ended = await ends_of(service.database, first, last, due, within=60)
     assert all(end >= at + n for n, end in enumerate(ended))
     deadline = time.monotonic() + 60
     while (await stage.sink.ask("count"))["sms"] < 30 and time.monotonic() < deadline:  # noqa: ASYNC110 - another process
