@@ -58,17 +58,15 @@ class Pending(Rounds):
     async def open(self) -> None:
         base = await make_patterns(self.stage, "pending")
         self._seeds = Seeds(base.database)
-        had = 0
+        had, small = 0, base.database.stat().st_size
         for key, size in zip(("few", "some", "many"), self._sizes, strict=True):
             self.stage.say(f"pending: making {number(size)} messages that wait")
             await asyncio.to_thread(self._seeds.grow, "bench_far", [None] * (size - had))
-            if had == 0:
-                small = base.database.stat().st_size
             had = size
             service = base if size == self._sizes[-1] else await self._copy(base, key)
             self._levels.append(Level(key, size, service))
         grown = base.database.stat().st_size - small
-        self.figures["disk_bytes"].values.append(grown / (self._sizes[-1] - self._sizes[0]))
+        self.figures["disk_bytes"].values.append(grown / self._sizes[-1])
         for level in self._levels:
             await level.service.start()
             await lives(self.stage, [level.service], 300)
