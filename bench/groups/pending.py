@@ -143,8 +143,7 @@ class Pending(Rounds):
             await level.service.stop()
 
     def conclude(self, others: dict[str, Figure]) -> None:
-        many, few = self.figures["flat_many_rate"], self.figures["flat_few_rate"]
-        if many.value and few.value:
-            self.figures["flat_ratio"].values = [many.value / few.value]
-        else:
-            self.figures["flat_ratio"].why_not = many.why_not or few.why_not
+        many, few, ratio = (self.figures[key] for key in ("flat_many_rate", "flat_few_rate", "flat_ratio"))
+        ratio.values = [one / other for one, other in zip(many.values, few.values, strict=False)]
+        if not ratio.values:
+            ratio.why_not = many.why_not or few.why_not
