@@ -9,8 +9,7 @@ What leaves a process always goes through the engine, so the engine is the last 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,18 @@ from orchestrator import telemetry
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter
+from orchestrator.chores import Chores
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
-from orchestrator.core.facts import Shut
 from orchestrator.core.outcomes import Outcome
-from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outage import DAY_MINUTES, ReceiptWatch
+from orchestrator.dispatch.outage import ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
-from orchestrator.engine.commands import Tell
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.evaluate import Evaluator
@@ -43,33 +40,36 @@ from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.storage import open_store, sinks_of, socket_path
-from orchestrator.stores.port import StoreBusy
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
-from orchestrator.yamlfile import ConfigError
+from orchestrator.yamlfile import ConfigError, Problem
 
 log = structlog.get_logger()
 
 SENDS_SECONDS = 18.0
 """How long what is being sent may take when the service stops; the rest of the 25 s is for closing everything else."""
-TIDY_SECONDS = 60.0
-SWEEP_SECONDS = 30.0
-GAUGE_SECONDS = 5.0
-RECENT_MINUTES = 30
-SWEEP_MAX = 256
+
+
+ROLES = ("http", "kafka", "work")
+"""
+What a process may do: take calls over HTTP, take events from Kafka, and work (send, fire timers, tell status events).
+"""
 
 
 class App:
-    """One Kaskad process. ``clock`` is the system's but in demonstrations."""
+    """One Kaskad process. ``clock`` is the system's but in demonstrations; ``roles`` are what it does."""
 
-    def __init__(self, config: Path, env: Mapping[str, str], clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Path, env: Mapping[str, str], clock: Clock | None = None, roles: Collection[str] = ROLES
+    ) -> None:
+        self.roles = frozenset(roles)
         self._path = config
         self._env = env
         self.clock: Clock = clock or SystemClock()
         self.metrics = telemetry.Metrics()
         self.ready = False
         self._runners: list[web.AppRunner] = []
-        self._chores: list[asyncio.Task[None]] = []
+        self.chores: Chores | None = None
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
         self.kafka: KafkaIntake | None = None
@@ -83,26 +83,39 @@ class App:
         """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` before anything is taken."""
         await self._start_core()
         settings = self.configuration.settings
+        if not self.store.shared and self.roles != frozenset(ROLES):
+            mend = "leave --role away, or use PostgreSQL"
+            raise ConfigError([Problem(str(self._path), 1, 1, "roles can only be split over a store that is shared", mend)])
+        await self._start_dispatch()
+        if "work" in self.roles:
+            await self._start_work()
+        await self._listen(settings)
+        if "kafka" in self.roles:
+            self.kafka = self._kafka(settings)
+        if self.kafka is not None:
+            await self.kafka.start()
+        await self._start_control(socket_path(settings))
+        await self._start_chores()
+        self.ready = True
+        log.info("service.started", listen=str(settings.http.listen), admin=str(settings.http.admin))
+
+    async def _start_work(self) -> None:
+        """What waits in the store is this process's business, too."""
+        assert self.dispatcher is not None
         self.store.on_wake(self._wake)
         await self.store.join()
-        await self._share_counts(DAY_MINUTES)
-        await self._start_dispatch()
+        await self.dispatcher.start()
         self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
         self.outbox = Outbox(self.engine, self.store, self.sinks, self.clock.now)
         await self.outbox.start()
         await self.timers.start()
-        await self._listen(settings)
-        self.kafka = self._kafka(settings)
-        if self.kafka is not None:
-            await self.kafka.start()
-        await self._start_control(socket_path(settings))
-        self._chores = [
-            asyncio.create_task(self._every(TIDY_SECONDS, lambda: self.store.tidy(self.clock.now())), name="tidy"),
-            asyncio.create_task(self._every(SWEEP_SECONDS, self._sweep), name="sweep"),
-            asyncio.create_task(self._every(GAUGE_SECONDS, self._gauges), name="gauges"),
-        ]
-        self.ready = True
-        log.info("service.started", listen=str(settings.http.listen), admin=str(settings.http.admin))
+
+    async def _start_chores(self) -> None:
+        assert self.dispatcher is not None
+        self.chores = Chores(
+            self.engine, self.store, self.dispatcher, self.watch, self.metrics, self.clock, kafka=lambda: self.kafka
+        )
+        await self.chores.start()
 
     async def start_offline(self, socket: Path) -> None:
         """The store and the engine without any worker, for one verb of the command line."""
@@ -185,7 +198,6 @@ class App:
             monotonic=self.clock.monotonic,
             answered=self._answered,
         )
-        await self.dispatcher.start()
 
     def _at_work(self, one: ProviderSettings) -> ProviderAtWork:
         settings = self.configuration.settings
@@ -201,8 +213,10 @@ class App:
         return self._senders[1 if provider.adapter.supports.http2 else 0]
 
     async def _listen(self, settings: Settings) -> None:
-        admin = build_admin_app(self._api_deps(auth="off"))
-        for app, place in ((self.public_app, settings.http.listen), (admin, settings.http.admin)):
+        listeners = [(build_admin_app(self._api_deps(auth="off")), settings.http.admin)]
+        if "http" in self.roles:
+            listeners.insert(0, (self.public_app, settings.http.listen))
+        for app, place in listeners:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
             await runner.setup()
             await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
@@ -299,53 +313,6 @@ class App:
     def _answered(self, provider: ProviderAtWork, outcome: Outcome, seconds: float) -> None:
         self.metrics.answered(provider.facts.channel, provider.name, outcome, seconds)
 
-    # ---- chores
-
-    async def _every(self, seconds: float, chore: Callable[[], Any]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await chore()
-            except StoreBusy as error:
-                log.info("chore.put_off", why=str(error))
-            except Exception:
-                log.exception("chore.failed")
-
-    async def _sweep(self) -> None:
-        """Move on what waits for a provider that the configuration no longer has."""
-        if self.dispatcher is None:
-            return
-        now = self.clock.now()
-        for queue in await self.store.queues():
-            if queue in self.dispatcher.providers:
-                continue
-            rows = await self.store.claim(queue, SWEEP_MAX, ())
-            facts = [Tell(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, now + 60_000)) for row in rows]
-            await self.engine.submit_many(facts)
-
-    async def _gauges(self) -> None:
-        if self.kafka is not None:
-            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
-        self.metrics.store_away.set(self.engine.away)
-        if self.dispatcher is None:
-            return
-        shut = self.dispatcher.shut(self.clock.now())
-        in_flight = {name: len(one.taken) for name, one in self.dispatcher.providers.items()}
-        await self._share_counts(RECENT_MINUTES)
-        self.metrics.backlog(await self.store.depths(), shut, in_flight)
-
-    async def _share_counts(self, minutes: int) -> None:
-        """What this process has counted of sends and deliveries for the others, and theirs for this one."""
-        news = self.watch.take_news()
-        try:
-            if news:
-                await self.store.count_receipts(news)
-            if self.store.shared or minutes > RECENT_MINUTES:
-                self.watch.know(await self.store.receipt_counts(self.clock.now() // 60_000 - minutes))
-        except StoreBusy:
-            self.watch.put_back(news)
-            raise
-
     # ---- reloading and stopping
 
     async def reload(self) -> list[str]:
@@ -375,9 +342,10 @@ class App:
     async def stop(self) -> None:
         """Drain: take nothing more, let what is under way end, close everything. Within 25 s."""
         was_serving, self.ready = self.ready, False
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        if was_serving:
+            await self.store.leave()
+        if self.chores is not None:
+            await self.chores.stop()
         if self.kafka is not None:
             await self.kafka.stop()
         if self.timers is not None:

@@ -31,20 +31,28 @@ def register(app: typer.Typer) -> None:
     app.add_typer(migrate, name="migrate")
 
 
-def run(config: ConfigOption = None) -> None:
+def run(
+    config: ConfigOption = None,
+    role: Annotated[
+        str, typer.Option(help="What this process does, comma-separated: http, kafka, work. All where it is left away.")
+    ] = "http,kafka,work",
+) -> None:
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
-    from orchestrator.app import App
+    from orchestrator.app import ROLES, App
     from orchestrator.check import check
     from orchestrator.serve import serve
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 
+    roles = [one.strip() for one in role.split(",") if one.strip()]
+    if not roles or not set(roles) <= set(ROLES):
+        fail(f"--role takes {', '.join(ROLES)}, not {role!r}", USAGE)
     path = find_config(config)
     errors = [problem for problem in check(path, os.environ) if problem.severity == "error"]
     if errors:
         fail("\n".join(str(problem) for problem in errors), CHECK_FAILED)
     try:
-        raise typer.Exit(run_async(serve(App(path, os.environ))))
+        raise typer.Exit(run_async(serve(App(path, os.environ, roles=roles))))
     except ConfigError as error:
         fail(str(error), CHECK_FAILED)
     except (StoreInUse, OSError) as error:

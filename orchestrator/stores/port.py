@@ -219,6 +219,9 @@ class Store(Protocol):
     async def join(self) -> None:
         """Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's."""
 
+    async def leave(self) -> None:
+        """Give the share away; what is in hand is finished all the same."""
+
     def unit(self) -> AbstractAsyncContextManager[Unit]:
         """A transaction; what was not committed at its end is not there."""
 

@@ -148,17 +148,22 @@ class PostgresStore(PostgresAdmin):
         finally:
             await connection.close()
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
         """Sign off, so that the others take over at once."""
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
-            self._beating = None
-            try:
-                await asyncio.wait_for(self._execute("delete from members where id = $1", self.member), 2)
+        if self._beating is None:
+            return
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+        self._beating = None
+        try:
+            async with asyncio.timeout(2):
+                await self._execute("delete from members where id = $1", self.member)
                 await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} members")
-            except (StoreBusy, TimeoutError):
-                log.info("store.left_without_a_word", member=self.member)
+        except (StoreBusy, TimeoutError):
+            log.info("store.left_without_a_word", member=self.member)
+
+    async def close(self) -> None:
+        await self.leave()
         if self._announcing is not None:
             await asyncio.gather(self._announcing, return_exceptions=True)
         if self._ears is not None:

@@ -76,6 +76,9 @@ class SqliteStore(SqliteAdmin):
     async def join(self) -> None:
         """All the work is this process's."""
 
+    async def leave(self) -> None:
+        """There is nobody to give it to."""
+
     async def close(self) -> None:
         """Checkpoint and close; the lock is given up last."""
         if self._thread is not None:
