@@ -101,7 +101,7 @@ class Stage:
             view=lambda message, event: {},
             shut={},
             outages=(),
-            velocity=Velocity(),
+            velocity=Velocity(self._book, self._props.address_hash, self._rules.limits),
             spent={},
             day="",
             day_ends=0,
