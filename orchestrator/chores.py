@@ -29,7 +29,7 @@ PUT_OFF_MS = 60_000
 
 
 class Chores:
-    """``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again. What fails is tried again later."""
+    """``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again. What fails is tried later."""
 
     def __init__(
         self,
