@@ -15,7 +15,7 @@ from orchestrator.clock import Clock
 from orchestrator.core.facts import Due
 from orchestrator.engine.commands import Tell
 from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.stores.port import Store
+from orchestrator.stores.port import Store, StoreBusy
 
 log = structlog.get_logger()
 
@@ -62,6 +62,9 @@ class Timers:
                 await self._turn()
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("timers.store_busy", why=str(error))
+                await asyncio.sleep(LONGEST_SLEEP_SECONDS)
             except Exception:
                 log.exception("timers.failed")
                 await asyncio.sleep(LONGEST_SLEEP_SECONDS)

@@ -175,13 +175,14 @@ def fitted(path: Path) -> Habits:
 
 async def served_messages(path: Path) -> list[Message]:
     """The finished messages of a database that is served."""
-    from orchestrator.app import open_store
+    from orchestrator.clock import SystemClock
     from orchestrator.rehearsal.fit import stored_messages
     from orchestrator.settings import load
+    from orchestrator.storage import open_store
     from orchestrator.yamlfile import ConfigError
 
     try:
-        store = open_store(load(path, os.environ))
+        store = open_store(load(path, os.environ), SystemClock().now, ())
         await store.open()
     except ConfigError as error:
         fail(str(error), USAGE)

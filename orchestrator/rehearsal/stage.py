@@ -89,7 +89,7 @@ class Stage:
         self._rules = rules_for(configuration, policies)
         self._providers = {name: self._at_work(one) for name, one in configuration.settings.providers.items()}
         self._zone = ZoneInfo(self._rules.governance.time_zone)
-        self._book = Book(Loaded(), start, self._props.address_hash)
+        self._book = Book(Loaded(), self._props.address_hash)
         self._desk = Desk(
             book=self._book,
             rules=self._rules,
@@ -101,7 +101,7 @@ class Stage:
             view=lambda message, event: {},
             shut={},
             outages=(),
-            velocity=Velocity(),
+            velocity=Velocity(self._book, self._props.address_hash, self._rules.limits),
             spent={},
             day="",
             day_ends=0,
@@ -142,7 +142,7 @@ class Stage:
     def _turn(self, now: int) -> None:
         """It is ``now``: the clock, and where a day has ended its spending."""
         desk = self._desk
-        desk.now = self._book.now = now
+        desk.now = now
         if now >= desk.day_ends:
             today = datetime.fromtimestamp(now / 1000, UTC).astimezone(self._zone).date()
             ends = datetime.combine(today + timedelta(days=1), time(), self._zone)

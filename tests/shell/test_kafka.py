@@ -12,13 +12,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka.admin import AdminClient
 
 from orchestrator.core.policy import Policy, Step
-from orchestrator.intake.kafka import KafkaIntake
+from orchestrator.intake.kafka import Bounds, KafkaIntake
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.statuses.sinks import KafkaSink
 from tests.engine.world import World
 
 SMS = Policy("texts", "v1", "shop.event", (Step("sms"),))
 PERSON = {"id": "olena", "phone": "+380501234567"}
+QUICK = Bounds(session_timeout_ms=3_000)  # the mock lets nobody join until a second before the last member's session ends
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,13 @@ def event(id: str, **more: Any) -> dict[str, Any]:
 
 def intake(world: World, cluster: str, topics: list[str], group: str, dead_letters: str | None = None) -> KafkaIntake:
     return KafkaIntake(
-        world.engine, bootstrap_servers=cluster, topics=topics, group=group, dead_letters=dead_letters, security={}
+        world.engine,
+        bootstrap_servers=cluster,
+        topics=topics,
+        group=group,
+        dead_letters=dead_letters,
+        security={},
+        bounds=QUICK,
     )
 
 
