@@ -9,8 +9,7 @@ What leaves a process always goes through the engine, so the engine is the last 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,26 @@ from orchestrator import telemetry
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter
+from orchestrator.chores import Chores
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
-from orchestrator.core.facts import Shut
 from orchestrator.core.outcomes import Outcome
-from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outage import ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
-from orchestrator.dispatch.rates import TokenBucket
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
-from orchestrator.engine.commands import Tell
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.evaluate import Evaluator
 from orchestrator.ids import IdMaker
 from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
-from orchestrator.statuses.outbox import Outbox, Sink
-from orchestrator.statuses.sinks import KafkaSink, WebhookSink
-from orchestrator.stores.port import Store
-from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.statuses.outbox import Outbox
+from orchestrator.storage import open_store, sinks_of, socket_path
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
 from orchestrator.yamlfile import ConfigError, Problem
@@ -54,41 +48,28 @@ log = structlog.get_logger()
 
 SENDS_SECONDS = 18.0
 """How long what is being sent may take when the service stops; the rest of the 25 s is for closing everything else."""
-TIDY_SECONDS = 60.0
-SWEEP_SECONDS = 30.0
-GAUGE_SECONDS = 5.0
-SWEEP_MAX = 256
 
 
-def socket_path(settings: Settings) -> Path | None:
-    """The control socket beside an embedded database; None for a store that needs none."""
-    path = settings.store.path
-    return path.with_name(path.name + ".sock") if path is not None else None
-
-
-def open_store(settings: Settings) -> Store:
-    """The store that the configuration names."""
-    if settings.store.kind != "sqlite":
-        what = "PostgreSQL stores are reserved and not available yet"
-        raise ConfigError([Problem(str(settings.path), 1, 1, what, "use sqlite:///…")])
-    store = SqliteStore(settings.store.path or ":memory:", migrate=settings.migrate == "auto")
-    kept = settings.retention
-    store.messages_ms, store.events_ms = kept.messages_ms, kept.events_ms
-    store.receipts_ms, store.dead_letters_ms = kept.receipts_ms, kept.dead_letters_ms
-    return store
+ROLES = ("http", "kafka", "work")
+"""
+What a process may do: take calls over HTTP, take events from Kafka, and work (send, fire timers, tell status events).
+"""
 
 
 class App:
-    """One Kaskad process. ``clock`` is the system's but in demonstrations."""
+    """One Kaskad process. ``clock`` is the system's but in demonstrations; ``roles`` are what it does."""
 
-    def __init__(self, config: Path, env: Mapping[str, str], clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: Path, env: Mapping[str, str], clock: Clock | None = None, roles: Collection[str] = ROLES
+    ) -> None:
+        self.roles = frozenset(roles)
         self._path = config
         self._env = env
         self.clock: Clock = clock or SystemClock()
         self.metrics = telemetry.Metrics()
         self.ready = False
         self._runners: list[web.AppRunner] = []
-        self._chores: list[asyncio.Task[None]] = []
+        self.chores: Chores | None = None
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
         self.kafka: KafkaIntake | None = None
@@ -102,23 +83,39 @@ class App:
         """Everything. Raises ``ConfigError``, ``StoreInUse`` or ``OSError`` before anything is taken."""
         await self._start_core()
         settings = self.configuration.settings
+        if not self.store.shared and self.roles != frozenset(ROLES):
+            mend = "leave --role away, or use PostgreSQL"
+            raise ConfigError([Problem(str(self._path), 1, 1, "roles can only be split over a store that is shared", mend)])
         await self._start_dispatch()
-        self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
-        self.outbox = Outbox(self.engine, self.store, sinks_of(settings, self.clock), self.clock.now)
-        await self.outbox.start()
-        await self.timers.start()
+        if "work" in self.roles:
+            await self._start_work()
         await self._listen(settings)
-        self.kafka = self._kafka(settings)
+        if "kafka" in self.roles:
+            self.kafka = self._kafka(settings)
         if self.kafka is not None:
             await self.kafka.start()
         await self._start_control(socket_path(settings))
-        self._chores = [
-            asyncio.create_task(self._every(TIDY_SECONDS, lambda: self.store.tidy(self.clock.now())), name="tidy"),
-            asyncio.create_task(self._every(SWEEP_SECONDS, self._sweep), name="sweep"),
-            asyncio.create_task(self._every(GAUGE_SECONDS, self._gauges), name="gauges"),
-        ]
+        await self._start_chores()
         self.ready = True
         log.info("service.started", listen=str(settings.http.listen), admin=str(settings.http.admin))
+
+    async def _start_work(self) -> None:
+        """What waits in the store is this process's business, too."""
+        assert self.dispatcher is not None
+        self.store.on_wake(self._wake)
+        await self.store.join()
+        await self.dispatcher.start()
+        self.timers = Timers(self.engine, self.store, self.clock, self.metrics.timer_fired)
+        self.outbox = Outbox(self.engine, self.store, self.sinks, self.clock.now)
+        await self.outbox.start()
+        await self.timers.start()
+
+    async def _start_chores(self) -> None:
+        assert self.dispatcher is not None
+        self.chores = Chores(
+            self.engine, self.store, self.dispatcher, self.watch, self.metrics, self.clock, kafka=lambda: self.kafka
+        )
+        await self.chores.start()
 
     async def start_offline(self, socket: Path) -> None:
         """The store and the engine without any worker, for one verb of the command line."""
@@ -129,7 +126,8 @@ class App:
         self.configuration = load_configuration(self._path, self._env)
         settings = self.configuration.settings
         telemetry.configure_logging(settings.log.level, settings.log.format)
-        self.store = open_store(settings)
+        self.sinks = sinks_of(settings, self.clock)
+        self.store = open_store(settings, self.clock.now, [sink.name for sink in self.sinks])
         await self.store.open()
         self._stops.append(self.store.close)
         self.shelf = Shelf(self.store)
@@ -165,8 +163,7 @@ class App:
         """The signing keys and the pepper, made at the first start."""
         now = self.clock.now()
         for purpose in ("signing", "pepper"):
-            if not await self.store.secrets(purpose):
-                await self.store.add_secret(purpose, new_key(), now)
+            await self.store.add_secret(purpose, new_key(), now, first=True)
         pepper = (await self.store.secrets("pepper"))[-1][1]
         self.hasher = AddressHasher(pepper)
         self.keys = SigningKeys([], self.clock.now)
@@ -201,13 +198,12 @@ class App:
             monotonic=self.clock.monotonic,
             answered=self._answered,
         )
-        await self.dispatcher.start()
 
     def _at_work(self, one: ProviderSettings) -> ProviderAtWork:
         settings = self.configuration.settings
         rules = settings.breaker
         breaker = Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms) if rules else Breaker.never()
-        bucket = TokenBucket(one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
+        bucket = self.store.bucket(one.provider, one.rate_per_second, self.clock.monotonic) if one.rate_per_second else None
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         facts = self.configuration.rules.providers[one.provider]
         slots = min(one.connections, getattr(one.adapter_settings, "pool", one.connections))
@@ -217,8 +213,10 @@ class App:
         return self._senders[1 if provider.adapter.supports.http2 else 0]
 
     async def _listen(self, settings: Settings) -> None:
-        admin = build_admin_app(self._api_deps(auth="off"))
-        for app, place in ((self.public_app, settings.http.listen), (admin, settings.http.admin)):
+        listeners = [(build_admin_app(self._api_deps(auth="off")), settings.http.admin)]
+        if "http" in self.roles:
+            listeners.insert(0, (self.public_app, settings.http.listen))
+        for app, place in listeners:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
             await runner.setup()
             await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
@@ -235,7 +233,7 @@ class App:
             metrics=self.metrics,
             now=self.clock.now,
             new_id=self.new_id,
-            is_ready=lambda: self.ready,
+            is_ready=lambda: self.ready and not self.engine.away,
             reload=self.reload,
             address_hash=self.hasher,
         )
@@ -266,10 +264,33 @@ class App:
         if socket is None:
             return
         local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(self.store, local, self.clock.now, self.new_id, self.reload, self._read_signing_keys)
+        self.control = Control(
+            self.store,
+            local,
+            self.clock.now,
+            self.new_id,
+            self.reload,
+            self._read_signing_keys,
+            lambda: self.engine.rules,
+        )
         await self.control.start(socket)
 
     # ---- what happens after each batch
+
+    def _wake(self, what: str) -> None:
+        """Another process has left work here, or has left altogether."""
+        if what == "members":
+            for name in self.dispatcher.providers if self.dispatcher is not None else ():
+                self._poke(name)
+        if what in ("timers", "members"):
+            if self.timers is not None:
+                self.timers.poke(self.clock.now())
+        else:
+            self._poke(what)
+
+    def _poke(self, queue: str) -> None:
+        if self.dispatcher is not None:
+            self.dispatcher.poke(queue)
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
@@ -291,39 +312,6 @@ class App:
 
     def _answered(self, provider: ProviderAtWork, outcome: Outcome, seconds: float) -> None:
         self.metrics.answered(provider.facts.channel, provider.name, outcome, seconds)
-
-    # ---- chores
-
-    async def _every(self, seconds: float, chore: Callable[[], Any]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await chore()
-            except asyncio.CancelledError:
-                raise
-            except Exception:
-                log.exception("chore.failed")
-
-    async def _sweep(self) -> None:
-        """Move on what waits for a provider that the configuration no longer has."""
-        if self.dispatcher is None:
-            return
-        now = self.clock.now()
-        for queue in await self.store.queues():
-            if queue in self.dispatcher.providers:
-                continue
-            rows = await self.store.claim(queue, SWEEP_MAX, ())
-            facts = [Tell(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, now + 60_000)) for row in rows]
-            await self.engine.submit_many(facts)
-
-    async def _gauges(self) -> None:
-        if self.kafka is not None:
-            self.metrics.kafka(self.kafka.connected, self.kafka.lag)
-        if self.dispatcher is None:
-            return
-        shut = self.dispatcher.shut(self.clock.now())
-        in_flight = {name: len(one.taken) for name, one in self.dispatcher.providers.items()}
-        self.metrics.backlog(await self.store.depths(), shut, in_flight)
 
     # ---- reloading and stopping
 
@@ -354,9 +342,10 @@ class App:
     async def stop(self) -> None:
         """Drain: take nothing more, let what is under way end, close everything. Within 25 s."""
         was_serving, self.ready = self.ready, False
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        if was_serving:
+            await self.store.leave()
+        if self.chores is not None:
+            await self.chores.stop()
         if self.kafka is not None:
             await self.kafka.stop()
         if self.timers is not None:
@@ -376,14 +365,3 @@ class App:
         self._stops.clear()
         if was_serving:
             log.info("service.stopped")
-
-
-def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
-    """Everybody who is told about status changes."""
-    sinks: list[Sink] = []
-    if settings.status_kafka is not None:
-        kafka = settings.status_kafka
-        sinks.append(KafkaSink(kafka.bootstrap_servers, kafka.topic, kafka.security.options()))
-    for webhook in settings.status_webhooks:
-        sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
-    return sinks

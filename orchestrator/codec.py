@@ -1,84 +1,106 @@
 """
 How messages, facts and inputs are written as JSON, and read back.
 
-A message's state is one document. Its history is one line a fact, appended and never rewritten:
+A message's state is one document. Its history is one line a fact, appended and never rewritten. Read back, a line is::
 
     {"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […], "effects": […]}
+
+Written, a line leaves out what can be filled in again: what is null; a check's verdict where it says go, and its step
+where it is that of the check before; inputs at which the decision did not look, and those that are the same as the last
+ones written (``SAME``).
 
 Addresses in a history are masked: the keyed hash is enough to replay a decision, and nobody's number is kept twice.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from functools import cache
+from operator import attrgetter
 from typing import Any
 
+import msgspec
 import orjson
-from pydantic import TypeAdapter
 
 from orchestrator.core import effects, facts, outcomes
 from orchestrator.core.decide import Decision
 from orchestrator.core.facts import Fact
-from orchestrator.core.gates import Check
+from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import Attempt, Message, Run, Sending, Status
-from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance
-from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Charge
-from orchestrator.core.status import Delivery
+
+SAME = "same"
+DIGEST_BYTES = 8
+
+encode_message: Callable[[Message], bytes] = msgspec.json.Encoder().encode
+"""A message's state as JSON."""
+
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
+"""The message that ``encode_message`` wrote."""
 
 
-def encode_message(message: Message) -> bytes:
-    """A message's state as JSON."""
-    return orjson.dumps(message)
+def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
+    """
+    One line of the history of ``decision.message``, with its newline.
 
-
-def decode_message(document: bytes) -> Message:
-    """The message that ``encode_message`` wrote."""
-    data = orjson.loads(document)
-    data["status"] = Status(data["status"])
-    data["reason"] = reason_or_none(data["reason"])
-    data["sequence"] = tuple(data["sequence"])
-    data["runs"] = [decode_run(run) for run in data["runs"]]
-    data["attempts"] = [decode_attempt(attempt) for attempt in data["attempts"]]
-    return Message(**data)
-
-
-def decode_run(data: dict[str, Any]) -> Run:
-    data["sending"] = Sending(data["sending"])
-    data["held_for"] = reason_or_none(data["held_for"])
-    data["ended"] = reason_or_none(data["ended"])
-    return Run(**data)
-
-
-def decode_attempt(data: dict[str, Any]) -> Attempt:
-    data["outcome"] = OutcomeKind(data["outcome"])
-    data["reason"] = reason_or_none(data["reason"])
-    data["state"] = Delivery(data["state"])
-    return Attempt(**data)
-
-
-def reason_or_none(word: str | None) -> Reason | None:
-    return Reason(word) if word is not None else None
-
-
-def encode_entry(at: int, fact: Fact, inputs: Inputs, decision: Decision) -> bytes:
-    """One line of a history, with its newline. Inputs are left out where the decision cannot have looked at them."""
-    entry: dict[str, Any] = {"at": at, "fact": tagged(fact)}
-    if decision.checks or not isinstance(fact, facts.Heard | facts.GoalReached | facts.Cancelled):
-        entry["inputs"] = encode_inputs(inputs)
+    The message remembers which inputs were written last, so that the next line need not repeat them.
+    """
+    entry: dict[str, Any] = {"at": at, "fact": fact}
+    if decision.inputs is not None:
+        entry["inputs"] = inputs_once(decision.message, decision.inputs)
     if decision.checks:
-        entry["checks"] = [encode_check(check) for check in decision.checks]
+        entry["checks"] = list(checks_written(decision.checks))
     entry["decision"] = decision.said
-    entry["effects"] = [tagged(effect) for effect in decision.effects]
-    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+    entry["effects"] = decision.effects
+    return orjson.dumps(entry, written, orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
-def encode_check(check: Check) -> dict[str, Any]:
-    """A check without what it has nothing to say of."""
-    return {name: value for name in CHECK_FIELDS if (value := getattr(check, name)) is not None}
+def inputs_once(message: Message, inputs: Inputs) -> orjson.Fragment | str:
+    """The inputs as JSON, or ``SAME`` where the message's last line that had any had these."""
+    document = orjson.dumps(encode_inputs(inputs))
+    digest = hashlib.blake2b(document, digest_size=DIGEST_BYTES).hexdigest()
+    if digest == message.inputs_digest:
+        return SAME
+    message.inputs_digest = digest
+    return orjson.Fragment(document)
+
+
+def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
+    """The entries of a history, with everything that ``encode_entry`` left out in its place."""
+    inputs: dict[str, Any] = {}
+    for line in lines.splitlines():
+        entry = orjson.loads(line)
+        if "inputs" in entry:
+            inputs = entry["inputs"] = inputs if entry["inputs"] == SAME else entry["inputs"]
+        entry["fact"] = filled(entry["fact"])
+        entry["effects"] = [filled(effect) for effect in entry["effects"]]
+        if "checks" in entry:
+            entry["checks"] = list(checks_read(entry["checks"]))
+        yield entry
+
+
+def checks_written(checks: Iterable[Check]) -> Iterator[dict[str, Any]]:
+    """Checks without what they have nothing to say of."""
+    step: int | None = None
+    for check in checks:
+        document = {name: value for name in CHECK_FIELDS if (value := getattr(check, name)) is not None}
+        if check.verdict is Verdict.GO:
+            del document["verdict"]
+        if check.step == step:
+            document.pop("step", None)
+        step = check.step
+        yield document
+
+
+def checks_read(documents: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same checks, each with its verdict and its step."""
+    step: int | None = None
+    for document in documents:
+        step = document.get("step", step)
+        yield {"gate": document.pop("gate"), "verdict": Verdict.GO.value, **document, "step": step}
 
 
 CHECK_FIELDS = tuple(field.name for field in fields(Check))
@@ -99,27 +121,29 @@ def encode_inputs(inputs: Inputs) -> dict[str, Any]:
 INPUT_FIELDS = tuple(field.name for field in fields(Inputs) if field.name not in ("governance", "addresses"))
 
 
+def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
+    """The inputs of one history entry, under the governance that its version names."""
+    values = {name: value for name, value in data.items() if name != "governance"}
+    return replace(msgspec.convert(values, Inputs), governance=governance)
+
+
 def mask(address: Address) -> dict[str, str]:
     """The same address with nothing in it that could be used."""
     return {"kind": address.kind, "value": address.masked(), "hash": address.hash, "country": address.country}
 
 
-def tagged(value: Any) -> Any:
-    """A fact or effect as a dict with its ``kind``; addresses in it masked."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Address):
-        return mask(value)
-    if isinstance(value, tuple):
-        return [tagged(item) for item in value]
-    kind = type(value)
-    names = NAMES.get(kind)
-    if names is None:
-        return value
-    data: dict[str, Any] = {"kind": kind.__name__}
-    for name in names:
-        data[name] = tagged(getattr(value, name))
-    return data
+def encode_fact(fact: Fact) -> bytes:
+    """A fact on its own, as it waits for the attempt that it is about."""
+    return orjson.dumps(fact, written, orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def decode_fact(document: bytes | dict[str, Any]) -> Any:
+    """The fact in what ``encode_fact`` or ``encode_entry`` wrote (addresses stay masked)."""
+    values = orjson.loads(document) if isinstance(document, bytes) else document
+    kind = TAGGED[values["kind"]]
+    if kind is facts.Answered:  # msgspec does not tell apart which of several dataclasses a value is
+        return facts.Answered(values["attempt"], decode_fact(values["outcome"]))
+    return msgspec.convert(values, kind)
 
 
 TAGGED: dict[str, type] = {
@@ -145,30 +169,42 @@ TAGGED: dict[str, type] = {
         effects.OptOut,
         effects.ShutProvider,
         effects.Tell,
+        Charge,
     )
 }
-
-NAMES: dict[type, tuple[str, ...]] = {
-    kind: tuple(field.name for field in fields(kind)) for kind in (*TAGGED.values(), Charge)
-}
+NAMES: dict[str, tuple[str, ...]] = {name: tuple(field.name for field in fields(kind)) for name, kind in TAGGED.items()}
 
 
-@cache
-def adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def writer_of(kind: type) -> Callable[[Any], dict[str, Any]]:
+    """Writes a fact or effect as a dict with its ``kind``, without what is null."""
+    tag, names = kind.__name__, NAMES[kind.__name__]
+    if len(names) == 1:
+        return lambda value: {"kind": tag, names[0]: getattr(value, names[0])}
+    values_of = attrgetter(*names)
+
+    def write(value: Any) -> dict[str, Any]:
+        document = {"kind": tag}
+        for name, inner in zip(names, values_of(value), strict=True):
+            if inner is not None:
+                document[name] = inner
+        return document
+
+    return write
 
 
-def untagged(data: dict[str, Any]) -> Any:
-    """The fact that ``tagged`` wrote (addresses stay masked)."""
-    values = {name: value for name, value in data.items() if name != "kind"}
-    for name in ("outcome", "failure"):
-        if isinstance(values.get(name), dict):
-            values[name] = untagged(values[name])
-    return adapter(TAGGED[data["kind"]]).validate_python(values)
+WRITERS: dict[type, Callable[[Any], dict[str, Any]]] = {kind: writer_of(kind) for kind in TAGGED.values()}
+WRITERS[Address] = mask
 
 
-def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
-    """The inputs of one history line, under the governance that its version names."""
-    values = {name: value for name, value in data.items() if name != "governance"}
-    inputs: Inputs = adapter(Inputs).validate_python(values)
-    return replace(inputs, governance=governance)
+def written(value: Any) -> dict[str, Any]:
+    """What orjson is to write for a value that it leaves to us."""
+    return WRITERS[type(value)](value)
+
+
+def filled(document: dict[str, Any]) -> dict[str, Any]:
+    """A written fact or effect with its nulls."""
+    whole: dict[str, Any] = {"kind": document["kind"]}
+    for name in NAMES[document["kind"]]:
+        value = document.get(name)
+        whole[name] = filled(value) if isinstance(value, dict) and "kind" in value and value["kind"] in NAMES else value
+    return whole

@@ -17,7 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from orchestrator.explain import as_text
+from orchestrator.engine.rules import Rules
+from orchestrator.explain import explanation, gather
 from orchestrator.stores.port import Store
 from orchestrator.tokens import new_key
 
@@ -37,7 +38,7 @@ def remove(path: Path) -> None:
 class Control:
     """
     ``public`` is the API to mount, ``reload`` reloads the configuration and returns what was wrong with it, ``rotated``
-    is called with a new signing key in the store.
+    is called with a new signing key in the store, ``rules`` gives what is decided by now.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Control:
         new_id: Callable[[], str],
         reload: Callable[[], Awaitable[list[str]]],
         rotated: Callable[[], Awaitable[None]],
+        rules: Callable[[], Rules],
     ) -> None:
         self.store = store
         self._public = public
@@ -55,6 +57,7 @@ class Control:
         self._new_id = new_id
         self._reload = reload
         self._rotated = rotated
+        self._rules = rules
         self._runner: web.AppRunner | None = None
 
     async def start(self, path: Path) -> None:
@@ -84,14 +87,11 @@ class Control:
             self._runner = None
 
     async def explain(self, request: web.Request) -> web.Response:
-        """The story of one message as text, with the policy as it was."""
-        stored = await self.store.message(request.match_info["id"])
-        if stored is None:
+        """Why one message went where it went, as a document (docs/explain.md)."""
+        material = await gather(self.store, request.match_info["id"], self._rules(), self._now())
+        if material is None:
             return web.json_response({"error": f"there is no message {request.match_info['id']}"}, status=404)
-        message = stored.message
-        pinned = await self.store.version("policy", message.policy, message.policy_version)
-        text = str(pinned["raw"]) if pinned is not None and "policy" in request.query else None
-        return web.json_response({"text": as_text(stored, text)})
+        return web.json_response(explanation(material))
 
     async def create_key(self, request: web.Request) -> web.Response:
         """A new API key; it is shown here and never again."""

@@ -6,7 +6,12 @@ import os
 from collections.abc import Callable
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+"""Ten bits as two letters."""
+DIGITS = dict.fromkeys(range(128), "?") | {
+    ord(letter): f"{value:x}" if value < 16 else chr(87 + value) for value, letter in enumerate(ALPHABET)
+}
+"""Each letter as the digit that ``int(…, 32)`` reads."""
 ENTROPY_BYTES = 10
 LENGTH = 26
 
@@ -19,19 +24,17 @@ def ulid(now_ms: int, entropy: bytes) -> str:
 
 def encode(number: int) -> str:
     """128 bits as 26 characters."""
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def decode(text: str) -> int:
     """The 128 bits of a ULID. Raises ``ValueError`` where it is none."""
-    if len(text) != LENGTH or text[0] > "7":
+    if len(text) != LENGTH or text[0] > "7" or not text.isascii():
         raise ValueError(f"{text!r} is no ULID")
-    number = 0
-    for letter in text:
-        if letter not in VALUES:
-            raise ValueError(f"{text!r} is no ULID")
-        number = number << 5 | VALUES[letter]
-    return number
+    try:
+        return int(text.translate(DIGITS), 32)
+    except ValueError:
+        raise ValueError(f"{text!r} is no ULID") from None
 
 
 class IdMaker:

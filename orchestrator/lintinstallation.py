@@ -92,7 +92,6 @@ class Installation:
 
 def lint_installation(installation: Installation) -> None:
     """Report everything that is wrong beyond a single value or policy."""
-    lint_store(installation)
     settings, report = installation.settings, installation.report
     assert settings.written is not None
     if settings.store.kind == "sqlite" and settings.store.path is None:
@@ -107,14 +106,6 @@ def lint_installation(installation: Installation) -> None:
     lint_currencies(installation)
     lint_rules(installation)
     lint_one_click(installation)
-
-
-def lint_store(installation: Installation) -> None:
-    """Several processes on PostgreSQL are a promise of this file's format that this release does not keep yet."""
-    settings = installation.settings
-    if settings.store.kind == "postgresql" and settings.written is not None:
-        mend = "write sqlite:///../data/kaskad.db"
-        installation.report.error(place(settings.written, "store"), "PostgreSQL is reserved, not available yet", mend)
 
 
 def lint_sms(installation: Installation) -> None:

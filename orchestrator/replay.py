@@ -6,14 +6,28 @@ Where the replayed state is not the stored one, either the history or the decisi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.codec import decode_inputs, untagged
-from orchestrator.core.decide import decide
+from orchestrator.codec import decode_fact, decode_inputs
+from orchestrator.core.decide import Decision, decide
+from orchestrator.core.facts import Fact
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance, Policy
+from orchestrator.core.recipient import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One fact of a history, decided again: ``before`` is the message as the fact found it."""
+
+    at: Instant
+    fact: Fact
+    before: Message
+    inputs: Inputs
+    decision: Decision
 
 
 def newborn(message: Message) -> Message:
@@ -34,13 +48,30 @@ def newborn(message: Message) -> Message:
     )
 
 
-def replay(
+def moments(
     policy: Policy, stored: Message, history: Sequence[dict[str, Any]], governance: Callable[[str], Governance]
-) -> Message:
-    """The state that a history leads to. ``governance`` gives the rules of a version."""
+) -> Iterator[Moment]:
+    """
+    Every fact of a history, decided again in its order. ``governance`` gives the rules of a version.
+
+    Raises whatever ``governance`` does for a version that it does not have, and ``ValueError``, ``KeyError`` or
+    ``IndexError`` where the history cannot have been written by this release.
+    """
     message = newborn(stored)
     for entry in history:
         given = entry.get("inputs")
         inputs = decode_inputs(given, governance(given["governance"])) if given is not None else Inputs()
-        message = decide(policy, message, inputs, untagged(entry["fact"]), entry["at"]).message
+        fact = decode_fact(entry["fact"])
+        decision = decide(policy, message, inputs, fact, entry["at"])
+        yield Moment(entry["at"], fact, message, inputs, decision)
+        message = decision.message
+
+
+def replay(
+    policy: Policy, stored: Message, history: Sequence[dict[str, Any]], governance: Callable[[str], Governance]
+) -> Message:
+    """The state that a history leads to; raises as ``moments`` does."""
+    message = newborn(stored)
+    for moment in moments(policy, stored, history, governance):
+        message = moment.decision.message
     return message

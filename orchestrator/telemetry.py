@@ -8,16 +8,17 @@ closed words and configured names, never anything about a person.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from orchestrator.core.message import TERMINAL
+from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown, kind_of
 from orchestrator.core.policy import CLASSES
 from orchestrator.engine.desk import Decided
@@ -36,8 +37,11 @@ PATTERNS = (
 )
 SEND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LATE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
+REACH_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400)
 CODE_LENGTH_MAX = 32
 CODES_MAX = 200
+CHILDREN_MAX = 4_096
+M = TypeVar("M", Counter, Histogram)
 
 
 def masked(text: str) -> str:
@@ -103,17 +107,28 @@ class QuietHandler(logging.Handler):
         structlog.get_logger().log(record.levelno, "library.warning", logger=record.name, text=record.getMessage())
 
 
+def remembering(metric: M) -> M:
+    """A metric that finds its children by their labels at once; for those whose children are never removed."""
+    metric.labels = functools.lru_cache(maxsize=CHILDREN_MAX)(metric.labels)  # type: ignore[method-assign]
+    return metric
+
+
 class Metrics:
     """Every metric of one process, in a registry of its own. Names begin with ``kaskad_``."""
 
     def __init__(self, version: str = "0.1.0") -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(namespace="kaskad", registry=self.registry)
         self.events = self._counter("events", "Events by what became of them", "source", "status")
+        self.accepted = self._counter("messages_accepted", "Messages that were begun", "policy", "class")
         self.finished = self._counter("messages_finished", "Messages by how they ended", "class", "status", "reason")
         self.attempts = self._counter("send_attempts", "Provider calls by outcome", "channel", "provider", "outcome")
         self.errors = self._counter("provider_errors", "Providers' own error codes", "channel", "provider", "code")
+        self.refusals = self._counter("refusals", "Refusals by whose fault it is", "channel", "provider", "reason")
+        self.cost = self._counter("cost", "What providers took, or may have taken, in money", "channel", "currency")
         self.receipts = self._counter("receipts", "Receipts that said something new", "channel", "provider", "state")
         self.fallbacks = self._counter("fallbacks", "Steps left for the next one", "from_channel", "reason")
+        self.held = self._counter("held", "Steps that were held, once for each time", "channel", "reason")
         self.skipped = self._counter("skipped", "Checks that did not let a step pass", "gate", "verdict", "reason")
         self.forged = self._counter("webhook_signature_failures", "Webhooks that are not the provider's", "provider")
         self.dead = self._counter("dead_letters", "Events that could not be processed", "reason")
@@ -126,14 +141,16 @@ class Metrics:
         self.receipt_lag = self._histogram(
             "receipt_lag_seconds", "From intent to receipt", (1, 5, 30, 60, 300, 1800, 7200, 86400), "channel", "state"
         )
+        self.reach = self._histogram("reach_seconds", "From acceptance to success", REACH_BUCKETS, "class", "channel")
         self.timer_lateness = self._histogram("timer_lateness_seconds", "How late timers fired", LATE_BUCKETS)
         self.batch = self._histogram("engine_batch_size", "Commands in a transaction", (1, 2, 5, 10, 25, 50, 100, 256))
         self.commit = self._histogram("engine_commit_seconds", "Commits", LATE_BUCKETS)
         self.queue = self._gauge("queue_depth", "What waits for a provider (counted up to 10000)", "provider", "class")
         self.inflight = self._gauge("inflight_requests", "Sends under way", "provider")
         self.open = self._gauge("circuit_open", "1 while a provider is left alone", "provider")
+        self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
         self.kafka_lag = self._gauge(
-            "kafka_lag", "Records that this process has still to take, of its partitions", "topic", "partition"
+            "kafka_consumer_lag", "Records that this process has still to take, of its partitions", "topic", "partition"
         )
         self.kafka_connected = self._gauge("kafka_connected", "1 while this process is in its consumer group")
         self.kafka_troubles = self._counter("kafka_troubles", "What went wrong between us and Kafka", "trouble")
@@ -147,13 +164,13 @@ class Metrics:
                 self.finished.labels(klass, status.value, "")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"kaskad_{name}", text, labels, registry=self.registry)
+        return remembering(Counter(f"kaskad_{name}", text, labels, registry=self.registry))
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"kaskad_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets)
+        return remembering(Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets))
 
     def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Count what a committed batch has decided."""
@@ -161,9 +178,12 @@ class Metrics:
             self.condition_errors.inc(condition_errors)
         for one in decided:
             before, message = one.before, one.decision.message
+            if before is None:
+                self.accepted.labels(message.policy, message.klass).inc()
             if message.terminal and (before is None or before.status is not message.status):
                 reason = message.reason.value if message.reason is not None else ""
                 self.finished.labels(message.klass, message.status.value, reason).inc()
+                self._reached(message)
             if "duplicate_delivery" in message.flags and (before is None or "duplicate_delivery" not in before.flags):
                 self.duplicates.inc()
             for check in one.decision.checks:
@@ -171,13 +191,32 @@ class Metrics:
                     self.skipped.labels(check.gate, check.verdict.value, check.reason.value).inc()
             self._runs(one)
             self._heard(one)
+            self._paid(one)
+
+    def _reached(self, message: Message) -> None:
+        if message.succeeded_by is not None and message.finished_at is not None:
+            seconds = (message.finished_at - message.created_at) / 1000
+            self.reach.labels(message.klass, message.succeeded_by).observe(max(0.0, seconds))
+
+    def _paid(self, one: Decided) -> None:
+        """Add what has just been taken; a provider that dies with the answer is found out about by a timer."""
+        message = one.decision.message
+        if message.currency is None or type(one.fact).__name__ not in ("Answered", "Due"):
+            return
+        taken = {attempt.number for attempt in one.before.attempts if attempt.took} if one.before is not None else set()
+        for attempt in message.attempts:
+            if attempt.cost is not None and attempt.took and attempt.number not in taken:
+                self.cost.labels(attempt.channel, message.currency).inc(float(attempt.cost))
 
     def _runs(self, one: Decided) -> None:
         ended = {run.step for run in one.before.runs if run.ended is not None} if one.before is not None else set()
         resent = {run.step for run in one.before.runs if run.resent} if one.before is not None else set()
+        held = {(run.step, run.until) for run in one.before.runs if run.held_for} if one.before is not None else set()
         for run in one.decision.message.runs:
             if run.resent and run.step not in resent:
                 self.resends.labels(run.provider or "").inc()
+            if run.held_for is not None and (run.step, run.until) not in held:
+                self.held.labels(run.channel, run.held_for.value).inc()
             if run.ended is not None and run.step not in ended and not run.companion:
                 self.fallbacks.labels(run.channel, run.ended.value).inc()
 
@@ -198,7 +237,10 @@ class Metrics:
             case Unknown():
                 self.unknown.labels(provider).inc()
                 self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()
-            case NotSent() | Refused():
+            case Refused():
+                self.refusals.labels(channel, provider, outcome.reason.value).inc()
+                self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()
+            case NotSent():
                 self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()
 
     def _code(self, code: str) -> str:

@@ -15,7 +15,7 @@ from orchestrator.clock import Clock
 from orchestrator.core.facts import Due
 from orchestrator.engine.commands import Tell
 from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.stores.port import Store
+from orchestrator.stores.port import Store, StoreBusy
 
 log = structlog.get_logger()
 
@@ -32,11 +32,13 @@ class Timers:
         store: Store,
         clock: Clock,
         fired: Callable[[int], None] = lambda late_ms: None,
+        longest_sleep_seconds: float = LONGEST_SLEEP_SECONDS,
     ) -> None:
         self.engine = engine
         self.store = store
         self._clock = clock
         self._fired = fired
+        self._longest_sleep_seconds = longest_sleep_seconds
         self._sooner = asyncio.Event()
         self._next: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +62,9 @@ class Timers:
                 await self._turn()
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("timers.store_busy", why=str(error))
+                await asyncio.sleep(LONGEST_SLEEP_SECONDS)
             except Exception:
                 log.exception("timers.failed")
                 await asyncio.sleep(LONGEST_SLEEP_SECONDS)
@@ -76,8 +81,9 @@ class Timers:
             return
         self._sooner.clear()
         self._next = await self.store.next_due()
-        seconds = LONGEST_SLEEP_SECONDS if self._next is None else self._clock.real_seconds(self._next - self._clock.now())
+        longest = self._longest_sleep_seconds
+        seconds = longest if self._next is None else self._clock.real_seconds(self._next - self._clock.now())
         try:
-            await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), LONGEST_SLEEP_SECONDS))
+            await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), longest))
         except TimeoutError:
             return

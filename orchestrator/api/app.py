@@ -11,7 +11,7 @@ from orchestrator.api import dead_letters, events, messages, receipts, recipient
 from orchestrator.api.auth import RING, KeyRing, authenticate
 from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
-from orchestrator.api.problems import problems, safe_headers
+from orchestrator.api.problems import problems, safe_headers, store_away
 from orchestrator.intake.cloudevents import BATCH_BYTES_MAX
 from orchestrator.intake.recipients import know_channels
 
@@ -24,7 +24,7 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     socket) events are taken even where HTTP is no source of the configuration: that is how the command line publishes.
     """
     know_channels(deps.settings().channels)
-    app = new_app(deps, [problems, authenticate])
+    app = new_app(deps, [problems, store_away, authenticate])
     app[RING] = KeyRing()
     route = app.router
     if deps.settings().http_source or deps.auth == "off":

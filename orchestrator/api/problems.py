@@ -10,11 +10,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from orchestrator.api.ports import DEPS
 from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.cloudevents import Malformed
 from orchestrator.intake.recipients import Misshapen
-from orchestrator.stores.port import StoreBusy
+from orchestrator.stores.port import StoreAway, StoreBusy
 
 log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -111,6 +112,14 @@ def of_http(error: web.HTTPException) -> web.Response:
     if "Allow" in error.headers:
         answer.headers["Allow"] = error.headers["Allow"]
     return answer
+
+
+@web.middleware
+async def store_away(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While the store is away nothing can be accepted; whoever waits for it would only fill the house."""
+    if request.method in ("POST", "PUT", "DELETE") and request.app[DEPS].engine.away:
+        raise StoreAway("the store cannot be reached")
+    return await handler(request)
 
 
 async def safe_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -69,9 +69,10 @@ async def shown(deps: ApiDeps, id: str) -> web.Response:
 async def marks_of(deps: ApiDeps, id: str, document: dict[str, Any]) -> list[dict[str, Any]]:
     """Which of a recipient's addresses are known to be dead."""
     marks = []
-    for address in Person(id, document, deps.address_hash).addresses:
-        state = await deps.reader.address(address.hash)
-        for channel, mark in ((state or {}).get("marks") or {}).items():
+    addresses = Person(id, document, deps.address_hash).addresses
+    states = await deps.reader.addresses([address.hash for address in addresses])
+    for address in addresses:
+        for channel, mark in (states.get(address.hash, {}).get("marks") or {}).items():
             marks.append({"channel": channel, **mark_view(address, mark)})
     return marks
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.cli import author, operate, service
+from orchestrator.cli import author, bench, doctor, operate, rehearse, service
 
 app = typer.Typer(
     name="kaskad",
@@ -20,7 +20,10 @@ app = typer.Typer(
 )
 service.register(app)
 author.register(app)
+rehearse.register(app)
 operate.register(app)
+doctor.register(app)
+bench.register(app)
 
 
 def main() -> None:

@@ -52,8 +52,9 @@ def words(problem: Any, status: int) -> str:
 @asynccontextmanager
 async def service(config: Path) -> AsyncIterator[Client]:
     """A client of the service that this configuration describes."""
-    from orchestrator.app import App, socket_path
+    from orchestrator.app import App
     from orchestrator.settings import load
+    from orchestrator.storage import socket_path
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -48,16 +50,40 @@ def ask(config: Path | None, method: str, path: str, body: Any = None, content_t
 
 
 def explain(
-    message: Annotated[str, typer.Argument(help="The message's id.")],
-    policy: Annotated[bool, typer.Option("--policy", help="Show the policy as it was then, too.")] = False,
+    message: Annotated[str, typer.Argument(help="The message's id, finished or not.")],
+    policy: Annotated[bool, typer.Option("--policy/--no-policy", help="With the policy's text at that time.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
     config: ConfigOption = None,
-    output: OutputOption = "text",
+    output: Annotated[str, typer.Option("-o", "--output", help="text, json or html.")] = "text",
 ) -> None:
-    """Why a message went where it went: every fact, check, attempt and receipt."""
-    if wants_json(output):
-        print_json(ask(config, "GET", f"/api/v1/messages/{message}"))
+    """Why a message went where it went: every fact, check, attempt and receipt, and what would have had to be different."""
+    if output not in ("text", "json", "html"):
+        fail(f"-o takes text, json or html, not {output!r}", USAGE)
+    document = ask(config, "GET", f"/control/explain/{quote(message, safe='')}")
+    if output == "text" and out is None and sys.stdout.isatty():
+        from orchestrator.explain import print_rich
+
+        print_rich(document, policy)
         return
-    typer.echo(ask(config, "GET", f"/control/explain/{message}{'?policy=1' if policy else ''}")["text"], nl=False)
+    text = explained(document, output, policy)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        fail(f"{out}: {error.strerror}", USAGE)
+
+
+def explained(document: dict[str, Any], output: str, policy: bool) -> str:
+    """An explanation in the format that was asked for."""
+    from orchestrator.explain import as_page, as_text
+
+    if output == "html":
+        return as_page(document)
+    if output == "json":
+        return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    return as_text(document, policy)
 
 
 def send(

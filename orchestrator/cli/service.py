@@ -31,20 +31,28 @@ def register(app: typer.Typer) -> None:
     app.add_typer(migrate, name="migrate")
 
 
-def run(config: ConfigOption = None) -> None:
+def run(
+    config: ConfigOption = None,
+    role: Annotated[
+        str, typer.Option(help="What this process does, comma-separated: http, kafka, work. All where it is left away.")
+    ] = "http,kafka,work",
+) -> None:
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
-    from orchestrator.app import App
+    from orchestrator.app import ROLES, App
     from orchestrator.check import check
     from orchestrator.serve import serve
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 
+    roles = [one.strip() for one in role.split(",") if one.strip()]
+    if not roles or not set(roles) <= set(ROLES):
+        fail(f"--role takes {', '.join(ROLES)}, not {role!r}", USAGE)
     path = find_config(config)
     errors = [problem for problem in check(path, os.environ) if problem.severity == "error"]
     if errors:
         fail("\n".join(str(problem) for problem in errors), CHECK_FAILED)
     try:
-        raise typer.Exit(run_async(serve(App(path, os.environ))))
+        raise typer.Exit(run_async(serve(App(path, os.environ, roles=roles))))
     except ConfigError as error:
         fail(str(error), CHECK_FAILED)
     except (StoreInUse, OSError) as error:
@@ -72,7 +80,7 @@ def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -
 async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
     """Each migration: with ``up`` whether it was run now, else whether it has been."""
     from orchestrator.settings import load
-    from orchestrator.stores import sqlite
+    from orchestrator.stores import postgres_schema, sqlite
     from orchestrator.stores.port import StoreInUse
     from orchestrator.yamlfile import ConfigError
 
@@ -80,9 +88,11 @@ async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
         settings = load(config, os.environ)
     except ConfigError as error:
         fail(str(error), USAGE)
-    if settings.store.path is None:
-        fail(f"{config}: this store cannot be migrated by hand", USAGE)
     try:
+        if settings.store.kind == "postgresql":
+            return await postgres_schema.migrate_url(settings.store.url.get_secret_value(), up=up)
+        if settings.store.path is None:
+            fail(f"{config}: a store in memory has nothing to migrate", USAGE)
         return sqlite.migrate_file(settings.store.path, up=up)
     except (StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)
@@ -94,11 +104,21 @@ def sandbox(
     smtp_port: Annotated[int, typer.Option(help="The port of the mail server.")] = 8025,
     record: Annotated[Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is left to chance.")] = 1,
+    public_url: Annotated[str | None, typer.Option(help="Where others reach it, where that is not its address.")] = None,
+    callback: Annotated[list[str] | None, typer.Option(help="Where a provider reports to: meta=https://…")] = None,
 ) -> None:
     """Stand-in providers with the real wire formats, and a page that shows each recipient's phones."""
     from orchestrator.sandbox import SandboxConfig, serve
 
-    config = SandboxConfig(host=host, http_port=port, smtp_port=smtp_port, record=record, seed=seed)
+    config = SandboxConfig(
+        host=host,
+        http_port=port,
+        smtp_port=smtp_port,
+        record=record,
+        seed=seed,
+        public_url=public_url,
+        callbacks={name: url for name, _, url in (entry.partition("=") for entry in callback or ())},
+    )
 
     def announce(sandbox: Any) -> None:
         typer.echo(f"phones   {sandbox.url}/")
@@ -107,6 +127,8 @@ def sandbox(
 
     try:
         run_async(serve(config, announce))
+    except ValueError as error:
+        fail(str(error), USAGE)
     except OSError as error:
         fail(str(error), NO_CONNECTION)
     except KeyboardInterrupt:

@@ -51,6 +51,8 @@ def verdict(entries: Iterable[Consent], channel: str, topic: str, klass: str, de
     if default == "bypass":
         return ConsentVerdict(True)
     applying = [entry for entry in entries if applies(entry, channel, topic, klass)]
+    if not applying:
+        return ConsentVerdict(True) if default == "opt_out" else ConsentVerdict(False, None, Reason.NO_CONSENT)
     yeses = [entry for entry in applying if entry.state == "in"]
     noes = [entry for entry in applying if entry.state != "in" and not any(lifts(yes, entry) for yes in yeses)]
     if noes:

@@ -11,13 +11,14 @@ be tested and a change be simulated.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.core import facts
 from orchestrator.core.draft import Draft
 from orchestrator.core.effects import Effect, Tell
 from orchestrator.core.facts import Fact
-from orchestrator.core.gates import Check, price, providers_of
+from orchestrator.core.gates import Check, price
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind, Unknown
@@ -35,26 +36,31 @@ OUTAGE_LOOK_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The new state, what the shell must do, every check that was made, and the decision in words."""
+    """
+    The new state, what the shell must do, every check that was made, and the decision in words. ``inputs`` are those it
+    rests on, None where it looked at none.
+    """
 
     message: Message
     effects: tuple[Effect, ...]
     checks: tuple[Check, ...]
     said: tuple[str, ...]
+    inputs: Inputs | None = None
 
 
-def decide(policy: Policy, message: Message, inputs: Inputs, fact: Fact, now: Instant) -> Decision:
+def decide(policy: Policy, message: Message, inputs: Inputs | Callable[[], Inputs], fact: Fact, now: Instant) -> Decision:
     """
     What follows from one fact.
 
-    ``message`` is not changed. ``now`` is UTC milliseconds; a clock that went backwards does no harm, because every
+    ``inputs`` may be a function that gathers them: most answers and receipts are decided without any. ``message`` is not
+    changed. ``now`` is UTC milliseconds; a clock that went backwards does no harm, because every
     comparison is with instants that the message itself carries.
     """
-    draft = Draft(policy, message.copy(), inputs, now)
+    draft = Draft(policy, message.copy(), inputs if callable(inputs) else lambda: inputs, now)
     apply(draft, fact)
     progress(draft)
     draft.message.due_at = wake_at(draft)
-    return Decision(draft.message, tuple(draft.effects), tuple(draft.checks), tuple(draft.said))
+    return Decision(draft.message, tuple(draft.effects), tuple(draft.checks), tuple(draft.said), draft.looked_at)
 
 
 def apply(draft: Draft, fact: Fact) -> None:
@@ -108,8 +114,8 @@ def sequence(draft: Draft) -> tuple[int, ...]:
         return tuple(steps)
 
     def cost(step: int) -> float:
-        scene = draft.scene(Run(step, draft.policy.cascade[step].channel))
-        return min((price(provider.cost) for provider in providers_of(scene)), default=float("inf"))
+        providers = draft.scene(Run(step, draft.policy.cascade[step].channel)).providers
+        return min((price(provider.cost) for provider in providers), default=float("inf"))
 
     return tuple(sorted(steps, key=cost))
 
@@ -205,15 +211,16 @@ def enter_next(draft: Draft) -> None:
 def holds_for_outage(draft: Draft, before: Run, run: Run) -> bool:
     """Silence of a channel whose receipts have collapsed proves nothing, so it does not open a paid channel."""
     silent = before.ended in (Reason.NOT_SENT_IN_TIME, Reason.NOT_DELIVERED_IN_TIME)
-    paid = any(price(provider.cost) > 0 for provider in providers_of(draft.scene(run)))
-    return silent and before.channel in draft.inputs.outages and paid
+    if not silent or before.channel not in draft.inputs.outages:
+        return False
+    return any(price(provider.cost) > 0 for provider in draft.scene(run).providers)
 
 
 def wake_at(draft: Draft) -> Instant | None:
     """The next instant at which this message must be looked at, None where nothing can come but receipts."""
     message = draft.message
-    instants = [
-        attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+    instants = [  # an overdue answer is looked for at once: another fact may have come before its timer fired
+        max(draft.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]

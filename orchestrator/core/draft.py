@@ -7,35 +7,53 @@ changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.core.effects import Effect, Tell
 from orchestrator.core.gates import Check, Scene, Verdict, ask
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import LEGAL, UNCONFIRMED, Message, Run, Sending, Status
+from orchestrator.core.message import LEGAL, UNCONFIRMED, Attempt, Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
+from orchestrator.core.status import reached
 
 
 @dataclass(slots=True)
 class Draft:
-    """``said`` collects, in words, what was decided."""
+    """
+    ``said`` collects, in words, what was decided. ``gather`` gives the inputs, which are asked for only where they are
+    looked at; ``looked_at`` is what was seen of them.
+    """
 
     policy: Policy
     message: Message
-    inputs: Inputs
+    gather: Callable[[], Inputs]
     now: Instant
     effects: list[Effect] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    looked_at: Inputs | None = None
+    _scenes: dict[int, Scene] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Everything that the decision rests on besides the message and the fact."""
+        if self.looked_at is None:
+            self.looked_at = self.gather()
+        return self.looked_at
 
     def step_of(self, run: Run) -> Step:
         return self.policy.plan[run.step]
 
     def scene(self, run: Run) -> Scene:
-        return Scene(self.policy, self.message, run, self.inputs, self.now)
+        """What gates may look at; one for each step of a decision, so that nothing in it is worked out twice."""
+        scene = self._scenes.get(run.step)
+        if scene is None:
+            scene = self._scenes[run.step] = Scene(self.policy, self.message, run.step, self.inputs, self.now)
+        return scene
 
     def ask(self, run: Run) -> Check:
         """Ask the gates about a run, and keep every answer for the trace."""
@@ -126,6 +144,12 @@ class Draft:
         message.finished_at = self.now
         self.move(status)
         self.say(f"{status}{f': {reason}' if reason else ''}")
+
+    def states_of(self, attempts: list[Attempt]) -> frozenset[str]:
+        """The waitable states that some of these attempts are known to have reached."""
+        if len(attempts) == 1:
+            return reached(attempts[0].state, attempts[0].engagement)
+        return frozenset().union(*(reached(attempt.state, attempt.engagement) for attempt in attempts))
 
     def unconfirmed(self) -> bool:
         """Whether some attempt of the cascade may have been sent and nothing ever said so."""

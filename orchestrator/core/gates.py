@@ -9,12 +9,12 @@ asked, because the most restrictive of them counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.core import caps, consent, quiet_hours
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Message, Run
+from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy, Step, covers
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
@@ -50,19 +50,50 @@ class Check:
     step: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scene:
-    """All that a gate may look at."""
+    """
+    All that a gate may look at, about the step at position ``number`` of the plan.
+
+    ``providers`` are the step's in the order in which they are tried, without those that the configuration no longer has;
+    ``addresses`` all that one of them could use, marked or not.
+    """
 
     policy: Policy
     message: Message
-    run: Run
+    number: int
     inputs: Inputs
     now: Instant
+    step: Step = field(init=False)
+    providers: list[Provider] = field(init=False)
+    addresses: list[Address] = field(init=False)
+    _consents: dict[str, consent.ConsentVerdict] = field(init=False, default_factory=dict)
+    _targets: dict[tuple[str, ...], list[Address]] = field(init=False, default_factory=dict)
 
-    @property
-    def step(self) -> Step:
-        return self.policy.plan[self.run.step]
+    def __post_init__(self) -> None:
+        inputs = self.inputs
+        self.step = step = self.policy.plan[self.number]
+        names = step.providers or inputs.channels.get(step.channel, ())
+        self.providers = [inputs.providers[name] for name in names if name in inputs.providers]
+        if self.policy.order == "cheapest":
+            self.providers.sort(key=lambda provider: price(provider.cost))
+        kinds = {kind for provider in self.providers for kind in provider.kinds}
+        self.addresses = [address for address in inputs.addresses if address.kind in kinds]
+
+    def consent_of(self, address: Address | None) -> consent.ConsentVerdict:
+        """What the recipient's and the address's entries, together, say of the message."""
+        key = address.hash if address is not None else ""
+        found = self._consents.get(key)
+        if found is None:
+            found = self._consents[key] = consents_to(self, address)
+        return found
+
+    def targets(self, provider: Provider) -> list[Address]:
+        """The addresses that a provider may be given now: of the best kind that has one, not marked, not opted out."""
+        found = self._targets.get(provider.kinds)
+        if found is None:
+            found = self._targets[provider.kinds] = targets_for(self, provider)
+        return found
 
 
 def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
@@ -70,25 +101,16 @@ def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
     made: list[Check] = []
     for gate in FIRM:
         check = gate(scene)
-        check.step = scene.run.step
+        check.step = scene.number
         made.append(check)
         if check.verdict is not Verdict.GO:
             return check, tuple(made)
     soft = [check for gate in PATIENT for check in gate(scene)]
     for check in soft:
-        check.step = scene.run.step
+        check.step = scene.number
     made.extend(soft)
     decisive = max(soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget"))
     return decisive, tuple(made)
-
-
-def providers_of(scene: Scene) -> list[Provider]:
-    """The step's providers in the order in which they are tried; those that the configuration no longer has are gone."""
-    names = scene.step.providers or scene.inputs.channels.get(scene.step.channel, ())
-    found = [scene.inputs.providers[name] for name in names if name in scene.inputs.providers]
-    if scene.policy.order == "cheapest":
-        found.sort(key=lambda provider: price(provider.cost))
-    return found
 
 
 def price(cost: str | None) -> float:
@@ -97,7 +119,6 @@ def price(cost: str | None) -> float:
 
 
 def targets_for(scene: Scene, provider: Provider) -> list[Address]:
-    """The addresses that a provider may be given now: of the best kind that has one, not marked, not opted out."""
     for kind in provider.kinds:
         found = [address for address in scene.inputs.addresses if address.kind == kind and usable(scene, address)]
         if found:
@@ -107,7 +128,7 @@ def targets_for(scene: Scene, provider: Provider) -> list[Address]:
 
 def usable(scene: Scene, address: Address) -> bool:
     """Not marked, allowed by consent, and in an allowed country."""
-    return not marked(scene, address) and consents_to(scene, address).allowed and in_allowed_country(scene, address)
+    return not marked(scene, address) and scene.consent_of(address).allowed and in_allowed_country(scene, address)
 
 
 def marked(scene: Scene, address: Address) -> bool:
@@ -116,10 +137,9 @@ def marked(scene: Scene, address: Address) -> bool:
 
 
 def consents_to(scene: Scene, address: Address | None) -> consent.ConsentVerdict:
-    """The recipient's and the address's entries, together."""
-    entries = list(scene.inputs.consents)
+    entries = scene.inputs.consents
     if address is not None and (state := scene.inputs.address_states.get(address.hash)):
-        entries.extend(state.consents)
+        entries += state.consents
     message = scene.message
     default = scene.inputs.governance.consent.get(message.klass, "opt_out")
     return consent.verdict(entries, scene.step.channel, message.topic, message.klass, default)
@@ -128,12 +148,6 @@ def consents_to(scene: Scene, address: Address | None) -> consent.ConsentVerdict
 def in_allowed_country(scene: Scene, address: Address) -> bool:
     allowed = scene.inputs.governance.sms_countries
     return scene.step.channel != "sms" or not allowed or address.country in allowed
-
-
-def addresses_of(scene: Scene) -> list[Address]:
-    """Every address that some provider of the step could use, marked or not."""
-    kinds = {kind for provider in providers_of(scene) for kind in provider.kinds}
-    return [address for address in scene.inputs.addresses if address.kind in kinds]
 
 
 def deadline(scene: Scene) -> Check:
@@ -153,7 +167,7 @@ def goal(scene: Scene) -> Check:
 
 def suppression(scene: Scene) -> Check:
     """A marked address is left alone; where there are others, they are used."""
-    addresses = addresses_of(scene)
+    addresses = scene.addresses
     marks = sum(marked(scene, address) for address in addresses)
     if addresses and marks == len(addresses):
         mark = scene.inputs.address_states[addresses[0].hash].marks[scene.step.channel]
@@ -163,8 +177,8 @@ def suppression(scene: Scene) -> Check:
 
 def consent_gate(scene: Scene) -> Check:
     """One address without an opt-out is enough; a step without any address is left to `reachability`."""
-    addresses: list[Address | None] = [a for a in addresses_of(scene) if not marked(scene, a)]
-    verdicts = [consents_to(scene, address) for address in addresses or [None]]
+    addresses: list[Address | None] = [a for a in scene.addresses if not marked(scene, a)]
+    verdicts = [scene.consent_of(address) for address in addresses or [None]]
     allowed = next((verdict for verdict in verdicts if verdict.allowed), None)
     chosen = allowed or verdicts[0]
     entry = chosen.entry
@@ -177,10 +191,10 @@ def consent_gate(scene: Scene) -> Check:
 
 def reachability(scene: Scene) -> Check:
     """Is there an address that one of the step's providers can use?"""
-    reachable = [provider.name for provider in providers_of(scene) if targets_for(scene, provider)]
+    reachable = [provider.name for provider in scene.providers if scene.targets(provider)]
     if reachable:
         return Check("reachability", value=",".join(reachable))
-    abroad = [address for address in addresses_of(scene) if not in_allowed_country(scene, address)]
+    abroad = [address for address in scene.addresses if not in_allowed_country(scene, address)]
     if abroad:
         limit = ",".join(scene.inputs.governance.sms_countries)
         return Check("reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, abroad[0].country or "unknown", limit)
@@ -192,7 +206,7 @@ def when(scene: Scene) -> Check:
     expression = scene.step.when
     if expression is None:
         return Check("when")
-    value = scene.inputs.conditions.get(f"step:{scene.run.step}")
+    value = scene.inputs.conditions.get(f"step:{scene.number}")
     if value is None:
         return Check("when", Verdict.SKIP, Reason.CONDITION_ERROR, limit=expression)
     if not value:
@@ -223,7 +237,7 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
             continue
         zone = quiet_hours.zone_or(scene.inputs.zone, scene.inputs.governance.time_zone)
         charges, message = scene.inputs.charges, scene.message.id
-        result = caps.cap_room_at(cap, charges, message, scene.step.channel, scene.run.step, scene.now, zone)
+        result = caps.cap_room_at(cap, charges, message, scene.step.channel, scene.number, scene.now, zone)
         value, limit = str(result.used), str(result.limit)
         if result.room_at is None:
             yield Check("caps", value=value, limit=limit, rule=cap.name)
@@ -233,7 +247,7 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
     if scene.message.klass == OTP and scene.step.channel == "sms":
         hit = [a for a in scene.inputs.addresses if a.kind == "phone" and a.hash in scene.inputs.too_fast]
         if hit:
-            yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, rule="limits")
+            yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, hit[0].masked(), rule="limits")
 
 
 def min_gaps(scene: Scene) -> Iterator[Check]:
@@ -242,12 +256,13 @@ def min_gaps(scene: Scene) -> Iterator[Check]:
         if not applies(gap.classes, gap.channels, scene):
             continue
         charges, message = scene.inputs.charges, scene.message.id
-        room_at = caps.gap_room_at(gap, charges, message, scene.step.channel, scene.run.step, scene.now)
+        room_at = caps.gap_room_at(gap, charges, message, scene.step.channel, scene.number, scene.now)
         limit = f"{gap.gap_ms} ms"
         if room_at is None:
             yield Check("gaps", limit=limit, rule=gap.name)
         else:
-            yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, None, limit, room_at, gap.name)
+            since = f"{scene.now - (room_at - gap.gap_ms)} ms"
+            yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, since, limit, room_at, gap.name)
 
 
 def budget(scene: Scene) -> Iterator[Check]:

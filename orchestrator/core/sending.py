@@ -15,7 +15,7 @@ from orchestrator.core.backoff import delay_ms
 from orchestrator.core.draft import Draft
 from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
 from orchestrator.core.facts import Prepared, Shut
-from orchestrator.core.gates import Verdict, price, providers_of, targets_for
+from orchestrator.core.gates import Verdict, price
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Attempt, Run, Sending, Status
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, OutcomeKind, Refused, Unknown, kind_of
@@ -39,8 +39,7 @@ def seek(draft: Draft, run: Run) -> None:
 
 def candidates(draft: Draft, run: Run) -> list[Provider]:
     """The providers whose turn is not over and that have an address to send to."""
-    scene = draft.scene(run)
-    return [p for p in providers_of(scene) if p.name not in run.given_up and open_targets(draft, run, p)]
+    return [p for p in draft.scene(run).providers if p.name not in run.given_up and open_targets(draft, run, p)]
 
 
 def choose(draft: Draft, run: Run) -> None:
@@ -119,7 +118,7 @@ def open_targets(draft: Draft, run: Run, provider: Provider) -> list[Address]:
             unknown_tries[attempt.address_hash] = unknown_tries.get(attempt.address_hash, 0) + 1
     return [
         address
-        for address in targets_for(draft.scene(run), provider)
+        for address in draft.scene(run).targets(provider)
         if address.hash not in taken
         and ((run.resent and unknown_tries.get(address.hash, 0) == 1) or address.hash not in unknown_tries)
         and not refused_for_good(latest.get(address.hash))

@@ -60,6 +60,9 @@ FAILURES = frozenset({Delivery.CANCELLED, Delivery.REJECTED, Delivery.FAILED, De
 WAITABLE = ("sent", "delivered", "read", "clicked", "replied")
 """The states a step can wait for, each implying those before it."""
 
+UP_TO = tuple(frozenset(WAITABLE[:count]) for count in range(len(WAITABLE) + 1))
+"""The first so many of them."""
+
 
 def merge_delivery(known: Delivery, heard: Delivery) -> Delivery:
     """The later rank of the two; commutative, associative and idempotent."""
@@ -79,13 +82,7 @@ def reached(delivery: Delivery, engagement: Mapping[str, int]) -> frozenset[str]
 
     Engagement outside the waitable states (a complaint, a dismissal) still implies ``delivered``.
     """
-    highest = -1
-    if delivery is Delivery.DELIVERED or engagement:
-        highest = 1
-    elif delivery is Delivery.SENT:
-        highest = 0
-    for position in range(len(WAITABLE) - 1, highest, -1):
-        if WAITABLE[position] in engagement:
-            highest = position
-            break
-    return frozenset(WAITABLE[: highest + 1])
+    if not engagement:
+        return UP_TO[2 if delivery is Delivery.DELIVERED else 1 if delivery is Delivery.SENT else 0]
+    highest = max((WAITABLE.index(state) for state in engagement if state in WAITABLE), default=1)
+    return UP_TO[max(highest, 1) + 1]

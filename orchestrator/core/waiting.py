@@ -33,7 +33,7 @@ def examine(draft: Draft, run: Run) -> None:
     if run.handed_off_at is None or not taken:
         return
     waits = draft.step_of(run).wait
-    states: frozenset[str] = frozenset().union(*(reached(a.state, a.engagement) for a in taken))
+    states = draft.states_of(taken)
     unknown = all(attempt.outcome is OutcomeKind.UNKNOWN for attempt in taken)
     pending = run.sending is not Sending.IDLE
     if not pending and all(attempt.state in FAILURES and not attempt.engagement for attempt in taken):
@@ -63,7 +63,7 @@ def next_look(draft: Draft, run: Run) -> Instant | None:
     if run.handed_off_at is None or run.over:
         return None
     taken = [attempt for attempt in draft.message.attempts_of(run.step) if attempt.took]
-    states: frozenset[str] = frozenset().union(*(reached(a.state, a.engagement) for a in taken))
+    states = draft.states_of(taken)
     waits = draft.step_of(run).wait
     return min((at for state, at in limits(draft, run, waits) if state not in states), default=None)
 
@@ -95,10 +95,12 @@ def heard(draft: Draft, attempt: Attempt, fact: Heard) -> None:
         undelivered(draft, run)
 
 
+ENGAGED = frozenset(word.value for word in Engagement)
+
+
 def merge(draft: Draft, attempt: Attempt, fact: Heard) -> bool:
     """Fold the state in; False where it says nothing new."""
-    words = {word.value for word in Engagement}
-    if fact.state in words:
+    if fact.state in ENGAGED:
         merged = merge_engagement(attempt.engagement, fact.state, fact.at)
         new = fact.state not in attempt.engagement
         attempt.engagement = merged

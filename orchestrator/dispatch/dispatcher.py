@@ -30,7 +30,7 @@ from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
 from orchestrator.render import Rendered, TemplateSet, Unrenderable
-from orchestrator.stores.port import ReadyRow, Store, Wanted
+from orchestrator.stores.port import ReadyRow, Store, StoreBusy, Wanted
 
 log = structlog.get_logger()
 
@@ -142,6 +142,9 @@ class Dispatcher:
                 pause = await self._turn(provider)
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("dispatch.store_busy", provider=provider.name, why=str(error))
+                pause = SHUT_LOOK_SECONDS
             except Exception:
                 log.exception("dispatch.pump_failed", provider=provider.name)
                 pause = SHUT_LOOK_SECONDS
@@ -168,7 +171,7 @@ class Dispatcher:
         rows = await self.store.claim(provider.name, wanted, provider.taken)
         if not rows:
             return IDLE_LOOK_SECONDS
-        granted = len(rows) if provider.bucket is None else provider.bucket.take(len(rows))
+        granted = len(rows) if provider.bucket is None else await provider.bucket.take(len(rows))
         if granted == 0:
             await asyncio.sleep(provider.bucket.next_in() if provider.bucket is not None else 0)
             return 0
@@ -200,15 +203,15 @@ class Dispatcher:
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
     async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[tuple[ReadyRow, Ready | None]]:
-        """Load what a claim's messages need, in three queries; None for a message that is gone."""
+        """Load what a claim's messages need, in two queries; None for a message that is gone."""
         loaded = await self.store.load(Wanted(messages={row.message for row in rows}))
         people = {row.message.recipient for row in loaded.messages.values()}
-        documents = (await self.store.load(Wanted(recipients=people))).recipients
+        documents = loaded.recipients
         persons = {id: Person(id, documents.get(id), self._hash) for id in people}
         kinds = provider.facts.kinds
         targets = {id: tuple(a for a in person.addresses if a.kind in kinds) for id, person in persons.items()}
         hashes = {address.hash for found in targets.values() for address in found}
-        addresses = (await self.store.load(Wanted(addresses=hashes))).addresses
+        addresses = await self.store.addresses(hashes)
         gathered: list[tuple[ReadyRow, Ready | None]] = []
         for row in rows:
             found = loaded.messages.get(row.message)
@@ -232,7 +235,7 @@ class Dispatcher:
         try:
             if ready is not None:
                 await self._prepare_and_call(provider, ready)
-        except (Stopped, LookupError):
+        except (Stopped, LookupError, StoreBusy):
             pass
         except Exception:
             log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)
@@ -262,7 +265,7 @@ class Dispatcher:
     async def _tokens_for_devices(self, provider: ProviderAtWork, missing: int) -> None:
         """A recipient with several devices takes a token for each."""
         while missing > 0 and provider.bucket is not None:
-            missing -= provider.bucket.take(missing)
+            missing -= await provider.bucket.take(missing)
             if missing > 0:
                 await asyncio.sleep(provider.bucket.next_in())
 
@@ -283,7 +286,7 @@ class Dispatcher:
         except Exception as error:
             log.exception("dispatch.adapter_failed", provider=provider.name, message_id=message.message_id)
             outcome = Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
-        self._learn(provider, outcome)
+        await self._learn(provider, outcome)
         self._answered(provider, outcome, self._monotonic() - started)
         await self._tell(ready, Answered(call.attempt, outcome))
 
@@ -304,13 +307,13 @@ class Dispatcher:
         except TimeoutError:
             return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
 
-    def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
+    async def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
         """What an answer says about the provider itself."""
         now = self._now()
         provider.breaker.record(outcome, now)
         match outcome:
             case NotSent(reason=Reason.THROTTLED):
-                provider.throttled(outcome.retry_after_ms)
+                await provider.throttled(outcome.retry_after_ms)
             case Refused(reason=Reason.REFUSED_CONFIGURATION):
                 provider.breaker.force_open(now)
                 log.error("provider.configuration_refused", provider=provider.name, code=outcome.code)

@@ -5,11 +5,14 @@ Sends and deliveries are counted in buckets of a minute. A channel's baseline is
 were ever delivered, leaving out those too young to tell; "too young" is learnt from how long its deliveries usually take.
 When the share of the sends that are just old enough falls below ``ratio`` of the baseline, over at least ``min_sends`` of
 them, the channel counts as out until it recovers.
+
+The counts are kept in the store: what one process sends another may hear about, and a restart must not forget the baseline.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.core.message import Message
@@ -28,7 +31,7 @@ LOOK_MS = 5_000
 class Ear:
     """What one channel was sent and reported, by the minute of the send: ``[sent, delivered]``."""
 
-    minutes: OrderedDict[int, list[int]] = field(default_factory=OrderedDict)
+    minutes: dict[int, list[int]] = field(default_factory=dict)
     lags_ms: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS_MAX))
 
     def bucket(self, at: int) -> list[int]:
@@ -37,7 +40,7 @@ class Ear:
         if found is None:
             found = self.minutes[minute] = [0, 0]
             while len(self.minutes) > DAY_MINUTES:
-                self.minutes.popitem(last=False)
+                self.minutes.pop(min(self.minutes))
         return found
 
     def usual_lag_ms(self) -> int:
@@ -57,18 +60,40 @@ class ReceiptWatch:
         self._ears: dict[str, Ear] = {}
         self._looked_at = 0
         self._out: tuple[str, ...] = ()
+        self._news: dict[tuple[str, int], list[int]] = {}
+
+    def take_news(self) -> list[tuple[str, int, int, int]]:
+        """What was counted here since the last time: ``(channel, minute, sent, delivered)``."""
+        news = [(channel, minute, sent, delivered) for (channel, minute), (sent, delivered) in sorted(self._news.items())]
+        self._news.clear()
+        return news
+
+    def put_back(self, news: Iterable[tuple[str, int, int, int]]) -> None:
+        """It could not be kept: it is news still."""
+        for channel, minute, sent, delivered in news:
+            counts = self._news.setdefault((channel, minute), [0, 0])
+            counts[0] += sent
+            counts[1] += delivered
+
+    def know(self, counts: Iterable[tuple[str, int, int, int]]) -> None:
+        """What all processes have counted so far, with this one's news already in it."""
+        for channel, minute, sent, delivered in counts:
+            own = self._news.get((channel, minute), (0, 0))
+            bucket = self._ears.setdefault(channel, Ear()).bucket(minute * MINUTE_MS)
+            bucket[0], bucket[1] = sent + own[0], delivered + own[1]
+
+    def _count(self, channel: str, at: int, place: int) -> None:
+        self._ears.setdefault(channel, Ear()).bucket(at)[place] += 1
+        self._news.setdefault((channel, at // MINUTE_MS), [0, 0])[place] += 1
 
     def sent(self, channel: str, at: int) -> None:
         """A provider took, or may have taken, a message at ``at``."""
-        self._ears.setdefault(channel, Ear()).bucket(at)[0] += 1
+        self._count(channel, at, 0)
 
     def delivered(self, channel: str, at: int, sent_at: int) -> None:
         """A message that was sent at ``sent_at`` was reported delivered at ``at``."""
-        ear = self._ears.setdefault(channel, Ear())
-        bucket = ear.minutes.get(sent_at // MINUTE_MS)
-        if bucket is not None:
-            bucket[1] = min(bucket[0], bucket[1] + 1)
-        ear.lags_ms.append(max(0, at - sent_at))
+        self._count(channel, sent_at, 1)
+        self._ears[channel].lags_ms.append(max(0, at - sent_at))
 
     def learn(self, before: Message | None, after: Message, now: int) -> None:
         """Take note of what a decision has changed: attempts that were taken, or delivered."""
@@ -97,7 +122,7 @@ class ReceiptWatch:
                 continue
             totals = recent if minute >= recent_from else before
             totals[0] += sent
-            totals[1] += delivered
+            totals[1] += min(sent, delivered)
         if recent[0] < self._min_sends or before[0] < self._min_sends or not before[1]:
             return False
         return recent[1] / recent[0] < self._ratio * before[1] / before[0]

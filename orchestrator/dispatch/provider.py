@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.rates import TokenBucket
+from orchestrator.stores.port import Bucket
 
 THROTTLES_IN_A_ROW = 3
 PAUSE_MAX_SECONDS = 60.0
@@ -37,7 +37,7 @@ class ProviderAtWork:
 
     facts: Provider
     adapter: Adapter[Any]
-    bucket: TokenBucket | None
+    bucket: Bucket | None
     breaker: Breaker
     slots: int
     cost: Cost | None = None
@@ -53,8 +53,8 @@ class ProviderAtWork:
     def name(self) -> str:
         return self.facts.name
 
-    def throttled(self, retry_after_ms: int | None) -> None:
+    async def throttled(self, retry_after_ms: int | None) -> None:
         """One more request was throttled: after several in a row the whole provider pauses."""
         self.throttles += 1
         if self.throttles >= THROTTLES_IN_A_ROW and self.bucket is not None:
-            self.bucket.pause(min((retry_after_ms or 1_000) / 1000, PAUSE_MAX_SECONDS))
+            await self.bucket.pause(min((retry_after_ms or 1_000) / 1000, PAUSE_MAX_SECONDS))

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from orchestrator.core.message import Message
-from orchestrator.core.recipient import AddressState, Instant
+from orchestrator.core.recipient import AddressState
 from orchestrator.engine.people import Person, address_state
 from orchestrator.engine.rules import AddressHash
-from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, ReadyRow
+from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, LoadedAddresses, ReadyRow, bucket_of
 
 
 @dataclass(slots=True)
@@ -32,33 +32,24 @@ class Entry:
 class Book:
     """The unit of work. ``changes`` collects what handlers add directly; ``close`` adds what follows from the rest."""
 
-    def __init__(self, loaded: Loaded, now: Instant, address_hash: AddressHash) -> None:
-        self.now = now
+    def __init__(self, loaded: Loaded, address_hash: AddressHash) -> None:
         self.changes = Changes()
         self.events: dict[tuple[str, str], EventRow] = loaded.events
         self.references = loaded.references
         self.contacts = loaded.contacts
-        self.orphans = loaded.orphans
         self.live_of = loaded.live_of
         self.dedupes = loaded.dedupes
-        self.entries: dict[str, Entry] = {}
-        self.people: dict[str, Person] = {}
+        self.entries = {id: Entry(row.message, row.event, row.message) for id, row in loaded.messages.items()}
+        self.people = {id: Person(id, document, address_hash) for id, document in loaded.recipients.items()}
         self.addresses: dict[str, dict[str, Any]] = {}
+        self.orphans: dict[tuple[str, str], list[bytes]] = {}
         self._dirty_addresses: set[str] = set()
         self._hash = address_hash
-        self.take(loaded)
 
-    def take(self, loaded: Loaded) -> None:
-        """Add what a later stage of loading has found."""
-        for id, row in loaded.messages.items():
-            self.entries.setdefault(id, Entry(row.message, row.event, row.message))
-        for id, document in loaded.recipients.items():
-            self.people.setdefault(id, Person(id, document, self._hash))
-        for hash, document in loaded.addresses.items():
-            self.addresses.setdefault(hash, document)
-        self.references.update(loaded.references)
-        self.live_of.update(loaded.live_of)
-        self.dedupes.update(loaded.dedupes)
+    def take_addresses(self, loaded: LoadedAddresses) -> None:
+        """Add what the second stage of loading has found."""
+        self.addresses = loaded.addresses
+        self.orphans = loaded.orphans
 
     def person(self, id: str) -> Person:
         """A recipient, known or not."""
@@ -116,6 +107,7 @@ class Book:
                 self.changes.timers_out.append((due_before, entry.message.id))
             if due_after is not None:
                 self.changes.timers_in.append((due_after, entry.message.id))
+        self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
 
 
 def ready_rows(message: Message) -> list[ReadyRow]:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from orchestrator.core import facts
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine import hearing, profiles
 from orchestrator.engine import publish as publishing
@@ -47,12 +47,17 @@ from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
-from orchestrator.stores.port import LANES, Store, Wanted
+from orchestrator.stores.port import LANES, Store, StoreAway, StoreBusy, Unit
 
 log = structlog.get_logger()
 
 BATCH_MAX = 256
 WAITING_MAX = 20_000
+BUSY_TRIES = 4
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+LAST_WAIT_SECONDS = 5.0
+"""How long a stopping service still waits for a store that is away."""
 
 
 class Busy(Exception):
@@ -102,7 +107,10 @@ class Spending:
 
 
 class Engine:
-    """One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones."""
+    """
+    One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones. ``away``: the store
+    could not be reached a moment ago; what has been taken waits for it.
+    """
 
     def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
         self.store = store
@@ -111,10 +119,10 @@ class Engine:
         self._lanes: tuple[deque[Waiting], ...] = tuple(deque() for _ in LANES)
         self._waiting = 0
         self._arrived = asyncio.Event()
-        self._velocity = Velocity()
         self._spending = Spending()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self.away = False
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="engine")
@@ -178,16 +186,18 @@ class Engine:
         return batch
 
     async def _work(self, batch: list[Waiting]) -> None:
-        """One transaction. Where one command breaks it, each gets a transaction of its own, so only that one fails."""
+        """One transaction. Where one command breaks it, the batch is halved until only that one fails."""
         try:
-            results, desk = await self._decide([waiting.command for waiting in batch])
+            results, desk = await self._decide_whatever_it_takes([waiting.command for waiting in batch])
         except Exception as error:
-            if len(batch) == 1:
-                log.error("engine.command_failed", command=type(batch[0].command).__name__, exc_info=error)
-                settle(batch[0], error)
+            if len(batch) == 1 or isinstance(error, StoreAway):
+                log.error("engine.commands_failed", command=type(batch[0].command).__name__, exc_info=error)
+                for waiting in batch:
+                    settle(waiting, error)
                 return
-            for waiting in batch:
-                await self._work([waiting])
+            half = len(batch) // 2
+            await self._work(batch[:half])
+            await self._work(batch[half:])
             return
         self._ports.observe(desk.decided, desk.condition_errors)
         for waiting in batch:
@@ -196,58 +206,83 @@ class Engine:
         for waiting, result in zip(batch, results, strict=True):
             settle(waiting, result)
 
-    async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
-        now = self._ports.now()
-        book = await self._load(commands, now)
-        desk = await self._desk(book, now)
-        results: list[Any] = []
-        for command in commands:
+    async def _decide_whatever_it_takes(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+        """
+        Outlast a store that is away for a while, so that no answer of a provider is forgotten; a few more tries where it is
+        only busy. What may have been committed after all does no harm: every fact is void the second time.
+        """
+        pause, tries, gives_up_at = FIRST_PAUSE_SECONDS, 0, 0.0
+        while True:
             try:
-                results.append(handle(desk, command))
-            except (LookupError, Conflict) as refusal:
-                results.append(refusal)
-        started = asyncio.get_running_loop().time()
-        try:
-            await self.store.commit(book.close())
-        except BaseException:
-            self._spending = Spending()
-            raise
+                found = await self._decide(commands)
+            except StoreAway as error:
+                now = asyncio.get_running_loop().time()
+                if not self.away:
+                    log.warning("engine.store_away", why=str(error))
+                self.away = True
+                if self._stopping:
+                    gives_up_at = gives_up_at or now + LAST_WAIT_SECONDS
+                    if now >= gives_up_at:
+                        raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            except StoreBusy as error:
+                tries += 1
+                if tries >= BUSY_TRIES:
+                    raise
+                log.info("engine.batch_again", why=str(error), size=len(commands))
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * tries)
+            else:
+                if self.away:
+                    log.info("engine.store_back")
+                self.away = False
+                return found
+
+    async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+        async with self.store.unit() as unit:
+            book = await self._load(unit, commands)
+            desk = await self._desk(book)
+            results: list[Any] = []
+            for command in commands:
+                try:
+                    results.append(handle(desk, command))
+                except (LookupError, Conflict) as refusal:
+                    results.append(refusal)
+            started = asyncio.get_running_loop().time()
+            try:
+                await unit.commit(book.close())
+            except BaseException:
+                self._spending = Spending()
+                raise
         self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
         return results, desk
 
-    async def _load(self, commands: Sequence[Command], now: Instant) -> Book:
-        """Everything the batch touches, in stages: what names a message, the messages, their people, their addresses."""
+    async def _load(self, unit: Unit, commands: Sequence[Command]) -> Book:
+        """Everything the batch touches, in two stages: messages and their people, then those people's addresses."""
         needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
-        first = Wanted()
         for command in commands:
-            needs.add(first, command)
-        loaded = await self.store.load(first)
-        book = Book(loaded, now, self._ports.address_hash)
-        second = Wanted(recipients=first.recipients)
-        for place in (*loaded.references.values(), *loaded.contacts.values()):
-            second.messages.add(place[0])
-        for ids in loaded.live_of.values():
-            second.messages.update(ids)
-        second.messages -= book.entries.keys()
-        book.take(await self.store.load(second))
-        third = Wanted(recipients={entry.message.recipient for entry in book.entries.values()} - book.people.keys())
+            needs.add(command)
+        book = Book(await unit.load(needs.wanted), self._ports.address_hash)
         for command in commands:
-            needs.add_orphans(third, command, book)
-        loaded = await self.store.load(third)
-        book.take(loaded)
-        book.orphans.update(loaded.orphans)
-        hashes = {address.hash for person in book.people.values() for address in person.addresses}
-        loaded = await self.store.load(Wanted(addresses=(first.addresses | hashes) - book.addresses.keys()))
-        book.take(loaded)
+            needs.add_references(command, book)
+        for person in book.people.values():
+            needs.add_person(person)
+        for entry in book.entries.values():
+            if entry.message.klass == OTP:
+                needs.add_codes(book.person(entry.message.recipient).document.get("phone"))
+        book.take_addresses(await unit.load_addresses(needs.addresses))
         return book
 
-    async def _desk(self, book: Book, now: Instant) -> Desk:
+    async def _desk(self, book: Book) -> Desk:
         names = {(entry.message.policy, entry.message.policy_version) for entry in book.entries.values()}
         shelf = {(policy.name, policy.version): policy for policy in self.rules.policies.values()}
         for name in names - shelf.keys():
             shelf[name] = await self._ports.policy(*name)
-        await self._turn_day(now)
+        await self._turn_day(self._ports.now())
         ports = self._ports
+        # everything above may have taken long (a lock, a slow store, a frozen process): decisions are made by the time it
+        # is now, which is also the time from which a call has a second to start
+        now = book.changes.at = ports.now()
         return Desk(
             book=book,
             rules=self.rules,
@@ -259,7 +294,7 @@ class Engine:
             view=ports.view,
             shut=ports.shut(now),
             outages=ports.outages(now),
-            velocity=self._velocity,
+            velocity=Velocity(book, ports.address_hash, self.rules.limits),
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,
@@ -268,7 +303,9 @@ class Engine:
 
     async def _turn_day(self, now: Instant) -> None:
         """A budget's day is a calendar day in the installation's zone."""
-        if self._spending.day and now < self._spending.ends:
+        same_day = bool(self._spending.day) and now < self._spending.ends
+        others_spend = self.store.shared and bool(self.rules.governance.budgets)
+        if same_day and not others_spend:
             return
         zone = ZoneInfo(self.rules.governance.time_zone)
         today = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone).date()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import orjson
-
 from orchestrator.channels import Receipt
-from orchestrator.codec import tagged
+from orchestrator.codec import encode_fact
 from orchestrator.core.facts import Heard
 from orchestrator.core.recipient import Consent
 from orchestrator.core.status import Engagement
@@ -27,7 +25,7 @@ def hear_receipt(desk: Desk, command: HearReceipt) -> Told | None:
         place = desk.book.references.get((command.provider, receipt.provider_id or ""))
     if place is None:
         if receipt.provider_id:
-            row = (command.provider, receipt.provider_id, desk.now, orjson.dumps(tagged(fact)))
+            row = (command.provider, receipt.provider_id, desk.now, encode_fact(fact))
             desk.book.changes.orphans.append(row)
         return None
     entry = desk.book.entries.get(place[0])

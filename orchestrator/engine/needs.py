@@ -1,5 +1,5 @@
 """
-What a batch is going to look at, as far as its commands themselves say: the first stage of loading.
+What a batch is going to look at: the messages and people that its commands name, then the addresses.
 
 Whatever a handler reads must be named here, or it would not be there.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.core import facts
 from orchestrator.core.outcomes import Accepted
+from orchestrator.core.policy import OTP
 from orchestrator.engine import profiles
 from orchestrator.engine import publish as publishing
 from orchestrator.engine.book import Book
@@ -27,9 +28,10 @@ from orchestrator.engine.commands import (
     PutRecipient,
     Tell,
 )
-from orchestrator.engine.people import SINGLE_ADDRESSES
+from orchestrator.engine.people import SINGLE_ADDRESSES, Person
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
-from orchestrator.stores.port import Wanted
+from orchestrator.engine.velocity import velocity_hashes
+from orchestrator.stores.port import Wanted, WantedAddresses
 
 
 class Needs:
@@ -39,12 +41,16 @@ class Needs:
         self.rules = rules
         self._hash = address_hash
         self._evaluate = evaluate
+        self.wanted = Wanted()
+        self.addresses = WantedAddresses()
+        self._codes: set[str] = set()
 
-    def add(self, wanted: Wanted, command: Command) -> None:
+    def add(self, command: Command) -> None:
         """What a command is going to look at, as far as the command itself says."""
+        wanted = self.wanted
         match command:
             case Publish():
-                self._event(wanted, command)
+                self._event(command)
             case Tell() | Cancel():
                 wanted.messages.add(command.message)
             case HearReceipt(message=None):
@@ -52,46 +58,50 @@ class Needs:
             case HearReceipt():
                 wanted.messages.add(command.message or "")
             case HearInbound():
-                self._contact(wanted, command.inbound.kind, command.inbound.value, command.channel)
+                self._contact(command.inbound.kind, command.inbound.value, command.channel)
                 wanted.references.add((command.provider, command.inbound.answers or ""))
             case HearPreference():
-                self._contact(wanted, command.preference.kind, command.preference.value, command.channel)
+                self._contact(command.preference.kind, command.preference.value, command.channel)
             case PutRecipient():
                 wanted.recipients.add(command.id)
-                wanted.addresses.update(self._hashes(command.profile))
+                self.addresses.addresses.update(self._hashes(command.profile))
             case PutConsents():
                 wanted.recipients.add(command.id)
             case OptOut():
-                self._opt_out(wanted, command)
+                self._opt_out(command)
             case Erase():
                 wanted.recipients.add(command.id)
                 wanted.live_of.add(command.id)
 
-    def _event(self, wanted: Wanted, command: Publish) -> None:
+    def _event(self, command: Publish) -> None:
         event = command.event
-        wanted.events.add((event.source, event.id))
+        self.wanted.events.add((event.source, event.id))
+        codes = any(policy.klass == OTP for policy in self.rules.by_event.get(event.type, ()))
         for profile in event.recipients:
-            wanted.recipients.add(profile["id"])
-            wanted.addresses.update(self._hashes(profile))
+            if codes:
+                self._codes.add(profile["id"])
+                self.add_codes(profile.get("phone"))
+            self.wanted.recipients.add(profile["id"])
+            self.addresses.addresses.update(self._hashes(profile))
             if event.type in self.rules.goals:
-                wanted.live_of.add(profile["id"])
-        self._dedupes(wanted, command)
+                self.wanted.live_of.add(profile["id"])
+        self._dedupes(command)
 
-    def _contact(self, wanted: Wanted, kind: str, value: str, channel: str) -> None:
+    def _contact(self, kind: str, value: str, channel: str) -> None:
         hash = self._hash(kind, value)
-        wanted.addresses.add(hash)
-        wanted.contacts.add((hash, channel))
+        self.addresses.addresses.add(hash)
+        self.wanted.contacts.add((hash, channel))
 
-    def _opt_out(self, wanted: Wanted, command: OptOut) -> None:
+    def _opt_out(self, command: OptOut) -> None:
         if command.recipient:
-            wanted.recipients.add(command.recipient)
+            self.wanted.recipients.add(command.recipient)
         if command.address_hash:
-            wanted.addresses.add(command.address_hash)
+            self.addresses.addresses.add(command.address_hash)
         if command.address:
             kinds = profiles.kinds_of(command.address)
-            wanted.addresses.update(self._hash(kind, command.address) for kind in kinds)
+            self.addresses.addresses.update(self._hash(kind, command.address) for kind in kinds)
 
-    def _dedupes(self, wanted: Wanted, command: Publish) -> None:
+    def _dedupes(self, command: Publish) -> None:
         scope = {"event": command.event.data, "ce": command.event.attributes, "recipient": {}}
         for policy in self.rules.by_event.get(command.event.type, ()):
             if policy.dedupe is None:
@@ -102,15 +112,30 @@ class Needs:
                 except ValueError:
                     continue
                 if value is not None:
-                    wanted.dedupes.add((policy.name, profile["id"], publishing.key_text(value)))
+                    self.wanted.dedupes.add((policy.name, profile["id"], publishing.key_text(value)))
 
-    def add_orphans(self, wanted: Wanted, command: Command, book: Book) -> None:
-        if not isinstance(command, Tell) or not isinstance(command.fact, facts.Answered):
-            return
-        outcome, entry = command.fact.outcome, book.entries.get(command.message)
-        if isinstance(outcome, Accepted) and outcome.provider_id and entry is not None:
-            attempt = entry.message.attempts[command.fact.attempt]
-            wanted.orphans.add((attempt.provider, outcome.provider_id))
+    def add_references(self, command: Command, book: Book) -> None:
+        """The provider's reference that an answer brings, or that a receipt names and nobody knows yet."""
+        match command:
+            case HearReceipt(message=None):
+                key = (command.provider, command.receipt.provider_id or "")
+                if key not in book.references:
+                    self.addresses.unknown.add(key)
+            case Tell(message=id, fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference)))):
+                entry = book.entries.get(id)
+                if entry is not None:
+                    self.addresses.references.add((entry.message.attempts[number].provider, reference))
+
+    def add_person(self, person: Person) -> None:
+        """The addresses of somebody who was loaded."""
+        self.addresses.addresses.update(address.hash for address in person.addresses)
+        if person.id in self._codes:
+            self.add_codes(person.document.get("phone"))
+
+    def add_codes(self, phone: str | None) -> None:
+        """How many codes went to a number: it may be about to get another one."""
+        if phone:
+            self.addresses.addresses |= velocity_hashes(phone, self.rules.limits, self._hash)
 
     def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
         """The hashes of the addresses in a profile that is about to be merged."""

@@ -19,6 +19,18 @@ class Limits:
     per_prefix: tuple[int, int] | None = (50, 600_000)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """
+    What of an installation the decisions of one policy may rest on: its steps' channels with their providers, in the shape
+    of ``Inputs``, and the conditions of its steps by their names there.
+    """
+
+    channels: Mapping[str, tuple[str, ...]]
+    providers: Mapping[str, Provider]
+    conditions: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class Rules:
     """
@@ -33,6 +45,22 @@ class Rules:
     currency: str | None = None
     limits: Limits = field(default_factory=Limits)
     tells: bool = False
+    _reaches: dict[tuple[str, str], Reach] = field(init=False, default_factory=dict, repr=False, compare=False)
+
+    def reach(self, policy: Policy) -> Reach:
+        """What a policy's decisions may rest on, worked out once for each version of it."""
+        found = self._reaches.get((policy.name, policy.version))
+        if found is None:
+            found = self._reaches[policy.name, policy.version] = self._reach(policy)
+        return found
+
+    def _reach(self, policy: Policy) -> Reach:
+        used = sorted({step.channel for step in policy.plan})
+        channels = {channel: self.channels[channel] for channel in used if channel in self.channels}
+        names = {name for step in policy.plan for name in step.providers}.union(*channels.values())
+        providers = {name: self.providers[name] for name in sorted(names) if name in self.providers}
+        conditions = ((f"step:{position}", step.when) for position, step in enumerate(policy.plan))
+        return Reach(channels, providers, tuple((name, when) for name, when in conditions if when is not None))
 
     @cached_property
     def by_event(self) -> Mapping[str, tuple[Policy, ...]]:

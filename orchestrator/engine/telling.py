@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.codec import encode_entry, untagged
+from orchestrator.codec import decode_fact, encode_entry
 from orchestrator.core import effects
 from orchestrator.core.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
@@ -33,12 +33,11 @@ def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
     before = entry.message
     policy = desk.shelf[before.policy, before.policy_version]
     person = desk.book.person(before.recipient)
-    inputs = inputs_for(desk, policy, entry, person, **more)
-    decision = decide(policy, before, inputs, fact, desk.now)
+    decision = decide(policy, before, lambda: inputs_for(desk, policy, entry, person, **more), fact, desk.now)
     if not decision.effects and not decision.checks and decision.message == before:
         return Told(decision)
     entry.message = decision.message
-    entry.lines.append(encode_entry(desk.now, fact, inputs, decision))
+    entry.lines.append(encode_entry(desk.now, fact, decision))
     desk.decided.append(Decided(None if isinstance(fact, Triggered) else before, fact, decision))
     calls = carry_out(desk, entry, person, decision)
     spend(desk, before, decision.message)
@@ -49,16 +48,8 @@ def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
 def inputs_for(desk: Desk, policy: Policy, entry: Entry, person: Person, **more: Any) -> Inputs:
     """Everything a decision about this message rests on, as it is in this transaction."""
     rules, message = desk.rules, entry.message
-    channels = {step.channel for step in policy.plan}
-    named = {name for step in policy.plan for name in step.providers}
-    names = named.union(*(rules.channels.get(channel, ()) for channel in channels))
-    providers = {name: live(desk, rules.providers[name]) for name in sorted(names) if name in rules.providers}
-    scope = None
-    conditions: dict[str, bool | None] = {}
-    for position, step in enumerate(policy.plan):
-        if step.when is not None:
-            scope = scope or scope_of(entry.event, person, message)
-            conditions[f"step:{position}"] = desk.truth(step.when, scope)
+    reach = rules.reach(policy)
+    scope = scope_of(entry.event, person, message) if reach.conditions else {}
     return Inputs(
         governance=rules.governance,
         zone=person.document.get("time_zone"),
@@ -66,21 +57,21 @@ def inputs_for(desk: Desk, policy: Policy, entry: Entry, person: Person, **more:
         address_states=desk.book.address_states(person),
         consents=person.consents,
         charges=person.charges,
-        conditions=conditions,
-        providers=providers,
-        channels={channel: rules.channels[channel] for channel in sorted(channels) if channel in rules.channels},
+        conditions={name: desk.truth(when, scope) for name, when in reach.conditions},
+        providers=live(desk, reach.providers) if desk.shut else reach.providers,
+        channels=reach.channels,
         currency=rules.currency,
         over_budget=over_budget(desk),
-        outages=tuple(channel for channel in desk.outages if channel in channels),
+        outages=tuple(channel for channel in desk.outages if any(step.channel == channel for step in policy.plan)),
         too_fast=too_fast(desk, message, person),
         **more,
     )
 
 
-def live(desk: Desk, provider: Provider) -> Provider:
-    """A provider with the state of its breaker."""
-    until = desk.shut.get(provider.name)
-    return provider if until is None else replace(provider, shut_until=until)
+def live(desk: Desk, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+    """Providers with the states of their breakers."""
+    shut = desk.shut
+    return {name: replace(one, shut_until=shut[name]) if name in shut else one for name, one in providers.items()}
 
 
 def scope_of(event: Mapping[str, Any], person: Person, message: Message | None) -> dict[str, Any]:
@@ -105,7 +96,7 @@ def too_fast(desk: Desk, message: Message, person: Person) -> tuple[str, ...]:
     if message.klass != OTP:
         return ()
     phones = [address for address in person.addresses if address.kind == "phone"]
-    return tuple(a.hash for a in phones if desk.velocity.too_fast(a.value, desk.rules.limits, desk.now))
+    return tuple(a.hash for a in phones if desk.velocity.too_fast(a.value, desk.now))
 
 
 def carry_out(desk: Desk, entry: Entry, person: Person, decision: Decision) -> tuple[effects.Call, ...]:
@@ -169,7 +160,7 @@ def status_event(desk: Desk, entry: Entry, effect: effects.Tell) -> tuple[str, s
 
 def spend(desk: Desk, before: Message, after: Message) -> None:
     """Add to the day's spending what this decision has cost, or take back what it has not."""
-    if len(after.attempts) == len(before.attempts) and before.attempts == after.attempts:
+    if all(attempt.cost is None for attempt in after.attempts):
         return
     for channel in {attempt.channel for attempt in after.attempts}:
         delta = cost_of(after, channel) - cost_of(before, channel)
@@ -215,6 +206,6 @@ def join_orphans(desk: Desk, entry: Entry, fact: Fact, told: Told) -> Told:
         return told
     desk.book.changes.orphans_joined.append(key)
     for receipt in waiting:
-        heard = replace(untagged(orjson.loads(receipt)), attempt=fact.attempt)
+        heard = replace(decode_fact(receipt), attempt=fact.attempt)
         told = Told(tell(desk, entry, heard).decision, told.calls, told.decided_at)
     return told

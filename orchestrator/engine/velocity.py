@@ -1,42 +1,54 @@
 """
 Velocity limits against SMS pumping: how many one-time codes went to a number, and to its neighbours.
 
-Kept in memory: a limit may be overshot by what a restart forgets, which is why money is guarded by budgets.
+The times are kept in the store like what is kept of an address, under keyed hashes of the number and of its prefix, so they
+hold for all processes and survive a restart.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.rules import Limits
+from orchestrator.engine.book import Book
+from orchestrator.engine.rules import AddressHash, Limits
 
-KEYS_MAX = 100_000
 PREFIX_CUT = 3
+KIND = "sms_codes"
 
 
 class Velocity:
-    """Sliding windows per number and per prefix (the number without its last three digits)."""
+    """Sliding windows per number and per prefix (the number without its last three digits), within one batch."""
 
-    def __init__(self) -> None:
-        self._sent: OrderedDict[str, deque[Instant]] = OrderedDict()
+    def __init__(self, book: Book, address_hash: AddressHash, limits: Limits) -> None:
+        self._book = book
+        self._hash = address_hash
+        self._limits = limits
 
     def record(self, phone: str, now: Instant) -> None:
         """A code goes to this number."""
-        for key in (phone, prefix(phone)):
-            times = self._sent.setdefault(key, deque(maxlen=1_000))
-            times.append(now)
-            self._sent.move_to_end(key)
-        while len(self._sent) > KEYS_MAX:
-            self._sent.popitem(last=False)
+        for key, rule in self._rules(phone):
+            if rule is not None:
+                document = self._book.address_document(self._hash(KIND, key))
+                kept = [at for at in document.get("codes", ()) if at > now - rule[1]]
+                document["codes"] = [*kept, now]
 
-    def too_fast(self, phone: str, limits: Limits, now: Instant) -> bool:
+    def too_fast(self, phone: str, now: Instant) -> bool:
         """Whether one more code would break a limit."""
-        rules = ((phone, limits.per_recipient), (prefix(phone), limits.per_prefix))
-        return any(rule is not None and self._count(key, rule[1], now) >= rule[0] for key, rule in rules)
+        return any(rule is not None and self._count(key, rule[1], now) >= rule[0] for key, rule in self._rules(phone))
+
+    def _rules(self, phone: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
+        return ((phone, self._limits.per_recipient), (prefix(phone), self._limits.per_prefix))
 
     def _count(self, key: str, window_ms: int, now: Instant) -> int:
-        return sum(at > now - window_ms for at in self._sent.get(key, ()))
+        document = self._book.addresses.get(self._hash(KIND, key), {})
+        return sum(at > now - window_ms for at in document.get("codes", ()))
+
+
+def velocity_hashes(phone: str, limits: Limits, address_hash: AddressHash) -> set[str]:
+    """What must be loaded to judge a number."""
+    keys = [phone] if limits.per_recipient is not None else []
+    if limits.per_prefix is not None:
+        keys.append(prefix(phone))
+    return {address_hash(KIND, key) for key in keys}
 
 
 def prefix(phone: str) -> str:

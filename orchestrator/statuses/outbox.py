@@ -1,7 +1,7 @@
 """
 Status events out: read from the store in order, handed to each sink, at least once.
 
-A sink's position is kept in the store and moves on only when everything up to it was taken. A sink that fails is tried
+What a sink has taken is written down before the next is read. A sink that fails is tried
 again, ever more slowly; what it has refused for a day goes to the dead letters, so that one receiver that is gone does not
 hold up those that come after.
 """
@@ -17,7 +17,7 @@ import structlog
 
 from orchestrator.engine.commands import DeadLetter
 from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.stores.port import Store
+from orchestrator.stores.port import Store, StoreBusy
 
 log = structlog.get_logger()
 
@@ -94,14 +94,13 @@ class Outbox:
                 if not opened:
                     await sink.open()
                     opened = True
-                position = await self.store.sink_position(sink.name)
-                events = [StatusEvent(*row) for row in await self.store.outbox(position, BATCH_MAX)]
+                events = [StatusEvent(*row) for row in await self.store.outbox(sink.name, BATCH_MAX)]
                 if not events:
                     await self._rest(news, IDLE_SECONDS)
                     continue
                 taken = await sink.deliver(events)
                 if taken:
-                    await self.store.set_sink_position(sink.name, events[taken - 1].sequence)
+                    await self.store.delivered(sink.name, [event.sequence for event in events[:taken]])
                     pause, failing_since = FIRST_PAUSE_SECONDS, None
                     continue
                 failing_since = failing_since if failing_since is not None else self._now()
@@ -113,6 +112,8 @@ class Outbox:
                 return
             except Stopped:
                 return
+            except StoreBusy as error:
+                log.info("statuses.store_busy", sink=sink.name, why=str(error))
             except Exception:
                 log.exception("statuses.failed", sink=sink.name)
             await self._rest(news, pause)
@@ -127,4 +128,4 @@ class Outbox:
     async def _bury(self, sink: Sink, event: StatusEvent) -> None:
         detail = f"{sink.name} has not taken this status event for a day"
         await self.engine.submit(DeadLetter(f"statuses:{sink.name}", "status_undelivered", detail, event.body))
-        await self.store.set_sink_position(sink.name, event.sequence)
+        await self.store.delivered(sink.name, [event.sequence])

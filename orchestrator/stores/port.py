@@ -1,16 +1,20 @@
 """
 What a store promises the engine.
 
-One transaction a batch: ``load`` what the batch touches, decide, ``commit`` everything at once. What ``commit`` has
-returned from is durable; what it raised from is not there, or (``CommitUnclear``) may be.
+One transaction a batch, a ``Unit``: ``load`` what the batch touches, decide, ``commit`` everything at once. From ``load``
+on nobody else can change a recipient that was loaded, from ``load_addresses`` on nobody an address. What ``commit`` has
+returned from is durable; where it raised ``StoreAway`` it may be there or not, so the same batch is simply decided anew:
+every fact is void the second time.
 
-Everything a store keeps about a recipient can be found by its ``bucket``, so that a store can be split by recipient.
+Several processes may share a store. Then each looks after the buckets of the recipients that fall to it (what waits, what
+is due, whom to tell); that is a division of work and nothing more: two who see the same row do no harm.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +31,15 @@ def bucket_of(recipient: str) -> int:
 
 
 class StoreBusy(Exception):
-    """The database is there but has no time; nothing was written."""
+    """The database is there but has no time, or somebody else was quicker; nothing was written. Worth another try."""
+
+
+class StoreAway(StoreBusy):
+    """The database cannot be reached. What was being committed may be there or not."""
+
+
+class Moved(StoreBusy):
+    """What a batch rests on has changed while it was being loaded; nothing was written. Load it again."""
 
 
 class StoreInUse(Exception):
@@ -68,41 +80,60 @@ class ReadyRow:
 
 @dataclass(slots=True)
 class Wanted:
-    """What a batch needs to see. Messages bring their recipients, recipients bring nothing else."""
+    """
+    What a batch needs to see. References, contacts and ``live_of`` bring their messages, messages bring their recipients,
+    recipients bring nothing else.
+    """
 
     events: set[tuple[str, str]] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
     references: set[tuple[str, str]] = field(default_factory=set)
     contacts: set[tuple[str, str]] = field(default_factory=set)
-    orphans: set[tuple[str, str]] = field(default_factory=set)
     recipients: set[str] = field(default_factory=set)
     live_of: set[str] = field(default_factory=set)
-    addresses: set[str] = field(default_factory=set)
     dedupes: set[tuple[str, str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class WantedAddresses:
+    """
+    The second half: the documents of ``addresses`` by their hashes, and the receipts that came before the ``references``
+    that are about to be written. ``unknown`` are references that named nothing a moment ago.
+    """
+
+    addresses: set[str] = field(default_factory=set)
+    references: set[tuple[str, str]] = field(default_factory=set)
+    unknown: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Loaded:
     """
-    What was found. ``references`` and ``contacts`` give ``(message, attempt)``; ``orphans`` the receipts that came before
-    their reference; ``live_of`` the ids of a recipient's unfinished messages; ``dedupes`` ``(message, until)``.
+    What was found. ``references`` and ``contacts`` give ``(message, attempt)``; ``live_of`` the ids of a recipient's
+    unfinished messages; ``dedupes`` ``(message, until)``.
     """
 
     events: dict[tuple[str, str], EventRow] = field(default_factory=dict)
     messages: dict[str, MessageRow] = field(default_factory=dict)
     references: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     contacts: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
-    orphans: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
-    addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
     dedupes: dict[tuple[str, str, str], tuple[str, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class LoadedAddresses:
+    """Documents by address hash, and the receipts that wait by ``(provider, reference)``."""
+
+    addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    orphans: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one batch writes.
+    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that wait for something.
 
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
     ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
@@ -114,6 +145,8 @@ class Changes:
     millionths to add.
     """
 
+    at: int = 0
+    buckets: dict[str, int] = field(default_factory=dict)
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)
     created: list[tuple[Message, bytes, bytes]] = field(default_factory=list)
     changed: list[tuple[Message, bytes]] = field(default_factory=list)
@@ -144,17 +177,67 @@ class StoredMessage:
     history: tuple[dict[str, Any], ...] = ()
 
 
+class Unit(Protocol):
+    """One batch's transaction."""
+
+    async def load(self, wanted: Wanted) -> Loaded:
+        """See what is there now; its recipients are this unit's alone until it ends."""
+
+    async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
+        """The same for addresses. Raises ``Moved`` where an unknown reference has become known meanwhile."""
+
+    async def commit(self, changes: Changes) -> None:
+        """Write everything or nothing, durably."""
+
+
+class Bucket(Protocol):
+    """A provider's rate: tokens for the whole installation, and a pause where the provider asked for one."""
+
+    async def take(self, wanted: int) -> int:
+        """Take up to ``wanted`` tokens; how many there were."""
+
+    def next_in(self) -> float:
+        """Seconds until there is a token."""
+
+    async def pause(self, seconds: float) -> None:
+        """Give out nothing for so long; a longer pause that is already on stays."""
+
+    def paused_for(self) -> float:
+        """Seconds that a pause has still to run."""
+
+
 class Store(Protocol):
-    """One store, embedded or served. Every call may raise ``StoreBusy``."""
+    """
+    One store, embedded or served. Every call may raise ``StoreBusy``. ``shared``: other processes may use it, too.
+    """
+
+    shared: bool
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...
 
-    async def load(self, wanted: Wanted) -> Loaded:
-        """See what is there now; rows stay as seen until this engine's ``commit``."""
+    async def join(self) -> None:
+        """Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's."""
 
-    async def commit(self, changes: Changes) -> None:
-        """Write everything or nothing, durably."""
+    async def leave(self) -> None:
+        """Give the share away; what is in hand is finished all the same."""
+
+    def unit(self) -> AbstractAsyncContextManager[Unit]:
+        """A transaction; what was not committed at its end is not there."""
+
+    async def load(self, wanted: Wanted) -> Loaded:
+        """The same as a unit sees, but nothing is held: good for looking, not for deciding."""
+
+    async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Documents by address hash."""
+
+    def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
+        """The rate of one provider, in tokens a second."""
+
+    def on_wake(self, wake: Callable[[str], None]) -> None:
+        """
+        Be told when another process has left work here: the name of a provider's backlog, or ``timers``.
+        """
 
     async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:
         """The most urgent rows of a backlog, but for those ``(message, step)`` that are in hand already."""
@@ -182,14 +265,12 @@ class Store(Protocol):
         limit: int = 100,
     ) -> list[StoredMessage]: ...
     async def recipient(self, id: str) -> dict[str, Any] | None: ...
-    async def address(self, hash: str) -> dict[str, Any] | None: ...
-    async def recipients_of(self, hash: str) -> list[str]: ...
 
-    async def outbox(self, after: int, limit: int) -> list[tuple[int, str, str, bytes]]:
-        """Status events not yet taken by every sink: ``(sequence, id, recipient, body)``."""
+    async def outbox(self, sink: str, limit: int) -> list[tuple[int, str, str, bytes]]:
+        """Status events that a sink has not taken yet, in order: ``(sequence, id, recipient, body)``."""
 
-    async def sink_position(self, sink: str) -> int: ...
-    async def set_sink_position(self, sink: str, sequence: int) -> None: ...
+    async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
+        """The sink has taken these, the first ones of what ``outbox`` gave."""
 
     async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]: ...
     async def dead_letter(self, id: str) -> dict[str, Any] | None: ...
@@ -199,7 +280,8 @@ class Store(Protocol):
     async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None: ...
 
     async def secrets(self, purpose: str) -> list[tuple[int, bytes, int]]: ...
-    async def add_secret(self, purpose: str, secret: bytes, at: int) -> None: ...
+    async def add_secret(self, purpose: str, secret: bytes, at: int, *, first: bool = False) -> None:
+        """``first``: only where there is none yet, however many processes start at once."""
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None: ...
     async def api_key(self, hash: str) -> Mapping[str, Any] | None: ...
@@ -208,6 +290,11 @@ class Store(Protocol):
 
     async def spent(self, day: str) -> dict[str, int]:
         """Millionths of the currency spent per channel on a day."""
+
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        """Add to the sends and deliveries of a channel's minutes: ``(channel, minute, sent, delivered)``."""
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]: ...
 
     async def tidy(self, now: int) -> None:
         """Drop what is past its time: orphans, dedupe windows, taken status events, finished messages."""

@@ -10,31 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import orjson
 
-from orchestrator.codec import decode_message, encode_message
-from orchestrator.core.message import TERMINAL, Message
+from orchestrator.codec import decode_history, decode_message
+from orchestrator.stores.bucket import TokenBucket
 from orchestrator.stores.port import (
+    Bucket,
     Changes,
-    EventRow,
     Loaded,
-    MessageRow,
+    LoadedAddresses,
     NeedsMigration,
     ReadyRow,
     StoredMessage,
     StoreInUse,
     Wanted,
-    bucket_of,
+    WantedAddresses,
 )
 from orchestrator.stores.sqlite_admin import SqliteAdmin
+from orchestrator.stores.sqlite_batch import load, load_addresses, write
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 PAGE_CACHE_KIB = 64 * 1024
@@ -47,6 +48,8 @@ class SqliteStore(SqliteAdmin):
 
     ``inline``: commit in the caller's thread, for the simulator, whose time must not depend on threads.
     """
+
+    shared = False
 
     def __init__(self, path: Path | str, *, inline: bool = False, migrate: bool = True) -> None:
         self.path = str(path)
@@ -69,6 +72,12 @@ class SqliteStore(SqliteAdmin):
         self._reader = self._writer if self.path == ":memory:" else connect(self.path, self)
         if not self._inline and self.path != ":memory:":
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+
+    async def join(self) -> None:
+        """All the work is this process's."""
+
+    async def leave(self) -> None:
+        """There is nobody to give it to."""
 
     async def close(self) -> None:
         """Checkpoint and close; the lock is given up last."""
@@ -102,47 +111,25 @@ class SqliteStore(SqliteAdmin):
 
     # ---- the engine's transaction
 
-    async def load(self, wanted: Wanted) -> Loaded:
-        found = Loaded()
-        db = self._reader
-        for source, id in wanted.events:
-            row = db.execute("select digest, messages, status from events where source=? and id=?", (source, id)).fetchone()
-            if row:
-                found.events[source, id] = EventRow(row[0], tuple(orjson.loads(row[1])), row[2])
-        for provider, reference in wanted.references:
-            query = "select message, attempt from provider_references where provider=? and reference=?"
-            if row := db.execute(query, (provider, reference)).fetchone():
-                found.references[provider, reference] = (row[0], row[1])
-        for hash, channel in wanted.contacts:
-            query = "select message, attempt from contacts where hash=? and channel=?"
-            if row := db.execute(query, (hash, channel)).fetchone():
-                found.contacts[hash, channel] = (row[0], row[1])
-        for provider, reference in wanted.orphans:
-            query = "select receipt from orphans where provider=? and reference=? order by at"
-            if rows := db.execute(query, (provider, reference)).fetchall():
-                found.orphans[provider, reference] = [row[0] for row in rows]
-        for key in wanted.dedupes:
-            query = "select message, until from dedupes where policy=? and recipient=? and key=?"
-            if row := db.execute(query, key).fetchone():
-                found.dedupes[key] = (row[0], row[1])
-        for recipient in wanted.live_of:
-            query = "select id from messages where recipient=? and finished_at is null order by id"
-            found.live_of[recipient] = [row[0] for row in db.execute(query, (recipient,))]
-        self._load_documents(wanted, found)
-        return found
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqliteStore]:
+        """The one engine of the one process: nobody else could change what it sees between its load and its commit."""
+        yield self
 
-    def _load_documents(self, wanted: Wanted, found: Loaded) -> None:
-        """The three tables of documents, in one query each."""
-        db = self._reader
-        for id, event, state in select_in(db, "select id, event, state from messages where id in", wanted.messages):
-            found.messages[id] = MessageRow(decode_message(state), orjson.loads(event))
-        for id, document in select_in(db, "select id, document from recipients where id in", wanted.recipients):
-            found.recipients[id] = orjson.loads(document)
-        for hash, document in select_in(db, "select hash, document from addresses where hash in", wanted.addresses):
-            found.addresses[hash] = orjson.loads(document)
+    async def load(self, wanted: Wanted) -> Loaded:
+        return load(self._reader, wanted)
+
+    async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
+        return load_addresses(self._reader, wanted)
 
     async def commit(self, changes: Changes) -> None:
         await self._write(lambda db: write(db, changes))
+
+    def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
+        return TokenBucket(rate, monotonic)
+
+    def on_wake(self, wake: Callable[[str], None]) -> None:
+        """There is nobody else."""
 
     # ---- what waits
 
@@ -187,8 +174,7 @@ class SqliteStore(SqliteAdmin):
         row = self._reader.execute("select event, state, history from messages where id=?", (id,)).fetchone()
         if row is None:
             return None
-        history = tuple(orjson.loads(line) for line in row[2].splitlines())
-        return StoredMessage(decode_message(row[1]), orjson.loads(row[0]), history)
+        return StoredMessage(decode_message(row[1]), orjson.loads(row[0]), tuple(decode_history(row[2])))
 
     async def messages(
         self,
@@ -213,107 +199,8 @@ class SqliteStore(SqliteAdmin):
         row = self._reader.execute("select document from recipients where id=?", (id,)).fetchone()
         return orjson.loads(row[0]) if row else None
 
-    async def address(self, hash: str) -> dict[str, Any] | None:
-        row = self._reader.execute("select document from addresses where hash=?", (hash,)).fetchone()
-        return orjson.loads(row[0]) if row else None
-
-
-def select_in(db: sqlite3.Connection, query: str, keys: Collection[str]) -> Iterable[tuple[Any, ...]]:
-    """Rows whose key is one of ``keys``, however many there are."""
-    if not keys:
-        return ()
-    if len(keys) == 1:
-        return db.execute(f"{query} (?)", tuple(keys)).fetchall()
-    return db.execute(f"{query} (select value from json_each(?))", (json.dumps(sorted(keys)),)).fetchall()
-
-
-def write(db: sqlite3.Connection, changes: Changes) -> None:
-    """Everything of one batch, table by table."""
-    many = db.executemany
-    if changes.events:
-        seen = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
-        many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", seen)
-    if changes.created:
-        many("insert into messages values (?,?,?,?,?,?,?,?,?,?)", [created_row(*row) for row in changes.created])
-    if changes.changed:
-        query = "update messages set status=?, finished_at=?, state=?, history=cast(history||? as blob) where id=?"
-        states = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
-        many(query, states)
-    if changes.ready_out:
-        many(
-            "delete from ready where queue=? and lane=? and since=? and message=? and step=?",
-            ready_values(changes.ready_out),
-        )
-    if changes.ready_in:
-        many("insert or ignore into ready values (?,?,?,?,?)", ready_values(changes.ready_in))
-    if changes.timers_out:
-        many("delete from timers where due_at=? and message=?", changes.timers_out)
-    if changes.timers_in:
-        many("insert or ignore into timers values (?,?)", changes.timers_in)
-    if changes.references:
-        many("insert or ignore into provider_references values (?,?,?,?)", changes.references)
-    if changes.contacts:
-        many("insert or replace into contacts values (?,?,?,?,?)", changes.contacts)
-    if changes.recipients:
-        people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
-        many("insert or replace into recipients values (?,?,?)", people)
-    if changes.addresses:
-        many("insert or replace into addresses values (?,?)", list(changes.addresses.items()))
-    write_rest(db, changes)
-
-
-def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int]]:
-    return [(row.queue, row.lane, row.since, row.message, row.step) for row in rows]
-
-
-def write_rest(db: sqlite3.Connection, changes: Changes) -> None:
-    """What most batches do not have."""
-    many = db.executemany
-    if changes.raw_receipts:
-        many("insert into raw_receipts (at, provider, body) values (?,?,?)", changes.raw_receipts)
-    if changes.orphans:
-        many("insert into orphans (provider, reference, at, receipt) values (?,?,?,?)", changes.orphans)
-    if changes.orphans_joined:
-        many("delete from orphans where provider=? and reference=?", changes.orphans_joined)
-    if changes.dedupes:
-        many("insert or replace into dedupes values (?,?,?,?,?)", changes.dedupes)
-    if changes.outbox:
-        many("insert into outbox (id, recipient, body) values (?,?,?)", changes.outbox)
-    if changes.spent:
-        query = (
-            "insert into spending values (?,?,?) "
-            "on conflict (channel, day) do update set millionths = millionths + excluded.millionths"
-        )
-        many(query, [(channel, day, amount) for (channel, day), amount in changes.spent.items()])
-    for letter in changes.dead_letters:
-        db.execute(
-            "insert or ignore into dead_letters (id, at, origin, reason, detail, headers, body) "
-            "values (:id, :at, :origin, :reason, :detail, :headers, :body)",
-            {**letter, "headers": orjson.dumps(letter["headers"]).decode()},
-        )
-    for recipient in changes.erased:
-        db.execute("delete from recipients where id=?", (recipient,))
-        db.execute("delete from contacts where message in (select id from messages where recipient=?)", (recipient,))
-        db.execute("update messages set event=?, history=? where recipient=?", (b'{"ce":{},"data":{}}', b"", recipient))
-
-
-def created_row(message: Message, event: bytes, history: bytes) -> tuple[Any, ...]:
-    return (
-        message.id,
-        bucket_of(message.recipient),
-        message.recipient,
-        message.policy,
-        message.status.value,
-        message.created_at,
-        settled_at(message),
-        event,
-        encode_message(message),
-        history,
-    )
-
-
-def settled_at(message: Message) -> int | None:
-    return message.finished_at if message.status in TERMINAL else None
+    async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
+        return load_addresses(self._reader, WantedAddresses(set(hashes))).addresses
 
 
 def connect(path: str, owner: object) -> sqlite3.Connection:

@@ -28,21 +28,15 @@ class SqliteAdmin:
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         raise NotImplementedError
 
-    async def recipients_of(self, hash: str) -> list[str]:
-        """Who was last written to at an address (by its keyed hash)."""
-        query = "select distinct m.recipient from contacts c join messages m on m.id=c.message where c.hash=?"
-        return [row[0] for row in self._reader.execute(query, (hash,))]
+    async def outbox(self, sink: str, limit: int) -> list[tuple[int, str, str, bytes]]:
+        query = (
+            "select sequence, id, recipient, body from outbox "
+            "where sequence > coalesce((select sequence from sinks where sink=?), 0) order by sequence limit ?"
+        )
+        return list(self._reader.execute(query, (sink, limit)))
 
-    async def outbox(self, after: int, limit: int) -> list[tuple[int, str, str, bytes]]:
-        query = "select sequence, id, recipient, body from outbox where sequence>? order by sequence limit ?"
-        return list(self._reader.execute(query, (after, limit)))
-
-    async def sink_position(self, sink: str) -> int:
-        row = self._reader.execute("select sequence from sinks where sink=?", (sink,)).fetchone()
-        return row[0] if row else 0
-
-    async def set_sink_position(self, sink: str, sequence: int) -> None:
-        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, sequence)))
+    async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
+        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, max(sequences))))
 
     async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]:
         query = f"{LETTERS} where id<? order by id desc limit ?"
@@ -70,8 +64,10 @@ class SqliteAdmin:
         query = "select id, secret, created_at from secrets where purpose=? order by id desc"
         return list(self._reader.execute(query, (purpose,)))
 
-    async def add_secret(self, purpose: str, secret: bytes, at: int) -> None:
-        query = "insert into secrets (purpose, secret, created_at) values (?,?,?)"
+    async def add_secret(self, purpose: str, secret: bytes, at: int, *, first: bool = False) -> None:
+        query = "insert into secrets (purpose, secret, created_at) select ?1, ?2, ?3"
+        if first:
+            query += " where not exists (select 1 from secrets where purpose=?1)"
         await self._write(lambda db: db.execute(query, (purpose, secret, at)))
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
@@ -95,6 +91,17 @@ class SqliteAdmin:
 
     async def spent(self, day: str) -> dict[str, int]:
         return dict(self._reader.execute("select channel, millionths from spending where day=?", (day,)).fetchall())
+
+    async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
+        query = (
+            "insert into receipt_counts values (?,?,?,?) on conflict (channel, minute) do update "
+            "set sent = sent + excluded.sent, delivered = delivered + excluded.delivered"
+        )
+        await self._write(lambda db: db.executemany(query, news))
+
+    async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]:
+        query = "select channel, minute, sent, delivered from receipt_counts where minute >= ?"
+        return list(self._reader.execute(query, (since_minute,)))
 
     async def tidy(self, now: int) -> None:
         """Drop what is past its time, a bounded number of rows at once."""
@@ -122,6 +129,11 @@ class SqliteAdmin:
                 "delete from dedupes where (policy, recipient, key) in "
                 "(select policy, recipient, key from dedupes where until<? limit ?)",
                 now,
+            ),
+            (
+                "delete from receipt_counts where (channel, minute) in "
+                "(select channel, minute from receipt_counts where minute<? limit ?)",
+                (now - 2 * DAY_MS) // 60_000,
             ),
             (
                 "delete from messages where id in (select id from messages where created_at<? and finished_at is not null "

@@ -157,6 +157,17 @@ def test_an_answer_that_comes_after_its_process_was_presumed_dead_still_counts()
     assert tale.status == "succeeded"
 
 
+def test_a_receipt_before_the_timer_of_an_overdue_answer_does_not_put_it_off_to_the_deadline():
+    tale = Tale(VIBER, SMS)
+    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+    assert tale.waits_until == 16
+    tale.hear(17, 0, "sent")
+    assert tale.waits_until == 17.001
+    tale.due()
+    assert tale.message.attempts[0].outcome.value == "accepted"  # the receipt proves it
+    assert tale.waits_until == 617.001
+
+
 # ---- retries, failover, breakers
 
 
@@ -509,3 +520,11 @@ def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid
     tale.given(outages=())
     tale.due()
     assert tale.ready == [(1, "texts")]
+
+
+def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_attempt():
+    tale = Tale(Step("viber"), SMS, also=(Step("email"),))
+    tale.send(1, step=2)
+    tale.given(addresses=(EMAIL,))
+    tale.tell(2, Unpreparable(0, Reason.TEMPLATE_MISSING))
+    assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)

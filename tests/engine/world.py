@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from orchestrator.core.facts import Answered, Due, Prepared
 from orchestrator.core.inputs import Provider
@@ -19,7 +19,8 @@ from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import Rules
 from orchestrator.render import Conditions
-from orchestrator.stores.port import StoredMessage, Wanted
+from orchestrator.stores.port import Store, StoredMessage, Wanted
+from orchestrator.stores.postgres import PostgresStore
 from orchestrator.stores.sqlite import SqliteStore
 
 START = 1_795_000_000_000
@@ -49,11 +50,14 @@ class Evaluator:
 
 
 class World:
-    """``path`` None keeps the store in memory; ``reopen`` is what a restart does."""
+    """``path`` None keeps the store in memory; ``url`` is set where the world stands on PostgreSQL instead."""
+
+    url: ClassVar[str | None] = None
 
     def __init__(
         self, *policies: Policy, governance: Governance | None = None, path: Path | None = None, tells: bool = False
     ):
+        self.sinks = ("told",) if tells else ()
         self.now = START
         self.path = path
         self.rules = Rules(
@@ -75,8 +79,11 @@ class World:
         await self.close()
 
     async def open(self) -> None:
-        self.store = SqliteStore(self.path or ":memory:", inline=self.path is None)
+        self.store: Store = SqliteStore(self.path or ":memory:", inline=self.path is None)
+        if self.url is not None:
+            self.store = PostgresStore(self.url, member="test", now=lambda: self.now, sinks=self.sinks)
         await self.store.open()
+        await self.store.join()
         self.engine = Engine(self.store, self.rules, self._ports())
         await self.engine.start()
 

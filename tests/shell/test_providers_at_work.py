@@ -12,9 +12,9 @@ from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unkn
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.outage import ReceiptWatch
-from orchestrator.dispatch.rates import TokenBucket
 from orchestrator.ids import IdMaker, decode
 from orchestrator.statuses.webhook_signature import sign, verify
+from orchestrator.stores.bucket import TokenBucket
 from orchestrator.tokens import AddressHasher, SigningKeys
 
 NOW = 1_795_000_000_000
@@ -25,24 +25,24 @@ MESSAGE = "01M7Q5CQG08M4ATBHZ3064NFKK"
 # ---- rates
 
 
-def test_a_burst_is_at_most_one_second_s_worth() -> None:
+async def test_a_burst_is_at_most_one_second_s_worth() -> None:
     time = [0.0]
     bucket = TokenBucket(10, lambda: time[0])
     time[0] = 100
-    assert bucket.take(50) == 10
-    assert bucket.take(1) == 0
+    assert await bucket.take(50) == 10
+    assert await bucket.take(1) == 0
     assert bucket.next_in() == pytest.approx(0.1)
     time[0] += 0.35
-    assert bucket.take(50) == 3
+    assert await bucket.take(50) == 3
 
 
-def test_a_pause_gives_out_nothing_until_it_is_over() -> None:
+async def test_a_pause_gives_out_nothing_until_it_is_over() -> None:
     time = [0.0]
     bucket = TokenBucket(10, lambda: time[0])
-    bucket.pause(5)
-    assert bucket.take(1) == 0
+    await bucket.pause(5)
+    assert await bucket.take(1) == 0
     time[0] = 5.1
-    assert bucket.take(1) == 1
+    assert await bucket.take(1) == 1
 
 
 # ---- breakers

@@ -84,7 +84,7 @@ async def test_what_was_not_taken_is_tried_again_with_the_same_id(
         await world.publish()
         await told(world, url, found, 1)
         assert found.tried == ["kaskad.message.accepted"] * 3
-        assert await world.store.sink_position(f"webhook:{url}") == 1
+        assert await world.store.outbox(f"webhook:{url}", 10) == []
 
 
 async def test_a_receiver_that_is_gone_is_left_alone(receiver: tuple[Receiver, str]) -> None:

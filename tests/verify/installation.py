@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,9 @@ from typing import Any
 import aiohttp
 
 from orchestrator.sandbox import Accounts
+from tests.support.ports import free_port
+
+__all__ = ["Installation", "free_port"]
 
 START_SECONDS = 20.0
 CONFIG = """\
@@ -47,12 +49,6 @@ governance: ./governance.yaml
 log: {{level: warning, format: json}}
 {more}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Installation:

@@ -142,3 +142,11 @@ create table spending (
     millionths integer not null,
     primary key (channel, day)
 ) without rowid;
+
+create table receipt_counts (            -- sends and deliveries by the minute of the send, for the outage watch
+    channel text not null,
+    minute integer not null,
+    sent integer not null,
+    delivered integer not null,
+    primary key (channel, minute)
+) without rowid;

@@ -1,7 +1,5 @@
 """
-How fast a provider may be used: a token bucket whose burst is at most one second's worth.
-
-The bucket is a port: where several processes share a rate, each takes slices of it from the store behind the same calls.
+How fast a provider may be used, where one process has it alone: a token bucket whose burst is one second's worth.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ class TokenBucket:
         self._at = monotonic()
         self._paused_until = 0.0
 
-    def take(self, wanted: int) -> int:
+    async def take(self, wanted: int) -> int:
         """Take up to ``wanted`` tokens; how many there were."""
         self._fill()
         if self.paused_for() > 0:
@@ -31,16 +29,12 @@ class TokenBucket:
         self._tokens -= granted
         return granted
 
-    def give_back(self, count: int) -> None:
-        """Return tokens that were taken and not used."""
-        self._tokens = min(self._burst, self._tokens + count)
-
     def next_in(self) -> float:
         """Seconds until there is a token."""
         self._fill()
         return max(self.paused_for(), (1 - self._tokens) / self._rate, 0.0)
 
-    def pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Give out nothing for so long; a longer pause that is already on stays."""
         self._paused_until = max(self._paused_until, self._monotonic() + seconds)
 

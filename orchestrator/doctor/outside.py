@@ -1,0 +1,181 @@
+"""
+What is reached over the network: every provider's host, status webhooks, and the public address.
+
+A host must resolve, take a connection and, where TLS is spoken, show a certificate that is trusted and will be for a
+while. Nothing is sent but what a handshake needs: no request, no log-in, no mail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+
+from orchestrator.dispatch.egress import PUSH_HOSTS
+from orchestrator.doctor.findings import Finding, error, fine, unreachable, warning
+from orchestrator.settings import ProviderSettings, Settings
+from orchestrator.urls import is_loopback, split_url
+
+CONNECT_SECONDS = 5.0
+CERTIFICATE_DAYS_WARNING = 14
+SMTP_PORTS = {"none": 25, "starttls": 587, "implicit": 465}
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``tls``: none, implicit, or starttls (mail). ``ca``: a file of certificates to trust besides the system's."""
+
+    name: str
+    host: str
+    port: int
+    tls: str
+    ca: Path | None = None
+    verify: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.host}:{self.port}"
+
+
+async def look_at_providers(settings: Settings) -> list[Finding]:
+    """One finding for each host that messages or status webhooks go to."""
+    targets = [target for one in settings.providers.values() for target in targets_of(one)]
+    for number, webhook in enumerate(settings.status_webhooks, start=1):
+        targets += from_url(f"status webhook {number}", webhook.url)
+    pushes = any(one.adapter == "web_push" for one in settings.providers.values())
+    services = [Target("push service", host, 443, "implicit") for host in PUSH_HOSTS if "*" not in host] if pushes else []
+    found = await asyncio.gather(*(look_at_target(target) for target in [*targets, *services]))
+    return list(found)
+
+
+def targets_of(provider: ProviderSettings) -> Iterator[Target]:
+    """Where a provider's settings say that it is; adapters that name no place have none."""
+    own: Any = provider.adapter_settings
+    for name in ("base_url", "url"):
+        url = getattr(own, name, None)
+        if isinstance(url, str):
+            yield from from_url(provider.provider, url)
+    host = getattr(own, "host", None)
+    if isinstance(host, str):
+        tls = str(getattr(own, "tls", "none"))
+        port = getattr(own, "port", None) or SMTP_PORTS.get(tls, 25)
+        verify = bool(getattr(own, "verify_certificates", True))
+        yield Target(provider.provider, host, port, tls, getattr(own, "ca", None), verify)
+
+
+def from_url(name: str, url: str) -> Iterator[Target]:
+    """The target of a URL."""
+    parts = split_url(url)
+    if parts is not None and parts.hostname:
+        tls = "implicit" if parts.scheme == "https" else "none"
+        yield Target(name, parts.hostname, parts.port or (443 if tls == "implicit" else 80), tls)
+
+
+async def look_at_target(target: Target) -> Finding:
+    """Resolve, connect, shake hands, hang up."""
+    try:
+        expires = await asyncio.wait_for(shake_hands(target), CONNECT_SECONDS)
+    except ssl.SSLCertVerificationError as problem:
+        mend = "check the host's name, the machine's clock, and that ca-certificates is installed"
+        return error("providers", "tls", str(target), f"its certificate is refused: {problem.verify_message}", mend)
+    except socket.gaierror as problem:
+        what = f"the name does not resolve: {problem.strerror}"
+        return unreachable("providers", "resolve", str(target), what, "check the spelling and the DNS servers")
+    except (OSError, TimeoutError, aiosmtplib.SMTPException) as problem:
+        what = f"no connection: {str(problem) or 'no answer'}"
+        return unreachable("providers", "connect", str(target), what, "check the address, the firewall and any proxy")
+    if target.tls == "none":
+        return fine("providers", "connect", str(target), "it takes connections, without TLS")
+    if expires is None:
+        return fine("providers", "connect", str(target), "TLS works; the certificate is not verified, as configured")
+    days = int((expires - time.time()) // DAY_SECONDS)
+    if days < CERTIFICATE_DAYS_WARNING:
+        mend = "have it renewed: sends fail from that day on"
+        return warning("providers", "tls", str(target), f"its certificate runs out in {days} days", mend)
+    return fine("providers", "connect", str(target), f"TLS works, its certificate runs for {days} days")
+
+
+async def shake_hands(target: Target) -> float | None:
+    """When the certificate runs out, in seconds since 1970; None without TLS or verification."""
+    await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    if target.tls == "starttls":
+        return await shake_hands_with_mail(target)
+    context = context_of(target) if target.tls == "implicit" else None
+    _, writer = await asyncio.open_connection(target.host, target.port, ssl=context)
+    try:
+        return expiry(writer.get_extra_info("peercert"))
+    finally:
+        writer.transport.abort()
+
+
+async def shake_hands_with_mail(target: Target) -> float | None:
+    """Greet a mail server, go over to TLS, and take leave."""
+    client = aiosmtplib.SMTP(
+        hostname=target.host, port=target.port, timeout=CONNECT_SECONDS, start_tls=False, local_hostname="localhost"
+    )
+    await client.connect()
+    try:
+        await client.starttls(tls_context=context_of(target))
+        return expiry(client.get_transport_info("peercert"))
+    finally:
+        client.close()
+
+
+def context_of(target: Target) -> ssl.SSLContext:
+    """What is trusted: the system's certificates and the target's own."""
+    context = ssl.create_default_context()
+    if target.ca is not None:
+        context.load_verify_locations(target.ca)
+    if not target.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def expiry(certificate: Any) -> float | None:
+    """``notAfter`` of a certificate as Python shows it."""
+    if not certificate or "notAfter" not in certificate:
+        return None
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+
+
+async def look_at_http(settings: Settings) -> list[Finding]:
+    """The public address: providers report to it, people unsubscribe at it."""
+    url = settings.http.public_url
+    parts = split_url(url)
+    host = parts.hostname if parts is not None else None
+    if parts is None or not host:
+        return [error("http", "public_url", url, "it is not an address", "write https://kaskad.example.com")]
+    if is_loopback(host):
+        if is_loopback(settings.http.listen.host):
+            return [fine("http", "public_url", url, "this machine only: no provider can report receipts to it")]
+        mend = "write the address that the proxy in front answers to"
+        return [warning("http", "public_url", url, "it is loopback, but the service listens to the network", mend)]
+    found = []
+    if parts.scheme != "https":
+        mend = "write https://, with TLS ended by a proxy in front"
+        found.append(warning("http", "public_url", url, "receipts and unsubscribe links go in clear", mend))
+    return [*found, await look_at_name(url, host)]
+
+
+async def look_at_name(url: str, host: str) -> Finding:
+    """Whether the public name leads to an address that the world can reach."""
+    try:
+        answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as problem:
+        what = f"the name does not resolve: {problem.strerror}"
+        return unreachable("http", "public_url", url, what, "make a DNS record for it, or mend `public_url`")
+    addresses = sorted({ipaddress.ip_address(answer[4][0]) for answer in answers}, key=str)
+    shown = ", ".join(str(address) for address in addresses)
+    if not any(address.is_global for address in addresses):
+        mend = "publish it, or live without receipts and one-click unsubscribing"
+        return warning("http", "public_url", url, f"it leads to {shown}, where no provider can reach it", mend)
+    return fine("http", "public_url", url, f"it leads to {shown}")

@@ -1,0 +1,79 @@
+"""One check, and everything it was made of, as far as the store still has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core import gates
+from orchestrator.core.inputs import Inputs
+from orchestrator.core.message import Message, Run
+from orchestrator.core.policy import Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.explain.words import Place
+from orchestrator.times import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    One check, and what it was made of. ``policy`` and ``inputs`` are None where the store no longer has the versions that
+    they need; then only what the check itself says is told.
+    """
+
+    check: Mapping[str, Any]
+    at: Instant
+    place: Place
+    message: Message
+    channel: str
+    policy: Policy | None = None
+    inputs: Inputs | None = None
+
+    @property
+    def until(self) -> Instant | None:
+        return self.check.get("until")
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.check["verdict"] == "go")
+
+    @property
+    def scene(self) -> gates.Scene | None:
+        """What the gate saw; None where it cannot be put together again."""
+        if self.policy is None or self.inputs is None or self.check.get("step") is None:
+            return None
+        return gates.Scene(self.policy, self.message, self.check["step"], self.inputs, self.at)
+
+    def rule(self, rules: str) -> Any:
+        """The governance rule that the check names, out of ``caps``, ``gaps``, ``quiet_hours`` or ``budgets``."""
+        found = getattr(self.inputs.governance, rules) if self.inputs is not None else ()
+        return next((rule for rule in found if getattr(rule, "name", None) == self.check.get("rule")), None)
+
+    def leaves(self, at: Instant) -> str:
+        """When it may leave."""
+        return f"{self.place.words(at)}, {duration(max(0, at - self.at))} later"
+
+    def too_late(self) -> str:
+        """A sentence on the deadline where that comes before the gate opens, else nothing."""
+        deadline = self.message.deadline_at
+        if self.until is None or self.until < deadline:
+            return ""
+        return f" Its deadline, {self.place.words(deadline)}, comes before that."
+
+
+@dataclass(slots=True)
+class Told:
+    """What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would have let it pass."""
+
+    value: str | None = None
+    limit: str | None = None
+    words: str = ""
+    otherwise: str | None = None
+    charges: list[dict[str, Any]] = field(default_factory=list)
+
+
+def plain(asked: Asked) -> Told:
+    """A check that says everything itself."""
+    value, limit = asked.check.get("value"), asked.check.get("limit")
+    return Told(value, limit, " of ".join(filter(None, (value, limit))))

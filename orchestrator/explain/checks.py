@@ -1,0 +1,57 @@
+"""
+One gate's answer, with everything it looked at: its value against its limit, and what would have let the step pass.
+
+A stored check says what the gate said. What it said it *about* (which charges hold a cap, which opt-out stands in the
+way, whose clock a quiet window was read by) is worked out here from the inputs that were stored with the fact, by the
+core's own functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.core.reasons import Reason
+from orchestrator.explain import firm, patient
+from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.explain.otherwise import OTHERWISE
+
+TELLERS: dict[str, Callable[[Asked], Told]] = {
+    "deadline": firm.deadline,
+    "goal": firm.goal,
+    "suppression": firm.suppression,
+    "consent": firm.consented,
+    "reachability": firm.reachability,
+    "when": firm.condition,
+    "quiet_hours": patient.quiet,
+    "caps": patient.capped,
+    "gaps": patient.gapped,
+    "budget": patient.budgeted,
+}
+
+
+def explain_check(asked: Asked) -> dict[str, Any]:
+    """The check as the explanation shows it (see docs/explain.md for the shape)."""
+    check = asked.check
+    reason = Reason(check["reason"]) if check.get("reason") else None
+    told = TELLERS.get(check["gate"], plain)(asked)
+    otherwise = None
+    if not asked.passed:
+        otherwise = told.otherwise or (OTHERWISE[reason] if reason is not None else None)
+        otherwise = otherwise and otherwise + asked.too_late()
+    until = asked.until
+    return {
+        "step": check.get("step"),
+        "channel": asked.channel,
+        "gate": check["gate"],
+        "rule": check.get("rule"),
+        "verdict": check["verdict"],
+        "reason": reason.value if reason is not None else None,
+        "sentence": reason.describe() if reason is not None else None,
+        "value": told.value,
+        "limit": told.limit,
+        "until": until,
+        "words": told.words,
+        "otherwise": otherwise,
+        "charges": told.charges,
+    }

@@ -1,0 +1,328 @@
+"""
+The explanation as one document: everything that text, JSON and the page show.
+
+``gather`` reads what is needed from the store; ``explanation`` makes the document of it, and looks at nothing else. Its
+shape is documented in docs/explain.md and only ever grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.codec import decode_inputs
+from orchestrator.core.inputs import Inputs
+from orchestrator.core.message import Attempt, Message
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.policy import Governance, Policy
+from orchestrator.core.quiet_hours import valid_zone
+from orchestrator.core.recipient import Instant
+from orchestrator.engine.rules import Rules
+from orchestrator.explain.asked import Asked
+from orchestrator.explain.checks import explain_check
+from orchestrator.explain.moves import Cause, Known, because, moves
+from orchestrator.explain.policies import policy_view
+from orchestrator.explain.waiting import waiting_view
+from orchestrator.explain.words import Place, effect_words, fact_words, local_instants
+from orchestrator.governancefile import governance_from_document
+from orchestrator.policyfile import policy_from_document
+from orchestrator.replay import Moment, moments
+from orchestrator.stores.port import Store, StoredMessage
+from orchestrator.times import duration, rfc3339
+
+COSTING = (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
+INSTANTS = ("at", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """
+    What an explanation is made of. ``then`` and ``today`` are policy versions as the store keeps them; ``governances`` has
+    those of the versions in the history that the store still has; ``governance_today`` is a version.
+    """
+
+    stored: StoredMessage
+    then: Mapping[str, Any] | None
+    today: Mapping[str, Any] | None
+    version_today: str | None
+    governances: Mapping[str, Governance]
+    governance_today: str
+    zone_today: str
+    now: Instant
+
+
+async def gather(store: Store, id: str, rules: Rules, now: Instant) -> Material | None:
+    """Everything about one message, None where there is none. Raises ``StoreBusy``."""
+    stored = await store.message(id)
+    if stored is None:
+        return None
+    message = stored.message
+    current = rules.policies.get(message.policy)
+    version_today = current.version if current is not None else None
+    then = await store.version("policy", message.policy, message.policy_version)
+    today = await store.version("policy", message.policy, version_today) if version_today is not None else None
+    governances = {}
+    for version in versions_in(stored):
+        document = await store.version("governance", "governance", version)
+        if document is not None:
+            governances[version] = governance_from_document(dict(document))
+    governance = rules.governance
+    return Material(stored, then, today, version_today, governances, governance.version, governance.time_zone, now)
+
+
+def versions_in(stored: StoredMessage) -> list[str]:
+    """The governance versions that a history's decisions rested on, in order."""
+    found = (entry["inputs"]["governance"] for entry in stored.history if "inputs" in entry)
+    return list(dict.fromkeys(found))
+
+
+def explanation(material: Material) -> dict[str, Any]:
+    """The whole document, as JSON types; instants in UTC, with the recipient's clock beside each as ``…_local``."""
+    stored, message = material.stored, material.stored.message
+    policy = policy_from_document(dict(material.then["policy"])) if material.then is not None else None
+    place = place_of(material)
+    replayed, sameness = replay_again(material, policy)
+    asked: dict[tuple[int | None, str | None], str | None] = {}
+    story = list(story_of(material, policy, place, replayed, asked))
+    policy_shown = policy_view(
+        message.policy, message.policy_version, material.then, material.today, material.version_today
+    )
+    document = {
+        "message": message_view(message, policy, place, asked),
+        "zone": {"name": place.zone, "of": place.whose},
+        "waiting": waiting_view(message, policy, material.now, place, asked),
+        "steps": list(steps_of(message, policy, place, asked)),
+        "attempts": [attempt_view(attempt, stored) for attempt in message.attempts],
+        "story": story,
+        "policy": policy_shown,
+        "governance": governance_view(material),
+        "replay": sameness,
+    }
+    timed: dict[str, Any] = with_times(document, place)
+    return timed
+
+
+def place_of(material: Material) -> Place:
+    """The recipient's zone as the latest decision knew it, else the installation's."""
+    for entry in reversed(material.stored.history):
+        zone = entry.get("inputs", {}).get("zone")
+        if zone and valid_zone(zone):
+            return Place(zone, "recipient")
+    return Place(material.zone_today, "installation")
+
+
+def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment], dict[str, Any]]:
+    """The history decided again, as far as that goes, and whether it leads to what is stored."""
+    stored = material.stored
+    missing = [version for version in versions_in(stored) if version not in material.governances]
+    if policy is None:
+        return [], {"same": None, "words": "It cannot be decided again: the store no longer keeps the policy's version."}
+    if missing:
+        words = f"It cannot be decided again: the store no longer keeps governance version {missing[0]}."
+        return [], {"same": None, "words": words}
+    found: list[Moment] = []
+    try:
+        for moment in moments(policy, stored.message, stored.history, material.governances.__getitem__):
+            found.append(moment)
+    except (ValueError, LookupError, AssertionError) as error:
+        words = f"Deciding it again stops at fact {len(found) + 1}: {type(error).__name__}."
+        return found, {"same": False, "words": words}
+    end = found[-1].decision.message if found else None
+    if end == stored.message:
+        return found, {"same": True, "words": "Decided again from its facts, it comes to the same state."}
+    words = "Decided again from its facts, it comes to another state than the stored one: an older release decided it."
+    return found, {"same": False, "words": words}
+
+
+def message_view(message: Message, policy: Policy | None, place: Place, asked: Known) -> dict[str, Any]:
+    """Who, why, and how it ended."""
+    costs = [Decimal(a.cost) for a in message.attempts if a.cost is not None and a.outcome in COSTING]
+    reason, otherwise = message.reason, None
+    if reason is not None and policy is not None:
+        current = next((run for run in reversed(message.runs) if not run.companion), None)
+        cause = Cause(policy, message, place, current, None, message.reason_detail)
+        otherwise = asked.get((cause.run.step if cause.run is not None else None, reason.value)) or because(reason, cause)
+    return {
+        "id": message.id,
+        "event": {"source": message.event_source, "id": message.event_id, "type": message.event_type},
+        "recipient": message.recipient,
+        "policy": message.policy,
+        "policy_version": message.policy_version,
+        "class": message.klass,
+        "topic": message.topic,
+        "status": message.status.value,
+        "finished": message.terminal,
+        "reason": reason.value if reason is not None else None,
+        "detail": message.reason_detail or None,
+        "sentence": sentence(message),
+        "otherwise": otherwise,
+        "succeeded_by": message.succeeded_by,
+        "flags": list(message.flags),
+        "currency": message.currency,
+        "cost": {"amount": format(sum(costs, Decimal("0.00")), "f"), "currency": message.currency} if costs else None,
+        "created_at": message.created_at,
+        "deadline_at": message.deadline_at,
+        "finished_at": message.finished_at,
+    }
+
+
+def sentence(message: Message) -> str:
+    """The status in words."""
+    words = message.status.value.capitalize()
+    if message.succeeded_by:
+        words += f" by {message.succeeded_by}"
+    if message.finished_at is not None:
+        words += f" after {duration(message.finished_at - message.created_at)}"
+    if message.reason is not None:
+        words += f". {message.reason.describe()}"
+    return words.removesuffix(".") + "."
+
+
+def steps_of(message: Message, policy: Policy | None, place: Place, asked: Known) -> Iterator[dict[str, Any]]:
+    """Every step of the plan in the order in which it is tried, also those that were never reached."""
+    order = [*message.sequence, *(run.step for run in message.runs if run.step not in message.sequence)]
+    for step in order:
+        run = message.run_of(step)
+        channel = run.channel if run is not None else policy.plan[step].channel if policy is not None else "?"
+        words, otherwise, state = "not reached", None, "not_reached"
+        if run is not None and run.ended is not None:
+            state, words = "left", run.ended.describe()
+            if policy is not None:
+                cause = Cause(policy, message, place, run, None, run.rule)
+                otherwise = asked.get((step, run.ended.value)) or because(run.ended, cause)
+        elif run is not None:
+            reached_it = message.succeeded_by == run.channel and not run.companion
+            state = "reached" if reached_it else "over" if run.over else "running"
+            words = {"reached": "reached the recipient", "over": "ended with the message", "running": "running"}[state]
+        yield {
+            "step": step,
+            "channel": channel,
+            "companion": run.companion if run is not None else False,
+            "state": state,
+            "reason": run.ended.value if run is not None and run.ended is not None else None,
+            "detail": run.rule or None if run is not None and run.ended is not None else None,
+            "attempts": [attempt.number for attempt in message.attempts_of(step)],
+            "words": words,
+            "otherwise": otherwise,
+        }
+
+
+def attempt_view(attempt: Attempt, stored: StoredMessage) -> dict[str, Any]:
+    """One provider call with its answer and every receipt that was heard for it, in the order they came."""
+    heard = [e for e in stored.history if e["fact"]["kind"] == "Heard" and e["fact"]["attempt"] == attempt.number]
+    receipts = [
+        {"at": e["at"], "state": e["fact"]["state"], "happened_at": e["fact"]["at"], "error": failure_view(e["fact"])}
+        for e in heard
+    ]
+    return {
+        "number": attempt.number,
+        "step": attempt.step,
+        "channel": attempt.channel,
+        "provider": attempt.provider,
+        "provider_id": attempt.provider_id,
+        "address": attempt.address,
+        "try": attempt.try_number,
+        "intent_at": attempt.intent_at,
+        "answered_at": attempt.answered_at,
+        "outcome": attempt.outcome.value,
+        "reason": attempt.reason.value if attempt.reason is not None else None,
+        "sentence": attempt.reason.describe() if attempt.reason is not None else None,
+        "code": attempt.code,
+        "detail": attempt.detail or None,
+        "state": attempt.state.value,
+        "engagement": [{"state": state, "at": at} for state, at in attempt.engagement.items()],
+        "parts": attempt.parts,
+        "cost": attempt.cost,
+        "receipts": receipts,
+    }
+
+
+def failure_view(fact: Mapping[str, Any]) -> dict[str, Any] | None:
+    failure = fact.get("failure")
+    return {name: failure.get(name) for name in ("reason", "code", "detail")} if failure else None
+
+
+def story_of(
+    material: Material,
+    policy: Policy | None,
+    place: Place,
+    replayed: list[Moment],
+    asked: dict[tuple[int | None, str | None], str | None],
+) -> Iterator[dict[str, Any]]:
+    """Every fact in its order; ``asked`` collects what the gates said would have let a step pass."""
+    message = material.stored.message
+    for position, entry in enumerate(material.stored.history):
+        moment = replayed[position] if position < len(replayed) else None
+        inputs = moment.inputs if moment is not None else inputs_of(entry, material)
+        checks = [
+            explain_check(
+                Asked(
+                    check=check,
+                    at=entry["at"],
+                    place=place,
+                    message=moment.before if moment is not None else message,
+                    channel=channel_of(check.get("step"), policy, message),
+                    policy=policy,
+                    inputs=inputs,
+                )
+            )
+            for check in entry.get("checks", ())
+        ]
+        asked |= {(check["step"], check["reason"]): check["otherwise"] for check in checks if check["otherwise"]}
+        moved = list(moves(moment, policy, place, asked)) if moment is not None and policy is not None else []
+        yield {
+            "at": entry["at"],
+            "since_start": duration(entry["at"] - message.created_at),
+            "fact": entry["fact"],
+            "words": fact_words(entry["fact"], message, place),
+            "governance": entry.get("inputs", {}).get("governance"),
+            "checks": checks,
+            "decision": [local_instants(said, place) for said in entry["decision"]],
+            "moves": moved,
+            "done": [words for effect in entry["effects"] if (words := effect_words(effect))],
+        }
+
+
+def inputs_of(entry: Mapping[str, Any], material: Material) -> Inputs | None:
+    """An entry's inputs where nothing but the policy is missing."""
+    given = entry.get("inputs")
+    governance = material.governances.get(given["governance"]) if given is not None else None
+    return decode_inputs(given, governance) if given is not None and governance is not None else None
+
+
+def channel_of(step: int | None, policy: Policy | None, message: Message) -> str:
+    if step is None:
+        return "?"
+    run = message.run_of(step)
+    return run.channel if run is not None else policy.plan[step].channel if policy is not None else "?"
+
+
+def governance_view(material: Material) -> dict[str, Any]:
+    """The versions that decided, beside today's."""
+    versions = versions_in(material.stored)
+    differs = any(version != material.governance_today for version in versions)
+    now = f"today's is version {material.governance_today}" if differs else "it is today's"
+    return {
+        "versions": versions,
+        "version_today": material.governance_today,
+        "differs": differs,
+        "words": f"Governance was always the current one: version {', then '.join(versions) or 'none'}; {now}.",
+    }
+
+
+def with_times(value: Any, place: Place) -> Any:
+    """The same with every instant as a time in UTC, and beside it the same by the recipient's clock."""
+    if isinstance(value, Mapping):
+        found: dict[str, Any] = {}
+        for name, inner in value.items():
+            if type(inner) is int and (name in INSTANTS or name.endswith("_at")):
+                found[name] = rfc3339(inner)
+                found[f"{name}_local"] = place.iso(inner)
+            else:
+                found[name] = with_times(inner, place)
+        return found
+    if isinstance(value, list | tuple):
+        return [with_times(inner, place) for inner in value]
+    return value

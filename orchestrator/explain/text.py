@@ -1,0 +1,200 @@
+"""The explanation for a terminal: plain lines anywhere, colours and hanging indents where there is a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from orchestrator.explain.words import money
+
+MARKS = {"go": "✓", "hold": "… waits", "skip": "✗ skipped", "drop": "✗ ends the message"}
+VERDICT_STYLES = {"hold": "yellow", "skip": "red", "drop": "bold red"}
+STATUS_STYLES = {"succeeded": "bold green", "exhausted": "bold red", "expired": "bold red", "suppressed": "bold yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: ``depth`` levels of indentation; ``style`` in rich's words, only seen on a terminal."""
+
+    text: str
+    depth: int = 0
+    style: str = ""
+
+
+def as_text(document: Mapping[str, Any], policy: bool = True) -> str:
+    """The whole story as plain text, the newest last; ``policy`` adds the policy's own text."""
+    return "".join(f"{'  ' * line.depth}{line.text}".rstrip() + "\n" for line in lines(document, policy))
+
+
+def print_rich(document: Mapping[str, Any], policy: bool = True) -> None:
+    """The same on a terminal, wrapped to its width."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for line in lines(document, policy):
+        console.print(Padding(Text(line.text, style=line.style), (0, 0, 0, 2 * line.depth)))
+
+
+def lines(document: Mapping[str, Any], policy: bool) -> Iterator[Line]:
+    yield from headline(document)
+    yield from waiting(document)
+    yield from section("Steps", steps(document))
+    yield from section(story_title(document), story(document))
+    yield from section("Attempts and receipts", attempts(document))
+    yield from section("Policy and governance", policies(document, policy))
+
+
+def section(title: str, found: Iterator[Line]) -> Iterator[Line]:
+    """A heading with what stands under it; nothing at all where that is empty."""
+    made = list(found)
+    if made:
+        yield Line("")
+        yield Line(title, style="bold")
+        yield from made
+
+
+def headline(document: Mapping[str, Any]) -> Iterator[Line]:
+    """Who, why, and how it ended."""
+    message = document["message"]
+    yield Line(f"Message {message['id']}", style="bold")
+    yield Line(f"status    {message['sentence']}", 1, STATUS_STYLES.get(message["status"], "bold cyan"))
+    if message["reason"]:
+        detail = f" ({message['detail']})" if message["detail"] else ""
+        yield Line(f"reason    {message['reason']}{detail}", 1)
+    if message["otherwise"]:
+        yield Line(f"otherwise {message['otherwise']}", 1, "italic")
+    yield Line(f"policy    {message['policy']}, class {message['class']}, topic {message['topic']}", 1)
+    event = message["event"]
+    yield Line(f"event     {event['type']} {event['id']} from {event['source']}", 1)
+    zone = document["zone"]
+    yield Line(f"for       {message['recipient']}, {zone['name']} (zone of the {zone['of']})", 1)
+    yield Line(f"started   {both(message, 'created_at')}", 1)
+    yield Line(f"deadline  {both(message, 'deadline_at')}", 1)
+    if message["cost"]:
+        yield Line(f"cost      {money(message['cost']['amount'], message['cost']['currency'])}", 1)
+    if message["flags"]:
+        yield Line(f"flags     {', '.join(message['flags'])}", 1)
+
+
+def both(value: Mapping[str, Any], name: str) -> str:
+    """``2026-11-21 12:00:00 +02:00 (10:00:00Z)``: a place's clock, and UTC."""
+    local, utc = datetime.fromisoformat(value[f"{name}_local"]), value[name]
+    shown = utc[11:19] if utc[:10] == f"{local:%Y-%m-%d}" else f"{utc[:10]} {utc[11:19]}"
+    return f"{local:%Y-%m-%d %H:%M:%S} {value[f'{name}_local'][-6:]} ({shown}Z)"
+
+
+def waiting(document: Mapping[str, Any]) -> Iterator[Line]:
+    found = document["waiting"]
+    if found is None:
+        return
+    yield Line("")
+    yield Line(f"Now, at {both(found, 'at')}", style="bold")
+    for wait in found["for"]:
+        yield Line(wait["words"], 1, "yellow")
+        if wait["note"]:
+            yield Line(wait["note"], 2, "dim")
+    if not found["for"]:
+        yield Line("nothing is under way", 1)
+    if found["next_look_at"]:
+        yield Line(f"next look at {both(found, 'next_look_at')}", 1)
+
+
+def steps(document: Mapping[str, Any]) -> Iterator[Line]:
+    for step in document["steps"]:
+        name = f"step {step['step']} {step['channel']}{' (companion)' if step['companion'] else ''}"
+        reason = f"left: {step['reason']}. " if step["reason"] else ""
+        detail = f" ({step['detail']})" if step["detail"] else ""
+        style = {"reached": "green", "left": "red", "running": "yellow"}.get(step["state"], "dim")
+        yield Line(f"{name}  {reason}{step['words']}{detail}", 1, style)
+        if step["otherwise"]:
+            yield Line(f"↳ {step['otherwise']}", 3, "italic")
+
+
+def story_title(document: Mapping[str, Any]) -> str:
+    return f"What happened (time in {document['zone']['name']}, in UTC, and since the start)"
+
+
+def story(document: Mapping[str, Any]) -> Iterator[Line]:
+    """Every fact, what was asked, what was decided."""
+    for day, entries in groupby(document["story"], key=lambda entry: entry["at_local"][:10]):
+        yield Line(f"{datetime.fromisoformat(day):%a %Y-%m-%d}", 1, "dim")
+        for entry in entries:
+            clock = f"{entry['at_local'][11:23]}  {entry['at'][11:19]}Z  +{entry['since_start']:<7}"
+            yield Line(f"{clock} {entry['words']}", 1, "cyan")
+            yield from inside(entry)
+
+
+def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
+    """What belongs to one fact: the gates step by step, then what was decided and why."""
+    for (step, channel), group in groupby(entry["checks"], key=lambda check: (check["step"], check["channel"])):
+        checks = list(group)
+        passed = [passed_words(check) for check in checks if check["verdict"] == "go"]
+        if passed:
+            yield Line(f"step {step} ({channel}) ✓ {', '.join(passed)}", 4, "dim")
+        for check in checks:
+            if check["verdict"] != "go":
+                yield from stopped(check)
+    for said in entry["decision"]:
+        yield Line(f"→ {said}", 4)
+    told = {check["otherwise"] for check in entry["checks"]}
+    for move in entry["moves"]:
+        if move["otherwise"] and move["otherwise"] not in told:
+            told.add(move["otherwise"])
+            yield Line(f"↳ {move['reason']}: {move['otherwise']}", 5, "italic")
+    for done in entry["done"]:
+        yield Line(f"· {done}", 4, "dim")
+
+
+def name_of(check: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, (check["gate"], check["rule"])))
+
+
+def passed_words(check: Mapping[str, Any]) -> str:
+    return f"{name_of(check)} ({check['words']})" if check["words"] else name_of(check)
+
+
+def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
+    """A gate that did not let it pass: its value against its limit, until when, and what would have."""
+    until = f", until {both(check, 'until')}" if check["until"] else ""
+    words = f": {check['words']}" if check["words"] else ""
+    name = f"step {check['step']} ({check['channel']})"
+    head = f"{name} {MARKS[check['verdict']]}: {check['reason']} ({name_of(check)}{words}{until})"
+    yield Line(head, 4, VERDICT_STYLES[check["verdict"]])
+    for charge in check["charges"]:
+        yield Line(f"holds it: {charge['words']}, until {both(charge, 'leaves_at')}", 6, "dim")
+    if check["otherwise"]:
+        yield Line(f"↳ {check['otherwise']}", 5, "italic")
+
+
+def attempts(document: Mapping[str, Any]) -> Iterator[Line]:
+    for attempt in document["attempts"]:
+        error = "".join(f", {attempt[name]}" for name in ("reason", "code", "detail") if attempt[name])
+        cost = f", cost {money(attempt['cost'], document['message'].get('currency'))}" if attempt["cost"] else ""
+        head = f"{attempt['number']}  {attempt['channel']} by {attempt['provider']} to {attempt['address']}"
+        yield Line(f"{head}: {attempt['outcome']}{error}; {attempt['state']}{cost}", 1)
+        yield Line(f"intent  {both(attempt, 'intent_at')}", 3, "dim")
+        if attempt["answered_at"]:
+            yield Line(f"answer  {both(attempt, 'answered_at')}, its id {attempt['provider_id'] or 'not given'}", 3, "dim")
+        for receipt in attempt["receipts"]:
+            why = receipt["error"]
+            more = f" ({', '.join(filter(None, (why['reason'], why['code'], why['detail'])))})" if why else ""
+            yield Line(f"receipt {both(receipt, 'at')}: {receipt['state']}{more}", 3, "dim")
+
+
+def policies(document: Mapping[str, Any], with_text: bool) -> Iterator[Line]:
+    """What it was decided by, where that differs from today's, and its text at that time."""
+    policy = document["policy"]
+    yield Line(policy["words"], 1, "yellow" if policy["differs"] else "")
+    for change in policy["differences"]:
+        yield Line(f"{change['where']}: {change['then']} then, {change['now']} today", 2)
+    yield Line(document["governance"]["words"], 1)
+    yield Line(document["replay"]["words"], 1, "red" if document["replay"]["same"] is False else "")
+    if with_text and policy["text"] is not None:
+        yield Line(f"Its text at that time (version {policy['version']}):", 1)
+        for line in policy["text"].rstrip().splitlines():
+            yield Line(line, 2, "dim")

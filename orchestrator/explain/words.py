@@ -1,0 +1,174 @@
+"""Words for instants, zones, amounts and facts: what every part of an explanation speaks in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from orchestrator.core.message import Attempt, Message
+from orchestrator.core.quiet_hours import valid_zone
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Instant
+from orchestrator.times import duration, rfc3339
+
+KIND_WORDS = {
+    "phone": "a phone number",
+    "email": "an email address",
+    "web_push": "a web-push subscription",
+    "viber_bot_id": "a Viber bot id",
+    "whatsapp_id": "a WhatsApp id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A time zone as people speak of it; ``whose`` says why it is this one (``recipient``, ``installation``)."""
+
+    zone: str
+    whose: str
+
+    @property
+    def name(self) -> str:
+        """``Kyiv time``, ``UTC``; a zone that is no city keeps its whole name."""
+        region, _, city = self.zone.rpartition("/")
+        if self.zone in ("UTC", "Etc/UTC"):
+            return "UTC"
+        return f"{city.replace('_', ' ')} time" if region and region != "Etc" else self.zone
+
+    def at(self, instant: Instant) -> datetime:
+        """The local time of an instant, to the second."""
+        return datetime.fromtimestamp(instant // 1000, ZoneInfo(self.zone if valid_zone(self.zone) else "UTC"))
+
+    def iso(self, instant: Instant) -> str:
+        """``2026-11-21T12:00:00.000+02:00``: the same instant as its clock shows it."""
+        moment = self.at(instant).replace(microsecond=instant % 1000 * 1000)
+        return moment.isoformat(timespec="milliseconds")
+
+    def clock(self, instant: Instant) -> str:
+        """``12:00 Kyiv time``; with seconds where there are any."""
+        moment = self.at(instant)
+        return f"{moment:%H:%M:%S} {self.name}" if moment.second else f"{moment:%H:%M} {self.name}"
+
+    def words(self, instant: Instant) -> str:
+        """``2026-11-21 12:00:00 Kyiv time (10:00:00 UTC)``, with the date again where it is another one in UTC."""
+        local, utc = self.at(instant), datetime.fromtimestamp(instant // 1000, UTC)
+        if self.name == "UTC":
+            return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+        shown = f"{utc:%H:%M:%S}" if local.date() == utc.date() else f"{utc:%Y-%m-%d %H:%M:%S}"
+        return f"{local:%Y-%m-%d %H:%M:%S} {self.name} ({shown} UTC)"
+
+
+def readable_instants(said: str) -> str:
+    """A decision's own words, with its milliseconds as a time."""
+    words = [
+        rfc3339(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word for word in said.split()
+    ]
+    return " ".join(words)
+
+
+def is_instant(word: str) -> bool:
+    digits = word.rstrip(":")
+    return digits.isdigit() and len(digits) == 13
+
+
+def local_instants(said: str, place: Place) -> str:
+    """The same in the words of a place."""
+    found = [
+        place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word for word in said.split()
+    ]
+    return " ".join(found)
+
+
+def money(amount: object, currency: str | None) -> str:
+    return f"{amount} {currency or ''}".rstrip()
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else "nothing"
+
+
+def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
+    """What happened, as a sentence."""
+    match fact["kind"]:
+        case "Triggered":
+            return "the event was accepted" + (" again, from the dead letters" if fact.get("replayed") else "")
+        case "Due":
+            return "time is up: looked at again, as planned"
+        case "Prepared":
+            parts = f", {plural(fact['parts'], 'part')}" if fact.get("parts") else ""
+            cost = f", {money(fact['cost'], message.currency)}" if fact.get("cost") else ""
+            return f"step {fact['step']} is rendered and has a slot at {fact['provider']}{parts}{cost}"
+        case "Unpreparable":
+            return f"step {fact['step']} could not be rendered: {fact['reason']} {fact['detail']}".rstrip()
+        case "Shut":
+            return f"{fact['provider']} cannot be used: {fact['reason']} until {place.words(fact['until'])}"
+        case "Answered":
+            return answer_words(fact, message)
+        case "Heard":
+            return heard_words(fact, message)
+        case "GoalReached":
+            return f"the goal was reached: event {fact['id']} from {fact['source']}"
+        case "Cancelled":
+            return "the recipient was erased" if fact["reason"] == Reason.ERASED else "somebody cancelled it"
+    return str(fact["kind"])
+
+
+def attempt_named(number: int, message: Message) -> str:
+    """``attempt 2 (sms by twilio)``."""
+    attempt = attempt_of(number, message)
+    return f"attempt {number} ({attempt.channel} by {attempt.provider})" if attempt is not None else f"attempt {number}"
+
+
+def attempt_of(number: int, message: Message) -> Attempt | None:
+    return message.attempts[number] if 0 <= number < len(message.attempts) else None
+
+
+def answer_words(fact: Mapping[str, Any], message: Message) -> str:
+    attempt, outcome = attempt_of(fact["attempt"], message), fact["outcome"]
+    to = f" to {attempt.address}" if attempt is not None else ""
+    words = f"the answer to {attempt_named(fact['attempt'], message)}{to}: "
+    match outcome["kind"]:
+        case "Accepted":
+            return words + f"accepted, its id is {outcome['provider_id'] or 'not given'}"
+        case "NotSent":
+            after = outcome.get("retry_after_ms")
+            pause = f", asked to wait {duration(after)}" if after is not None else ""
+            return words + f"not sent ({outcome['reason']}{code_words(outcome)}){pause}"
+        case "Refused":
+            return words + f"refused ({outcome['reason']}{code_words(outcome)})"
+    return words + f"unknown ({outcome['reason']}{code_words(outcome)}): it may have been sent"
+
+
+def code_words(outcome: Mapping[str, Any]) -> str:
+    code = f", code {outcome['code']}" if outcome.get("code") else ""
+    return code + (f", “{outcome['detail']}”" if outcome.get("detail") else "")
+
+
+def heard_words(fact: Mapping[str, Any], message: Message) -> str:
+    failure = fact.get("failure")
+    why = f" ({failure['reason']}{code_words(failure)})" if failure else ""
+    return f"a receipt for {attempt_named(fact['attempt'], message)}: {fact['state']}{why}"
+
+
+def effect_words(effect: Mapping[str, Any]) -> str | None:
+    """What was done besides; sends and status events are told elsewhere."""
+    match effect["kind"]:
+        case "Reserve":
+            return "counted for caps and gaps"
+        case "GiveBack":
+            return "taken back from caps and gaps: nothing was sent"
+        case "Strike":
+            return f"address proven dead on {effect['channel']} by {effect['provider']} ({effect['code']})"
+        case "OptOut":
+            return f"opt-out recorded: {effect['channel']}, by {effect['source']}"
+        case "ShutProvider":
+            return f"{effect['provider']} is shut: it refuses our configuration ({effect['code']})"
+    return None

@@ -1,0 +1,10 @@
+"""
+What a policy would do, before it does it to anybody: its unit tests, and its simulation over a file of events.
+
+    installation   the configuration, without needing its secrets
+    world          the real engine, dispatcher, timers and store in virtual time; only the providers are played
+    played         the adapter that plays a provider
+
+    kaskad test        testfile ─► given, expected ─► trial ─► verdict ─► report
+    kaskad simulate    traffic ─► crowd (drawn or fitted receipts) ─► performance ─► tally ─► findings
+"""

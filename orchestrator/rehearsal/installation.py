@@ -1,0 +1,94 @@
+"""
+The configuration as a rehearsal needs it: everything but the secrets.
+
+A policy must be testable where nobody has the passwords of the providers, so references that cannot be looked up are
+forgiven, and of an account only what decisions see is read: name, channel, adapter, cost, timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.channels import Settings as AdapterSettings
+from orchestrator.configuration import Configuration, load_templates, rules_of
+from orchestrator.core.policy import Governance
+from orchestrator.governancefile import read_governance
+from orchestrator.intake.recipients import know_channels
+from orchestrator.policyfile import hash_templates, read_policies
+from orchestrator.providersfile import read_adapter, read_cost
+from orchestrator.reading import Report, Section
+from orchestrator.references import References
+from orchestrator.settings import ProviderSettings, read
+from orchestrator.yamlfile import Node, Problem
+from orchestrator.yamlfile import load as load_yaml
+
+
+class PlayedSettings(AdapterSettings):
+    """What is left of an account's settings: whether its mails carry the pixel that reports that they were opened."""
+
+    open_pixel: bool = False
+
+
+def load_installation(path: Path, env: Mapping[str, str]) -> Configuration:
+    """
+    Everything that the configuration file names, without its secrets.
+
+    Raises ``ConfigError`` with all that is wrong in settings, policies, governance or templates, but for references that
+    cannot be looked up.
+    """
+    report = Report()
+    settings = read(path, env, report)
+    excused = unknown_references(path, env)
+    report.problems = [problem for problem in report.problems if problem not in excused]
+    if settings is None:
+        report.refuse()
+        raise AssertionError("settings that cannot be read at all have said why")
+    settings = replace(settings, channels=played_channels(load_yaml(path)))
+    know_channels(settings.channels)
+    files = read_policies(
+        settings.policies, report, templates=hash_templates(settings.templates), defaults=settings.defaults
+    )
+    governance = Governance()
+    if settings.governance is not None:
+        governance, _ = read_governance(settings.governance, report)
+    report.refuse()
+    templates = load_templates(settings.templates)
+    policies = {name: file.policy for name, file in files.items()}
+    return Configuration(settings, files, templates, rules_of(settings, policies, governance))
+
+
+def unknown_references(path: Path, env: Mapping[str, str]) -> frozenset[Problem]:
+    """The problems that come only from secrets nobody has here."""
+    report = Report()
+    References(env, path.parent, report).resolve(load_yaml(path))
+    return frozenset(report.problems)
+
+
+def played_channels(root: Node) -> Mapping[str, tuple[ProviderSettings, ...]]:
+    """The accounts by channel, in their order; what is wrong with them was found before, so nothing is reported here."""
+    channels = Section(root, Report(), "the configuration").section("channels")
+    found: dict[str, tuple[ProviderSettings, ...]] = {}
+    for channel in channels.nodes:
+        made = [played_provider(node, channel) for node in channels.items(channel, "providers")]
+        found[channel] = tuple(one for one in made if one is not None)
+    return found
+
+
+def played_provider(node: Node, channel: str) -> ProviderSettings | None:
+    """One account as decisions see it."""
+    section = Section(node, Report(), "the provider")
+    name, adapter = section.identifier("provider"), read_adapter(section, channel)
+    if name is None or adapter is None:
+        return None
+    return ProviderSettings(
+        provider=name,
+        channel=channel,
+        adapter=adapter.name,
+        adapter_settings=PlayedSettings(open_pixel=section.boolean("open_pixel", False)),
+        adapter_type=adapter,
+        timeout_ms=section.duration("timeout", ProviderSettings.timeout_ms),
+        cost=read_cost(section),
+        mark=section.mark,
+    )

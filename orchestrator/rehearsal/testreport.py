@@ -1,0 +1,99 @@
+"""How the result of tests is told: a line a test, and for each that failed its timeline, expected beside actual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from orchestrator.rehearsal.expected import Line
+from orchestrator.rehearsal.timeline import Moment
+from orchestrator.rehearsal.verdict import Verdict, ending, fits
+
+
+def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console) -> None:
+    """Everything that failed, then how many there were."""
+    for verdict in verdicts:
+        if not verdict.passed:
+            print_failure(verdict, console)
+    failed = sum(not verdict.passed for verdict in verdicts)
+    files = len({verdict.test.mark.path for verdict in verdicts})
+    each = f", {seconds / len(verdicts) * 1000:.1f} ms each" if verdicts else ""
+    count = f"{len(verdicts)} test(s) in {files} file(s), {failed} failed ({seconds:.2f} s{each})"
+    console.print(f"[{'red' if failed else 'green'}]{count}[/]", highlight=False)
+
+
+def print_failure(verdict: Verdict, console: Console) -> None:
+    """One failed test: what differs, and the whole timeline."""
+    test = verdict.test
+    headline = f"[red]FAILED[/] {escape(test.mark.path)}:{test.mark.line}  {escape(test.name)}"
+    console.print(headline, highlight=False, soft_wrap=True)
+    for difference in verdict.differences:
+        said = f"{difference.expected}, but: {difference.actual}" if difference.expected else difference.actual
+        console.print(f"  line {difference.line}: {escape(said)}", highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_edge=False)
+    table.add_column("")
+    table.add_column("expected")
+    table.add_column("actual")
+    for sign, wanted, actual in rows(verdict):
+        table.add_row(f"[red]{sign}[/]" if sign.strip() else "", escape(wanted), escape(actual))
+    console.print(table)
+    console.print("")
+
+
+def rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+    """The timeline in the order of time: a line and the moment that fits it stand side by side."""
+    since = verdict.test.given.now
+    steps = verdict.test.expected.steps
+    waiting = list(steps or ())
+    lines: list[tuple[int, int, Line | None, Moment | None]] = []
+    for number, moment in enumerate(verdict.happened.moments):
+        line = next((one for one in waiting if fits(one, moment, since)), None)
+        if line is not None:
+            waiting.remove(line)
+        lines.append((moment.at - since, number, line, moment))
+    lines += [(line.at_ms, -1, line, None) for line in waiting]
+    for _, _, line, found in sorted(lines, key=lambda one: one[:2]):
+        strange = found is None or (line is None and found.verb == "send" and steps is not None)
+        yield "✗" if strange else " ", line.text if line else "", found.show(since) if found else ""
+    outcome = verdict.test.expected.outcome
+    actual = ending(verdict.happened.message)
+    if outcome is not None:
+        wrong = any(difference.line == outcome.mark.line for difference in verdict.differences)
+        yield "✗" if wrong else " ", outcome.text, actual
+
+
+def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """The same for programs; times are milliseconds after the test's event."""
+    return [verdict_json(verdict) for verdict in verdicts]
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    test, happened = verdict.test, verdict.happened
+    return {
+        "file": test.mark.path,
+        "line": test.mark.line,
+        "policy": test.policy.name,
+        "name": test.name,
+        "passed": verdict.passed,
+        "differences": [{"line": one.line, "expected": one.expected, "actual": one.actual} for one in verdict.differences],
+        "outcome": ending(happened.message),
+        "flags": list(happened.message.flags) if happened.message is not None else [],
+        "cost": str(happened.cost),
+        "timeline": [moment_json(moment, test.given.now) for moment in happened.moments],
+    }
+
+
+def moment_json(moment: Moment, since: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"at_ms": moment.at - since, "what": moment.verb}
+    for name in ("channel", "provider", "word", "detail"):
+        if value := getattr(moment, name):
+            found[name] = value
+    if moment.reason is not None:
+        found["reason"] = moment.reason.value
+    if moment.until is not None:
+        found["until_ms"] = moment.until - since
+    return found

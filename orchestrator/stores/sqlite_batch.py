@@ -1,0 +1,174 @@
+"""One batch on the embedded store: what it reads in a few queries, and everything that it writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from orchestrator.codec import decode_message, encode_message
+from orchestrator.core.message import TERMINAL, Message
+from orchestrator.stores.port import (
+    Changes,
+    EventRow,
+    Loaded,
+    LoadedAddresses,
+    MessageRow,
+    ReadyRow,
+    Wanted,
+    WantedAddresses,
+    bucket_of,
+)
+
+
+def load(db: sqlite3.Connection, wanted: Wanted) -> Loaded:
+    """What ``Store.load`` says, one query a table."""
+    found = Loaded()
+    one = db.execute
+    for source, id in wanted.events:
+        row = one("select digest, messages, status from events where source=? and id=?", (source, id)).fetchone()
+        if row:
+            found.events[source, id] = EventRow(row[0], tuple(orjson.loads(row[1])), row[2])
+    for provider, reference in wanted.references:
+        query = "select message, attempt from provider_references where provider=? and reference=?"
+        if row := one(query, (provider, reference)).fetchone():
+            found.references[provider, reference] = (row[0], row[1])
+    for hash, channel in wanted.contacts:
+        query = "select message, attempt from contacts where hash=? and channel=?"
+        if row := one(query, (hash, channel)).fetchone():
+            found.contacts[hash, channel] = (row[0], row[1])
+    for key in wanted.dedupes:
+        query = "select message, until from dedupes where policy=? and recipient=? and key=?"
+        if row := one(query, key).fetchone():
+            found.dedupes[key] = (row[0], row[1])
+    load_documents(db, wanted, found)
+    return found
+
+
+def load_documents(db: sqlite3.Connection, wanted: Wanted, found: Loaded) -> None:
+    """The messages that were named in any way, and their recipients."""
+    named = {place[0] for places in (found.references, found.contacts) for place in places.values()}
+    rows = list(select_in(db, "select id, event, state from messages where id in", wanted.messages | named))
+    for recipient in wanted.live_of:
+        query = "select id, event, state from messages where recipient=? and finished_at is null order by id"
+        live = db.execute(query, (recipient,)).fetchall()
+        found.live_of[recipient] = [row[0] for row in live]
+        rows += live
+    for id, event, state in rows:
+        found.messages[id] = MessageRow(decode_message(state), orjson.loads(event))
+    people = wanted.recipients | {row.message.recipient for row in found.messages.values()}
+    for id, document in select_in(db, "select id, document from recipients where id in", people):
+        found.recipients[id] = orjson.loads(document)
+
+
+def load_addresses(db: sqlite3.Connection, wanted: WantedAddresses) -> LoadedAddresses:
+    """What ``Unit.load_addresses`` says; with one writer nothing can have moved."""
+    found = LoadedAddresses()
+    for hash, document in select_in(db, "select hash, document from addresses where hash in", wanted.addresses):
+        found.addresses[hash] = orjson.loads(document)
+    for provider, reference in wanted.references:
+        query = "select receipt from orphans where provider=? and reference=? order by at"
+        if rows := db.execute(query, (provider, reference)).fetchall():
+            found.orphans[provider, reference] = [row[0] for row in rows]
+    return found
+
+
+def select_in(db: sqlite3.Connection, query: str, keys: Collection[str]) -> Iterable[tuple[Any, ...]]:
+    """Rows whose key is one of ``keys``, however many there are."""
+    if not keys:
+        return ()
+    if len(keys) == 1:
+        return db.execute(f"{query} (?)", tuple(keys)).fetchall()
+    return db.execute(f"{query} (select value from json_each(?))", (json.dumps(sorted(keys)),)).fetchall()
+
+
+def write(db: sqlite3.Connection, changes: Changes) -> None:
+    """Everything of one batch, table by table."""
+    many = db.executemany
+    if changes.events:
+        seen = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
+        many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", seen)
+    if changes.created:
+        many("insert into messages values (?,?,?,?,?,?,?,?,?,?)", [created_row(*row) for row in changes.created])
+    if changes.changed:
+        query = "update messages set status=?, finished_at=?, state=?, history=cast(history||? as blob) where id=?"
+        states = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
+        many(query, states)
+    if changes.ready_out:
+        many(
+            "delete from ready where queue=? and lane=? and since=? and message=? and step=?",
+            ready_values(changes.ready_out),
+        )
+    if changes.ready_in:
+        many("insert or ignore into ready values (?,?,?,?,?)", ready_values(changes.ready_in))
+    if changes.timers_out:
+        many("delete from timers where due_at=? and message=?", changes.timers_out)
+    if changes.timers_in:
+        many("insert or ignore into timers values (?,?)", changes.timers_in)
+    if changes.references:
+        many("insert or ignore into provider_references values (?,?,?,?)", changes.references)
+    if changes.contacts:
+        many("insert or replace into contacts values (?,?,?,?,?)", changes.contacts)
+    if changes.recipients:
+        people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
+        many("insert or replace into recipients values (?,?,?)", people)
+    if changes.addresses:
+        many("insert or replace into addresses values (?,?)", list(changes.addresses.items()))
+    write_rest(db, changes)
+
+
+def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int]]:
+    return [(row.queue, row.lane, row.since, row.message, row.step) for row in rows]
+
+
+def write_rest(db: sqlite3.Connection, changes: Changes) -> None:
+    """What most batches do not have."""
+    many = db.executemany
+    if changes.raw_receipts:
+        many("insert into raw_receipts (at, provider, body) values (?,?,?)", changes.raw_receipts)
+    if changes.orphans:
+        many("insert into orphans (provider, reference, at, receipt) values (?,?,?,?)", changes.orphans)
+    if changes.orphans_joined:
+        many("delete from orphans where provider=? and reference=?", changes.orphans_joined)
+    if changes.dedupes:
+        many("insert or replace into dedupes values (?,?,?,?,?)", changes.dedupes)
+    if changes.outbox:
+        many("insert into outbox (id, recipient, body) values (?,?,?)", changes.outbox)
+    if changes.spent:
+        query = (
+            "insert into spending values (?,?,?) "
+            "on conflict (channel, day) do update set millionths = millionths + excluded.millionths"
+        )
+        many(query, [(channel, day, amount) for (channel, day), amount in changes.spent.items()])
+    for letter in changes.dead_letters:
+        db.execute(
+            "insert or ignore into dead_letters (id, at, origin, reason, detail, headers, body) "
+            "values (:id, :at, :origin, :reason, :detail, :headers, :body)",
+            {**letter, "headers": orjson.dumps(letter["headers"]).decode()},
+        )
+    for recipient in changes.erased:
+        db.execute("delete from recipients where id=?", (recipient,))
+        db.execute("delete from contacts where message in (select id from messages where recipient=?)", (recipient,))
+        db.execute("update messages set event=?, history=? where recipient=?", (b'{"ce":{},"data":{}}', b"", recipient))
+
+
+def created_row(message: Message, event: bytes, history: bytes) -> tuple[Any, ...]:
+    return (
+        message.id,
+        bucket_of(message.recipient),
+        message.recipient,
+        message.policy,
+        message.status.value,
+        message.created_at,
+        settled_at(message),
+        event,
+        encode_message(message),
+        history,
+    )
+
+
+def settled_at(message: Message) -> int | None:
+    return message.finished_at if message.status in TERMINAL else None

@@ -1,0 +1,9 @@
+"""
+Chaos: real processes, a real database and a real broker, hurt at random; and a checker that believes none of them.
+
+    processes  the stand-ins, the balancer and the workers, each a process of its own
+    stack      a whole installation of them in a folder
+    load       backends that publish, repeat, cancel, opt people out; and the ledger of what they were promised
+    faults     what is done to the installation, drawn from a seed
+    checker    the promises, checked over the ledger, the stand-ins' records and what the API says
+"""

@@ -1,0 +1,379 @@
+"""
+The promises, checked from the outside.
+
+Three witnesses: the ledger (what the API and the broker answered to publishers), the stand-ins' record (what providers
+took, and when), and the API's account of every message. Where they don't fit together, somebody broke a promise. Nothing
+of the service's code is used here, and no table of its database is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tests.verify.chaos import settings
+from tests.verify.chaos.faults import ABRUPT, DRAIN, OF_DATABASE, PAUSE, Happened, Journal
+from tests.verify.chaos.ledger import Ledger, Stop
+
+TERMINAL = frozenset({"succeeded", "exhausted", "suppressed", "expired", "cancelled"})
+TAKEN = ("accepted", "unknown")
+DEADLINE_GRACE_SECONDS = 60.0
+START_WITHIN_SECONDS = 1.0
+"""A first byte that has not left so long after its intent never leaves."""
+CLOCK_SLACK_SECONDS = 0.5
+TAKEOVER_SECONDS = 45.0
+DRAIN_SECONDS = 25.0
+LAG_WINDOW_SECONDS = 5.0
+NAMED = re.compile(r"m=(\S+) s=(\d+)")
+WORDS_MAX = 12
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One message that a stand-in took: which message and step it is stands in its own text."""
+
+    message: str
+    step: int
+    provider: str
+    address: str
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return self.message, self.step
+
+
+@dataclass(slots=True)
+class Report:
+    """``broken`` are promises that were broken, each with its evidence; ``figures`` what was counted and measured."""
+
+    broken: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, promise: str, found: Iterable[str]) -> None:
+        """One promise and what speaks against it; only the first few are spelt out."""
+        words = list(found)
+        self.figures[promise] = len(words)
+        self.broken.extend(f"{promise}: {word}" for word in words[:WORDS_MAX])
+
+
+@dataclass(slots=True)
+class Witnesses:
+    """Everything that is known of a run. ``lag`` is how late the stand-ins' clock may have been around an instant."""
+
+    ledger: Ledger
+    records: list[Record]
+    messages: dict[str, dict[str, Any]]
+    journal: Journal
+    lag: Callable[[float], float] = lambda at: 0.0
+    by_event: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    by_recipient: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for message in self.messages.values():
+            self.by_event.setdefault(message["event"]["id"], []).append(message)
+            self.by_recipient.setdefault(message["recipient"], []).append(message)
+
+    def paused(self, since: float, until: float) -> bool:
+        """Whether a process was stopped and woken between two instants."""
+        return covered(self.journal.of((PAUSE,)), since, until)
+
+    def attempts(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Every attempt with its message."""
+        for message in self.messages.values():
+            for attempt in message["attempts"]:
+                yield message, attempt
+
+    def taken(self) -> dict[Key, list[dict[str, Any]]]:
+        """The attempts that were, or may have been, taken, by message and step."""
+        found: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+        for message, attempt in self.attempts():
+            if attempt["outcome"] in TAKEN:
+                found[message["id"], attempt["step"]].append(attempt)
+        return found
+
+    def late_allowance(self, at: float) -> float:
+        """How long after its intent a send may be written down at the latest."""
+        return START_WITHIN_SECONDS + CLOCK_SLACK_SECONDS + self.lag(at)
+
+
+def witnesses(
+    ledger: Ledger, accepted: Iterable[Mapping[str, Any]], messages: Iterable[dict[str, Any]], journal: Journal
+) -> Witnesses:
+    """The witnesses of a run; ``accepted`` are the lines of the stand-ins' record."""
+    records = []
+    for line in accepted:
+        named = NAMED.search(line["content"].get("text", ""))
+        assert named is not None, f"the stand-in took something that names no message: {line}"
+        records.append(Record(named[1], int(named[2]), line["provider"], line["address"], line["at"]))
+    return Witnesses(ledger, records, {one["id"]: one for one in messages}, journal, lag_of(ledger.lags))
+
+
+def lag_of(probes: Sequence[tuple[float, float]]) -> Callable[[float], float]:
+    """The longest that a stand-in needed for a trifle around an instant."""
+    by_second: dict[int, float] = defaultdict(float)
+    for at, seconds in probes:
+        for second in range(int(at), int(at + seconds) + 1):
+            by_second[second] = max(by_second[second], seconds)
+
+    def lag(at: float) -> float:
+        window = range(int(at - LAG_WINDOW_SECONDS), int(at + LAG_WINDOW_SECONDS) + 1)
+        return max((by_second.get(second, 0.0) for second in window), default=0.0)
+
+    return lag
+
+
+def seconds(text: str | None) -> float:
+    """An RFC 3339 time as UTC seconds."""
+    assert text is not None
+    return datetime.fromisoformat(text).timestamp()
+
+
+def check(seen: Witnesses) -> Report:
+    """Every promise, and the figures."""
+    report = Report()
+    report.add("P1 accepted and not there", lost(seen))
+    report.add("P1 not ended by its deadline and 60 s", unended(seen))
+    report.add("P1 taken twice over as an event", split_events(seen))
+    report.add("P2 taken twice by a provider", doubled(seen))
+    report.add("P2 a taken or unknown step sent again", resent(seen))
+    report.add("P2 taken without an intent, or an answer without a taking", unmatched(seen))
+    report.add("P3 overtaken", overtaken(seen))
+    report.add("P4 sent after a no", sent_after_stop(seen, report.figures))
+    report.add("P4 over a cap", over_cap(seen))
+    report.add("P4 after the deadline", after_deadline(seen))
+    report.add("P4 faster than the rate", over_rate(seen, report.figures))
+    report.add("P5 unknown without a cause", causeless(seen))
+    report.add("P5 taken over too late", late_takeovers(seen, report.figures))
+    report.add("P5 a drain that went wrong", bad_drains(seen, report.figures))
+    report.add("P6 ended without a reason", unexplained(seen))
+    report.add("answers that should never be", seen.ledger.wrong)
+    late_sends(seen, report.figures)
+    return report
+
+
+# -- P1 ----------------------------------------------------------------------------------------------------------------
+
+
+def lost(seen: Witnesses) -> Iterator[str]:
+    for event in seen.ledger.events.values():
+        if event.id not in seen.by_event:
+            yield f"{event.id} ({event.policy}, by {event.by}) was accepted and has no message"
+
+
+def unended(seen: Witnesses) -> Iterator[str]:
+    for message in seen.messages.values():
+        named = f"{message['id']} ({message['policy']})"
+        if message["status"] not in TERMINAL:
+            yield f"{named} is still {message['status']}"
+        elif seconds(message["finished_at"]) > seconds(message["deadline_at"]) + DEADLINE_GRACE_SECONDS:
+            yield f"{named} ended {message['finished_at']}, deadline {message['deadline_at']}"
+
+
+def split_events(seen: Witnesses) -> Iterator[str]:
+    for event in seen.ledger.events.values():
+        ids = {message["id"] for message in seen.by_event.get(event.id, ())}
+        if len(ids | event.messages) > 1:
+            yield f"{event.id} by {event.by}: messages {sorted(ids)}, answers {sorted(event.messages)}"
+
+
+# -- P2 ----------------------------------------------------------------------------------------------------------------
+
+
+def doubled(seen: Witnesses) -> Iterator[str]:
+    counts: dict[Key, list[Record]] = defaultdict(list)
+    for record in seen.records:
+        counts[record.key].append(record)
+    for key, records in counts.items():
+        if len(records) > 1:
+            told = [(attempt["outcome"], attempt["times"]) for attempt in seen.messages.get(key[0], {}).get("attempts", ())]
+            yield f"{key}: {[(record.provider, record.at) for record in records]}; attempts {told}"
+
+
+def resent(seen: Witnesses) -> Iterator[str]:
+    for key, attempts in seen.taken().items():
+        if len(attempts) > 1:
+            yield f"{key}: {[(one['number'], one['outcome'], one['error'], one['times']) for one in attempts]}"
+
+
+def unmatched(seen: Witnesses) -> Iterator[str]:
+    taken, records = seen.taken(), {record.key for record in seen.records}
+    for key in records - taken.keys():
+        attempts = seen.messages.get(key[0], {}).get("attempts", "no such message")
+        yield f"{key} was taken by a provider; the API says {attempts}"
+    for key, attempts in taken.items():
+        if key not in records and any(one["outcome"] == "accepted" for one in attempts):
+            yield f"{key} is accepted by the API's word, and no provider took it"
+
+
+# -- P3, P4 ------------------------------------------------------------------------------------------------------------
+
+
+def overtaken(seen: Witnesses) -> Iterator[str]:
+    """The SMS of an order comes when the wait of its Viber message has run out: there are no failure receipts here."""
+    at = {record.key: record.at for record in seen.records}
+    for (message, step), second in at.items():
+        first = at.get((message, step - 1))
+        if first is None:
+            continue
+        if second < first + settings.VIBER_WAIT_SECONDS - seen.late_allowance(first):
+            yield f"{message}: step {step - 1} taken at {first}, step {step} at {second}"
+
+
+def sent_after_stop(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
+    """Nothing starts after a committed opt-out, cancel or goal; what started before may still arrive for a second."""
+    records: dict[str, list[Record]] = defaultdict(list)
+    for record in seen.records:
+        records[record.message].append(record)
+    frozen: list[Record] = []
+    broken: list[str] = []
+    for stop in seen.ledger.stops:
+        for message in stopped(seen, stop):
+            for attempt in message["attempts"]:
+                if attempt["outcome"] in TAKEN and seconds(attempt["times"]["intent"]) > stop.at:
+                    broken.append(f"{_said(stop)}: {message['id']} has an intent of {attempt['times']['intent']}")
+            for record in records.get(message["id"], ()):
+                if record.at <= stop.at + seen.late_allowance(record.at):
+                    continue
+                if seen.paused(stop.at - START_WITHIN_SECONDS, record.at):
+                    frozen.append(record)
+                else:
+                    broken.append(f"{_said(stop)}: {record}")
+    figures["wishes to stop"] = dict(Counter(stop.kind for stop in seen.ledger.stops))
+    figures["sends of a frozen process after a no (counted, documented)"] = len(frozen)
+    return iter(broken)
+
+
+def stopped(seen: Witnesses, stop: Stop) -> list[dict[str, Any]]:
+    """The messages that a wish to stop is about."""
+    if stop.recipient is not None:
+        return seen.by_recipient.get(stop.recipient, [])
+    return seen.by_event.get(stop.event or "", [])
+
+
+def _said(stop: Stop) -> str:
+    return f"{stop.kind} answered at {stop.at:.3f}"
+
+
+def covered(faults: Iterable[Happened], since: float, until: float) -> bool:
+    """Whether one of the faults was on at some time between two instants."""
+    return any(fault.at <= until and (fault.until or fault.at) >= since for fault in faults)
+
+
+def over_cap(seen: Witnesses) -> Iterator[str]:
+    """By the API's intents exactly, and by the stand-ins' record as exactly as their clock allows."""
+    intents: dict[str, list[float]] = defaultdict(list)
+    records: dict[str, list[float]] = defaultdict(list)
+    for message, attempt in seen.attempts():
+        if message["class"] == "promotional" and attempt["outcome"] in TAKEN:
+            intents[message["recipient"]].append(seconds(attempt["times"]["intent"]))
+    for record in seen.records:
+        message = seen.messages.get(record.message, {"class": ""})
+        if message["class"] == "promotional" and not seen.paused(record.at - settings.CAP_SECONDS, record.at):
+            records[message["recipient"]].append(record.at)
+    for recipient, times in intents.items():
+        yield from (f"{recipient}: intents {few}" for few in crowded(times, settings.CAP_LIMIT, settings.CAP_SECONDS))
+    for recipient, times in records.items():
+        window = settings.CAP_SECONDS - max(seen.late_allowance(at) for at in times)
+        yield from (f"{recipient}: taken {few}" for few in crowded(times, settings.CAP_LIMIT, window))
+
+
+def crowded(times: Iterable[float], limit: int, window: float) -> Iterator[list[float]]:
+    """Every ``limit + 1`` of the times that lie within less than ``window``."""
+    ordered = sorted(times)
+    for index in range(len(ordered) - limit):
+        few = ordered[index : index + limit + 1]
+        if few[-1] - few[0] < window:
+            yield few
+
+
+def after_deadline(seen: Witnesses) -> Iterator[str]:
+    for message, attempt in seen.attempts():
+        if attempt["outcome"] in TAKEN and attempt["times"]["intent"] > message["deadline_at"]:
+            yield f"{message['id']}: deadline {message['deadline_at']}, intent {attempt['times']['intent']}"
+    for record in seen.records:
+        message = seen.messages.get(record.message)
+        if message is None or seen.paused(record.at - 60, record.at):
+            continue
+        if record.at > seconds(message["deadline_at"]) + seen.late_allowance(record.at):
+            yield f"{message['id']}: deadline {message['deadline_at']}, taken at {record.at}"
+
+
+def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
+    """At most the rate and one second's worth of burst in any second, however many processes send."""
+    times = sorted(record.at for record in seen.records if record.provider == "bulk")
+    most, first = 0, 0
+    for last, at in enumerate(times):
+        while times[first] <= at - 1.0:
+            first += 1
+        count = last - first + 1
+        most = max(most, count)
+        if count > settings.BULK_RATE * (2 + seen.lag(at)):
+            yield f"{count} in the second before {at:.3f}, the rate is {settings.BULK_RATE}/s"
+    figures["most in one second at a provider with a rate of"] = f"{most} (rate {settings.BULK_RATE}/s)"
+
+
+# -- P5, P6 ------------------------------------------------------------------------------------------------------------
+
+
+def died(seen: Witnesses) -> Iterator[tuple[Key, float, float]]:
+    """Attempts whose process died or lost them: their step, their intent and when they were taken over."""
+    for message, attempt in seen.attempts():
+        if (attempt["error"] or {}).get("reason") == "process_died":
+            yield (
+                (message["id"], attempt["step"]),
+                seconds(attempt["times"]["intent"]),
+                seconds(attempt["times"]["answered"]),
+            )
+
+
+def causeless(seen: Witnesses) -> Iterator[str]:
+    """An intent is only ever left without an answer where a process was killed or stopped, or its database was hurt."""
+    causes = seen.journal.of((*ABRUPT, *OF_DATABASE))
+    for key, intent, answered in died(seen):
+        if not covered(causes, intent - CLOCK_SLACK_SECONDS, answered):
+            drains = [fault for fault in seen.journal.of((DRAIN,)) if covered([fault], intent - 1, answered)]
+            yield f"{key}: intent {intent:.3f}, unknown {answered:.3f}; drains {drains}"
+
+
+def late_takeovers(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
+    """From the death of a process to the moment when its open intents are known to be unknown."""
+    took: list[float] = []
+    causes = seen.journal.of((*ABRUPT, *OF_DATABASE))
+    for key, intent, answered in died(seen):
+        took.append(answered - intent)
+        deaths = [fault.at for fault in causes if intent - CLOCK_SLACK_SECONDS <= fault.at <= answered]
+        if answered - max([intent, *deaths]) > TAKEOVER_SECONDS:
+            yield f"{key}: intent {intent:.3f}, taken over {answered:.3f}"
+    took.sort()
+    figures["intents taken over from the dead"] = len(took)
+    if took:
+        figures["  from intent to takeover, median and longest"] = f"{took[len(took) // 2]:.1f} s, {took[-1]:.1f} s"
+
+
+def bad_drains(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
+    drains = [fault for fault in seen.journal.of((DRAIN,)) if fault.code is not None]
+    for fault in drains:
+        if fault.code != 0 or (fault.took or 0) > DRAIN_SECONDS:
+            yield f"{fault.worker} at {fault.at:.3f}: exit code {fault.code} after {fault.took:.1f} s"
+    longest = max((fault.took or 0.0 for fault in drains), default=0.0)
+    figures["SIGTERM drains, longest"] = f"{len(drains)}, {longest:.1f} s"
+
+
+def late_sends(seen: Witnesses, figures: dict[str, Any]) -> None:
+    """What a process sent that had been given up for dead: it woke up between its last look and the write."""
+    given_up = {key: answered for key, _, answered in died(seen)}
+    late = [record for record in seen.records if record.at > given_up.get(record.key, record.at) + 0.05]
+    figures["sends after their takeover (counted, documented)"] = len(late)
+
+
+def unexplained(seen: Witnesses) -> Iterator[str]:
+    for message in seen.messages.values():
+        if message["status"] in TERMINAL and message["status"] != "succeeded" and message["reason"] is None:
+            yield f"{message['id']} ended {message['status']}"

@@ -1,0 +1,60 @@
+"""What the backends of a run were promised, and when: what was accepted, and what must not be sent any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Published:
+    """One event. ``messages`` are the ids that answers gave; Kafka gives none. ``by`` are the ways it came."""
+
+    id: str
+    policy: str
+    recipient: str
+    accepted_at: float
+    messages: set[str] = field(default_factory=set)
+    by: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """From ``at`` (UTC seconds, when the answer came) nothing starts: for a recipient, or for one event's message."""
+
+    kind: str
+    at: float
+    recipient: str | None = None
+    event: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """``answers`` counts the answers of the API by status, 0 for none; ``wrong`` are answers that should never be."""
+
+    events: dict[str, Published] = field(default_factory=dict)
+    stops: list[Stop] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    repeats: int = 0
+    lags: list[tuple[float, float]] = field(default_factory=list)
+    """How long the stand-ins took to answer a trifle: ``(at, seconds)``."""
+
+    def document(self) -> dict[str, Any]:
+        """Everything, for a file."""
+        return {
+            "events": [asdict(event) for event in self.events.values()],
+            "stops": [asdict(stop) for stop in self.stops],
+            "answers": dict(self.answers),
+            "wrong": self.wrong,
+            "repeats": self.repeats,
+            "lags": self.lags,
+        }
+
+    def took(self, id: str, policy: str, recipient: str, at: float, by: str, message: str | None = None) -> None:
+        """An event was accepted, once more or for the first time."""
+        entry = self.events.setdefault(id, Published(id, policy, recipient, at))
+        entry.by.append(by)
+        if message is not None:
+            entry.messages.add(message)
