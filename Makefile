@@ -11,6 +11,11 @@ help:
 	@echo "make demo     the whole thing on this machine, with sandbox providers"
 	@echo "make test     everything that shows the product right (under ten minutes)"
 	@echo "make verify   the long proofs: kills, real servers, a real browser (under 45 minutes)"
+	@echo "make bench    how fast, measured side by side (under 20 minutes; BENCH_QUICK=1: under 4)"
+	@echo "make seeds    the simulator: FIRST=1 SEEDS=2000"
+	@echo "make planted  bugs put in on purpose, and the seed that catches each"
+	@echo "make chaos    real processes killed, stopped, cut off: KILLS=1000"
+	@echo "make mutants  mutation testing of the core (long)"
 	@echo "make lint     style, types and who may import whom"
 	@echo "make check    the worked configuration, through kaskad check"
 
@@ -47,6 +52,30 @@ verify: .venv/.tested
 .PHONY: check
 check: .venv/.installed
 	$(BIN)/kaskad check
+	$(BIN)/kaskad test
+
+.PHONY: bench
+bench: .venv/.tested
+	$(BIN)/python -m bench
+
+FIRST ?= 1
+SEEDS ?= 2000
+.PHONY: seeds
+seeds: .venv/.tested
+	$(BIN)/python -m orchestrator.simulator --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS)
+
+.PHONY: planted
+planted: .venv/.tested
+	$(BIN)/python -m tests.simulation.planted
+
+KILLS ?= 1000
+.PHONY: chaos
+chaos: .venv/.tested
+	KILLS=$(KILLS) $(BIN)/python -m pytest tests/verify/test_chaos.py -p no:cacheprovider -rs -s
+
+.PHONY: mutants
+mutants: .venv/.tested
+	$(BIN)/python -m tests.mutants.run
 
 .PHONY: image
 image:

@@ -313,7 +313,7 @@ def test_habits_are_learnt_from_what_was_heard() -> None:
 async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(place: Place, tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "kaskad.db")
     await store.open()
-    await store.commit(Changes(created=[(message, b'{"ce":{},"data":{}}', b"") for message in history()]))
+    await store.commit(Changes(created=[(message, {"ce": {}, "data": {}}, b"") for message in history()]))
     assert len(list(sqlite_messages(tmp_path / "kaskad.db"))) == 100
     assert CONFIG.startswith("store: sqlite:///./kaskad.db")
     done = place.kaskad("simulate", "--events", place.events([event(1)]), "--fit", "--runs", "1", "-o", "json")
