@@ -80,6 +80,7 @@ class Timers:
                 await asyncio.sleep(LONGEST_SLEEP_SECONDS)  # logged by the engine; do not spin on what cannot be decided
             return
         self._sooner.clear()
+        self._next = None
         self._next = await self.store.next_due()
         longest = self._longest_sleep_seconds
         seconds = longest if self._next is None else self._clock.real_seconds(self._next - self._clock.now())

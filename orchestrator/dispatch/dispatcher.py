@@ -138,6 +138,7 @@ class Dispatcher:
 
     async def _pump(self, provider: ProviderAtWork) -> None:
         while not self._stopping:
+            provider.wake.clear()  # what comes while we look is looked at again
             try:
                 pause = await self._turn(provider)
             except Stopped:
@@ -152,7 +153,6 @@ class Dispatcher:
                 await self._rest(provider, pause)
 
     async def _rest(self, provider: ProviderAtWork, seconds: float) -> None:
-        provider.wake.clear()
         try:
             await asyncio.wait_for(provider.wake.wait(), seconds)
         except TimeoutError:
@@ -260,7 +260,10 @@ class Dispatcher:
             return
         if told.calls[0].attempt != attempt:  # another step of the message left meanwhile: links name the attempt
             rendered = render(ready, self.outside, provider, told.calls[0].attempt, self._now())
-        await asyncio.gather(*(self._call(provider, ready, told, call, rendered) for call in told.calls))
+        if len(told.calls) == 1:
+            await self._call(provider, ready, told, told.calls[0], rendered)
+        else:
+            await asyncio.gather(*(self._call(provider, ready, told, call, rendered) for call in told.calls))
 
     async def _tokens_for_devices(self, provider: ProviderAtWork, missing: int) -> None:
         """A recipient with several devices takes a token for each."""
