@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from orchestrator.api.bodies import read_body
@@ -40,7 +41,9 @@ async def publish(request: web.Request) -> web.Response:
         deps.metrics.events.labels("http", "refused").inc()
     body = [refused(i, one) if isinstance(one, Malformed) else {"index": i, **one} for i, one in enumerate(results)]
     if not refusals or len(refusals) < len(results):
-        return web.json_response({"results": body}, status=202)
+        return web.Response(
+            body=orjson.dumps({"results": body}), status=202, content_type="application/json", charset="utf-8"
+        )
     if len(results) == 1:
         return of_malformed(refusals[0], results=body)
     codes = {one.code for one in refusals}

@@ -18,6 +18,7 @@ import select
 import ssl
 import time
 from collections.abc import AsyncIterable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
@@ -57,13 +58,41 @@ class Stale(aiohttp.ClientConnectionError):
     """A kept connection had been closed by its server before anything was written to it."""
 
 
+current: ContextVar[Trace] = ContextVar("current")
+
+
 class CarefulRequest(aiohttp.ClientRequest):
-    """A request that is not written to a connection whose other end is known to have hung up."""
+    """
+    A request that looks at its trace before it is written, and is not written to a connection whose other end is known to
+    have hung up.
+
+    aiohttp buffers the headers until the body is written, so there are two places to look: before the headers are buffered
+    (a withdrawal there costs least) and before the body's write takes both along.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._trace = current.get()
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if hung_up(conn.transport):
             raise Stale
+        if self._trace.bodyless:
+            self._trace.last_look()
+        else:
+            self._trace.look()
         return await super().send(conn)
+
+    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
+        """In a task of its own: whoever waits for the answer hears of a withdrawal by way of the connection."""
+        try:
+            if not self._trace.bodyless:
+                self._trace.last_look()
+        except (TooLate, Repeated) as withdrawn:
+            conn.protocol.set_exception(aiohttp.ClientConnectionError(type(withdrawn).__name__))
+            conn.close()
+            return
+        await super().write_bytes(writer, conn, content_length)
 
 
 def hung_up(transport: Any) -> bool:
@@ -78,18 +107,8 @@ def hung_up(transport: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def own_context(trace_request_ctx: Any) -> Any:
-    """The trace of a request is the object it was given."""
-    return trace_request_ctx
-
-
 class AiohttpSender(OnceSender):
-    """
-    HTTP/1.1 by aiohttp. Guarded calls have a pool of their own, whose names the guard resolves.
-
-    aiohttp buffers the headers until the body is written, so there are two places to look at the clock: where the headers
-    are buffered (a withdrawal there costs least) and where the body's write takes both along.
-    """
+    """HTTP/1.1 by aiohttp. Guarded calls have a pool of their own, whose names the guard resolves."""
 
     def __init__(self, *, guard: EgressGuard, connections: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(guard=guard, connections=connections, monotonic=monotonic)
@@ -108,9 +127,6 @@ class AiohttpSender(OnceSender):
                 await session.close()
 
     def _session(self, resolver: Any) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig(trace_config_ctx_factory=own_context)  # type: ignore[arg-type]
-        trace.on_request_headers_sent.append(headers_next)
-        trace.on_request_chunk_sent.append(body_next)
         connector = aiohttp.TCPConnector(
             limit=0,
             resolver=resolver,
@@ -121,7 +137,6 @@ class AiohttpSender(OnceSender):
         return aiohttp.ClientSession(
             connector=connector,
             request_class=CarefulRequest,
-            trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -131,6 +146,7 @@ class AiohttpSender(OnceSender):
     async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
         session = self._guarded if call.guarded else self._plain
         assert session is not None, "open() comes first"
+        current.set(trace)
         while True:
             trace.look()
             try:
@@ -141,27 +157,12 @@ class AiohttpSender(OnceSender):
                     headers=call.headers,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds(trace)),
-                    trace_request_ctx=trace,
                 ) as reply:
                     return await answer_of(reply, call.guarded, clock)
             except Stale:
                 continue
             except (aiohttp.ClientError, OSError, ValueError, Repeated) as error:
                 return broken(error, trace)
-
-
-async def headers_next(session: aiohttp.ClientSession, trace: Any, params: Any) -> None:
-    """The headers are about to be buffered; where there is no body they leave at once."""
-    if trace.bodyless:
-        trace.last_look()
-    else:
-        trace.look()
-
-
-async def body_next(session: aiohttp.ClientSession, trace: Any, params: Any) -> None:
-    """Headers and body are about to be written, as one."""
-    if not trace.wrote:
-        trace.last_look()
 
 
 async def answer_of(reply: aiohttp.ClientResponse, guarded: bool, clock: Callable[[], float]) -> HttpReply:

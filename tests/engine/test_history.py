@@ -1,0 +1,128 @@
+"""History lines: what is left out of them when they are written is back when they are read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from orchestrator.channels import json_of
+from orchestrator.codec import decode_fact, decode_history, encode_entry, encode_fact
+from orchestrator.core.decide import Decision, decide
+from orchestrator.core.facts import Answered, Fact, GoalReached, Heard, Prepared, Triggered, Unpreparable
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.message import Message
+from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
+from orchestrator.core.policy import Policy, Step
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address
+from orchestrator.ids import LENGTH, decode, encode
+
+PHONE = Address("phone", "+380501234567", "a" * 32, country="UA")
+POLICY = Policy("cart", "v1", "shop.cart", (Step("viber", wait=(("delivered", 600_000),)), Step("sms")))
+INPUTS = Inputs(
+    addresses=(PHONE,), providers={"a": Provider("a", "viber", ("phone",))}, channels={"viber": ("a",)}, zone="Europe/Kyiv"
+)
+
+
+BODIES = (
+    *(
+        b'{"a": [1, 2.5, null, "\xd1\x8f"]}',
+        b"18446744073709551616",
+        b'"\\ud800"',
+        b"\xef\xbb\xbf{}",
+        b"NaN",
+        b'{"a":1e999}',
+    ),
+    *(b"", b"{", b'"\xff"', b"[" * 5_000, b'{"a":1,"a":2}', "{}".encode("utf-16")),
+)
+
+
+def newborn() -> Message:
+    place = {"event_source": "shop", "event_id": "1", "event_type": "shop.cart", "recipient": "olena"}
+    kept = {"policy": "cart", "policy_version": "v1", "klass": "transactional", "topic": "cart"}
+    return Message(id="0" * 26, created_at=0, deadline_at=86_400_000, **place, **kept)
+
+
+def told(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
+    """What is decided about some facts, one a second, and the history that it leaves."""
+    message, decisions, lines = newborn(), [], []
+    for second, fact in enumerate(facts, start=1):
+        decision = decide(POLICY, message, inputs, fact, second * 1000)
+        lines.append(encode_entry(second * 1000, fact, decision))
+        decisions.append(decision)
+        message = decision.message
+    return decisions, b"".join(lines)
+
+
+def test_every_check_is_read_back_with_its_verdict_and_its_step():
+    decisions, history = told(Triggered(), Unpreparable(0, Reason.MISSING_VARIABLE, "event.name"))
+    for decision, entry in zip(decisions, decode_history(history), strict=True):
+        made = [{name: value for name, value in asdict(check).items() if value is not None} for check in decision.checks]
+        assert entry["checks"] == made
+    assert {check["step"] for check in entry["checks"]} == {1}
+
+
+def test_inputs_that_have_not_changed_are_written_once_and_read_everywhere():
+    _, history = told(Triggered(), Prepared(0, "a", (PHONE,)))
+    first, second = decode_history(history)
+    assert second["inputs"] == first["inputs"]
+    assert history.count(b"Europe/Kyiv") == 1
+
+
+def test_a_decision_that_looked_at_no_inputs_keeps_none():
+    decisions, history = told(Triggered(), Prepared(0, "a", (PHONE,)), Answered(0, Accepted("id-1")))
+    *_, answered = decode_history(history)
+    assert decisions[-1].inputs is None
+    assert "inputs" not in answered
+
+
+def test_inputs_are_gathered_only_where_they_are_looked_at():
+    decisions, _ = told(Triggered(), Prepared(0, "a", (PHONE,)))
+
+    def gather() -> Inputs:
+        raise AssertionError("nobody looks at them")
+
+    assert decide(POLICY, decisions[-1].message, gather, Answered(0, Accepted("id-1")), 3000).inputs is None
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        Triggered(replayed=True),
+        Unpreparable(1, Reason.TOO_LONG, "3 parts"),
+        Answered(0, NotSent(Reason.THROTTLED, 5_000, "429")),
+        Answered(2, Refused(Reason.REFUSED_OPTED_OUT, "7003", "stopped", classes=("promotional",))),
+        Answered(1, Unknown(Reason.TIMED_OUT)),
+        Heard(0, "failed", 5, Refused(Reason.REFUSED_ADDRESS, strikes=2)),
+        Heard(0, "delivered", 5, provider_id="x"),
+        GoalReached("shop", "order-1"),
+    ],
+)
+def test_a_fact_is_read_back_as_it_was_written(fact: Fact):
+    assert decode_fact(encode_fact(fact)) == fact
+    (entry,) = decode_history(encode_entry(1, fact, Decision(newborn(), (), (), ())))
+    assert decode_fact(entry["fact"]) == fact
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_provider_s_json_is_read_as_python_reads_it(body: bytes):
+    try:
+        expected = json.loads(body)
+    except (ValueError, RecursionError):
+        expected = None
+    found = json_of(body)
+    assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2**80 - 1, 2**128 - 1, 0x0123456789ABCDEF0123456789ABCDEF])
+def test_an_id_is_read_back_as_its_number(number: int):
+    assert len(encode(number)) == LENGTH
+    assert decode(encode(number)) == number
+
+
+@pytest.mark.parametrize("change", ["I", "L", "O", "U", "a", "_", " ", "+", "-", "١", ""])
+def test_what_is_no_id_is_refused(change: str):
+    with pytest.raises(ValueError, match="no ULID"):
+        decode("01K" + "0" * (LENGTH - 4) + change)
