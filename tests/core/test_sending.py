@@ -13,7 +13,7 @@ from orchestrator.core.message import Sending
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import HOUR_MS, Governance, Retry, Step
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Charge, Consent
+from orchestrator.core.recipient import Address, Charge, Consent
 from tests.core.tale import CHANNELS, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)),))
@@ -399,3 +399,50 @@ def test_providers_have_an_address_to_send_to_or_no_turn():
     channels = {**CHANNELS, "viber": ("bots", "viber_b")}
     base = replace(Tale(VIBER).inputs, providers={**PROVIDERS, "bots": bots}, channels=channels)
     assert Tale(VIBER, inputs=base).ready == [(0, "viber_b")]
+
+
+def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_again():
+    for late in (NotSent(Reason.CONNECT_FAILED), Refused(Reason.REFUSED_CONFIGURATION)):
+        tale = Tale(VIBER, SMS)
+        tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+        tale.due()
+        tale.tell(20, Answered(0, late))
+        run = tale.message.runs[0]
+        assert (tale.ready, run.sending, run.until, run.ended) == ([], Sending.IDLE, None, None)
+        assert not any(isinstance(effect, GiveBack) for effect in tale.last.effects)
+
+
+def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_one_that_has_one():
+    bots = Provider("bots", "viber", ("viber_bot_id",))
+    channels = {**CHANNELS, "viber": ("bots", "viber_b")}
+    bot = Address("viber_bot_id", "b", "hash-bot")
+    base = replace(Tale(VIBER).inputs, providers={**PROVIDERS, "bots": bots}, channels=channels, addresses=(bot, PHONE))
+    tale = Tale(VIBER, inputs=base)
+    assert tale.ready == [(0, "bots")]
+    tale.given(addresses=(PHONE,))
+    tale.tell(1, Prepared(0, "bots", (bot,)))
+    assert (tale.calls, tale.ready) == ([], [(0, "viber_b")])
+
+
+def test_a_throttled_provider_is_not_waited_for_longer_than_until_another_one_opens():
+    shut = {**PROVIDERS, "viber_b": replace(PROVIDERS["viber_b"], shut_until=START + 20_000)}
+    tale = Tale(Step("viber", retry=Retry(0, 0)), inputs=replace(Tale(VIBER).inputs, providers=shut))
+    tale.send(1, NotSent(Reason.THROTTLED, 100_000))
+    run = tale.message.runs[0]
+    assert (run.sending, run.until, run.held_for, run.tries, run.tried_since) == (
+        Sending.HELD,
+        START + 20_000,
+        Reason.THROTTLED,
+        0,
+        None,
+    )
+
+
+def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retries_are_over():
+    tale = Tale(Step("web_push", wait=PUSH.wait, retry=Retry(0, 0)), SMS)
+    tale.given(addresses=(LAPTOP, TABLET, PHONE))
+    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.tell(2, Answered(0, Accepted("a")))
+    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
+    run = tale.message.runs[0]
+    assert (run.sending, run.ended, run.given_up) == (Sending.IDLE, None, [])

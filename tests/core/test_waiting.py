@@ -460,3 +460,12 @@ def test_addresses_are_found_for_what_they_are():
     other = Address("viber_bot_id", "b", "hash-bot")
     tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, addresses=(other,)))
     assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)
+
+
+def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looked_at_at_once():
+    tale = Tale(SMS, deadline_ms=8_000)
+    tale.tell(1, Prepared(0, "texts", (PHONE,)))
+    tale.hear(20, 0, "queued")
+    assert (tale.status, tale.message.due_at) == ("running", START + 20_001)
+    tale.due()
+    assert tale.status == "expired"
