@@ -4,6 +4,7 @@ How many small wrongs in the core would be noticed.
     python -m tests.mutants.run                     every mutant
     python -m tests.mutants.run --sample 400        that many, drawn with --seed
     python -m tests.mutants.run --only decide.py    of one file
+    python -m tests.mutants.run --again FILE        those that survived before, as `--out FILE` wrote them
 
 The tests are collected once. Each mutant is then a process of its own, forked from there: the one wrong function or table
 is put into the core, and the tests that come through it are run, the quickest first, up to the first that fails. A wrong in
@@ -104,7 +105,7 @@ def replace_value(mutant: Mutant, name: str, wrong: ModuleType) -> bool:
         return False
     right = sys.modules[name].__dict__[target.id]
     for module in list(sys.modules.values()):
-        if module.__name__.startswith("orchestrator.") and module.__dict__.get(target.id) is right:
+        if module.__name__.startswith(("orchestrator.", "tests.")) and module.__dict__.get(target.id) is right:
             module.__dict__[target.id] = wrong.__dict__[target.id]
     return True
 
@@ -305,9 +306,12 @@ def named(mutant: Mutant) -> str:
     return f"{mutant.path.relative_to(ROOT)}:{mutant.line}  {mutant.function or 'module'}: {mutant.what}"
 
 
-def choose(only: str | None, sample: int | None, seed: int) -> tuple[list[Mutant], int]:
+def choose(only: str | None, again: Path | None, sample: int | None, seed: int) -> tuple[list[Mutant], int]:
     """What is tried, and out of how many."""
     everything = [m for path in sorted(CORE.glob("*.py")) if only in (None, path.name) for m in mutants(path)]
+    if again is not None:
+        survivors = set(again.read_text("utf-8").splitlines())
+        return [mutant for mutant in everything if named(mutant) in survivors], len(everything)
     if sample is None or sample >= len(everything):
         return everything, len(everything)
     return random.Random(seed).sample(everything, sample), len(everything)
@@ -318,6 +322,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="how many mutants, drawn at random; all where left out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="one file of the core, such as decide.py")
+    parser.add_argument("--again", type=Path, help="a file of survivors: try those once more")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="a file for the survivors, one a line")
     parser.add_argument("--at-least", type=float, default=0.9, help="the share that must be killed")
@@ -328,8 +333,8 @@ def main() -> int:
     """0 where enough are killed, 1 where not, 2 where the tests fail without any wrong."""
     options = arguments()
     out = options.out.resolve() if options.out is not None else None
+    chosen, among = choose(options.only, options.again, options.sample, options.seed)
     os.chdir(ROOT)
-    chosen, among = choose(options.only, options.sample, options.seed)
     print(f"{len(chosen)} of {among} mutants (seed {options.seed})", flush=True)
     short_properties()
     sys.meta_path.insert(0, Seen())
