@@ -307,3 +307,15 @@ def test_the_service_knows_todays_rules(installation: tuple[Path, str]) -> None:
     found = CliRunner().invoke(command, ["explain", id, "-c", str(config), "-o", "json"])
     policy = json.loads(found.stdout)["policy"]
     assert policy["differences"] == [{"where": "deadline", "then": "1d", "now": "2h"}]
+
+
+async def test_a_terminal_gets_the_same_words_wrapped_to_its_width(capsys: pytest.CaptureFixture[str]) -> None:
+    from orchestrator.explain import print_rich
+
+    async with World(TALE) as world:
+        (id,) = (await world.publish()).messages
+        document = await explain(world, id)
+    print_rich(document)
+    shown = capsys.readouterr().out
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert "".join(shown.split()) == "".join(as_text(document).split())

@@ -1,0 +1,275 @@
+"""What each gate says, to the letter: the value, the limit, the reason, until when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.gates import Check, Scene, Verdict, addresses_of, ask, price, providers_of, targets_for
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.message import Message, Run
+from orchestrator.core.policy import HOUR_MS, Budget, Cap, Gap, Governance, Policy, QuietHours, Step, Window
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address, AddressState, Consent, Mark
+from tests.core.tale import CHANNELS, EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, charge
+
+ALWAYS = QuietHours("always", (Window(0, 1440),) * 7)
+EVENING = QuietHours("evening", (Window(20 * 60, 23 * 60),) * 7)  # it is 11:06:40 in UTC at START
+
+
+def scene(step: Step | None = None, *, klass: str = "transactional", order: str = "fixed", **inputs: Any) -> Scene:
+    policy = Policy("p", "v", "e", (step or Step("sms"),), klass=klass, topic="news", order=order)
+    message = Message("m", "s", "e", "t", "r", "p", "v", klass, "news", START, START + HOUR_MS)
+    given = Inputs(addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH")
+    return Scene(policy, message, Run(0, policy.cascade[0].channel), replace(given, **inputs), START)
+
+
+def made(asked: Scene) -> dict[str, Check]:
+    return {check.gate: check for check in ask(asked)[1]}
+
+
+def governed(**rules: Any) -> Governance:
+    return Governance(**rules)
+
+
+def test_where_every_gate_lets_it_pass_each_says_what_it_looked_at() -> None:
+    decisive, checks = ask(scene(Step("sms", when="event.x"), conditions={"step:0": True}))
+    assert decisive == Check("budget")
+    assert checks == (
+        Check("deadline", value=str(START), limit=str(START + HOUR_MS), step=0),
+        Check("goal", step=0),
+        Check("suppression", step=0),
+        Check("consent", value="no entry", limit="opt_out", step=0),
+        Check("reachability", value="texts", step=0),
+        Check("when", value="true", limit="event.x", step=0),
+    )
+
+
+def test_patient_gates_that_let_it_pass_say_so_too() -> None:
+    rules = governed(
+        quiet_hours=(EVENING,),
+        caps=(Cap("cap", 2, HOUR_MS),),
+        gaps=(Gap("gap", 5_000),),
+        budgets=(Budget("sms", "9.00", "UAH"), Budget("email", "1.00", "UAH")),
+    )
+    decisive, checks = ask(scene(governance=rules, charges=(charge(-60),)))
+    assert decisive.verdict is Verdict.GO
+    cap = Check("caps", value="0", limit="2", rule="cap", step=0)
+    assert checks[6:] == (
+        Check("quiet_hours", value="UTC", rule="evening", step=0),
+        replace(cap, value="1"),
+        Check("gaps", limit="5000 ms", rule="gap", step=0),
+        Check("budget", limit="9.00 UAH", rule="sms", step=0),
+    )
+
+
+@pytest.mark.parametrize("late_ms", [0, 1])
+def test_nothing_leaves_at_or_after_the_deadline(late_ms: int) -> None:
+    asked = scene()
+    at = asked.message.deadline_at
+    decisive, checks = ask(replace(asked, now=at + late_ms))
+    assert decisive == Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(at + late_ms), str(at), step=0)
+    assert checks == (decisive,)
+    assert ask(replace(asked, now=at - 1))[0].verdict is Verdict.GO
+
+
+def test_a_goal_that_was_reached_ends_it() -> None:
+    decisive, checks = ask(scene(goal_reached=True))
+    assert decisive == Check("goal", Verdict.DROP, Reason.GOAL_MET, step=0)
+    assert len(checks) == 2
+
+
+def marked(*addresses: Address, channel: str = "sms") -> dict[str, AddressState]:
+    mark = Mark("refused_address", "texts", START, "410")
+    return {address.hash: AddressState(address.hash, marks={channel: mark}) for address in addresses}
+
+
+def test_an_address_that_is_marked_on_this_channel_skips_the_step() -> None:
+    decisive, _ = ask(scene(address_states=marked(PHONE)))
+    assert decisive == Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, "texts 410", step=0)
+    assert ask(scene(address_states=marked(PHONE, channel="viber")))[0].verdict is Verdict.GO
+
+
+def test_one_address_without_a_mark_is_enough_and_the_others_are_counted() -> None:
+    asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=marked(LAPTOP, channel="web_push"))
+    assert made(asked)["suppression"] == Check("suppression", value="1 of 2 marked", step=0)
+    assert targets_for(asked, PROVIDERS["push"]) == [TABLET]
+
+
+def test_a_mark_without_words_shows_who_set_it() -> None:
+    state = AddressState(PHONE.hash, marks={"sms": Mark("refused_address", "texts", START)})
+    assert ask(scene(address_states={PHONE.hash: state}))[0].value == "texts"
+
+
+def said(state: str, source: str = "", **more: Any) -> Consent:
+    return Consent(more.pop("channel", "sms"), more.pop("topic", "*"), state, START - 1, source, **more)
+
+
+def test_a_no_skips_the_step_with_the_entry_that_says_it() -> None:
+    decisive, _ = ask(scene(consents=(said("out", "stop"),)))
+    assert decisive == Check("consent", Verdict.SKIP, Reason.OPTED_OUT, "out sms×* by stop", "opt_out", step=0)
+    assert ask(scene(consents=(said("out"),)))[0].value == "out sms×* by api"
+
+
+def test_a_missing_yes_skips_the_step_and_a_yes_lets_it_pass() -> None:
+    decisive, _ = ask(scene(klass="promotional"))
+    assert decisive == Check("consent", Verdict.SKIP, Reason.NO_CONSENT, "no entry", "opt_in", step=0)
+    assert made(scene(klass="promotional", consents=(said("in", "form"),)))["consent"].value == "in sms×* by form"
+
+
+def test_a_class_that_governance_forgot_is_opt_out() -> None:
+    check = made(scene(governance=governed(consent={})))["consent"]
+    assert (check.verdict, check.limit) == (Verdict.GO, None)
+
+
+def test_what_an_address_said_counts_for_that_address() -> None:
+    stopped = {LAPTOP.hash: AddressState(LAPTOP.hash, (said("out", channel="web_push"),))}
+    asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=stopped)
+    assert ask(asked)[0].verdict is Verdict.GO
+    assert targets_for(asked, PROVIDERS["push"]) == [TABLET]
+    alone = scene(Step("web_push"), addresses=(LAPTOP,), address_states=stopped)
+    assert ask(alone)[0].reason is Reason.OPTED_OUT
+
+
+def test_a_marked_address_is_not_asked_for_its_consent() -> None:
+    states = marked(LAPTOP, channel="web_push")
+    states[TABLET.hash] = AddressState(TABLET.hash, (said("out", channel="web_push"),))
+    asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=states)
+    assert ask(asked)[0].reason is Reason.OPTED_OUT
+
+
+def test_without_an_address_the_step_is_out_of_reach() -> None:
+    decisive, _ = ask(scene(addresses=(EMAIL,)))
+    assert decisive == Check("reachability", Verdict.SKIP, Reason.NO_ADDRESS, step=0)
+
+
+def test_a_number_abroad_is_out_of_reach_by_sms_only() -> None:
+    rules = governed(sms_countries=("PL", "DE"))
+    decisive, _ = ask(scene(governance=rules))
+    assert decisive == Check("reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, "UA", "PL,DE", step=0)
+    assert ask(scene(Step("viber"), governance=rules))[0].verdict is Verdict.GO
+    nowhere = replace(PHONE, country="")
+    assert ask(scene(governance=rules, addresses=(nowhere,)))[0].value == "unknown"
+    assert ask(scene(governance=governed(sms_countries=("UA",))))[0].verdict is Verdict.GO
+
+
+def test_every_provider_that_can_be_used_is_named() -> None:
+    assert made(scene(Step("viber")))["reachability"].value == "viber_a,viber_b"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (False, Check("when", Verdict.SKIP, Reason.CONDITION_FALSE, "false", "event.x", step=0)),
+        (None, Check("when", Verdict.SKIP, Reason.CONDITION_ERROR, limit="event.x", step=0)),
+    ],
+)
+def test_a_condition_that_is_false_or_broken_skips_the_step(value: bool | None, expected: Check) -> None:
+    assert ask(scene(Step("sms", when="event.x"), conditions={"step:0": value}))[0] == expected
+    assert ask(scene(conditions={"step:0": False}))[0].verdict is Verdict.GO, "without a `when` nothing is asked"
+
+
+@pytest.mark.parametrize(
+    ("on_hit", "verdict"), [("defer", Verdict.HOLD), ("skip_step", Verdict.SKIP), ("drop", Verdict.DROP)]
+)
+def test_a_quiet_hour_does_what_its_rule_says(on_hit: str, verdict: Verdict) -> None:
+    morning = QuietHours("morning", (Window(11 * 60, 12 * 60),) * 7, on_hit=on_hit)
+    end = START // HOUR_MS * HOUR_MS + HOUR_MS
+    expected = Check("quiet_hours", verdict, Reason.QUIET_HOURS, "UTC", None, end, "morning", 0)
+    assert ask(scene(governance=governed(quiet_hours=(morning,))))[0] == expected
+
+
+def test_a_hold_of_exactly_max_defer_is_kept_and_a_longer_one_skips() -> None:
+    end = START // HOUR_MS * HOUR_MS + HOUR_MS
+    for bound_ms, verdict in ((end - START, Verdict.HOLD), (end - START - 1, Verdict.SKIP)):
+        morning = QuietHours("morning", (Window(11 * 60, 12 * 60),) * 7, max_defer_ms=bound_ms)
+        assert ask(scene(governance=governed(quiet_hours=(morning,))))[0].verdict is verdict
+
+
+def test_rules_for_other_classes_and_channels_are_not_asked() -> None:
+    rules = governed(
+        quiet_hours=(replace(ALWAYS, channels=("email",)),),
+        caps=(Cap("cap", 0, HOUR_MS, classes=("promotional",)),),
+        gaps=(Gap("gap", HOUR_MS, channels=("email",)),),
+    )
+    assert len(ask(scene(governance=rules, charges=(charge(-1),)))[1]) == 6
+    assert len(ask(scene(klass="otp", governance=governed(quiet_hours=(ALWAYS,))))[1]) == 6
+
+
+def test_a_full_cap_holds_until_there_is_room() -> None:
+    cap = Cap("cap", 1, HOUR_MS, on_hit="drop")
+    decisive, _ = ask(scene(governance=governed(caps=(cap,)), charges=(charge(-60),)))
+    until = START - 60_000 + HOUR_MS
+    assert decisive == Check("caps", Verdict.DROP, Reason.FREQUENCY_CAP, "1", "1", until, "cap", 0)
+
+
+def test_a_calendar_cap_is_read_where_the_recipient_lives_else_where_the_installation_does() -> None:
+    cap = Cap("day", 1, calendar="day")
+    for zone, own in (("Asia/Tokyo", "UTC"), (None, "Asia/Tokyo"), ("No/Where", "Asia/Tokyo")):
+        rules = governed(caps=(cap,), time_zone=own)
+        decisive, _ = ask(scene(governance=rules, charges=(charge(-60),), zone=zone))
+        assert decisive.until == START // (24 * HOUR_MS) * 24 * HOUR_MS + 15 * HOUR_MS
+
+
+def test_a_gap_holds_and_says_how_long_ago_the_last_one_was() -> None:
+    decisive, _ = ask(scene(governance=governed(gaps=(Gap("gap", HOUR_MS),)), charges=(charge(-60),)))
+    until = START - 60_000 + HOUR_MS
+    assert decisive == Check("gaps", Verdict.HOLD, Reason.MIN_GAP, "60000 ms", "3600000 ms", until, "gap", 0)
+
+
+def test_a_spent_budget_holds_until_its_day_is_over() -> None:
+    rules = governed(budgets=(Budget("sms", "9.00", "UAH"),))
+    decisive, _ = ask(scene(governance=rules, over_budget={"sms": START + 9}))
+    assert decisive == Check("budget", Verdict.HOLD, Reason.OVER_BUDGET, None, "9.00 UAH", START + 9, "sms", 0)
+    assert ask(scene(governance=rules, over_budget={"email": START + 9}))[0].verdict is Verdict.GO
+
+
+def test_too_many_codes_skip_the_sms_and_nothing_else() -> None:
+    fast: dict[str, Any] = {"too_fast": (PHONE.hash,)}
+    decisive, _ = ask(scene(klass="otp", **fast))
+    assert decisive == Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, "+380…67", rule="limits", step=0)
+    assert ask(scene(**fast))[0].verdict is Verdict.GO, "only one-time codes are limited so"
+    assert ask(scene(Step("viber"), klass="otp", **fast))[0].verdict is Verdict.GO
+    assert ask(scene(klass="otp", too_fast=("other",)))[0].verdict is Verdict.GO
+    other = replace(EMAIL, hash=PHONE.hash)
+    assert ask(scene(klass="otp", addresses=(replace(PHONE, hash="h"), other), **fast))[0].verdict is Verdict.GO
+
+
+def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() -> None:
+    rules = governed(
+        caps=(Cap("long", 1, 2 * HOUR_MS), Cap("short", 1, HOUR_MS)), gaps=(Gap("gap", 60_000, on_hit="skip_step"),)
+    )
+    decisive, checks = ask(scene(governance=rules, charges=(charge(-30),)))
+    assert (decisive.gate, decisive.verdict) == ("gaps", Verdict.SKIP), "never is more than not yet"
+    assert len(checks) == 9
+    rules = replace(rules, gaps=())
+    assert ask(scene(governance=rules, charges=(charge(-30),)))[0].rule == "long", "the later of two holds"
+
+
+def test_providers_are_tried_in_the_steps_order_else_the_channels_and_unknown_names_are_left_out() -> None:
+    def names(asked: Scene) -> list[str]:
+        return [provider.name for provider in providers_of(asked)]
+
+    assert names(scene(Step("viber"))) == ["viber_a", "viber_b"]
+    assert names(scene(Step("viber", providers=("viber_b", "gone", "viber_a")))) == ["viber_b", "viber_a"]
+    assert names(scene(Step("fax"))) == []
+    dear = {**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], cost=None)}
+    assert names(scene(Step("viber"), order="cheapest", providers=dear)) == ["viber_b", "viber_a"]
+    assert names(scene(Step("viber"), providers=dear)) == ["viber_a", "viber_b"]
+
+
+def test_an_unknown_price_is_higher_than_any() -> None:
+    assert sorted([None, "1.20", "0", "0.40"], key=price) == ["0", "0.40", "1.20", None]
+
+
+def test_of_the_kinds_that_a_provider_takes_the_best_that_is_there_is_used_once_but_every_device() -> None:
+    bot = Address("viber_bot_id", "b", "hash-bot")
+    both = Provider("both", "viber", ("viber_bot_id", "phone"))
+    second = replace(PHONE, hash="hash-2")
+    assert targets_for(scene(addresses=(PHONE, second, bot)), both) == [bot]
+    assert targets_for(scene(addresses=(PHONE, second)), both) == [PHONE]
+    assert targets_for(scene(addresses=()), both) == []
+    assert targets_for(scene(Step("web_push"), addresses=(LAPTOP, TABLET)), PROVIDERS["push"]) == [LAPTOP, TABLET]
+    assert addresses_of(scene(Step("viber"), addresses=(EMAIL, PHONE))) == [PHONE]
