@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from pydantic import AfterValidator, Field, SecretStr
 
 from orchestrator import channels as ch
@@ -71,6 +72,10 @@ def matches(given: str | None, *expected: str) -> bool:
 
 def json_bytes(value: Any) -> bytes:
     """Compact UTF-8 JSON; what UTF-8 cannot say (a lone surrogate) becomes ``?`` instead of an error."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        pass
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 

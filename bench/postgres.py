@@ -132,9 +132,6 @@ class Postgres:
 
 
 def let_in(folder: Path, user: pwd.struct_passwd) -> None:
-    """Give a folder to a user, and let them reach it."""
+    """Give a folder to a user, and let them pass through the run's own folder above it."""
     os.chown(folder, user.pw_uid, user.pw_gid)
-    place = folder.parent
-    while place.stat().st_uid == os.geteuid() and not place.stat().st_mode & 0o001:
-        place.chmod(place.stat().st_mode | 0o001)
-        place = place.parent
+    folder.parent.chmod(folder.parent.stat().st_mode | 0o011)

@@ -1,8 +1,8 @@
 """
-Where the time of a whole life goes: lives as in the group ``life`` (HTTP in, SQLite), watched by py-spy from outside, or by
+Where the time of a whole life goes: one leg of the group ``life``, watched by py-spy from outside, or by
 cProfile from inside where py-spy is not installed or may not look.
 
-    python -m bench.profile [--count 8000] [--top 45] [--out PATH] [--how py-spy|cprofile]
+    python -m bench.profile [--leg life_sqlite] [--count 8000] [--top 45] [--out PATH] [--how py-spy|cprofile]
 
 Prints, and with ``--out`` writes, three tables: time by module, by function itself, and by function with what it calls.
 """
@@ -22,13 +22,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.groups.life import Leg, Life
+from bench.groups.life import Life
 from bench.machine import machine_line
-from bench.place import COMMAND
 from bench.stage import Stage
 from bench.worker import BenchError
 
 SAMPLES_PER_SECOND = 400
+LEGS = ("life_sqlite", "life_kafka", "life_postgres")
 WRITE_SECONDS = 60.0
 WAITING = ("_worker (concurrent/futures/thread.py)",)
 """Leaves where a thread waits for work, which py-spy takes for work."""
@@ -127,35 +127,30 @@ def tables(shares: Shares, cpu_us: float, top: int) -> str:
 class Watched(Life):
     """The one leg that is profiled."""
 
-    def __init__(self, stage: Stage, how: str) -> None:
+    def __init__(self, stage: Stage, leg: str, how: str) -> None:
         super().__init__(stage)
-        self.legs = [leg for leg in self.legs if leg.key == "life_sqlite"]
+        self.legs = [one for one in self.legs if one.key == leg]
         self._how = how
-        self.found = stage.folder / "profile.out"
-
-    async def start(self) -> Leg:
-        """The service, warm."""
-        leg = self.legs[0]
-        inside = (sys.executable, "-c", INSIDE.format(path=str(self.found)))
-        leg.service = await self.stage.service(leg.key, command=COMMAND if self._how == "py-spy" else inside)
-        await self._live(leg, 500)
-        return leg
+        self._found = stage.folder / "profile.out"
+        if how == "cprofile":
+            self.command = (sys.executable, "-c", INSIDE.format(path=str(self._found)))
 
     async def watch(self, count: int) -> tuple[Shares, float]:
-        """Profile ``count`` lives: where the time went, and CPU microseconds a life."""
-        leg = await self.start()
+        """Profile ``count`` lives of a warm service: where the time went, and CPU microseconds a life."""
+        leg = self.legs[0]
+        await self.start(leg)
         assert leg.service is not None
-        spy = py_spy(leg.service.pid, self.found) if self._how == "py-spy" else None
+        spy = py_spy(leg.service.pid, self._found) if self._how == "py-spy" else None
         await self.measure(leg, count)
-        cpu_us = self.figures["life_sqlite_us"].values[0]
+        cpu_us = self.figures[f"{leg.key}_us"].values[0]
         if spy is None:
             await leg.service.stop()
-            return read_cprofile(self.found), cpu_us
+            return read_cprofile(self._found), cpu_us
         spy.send_signal(signal.SIGINT)
         said = await asyncio.to_thread(spy.communicate, None, WRITE_SECONDS)
-        if not self.found.exists():
+        if not self._found.exists():
             raise BenchError(f"py-spy wrote nothing: {said[1].decode(errors='replace').strip()[-300:]}")
-        return read_stacks(self.found.read_text().splitlines()), cpu_us
+        return read_stacks(self._found.read_text().splitlines()), cpu_us
 
 
 def py_spy(pid: int, out: Path) -> subprocess.Popen[bytes]:
@@ -171,24 +166,25 @@ def has_py_spy() -> bool:
     return bool(shutil.which("py-spy")) or (Path(sys.executable).parent / "py-spy").exists()
 
 
-async def profile(count: int, top: int, how: str) -> str:
+async def profile(leg: str, count: int, top: int, how: str) -> str:
     """The report."""
     with tempfile.TemporaryDirectory(prefix="kaskad-bench-", ignore_cleanup_errors=True) as folder:
         async with Stage(Path(folder), quick=False) as stage:
-            shares, cpu_us = await Watched(stage, how).watch(count)
-    head = f"{machine_line()}\n{count} lives (HTTP in, SQLite), {cpu_us:.0f} µs CPU each under {how}"
+            shares, cpu_us = await Watched(stage, leg, how).watch(count)
+    head = f"{machine_line()}\n{count} lives ({leg}), {cpu_us:.0f} µs CPU each under {how}"
     return f"{head}\n\n{tables(shares, cpu_us, top)}\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.profile", description="Where the time of a whole life goes.")
+    parser.add_argument("--leg", choices=LEGS, default=LEGS[0], help="which life")
     parser.add_argument("--count", type=int, default=8000, help="how many lives")
     parser.add_argument("--top", type=int, default=45, help="how many lines each table has")
     parser.add_argument("--out", type=Path, help="a file for the tables, too")
     parser.add_argument("--how", choices=("py-spy", "cprofile"), default="py-spy" if has_py_spy() else "cprofile")
     given = parser.parse_args()
     try:
-        text = asyncio.run(profile(given.count, given.top, given.how))
+        text = asyncio.run(profile(given.leg, given.count, given.top, given.how))
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.figures import Figure, table
 from bench.groups.cascade import Cascade
@@ -29,12 +29,14 @@ from bench.groups.rounds import Rounds
 from bench.groups.timers import TimerBurst
 from bench.machine import Neighbours, machine_line
 from bench.stage import Stage
+from bench.worker import quieten
 
-FINE, MISSED, USAGE = 0, 1, 2
+FINE, MISSED, USAGE, STOPPED = 0, 1, 2, 130
 GROUPS: dict[str, type[Rounds]] = {
     group.name: group for group in (Ceilings, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
 }
 NAMES = tuple(GROUPS)
+T = TypeVar("T")
 
 
 def chosen(only: str) -> list[str]:
@@ -78,6 +80,15 @@ async def rounds(groups: Sequence[Rounds], stage: Stage, turns: int) -> dict[str
     return {group.name: list(group.figures.values()) for group in groups}
 
 
+async def until_told(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work; SIGINT and SIGTERM cancel it, so that it cleans up. Raises ``CancelledError`` then."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await task
+
+
 def report(machine: str, groups: dict[str, list[Figure]], seconds: float) -> str:
     """The machine, the table, and the bars that were missed."""
     missed = [figure for figures in groups.values() for figure in figures if figure.missed]
@@ -97,13 +108,10 @@ def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds:
     }
 
 
-def quieten() -> None:
-    """The client library's remarks on a broker that is still starting are no news."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-
-
 def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
-    """Measure and print; the exit code: 0 fine, 1 a bar was missed, 2 there is no such group, or no /proc."""
+    """
+    Measure and print. The exit code: 0 fine, 1 a bar was missed, 2 there is no such group, or no /proc, 130 it was stopped.
+    """
     if not Path("/proc/self/stat").exists():
         sys.stderr.write("the bench reads CPU times from /proc, so it needs Linux\n")
         return USAGE
@@ -115,7 +123,11 @@ def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     quieten()
     quick = env.get("BENCH_QUICK", "") not in ("", "0")
     machine, started, neighbours = machine_line(), time.monotonic(), Neighbours()
-    groups = asyncio.run(measure(names, quick=quick))
+    try:
+        groups = asyncio.run(until_told(measure(names, quick=quick)))
+    except asyncio.CancelledError:
+        sys.stderr.write("stopped; everything that was started has ended\n")
+        return STOPPED
     seconds = time.monotonic() - started
     machine += f"; others took {neighbours.share():.0%} of it meanwhile"
     document = as_json(machine, groups, quick, seconds)

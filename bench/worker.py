@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -98,7 +99,13 @@ class Worker:
 
 def run(main: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
     """The far end: ``main`` gets the options that the process was started with."""
+    quieten()
     uvloop.run(main(json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}))
+
+
+def quieten() -> None:
+    """The Kafka client's remarks on a broker that is still starting are no news."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def say(answer: dict[str, Any]) -> None:

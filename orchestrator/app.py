@@ -9,6 +9,7 @@ What leaves a process always goes through the engine, so the engine is the last 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,14 @@ class App:
     async def _start_chores(self) -> None:
         assert self.dispatcher is not None
         self.chores = Chores(
-            self.engine, self.store, self.dispatcher, self.watch, self.metrics, self.clock, kafka=lambda: self.kafka
+            self.engine,
+            self.store,
+            self.dispatcher,
+            self.watch,
+            self.metrics,
+            self.clock,
+            kafka=lambda: self.kafka,
+            keys=self._read_signing_keys,
         )
         await self.chores.start()
 
@@ -279,6 +287,9 @@ class App:
 
     def _wake(self, what: str) -> None:
         """Another process has left work here, or has left altogether."""
+        if what == "keys":
+            self._reading_keys = asyncio.create_task(self._read_signing_keys(), name="keys")
+            return
         if what == "members":
             for name in self.dispatcher.providers if self.dispatcher is not None else ():
                 self._poke(name)
@@ -330,6 +341,7 @@ class App:
         before = self.configuration.settings.providers
         self.configuration = configuration
         self.shelf.put(configuration)
+        await self._read_signing_keys()
         self.engine.rules = configuration.rules
         if self.dispatcher is not None:
             now = configuration.settings.providers

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
@@ -169,6 +170,21 @@ def parse_retry_after(value: str | None, now: float) -> int | None:
     return max(0, int((moment - now) * 1000))
 
 
+def json_of(body: bytes) -> Any:
+    """
+    The value of a body as Python's own parser reads it, None where it is no JSON. What msgspec reads it reads as that one
+    does, many times as fast; what it refuses (a byte order mark, half a surrogate, NaN) is left to that one.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpReply:
     """A complete answer. Header names are lower case; ``now`` is UTC seconds."""
@@ -180,10 +196,7 @@ class HttpReply:
 
     def json(self) -> Any:
         """The parsed body, or None where it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        return json_of(self.body)
 
     @property
     def retry_after_ms(self) -> int | None:
@@ -209,10 +222,7 @@ class Webhook:
 
     def json(self) -> Any:
         """The parsed body, or None where it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        return json_of(self.body)
 
     def form(self) -> dict[str, str]:
         """The body as a form; the last of repeated fields counts."""

@@ -29,7 +29,7 @@ PUT_OFF_MS = 60_000
 
 
 class Chores:
-    """``kafka`` gives the intake where there is one. Nothing here is urgent: what fails is tried again the next time."""
+    """``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again. What fails is tried later."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Chores:
         metrics: Metrics,
         clock: Clock,
         kafka: Callable[[], KafkaIntake | None],
+        keys: Callable[[], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._store = store
@@ -48,6 +49,7 @@ class Chores:
         self._metrics = metrics
         self._clock = clock
         self._kafka = kafka
+        self._read_keys = keys
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -77,6 +79,7 @@ class Chores:
                 log.exception("chores.failed", chore=chore.__name__)
 
     async def _tidy(self) -> None:
+        await self._read_keys()
         await self._store.tidy(self._clock.now())
 
     async def _sweep(self) -> None:

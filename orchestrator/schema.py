@@ -137,6 +137,8 @@ def kaskad_schema() -> Schema:
             "username": TEXT,
             "password": TEXT,
             "ca": TEXT,
+            "cert": TEXT,
+            "key": TEXT,
         }
     )
     servers = {"anyOf": [TEXT, array(TEXT, 1)]}

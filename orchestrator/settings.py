@@ -70,13 +70,18 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class KafkaSecurity:
-    """How a connection to Kafka is secured; ``protocol`` and ``sasl_mechanism`` in Kafka's own words."""
+    """
+    How a connection to Kafka is secured; ``protocol`` and ``sasl_mechanism`` in Kafka's own words. ``ca``: who may have
+    signed the broker's certificate (None: whom the system trusts); ``cert`` and ``key``: ours, where the broker asks.
+    """
 
     protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     username: str | None = None
     password: SecretStr | None = None
     ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
     def options(self) -> dict[str, Any]:
         """The same as keyword arguments of aiokafka's clients."""
@@ -84,7 +89,7 @@ class KafkaSecurity:
         if self.protocol.endswith("SSL"):
             from aiokafka.helpers import create_ssl_context
 
-            found["ssl_context"] = create_ssl_context(cafile=str(self.ca) if self.ca else None)
+            found["ssl_context"] = create_ssl_context(cafile=self.ca, certfile=self.cert, keyfile=self.key)
         if self.protocol.startswith("SASL"):
             found["sasl_mechanism"] = self.sasl_mechanism
             found["sasl_plain_username"] = self.username

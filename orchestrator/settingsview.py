@@ -113,6 +113,8 @@ def security(settings: KafkaSecurity) -> dict[str, Any]:
         "username": settings.username,
         "password": MASK if settings.password else None,
         "ca": str(settings.ca) if settings.ca else None,
+        "cert": str(settings.cert) if settings.cert else None,
+        "key": str(settings.key) if settings.key else None,
     }
     return {key: value for key, value in shown.items() if value is not None}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from orchestrator.core.message import LEGAL, SENDING_LEGAL, TERMINAL, Sending, Status
 from orchestrator.core.status import FAILURES, RANK, WAITABLE, Delivery, Engagement, reached
@@ -22,6 +23,7 @@ MOVES: dict[tuple[Status, Status], str] = {
     (Status.ACCEPTED, Status.CANCELLED): "goal, API or erasure",
     (Status.RUNNING, Status.SUCCEEDED): "the step's states are reached",
     (Status.RUNNING, Status.EXHAUSTED): "the cascade ends, nobody was reached",
+    (Status.RUNNING, Status.SUPPRESSED): "the cascade ends, only a companion was attempted",
     (Status.RUNNING, Status.EXPIRED): "the deadline comes first",
     (Status.RUNNING, Status.CANCELLED): "goal, API or erasure",
     (Status.EXHAUSTED, Status.SUCCEEDED): "a late receipt",
@@ -45,7 +47,7 @@ SENDS: dict[tuple[Sending | None, Sending], str] = {
 INTRODUCTION = """\
 # States
 
-Drawn from the core's own tables by `python -m orchestrator.statediagram`; a test fails where this page is not what it draws.
+Drawn from the core's own tables by `python -m orchestrator.statediagram`; a test fails where this page is older than them.
 """
 
 
@@ -98,7 +100,7 @@ def sending_part() -> Iterator[str]:
     yield "| from | to | when |\n|---|---|---|"
     for before, after in sending_edges():
         yield f"| {f'`{before}`' if before else 'started'} | `{after}` | {SENDS[before, after]} |"
-    yield "\nOne decision takes it along one of these at most. Its waiting half starts at hand-off and is only time and receipts.\n"
+    yield "\nOne decision takes it along one of these at most. Its waiting half is nothing but time and receipts.\n"
 
 
 def sending_diagram() -> Iterator[str]:
@@ -124,8 +126,8 @@ def receipt_part() -> Iterator[str]:
         found = reached(Delivery.CREATED, {word.value: 0})
         yield f"| `{word}` | {', '.join(f'`{name}`' for name in WAITABLE if name in found)} |"
     yield (
-        "\nAn attempt's state is the highest that was ever heard, in whatever order and however often: a failure never takes "
-        "back a delivery,\nand a delivery heals a failure. Engagement is a set of first times."
+        "\nAn attempt's state is the highest that was ever heard, in whatever order and however often: a failure never "
+        "takes back a delivery,\nand a delivery heals a failure. Engagement is a set of first times."
     )
     yield ""
 
@@ -140,7 +142,7 @@ def receipt_diagram() -> Iterator[str]:
     yield from (f"    {before} --> {state} --> {after}" for state in ranks() if state in FAILURES)
     positive = [name for name in WAITABLE if name in set(Engagement)]
     chain = [str(after), *positive]
-    yield from (f"    {low} -.-> {high}" for low, high in zip(chain, chain[1:], strict=False))
+    yield from (f"    {low} -.-> {high}" for low, high in pairwise(chain))
 
 
 if __name__ == "__main__":

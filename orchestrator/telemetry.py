@@ -8,11 +8,12 @@ closed words and configured names, never anything about a person.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -39,6 +40,8 @@ LATE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 REACH_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400)
 CODE_LENGTH_MAX = 32
 CODES_MAX = 200
+CHILDREN_MAX = 4_096
+M = TypeVar("M", Counter, Histogram)
 
 
 def masked(text: str) -> str:
@@ -104,6 +107,12 @@ class QuietHandler(logging.Handler):
         structlog.get_logger().log(record.levelno, "library.warning", logger=record.name, text=record.getMessage())
 
 
+def remembering(metric: M) -> M:
+    """A metric that finds its children by their labels at once; for those whose children are never removed."""
+    metric.labels = functools.lru_cache(maxsize=CHILDREN_MAX)(metric.labels)  # type: ignore[method-assign]
+    return metric
+
+
 class Metrics:
     """Every metric of one process, in a registry of its own. Names begin with ``kaskad_``."""
 
@@ -155,13 +164,13 @@ class Metrics:
                 self.finished.labels(klass, status.value, "")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"kaskad_{name}", text, labels, registry=self.registry)
+        return remembering(Counter(f"kaskad_{name}", text, labels, registry=self.registry))
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"kaskad_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets)
+        return remembering(Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets))
 
     def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Count what a committed batch has decided."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import asyncpg
 
 from bench import machine
-from bench.figures import Figure
 from bench.groups.rounds import Rounds
 from bench.lives import lives
 from bench.place import Service
@@ -77,9 +76,6 @@ class Growth(Rounds):
     async def close(self) -> None:
         for service in self._services:
             await service.stop()
-
-    def conclude(self, others: dict[str, Figure]) -> None:
-        """Nothing here rests on others."""
 
 
 async def written(url: str) -> tuple[int, int, int]:

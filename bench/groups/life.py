@@ -13,7 +13,7 @@ from bench.figures import Bar, Figure, at_most
 from bench.groups.ceilings import http_floor
 from bench.groups.rounds import Rounds
 from bench.lives import Cost, Records, lives
-from bench.place import Service
+from bench.place import COMMAND, Service
 from bench.stage import Stage
 
 TOPIC = "bench.events"
@@ -38,6 +38,7 @@ class Life(Rounds):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
+        self.command = COMMAND
         self.legs = [
             Leg("life_sqlite", "a life: HTTP in, SQLite", "http", "sqlite", at_most(2.0, aim=1.5)),
             Leg("life_kafka", "a life: Kafka in, SQLite", "kafka", "sqlite"),
@@ -58,16 +59,16 @@ class Life(Rounds):
     async def open(self) -> None:
         for leg in self.legs:
             self.stage.say(f"life: starting {leg.key}")
-            await self.attempt(lambda leg=leg: self._start(leg), *self.keys(leg))  # type: ignore[misc]
+            await self.attempt(lambda leg=leg: self.start(leg), *self.keys(leg))  # type: ignore[misc]
 
-    async def _start(self, leg: Leg) -> None:
+    async def start(self, leg: Leg) -> None:
         store, more = {}, ""
         if leg.store == "postgres":
             store = {"store": await (await self.stage.postgres()).database("life")}
         if leg.source == "kafka":
             kafka = await self.stage.kafka()
             more = f'sources: {{kafka: {{bootstrap_servers: "{kafka.address}", topics: [{TOPIC}], group: bench}}}}'
-        leg.service = await self.stage.service(leg.key, more=more, **store)
+        leg.service = await self.stage.service(leg.key, more=more, command=self.command, **store)
         await self._live(leg, WARM)
 
     async def turn(self) -> None:

@@ -58,17 +58,15 @@ class Pending(Rounds):
     async def open(self) -> None:
         base = await make_patterns(self.stage, "pending")
         self._seeds = Seeds(base.database)
-        had = 0
+        had, small = 0, base.database.stat().st_size
         for key, size in zip(("few", "some", "many"), self._sizes, strict=True):
             self.stage.say(f"pending: making {number(size)} messages that wait")
             await asyncio.to_thread(self._seeds.grow, "bench_far", [None] * (size - had))
-            if had == 0:
-                small = base.database.stat().st_size
             had = size
             service = base if size == self._sizes[-1] else await self._copy(base, key)
             self._levels.append(Level(key, size, service))
         grown = base.database.stat().st_size - small
-        self.figures["disk_bytes"].values.append(grown / (self._sizes[-1] - self._sizes[0]))
+        self.figures["disk_bytes"].values.append(grown / self._sizes[-1])
         for level in self._levels:
             await level.service.start()
             await lives(self.stage, [level.service], 300)
@@ -127,15 +125,15 @@ class Pending(Rounds):
         count = TIMERS_PER_SECOND * self.stage.size(20, 6)
         seeding = count * 0.0005
         start = int((time.time() + seeding + SETTLE_SECONDS) * 1000)
-        due: list[int | None] = [start + place * 1000 // TIMERS_PER_SECOND for place in range(count)]
+        due = [start + place * 1000 // TIMERS_PER_SECOND for place in range(count)]
         first, last = await asyncio.to_thread(self._seeds.grow, "bench_far", due)
         await self._full.start()
         await asyncio.sleep(max(0.0, start / 1000 - time.time() - 0.2))
         cpu = self._full.cpu_seconds
         await asyncio.sleep(max(0.0, start / 1000 + count / TIMERS_PER_SECOND - time.time()) + 2)
         used = self._full.cpu_seconds - cpu
-        ended = await ends_of(self._full.database, first, last, count, within=60)
-        late = sorted(float(at - instant) for at, instant in zip(ended, due, strict=True) if instant is not None)
+        ended = await ends_of(self._full.database, first, last, due, within=60)
+        late = sorted(float(at - instant) for at, instant in zip(ended, due, strict=True))
         self.figures["late_p50_ms"].values.append(quantile(late, 0.5))
         self.figures["late_p99_ms"].values.append(quantile(late, 0.99))
         self.figures["timer_us"].values.append(used / count * 1e6)
@@ -145,8 +143,7 @@ class Pending(Rounds):
             await level.service.stop()
 
     def conclude(self, others: dict[str, Figure]) -> None:
-        many, few = self.figures["flat_many_rate"], self.figures["flat_few_rate"]
-        if many.value and few.value:
-            self.figures["flat_ratio"].values = [many.value / few.value]
-        else:
-            self.figures["flat_ratio"].why_not = many.why_not or few.why_not
+        many, few, ratio = (self.figures[key] for key in ("flat_many_rate", "flat_few_rate", "flat_ratio"))
+        ratio.values = [one / other for one, other in zip(many.values, few.values, strict=False)]
+        if not ratio.values:
+            ratio.why_not = many.why_not or few.why_not

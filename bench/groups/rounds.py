@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import asyncpg
@@ -10,7 +11,15 @@ from bench.figures import Bar, Figure
 from bench.stage import Stage
 from bench.worker import BenchError
 
-FAILURES = (BenchError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+FAILURES = (
+    BenchError,
+    OSError,
+    LookupError,
+    ValueError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 """What may keep one figure from being had without ending the run."""
 
 

@@ -22,17 +22,28 @@ async def read_body(request: web.Request, bytes_max: int) -> bytes:
         raise Refusal(415, "compressed_body", "compressed bodies are not read; send it as it is")
     if (request.content_length or 0) > bytes_max:
         raise too_large(bytes_max)
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise too_large(bytes_max)
+        if request.content.is_eof():  # all of it came with the headers: there is nothing to wait for
+            body = await request.content.read()
+        else:
+            body = await read_slowly(request, bytes_max)
     except TimeoutError:
         raise Refusal(408, "body_timeout", f"the body did not end within {BODY_SECONDS:.0f} s; send it at once") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal(400, "bad_body", "the body ended early, or its chunks are broken; send it again") from None
+    if len(body) > bytes_max:
+        raise too_large(bytes_max)
+    return body
+
+
+async def read_slowly(request: web.Request, bytes_max: int) -> bytes:
+    """A body that is still coming, no further than ``bytes_max``. Raises ``Refusal`` or ``TimeoutError``."""
+    body = bytearray()
+    async with asyncio.timeout(BODY_SECONDS):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > bytes_max:
+                raise too_large(bytes_max)
     return bytes(body)
 
 

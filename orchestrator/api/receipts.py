@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -75,9 +76,9 @@ async def receive(request: web.Request) -> web.StreamResponse:
 
 async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
     """Have everything committed. Raises what the engine could not do, so that the provider sends it again."""
-    for result in await deps.engine.submit_many(commands):
-        if isinstance(result, BaseException) and not isinstance(result, LookupError):
-            raise result
+    for answer in [deps.engine.submit(command) for command in commands]:
+        with suppress(LookupError):
+            await answer
 
 
 def webhook(deps: ApiDeps, request: web.Request, body: bytes) -> Webhook:

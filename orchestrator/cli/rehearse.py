@@ -9,32 +9,43 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.common import (
     CHECK_FAILED,
+    NO_CONNECTION,
     USAGE,
     ConfigOption,
     OutputOption,
     fail,
     find_config,
     print_json,
+    run_async,
     wants_json,
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from orchestrator.configuration import Configuration
+    from orchestrator.core.message import Message
+    from orchestrator.rehearsal.crowd import Habits
+    from orchestrator.rehearsal.simulation import Plan, Version
     from orchestrator.rehearsal.testfile import PolicyTest
+    from orchestrator.rehearsal.traffic import Traffic
     from orchestrator.rehearsal.verdict import Verdict
 
+COLUMNS = 140
 SHARE = 25
 """So many tests are worth a process of their own."""
 
 
 def register(app: typer.Typer) -> None:
     app.command()(test)
+    app.command()(simulate)
 
 
 def test(
@@ -44,8 +55,6 @@ def test(
     output: OutputOption = "text",
 ) -> None:
     """Unit tests of policies, in virtual time: what is sent when, why not, and how it ends."""
-    from rich.console import Console
-
     from orchestrator.rehearsal.testreport import as_json, print_verdicts
 
     as_json_wanted = wants_json(output)
@@ -61,8 +70,128 @@ def test(
     if as_json_wanted:
         print_json(as_json(verdicts))
     else:
-        print_verdicts(verdicts, time.perf_counter() - started, Console(soft_wrap=False))
+        print_verdicts(verdicts, time.perf_counter() - started, wide_console())
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else CHECK_FAILED)
+
+
+def simulate(
+    events: Annotated[str, typer.Option(help="JSON Lines of CloudEvents; - is standard input.")],
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Report on this policy; else on all that the events trigger.")
+    ] = None,
+    against: Annotated[str, typer.Option(help="Compare with: a policy file, a configuration, a git revision.")] = "",
+    providers: Annotated[Path | None, typer.Option(help="How providers and people behave, as YAML.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Learn that from the receipts in the store.")] = False,
+    runs: Annotated[int, typer.Option(min=1, max=1000, help="How often it is played, each time with other chances.")] = 5,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """What policies would do with these events: whom they reach, how fast, at what cost; what another version changes."""
+    from orchestrator.rehearsal.crew import workers
+    from orchestrator.rehearsal.findings import as_json, print_findings
+    from orchestrator.rehearsal.simulation import simulate as play_all
+
+    as_json_wanted = wants_json(output)
+    quiet_logs()
+    path = find_config(config)
+    plan = plan_of(path, events, policy or [], against, behaviour(path, providers, fit), runs, seed)
+    total = len(plan.traffic.lines) * plan.runs * len(plan.versions)
+    with progress("simulating", total) as advance:
+        findings = play_all(plan, workers(), advance)
+    if as_json_wanted:
+        print_json(as_json(plan, findings))
+    else:
+        print_findings(plan, findings, wide_console())
+
+
+def plan_of(path: Path, events: str, policies: list[str], against: str, habits: Habits, runs: int, seed: int) -> Plan:
+    """What is to be played; ends the program with whatever is wrong with it."""
+    from orchestrator.rehearsal.simulation import Plan, Version
+    from orchestrator.rehearsal.traffic import BadTraffic, read_traffic
+    from orchestrator.rehearsal.versions import NoSuchVersion, find_version
+    from orchestrator.yamlfile import ConfigError
+
+    configuration = rehearsed(path)
+    base = Version("as it is", configuration, configuration.rules.policies)
+    versions = [base]
+    try:
+        traffic = read_traffic(events)
+        reported = reported_policies(policies, base, traffic)
+        if against:
+            with TemporaryDirectory(prefix="kaskad-") as scratch:
+                versions.append(find_version(against, base, path, os.environ, Path(scratch)))
+    except (BadTraffic, NoSuchVersion, ConfigError) as error:
+        fail(str(error), USAGE)
+    return Plan(tuple(versions), traffic, habits, reported, seed, runs)
+
+
+def reported_policies(names: list[str], base: Version, traffic: Traffic) -> frozenset[str]:
+    """The policies to report on; each must have events that trigger it."""
+    from orchestrator.reading import suggestion
+
+    types = ", ".join(f"{type} ({count})" for type, count in traffic.types.most_common(10))
+    if not names:
+        found = frozenset(name for name, policy in base.policies.items() if policy.event in traffic.types)
+        if not found:
+            fail(f"none of these events triggers a policy; there are: {types}", USAGE)
+        return found
+    for name in names:
+        if name not in base.policies:
+            mend = suggestion(name, base.policies, f"there are {', '.join(sorted(base.policies))}")
+            fail(f"there is no policy {name!r}; {mend}", USAGE)
+        event = base.policies[name].event
+        if event not in traffic.types:
+            fail(f"no event of the file is of the type {event!r}, which {name} waits for; there are: {types}", USAGE)
+    return frozenset(names)
+
+
+def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
+    """How providers and people behave: as a file says, as the store shows, or as assumed."""
+    from orchestrator.rehearsal.crowd import ASSUMED
+    from orchestrator.rehearsal.fit import NothingToFit
+    from orchestrator.rehearsal.habitfile import read_habits
+    from orchestrator.yamlfile import ConfigError
+
+    if providers is not None and fit:
+        fail("--providers and --fit exclude each other: name a file, or learn from the store", USAGE)
+    try:
+        if providers is not None:
+            return read_habits(providers, rehearsed(path).settings.channels)
+        return fitted(path) if fit else ASSUMED
+    except (ConfigError, NothingToFit) as error:
+        fail(str(error), USAGE)
+
+
+def fitted(path: Path) -> Habits:
+    """The habits that the installation's own store shows."""
+    from orchestrator.rehearsal.fit import fit, sqlite_messages
+
+    settings = rehearsed(path).settings
+    if settings.store.path is not None:
+        return fit(sqlite_messages(settings.store.path))
+    return fit(run_async(served_messages(path)))
+
+
+async def served_messages(path: Path) -> list[Message]:
+    """The finished messages of a database that is served."""
+    from orchestrator.clock import SystemClock
+    from orchestrator.rehearsal.fit import stored_messages
+    from orchestrator.settings import load
+    from orchestrator.storage import open_store
+    from orchestrator.yamlfile import ConfigError
+
+    try:
+        store = open_store(load(path, os.environ), SystemClock().now, ())
+        await store.open()
+    except ConfigError as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(str(error), NO_CONNECTION)
+    try:
+        return [message async for message in stored_messages(store)]
+    finally:
+        await store.close()
 
 
 def quiet_logs() -> None:
@@ -122,6 +251,13 @@ def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]
             found[number] = verdicts
             advance(len(verdicts))
     return [verdict for number in range(shares) for verdict in found[number]]
+
+
+def wide_console() -> Console:
+    """Standard output; as wide as its terminal, or wide enough for tables where it is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else COLUMNS)
 
 
 @contextmanager

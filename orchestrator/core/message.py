@@ -6,8 +6,10 @@ Its status only ever moves along ``LEGAL``::
     accepted ──► running ──► succeeded
         │           ├──────► exhausted ──┐
         │           ├──────► expired ────┤ a late positive receipt, once
-        ├───────────┴──────► cancelled   ▼
-        └──────────────────► suppressed  succeeded
+        ├───────────┼──────► cancelled   ▼
+        └───────────┴──────► suppressed  succeeded
+
+A message that runs can still be suppressed: where only a companion has left, nothing of its cascade was attempted.
 
 Within it, each started step is a ``Run``. A run's sending half is in one of four places (``Sending``): held until an
 instant, ready in the backlog, open (an intent without an answer), or idle. Its waiting half starts at hand-off and is
@@ -51,7 +53,15 @@ LEGAL: dict[Status, frozenset[Status]] = {
             Status.CANCELLED,
         }
     ),
-    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED}),
+    Status.RUNNING: frozenset(
+        {
+            Status.SUCCEEDED,
+            Status.EXHAUSTED,
+            Status.SUPPRESSED,
+            Status.EXPIRED,
+            Status.CANCELLED,
+        }
+    ),
     Status.EXHAUSTED: frozenset({Status.SUCCEEDED}),
     Status.EXPIRED: frozenset({Status.SUCCEEDED}),
     Status.SUCCEEDED: frozenset(),

@@ -79,3 +79,6 @@ async def in_time(area: str, looking: Awaitable[list[Finding]]) -> list[Finding]
     except TimeoutError:
         what = f"no answer within {AREA_SECONDS_MAX:.0f} s"
         return [unreachable(area, "time", area, what, "look for a firewall that drops packets, or a server that hangs")]
+    except Exception as problem:  # only its kind: its text may hold what the configuration keeps secret
+        what = f"this could not be looked at: {type(problem).__name__}"
+        return [error(area, "look", area, what, "look at the other findings first; if it stays, report it as a bug")]

@@ -22,7 +22,7 @@ from orchestrator.doctor.findings import Finding, by_limits, error, fine, unreac
 from orchestrator.settings import Settings
 from orchestrator.stores.members import DEAD_AFTER_SECONDS
 from orchestrator.stores.postgres import CONNECTIONS_MAX, SESSION
-from orchestrator.stores.postgres_schema import migration_status
+from orchestrator.stores.postgres_schema import BY_MESSAGE, WEEK_MS, migration_status, start_of
 from orchestrator.urls import is_loopback
 
 AREA = "store"
@@ -177,6 +177,8 @@ async def asked(
     found = [writable(values, where, standby=row["standby"]), rights(row, where), await schema(db, settings.migrate, where)]
     found += [connections(values, where, row["others"], processes), transaction_ids(row["xids"], where)]
     found += [encryption(where, bool(row["encrypted"])), await clock(db, where)]
+    if any(one.check == "schema" and "up to date" in one.what for one in found):
+        found.append(await partitions(db, int(time.time() * 1000), where))
     if values["autovacuum"] != "on":
         what = "autovacuum is off: dead rows are never cleaned away, and everything slows down"
         found.append(error(AREA, "autovacuum", where, what, "set autovacuum = on"))
@@ -216,6 +218,22 @@ async def schema(db: asyncpg.Connection[Any], migrate: str, where: str) -> Findi
     query = "select count(*) from members where seen_at > clock_timestamp() - make_interval(secs => $1)"
     members = await db.fetchval(query, DEAD_AFTER_SECONDS)
     return fine(AREA, "schema", where, f"the schema is up to date; {members} process(es) at work on it")
+
+
+async def partitions(db: asyncpg.Connection[Any], now_ms: int, where: str) -> Finding:
+    """Whether the weeks to come have their partitions; without one, rows pile up where they cannot be dropped."""
+    table = BY_MESSAGE[0]
+    query = "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = $1::regclass"
+    starts = [start_of(row[0]) for row in await db.fetch(query, table)]
+    ends = [start + WEEK_MS for start in starts if start is not None]
+    if not ends:
+        return fine(AREA, "partitions", where, "none yet: the first process makes them")
+    weeks = (max(ends) - now_ms) / WEEK_MS
+    what = f"partitions reach {weeks:.1f} weeks ahead"
+    if weeks < 1:
+        mend = "let a process run, and look for chore.failed in its log: its role must own the tables"
+        return error(AREA, "partitions", where, what, mend)
+    return fine(AREA, "partitions", where, what)
 
 
 def connections(values: Values, where: str, others: int, processes: int) -> Finding:

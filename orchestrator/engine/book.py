@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from orchestrator.core.message import Message
-from orchestrator.core.recipient import AddressState, Instant
+from orchestrator.core.recipient import AddressState
 from orchestrator.engine.people import Person, address_state
 from orchestrator.engine.rules import AddressHash
 from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, LoadedAddresses, ReadyRow, bucket_of
@@ -32,9 +32,8 @@ class Entry:
 class Book:
     """The unit of work. ``changes`` collects what handlers add directly; ``close`` adds what follows from the rest."""
 
-    def __init__(self, loaded: Loaded, now: Instant, address_hash: AddressHash) -> None:
-        self.now = now
-        self.changes = Changes(at=now)
+    def __init__(self, loaded: Loaded, address_hash: AddressHash) -> None:
+        self.changes = Changes()
         self.events: dict[tuple[str, str], EventRow] = loaded.events
         self.references = loaded.references
         self.contacts = loaded.contacts

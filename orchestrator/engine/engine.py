@@ -239,10 +239,9 @@ class Engine:
                 return found
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
-        now = self._ports.now()
         async with self.store.unit() as unit:
-            book = await self._load(unit, commands, now)
-            desk = await self._desk(book, now)
+            book = await self._load(unit, commands)
+            desk = await self._desk(book)
             results: list[Any] = []
             for command in commands:
                 try:
@@ -258,12 +257,12 @@ class Engine:
         self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
         return results, desk
 
-    async def _load(self, unit: Unit, commands: Sequence[Command], now: Instant) -> Book:
+    async def _load(self, unit: Unit, commands: Sequence[Command]) -> Book:
         """Everything the batch touches, in two stages: messages and their people, then those people's addresses."""
         needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
         for command in commands:
             needs.add(command)
-        book = Book(await unit.load(needs.wanted), now, self._ports.address_hash)
+        book = Book(await unit.load(needs.wanted), self._ports.address_hash)
         for command in commands:
             needs.add_references(command, book)
         for person in book.people.values():
@@ -274,13 +273,16 @@ class Engine:
         book.take_addresses(await unit.load_addresses(needs.addresses))
         return book
 
-    async def _desk(self, book: Book, now: Instant) -> Desk:
+    async def _desk(self, book: Book) -> Desk:
         names = {(entry.message.policy, entry.message.policy_version) for entry in book.entries.values()}
         shelf = {(policy.name, policy.version): policy for policy in self.rules.policies.values()}
         for name in names - shelf.keys():
             shelf[name] = await self._ports.policy(*name)
-        await self._turn_day(now)
+        await self._turn_day(self._ports.now())
         ports = self._ports
+        # everything above may have taken long (a lock, a slow store, a frozen process): decisions are made by the time it
+        # is now, which is also the time from which a call has a second to start
+        now = book.changes.at = ports.now()
         return Desk(
             book=book,
             rules=self.rules,

@@ -19,13 +19,12 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import phonenumbers
-
 from orchestrator.core.caps import horizon_ms
 from orchestrator.core.effects import Strike
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant, Mark
 from orchestrator.engine.rules import AddressHash
+from orchestrator.phones import country_of
 
 FIELDS = (
     "first_name",
@@ -214,12 +213,3 @@ def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
 def single_address(kind: str, value: str, address_hash: AddressHash) -> Address:
     """An address that is one value, with what follows from it."""
     return Address(kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else "")
-
-
-@lru_cache(maxsize=65_536)
-def country_of(phone: str) -> str:
-    """The ISO 3166 country of an E.164 number, "" where it has none."""
-    try:
-        return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""
-    except phonenumbers.NumberParseException:
-        return ""

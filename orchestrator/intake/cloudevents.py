@@ -36,6 +36,7 @@ ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 REQUIRED = ("id", "source", "type")
+ORDINARY = frozenset({*REQUIRED, "specversion", "subject", "time", "datacontenttype", "dataschema"})
 NOT_ATTRIBUTES = frozenset({"data", "data_base64"})
 UNSAID = frozenset({"specversion", "datacontenttype"})
 PEOPLE = frozenset({"recipient", "recipients"})
@@ -207,7 +208,7 @@ def read_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in found.items():
         if name in NOT_ATTRIBUTES or value is None:
             continue
-        if not ATTRIBUTE.fullmatch(name):
+        if name not in ORDINARY and not ATTRIBUTE.fullmatch(name):
             mend = "attribute names are lower-case letters and digits; everything else belongs into data"
             raise Malformed("bad_attribute", name[:64], "this is no attribute name", mend)
         if isinstance(value, str):

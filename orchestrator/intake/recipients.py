@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-import phonenumbers
 from email_validator import EmailNotValidError, validate_email
+
+from orchestrator.phones import normal_phone
 
 LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 PLAIN_EMAIL = re.compile(
@@ -118,26 +119,6 @@ def phone(value: Any, field: str) -> str:
     if number is None:
         raise Misshapen(field, "it is not a phone number in E.164", 'write it like "+380501234567"')
     return number
-
-
-@lru_cache(maxsize=65_536)
-def normal_phone(value: str) -> str | None:
-    """
-    The number as ``+`` and digits, None where it can be none.
-
-    Its country and length must fit. Whether the number is assigned is the provider's to say: numbering plans change more
-    often than libraries, and a number refused here would keep a person from every other channel as well.
-    """
-    if not value.startswith("+"):
-        return None
-    try:
-        parsed = phonenumbers.parse(value)
-    except phonenumbers.NumberParseException:
-        return None
-    possible = phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
-    if not possible or parsed.extension:
-        return None
-    return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
 
 
 def email(value: Any, field: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 DEPTH_MAX = 64
+CONTAINERS = (dict, list)
 WHOLE_MIN, WHOLE_MAX = -(2**63), 2**64 - 1
 
 WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
@@ -116,14 +117,11 @@ def children(item: Any) -> list[tuple[Any, str]]:
 def depth(value: Any, enough: int) -> int:
     """How deeply lists and objects are nested (0 for neither); counting stops one past ``enough``."""
     levels = 0
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if isinstance(value, CONTAINERS) else []
     while level and levels <= enough:
         levels += 1
-        below: list[Any] = []
-        for item in level:
-            inner = item.values() if isinstance(item, dict) else item
-            below.extend(one for one in inner if isinstance(one, (dict, list)))
-        level = below
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [one for values in inner for one in values if isinstance(one, CONTAINERS)]
     return levels
 
 

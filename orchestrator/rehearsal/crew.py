@@ -10,11 +10,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
 R = TypeVar("R")
 WORKERS_MAX = 16
+TICK_SECONDS = 0.5
 
 
 class _Desk:
@@ -31,19 +32,26 @@ def workers() -> int:
     return min(WORKERS_MAX, available)
 
 
-def share_out(work: Callable[[int], R], pieces: int, processes: int) -> Iterator[tuple[int, R]]:
+def share_out(
+    work: Callable[[int], R], pieces: int, processes: int, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, R]]:
     """
     ``(number, work(number))`` for every number below ``pieces``, as they come in. An exception of a piece is raised here.
+    ``tick`` is called about twice a second, and after every piece.
     """
     if processes <= 1 or pieces <= 1:
         for number in range(pieces):
             yield number, work(number)
+            tick()
         return
     _Desk.work = work
     with ProcessPoolExecutor(min(processes, pieces), mp_context=multiprocessing.get_context("fork")) as pool:
         running = {pool.submit(one_piece, number): number for number in range(pieces)}
-        for done in as_completed(running):
-            yield running[done], done.result()
+        while running:
+            finished, _ = wait(running, TICK_SECONDS, FIRST_COMPLETED)
+            tick()
+            for done in finished:
+                yield running.pop(done), done.result()
 
 
 def one_piece(number: int) -> Any:

@@ -27,7 +27,7 @@ from orchestrator.rehearsal.occasion import make_event, tell_malformed
 from orchestrator.rehearsal.reactions import Reactions, read_reactions
 from orchestrator.rehearsal.spans import read_instant, read_span
 from orchestrator.times import rfc3339
-from orchestrator.yamlfile import Node
+from orchestrator.yamlfile import Mark, Node
 
 LAID_OVER = ("recipient", "event", "providers")
 RECIPIENT = "recipient"
@@ -70,9 +70,9 @@ def lay_over(below: Node | None, above: Node | None) -> Node | None:
     return Node("map", value, above.mark, keys={**below.keys, **above.keys})
 
 
-def read_given(node: Node | None, policy: Policy, configuration: Configuration, report: Report) -> Given | None:
-    """What a test starts from; None where it cannot be played."""
-    section = Section(node, report, "`given`")
+def read_given(node: Node | None, test: Mark, policy: Policy, configuration: Configuration, report: Report) -> Given | None:
+    """What a test starts from; None where it cannot be played. ``test`` is where it stands."""
+    section = Section(node, report, "`given`", test)
     now = read_instant(section.need("now", 'say when: now: "2026-11-21T10:00:00+02:00"'), "`now`", report)
     recipient = read_recipient(section, now or 0)
     event = event_at(section, policy, recipient, now, report) if now is not None else None

@@ -120,7 +120,7 @@ def read_test(
         return None
     section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
     name = section.text("name") or "unnamed"
-    given = read_given(lay_over(shared, section.get("given")), policy, configuration, report)
+    given = read_given(lay_over(shared, section.get("given")), section.mark, policy, configuration, report)
     section.need("expect", "say what must come of it: expect: {outcome: succeeded by viber}")
     expect = section.section("expect", "`expect`")
     expected = read_expected(expect, policy, configuration, given.now if given is not None else 0)

@@ -140,7 +140,9 @@ class WatchedStore(SqliteStore):
             text = f"{name} {message.status.value}{f' ({message.reason})' if message.reason else ''}"
             if message.attempts:
                 last = message.attempts[-1]
-                text += f"; attempt {last.number} {last.channel} by {last.provider}: {last.outcome.value}, {last.state.value}"
+                text += (
+                    f"; attempt {last.number} {last.channel} by {last.provider}: {last.outcome.value}, {last.state.value}"
+                )
             if created:
                 text += f": {message.policy} for {message.recipient}, {message.event_id}"
             moment = self._ledger.note("committed", text)

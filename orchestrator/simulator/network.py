@@ -183,7 +183,9 @@ class Network:
 class ScriptedSender(OnceSender):
     """The production sender's promise kept over the network above: only its client is another."""
 
-    def __init__(self, network: Network, account: Account, gate: Gate, guard: EgressGuard, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, network: Network, account: Account, gate: Gate, guard: EgressGuard, monotonic: Callable[[], float]
+    ) -> None:
         super().__init__(guard=guard, connections=account.slots, monotonic=monotonic)
         self._network = network
         self._account = account
@@ -221,7 +223,9 @@ async def post_mail(network: Network, account: Account, gate: Gate, message: Out
     await gate.step("before_write")
     if not plan.connects or loop.time() - began > BEFORE_DOT_SECONDS:
         return NotSent(Reason.CONNECT_FAILED, detail="connect")
-    call = HttpCall(method="SMTP", url=f"mailto:{message.address.value}", headers={}, body=message.client_reference.encode())
+    call = HttpCall(
+        method="SMTP", url=f"mailto:{message.address.value}", headers={}, body=message.client_reference.encode()
+    )
     request, write = network.arrive(account, call, plan)
     await gate.step("after_write")
     reply = network.reply(account, plan, request, write.provider_id)

@@ -42,7 +42,9 @@ class Workload:
             at = rng.uniform(0, options.span_seconds) if rng.random() < 0.6 else rng.uniform(0, 120)
             count = rng.randint(1, len(humans)) if options.fan_outs and rng.random() < 0.3 else 1
             people = rng.sample(humans, count)
-            self._publish(at, f"e{number}", rng.choice(("shop.a", "shop.a", "shop.b")), f"c{rng.randint(0, number)}", people)
+            self._publish(
+                at, f"e{number}", rng.choice(("shop.a", "shop.a", "shop.b")), f"c{rng.randint(0, number)}", people
+            )
         events = list(self.plans)
         for number in range(options.goals):
             event = rng.choice(events)
@@ -65,7 +67,9 @@ class Workload:
 
     def _near(self, at: float) -> float:
         """Soon after something else: that is where races are."""
-        return at + self._rng.choice((0.0, self._rng.expovariate(2), self._rng.expovariate(1 / 40), self._rng.expovariate(1 / 900)))
+        return at + self._rng.choice(
+            (0.0, self._rng.expovariate(2), self._rng.expovariate(1 / 40), self._rng.expovariate(1 / 900))
+        )
 
     def _publish(self, at: float, id: str, type: str, cart: str, people: list[Human]) -> None:
         rng, options = self._rng, self._options
@@ -80,7 +84,14 @@ class Workload:
         event: dict[str, Any] = {"specversion": "1.0", "id": id, "source": "shop", "type": type, "data": data}
         if time is not None:
             event["time"] = iso(time)
-        what = {"id": id, "type": type, "cart": cart, "total": total, "people": [human.id for human in people], "time": time}
+        what = {
+            "id": id,
+            "type": type,
+            "cart": cart,
+            "total": total,
+            "people": [human.id for human in people],
+            "time": time,
+        }
         self._add(at, "publish", what | {"body": json.dumps(event).encode()})
 
     def _profile(self, human: Human) -> dict[str, Any]:
@@ -102,7 +113,9 @@ class Workload:
     def _reply(self, human: Human) -> tuple[str, dict[str, Any]]:
         """Somebody writes back, or leaves by the provider's own means."""
         rng = self._rng
-        able = [a for a in self._scenery.accounts.values() if a.stand_in.kind in human.profile and a.stand_in.kind != "web_push"]
+        able = [
+            a for a in self._scenery.accounts.values() if a.stand_in.kind in human.profile and a.stand_in.kind != "web_push"
+        ]
         if not able:
             return "opt_out", self._scope(human)
         account = rng.choice(able)

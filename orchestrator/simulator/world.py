@@ -76,9 +76,7 @@ class World:
         self._context = copy_context()
         network_rng = Random(f"network {options.seed}")
         self.network = Network(options, self.ledger, network_rng, self.clock.now, self.spawn, self.deliver, self.opened)
-        self.site = Site(
-            options, self.scenery, self.ledger, self.clock, self.network, shared_evaluator(), shared_metrics()
-        )
+        self.site = Site(options, self.scenery, self.ledger, self.clock, self.network, shared_evaluator(), shared_metrics())
         self.process: Process | None = None
         self._up = asyncio.Event()
 
@@ -269,7 +267,9 @@ class World:
                 return Publish(parse_structured(what["body"]))
             case "opt_out":
                 address = what.get("address")
-                return OptOut(recipient=what.get("recipient"), address=address, channel=what["channel"], topic=what["topic"])
+                return OptOut(
+                    recipient=what.get("recipient"), address=address, channel=what["channel"], topic=what["topic"]
+                )
             case "erase":
                 return Erase(what["recipient"])
         made = next((one for one in self.ledger.deeds if one.kind == "publish" and one.what["id"] == what["event"]), None)

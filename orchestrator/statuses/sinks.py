@@ -13,6 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from orchestrator.kafkaclients import diagnose, stop_within
 from orchestrator.statuses.outbox import Gone, StatusEvent
 from orchestrator.statuses.webhook_signature import sign
 
@@ -20,42 +21,91 @@ log = structlog.get_logger()
 
 WEBHOOK_TIMEOUT_SECONDS = 20
 WEBHOOKS_AT_ONCE = 16
+KAFKA_CLOSE_SECONDS = 2.0
+KAFKA_PATIENCE_SECONDS = 30.0
+KAFKA_REQUEST_BYTES_MAX = 8 * 1024 * 1024
 
 
 class KafkaSink:
-    """Structured CloudEvents; the key is the recipient's id, so that one person's events stay in order."""
+    """
+    Structured CloudEvents; the key is the recipient's id, so that one person's events stay in order. The producer is
+    idempotent and waits for all replicas in sync: while a broker is away it tries again, and neither doubles nor reorders.
+
+    What it refuses for good is not known before everything behind it is under way. So after a refusal the first event goes
+    alone until it is taken: nothing else is told twice meanwhile. And the producer is another one, because the library's
+    count of what it has sent is off after a refusal.
+    """
 
     name = "kafka"
 
     def __init__(self, bootstrap_servers: str, topic: str, security: Mapping[str, Any]) -> None:
         self.topic = topic
-        self._options = {"bootstrap_servers": bootstrap_servers, **security}
+        self._options: dict[str, Any] = {"bootstrap_servers": bootstrap_servers, **security}
         self._producer: AIOKafkaProducer | None = None
+        self._careful = False
 
     async def open(self) -> None:
-        self._producer = AIOKafkaProducer(enable_idempotence=True, linger_ms=5, **self._options)
-        await self._producer.start()
+        """Nothing yet: the producer is opened with the first event, and again after it has failed."""
 
     async def close(self) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_within(producer, KAFKA_CLOSE_SECONDS)
 
     async def deliver(self, events: Sequence[StatusEvent]) -> int:
+        taken, error = 0, None
+        try:
+            producer = await self._open_producer()
+            taken, error = await self._send(producer, events[:1] if self._careful else events)
+        except (KafkaError, OSError) as failure:
+            error = failure
+        self._careful = error is not None
+        if error is not None:
+            await self.close()
+            trouble = await diagnose(self._options, error)
+            log.warning("statuses.kafka_failed", topic=self.topic, reason=trouble.word, error=trouble.what)
+        return taken
+
+    async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            return 0
-        headers = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
-        sent = [
-            await self._producer.send(self.topic, event.body, key=event.recipient.encode(), headers=headers)
-            for event in events
-        ]
-        for taken, future in enumerate(sent):
+            producer = AIOKafkaProducer(
+                acks="all", enable_idempotence=True, linger_ms=5, max_request_size=KAFKA_REQUEST_BYTES_MAX, **self._options
+            )
             try:
-                await future
+                await producer.start()
+            except BaseException:
+                await stop_within(producer, KAFKA_CLOSE_SECONDS)
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _send(self, producer: AIOKafkaProducer, events: Sequence[StatusEvent]) -> tuple[int, KafkaError | None]:
+        """How many of the events, from the first on, were taken, and what the next one failed of."""
+        headers = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+        sent: list[asyncio.Future[Any]] = []
+        failed: KafkaError | None = None
+        for event in events:
+            try:
+                answer = await producer.send(self.topic, event.body, key=event.recipient.encode(), headers=headers)
             except KafkaError as error:
-                log.warning("statuses.kafka_failed", error=str(error))
-                return taken
-        return len(events)
+                failed = error
+                break
+            answer.add_done_callback(retrieve)
+            sent.append(answer)
+        for taken, answer in enumerate(sent):
+            while not answer.done():
+                done, _ = await asyncio.wait({answer}, timeout=KAFKA_PATIENCE_SECONDS)
+                if not done:
+                    log.warning("statuses.kafka_waiting", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS)
+            if (refusal := answer.exception()) is not None:
+                return taken, refusal
+        return len(sent), failed
+
+
+def retrieve(answer: asyncio.Future[Any]) -> None:
+    """An answer that nobody waits for any more must not leave a warning behind."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class WebhookSink:

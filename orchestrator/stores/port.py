@@ -236,7 +236,8 @@ class Store(Protocol):
 
     def on_wake(self, wake: Callable[[str], None]) -> None:
         """
-        Be told when another process has left work here: the name of a provider's backlog, or ``timers``.
+        Be told what another process has done: left work here (the name of a provider's backlog, or ``timers``), joined or
+        left (``members``), added a secret (``keys``).
         """
 
     async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:

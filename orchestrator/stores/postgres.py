@@ -33,14 +33,13 @@ from orchestrator.stores.port import (
     Wanted,
     WantedAddresses,
 )
-from orchestrator.stores.postgres_admin import PostgresAdmin
+from orchestrator.stores.postgres_admin import CHANNEL, PostgresAdmin
 from orchestrator.stores.postgres_bucket import PostgresBucket
 from orchestrator.stores.postgres_schema import migrate, migration_status, prepare_partitions
 
 log = structlog.get_logger()
 
 CONNECTIONS_MAX = 8
-CHANNEL = "kaskad_wake"
 WAKE_PAUSE_SECONDS = 0.01
 SOON_MS = 1_500
 """A timer that is due sooner is announced to whom it falls; for later ones everybody looks every second anyway."""

@@ -9,6 +9,7 @@ import orjson
 
 from orchestrator.stores.postgres_schema import PARTITION_LOCK, drop_partitions, first_id, make_partitions
 
+CHANNEL = "kaskad_wake"
 DAY_MS = 86_400_000
 ORPHAN_MS = 10 * DAY_MS
 TIDY_ROWS = 5_000
@@ -22,6 +23,7 @@ class PostgresAdmin:
     """Mixed into the store; it brings the pool."""
 
     sinks: tuple[str, ...]
+    member: str
     _pool: Any
     _share: tuple[int, ...] | None
     messages_ms = 90 * DAY_MS
@@ -84,6 +86,7 @@ class PostgresAdmin:
         )
         if not first:
             await self._execute(query, purpose, secret, at)
+            await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} keys")
             return
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(hashtext('kaskad secrets'))")

@@ -61,8 +61,7 @@ class SqliteStore(SqliteAdmin):
     async def open(self) -> None:
         """Open and migrate the file. Raises ``StoreInUse`` where another process has it."""
         if self.path != ":memory:":
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            self._lock = lock_file(Path(self.path + ".lock"))
+            self._lock = prepare_file(Path(self.path))
         self._writer = connect(self.path, self)
         if self._migrate:
             migrate(self._writer)
@@ -215,6 +214,14 @@ def connect(path: str, owner: object) -> sqlite3.Connection:
     return db
 
 
+def prepare_file(path: Path) -> IO[str]:
+    """Make the file where there is none, for its owner alone: it holds people's addresses and the signing keys."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_file(Path(f"{path}.lock"))
+    path.touch(mode=0o600)
+    return lock
+
+
 def lock_file(path: Path) -> IO[str]:
     """Take the file's lock, or say who has it."""
     handle = path.open("a+")
@@ -262,8 +269,7 @@ def migrate_file(path: Path, *, up: bool) -> dict[str, bool]:
 
     Raises ``StoreInUse`` where a service has it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = lock_file(Path(f"{path}.lock"))
+    lock = prepare_file(path)
     db = connect(str(path), lock)
     try:
         return dict.fromkeys(migrate(db), True) if up else dict(migration_status(db))

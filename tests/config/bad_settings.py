@@ -119,6 +119,44 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a, b, a]}}",
+        ["k.yaml:2:60: `topics` names 'a' twice; remove one"],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: ['a b']}}",
+        ["k.yaml:2:53: `topics` 'a b' is not a topic name; use letters, digits, dots, _ and -, at most 249 characters"],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a], dead_letters: a}}",
+        [
+            "k.yaml:2:72: 'a' would be read again, as an event, because it is one of `topics`; "
+            "name a topic of its own, or off"
+        ],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a]}}\nstatuses: {kafka: {topic: a}}",
+        ["k.yaml:3:27: 'a' is a topic of `sources.kafka` already; name a topic of its own: topic: kaskad.statuses"],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a], security: {ca: nowhere.pem}}}",
+        [
+            "k.yaml:2:73: the file of `ca` does not exist; name a PEM file",
+            "k.yaml:2:73: `ca` is given, but `protocol` is PLAINTEXT, which has no TLS; write protocol: SSL or SASL_SSL",
+        ],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a], security: {protocol: SSL, ca: k.yaml}}}",
+        ["k.yaml:2:88: the file of `ca` cannot be used; name a PEM file with certificates"],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a], security: {protocol: SSL, cert: k.yaml}}}",
+        ["k.yaml:2:90: the file of `cert` cannot be used; give a PEM certificate and its own key, unencrypted"],
+    ),
+    (
+        SMS + "sources: {kafka: {bootstrap_servers: 'a:1', topics: [a], security: {protocol: SSL, key: k.yaml}}}",
+        ["k.yaml:2:89: `key` is given without `cert`; name the client certificate too"],
+    ),
+    (
         SMS + "statuses: {kafka: {}}",
         ['k.yaml:2:19: `statuses.kafka` does not know where Kafka is; write bootstrap_servers: "localhost:9092"'],
     ),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from orchestrator import settings as s
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
 from orchestrator.yamlfile import ConfigError
+from tests.certificates import make_certificates
 from tests.config.bad_settings import BAD, SID, SMS, TWILIO
 
 ENV = {"TOKEN": "s3cr3t-token"}
@@ -75,13 +76,13 @@ def test_a_governance_file_beside_it_is_used_without_being_named(tmp_path: Path)
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("x")
+    make_certificates(tmp_path)
     text = f"""
 store: postgresql://kaskad:${{env:TOKEN}}@db/kaskad
 sources:
   kafka: {{bootstrap_servers: ["a:9092", "b:9092"], topics: [one, two], group: g, auto_offset_reset: latest,
           dead_letters: off, security: {{protocol: SASL_SSL, sasl_mechanism: SCRAM-SHA-512, username: u,
-          password: ${{env:TOKEN}}, ca: ../ca.pem}}}}
+          password: ${{env:TOKEN}}, ca: ../ca.pem, cert: ../client.pem, key: ../client.key}}}}
 statuses: {{kafka: {{topic: t}}, webhooks: [{{url: https://a.example/h, secret: ${{env:TOKEN}}}}]}}
 channels:
   sms: [{{{TWILIO}, auth_token: ${{env:TOKEN}}, timeout: 5s, rate: 90/1m, connections: 3,
@@ -111,6 +112,10 @@ signing_key: ${{env:KEY}}
     assert settings.kafka.dead_letters is None
     assert settings.kafka.security.sasl_mechanism == "SCRAM-SHA-512"
     assert settings.kafka.security.ca == folder / "../ca.pem"
+    assert (settings.kafka.security.cert, settings.kafka.security.key) == (
+        folder / "../client.pem",
+        folder / "../client.key",
+    )
     assert settings.status_kafka == s.KafkaStatuses("a:9092,b:9092", "t", settings.kafka.security)
     assert settings.status_webhooks[0].secret.get_secret_value() == "s3cr3t-token"
     provider = settings.providers["twilio"]

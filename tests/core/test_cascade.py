@@ -520,3 +520,11 @@ def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid
     tale.given(outages=())
     tale.due()
     assert tale.ready == [(1, "texts")]
+
+
+def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_attempt():
+    tale = Tale(Step("viber"), SMS, also=(Step("email"),))
+    tale.send(1, step=2)
+    tale.given(addresses=(EMAIL,))
+    tale.tell(2, Unpreparable(0, Reason.TEMPLATE_MISSING))
+    assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)

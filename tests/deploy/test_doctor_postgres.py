@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -10,11 +11,11 @@ import pytest
 
 from orchestrator.doctor import Finding, Result
 from orchestrator.doctor.postgres import encryption, place, release, transaction_ids, writable
-from orchestrator.stores.postgres_schema import migrate
-from tests.deploy.ward import Ward
+from orchestrator.stores.postgres_schema import WEEK_MS, make_partitions, migrate
+from tests.deploy.ward import Ward, wrong
 from tests.support.postgres import Server
 
-FROM_THE_FIXTURE = {"durable"}
+FROM_THE_FIXTURE = ["store durable error"]
 """The tests' server runs without fsync, which is exactly what the doctor is there to find."""
 
 
@@ -39,7 +40,7 @@ def limited(server: Server, url: str, name: str, settings: str = "") -> str:
 
 async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(ward: Ward, postgres_url: str) -> None:
     findings = await visit(ward, postgres_url)
-    assert {check for check, one in findings.items() if one.result is not Result.FINE} == FROM_THE_FIXTURE
+    assert wrong(list(findings.values())) == FROM_THE_FIXTURE
     looked_at = {"release", "isolation", "timeouts", "locks", "encoding", "writable", "rights", "schema", "commit"}
     assert looked_at | {"connections", "transaction_ids", "encryption", "clock"} <= set(findings)
 
@@ -94,6 +95,18 @@ async def test_a_schema_that_is_up_to_date_is_told_from_one_that_is_not(ward: Wa
     await connection.close()
     found = (await visit(ward, postgres_url, more="migrate: manual\n"))["schema"]
     assert (found.result, found.what) == (Result.FINE, "the schema is up to date; 0 process(es) at work on it")
+
+
+@pytest.mark.parametrize(("weeks_ago", "result"), [(0, Result.FINE), (4, Result.ERROR)])
+async def test_partitions_that_nobody_makes_any_more_are_an_error(
+    ward: Ward, postgres_url: str, weeks_ago: int, result: Result
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await migrate(connection)
+    assert (await visit(ward, postgres_url))["partitions"].what == "none yet: the first process makes them"
+    await make_partitions(connection, int(time.time() * 1000) - weeks_ago * WEEK_MS)
+    await connection.close()
+    assert (await visit(ward, postgres_url))["partitions"].result is result
 
 
 async def test_nothing_is_written_that_a_query_could_see(ward: Ward, postgres_url: str) -> None:

@@ -13,7 +13,7 @@ class Bounds:
     ``max_poll_interval_ms``: a process that has not polled for so long leaves the group by itself.
     ``revoke_seconds``: how long a rebalance waits for what is in flight. ``stop_seconds``: the same at the end, and how
     long leaving the group may take. ``hold_seconds``: how long an earlier topic that has more but gives nothing holds up
-    the later ones.
+    the later ones. ``forbidden_seconds``: how long a topic that an ACL forbids is left alone.
     """
 
     records_max: int = 2_000
@@ -31,5 +31,6 @@ class Bounds:
     revoke_seconds: float = 8.0
     stop_seconds: float = 2.5
     hold_seconds: float = 1.0
+    forbidden_seconds: float = 30.0
     dead_letter_seconds: float = 10.0
     watch_seconds: float = 5.0

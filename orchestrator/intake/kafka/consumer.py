@@ -70,6 +70,11 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return self._coordinator is not None and self._coordinator.coordinator_id is not None
 
     @property
+    def forbidden_topics(self) -> set[str]:
+        """Topics that the broker does not even describe to us."""
+        return set(self._client.cluster.unauthorized_topics)
+
+    @property
     def rebalancing(self) -> bool:
         return bool(self._subscription.reassignment_in_progress)
 

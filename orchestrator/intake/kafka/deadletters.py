@@ -13,10 +13,10 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import KafkaError
 
 from orchestrator.intake.kafka.records import origin_of
-from orchestrator.kafkatrouble import trouble_of
+from orchestrator.kafkaclients import TOO_LARGE_ERRORS, stop_within, trouble_of
 
 log = structlog.get_logger()
 
@@ -26,7 +26,6 @@ PAUSE_SECONDS = 0.5
 LEFT_ALONE_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 REQUEST_BYTES_MAX = 32 * 1024 * 1024
-ITS_OWN_FAULT = (MessageSizeTooLargeError, RecordTooLargeError)
 
 
 class DeadLetterTopic:
@@ -54,12 +53,13 @@ class DeadLetterTopic:
         error = await self._try(record, reason, now() + self._seconds)
         if error is None:
             return True
-        if not isinstance(error, ITS_OWN_FAULT):
+        if not isinstance(error, TOO_LARGE_ERRORS):
             self._shut_until = now() + LEFT_ALONE_SECONDS
             await self.close()
         self._trouble("dead_letter")
-        what = "it is too large for the topic" if isinstance(error, ITS_OWN_FAULT) else trouble_of(error).what
-        log.warning("kafka.dead_letter_only_in_store", topic=self.topic, origin=origin_of(record), error=what)
+        log.warning(
+            "kafka.dead_letter_only_in_store", topic=self.topic, origin=origin_of(record), error=trouble_of(error).what
+        )
         return False
 
     async def _try(self, record: ConsumerRecord, reason: str, until: float) -> Exception | None:
@@ -75,7 +75,7 @@ class DeadLetterTopic:
                         return None
                     except (KafkaError, OSError) as error:
                         last = error
-                        if isinstance(error, ITS_OWN_FAULT):
+                        if isinstance(error, TOO_LARGE_ERRORS):
                             return last
                     await asyncio.sleep(PAUSE_SECONDS)
         except TimeoutError:
@@ -102,14 +102,3 @@ class DeadLetterTopic:
         producer, self._producer = self._producer, None
         if producer is not None:
             await stop_within(producer, CLOSE_SECONDS)
-
-
-async def stop_within(client: Any, seconds: float) -> None:
-    """Stop one of the library's clients, which may be broken; whatever has not ended in time is cancelled."""
-    stopping = asyncio.ensure_future(client.stop())
-    done, _ = await asyncio.wait({stopping}, timeout=seconds)
-    if not done:
-        stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
-    elif (error := stopping.exception()) is not None:
-        log.warning("kafka.stop_failed", error=trouble_of(error).what)

@@ -5,7 +5,7 @@ From the queues to the engine, and what becomes of each record until it is durab
     cannot be read          its dead letter in the store, then in the dead-letter topic: durable
     the engine is busy      waits in its queue, with everything behind it
     the store fails         tried again, ever more slowly
-    only this one fails     while others are accepted: after some tries a dead letter
+    only this one fails     again and again, while the engine answers anything else: a dead letter
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
-from orchestrator.engine.commands import Command, Conflict, DeadLetter, Published
+from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Published
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.kafka.bounds import Bounds
 from orchestrator.intake.kafka.deadletters import DeadLetterTopic
@@ -33,6 +33,7 @@ BUSY_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 TRIES_MAX = 6
+NO_MESSAGE = "no-such-message"
 
 
 class Taker(Protocol):
@@ -63,7 +64,6 @@ class Handing:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._durable = 0
 
     # ---- taking from a queue
 
@@ -140,7 +140,7 @@ class Handing:
         self._drop(item)
 
     async def _durable_with(self, item: Item, result: Any) -> bool:
-        pause, tries, durable_before = FIRST_PAUSE_SECONDS, 0, self._durable
+        pause, tries = FIRST_PAUSE_SECONDS, 0
         while True:
             match result:
                 case Published():
@@ -152,8 +152,7 @@ class Handing:
                     log.warning("kafka.not_accepted", origin=origin_of(item.record), error=type(result).__name__)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                    tries += self._durable > durable_before
-                    durable_before = self._durable
+                    tries = tries + 1 if await self._engine_is_well() else 0
                     if tries >= TRIES_MAX and not isinstance(item.command, DeadLetter):
                         what = f"the engine failed on it again and again ({type(result).__name__})"
                         item.command = dead_letter(item.record, "unprocessable", what)
@@ -164,6 +163,10 @@ class Handing:
             if not item.window.alive:
                 return False
             result = await self._ask(item.command)
+
+    async def _engine_is_well(self) -> bool:
+        """Whether a question that changes nothing goes through the engine and its store."""
+        return isinstance(await self._ask(Cancel(NO_MESSAGE)), LookupError)
 
     async def _ask(self, command: Command) -> Any:
         """The engine's answer, or what it raised. Raises ``Stopped``."""
@@ -199,7 +202,6 @@ class Handing:
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     def _settle(self, item: Item) -> None:
-        self._durable += 1
         item.window.mark(item.record.offset)
         self._drop(item)
 

@@ -14,7 +14,7 @@ from orchestrator.intake.kafka.consumer import GroupConsumer
 from orchestrator.intake.kafka.deadletters import DeadLetterTopic
 from orchestrator.intake.kafka.handing import Handing, Taker
 from orchestrator.intake.kafka.session import Session
-from orchestrator.kafkatrouble import diagnose
+from orchestrator.kafkaclients import diagnose
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class KafkaIntake:
     """
     One member of the consumer group. ``topics`` are taken in their order: what a later one has waits while an earlier one
     has more. ``security`` are the client library's options of how to connect. ``counted`` is told the status of each event,
-    ``trouble`` one of ``kafkatrouble.TROUBLES`` whenever something is wrong.
+    ``trouble`` one of ``kafkaclients.TROUBLES`` whenever something is wrong.
 
     A broker that cannot be reached, refuses us or lacks a topic keeps nobody from starting: it is tried again, ever more
     slowly up to a quarter of a minute, and ``connected``, the log and ``trouble`` say so.

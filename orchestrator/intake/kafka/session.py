@@ -24,13 +24,14 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 
 from orchestrator.intake.kafka.bounds import Bounds
 from orchestrator.intake.kafka.consumer import NOWHERE, GroupConsumer
 from orchestrator.intake.kafka.handing import Handing
 from orchestrator.intake.kafka.windows import Queue, Windows
-from orchestrator.kafkatrouble import trouble_of
+from orchestrator.kafkaclients import trouble_of
 
 log = structlog.get_logger()
 
@@ -39,7 +40,6 @@ POLL_RECORDS_MAX = 500
 COMMIT_SECONDS = 0.25
 COMMIT_PATIENCE_SECONDS = 5.0
 REREAD_MS = 2_000
-FORBIDDEN_SECONDS = 30.0
 LEAVING: set[asyncio.Task[None]] = set()  # consumers that take longer to leave than anybody waits
 
 
@@ -155,7 +155,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 await self._poll(self._steer())
             except TopicAuthorizationFailedError as error:
-                self._forbid(error)
+                for topic in self._topics:
+                    if topic in error.args:
+                        self._forbid(topic, error)
             except Exception as error:
                 if not is_of_a_record(error):
                     raise
@@ -185,8 +187,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             len(queue) < bounds.records_max
             and queue.bytes < bounds.bytes_max
             and self._windows.open_records(topic) < bounds.uncommitted_max
-            and self._forbidden_until[topic] <= asyncio.get_running_loop().time()
+            and not self._is_forbidden(topic)
         )
+
+    def _is_forbidden(self, topic: str) -> bool:
+        return asyncio.get_running_loop().time() < self._forbidden_until[topic]
 
     async def _poll(self, wanted: dict[str, list[TopicPartition]]) -> None:
         """Whatever each topic has at once; where that is nothing, wait a little for any."""
@@ -213,13 +218,13 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             self._handing.news.set()
         return bool(found)
 
-    def _forbid(self, error: TopicAuthorizationFailedError) -> None:
-        """A topic that we may not read is left alone for a while; the others go on."""
-        self._trouble("not_allowed")
-        for topic in self._topics:
-            if any(topic in str(argument) for argument in error.args):
-                self._forbidden_until[topic] = asyncio.get_running_loop().time() + FORBIDDEN_SECONDS
-                log.warning("kafka.topic_forbidden", topic=topic, error=trouble_of(error).what)
+    def _forbid(self, topic: str, error: Exception) -> None:
+        """A topic that we may not read, or not commit for, is left alone for a while; the others go on."""
+        now = asyncio.get_running_loop().time()
+        if self._forbidden_until[topic] <= now:
+            self._trouble("not_allowed")
+            log.warning("kafka.topic_unreadable", topic=topic, reason="not_allowed", error=trouble_of(error).what)
+        self._forbidden_until[topic] = now + self._bounds.forbidden_seconds
 
     async def _pass_over(self) -> None:
         """Find the record that cannot be taken apart, put it down as a dead letter, and read on behind it."""
@@ -284,16 +289,24 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(seconds), self._committing:
                 self._windows.skip_to(self._consumer.position_now)
-                offsets = self._windows.committable()
-                if not offsets or not self._consumer.is_member:
-                    return
-                await self._consumer.commit(offsets)
-                self._windows.committed(offsets)
+                for topic in self._topics:
+                    await self._commit_topic(topic)
         except (CommitFailedError, IllegalStateError):
             log.info("kafka.commit_too_late")
         except (KafkaError, TimeoutError) as error:
             self._trouble("commit")
             log.warning("kafka.commit_failed", error=trouble_of(error).what)
+
+    async def _commit_topic(self, topic: str) -> None:
+        offsets = self._windows.committable(topic)
+        if not offsets or not self._consumer.is_member or self._is_forbidden(topic):
+            return
+        try:
+            await self._consumer.commit(offsets)
+        except TopicAuthorizationFailedError as error:
+            self._forbid(topic, error)
+        else:
+            self._windows.committed(offsets)
 
     async def _watch(self) -> None:
         """The lag, whether the broker answers, and topics that are not there."""
@@ -331,12 +344,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._answers = False
 
     def _look_for_topics(self) -> None:
-        """A topic that is not there stops nobody else; its records are read as soon as somebody creates it."""
+        """A topic that is not there, or not for us, stops nobody else; it is read as soon as it is."""
+        forbidden = self._consumer.forbidden_topics
         missing = {topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)}
         for topic in missing:
-            self._trouble("topic_missing")
+            trouble = trouble_of(TopicAuthorizationFailedError() if topic in forbidden else UnknownTopicOrPartitionError())
+            self._trouble(trouble.word)
             if topic not in self._missing:
-                log.warning("kafka.topic_missing", topic=topic, error="the broker has no such topic; create it")
+                log.warning("kafka.topic_unreadable", topic=topic, reason=trouble.word, error=trouble.what)
         self._missing = missing
 
 

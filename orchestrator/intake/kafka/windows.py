@@ -86,12 +86,12 @@ class Windows:
             if at is not None:
                 window.skip_to(at)
 
-    def committable(self) -> dict[TopicPartition, int]:
-        """What may be committed and is not yet."""
+    def committable(self, topic: str) -> dict[TopicPartition, int]:
+        """What may be committed of a topic and is not yet."""
         return {
             partition: window.safe
             for partition, window in self._open.items()
-            if window.safe is not None and window.safe != window.committed
+            if partition.topic == topic and window.safe is not None and window.safe != window.committed
         }
 
     def committed(self, offsets: dict[TopicPartition, int]) -> None:

@@ -1,0 +1,102 @@
+"""
+A simulation: several runs over the same events, each with chances of its own, and where two versions are compared, both
+under the same chances.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.configuration import Configuration
+from orchestrator.core.policy import Policy
+from orchestrator.rehearsal.changes import Change, ChangeOver, changes, changes_over
+from orchestrator.rehearsal.crew import share_out
+from orchestrator.rehearsal.crowd import Habits
+from orchestrator.rehearsal.performance import Performance, Play
+from orchestrator.rehearsal.stage import Contents
+from orchestrator.rehearsal.tally import Figure, Figures, Group, Interval, over_runs, tally
+from orchestrator.rehearsal.traffic import Traffic
+
+GC_THRESHOLD = 100_000
+COUNT_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Version:
+    """A configuration with the policies that play in it; ``label`` is how people call it."""
+
+    label: str
+    configuration: Configuration
+    policies: Mapping[str, Policy]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``reported`` are the names of the policies that are counted."""
+
+    versions: tuple[Version, ...]
+    traffic: Traffic
+    habits: Habits
+    reported: frozenset[str]
+    seed: int = 1
+    runs: int = 5
+
+
+@dataclass(frozen=True)
+class Findings:
+    """By version, in the plan's order, the intervals of all figures; and what changes from the first to the second."""
+
+    figures: tuple[Mapping[Group, Mapping[Figure, Interval]], ...]
+    changes: tuple[ChangeOver, ...]
+
+
+Run = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
+
+
+def simulate(plan: Plan, processes: int, progress: Callable[[int], None] = lambda events: None) -> Findings:
+    """Play everything. ``progress`` is told now and then how many events have been played since it was last told."""
+    counter = multiprocessing.get_context().Value("q", 0)
+    contents: dict[int, Contents] = {}
+
+    def one_run(number: int) -> Run:
+        gc.set_threshold(GC_THRESHOLD)
+        return run(plan, number, contents, counter)
+
+    told = 0
+
+    def tick() -> None:
+        nonlocal told
+        played = counter.value
+        progress(played - told)
+        told = played
+
+    gc.collect()
+    gc.freeze()
+    results: dict[int, Run] = dict(share_out(one_run, plan.runs, processes, tick))
+    ordered = [results[number] for number in range(plan.runs)]
+    figures = tuple(over_runs([result[0][place] for result in ordered]) for place in range(len(plan.versions)))
+    return Findings(figures, changes_over([result[1] for result in ordered]))
+
+
+def run(plan: Plan, number: int, contents: dict[int, Contents], counter: Any) -> Run:
+    """One run of every version, and what differs between them."""
+    played = 0
+
+    def advance(events: int) -> None:
+        nonlocal played
+        played += events
+        if played >= COUNT_EVERY:
+            with counter.get_lock():
+                counter.value += played
+            played = 0
+
+    lives = []
+    for version in plan.versions:
+        play = Play(version.configuration, version.policies, plan.reported, plan.traffic, plan.habits, plan.seed, number)
+        lives.append(Performance(play, advance, contents.setdefault(id(version.configuration.templates), {})).perform())
+    found = changes(lives[0], lives[1]) if len(lives) > 1 else {}
+    return [tally(one) for one in lives], found

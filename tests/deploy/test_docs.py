@@ -1,0 +1,48 @@
+"""What the pages about deploying say is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.deploy.test_compose import SERVICES
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("deploying.md", "sizing.md", "dashboards.md")
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_files_that_a_page_names_exist(name: str) -> None:
+    for path in re.findall(r"\bdeploy/[\w./*-]+", page(name)):
+        found = path.rstrip(".")
+        if found == "deploy/.env":
+            found = "deploy/.env.example"
+        assert list(ROOT.glob(found.rstrip("/"))), path
+
+
+def test_the_addresses_of_the_compose_installation_are_those_it_publishes() -> None:
+    published = {port.split(":")[1] for service in SERVICES.values() for port in service.get("ports", ())}
+    section = page("deploying.md").partition("## Try it: compose")[2].partition("\n## ")[0]
+    assert set(re.findall(r":(\d{4,5})\b", section)) == published
+
+
+def test_every_object_that_the_chart_can_make_is_named() -> None:
+    values = YAML(typ="safe").load((ROOT / "deploy/helm/kaskad/values.yaml").read_text())
+    text = page("deploying.md")
+    for word in ("Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ServiceMonitor", "NetworkPolicy"):
+        assert word in text
+    assert f"preStop {values['preStopSeconds']} s" in text
+    assert f"terminationGracePeriodSeconds: {values['terminationGracePeriodSeconds']}" in text
+
+
+def test_the_figures_that_are_still_to_be_measured_are_marked_as_such() -> None:
+    table = page("sizing.md").partition("<!-- measured figures")[2].partition("\nThen:")[0]
+    for figure in ("CPU µs per message", "WAL bytes per message", "row versions per message"):
+        assert f"| {figure}" in table

@@ -1,0 +1,50 @@
+"""Receipts of one attempt, in any order and any number, leave one state behind, and end their message alike."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.message import Attempt
+from orchestrator.core.policy import DAY_MS, Step
+from orchestrator.core.status import Delivery, Engagement
+from tests.core.tale import Tale
+from tests.properties.sizes import runs, sizes
+
+WORDS = st.sampled_from([*(state.value for state in Delivery), *(word.value for word in Engagement)])
+RECEIPTS = st.lists(st.tuples(WORDS, st.integers(0, 5)), max_size=7)
+PATIENT = Step("viber", wait=(("delivered", DAY_MS),))
+
+
+def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
+    """The same life, with these receipts in this order; each with the time at which it says that it happened."""
+    tale = Tale(PATIENT, late="close")
+    number = tale.send(1)
+    for state, at in receipts:
+        tale.hear(at, number, state)
+    return tale, tale.message.attempts[number]
+
+
+@sizes(150, 20_000)
+def test_any_order_and_any_repeats_of_receipts_leave_an_attempt_in_one_state(size: int) -> None:
+    @runs(size)
+    @given(RECEIPTS, st.data())
+    def holds(receipts: list[tuple[str, int]], data: st.DataObject) -> None:
+        again = data.draw(st.permutations(receipts + receipts[:3]))
+        (one, first), (other, second) = told(receipts), told(again)
+        assert (first.state, first.engagement) == (second.state, second.engagement)
+        assert {state: first.times[state] for state, _ in receipts} == {state: second.times[state] for state, _ in receipts}
+        assert (one.status == "succeeded") is (other.status == "succeeded")
+
+    holds()
+
+
+@sizes(100, 10_000)
+def test_hearing_a_receipt_twice_in_a_row_is_hearing_it_once(size: int) -> None:
+    @runs(size)
+    @given(RECEIPTS)
+    def holds(receipts: list[tuple[str, int]]) -> None:
+        doubled = [one for receipt in receipts for one in (receipt, receipt)]
+        assert told(receipts)[0].message == told(doubled)[0].message
+
+    holds()
