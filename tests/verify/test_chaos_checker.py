@@ -270,6 +270,15 @@ def test_what_left_late_may_meet_what_came_later() -> None:
     assert tale.told().broken == []
 
 
+def test_tokens_that_a_stopped_process_held_are_counted_when_it_wakes() -> None:
+    tale = Tale()
+    exceed_rate(tale)
+    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 29.5))
+    report = tale.told()
+    assert report.broken == []
+    assert report.figures["sends over the rate by a process that woke (counted)"] > 0
+
+
 def test_a_time_in_which_nobody_was_ready_is_not_held_against_a_deadline() -> None:
     tale = Tale()
     end_late(tale)

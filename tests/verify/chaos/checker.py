@@ -31,6 +31,7 @@ DEADLINE_GRACE_SECONDS = 60.0
 TAKEOVER_SECONDS = 45.0
 DRAIN_SECONDS = 25.0
 RATE_WINDOWS_SECONDS = (1, 10)
+WOKEN_SECONDS = 3.0
 WORDS_MAX = 12
 
 
@@ -220,8 +221,10 @@ def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
     At most the rate and one second's worth of burst, however many processes send, in any second and in any ten.
 
     A send has its token before its intent, and leaves up to a second after it: what left with a longer delay than others
-    meets what came later. The longest delay in a window is what its count is forgiven.
+    meets what came later. The longest delay in a window is what its count is forgiven. A process that was stopped with
+    tokens in hand uses them when it wakes: that is counted.
     """
+    woken = 0
     intents = {key: seconds(found[0]["times"]["intent"]) for key, found in seen.taken().items()}
     sends = sorted(
         (one.at, max(0.0, one.at - intents.get(one.key, one.at))) for one in seen.records if one.provider == "bulk"
@@ -235,9 +238,13 @@ def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
             most = max(most, count)
             if count <= settings.BULK_RATE * (window + 1):
                 continue
+            if seen.paused(at - WOKEN_SECONDS, at):
+                woken += 1
+                continue
             delay = max(delay for _, delay in sends[first : last + 1])
             if count > settings.BULK_RATE * (window + 1 + min(delay, seen.late_allowance(at)) + seen.lag(at)):
                 yield f"{count} in the {window} s before {at:.3f}, longest delay {delay:.2f} s, rate {settings.BULK_RATE}/s"
+        figures["sends over the rate by a process that woke (counted)"] = woken
         figures[f"most in {window} s at a provider with a rate of {settings.BULK_RATE}/s"] = most
 
 
