@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.figures import Figure, table
+from bench.figures import Figure, number, table
 from bench.groups.cascade import Cascade
 from bench.groups.ceilings import Ceilings
 from bench.groups.commands import Commands
@@ -84,15 +84,15 @@ async def until_told(work: Coroutine[Any, Any, T]) -> T:
     """Do the work; SIGINT and SIGTERM cancel it, so that it cleans up. Raises ``CancelledError`` then."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(one, task.cancel)
     return await task
 
 
 def report(machine: str, groups: dict[str, list[Figure]], seconds: float) -> str:
     """The machine, the table, and the bars that were missed."""
     missed = [figure for figures in groups.values() for figure in figures if figure.missed]
-    last = "\n".join(f"MISSED  {one.what}: {one.value:.3g} {one.unit}, the bar is {one.bar}" for one in missed)
+    last = "\n".join(f"MISSED  {one.what}: {number(one.value)} {one.unit}, the bar is {one.bar}" for one in missed)
     return f"{machine}\n\n{table(groups)}\n\n{last or 'no bar was missed'}\n({seconds:.0f} s)"
 
 

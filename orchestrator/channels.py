@@ -121,7 +121,8 @@ class Outgoing:
     ``client_reference`` is keyed, opaque and at most 64 characters of ``[A-Za-z0-9_-]``: the provider echoes it where it
     can. ``idempotency_key`` (32 hex characters) is the same whenever the same try is repeated. ``ttl_seconds`` is how
     long the message is worth delivering. ``receipt_url`` is where this provider's webhooks come in; ``receipt_token`` a
-    signed token for receipts that a browser sends. ``in_session``: the recipient wrote to us within 24 h on this channel.
+    signed token for receipts that a browser sends (web_push only, else empty). ``in_session``: the recipient wrote to us
+    within 24 h on this channel.
     ``now`` is UTC seconds, ``entropy`` 64 fresh random bytes.
     """
 

@@ -6,8 +6,8 @@ A message's state is one document. Its history is one line a fact, appended and 
     {"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […], "effects": […]}
 
 Written, a line leaves out what can be filled in again: what is null; a check's verdict where it says go, and its step
-where it is that of the check before; inputs at which the decision did not look, and those that are the same as the last
-ones written (``SAME``).
+where it is that of the check before (which may leave the gate's name alone); inputs at which the decision did not look,
+and those that are the same as the last ones written (``SAME``).
 
 Addresses in a history are masked: the keyed hash is enough to replay a decision, and nobody's number is kept twice.
 """
@@ -82,43 +82,45 @@ def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def checks_written(checks: Iterable[Check]) -> Iterator[dict[str, Any]]:
-    """Checks without what they have nothing to say of."""
+def checks_written(checks: Iterable[Check]) -> Iterator[dict[str, Any] | str]:
+    """Checks without what they have nothing to say of; one that has nothing to say at all is the name of its gate."""
     step: int | None = None
     for check in checks:
-        document = {name: value for name in CHECK_FIELDS if (value := getattr(check, name)) is not None}
-        if check.verdict is Verdict.GO:
-            del document["verdict"]
-        if check.step == step:
-            document.pop("step", None)
-        step = check.step
-        yield document
+        said: dict[str, Any] = {
+            name: value for name, value in zip(CHECK_SAYS, said_by(check), strict=True) if value is not None
+        }
+        if check.verdict is not Verdict.GO:
+            said["verdict"] = check.verdict
+        if check.step != step:
+            said["step"] = check.step
+            step = check.step
+        yield {"gate": check.gate, **said} if said else check.gate
 
 
-def checks_read(documents: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def checks_read(documents: Iterable[dict[str, Any] | str]) -> Iterator[dict[str, Any]]:
     """The same checks, each with its verdict and its step."""
     step: int | None = None
     for document in documents:
-        step = document.get("step", step)
-        yield {"gate": document.pop("gate"), "verdict": Verdict.GO.value, **document, "step": step}
+        said: dict[str, Any] = {"gate": document} if isinstance(document, str) else document
+        step = said.get("step", step)
+        yield {"gate": said["gate"], "verdict": Verdict.GO.value, **said, "step": step}
 
 
-CHECK_FIELDS = tuple(field.name for field in fields(Check))
+CHECK_SAYS = tuple(field.name for field in fields(Check) if field.name not in ("gate", "verdict", "step"))
+said_by = attrgetter(*CHECK_SAYS)
 
 
 def encode_inputs(inputs: Inputs) -> dict[str, Any]:
     """The inputs, governance by its version only and addresses masked; empty parts are left out."""
     data: dict[str, Any] = {"governance": inputs.governance.version}
-    for name in INPUT_FIELDS:
-        value = getattr(inputs, name)
-        if value:
-            data[name] = value
+    data |= {name: value for name, value in zip(INPUT_FIELDS, values_of(inputs), strict=True) if value}
     if inputs.addresses:
         data["addresses"] = [mask(address) for address in inputs.addresses]
     return data
 
 
 INPUT_FIELDS = tuple(field.name for field in fields(Inputs) if field.name not in ("governance", "addresses"))
+values_of = attrgetter(*INPUT_FIELDS)
 
 
 def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
@@ -180,11 +182,11 @@ def writer_of(kind: type) -> Callable[[Any], dict[str, Any]]:
     tag, names = kind.__name__, NAMES[kind.__name__]
     if len(names) == 1:
         return lambda value: {"kind": tag, names[0]: getattr(value, names[0])}
-    values_of = attrgetter(*names)
+    values = attrgetter(*names)
 
     def write(value: Any) -> dict[str, Any]:
         document = {"kind": tag}
-        for name, inner in zip(names, values_of(value), strict=True):
+        for name, inner in zip(names, values(value), strict=True):
             if inner is not None:
                 document[name] = inner
         return document

@@ -33,7 +33,11 @@ RATIO: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
 
 
 def schema(kind: str) -> Schema:
-    """The schema of ``policy``, ``governance`` or ``kaskad``; raises ``KeyError`` for anything else."""
+    """The schema of ``policy``, ``governance``, ``kaskad`` or ``test``; raises ``KeyError`` for anything else."""
+    if kind == "test":
+        from orchestrator.rehearsal.schema import test_schema
+
+        return {"$schema": DIALECT, "title": "Kaskad: tests of a policy"} | test_schema()
     return {"$schema": DIALECT, "title": f"Kaskad: {kind}"} | MAKERS[kind]()
 
 

@@ -130,7 +130,7 @@ def show(channel: str, found: dict[str, Any]) -> None:
 
 
 def schema(
-    kind: Annotated[str, typer.Argument(help="policy, governance or kaskad.")] = "policy",
+    kind: Annotated[str, typer.Argument(help="policy, governance, kaskad or test.")] = "policy",
 ) -> None:
     """The JSON Schema of a file, for editors."""
     from orchestrator.schema import schema as of
@@ -138,7 +138,7 @@ def schema(
     try:
         print_json(of(kind))
     except KeyError:
-        fail(f"there are schemas for policy, governance and kaskad, not for {kind!r}", USAGE)
+        fail(f"there are schemas for policy, governance, kaskad and test, not for {kind!r}", USAGE)
 
 
 @config_app.command("show")

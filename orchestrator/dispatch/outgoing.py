@@ -116,7 +116,7 @@ def outgoing(
         locale=rendered.locale,
         ttl_seconds=ttl_seconds(ready, now),
         receipt_url=outside.receipt_url(attempt.provider),
-        receipt_token=outside.keys.receipt_token(message.id, attempt.number),
+        receipt_token=outside.keys.receipt_token(message.id, attempt.number) if ready.channel == "web_push" else "",
         unsubscribe_url=outside.unsubscribe_url(message, ready.channel) if outside.one_click and marketing else None,
         one_click=outside.one_click and marketing,
         in_session=in_session,

@@ -231,7 +231,7 @@ async def partitions(db: asyncpg.Connection[Any], now_ms: int, where: str) -> Fi
     weeks = (max(ends) - now_ms) / WEEK_MS
     what = f"partitions reach {weeks:.1f} weeks ahead"
     if weeks < 1:
-        mend = "let a process run, and look for chore.failed in its log: its role must own the tables"
+        mend = "let a process run, and look for chores.failed in its log: its role must own the tables"
         return error(AREA, "partitions", where, what, mend)
     return fine(AREA, "partitions", where, what)
 

@@ -84,7 +84,7 @@ class Book:
                 continue
             history = b"".join(entry.lines)
             if entry.before is None:
-                changes.created.append((entry.message, orjson.dumps(entry.event), history))
+                changes.created.append((entry.message, entry.event, history))
             else:
                 changes.changed.append((entry.message, history))
             self._differences(entry)

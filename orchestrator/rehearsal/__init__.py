@@ -5,6 +5,6 @@ What a policy would do, before it does it to anybody: its unit tests, and its si
     world          the real engine, dispatcher, timers and store in virtual time; only the providers are played
     played         the adapter that plays a provider
 
-    kaskad test        testfile ─► given, expected ─► trial ─► verdict ─► report
-    kaskad simulate    traffic ─► crowd (drawn or fitted receipts) ─► performance ─► tally ─► findings
+    kaskad test        testfile ─► given, expected ─► trial ─► verdict ─► testreport
+    kaskad simulate    traffic, crowd (habits written or fitted) ─► performance on the quick stage ─► tally ─► findings
 """

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from orchestrator.channels import Accepted, Outgoing, Receipt
@@ -29,7 +32,7 @@ from orchestrator.rehearsal.played import Later, React, Reaction, played
 from orchestrator.render import TemplateSet
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.simulator.loop import VirtualClock, VirtualLoop
-from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.stores.sqlite import SqliteStore, connect, migrate
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys
 
@@ -68,6 +71,25 @@ class Pumps(Dispatcher):
         await provider.wake.wait()
 
 
+class BlankStore(SqliteStore):
+    """The embedded store in memory; its schema is copied from one that was migrated once, which is twenty times as fast."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:", inline=True)
+
+    async def open(self) -> None:
+        self._writer = self._reader = connect(self.path, self)
+        blank(os.getpid()).backup(self._writer)
+
+
+@cache
+def blank(process: int) -> sqlite3.Connection:
+    """An empty, migrated database of this process."""
+    found = connect(":memory:", blank)
+    migrate(found)
+    return found
+
+
 class Props:
     """What worlds can share: whatever is expensive to make and never changes."""
 
@@ -99,12 +121,11 @@ class World:
         react: React = no_reaction,
         watch: Watch = lambda decided, now: None,
         grain_ms: int = 1,
-        store: SqliteStore | None = None,
     ) -> None:
         self.loop = loop
         self.clock = Clock(loop, start, grain_ms)
         self.props = props or Props()
-        self.store = store or SqliteStore(":memory:", inline=True)
+        self.store = BlankStore()
         self._settings = configuration.settings
         self._templates = configuration.templates
         self._watch = watch

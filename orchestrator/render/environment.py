@@ -340,7 +340,7 @@ def plain(value: Any, level: int = 0) -> Any:
         return value
     if level > NESTING_MAX * 4:
         raise SecurityError("the event's data nests too deeply for a template")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {str(key): item if type(item) in SCALARS else plain(item, level + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [item if type(item) in SCALARS else plain(item, level + 1) for item in value]

@@ -148,7 +148,7 @@ class Changes:
     at: int = 0
     buckets: dict[str, int] = field(default_factory=dict)
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)
-    created: list[tuple[Message, bytes, bytes]] = field(default_factory=list)
+    created: list[tuple[Message, dict[str, Any], bytes]] = field(default_factory=list)
     changed: list[tuple[Message, bytes]] = field(default_factory=list)
     ready_in: list[ReadyRow] = field(default_factory=list)
     ready_out: list[ReadyRow] = field(default_factory=list)

@@ -205,7 +205,7 @@ def message_columns(changes: Changes) -> list[list[Any]]:
         else:
             changed.append((message.id, message.status.value, encode_message(message)))
         lines.append((message.id, changes.at, history))
-    events = [(message.id, event) for message, event, _ in changes.created]
+    events = [(message.id, orjson.dumps(event)) for message, event, _ in changes.created]
     return [
         *columns(created, 7),
         *columns(changed, 3),

@@ -35,7 +35,7 @@ from orchestrator.stores.port import (
     WantedAddresses,
 )
 from orchestrator.stores.sqlite_admin import SqliteAdmin
-from orchestrator.stores.sqlite_batch import load, load_addresses, write
+from orchestrator.stores.sqlite_batch import MESSAGE, NO_EVENT, Memory, load, load_addresses, write
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 PAGE_CACHE_KIB = 64 * 1024
@@ -57,6 +57,7 @@ class SqliteStore(SqliteAdmin):
         self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
         self._lock: IO[str] | None = None
+        self._memory = Memory()
 
     async def open(self) -> None:
         """Open and migrate the file. Raises ``StoreInUse`` where another process has it."""
@@ -116,13 +117,14 @@ class SqliteStore(SqliteAdmin):
         yield self
 
     async def load(self, wanted: Wanted) -> Loaded:
-        return load(self._reader, wanted)
+        return load(self._reader, self._memory, wanted)
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
-        return load_addresses(self._reader, wanted)
+        return load_addresses(self._reader, self._memory, wanted)
 
     async def commit(self, changes: Changes) -> None:
         await self._write(lambda db: write(db, changes))
+        self._memory.take(changes)
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
         return TokenBucket(rate, monotonic)
@@ -170,10 +172,12 @@ class SqliteStore(SqliteAdmin):
     # ---- for people
 
     async def message(self, id: str) -> StoredMessage | None:
-        row = self._reader.execute("select event, state, history from messages where id=?", (id,)).fetchone()
+        row = self._reader.execute(f"{MESSAGE} (?)", (id,)).fetchone()
         if row is None:
             return None
-        return StoredMessage(decode_message(row[1]), orjson.loads(row[0]), tuple(decode_history(row[2])))
+        lines = self._reader.execute("select lines from history where message=? order by rowid", (id,))
+        history = tuple(decode_history(b"".join(line[0] for line in lines)))
+        return StoredMessage(decode_message(row[1]), orjson.loads(row[2] or NO_EVENT), history)
 
     async def messages(
         self,
@@ -191,15 +195,18 @@ class SqliteStore(SqliteAdmin):
             clauses.append("id<?")
             values.append(before)
         where = f"where {' and '.join(clauses)}" if clauses else ""
-        rows = self._reader.execute(f"select event, state from messages {where} order by id desc limit ?", (*values, limit))
-        return [StoredMessage(decode_message(state), orjson.loads(event)) for event, state in rows]
+        query = (
+            f"select state, document from messages left join message_events on message=id {where} order by id desc limit ?"
+        )
+        rows = self._reader.execute(query, (*values, limit))
+        return [StoredMessage(decode_message(state), orjson.loads(event or NO_EVENT)) for state, event in rows]
 
     async def recipient(self, id: str) -> dict[str, Any] | None:
         row = self._reader.execute("select document from recipients where id=?", (id,)).fetchone()
         return orjson.loads(row[0]) if row else None
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
-        return load_addresses(self._reader, WantedAddresses(set(hashes))).addresses
+        return load_addresses(self._reader, self._memory, WantedAddresses(set(hashes))).addresses
 
 
 def connect(path: str, owner: object) -> sqlite3.Connection:

@@ -135,14 +135,22 @@ class SqliteAdmin:
                 "(select channel, minute from receipt_counts where minute<? limit ?)",
                 (now - 2 * DAY_MS) // 60_000,
             ),
-            (
-                "delete from messages where id in (select id from messages where created_at<? and finished_at is not null "
-                "and not exists (select 1 from timers where message=messages.id) order by id limit ?)",
-                now - self.messages_ms,
-            ),
         ]
         for query, at in jobs:
             await self._write(lambda db, query=query, at=at: db.execute(query, (at, TIDY_ROWS)))  # type: ignore[misc]
+        await self._write(lambda db: drop_messages(db, now - self.messages_ms))
+
+
+def drop_messages(db: sqlite3.Connection, before: int) -> None:
+    """Some of the messages that ended long ago, with all that is kept of them."""
+    query = (
+        "select id from messages where created_at<? and finished_at is not null "
+        "and not exists (select 1 from timers where message=messages.id) order by id limit ?"
+    )
+    ids = [row[0] for row in db.execute(query, (before, TIDY_ROWS))]
+    for table in ("history", "message_events", "provider_references"):
+        db.executemany(f"delete from {table} where message=?", [(id,) for id in ids])
+    db.executemany("delete from messages where id=?", [(id,) for id in ids])
 
 
 def letter(row: Sequence[Any]) -> dict[str, Any]:

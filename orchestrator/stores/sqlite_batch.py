@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -23,8 +23,63 @@ from orchestrator.stores.port import (
     bucket_of,
 )
 
+T = TypeVar("T")
+MESSAGE = "select id, state, document from messages left join message_events on message=id where id in"
+NO_EVENT = b'{"ce":{},"data":{}}'
+MESSAGES_MAX = 4_096
+RECIPIENTS_MAX = 8_192
+ADDRESSES_MAX = 16_384
 
-def load(db: sqlite3.Connection, wanted: Wanted) -> Loaded:
+
+class Kept(dict[str, T]):
+    """The last ``limit`` values that were put."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def put(self, key: str, value: T) -> None:
+        self.pop(key, None)
+        self[key] = value
+        if len(self) > self._limit:
+            del self[next(iter(self))]
+
+
+class Memory:
+    """
+    What was read or written last. It is never stale, because nobody else writes this store; messages are never changed in
+    place, and of documents the bytes are kept, empty where there is none.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Kept[MessageRow] = Kept(MESSAGES_MAX)
+        self.recipients: Kept[bytes] = Kept(RECIPIENTS_MAX)
+        self.addresses: Kept[bytes] = Kept(ADDRESSES_MAX)
+
+    def take(self, changes: Changes) -> None:
+        """What has just been committed."""
+        if changes.erased:
+            self.forget()
+            return
+        for message, event, _ in changes.created:
+            if message.status not in TERMINAL:
+                self.messages.put(message.id, MessageRow(message, event))
+        for message, _ in changes.changed:
+            known = self.messages.get(message.id)
+            if known is not None:
+                self.messages.put(message.id, MessageRow(message, known.event))
+        for id, document in changes.recipients.items():
+            self.recipients.put(id, document)
+        for hash, document in changes.addresses.items():
+            self.addresses.put(hash, document)
+
+    def forget(self) -> None:
+        self.messages.clear()
+        self.recipients.clear()
+        self.addresses.clear()
+
+
+def load(db: sqlite3.Connection, memory: Memory, wanted: Wanted) -> Loaded:
     """What ``Store.load`` says, one query a table."""
     found = Loaded()
     one = db.execute
@@ -44,31 +99,45 @@ def load(db: sqlite3.Connection, wanted: Wanted) -> Loaded:
         query = "select message, until from dedupes where policy=? and recipient=? and key=?"
         if row := one(query, key).fetchone():
             found.dedupes[key] = (row[0], row[1])
-    load_documents(db, wanted, found)
+    load_documents(db, memory, wanted, found)
     return found
 
 
-def load_documents(db: sqlite3.Connection, wanted: Wanted, found: Loaded) -> None:
+def load_documents(db: sqlite3.Connection, memory: Memory, wanted: Wanted, found: Loaded) -> None:
     """The messages that were named in any way, and their recipients."""
     named = {place[0] for places in (found.references, found.contacts) for place in places.values()}
-    rows = list(select_in(db, "select id, event, state from messages where id in", wanted.messages | named))
     for recipient in wanted.live_of:
-        query = "select id, event, state from messages where recipient=? and finished_at is null order by id"
-        live = db.execute(query, (recipient,)).fetchall()
+        live = db.execute("select id from messages where recipient=? and finished_at is null order by id", (recipient,))
         found.live_of[recipient] = [row[0] for row in live]
-        rows += live
-    for id, event, state in rows:
-        found.messages[id] = MessageRow(decode_message(state), orjson.loads(event))
+        named.update(found.live_of[recipient])
+    messages = memory.messages
+    missing = []
+    for id in wanted.messages | named:
+        row = messages.get(id)
+        if row is None:
+            missing.append(id)
+        else:
+            found.messages[id] = row
+    for id, state, event in select_in(db, MESSAGE, missing):
+        found.messages[id] = MessageRow(decode_message(state), orjson.loads(event or NO_EVENT))
     people = wanted.recipients | {row.message.recipient for row in found.messages.values()}
-    for id, document in select_in(db, "select id, document from recipients where id in", people):
-        found.recipients[id] = orjson.loads(document)
+    found.recipients = documents(db, "select id, document from recipients where id in", people, memory.recipients)
 
 
-def load_addresses(db: sqlite3.Connection, wanted: WantedAddresses) -> LoadedAddresses:
+def documents(db: sqlite3.Connection, query: str, keys: Collection[str], known: Kept[bytes]) -> dict[str, dict[str, Any]]:
+    """Documents by key, from memory or else from the database; those that are not there are remembered, too."""
+    missing = [key for key in keys if key not in known]
+    if missing:
+        rows = dict(select_in(db, query, missing))
+        for key in missing:
+            known.put(key, rows.get(key, b""))
+    return {key: orjson.loads(document) for key in keys if (document := known[key])}
+
+
+def load_addresses(db: sqlite3.Connection, memory: Memory, wanted: WantedAddresses) -> LoadedAddresses:
     """What ``Unit.load_addresses`` says; with one writer nothing can have moved."""
-    found = LoadedAddresses()
-    for hash, document in select_in(db, "select hash, document from addresses where hash in", wanted.addresses):
-        found.addresses[hash] = orjson.loads(document)
+    query = "select hash, document from addresses where hash in"
+    found = LoadedAddresses(documents(db, query, wanted.addresses, memory.addresses))
     for provider, reference in wanted.references:
         query = "select receipt from orphans where provider=? and reference=? order by at"
         if rows := db.execute(query, (provider, reference)).fetchall():
@@ -92,11 +161,15 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
         seen = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
         many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", seen)
     if changes.created:
-        many("insert into messages values (?,?,?,?,?,?,?,?,?,?)", [created_row(*row) for row in changes.created])
+        many("insert into messages values (?,?,?,?,?,?,?,?)", [created_row(message) for message, _, _ in changes.created])
+        events = [(message.id, orjson.dumps(event)) for message, event, _ in changes.created]
+        many("insert into message_events values (?,?)", events)
     if changes.changed:
-        query = "update messages set status=?, finished_at=?, state=?, history=cast(history||? as blob) where id=?"
-        states = [(m.status.value, settled_at(m), encode_message(m), line, m.id) for m, line in changes.changed]
-        many(query, states)
+        query = "update messages set status=?, finished_at=?, state=? where id=?"
+        many(query, [(m.status.value, settled_at(m), encode_message(m), m.id) for m, _ in changes.changed])
+    lines = [(m.id, lines) for m, _, lines in changes.created] + [(m.id, lines) for m, lines in changes.changed]
+    if lines:
+        many("insert into history values (?,?)", lines)
     if changes.ready_out:
         many(
             "delete from ready where queue=? and lane=? and since=? and message=? and step=?",
@@ -152,10 +225,12 @@ def write_rest(db: sqlite3.Connection, changes: Changes) -> None:
     for recipient in changes.erased:
         db.execute("delete from recipients where id=?", (recipient,))
         db.execute("delete from contacts where message in (select id from messages where recipient=?)", (recipient,))
-        db.execute("update messages set event=?, history=? where recipient=?", (b'{"ce":{},"data":{}}', b"", recipient))
+        for table in ("message_events", "history"):
+            query = f"delete from {table} where message in (select id from messages where recipient=?)"
+            db.execute(query, (recipient,))
 
 
-def created_row(message: Message, event: bytes, history: bytes) -> tuple[Any, ...]:
+def created_row(message: Message) -> tuple[Any, ...]:
     return (
         message.id,
         bucket_of(message.recipient),
@@ -164,9 +239,7 @@ def created_row(message: Message, event: bytes, history: bytes) -> tuple[Any, ..
         message.status.value,
         message.created_at,
         settled_at(message),
-        event,
         encode_message(message),
-        history,
     )
 
 

@@ -16,7 +16,10 @@ from ruamel.yaml import YAML
 
 from orchestrator.app import App
 from orchestrator.check import check
+from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
+from orchestrator.stores.postgres_schema import migrate_url
+from tests.deploy.ward import MEASURED
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -116,12 +119,16 @@ def test_the_lock_table_has_room_for_the_processes() -> None:
     assert room >= 4 * 2 * 1_300
 
 
-def installed(folder: Path, sandbox: str, mail: int) -> Path:
-    """The configuration of the compose file on this machine: its hosts are ports of the loopback, its store a file."""
+def installed(folder: Path, sandbox: str, mail: int, postgres: str | None = None, name: str = "kaskad") -> Path:
+    """
+    The configuration of the compose file on this machine: its hosts are ports of the loopback, its store is ``postgres``
+    or, without one, a file.
+    """
     text = (DEPLOY / "config" / "kaskad.yaml").read_text()
+    store = f"store: {postgres}" if postgres else f"migrate: auto\nstore: sqlite:///{folder}/kaskad.db"
     changes = [
-        (r"^store: postgresql://\S+", f"store: sqlite:///{folder}/kaskad.db"),
-        (r"^migrate: manual.*\n", ""),
+        (r"^store: postgresql://\S+", store),
+        (r"^migrate: manual.*\n", "migrate: manual\n" if postgres else ""),
         (r"^sources:\n.*\n  kafka: .*\n", ""),
         (r"^statuses:\n.*\n", ""),
         (r"http://sandbox\.localhost:8090", sandbox),
@@ -138,8 +145,8 @@ def installed(folder: Path, sandbox: str, mail: int) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "vapid.pem").write_bytes(key.private_bytes(*form))
-    (folder / "kaskad.yaml").write_text(text)
-    return folder / "kaskad.yaml"
+    (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{name}.yaml"
 
 
 @pytest.fixture
@@ -155,20 +162,16 @@ async def test_the_configuration_is_in_order(sandbox: Sandbox, tmp_path: Path) -
     assert [str(one) for one in problems if one.severity == "error"] == []
 
 
+OLENA = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", "locale": "uk-UA"}
+
+
 async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts(sandbox: Sandbox, tmp_path: Path) -> None:
     app = App(installed(tmp_path, sandbox.url, sandbox.smtp_port), env_file())
     await app.start()
     try:
-        url = app.configuration.settings.http.public_url
-        recipient = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", "locale": "uk-UA"}
-        data = {"code": "4711", "minutes": 5, "recipient": recipient}
-        event = {"specversion": "1.0", "id": "1", "source": "shop", "type": trigger_of("otp_code"), "data": data}
         async with aiohttp.ClientSession() as session:
-            headers = {"content-type": "application/cloudevents+json"}
-            async with session.post(f"{url}/v1/events", json=event, headers=headers) as answer:
-                results = (await answer.json())["results"]
-            message = results[0]["messages"][0]
-            status = await ended(session, f"{url}/v1/messages/{message}")
+            message = await published(session, app, "1")
+            status = await ended(session, app, message)
             metrics = await text_of(session, app)
     finally:
         await app.stop()
@@ -181,14 +184,52 @@ async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts
     assert "kaskad_store_away 0.0" in metrics
 
 
+async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_sees_both(
+    sandbox: Sandbox, tmp_path: Path, postgres_url: str
+) -> None:
+    paths = [installed(tmp_path, sandbox.url, sandbox.smtp_port, postgres_url, name) for name in ("one", "two")]
+    with pytest.raises(OSError, match="kaskad migrate up"):
+        await App(paths[0], env_file()).start()
+    await migrate_url(postgres_url, up=True)
+    one, two = (App(path, env_file()) for path in paths)
+    await one.start()
+    await two.start()
+    try:
+        findings = await examine(paths[0], env_file(), processes=2)
+        async with aiohttp.ClientSession() as session:
+            messages = [await published(session, app, f"{number}") for number, app in enumerate([one, two] * 3)]
+            statuses = [await ended(session, two, message) for message in messages]
+    finally:
+        await one.stop()
+        await two.stop()
+    assert {status["status"] for status in statuses} == {"succeeded"}
+    errors = [one for one in findings if one.result is Result.ERROR and one.check not in MEASURED]
+    assert {one.check for one in errors} == {"durable"}  # the tests' server runs without fsync
+    schema = next(one for one in findings if one.check == "schema")
+    assert schema.what == "the schema is up to date; 2 process(es) at work on it"
+
+
+async def published(session: aiohttp.ClientSession, app: App, id: str) -> str:
+    """The message that an event has begun; each is for another person, so that no limit stops it."""
+    recipient = {**OLENA, "id": f"olena-{id}", "phone": f"+38050{id}234567"}
+    data = {"code": "4711", "minutes": 5, "recipient": recipient}
+    event = {"specversion": "1.0", "id": id, "source": "shop", "type": trigger_of("otp_code"), "data": data}
+    headers = {"content-type": "application/cloudevents+json"}
+    url = f"{app.configuration.settings.http.public_url}/v1/events"
+    async with session.post(url, json=event, headers=headers) as answer:
+        found = await answer.json()
+    return str(found["results"][0]["messages"][0])
+
+
 def trigger_of(policy: str) -> str:
     """The event that starts a policy."""
     loaded = YAML(typ="safe").load((ROOT / "config" / "policies" / f"{policy}.yaml").read_text())
     return str(loaded["trigger"]["event"])
 
 
-async def ended(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+async def ended(session: aiohttp.ClientSession, app: App, message: str) -> dict[str, Any]:
     """The message once it has ended."""
+    url = f"{app.configuration.settings.http.public_url}/v1/messages/{message}"
     async with asyncio.timeout(30):
         while True:
             async with session.get(url) as answer:

@@ -15,7 +15,7 @@ from orchestrator.stores.postgres_schema import WEEK_MS, make_partitions, migrat
 from tests.deploy.ward import Ward, wrong
 from tests.support.postgres import Server
 
-FROM_THE_FIXTURE = ["store durable error"]
+FROM_THE_FIXTURE = {"store durable error"}
 """The tests' server runs without fsync, which is exactly what the doctor is there to find."""
 
 
@@ -40,7 +40,7 @@ def limited(server: Server, url: str, name: str, settings: str = "") -> str:
 
 async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(ward: Ward, postgres_url: str) -> None:
     findings = await visit(ward, postgres_url)
-    assert wrong(list(findings.values())) == FROM_THE_FIXTURE
+    assert set(wrong(list(findings.values()))) == FROM_THE_FIXTURE
     looked_at = {"release", "isolation", "timeouts", "locks", "encoding", "writable", "rights", "schema", "commit"}
     assert looked_at | {"connections", "transaction_ids", "encryption", "clock"} <= set(findings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from orchestrator.reading import Report
@@ -14,6 +15,8 @@ from orchestrator.rehearsal.testfile import read_test_file
 from orchestrator.rehearsal.trial import Trial
 from orchestrator.rehearsal.verdict import judge
 from orchestrator.rehearsal.world import Props
+from orchestrator.schema import schema
+from orchestrator.yamlfile import load
 from tests.rehearsal.place import HEAD, POLICY, Place
 
 ROOT = Path(__file__).parents[2]
@@ -251,3 +254,14 @@ def test_a_span_means_the_same_when_it_is_written_again(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "1", "m", "1m1h", "1.5h", "-1m", "1 m", "99999999d"])
 def test_what_is_no_span_is_none(text: str) -> None:
     assert parse_span(text) is None
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.test.yaml")), ids=lambda path: path.name)
+def test_the_schema_for_editors_takes_the_worked_tests(path: Path) -> None:
+    validator = jsonschema_rs.validator_for(schema("test"))
+    document = load(path).plain()
+    assert [error.message for error in validator.iter_errors(document)] == []
+    document["tests"][0]["expect"]["steps"] = ["2m push viber"]
+    assert not validator.is_valid(document)
+    document["tests"][0]["expect"] = {"outcom": "expired"}
+    assert not validator.is_valid(document)

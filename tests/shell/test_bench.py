@@ -130,7 +130,7 @@ def test_a_missed_bar_is_named_and_what_was_not_measured_misses_nothing() -> Non
     assert [one.missed for one in (slow, fast, none)] == [True, False, False]
     text = report("a machine", {"group": [slow, fast, none]}, 1)
     assert text.startswith("a machine\n")
-    assert "MISSED  a slow thing: 7 ms, the bar is ≤ 6.00" in text
+    assert "MISSED  a slow thing: 7.00 ms, the bar is ≤ 6.00" in text
     assert "not measured: no broker" in table({"group": [none]})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tests.support import postgres
 from tests.verify.installation import Installation
 from tests.verify.kafka_broker import Broker, missing, running, why_not
 from tests.verify.kafka_group import until
@@ -95,12 +96,55 @@ async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_ot
             return all(committed.get(place) == end for place, end in ends.items())
 
         await until(committed_all)
-        await until(lambda: say_so(places), 30)
+        await until(lambda: say_so(places, "shared"), 30)
         for place in places:
             assert await place.drain() == 0
 
 
-async def say_so(places: list[Installation]) -> bool:
+@pytest.mark.skipif(postgres.missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {postgres.missing()}")
+async def test_three_processes_on_one_database_take_every_event_once_through_rebalances(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """Killed, stopped and started again under load: one message an event, and nobody is sent to twice."""
+    chance = random.Random(11)
+    await broker.create("common", 12)
+    with postgres.Server() as server:
+        async with AsyncExitStack() as stack:
+            places = [installation(tmp_path / name, broker, ["common"], "three") for name in ("a", "b", "c")]
+            for place in places:
+                await stack.enter_async_context(place)
+                on_postgres(place, server)
+                await place.script(SCRIPT)
+                await place.start()
+            producing = asyncio.create_task(produce(broker, ["common"], 6_000_000))
+            for turn in range(6):
+                await asyncio.sleep(chance.uniform(0.5, 1.5))
+                place = places[turn % 3]
+                if turn % 2:
+                    assert await place.drain() == 0
+                else:
+                    place.kill()
+                await place.start()
+            await producing
+            messages = await settled(places[:1])
+            events = Counter(message["event"]["id"] for message in messages)
+            assert set(events) == {f"e-{6_000_000 + number}" for number in range(EVENTS)}
+            assert set(events.values()) == {1}
+            taken = Counter((one["provider"], one["address"]) for place in places for one in place.accepted())
+            assert {key: count for key, count in taken.items() if count > 1} == {}
+            await until(lambda: say_so(places, "common"), 30)
+            print(f"\n{EVENTS} events, 3 processes, 3 kills, 3 stops: {sum(taken.values())} taken, none lost, none doubled")
+            for place in places:
+                assert await place.drain() == 0
+
+
+def on_postgres(place: Installation, server: postgres.Server) -> None:
+    """The same installation with its store in the database."""
+    written = place.config.read_text()
+    place.config.write_text(written.replace("sqlite:///./kaskad.db", server.url()))
+
+
+async def say_so(places: list[Installation], topic: str) -> bool:
     """Whether the metrics say that all are connected, share twelve partitions, and have nothing to come."""
     lags = []
     for place in places:
@@ -108,7 +152,7 @@ async def say_so(places: list[Installation]) -> bool:
             text = await answer.text()
         if "\nkaskad_kafka_connected 1.0" not in text:
             return False
-        lags += re.findall(r'^kaskad_kafka_lag\{partition="(\d+)",topic="shared"\} (\S+)$', text, re.M)
+        lags += re.findall(rf'^kaskad_kafka_consumer_lag\{{partition="(\d+)",topic="{topic}"\}} (\S+)$', text, re.M)
     return sorted(int(partition) for partition, _ in lags) == list(range(12)) and {lag for _, lag in lags} == {"0.0"}
 
 

@@ -23,7 +23,7 @@ from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, 
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.kafka.bounds import Bounds
 from orchestrator.intake.kafka.deadletters import DeadLetterTopic
-from orchestrator.intake.kafka.records import command_of, dead_letter, origin_of
+from orchestrator.intake.kafka.records import command_of, dead_letter
 from orchestrator.intake.kafka.windows import Queue, Window
 
 log = structlog.get_logger()
@@ -33,6 +33,7 @@ BUSY_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 TRIES_MAX = 6
+SAY_FAILED_SECONDS = 5.0
 NO_MESSAGE = "no-such-message"
 
 
@@ -64,6 +65,8 @@ class Handing:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._say_failed_at = 0.0
 
     # ---- taking from a queue
 
@@ -149,7 +152,7 @@ class Handing:
                 case Conflict():
                     item.command = dead_letter(item.record, "conflict", str(result))
                 case BaseException():
-                    log.warning("kafka.not_accepted", origin=origin_of(item.record), error=type(result).__name__)
+                    self._say_failed(result)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                     tries = tries + 1 if await self._engine_is_well() else 0
@@ -163,6 +166,14 @@ class Handing:
             if not item.window.alive:
                 return False
             result = await self._ask(item.command)
+
+    def _say_failed(self, error: BaseException) -> None:
+        """One line for all records that failed within some seconds."""
+        self._failures += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._say_failed_at:
+            log.warning("kafka.not_accepted", count=self._failures, error=type(error).__name__)
+            self._failures, self._say_failed_at = 0, now + SAY_FAILED_SECONDS
 
     async def _engine_is_well(self) -> bool:
         """Whether a question that changes nothing goes through the engine and its store."""
@@ -198,7 +209,7 @@ class Handing:
                 self._counted("refused")
                 window.mark(offset)
                 return
-            log.warning("kafka.not_accepted", origin=origin, error=type(result).__name__)
+            self._say_failed(result)
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     def _settle(self, item: Item) -> None:

@@ -1,4 +1,5 @@
--- One document row a message, a key row an event, and small hot tables for what waits.
+-- One document row a message, a key row an event, small hot tables for what waits; what never changes stands elsewhere, so
+-- that a change rewrites little.
 -- Times are UTC milliseconds. `bucket` is crc32(recipient) % 1024: the store can be split by it.
 
 create table events (
@@ -28,11 +29,20 @@ create table messages (
     status text not null,
     created_at integer not null,
     finished_at integer,
-    event blob not null,                 -- {"ce": attributes, "data": …}, never changed
-    state blob not null,                 -- the message's document
-    history blob not null                -- JSON lines, appended
+    state blob not null                  -- the message's document
 );
 create index messages_by_recipient on messages (recipient, id);
+
+create table message_events (            -- {"ce": attributes, "data": …} of each message, never changed
+    message text primary key,
+    document blob not null
+);
+
+create table history (                   -- JSON lines, appended
+    message text not null,
+    lines blob not null
+);
+create index history_by_message on history (message);
 
 create table ready (                     -- the backlog, most urgent first
     queue text not null,
@@ -67,6 +77,7 @@ create table provider_references (       -- the providers' ids of our attempts
     attempt integer not null,
     primary key (provider, reference)
 ) without rowid;
+create index references_by_message on provider_references (message);
 
 create table contacts (                  -- the last attempt to an address on a channel: whom a reply answers
     hash text not null,
