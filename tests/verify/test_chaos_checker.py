@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tests.verify.chaos import settings
-from tests.verify.chaos.checker import Report, check, crowded, lag_of, witnesses
+from tests.verify.chaos.checker import Report, check, crowded
 from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, WEIGHTS, Happened, Journal, drawn
 from tests.verify.chaos.ledger import Ledger, Stop
 from tests.verify.chaos.processes import ROOT
 from tests.verify.chaos.run import keep, stamp
+from tests.verify.chaos.witnesses import dark_of, lag_of, witnesses
 
 T = 1_800_000_000.0
 LOST, DOUBLED, RESENT = "P1 accepted and not there", "P2 taken twice by a provider", "P2 a taken or unknown step sent again"
@@ -141,9 +142,18 @@ def exceed_deadline(tale: Tale) -> None:
 
 
 def exceed_rate(tale: Tale) -> None:
-    for number in range(2 * settings.BULK_RATE + 1):
+    for number in range(2 * settings.BULK_RATE + 5):
         tale.message("order", f"p-{100 + number}", T + 30)
         tale.attempt(2 + number, 0, T + 30)
+        tale.lines[-1]["provider"] = "bulk"
+
+
+def keep_exceeding_rate(tale: Tale) -> None:
+    """Never too many in one second, too many in ten: every process with a bucket of its own."""
+    for number in range(14 * settings.BULK_RATE):
+        at = T + 30 + number / (1.5 * settings.BULK_RATE)
+        tale.message("order", f"p-{100 + number}", at)
+        tale.attempt(2 + number, 0, at)
         tale.lines[-1]["provider"] = "bulk"
 
 
@@ -193,6 +203,7 @@ PLANTED: list[tuple[Callable[[Tale], None], set[str]]] = [
     (exceed_cap, {"P4 over a cap"}),
     (exceed_deadline, {"P4 after the deadline"}),
     (exceed_rate, {"P4 faster than the rate"}),
+    (keep_exceeding_rate, {"P4 faster than the rate"}),
     (lose_for_nothing, {"P5 unknown without a cause"}),
     (drain_and_lose, {"P5 unknown without a cause"}),
     (take_over_late, {"P5 taken over too late"}),
@@ -247,6 +258,33 @@ def test_a_stand_in_that_had_to_wait_for_a_processor_blames_nobody() -> None:
     write_after_cancel(tale)
     tale.ledger.lags.append((T + 10.5, 1.5))
     assert tale.told().broken == []
+
+
+def test_what_left_late_may_meet_what_came_later() -> None:
+    tale = Tale()
+    for number in range(2 * settings.BULK_RATE + 10):
+        at = T + 30 + number / (2 * settings.BULK_RATE)
+        tale.message("order", f"p-{100 + number}", at)
+        tale.attempt(2 + number, 0, at)
+        tale.lines[-1] |= {"provider": "bulk", "at": T + 31.2}
+    assert tale.told().broken == []
+
+
+def test_tokens_that_a_stopped_process_held_are_counted_when_it_wakes() -> None:
+    tale = Tale()
+    exceed_rate(tale)
+    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 29.5))
+    report = tale.told()
+    assert report.broken == []
+    assert report.figures["sends over the rate by a process that woke (counted)"] > 0
+
+
+def test_a_time_in_which_nobody_was_ready_is_not_held_against_a_deadline() -> None:
+    tale = Tale()
+    end_late(tale)
+    tale.ledger.ready = [(T + 70, 1), (T + 80, 0), (T + 85, 1)]
+    assert tale.told().broken == []
+    assert dark_of(tale.ledger.ready)(T + 82, T + 200) == 3
 
 
 def test_the_lag_around_an_instant_is_the_longest_near_it() -> None:

@@ -5,5 +5,6 @@ Chaos: real processes, a real database and a real broker, hurt at random; and a 
     stack      a whole installation of them in a folder
     load       backends that publish, repeat, cancel, opt people out; and the ledger of what they were promised
     faults     what is done to the installation, drawn from a seed
-    checker    the promises, checked over the ledger, the stand-ins' records and what the API says
+    witnesses  what is known of a run, by three that know nothing of each other
+    checker    the promises, checked over what the witnesses say
 """

@@ -40,6 +40,8 @@ class Ledger:
     repeats: int = 0
     lags: list[tuple[float, float]] = field(default_factory=list)
     """How long the stand-ins took to answer a trifle: ``(at, seconds)``."""
+    ready: list[tuple[float, int]] = field(default_factory=list)
+    """How many workers said that they were ready: ``(at, workers)``, once in a while."""
 
     def document(self) -> dict[str, Any]:
         """Everything, for a file."""
@@ -50,6 +52,7 @@ class Ledger:
             "wrong": self.wrong,
             "repeats": self.repeats,
             "lags": self.lags,
+            "ready": self.ready,
         }
 
     def took(self, id: str, policy: str, recipient: str, at: float, by: str, message: str | None = None) -> None:

@@ -21,6 +21,7 @@ from tests.verify.chaos.stack import Stack
 SOURCE = "chaos"
 RETRY_SECONDS = 0.1
 PROBE_SECONDS = 0.1
+WATCH_SECONDS = 0.5
 FRESH_FROM = 1_000_000
 """Recipients from this number on appear for one purpose only."""
 KINDS = ("order", "promo", "code")
@@ -43,7 +44,11 @@ class Load:
     async def start(self) -> None:
         if self.place.broker is not None:
             self._producer = await opened(self.place.broker.address)
-        self._running = [asyncio.create_task(self._publish()), asyncio.create_task(self._probe())]
+        self._running = [
+            asyncio.create_task(self._publish()),
+            asyncio.create_task(self._probe()),
+            asyncio.create_task(self._watch()),
+        ]
 
     async def stop(self) -> None:
         """No new events; what is under way is brought to its answer."""
@@ -170,6 +175,13 @@ class Load:
                     await answer.read()
             self.ledger.lags.append((began, time.time() - began))
             await asyncio.sleep(PROBE_SECONDS)
+
+    async def _watch(self) -> None:
+        """When nobody was there: on a slow machine a new process needs long to start, and the next kill may come first."""
+        while not self._stopping.is_set():
+            ready = await asyncio.gather(*(worker.is_ready(self.place.session) for worker in self.place.workers))
+            self.ledger.ready.append((time.time(), sum(ready)))
+            await asyncio.sleep(WATCH_SECONDS)
 
 
 def event(id: str, type: str, person: int, number: int) -> dict[str, Any]:

@@ -91,6 +91,15 @@ class Worker:
         """Wait until it says that it is ready. Raises AssertionError with its own words where it never is."""
         await answers(session, f"http://127.0.0.1:{self.admin}/readyz", self.log)
 
+    async def is_ready(self, session: aiohttp.ClientSession) -> bool:
+        """What it says of itself; a process that says nothing for a second is not."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=1)
+            async with session.get(f"http://127.0.0.1:{self.admin}/readyz", timeout=timeout) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)

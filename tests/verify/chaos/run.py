@@ -15,11 +15,12 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer
 
 from tests.support.postgres import Server
-from tests.verify.chaos.checker import TERMINAL, Report, Witnesses, check, witnesses
+from tests.verify.chaos.checker import TERMINAL, Report, check
 from tests.verify.chaos.faults import KILLS, STACK, Fault, Faults, Journal, drawn, rolling_restart
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
+from tests.verify.chaos.witnesses import Witnesses, witnesses
 from tests.verify.kafka_broker import Broker
 
 SETTLE_SECONDS = 240.0

@@ -54,6 +54,7 @@ class Stack:
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.public_url = f"http://127.0.0.1:{self.balancer_port}"
         self.exits: list[Exit] = []
+        self.start_seconds = 0.0
         self._beside: list[subprocess.Popen[bytes]] = []
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -91,12 +92,14 @@ class Stack:
             process.wait()
 
     async def start(self) -> None:
-        """Start every worker that is not running and wait until all are ready."""
+        """Start every worker that is not running and wait until all are ready; ``start_seconds`` is how long that took."""
+        began = time.monotonic()
         for worker in self.workers:
             if not worker.running:
                 worker.start()
         for worker in self.workers:
             await worker.ready(self.session)
+        self.start_seconds = time.monotonic() - began
 
     def _write(self, store: str) -> None:
         accounts = Accounts()
