@@ -212,8 +212,9 @@ def holds_for_outage(draft: Draft, before: Run, run: Run) -> bool:
 def wake_at(draft: Draft) -> Instant | None:
     """The next instant at which this message must be looked at, None where nothing can come but receipts."""
     message = draft.message
+    # a receipt may come before the timer that is overdue: what that was to look at must still be looked at
     instants = [
-        attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+        max(draft.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]

@@ -248,6 +248,9 @@ class Engine:
             shelf[name] = await self._ports.policy(*name)
         await self._turn_day(now)
         ports = self._ports
+        # everything above may have taken long (a slow store, a frozen process): decisions are made by the time it is now,
+        # which is also the time from which a call has a second to start
+        now = book.now = ports.now()
         return Desk(
             book=book,
             rules=self.rules,
