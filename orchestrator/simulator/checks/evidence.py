@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.core.message import Attempt, Message
+from orchestrator.core.message import TERMINAL, Attempt, Message
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.simulator.scenery import Human, Rulebook
 from orchestrator.simulator.truth import Deed, Moment, Write
 from orchestrator.simulator.world import Run
 
+ENDS = frozenset(status.value for status in TERMINAL)
 PRESUMED_MS = 5_000
 """How long after its provider's timeout an attempt without an answer is presumed unknown."""
 
@@ -43,9 +44,12 @@ class Evidence:
         }
         self.intents: dict[tuple[str, int], Moment] = {}
         self.created: dict[str, Moment] = {}
+        self.ended: dict[str, Moment] = {}
         counts: dict[str, int] = {}
         for commit in self.ledger.commits:
             self.created.setdefault(commit.message, commit.moment)
+            if commit.status in ENDS:
+                self.ended.setdefault(commit.message, commit.moment)
             for number in range(counts.get(commit.message, 0), commit.attempts):
                 self.intents[commit.message, number] = commit.moment
             counts[commit.message] = max(commit.attempts, counts.get(commit.message, 0))
@@ -80,6 +84,11 @@ class Evidence:
     def deeds(self, *kinds: str) -> Iterator[Deed]:
         """The deeds of some kinds, in the order in which they were first done."""
         return (deed for deed in self.ledger.deeds if deed.kind in kinds)
+
+    def ended_before(self, message: str, deed: Deed) -> bool:
+        """Whether a message had ended when a deed was done."""
+        ended = self.ended.get(message)
+        return ended is not None and deed.answered is not None and ended.order < deed.answered.order
 
     def books_at(self, moment: Moment) -> list[Rulebook]:
         """The rulebook in force, and while one takes the place of another, both."""

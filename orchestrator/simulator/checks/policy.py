@@ -54,6 +54,8 @@ def stopped(evidence: Evidence, sent: Sent) -> Iterator[str]:
     for deed in evidence.deeds("publish") if goal is not None else ():
         mine = deed.what["type"] == goal.event and message.recipient in deed.what["people"] if goal is not None else False
         if mine and deed.what["cart"] == event.what["cart"] and known_before(deed, sent):
+            if companion(evidence, sent) and evidence.ended_before(message.id, deed):
+                continue  # a goal ends cascades; what still goes beside one that had ended does not wait for it
             if created_before(evidence, message, deed) or happened_before(event, deed):
                 yield f"after its goal {deed.what['id']} was acknowledged"
 
@@ -73,6 +75,10 @@ def known_before(deed: Deed, sent: Sent) -> bool:
 
 def created_before(evidence: Evidence, message: Message, deed: Deed) -> bool:
     return deed.tried is not None and evidence.created[message.id].order < deed.tried.order
+
+
+def companion(evidence: Evidence, sent: Sent) -> bool:
+    return sent.step >= len(evidence.policy(sent.message).cascade)
 
 
 def happened_before(event: Deed, goal: Deed) -> bool:
