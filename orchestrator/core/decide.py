@@ -25,7 +25,7 @@ from orchestrator.core.outcomes import OutcomeKind, Unknown
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
-from orchestrator.core.sending import answered, candidates, choose, depart, seek, shut
+from orchestrator.core.sending import answered, candidates, choose, depart, give_up, seek, shut
 from orchestrator.core.waiting import examine, heard, next_look
 
 ANSWER_GRACE_MS = 5_000
@@ -84,8 +84,17 @@ def apply(draft: Draft, fact: Fact) -> None:
             if not message.terminal:
                 draft.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
         case facts.Cancelled():
-            if not message.terminal:
+            if message.terminal:
+                stop_companions(draft, fact.reason)
+            else:
                 draft.finish(Status.CANCELLED, fact.reason)
+
+
+def stop_companions(draft: Draft, reason: Reason) -> None:
+    """The cascade has ended; what still waits beside it is not sent any more either."""
+    for run in draft.message.runs:
+        if run.companion and not run.over and run.sending in (Sending.HELD, Sending.READY):
+            draft.leave(run, reason)
 
 
 def trigger(draft: Draft) -> None:
@@ -130,7 +139,7 @@ def on_step(draft: Draft, fact: facts.Prepared | facts.Unpreparable | facts.Shut
         case facts.Prepared():
             depart(draft, run, fact)
         case facts.Unpreparable():
-            draft.leave(run, fact.reason, fact.detail)
+            give_up(draft, run, fact.reason, fact.detail)
         case facts.Shut():
             shut(draft, run, fact)
 

@@ -15,7 +15,7 @@ from orchestrator.core.backoff import delay_ms
 from orchestrator.core.draft import Draft
 from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
 from orchestrator.core.facts import Prepared, Shut
-from orchestrator.core.gates import Verdict, price
+from orchestrator.core.gates import Check, Verdict, price
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Attempt, Run, Sending, Status
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, OutcomeKind, Refused, Unknown, kind_of
@@ -34,7 +34,29 @@ def seek(draft: Draft, run: Run) -> None:
     elif check.verdict is Verdict.HOLD and check.until is not None and check.reason is not None:
         draft.hold(run, check.until, check.reason, check.rule or "")
     else:
+        refuse(draft, run, check)
+
+
+def refuse(draft: Draft, run: Run, check: Check) -> None:
+    """A gate said never: the step is left, unless a part of it has been handed off; then only what was to follow is."""
+    if run.handed_off_at is not None:
+        stop_sending(draft, run, check.reason)
+    else:
         draft.refuse(run, check)
+
+
+def give_up(draft: Draft, run: Run, reason: Reason, detail: str = "") -> None:
+    """Nothing more of a step can be sent. One that was handed off still has its wait; any other is left."""
+    if run.handed_off_at is not None:
+        stop_sending(draft, run, reason)
+    else:
+        draft.leave(run, reason, detail)
+
+
+def stop_sending(draft: Draft, run: Run, reason: Reason | None) -> None:
+    run.sending = Sending.IDLE
+    run.until = None
+    draft.say(f"nothing more is sent of step {run.step} ({run.channel}), its wait goes on: {reason}")
 
 
 def candidates(draft: Draft, run: Run) -> list[Provider]:
@@ -50,10 +72,8 @@ def choose(draft: Draft, run: Run) -> None:
         take_turn(draft, run, open_now[0])
     elif left:
         wait_shut(draft, run, min(p.shut_until or draft.now for p in left), Reason.BREAKER_OPEN)
-    elif run.handed_off_at is not None:
-        run.sending = Sending.IDLE
     else:
-        draft.leave(run, run.held_for or Reason.NO_ADDRESS)
+        give_up(draft, run, run.held_for or Reason.NO_ADDRESS)
 
 
 def take_turn(draft: Draft, run: Run, provider: Provider) -> None:
@@ -83,7 +103,7 @@ def wait_shut(draft: Draft, run: Run, until: Instant, reason: Reason) -> None:
     if run.companion and longest_ms is None:
         limit = draft.message.deadline_at
     if draft.now >= limit:
-        draft.leave(run, reason)
+        give_up(draft, run, reason)
     else:
         draft.hold(run, min(max(until, draft.now + 1), limit), reason)
 
@@ -141,7 +161,7 @@ def depart(draft: Draft, run: Run, fact: Prepared) -> None:
         if check.verdict is Verdict.HOLD and check.until is not None and check.reason is not None:
             draft.hold(run, check.until, check.reason, check.rule or "")
         else:
-            draft.refuse(run, check)
+            refuse(draft, run, check)
         return
     provider = draft.inputs.providers.get(fact.provider)
     if provider is None or shut_now(draft, provider):
@@ -171,7 +191,7 @@ def unaffordable(draft: Draft, run: Run, fact: Prepared) -> bool:
     """Leave a step whose content takes more parts, or costs more, than it may."""
     step = draft.step_of(run)
     if step.max_parts is not None and fact.parts is not None and fact.parts > step.max_parts:
-        draft.leave(run, Reason.TOO_LONG, f"{fact.parts} parts, at most {step.max_parts}")
+        give_up(draft, run, Reason.TOO_LONG, f"{fact.parts} parts, at most {step.max_parts}")
         return True
     if step.max_cost is not None and price(fact.cost) > float(step.max_cost):
         run.given_up.append(fact.provider)

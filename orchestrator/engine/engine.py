@@ -178,9 +178,14 @@ class Engine:
             await self._work(batch)
 
     def _take(self) -> list[Waiting]:
+        """The next batch. An erasure is one by itself: what comes behind it speaks of somebody new."""
         batch: list[Waiting] = []
         for lane in self._lanes:
             while lane and len(batch) < BATCH_MAX:
+                if isinstance(lane[0].command, Erase):
+                    batch = batch or [lane.popleft()]
+                    self._waiting -= len(batch)
+                    return batch
                 batch.append(lane.popleft())
         self._waiting -= len(batch)
         return batch

@@ -27,6 +27,8 @@ def hear_receipt(desk: Desk, command: HearReceipt) -> Told | None:
         if receipt.provider_id:
             row = (command.provider, receipt.provider_id, desk.now, encode_fact(fact))
             desk.book.changes.orphans.append(row)
+            # the answer that tells whose it is may stand behind it in this very batch
+            desk.book.orphans.setdefault(row[:2], []).append(row[3])
         return None
     entry = desk.book.entries.get(place[0])
     if entry is None or place[1] >= len(entry.message.attempts):

@@ -94,7 +94,7 @@ class Process:
         self.gate.crashes_left = crashes_left
         self.store = WatchedStore(self.gate, site.ledger, kept)
         self.hasher = AddressHasher(PEPPER)
-        self.keys = SigningKeys([(1, SIGNING_KEY, 0)], site.clock.now)
+        self.keys = SigningKeys([(1, SIGNING_KEY, site.options.start)], site.clock.now)
         self.shelf = Shelf(self.store)
 
     # ---- starting and ending
@@ -164,11 +164,11 @@ class Process:
         self.died.set()
 
     async def bury(self) -> None:
-        """Take what is left of a dead process out of the loop."""
+        """Take what is left of a dead process out of the loop; a task that will not be cancelled once is cancelled again."""
         while self.tasks:
             for task in list(self.tasks):
                 task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            await asyncio.sleep(0)
         await self.store.close()
 
     async def reload(self) -> None:

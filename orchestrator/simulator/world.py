@@ -22,6 +22,8 @@ from typing import Any
 import structlog
 
 from orchestrator import telemetry, timers
+from orchestrator.core.message import Message
+from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.dispatch import dispatcher
 from orchestrator.engine.commands import Cancel, Command, Erase, OptOut, Publish
 from orchestrator.evaluate import Evaluator
@@ -112,7 +114,7 @@ class World:
             process = await self.up()
             found = await process.store.messages(limit=STORED_MAX)
             latest = max((one.message.deadline_at for one in found), default=0)
-            if not self.network.under_way and all(one.message.terminal for one in found):
+            if not self.network.under_way and all(settled(one.message) for one in found):
                 return
             if self.clock.now() > latest + LATEST_SECONDS * 1000 and not self.network.under_way:
                 return
@@ -292,6 +294,11 @@ class World:
             await self.network.send_hook(hook, post)
         deed.answered = hook.answered
         self.ledger.deeds.append(deed)
+
+
+def settled(message: Message) -> bool:
+    """Whether a message has ended, and nothing of it is open."""
+    return message.terminal and all(attempt.outcome is not OutcomeKind.PENDING for attempt in message.attempts)
 
 
 def said(deed: Deed) -> str:

@@ -1,0 +1,39 @@
+"""
+P1 for receipts: what a provider was answered 200 for is never forgotten, in whatever order and however often it came.
+
+An attempt's state is the highest that was ever reported, and every engagement that was reported is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.core.message import Attempt
+from orchestrator.simulator.checks.evidence import Evidence, Sent
+from orchestrator.simulator.truth import Hook
+
+LADDER = ("created", "queued", "submitted", "accepted", "sent", "cancelled", "rejected", "failed", "expired", "delivered")
+ENGAGED = ("read", "clicked")
+
+
+def check(evidence: Evidence) -> Iterator[str]:
+    """Each broken promise in a sentence."""
+    by_write = {id(sent.write): sent for sent in evidence.sent}
+    for hook in evidence.ledger.hooks:
+        sent = by_write.get(id(hook.write))
+        if hook.answered is None or sent is None or not knows(evidence, sent, hook):
+            continue
+        if not shows(sent.attempt, hook.state):
+            name = f"{evidence.name(sent.message.id)}: attempt {sent.attempt.number}"
+            yield f"P1 {name} is {sent.attempt.state}, though {hook.state} was reported and acknowledged"
+
+
+def knows(evidence: Evidence, sent: Sent, hook: Hook) -> bool:
+    """Whether it can be known whose receipt this is: a bot's carry an id that only a clear answer had told."""
+    return hook.provider != "bot" or sent.attempt.provider_id == sent.write.provider_id
+
+
+def shows(attempt: Attempt, state: str) -> bool:
+    if state in ENGAGED:
+        return state in attempt.engagement
+    return LADDER.index(attempt.state.value) >= LADDER.index(state)
