@@ -152,7 +152,9 @@ class Engine:
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
         """The answers in the order of the commands, exceptions in their places."""
         answers = [self.submit(command) for command in commands]
-        return list(await asyncio.gather(*answers, return_exceptions=True))
+        if answers:
+            await asyncio.wait(answers)
+        return [answer.exception() or answer.result() for answer in answers]
 
     @property
     def waiting(self) -> int:

@@ -134,7 +134,7 @@ class WatchedStore(SqliteStore):
         await self._gate.step("after_commit")
 
     def _note(self, changes: Changes) -> None:
-        for message, *_ in (*changes.created, *changes.changed):
+        for message in (*(row[0] for row in changes.created), *(row[0] for row in changes.changed)):
             created = not self._ledger.known(message.id)
             name = self._ledger.alias(message.id)
             text = f"{name} {message.status.value}{f' ({message.reason})' if message.reason else ''}"

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from orchestrator.channels import HttpCall, HttpReply, Outgoing
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
@@ -93,7 +94,10 @@ class Network:
         if self.calm:
             return Plan()
         slow = 6.0 if options.slow else 0.3
-        seconds = {"connect_seconds": rng.uniform(0.01, slow / 6), "answer_seconds": rng.uniform(0.02, slow)}
+        seconds: dict[str, Any] = {
+            "connect_seconds": rng.uniform(0.01, slow / 6),
+            "answer_seconds": rng.uniform(0.02, slow),
+        }
         if self.is_in(account, "out") or rng.random() < options.connect_rate:
             return Plan(connects=False, **seconds)
         if rng.random() < options.throttle_rate:

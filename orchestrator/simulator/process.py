@@ -30,7 +30,6 @@ from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
-from orchestrator.dispatch.rates import TokenBucket
 from orchestrator.engine.commands import Command, KeepRaw
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
@@ -48,6 +47,7 @@ from orchestrator.simulator.options import Options
 from orchestrator.simulator.providers.base import Post
 from orchestrator.simulator.scenery import PUBLIC_URL, TEMPLATES, Account, Rulebook, Scenery, templates
 from orchestrator.simulator.truth import Ledger
+from orchestrator.stores.bucket import TokenBucket
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys
 

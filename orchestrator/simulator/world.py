@@ -127,7 +127,7 @@ class World:
             stored = await process.store.message(one.message.id)
             assert stored is not None
             run.stored[one.message.id] = stored
-        run.told = [body for *_, body in await process.store.outbox(0, 100_000)]
+        run.told = [body for *_, body in await process.store.outbox("told", 100_000)]
         await process.stop()
         return run
 

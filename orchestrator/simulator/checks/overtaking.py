@@ -51,9 +51,7 @@ def before(message: Message, earlier: Sent, later: Sent) -> bool:
     )
 
 
-def overtakes(
-    evidence: Evidence, policy: Policy, heard: dict[int, list[Hook]], earlier: Sent, later: Sent
-) -> str | None:
+def overtakes(evidence: Evidence, policy: Policy, heard: dict[int, list[Hook]], earlier: Sent, later: Sent) -> str | None:
     """Why the later step should not have started, None where it may have."""
     assert later.intent is not None
     if earlier.intent is None or later.intent.order < earlier.intent.order:

@@ -65,7 +65,10 @@ def promised_deadline(evidence: Evidence, sent: Sent, event: Deed) -> Iterator[s
     message, happened = sent.message, event.what["time"]
     created = evidence.created[message.id]
     since = created.wall if happened is None else min(happened, created.wall)
-    if sent.attempt.intent_at >= since + evidence.policy(message).deadline_ms and sent.attempt.intent_at < message.deadline_at:
+    if (
+        sent.attempt.intent_at >= since + evidence.policy(message).deadline_ms
+        and sent.attempt.intent_at < message.deadline_at
+    ):
         yield "after the deadline that its policy promises"
 
 
