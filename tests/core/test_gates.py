@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.gates import Check, Scene, Verdict, addresses_of, ask, price, providers_of, targets_for
+from orchestrator.core.gates import Check, Scene, Verdict, ask, price
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Message, Run
+from orchestrator.core.message import Message
 from orchestrator.core.policy import HOUR_MS, Budget, Cap, Gap, Governance, Policy, QuietHours, Step, Window
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, AddressState, Consent, Mark
@@ -23,7 +23,11 @@ def scene(step: Step | None = None, *, klass: str = "transactional", order: str 
     policy = Policy("p", "v", "e", (step or Step("sms"),), klass=klass, topic="news", order=order)
     message = Message("m", "s", "e", "t", "r", "p", "v", klass, "news", START, START + HOUR_MS)
     given = Inputs(addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH")
-    return Scene(policy, message, Run(0, policy.cascade[0].channel), replace(given, **inputs), START)
+    return Scene(policy, message, 0, replace(given, **inputs), START)
+
+
+def at_time(asked: Scene, now: int) -> Scene:
+    return Scene(asked.policy, asked.message, asked.number, asked.inputs, now)
 
 
 def made(asked: Scene) -> dict[str, Check]:
@@ -69,10 +73,10 @@ def test_patient_gates_that_let_it_pass_say_so_too() -> None:
 def test_nothing_leaves_at_or_after_the_deadline(late_ms: int) -> None:
     asked = scene()
     at = asked.message.deadline_at
-    decisive, checks = ask(replace(asked, now=at + late_ms))
+    decisive, checks = ask(at_time(asked, at + late_ms))
     assert decisive == Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(at + late_ms), str(at), step=0)
     assert checks == (decisive,)
-    assert ask(replace(asked, now=at - 1))[0].verdict is Verdict.GO
+    assert ask(at_time(asked, at - 1))[0].verdict is Verdict.GO
 
 
 def test_a_goal_that_was_reached_ends_it() -> None:
@@ -95,7 +99,7 @@ def test_an_address_that_is_marked_on_this_channel_skips_the_step() -> None:
 def test_one_address_without_a_mark_is_enough_and_the_others_are_counted() -> None:
     asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=marked(LAPTOP, channel="web_push"))
     assert made(asked)["suppression"] == Check("suppression", value="1 of 2 marked", step=0)
-    assert targets_for(asked, PROVIDERS["push"]) == [TABLET]
+    assert asked.targets(PROVIDERS["push"]) == [TABLET]
 
 
 def test_a_mark_without_words_shows_who_set_it() -> None:
@@ -128,7 +132,7 @@ def test_what_an_address_said_counts_for_that_address() -> None:
     stopped = {LAPTOP.hash: AddressState(LAPTOP.hash, (said("out", channel="web_push"),))}
     asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=stopped)
     assert ask(asked)[0].verdict is Verdict.GO
-    assert targets_for(asked, PROVIDERS["push"]) == [TABLET]
+    assert asked.targets(PROVIDERS["push"]) == [TABLET]
     alone = scene(Step("web_push"), addresses=(LAPTOP,), address_states=stopped)
     assert ask(alone)[0].reason is Reason.OPTED_OUT
 
@@ -250,7 +254,7 @@ def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() ->
 
 def test_providers_are_tried_in_the_steps_order_else_the_channels_and_unknown_names_are_left_out() -> None:
     def names(asked: Scene) -> list[str]:
-        return [provider.name for provider in providers_of(asked)]
+        return [provider.name for provider in asked.providers]
 
     assert names(scene(Step("viber"))) == ["viber_a", "viber_b"]
     assert names(scene(Step("viber", providers=("viber_b", "gone", "viber_a")))) == ["viber_b", "viber_a"]
@@ -268,8 +272,8 @@ def test_of_the_kinds_that_a_provider_takes_the_best_that_is_there_is_used_once_
     bot = Address("viber_bot_id", "b", "hash-bot")
     both = Provider("both", "viber", ("viber_bot_id", "phone"))
     second = replace(PHONE, hash="hash-2")
-    assert targets_for(scene(addresses=(PHONE, second, bot)), both) == [bot]
-    assert targets_for(scene(addresses=(PHONE, second)), both) == [PHONE]
-    assert targets_for(scene(addresses=()), both) == []
-    assert targets_for(scene(Step("web_push"), addresses=(LAPTOP, TABLET)), PROVIDERS["push"]) == [LAPTOP, TABLET]
-    assert addresses_of(scene(Step("viber"), addresses=(EMAIL, PHONE))) == [PHONE]
+    assert scene(addresses=(PHONE, second, bot)).targets(both) == [bot]
+    assert scene(addresses=(PHONE, second)).targets(both) == [PHONE]
+    assert scene(addresses=()).targets(both) == []
+    assert scene(Step("web_push"), addresses=(LAPTOP, TABLET)).targets(PROVIDERS["push"]) == [LAPTOP, TABLET]
+    assert scene(Step("viber"), addresses=(EMAIL, PHONE)).addresses == [PHONE]

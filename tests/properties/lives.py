@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-import orjson
-
-from orchestrator.codec import encode_entry
+from orchestrator.codec import decode_history, encode_entry
 from orchestrator.core import facts
 from orchestrator.core.decide import Decision, decide
 from orchestrator.core.effects import GiveBack, Reserve
@@ -151,13 +149,13 @@ class Lived:
 
 @dataclass
 class Life:
-    """A life as it is lived; ``history`` has its entries as the store gives them back."""
+    """A life as it is lived; ``history`` is what a store makes of the ``lines`` that were written."""
 
     rng: Random
     policy: Policy = field(init=False)
     governances: dict[str, Governance] = field(default_factory=dict)
     charges: tuple[Charge, ...] = ()
-    history: list[dict[str, Any]] = field(default_factory=list)
+    lines: bytes = b""
     lived: list[Lived] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -183,6 +181,10 @@ class Life:
         if chance(rng, 3):
             self.charges = (Charge("other", self.policy.klass, "sms", 0, START - rng.randrange(2 * HOUR_MS), True),)
         self.tell(facts.Triggered())
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return list(decode_history(self.lines))
 
     def inputs(self) -> Inputs:
         """Everything a decision rests on, drawn anew for each: the world does not hold still between facts."""
@@ -224,15 +226,15 @@ class Life:
             over_budget={"sms": self.now + HOUR_MS} if chance(rng, 10) else {},
             outages=some(rng, CHANNELS) if chance(rng, 6) else (),
             too_fast=("h-phone",) if chance(rng, 8) else (),
-            goal_reached=chance(rng, 20) and not self.history,
-            duplicate_of="01KOTHER" if chance(rng, 20) and not self.history else None,
+            goal_reached=chance(rng, 20) and not self.lived,
+            duplicate_of="01KOTHER" if chance(rng, 20) and not self.lived else None,
         )
 
     def tell(self, fact: facts.Fact) -> None:
         inputs = self.inputs()
         before = self.message
         decision = decide(self.policy, before, inputs, fact, self.now)
-        self.history.append(orjson.loads(encode_entry(self.now, fact, inputs, decision)))
+        self.lines += encode_entry(self.now, fact, decision)
         self.lived.append(Lived(self.now, fact, inputs, before, decision))
         self.message = decision.message
         for effect in decision.effects:
