@@ -243,11 +243,12 @@ def test_too_many_codes_skip_the_sms_and_nothing_else() -> None:
 
 def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() -> None:
     rules = governed(
-        caps=(Cap("long", 1, 2 * HOUR_MS), Cap("short", 1, HOUR_MS)), gaps=(Gap("gap", 60_000, on_hit="skip_step"),)
+        caps=(Cap("short", 1, HOUR_MS), Cap("long", 1, 2 * HOUR_MS), Cap("least", 1, 60_000)),
+        gaps=(Gap("gap", 60_000, on_hit="skip_step"),),
     )
     decisive, checks = ask(scene(governance=rules, charges=(charge(-30),)))
     assert (decisive.gate, decisive.verdict) == ("gaps", Verdict.SKIP), "never is more than not yet"
-    assert len(checks) == 9
+    assert len(checks) == 10
     rules = replace(rules, gaps=())
     assert ask(scene(governance=rules, charges=(charge(-30),)))[0].rule == "long", "the later of two holds"
 

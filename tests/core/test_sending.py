@@ -446,3 +446,46 @@ def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retrie
     tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
     run = tale.message.runs[0]
     assert (run.sending, run.ended, run.given_up) == (Sending.IDLE, None, [])
+
+
+@pytest.mark.parametrize("settled", [Refused(Reason.REFUSED_ADDRESS), Accepted("a")])
+def test_only_the_device_that_took_nothing_is_tried_again(settled):
+    tale = Tale(PUSH)
+    tale.given(addresses=(LAPTOP, TABLET))
+    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.tell(2, Answered(0, settled))
+    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
+    tale.due()
+    tale.tell(5, Prepared(0, "push", (LAPTOP, TABLET)))
+    assert [call.target for call in tale.calls] == [TABLET]
+
+
+def test_an_unknown_device_beside_one_that_took_nothing_is_not_tried_again_without_leave():
+    tale = Tale(PUSH)
+    tale.given(addresses=(LAPTOP, TABLET))
+    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.tell(2, Answered(0, Unknown(Reason.TIMED_OUT)))
+    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
+    while not tale.ready and tale.message.due_at is not None and not tale.message.terminal:
+        tale.due()
+        for run in tale.message.ready():
+            tale.tell((tale.now - START) / 1000, Prepared(run.step, run.provider or "", (LAPTOP, TABLET)))
+    assert [attempt.address_hash for attempt in tale.message.attempts].count(LAPTOP.hash) == 1
+
+
+def test_a_provider_whose_breaker_closes_this_very_millisecond_has_its_turn():
+    shut = {name: replace(PROVIDERS[name], shut_until=START) for name in ("viber_a", "viber_b")}
+    assert Tale(VIBER, inputs=replace(Tale(VIBER).inputs, providers={**PROVIDERS, **shut})).ready == [(0, "viber_a")]
+
+
+@pytest.mark.parametrize("cascade", [(SMS,), (Step("sms", wait=(("delivered", 60_000),)), Step("email"))])
+def test_a_word_that_a_provider_is_shut_until_a_moment_ago_is_looked_at_a_millisecond_later(cascade):
+    tale = Tale(*cascade)
+    tale.tell(1, Shut(0, "texts", Reason.THROTTLED, START))
+    assert tale.message.runs[0].until == START + 1_001
+
+
+def test_a_refusal_without_a_code_has_no_detail():
+    tale = Tale(SMS, Step("email"))
+    tale.send(1, Refused(Reason.REFUSED_RECIPIENT))
+    assert (tale.message.runs[0].ended, tale.message.runs[0].rule) == (Reason.REFUSED_RECIPIENT, "")

@@ -469,3 +469,28 @@ def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looke
     assert (tale.status, tale.message.due_at) == ("running", START + 20_001)
     tale.due()
     assert (tale.message.attempts[0].outcome, tale.status) == ("accepted", "succeeded"), "it was heard of, so it was taken"
+
+
+def test_a_message_that_comes_exactly_at_its_deadline_starts_nothing():
+    tale = Tale(SMS, also=(Step("email"),), deadline_ms=0)
+    assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
+    assert (tale.message.runs, tale.message.sequence, tale.last.checks) == ([], (), ())
+
+
+def test_a_message_that_was_held_once_but_only_waited_for_a_slot_at_its_deadline_says_so():
+    tale = Tale(SMS, deadline_ms=HOUR_MS)
+    tale.send(1, NotSent(Reason.THROTTLED, 30_000))
+    tale.due()
+    assert tale.ready == [(0, "texts")]
+    tale.tell(3600, Due(tale.message.due_at))
+    assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
+
+
+def test_one_paid_provider_makes_a_channel_a_paid_one():
+    prices = {**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], cost="0")}
+    tale = Tale(Step("web_push", wait=(("delivered", 60_000),)), Step("viber"))
+    tale.given(providers=prices)
+    tale.send(1)
+    tale.given(outages=("web_push",))
+    tale.due()
+    assert tale.message.runs[1].held_for is Reason.RECEIPT_OUTAGE
