@@ -217,6 +217,17 @@ def test_a_calendar_cap_is_read_where_the_recipient_lives_else_where_the_install
         assert decisive.until == START // (24 * HOUR_MS) * 24 * HOUR_MS + 15 * HOUR_MS
 
 
+def test_a_calendar_cap_that_nobody_used_says_so() -> None:
+    for limit in (1, 2):
+        asked = scene(governance=governed(caps=(Cap("day", limit, calendar="day"),)))
+        assert made(asked)["caps"] == Check("caps", value="0", limit=str(limit), rule="day", step=0)
+
+
+def test_an_end_of_the_message_is_more_than_a_skip_however_long_that_would_hold() -> None:
+    caps = (Cap("skips", 1, 48 * HOUR_MS, on_hit="skip_step"), Cap("drops", 1, HOUR_MS, on_hit="drop"))
+    assert ask(scene(governance=governed(caps=caps), charges=(charge(-30),)))[0].rule == "drops"
+
+
 def test_a_gap_holds_and_says_how_long_ago_the_last_one_was() -> None:
     decisive, _ = ask(scene(governance=governed(gaps=(Gap("gap", HOUR_MS),)), charges=(charge(-60),)))
     until = START - 60_000 + HOUR_MS

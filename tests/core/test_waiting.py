@@ -494,3 +494,67 @@ def test_one_paid_provider_makes_a_channel_a_paid_one():
     tale.given(outages=("web_push",))
     tale.due()
     assert tale.message.runs[1].held_for is Reason.RECEIPT_OUTAGE
+
+
+@pytest.mark.parametrize("waits", ["ready", "held"])
+def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(waits):
+    tale = Tale(SMS, also=(Step("email"), Step("viber")))
+    tale.send(1, step=0)
+    tale.send(2, step=2)
+    if waits == "held":
+        tale.tell(3, Shut(1, "mail", Reason.BREAKER_OPEN, START + 90_000))
+    tale.tell(4, Cancelled())
+    stopped, left = tale.message.run_of(1), tale.message.run_of(2)
+    assert stopped is not None
+    assert left is not None
+    assert (stopped.over, stopped.ended, stopped.sending, stopped.until) == (True, Reason.CANCELLED, Sending.IDLE, None)
+    assert (left.over, left.ended) == (False, None), "what has left is not taken back"
+    assert (tale.status, tale.ready, tale.waits_until) == ("succeeded", [], None)
+
+
+def test_a_cancel_lets_an_open_companion_be_answered():
+    tale = Tale(SMS, also=(Step("email"),))
+    tale.send(1, step=0)
+    tale.tell(2, Prepared(1, "mail", (EMAIL,)))
+    tale.tell(3, Cancelled())
+    companion = tale.message.run_of(1)
+    assert companion is not None
+    assert (companion.sending, companion.ended) == (Sending.OPEN, None)
+
+
+def test_a_held_companion_is_asked_again_when_its_hold_is_over():
+    tale = Tale(VIBER, also=(Step("email"),))
+    tale.tell(1, Shut(1, "mail", Reason.BREAKER_OPEN, START + 9_000))
+    assert tale.waits_until == 9
+    tale.due()
+    assert sorted(tale.ready) == [(0, "viber_a"), (1, "mail")]
+
+
+def test_a_wait_that_ends_exactly_at_the_deadline_starts_nothing_more():
+    tale = Tale(Step("viber", wait=(("delivered", 3_598_800),)), SMS, deadline_ms=HOUR_MS)
+    tale.send(1)
+    assert tale.waits_until == 3600
+    tale.due()
+    assert (tale.status, tale.message.reason, len(tale.message.runs)) == ("expired", Reason.DEADLINE_PASSED, 1)
+
+
+def test_what_was_left_or_ended_keeps_no_time_and_no_detail_that_nobody_gave():
+    tale = Tale(Step("viber", wait=(("delivered", 60_000),)), Step("fax"), SMS)
+    tale.send(1)
+    tale.due()
+    assert [run.rule for run in tale.message.runs] == ["", "", ""]
+    tale.send(100)
+    assert (tale.status, tale.message.reason_detail) == ("succeeded", "")
+
+
+def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left():
+    cap = Cap("cap", 1, HOUR_MS)
+    base = replace(Tale(SMS).inputs, governance=Governance(caps=(cap,)), charges=(charge(-60),))
+    tale = Tale(SMS, Step("email"), inputs=base)
+    tale.given(addresses=(EMAIL,))
+    tale.due()
+    assert (tale.message.runs[0].ended, tale.message.runs[0].until) == (Reason.NO_ADDRESS, None)
+    tale = Tale(SMS, inputs=base)
+    assert tale.message.runs[0].until is not None
+    tale.tell(1, Cancelled())
+    assert (tale.message.runs[0].until, tale.message.runs[0].over) == (None, True)

@@ -158,7 +158,7 @@ def own(node: ast.AST, function: str) -> Iterator[Site]:
             yield site(node, function, "op", ast.UAdd(), "bool() of it instead of not")
         case ast.If() | ast.While() | ast.IfExp():
             yield site(node, function, "test", ast.UnaryOp(ast.Not(), node.test), f"unless `{short(node.test)}`")
-        case ast.Return(value=ast.expr() as value) if not is_none(value):
+        case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield site(node, function, "value", ast.Constant(None), f"returns None, not `{short(value)}`")
         case ast.Call(func=ast.Name(id=name)) if name in SWAPPED_CALLS:
             yield site(
@@ -187,7 +187,3 @@ def constant(node: ast.Constant, function: str) -> Site:
     value = node.value
     instead: object = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else f"XX{value}"
     return Site(node.lineno, function, f"{instead!r}, not {value!r}", lambda: setattr(node, "value", instead))
-
-
-def is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None

@@ -87,6 +87,9 @@ def put_into_place(mutant: Mutant, wrong: ModuleType) -> bool:
     target, source = outermost(sys.modules[name], mutant.function), outermost(wrong, mutant.function)
     if target is None or source is None:
         return False
+    for function in vars(sys.modules[name]).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
     target.__code__, target.__defaults__, target.__kwdefaults__ = (
         source.__code__,
         source.__defaults__,
