@@ -11,7 +11,7 @@ import pytest
 
 from tests.verify.chaos import settings
 from tests.verify.chaos.checker import Report, check, crowded
-from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, WEIGHTS, Happened, Journal, drawn
+from tests.verify.chaos.faults import DRAIN, KILL, PAUSE, STACK, WEIGHTS, Happened, Journal, drawn
 from tests.verify.chaos.ledger import Ledger, Stop
 from tests.verify.chaos.processes import ROOT
 from tests.verify.chaos.run import keep, stamp
@@ -304,6 +304,11 @@ def test_the_same_seed_draws_the_same_faults_and_as_many_kills_as_were_asked_for
     assert plan != drawn(8, 50, workers=3, postgres=True, broker=True)
     kills = sum({"kill": 1, "kill starting": 2, "kill all": 3}.get(fault.kind, 0) for fault in plan)
     assert 50 <= kills <= 52
+
+
+def test_a_kill_of_all_counts_the_workers_that_were_up() -> None:
+    faults = [Happened(KILL, "worker1", T), Happened(STACK, "worker2, worker3", T), Happened(STACK, "", T)]
+    assert Journal(faults).kills == 3
 
 
 def test_the_evidence_of_a_run_is_kept(tmp_path: Path) -> None:

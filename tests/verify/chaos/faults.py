@@ -73,6 +73,12 @@ class Journal:
     def of(self, kinds: Sequence[str]) -> list[Happened]:
         return [fault for fault in self.faults if fault.kind in kinds]
 
+    @property
+    def kills(self) -> int:
+        """SIGKILLs of a worker so far; of a ``kill all`` those that were up."""
+        of_all = sum(len(fault.worker.split(", ")) for fault in self.of((STACK,)) if fault.worker)
+        return of_all + sum(KILLS.get(fault.kind, 0) for fault in self.faults)
+
     def counts(self) -> Counter[str]:
         return Counter(fault.kind for fault in self.faults)
 
@@ -108,12 +114,20 @@ class Faults:
         self.place, self.journal = place, journal
         self._lasting: set[asyncio.Task[None]] = set()
 
-    async def run(self, plan: Sequence[Fault]) -> None:
-        """The whole plan; where processes need long to start, there is as much more quiet between its faults."""
+    async def run(self, plan: Sequence[Fault], kills: int) -> None:
+        """
+        The whole plan, and single kills until there were ``kills``: a ``kill all`` finds some workers down already.
+
+        Where processes need long to start, there is as much more quiet between the faults.
+        """
         pace = min(PACE_MAX, max(1.0, self.place.start_seconds / USUAL_START_SECONDS))
         for fault in plan:
             await asyncio.sleep(fault.after * pace)
             await self._do(fault)
+        while self.journal.kills < kills:
+            await asyncio.sleep(pace)
+            await self._do(Fault(KILL, 0.0, 0, 0.0))
+            await asyncio.gather(*list(self._lasting))
 
     async def over(self) -> None:
         """Wait until everything that was hurt is back."""

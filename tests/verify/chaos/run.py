@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 
 from tests.support.postgres import Server
 from tests.verify.chaos.checker import TERMINAL, Report, check
-from tests.verify.chaos.faults import KILLS, STACK, Fault, Faults, Journal, drawn, rolling_restart
+from tests.verify.chaos.faults import Fault, Faults, Journal, drawn, rolling_restart
 from tests.verify.chaos.ledger import Ledger
 from tests.verify.chaos.load import Load
 from tests.verify.chaos.stack import Stack
@@ -80,7 +80,7 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
         await load.start()
         began = time.monotonic()
         faults = Faults(place, journal)
-        await faults.run(plan.faults())
+        await faults.run(plan.faults(), plan.kills)
         await faults.over()
         hurt = time.monotonic() - began
         await asyncio.sleep(QUIET_SECONDS)
@@ -157,10 +157,8 @@ def summarise(report: Report, seen: Witnesses, place: Stack) -> None:
     """What the table says beside the promises."""
     figures = report.figures
     counts = seen.journal.counts()
-    kills = sum(KILLS.get(kind, 0) * count for kind, count in counts.items())
-    kills += sum(fault.worker.count("worker") for fault in seen.journal.of((STACK,)))
     figures["faults"] = dict(counts)
-    figures["SIGKILLs of a worker"] = kills
+    figures["SIGKILLs of a worker"] = seen.journal.kills
     ways = Counter(way for event in seen.ledger.events.values() for way in event.by)
     figures["events accepted (by way, repeats among them)"] = f"{len(seen.ledger.events)} {dict(ways)}"
     figures["answers to publishers"] = dict(seen.ledger.answers)
