@@ -6,7 +6,7 @@ from orchestrator.simulator.loop import VirtualLoop
 
 
 class JumpingClock:
-    """The ``Clock`` port over a virtual loop: ``start`` is UTC milliseconds at the loop's second 0; ``jump`` sets it off."""
+    """The ``Clock`` port over a virtual loop: ``start`` is UTC ms at the loop's second 0; ``jump`` sets it off."""
 
     def __init__(self, loop: VirtualLoop, start: int) -> None:
         self._loop = loop

@@ -71,7 +71,7 @@ class Gate:
         if self._freeze is not None and self._freeze[0] == name:
             self._frozen_until = loop.time() + self._freeze[1]
             self._freeze = None
-        while (left := self._frozen_until - loop.time()) > 0:
+        while (left := self._frozen_until - loop.time()) > 0:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(left + 1e-6)
         self.alive()
         if self._options.crash_rate and self.crashes_left and self._rng.random() < self._options.crash_rate:

@@ -121,7 +121,7 @@ class Process:
                 address_hash=self.hasher,
                 view=message_view,
                 policy=self.shelf.policy,
-                shut=lambda now: self.dispatcher.shut(now),
+                shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made later
                 observe=self._observe,
             ),
         )
@@ -164,7 +164,7 @@ class Process:
         self.died.set()
 
     async def bury(self) -> None:
-        """Take what is left of a dead process out of the loop; a task that will not be cancelled once is cancelled again."""
+        """Take what is left of a dead process out of the loop; a task that will not be cancelled is cancelled again."""
         while self.tasks:
             for task in list(self.tasks):
                 task.cancel()

@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """``order`` is the place in the one order, ``at`` virtual seconds since the start, ``wall`` what the clock shows (ms)."""
+    """``order`` is the place in the one order, ``at`` virtual seconds, ``wall`` what the clock shows (ms)."""
 
     order: int
     at: float

@@ -192,7 +192,7 @@ class World:
         process = await self.up()
         self.ledger.note("freeze", f"for {seconds} s at the next {step}")
         process.gate.freeze_at(step, seconds)
-        while not process.gate.dead and process.gate.frozen_until <= self.loop.time():
+        while not process.gate.dead and process.gate.frozen_until <= self.loop.time():  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.2)
         self.ledger.breaks.append((self.loop.time(), self.loop.time() + seconds))
 

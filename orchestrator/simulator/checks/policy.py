@@ -199,5 +199,5 @@ def doubles(evidence: Evidence) -> Iterator[str]:
         key = (policy.name, message.recipient, evidence.published[message.event_id].what["cart"])
         before = first.get(key)
         if before is not None and message.created_at < before + policy.dedupe.window_ms:
-            yield f"P4 {evidence.name(id)} was sent though another with its key had been, {message.created_at - before} ms before"
+            yield f"P4 {evidence.name(id)} was sent {message.created_at - before} ms after another with its key"
         first[key] = message.created_at
