@@ -16,7 +16,7 @@ CHUNK = 5
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``broken``: the promises that were; ``hours``: how much time was simulated; ``trace``: a hash of all that happened."""
+    """``broken``: the promises that were; ``hours``: simulated; ``trace``: a hash of all that happened."""
 
     seed: int
     broken: tuple[str, ...]

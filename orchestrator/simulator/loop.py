@@ -23,6 +23,10 @@ class NothingLeft(RuntimeError):
     """Everybody waits, and nothing can ever wake anybody: a real loop would hang here."""
 
 
+class Livelock(RuntimeError):
+    """Far more happens than can be meant to: somebody asks again and again without ever waiting."""
+
+
 class _Jump:
     """Stands where a loop keeps its selector: instead of waiting it moves the clock."""
 
@@ -30,6 +34,9 @@ class _Jump:
         self._loop = loop
 
     def select(self, timeout: float | None) -> list[Any]:
+        self._loop.turns += 1
+        if self._loop.turns_max is not None and self._loop.turns > self._loop.turns_max:
+            raise Livelock(f"{self._loop.turns} turns, and it is only second {self._loop.seconds:.6f}")
         if timeout is None:
             raise NothingLeft("every task waits and no timer is set")
         if timeout > 0:
@@ -45,13 +52,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ``seconds``: how far this loop's time has come since it was made. Sockets, signals and subprocesses are not to be had.
 
     ``jitter`` may be set to a function that is asked before each timer and adds so many seconds to it, so that a simulator
-    can shuffle what would otherwise always come in the same order.
+    can shuffle what would otherwise always come in the same order. ``turns`` counts the loop's rounds; past ``turns_max`` it
+    raises ``Livelock``.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
         self.jitter: Callable[[], float] | None = None
+        self.turns = 0
+        self.turns_max: int | None = None
         self._selector = _Jump(self)
         self._clock_resolution = TICK_SECONDS
 

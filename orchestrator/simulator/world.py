@@ -1,7 +1,7 @@
 """
 One run: the service under faults drawn from a seed, then without faults until everything has settled.
 
-    run_seed(7).broken    what was promised and not kept, by checkers that know only inputs, policies and ground truth
+    broken(live(7))    what was promised and not kept, by checkers that know only inputs, policies and ground truth
 
 First everything goes wrong that may; then nothing does any more, and what was accepted must come to its end.
 """
@@ -47,6 +47,7 @@ LATEST_SECONDS = 90.0
 TIMERS_LOOK_SECONDS = 20.0
 PUMPS_LOOK_SECONDS = 300.0
 STORED_MAX = 10_000
+TURNS_MAX = 1_000_000
 
 
 @dataclass(slots=True)
@@ -60,11 +61,10 @@ class Run:
     told: list[bytes] = field(default_factory=list)
     keys: Any = None
     hours: float = 0.0
-    broken: list[str] = field(default_factory=list)
 
 
 class World:
-    """``loop`` is a virtual one; ``tune`` may change the process before it starts (planted bugs do)."""
+    """``loop`` is a virtual one, which only this world uses."""
 
     def __init__(self, loop: virtual.VirtualLoop, options: Options) -> None:
         self.loop = loop
@@ -373,6 +373,7 @@ def live(seed: int) -> Run:
     async def main(loop: virtual.VirtualLoop) -> Run:
         loop.set_task_factory(in_process)
         loop.set_exception_handler(lambda loop, context: None)
+        loop.turns_max = TURNS_MAX
         worlds.append(World(loop, options))
         return await worlds[0].run()
 

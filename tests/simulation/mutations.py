@@ -365,7 +365,7 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
     original = gates.quiet_hours.quiet_until
 
     def quiet_until(rule: Any, now: int, zone: str) -> int | None:
-        until = original(rule, now, zone)
+        original(rule, now, zone)
         place = gates.quiet_hours._place(zone)
         from datetime import datetime
 
@@ -378,7 +378,7 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
             since = minute + back * 1_440 - (window.start if window is not None else 0)
             if window is not None and 0 <= since < length:
                 return now - now % 60_000 + (length - since) * 60_000
-        return None if until is None else None
+        return None
 
     return [(gates.quiet_hours, "quiet_until", quiet_until)]
 

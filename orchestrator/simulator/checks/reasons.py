@@ -59,6 +59,10 @@ def replays(
     except Exception as error:  # whatever goes wrong in a replay is what this check is about
         yield f"P6 {name} cannot be replayed: {type(error).__name__}: {error}"
         return
-    different = [field.name for field in fields(Message) if getattr(again, field.name) != getattr(message, field.name)]
+    different = [
+        field.name
+        for field in fields(Message)
+        if field.compare and getattr(again, field.name) != getattr(message, field.name)
+    ]
     if different:
         yield f"P6 {name} replays to another state: {', '.join(different)}"
