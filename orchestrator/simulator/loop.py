@@ -52,8 +52,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ``seconds``: how far this loop's time has come since it was made. Sockets, signals and subprocesses are not to be had.
 
     ``jitter`` may be set to a function that is asked before each timer and adds so many seconds to it, so that a simulator
-    can shuffle what would otherwise always come in the same order. ``turns`` counts the loop's rounds; past ``turns_max`` it  # noqa: E501
-    raises ``Livelock``.
+    can shuffle what would otherwise always come in the same order. ``turns`` counts the loop's rounds; past ``turns_max``
+    it raises ``Livelock``.
     """
 
     def __init__(self) -> None:
