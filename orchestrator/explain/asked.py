@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core import gates
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import Message, Run
+from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.explain.words import Place

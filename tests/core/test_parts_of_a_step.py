@@ -135,7 +135,7 @@ def test_an_earlier_step_waits_for_a_shut_provider_from_its_first_try_on() -> No
     assert (run.first_try_at, run.until) == (START + 1_000, START + 61_000)
     unwaited = Tale(SMS, Step("email"))
     unwaited.tell(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
-    assert unwaited.message.runs[0].ended is Reason.BREAKER_OPEN
+    assert (unwaited.message.runs[0].ended, unwaited.message.runs[0].rule) == (Reason.BREAKER_OPEN, "")
 
 
 def test_one_refusal_of_our_configuration_among_devices_gives_the_next_provider_its_turn() -> None:
