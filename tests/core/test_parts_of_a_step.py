@@ -135,7 +135,7 @@ def test_an_earlier_step_waits_for_a_shut_provider_from_its_first_try_on() -> No
     assert (run.first_try_at, run.until) == (START + 1_000, START + 61_000)
     unwaited = Tale(SMS, Step("email"))
     unwaited.tell(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
-    assert unwaited.message.runs[0].ended is Reason.BREAKER_OPEN
+    assert (unwaited.message.runs[0].ended, unwaited.message.runs[0].rule) == (Reason.BREAKER_OPEN, "")
 
 
 def test_one_refusal_of_our_configuration_among_devices_gives_the_next_provider_its_turn() -> None:
@@ -194,3 +194,24 @@ def test_a_companion_that_fails_says_nothing_of_a_success(state: str) -> None:
     number = tale.send(2, step=1)
     tale.hear(3, number, state)
     assert tale.message.flags == []
+
+
+def test_of_three_devices_only_the_one_that_took_nothing_is_tried_again() -> None:
+    phone = replace(TABLET, value="https://push.example/c", hash="hash-push-c")
+    tale = Tale(PUSH, SMS)
+    tale.given(addresses=(LAPTOP, TABLET, phone, PHONE))
+    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET, phone)))
+    tale.tell(2, Answered(0, Accepted("a")))
+    tale.tell(2, Answered(1, Unknown(Reason.TIMED_OUT)))
+    tale.tell(2, Answered(2, NotSent(Reason.THROTTLED, 3_000)))
+    tale.due()
+    tale.tell(6, Prepared(0, "push", (LAPTOP, TABLET, phone)))
+    assert tale.calls == [Call(3, phone)]
+
+
+def test_a_gate_that_drops_when_the_hold_is_over_leaves_no_time_behind() -> None:
+    tale = half_sent()
+    tale.given(governance=Governance(caps=(Cap("cap", 0, HOUR_MS, channels=("web_push",), on_hit="drop"),)), charges=())
+    tale.due()
+    assert waits_on(tale)
+    assert tale.message.runs[0].until is None

@@ -47,6 +47,11 @@ def test_the_closed_lists_are_spelled_as_they_always_were(words: object, expecte
     assert [str(word) for word in words] == expected.split()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_can_be_told_to_people(reason: Reason) -> None:
+    assert reason.describe().endswith(".")
+
+
 def test_refusals_are_the_five_reasons_that_say_so_and_nothing_else_is_one() -> None:
     assert {reason for reason in Reason if reason.value.startswith("refused_")} == REFUSALS
     with pytest.raises(ValueError, match="takes a refused_… reason, not <Reason"):

@@ -87,15 +87,20 @@ def put_into_place(mutant: Mutant, wrong: ModuleType) -> bool:
     target, source = outermost(sys.modules[name], mutant.function), outermost(wrong, mutant.function)
     if target is None or source is None:
         return False
-    for function in vars(sys.modules[name]).values():
-        if hasattr(function, "cache_clear"):
-            function.cache_clear()
+    forget(sys.modules[name])
     target.__code__, target.__defaults__, target.__kwdefaults__ = (
         source.__code__,
         source.__defaults__,
         source.__kwdefaults__,
     )
     return True
+
+
+def forget(module: ModuleType) -> None:
+    """Empty the caches of a module's functions: what they hold was worked out while tests were collected."""
+    for function in vars(module).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
 
 
 def replace_value(mutant: Mutant, name: str, wrong: ModuleType) -> bool:
@@ -229,6 +234,8 @@ class Trial:
 
     def look(self, out: Path) -> int:
         """In a child: which functions of the core each test comes through, and the CPU time that it takes."""
+        for name in [name for name in sys.modules if name.startswith("orchestrator.core.")]:
+            forget(sys.modules[name])
         for item in self.items:
             SEEN.clear()
             started = time.process_time()
