@@ -16,12 +16,6 @@ ENTROPY_BYTES = 10
 LENGTH = 26
 
 
-def ulid(now_ms: int, entropy: bytes) -> str:
-    """The ULID of a time and ten bytes of chance."""
-    number = (now_ms << 80) | int.from_bytes(entropy[:ENTROPY_BYTES], "big")
-    return encode(number)
-
-
 def encode(number: int) -> str:
     """128 bits as 26 characters."""
     return "".join([PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar, overload
 
@@ -336,13 +336,6 @@ class Section:
             inner = Section(parent.get(name), self.report, f"`{key}.{name}`", parent.keys[name])
             made.append(make(name, inner))
         return tuple(one for one in made if one is not None)
-
-    def reserved(self, keys: Mapping[str, str] | Sequence[str]) -> None:
-        """Refuse keys that are reserved for later."""
-        for key in keys:
-            self.known.add(key)
-            if key in self.keys:
-                self.report.error(self.keys[key], f"`{key}` is reserved, not available yet", "remove it")
 
     def done(self) -> None:
         """Report every key that nobody asked for."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from orchestrator.core.message import Attempt, Message
-from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.recipient import Address
 from orchestrator.explain import readable_instants
 from orchestrator.stores.port import StoredMessage
 from orchestrator.times import rfc3339
 
 HIDDEN = ("charges", "goals", "consents")
-COSTING = (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
 INSTANTS = ("at", "until")
 
 
@@ -52,8 +49,7 @@ def cost_view(message: Message) -> dict[str, Any] | None:
     """What the attempts that were, or may have been, taken cost; None where the installation has no currency."""
     if message.currency is None:
         return None
-    costs = [Decimal(a.cost) for a in message.attempts if a.cost is not None and a.outcome in COSTING]
-    return {"amount": format(sum(costs, Decimal("0.00")), "f"), "currency": message.currency}
+    return {"amount": format(message.spent(), "f"), "currency": message.currency}
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:

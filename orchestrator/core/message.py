@@ -20,6 +20,7 @@ has taken the message and the other is to be tried again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
 from typing import TypeVar
@@ -131,6 +132,11 @@ class Attempt:
         """Whether the provider has, or may have, the message."""
         return self.outcome in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
 
+    @property
+    def costs(self) -> bool:
+        """Whether its price counts: it is under way, taken, or perhaps taken."""
+        return self.cost is not None and (self.took or self.outcome is OutcomeKind.PENDING)
+
 
 @dataclass(slots=True)
 class Run:
@@ -216,6 +222,13 @@ class Message:
     def attempts_of(self, step: int) -> list[Attempt]:
         """The attempts of one step, oldest first."""
         return [attempt for attempt in self.attempts if attempt.step == step]
+
+    def spent(self, channel: str | None = None) -> Decimal:
+        """What its attempts cost, all of them or those of one channel, in the installation's currency."""
+        return sum(
+            (Decimal(a.cost) for a in self.attempts if a.cost is not None and a.costs and channel in (None, a.channel)),
+            Decimal("0.00"),
+        )
 
     def ready(self) -> list[Run]:
         """The runs that stand in the backlog of their provider."""

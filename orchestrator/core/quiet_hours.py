@@ -83,19 +83,12 @@ def valid_zone(name: str) -> bool:
     return name in _known_zones()
 
 
-def local_day_bounds(now: Instant, zone: str) -> tuple[Instant, Instant]:
-    """
-    The calendar day in which ``now`` falls in ``zone``, as [start, end).
-
-    It lasts 23, 24, 25 or however many hours the clocks give it. Where midnight is skipped the day starts at the first
-    moment that exists, and where midnight comes twice, at the first; so days follow each other without gap or overlap.
-    """
-    return calendar_bounds("day", now, zone)
-
-
 def calendar_bounds(kind: CalendarKind, now: Instant, zone: str) -> tuple[Instant, Instant]:
     """
     The calendar day, week (from Monday, ISO 8601) or month in which ``now`` falls in ``zone``, as [start, end).
+
+    A day lasts 23, 24, 25 or however many hours the clocks give it. Where midnight is skipped it starts at the first moment
+    that exists, and where midnight comes twice, at the first; so days follow each other without gap or overlap.
 
     Raises ValueError for any other ``kind``.
     """

@@ -76,8 +76,8 @@ def summarise(messages: Iterable[Message], events: int) -> Summary:
                 summary.advanced[f"{run.channel}: {run.ended.value}"] += 1
         for attempt in message.attempts:
             summary.attempts[attempt.channel] += 1
-            if attempt.cost is not None and attempt.outcome in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN):
-                summary.costs[attempt.channel] += round(float(attempt.cost) * 100)
+        for channel in {attempt.channel for attempt in message.attempts}:
+            summary.costs[channel] += round(message.spent(channel) * 100)
     return summary
 
 

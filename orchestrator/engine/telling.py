@@ -14,8 +14,7 @@ from orchestrator.core import effects
 from orchestrator.core.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Attempt, Message
-from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
 from orchestrator.engine.book import Entry
@@ -163,24 +162,11 @@ def spend(desk: Desk, before: Message, after: Message) -> None:
     if all(attempt.cost is None for attempt in after.attempts):
         return
     for channel in {attempt.channel for attempt in after.attempts}:
-        delta = cost_of(after, channel) - cost_of(before, channel)
+        delta = int((after.spent(channel) - before.spent(channel)) * MILLIONTHS)
         if delta:
             key = (channel, desk.day)
             desk.book.changes.spent[key] = desk.book.changes.spent.get(key, 0) + delta
             desk.spent[channel] = desk.spent.get(channel, 0) + delta
-
-
-def cost_of(message: Message, channel: str) -> int:
-    """Millionths: what is under way, taken, or perhaps taken."""
-    return sum(
-        int(Decimal(attempt.cost) * MILLIONTHS)
-        for attempt in message.attempts
-        if attempt.cost is not None and attempt.channel == channel and costs(attempt)
-    )
-
-
-def costs(attempt: Attempt) -> bool:
-    return attempt.outcome in (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
 
 
 def note_references(desk: Desk, before: Message, after: Message) -> None:

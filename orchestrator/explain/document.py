@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from orchestrator.codec import decode_inputs
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Attempt, Message
-from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.recipient import Instant
@@ -32,7 +30,6 @@ from orchestrator.replay import Moment, moments
 from orchestrator.stores.port import Store, StoredMessage
 from orchestrator.times import duration, rfc3339
 
-COSTING = (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
 INSTANTS = ("at", "until")
 
 
@@ -138,7 +135,7 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
 
 def message_view(message: Message, policy: Policy | None, place: Place, asked: Known) -> dict[str, Any]:
     """Who, why, and how it ended."""
-    costs = [Decimal(a.cost) for a in message.attempts if a.cost is not None and a.outcome in COSTING]
+    costs = any(attempt.costs for attempt in message.attempts)
     reason, otherwise = message.reason, None
     if reason is not None and policy is not None:
         current = next((run for run in reversed(message.runs) if not run.companion), None)
@@ -161,7 +158,7 @@ def message_view(message: Message, policy: Policy | None, place: Place, asked: K
         "succeeded_by": message.succeeded_by,
         "flags": list(message.flags),
         "currency": message.currency,
-        "cost": {"amount": format(sum(costs, Decimal("0.00")), "f"), "currency": message.currency} if costs else None,
+        "cost": {"amount": format(message.spent(), "f"), "currency": message.currency} if costs else None,
         "created_at": message.created_at,
         "deadline_at": message.deadline_at,
         "finished_at": message.finished_at,

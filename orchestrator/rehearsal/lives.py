@@ -9,7 +9,7 @@ from orchestrator.core.gates import Verdict
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.engine.desk import Decided
-from orchestrator.engine.telling import cost_of
+from orchestrator.engine.telling import MILLIONTHS
 
 RULE_GATES = ("quiet_hours", "caps", "gaps", "budget")
 
@@ -79,7 +79,7 @@ def note(life: Life, before: Message | None, message: Message, now: int) -> None
         if message.status is Status.SUCCEEDED and life.reached_ms is None:
             life.reached_ms = now - message.created_at
     if message.attempts and (known != len(message.attempts) or outcomes(before) != outcomes(message)):
-        life.cost = sum(cost_of(message, channel) for channel in {attempt.channel for attempt in message.attempts})
+        life.cost = int(message.spent() * MILLIONTHS)
 
 
 def outcomes(message: Message | None) -> list[OutcomeKind]:

@@ -12,7 +12,6 @@ import orjson
 from orchestrator.channels import Accepted, Inbound, Outgoing, Receipt
 from orchestrator.configuration import Configuration
 from orchestrator.core.message import Message
-from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import DAY_MS, MINUTE_MS
 from orchestrator.engine.commands import (
     Cancel,
@@ -34,8 +33,6 @@ from orchestrator.rehearsal.world import Props, World
 from orchestrator.simulator.loop import VirtualLoop, run
 from orchestrator.stores.port import Changes
 
-COSTS = (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
-
 
 @dataclass(slots=True)
 class Happened:
@@ -52,8 +49,7 @@ class Happened:
     @property
     def cost(self) -> Decimal:
         """What was taken, or may have been taken."""
-        attempts = self.message.attempts if self.message is not None else []
-        return sum((Decimal(a.cost) for a in attempts if a.cost is not None and a.outcome in COSTS), Decimal(0))
+        return self.message.spent() if self.message is not None else Decimal(0)
 
 
 class Trial:

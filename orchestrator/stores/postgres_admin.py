@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.stores.postgres_schema import PARTITION_LOCK, drop_partitions, first_id, make_partitions
+from orchestrator.stores.postgres_schema import PARTITION_LOCK, SECRETS_LOCK, drop_partitions, first_id, make_partitions
 
 CHANNEL = "kaskad_wake"
 DAY_MS = 86_400_000
@@ -80,18 +80,14 @@ class PostgresAdmin:
         return [tuple(row) for row in await self._fetch(query, purpose)]
 
     async def add_secret(self, purpose: str, secret: bytes, at: int, *, first: bool = False) -> None:
-        query = (
-            "with alone as (select pg_advisory_xact_lock(hashtext('kaskad secrets'))) "
-            "insert into secrets (purpose, secret, created_at) select $1, $2, $3 from alone"
-        )
-        if not first:
-            await self._execute(query, purpose, secret, at)
-            await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} keys")
-            return
+        query = "insert into secrets (purpose, secret, created_at) values ($1, $2, $3)"
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock(hashtext('kaskad secrets'))")
-            if not await connection.fetch("select 1 from secrets where purpose=$1", purpose):
-                await connection.execute(query, purpose, secret, at)
+            if first:
+                await connection.execute("select pg_advisory_xact_lock($1)", SECRETS_LOCK)
+                if await connection.fetch("select 1 from secrets where purpose=$1", purpose):
+                    return
+            await connection.execute(query, purpose, secret, at)
+            await connection.execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} keys")
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
         query = "insert into api_keys (id, hash, scopes, created_at) values ($1, $2, $3, $4)"

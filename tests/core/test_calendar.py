@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.policy import HOUR_MS
-from orchestrator.core.quiet_hours import calendar_bounds, local_day_bounds
+from orchestrator.core.quiet_hours import calendar_bounds
 from tests.core.clocks import at, local, places_and_times
 
 
@@ -20,7 +20,7 @@ def bounds(kind: str, text: str, zone: str) -> tuple[str, str]:
 
 def test_a_day_lasts_as_long_as_the_clocks_make_it() -> None:
     for text, hours in (("2026-03-29T12:00:00+03:00", 23), ("2026-10-25T12:00:00+02:00", 25), ("2026-11-21T12:00:00Z", 24)):
-        start, end = local_day_bounds(at(text), "Europe/Kyiv")
+        start, end = calendar_bounds("day", at(text), "Europe/Kyiv")
         assert end - start == hours * HOUR_MS
         assert local(start, "Europe/Kyiv").time() == local(end, "Europe/Kyiv").time() == datetime.min.time()
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.caps import CapResult, cap_room_at, gap_room_at, horizon_ms
 from orchestrator.core.policy import CLASSES, DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance
-from orchestrator.core.quiet_hours import local_day_bounds
+from orchestrator.core.quiet_hours import calendar_bounds
 from orchestrator.core.recipient import Charge
 from tests.core.clocks import at
 
@@ -251,7 +251,7 @@ def test_no_calendar_day_ever_holds_more_than_the_limit(limit: int, zone: str, s
         now += pause
         room_at = ask(cap, charges, now, message=f"m{number}", zone=zone).room_at
         if room_at is not None:
-            assert room_at == local_day_bounds(now, zone)[1]
+            assert room_at == calendar_bounds("day", now, zone)[1]
             now = room_at
         charges.append(sent(f"m{number}", now))
     days = Counter(datetime.fromtimestamp(charge.at / 1000, ZoneInfo(zone)).date() for charge in charges)
