@@ -122,6 +122,7 @@ class App:
             self.clock,
             kafka=lambda: self.kafka,
             keys=self._read_signing_keys,
+            works="work" in self.roles,
         )
         await self.chores.start()
 

@@ -29,7 +29,10 @@ PUT_OFF_MS = 60_000
 
 
 class Chores:
-    """``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again. What fails is tried later."""
+    """
+    ``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again; ``works``: this process has a
+    share of what waits. What fails is tried again the next time.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Chores:
         clock: Clock,
         kafka: Callable[[], KafkaIntake | None],
         keys: Callable[[], Awaitable[None]],
+        works: bool,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -50,11 +54,15 @@ class Chores:
         self._clock = clock
         self._kafka = kafka
         self._read_keys = keys
+        self._works = works
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         await self._share_counts(DAY_MINUTES)
-        for seconds, chore in ((TIDY_SECONDS, self._tidy), (SWEEP_SECONDS, self._sweep), (GAUGE_SECONDS, self._gauges)):
+        chores = [(TIDY_SECONDS, self._tidy), (GAUGE_SECONDS, self._gauges)]
+        if self._works:
+            chores.append((SWEEP_SECONDS, self._sweep))
+        for seconds, chore in chores:
             self._tasks.append(asyncio.create_task(self._every(seconds, chore), name=chore.__name__.strip("_")))
 
     async def stop(self) -> None:
@@ -99,7 +107,8 @@ class Chores:
         shut = self._dispatcher.shut(self._clock.now())
         in_flight = {name: len(one.taken) for name, one in self._dispatcher.providers.items()}
         await self._share_counts(RECENT_MINUTES)
-        self._metrics.backlog(await self._store.depths(), shut, in_flight)
+        if self._works:
+            self._metrics.backlog(await self._store.depths(), shut, in_flight)
 
     async def _share_counts(self, minutes: int) -> None:
         """What this process has counted of sends and deliveries for the others, and theirs for this one."""

@@ -55,7 +55,7 @@ async def service(config: Path) -> AsyncIterator[Client]:
     from orchestrator.app import App
     from orchestrator.settings import load
     from orchestrator.storage import socket_path
-    from orchestrator.stores.port import StoreInUse
+    from orchestrator.stores.port import StoreBusy, StoreInUse
     from orchestrator.yamlfile import ConfigError
 
     try:
@@ -82,7 +82,7 @@ async def service(config: Path) -> AsyncIterator[Client]:
             await app.start_offline(socket)
         except ConfigError as error:
             fail(str(error), USAGE)
-        except (StoreInUse, OSError) as error:
+        except (StoreBusy, StoreInUse, OSError) as error:
             fail(str(error), NO_CONNECTION)
         try:
             async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:

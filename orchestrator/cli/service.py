@@ -41,7 +41,7 @@ def run(
     from orchestrator.app import ROLES, App
     from orchestrator.check import check
     from orchestrator.serve import serve
-    from orchestrator.stores.port import StoreInUse
+    from orchestrator.stores.port import StoreBusy, StoreInUse
     from orchestrator.yamlfile import ConfigError
 
     roles = [one.strip() for one in role.split(",") if one.strip()]
@@ -55,7 +55,7 @@ def run(
         raise typer.Exit(run_async(serve(App(path, os.environ, roles=roles))))
     except ConfigError as error:
         fail(str(error), CHECK_FAILED)
-    except (StoreInUse, OSError) as error:
+    except (StoreBusy, StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)
 
 
