@@ -1,0 +1,216 @@
+"""Bugs in what is durable when, and in the protocol of an attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from orchestrator.core import decide, gates, sending
+from orchestrator.core import facts as core_facts
+from orchestrator.core.outcomes import NotSent, OutcomeKind
+from orchestrator.core.reasons import Reason
+from orchestrator.dispatch import sendonce
+from orchestrator.engine import hearing, publish
+from orchestrator.engine.commands import Publish, Published, Tell
+from orchestrator.engine.engine import Engine
+from orchestrator.stores.port import Changes
+from orchestrator.stores.sqlite import SqliteStore
+from tests.simulation.mutations.registry import Replacement, bug
+
+
+@bug
+def offset_committed_before_insert() -> Sequence[Replacement]:
+    """An event is acknowledged when it is taken, not when it is durable."""
+    original = Engine.submit
+
+    def submit(self: Engine, command: Any) -> Any:
+        answer = original(self, command)
+        if not isinstance(command, Publish):
+            return answer
+        at_once = asyncio.get_running_loop().create_future()
+        at_once.set_result(Published("accepted", ()))
+        return at_once
+
+    return [(Engine, "submit", submit)]
+
+
+@bug
+def send_before_intent() -> Sequence[Replacement]:
+    """The call is released first, and its intent is written a moment later."""
+    original = Engine._work
+
+    class Later:
+        """A store whose units keep what they should commit."""
+
+        def __init__(self, store: Any) -> None:
+            self._store, self.held = store, []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        @asynccontextmanager
+        async def unit(self) -> AsyncIterator[Any]:
+            yield self
+
+        async def commit(self, changes: Changes) -> None:
+            self.held.append(changes)
+
+    async def work(self: Engine, batch: list[Any]) -> None:
+        if not any(isinstance(one.command, Tell) and isinstance(one.command.fact, core_facts.Prepared) for one in batch):
+            return await original(self, batch)
+        store, later = self.store, Later(self.store)
+        self.store = later
+        try:
+            await original(self, batch)
+        finally:
+            self.store = store
+        await asyncio.sleep(0.1)
+        for changes in later.held:
+            await store.commit(changes)
+
+    return [(Engine, "_work", work)]
+
+
+@bug
+def event_and_messages_in_two_transactions() -> Sequence[Replacement]:
+    """That an event was seen is committed before what it made."""
+    original = SqliteStore.commit
+
+    async def commit(self: Any, changes: Changes) -> None:
+        if changes.events:
+            await original(self, Changes(events=changes.events))
+            changes.events = []
+            await self._gate.step("before_commit")
+        await original(self, changes)
+
+    return [(SqliteStore, "commit", commit)]
+
+
+@bug
+def redelivered_event_counts_as_new() -> Sequence[Replacement]:
+    """A repeat of an event makes its messages once more."""
+    original = publish.publish
+
+    def again(desk: Any, command: Publish) -> Any:
+        seen = desk.book.events.pop((command.event.source, command.event.id), None)
+        before = len(desk.book.changes.events)
+        published = original(desk, command)
+        if seen is not None:
+            del desk.book.changes.events[before:]
+        return published
+
+    return [(publish, "publish", again)]
+
+
+@bug
+def orphan_receipt_dropped() -> Sequence[Replacement]:
+    """A receipt that comes before its message's id is known is thrown away."""
+    original = hearing.hear_receipt
+
+    def hear(desk: Any, command: Any) -> Any:
+        orphans, known = len(desk.book.changes.orphans), dict(desk.book.orphans)
+        told = original(desk, command)
+        del desk.book.changes.orphans[orphans:]
+        desk.book.orphans = known
+        return told
+
+    return [(hearing, "hear_receipt", hear)]
+
+
+@bug
+def unknown_retried() -> Sequence[Replacement]:
+    """What may have been sent is sent again, whatever the policy says."""
+
+    def resolve(draft: Any, run: Any) -> None:
+        if not run.resent:
+            run.resent = True
+            sending.seek(draft, run)
+
+    return [(sending, "resolve_unknown", resolve)]
+
+
+@bug
+def unknown_fails_over() -> Sequence[Replacement]:
+    """After an unknown outcome the step's next provider gets its turn."""
+    original = sending.resolve_unknown
+
+    def resolve(draft: Any, run: Any) -> None:
+        run.given_up.append(run.provider)
+        scene = draft.scene(run)
+        others = [p for p in scene.providers if p.name not in run.given_up and gates.targets_for(scene, p)]
+        if others:
+            sending.take_turn(draft, run, others[0])
+        else:
+            original(draft, run)
+
+    def targets(draft: Any, run: Any, provider: Any) -> Any:
+        return list(gates.targets_for(draft.scene(run), provider))
+
+    return [(sending, "resolve_unknown", resolve), (sending, "open_targets", targets)]
+
+
+@bug
+def timeout_counts_as_not_sent() -> Sequence[Replacement]:
+    """No answer in time is taken for "nothing was taken"."""
+
+    def timed_out(timeout_ms: int, wrote: bool) -> Any:
+        return NotSent(Reason.CONNECT_FAILED)
+
+    return [(sendonce, "timed_out", timed_out)]
+
+
+@bug
+def dead_process_sent_nothing() -> Sequence[Replacement]:
+    """An intent whose process died is taken for not sent."""
+
+    def presume(draft: Any) -> None:
+        for attempt in draft.message.attempts:
+            overdue = draft.now >= attempt.intent_at + attempt.timeout_ms + decide.ANSWER_GRACE_MS
+            if attempt.outcome is OutcomeKind.PENDING and overdue:
+                decide.answered(draft, attempt, NotSent(Reason.NOT_TAKEN))
+
+    return [(decide, "presume_dead", presume)]
+
+
+@bug
+def stale_owner_writes() -> Sequence[Replacement]:
+    """A process that was frozen between its intent and the write sends when it wakes up."""
+
+    def look(self: sendonce.Trace) -> None:
+        return None
+
+    return [(sendonce.Trace, "look", look)]
+
+
+@bug
+def clock_read_before_loading() -> Sequence[Replacement]:
+    """Decisions are made by a time that was read before a slow load."""
+    original_load, original_desk = Engine._load, Engine._desk
+    read_at: dict[int, int] = {}
+
+    async def load(self: Engine, unit: Any, commands: Any) -> Any:
+        now = self._ports.now()
+        book = await original_load(self, unit, commands)
+        read_at[id(book)] = now
+        return book
+
+    async def make(self: Engine, book: Any) -> Any:
+        desk = await original_desk(self, book)
+        desk.now = book.changes.at = read_at.pop(id(book))
+        return desk
+
+    return [(Engine, "_load", load), (Engine, "_desk", make)]
+
+
+@bug
+def overdue_intent_forgotten() -> Sequence[Replacement]:
+    """An open intent that nobody looked at in time is never looked at again."""
+    original = decide.wake_at
+
+    def wake_at(draft: Any) -> int | None:
+        found = original(draft)
+        return found if found != draft.now + 1 else None
+
+    return [(decide, "wake_at", wake_at)]

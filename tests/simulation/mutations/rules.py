@@ -1,0 +1,185 @@
+"""Bugs in what policies, consents, caps and nights say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator import codec
+from orchestrator.core import caps, decide, gates, sending
+from orchestrator.core.effects import GiveBack
+from orchestrator.core.gates import Check
+from orchestrator.core.outcomes import Accepted
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.engine import publish, telling
+from orchestrator.engine.engine import Engine
+from orchestrator.engine.people import Person
+from tests.simulation.mutations.registry import Replacement, bug
+
+
+@bug
+def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
+    """Consents are those that were read when the step was prepared."""
+    original_gather, original_inputs = Dispatcher._gather, telling.inputs_for
+    seen: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    async def gather(self: Dispatcher, provider: Any, rows: Any) -> Any:
+        gathered = await original_gather(self, provider, rows)
+        for row, ready in gathered:
+            if ready is not None:
+                documents = await self.store.addresses([a.hash for a in ready.targets])
+                seen[row.message, row.step] = (ready.person.consents, documents)
+        return gathered
+
+    def inputs_for(desk: Any, policy: Any, entry: Any, person: Person, **more: Any) -> Any:
+        inputs = original_inputs(desk, policy, entry, person, **more)
+        ready = entry.message.ready()
+        old = seen.get((entry.message.id, ready[0].step)) if ready else None
+        if old is None:
+            return inputs
+        states = {
+            hash: replace(state, consents=telling_state(old[1].get(hash))) for hash, state in inputs.address_states.items()
+        }
+        return replace(inputs, consents=old[0], address_states=states)
+
+    def telling_state(document: Any) -> Any:
+        from orchestrator.engine.people import address_state
+
+        return address_state("", document or {}).consents
+
+    return [(Dispatcher, "_gather", gather), (telling, "inputs_for", inputs_for)]
+
+
+@bug
+def gates_asked_only_once() -> Sequence[Replacement]:
+    """What was allowed when the step was chosen is not asked again when it leaves."""
+    original = sending.depart
+
+    def depart(draft: Any, run: Any, fact: Any) -> None:
+        draft_type = type(draft)
+        with_ask = draft_type.ask
+        draft_type.ask = lambda self, run: Check("budget")
+        try:
+            original(draft, run, fact)
+        finally:
+            draft_type.ask = with_ask
+
+    return [(sending, "depart", depart), (decide, "depart", depart)]
+
+
+@bug
+def opt_outs_of_addresses_ignored() -> Sequence[Replacement]:
+    """Only what a recipient said themselves counts, not what was said from their phone."""
+    original = gates.consents_to
+    return [(gates, "consents_to", lambda scene, address: original(scene, None))]
+
+
+@bug
+def quiet_hours_in_the_servers_zone() -> Sequence[Replacement]:
+    """Nights are kept by the server's clock."""
+    return [(gates.quiet_hours, "zone_for", lambda rule, recipient_zone, default_zone: "UTC")]
+
+
+@bug
+def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
+    """The end of a night is worked out with the offset of its beginning, as if clocks were never set."""
+    original = gates.quiet_hours.quiet_until
+
+    def quiet_until(rule: Any, now: int, zone: str) -> int | None:
+        original(rule, now, zone)
+        place = gates.quiet_hours._place(zone)
+        from datetime import datetime
+
+        offset = gates.quiet_hours._offset(datetime.fromtimestamp(now // 1000, place))
+        minute = (now // 1000 + offset) % 86_400 // 60
+        day = ((now // 1000 + offset) // 86_400 + 3) % 7
+        for back in (0, 1):
+            window = rule.windows[(day - back) % 7]
+            length = gates.quiet_hours._minutes(window) if window is not None else 0
+            since = minute + back * 1_440 - (window.start if window is not None else 0)
+            if window is not None and 0 <= since < length:
+                return now - now % 60_000 + (length - since) * 60_000
+        return None
+
+    return [(gates.quiet_hours, "quiet_until", quiet_until)]
+
+
+@bug
+def refund_on_unknown() -> Sequence[Replacement]:
+    """What may have been sent is given back to the cap."""
+    original = sending.resolve_unknown
+
+    def resolve(draft: Any, run: Any) -> None:
+        draft.effects.append(GiveBack(run.step))
+        original(draft, run)
+
+    return [(sending, "resolve_unknown", resolve)]
+
+
+@bug
+def cap_checked_without_reserve() -> Sequence[Replacement]:
+    """A cap is charged when the provider has answered, not when the send is decided."""
+    reserve, record = sending.reserve, sending.record
+
+    def later(draft: Any, attempt: Any, outcome: Any) -> None:
+        record(draft, attempt, outcome)
+        run = draft.message.run_of(attempt.step)
+        if run is not None and isinstance(outcome, Accepted):
+            reserve(draft, run)
+
+    return [(sending, "reserve", lambda draft, run: None), (sending, "record", later)]
+
+
+@bug
+def cap_of_one_more() -> Sequence[Replacement]:
+    """A rolling cap lets one more through than it says."""
+    original = caps._rolling
+    return [(caps, "_rolling", lambda limit, *rest: original(limit + 1, *rest))]
+
+
+@bug
+def goal_before_its_trigger_forgotten() -> Sequence[Replacement]:
+    """A goal that was accepted before its trigger does not end it."""
+    return [(publish, "goal_before", lambda *given: False)]
+
+
+@bug
+def goal_ends_only_what_waits() -> Sequence[Replacement]:
+    """A goal reaches only messages that have not been sent yet."""
+    original = publish.reach_goals
+
+    def reach(desk: Any, event: Any, document: Any, person: Person) -> None:
+        kept = desk.book.live_of.get(person.id, ())
+        desk.book.live_of[person.id] = [id for id in kept if not desk.book.entries[id].message.attempts]
+        original(desk, event, document, person)
+        desk.book.live_of[person.id] = kept
+
+    return [(publish, "reach_goals", reach)]
+
+
+@bug
+def dedupe_window_never_opened() -> Sequence[Replacement]:
+    """The same key makes a message each time."""
+    return [(publish, "deduplicate", lambda *given: None)]
+
+
+@bug
+def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
+    """A message is decided by the policy as it is now, not by the version that it started with."""
+    original = Engine._desk
+
+    async def desk(self: Engine, book: Any) -> Any:
+        made = await original(self, book)
+        shelf = {key: self.rules.policies.get(key[0], policy) for key, policy in made.shelf.items()}
+        made.shelf = shelf
+        return made
+
+    return [(Engine, "_desk", desk)]
+
+
+@bug
+def history_without_charges() -> Sequence[Replacement]:
+    """A history does not keep what the caps were decided by."""
+    fields = tuple(name for name in codec.INPUT_FIELDS if name != "charges")
+    return [(codec, "INPUT_FIELDS", fields)]

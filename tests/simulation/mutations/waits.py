@@ -1,0 +1,75 @@
+"""Bugs in waiting and in receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.core import decide, sending, status, waiting
+from orchestrator.core import draft as draft_of
+from orchestrator.core import facts as core_facts
+from orchestrator.core.gates import Check
+from orchestrator.core.reasons import Reason
+from orchestrator.core.status import Delivery, Engagement
+from tests.simulation.mutations.registry import Replacement, bug
+
+
+@bug
+def timer_without_generation_check() -> Sequence[Replacement]:
+    """Any timer that fires is taken for the end of the current step's wait."""
+    original = decide.apply
+
+    def apply(draft: Any, fact: Any) -> None:
+        original(draft, fact)
+        run = draft.message.current
+        if isinstance(fact, core_facts.Due) and run is not None and run.handed_off_at is not None:
+            draft.leave(run, Reason.NOT_DELIVERED_IN_TIME)
+
+    return [(decide, "apply", apply)]
+
+
+@bug
+def receipt_overwrites() -> Sequence[Replacement]:
+    """The last receipt wins, instead of the highest."""
+
+    def merge(known: Delivery, heard: Delivery) -> Delivery:
+        return heard
+
+    return [(waiting, "merge_delivery", merge), (sending, "merge_delivery", merge), (status, "merge_delivery", merge)]
+
+
+@bug
+def late_wait_after_read() -> Sequence[Replacement]:
+    """A message that was read is waited for all the same, because nobody said that it was delivered."""
+    words = {word.value for word in Engagement}
+
+    def reached(delivery: Delivery, engagement: Mapping[str, int]) -> frozenset[str]:
+        said = {delivery.value} if not engagement else set()
+        return frozenset(said | (engagement.keys() & words))
+
+    return [(waiting, "reached", reached), (draft_of, "reached", reached)]
+
+
+@bug
+def late_receipt_does_not_close() -> Sequence[Replacement]:
+    """A step that was left behind reaches its person, and the cascade goes on."""
+    return [(waiting, "close_late", lambda draft, run: None)]
+
+
+@bug
+def not_ended_at_its_deadline() -> Sequence[Replacement]:
+    """A message that waits goes on waiting."""
+    return [(decide, "expire", lambda draft, run: False)]
+
+
+@bug
+def resend_refused_leaves_the_step() -> Sequence[Replacement]:
+    """A gate that forbids a second try ends a step that may have been sent."""
+
+    def refuse(draft: Any, run: Any, check: Check) -> None:
+        draft.refuse(run, check)
+
+    def give_up(draft: Any, run: Any, reason: Reason, detail: str = "") -> None:
+        draft.leave(run, reason, detail)
+
+    return [(sending, "refuse", refuse), (sending, "give_up", give_up), (decide, "give_up", give_up)]
