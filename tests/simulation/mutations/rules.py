@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
+from unittest.mock import patch
 
 from orchestrator import codec
 from orchestrator.core import caps, decide, gates, sending
@@ -150,10 +152,10 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
     original = publish.reach_goals
 
     def reach(desk: Any, event: Any, document: Any, person: Person) -> None:
-        kept = desk.book.live_of.get(person.id, ())
-        desk.book.live_of[person.id] = [id for id in kept if not desk.book.entries[id].message.attempts]
-        original(desk, event, document, person)
-        desk.book.live_of[person.id] = kept
+        kept = desk.book.live_of.get(person.id, [])
+        waiting = [id for id in kept if id in desk.book.entries and not desk.book.entries[id].message.attempts]
+        with patch.dict(desk.book.live_of, {person.id: waiting}):
+            original(desk, event, document, person)
 
     return [(publish, "reach_goals", reach)]
 
@@ -182,4 +184,4 @@ def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
 def history_without_charges() -> Sequence[Replacement]:
     """A history does not keep what the caps were decided by."""
     fields = tuple(name for name in codec.INPUT_FIELDS if name != "charges")
-    return [(codec, "INPUT_FIELDS", fields)]
+    return [(codec, "INPUT_FIELDS", fields), (codec, "values_of", attrgetter(*fields))]
