@@ -220,7 +220,8 @@ def nothing_to_test(paths: list[Path], wanted: str, names: list[str], configurat
     if names:
         return f"no test has {wanted!r} in its name; {suggestion(wanted, names, f'there is, for instance, {names[0]!r}')}"
     where = " or ".join(str(path) for path in paths) or str(configuration.settings.policies)
-    return f"there are no tests in {where}; write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
+    mend = f"write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
+    return f"there are no tests in {where}; {mend}"
 
 
 def collect_tests(paths: list[Path], configuration: Configuration) -> list[PolicyTest]:

@@ -12,8 +12,8 @@ The second half of a test: what must come of it.
     not_sent: [sms]
     text: {viber: "contains Олено"}
 
-Times are spans from the test's event, or RFC 3339; an `at` before them is welcome and means nothing. `skip` is a step that was left without a send, `leave` one that was left
-after it. Lines other than `send` are looked for, and may be left out.
+Times are spans from the test's event, or RFC 3339; an `at` before them is welcome and means nothing. `skip` is a step that
+was left without a send, `leave` one that was left after it. Lines other than `send` are looked for, and may be left out.
 """
 
 from __future__ import annotations

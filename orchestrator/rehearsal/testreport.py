@@ -48,7 +48,7 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
     """The timeline in the order of time: what was expected stands beside what came, or beside what came in its place."""
     since = verdict.test.given.now
     steps = verdict.test.expected.steps
-    for line, moment in sorted(beside(verdict), key=lambda pair: when(*pair, since)):
+    for line, moment in sorted(beside(verdict), key=lambda pair: when(pair[0], pair[1], since)):
         met = line is not None and moment is not None and fits(line, moment, since)
         strange = line is not None and not met
         strange |= line is None and moment is not None and moment.verb == "send" and steps is not None

@@ -241,6 +241,12 @@ def test_problems_come_in_the_order_of_the_file_and_not_by_the_hundred(place: Pl
     assert len(places) == 50
 
 
+def test_a_cascade_with_a_misspelt_channel_is_not_played(place: Place) -> None:
+    place.write("policies/tale.yaml", POLICY.replace("channel: sms", "channel: smss"))
+    done = place.kaskad("test")
+    assert (done.exit_code, "no provider is configured for 'smss'; did you mean 'sms'?" in done.stderr) == (2, True)
+
+
 def test_a_folder_without_tests_is_named(place: Place) -> None:
     (place.folder / "empty").mkdir()
     done = place.kaskad("test", str(place.folder / "empty"))

@@ -17,12 +17,13 @@ from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.rehearsal.changes import changes
 from orchestrator.rehearsal.crowd import ASSUMED, Habit, Habits, Lag, Share, draw, react
+from orchestrator.rehearsal.findings import altogether
 from orchestrator.rehearsal.fit import NothingToFit, fit, sqlite_messages
 from orchestrator.rehearsal.installation import load_installation
 from orchestrator.rehearsal.lives import Life
 from orchestrator.rehearsal.performance import Performance, Play
 from orchestrator.rehearsal.simulation import Plan, Version, simulate
-from orchestrator.rehearsal.tally import over_runs, tally
+from orchestrator.rehearsal.tally import Interval, over_runs, tally
 from orchestrator.rehearsal.traffic import Traffic, read_traffic
 from orchestrator.stores.port import Changes
 from orchestrator.stores.sqlite import SqliteStore
@@ -140,7 +141,54 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
     assert change["examples"][0] == "user-0"
     assert [version["all"]["sends"]["viber"]["median"] for version in found["versions"]] == [6, 6]
     text = place.kaskad("simulate", "--events", file, "--against", str(other), "--providers", str(habits), "--runs", "2")
-    assert "Altogether it costs about 7.20 UAH." in text.stdout
+    assert "Altogether it costs 7.20 UAH." in text.stdout
+    lines = [" ".join(line.split()) for line in text.stdout.splitlines()]
+    assert "reached by viber 6 0 −6" in lines
+    assert "reached by sms 0 6 +6" in lines
+    assert "share reached 100.0% 100.0% =" in lines
+    assert found["differences"]["all"]["total"]["cost"]["median"] == pytest.approx(7.2)
+    assert found["costs_more"] == {"low": 7.2, "median": 7.2, "high": 7.2}
+
+
+def test_a_difference_is_known_better_than_what_it_is_between(place: Place) -> None:
+    """Every run compares the same people, so the spread from run to run falls out of the difference."""
+    file = place.events([event(number) for number in range(40)])
+    other = place.write("b.yaml", POLICY.replace("  - {channel: sms}\n", ""))
+    done = place.kaskad("simulate", "--events", file, "--against", str(other), "--runs", "6", "-o", "json")
+    found = json.loads(done.stdout)
+    reached = [version["all"]["total"]["reached"] for version in found["versions"]]
+    lost = found["differences"]["all"]["reached_by"]["sms"]
+    assert reached[0]["low"] > reached[1]["high"]
+    assert lost["high"] < 0
+    viber = found["differences"]["all"]["reached_by"].get("viber", {"low": 0, "high": 0})
+    assert viber["high"] - viber["low"] < reached[1]["high"] - reached[1]["low"]
+
+
+def test_what_a_change_costs_is_said_with_its_interval() -> None:
+    assert altogether(Interval(2.1, 2.8, 4.2), "UAH") == "Altogether it costs 2.80 (2.10–4.20) UAH"
+    assert altogether(Interval(-4.2, -2.8, -2.1), "UAH") == "Altogether it saves 2.80 (2.10–4.20) UAH"
+    assert altogether(Interval(0, 0, 0), "UAH") == "Altogether it costs as much as before"
+    assert altogether(Interval(-1, 0.5, 2), "UAH").startswith(
+        "Altogether it may cost more or less, +0.50 (-1.00–+2.00) UAH"
+    )
+
+
+def test_a_channel_that_nobody_has_is_no_version_to_compare_with(place: Place) -> None:
+    file = place.events([event(1)])
+    other = place.write("b.yaml", POLICY.replace("channel: viber", "channel: vibre"))
+    done = place.kaskad("simulate", "--events", file, "--against", str(other))
+    assert (done.exit_code, "no provider is configured for 'vibre'; did you mean 'viber'?" in done.stderr) == (2, True)
+    tests = place.write("b.test.yaml", "policy: tale\ntests: []\n")
+    done = place.kaskad("simulate", "--events", file, "--against", str(tests))
+    assert (done.exit_code, "these are tests; name the policy to compare with" in done.stderr) == (2, True)
+
+
+def test_content_that_could_not_be_made_is_told_with_its_template(place: Place) -> None:
+    place.write("templates/tale/viber.text.j2", "Hello {{ event.name }}")
+    file = place.events([event(number) for number in range(3)])
+    done = place.kaskad("simulate", "--events", file, "--runs", "1")
+    assert "3  tale, viber: event.name is absent tale/viber.text.j2" in done.stdout
+    assert "step skipped: viber missing_variable" in done.stdout
 
 
 def git(place: Place, *arguments: str) -> None:

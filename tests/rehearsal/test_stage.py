@@ -24,7 +24,7 @@ AWKWARD = [
     "{providers: {viber: {takes: 12s, delivered: 30s}}}",
     "{providers: {viber: [unreachable, throttled, {throttled: 5m}, accepts]}}",
     "{providers: {viber: unreachable, sms: unreachable}}",
-    "{providers: {viber: {unknown: server_error, delivered: 90s}}, then: [{at: 2h, receipt: {channel: viber, state: read}}]}",
+    "{providers: {viber: {unknown: server_error, delivered: 9s}}, then: [{at: 2h, receipt: {channel: sms, state: sent}}]}",
     "{then: [{at: 20s, reply: {channel: viber, text: Дякую}}]}",
     "{then: [{at: 20s, reply: {channel: viber, text: СТОП}}, {at: 25s, reply: {channel: viber, text: СТАРТ}}]}",
     "{then: [{at: 1m, cancel: true}]}",
