@@ -102,8 +102,8 @@ def print_broken(findings: Findings, console: Console) -> None:
         return
     say(console, "\nContent that could not be made, with the messages it was missing from:")
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-    for what, count in ordered[:BROKEN_MAX]:
-        say(console, f"  {whole(count)}  {what}")
+    for what, messages in ordered[:BROKEN_MAX]:
+        say(console, f"  {whole(messages)}  {what}")
     if len(ordered) > BROKEN_MAX:
         say(console, f"  … and {len(ordered) - BROKEN_MAX} more; -o json has them all")
 
