@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from orchestrator.rehearsal.testfile import PolicyTest
     from orchestrator.rehearsal.traffic import Traffic
     from orchestrator.rehearsal.verdict import Verdict
+    from orchestrator.settings import Settings
     from orchestrator.yamlfile import Problem
 
 COLUMNS = 140
@@ -165,28 +166,28 @@ def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
 
 
 def fitted(path: Path) -> Habits:
-    """The habits that the installation's own store shows."""
+    """The habits that the installation's own store shows; nothing is written to it."""
     from orchestrator.rehearsal.fit import fit, sqlite_messages
+    from orchestrator.rehearsal.installation import refuse_unknown_store
 
     settings = rehearsed(path).settings
+    refuse_unknown_store(path, os.environ)
     if settings.store.path is not None:
-        return fit(sqlite_messages(settings.store.path))
-    return fit(run_async(served_messages(path)))
+        return fit(sqlite_messages(settings.store.path.resolve()))
+    return fit(run_async(served_messages(settings)))
 
 
-async def served_messages(path: Path) -> list[Message]:
+async def served_messages(settings: Settings) -> list[Message]:
     """The finished messages of a database that is served."""
+    from dataclasses import replace
+
     from orchestrator.clock import SystemClock
     from orchestrator.rehearsal.fit import stored_messages
-    from orchestrator.settings import load
     from orchestrator.storage import open_store
-    from orchestrator.yamlfile import ConfigError
 
+    store = open_store(replace(settings, migrate="manual"), SystemClock().now, ())
     try:
-        store = open_store(load(path, os.environ), SystemClock().now, ())
         await store.open()
-    except ConfigError as error:
-        fail(str(error), USAGE)
     except OSError as error:
         fail(str(error), NO_CONNECTION)
     try:

@@ -88,6 +88,15 @@ def unknown_references(path: Path, env: Mapping[str, str]) -> frozenset[Problem]
     return frozenset(report.problems)
 
 
+def refuse_unknown_store(path: Path, env: Mapping[str, str]) -> None:
+    """Raises ``ConfigError`` where the store's place is a secret that nobody has here: it is needed to learn from it."""
+    report = Report()
+    store = load_yaml(path).value.get("store")
+    if store is not None:
+        References(env, path.parent, report).resolve(store)
+    report.refuse()
+
+
 def played_channels(root: Node) -> Mapping[str, tuple[ProviderSettings, ...]]:
     """The accounts by channel, in their order; what is wrong with them was found before, so nothing is reported here."""
     channels = Section(root, Report(), "the configuration").section("channels")

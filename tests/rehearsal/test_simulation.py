@@ -10,24 +10,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.message import Attempt, Message, Status
-from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.rehearsal.changes import changes
 from orchestrator.rehearsal.crowd import ASSUMED, Habit, Habits, Lag, Share, draw, react
 from orchestrator.rehearsal.findings import altogether
-from orchestrator.rehearsal.fit import NothingToFit, fit, sqlite_messages
 from orchestrator.rehearsal.installation import load_installation
 from orchestrator.rehearsal.lives import Life
 from orchestrator.rehearsal.performance import Performance, Play
 from orchestrator.rehearsal.simulation import Plan, Version, simulate
 from orchestrator.rehearsal.tally import Interval, over_runs, tally
 from orchestrator.rehearsal.traffic import Traffic, read_traffic
-from orchestrator.stores.port import Changes
-from orchestrator.stores.sqlite import SqliteStore
-from tests.rehearsal.place import CONFIG, POLICY, Place, event
+from tests.rehearsal.place import POLICY, Place, event
 
 ROOT = Path(__file__).parents[2]
 SURE = Habits({"viber": Habit(delivered=Share(1, Lag(1_000)), read=Share(1, Lag(60_000)))}, "sure")
@@ -306,68 +300,6 @@ def test_chances_follow_the_shares_and_lags_they_are_drawn_from() -> None:
 def test_a_measured_lag_is_drawn_as_it_was_measured() -> None:
     lag = Lag(quantiles=(10.0, 20.0, 100.0))
     assert [lag.at(chance) for chance in (0, 0.25, 0.5, 0.75, 1)] == [10, 15, 20, 60, 100]
-
-
-def finished(number: int, outcome: OutcomeKind, state: Delivery, delivered_at: int | None) -> Message:
-    attempt = Attempt(0, 0, "viber", "infobip", "phone", "+380…", "h", 0, 1_000, 10_000)
-    attempt.outcome, attempt.state, attempt.answered_at = outcome, state, 2_000
-    attempt.reason = Reason.REFUSED_RECIPIENT if outcome is OutcomeKind.REFUSED else None
-    if delivered_at is not None:
-        attempt.times["delivered"] = delivered_at
-    return Message(
-        f"01K{number:023d}",
-        "s",
-        str(number),
-        "tale",
-        f"u{number}",
-        "tale",
-        "v",
-        "transactional",
-        "tale",
-        0,
-        3_600_000,
-        status=Status.EXHAUSTED,
-        finished_at=5_000,
-        attempts=[attempt],
-    )
-
-
-def history() -> list[Message]:
-    """A hundred messages: ten refused, seventy-two delivered after one to ten seconds, the rest silent."""
-    found = []
-    for number in range(100):
-        if number < 10:
-            found.append(finished(number, OutcomeKind.REFUSED, Delivery.CREATED, None))
-        elif number < 82:
-            found.append(finished(number, OutcomeKind.ACCEPTED, Delivery.DELIVERED, 3_000 + number % 10 * 1_000))
-        else:
-            found.append(finished(number, OutcomeKind.ACCEPTED, Delivery.ACCEPTED, None))
-    return found
-
-
-def test_habits_are_learnt_from_what_was_heard() -> None:
-    habits = fit(history())
-    habit = habits.of("infobip", "viber")
-    assert [round(share, 2) for share, _ in habit.answers] == [0.1]
-    assert habit.delivered is not None
-    assert habit.delivered.share == pytest.approx(0.8)
-    assert (habit.delivered.lag.at(0), habit.delivered.lag.at(1)) == (1_000, 10_000)
-    assert "infobip (100 attempts)" in habits.source
-    assert "assumed for email, sms, web_push, whatsapp" in habits.source
-    with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
-        fit(history()[:20])
-
-
-async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(place: Place, tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "kaskad.db")
-    await store.open()
-    await store.commit(Changes(created=[(message, {"ce": {}, "data": {}}, b"") for message in history()]))
-    assert len(list(sqlite_messages(tmp_path / "kaskad.db"))) == 100
-    assert CONFIG.startswith("store: sqlite:///./kaskad.db")
-    done = place.kaskad("simulate", "--events", place.events([event(1)]), "--fit", "--runs", "1", "-o", "json")
-    await store.close()
-    assert done.exit_code == 0, done.stderr
-    assert "fitted from 100 messages of the store" in json.loads(done.stdout)["behaviour"]
 
 
 def life(recipient: str, status: str, by: str = "", cost: int = 0, sends: tuple[str, ...] = (), at: int = 0) -> Life:
