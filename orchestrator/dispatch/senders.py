@@ -92,9 +92,9 @@ class Destination:
         return "\r\n".join(lines).encode() + call.body
 
 
-def hung_up(transport: Any) -> bool:
+def hung_up(transport: asyncio.BaseTransport) -> bool:
     """Whether the other end has closed, even where the event loop has not heard of it yet."""
-    if transport is None or transport.is_closing():
+    if transport.is_closing():
         return True
     socket = transport.get_extra_info("socket")
     if socket is None:
@@ -171,7 +171,7 @@ async def exchange(
 ) -> Answer:
     """Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was written."""
     protocol, transport = connection.protocol, connection.transport
-    if protocol is None or protocol.should_close or hung_up(transport):
+    if protocol is None or transport is None or protocol.should_close or hung_up(transport):
         raise Stale
     protocol.set_response_params(skip_payload=call.method == "HEAD", read_until_eof=True, auto_decompress=False)
     trace.last_look()
