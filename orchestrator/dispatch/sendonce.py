@@ -62,16 +62,15 @@ class Unreadable(Exception):
 class Trace:
     """
     What one request has done. ``start_by`` is its limit on the monotonic clock, ``wrote`` whether any byte may have left,
-    ``late`` whether it was withdrawn, ``over`` whether its caller has gone.
+    ``over`` whether its caller has gone.
     """
 
-    __slots__ = ("bodyless", "late", "monotonic", "over", "start_by", "wrote")
+    __slots__ = ("monotonic", "over", "start_by", "wrote")
 
-    def __init__(self, start_by: float, monotonic: Callable[[], float], bodyless: bool) -> None:
+    def __init__(self, start_by: float, monotonic: Callable[[], float]) -> None:
         self.start_by = start_by
         self.monotonic = monotonic
-        self.bodyless = bodyless
-        self.wrote = self.late = self.over = False
+        self.wrote = self.over = False
 
     def left_seconds(self) -> float:
         """Until the time to start has passed."""
@@ -82,7 +81,6 @@ class Trace:
         if self.wrote:
             raise Repeated
         if self.over or self.monotonic() > self.start_by:
-            self.late = True
             raise TooLate
 
     def last_look(self) -> None:
@@ -110,7 +108,7 @@ class OnceSender(ABC):
         """
         if call.guarded and (forbidden := self._forbidden(call.url)) is not None:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", forbidden)
-        trace = Trace(start_by, self._monotonic, not call.body)
+        trace = Trace(start_by, self._monotonic)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._take_slot(trace)
@@ -194,12 +192,17 @@ def connect_seconds(trace: Trace) -> float:
 
 async def read_body(chunks: AsyncIterable[bytes], guarded: bool) -> bytes:
     """The whole body, as it came. Raises ``Unreadable`` where it is too long; what a user's URL answers is kept short."""
-    limit = GUARDED_BODY_BYTES_MAX if guarded else BODY_BYTES_MAX
     body = b""
     async for chunk in chunks:
-        body += chunk
-        if len(body) > limit:
-            raise Unreadable(f"the answer is larger than {limit // 1024} KiB")
+        body = bounded(body + chunk, guarded)
+    return body
+
+
+def bounded(body: bytes, guarded: bool) -> bytes:
+    """A body, or the beginning of one. Raises ``Unreadable`` where it is too long already."""
+    limit = GUARDED_BODY_BYTES_MAX if guarded else BODY_BYTES_MAX
+    if len(body) > limit:
+        raise Unreadable(f"the answer is larger than {limit // 1024} KiB")
     return body
 
 
