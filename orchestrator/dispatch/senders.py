@@ -75,6 +75,7 @@ class CarefulRequest(aiohttp.ClientRequest):
         self._trace = current.get()
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        await self._trace.have_token()
         if hung_up(conn.transport):
             raise Stale
         if self._trace.bodyless:
@@ -232,6 +233,7 @@ class HttpxSender(OnceSender):
 
         async def watch(event: str, info: Any) -> None:
             if event.endswith(".send_request_headers.started"):
+                await trace.have_token()
                 trace.last_look()
 
         seconds = connect_seconds(trace)
