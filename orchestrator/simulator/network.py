@@ -202,6 +202,7 @@ class ScriptedSender(OnceSender):
         await asyncio.sleep(plan.connect_seconds)
         if not plan.connects:
             raise Unconnected(OSError("refused"))
+        await trace.have_token()
         await self._gate.step("before_write")
         trace.last_look()
         request, write = network.arrive(account, call, plan)
