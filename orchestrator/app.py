@@ -19,6 +19,7 @@ from aiohttp import web
 
 from orchestrator import telemetry
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.api.door import open_runner
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter
 from orchestrator.chores import Chores
@@ -26,6 +27,7 @@ from orchestrator.clock import Clock, SystemClock
 from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
 from orchestrator.core.outcomes import Outcome
+from orchestrator.core.policy import OTP
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
@@ -41,6 +43,7 @@ from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.storage import open_store, sinks_of, socket_path
+from orchestrator.stores.port import URGENT_WORD
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
 from orchestrator.yamlfile import ConfigError, Problem
@@ -226,8 +229,7 @@ class App:
         if "http" in self.roles:
             listeners.insert(0, (self.public_app, settings.http.listen))
         for app, place in listeners:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
-            await runner.setup()
+            runner = await open_runner(app)
             await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
             self._runners.append(runner)
 
@@ -291,31 +293,32 @@ class App:
         if what == "keys":
             self._reading_keys = asyncio.create_task(self._read_signing_keys(), name="keys")
             return
+        if what in ("timers", "members") and self.timers is not None:
+            self.timers.poke(self.clock.now())
+            self.timers.poke(self.clock.now(), urgent=True)
+        if self.dispatcher is None:
+            return
         if what == "members":
-            for name in self.dispatcher.providers if self.dispatcher is not None else ():
-                self._poke(name)
-        if what in ("timers", "members"):
-            if self.timers is not None:
-                self.timers.poke(self.clock.now())
+            self.dispatcher.poke_all()
         else:
-            self._poke(what)
-
-    def _poke(self, queue: str) -> None:
-        if self.dispatcher is not None:
-            self.dispatcher.poke(queue)
+            self.dispatcher.poke(what.removeprefix(URGENT_WORD), what.startswith(URGENT_WORD))
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
-        due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
+        due: dict[bool, int] = {}
         for one in decided:
             message = one.decision.message
             for run in message.ready():
                 if self.dispatcher is not None:
-                    self.dispatcher.poke(run.provider or "")
+                    self.dispatcher.poke(run.provider or "", message.klass == OTP)
             self.watch.learn(one.before, message, self.clock.now())
+            if message.due_at is not None:
+                urgent = message.klass == OTP
+                due[urgent] = min(message.due_at, due.get(urgent, message.due_at))
         self.metrics.decided(decided, condition_errors)
-        if due and self.timers is not None:
-            self.timers.poke(min(due))
+        for urgent, at in due.items():
+            if self.timers is not None:
+                self.timers.poke(at, urgent)
         if decided and self.outbox is not None:
             self.outbox.poke()
 

@@ -21,6 +21,7 @@ from orchestrator.stores.port import (
     Wanted,
     WantedAddresses,
     bucket_of,
+    lane_of_timer,
 )
 
 T = TypeVar("T")
@@ -180,7 +181,8 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.timers_out:
         many("delete from timers where due_at=? and message=?", changes.timers_out)
     if changes.timers_in:
-        many("insert or ignore into timers values (?,?)", changes.timers_in)
+        rows = [(at, message, lane_of_timer(changes, message)) for at, message in changes.timers_in]
+        many("insert or ignore into timers (due_at, message, lane) values (?,?,?)", rows)
     if changes.references:
         many("insert or ignore into provider_references values (?,?,?,?)", changes.references)
     if changes.contacts:
