@@ -27,6 +27,7 @@ from orchestrator.clock import Clock, SystemClock
 from orchestrator.configuration import Shelf, keep_versions, load_configuration
 from orchestrator.control import Control
 from orchestrator.core.outcomes import Outcome
+from orchestrator.core.policy import OTP
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher, Sender
 from orchestrator.dispatch.egress import EgressGuard
@@ -42,6 +43,7 @@ from orchestrator.intake.kafka import KafkaIntake
 from orchestrator.settings import ProviderSettings, Settings
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.storage import open_store, sinks_of, socket_path
+from orchestrator.stores.port import URGENT_WORD
 from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys, new_key
 from orchestrator.yamlfile import ConfigError, Problem
@@ -291,31 +293,32 @@ class App:
         if what == "keys":
             self._reading_keys = asyncio.create_task(self._read_signing_keys(), name="keys")
             return
+        if what in ("timers", "members") and self.timers is not None:
+            self.timers.poke(self.clock.now())
+            self.timers.poke(self.clock.now(), urgent=True)
+        if self.dispatcher is None:
+            return
         if what == "members":
-            for name in self.dispatcher.providers if self.dispatcher is not None else ():
-                self._poke(name)
-        if what in ("timers", "members"):
-            if self.timers is not None:
-                self.timers.poke(self.clock.now())
+            self.dispatcher.poke_all()
         else:
-            self._poke(what)
-
-    def _poke(self, queue: str) -> None:
-        if self.dispatcher is not None:
-            self.dispatcher.poke(queue)
+            self.dispatcher.poke(what.removeprefix(URGENT_WORD), what.startswith(URGENT_WORD))
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
-        due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
+        due: dict[bool, int] = {}
         for one in decided:
             message = one.decision.message
             for run in message.ready():
                 if self.dispatcher is not None:
-                    self.dispatcher.poke(run.provider or "")
+                    self.dispatcher.poke(run.provider or "", message.klass == OTP)
             self.watch.learn(one.before, message, self.clock.now())
+            if message.due_at is not None:
+                urgent = message.klass == OTP
+                due[urgent] = min(message.due_at, due.get(urgent, message.due_at))
         self.metrics.decided(decided, condition_errors)
-        if due and self.timers is not None:
-            self.timers.poke(min(due))
+        for urgent, at in due.items():
+            if self.timers is not None:
+                self.timers.poke(at, urgent)
         if decided and self.outbox is not None:
             self.outbox.poke()
 

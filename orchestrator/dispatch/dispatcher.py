@@ -3,7 +3,8 @@ Effects carried out: from the backlog to the provider, and its answer back as a 
 
     claim ─► render ─► token and slot in hand ─► Prepared ─► intent committed ─► call ─► Answered ─► slot given back
 
-One pump a provider. What waits, waits in the store; a pump takes no more than it has slots for, the most urgent first.
+Two pumps a provider, one for codes and one for everything else, so that no code waits for what is being done about others.
+What waits, waits in the store; a pump takes no more than it has slots for, the most urgent first.
 The order matters: by the time the engine is asked, nothing stands between its yes and the first byte, so no opt-out can
 slip in between.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -21,10 +22,11 @@ from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Un
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
-from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.provider import Line, ProviderAtWork
+from orchestrator.dispatch.rates import Token, take, take_all
 from orchestrator.engine.commands import Tell, Told
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
@@ -39,13 +41,15 @@ START_WITHIN_SECONDS = 1.0
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
+GATHER_TOKENS_SECONDS = 0.05
+"""Where a rate gives less than there is to send, tokens are let gather for so long: each look at the backlog costs."""
 
 
 class Sender(Protocol):
     """HTTP done once, for every adapter."""
 
     async def call(
-        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float]
+        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float], token: Token
     ) -> HttpReply | NotSent | Unknown | Refused: ...
 
 
@@ -79,22 +83,27 @@ class Dispatcher:
         self._monotonic = monotonic
         self._entropy = entropy
         self._answered = answered
-        self._pumps: dict[str, asyncio.Task[None]] = {}
+        self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._sends: set[asyncio.Task[None]] = set()
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
     async def start(self) -> None:
         for provider in self.providers.values():
-            await provider.adapter.open()
-            self._pumps[provider.name] = asyncio.create_task(self._pump(provider), name=f"pump:{provider.name}")
+            await self._put_to_work(provider)
+
+    async def _put_to_work(self, provider: ProviderAtWork) -> None:
+        await provider.adapter.open()
+        self._pumps[provider.name] = [
+            asyncio.create_task(self._pump(provider, line), name=f"pump:{provider.name}") for line in provider.lines
+        ]
 
     async def stop(self, within_seconds: float) -> None:
         """Take nothing more from the backlog, and let what is under way finish."""
         self._stopping = True
         for provider in self.providers.values():
-            provider.wake.set()
-        await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+            provider.wake_all()
+        await asyncio.gather(*(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True)
         if self._sends:
             _, late = await asyncio.wait(self._sends, timeout=within_seconds)
             for task in late:
@@ -111,19 +120,24 @@ class Dispatcher:
         kept = {name: old for name, old in self.providers.items() if name in providers and unchanged(old)}
         for name, old in self.providers.items():
             if name not in kept:
-                self._pumps.pop(name).cancel()
+                for pump in self._pumps.pop(name):
+                    pump.cancel()
                 self._retired.append(old)
         self.providers = {name: kept.get(name, new) for name, new in providers.items()}
         for name, new in self.providers.items():
             if name not in kept:
-                await new.adapter.open()
-                self._pumps[name] = asyncio.create_task(self._pump(new), name=f"pump:{name}")
+                await self._put_to_work(new)
 
-    def poke(self, queue: str) -> None:
-        """Something new waits for this provider."""
+    def poke(self, queue: str, urgent: bool = False) -> None:
+        """Something new waits for this provider; ``urgent`` where it is a code."""
         provider = self.providers.get(queue)
         if provider is not None:
-            provider.wake.set()
+            (provider.codes if urgent else provider.others).wake.set()
+
+    def poke_all(self) -> None:
+        """Anything may wait for anybody."""
+        for provider in self.providers.values():
+            provider.wake_all()
 
     def shut(self, now: int) -> dict[str, int]:
         """The providers with an open breaker, and until when."""
@@ -136,11 +150,11 @@ class Dispatcher:
 
     # ---- the pump
 
-    async def _pump(self, provider: ProviderAtWork) -> None:
+    async def _pump(self, provider: ProviderAtWork, line: Line) -> None:
         while not self._stopping:
-            provider.wake.clear()  # what comes while we look is looked at again
+            line.wake.clear()  # what comes while we look is looked at again
             try:
-                pause = await self._turn(provider)
+                pause = await self._turn(provider, line)
             except Stopped:
                 return
             except StoreBusy as error:
@@ -150,39 +164,54 @@ class Dispatcher:
                 log.exception("dispatch.pump_failed", provider=provider.name)
                 pause = SHUT_LOOK_SECONDS
             if pause and not self._stopping:
-                await self._rest(provider, pause)
+                await self._rest(line, pause)
 
-    async def _rest(self, provider: ProviderAtWork, seconds: float) -> None:
+    async def _rest(self, line: Line, seconds: float) -> None:
         try:
-            await asyncio.wait_for(provider.wake.wait(), seconds)
+            await asyncio.wait_for(line.wake.wait(), seconds)
         except TimeoutError:
             return
 
-    async def _turn(self, provider: ProviderAtWork) -> float:
+    async def _turn(self, provider: ProviderAtWork, line: Line) -> float:
         """Move as much as there are slots and tokens for; how long to rest then (0: not at all)."""
         shut = self._shut_fact(provider)
         if shut is not None:
-            return await self._turn_away(provider, *shut)
-        if provider.free <= 0:
-            return IDLE_LOOK_SECONDS
-        wanted = min(provider.free, CLAIM_MAX, provider.breaker.admits(self._now()))
-        if wanted == 0:
+            return await self._turn_away(provider, line, *shut)
+        admitted = provider.breaker.admits(self._now())
+        if admitted == 0:
             return SHUT_LOOK_SECONDS
-        rows = await self.store.claim(provider.name, wanted, provider.taken)
-        if not rows:
+        held = provider.hold(line, min(CLAIM_MAX, admitted))  # before anything is awaited: the other line holds some, too
+        if held == 0:
             return IDLE_LOOK_SECONDS
-        granted = len(rows) if provider.bucket is None else await provider.bucket.take(len(rows))
-        if granted == 0:
-            await asyncio.sleep(provider.bucket.next_in() if provider.bucket is not None else 0)
-            return 0
-        provider.breaker.probing(self._now())
-        for row, ready in await self._gather(provider, rows[:granted]):
-            provider.taken.add((row.message, row.step))
-            provider.free -= 1
-            task = asyncio.create_task(self._send(provider, row, ready))
+        sends: list[Coroutine[Any, Any, None]] = []
+        try:
+            rows = await self.store.claim(provider.name, held, provider.taken, line.lanes)
+            if not rows:
+                return IDLE_LOOK_SECONDS
+            sends = await self._begin(provider, line, rows)
+        finally:
+            provider.give_back(held - len(sends))
+        for send in sends:
+            task = asyncio.create_task(send)
             self._sends.add(task)
             task.add_done_callback(self._sends.discard)
+        if len(sends) < len(rows) and provider.bucket is not None:
+            least = 0.0 if line.urgent else GATHER_TOKENS_SECONDS
+            await asyncio.sleep(max(provider.bucket.next_in(), least))
         return 0
+
+    async def _begin(
+        self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
+    ) -> list[Coroutine[Any, Any, None]]:
+        """The sends of as many rows as there are tokens for; from here on their slots are theirs."""
+        tokens = await take(provider.bucket, len(rows), self._monotonic, line.urgent)
+        tokens = tokens[: provider.breaker.admits(self._now())]
+        if not tokens:
+            return []
+        provider.breaker.probing(self._now())
+        gathered = await self._gather(provider, rows[: len(tokens)])
+        provider.taken.update((row.message, row.step) for row, _ in gathered)
+        return [self._send(provider, line, row, ready, token) for (row, ready), token in zip(gathered, tokens, strict=True)]
 
     def _shut_fact(self, provider: ProviderAtWork) -> tuple[Reason, int] | None:
         """Whether what waits must be told not to wait here, and why."""
@@ -195,10 +224,10 @@ class Dispatcher:
             return Reason.THROTTLED, now + int(paused * 1000)
         return None
 
-    async def _turn_away(self, provider: ProviderAtWork, reason: Reason, until: int) -> float:
+    async def _turn_away(self, provider: ProviderAtWork, line: Line, reason: Reason, until: int) -> float:
         """Tell what waits for a shut provider, so that the core finds it another way."""
-        rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken)
-        facts = [Tell(row.message, Shut(row.step, provider.name, reason, until)) for row in rows]
+        rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, line.lanes)
+        facts = [Tell(row.message, Shut(row.step, provider.name, reason, until), line.urgent) for row in rows]
         await self.engine.submit_many(facts)
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
@@ -231,27 +260,28 @@ class Dispatcher:
 
     # ---- one send
 
-    async def _send(self, provider: ProviderAtWork, row: ReadyRow, ready: Ready | None) -> None:
+    async def _send(self, provider: ProviderAtWork, line: Line, row: ReadyRow, ready: Ready | None, token: Token) -> None:
         try:
             if ready is not None:
-                await self._prepare_and_call(provider, ready)
+                await self._prepare_and_call(provider, ready, token)
         except (Stopped, LookupError, StoreBusy):
             pass
         except Exception:
             log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)
         finally:
             provider.taken.discard((row.message, row.step))
-            provider.free += 1
-            provider.wake.set()
+            provider.give_back(1)
+            line.wake.set()
 
-    async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready) -> None:
+    async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready, token: Token) -> None:
         attempt = len(ready.message.attempts)
         try:
             rendered = render(ready, self.outside, provider, attempt, self._now())
         except Unrenderable as problem:
             await self._tell(ready, Unpreparable(ready.step, problem.reason, f"{problem.detail} {problem.where}".strip()))
             return
-        await self._tokens_for_devices(provider, len(ready.targets) - 1)
+        urgent = ready.message.klass == OTP
+        tokens = [token, *await take_all(provider.bucket, len(ready.targets) - 1, self._monotonic, urgent)]
         parts = rendered.sms.parts if rendered.sms is not None else None
         cost = provider.cost.of(parts) if provider.cost is not None else None
         fact = Prepared(ready.step, provider.name, ready.targets, rendered.content_hash, parts, cost)
@@ -261,27 +291,23 @@ class Dispatcher:
         if told.calls[0].attempt != attempt:  # another step of the message left meanwhile: links name the attempt
             rendered = render(ready, self.outside, provider, told.calls[0].attempt, self._now())
         if len(told.calls) == 1:
-            await self._call(provider, ready, told, told.calls[0], rendered)
-        else:
-            await asyncio.gather(*(self._call(provider, ready, told, call, rendered) for call in told.calls))
-
-    async def _tokens_for_devices(self, provider: ProviderAtWork, missing: int) -> None:
-        """A recipient with several devices takes a token for each."""
-        while missing > 0 and provider.bucket is not None:
-            missing -= await provider.bucket.take(missing)
-            if missing > 0:
-                await asyncio.sleep(provider.bucket.next_in())
+            await self._call(provider, ready, told, told.calls[0], rendered, tokens[0])
+        else:  # a token for each device
+            sends = zip(told.calls, tokens, strict=False)
+            await asyncio.gather(*(self._call(provider, ready, told, call, rendered, one) for call, one in sends))
 
     async def _tell(self, ready: Ready, fact: Fact) -> Any:
-        return await self.engine.submit(Tell(ready.message.id, fact))
+        return await self.engine.submit(Tell(ready.message.id, fact, urgent=ready.message.klass == OTP))
 
-    async def _call(self, provider: ProviderAtWork, ready: Ready, told: Told, call: Call, rendered: Rendered) -> None:
+    async def _call(
+        self, provider: ProviderAtWork, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token
+    ) -> None:
         attempt = told.decision.message.attempts[call.attempt]
         now = self._now()
         message = outgoing(ready, self.outside, attempt, call.target, rendered, now, self._entropy(64))
         started = self._monotonic()
         try:
-            outcome = await self._deliver(provider, message, told.decided_at + START_WITHIN_SECONDS)
+            outcome = await self._deliver(provider, message, told.decided_at + START_WITHIN_SECONDS, token)
         except asyncio.CancelledError:
             outcome = Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
         except Unsendable as problem:
@@ -293,16 +319,19 @@ class Dispatcher:
         self._answered(provider, outcome, self._monotonic() - started)
         await self._tell(ready, Answered(call.attempt, outcome))
 
-    async def _deliver(self, provider: ProviderAtWork, message: Outgoing, start_by: float) -> Outcome:
+    async def _deliver(self, provider: ProviderAtWork, message: Outgoing, start_by: float, token: Token) -> Outcome:
         """One request under its hard deadline, and what its answer means."""
         adapter = provider.adapter
         timeout_ms = provider.facts.timeout_ms
         if isinstance(adapter, HttpAdapter):
             request = adapter.request(message)
             sender = self._sender_for(provider)
-            answer = await sender.call(request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000)
+            answer = await sender.call(
+                request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000, token=token
+            )
             return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
-        if self._monotonic() > start_by:
+        await token.renew(start_by)
+        if self._monotonic() > start_by or not token.is_good():
             return NotSent(Reason.START_TOO_LATE)
         try:
             async with asyncio.timeout(timeout_ms / 1000):

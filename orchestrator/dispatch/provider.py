@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.stores.port import Bucket
+from orchestrator.stores.port import ALL_LANES, URGENT, Bucket
 
 THROTTLES_IN_A_ROW = 3
 PAUSE_MAX_SECONDS = 60.0
@@ -28,11 +28,29 @@ class Cost:
         return str(self.amount * (parts or 1) if self.per == "part" else self.amount)
 
 
+KEPT_SHARE = 8
+"""One slot in so many is kept for codes, and at least one where there are two."""
+
+
+@dataclass(slots=True)
+class Line:
+    """
+    A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes`` are the first and the last
+    of them; ``wake`` is set when there may be something to claim; ``short`` is whether it found no slot.
+    """
+
+    urgent: bool
+    lanes: tuple[int, int]
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    short: bool = False
+
+
 @dataclass(slots=True)
 class ProviderAtWork:
     """
     ``facts`` is the provider as decisions see it. ``free`` counts connection slots; ``taken`` the ``(message, step)``
-    pairs of its backlog that are in hand; ``wake`` is set when there may be something to claim.
+    pairs of its backlog that are in hand. ``codes`` and ``others`` are served side by side, so that no code waits for what
+    is being done about anything else; the last few slots are for codes alone.
     """
 
     facts: Provider
@@ -43,7 +61,8 @@ class ProviderAtWork:
     cost: Cost | None = None
     free: int = 0
     taken: set[tuple[str, int]] = field(default_factory=set)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    codes: Line = field(default_factory=lambda: Line(True, (URGENT, URGENT)))
+    others: Line = field(default_factory=lambda: Line(False, (URGENT + 1, ALL_LANES[1])))
     throttles: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +71,38 @@ class ProviderAtWork:
     @property
     def name(self) -> str:
         return self.facts.name
+
+    @property
+    def lines(self) -> tuple[Line, Line]:
+        return self.codes, self.others
+
+    @property
+    def kept(self) -> int:
+        """How many slots are for codes alone."""
+        return min(self.slots - 1, max(1, self.slots // KEPT_SHARE))
+
+    def room(self, line: Line) -> int:
+        """How many slots a line may take now."""
+        return self.free if line.urgent else self.free - self.kept
+
+    def wake_all(self) -> None:
+        for line in self.lines:
+            line.wake.set()
+
+    def hold(self, line: Line, most: int) -> int:
+        """Take up to ``most`` slots for a line; how many there were. Where there was none it is woken once there is."""
+        held = max(0, min(self.room(line), most))
+        self.free -= held
+        line.short = held == 0
+        return held
+
+    def give_back(self, slots: int) -> None:
+        """Slots are free again."""
+        self.free += slots
+        for line in self.lines:
+            if line.short and self.room(line) > 0:
+                line.short = False
+                line.wake.set()
 
     async def throttled(self, retry_after_ms: int | None) -> None:
         """One more request was throttled: after several in a row the whole provider pauses."""

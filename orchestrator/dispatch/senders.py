@@ -170,6 +170,7 @@ async def exchange(
     connection: Connection, call: HttpCall, request: bytes, trace: Trace, clock: Callable[[], float]
 ) -> Answer:
     """Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was written."""
+    await trace.have_token()
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None or protocol.should_close or hung_up(transport):
         raise Stale
@@ -239,6 +240,7 @@ class HttpxSender(OnceSender):
 
         async def watch(event: str, info: Any) -> None:
             if event.endswith(".send_request_headers.started"):
+                await trace.have_token()
                 trace.last_look()
 
         seconds = connect_seconds(trace)

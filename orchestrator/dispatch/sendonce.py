@@ -1,8 +1,8 @@
 """
 What the senders have in common: one request, written at most once, and an outcome that says what left.
 
-    guard → slot → connection → last look → write → answer
-    └──────── NotSent ────────────────────┘ └─ Unknown or HttpReply
+    guard → slot → connection → token → last look → write → answer
+    └──────── NotSent ────────────────────────────┘ └─ Unknown or HttpReply
 
 Up to the last look everything can be undone; connects that failed are tried again by tenacity, for at most two seconds and
 never past the time to start. From then on nothing is repeated, whatever happens.
@@ -22,6 +22,7 @@ from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import NotSent, Refused, Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
+from orchestrator.dispatch.rates import FREE, Token
 
 BODY_BYTES_MAX = 256 * 1024
 GUARDED_BODY_BYTES_MAX = 16 * 1024
@@ -61,14 +62,15 @@ class Unreadable(Exception):
 
 class Trace:
     """
-    What one request has done. ``start_by`` is its limit on the monotonic clock, ``wrote`` whether any byte may have left,
-    ``over`` whether its caller has gone.
+    What one request has done. ``start_by`` is its limit on the monotonic clock, ``token`` its place in the provider's
+    rate, ``wrote`` whether any byte may have left, ``over`` whether its caller has gone.
     """
 
-    __slots__ = ("monotonic", "over", "start_by", "wrote")
+    __slots__ = ("monotonic", "over", "start_by", "token", "wrote")
 
-    def __init__(self, start_by: float, monotonic: Callable[[], float]) -> None:
+    def __init__(self, start_by: float, monotonic: Callable[[], float], token: Token = FREE) -> None:
         self.start_by = start_by
+        self.token = token
         self.monotonic = monotonic
         self.wrote = self.over = False
 
@@ -83,9 +85,17 @@ class Trace:
         if self.over or self.monotonic() > self.start_by:
             raise TooLate
 
+    async def have_token(self) -> None:
+        """There is a connection: where its making took longer than a token is good, take another one."""
+        await self.token.renew(self.start_by)
+
     def last_look(self) -> None:
-        """As ``look``; the write follows at once, so from here on a byte may have left."""
+        """
+        As ``look``, and is its token still good? The write follows at once, so from here on a byte may have left.
+        """
         self.look()
+        if not self.token.is_good():
+            raise TooLate
         self.wrote = True
 
 
@@ -101,14 +111,23 @@ class OnceSender(ABC):
         self._slots = asyncio.Semaphore(connections)
         self._monotonic = monotonic
 
-    async def call(self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float]) -> Answer:
+    async def call(
+        self,
+        call: HttpCall,
+        *,
+        timeout_ms: int,
+        start_by: float,
+        clock: Callable[[], float],
+        token: Token = FREE,
+    ) -> Answer:
         """
-        Send once. ``timeout_ms`` bounds all of it, ``start_by`` (monotonic seconds) the first byte; ``clock`` gives UTC
-        seconds for the reply. Redirects are answers; cookies and proxies of the environment are not used.
+        Send once. ``timeout_ms`` bounds all of it, ``start_by`` (monotonic seconds) the first byte, for which ``token`` is
+        taken; ``clock`` gives UTC seconds for the reply. Redirects are answers; cookies and proxies of the environment are
+        not used.
         """
         if call.guarded and (forbidden := self._forbidden(call.url)) is not None:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", forbidden)
-        trace = Trace(start_by, self._monotonic)
+        trace = Trace(start_by, self._monotonic, token)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._take_slot(trace)
@@ -173,8 +192,9 @@ class OnceSender(ABC):
     @abstractmethod
     async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
         """
-        One try. Calls ``trace.last_look()`` right before the first byte of the request. Raises ``TooLate``,
-        ``Unconnected``, ``Unwritable``, ``Unreadable`` or ``EgressForbidden``.
+        One try. Has ``trace.have_token()`` once there is a connection, and calls ``trace.last_look()`` right before the
+        first byte of the request. Raises ``TooLate``, ``Unconnected``, ``Unwritable``, ``Unreadable`` or
+        ``EgressForbidden``.
         """
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from orchestrator.core.message import Message
+from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.engine.people import Person, address_state
 from orchestrator.engine.rules import AddressHash
@@ -108,6 +109,8 @@ class Book:
             if due_after is not None:
                 self.changes.timers_in.append((due_after, entry.message.id))
         self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
+        if entry.message.klass == OTP:
+            self.changes.codes.add(entry.message.id)
 
 
 def ready_rows(message: Message) -> list[ReadyRow]:

@@ -71,10 +71,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """A fact about one message."""
+    """A fact about one message. ``urgent``: the message is a one-time code, so this overtakes everything else."""
 
     message: str
     fact: Fact
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """
 The only loop: take what has come in, load what it touches, decide, commit once, release.
 
-Commands wait in four lanes, the most urgent first, so that a one-time code never stands behind a campaign. While one
-batch waits for the disk the next one gathers: that is what makes durable cheap. Whoever submitted a command is answered
-when its batch has committed, and never before.
+Commands wait in lanes, the most urgent first, so that a one-time code never stands behind a campaign (see ``lanes``). While
+one batch waits for the disk the next one gathers: that is what makes durable cheap. Where the disk is too quick for that, a
+busy engine gathers for a few milliseconds all the same. Whoever submitted a command is answered when its batch has
+committed, and never before.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -43,17 +43,22 @@ from orchestrator.engine.commands import (
     UnknownMessage,
 )
 from orchestrator.engine.desk import Decided, Desk, View
+from orchestrator.engine.lanes import CODES, FACTS, Lanes, event_lane
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
-from orchestrator.stores.port import LANES, Store, StoreAway, StoreBusy, Unit
+from orchestrator.stores.port import Store, StoreAway, StoreBusy, Unit
 
 log = structlog.get_logger()
 
-BATCH_MAX = 256
-WAITING_MAX = 20_000
+GATHER_SECONDS = 0.01
+"""While much comes in, no batch starts sooner than this after the one before: a commit costs as much for one as for ten."""
+GATHER_FROM = 16
+"""How many commands a batch had where much comes in."""
 BUSY_TRIES = 4
+BREATH = 16
+"""After so many commands of a batch everything else in the process has its turn, where the store allows it."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 LAST_WAIT_SECONDS = 5.0
@@ -116,37 +121,37 @@ class Engine:
         self.store = store
         self.rules = rules
         self._ports = ports
-        self._lanes: tuple[deque[Waiting], ...] = tuple(deque() for _ in LANES)
-        self._waiting = 0
-        self._arrived = asyncio.Event()
+        self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
         self._spending = Spending()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self.away = False
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="engine")
+        """
+        One loop, or where the store is shared two: there a batch of codes is decided beside a batch of anything else, as if
+        another process did it.
+        """
+        self._tasks = [asyncio.create_task(self._run(line), name=f"engine:{line}") for line in range(self._lanes.lines)]
 
     async def stop(self) -> None:
         """Take nothing more, finish what has been taken."""
         self._stopping = True
-        self._arrived.set()
-        if self._task is not None:
-            await self._task
+        self._lanes.wake()
+        await asyncio.gather(*self._tasks)
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
         """
         The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the future raises what the
         command's handler does (``Conflict``, ``UnknownMessage``, …).
         """
-        if self._stopping or self._task is None:
+        if self._stopping or not self._tasks:
             raise Stopped("the service is shutting down")
-        if self._waiting >= WAITING_MAX:
-            raise Busy(f"{self._waiting} commands are waiting")
+        lane = lane_of(command, self.rules)
+        if not self._lanes.has_room(lane) and not isinstance(command, Tell):
+            raise Busy(f"{self.waiting} commands are waiting")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._lanes[self._lane(command)].append(Waiting(command, answer))
-        self._waiting += 1
-        self._arrived.set()
+        self._lanes.put(lane, Waiting(command, answer), alone=isinstance(command, Erase))
         return answer
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
@@ -159,38 +164,24 @@ class Engine:
     @property
     def waiting(self) -> int:
         """How many commands have not been decided yet."""
-        return self._waiting
+        return len(self._lanes)
 
-    def _lane(self, command: Command) -> int:
-        """Opt-outs and answers first of all, then events by the class of what they trigger."""
-        if not isinstance(command, Publish):
-            return 0
-        policies = self.rules.by_event.get(command.event.type, ())
-        return min((LANES[policy.klass] for policy in policies), default=2)
-
-    async def _run(self) -> None:
+    async def _run(self, line: int) -> None:
+        """Decide what waits in one line of lanes, for as long as the service runs."""
+        loop, not_before = asyncio.get_running_loop(), 0.0
         while True:
-            if not self._waiting:
-                if self._stopping:
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            batch = self._take()
-            await self._work(batch)
-
-    def _take(self) -> list[Waiting]:
-        """The next batch. An erasure is one by itself: what comes behind it speaks of somebody new."""
-        batch: list[Waiting] = []
-        for lane in self._lanes:
-            while lane and len(batch) < BATCH_MAX:
-                if isinstance(lane[0].command, Erase):
-                    batch = batch or [lane.popleft()]
-                    self._waiting -= len(batch)
-                    return batch
-                batch.append(lane.popleft())
-        self._waiting -= len(batch)
-        return batch
+            pause = not_before - loop.time()
+            if pause > 0 and self._lanes.may_grow(line) and not self._stopping:
+                await asyncio.sleep(pause)
+            began = loop.time()
+            batch = self._lanes.take(line)
+            if batch:
+                await self._work(batch)
+                not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
+            elif self._stopping:
+                return
+            else:
+                await self._lanes.filled(line)
 
     async def _work(self, batch: list[Waiting]) -> None:
         """One transaction. Where one command breaks it, the batch is halved until only that one fails."""
@@ -250,11 +241,13 @@ class Engine:
             book = await self._load(unit, commands)
             desk = await self._desk(book)
             results: list[Any] = []
-            for command in commands:
+            for number, command in enumerate(commands, start=1):
                 try:
                     results.append(handle(desk, command))
                 except (LookupError, Conflict) as refusal:
                     results.append(refusal)
+                if number % BREATH == 0 and self.store.shared:
+                    await asyncio.sleep(0)
             started = asyncio.get_running_loop().time()
             try:
                 await unit.commit(book.close())
@@ -319,6 +312,17 @@ class Engine:
         ends = datetime.combine(today + timedelta(days=1), time(), zone)
         spent = await self.store.spent(today.isoformat())
         self._spending = Spending(today.isoformat(), int(ends.timestamp() * 1000), spent)
+
+
+def lane_of(command: Command, rules: Rules) -> int:
+    """Codes, then facts and wishes of any kind, then events by the most urgent class of what they trigger."""
+    match command:
+        case Publish():
+            classes = [policy.klass for policy in rules.by_event.get(command.event.type, ())]
+            return event_lane(classes)
+        case Tell(urgent=True):
+            return CODES
+    return FACTS
 
 
 def handle(desk: Desk, command: Command) -> Any:

@@ -17,7 +17,7 @@ from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, Policy
 from orchestrator.engine.commands import Event, Publish
 from orchestrator.engine.desk import Decided
-from orchestrator.engine.engine import BATCH_MAX
+from orchestrator.engine.lanes import BATCH_MAX
 from orchestrator.rehearsal.crowd import Habits, draw, react
 from orchestrator.rehearsal.lives import Life, Lives
 from orchestrator.rehearsal.played import Reaction

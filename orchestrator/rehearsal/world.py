@@ -17,11 +17,11 @@ from typing import Any
 
 from orchestrator.channels import Accepted, Outgoing, Receipt
 from orchestrator.configuration import Configuration
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import OTP, Policy
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher, Sender
 from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.dispatch.provider import Cost, Line, ProviderAtWork
 from orchestrator.engine.commands import Command, HearReceipt
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
@@ -63,12 +63,12 @@ class Clock(VirtualClock):
 class Pumps(Dispatcher):
     """The production dispatcher; in virtual time a pump that has nothing to do waits until it is woken."""
 
-    async def _rest(self, provider: ProviderAtWork, seconds: float) -> None:
+    async def _rest(self, line: Line, seconds: float) -> None:
         if seconds < IDLE_LOOK_SECONDS:
-            await super()._rest(provider, seconds)
+            await super()._rest(line, seconds)
             return
-        provider.wake.clear()
-        await provider.wake.wait()
+        line.wake.clear()
+        await line.wake.wait()
 
 
 class BlankStore(SqliteStore):
@@ -228,8 +228,9 @@ class World:
         self.condition_errors += condition_errors
         due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
         for one in decided:
-            for run in one.decision.message.ready():
-                self.dispatcher.poke(run.provider or "")
+            message = one.decision.message
+            for run in message.ready():
+                self.dispatcher.poke(run.provider or "", message.klass == OTP)
             self._watch(one, now)
         if due:
             self.timers.poke(min(due))

@@ -14,7 +14,7 @@ from random import Random
 
 from orchestrator.simulator.options import Options
 from orchestrator.simulator.truth import Committed, Ledger
-from orchestrator.stores.port import Changes, Loaded, ReadyRow, Wanted
+from orchestrator.stores.port import ALL_LANES, Changes, Loaded, ReadyRow, Wanted
 from orchestrator.stores.sqlite import SqliteStore
 
 STEPS = ("load", "claim", "before_commit", "after_commit", "before_write", "after_write", "before_answer")
@@ -116,9 +116,11 @@ class WatchedStore(SqliteStore):
         await self._gate.step("load")
         return await super().load(wanted)
 
-    async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:
+    async def claim(
+        self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
+    ) -> list[ReadyRow]:
         await self._gate.step("claim")
-        return await super().claim(queue, limit, taken)
+        return await super().claim(queue, limit, taken, lanes)
 
     async def commit(self, changes: Changes) -> None:
         await self._gate.step("before_commit")

@@ -23,11 +23,23 @@ from orchestrator.core.message import Message
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
 """The backlog's priority by message class."""
+URGENT = LANES["otp"]
+ALL_LANES = (0, len(LANES) - 1)
+URGENT_WORD = "urgent "
+"""Stands before the name of a backlog where what was left there is urgent."""
 
 
 def bucket_of(recipient: str) -> int:
     """Where a recipient's rows belong: ``0 ≤ bucket < 1024``, the same in every process and release."""
     return zlib.crc32(recipient.encode()) % BUCKETS
+
+
+TOKEN_SECONDS = 0.5
+"""How long a token of a rate is good."""
+BURST_SECONDS = 0.5
+"""How much of a rate may come at once after a quiet time; a single token always may."""
+URGENT_WAIT_SECONDS = 0.5
+"""How long everything else waits for something urgent that got no token and may have died since."""
 
 
 class StoreBusy(Exception):
@@ -133,7 +145,8 @@ class LoadedAddresses:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that wait for something.
+    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that wait for something,
+    ``codes`` those of them that are one-time codes.
 
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
     ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
@@ -147,6 +160,7 @@ class Changes:
 
     at: int = 0
     buckets: dict[str, int] = field(default_factory=dict)
+    codes: set[str] = field(default_factory=set)
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)
     created: list[tuple[Message, dict[str, Any], bytes]] = field(default_factory=list)
     changed: list[tuple[Message, bytes]] = field(default_factory=list)
@@ -190,11 +204,29 @@ class Unit(Protocol):
         """Write everything or nothing, durably."""
 
 
-class Bucket(Protocol):
-    """A provider's rate: tokens for the whole installation, and a pause where the provider asked for one."""
+def timers_of(codes: bool) -> str:
+    """The condition on timers, in SQL; written out, because a partial index serves it."""
+    return f"lane = {URGENT}" if codes else "true"
 
-    async def take(self, wanted: int) -> int:
-        """Take up to ``wanted`` tokens; how many there were."""
+
+def lane_of_timer(changes: Changes, message: str) -> int:
+    """The lane of a message's timer: codes, or everything else."""
+    return URGENT if message in changes.codes else ALL_LANES[1]
+
+
+class Bucket(Protocol):
+    """
+    A provider's rate: tokens for the whole installation, and a pause where the provider asked for one.
+
+    A token is for a send that starts within ``TOKEN_SECONDS``; nobody keeps one for longer. Half a second's worth may come
+    at once, and half a second is how long a token is good: so in any time ``t`` no more than ``rate × (t + 1 s)`` start.
+    """
+
+    async def take(self, wanted: int, urgent: bool = False) -> int:
+        """
+        Take up to ``wanted`` tokens; how many there were. While something urgent has asked for more than there were,
+        nothing else gets any, in whatever process.
+        """
 
     def next_in(self) -> float:
         """Seconds until there is a token."""
@@ -236,21 +268,26 @@ class Store(Protocol):
 
     def on_wake(self, wake: Callable[[str], None]) -> None:
         """
-        Be told what another process has done: left work here (the name of a provider's backlog, or ``timers``), joined or
-        left (``members``), added a secret (``keys``).
+        Be told what another process has done: left work here (the name of a provider's backlog, with ``urgent `` before it
+        where it is a code; or ``timers``), joined or left (``members``), added a secret (``keys``).
         """
 
-    async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:
-        """The most urgent rows of a backlog, but for those ``(message, step)`` that are in hand already."""
+    async def claim(
+        self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
+    ) -> list[ReadyRow]:
+        """
+        The most urgent rows of a backlog, but for those ``(message, step)`` that are in hand already. ``lanes`` are the
+        first and the last to look at.
+        """
 
     async def queues(self) -> list[str]:
         """The backlogs that are not empty."""
 
-    async def due(self, now: int, limit: int) -> list[tuple[int, str]]:
-        """Timers that are due, the oldest first."""
+    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
+        """Timers that are due, the oldest first; ``codes``: only those of codes."""
 
-    async def next_due(self) -> int | None:
-        """When the next timer is due."""
+    async def next_due(self, codes: bool = False) -> int | None:
+        """When the next timer is due, of the same."""
 
     async def depths(self) -> dict[tuple[str, int], int]:
         """How many rows wait, by ``(queue, lane)``; at most 10 000 are counted for each."""

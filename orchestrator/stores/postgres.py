@@ -21,6 +21,9 @@ from orchestrator.codec import decode_message
 from orchestrator.stores import postgres_batch as batch
 from orchestrator.stores.members import BEAT_SECONDS, DEAD_AFTER_SECONDS, share_of
 from orchestrator.stores.port import (
+    ALL_LANES,
+    URGENT,
+    URGENT_WORD,
     Bucket,
     Changes,
     Loaded,
@@ -32,6 +35,7 @@ from orchestrator.stores.port import (
     StoredMessage,
     Wanted,
     WantedAddresses,
+    timers_of,
 )
 from orchestrator.stores.postgres_admin import CHANNEL, PostgresAdmin
 from orchestrator.stores.postgres_bucket import PostgresBucket
@@ -199,12 +203,14 @@ class PostgresStore(PostgresAdmin):
 
     # ---- what waits
 
-    async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:
+    async def claim(
+        self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
+    ) -> list[ReadyRow]:
         query = (
             "select lane, since, message, step from ready where queue=$1 and ($2::smallint[] is null or bucket = any($2)) "
-            "order by lane, since, message, step limit $3"
+            "and lane between $4 and $5 order by lane, since, message, step limit $3"
         )
-        rows = await self._fetch(query, queue, self._share, limit + len(taken))
+        rows = await self._fetch(query, queue, self._share, limit + len(taken), *lanes)
         free = [ReadyRow(queue, *row) for row in rows if (row["message"], row["step"]) not in taken]
         return free[:limit]
 
@@ -217,15 +223,18 @@ class PostgresStore(PostgresAdmin):
         )
         return [row[0] for row in await self._fetch(query)]
 
-    async def due(self, now: int, limit: int) -> list[tuple[int, str]]:
+    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
         query = (
-            "select due_at, message from timers where due_at <= $1 and ($2::smallint[] is null or bucket = any($2)) "
-            "order by due_at, message limit $3"
+            f"select due_at, message from timers where due_at <= $1 and {timers_of(codes)} "
+            "and ($2::smallint[] is null or bucket = any($2)) order by due_at, message limit $3"
         )
         return [tuple(row) for row in await self._fetch(query, now, self._share, limit)]
 
-    async def next_due(self) -> int | None:
-        query = "select due_at from timers where $1::smallint[] is null or bucket = any($1) order by due_at limit 1"
+    async def next_due(self, codes: bool = False) -> int | None:
+        query = (
+            f"select due_at from timers where {timers_of(codes)} and ($1::smallint[] is null or bucket = any($1)) "
+            "order by due_at limit 1"
+        )
         rows = await self._fetch(query, self._share)
         return rows[0][0] if rows else None
 
@@ -277,7 +286,9 @@ class PostgresStore(PostgresAdmin):
         if self._members == (self.member,):
             return
         theirs = {message for message, bucket in changes.buckets.items() if bucket not in self._mine}
-        self._news.update(row.queue for row in changes.ready_in if row.message in theirs)
+        for row in changes.ready_in:
+            if row.message in theirs:
+                self._news.add(f"{URGENT_WORD}{row.queue}" if row.lane == URGENT else row.queue)
         if any(message in theirs and at < changes.at + SOON_MS for at, message in changes.timers_in):
             self._news.add("timers")
         if self._news and (self._announcing is None or self._announcing.done()):

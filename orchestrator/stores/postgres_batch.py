@@ -23,6 +23,7 @@ from orchestrator.stores.port import (
     Wanted,
     WantedAddresses,
     bucket_of,
+    lane_of_timer,
 )
 
 QUERIES = {file.stem: file.read_text() for file in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
@@ -239,7 +240,7 @@ def waiting_columns(changes: Changes) -> list[list[Any]]:
         *columns([key(row) for row in changes.ready_out], 5),
         *columns([(*key(row), buckets[row.message]) for row in changes.ready_in], 6),
         *columns(changes.timers_out, 2),
-        *columns([(at, message, buckets[message]) for at, message in changes.timers_in], 3),
+        *columns([(at, id, buckets[id], lane_of_timer(changes, id)) for at, id in changes.timers_in], 4),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS
+
 
 class PostgresBucket:
     """``fetch`` runs one query. What is known of the bucket between two calls is only when it may be worth asking again."""
@@ -25,8 +27,10 @@ class PostgresBucket:
         self._next_at = 0.0
         self._paused_until = 0.0
 
-    async def take(self, wanted: int) -> int:
-        rows = await self._fetch("select * from take_tokens($1, $2, $3)", self._provider, self._rate, wanted)
+    async def take(self, wanted: int, urgent: bool = False) -> int:
+        limits = (BURST_SECONDS, URGENT_WAIT_SECONDS)
+        query = "select * from take_tokens($1, $2, $3, $4, $5, $6)"
+        rows = await self._fetch(query, self._provider, self._rate, wanted, urgent, *limits)
         granted, next_in, paused_for = rows[0]
         now = self._monotonic()
         self._next_at, self._paused_until = now + next_in, now + paused_for
@@ -37,7 +41,8 @@ class PostgresBucket:
 
     async def pause(self, seconds: float) -> None:
         query = (
-            "insert into rates values ($1, 0, clock_timestamp(), clock_timestamp() + make_interval(secs => $2)) "
+            "insert into rates (provider, tokens, filled_at, paused_until) "
+            "values ($1, 0, clock_timestamp(), clock_timestamp() + make_interval(secs => $2)) "
             "on conflict (provider) do update set paused_until = greatest(rates.paused_until, excluded.paused_until)"
         )
         await self._fetch(query, self._provider, seconds)

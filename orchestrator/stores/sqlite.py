@@ -23,6 +23,7 @@ import orjson
 from orchestrator.codec import decode_history, decode_message
 from orchestrator.stores.bucket import TokenBucket
 from orchestrator.stores.port import (
+    ALL_LANES,
     Bucket,
     Changes,
     Loaded,
@@ -33,12 +34,17 @@ from orchestrator.stores.port import (
     StoreInUse,
     Wanted,
     WantedAddresses,
+    timers_of,
 )
 from orchestrator.stores.sqlite_admin import SqliteAdmin
 from orchestrator.stores.sqlite_batch import MESSAGE, NO_EVENT, Memory, load, load_addresses, write
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 PAGE_CACHE_KIB = 64 * 1024
+PAGE_BYTES = 8_192
+"""Of a new file: most rows are appended, and every page that a commit touches is written whole."""
+CHECKPOINT_PAGES = 4_096
+"""How far (32 MiB) the log grows before it is copied into the file: a page that is written often is copied once."""
 T = TypeVar("T")
 
 
@@ -134,10 +140,13 @@ class SqliteStore(SqliteAdmin):
 
     # ---- what waits
 
-    async def claim(self, queue: str, limit: int, taken: Collection[tuple[str, int]]) -> list[ReadyRow]:
+    async def claim(
+        self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
+    ) -> list[ReadyRow]:
         rows = self._reader.execute(
-            "select lane, since, message, step from ready where queue=? order by lane, since, message, step limit ?",
-            (queue, limit + len(taken)),
+            "select lane, since, message, step from ready where queue=? and lane between ? and ? "
+            "order by lane, since, message, step limit ?",
+            (queue, *lanes, limit + len(taken)),
         )
         free = [ReadyRow(queue, *row) for row in rows if (row[2], row[3]) not in taken]
         return free[:limit]
@@ -153,12 +162,14 @@ class SqliteStore(SqliteAdmin):
             )
         ]
 
-    async def due(self, now: int, limit: int) -> list[tuple[int, str]]:
-        query = "select due_at, message from timers where due_at <= ? order by due_at, message limit ?"
+    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
+        query = (
+            f"select due_at, message from timers where due_at <= ? and {timers_of(codes)} order by due_at, message limit ?"
+        )
         return list(self._reader.execute(query, (now, limit)))
 
-    async def next_due(self) -> int | None:
-        row = self._reader.execute("select min(due_at) from timers").fetchone()
+    async def next_due(self, codes: bool = False) -> int | None:
+        row = self._reader.execute(f"select min(due_at) from timers where {timers_of(codes)}").fetchone()
         return row[0] if row else None
 
     async def depths(self) -> dict[tuple[str, int], int]:
@@ -213,7 +224,9 @@ def connect(path: str, owner: object) -> sqlite3.Connection:
     """A connection as every use of the file needs it."""
     target = f"file:kaskad-{id(owner)}?mode=memory&cache=shared" if path == ":memory:" else f"file:{path}"
     db = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db.execute(f"pragma page_size={PAGE_BYTES}")
     db.execute("pragma journal_mode=wal")
+    db.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
     db.execute("pragma synchronous=full")
     db.execute("pragma busy_timeout=10000")
     db.execute(f"pragma cache_size=-{PAGE_CACHE_KIB}")

@@ -21,6 +21,7 @@ from orchestrator.stores.port import (
     Wanted,
     WantedAddresses,
     bucket_of,
+    lane_of_timer,
 )
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ def load_documents(db: sqlite3.Connection, memory: Memory, wanted: Wanted, found
         named.update(found.live_of[recipient])
     messages = memory.messages
     missing = []
-    for id in wanted.messages | named:
+    for id in sorted(wanted.messages | named):  # in one order, whatever hashes are like in this process
         row = messages.get(id)
         if row is None:
             missing.append(id)
@@ -180,7 +181,8 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.timers_out:
         many("delete from timers where due_at=? and message=?", changes.timers_out)
     if changes.timers_in:
-        many("insert or ignore into timers values (?,?)", changes.timers_in)
+        rows = [(at, message, lane_of_timer(changes, message)) for at, message in changes.timers_in]
+        many("insert or ignore into timers (due_at, message, lane) values (?,?,?)", rows)
     if changes.references:
         many("insert or ignore into provider_references values (?,?,?,?)", changes.references)
     if changes.contacts:

@@ -1,0 +1,115 @@
+"""
+Where commands wait, the most urgent first.
+
+    0   one-time codes: their events, and every fact about them
+    1   facts about other messages, receipts, opt-outs, profiles
+    2…  other events, by the class of what they trigger
+
+A lane is emptied before the next one is looked at, and codes never share a batch with anything else: what is in a batch
+waits for all of it. Where the store allows two batches at once, codes are a line of their own that waits for nobody.
+Otherwise they wait for the batch in hand, so while codes come, batches are kept short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from orchestrator.core.policy import OTP
+from orchestrator.stores.port import LANES
+
+T = TypeVar("T")
+
+CODES, FACTS = 0, 1
+FIRST_OF_EVENTS = 2
+UNWANTED = "service"
+"""An event that triggers nothing waits with these."""
+BATCH_MAX = 256
+SHORT_BATCH_MAX = 64
+"""How much is decided at once while codes come: a code may wait for that long."""
+CODES_COME_SECONDS = 10.0
+"""Codes are taken to come for so long after the last one."""
+WAITING_MAX = 20_000
+CODES_MORE = 5_000
+"""So many codes more are taken where everything else is refused."""
+
+
+def event_lane(classes: Iterable[str]) -> int:
+    """Where an event waits that triggers policies of these classes."""
+    found = set(classes) or {UNWANTED}
+    return CODES if OTP in found else FIRST_OF_EVENTS + min(LANES[klass] for klass in found)
+
+
+class Lanes(Generic[T]):
+    """
+    ``apart``: codes are line 0 and everything else line 1; without it everything is line 0. ``monotonic`` is in seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], *, apart: bool) -> None:
+        self._lanes: tuple[deque[tuple[T, bool]], ...] = tuple(deque() for _ in range(FIRST_OF_EVENTS + len(LANES)))
+        self._monotonic = monotonic
+        numbers = range(len(self._lanes))
+        self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
+        self._filled = [asyncio.Event() for _ in self._of_line]
+        self._code_at = float("-inf")
+
+    @property
+    def lines(self) -> int:
+        """How many batches may be in hand at once."""
+        return len(self._of_line)
+
+    def __len__(self) -> int:
+        return sum(len(lane) for lane in self._lanes)
+
+    def has_room(self, lane: int) -> bool:
+        """Whether one more may wait there."""
+        return len(self) < WAITING_MAX + (CODES_MORE if lane == CODES else 0)
+
+    def put(self, lane: int, one: T, *, alone: bool) -> None:
+        """``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one."""
+        if lane == CODES:
+            self._code_at = self._monotonic()
+        self._lanes[lane].append((one, alone))
+        for numbers, filled in zip(self._of_line, self._filled, strict=True):
+            if lane in numbers:
+                filled.set()
+
+    def wake(self) -> None:
+        """End every wait."""
+        for filled in self._filled:
+            filled.set()
+
+    async def filled(self, line: int) -> None:
+        """Return when something waits in a line, or ``wake`` was called."""
+        await self._filled[line].wait()
+
+    def may_grow(self, line: int) -> bool:
+        """Whether a line's next batch is worth waiting for: it is not full yet, and no code would wait with it."""
+        numbers = self._of_line[line]
+        waiting = sum(len(self._lanes[number]) for number in numbers)
+        return waiting < self._size(numbers[-1]) and not self._lanes[CODES]
+
+    def take(self, line: int) -> list[T]:
+        """The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next one."""
+        batch: list[T] = []
+        for number in self._of_line[line]:
+            lane = self._lanes[number]
+            while lane and len(batch) < self._size(number):
+                alone = lane[0][1]
+                if alone and batch:
+                    return batch
+                batch.append(lane.popleft()[0])
+                if alone:
+                    return batch
+            if batch and number == CODES:
+                return batch
+        if not batch:
+            self._filled[line].clear()
+        return batch
+
+    def _size(self, lane: int) -> int:
+        if lane == CODES or self._monotonic() - self._code_at > CODES_COME_SECONDS:
+            return BATCH_MAX
+        return SHORT_BATCH_MAX
