@@ -48,7 +48,8 @@ class Kept(dict[str, T]):
 class Memory:
     """
     What was read or written last. It is never stale, because nobody else writes this store; messages are never changed in
-    place, and of documents the bytes are kept, empty where there is none.
+    place, and of documents the bytes are kept, empty where there is none. Messages that have ended are let go of: few are
+    asked for again, and every object that is kept is looked at by the garbage collector.
     """
 
     def __init__(self) -> None:
@@ -65,8 +66,8 @@ class Memory:
             if message.status not in TERMINAL:
                 self.messages.put(message.id, MessageRow(message, event))
         for message, _ in changes.changed:
-            known = self.messages.get(message.id)
-            if known is not None:
+            known = self.messages.pop(message.id, None)
+            if known is not None and message.status not in TERMINAL:
                 self.messages.put(message.id, MessageRow(message, known.event))
         for id, document in changes.recipients.items():
             self.recipients.put(id, document)
