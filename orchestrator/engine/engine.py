@@ -55,7 +55,7 @@ log = structlog.get_logger()
 BATCH_MAX = 256
 WAITING_MAX = 20_000
 GATHER_SECONDS = 0.01
-"""While much comes in, no batch starts sooner than this after the one before it: a commit costs as much for one as for ten."""
+"""While much comes in, no batch starts sooner than this after the last one: a commit costs as much for one as for ten."""
 GATHER_FROM = 16
 """How many commands a batch had where much comes in."""
 BUSY_TRIES = 4

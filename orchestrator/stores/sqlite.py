@@ -42,7 +42,7 @@ PAGE_CACHE_KIB = 64 * 1024
 PAGE_BYTES = 8_192
 """Of a new file: most rows are appended, and every page that a commit touches is written whole."""
 CHECKPOINT_PAGES = 4_096
-"""How far (32 MiB) the log grows before it is copied into the file: a page that is written again and again is copied once."""
+"""How far (32 MiB) the log grows before it is copied into the file: a page that is written often is copied once."""
 T = TypeVar("T")
 
 

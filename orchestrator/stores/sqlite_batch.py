@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from orchestrator.codec import decode_message, encode_message
 from orchestrator.core.message import TERMINAL, Message
+from orchestrator.stores.kept import Kept
 from orchestrator.stores.port import (
     Changes,
     EventRow,
@@ -23,26 +24,11 @@ from orchestrator.stores.port import (
     bucket_of,
 )
 
-T = TypeVar("T")
 MESSAGE = "select id, state, document from messages left join message_events on message=id where id in"
 NO_EVENT = b'{"ce":{},"data":{}}'
 MESSAGES_MAX = 4_096
 RECIPIENTS_MAX = 8_192
 ADDRESSES_MAX = 16_384
-
-
-class Kept(dict[str, T]):
-    """The last ``limit`` values that were put."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def put(self, key: str, value: T) -> None:
-        self.pop(key, None)
-        self[key] = value
-        if len(self) > self._limit:
-            del self[next(iter(self))]
 
 
 class Memory:
