@@ -42,7 +42,7 @@ from orchestrator.engine.commands import (
     UnknownMessage,
 )
 from orchestrator.engine.desk import Decided, Desk, View
-from orchestrator.engine.lanes import CODES, FACTS, Lanes, event_lane
+from orchestrator.engine.lanes import CODES, FACTS, Hurry, Lanes, event_lane
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
@@ -109,7 +109,7 @@ class Spending:
 class Engine:
     """
     One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones. ``away``: the store
-    could not be reached a moment ago; what has been taken waits for it.
+    could not be reached a moment ago; what has been taken waits for it. ``hurry``: whether a code is on its way.
     """
 
     def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
@@ -117,6 +117,7 @@ class Engine:
         self.rules = rules
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
+        self.hurry = Hurry()
         self._spending = Spending()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -164,8 +165,13 @@ class Engine:
     async def _run(self, line: int) -> None:
         """Decide what waits in one line of lanes, for as long as the service runs."""
         while True:
+            if line != CODES:
+                await self.hurry.passed()
             batch = self._lanes.take(line)
-            if batch:
+            if batch and line == CODES and self.store.shared:
+                with self.hurry:
+                    await self._work(batch)
+            elif batch:
                 await self._work(batch)
             elif self._stopping:
                 return
