@@ -171,6 +171,27 @@ def take_over_late(tale: Tale) -> None:
     tale.lose(1, 0, T + 50)
 
 
+def lose_long_before_any_cause(tale: Tale) -> None:
+    tale.journal.faults.append(Happened(KILL, "worker1", T + 9, T + 10))
+    tale.lose(1, 0, T + 20)
+
+
+def take_over_late_because_of_another_death(tale: Tale) -> None:
+    tale.journal.faults += [Happened(KILL, "worker1", T + 1.1, T + 2), Happened(KILL, "worker2", T + 30, T + 31)]
+    tale.lose(1, 0, T + 50)
+
+
+def send_after_takeover(tale: Tale) -> None:
+    tale.journal.faults.append(Happened(KILL, "worker1", T + 1.1, T + 2))
+    tale.lose(1, 0, T + 6)
+    tale.lines[2]["at"] = T + 9
+
+
+def send_after_a_no_long_after_waking(tale: Tale) -> None:
+    write_after_cancel(tale)
+    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 10, T + 10.3))
+
+
 def drain_badly(tale: Tale) -> None:
     tale.journal.faults.append(Happened(DRAIN, "worker1", T, T + 2, code=1, took=1.0))
 
@@ -207,6 +228,10 @@ PLANTED: list[tuple[Callable[[Tale], None], set[str]]] = [
     (lose_for_nothing, {"P5 unknown without a cause"}),
     (drain_and_lose, {"P5 unknown without a cause"}),
     (take_over_late, {"P5 taken over too late"}),
+    (take_over_late_because_of_another_death, {"P5 taken over too late"}),
+    (lose_long_before_any_cause, {"P5 unknown without a cause"}),
+    (send_after_takeover, {"P5 sent after its takeover"}),
+    (send_after_a_no_long_after_waking, {"P4 sent after a no"}),
     (drain_badly, {"P5 a drain that went wrong"}),
     (drain_slowly, {"P5 a drain that went wrong"}),
     (end_without_reason, {"P6 ended without a reason"}),
