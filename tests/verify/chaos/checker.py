@@ -254,8 +254,8 @@ def died(seen: Witnesses) -> Iterator[tuple[Key, float, float]]:
 
 def causeless(seen: Witnesses) -> Iterator[str]:
     """
-    An intent is only ever left without an answer where a process was killed or stopped, or its database was hurt, before the
-    answer was recorded: soon after the intent, for no call takes longer than its timeout.
+    An intent is only ever left without an answer where a process was killed or stopped, or its database was hurt, before
+    the answer was recorded: soon after the intent, for no call takes longer than its timeout.
     """
     causes = seen.journal.of((*ABRUPT, *OF_DATABASE))
     for key, intent, answered in died(seen):
