@@ -47,7 +47,11 @@ test: .venv/.tested lint
 
 .PHONY: verify
 verify: .venv/.tested
-	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=10 -rs -s
+	$(BIN)/python -m pytest -m verify -n $(JOBS) -p no:cacheprovider --durations=5 tests/properties
+	$(BIN)/python -m orchestrator.simulator --first 0 --seeds 2000 --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation.planted --jobs $(JOBS)
+	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=20 -rs -s \
+		--ignore=tests/properties
 
 .PHONY: check
 check: .venv/.installed

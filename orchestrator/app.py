@@ -19,6 +19,7 @@ from aiohttp import web
 
 from orchestrator import telemetry
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.api.door import open_runner
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter
 from orchestrator.chores import Chores
@@ -228,8 +229,7 @@ class App:
         if "http" in self.roles:
             listeners.insert(0, (self.public_app, settings.http.listen))
         for app, place in listeners:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=3)
-            await runner.setup()
+            runner = await open_runner(app)
             await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
             self._runners.append(runner)
 

@@ -78,6 +78,17 @@ def lint_step(step: Step, file: PolicyFile, at: Place, installation: Installatio
     """One step: its channel, providers, waits, money and templates."""
     if not step.channel:
         return  # it has been reported
+    if not lint_channel(step, file, at, installation):
+        return
+    providers = providers_of(step, installation)
+    if providers:
+        lint_waits(step, file, at, providers, installation)
+        lint_money_and_repeats(step, file, at, providers, installation)
+        lint_templates(step, file, at, providers, installation)
+
+
+def lint_channel(step: Step, file: PolicyFile, at: Place, installation: Installation) -> bool:
+    """A step's channel and the providers it names; False where the channel has none at all."""
     report, root = installation.report, file.root
     if step.channel not in installation.declared:
         known = {*installation.declared}
@@ -85,18 +96,14 @@ def lint_step(step: Step, file: PolicyFile, at: Place, installation: Installatio
         if step.channel in BUILT_IN_CHANNELS:
             mend = f"add a provider under channels.{step.channel}, or remove the step"
         report.error(place(root, *at, "channel"), f"no provider is configured for {clip(step.channel)!r}", mend)
-        return
+        return False
     for number, name in enumerate(step.providers):
         if name not in installation.declared[step.channel]:
             known = installation.declared[step.channel]
             mend = suggestion(name, known, f"{step.channel} has {listed(sorted(known))}" if known else "configure it")
             what = f"{step.channel} has no provider {clip(name)!r}"
             report.error(place(root, *at, "providers", number), what, mend)
-    providers = providers_of(step, installation)
-    if providers:
-        lint_waits(step, file, at, providers, installation)
-        lint_money_and_repeats(step, file, at, providers, installation)
-        lint_templates(step, file, at, providers, installation)
+    return True
 
 
 def providers_of(step: Step, installation: Installation) -> tuple[ProviderSettings, ...]:

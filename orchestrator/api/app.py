@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from orchestrator.api import dead_letters, events, messages, receipts, recipients, tracking, unsubscribe
 from orchestrator.api.auth import RING, KeyRing, authenticate
+from orchestrator.api.door import DOOR, ROUTE, Door
 from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, safe_headers, store_away
@@ -26,6 +27,7 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     know_channels(deps.settings().channels)
     app = new_app(deps, [problems, store_away, authenticate])
     app[RING] = KeyRing()
+    app[DOOR] = Door(deps)
     route = app.router
     if deps.settings().http_source or deps.auth == "off":
         route.add_post("/v1/events", events.publish)
@@ -42,9 +44,9 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     route.add_put("/v1/recipients/{id}/consents", recipients.put_consents)
     route.add_get("/v1/recipients/{id}/consents", recipients.get_consents)
     route.add_post("/v1/opt-outs", recipients.post_opt_outs)
-    route.add_route("OPTIONS", "/v1/receipts/{provider}", receipts.preflight)
-    route.add_post("/v1/receipts/{provider}", receipts.receive)
-    route.add_get("/v1/receipts/{provider}", receipts.receive, allow_head=False)
+    route.add_route("OPTIONS", ROUTE, receipts.preflight)
+    route.add_post(ROUTE, receipts.receive)
+    route.add_get(ROUTE, receipts.receive, allow_head=False)
     route.add_get("/u/{token}", unsubscribe.page)
     route.add_post("/u/{token}", unsubscribe.unsubscribe)
     route.add_get("/o/{token}", tracking.pixel)

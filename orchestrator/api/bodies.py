@@ -16,7 +16,7 @@ BODY_SECONDS = 20.0
 JSON_BYTES_MAX = 1024 * 1024
 
 
-async def read_body(request: web.Request, bytes_max: int) -> bytes:
+async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
     """The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 where it is compressed, 408 where it never ends."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415, "compressed_body", "compressed bodies are not read; send it as it is")
@@ -36,7 +36,7 @@ async def read_body(request: web.Request, bytes_max: int) -> bytes:
     return body
 
 
-async def read_slowly(request: web.Request, bytes_max: int) -> bytes:
+async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
     """A body that is still coming, no further than ``bytes_max``. Raises ``Refusal`` or ``TimeoutError``."""
     body = bytearray()
     async with asyncio.timeout(BODY_SECONDS):

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from orchestrator.api.ports import DEPS
+from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.cloudevents import Malformed
@@ -20,6 +20,13 @@ from orchestrator.stores.port import StoreAway, StoreBusy
 log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SHOWN_MAX = 64
+SERVER = "kaskad"
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 
 class Refusal(Exception):
@@ -73,12 +80,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         return of_http(error)
     except Exception as error:
-        found = of_error(error)
-        if found is not None:
-            return found
         resource = request.match_info.route.resource
-        log.exception("api.failed", route=resource.canonical if resource is not None else "none", method=request.method)
-        return problem(500, "internal_error", "something went wrong here; it is logged, and nothing was acknowledged")
+        return of_any(error, resource.canonical if resource is not None else "none", request.method)
+
+
+def of_any(error: Exception, route: str, method: str) -> web.Response:
+    """The problem that an error stands for; one that stands for none is logged."""
+    found = of_error(error)
+    if found is not None:
+        return found
+    log.error("api.failed", route=route, method=method, exc_info=error)
+    return problem(500, "internal_error", "something went wrong here; it is logged, and nothing was acknowledged")
 
 
 def of_error(error: Exception) -> web.Response | None:
@@ -117,15 +129,19 @@ def of_http(error: web.HTTPException) -> web.Response:
 @web.middleware
 async def store_away(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While the store is away nothing can be accepted; whoever waits for it would only fill the house."""
-    if request.method in ("POST", "PUT", "DELETE") and request.app[DEPS].engine.away:
-        raise StoreAway("the store cannot be reached")
+    if request.method in ("POST", "PUT", "DELETE"):
+        reachable(request.app[DEPS])
     return await handler(request)
 
 
-async def safe_headers(request: web.Request, response: web.StreamResponse) -> None:
+def reachable(deps: ApiDeps) -> None:
+    """Raise ``StoreAway`` while it is."""
+    if deps.engine.away:
+        raise StoreAway("the store cannot be reached")
+
+
+async def safe_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Signal handler: what no answer goes without."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    response.headers["Server"] = "kaskad"
+    for name, value in SAFE_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = SERVER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -12,8 +13,8 @@ from aiohttp import web
 
 from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
-from orchestrator.api.problems import Refusal, problem, unknown
-from orchestrator.channels import Adapter, Forged, Inbound, Preference, Receipt, Webhook
+from orchestrator.api.problems import Refusal, unknown
+from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
 from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, KeepRaw
 from orchestrator.intake.strictjson import depth
 
@@ -32,29 +33,36 @@ CORS = {
 
 async def preflight(request: web.Request) -> web.Response:
     """Service workers live on the shop's origin and may report from there; providers' servers need no such leave."""
-    _, channel = provider_of(request)
+    _, channel = adapter_of(request.app[DEPS], request.match_info["provider"])
     if channel != BROWSER_CHANNEL:
         raise Refusal(405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook")
     return web.Response(status=204, headers=CORS)
 
 
-def provider_of(request: web.Request) -> tuple[Adapter[Any], str]:
+def adapter_of(deps: ApiDeps, provider: str) -> tuple[Adapter[Any], str]:
     """The adapter and channel of a provider. Raises ``Refusal``."""
-    provider = request.match_info["provider"]
-    found = request.app[DEPS].adapters().get(provider)
+    found = deps.adapters().get(provider)
     if found is None:
         raise unknown("provider", provider)
     return found
 
 
 async def receive(request: web.Request) -> web.StreamResponse:
-    """Verify, read, hand to the engine, and answer as the provider wants it once that has committed."""
-    deps, provider = request.app[DEPS], request.match_info["provider"]
-    adapter, channel = provider_of(request)
+    """A webhook, answered as the provider wants it; most come in by the ``Door``."""
+    answer = await take(request.app[DEPS], request.match_info["provider"], request)
+    return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=answer.headers)
+
+
+async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer:
+    """
+    Verify, read, hand to the engine; how to answer, once that has committed. Raises ``Refusal``, or what the engine could
+    not do, so that the provider sends it again.
+    """
+    adapter, channel = adapter_of(deps, provider)
     body = await read_body(request, BODY_BYTES_MAX)
     if too_deep(body):
         raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
-    hook = webhook(deps, request, body)
+    hook = webhook(deps, provider, request, body)
     try:
         if not adapter.settings.allow_unsigned:
             adapter.verify(hook)
@@ -63,15 +71,15 @@ async def receive(request: web.Request) -> web.StreamResponse:
     except Forged as error:
         deps.metrics.forged.labels(provider).inc()
         log.warning("receipts.forged", provider=provider, why=str(error))
-        return problem(403, "forged", "this is not the provider's: its signature or token is missing or wrong")
+        detail = "this is not the provider's: its signature or token is missing or wrong"
+        raise Refusal(403, "forged", detail) from None
     commands = list(commands_of(deps, provider, channel, heard))
-    if body and (
-        commands or channel != BROWSER_CHANNEL
-    ):  # anybody can report as a browser: without a token of ours, no row
-        commands.insert(0, KeepRaw(provider, body))
-    await hear(deps, commands)
-    headers = {**answer.headers, **(CORS if channel == BROWSER_CHANNEL else {})}
-    return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
+    if channel != BROWSER_CHANNEL:
+        await hear(deps, [KeepRaw(provider, body), *commands] if body else commands)
+        return answer
+    # anybody can report as a browser: without a token of ours, no row
+    await hear(deps, [KeepRaw(provider, body), *commands] if commands else ())
+    return replace(answer, headers={**answer.headers, **CORS})
 
 
 async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
@@ -81,9 +89,9 @@ async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
             await answer
 
 
-def webhook(deps: ApiDeps, request: web.Request, body: bytes) -> Webhook:
+def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
     """The request as adapters see it: with the public address that the provider called, its query as it was sent."""
-    url = f"{deps.settings().http.public_url}/v1/receipts/{request.match_info['provider']}"
+    url = f"{deps.settings().http.public_url}/v1/receipts/{provider}"
     _, mark, query = request.raw_path.partition("?")
     return Webhook(
         method=request.method,

@@ -6,9 +6,20 @@ Each verb imports what it needs when it runs, so that ``kaskad --help`` answers 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from orchestrator.cli import author, bench, doctor, operate, rehearse, service
+
+RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
+GROUPS = (
+    (RUN, ("run", "demo", "sandbox", "send")),
+    (AUTHOR, ("check", "test", "simulate", "render", "schema", "config")),
+    (OPERATE, ("explain", "optout", "dlq", "keys", "subject", "migrate")),
+    (MACHINE, ("doctor", "bench")),
+)
+"""How ``kaskad --help`` groups the verbs, in its order."""
 
 app = typer.Typer(
     name="kaskad",
@@ -26,6 +37,42 @@ doctor.register(app)
 bench.register(app)
 
 
+def arrange(app: typer.Typer) -> None:
+    """Put every verb into its group, and the groups into their order."""
+    group_of = {verb: group for group, verbs in GROUPS for verb in verbs}
+    order = {verb: place for place, verb in enumerate(group_of)}
+    for command in app.registered_commands:
+        command.rich_help_panel = group_of[verb_of(command)]
+    for group in app.registered_groups:
+        group.rich_help_panel = group_of[str(group.name)]
+    app.registered_commands.sort(key=lambda command: order[verb_of(command)])
+
+
+def verb_of(command: typer.models.CommandInfo) -> str:
+    return command.name or (command.callback.__name__ if command.callback is not None else "")
+
+
+arrange(app)
+
+
+def print_version(wanted: bool) -> None:
+    """Print what is installed, and end."""
+    if wanted:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"kaskad {installed('kaskad')}")
+        raise typer.Exit
+
+
+@app.callback()
+def kaskad(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Omnichannel messaging: one event in, one person reached."""
+
+
 def main() -> None:
     """The entry point of the ``kaskad`` command."""
-    app()
+    app(prog_name="kaskad")

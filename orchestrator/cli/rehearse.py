@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,10 +37,13 @@ if TYPE_CHECKING:
     from orchestrator.rehearsal.testfile import PolicyTest
     from orchestrator.rehearsal.traffic import Traffic
     from orchestrator.rehearsal.verdict import Verdict
+    from orchestrator.settings import Settings
+    from orchestrator.yamlfile import Problem
 
 COLUMNS = 140
 SHARE = 25
 """So many tests are worth a process of their own."""
+PROBLEMS_MAX = 50
 
 
 def register(app: typer.Typer) -> None:
@@ -63,8 +66,7 @@ def test(
     tests = collect_tests(paths or [], configuration)
     chosen = [one for one in tests if name.casefold() in one.name.casefold()]
     if not chosen:
-        where = f"no test has {name!r} in its name" if tests else "there are no tests"
-        fail(f"{where}; write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml", USAGE)
+        fail(nothing_to_test(paths or [], name, [one.name for one in tests], configuration), USAGE)
     started = time.perf_counter()
     verdicts = play(chosen, configuration)
     if as_json_wanted:
@@ -164,28 +166,28 @@ def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
 
 
 def fitted(path: Path) -> Habits:
-    """The habits that the installation's own store shows."""
+    """The habits that the installation's own store shows; nothing is written to it."""
     from orchestrator.rehearsal.fit import fit, sqlite_messages
+    from orchestrator.rehearsal.installation import refuse_unknown_store
 
     settings = rehearsed(path).settings
+    refuse_unknown_store(path, os.environ)
     if settings.store.path is not None:
-        return fit(sqlite_messages(settings.store.path))
-    return fit(run_async(served_messages(path)))
+        return fit(sqlite_messages(settings.store.path.resolve()))
+    return fit(run_async(served_messages(settings)))
 
 
-async def served_messages(path: Path) -> list[Message]:
+async def served_messages(settings: Settings) -> list[Message]:
     """The finished messages of a database that is served."""
+    from dataclasses import replace
+
     from orchestrator.clock import SystemClock
     from orchestrator.rehearsal.fit import stored_messages
-    from orchestrator.settings import load
     from orchestrator.storage import open_store
-    from orchestrator.yamlfile import ConfigError
 
+    store = open_store(replace(settings, migrate="manual"), SystemClock().now, ())
     try:
-        store = open_store(load(path, os.environ), SystemClock().now, ())
         await store.open()
-    except ConfigError as error:
-        fail(str(error), USAGE)
     except OSError as error:
         fail(str(error), NO_CONNECTION)
     try:
@@ -212,6 +214,17 @@ def rehearsed(path: Path) -> Configuration:
         fail(str(error), USAGE)
 
 
+def nothing_to_test(paths: list[Path], wanted: str, names: list[str], configuration: Configuration) -> str:
+    """Why there is nothing to do, and how to mend it."""
+    from orchestrator.reading import suggestion
+
+    if names:
+        return f"no test has {wanted!r} in its name; {suggestion(wanted, names, f'there is, for instance, {names[0]!r}')}"
+    where = " or ".join(str(path) for path in paths) or str(configuration.settings.policies)
+    mend = f"write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
+    return f"there are no tests in {where}; {mend}"
+
+
 def collect_tests(paths: list[Path], configuration: Configuration) -> list[PolicyTest]:
     """Every test that the paths name; ends the program with all that is wrong in their files."""
     from orchestrator.reading import Report
@@ -225,8 +238,15 @@ def collect_tests(paths: list[Path], configuration: Configuration) -> list[Polic
         fail(str(error), USAGE)
     found = [test for file in files for test in read_test_file(file, configuration, report)]
     if report.failed:
-        fail("\n".join(str(problem) for problem in dict.fromkeys(report.problems)), USAGE)
+        fail(told_problems(report.problems), USAGE)
     return found
+
+
+def told_problems(problems: Iterable[Problem]) -> str:
+    """Each problem once, in the order of the files; of very many the first, and how many more there are."""
+    lines = [str(problem) for problem in sorted(dict.fromkeys(problems), key=lambda one: (one.path, one.line, one.column))]
+    more = len(lines) - PROBLEMS_MAX
+    return "\n".join([*lines[:PROBLEMS_MAX], *([f"… and {more} more like these"] if more > 0 else [])])
 
 
 def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]:

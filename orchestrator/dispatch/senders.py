@@ -13,16 +13,19 @@ bytes are under way: nobody knows whether it read them, so that is Unknown. Shor
 
 from __future__ import annotations
 
+import asyncio
 import re
 import select
 import ssl
 import time
 from collections.abc import AsyncIterable, Callable
-from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from orchestrator.channels import HttpCall, HttpReply
@@ -37,11 +40,11 @@ from orchestrator.dispatch.sendonce import (
     Answer,
     OnceSender,
     Repeated,
-    TooLate,
     Trace,
     Unconnected,
     Unreadable,
     Unwritable,
+    bounded,
     connect_seconds,
     read_body,
     unpacked,
@@ -52,53 +55,46 @@ __all__ = ["BODY_BYTES_MAX", "GUARDED_BODY_BYTES_MAX", "AiohttpSender", "Answer"
 HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 CONNECTIONS = 100
+DESTINATIONS_MAX = 4_096
+SWITCHING = 101
 
 
-class Stale(aiohttp.ClientConnectionError):
-    """A kept connection had been closed by its server before anything was written to it."""
+class Stale(Exception):
+    """A kept connection had been closed by its server, or spoken on unasked, before anything was written to it."""
 
 
-current: ContextVar[Trace] = ContextVar("current")
-
-
-class CarefulRequest(aiohttp.ClientRequest):
+class Destination:
     """
-    A request that looks at its trace before it is written, and is not written to a connection whose other end is known to
-    have hung up.
-
-    aiohttp buffers the headers until the body is written, so there are two places to look: before the headers are buffered
-    (a withdrawal there costs least) and before the body's write takes both along.
+    Where a URL leads, worked out once: ``request`` names the connection to aiohttp's pool, ``target`` and ``headers`` are
+    what every request to it begins with.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._trace = current.get()
+    __slots__ = ("headers", "request", "target")
 
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        await self._trace.have_token()
-        if hung_up(conn.transport):
-            raise Stale
-        if self._trace.bodyless:
-            self._trace.last_look()
-        else:
-            self._trace.look()
-        return await super().send(conn)
+    def __init__(self, url: str) -> None:
+        """Raises ``ValueError`` where this is no http(s) URL with a host."""
+        where = URL(url, encoded=True)
+        if where.scheme not in ("http", "https"):
+            raise ValueError("neither http nor https")
+        self.request = aiohttp.ClientRequest("GET", where, headers=HEADERS, loop=asyncio.get_running_loop())
+        self.target = where.raw_path_qs
+        self.headers = dict(self.request.headers)
 
-    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
-        """In a task of its own: whoever waits for the answer hears of a withdrawal by way of the connection."""
-        try:
-            if not self._trace.bodyless:
-                self._trace.last_look()
-        except (TooLate, Repeated) as withdrawn:
-            conn.protocol.set_exception(aiohttp.ClientConnectionError(type(withdrawn).__name__))
-            conn.close()
-            return
-        await super().write_bytes(writer, conn, content_length)
+    def written(self, call: HttpCall) -> bytes:
+        """The request, ready to be written. Raises ``ValueError`` where a header would not be one line."""
+        own = {name.lower() for name in call.headers}
+        lines = [f"{call.method} {self.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in own]
+        lines += [f"{name}: {value}" for name, value in call.headers.items()]
+        if CONTROL.search("".join(lines)):
+            raise ValueError("a control character in a header")
+        lines.append(f"Content-Length: {len(call.body)}\r\n\r\n")
+        return "\r\n".join(lines).encode() + call.body
 
 
-def hung_up(transport: Any) -> bool:
+def hung_up(transport: asyncio.BaseTransport) -> bool:
     """Whether the other end has closed, even where the event loop has not heard of it yet."""
-    if transport is None or transport.is_closing():
+    if transport.is_closing():
         return True
     socket = transport.get_extra_info("socket")
     if socket is None:
@@ -109,88 +105,99 @@ def hung_up(transport: Any) -> bool:
 
 
 class AiohttpSender(OnceSender):
-    """HTTP/1.1 by aiohttp. Guarded calls have a pool of their own, whose names the guard resolves."""
+    """
+    HTTP/1.1 over aiohttp's connections, without its session: that would follow, repeat and rebuild for every request what
+    is never wanted here. A request is one write. Guarded calls have a pool of their own, whose names the guard resolves.
+    """
 
     def __init__(self, *, guard: EgressGuard, connections: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(guard=guard, connections=connections, monotonic=monotonic)
-        self._plain: aiohttp.ClientSession | None = None
-        self._guarded: aiohttp.ClientSession | None = None
+        self._plain: aiohttp.TCPConnector | None = None
+        self._guarded: aiohttp.TCPConnector | None = None
+        self._destination = lru_cache(maxsize=DESTINATIONS_MAX)(Destination)
 
     async def open(self) -> None:
         """Make both pools, in the running loop."""
-        self._plain = self._session(None)
-        self._guarded = self._session(self._guard.resolver)
+        self._plain = pool(None)
+        self._guarded = pool(self._guard.resolver)
 
     async def close(self) -> None:
         """Close every connection."""
-        for session in (self._plain, self._guarded):
-            if session is not None:
-                await session.close()
-
-    def _session(self, resolver: Any) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            resolver=resolver,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            ttl_dns_cache=60 if resolver is None else 0,
-            use_dns_cache=resolver is None,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            request_class=CarefulRequest,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers=HEADERS,
-        )
+        for connector in (self._plain, self._guarded):
+            if connector is not None:
+                await connector.close()
 
     async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
-        session = self._guarded if call.guarded else self._plain
-        assert session is not None, "open() comes first"
-        current.set(trace)
+        connector = self._guarded if call.guarded else self._plain
+        assert connector is not None, "open() comes first"
+        try:
+            destination = self._destination(call.url)
+            request = destination.written(call)
+        except ValueError as error:
+            raise Unwritable(type(error).__name__) from error
         while True:
             trace.look()
+            connection = await connect(connector, destination, connect_seconds(trace))
             try:
-                async with session.request(
-                    call.method,
-                    URL(call.url, encoded=True),
-                    data=call.body or None,
-                    headers=call.headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds(trace)),
-                ) as reply:
-                    return await answer_of(reply, call.guarded, clock)
+                return await exchange(connection, call, request, trace, clock)
             except Stale:
                 continue
-            except (aiohttp.ClientError, OSError, ValueError, Repeated) as error:
-                return broken(error, trace)
+            finally:
+                connection.close()  # one whose answer was read to its end has been given back before
 
 
-async def answer_of(reply: aiohttp.ClientResponse, guarded: bool, clock: Callable[[], float]) -> HttpReply:
-    """A complete answer. Raises ``Unreadable``, and closes the connection of what was not read to its end."""
+def pool(resolver: Any) -> aiohttp.TCPConnector:
+    """Connections to be used again. ``resolver`` is asked for each new one, and the system's names kept for a minute."""
+    own = resolver is None
+    return aiohttp.TCPConnector(
+        limit=0,
+        resolver=resolver,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        ttl_dns_cache=60 if own else 0,
+        use_dns_cache=own,
+    )
+
+
+async def connect(connector: aiohttp.TCPConnector, destination: Destination, seconds: float) -> Connection:
+    """A kept connection or a new one. Raises ``Unconnected`` or ``EgressForbidden``."""
     try:
-        body = await read_body(reply.content.iter_any(), guarded)
-        body = unpacked(body, reply.headers.get("Content-Encoding", ""))
-    except Unreadable:
-        reply.close()
-        raise
-    headers = {name.lower(): value for name, value in reply.headers.items()}
-    return HttpReply(status=reply.status, headers=headers, body=body, now=clock())
-
-
-def broken(error: Exception, trace: Trace) -> Unknown:
-    """What an error of aiohttp means: before the write nothing left, after it nobody knows."""
-    if trace.late:
-        raise TooLate from error
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return await connector.connect(destination.request, [], aiohttp.ClientTimeout(total=None, connect=seconds))
+    except (aiohttp.ClientError, OSError) as error:
         raise Unconnected(error, lasting=isinstance(error, aiohttp.ClientSSLError)) from error
-    if not trace.wrote:
-        if isinstance(error, ValueError | aiohttp.NonHttpUrlClientError):
-            raise Unwritable(type(error).__name__) from error
-        raise Unconnected(error) from error
-    if isinstance(error, aiohttp.ClientResponseError):
+
+
+async def exchange(
+    connection: Connection, call: HttpCall, request: bytes, trace: Trace, clock: Callable[[], float]
+) -> Answer:
+    """Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was written."""
+    await trace.have_token()
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close or hung_up(transport):
+        raise Stale
+    protocol.set_response_params(skip_payload=call.method == "HEAD", read_until_eof=True, auto_decompress=False)
+    trace.last_look()
+    transport.write(request)
+    try:
+        message, payload = await protocol.read()
+        while message.code < 200 and message.code != SWITCHING:
+            message, payload = await protocol.read()
+        body = await whole(payload, call.guarded)
+    except HttpProcessingError as error:
         raise Unreadable(type(error).__name__) from error
-    return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
+    except (aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
+        return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
+    connection.release()
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    return HttpReply(
+        status=message.code, headers=headers, body=unpacked(body, headers.get("content-encoding", "")), now=clock()
+    )
+
+
+async def whole(payload: aiohttp.StreamReader, guarded: bool) -> bytes:
+    """The body of an answer, which mostly has come with its head. Raises ``Unreadable``."""
+    if not payload.is_eof():
+        return await read_body(payload.iter_any(), guarded)
+    return bounded(payload.read_nowait(), guarded)
 
 
 class HttpxSender(OnceSender):

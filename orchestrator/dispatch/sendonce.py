@@ -63,18 +63,16 @@ class Unreadable(Exception):
 class Trace:
     """
     What one request has done. ``start_by`` is its limit on the monotonic clock, ``token`` its place in the provider's
-    rate, ``wrote`` whether any byte may have left,
-    ``late`` whether it was withdrawn, ``over`` whether its caller has gone.
+    rate, ``wrote`` whether any byte may have left, ``over`` whether its caller has gone.
     """
 
-    __slots__ = ("bodyless", "late", "monotonic", "over", "start_by", "token", "wrote")
+    __slots__ = ("monotonic", "over", "start_by", "token", "wrote")
 
-    def __init__(self, start_by: float, monotonic: Callable[[], float], bodyless: bool, token: Token = FREE) -> None:
+    def __init__(self, start_by: float, monotonic: Callable[[], float], token: Token = FREE) -> None:
         self.start_by = start_by
         self.token = token
         self.monotonic = monotonic
-        self.bodyless = bodyless
-        self.wrote = self.late = self.over = False
+        self.wrote = self.over = False
 
     def left_seconds(self) -> float:
         """Until the time to start has passed."""
@@ -85,7 +83,6 @@ class Trace:
         if self.wrote:
             raise Repeated
         if self.over or self.monotonic() > self.start_by:
-            self.late = True
             raise TooLate
 
     async def have_token(self) -> None:
@@ -98,7 +95,6 @@ class Trace:
         """
         self.look()
         if not self.token.is_good():
-            self.late = True
             raise TooLate
         self.wrote = True
 
@@ -131,7 +127,7 @@ class OnceSender(ABC):
         """
         if call.guarded and (forbidden := self._forbidden(call.url)) is not None:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", forbidden)
-        trace = Trace(start_by, self._monotonic, not call.body, token)
+        trace = Trace(start_by, self._monotonic, token)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._take_slot(trace)
@@ -216,12 +212,17 @@ def connect_seconds(trace: Trace) -> float:
 
 async def read_body(chunks: AsyncIterable[bytes], guarded: bool) -> bytes:
     """The whole body, as it came. Raises ``Unreadable`` where it is too long; what a user's URL answers is kept short."""
-    limit = GUARDED_BODY_BYTES_MAX if guarded else BODY_BYTES_MAX
     body = b""
     async for chunk in chunks:
-        body += chunk
-        if len(body) > limit:
-            raise Unreadable(f"the answer is larger than {limit // 1024} KiB")
+        body = bounded(body + chunk, guarded)
+    return body
+
+
+def bounded(body: bytes, guarded: bool) -> bytes:
+    """A body, or the beginning of one. Raises ``Unreadable`` where it is too long already."""
+    limit = GUARDED_BODY_BYTES_MAX if guarded else BODY_BYTES_MAX
+    if len(body) > limit:
+        raise Unreadable(f"the answer is larger than {limit // 1024} KiB")
     return body
 
 

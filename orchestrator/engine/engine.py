@@ -2,8 +2,9 @@
 The only loop: take what has come in, load what it touches, decide, commit once, release.
 
 Commands wait in lanes, the most urgent first, so that a one-time code never stands behind a campaign (see ``lanes``). While
-one batch waits for the disk the next one gathers: that is what makes durable cheap. Whoever submitted a command is answered
-when its batch has committed, and never before.
+one batch waits for the disk the next one gathers: that is what makes durable cheap. Where the disk is too quick for that, a
+busy engine gathers for a few milliseconds all the same. Whoever submitted a command is answered when its batch has
+committed, and never before.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ from orchestrator.stores.port import Store, StoreAway, StoreBusy, Unit
 
 log = structlog.get_logger()
 
+GATHER_SECONDS = 0.01
+"""While much comes in, no batch starts sooner than this after the one before: a commit costs as much for one as for ten."""
+GATHER_FROM = 16
+"""How many commands a batch had where much comes in."""
 BUSY_TRIES = 4
 BREATH = 16
 """After so many commands of a batch everything else in the process has its turn, where the store allows it."""
@@ -164,15 +169,21 @@ class Engine:
 
     async def _run(self, line: int) -> None:
         """Decide what waits in one line of lanes, for as long as the service runs."""
+        loop, not_before = asyncio.get_running_loop(), 0.0
         while True:
             if line != CODES:
                 await self.hurry.passed()
+            pause = not_before - loop.time()
+            if pause > 0 and self._lanes.may_grow(line) and not self._stopping:
+                await asyncio.sleep(pause)
+            began = loop.time()
             batch = self._lanes.take(line)
             if batch and line == CODES and self.store.shared:
                 with self.hurry:
                     await self._work(batch)
             elif batch:
                 await self._work(batch)
+                not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
             elif self._stopping:
                 return
             else:

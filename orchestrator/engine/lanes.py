@@ -118,6 +118,12 @@ class Lanes(Generic[T]):
         """Return when something waits in a line, or ``wake`` was called."""
         await self._filled[line].wait()
 
+    def may_grow(self, line: int) -> bool:
+        """Whether a line's next batch is worth waiting for: it is not full yet, and no code would wait with it."""
+        numbers = self._of_line[line]
+        waiting = sum(len(self._lanes[number]) for number in numbers)
+        return waiting < self._size(numbers[-1]) and not self._lanes[CODES]
+
     def take(self, line: int) -> list[T]:
         """The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next one."""
         batch: list[T] = []

@@ -77,6 +77,7 @@ class Person:
         for name, value in values.items():
             if value is None:
                 self.dirty |= target.pop(name, None) is not None
+                self._addresses = None
             elif target.get(name) != value:
                 target[name] = value
                 self.dirty = True

@@ -178,5 +178,5 @@ ASSUMED = Habits(
             failed=share_of(0.03, 10 * SECOND, 5 * MINUTE),
         ),
     },
-    "assumed, because neither --providers nor --fit was given: only differences between versions mean something",
+    "as assumed, since neither --providers nor --fit was given: only differences between versions mean something",
 )

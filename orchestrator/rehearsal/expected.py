@@ -12,8 +12,8 @@ The second half of a test: what must come of it.
     not_sent: [sms]
     text: {viber: "contains Олено"}
 
-Times are spans from the test's event, or RFC 3339. `skip` is a step that was left without a send, `leave` one that was left
-after it. Lines other than `send` are looked for, and may be left out.
+Times are spans from the test's event, or RFC 3339; an `at` before them is welcome and means nothing. `skip` is a step that
+was left without a send, `leave` one that was left after it. Lines other than `send` are looked for, and may be left out.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from orchestrator.yamlfile import Mark, Node
 
 VERBS = ("send", "skip", "leave", "hold")
 LINE = re.compile(
-    r"(?P<at>\S+) +(?P<verb>\w+) +(?P<channel>\S+)(?: +by +(?P<provider>\S+))?"
+    r"(?:at +)?(?P<at>\S+) +(?P<verb>\w+) +(?P<channel>\S+)(?: +by +(?P<provider>\S+))?"
     r"(?: +because +(?P<reason>\S+))?(?: +until +(?P<until>\S+))?"
 )
 OUTCOME = re.compile(r"(?P<status>\w+)(?: +by +(?P<by>\S+))?(?: +because +(?P<reason>\S+))?")
-COST = re.compile(r"(?P<compare><=|>=|<|>|=|)\s*(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?:\s+(?P<currency>[A-Z]{3}))?")
+COST = re.compile(r"(?P<compare><=|>=|≤|≥|<|>|=|)\s*(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?:\s+(?P<currency>[A-Z]{3}))?")
 NO_MESSAGE = "no message"
 NOWHERE = Mark("<none>", 1, 1)
 SAYS = ("contains", "lacks", "is")
@@ -78,9 +78,9 @@ class CostLimit:
     def holds(self, cost: Decimal) -> bool:
         """Whether a cost is as it should be."""
         match self.compare:
-            case "<=":
+            case "<=" | "≤":
                 return cost <= self.amount
-            case ">=":
+            case ">=" | "≥":
                 return cost >= self.amount
             case "<":
                 return cost < self.amount

@@ -131,7 +131,7 @@ def fit(messages: Iterable[Message]) -> Habits:
     by_channel = {channel: habit for channel, habit in ASSUMED.by_name.items() if channel not in fitted}
     rest = f"; assumed for {', '.join(sorted(by_channel))}" if by_channel else ""
     shown = ", ".join(f"{name} ({seen[name].attempts} attempts)" for name in sorted(known))
-    return Habits({**by_channel, **known}, f"fitted from {count} messages of the store: {shown}{rest}")
+    return Habits({**by_channel, **known}, f"as fitted from {count} messages of the store: {shown}{rest}")
 
 
 def sqlite_messages(path: Path) -> Iterator[Message]:

@@ -2,7 +2,8 @@
 The configuration as a rehearsal needs it: everything but the secrets.
 
 A policy must be testable where nobody has the passwords of the providers, so references that cannot be looked up are
-forgiven, and of an account only what decisions see is read: name, channel, adapter, cost, timeout.
+forgiven, and of an account only what decisions see is read: name, channel, adapter, cost, timeout. A cascade with a
+misspelt channel or provider is refused as `kaskad check` would: its rehearsal would tell nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from orchestrator.configuration import Configuration, load_templates, rules_of
 from orchestrator.core.policy import Governance
 from orchestrator.governancefile import read_governance
 from orchestrator.intake.recipients import know_channels
-from orchestrator.policyfile import hash_templates, read_policies
+from orchestrator.lintinstallation import Installation
+from orchestrator.lintpolicy import lint_channel
+from orchestrator.policyfile import PolicyFile, hash_templates, read_policies
 from orchestrator.providersfile import read_adapter, read_cost
 from orchestrator.reading import Report, Section
 from orchestrator.references import References
@@ -55,8 +58,27 @@ def load_installation(path: Path, env: Mapping[str, str]) -> Configuration:
         governance, _ = read_governance(settings.governance, report)
     report.refuse()
     templates = load_templates(settings.templates)
+    installation = Installation(settings, governance, None, templates, report)
+    for file in files.values():
+        lint_channels(file, installation)
+    report.refuse()
     policies = {name: file.policy for name, file in files.items()}
     return Configuration(settings, files, templates, rules_of(settings, policies, governance))
+
+
+def refuse_strange_channels(file: PolicyFile, base: Configuration) -> None:
+    """Raises ``ConfigError`` where one more policy of a configuration names a channel or provider that it has not."""
+    report = Report()
+    lint_channels(file, Installation(base.settings, base.rules.governance, None, base.templates, report))
+    report.refuse()
+
+
+def lint_channels(file: PolicyFile, installation: Installation) -> None:
+    """Report the channels and providers of a policy that nobody has configured."""
+    for key, steps in (("cascade", file.policy.cascade), ("also", file.policy.also)):
+        for number, step in enumerate(steps):
+            if step.channel:
+                lint_channel(step, file, (key, number), installation)
 
 
 def unknown_references(path: Path, env: Mapping[str, str]) -> frozenset[Problem]:
@@ -64,6 +86,15 @@ def unknown_references(path: Path, env: Mapping[str, str]) -> frozenset[Problem]
     report = Report()
     References(env, path.parent, report).resolve(load_yaml(path))
     return frozenset(report.problems)
+
+
+def refuse_unknown_store(path: Path, env: Mapping[str, str]) -> None:
+    """Raises ``ConfigError`` where the store's place is a secret that nobody has here: it is needed to learn from it."""
+    report = Report()
+    store = load_yaml(path).value.get("store")
+    if store is not None:
+        References(env, path.parent, report).resolve(store)
+    report.refuse()
 
 
 def played_channels(root: Node) -> Mapping[str, tuple[ProviderSettings, ...]]:

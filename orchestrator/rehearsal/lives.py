@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.core.facts import Triggered
+from orchestrator.core.facts import Triggered, Unpreparable
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -19,7 +20,8 @@ class Life:
     """
     ``event`` is ``source id``; ``sends`` the channels in the order of their sends with their times (ms after the message
     was made); ``rules`` the rules that made it wait or skip; ``cost`` millionths of the currency; ``reached_ms`` how long
-    after it was made it had succeeded, None where it had not.
+    after it was made it had succeeded, None where it had not; ``skips`` the steps that were left without a send, as channel
+    and reason; ``broken`` what was wrong with its templates, as channel and what.
     """
 
     event: str
@@ -35,6 +37,8 @@ class Life:
     flags: tuple[str, ...] = ()
     sends: list[tuple[str, int]] = field(default_factory=list)
     rules: set[tuple[str, str]] = field(default_factory=set)
+    skips: tuple[tuple[str, str], ...] = ()
+    broken: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -60,6 +64,9 @@ class Lives:
             event = f"{message.event_source} {message.event_id}"
             self.by_message[message.id] = Life(event, message.recipient, message.policy, message.klass, locale)
         life = self.by_message[message.id]
+        if isinstance(decided.fact, Unpreparable):
+            run = message.run_of(decided.fact.step)
+            life.broken.add((run.channel if run is not None else "", decided.fact.detail))
         for check in decided.decision.checks:
             if check.verdict is not Verdict.GO and check.gate in RULE_GATES:
                 life.rules.add((check.gate, check.rule or ""))
@@ -78,8 +85,17 @@ def note(life: Life, before: Message | None, message: Message, now: int) -> None
         life.flags = tuple(message.flags)
         if message.status is Status.SUCCEEDED and life.reached_ms is None:
             life.reached_ms = now - message.created_at
+        life.skips = tuple(skips(message))
     if message.attempts and (known != len(message.attempts) or outcomes(before) != outcomes(message)):
         life.cost = int(message.spent() * MILLIONTHS)
+
+
+def skips(message: Message) -> Iterator[tuple[str, str]]:
+    """The steps that a message has left without a send."""
+    tried = {attempt.step for attempt in message.attempts}
+    for run in message.runs:
+        if run.ended is not None and run.step not in tried:
+            yield run.channel, run.ended.value
 
 
 def outcomes(message: Message | None) -> list[OutcomeKind]:

@@ -16,7 +16,7 @@ SPAN: Schema = {
 INSTANT: Schema = {"type": "string", "description": "RFC 3339: 2026-11-21T10:00:00+02:00"}
 STEP: Schema = {
     "type": "string",
-    "pattern": rf"^\S+ +({'|'.join(VERBS)}) +\S+( +by +\S+)?( +because +\S+)?( +until +\S+)?$",
+    "pattern": rf"^(at +)?\S+ +({'|'.join(VERBS)}) +\S+( +by +\S+)?( +because +\S+)?( +until +\S+)?$",
     "description": "2m send viber; 2m skip whatsapp because no_address",
 }
 SAYING: Schema = {"type": "string", "pattern": f"^({'|'.join(SAYS)}) .+"}
@@ -73,7 +73,7 @@ def expect() -> Schema:
             "steps": array(STEP),
             "outcome": TEXT,
             "flags": array(one_of(*FLAGS)),
-            "cost": AMOUNT | {"pattern": r"^(<=|>=|<|>|=)?\s*[0-9]+(\.[0-9]+)?(\s+[A-Z]{3})?$"},
+            "cost": AMOUNT | {"pattern": r"^(<=|>=|≤|≥|<|>|=)?\s*[0-9]+(\.[0-9]+)?(\s+[A-Z]{3})?$"},
             "not_sent": array(NAME),
             "text": named({"anyOf": [SAYING, array(SAYING, 1)]}),
         }

@@ -18,7 +18,17 @@ from orchestrator.rehearsal.crew import share_out
 from orchestrator.rehearsal.crowd import Habits
 from orchestrator.rehearsal.performance import Performance, Play
 from orchestrator.rehearsal.stage import Contents
-from orchestrator.rehearsal.tally import Figure, Figures, Group, Interval, over_runs, tally
+from orchestrator.rehearsal.tally import (
+    Differences,
+    Figure,
+    Figures,
+    Group,
+    Interval,
+    differences_over,
+    interval,
+    over_runs,
+    tally,
+)
 from orchestrator.rehearsal.traffic import Traffic
 
 GC_THRESHOLD = 100_000
@@ -48,10 +58,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Findings:
-    """By version, in the plan's order, the intervals of all figures; and what changes from the first to the second."""
+    """
+    By version, in the plan's order, the intervals of all figures; what changes from the first to the second, how much of
+    each figure there is more, and what the second costs more altogether.
+    """
 
     figures: tuple[Mapping[Group, Mapping[Figure, Interval]], ...]
     changes: tuple[ChangeOver, ...]
+    differences: Differences
+    costs_more: Interval
 
 
 Run = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
@@ -79,7 +94,13 @@ def simulate(plan: Plan, processes: int, progress: Callable[[int], None] = lambd
     results: dict[int, Run] = dict(share_out(one_run, plan.runs, processes, tick))
     ordered = [results[number] for number in range(plan.runs)]
     figures = tuple(over_runs([result[0][place] for result in ordered]) for place in range(len(plan.versions)))
-    return Findings(figures, changes_over([result[1] for result in ordered]))
+    compared = len(plan.versions) > 1
+    return Findings(
+        figures,
+        changes_over([result[1] for result in ordered]),
+        differences_over([result[0][0] for result in ordered], [result[0][1] for result in ordered]) if compared else {},
+        interval([sum(change.cost for change in result[1].values()) for result in ordered]),
+    )
 
 
 def run(plan: Plan, number: int, contents: dict[int, Contents], counter: Any) -> Run:

@@ -2,14 +2,15 @@
 The quick stage: the production's decisions without its machinery, for hundreds of thousands of messages.
 
 What decides is the service's own code: the engine's handlers for events, facts and receipts, the core below them, the
-templates. What is left out is what a simulation does not need and would spend its time on: the store, the history, the
-batches, the network. Everything waits in one heap and happens exactly at its time. ``performance.py`` can play the same
-through the whole service, and a test sees to it that both tell the same story.
+templates. What is left out is what a rehearsal does not need and would spend its time on: the store, the history, the
+batches, the network. Everything waits in one heap and happens exactly at its time. Policy tests and simulations play here;
+``world.py`` can play the same through the whole service, and tests see to it that both tell the same story.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -21,15 +22,16 @@ from orchestrator.configuration import Configuration
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, Shut, Unpreparable
 from orchestrator.core.message import Attempt, Message
-from orchestrator.core.outcomes import Outcome, Refused
+from orchestrator.core.outcomes import Outcome, Refused, Unknown
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Ready, render
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.engine.book import Book, Entry
-from orchestrator.engine.commands import Event, HearReceipt, Publish
+from orchestrator.engine.commands import Command, Event, HearReceipt, Publish
 from orchestrator.engine.desk import Decided, Desk
 from orchestrator.engine.engine import handle
+from orchestrator.engine.people import Person
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
 from orchestrator.ids import encode
@@ -52,6 +54,8 @@ class Content:
     content_hash: str = ""
     parts: int | None = None
     refused: tuple[Reason, str] | None = None
+    words: Mapping[str, Any] | None = None
+    """What it says, by part; only where everything is kept."""
 
 
 Contents = dict[tuple[str, ...], Content]
@@ -64,7 +68,9 @@ every version of a policy.
 class Stage:
     """
     One installation. ``meet`` is how messages are taken, ``watch`` is told every decision, ``contents`` may be shared by
-    several runs of one file.
+    several runs of one file, ``props`` by all stages of a process. ``keep`` is for a few messages to look back at: they are
+    never forgotten, replies find them, and every content is rendered at its time and stays in ``said`` by message and
+    channel. ``last_report`` is when the last receipt so far comes (UTC milliseconds).
     """
 
     def __init__(
@@ -75,13 +81,18 @@ class Stage:
         meet: Meet,
         watch: Callable[[Decided, int], None],
         contents: Contents,
+        props: Props | None = None,
+        keep: bool = False,
     ) -> None:
+        self.said: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.last_report = start
         self._configuration = configuration
-        self._props = Props()
+        self._props = props or Props()
+        self._keep = keep
         self._meet = meet
         self._watch = watch
         self._contents = contents
-        self._ids = start << 80
+        self._ids = itertools.count(start << 80)
         self._heap: list[tuple[int, str, int, Callable[[], None]]] = []
         self._order = 0
         self._ready: list[tuple[str, int, int, str, int]] = []
@@ -116,17 +127,26 @@ class Stage:
         """
         last = self._desk.now
         for at, event in events:
-            self._run_until(at - 1)
-            self._turn(at)
-            handle(self._desk, Publish(event))
-            self._settle()
+            self.run_until(at - 1)
+            self.submit(at, Publish(event))
             last = at
             advance(1)
-        self._run_until(until(last))
+        self.run_until(until(last))
+
+    def submit(self, at: int, command: Command) -> Any:
+        """The engine's answer to a command at an instant (UTC milliseconds), which is not before any other."""
+        self._turn(at)
+        answer = handle(self._desk, command)
+        self._settle()
+        return answer
+
+    def know(self, document: dict[str, Any]) -> None:
+        """A recipient's document, as if it had been stored before."""
+        self._book.people[document["id"]] = Person(document["id"], document, self._props.address_hash)
 
     # ---- time
 
-    def _run_until(self, limit: int) -> None:
+    def run_until(self, limit: int) -> None:
         """
         All that happens up to ``limit``. Within one instant everything is decided first, the older message before the
         younger, and then sent: that is the order in which the service's timers and pumps come to it.
@@ -154,8 +174,7 @@ class Stage:
         heapq.heappush(self._heap, (max(instant, self._desk.now), id, self._order, act))
 
     def _new_id(self) -> str:
-        self._ids += 1
-        return encode(self._ids)
+        return encode(next(self._ids))
 
     # ---- decisions
 
@@ -191,6 +210,8 @@ class Stage:
             self._line_up(message)
             book.entries[message.id].lines.clear()
             self._forget(message)
+        if self._keep:
+            book.contacts = {**book.contacts, **{row[:2]: row[2:4] for row in book.changes.contacts}}
         book.changes = Changes()
 
     def _line_up(self, message: Message) -> None:
@@ -213,6 +234,8 @@ class Stage:
         live = self._book.live_of.get(message.recipient)
         if live is not None and message.id in live:
             live.remove(message.id)
+        if self._keep:
+            return
         if message.due_at is None and not self._awaited.get(message.id) and not message.ready():
             self._awaited.pop(message.id, None)
             del self._book.entries[message.id]
@@ -250,13 +273,16 @@ class Stage:
         targets = tuple(address for address in person.addresses if address.kind in kinds)
         templates = self._configuration.templates
         ready = Ready(message, entry.event, person, policy, templates, step, targets, None)
-        content = self._content(ready, provider)
+        content = self._render(ready, provider) if self._keep else self._content(ready, provider)
         if content.refused is not None:
             self._tell(entry, Unpreparable(step, *content.refused))
             return
         cost = provider.cost.of(content.parts) if provider.cost is not None else None
         fact = Prepared(step, provider.name, targets, content.content_hash, content.parts, cost)
-        for call in self._tell(entry, fact).calls:
+        calls = self._tell(entry, fact).calls
+        if calls and content.words is not None:
+            self.said[message.id, ready.channel] = content.words
+        for call in calls:
             self._call(entry, provider, call)
 
     def _content(self, ready: Ready, provider: ProviderAtWork) -> Content:
@@ -274,21 +300,38 @@ class Stage:
             rendered = render(ready, self._props.outside, provider, len(ready.message.attempts), self._desk.now)
         except Unrenderable as problem:
             return Content(refused=(problem.reason, f"{problem.detail} {problem.where}".strip()))
-        return Content(rendered.content_hash, rendered.sms.parts if rendered.sms is not None else None)
+        parts = rendered.sms.parts if rendered.sms is not None else None
+        return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
 
     def _call(self, entry: Entry, provider: ProviderAtWork, call: Call) -> None:
-        """The provider's answer and the receipts that follow it."""
-        message = entry.message
-        attempt = message.attempts[call.attempt]
-        reaction = self._meet(provider.name, message, attempt)
+        """The provider's answer, which may take its time but never more than its timeout, and the receipts that follow."""
+        id, attempt = entry.message.id, call.attempt
+        reaction = self._meet(provider.name, entry.message, entry.message.attempts[attempt])
         for later in reaction.receipts:
-            self._expect(message.id, provider.name, call.attempt, later)
-        self._learn(provider, reaction.outcome)
-        self._tell(entry, Answered(call.attempt, reaction.outcome))
+            self._expect(id, provider.name, attempt, later, reaction.takes_ms)
+        timeout_ms = provider.facts.timeout_ms
+        in_time = reaction.takes_ms <= timeout_ms
+        outcome = reaction.outcome if in_time else Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
+        if not reaction.takes_ms:
+            self._answer(id, provider, attempt, outcome)
+            return
+        self._awaited[id] = self._awaited.get(id, 0) + 1
 
-    def _expect(self, id: str, provider: str, attempt: int, later: Later) -> None:
+        def answer() -> None:
+            self._awaited[id] -= 1
+            self._answer(id, provider, attempt, outcome)
+
+        self._at(self._desk.now + min(reaction.takes_ms, timeout_ms), id, answer)
+
+    def _answer(self, id: str, provider: ProviderAtWork, attempt: int, outcome: Outcome) -> None:
+        self._learn(provider, outcome)
+        self._tell(self._book.entries[id], Answered(attempt, outcome))
+
+    def _expect(self, id: str, provider: str, attempt: int, later: Later, takes_ms: int) -> None:
         self._awaited[id] = self._awaited.get(id, 0) + 1
         receipt = Receipt(state=later.state, failure=later.failure)
+        due = self._desk.now + takes_ms + later.after_ms
+        self.last_report = max(self.last_report, due)
 
         def hear() -> None:
             self._awaited[id] -= 1
@@ -298,7 +341,7 @@ class Stage:
             if entry is not None:
                 self._forget(entry.message)
 
-        self._at(self._desk.now + later.after_ms, id, hear)
+        self._at(due, id, hear)
 
     def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
         """What an answer says about the provider itself."""

@@ -12,7 +12,7 @@ from orchestrator.rehearsal.lives import Life
 MILLIONTHS = 1_000_000
 Figure = tuple[str, str]
 """``(section, name)``: ("total", "messages"), ("sends", "viber"), ("rules", "quiet_hours night"), …"""
-SECTIONS = ("total", "sends", "reached_by", "ended", "rules", "flags")
+SECTIONS = ("total", "sends", "reached_by", "ended", "skipped", "rules", "flags", "broken")
 UNDEFINED = ("reach", "median_ms", "p95_ms", "cost_per_reached")
 """Figures of the section "total" that a run without any message, or without any reached one, does not have."""
 
@@ -53,6 +53,10 @@ class Count:
             self.lags_ms.append(life.reached_ms or 0)
         else:
             self.add("ended", f"{life.status} {life.reason}".strip())
+        for channel, reason in life.skips:
+            self.add("skipped", f"{channel} {reason}")
+        for channel, what in life.broken:
+            self.add("broken", f"{life.policy}, {channel}: {what}")
         for gate, rule in life.rules:
             self.add("rules", f"{gate} {rule}".strip())
         for flag in life.flags:
@@ -75,6 +79,9 @@ class Count:
 Figures = Mapping[Figure, float]
 Group = tuple[str, str]
 """``("all", "")``, ``("class", "promotional")``, ``("locale", "uk-UA")``, ``("policy", "survey")``."""
+
+
+Differences = Mapping[Group, Mapping[Figure, Interval]]
 
 
 def tally(lives: Iterable[Life]) -> dict[Group, dict[Figure, float]]:
@@ -102,6 +109,29 @@ def over_runs(runs: Sequence[Mapping[Group, Figures]]) -> dict[Group, dict[Figur
         names = sorted({name for one in figures for name in one}, key=lambda name: (SECTIONS.index(name[0]), name[1]))
         found[group] = {name: interval(values_of(name, figures)) for name in names}
     return found
+
+
+def differences_over(before: Sequence[Mapping[Group, Figures]], after: Sequence[Mapping[Group, Figures]]) -> Differences:
+    """
+    How much more of each figure there is afterwards, run by run: both met the same people, so this is known far better than
+    either figure is.
+    """
+    pairs = list(zip(before, after, strict=True))
+    found: dict[Group, dict[Figure, Interval]] = {}
+    for group in sorted({group for pair in pairs for run in pair for group in run}):
+        of_group = [(old.get(group, {}), new.get(group, {})) for old, new in pairs]
+        for name in {name for old, new in of_group for name in (*old, *new)}:
+            values = [value for old, new in of_group if (value := difference(name, old, new)) is not None]
+            if values:
+                found.setdefault(group, {})[name] = interval(values)
+    return found
+
+
+def difference(name: Figure, old: Figures, new: Figures) -> float | None:
+    """None where one of both has no such figure."""
+    if name[0] == "total" and name[1] in UNDEFINED and not (name in old and name in new):
+        return None
+    return new.get(name, 0) - old.get(name, 0)
 
 
 def values_of(name: Figure, runs: Sequence[Figures]) -> list[float]:

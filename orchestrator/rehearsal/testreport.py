@@ -11,7 +11,7 @@ from rich.table import Table
 
 from orchestrator.rehearsal.expected import Line
 from orchestrator.rehearsal.timeline import Moment
-from orchestrator.rehearsal.verdict import Verdict, ending, fits
+from orchestrator.rehearsal.verdict import Verdict, ending, fits, outcome_differences
 
 
 def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console) -> None:
@@ -45,25 +45,50 @@ def print_failure(verdict: Verdict, console: Console) -> None:
 
 
 def rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
-    """The timeline in the order of time: a line and the moment that fits it stand side by side."""
+    """The timeline in the order of time: what was expected stands beside what came, or beside what came in its place."""
     since = verdict.test.given.now
     steps = verdict.test.expected.steps
-    waiting = list(steps or ())
-    lines: list[tuple[int, int, Line | None, Moment | None]] = []
-    for number, moment in enumerate(verdict.happened.moments):
+    for line, moment in sorted(beside(verdict), key=lambda pair: when(pair[0], pair[1], since)):
+        met = line is not None and moment is not None and fits(line, moment, since)
+        strange = line is not None and not met
+        strange |= line is None and moment is not None and moment.verb == "send" and steps is not None
+        yield "✗" if strange else " ", line.text if line else "", moment.show(since) if moment else ""
+    outcome = verdict.test.expected.outcome
+    if outcome is not None:
+        wrong = any(outcome_differences(outcome, verdict.happened.message))
+        yield "✗" if wrong else " ", outcome.text, ending(verdict.happened.message)
+
+
+def beside(verdict: Verdict) -> list[tuple[Line | None, Moment | None]]:
+    """Every moment with the line that it fits; a line that nothing fits with the nearest such moment of its channel."""
+    since = verdict.test.given.now
+    waiting = list(verdict.test.expected.steps or ())
+    pairs: list[tuple[Line | None, Moment | None]] = []
+    for moment in verdict.happened.moments:
         line = next((one for one in waiting if fits(one, moment, since)), None)
         if line is not None:
             waiting.remove(line)
-        lines.append((moment.at - since, number, line, moment))
-    lines += [(line.at_ms, -1, line, None) for line in waiting]
-    for _, _, line, found in sorted(lines, key=lambda one: one[:2]):
-        strange = found is None or (line is None and found.verb == "send" and steps is not None)
-        yield "✗" if strange else " ", line.text if line else "", found.show(since) if found else ""
-    outcome = verdict.test.expected.outcome
-    actual = ending(verdict.happened.message)
-    if outcome is not None:
-        wrong = any(difference.line == outcome.mark.line for difference in verdict.differences)
-        yield "✗" if wrong else " ", outcome.text, actual
+        pairs.append((line, moment))
+    for line in waiting:
+        alike = [
+            (abs(moment.at - since - line.at_ms), place)
+            for place, (taken, moment) in enumerate(pairs)
+            if taken is None and moment is not None and (moment.verb, moment.channel) == (line.verb, line.channel)
+        ]
+        if alike:
+            place = min(alike)[1]
+            pairs[place] = (line, pairs[place][1])
+        else:
+            pairs.append((line, None))
+    return pairs
+
+
+def when(line: Line | None, moment: Moment | None, since: int) -> int:
+    """Where a pair stands in the timeline, in milliseconds after the test's event."""
+    if moment is not None:
+        return moment.at - since
+    assert line is not None
+    return line.at_ms
 
 
 def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -1,18 +1,16 @@
-"""One test played: its events and acts through the real service in virtual time, and what came of them."""
+"""One test played: its events and acts through the service's own decisions in virtual time, and what came of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
-from orchestrator.channels import Accepted, Inbound, Outgoing, Receipt
+from orchestrator.channels import Accepted, Inbound, Receipt
 from orchestrator.configuration import Configuration
-from orchestrator.core.message import Message
-from orchestrator.core.policy import DAY_MS, MINUTE_MS
+from orchestrator.core.message import Attempt, Message
+from orchestrator.core.policy import DAY_MS, MINUTE_MS, Policy
 from orchestrator.engine.commands import (
     Cancel,
     Command,
@@ -27,11 +25,13 @@ from orchestrator.engine.desk import Decided
 from orchestrator.rehearsal.acts import Act, Becomes, Cancels, Happens, OptsOut, Replies, Reports
 from orchestrator.rehearsal.given import charges
 from orchestrator.rehearsal.played import Reaction
+from orchestrator.rehearsal.stage import Stage
 from orchestrator.rehearsal.testfile import PolicyTest
 from orchestrator.rehearsal.timeline import Moment, moments
-from orchestrator.rehearsal.world import Props, World
-from orchestrator.simulator.loop import VirtualLoop, run
-from orchestrator.stores.port import Changes
+from orchestrator.rehearsal.world import Props
+
+AFTERMATH_MS = 30 * DAY_MS
+"""Receipts are heard so long after the deadline."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Happened:
 
 
 class Trial:
-    """One test in one world."""
+    """One test on a stage of its own."""
 
     def __init__(self, test: PolicyTest, configuration: Configuration, props: Props) -> None:
         self.test = test
@@ -61,56 +61,61 @@ class Trial:
         self._props = props
         self._moments: dict[str, list[Moment]] = {}
         self._messages: dict[str, Message] = {}
-        self._sent: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._asked: dict[str, int] = {}
         self._main = ""
         self._happened = Happened()
 
+    @property
+    def start(self) -> int:
+        """The instant of the first entry of the history, else of the event."""
+        given = self.test.given
+        return given.now + min([0, *(act.at_ms for act in given.acts)])
+
+    @property
+    def policies(self) -> dict[str, Policy]:
+        return {self.test.policy.name: self.test.policy}
+
     def play(self) -> Happened:
         """The whole test, from the first entry of its history until nothing can come any more."""
-        return run(self._play)
-
-    async def _play(self, loop: VirtualLoop) -> Happened:
         test, given = self.test, self.test.given
-        start = given.now + min([0, *(act.at_ms for act in given.acts)])
-        policies = {test.policy.name: test.policy}
-        self._world = World(
-            loop, start, self._configuration, policies, props=self._props, react=self._react, watch=self._watch
-        )
-        await self._world.open()
+        configuration, meet, watch = self._configuration, self._meet, self._watch
+        self._stage = stage = Stage(configuration, self.policies, self.start, meet, watch, {}, self._props, keep=True)
         if given.earlier:
-            await self._put_earlier()
-        for act in given.acts:
-            if act.at_ms < 0:
-                await self._world.sleep_until(given.now + act.at_ms)
-                await self._act(act)
-        await self._world.sleep_until(given.now)
-        published: Published = await self._world.submit(Publish(given.event))
+            stage.know(self.known_recipient())
+        self._play_acts([act for act in given.acts if act.at_ms < 0])
+        stage.run_until(given.now)
+        self._published(stage.submit(given.now, Publish(given.event)))
+        self._play_acts([act for act in given.acts if act.at_ms >= 0])
+        end = given.now + max([test.policy.deadline_ms + MINUTE_MS, *(act.at_ms for act in given.acts)])
+        stage.run_until(end)
+        while end < stage.last_report < given.now + test.policy.deadline_ms + AFTERMATH_MS:
+            end = stage.last_report
+            stage.run_until(end)
+        sent = {channel: words for (message, channel), words in stage.said.items() if message == self._main}
+        return self._result(sent)
+
+    def _play_acts(self, acts: Sequence[Act]) -> None:
+        for act in acts:
+            at = self.test.given.now + act.at_ms
+            self._stage.run_until(at)
+            command = self._command(act)
+            if command is not None:
+                self._stage.submit(at, command)
+
+    def _published(self, published: Published) -> None:
         self._main = published.messages[0] if published.messages else ""
-        for act in given.acts:
-            if act.at_ms >= 0:
-                await self._world.sleep_until(given.now + act.at_ms)
-                await self._act(act)
-        await self._settle(given.now + test.policy.deadline_ms + MINUTE_MS)
-        await self._world.close()
-        return self._result()
 
-    async def _settle(self, end: int) -> None:
-        """Until every deadline has passed and every receipt has come."""
-        await self._world.sleep_until(max(end, self._world.clock.now()))
-        while self._world.reports and self._world.clock.now() < end + 30 * DAY_MS:
-            await self._world.sleep_until(max(self._world.reports))
-
-    async def _put_earlier(self) -> None:
-        """The recipient as somebody who has had messages before."""
+    def known_recipient(self) -> dict[str, Any]:
+        """The recipient's document, as somebody's who has had messages before."""
         given = self.test.given
         id = given.event.recipients[0]["id"]
-        document = {"id": id, "attributes": {}, "charges": charges(given.earlier, given.now)}
-        await self._world.store.commit(Changes(recipients={id: orjson.dumps(document)}))
+        return {"id": id, "attributes": {}, "charges": charges(given.earlier, given.now)}
 
-    def _react(self, provider: str, message: Outgoing) -> Reaction:
-        channel = self._configuration.settings.providers[provider].channel
-        self._sent.setdefault(message.message_id, {})[channel] = message.content
+    def _meet(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
+        return self.reaction(provider)
+
+    def reaction(self, provider: str) -> Reaction:
+        """How a provider takes its next message."""
         reactions = self.test.given.reactions.get(provider)
         if not reactions:
             return Reaction(Accepted())
@@ -122,11 +127,6 @@ class Trial:
         message = decided.decision.message
         self._messages[message.id] = message
         self._moments.setdefault(message.id, []).extend(moments(decided, now))
-
-    async def _act(self, act: Act) -> None:
-        command = self._command(act)
-        if command is not None:
-            await self._world.submit(command)
 
     def _command(self, act: Act) -> Command | None:
         """What an act says to the engine; None, and a trouble, where there is nothing to say it about."""
@@ -168,9 +168,9 @@ class Trial:
         self._happened.troubles.append((act.mark.line, f"the recipient has no address to reply from on {channel}"))
         return None
 
-    def _result(self) -> Happened:
+    def _result(self, sent: Mapping[str, Mapping[str, Any]]) -> Happened:
         happened = self._happened
         happened.message = self._messages.get(self._main)
         happened.moments = self._moments.get(self._main, [])
-        happened.sent = dict(self._sent.get(self._main, {}))
+        happened.sent = dict(sent)
         return happened

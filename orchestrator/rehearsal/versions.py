@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.configuration import Configuration
-from orchestrator.policyfile import hash_templates, load_policy
-from orchestrator.rehearsal.installation import load_installation
+from orchestrator.policyfile import TEST_SUFFIX, hash_templates, load_policy
+from orchestrator.rehearsal.installation import load_installation, refuse_strange_channels
 from orchestrator.rehearsal.simulation import Version
+from orchestrator.rehearsal.testfile import nearby
 from orchestrator.yamlfile import load
 
 CONFIG_NAMES = ("kaskad.yaml", "config/kaskad.yaml")
@@ -56,12 +57,15 @@ def whole(label: str, configuration: Configuration) -> Version:
 def with_policy(path: Path, base: Version) -> Version:
     """The same configuration with one policy from another file in the place of its namesake."""
     settings = base.configuration.settings
+    if path.name.endswith(TEST_SUFFIX):
+        raise NoSuchVersion(f"{path}: these are tests; name the policy to compare with")
     file = load_policy(path, templates=hash_templates(settings.templates), defaults=settings.defaults)
+    refuse_strange_channels(file, base.configuration)
     name = file.policy.name
     if name not in base.policies:
         known = ", ".join(sorted(base.policies))
         raise NoSuchVersion(f"{path}: there is no policy {name!r} to compare it with; there are {known}")
-    return Version(str(path), base.configuration, {**base.policies, name: file.policy})
+    return Version(str(nearby(path)), base.configuration, {**base.policies, name: file.policy})
 
 
 def from_git(revision: str, config: Path, configuration: Configuration, scratch: Path) -> Path:

@@ -141,14 +141,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A mapping has its keys and nothing else, text nothing (``method`` calls its methods)."""
-        if isinstance(obj, Mapping):
+        if type(obj) is dict or isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         if isinstance(obj, str):
             return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(obj, Mapping):
+        if type(obj) is dict or isinstance(obj, Mapping):
             return obj[argument] if argument in obj else self.undefined(obj=obj, name=argument)
         if isinstance(obj, str) and isinstance(argument, str):
             return self.undefined(obj=obj, name=argument)
@@ -171,15 +171,21 @@ def spend(units: int) -> None:
     """Pay for work out of the rounds of this render. Raises ``SecurityError`` when there are none left."""
     budget = rounds.get(None)
     if budget is not None:
-        budget[0] -= units
-        if budget[0] < 0:
-            raise SecurityError(f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed")
+        draw(budget, units)
+
+
+def draw(budget: list[int], units: int) -> None:
+    """Take from a budget. Raises ``SecurityError`` when there is nothing left."""
+    budget[0] -= units
+    if budget[0] < 0:
+        raise SecurityError(f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed")
 
 
 def paid(value: Any) -> Any:
     """A text or list that was just made, paid for: all that one render makes fits into a few megabytes."""
     if isinstance(value, str):
-        spend(len(value) // TEXT_A_ROUND)
+        if len(value) >= TEXT_A_ROUND:
+            spend(len(value) // TEXT_A_ROUND)
     elif isinstance(value, list | tuple):
         spend(len(value) // ITEMS_A_ROUND)
     return value
@@ -210,8 +216,10 @@ def counted(values: Iterable[Any], weight: int) -> Iterator[Any]:
         raise NullValue("a value is null")
     if not isinstance(values, Iterable):
         raise TemplateRuntimeError("only a list can be looped over")
+    budget = rounds.get(None)
     for value in values:
-        spend(weight)
+        if budget is not None:
+            draw(budget, weight)
         yield value
 
 
@@ -327,6 +335,8 @@ def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
 
 def printable(value: Any) -> Any:
     """What may stand in a text: a null is as absent as a name that nobody has, and a list is no text."""
+    if type(value) is str:
+        return value
     if value is not None and not isinstance(value, PRINTABLE):
         raise TemplateRuntimeError("a list or mapping cannot be printed; name what is to be shown of it")
     if isinstance(value, float) and not math.isfinite(value):
@@ -341,7 +351,10 @@ def plain(value: Any, level: int = 0) -> Any:
     if level > NESTING_MAX * 4:
         raise SecurityError("the event's data nests too deeply for a template")
     if isinstance(value, dict | Mapping):
-        return {str(key): item if type(item) in SCALARS else plain(item, level + 1) for key, item in value.items()}
+        return {
+            key if type(key) is str else str(key): item if type(item) in SCALARS else plain(item, level + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [item if type(item) in SCALARS else plain(item, level + 1) for item in value]
     return value if isinstance(value, str | int | float) else str(value)

@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_decimal
 from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.runtime import Context
 
+from orchestrator.render.amounts import money_text
 from orchestrator.render.problems import NullValue, Unknown
 from orchestrator.render.sms import plainer
 from orchestrator.render.text import shortenable
@@ -77,7 +78,7 @@ def money(context: Context, value: Any, currency: str) -> str:
     """``{{ event.total | money('UAH') }}`` → «3 601,50 ₴» in the recipient's locale."""
     if not CURRENCY.fullmatch(currency):
         raise TemplateRuntimeError("money takes a currency of three letters, such as 'UAH'")
-    return str(format_currency(number_of(value, "money"), currency, locale=babel_locale(context.get("_locale"))))
+    return money_text(number_of(value, "money"), currency, babel_locale(context.get("_locale")))
 
 
 @pass_context

@@ -8,7 +8,7 @@ skipped with a reason, never sent with a hole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,7 @@ FILE = re.compile(r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOURCE_BYTES_MAX = 262_144
+SOUGHT_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +98,22 @@ class Part:
     variables: tuple[Variable, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part, the ``locale`` it was written for, and the one whose numbers and dates suit it."""
+
+    part: Part
+    locale: str
+    spoken: str
+
+
 @dataclass(slots=True)
 class TemplateSet:
-    """Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``."""
+    """Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``; ``_sought`` is found."""
 
     _parts: dict[tuple[str, str, str, str], Part] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
+    _sought: dict[tuple[str, str, str | None], dict[str, Found]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, root: Path) -> TemplateSet:
@@ -163,20 +174,27 @@ class TemplateSet:
 
     def parts(self, template: str, channel: str, locale: str | None) -> frozenset[str]:
         """The parts there are for a channel in a locale, with its fallbacks."""
-        return frozenset(part for part in PARTS.get(channel, ()) if self._find(template, channel, locale, part))
+        return frozenset(self._find(template, channel, locale))
 
     def sources(self, template: str) -> dict[str, str]:
         """The texts of a template by file name."""
         return dict(self._files.get(template, {}))
 
-    def _find(self, template: str, channel: str, locale: str | None, part: str) -> tuple[str, Part] | None:
-        for candidate in fallbacks(locale):
-            found = self._parts.get((template, channel, candidate, part))
-            if found is not None:
-                return candidate, found
-        return None
+    def _find(self, template: str, channel: str, locale: str | None) -> dict[str, Found]:
+        """The parts of a channel in a locale by name, each the nearest there is."""
+        key = (template, channel, locale)
+        found = self._sought.get(key)
+        if found is None:
+            found = {}
+            for part in PARTS.get(channel, ()):
+                near = [one for one in fallbacks(locale) if (template, channel, one, part) in self._parts]
+                if near:
+                    found[part] = Found(self._parts[template, channel, near[0], part], near[0], spoken(near[0], locale))
+            if len(self._sought) < SOUGHT_MAX:
+                self._sought[key] = found
+        return found
 
-    def render(self, template: str, channel: str, context: RenderContext, *, parts_wanted: Sequence[str] = ()) -> Rendered:
+    def render(self, template: str, channel: str, context: RenderContext) -> Rendered:
         """The parts of one channel. Raises ``Unrenderable``."""
         try:
             names = variables(context)
@@ -184,12 +202,10 @@ class TemplateSet:
             raise Unrenderable(Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template) from error
         parts: dict[str, Any] = {}
         locales: list[str] = []
-        for part in parts_wanted or PARTS.get(channel, ()):
-            found = self._find(template, channel, context.locale, part)
-            if found is not None:
-                locales.append(found[0])
-                names["_locale"] = spoken(found[0], context.locale)
-                parts[part] = render_part(found[1], channel, part, names)
+        for name, found in self._find(template, channel, context.locale).items():
+            locales.append(found.locale)
+            names["_locale"] = found.spoken
+            parts[name] = render_part(found.part, channel, name, names)
         for choices in NEEDED.get(channel, ()):
             if not any(choice in parts for choice in choices):
                 detail = f"{channel} has no {' or '.join(choices)} for {context.locale or 'the default locale'}"
@@ -227,6 +243,8 @@ def environment(part: str) -> Sandbox:
 
 def finalize(value: Any) -> Any:
     """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
+    if type(value) is str:
+        return value
     if value is None:
         raise NullValue("a value is null")
     return printable(value)

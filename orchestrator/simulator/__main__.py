@@ -80,7 +80,7 @@ def many(first: int, count: int, jobs: int) -> int:
         if time.monotonic() - shown_at > PROGRESS_SECONDS:
             shown_at = time.monotonic()
             print(tally.told(), flush=True)
-    print(tally.told())
+    print(f"{tally.told()}, trace {tally.trace()}")
     return 1 if tally.failed else 0
 
 

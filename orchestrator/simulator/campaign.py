@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.simulator.checks import broken
 from orchestrator.simulator.world import live
@@ -50,6 +51,7 @@ class Tally:
     runs: int = 0
     hours: float = 0.0
     failed: int = 0
+    traces: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @classmethod
     def start(cls) -> Tally:
@@ -59,6 +61,7 @@ class Tally:
         self.runs += 1
         self.hours += verdict.hours
         self.failed += bool(verdict.broken)
+        self.traces.update(verdict.trace.encode())
 
     def told(self) -> str:
         seconds = max(time.monotonic() - self.began, 1e-9)
@@ -66,3 +69,7 @@ class Tally:
             f"{self.runs} seeds, {self.failed} broken, {self.hours:.0f} simulated hours in {seconds:.0f} s: "
             f"{self.hours / seconds:.1f} simulated hours per real second"
         )
+
+    def trace(self) -> str:
+        """The hash of all traces so far: the same on every machine and over however many processes."""
+        return self.traces.hexdigest()

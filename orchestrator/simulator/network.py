@@ -120,7 +120,8 @@ class Network:
         id = stand_in.new_id(self._ids)
         form = plan.form if plan.fate != REFUSED or plan.form == "throttled" else plan.why
         moment = self._ledger.note("arrived", f"{account.name}: {request.address} {plan.fate} ({form})")
-        write = Write(moment, account.name, stand_in.channel, request.reference, request.address, plan.fate, id)
+        place = (account.name, stand_in.channel, request.reference, request.address)
+        write = Write(moment, *place, plan.fate, id, request.text)
         self._ledger.writes.append(write)
         if write.accepted and not self.is_in(account, "deaf"):
             self._plan_receipts(account, request, write, plan)
@@ -228,9 +229,8 @@ async def post_mail(network: Network, account: Account, gate: Gate, message: Out
     await gate.step("before_write")
     if not plan.connects or loop.time() - began > BEFORE_DOT_SECONDS:
         return NotSent(Reason.CONNECT_FAILED, detail="connect")
-    call = HttpCall(
-        method="SMTP", url=f"mailto:{message.address.value}", headers={}, body=message.client_reference.encode()
-    )
+    body = f"{message.client_reference}\n{message.content}"
+    call = HttpCall(method="SMTP", url=f"mailto:{message.address.value}", headers={}, body=body.encode())
     request, write = network.arrive(account, call, plan)
     await gate.step("after_write")
     reply = network.reply(account, plan, request, write.provider_id)

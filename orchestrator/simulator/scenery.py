@@ -36,15 +36,16 @@ from orchestrator.simulator.providers.whatsapp import WhatsApp
 
 PUBLIC_URL = "https://kaskad.example.com"
 GOAL_EVENT = "shop.done"
+TEXT = "<{{ event.cart }}, {{ message.policy }}, {{ recipient.id }}>"
 TEMPLATES = {
     "t": {
-        "sms.text.j2": "{{ event.cart }}: {{ message.policy }}",
-        "viber.text.j2": "{{ event.cart }}: {{ message.policy }}",
-        "whatsapp.yaml.j2": 'template: hello\nlanguage: uk\nbody: ["{{ event.cart }}"]',
+        "sms.text.j2": TEXT,
+        "viber.text.j2": TEXT,
+        "whatsapp.yaml.j2": f'template: hello\nlanguage: uk\nbody: ["{TEXT}"]',
         "email.subject.j2": "{{ event.cart }}",
-        "email.text.j2": "{{ event.cart }}: {{ message.policy }}",
+        "email.text.j2": TEXT,
         "web_push.title.j2": "{{ event.cart }}",
-        "web_push.text.j2": "{{ message.policy }}",
+        "web_push.text.j2": TEXT,
     }
 }
 CAN_WAIT_FOR = {

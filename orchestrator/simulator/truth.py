@@ -29,7 +29,7 @@ class Write:
     """
     One request that reached a provider. ``reference`` is the client reference on the wire, ``answer`` what the provider
     does with it: ``taken``, ``taken_silently`` (no clear answer follows), ``lost`` (neither taken nor answered clearly) or
-    ``refused`` (clearly not taken).
+    ``refused`` (clearly not taken). ``text`` is all that it says.
     """
 
     moment: Moment
@@ -39,6 +39,7 @@ class Write:
     address: str
     answer: str
     provider_id: str
+    text: str
 
     @property
     def accepted(self) -> bool:

@@ -41,6 +41,10 @@ from orchestrator.stores.sqlite_batch import MESSAGE, NO_EVENT, Memory, load, lo
 
 MIGRATIONS = Path(__file__).parent / "migrations" / "sqlite"
 PAGE_CACHE_KIB = 64 * 1024
+PAGE_BYTES = 8_192
+"""Of a new file: most rows are appended, and every page that a commit touches is written whole."""
+CHECKPOINT_PAGES = 4_096
+"""How far (32 MiB) the log grows before it is copied into the file: a page that is written often is copied once."""
 T = TypeVar("T")
 
 
@@ -220,7 +224,9 @@ def connect(path: str, owner: object) -> sqlite3.Connection:
     """A connection as every use of the file needs it."""
     target = f"file:kaskad-{id(owner)}?mode=memory&cache=shared" if path == ":memory:" else f"file:{path}"
     db = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db.execute(f"pragma page_size={PAGE_BYTES}")
     db.execute("pragma journal_mode=wal")
+    db.execute(f"pragma wal_autocheckpoint={CHECKPOINT_PAGES}")
     db.execute("pragma synchronous=full")
     db.execute("pragma busy_timeout=10000")
     db.execute(f"pragma cache_size=-{PAGE_CACHE_KIB}")

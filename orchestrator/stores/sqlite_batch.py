@@ -113,7 +113,7 @@ def load_documents(db: sqlite3.Connection, memory: Memory, wanted: Wanted, found
         named.update(found.live_of[recipient])
     messages = memory.messages
     missing = []
-    for id in wanted.messages | named:
+    for id in sorted(wanted.messages | named):  # in one order, whatever hashes are like in this process
         row = messages.get(id)
         if row is None:
             missing.append(id)

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 
 import httpx
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
@@ -25,6 +24,7 @@ from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
 from adapters.web_push.vapid import WebPush, WebPushSettings
 from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.api.door import open_runner
 from orchestrator.channels import Adapter
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
@@ -178,13 +178,14 @@ async def open_site(auth: str = "off", http_source: bool = True) -> AsyncIterato
 
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
-    server = TestServer(app)
-    await server.start_server(access_log=None)
+    runner = await open_runner(app)
     try:
-        async with httpx.AsyncClient(base_url=str(server.make_url("/")), trust_env=False) as client:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}/", trust_env=False) as client:
             yield client
     finally:
-        await server.close()
+        await runner.cleanup()
 
 
 def is_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:

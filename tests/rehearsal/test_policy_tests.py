@@ -56,6 +56,7 @@ PASSING = [
         "{providers: {viber: {failed: 20s}}}",
         "{steps: [0s send viber, 20s leave viber because failure_receipt, 20s send sms]}",
     ),
+    ("{providers: {viber: accepts}}", "{steps: [at 0s send viber, at 1m send sms], cost: ≤ 1.90 UAH}"),
     ("{providers: {viber: {refuses: recipient}}}", "{steps: [0s send viber by infobip, 0s send sms], cost: 1.2 UAH}"),
     (
         "{providers: {infobip: {refuses: configuration}}}",
@@ -218,13 +219,47 @@ def test_the_exit_code_says_whether_all_tests_hold(place: Place) -> None:
     assert place.kaskad("test").exit_code == 2
 
 
+def test_what_was_expected_stands_beside_what_came_in_its_place(place: Place) -> None:
+    text = "  - {name: it, expect: {steps: [0s send viber, 3m send sms, 5m send sms], outcome: succeeded by sms}}\n"
+    place.write("policies/tale.test.yaml", HEAD + text)
+    lines = [" ".join(line.split()) for line in place.kaskad("test").stdout.splitlines()]
+    assert "0s send viber 0s send viber by infobip" in lines
+    assert "✗ 3m send sms 1m send sms by twilio" in lines
+    assert "✗ 5m send sms" in lines
+    assert "succeeded by sms succeeded by sms" in lines
+
+
+def test_problems_come_in_the_order_of_the_file_and_not_by_the_hundred(place: Place) -> None:
+    expects = "".join(f"  - {{name: t{n}, expect: {{outcome: expird, flags: [lat]}}}}\n" for n in range(40))
+    place.write("policies/tale.test.yaml", HEAD + expects)
+    done = place.kaskad("test")
+    lines = done.stderr.splitlines()
+    assert done.exit_code == 2
+    assert lines[-1] == "… and 30 more like these"
+    places = [tuple(int(part) for part in line.split("test.yaml:")[1].split(":")[:2]) for line in lines[:-1]]
+    assert places == sorted(places)
+    assert len(places) == 50
+
+
+def test_a_cascade_with_a_misspelt_channel_is_not_played(place: Place) -> None:
+    place.write("policies/tale.yaml", POLICY.replace("channel: sms", "channel: smss"))
+    done = place.kaskad("test")
+    assert (done.exit_code, "no provider is configured for 'smss'; did you mean 'sms'?" in done.stderr) == (2, True)
+
+
+def test_a_folder_without_tests_is_named(place: Place) -> None:
+    (place.folder / "empty").mkdir()
+    done = place.kaskad("test", str(place.folder / "empty"))
+    assert (done.exit_code, f"there are no tests in {place.folder}/empty" in done.stderr) == (2, True)
+
+
 def test_tests_are_chosen_by_name_and_by_path(place: Place) -> None:
     tests = "  - {name: one, expect: {outcome: succeeded by sms}}\n  - {name: two, expect: {outcome: expired}}\n"
     file = place.write("policies/tale.test.yaml", HEAD + tests)
     assert place.kaskad("test", "-k", "ONE").exit_code == 0
     assert place.kaskad("test", "-k", "two", str(file)).exit_code == 1
-    none = place.kaskad("test", "-k", "three")
-    assert (none.exit_code, "no test has 'three' in its name" in none.stderr) == (2, True)
+    none = place.kaskad("test", "-k", "twos")
+    assert (none.exit_code, none.stderr) == (2, "no test has 'twos' in its name; did you mean 'two'?\n")
     other = place.kaskad("test", str(place.folder / "policies" / "tale.yaml"))
     assert (other.exit_code, "name tale.test.yaml" in other.stderr) == (2, True)
 

@@ -10,23 +10,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.message import Attempt, Message, Status
-from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.rehearsal.changes import changes
 from orchestrator.rehearsal.crowd import ASSUMED, Habit, Habits, Lag, Share, draw, react
-from orchestrator.rehearsal.fit import NothingToFit, fit, sqlite_messages
+from orchestrator.rehearsal.findings import altogether
 from orchestrator.rehearsal.installation import load_installation
 from orchestrator.rehearsal.lives import Life
 from orchestrator.rehearsal.performance import Performance, Play
 from orchestrator.rehearsal.simulation import Plan, Version, simulate
-from orchestrator.rehearsal.tally import over_runs, tally
+from orchestrator.rehearsal.tally import Interval, over_runs, tally
 from orchestrator.rehearsal.traffic import Traffic, read_traffic
-from orchestrator.stores.port import Changes
-from orchestrator.stores.sqlite import SqliteStore
-from tests.rehearsal.place import CONFIG, POLICY, Place, event
+from tests.rehearsal.place import POLICY, Place, event
 
 ROOT = Path(__file__).parents[2]
 SURE = Habits({"viber": Habit(delivered=Share(1, Lag(1_000)), read=Share(1, Lag(60_000)))}, "sure")
@@ -140,7 +135,54 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
     assert change["examples"][0] == "user-0"
     assert [version["all"]["sends"]["viber"]["median"] for version in found["versions"]] == [6, 6]
     text = place.kaskad("simulate", "--events", file, "--against", str(other), "--providers", str(habits), "--runs", "2")
-    assert "Altogether it costs about 7.20 UAH." in text.stdout
+    assert "Altogether it costs 7.20 UAH." in text.stdout
+    lines = [" ".join(line.split()) for line in text.stdout.splitlines()]
+    assert "reached by viber 6 0 −6" in lines
+    assert "reached by sms 0 6 +6" in lines
+    assert "share reached 100.0% 100.0% =" in lines
+    assert found["differences"]["all"]["total"]["cost"]["median"] == pytest.approx(7.2)
+    assert found["costs_more"] == {"low": 7.2, "median": 7.2, "high": 7.2}
+
+
+def test_a_difference_is_known_better_than_what_it_is_between(place: Place) -> None:
+    """Every run compares the same people, so the spread from run to run falls out of the difference."""
+    file = place.events([event(number) for number in range(40)])
+    other = place.write("b.yaml", POLICY.replace("  - {channel: sms}\n", ""))
+    done = place.kaskad("simulate", "--events", file, "--against", str(other), "--runs", "6", "-o", "json")
+    found = json.loads(done.stdout)
+    reached = [version["all"]["total"]["reached"] for version in found["versions"]]
+    lost = found["differences"]["all"]["reached_by"]["sms"]
+    assert reached[0]["low"] > reached[1]["high"]
+    assert lost["high"] < 0
+    viber = found["differences"]["all"]["reached_by"].get("viber", {"low": 0, "high": 0})
+    assert viber["high"] - viber["low"] < reached[1]["high"] - reached[1]["low"]
+
+
+def test_what_a_change_costs_is_said_with_its_interval() -> None:
+    assert altogether(Interval(2.1, 2.8, 4.2), "UAH") == "Altogether it costs 2.80 (2.10–4.20) UAH"
+    assert altogether(Interval(-4.2, -2.8, -2.1), "UAH") == "Altogether it saves 2.80 (2.10–4.20) UAH"
+    assert altogether(Interval(0, 0, 0), "UAH") == "Altogether it costs as much as before"
+    assert altogether(Interval(-1, 0.5, 2), "UAH").startswith(
+        "Altogether it may cost more or less, +0.50 (-1.00–+2.00) UAH"
+    )
+
+
+def test_a_channel_that_nobody_has_is_no_version_to_compare_with(place: Place) -> None:
+    file = place.events([event(1)])
+    other = place.write("b.yaml", POLICY.replace("channel: viber", "channel: vibre"))
+    done = place.kaskad("simulate", "--events", file, "--against", str(other))
+    assert (done.exit_code, "no provider is configured for 'vibre'; did you mean 'viber'?" in done.stderr) == (2, True)
+    tests = place.write("b.test.yaml", "policy: tale\ntests: []\n")
+    done = place.kaskad("simulate", "--events", file, "--against", str(tests))
+    assert (done.exit_code, "these are tests; name the policy to compare with" in done.stderr) == (2, True)
+
+
+def test_content_that_could_not_be_made_is_told_with_its_template(place: Place) -> None:
+    place.write("templates/tale/viber.text.j2", "Hello {{ event.name }}")
+    file = place.events([event(number) for number in range(3)])
+    done = place.kaskad("simulate", "--events", file, "--runs", "1")
+    assert "3  tale, viber: event.name is absent tale/viber.text.j2" in done.stdout
+    assert "step skipped: viber missing_variable" in done.stdout
 
 
 def git(place: Place, *arguments: str) -> None:
@@ -258,68 +300,6 @@ def test_chances_follow_the_shares_and_lags_they_are_drawn_from() -> None:
 def test_a_measured_lag_is_drawn_as_it_was_measured() -> None:
     lag = Lag(quantiles=(10.0, 20.0, 100.0))
     assert [lag.at(chance) for chance in (0, 0.25, 0.5, 0.75, 1)] == [10, 15, 20, 60, 100]
-
-
-def finished(number: int, outcome: OutcomeKind, state: Delivery, delivered_at: int | None) -> Message:
-    attempt = Attempt(0, 0, "viber", "infobip", "phone", "+380…", "h", 0, 1_000, 10_000)
-    attempt.outcome, attempt.state, attempt.answered_at = outcome, state, 2_000
-    attempt.reason = Reason.REFUSED_RECIPIENT if outcome is OutcomeKind.REFUSED else None
-    if delivered_at is not None:
-        attempt.times["delivered"] = delivered_at
-    return Message(
-        f"01K{number:023d}",
-        "s",
-        str(number),
-        "tale",
-        f"u{number}",
-        "tale",
-        "v",
-        "transactional",
-        "tale",
-        0,
-        3_600_000,
-        status=Status.EXHAUSTED,
-        finished_at=5_000,
-        attempts=[attempt],
-    )
-
-
-def history() -> list[Message]:
-    """A hundred messages: ten refused, seventy-two delivered after one to ten seconds, the rest silent."""
-    found = []
-    for number in range(100):
-        if number < 10:
-            found.append(finished(number, OutcomeKind.REFUSED, Delivery.CREATED, None))
-        elif number < 82:
-            found.append(finished(number, OutcomeKind.ACCEPTED, Delivery.DELIVERED, 3_000 + number % 10 * 1_000))
-        else:
-            found.append(finished(number, OutcomeKind.ACCEPTED, Delivery.ACCEPTED, None))
-    return found
-
-
-def test_habits_are_learnt_from_what_was_heard() -> None:
-    habits = fit(history())
-    habit = habits.of("infobip", "viber")
-    assert [round(share, 2) for share, _ in habit.answers] == [0.1]
-    assert habit.delivered is not None
-    assert habit.delivered.share == pytest.approx(0.8)
-    assert (habit.delivered.lag.at(0), habit.delivered.lag.at(1)) == (1_000, 10_000)
-    assert "infobip (100 attempts)" in habits.source
-    assert "assumed for email, sms, web_push, whatsapp" in habits.source
-    with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
-        fit(history()[:20])
-
-
-async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(place: Place, tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "kaskad.db")
-    await store.open()
-    await store.commit(Changes(created=[(message, {"ce": {}, "data": {}}, b"") for message in history()]))
-    assert len(list(sqlite_messages(tmp_path / "kaskad.db"))) == 100
-    assert CONFIG.startswith("store: sqlite:///./kaskad.db")
-    done = place.kaskad("simulate", "--events", place.events([event(1)]), "--fit", "--runs", "1", "-o", "json")
-    await store.close()
-    assert done.exit_code == 0, done.stderr
-    assert "fitted from 100 messages of the store" in json.loads(done.stdout)["behaviour"]
 
 
 def life(recipient: str, status: str, by: str = "", cost: int = 0, sends: tuple[str, ...] = (), at: int = 0) -> Life:

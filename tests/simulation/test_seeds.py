@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from tests.simulation import mutations
-from tests.simulation.planted import hunt, hunt_all
+from tests.simulation.planted import hunt
 
 QUICKLY = ("unknown_retried", "gates_asked_only_once", "late_wait_after_read", "redelivered_event_counts_as_new")
 JOBS = 2
@@ -27,29 +26,14 @@ def test_no_promise_is_broken_under_some_dozens_of_seeds() -> None:
     assert "60 seeds, 0 broken" in simulator("--first", "1", "--seeds", "60", "--jobs", str(JOBS))
 
 
-def test_a_seed_takes_the_same_steps_in_every_process() -> None:
-    traces = {simulator("--seed", "11", "--trace", PYTHONHASHSEED=seed) for seed in ("1", "2")}
+def test_seeds_take_the_same_steps_in_every_process() -> None:
+    """Neither how strings are hashed there, nor which seeds were run there before, may show in what happens."""
+    runs = [simulator("--first", "1", "--seeds", "24", "--jobs", jobs, PYTHONHASHSEED=jobs) for jobs in ("1", "2")]
+    traces = {told.rsplit("trace ", 1)[1] for told in runs}
     assert len(traces) == 1
-    assert simulator("--seed", "12", "--trace") not in traces
+    assert simulator("--seed", "12", "--trace") != simulator("--seed", "13", "--trace")
 
 
 @pytest.mark.parametrize("bug", QUICKLY)
 def test_a_bug_that_is_planted_is_noticed(bug: str) -> None:
     assert hunt(bug, 30).seed is not None
-
-
-@pytest.mark.verify
-def test_no_promise_is_broken_under_two_thousand_seeds() -> None:
-    told = simulator("--first", "0", "--seeds", "2000", "--jobs", str(JOBS))
-    print(told.splitlines()[-1])
-    assert "2000 seeds, 0 broken" in told
-
-
-@pytest.mark.verify
-def test_every_planted_bug_is_noticed_within_those_seeds() -> None:
-    survived = []
-    for caught in hunt_all(list(mutations.BUGS), JOBS):
-        print(f"{caught.bug:<40} seed {caught.seed}: {caught.promise}")
-        if caught.seed is None:
-            survived.append(caught.bug)
-    assert not survived

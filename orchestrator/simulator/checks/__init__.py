@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.simulator.checks import nothing_lost, once, overtaking, policy, reasons, receipts
+from orchestrator.simulator.checks import nothing_lost, once, overtaking, policy, reasons, receipts, true_ends
 from orchestrator.simulator.checks.evidence import Evidence
 from orchestrator.simulator.world import Run
 
-CHECKS = (nothing_lost.check, receipts.check, once.check, overtaking.check, policy.check, reasons.check)
+CHECKS = (nothing_lost.check, receipts.check, once.check, overtaking.check, policy.check, reasons.check, true_ends.check)
 
 
 def broken(run: Run) -> list[str]:

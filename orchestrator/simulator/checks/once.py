@@ -47,6 +47,9 @@ def alone(evidence: Evidence, sent: Sent) -> Iterator[str]:
     addresses += [one["endpoint"] for one in human.profile.get("web_push", ())]
     if sent.write.address not in addresses:
         yield f"P4 {name} went to {sent.write.address}, which is not {human.id}'s"
+    wanted = f"<{evidence.published[sent.message.event_id].what['cart']}, {sent.message.policy}, {human.id}>"
+    if wanted not in sent.write.text:
+        yield f"P4 {name} says something else than {wanted}: {sent.write.text}"
     if sent.intent is None or sent.intent.order > sent.write.moment.order:
         yield f"P5 {name} reached {sent.write.provider} before its intent was durable"
         return

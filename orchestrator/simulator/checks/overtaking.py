@@ -36,7 +36,8 @@ def check(evidence: Evidence) -> Iterator[str]:
         cascade = [sent for sent in several if sent.step < len(policy.cascade)]
         for later in cascade:
             for earlier in cascade:
-                if before(message, earlier, later) and (why := overtakes(evidence, policy, heard, earlier, later)):
+                step = [sent for sent in cascade if sent.step == earlier.step]
+                if before(message, earlier, later) and (why := overtakes(evidence, policy, heard, step, earlier, later)):
                     yield f"P3 {evidence.name(message.id)}: step {later.step} started though step {earlier.step} {why}"
 
 
@@ -51,22 +52,32 @@ def before(message: Message, earlier: Sent, later: Sent) -> bool:
     )
 
 
-def overtakes(evidence: Evidence, policy: Policy, heard: dict[int, list[Hook]], earlier: Sent, later: Sent) -> str | None:
-    """Why the later step should not have started, None where it may have."""
+def overtakes(
+    evidence: Evidence, policy: Policy, heard: dict[int, list[Hook]], of_step: list[Sent], earlier: Sent, later: Sent
+) -> str | None:
+    """Why the later step should not have started, None where it may have. ``of_step``: all that its step has sent."""
     assert later.intent is not None
     if earlier.intent is None or later.intent.order < earlier.intent.order:
         return "had not started"
     if evidence.jumped(earlier.intent.at, max(later.intent.at, earlier.intent.at + HAND_OFF_SECONDS)):
         return None  # what the clock shows at either end does not tell how long it was waited for
     step = policy.plan[earlier.step]
-    hooks = [hook for hook in heard.get(id(earlier.write), ()) if hook.sent.order < later.intent.order]
+    known = {
+        id(sent): [hook for hook in heard.get(id(sent.write), ()) if hook.sent.order < later.intent.order]
+        for sent in of_step
+    }
+    hooks = known[id(earlier)]
     if any(hook.state in FAILED for hook in hooks) or others_failed(evidence, earlier):
         return None
     if step.on_unknown == "advance" and earlier.attempt.reason is not None:
         return None
     waits = step.wait or (("sent", policy.default_wait_ms),)
     since = handed_off(evidence, earlier)
-    missed = [at for state, wait_ms in waits if (at := missed_at(earlier, hooks, state, since + wait_ms)) is not None]
+    missed = [
+        since + wait_ms
+        for state, wait_ms in waits
+        if not any(in_time(sent, known[id(sent)], state, since + wait_ms) for sent in of_step)
+    ]
     if not step.wait and earlier.attempt.outcome is OutcomeKind.ACCEPTED and earlier.attempt.reason is None:
         return "had succeeded: it waits for nothing"
     if not missed:
@@ -90,11 +101,11 @@ def handed_off(evidence: Evidence, sent: Sent) -> int:
     return min(attempt.intent_at for attempt in attempts if evidence.may_have_left(attempt, sent.message.id))
 
 
-def missed_at(sent: Sent, hooks: list[Hook], state: str, limit: int) -> int | None:
-    """``limit``, where a state was not reported, and taken, before it."""
-    proofs = [hook for hook in hooks if IMPLIED.get(hook.state, -1) >= IMPLIED[state] and hook.answered is not None]
-    in_time = [hook for hook in proofs if hook.answered is not None and hook.answered.wall < limit]
-    return None if in_time and sent.write.provider != "bot" else limit
+def in_time(sent: Sent, hooks: list[Hook], state: str, limit: int) -> bool:
+    """Whether a state was reported, and taken, before ``limit``; what failed is not on its way any more."""
+    least = max(IMPLIED[state], IMPLIED["delivered"] if any(hook.state in FAILED for hook in hooks) else 0)
+    taken = [hook.answered.wall for hook in hooks if hook.answered and IMPLIED.get(hook.state, -1) >= least]
+    return sent.write.provider != "bot" and any(wall < limit for wall in taken)
 
 
 def closing(hooks: list[Hook], missed: int, intent: Moment) -> Hook | None:

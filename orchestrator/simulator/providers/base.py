@@ -17,10 +17,11 @@ from orchestrator.channels import HttpCall, SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request says: our reference, and the address it is for."""
+    """What a request says: our reference, the address it is for, and its text."""
 
     reference: str
     address: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Infobip(StandIn):
     def read(self, call: HttpCall) -> Request:
         (message,) = json.loads(call.body)["messages"]
         (destination,) = message["destinations"]
-        return Request(destination["messageId"], "+" + destination["to"])
+        return Request(destination["messageId"], "+" + destination["to"], json.dumps(message))
 
     def accept(self, request: Request, id: str) -> Reply:
         return self._one(request.reference, 1, 26, 0)

@@ -49,8 +49,9 @@ class Mail(StandIn):
         return {"host": "relay.example.com", "from": sender, "open_pixel": True, "bounce_secret": secret(SECRET)}
 
     def read(self, call: HttpCall) -> Request:
-        """A mail as ``network.py`` wraps it: its envelope id in the body, its recipient in the address."""
-        return Request(call.body.decode(), call.url.removeprefix("mailto:"))
+        """A mail as ``network.py`` wraps it: its envelope id is the body's first line, its recipient the address."""
+        reference, _, text = call.body.decode().partition("\n")
+        return Request(reference, call.url.removeprefix("mailto:"), text)
 
     def accept(self, request: Request, id: str) -> Reply:
         return Reply(250, f"queued as {id}".encode())

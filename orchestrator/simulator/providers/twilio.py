@@ -33,7 +33,7 @@ class Twilio(StandIn):
     def read(self, call: HttpCall) -> Request:
         fields = dict(urllib.parse.parse_qsl(call.body.decode()))
         query = urllib.parse.urlsplit(fields["StatusCallback"]).query
-        return Request(urllib.parse.parse_qs(query)["ref"][0], fields["To"])
+        return Request(urllib.parse.parse_qs(query)["ref"][0], fields["To"], fields["Body"])
 
     def accept(self, request: Request, id: str) -> Reply:
         return Reply(201, as_json({"sid": id, "status": "queued"}), {"content-type": "application/json"})

@@ -27,7 +27,7 @@ class ViberBot(StandIn):
 
     def read(self, call: HttpCall) -> Request:
         body = json.loads(call.body)
-        return Request(body["tracking_data"], body["receiver"])
+        return Request(body["tracking_data"], body["receiver"], body["text"])
 
     def accept(self, request: Request, id: str) -> Reply:
         return Reply(200, as_json({"status": 0, "status_message": "ok", "message_token": int(id)}))

@@ -49,7 +49,7 @@ class WebPush(StandIn):
     def read(self, call: HttpCall) -> Request:
         number = int(call.url.rpartition("/")[2])
         payload = json.loads(decrypt(browser(number), call.body))
-        return Request(payload["rt"], call.url)
+        return Request(payload["rt"], call.url, json.dumps(payload))
 
     def accept(self, request: Request, id: str) -> Reply:
         return Reply(201, b"", {"location": f"{ORIGIN}/message/{id}"})

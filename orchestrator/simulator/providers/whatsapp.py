@@ -31,7 +31,7 @@ class WhatsApp(StandIn):
 
     def read(self, call: HttpCall) -> Request:
         body = json.loads(call.body)
-        return Request(body["biz_opaque_callback_data"], "+" + body["to"])
+        return Request(body["biz_opaque_callback_data"], "+" + body["to"], json.dumps(body))
 
     def accept(self, request: Request, id: str) -> Reply:
         return Reply(200, as_json({"messaging_product": "whatsapp", "messages": [{"id": f"wamid.{id}"}]}))

@@ -1,0 +1,86 @@
+"""Bugs in what is sent and in how a message ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.core import decide, sending
+from orchestrator.core import draft as draft_of
+from orchestrator.core.gates import Check, Verdict
+from orchestrator.core.reasons import Reason
+from orchestrator.dispatch import dispatcher
+from tests.simulation.mutations.registry import Replacement, bug
+
+
+@bug
+def acceptance_counts_as_reached() -> Sequence[Replacement]:
+    """What a provider has accepted is taken for delivered and read."""
+    every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
+    return [(draft_of.Draft, "states_of", lambda draft, attempts: every if attempts else frozenset())]
+
+
+@bug
+def text_of_somebody_else() -> Sequence[Replacement]:
+    """What was rendered is kept by its policy and channel, and not by its message."""
+    original = dispatcher.render
+    kept: dict[tuple[str, str], Any] = {}
+
+    def render(ready: Any, outside: Any, provider: Any, attempt: int, now: int) -> Any:
+        key = (ready.policy.name, provider.name)
+        return kept.setdefault(key, original(ready, outside, provider, attempt, now))
+
+    return [(dispatcher, "render", render)]
+
+
+@bug
+def step_skipped() -> Sequence[Replacement]:
+    """A step that fails takes the next one with it."""
+    original = decide.enter_next
+
+    def enter_next(draft: Any) -> None:
+        message = draft.message
+        if 0 <= message.position < len(message.sequence) - 2:
+            message.position += 1
+        original(draft)
+
+    return [(decide, "enter_next", enter_next)]
+
+
+@bug
+def one_try_too_many() -> Sequence[Replacement]:
+    """The first try of a provider is not counted."""
+    original = sending.retry
+
+    def retry(draft: Any, run: Any, unsent: Any) -> None:
+        run.tries -= 1
+        original(draft, run, unsent)
+        run.tries += 1
+
+    return [(sending, "retry", retry)]
+
+
+@bug
+def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
+    """A step is refused for a reason that nobody gave."""
+    original = draft_of.Draft.ask
+
+    def ask(self: Any, run: Any) -> Check:
+        if run.channel == "sms":
+            return Check("consent", Verdict.SKIP, Reason.OPTED_OUT, step=run.step)
+        return original(self, run)
+
+    return [(draft_of.Draft, "ask", ask)]
+
+
+@bug
+def refused_counts_for_the_whole_message() -> Sequence[Replacement]:
+    """One provider's no ends the message, though other channels are left."""
+    original = sending.refused
+
+    def refused(draft: Any, run: Any, latest: Any) -> None:
+        original(draft, run, latest)
+        if run.over:
+            draft.message.position = len(draft.message.sequence) - 1
+
+    return [(sending, "refused", refused)]
