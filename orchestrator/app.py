@@ -308,9 +308,8 @@ class App:
         due: dict[bool, int] = {}
         for one in decided:
             message = one.decision.message
-            for run in message.ready():
-                if self.dispatcher is not None:
-                    self.dispatcher.poke(run.provider or "", message.klass == OTP)
+            if self.dispatcher is not None:
+                self.dispatcher.notice(message)
             self.watch.learn(one.before, message, self.clock.now())
             if message.due_at is not None:
                 urgent = message.klass == OTP

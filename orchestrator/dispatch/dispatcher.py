@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import structlog
@@ -21,18 +22,19 @@ import structlog
 from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
-from orchestrator.dispatch.provider import Line, ProviderAtWork
+from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
 from orchestrator.dispatch.rates import Token, take, take_all
 from orchestrator.engine.commands import Tell, Told
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
 from orchestrator.render import Rendered, TemplateSet, Unrenderable
-from orchestrator.stores.port import ReadyRow, Store, StoreBusy, Wanted
+from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
 
 log = structlog.get_logger()
 
@@ -134,6 +136,26 @@ class Dispatcher:
         if provider is not None:
             (provider.codes if urgent else provider.others).wake.set()
 
+    def notice(self, message: Message) -> None:
+        """
+        This process has just committed a message: see to what of it is ready. A code is sent by whoever has decided that it
+        is ready, without asking the store for it or waiting for whom it falls to; should this process die, that one finds
+        it.
+        """
+        urgent = message.klass == OTP
+        for run in message.ready():
+            provider = self.providers.get(run.provider or "")
+            if provider is None:
+                continue
+            row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step)
+            self._hint(provider, provider.codes, [row] if urgent else [])
+            (provider.codes if urgent else provider.others).wake.set()
+
+    def _hint(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> None:
+        """Keep codes in mind that were not claimed, where that is of use and this process sends at all."""
+        if line.urgent and self.store.shared and provider.name in self._pumps:
+            line.hinted.extend(rows[: max(0, HINTS_MAX - len(line.hinted))])
+
     def poke_all(self) -> None:
         """Anything may wait for anybody."""
         for provider in self.providers.values():
@@ -177,6 +199,8 @@ class Dispatcher:
         shut = self._shut_fact(provider)
         if shut is not None:
             return await self._turn_away(provider, line, *shut)
+        if not line.urgent:
+            await self.engine.hurry.passed()
         admitted = provider.breaker.admits(self._now())
         if admitted == 0:
             return SHUT_LOOK_SECONDS
@@ -185,10 +209,12 @@ class Dispatcher:
             return IDLE_LOOK_SECONDS
         sends: list[Coroutine[Any, Any, None]] = []
         try:
-            rows = await self.store.claim(provider.name, held, provider.taken, line.lanes)
+            rows = provider.take_hinted(line, held)
+            rows = rows or await self.store.claim(provider.name, held, provider.taken, line.lanes)
             if not rows:
                 return IDLE_LOOK_SECONDS
             sends = await self._begin(provider, line, rows)
+            self._hint(provider, line, rows[len(sends) :])
         finally:
             provider.give_back(held - len(sends))
         for send in sends:
@@ -209,7 +235,8 @@ class Dispatcher:
         if not tokens:
             return []
         provider.breaker.probing(self._now())
-        gathered = await self._gather(provider, rows[: len(tokens)])
+        with self.engine.hurry if line.urgent else nullcontext():
+            gathered = await self._gather(provider, rows[: len(tokens)])
         provider.taken.update((row.message, row.step) for row, _ in gathered)
         return [self._send(provider, line, row, ready, token) for (row, ready), token in zip(gathered, tokens, strict=True)]
 
@@ -232,7 +259,7 @@ class Dispatcher:
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
     async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[tuple[ReadyRow, Ready | None]]:
-        """Load what a claim's messages need, in two queries; None for a message that is gone."""
+        """Load what a claim's messages need, in two queries; None for a message that is gone, or whose step has left."""
         loaded = await self.store.load(Wanted(messages={row.message for row in rows}))
         people = {row.message.recipient for row in loaded.messages.values()}
         documents = loaded.recipients
@@ -244,7 +271,7 @@ class Dispatcher:
         gathered: list[tuple[ReadyRow, Ready | None]] = []
         for row in rows:
             found = loaded.messages.get(row.message)
-            if found is None:
+            if found is None or all(run.step != row.step for run in found.message.ready()):
                 gathered.append((row, None))
                 continue
             message = found.message

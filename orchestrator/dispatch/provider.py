@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.stores.port import ALL_LANES, URGENT, Bucket
+from orchestrator.stores.port import ALL_LANES, URGENT, Bucket, ReadyRow
 
 THROTTLES_IN_A_ROW = 3
 PAUSE_MAX_SECONDS = 60.0
@@ -28,6 +29,8 @@ class Cost:
         return str(self.amount * (parts or 1) if self.per == "part" else self.amount)
 
 
+HINTS_MAX = 1_000
+"""So many codes wait here without being claimed; more are found by those to whom they fall."""
 KEPT_SHARE = 8
 """One slot in so many is kept for codes, and at least one where there are two."""
 
@@ -35,14 +38,16 @@ KEPT_SHARE = 8
 @dataclass(slots=True)
 class Line:
     """
-    A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes`` are the first and the last
-    of them; ``wake`` is set when there may be something to claim; ``short`` is whether it found no slot.
+    A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes`` are the first and the
+    last of them; ``wake`` is set when there may be something to claim; ``short`` is whether it found no slot. ``hinted``
+    are rows that this process has just written, and sends itself, wherever they fall to.
     """
 
     urgent: bool
     lanes: tuple[int, int]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     short: bool = False
+    hinted: deque[ReadyRow] = field(default_factory=deque)
 
 
 @dataclass(slots=True)
@@ -71,6 +76,13 @@ class ProviderAtWork:
     @property
     def name(self) -> str:
         return self.facts.name
+
+    def take_hinted(self, line: Line, most: int) -> list[ReadyRow]:
+        """Rows of a line that need not be claimed; those that are in hand are left for later."""
+        rows = [row for row in line.hinted if (row.message, row.step) not in self.taken][:most]
+        for row in rows:
+            line.hinted.remove(row)
+        return rows
 
     @property
     def lines(self) -> tuple[Line, Line]:

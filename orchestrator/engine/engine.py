@@ -43,7 +43,7 @@ from orchestrator.engine.commands import (
     UnknownMessage,
 )
 from orchestrator.engine.desk import Decided, Desk, View
-from orchestrator.engine.lanes import CODES, FACTS, Lanes, event_lane
+from orchestrator.engine.lanes import CODES, FACTS, Hurry, Lanes, event_lane
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.telling import tell
@@ -114,7 +114,7 @@ class Spending:
 class Engine:
     """
     One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones. ``away``: the store
-    could not be reached a moment ago; what has been taken waits for it.
+    could not be reached a moment ago; what has been taken waits for it. ``hurry``: whether a code is on its way.
     """
 
     def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
@@ -122,6 +122,7 @@ class Engine:
         self.rules = rules
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
+        self.hurry = Hurry()
         self._spending = Spending()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -170,12 +171,17 @@ class Engine:
         """Decide what waits in one line of lanes, for as long as the service runs."""
         loop, not_before = asyncio.get_running_loop(), 0.0
         while True:
+            if line != CODES:
+                await self.hurry.passed()
             pause = not_before - loop.time()
             if pause > 0 and self._lanes.may_grow(line) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
             batch = self._lanes.take(line)
-            if batch:
+            if batch and line == CODES and self.store.shared:
+                with self.hurry:
+                    await self._work(batch)
+            elif batch:
                 await self._work(batch)
                 not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
             elif self._stopping:

@@ -6,8 +6,9 @@ Where commands wait, the most urgent first.
     2…  other events, by the class of what they trigger
 
 A lane is emptied before the next one is looked at, and codes never share a batch with anything else: what is in a batch
-waits for all of it. Where the store allows two batches at once, codes are a line of their own that waits for nobody.
-Otherwise they wait for the batch in hand, so while codes come, batches are kept short.
+waits for all of it. Where the store allows two batches at once, codes are a line of their own that waits for nobody, and
+the other line begins nothing while a code is on its way (``Hurry``). Otherwise codes wait for the batch in hand, so while
+they come, batches are kept short.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ SHORT_BATCH_MAX = 64
 """How much is decided at once while codes come: a code may wait for that long."""
 CODES_COME_SECONDS = 10.0
 """Codes are taken to come for so long after the last one."""
+LET_PASS_SECONDS = 0.05
+"""How long other work waits for a code at most, before each of its own steps."""
 WAITING_MAX = 20_000
 CODES_MORE = 5_000
 """So many codes more are taken where everything else is refused."""
@@ -40,6 +43,36 @@ def event_lane(classes: Iterable[str]) -> int:
     """Where an event waits that triggers policies of these classes."""
     found = set(classes) or {UNWANTED}
     return CODES if OTP in found else FIRST_OF_EVENTS + min(LANES[klass] for klass in found)
+
+
+class Hurry:
+    """
+    Whether a code is on its way through this process, from its acceptance to its provider. Whatever else is about to begin
+    lets it pass: for a moment only, so that no number of codes stops everything else.
+    """
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._passed = asyncio.Event()
+        self._passed.set()
+
+    def __enter__(self) -> None:
+        self._under_way += 1
+        self._passed.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._passed.set()
+
+    async def passed(self) -> None:
+        """Return when no code is on its way, or after a moment."""
+        if not self._under_way:
+            return
+        try:
+            await asyncio.wait_for(self._passed.wait(), LET_PASS_SECONDS)
+        except TimeoutError:
+            return
 
 
 class Lanes(Generic[T]):

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.channels import Accepted, Outgoing, Receipt
 from orchestrator.configuration import Configuration
-from orchestrator.core.policy import OTP, Policy
+from orchestrator.core.policy import Policy
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher, Sender
 from orchestrator.dispatch.outgoing import Outside
@@ -228,9 +228,7 @@ class World:
         self.condition_errors += condition_errors
         due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
         for one in decided:
-            message = one.decision.message
-            for run in message.ready():
-                self.dispatcher.poke(run.provider or "", message.klass == OTP)
+            self.dispatcher.notice(one.decision.message)
             self._watch(one, now)
         if due:
             self.timers.poke(min(due))

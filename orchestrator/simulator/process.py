@@ -24,7 +24,6 @@ from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
 from orchestrator.configuration import Configuration, Shelf
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Outcome
-from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import Instant
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
@@ -288,8 +287,7 @@ class Process:
         for one in decided:
             message = one.decision.message
             due += [message.due_at] if message.due_at is not None else []
-            for run in message.ready():
-                self.dispatcher.poke(run.provider or "", message.klass == OTP)
+            self.dispatcher.notice(message)
         if due:
             self.timers.poke(min(due))
 

@@ -287,7 +287,10 @@ class PostgresStore(PostgresAdmin):
         if self._members == (self.member,):
             return
         theirs = {message for message, bucket in changes.buckets.items() if bucket not in self._mine}
+        works = self._beating is not None
         for row in changes.ready_in:
+            if row.lane == URGENT and works:
+                continue  # sent by this process itself
             if row.message in theirs:
                 self._news.add(f"{URGENT_WORD}{row.queue}" if row.lane == URGENT else row.queue)
         if any(message in theirs and at < changes.at + SOON_MS for at, message in changes.timers_in):

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.channels import HttpCall
 from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.rates import FREE, Token
 from orchestrator.dispatch.senders import AiohttpSender, Answer, HttpxSender
 
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -81,12 +82,20 @@ async def opened(made: Made) -> AsyncIterator[Made]:
 
 
 async def post(
-    made: Made, url: str, *, timeout_ms: int = 5_000, within: float = 5, now: float | None = None, **more: Any
+    made: Made,
+    url: str,
+    *,
+    timeout_ms: int = 5_000,
+    within: float = 5,
+    now: float | None = None,
+    token: Token = FREE,
+    **more: Any,
 ) -> Answer:
     """Send ``hello``; the first byte must leave ``within`` seconds of ``now`` (default: the machine's clock)."""
     fields: dict[str, Any] = {"method": "POST", "headers": {"content-type": "text/plain"}, "body": b"hello", **more}
     start_by = (time.monotonic() if now is None else now) + within
-    return await made.call(HttpCall(url=url, **fields), timeout_ms=timeout_ms, start_by=start_by, clock=time.time)
+    call = HttpCall(url=url, **fields)
+    return await made.call(call, timeout_ms=timeout_ms, start_by=start_by, clock=time.time, token=token)
 
 
 def aiohttp_sender(**options: Any) -> Made:

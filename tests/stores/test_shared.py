@@ -14,6 +14,7 @@ from orchestrator.channels import Delivery, Receipt
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Cap, Governance, Policy, Step
+from orchestrator.dispatch.rates import take_all
 from orchestrator.engine.commands import HearReceipt, OptOut, Tell, UnknownMessage
 from orchestrator.engine.engine import Engine
 from orchestrator.stores.members import share_of
@@ -126,6 +127,21 @@ async def test_what_one_leaves_for_another_wakes_it(postgres_url: str) -> None:
         assert await asyncio.wait_for(woken.get(), 5) == "texts"
 
 
+async def test_a_code_that_one_only_takes_in_wakes_another_as_what_it_is(postgres_url: str) -> None:
+    code = Policy("codes", "v1", "shop.event", (Step("sms"),), klass="otp")
+    door = Process("D", postgres_url, code)
+    async with processes(postgres_url, 1) as (worker,):
+        woken: asyncio.Queue[str] = asyncio.Queue()
+        worker.store.on_wake(woken.put_nowait)
+        door.store = PostgresStore(postgres_url, member="D", now=lambda: door.now)
+        await door.store.open()
+        door.engine = Engine(door.store, door.rules, door._ports())
+        await door.engine.start()
+        await door.publish("1")
+        assert await asyncio.wait_for(woken.get(), 5) == "urgent texts"
+        await door.close()
+
+
 # ---- what none of them can do twice
 
 
@@ -219,6 +235,18 @@ async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:
         await buckets[0].pause(30)
         assert await buckets[1].take(1) == 0
         assert 29 < buckets[1].paused_for() <= 30
+
+
+async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywhere(postgres_url: str) -> None:
+    async with processes(postgres_url, 2) as crowd:
+        here, there = (process.store.bucket("slow", 2.0, asyncio.get_running_loop().time) for process in crowd)
+        assert await here.take(1) == 1
+        assert await there.take(1, urgent=True) == 0
+        async with asyncio.timeout(10):
+            while not await there.take(1, urgent=True):
+                assert await here.take(1) == 0, "it has overtaken the code"
+                await asyncio.sleep(0.05)
+            await take_all(here, 1, asyncio.get_running_loop().time, urgent=False)
 
 
 # ---- starting together

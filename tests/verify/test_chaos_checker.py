@@ -171,6 +171,27 @@ def take_over_late(tale: Tale) -> None:
     tale.lose(1, 0, T + 50)
 
 
+def lose_long_before_any_cause(tale: Tale) -> None:
+    tale.journal.faults.append(Happened(KILL, "worker1", T + 9, T + 10))
+    tale.lose(1, 0, T + 20)
+
+
+def take_over_late_because_of_another_death(tale: Tale) -> None:
+    tale.journal.faults += [Happened(KILL, "worker1", T + 1.1, T + 2), Happened(KILL, "worker2", T + 30, T + 31)]
+    tale.lose(1, 0, T + 50)
+
+
+def send_after_takeover(tale: Tale) -> None:
+    tale.journal.faults.append(Happened(KILL, "worker1", T + 1.1, T + 2))
+    tale.lose(1, 0, T + 6)
+    tale.lines[2]["at"] = T + 9
+
+
+def send_after_a_no_long_after_waking(tale: Tale) -> None:
+    write_after_cancel(tale)
+    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 10, T + 10.3))
+
+
 def drain_badly(tale: Tale) -> None:
     tale.journal.faults.append(Happened(DRAIN, "worker1", T, T + 2, code=1, took=1.0))
 
@@ -207,6 +228,10 @@ PLANTED: list[tuple[Callable[[Tale], None], set[str]]] = [
     (lose_for_nothing, {"P5 unknown without a cause"}),
     (drain_and_lose, {"P5 unknown without a cause"}),
     (take_over_late, {"P5 taken over too late"}),
+    (take_over_late_because_of_another_death, {"P5 taken over too late"}),
+    (lose_long_before_any_cause, {"P5 unknown without a cause"}),
+    (send_after_takeover, {"P5 sent after its takeover"}),
+    (send_after_a_no_long_after_waking, {"P4 sent after a no"}),
     (drain_badly, {"P5 a drain that went wrong"}),
     (drain_slowly, {"P5 a drain that went wrong"}),
     (end_without_reason, {"P6 ended without a reason"}),
@@ -260,23 +285,17 @@ def test_a_stand_in_that_had_to_wait_for_a_processor_blames_nobody() -> None:
     assert tale.told().broken == []
 
 
-def test_what_left_late_may_meet_what_came_later() -> None:
+def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_rate_like_anything_else() -> None:
     tale = Tale()
-    for number in range(2 * settings.BULK_RATE + 10):
+    for number in range(2 * settings.BULK_RATE + 1):
         at = T + 30 + number / (2 * settings.BULK_RATE)
         tale.message("order", f"p-{100 + number}", at)
         tale.attempt(2 + number, 0, at)
         tale.lines[-1] |= {"provider": "bulk", "at": T + 31.2}
+    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 31))
+    assert [words.partition(":")[0] for words in tale.told().broken] == ["P4 faster than the rate"]
+    tale.ledger.lags = [(T + 30, 0.5)]  # unless the stand-ins had to wait for a processor themselves
     assert tale.told().broken == []
-
-
-def test_tokens_that_a_stopped_process_held_are_counted_when_it_wakes() -> None:
-    tale = Tale()
-    exceed_rate(tale)
-    tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 29.5))
-    report = tale.told()
-    assert report.broken == []
-    assert report.figures["sends over the rate by a process that woke (counted)"] > 0
 
 
 def test_a_time_in_which_nobody_was_ready_is_not_held_against_a_deadline() -> None:

@@ -22,7 +22,7 @@ from tests.verify.chaos.load import FRESH_FROM, event
 from tests.verify.chaos.processes import Worker
 from tests.verify.chaos.run import Plan, installation
 from tests.verify.chaos.stack import Stack
-from tests.verify.chaos.witnesses import Witnesses, witnesses
+from tests.verify.chaos.witnesses import Witnesses, seconds, witnesses
 
 pytestmark = [
     pytest.mark.verify,
@@ -146,18 +146,29 @@ async def test_a_code_does_not_wait_behind_a_blast(place: Stack) -> None:
     while not blasting.done():
         busy |= await codes(place, ledger, number, 20)
         number += 20
-    seconds = await blasting
+    took = await blasting
     records = await taken_at(place, idle.keys() | busy.keys())
-    print(f"\n{BLAST} promotional messages accepted in {seconds:.0f} s, codes through the same provider meanwhile:")
+    print(f"\n{BLAST} promotional messages accepted in {took:.0f} s, codes through the same provider meanwhile:")
     for name, found in (("idle", idle), ("under the blast", busy)):
         assert found.keys() <= records.keys(), f"codes never taken: {sorted(found.keys() - records.keys())[:5]}"
-        waits = sorted(max(0.0, records[n] - at) for n, at in found.items())
-        spread = [waits[len(waits) * share // 100] for share in (50, 99)]
-        print(f"  {name:<16} {len(waits)} codes, accepted to provider: median {spread[0]:.3f} s, p99 {spread[1]:.3f} s")
+        for stage, waits in (await stages(place, found, records)).items():
+            spread = [waits[len(waits) * share // 100] for share in (50, 99)]
+            print(f"  {name:<16} {len(waits)} codes, {stage:<22} median {spread[0]:.3f} s, p99 {spread[1]:.3f} s")
     taken = [line["content"]["text"].rpartition("n=")[2] for line in place.accepted()]
     assert len(taken) == len(set(taken)), "something was taken twice"
     assert sum(entry.policy == "blast" for entry in ledger.events.values()) == BLAST
     print(f"  measured over {time.monotonic() - began:.0f} s; {len(taken)} messages taken by then")
+
+
+async def stages(place: Stack, accepted: dict[str, str], records: dict[str, float]) -> dict[str, list[float]]:
+    """How long each code took: from its acceptance to its intent, from there to the provider, and altogether; sorted."""
+    found: dict[str, list[float]] = {"accepted to provider": [], "accepted to intent": [], "intent to provider": []}
+    for number, id in accepted.items():
+        message = await place.get(f"/v1/messages/{id}")
+        at, intent = seconds(message["created_at"]), seconds(message["attempts"][-1]["times"]["intent"])
+        for stage, took in zip(found, (records[number] - at, intent - at, records[number] - intent), strict=True):
+            found[stage].append(max(0.0, took))
+    return {stage: sorted(took) for stage, took in found.items()}
 
 
 async def taken_at(place: Stack, numbers: Set[str]) -> dict[str, float]:
@@ -170,14 +181,14 @@ async def taken_at(place: Stack, numbers: Set[str]) -> dict[str, float]:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def codes(place: Stack, ledger: Ledger, first: int, count: int) -> dict[str, float]:
-    """One-time codes, one after the other, each to another worker; when each was accepted, by its number."""
-    accepted: dict[str, float] = {}
+async def codes(place: Stack, ledger: Ledger, first: int, count: int) -> dict[str, str]:
+    """One-time codes, one after the other, each to another worker; their messages by their numbers."""
+    accepted: dict[str, str] = {}
     for number in range(first, first + count):
         given = event(f"c-{number}", "chaos.blast_code", FRESH_FROM + number, -number - 1)
         worker = place.workers[number % len(place.workers)]
         await publish(place, worker, [given], "code_behind_blast", ledger)
-        accepted[str(-number - 1)] = time.time()
+        accepted[str(-number - 1)] = next(iter(ledger.events[given["id"]].messages))
         await asyncio.sleep(0.05)
     return accepted
 

@@ -29,8 +29,9 @@ KILLS = {KILL: 1, KILL_STARTING: 2}
 ABRUPT = (KILL, KILL_STARTING, STACK, PAUSE)
 """What ends a process, or stops it, between an intent and its answer."""
 OF_DATABASE = (DATABASE_FAST, DATABASE_CRASH, SESSIONS)
-PAUSE_SECONDS = (1.0, 40.0)
-LONG_DOWN_SHARE, LONG_DOWN_SECONDS = 0.15, (10.0, 50.0)
+QUIET_SECONDS = (0.2, 1.8)
+PAUSE_SECONDS = (1.0, 30.0)
+LONG_DOWN_SHARE, LONG_DOWN_SECONDS = 0.15, (10.0, 30.0)
 BROKER_DOWN_SECONDS = 2.0
 FREE_LOOK_SECONDS = 0.2
 USUAL_START_SECONDS, PACE_MAX = 4.0, 5.0
@@ -103,7 +104,7 @@ def drawn(seed: int, kills: int, *, workers: int, postgres: bool, broker: bool) 
             seconds = chance.uniform(*LONG_DOWN_SECONDS)
         elif kind == KILL_STARTING:
             seconds = chance.uniform(0.2, 1.5)
-        plan.append(Fault(kind, chance.uniform(0.3, 3.0), chance.randrange(workers), seconds))
+        plan.append(Fault(kind, chance.uniform(*QUIET_SECONDS), chance.randrange(workers), seconds))
     return plan
 
 

@@ -67,9 +67,11 @@ class Witnesses:
             self.by_event.setdefault(message["event"]["id"], []).append(message)
             self.by_recipient.setdefault(message["recipient"], []).append(message)
 
-    def paused(self, since: float, until: float) -> bool:
-        """Whether a process was stopped and woken between two instants."""
-        return covered(self.journal.of((PAUSE,)), since, until)
+    def woken(self, stopped_by: float, at: float) -> bool:
+        """Whether a process that had been stopped before ``stopped_by`` was woken shortly before ``at``."""
+        late = self.late_allowance(at)
+        pauses = self.journal.of((PAUSE,))
+        return any(one.at <= stopped_by and one.until - CLOCK_SLACK_SECONDS <= at <= one.until + late for one in pauses)
 
     def attempts(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Every attempt with its message."""

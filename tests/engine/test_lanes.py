@@ -1,0 +1,168 @@
+"""The order in which commands are decided: codes before everything, and short batches while they come."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from orchestrator.core.facts import Due
+from orchestrator.core.policy import Policy, Step
+from orchestrator.engine.commands import Cancel, OptOut, Publish, Tell
+from orchestrator.engine.engine import Busy, lane_of
+from orchestrator.engine.lanes import (
+    BATCH_MAX,
+    CODES,
+    CODES_COME_SECONDS,
+    FACTS,
+    SHORT_BATCH_MAX,
+    WAITING_MAX,
+    Hurry,
+    Lanes,
+    event_lane,
+)
+from tests.engine.world import World, event
+
+CODE = Policy("code", "v1", "shop.code", (Step("sms"),), klass="otp")
+PROMO = Policy("promo", "v1", "shop.promo", (Step("sms"),), klass="transactional")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def filled(*, apart: bool = False) -> tuple[Lanes[str], Clock]:
+    clock = Clock()
+    return Lanes(clock, apart=apart), clock
+
+
+def put(lanes: Lanes[str], lane: int, *ones: str) -> None:
+    for one in ones:
+        lanes.put(lane, one, alone=False)
+
+
+def test_what_came_last_is_taken_first_where_it_is_a_code() -> None:
+    lanes, _ = filled()
+    put(lanes, event_lane(["promotional"]), "promo")
+    put(lanes, event_lane(["service"]), "service")
+    put(lanes, FACTS, "receipt")
+    put(lanes, event_lane(["transactional"]), "order")
+    put(lanes, event_lane(["promotional", "otp"]), "code")
+    assert lanes.take(0) == ["code"]
+    assert lanes.take(0) == ["receipt", "order", "service", "promo"]
+    assert lanes.take(0) == []
+
+
+def test_a_code_shares_its_batch_with_codes_only() -> None:
+    lanes, _ = filled()
+    put(lanes, FACTS, *("fact" for _ in range(500)))
+    put(lanes, CODES, "code", "another")
+    assert lanes.take(0) == ["code", "another"]
+    assert "code" not in lanes.take(0)
+
+
+def test_batches_are_short_while_codes_come() -> None:
+    lanes, clock = filled()
+    put(lanes, FACTS, *("fact" for _ in range(3 * BATCH_MAX)))
+    assert len(lanes.take(0)) == BATCH_MAX
+    put(lanes, CODES, "code")
+    assert lanes.take(0) == ["code"]
+    assert len(lanes.take(0)) == SHORT_BATCH_MAX
+    clock.now += CODES_COME_SECONDS + 1
+    assert len(lanes.take(0)) == BATCH_MAX
+
+
+def test_where_two_batches_may_be_in_hand_codes_are_a_line_of_their_own() -> None:
+    lanes, _ = filled(apart=True)
+    put(lanes, FACTS, "fact")
+    put(lanes, CODES, "code")
+    assert lanes.lines == 2
+    assert lanes.take(1) == ["fact"]
+    assert lanes.take(0) == ["code"]
+
+
+def test_an_erasure_is_a_batch_by_itself_and_what_comes_behind_it_waits() -> None:
+    lanes, _ = filled()
+    put(lanes, FACTS, "before")
+    lanes.put(FACTS, "erase", alone=True)
+    put(lanes, FACTS, "behind")
+    assert [lanes.take(0) for _ in range(4)] == [["before"], ["erase"], ["behind"], []]
+
+
+async def test_whoever_waits_for_a_line_hears_of_what_comes_into_it() -> None:
+    lanes, _ = filled(apart=True)
+    assert lanes.take(0) == lanes.take(1) == []
+    codes, others = (asyncio.create_task(lanes.filled(line)) for line in (0, 1))
+    put(lanes, CODES, "code")
+    await codes
+    assert not others.done()
+    lanes.wake()
+    await others
+
+
+async def test_other_work_lets_a_code_pass_and_then_goes_on() -> None:
+    hurry = Hurry()
+    await hurry.passed()
+    with hurry:
+        waiting = asyncio.create_task(hurry.passed())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting
+    with hurry:
+        await hurry.passed()  # a code that takes long keeps nobody for ever
+
+
+async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
+    async with World(CODE, PROMO) as world:
+        person = [{"id": "olena"}]
+
+        def publish(type: str) -> Publish:
+            return Publish(event("1", {}, type, None, person))
+
+        lanes = [
+            lane_of(command, world.rules)
+            for command in (
+                publish("shop.code"),
+                Tell("m", Due(0), urgent=True),
+                Tell("m", Due(0)),
+                OptOut("olena"),
+                Cancel("m"),
+                publish("shop.promo"),
+                publish("shop.unknown"),
+            )
+        ]
+        assert lanes[:2] == [CODES, CODES]
+        assert lanes[2:5] == [FACTS] * 3
+        assert lanes[5:] == [event_lane(["transactional"]), event_lane(["service"])]
+
+
+async def test_a_code_is_decided_before_everything_that_was_waiting_already() -> None:
+    async with World(CODE, PROMO) as world:
+        order: list[str] = []
+        world.engine._ports.observe = lambda decided, errors: order.extend(one.decision.message.policy for one in decided)
+        others = [asyncio.ensure_future(world.publish(f"p-{number}", type="shop.promo")) for number in range(600)]
+        code = asyncio.ensure_future(world.publish("c", type="shop.code"))
+        await asyncio.gather(code, *others)
+        beside = SHORT_BATCH_MAX if world.store.shared else 0  # one other batch may be in hand at the same time
+        assert order.index("code") <= beside
+        assert len(order) == 601
+
+
+async def test_codes_and_facts_are_taken_where_other_events_are_refused() -> None:
+    async with World(CODE, PROMO) as world:
+        (id,) = (await world.publish("first", type="shop.promo")).messages
+        lanes = world.engine._lanes
+        flood = [Cancel("nobody")] * WAITING_MAX
+        answers = [world.engine.submit(command) for command in flood]
+        with pytest.raises(Busy):
+            await world.publish("late", type="shop.promo")
+        assert len(lanes) == WAITING_MAX
+        code = asyncio.ensure_future(world.publish("code", type="shop.code"))
+        told = world.engine.submit(Tell(id, Due(0)))
+        assert (await code).status == "accepted"
+        assert (await told).decision.message.id == id
+        await asyncio.gather(*answers, return_exceptions=True)

@@ -1,0 +1,52 @@
+"""Timers of codes fire before a crowd of others that has been due for longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from orchestrator.clock import FastClock
+from orchestrator.core.policy import Policy, Step
+from orchestrator.engine.desk import Decided
+from orchestrator.engine.lanes import SHORT_BATCH_MAX
+from orchestrator.timers import Timers
+from tests.engine.world import World
+
+HOUR = 3_600_000
+CODE = Policy("code", "v1", "shop.code", (Step("sms"),), klass="otp", deadline_ms=2 * HOUR)
+PROMO = Policy("promo", "v1", "shop.promo", (Step("sms"),), klass="transactional", deadline_ms=HOUR)
+CROWD = 600
+
+
+async def test_a_code_that_is_due_last_fires_first() -> None:
+    async with World(CODE, PROMO) as world:
+        others = [world.publish(f"p-{number}", type="shop.promo", id=f"u-{number}") for number in range(CROWD)]
+        await asyncio.gather(*others, world.publish("c", type="shop.code"))
+        world.at(3 * 3600)
+        fired: list[str] = []
+        all_fired = asyncio.Event()
+
+        def observe(decided: Sequence[Decided], errors: int) -> None:
+            fired.extend(one.decision.message.policy for one in decided)
+            if len(fired) > CROWD:
+                all_fired.set()
+
+        world.engine._ports.observe = observe
+        timers = Timers(world.engine, world.store, FastClock(world.now, 1.0))
+        await timers.start()
+        await asyncio.wait_for(all_fired.wait(), 60)
+        await timers.stop()
+        beside = SHORT_BATCH_MAX if world.store.shared else 0  # one other batch may be in hand at the same time
+        assert fired.index("code") <= beside
+        assert sorted(set(fired)) == ["code", "promo"]
+
+
+async def test_timers_of_codes_are_found_among_all_and_by_themselves() -> None:
+    async with World(CODE, PROMO) as world:
+        (code,) = (await world.publish("c", type="shop.code")).messages
+        (promo,) = (await world.publish("p", type="shop.promo")).messages
+        world.at(3 * 3600)
+        assert [message for _, message in await world.store.due(world.now, 10, codes=True)] == [code]
+        assert [message for _, message in await world.store.due(world.now, 10)] == [promo, code]
+        assert await world.store.next_due(codes=True) == (await world.message(code)).due_at
+        assert await world.store.next_due() == (await world.message(promo)).due_at
