@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,13 +34,21 @@ def register(app: typer.Typer) -> None:
 
 def check(
     path: Annotated[Path | None, typer.Argument(help="The configuration file; else as for every verb.")] = None,
+    secrets: Annotated[
+        bool, typer.Option("--secrets/--no-secrets", help="Whether ${env:…} and ${file:…} must be there on this machine.")
+    ] = True,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Everything that is wrong with configuration, policies and templates: file:line:col, what, and how to mend it."""
     from orchestrator.check import check as look
+    from orchestrator.rehearsal.installation import unknown_references
 
-    problems = look(find_config(path or config), os.environ)
+    found = find_config(path or config)
+    problems = look(found, os.environ)
+    absent = unknown_references(found, os.environ) if problems else frozenset()
+    if not secrets:
+        problems = [problem for problem in problems if problem not in absent]
     errors = [problem for problem in problems if problem.severity == "error"]
     if wants_json(output):
         print_json([problem.__dict__ for problem in problems])
@@ -48,6 +57,8 @@ def check(
             typer.echo(str(problem))
         warnings = len(problems) - len(errors)
         typer.echo(f"{len(errors)} error(s), {warnings} warning(s)" if problems else "everything is in order")
+        if errors and absent.issuperset(errors):
+            typer.echo("Only secrets are missing on this machine; --no-secrets looks at all the rest.", err=True)
     raise typer.Exit(CHECK_FAILED if errors else 0)
 
 
@@ -60,17 +71,15 @@ def render(
     output: OutputOption = "text",
 ) -> None:
     """What a template makes of an event, as each channel would get it."""
-    from orchestrator.configuration import load_templates
+    from orchestrator.rehearsal.installation import load_installation
     from orchestrator.render import Unrenderable
-    from orchestrator.settings import load
     from orchestrator.yamlfile import ConfigError
 
     try:
-        settings = load(find_config(config), os.environ)
-        templates = load_templates(settings.templates)
-        given = json.loads(read_input(event))
-    except (ConfigError, ValueError) as error:
+        templates = load_installation(find_config(config), os.environ).templates
+    except ConfigError as error:
         fail(str(error), USAGE)
+    given = read_event(event)
     if template not in templates.names:
         fail(f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}", USAGE)
     shown: dict[str, Any] = {}
@@ -91,6 +100,21 @@ def render(
         for name, found in shown.items():
             show(name, found)
     raise typer.Exit(CHECK_FAILED if failed else 0)
+
+
+def read_event(name: str) -> dict[str, Any]:
+    """A CloudEvent, or an event's data; ends the program with what is wrong with it."""
+    called = "standard input" if name == "-" else name
+    if name == "-" and sys.stdin.isatty():
+        fail("say for which event: --event event.json, or pipe one in", USAGE)
+    try:
+        given = json.loads(read_input(name))
+    except ValueError as error:
+        fail(f"{called}: this is not JSON: {error}", USAGE)
+    data = given.get("data", given) if isinstance(given, dict) and "specversion" in given else given
+    if not isinstance(data, dict) or not isinstance(data.get("recipient") or {}, dict):
+        fail(f"{called}: an event is a JSON object, and so are its data and its recipient", USAGE)
+    return dict(given)
 
 
 def context(given: dict[str, Any], locale: str) -> Any:

@@ -123,7 +123,8 @@ def plan_of(path: Path, events: str, policies: list[str], against: str, habits: 
         reported = reported_policies(policies, base, traffic)
         if against:
             with TemporaryDirectory(prefix="kaskad-") as scratch:
-                versions.append(find_version(against, base, path, os.environ, Path(scratch)))
+                other = find_version(against, base, path, os.environ, Path(scratch))
+                versions = [other, base] if other.earlier else [base, other]
     except (BadTraffic, NoSuchVersion, ConfigError) as error:
         fail(str(error), USAGE)
     return Plan(tuple(versions), traffic, habits, reported, seed, runs)

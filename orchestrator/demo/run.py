@@ -108,9 +108,9 @@ def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: 
         console.print("  Ctrl-C ends it.")
     else:
         console.print("  kaskad demo --keep              leaves it running, with a page of everybody's phones")
-        console.print("  kaskad check                    everything that is wrong with config/, and how to mend it")
-        console.print("  kaskad render cart_abandoned    what a template makes of an event")
-        console.print("  config/policies/*.yaml          the five policies you have just seen")
+        console.print("  kaskad check --no-secrets       everything that is wrong with config/, and how to mend it")
+        console.print("  kaskad test                     what the five policies promise, in virtual time")
+        console.print("  config/policies/*.yaml          those policies; README.md says what to try with them")
 
 
 async def until_told(stage: Stage) -> None:

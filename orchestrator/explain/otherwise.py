@@ -38,7 +38,10 @@ OTHERWISE: dict[Reason, str] = {
     Reason.THROTTLED: "Had the provider asked for less patience than `retry` has, it would have been tried there again.",
     Reason.BREAKER_OPEN: "The provider would have had to answer again, or another provider of the step to be open.",
     Reason.NOT_TAKEN: "The provider would have had to take it within the step's `retry`.",
-    Reason.START_TOO_LATE: "The first byte would have had to leave within a second; it is decided anew at once.",
+    Reason.START_TOO_LATE: (
+        "The first byte would have had to leave within a second; it is decided anew at once, and from the fourth time in a "
+        "row it counts as a try."
+    ),
     Reason.REFUSED_ADDRESS: "A living address: the provider says that this one is dead.",
     Reason.REFUSED_RECIPIENT: "A recipient whom the provider can reach on this channel: see its code.",
     Reason.REFUSED_OPTED_OUT: "The recipient would have to opt in again, at the provider's own word.",

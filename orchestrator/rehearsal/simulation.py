@@ -37,11 +37,15 @@ COUNT_EVERY = 200
 
 @dataclass(frozen=True)
 class Version:
-    """A configuration with the policies that play in it; ``label`` is how people call it."""
+    """
+    A configuration with the policies that play in it; ``label`` is how people call it, ``earlier`` says that it is what was
+    before the one it is compared with.
+    """
 
     label: str
     configuration: Configuration
     policies: Mapping[str, Policy]
+    earlier: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ The version to compare with: another policy file, another configuration, or a gi
     --against config/policies/cart_abandoned_b.yaml     the policy of the same name in that file
     --against ../other-branch/config                    a folder with kaskad.yaml, or the file itself
     --against main~3                                    the configuration as it was in a revision
+
+A file or a folder is what might come next, so the difference leads from this configuration to it. A revision is what was
+before, so the difference leads from it to this configuration.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import io
 import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.configuration import Configuration
@@ -47,7 +51,8 @@ def find_version(against: str, base: Version, config: Path, env: Mapping[str, st
         if root.kind == "map" and "policy" in root.value:
             return with_policy(path, base)
         return whole(against, load_installation(path.absolute(), env))
-    return whole(against, load_installation(from_git(against, config, base.configuration, scratch), env))
+    was = whole(against, load_installation(from_git(against, config, base.configuration, scratch), env))
+    return replace(was, earlier=True)
 
 
 def whole(label: str, configuration: Configuration) -> Version:
