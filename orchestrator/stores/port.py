@@ -81,13 +81,17 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadyRow:
-    """One step that waits in the backlog of ``queue`` (a provider's name)."""
+    """
+    One step that waits in the backlog of ``queue`` (a provider's name). ``recipient`` is whose it is, where that is known
+    without asking.
+    """
 
     queue: str
     lane: int
     since: int
     message: str
     step: int
+    recipient: str = ""
 
 
 @dataclass(slots=True)
