@@ -34,7 +34,10 @@ def at_least(limit: float, aim: float | None = None) -> Bar:
 
 @dataclass(slots=True)
 class Figure:
-    """One line of the table: the median of ``values``, in ``unit``; without values, ``why_not`` says why."""
+    """
+    One line of the table: the median of ``values``, in ``unit``; without values, ``why_not`` says why, and ``absent``
+    whether it is because the machine lacks what is needed.
+    """
 
     key: str
     what: str
@@ -42,6 +45,13 @@ class Figure:
     values: list[float] = field(default_factory=list)
     bar: Bar | None = None
     why_not: str = ""
+    absent: bool = False
+
+    def excuse(self, *others: Figure, otherwise: str = "") -> None:
+        """Say that it was not measured for the reason that one of those it rests on was not."""
+        reason = next((one for one in others if one.why_not), None)
+        self.why_not = reason.why_not if reason is not None else otherwise
+        self.absent = reason is not None and reason.absent
 
     @property
     def value(self) -> float | None:
@@ -49,8 +59,13 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether it has a bar and is on the wrong side of it. What was not measured misses nothing."""
+        """Whether it has a bar and is on the wrong side of it. What was not measured is not on any side."""
         return self.bar is not None and self.value is not None and not self.bar.met(self.value)
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it has a bar and nobody knows on which side it is, though this machine could have told."""
+        return self.bar is not None and self.value is None and not self.absent
 
     def as_json(self) -> dict[str, Any]:
         bar = {"at_most" if self.bar.at_most else "at_least": self.bar.limit} if self.bar else None
@@ -63,6 +78,7 @@ class Figure:
             "bar": bar,
             "missed": self.missed,
             "not_measured": self.why_not or None,
+            "absent": self.absent,
         }
 
 

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from bench.place import free_port, last_words, spawn
-from bench.worker import BenchError
+from bench.worker import Absent, BenchError
 
 VERSION = "4.1.0"
 START_SECONDS = 60.0
@@ -57,7 +57,7 @@ class Kafka:
 
     @classmethod
     async def start(cls, folder: Path) -> Kafka:
-        """The real one, else the mock. Raises ``BenchError`` where neither can be had."""
+        """The real one, else the mock. Raises ``Absent`` where neither can be had."""
         try:
             return await start_real(folder)
         except BenchError as error:
@@ -65,7 +65,7 @@ class Kafka:
         try:
             return start_mock()
         except ImportError as error:
-            raise BenchError(f"no broker: {why}; and {error}") from None
+            raise Absent(f"no broker: {why}; and {error}") from None
 
     async def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from bench.place import free_port, last_words, spawn
-from bench.worker import BenchError
+from bench.worker import Absent, BenchError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 def programs() -> Path:
-    """The folder of ``initdb`` and ``postgres``. Raises ``BenchError``."""
+    """The folder of ``initdb`` and ``postgres``. Raises ``Absent``."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if pg_config := shutil.which("pg_config"):
         said = subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout
@@ -42,7 +42,7 @@ def programs() -> Path:
         places.append(Path(initdb).resolve().parent)
     found = next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
     if found is None:
-        raise BenchError("PostgreSQL's server programs are not installed (initdb, postgres)")
+        raise Absent("PostgreSQL's server programs are not installed (initdb, postgres)")
     return found
 
 
@@ -53,7 +53,7 @@ def owner() -> pwd.struct_passwd | None:
     for name in USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-    raise BenchError("PostgreSQL refuses to run as root, and there is no other user here")
+    raise Absent("PostgreSQL refuses to run as root, and there is no other user here")
 
 
 class Postgres:

@@ -90,10 +90,14 @@ async def until_told(work: Coroutine[Any, Any, T]) -> T:
 
 
 def report(machine: str, groups: dict[str, list[Figure]], seconds: float) -> str:
-    """The machine, the table, and the bars that were missed."""
-    missed = [figure for figures in groups.values() for figure in figures if figure.missed]
-    last = "\n".join(f"MISSED  {one.what}: {number(one.value)} {one.unit}, the bar is {one.bar}" for one in missed)
-    return f"{machine}\n\n{table(groups)}\n\n{last or 'no bar was missed'}\n({seconds:.0f} s)"
+    """The machine, the table, and the bars that were missed, or of which nobody knows."""
+    every = [figure for figures in groups.values() for figure in figures if figure.bar is not None]
+    last = [f"MISSED  {one.what}: {number(one.value)} {one.unit}, the bar is {one.bar}" for one in every if one.missed]
+    last += [f"NOT MEASURED  {one.what}, the bar is {one.bar}: {one.why_not}" for one in every if one.unjudged]
+    last = last or ["no bar was missed"]
+    last += [f"left out on this machine: {one.what}: {one.why_not}" for one in every if one.absent]
+    end = "\n".join(last)
+    return f"{machine}\n\n{table(groups)}\n\n{end}\n({seconds:.0f} s)"
 
 
 def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds: float) -> dict[str, Any]:
@@ -105,12 +109,14 @@ def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds:
         "seconds": round(seconds, 1),
         "groups": {name: [figure.as_json() for figure in figures] for name, figures in groups.items()},
         "missed": [one.key for figures in groups.values() for one in figures if one.missed],
+        "unjudged": [one.key for figures in groups.values() for one in figures if one.unjudged],
     }
 
 
 def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     """
-    Measure and print. The exit code: 0 fine, 1 a bar was missed, 2 there is no such group, or no /proc, 130 it was stopped.
+    Measure and print. The exit code: 0 fine, 1 a bar was missed or could not be judged, 2 there is no such group, or no
+    /proc, 130 it was stopped.
     """
     if not Path("/proc/self/stat").exists():
         sys.stderr.write("the bench reads CPU times from /proc, so it needs Linux\n")
@@ -134,7 +140,7 @@ def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     if path := env.get("BENCH_JSON"):
         Path(path).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     print(json.dumps(document, ensure_ascii=False) if output == "json" else report(machine, groups, seconds))
-    return MISSED if document["missed"] else FINE
+    return MISSED if document["missed"] or document["unjudged"] else FINE
 
 
 def main(arguments: Sequence[str]) -> int:

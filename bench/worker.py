@@ -29,6 +29,10 @@ class BenchError(Exception):
     """A figure cannot be had; the words say why."""
 
 
+class Absent(BenchError):
+    """A figure cannot be had on this machine: a program that it needs is not installed."""
+
+
 def environment() -> dict[str, str]:
     """The environment of every process that is started here: ours first on the path."""
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)

@@ -9,8 +9,8 @@ import signal
 
 from orchestrator.app import App
 
-YOUNG_OBJECTS_MAX = 10_000
-"""New objects between two looks for garbage. A batch makes thousands that refer to each other in no circle."""
+YOUNG_OBJECTS_MAX = 50_000
+"""New objects between two looks for garbage. A batch makes tens of thousands that refer to each other in no circle."""
 
 
 async def serve(app: App) -> int:

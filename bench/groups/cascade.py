@@ -63,4 +63,4 @@ class Cascade(Rounds):
             ours = self.figures["cascade_us"].values
             ratio.values = [one / floor for one, floor in zip(ours, floors, strict=False)]
         if not ratio.values:
-            ratio.why_not = self.figures["cascade_us"].why_not or "needs the ceilings in the same run"
+            ratio.excuse(self.figures["cascade_us"], otherwise="needs the ceilings in the same run")

@@ -103,4 +103,4 @@ class Life(Rounds):
             ratio, cost = self.figures[f"{leg.key}_ratio"], self.figures[f"{leg.key}_us"]
             ratio.values = [ours / bare for ours, bare in zip(cost.values, floor, strict=False)]
             if not ratio.values:
-                ratio.why_not = cost.why_not or "needs the ceilings in the same run"
+                ratio.excuse(cost, otherwise="needs the ceilings in the same run")

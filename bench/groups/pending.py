@@ -146,4 +146,4 @@ class Pending(Rounds):
         many, few, ratio = (self.figures[key] for key in ("flat_many_rate", "flat_few_rate", "flat_ratio"))
         ratio.values = [one / other for one, other in zip(many.values, few.values, strict=False)]
         if not ratio.values:
-            ratio.why_not = many.why_not or few.why_not
+            ratio.excuse(many, few)

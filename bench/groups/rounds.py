@@ -9,7 +9,7 @@ import asyncpg
 
 from bench.figures import Bar, Figure
 from bench.stage import Stage
-from bench.worker import BenchError
+from bench.worker import Absent, BenchError
 
 FAILURES = (
     BenchError,
@@ -48,6 +48,7 @@ class Rounds:
         except FAILURES as error:
             for key in keys:
                 self.figures[key].why_not = str(error) or type(error).__name__
+                self.figures[key].absent = isinstance(error, Absent)
                 self.figures[key].values.clear()
             self.stage.say(f"{self.name}: {keys[0]} not measured: {error}")
             return False

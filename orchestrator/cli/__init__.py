@@ -27,7 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # drawing frames around it takes longer than all the rest of --help
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 service.register(app)
 author.register(app)

@@ -44,6 +44,7 @@ COLUMNS = 140
 SHARE = 25
 """So many tests are worth a process of their own."""
 PROBLEMS_MAX = 50
+TELL_SECONDS = 10.0
 
 
 def register(app: typer.Typer) -> None:
@@ -282,14 +283,33 @@ def wide_console() -> Console:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
-    """A bar on standard error, where that is a terminal; the function given advances it."""
+    """
+    How far it is, on standard error: a bar on a terminal, elsewhere a line now and then. The function given advances it.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty(), auto_refresh=False) as bar:
+    if not sys.stderr.isatty():
+        yield told_by_lines(what, total)
+        return
+    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task(what, total=total)
 
         def advance(count: float) -> None:
             bar.update(task, advance=count, refresh=True)
 
         yield advance
+
+
+def told_by_lines(what: str, total: int) -> Callable[[float], None]:
+    """A function that is told of every advance, and says a line of it every ``TELL_SECONDS``."""
+    done, told_at = 0.0, time.monotonic()
+
+    def advance(count: float) -> None:
+        nonlocal done, told_at
+        done += count
+        if time.monotonic() - told_at >= TELL_SECONDS:
+            told_at = time.monotonic()
+            typer.echo(f"{what}: {done / total:.0%} ({done:.0f} of {total})", err=True)
+
+    return advance

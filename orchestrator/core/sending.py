@@ -11,6 +11,8 @@ refusals of persons end the step: another provider would hear the same. What may
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from orchestrator.core.backoff import delay_ms
 from orchestrator.core.draft import Draft
 from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
@@ -24,6 +26,8 @@ from orchestrator.core.recipient import Address, Charge, Instant
 from orchestrator.core.status import Delivery, merge_delivery
 
 CONFIGURATION_PAUSE_MS = 30_000
+LATE_STARTS_MAX = 3
+"""So many withdrawn starts in a row cost no try; more of them, and it is the provider that cannot be reached in time."""
 
 
 def seek(draft: Draft, run: Run) -> None:
@@ -349,7 +353,7 @@ def retry(draft: Draft, run: Run, unsent: list[Attempt]) -> None:
     last = unsent[-1]
     reason = last.reason or Reason.NOT_TAKEN
     run.held_for = reason
-    if reason is Reason.START_TOO_LATE:
+    if reason is Reason.START_TOO_LATE and late_in_a_row(draft, run) <= LATE_STARTS_MAX:
         run.tries -= 1
         seek(draft, run)
         return
@@ -361,6 +365,12 @@ def retry(draft: Draft, run: Run, unsent: list[Attempt]) -> None:
         draft.hold(run, draft.now + wait_ms, reason)
         return
     next_provider(draft, run, reason, draft.now + wait_ms)
+
+
+def late_in_a_row(draft: Draft, run: Run) -> int:
+    """How many of a step's latest attempts could not start in time."""
+    attempts = reversed(draft.message.attempts_of(run.step))
+    return sum(1 for _ in takewhile(lambda attempt: attempt.reason is Reason.START_TOO_LATE, attempts))
 
 
 def next_provider(draft: Draft, run: Run, reason: Reason, until: Instant) -> None:

@@ -2,8 +2,9 @@
 The tokens of a provider's rate while they are in hand.
 
 A token is taken before a send is decided, so that nothing has to be waited for afterwards, and it is good for half a
-second. A process that was stopped, a database that was away or a slow start of a connection would otherwise have it spent
-in some later second, on top of that second's own. So right before the first byte the token is looked at once more: one that
+second; where there are fewer than two a second, until the next one comes, or a slow connection would never find a good
+one. A process that was stopped, a database that was away or a slow start of a connection would otherwise have it spent in
+some later second, on top of that second's own. So right before the first byte the token is looked at once more: one that
 is too old is dropped and another one taken, while the send may still start; where there is none, the message waits again.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from orchestrator.stores.port import TOKEN_SECONDS, Bucket
+from orchestrator.stores.port import Bucket
 
 NEARLY_OVER_SECONDS = 0.1
 """A token with so little left is renewed while it can still be waited for."""
@@ -32,7 +33,7 @@ class Token:
         self._bucket = bucket
         self._monotonic = monotonic
         self._urgent = urgent
-        self.good_until = asked_at + TOKEN_SECONDS
+        self.good_until = asked_at + bucket.token_seconds
 
     def is_good(self) -> bool:
         return self._monotonic() <= self.good_until
@@ -44,7 +45,7 @@ class Token:
             if asked_at >= by:
                 return
             if await self._bucket.take(1, self._urgent):
-                self.good_until = asked_at + TOKEN_SECONDS
+                self.good_until = asked_at + self._bucket.token_seconds
                 return
             await asyncio.sleep(min(max(self._bucket.next_in(), LEAST_WAIT_SECONDS), max(0.0, by - self._monotonic())))
 

@@ -167,6 +167,9 @@ def message_view(message: Message, policy: Policy | None, place: Place, asked: K
 
 def sentence(message: Message) -> str:
     """The status in words."""
+    if not message.terminal:
+        sends = len(message.attempts)
+        return f"Under way, {sends} send{'' if sends == 1 else 's'} so far." if sends else "Under way, nothing sent yet."
     words = message.status.value.capitalize()
     if message.succeeded_by:
         words += f" by {message.succeeded_by}"
@@ -300,12 +303,12 @@ def governance_view(material: Material) -> dict[str, Any]:
     """The versions that decided, beside today's."""
     versions = versions_in(material.stored)
     differs = any(version != material.governance_today for version in versions)
-    now = f"today's is version {material.governance_today}" if differs else "it is today's"
+    now = f"and today's is version {material.governance_today}" if differs else "which is still today's"
     return {
         "versions": versions,
         "version_today": material.governance_today,
         "differs": differs,
-        "words": f"Governance was always the current one: version {', then '.join(versions) or 'none'}; {now}.",
+        "words": f"The governance of each moment decided: version {', then '.join(versions) or 'none'}, {now}.",
     }
 
 

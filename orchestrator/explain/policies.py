@@ -42,13 +42,13 @@ def policy_view(
 
 def words(name: str, version: str, then: Mapping[str, Any] | None, version_now: str | None) -> str:
     if version_now is None:
-        today = f"there is no policy {name} any more"
+        today = "and there is no such policy any more"
     elif version == version_now:
-        today = "it is today's"
+        today = "which is still today's"
     else:
-        today = f"today's is version {version_now}, and another one"
+        today = f"and today's is another, version {version_now}"
     kept = "" if then is not None else "; the store no longer keeps its text"
-    return f"Policy {name} was decided by in version {version}: {today}{kept}."
+    return f"The policy {name} decided in version {version}, {today}{kept}."
 
 
 def differences(then: Any, now: Any, where: str = "") -> Iterator[dict[str, str]]:

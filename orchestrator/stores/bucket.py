@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS
+from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
 
 
 class TokenBucket:
@@ -15,6 +15,7 @@ class TokenBucket:
     def __init__(self, rate: float, monotonic: Callable[[], float]) -> None:
         if rate <= 0:
             raise ValueError(f"a rate is more than nothing, not {rate}")
+        self.token_seconds = token_seconds(rate)
         self._rate = rate
         self._burst = max(1.0, rate * BURST_SECONDS)
         self._monotonic = monotonic

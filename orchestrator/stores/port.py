@@ -42,6 +42,11 @@ URGENT_WAIT_SECONDS = 0.5
 """How long everything else waits for something urgent that got no token and may have died since."""
 
 
+def token_seconds(rate: float) -> float:
+    """How long a token of so many a second is good."""
+    return max(TOKEN_SECONDS, 1 / rate)
+
+
 class StoreBusy(Exception):
     """The database is there but has no time, or somebody else was quicker; nothing was written. Worth another try."""
 
@@ -222,9 +227,12 @@ class Bucket(Protocol):
     """
     A provider's rate: tokens for the whole installation, and a pause where the provider asked for one.
 
-    A token is for a send that starts within ``TOKEN_SECONDS``; nobody keeps one for longer. Half a second's worth may come
+    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. Half a second's worth may come
     at once, and half a second is how long a token is good: so in any time ``t`` no more than ``rate × (t + 1 s)`` start.
+    Below two a second a token is good until the next one comes, and one more may start.
     """
+
+    token_seconds: float
 
     async def take(self, wanted: int, urgent: bool = False) -> int:
         """

@@ -110,6 +110,7 @@ class PostgresStore(PostgresAdmin):
         self._now = now
         self.member = member
         self.sinks = sinks
+        self.remembered = batch.Remembered()
         self._migrate = migrate
         self._share: tuple[int, ...] | None = None
         self._mine: frozenset[int] = frozenset()
@@ -192,7 +193,7 @@ class PostgresStore(PostgresAdmin):
 
     async def load(self, wanted: Wanted) -> Loaded:
         async with translated(), self._pool.acquire(timeout=10) as connection:
-            return await batch.load(connection, wanted, lock=False)
+            return await batch.load(connection, wanted, self.remembered, lock=False)
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
         async with translated(), self._pool.acquire(timeout=10) as connection:
@@ -368,7 +369,7 @@ class PostgresUnit:
 
     async def load(self, wanted: Wanted) -> Loaded:
         async with translated():
-            return await batch.load(self._connection, wanted, lock=True)
+            return await batch.load(self._connection, wanted, self._store.remembered, lock=True)
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
         async with translated():
@@ -376,9 +377,10 @@ class PostgresUnit:
 
     async def commit(self, changes: Changes) -> None:
         async with translated():
-            await batch.write(self._connection, changes, self._store.sinks)
+            version = await batch.write(self._connection, changes, self._store.sinks)
             await self._connection.execute("commit")
             self.committed = True
+        self._store.remembered.take(changes, version)
         self._store.announce(changes)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 
 from orchestrator.codec import decode_history, decode_message, encode_message
 from orchestrator.core.message import TERMINAL, Message
+from orchestrator.stores.kept import Kept
 from orchestrator.stores.port import (
     Changes,
     EventRow,
@@ -29,11 +31,37 @@ from orchestrator.stores.port import (
 QUERIES = {file.stem: file.read_text() for file in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 LOCK = "select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as w (key)"
 NO_EVENT = b'{"ce":{},"data":{}}'
+MESSAGES_MAX = 4_096
+LOCK_KEYS_MAX = 16_384
+
+
+class Remembered(Kept[tuple[str, MessageRow]]):
+    """
+    Live messages as they were read or written last, each with the version of its row: the transaction that wrote it. What
+    is remembered is used only where the row that stands there now has that version, so it does not matter who else writes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(MESSAGES_MAX)
+
+    def take(self, changes: Changes, version: str) -> None:
+        """What has just been committed."""
+        if changes.erased:
+            self.clear()
+            return
+        for message, event, _ in changes.created:
+            if message.status not in TERMINAL:
+                self.put(message.id, (version, MessageRow(message, event)))
+        for message, _ in changes.changed:
+            known = self.pop(message.id, None)
+            if known is not None and message.status not in TERMINAL:
+                self.put(message.id, (version, MessageRow(message, known[1].event)))
 
 
 # ---- locks
 
 
+@lru_cache(maxsize=LOCK_KEYS_MAX)
 def lock_key(kind: str, name: str) -> int:
     """The advisory lock of a recipient, an address or a reference: 64 bits of a hash, signed."""
     digest = hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest()
@@ -50,12 +78,15 @@ async def take_locks(connection: Any, keys: Iterable[int]) -> None:
 # ---- reading
 
 
-async def load(connection: Any, wanted: Wanted, *, lock: bool) -> Loaded:
+async def load(connection: Any, wanted: Wanted, remembered: Remembered, *, lock: bool) -> Loaded:
     """What ``Unit.load`` says; without ``lock`` what ``Store.load`` says."""
     found = Loaded()
     messages, people = set(wanted.messages), wanted.recipients | wanted.live_of
-    if wanted.references or wanted.contacts or (lock and wanted.messages):
-        for row in await named(connection, wanted):
+    strange = messages - remembered.keys() if lock else set()
+    if lock:  # whose a message is never changes
+        people |= {remembered[id][1].message.recipient for id in messages - strange}
+    if wanted.references or wanted.contacts or strange:
+        for row in await named(connection, wanted, strange):
             messages.add(row["message"])
             if row["recipient"] is not None:
                 people.add(row["recipient"])
@@ -67,6 +98,7 @@ async def load(connection: Any, wanted: Wanted, *, lock: bool) -> Loaded:
     if lock:
         await take_locks(connection, (lock_key("r", person) for person in people))
     events, dedupes = sorted(wanted.events), sorted(wanted.dedupes)
+    known = {id: remembered[id] for id in messages if id in remembered}
     rows = await connection.fetch(
         QUERIES["load"],
         list(messages),
@@ -74,10 +106,13 @@ async def load(connection: Any, wanted: Wanted, *, lock: bool) -> Loaded:
         list(people),
         *columns(events, 2),
         *columns(dedupes, 3),
+        [known[id][0] if id in known else "" for id in messages],
     )
     found.live_of = {recipient: [] for recipient in wanted.live_of}
     for row in rows:
-        take(found, row)
+        take(found, row, known)
+        if row["version"] is not None and row["body"] is not None:
+            remembered.put(row["a"], (row["version"], found.messages[row["a"]]))
     for ids in found.live_of.values():
         ids.sort()
     if not lock and (missing := {row.message.recipient for row in found.messages.values()} - people):
@@ -86,18 +121,21 @@ async def load(connection: Any, wanted: Wanted, *, lock: bool) -> Loaded:
     return found
 
 
-async def named(connection: Any, wanted: Wanted) -> list[Any]:
-    """The messages that the batch names, with their recipients."""
+async def named(connection: Any, wanted: Wanted, messages: set[str]) -> list[Any]:
+    """The messages that the batch names, and these, with their recipients."""
     references, contacts = columns(sorted(wanted.references), 2), columns(sorted(wanted.contacts), 2)
-    return list(await connection.fetch(QUERIES["named"], *references, *contacts, list(wanted.messages)))
+    return list(await connection.fetch(QUERIES["named"], *references, *contacts, list(messages)))
 
 
-def take(found: Loaded, row: Any) -> None:
+def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -> None:
     """One row of ``load.sql``."""
     match row["kind"]:
         case "m":
-            found.messages[row["a"]] = MessageRow(decode_message(row["body"]), event_of(row["more"]))
-            if row["live"] and row["b"] in found.live_of:
+            if row["body"] is None:
+                found.messages[row["a"]] = known[row["a"]][1]
+            else:
+                found.messages[row["a"]] = MessageRow(decode_message(row["body"]), event_of(row["more"]))
+            if row["version"] is not None and row["b"] in found.live_of:
                 found.live_of[row["b"]].append(row["a"])
         case "p":
             found.recipients[row["a"]] = orjson.loads(row["body"])
@@ -159,10 +197,14 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
 # ---- writing
 
 
-async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> None:
-    """Everything of one batch. Statements that would write nothing are left out."""
+async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
+    """
+    Everything of one batch. Statements that would write nothing are left out. Returns the version that live messages now
+    have.
+    """
+    version = ""
     if changes.changed or changes.created:
-        await connection.execute(QUERIES["write"], *message_columns(changes), *waiting_columns(changes))
+        version = await connection.fetchval(QUERIES["write"], *message_columns(changes), *waiting_columns(changes))
     people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
     contacts = {row[:2]: row for row in changes.contacts}
     if people or changes.addresses or contacts or changes.references:
@@ -188,6 +230,7 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> None
             *columns([(id, bucket_of(recipient), recipient, body) for id, recipient, body in told], 4),
         )
     await write_rest(connection, changes)
+    return version
 
 
 def message_columns(changes: Changes) -> list[list[Any]]:

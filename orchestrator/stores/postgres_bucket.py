@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS
+from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
 
 
 class PostgresBucket:
@@ -20,6 +20,7 @@ class PostgresBucket:
     ) -> None:
         if rate <= 0:
             raise ValueError(f"a rate is more than nothing, not {rate}")
+        self.token_seconds = token_seconds(rate)
         self._fetch = fetch
         self._provider = provider
         self._rate = rate

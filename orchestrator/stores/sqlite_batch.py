@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from orchestrator.codec import decode_message, encode_message
 from orchestrator.core.message import TERMINAL, Message
+from orchestrator.stores.kept import Kept
 from orchestrator.stores.port import (
     Changes,
     EventRow,
@@ -24,7 +25,6 @@ from orchestrator.stores.port import (
     lane_of_timer,
 )
 
-T = TypeVar("T")
 MESSAGE = "select id, state, document from messages left join message_events on message=id where id in"
 NO_EVENT = b'{"ce":{},"data":{}}'
 MESSAGES_MAX = 4_096
@@ -32,24 +32,11 @@ RECIPIENTS_MAX = 8_192
 ADDRESSES_MAX = 16_384
 
 
-class Kept(dict[str, T]):
-    """The last ``limit`` values that were put."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def put(self, key: str, value: T) -> None:
-        self.pop(key, None)
-        self[key] = value
-        if len(self) > self._limit:
-            del self[next(iter(self))]
-
-
 class Memory:
     """
     What was read or written last. It is never stale, because nobody else writes this store; messages are never changed in
-    place, and of documents the bytes are kept, empty where there is none.
+    place, and of documents the bytes are kept, empty where there is none. Messages that have ended are let go of: few are
+    asked for again, and every object that is kept is looked at by the garbage collector.
     """
 
     def __init__(self) -> None:
@@ -66,8 +53,8 @@ class Memory:
             if message.status not in TERMINAL:
                 self.messages.put(message.id, MessageRow(message, event))
         for message, _ in changes.changed:
-            known = self.messages.get(message.id)
-            if known is not None:
+            known = self.messages.pop(message.id, None)
+            if known is not None and message.status not in TERMINAL:
                 self.messages.put(message.id, MessageRow(message, known.event))
         for id, document in changes.recipients.items():
             self.recipients.put(id, document)

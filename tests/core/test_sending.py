@@ -269,6 +269,13 @@ def test_a_send_that_started_too_late_is_no_try():
         assert (tale.message.runs[0].tries, tale.ready) == (0, [(0, "texts")])
 
 
+def test_a_provider_that_never_starts_in_time_runs_out_of_tries():
+    tale = Tale(Step("sms", retry=Retry(0, 0)))
+    for at in (1, 2, 3, 4):
+        tale.send(at, NotSent(Reason.START_TOO_LATE))
+    assert (tale.status, tale.message.reason) == ("exhausted", "start_too_late")
+
+
 def test_the_next_provider_has_tries_of_its_own():
     tale = Tale(Step("viber", retry=Retry(0, 60_000)))
     tale.send(1, NotSent(Reason.CONNECT_FAILED))

@@ -186,13 +186,21 @@ async def test_a_policy_that_is_another_one_today_is_shown_as_it_was_with_every_
     assert changed["templates/tale/sms.text.j2"] == ("another text", "another text")
 
 
+async def test_a_message_under_way_says_how_far_it_is() -> None:
+    async with World(TALE) as world:
+        (id,) = (await world.publish()).messages
+        assert (await explain(world, id))["message"]["sentence"] == "Under way, nothing sent yet."
+        await world.send(id, Accepted("p-1"))
+        assert (await explain(world, id))["message"]["sentence"] == "Under way, 1 send so far."
+
+
 async def test_a_policy_that_is_gone_is_said_to_be_gone() -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish()).messages
         world.rules = replace(world.rules, policies={})
         policy = (await explain(world, id))["policy"]
     assert (policy["version_today"], policy["differs"], policy["text"]) == (None, True, None)
-    assert "there is no policy tale any more; the store no longer keeps its text" in policy["words"]
+    assert "there is no such policy any more; the store no longer keeps its text" in policy["words"]
 
 
 class Tags(HTMLParser):

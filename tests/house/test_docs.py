@@ -10,12 +10,21 @@ from typer.main import get_command
 
 from orchestrator.cli import app
 from orchestrator.core.reasons import SENTENCES, Reason
+from orchestrator.evaluate import Evaluator
+from orchestrator.intake.cloudevents import parse_structured
 from orchestrator.policyfile import hash_templates, load_policy
+from orchestrator.rehearsal.installation import load_installation
+from orchestrator.rehearsal.traffic import read_traffic
 from orchestrator.render.filters import OURS
 from orchestrator.telemetry import Metrics
+from tests.house.documented import PAGES, commands, mistake
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def doc(name: str) -> str:
@@ -59,7 +68,63 @@ def test_the_readme_s_policy_is_the_worked_one(tmp_path: Path) -> None:
     assert (read.policy.cascade, read.policy.when) == (real.policy.cascade, real.policy.when)
 
 
-def test_links_in_the_docs_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} → {target}"
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"], ids=named)
+def test_links_in_the_docs_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        found = page.parent / name if name else page
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ +(.*)$", found.read_text(), re.M)
+            assert anchor in {anchor_of(heading) for heading in headings}, target
+
+
+def anchor_of(heading: str) -> str:
+    """The fragment that leads to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_page_is_in_the_index_and_in_the_readme() -> None:
+    index, readme = doc("README.md"), (ROOT / "README.md").read_text()
+    for page in DOCS.glob("*.md"):
+        if page.name != "README.md":
+            assert f"]({page.name})" in index, page.name
+        assert f"](docs/{page.name})" in readme, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_in_the_docs_is_one(page: Path) -> None:
+    for line in commands(page):
+        said = mistake(line)
+        assert said is None or mentions_only(line, said), (" ".join(line), said)
+
+
+def mentions_only(line: list[str], said: str) -> bool:
+    """A verb that the text speaks of by its name alone need not be a whole command."""
+    return said.startswith("Missing") and all(re.fullmatch(r"[a-z]+", word) for word in line)
+
+
+def test_a_command_that_is_none_would_be_noticed() -> None:
+    assert mistake(["simulate", "--evnts", "x"]) is not None
+    assert mistake(["chek"]) == "there is no verb 'chek'"
+    assert mistake(["dlq", "lst"]) == "there is no verb 'lst'"
+    assert mistake(["explain"]) is not None
+    assert mistake(["simulate", "--events", "x", "--runs", "0"]) is not None
+    assert mistake(["simulate", "--events", "x"]) is None
+
+
+def test_the_readme_s_event_is_taken_and_starts_its_policy() -> None:
+    shown = re.search(r"<!-- event.json -->\n```json\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert shown is not None
+    event = parse_structured(shown[1].encode())
+    policy = load_policy(ROOT / "config/policies/price_drop.yaml", templates=hash_templates(ROOT / "templates")).policy
+    assert event.type == policy.event
+    assert Evaluator()(policy.when or "true", {"event": event.data}) is True
+
+
+def test_the_sample_events_reach_every_worked_policy() -> None:
+    traffic = read_traffic(str(DOCS / "samples" / "november.jsonl"))
+    policies = load_installation(ROOT / "config" / "kaskad.yaml", {}).rules.policies.values()
+    assert {policy.event for policy in policies} <= set(traffic.types)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli import rehearse
 from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.rehearsal.changes import changes
@@ -343,3 +344,13 @@ def test_intervals_are_the_lowest_the_middle_and_the_highest_run() -> None:
     reach = found["total", "reach"]
     assert (reach.low, reach.median, reach.high) == (0.25, 0.5, 1.0)
     assert found["ended", "exhausted"].low == 0
+
+
+def test_where_there_is_no_terminal_a_long_simulation_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rehearse, "TELL_SECONDS", 0.0)
+    advance = rehearse.told_by_lines("simulating", 400)
+    advance(100)
+    advance(100)
+    assert capsys.readouterr().err == "simulating: 25% (100 of 400)\nsimulating: 50% (200 of 400)\n"

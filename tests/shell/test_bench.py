@@ -19,7 +19,7 @@ from bench.figures import Figure, at_least, at_most, number, quantile, table
 from bench.groups.latency import between
 from bench.lives import lives
 from bench.profile import read_stacks
-from bench.run import NAMES, bench, chosen, report
+from bench.run import NAMES, as_json, bench, chosen, report
 from bench.seed import Seeds, ends_of, make_patterns, read_only
 from bench.stage import Stage
 from bench.wire import Framer, answer, post
@@ -123,15 +123,31 @@ def test_the_cpu_of_a_process_is_its_own_and_a_dead_one_has_none() -> None:
 # ---- judging
 
 
-def test_a_missed_bar_is_named_and_what_was_not_measured_misses_nothing() -> None:
+def test_a_bar_that_is_missed_or_was_not_measured_is_named_and_nothing_passes_in_silence() -> None:
     slow = Figure("slow", "a slow thing", "ms", [5.0, 9.0, 7.0], at_most(6))
     fast = Figure("fast", "a fast thing", "/s", [5.0], at_least(5))
-    none = Figure("none", "nothing", "s", [], at_most(1), why_not="no broker")
-    assert [one.missed for one in (slow, fast, none)] == [True, False, False]
-    text = report("a machine", {"group": [slow, fast, none]}, 1)
+    none = Figure("none", "nothing", "s", [], at_most(1), why_not="it broke")
+    away = Figure("away", "a row", "s", [], at_most(1), why_not="no broker", absent=True)
+    every = [slow, fast, none, away]
+    assert [one.missed for one in every] == [True, False, False, False]
+    assert [one.unjudged for one in every] == [False, False, True, False]
+    text = report("a machine", {"group": every}, 1)
     assert text.startswith("a machine\n")
     assert "MISSED  a slow thing: 7.00 ms, the bar is ≤ 6.00" in text
-    assert "not measured: no broker" in table({"group": [none]})
+    assert "NOT MEASURED  nothing, the bar is ≤ 1.00: it broke" in text
+    assert "left out on this machine: a row: no broker" in text
+    assert "not measured: it broke" in table({"group": [none]})
+    document = as_json("a machine", {"group": every}, False, 1)
+    assert (document["missed"], document["unjudged"]) == (["slow"], ["none"])
+
+
+def test_a_figure_that_rests_on_another_was_not_measured_for_the_same_reason() -> None:
+    away = Figure("away", "a row", "s", why_not="no server", absent=True)
+    ratio = Figure("ratio", "a row over another", "×", bar=at_most(2))
+    ratio.excuse(away, otherwise="needs more")
+    assert (ratio.why_not, ratio.unjudged) == ("no server", False)
+    ratio.excuse(otherwise="needs more")
+    assert (ratio.why_not, ratio.unjudged) == ("needs more", True)
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.99, 99), (0.999, 100), (1.0, 100)])
@@ -227,5 +243,5 @@ def test_a_run_prints_json_and_ends_with_the_verdict(tmp_path: Path) -> None:
     )
     document = json.loads((tmp_path / "figures.json").read_text())
     assert json.loads(done.stdout) == document
-    assert done.returncode == (1 if document["missed"] else 0)
+    assert done.returncode == (1 if document["missed"] or document["unjudged"] else 0)
     assert [one["key"] for one in document["groups"]["commands"]] == ["help_seconds", "check_seconds"]

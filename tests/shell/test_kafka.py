@@ -191,7 +191,7 @@ async def test_an_earlier_topic_is_taken_first(cluster: str, producer: AIOKafkaP
 async def test_a_busy_engine_is_waited_for_and_a_failing_store_is_tried_again(
     cluster: str, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.engine.engine.WAITING_MAX", 20)
+    monkeypatch.setattr("orchestrator.engine.lanes.WAITING_MAX", 20)
     for number in range(200):
         await producer.send("full", json.dumps(event(f"f{number}")).encode())
     await producer.flush()

@@ -81,7 +81,7 @@ async def test_a_provider_without_a_rate_has_tokens_for_everything() -> None:
 @both
 async def test_a_send_whose_token_is_too_old_takes_another_and_leaves(make: Make) -> None:
     bucket = TokenBucket(1 / 3600, time.monotonic)  # one now, and no other for an hour
-    old = Token(bucket, time.monotonic, time.monotonic() - 10, urgent=False)
+    old = Token(bucket, time.monotonic, time.monotonic() - 10_000, urgent=False)
     async with server(answer) as (url, heard), opened(make()) as made:
         assert isinstance(await post(made, url, token=old), HttpReply)
     assert len(heard) == 1
@@ -92,7 +92,7 @@ async def test_a_send_whose_token_is_too_old_takes_another_and_leaves(make: Make
 async def test_a_send_without_a_good_token_never_leaves(make: Make) -> None:
     bucket = TokenBucket(RATE, time.monotonic)
     await bucket.pause(60)
-    old = Token(bucket, time.monotonic, time.monotonic() - 10, urgent=False)
+    old = Token(bucket, time.monotonic, time.monotonic() - 10_000, urgent=False)
     async with server(answer) as (url, heard), opened(make()) as made:
         outcome = await post(made, url, within=1, token=old)
     assert outcome == NotSent(Reason.START_TOO_LATE)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.simulation.planted import hunt
+from tests.support.told import TOLD
 
 QUICKLY = ("unknown_retried", "gates_asked_only_once", "late_wait_after_read", "redelivered_event_counts_as_new")
-JOBS = 2
+SEEDS, CHUNK = 300, 50
+FOLDER = Path(__file__).parent
+Record = Callable[[str, object], None]
 
 
 def simulator(*arguments: str, **env: str) -> str:
@@ -22,8 +27,25 @@ def simulator(*arguments: str, **env: str) -> str:
     return found.stdout
 
 
-def test_no_promise_is_broken_under_some_dozens_of_seeds() -> None:
-    assert "60 seeds, 0 broken" in simulator("--first", "1", "--seeds", "60", "--jobs", str(JOBS))
+@pytest.mark.parametrize("first", range(1, SEEDS + 1, CHUNK))
+def test_no_promise_is_broken_under_any_of_three_hundred_seeds(first: int, record_property: Record) -> None:
+    """In pieces of a size that leaves no worker behind the others; each is one process's work."""
+    told = simulator("--first", str(first), "--seeds", str(CHUNK), "--jobs", "1").splitlines()[-1]
+    assert f"{CHUNK} seeds, 0 broken" in told
+    record_property(TOLD, f"seeds {first} to {first + CHUNK - 1}: {told.partition(', trace')[0]}")
+
+
+def once_broken() -> list[tuple[int, str]]:
+    """The seeds of ``seeds.txt`` with their sentences."""
+    lines = (FOLDER / "seeds.txt").read_text().splitlines()
+    found = [line.partition("  ") for line in lines if line and not line.startswith("#")]
+    return [(int(seed), sentence.strip()) for seed, _, sentence in found]
+
+
+@pytest.mark.parametrize(("seed", "sentence"), [pytest.param(*one, id=str(one[0])) for one in once_broken()])
+def test_a_seed_that_was_broken_once_is_whole(seed: int, sentence: str) -> None:
+    assert sentence.endswith(".")
+    assert "1 seeds, 0 broken" in simulator("--first", str(seed), "--seeds", "1", "--jobs", "1"), sentence
 
 
 def test_seeds_take_the_same_steps_in_every_process() -> None:

@@ -18,7 +18,7 @@ from orchestrator.dispatch.rates import take_all
 from orchestrator.engine.commands import HearReceipt, OptOut, Tell, UnknownMessage
 from orchestrator.engine.engine import Engine
 from orchestrator.stores.members import share_of
-from orchestrator.stores.port import BUCKETS, Moved, Wanted, WantedAddresses, bucket_of
+from orchestrator.stores.port import BUCKETS, Changes, Moved, StoreBusy, Wanted, WantedAddresses, bucket_of
 from orchestrator.stores.postgres import PostgresStore
 from orchestrator.stores.postgres_schema import migrate
 from tests.engine.world import START, World
@@ -274,3 +274,40 @@ async def test_a_message_that_nobody_has_is_said_to_be_unknown(postgres_url: str
     async with processes(postgres_url, 1) as (a,):
         with pytest.raises(UnknownMessage):
             await a.engine.submit(Tell("01KNOBODY", None))  # type: ignore[arg-type]
+
+
+# ---- what a process remembers
+
+
+async def test_what_another_process_has_written_counts_though_this_one_remembers_the_message(postgres_url: str) -> None:
+    async with processes(postgres_url, 2) as (a, b):
+        (message,) = (await a.publish()).messages
+        await b.send(message)
+        told = await a.engine.submit(HearReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}")))
+        assert told.decision.message.attempts[0].state is Delivery.DELIVERED
+        assert (await b.message(message)).status is Status.SUCCEEDED
+
+
+async def test_a_row_that_was_changed_by_hand_is_read_again(postgres_url: str) -> None:
+    async with processes(postgres_url, 1) as (a,):
+        (message,) = (await a.publish()).messages
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute(
+            "update messages set state = convert_to(replace(convert_from(state, 'UTF8'), '\"topic\":\"\"', "
+            "'\"topic\":\"news\"'), 'UTF8')"
+        )
+        await connection.close()
+        loaded = await a.store.load(Wanted(messages={message}))
+        assert loaded.messages[message].message.topic == "news"
+
+
+async def test_a_message_whose_commit_failed_is_read_as_it_was_before(postgres_url: str) -> None:
+    async with processes(postgres_url, 1) as (a,):
+        (message,) = (await a.publish()).messages
+        async with a.store.unit() as unit:
+            row = (await unit.load(Wanted(messages={message}))).messages[message]
+            changed = row.message.copy()
+            changed.topic = "never"
+            with pytest.raises(StoreBusy):
+                await unit.commit(Changes(changed=[(changed, b"{}\n")], events=[("s", "1", b"", "accepted", (), 0)] * 2))
+        assert (await a.store.load(Wanted(messages={message}))).messages[message].message.topic == ""

@@ -1,7 +1,8 @@
 -- What nearly every batch writes, in one statement. Its parts touch different tables or different rows, so their order
 -- does not matter. Live messages that are new ($1…$7) or have changed ($8 ids, $9 statuses, $10 states); those that have
 -- ended ($11…$18), which leave the live table; history ($19 messages, $20 times, $21 lines); events of new messages
--- ($22, $23); backlog rows to remove ($24…$28) and add ($29…$34); timers to remove ($35, $36) and add ($37…$40).
+-- ($22, $23); backlog rows to remove ($24…$28) and add ($29…$34); timers to remove ($35, $36) and add ($37…$40). Returns
+-- the version of the live messages that it wrote: this transaction.
 with created as (
     insert into messages (id, bucket, recipient, policy, status, created_at, state)
     select * from unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])
@@ -30,7 +31,9 @@ with created as (
 ), timers_out as (
     delete from timers t using unnest($35::bigint[], $36::text[]) as w (due_at, message)
      where t.due_at = w.due_at and t.message = w.message
+), timers_in as (
+    insert into timers (due_at, message, bucket, lane)
+    select * from unnest($37::bigint[], $38::text[], $39::smallint[], $40::smallint[])
+        on conflict do nothing
 )
-insert into timers (due_at, message, bucket, lane)
-select * from unnest($37::bigint[], $38::text[], $39::smallint[], $40::smallint[])
-    on conflict do nothing
+select pg_current_xact_id()::xid::text
