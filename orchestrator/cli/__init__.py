@@ -6,9 +6,10 @@ Each verb imports what it needs when it runs, so that ``kaskad --help`` answers 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.cli import author, bench, doctor, operate, rehearse, service
 
@@ -20,9 +21,21 @@ GROUPS = (
     (MACHINE, ("doctor", "bench")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
+HELP_CHARS_MAX = 200
+
+
+class Verbs(TyperGroup):
+    """Shows the verbs in their groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for group, verbs in GROUPS:
+            with formatter.section(group):
+                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(HELP_CHARS_MAX)) for verb in verbs])
+
 
 app = typer.Typer(
     name="kaskad",
+    cls=Verbs,
     help="Omnichannel messaging: one event in, one person reached.",
     no_args_is_help=True,
     add_completion=False,
@@ -36,24 +49,6 @@ rehearse.register(app)
 operate.register(app)
 doctor.register(app)
 bench.register(app)
-
-
-def arrange(app: typer.Typer) -> None:
-    """Put every verb into its group, and the groups into their order."""
-    group_of = {verb: group for group, verbs in GROUPS for verb in verbs}
-    order = {verb: place for place, verb in enumerate(group_of)}
-    for command in app.registered_commands:
-        command.rich_help_panel = group_of[verb_of(command)]
-    for group in app.registered_groups:
-        group.rich_help_panel = group_of[str(group.name)]
-    app.registered_commands.sort(key=lambda command: order[verb_of(command)])
-
-
-def verb_of(command: typer.models.CommandInfo) -> str:
-    return command.name or (command.callback.__name__ if command.callback is not None else "")
-
-
-arrange(app)
 
 
 def print_version(wanted: bool) -> None:
