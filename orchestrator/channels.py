@@ -210,8 +210,8 @@ class Webhook:
     """
     A request that claims to come from a provider.
 
-    ``url`` is the public one that the provider called, with its query; ``query`` and header names are as sent, headers
-    lower-cased. ``body`` is raw: signatures are over bytes.
+    ``url`` is the public one that the provider called, with its query. ``query`` is looked up by names as they were sent,
+    ``headers`` by lower-case names; of what came twice both give the first. ``body`` is raw: signatures are over bytes.
     """
 
     method: str

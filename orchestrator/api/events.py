@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,8 +38,6 @@ async def publish(request: web.Request) -> web.Response:
     given = await parse(request)
     results = await accept(deps, given)
     refusals = [result for result in results if isinstance(result, Malformed)]
-    for _ in refusals:
-        deps.metrics.events.labels("http", "refused").inc()
     body = [refused(i, one) if isinstance(one, Malformed) else {"index": i, **one} for i, one in enumerate(results)]
     if not refusals or len(refusals) < len(results):
         return web.Response(
@@ -81,7 +80,7 @@ def headers_of(request: web.Request) -> dict[str, str]:
 
 
 async def accept(deps: ApiDeps, given: Sequence[Event | Malformed]) -> list[dict[str, Any] | Malformed]:
-    """What became of each event. Raises what the engine could not do for any of them."""
+    """What became of each event, counted. Raises what the engine could not do for any of them."""
     answers = iter(await deps.engine.submit_many([Publish(event) for event in given if isinstance(event, Event)]))
     results: list[dict[str, Any] | Malformed] = []
     failure: BaseException | None = None
@@ -91,7 +90,6 @@ async def accept(deps: ApiDeps, given: Sequence[Event | Malformed]) -> list[dict
             continue
         match next(answers):
             case Published() as answer:
-                deps.metrics.events.labels("http", answer.status).inc()
                 messages = list(answer.messages)
                 results.append({"source": event.source, "id": event.id, "status": answer.status, "messages": messages})
             case Conflict():
@@ -99,6 +97,9 @@ async def accept(deps: ApiDeps, given: Sequence[Event | Malformed]) -> list[dict
                 results.append(Malformed("conflict", "id", what, "give another event another id"))
             case BaseException() as error:
                 failure = error
+    statuses = Counter("refused" if isinstance(one, Malformed) else one["status"] for one in results)
+    for status, count in statuses.items():
+        deps.metrics.events.labels("http", status).inc(count)
     if failure is not None:
         raise failure
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -90,25 +90,20 @@ async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
 
 
 def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
-    """The request as adapters see it: with the public address that the provider called, its query as it was sent."""
+    """
+    The request as adapters see it: with the public address that the provider called, its query as it was sent. Of a name
+    that stands there twice the first counts: what is added behind it on the way must not replace what was signed.
+    """
     url = f"{deps.settings().http.public_url}/v1/receipts/{provider}"
     _, mark, query = request.raw_path.partition("?")
     return Webhook(
         method=request.method,
         url=url + mark + query,
-        query=first_of_each(request.query.items()),
-        headers={name.lower(): value for name, value in first_of_each(request.headers.items()).items()},
+        query=request.query,
+        headers=request.headers,
         body=body,
         now=deps.now() / 1000,
     )
-
-
-def first_of_each(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """The first value of each name: what is added behind it on the way must not replace what was signed."""
-    found: dict[str, str] = {}
-    for name, value in items:
-        found.setdefault(name, value)
-    return found
 
 
 def too_deep(body: bytes) -> bool:

@@ -21,6 +21,17 @@ GROUPS = (
     (MACHINE, ("doctor", "bench")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
+HELP_CHARS_MAX = 200
+
+
+class Verbs(TyperGroup):
+    """Shows the verbs in their groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for group, verbs in GROUPS:
+            with formatter.section(group):
+                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(HELP_CHARS_MAX)) for verb in verbs])
+
 
 
 class Grouped(TyperGroup):
@@ -34,7 +45,11 @@ class Grouped(TyperGroup):
 
 app = typer.Typer(
     name="kaskad",
+<<<<<<< HEAD
     cls=Grouped,
+=======
+    cls=Verbs,
+>>>>>>> main
     help="Omnichannel messaging: one event in, one person reached.",
     no_args_is_help=True,
     add_completion=False,

@@ -22,17 +22,17 @@ One-time codes are asked for by the person who gets them, so their class is the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
+from orchestrator.core.values import value
 
 EVERY = "*"
 STOP, START = "stop", "start"
 """The sources of entries that a recipient's own STOP and START words made."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConsentVerdict:
     """``entry`` is the one that decided, None where the class default did; ``reason`` is set where it is not allowed."""
 

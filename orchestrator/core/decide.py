@@ -12,7 +12,6 @@ be tested and a change be simulated.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from orchestrator.core import facts
 from orchestrator.core.draft import Draft
@@ -26,6 +25,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.sending import answered, candidates, choose, depart, give_up, seek, shut
+from orchestrator.core.values import value
 from orchestrator.core.waiting import examine, heard, next_look
 
 ANSWER_GRACE_MS = 5_000
@@ -34,7 +34,7 @@ ANSWER_GRACE_MS = 5_000
 OUTAGE_LOOK_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """
     The new state, what the shell must do, every check that was made, and the decision in words. ``inputs`` are those it

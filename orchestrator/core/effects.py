@@ -6,12 +6,11 @@ Which steps stand in the backlog and when to wake the message follow from its st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orchestrator.core.recipient import Address, Charge
+from orchestrator.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """Make the provider call of attempt number ``attempt``. Its intent is committed when this is released."""
 
@@ -19,21 +18,21 @@ class Call:
     target: Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reserve:
     """Count this against the caps and gaps."""
 
     charge: Charge
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GiveBack:
     """Take the charge of this step back: everything it covers ended refused or not sent."""
 
     step: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Strike:
     """
     An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of these on as many days.
@@ -46,7 +45,7 @@ class Strike:
     strikes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OptOut:
     """The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all)."""
 
@@ -56,7 +55,7 @@ class OptOut:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ShutProvider:
     """The provider refuses our configuration: open its breaker and tell somebody."""
 
@@ -65,7 +64,7 @@ class ShutProvider:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tell:
     """A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number)."""
 

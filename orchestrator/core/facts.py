@@ -14,28 +14,27 @@ What can happen to a message. Every fact is handed to ``decide`` once, in the or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orchestrator.core.outcomes import Outcome, Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
+from orchestrator.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Triggered:
     """``replayed``: from the dead letters, so the deadline counts from now."""
 
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Due:
     """``due_at`` is what the message had asked for; where it asks for something else by now, this one is void."""
 
     due_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prepared:
     """
     ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and ``parts`` are what
@@ -50,7 +49,7 @@ class Prepared:
     cost: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unpreparable:
     """``reason`` is one of the content reasons; ``detail`` names the variable, part or limit."""
 
@@ -59,7 +58,7 @@ class Unpreparable:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shut:
     """``until`` is when the provider may be tried again."""
 
@@ -69,7 +68,7 @@ class Shut:
     until: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answered:
     """``attempt`` is the attempt's number within its message."""
 
@@ -77,7 +76,7 @@ class Answered:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Heard:
     """``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the provider says."""
 
@@ -89,7 +88,7 @@ class Heard:
     provider_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GoalReached:
     """``source`` and ``id`` name the event that did it."""
 
@@ -97,7 +96,7 @@ class GoalReached:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cancelled:
     """``reason`` is CANCELLED or ERASED."""
 

@@ -8,13 +8,14 @@ replayed after profiles, consents and providers have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant
+from orchestrator.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Provider:
     """
     A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best first. ``cost``: the
@@ -31,7 +32,7 @@ class Provider:
     idempotent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Inputs:
     """
     ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be evaluated).

@@ -12,13 +12,13 @@ Outcomes are values: the adapter states which one it is, the core decides what f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.reasons import REFUSALS, Reason
+from orchestrator.core.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """
     The provider took the message.
@@ -31,7 +31,7 @@ class Accepted:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NotSent:
     """
     Provably nothing was taken.
@@ -45,7 +45,7 @@ class NotSent:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """
     A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
@@ -68,7 +68,7 @@ class Refused:
             raise ValueError(f"Refused takes a refused_… reason, not {self.reason!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unknown:
     """It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an unreadable 2xx."""
 

@@ -7,7 +7,9 @@ Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); dura
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from orchestrator.core.values import value
 
 Instant = int
 
@@ -15,7 +17,7 @@ KINDS = ("phone", "email", "web_push", "viber_bot_id", "whatsapp_id")
 """The kinds of address, named as the recipient's fields are."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """
     One way to reach a recipient.
@@ -42,7 +44,7 @@ class Address:
         return f"{self.kind}:{self.hash[:8]}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mark:
     """Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words ``detail``."""
 
@@ -52,7 +54,7 @@ class Mark:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Consent:
     """
     One entry of a consent history. ``*`` stands for every channel or topic.
@@ -68,7 +70,7 @@ class Consent:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Charge:
     """
     One thing that caps and gaps count.
@@ -85,7 +87,7 @@ class Charge:
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddressState:
     """
     What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber still takes SMS), and the

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import structlog
@@ -45,6 +44,10 @@ IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
 GATHER_TOKENS_SECONDS = 0.05
 """Where a rate gives less than there is to send, tokens are let gather for so long: each look at the backlog costs."""
+
+
+Gathered = tuple[ReadyRow, Ready | None]
+"""A row with what its send needs; None where there is nothing to send any more."""
 
 
 class Sender(Protocol):
@@ -147,7 +150,7 @@ class Dispatcher:
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue
-            row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step)
+            row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
             self._hint(provider, provider.codes, [row] if urgent else [])
             (provider.codes if urgent else provider.others).wake.set()
 
@@ -230,15 +233,26 @@ class Dispatcher:
         self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
     ) -> list[Coroutine[Any, Any, None]]:
         """The sends of as many rows as there are tokens for; from here on their slots are theirs."""
-        tokens = await take(provider.bucket, len(rows), self._monotonic, line.urgent)
+        tokens, gathered = await (self._hurried if line.urgent else self._unhurried)(provider, rows)
         tokens = tokens[: provider.breaker.admits(self._now())]
         if not tokens:
             return []
         provider.breaker.probing(self._now())
-        with self.engine.hurry if line.urgent else nullcontext():
-            gathered = await self._gather(provider, rows[: len(tokens)])
-        provider.taken.update((row.message, row.step) for row, _ in gathered)
-        return [self._send(provider, line, row, ready, token) for (row, ready), token in zip(gathered, tokens, strict=True)]
+        sends = list(zip(gathered, tokens, strict=False))
+        provider.taken.update((row.message, row.step) for (row, _), _ in sends)
+        return [self._send(provider, line, row, ready, token) for (row, ready), token in sends]
+
+    async def _hurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
+        """Tokens for codes, and what their sends need, both asked for at once."""
+        with self.engine.hurry:
+            taking = take(provider.bucket, len(rows), self._monotonic, urgent=True)
+            tokens, gathered = await asyncio.gather(taking, self._gather(provider, rows))
+        return tokens, gathered
+
+    async def _unhurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
+        """Tokens, and what so many sends need: where a rate gives few, nothing is read in vain."""
+        tokens = await take(provider.bucket, len(rows), self._monotonic, urgent=False)
+        return tokens, await self._gather(provider, rows[: len(tokens)]) if tokens else []
 
     def _shut_fact(self, provider: ProviderAtWork) -> tuple[Reason, int] | None:
         """Whether what waits must be told not to wait here, and why."""
@@ -258,9 +272,10 @@ class Dispatcher:
         await self.engine.submit_many(facts)
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
-    async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[tuple[ReadyRow, Ready | None]]:
+    async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[Gathered]:
         """Load what a claim's messages need, in two queries; None for a message that is gone, or whose step has left."""
-        loaded = await self.store.load(Wanted(messages={row.message for row in rows}))
+        known = {row.recipient for row in rows if row.recipient}
+        loaded = await self.store.load(Wanted(messages={row.message for row in rows}, recipients=known))
         people = {row.message.recipient for row in loaded.messages.values()}
         documents = loaded.recipients
         persons = {id: Person(id, documents.get(id), self._hash) for id in people}
@@ -268,7 +283,7 @@ class Dispatcher:
         targets = {id: tuple(a for a in person.addresses if a.kind in kinds) for id, person in persons.items()}
         hashes = {address.hash for found in targets.values() for address in found}
         addresses = await self.store.addresses(hashes)
-        gathered: list[tuple[ReadyRow, Ready | None]] = []
+        gathered: list[Gathered] = []
         for row in rows:
             found = loaded.messages.get(row.message)
             if found is None or all(run.step != row.step for run in found.message.ready()):

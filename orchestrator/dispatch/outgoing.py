@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,14 +42,14 @@ class Ready:
         return self.policy.plan[self.step].channel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outside:
     """The installation as the world sees it: its public address and the keys of its tokens."""
 
     public_url: str
     keys: SigningKeys
 
-    @property
+    @cached_property
     def one_click(self) -> bool:
         """One-click unsubscribing needs https, or a loopback address for trying it out."""
         url = urlsplit(self.public_url)
@@ -65,17 +66,19 @@ class Outside:
 def render(ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int) -> Rendered:
     """Render one step. Raises ``Unrenderable``."""
     message, person = ready.message, ready.person
+    template, locale = ready.policy.template, person.document.get("locale")
+    unsubscribing = outside.one_click and ready.templates.names_variable(template, ready.channel, locale, "unsubscribe_url")
     context = RenderContext(
         event=ready.event["data"],
         recipient=person.view(),
         message={"id": message.id, "policy": message.policy, "step": ready.step, "channel": ready.channel},
         now=datetime.fromtimestamp(now / 1000, UTC),
-        locale=person.document.get("locale"),
+        locale=locale,
         time_zone=person.document.get("time_zone") or "UTC",
-        unsubscribe_url=outside.unsubscribe_url(message, "email") if outside.one_click else None,
+        unsubscribe_url=outside.unsubscribe_url(message, "email") if unsubscribing else None,
         link=lambda url: f"{outside.public_url}/c/{outside.keys.link(message.id, attempt, url)}",
     )
-    rendered = ready.templates.render(ready.policy.template, ready.channel, context)
+    rendered = ready.templates.render(template, ready.channel, context)
     need(provider, rendered)
     if "html" in rendered.parts and getattr(provider.adapter.settings, "open_pixel", False):
         pixel = f"{outside.public_url}/o/{outside.keys.pixel(message.id, attempt)}"

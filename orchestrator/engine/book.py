@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Sending
 from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.engine.people import Person, address_state
@@ -97,10 +97,10 @@ class Book:
         return changes
 
     def _differences(self, entry: Entry) -> None:
-        before = set(ready_rows(entry.before)) if entry.before is not None else set()
-        after = set(ready_rows(entry.message))
-        self.changes.ready_out.extend(before - after)
-        self.changes.ready_in.extend(after - before)
+        before = ready_rows(entry.before) if entry.before is not None else []
+        after = ready_rows(entry.message)
+        self.changes.ready_out.extend(row for row in before if row not in after)
+        self.changes.ready_in.extend(row for row in after if row not in before)
         due_before = entry.before.due_at if entry.before is not None else None
         due_after = entry.message.due_at
         if due_before != due_after:
@@ -115,5 +115,8 @@ class Book:
 
 def ready_rows(message: Message) -> list[ReadyRow]:
     """A message's rows in the backlog."""
-    lane = LANES[message.klass]
-    return [ReadyRow(run.provider or "", lane, run.ready_since or 0, message.id, run.step) for run in message.ready()]
+    return [
+        ReadyRow(run.provider or "", LANES[message.klass], run.ready_since or 0, message.id, run.step)
+        for run in message.runs
+        if run.sending is Sending.READY
+    ]

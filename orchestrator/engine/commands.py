@@ -13,13 +13,14 @@ What can be asked of the engine. Each command is answered when, and only when, i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from orchestrator.channels import Inbound, Preference, Receipt
 from orchestrator.core.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact
+from orchestrator.core.values import value
 
 
 class UnknownMessage(LookupError):
@@ -34,7 +35,7 @@ class Conflict(Exception):
     """The pair of source and id was used before, with another body."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """
     A valid CloudEvent, taken apart: ``attributes`` are its context attributes but for the data (id, source, type,
@@ -53,7 +54,7 @@ class Event:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Publish:
     """``replayed``: again, from the dead letters: the deadline counts from now."""
 
@@ -61,7 +62,7 @@ class Publish:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Published:
     """``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a duplicate)."""
 
@@ -69,7 +70,7 @@ class Published:
     messages: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tell:
     """A fact about one message. ``urgent``: the message is a one-time code, so this overtakes everything else."""
 
@@ -78,7 +79,7 @@ class Tell:
     urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Told:
     """
     What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic clock (seconds) before
@@ -90,7 +91,7 @@ class Told:
     decided_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HearReceipt:
     """``message`` and ``attempt`` where a keyed reference named them, else found by provider and its id."""
 
@@ -100,21 +101,21 @@ class HearReceipt:
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HearInbound:
     provider: str
     channel: str
     inbound: Inbound
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HearPreference:
     provider: str
     channel: str
     preference: Preference
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KeepRaw:
     """A verified webhook as it came in; kept in the same transaction as what it said."""
 
@@ -122,7 +123,7 @@ class KeepRaw:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutRecipient:
     """Merge ``profile`` over what is stored (null removes); a PUT of an address clears its mark."""
 
@@ -130,7 +131,7 @@ class PutRecipient:
     profile: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutConsents:
     """Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever removed."""
 
@@ -138,7 +139,7 @@ class PutConsents:
     entries: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OptOut:
     """
     One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be ``*``. ``state`` is
@@ -155,19 +156,19 @@ class OptOut:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Erase:
     """Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses stay."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cancel:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeadLetter:
     """
     Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the like; ``reason`` a short

@@ -85,6 +85,7 @@ class Lanes(Generic[T]):
         self._monotonic = monotonic
         numbers = range(len(self._lanes))
         self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
+        self._apart = apart
         self._filled = [asyncio.Event() for _ in self._of_line]
         self._code_at = float("-inf")
 
@@ -143,6 +144,6 @@ class Lanes(Generic[T]):
         return batch
 
     def _size(self, lane: int) -> int:
-        if lane == CODES or self._monotonic() - self._code_at > CODES_COME_SECONDS:
+        if self._apart or lane == CODES or self._monotonic() - self._code_at > CODES_COME_SECONDS:
             return BATCH_MAX
         return SHORT_BATCH_MAX

@@ -100,10 +100,7 @@ class Person:
         return self._addresses
 
     def _read_addresses(self) -> Iterable[Address]:
-        for kind in SINGLE_ADDRESSES:
-            value = self.document.get(kind)
-            if value:
-                yield single_address(kind, value, self._hash)
+        yield from single_addresses(single_values(self.document), self._hash)
         for subscription in self.document.get("web_push") or ():
             endpoint = subscription["endpoint"]
             keys = dict(subscription.get("keys") or {})
@@ -210,7 +207,16 @@ def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
     return True
 
 
-@lru_cache(maxsize=65_536)
-def single_address(kind: str, value: str, address_hash: AddressHash) -> Address:
-    """An address that is one value, with what follows from it."""
-    return Address(kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else "")
+def single_values(document: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """What a profile has of each of ``SINGLE_ADDRESSES``."""
+    return tuple(map(document.get, SINGLE_ADDRESSES))
+
+
+@lru_cache(maxsize=32_768)
+def single_addresses(values: tuple[str | None, ...], address_hash: AddressHash) -> tuple[Address, ...]:
+    """The addresses that are one value each, with what follows from them, in the order of ``SINGLE_ADDRESSES``."""
+    return tuple(
+        Address(kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else "")
+        for kind, value in zip(SINGLE_ADDRESSES, values, strict=True)
+        if value
+    )

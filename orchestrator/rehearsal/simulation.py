@@ -123,5 +123,6 @@ def run(plan: Plan, number: int, contents: dict[int, Contents], counter: Any) ->
     for version in plan.versions:
         play = Play(version.configuration, version.policies, plan.reported, plan.traffic, plan.habits, plan.seed, number)
         lives.append(Performance(play, advance, contents.setdefault(id(version.configuration.templates), {})).perform())
+        gc.collect()  # a stage leaves cycles behind, as large as the file is
     found = changes(lives[0], lives[1]) if len(lives) > 1 else {}
     return [tally(one) for one in lives], found

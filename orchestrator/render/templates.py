@@ -180,6 +180,10 @@ class TemplateSet:
         """The texts of a template by file name."""
         return dict(self._files.get(template, {}))
 
+    def names_variable(self, template: str, channel: str, locale: str | None, name: str) -> bool:
+        """Whether a part of a channel asks for a variable, so that others need not have it made."""
+        return any((name,) in found.part.variables for found in self._find(template, channel, locale).values())
+
     def _find(self, template: str, channel: str, locale: str | None) -> dict[str, Found]:
         """The parts of a channel in a locale by name, each the nearest there is."""
         key = (template, channel, locale)

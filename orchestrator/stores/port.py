@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.core.message import Message
+from orchestrator.core.values import value
 
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
@@ -67,7 +68,7 @@ class NeedsMigration(OSError):
     """The schema is older than this release, and `migrate: manual` forbids to change it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EventRow:
     """An event that was seen before."""
 
@@ -84,15 +85,19 @@ class MessageRow:
     event: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReadyRow:
-    """One step that waits in the backlog of ``queue`` (a provider's name)."""
+    """
+    One step that waits in the backlog of ``queue`` (a provider's name). ``recipient`` is whose it is, where that is known
+    without asking.
+    """
 
     queue: str
     lane: int
     since: int
     message: str
     step: int
+    recipient: str = ""
 
 
 @dataclass(slots=True)
@@ -187,7 +192,7 @@ class Changes:
     spent: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredMessage:
     """A message as it is read for people: history lines are parsed, and empty where they were not asked for."""
 

@@ -81,6 +81,15 @@ def provider(app: App) -> ProviderAtWork:
     return app.dispatcher.providers["paper"]
 
 
+async def rested(app: App) -> ProviderAtWork:
+    """The provider once both its pumps have looked, found nothing, and rest."""
+    paper = provider(app)
+    async with asyncio.timeout(30):
+        while paper.free < paper.slots or any(line.wake.is_set() for line in paper.lines):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return paper
+
+
 async def test_a_code_leaves_while_the_claim_of_everything_else_hangs(app: App) -> None:
     claim, hanging, released = app.store.claim, asyncio.Event(), asyncio.Event()
 
@@ -102,7 +111,7 @@ async def test_a_code_leaves_while_the_claim_of_everything_else_hangs(app: App) 
 
 
 async def test_a_code_leaves_while_everything_else_has_taken_all_slots_that_it_may(app: App) -> None:
-    paper = provider(app)
+    paper = await rested(app)
     held = paper.hold(paper.others, 1_000)
     assert (held, paper.hold(paper.others, 1)) == (paper.slots - paper.kept, 0)
     assert paper.kept == 2
@@ -117,8 +126,7 @@ async def test_a_code_leaves_while_everything_else_has_taken_all_slots_that_it_m
 
 
 async def test_a_line_that_found_no_slot_is_woken_once_there_is_one_for_it(app: App) -> None:
-    paper = provider(app)
-    await asyncio.sleep(0.2)  # both pumps have looked, and rest
+    paper = await rested(app)
     paper.codes.wake.clear()
     paper.others.wake.clear()
     others, codes = paper.hold(paper.others, 1_000), paper.hold(paper.codes, paper.kept)

@@ -11,7 +11,7 @@ from tests.support import postgres
 from tests.verify import kafka_broker
 from tests.verify.chaos.run import Plan, run, table
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.verify]
 
 KILLS = int(os.environ.get("KILLS", "50"))
 SEED = int(os.environ.get("SEED", "20261125"))

@@ -107,7 +107,10 @@ class Life:
             yield f"says that attempt {attempt.number} was {attempt.outcome}, and {attempt.provider} took it"
 
     def tries_faults(self, run: Run) -> Iterator[str]:
-        """A provider is tried again at most as often as the policy says, unless it asks for patience."""
+        """
+        A provider is tried again at most as often as the policy says, unless it asks for patience. A round in which one of
+        several devices could not start in time is free for all of them, and so is the one after an unknown outcome.
+        """
         attempts = self.message.attempts_of(run.step)
         if any(attempt.reason in PATIENT for attempt in attempts):
             return
@@ -116,7 +119,8 @@ class Life:
             if attempt.reason in COUNTED:
                 key = (attempt.provider, attempt.address_hash)
                 tries[key] = tries.get(key, 0) + 1
-        most = self.plan(run).retry.max + 1
+        free = sum(attempt.reason is Reason.START_TOO_LATE for attempt in attempts) + run.resent
+        most = self.plan(run).retry.max + 1 + free
         for (provider, _), count in tries.items():
             if count > most:
                 yield f"tried step {run.step} {count} times by {provider}, {most} are allowed"
