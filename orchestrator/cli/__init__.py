@@ -33,23 +33,9 @@ class Verbs(TyperGroup):
                 formatter.write_dl([(verb, self.commands[verb].get_short_help_str(HELP_CHARS_MAX)) for verb in verbs])
 
 
-
-class Grouped(TyperGroup):
-    """The verbs in their groups, each with all that it says of itself."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        for group, verbs in GROUPS:
-            with formatter.section(group):
-                formatter.write_dl([(verb, " ".join((self.commands[verb].help or "").split())) for verb in verbs])
-
-
 app = typer.Typer(
     name="kaskad",
-<<<<<<< HEAD
-    cls=Grouped,
-=======
     cls=Verbs,
->>>>>>> main
     help="Omnichannel messaging: one event in, one person reached.",
     no_args_is_help=True,
     add_completion=False,

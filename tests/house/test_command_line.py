@@ -20,11 +20,7 @@ CONFIG = Path(__file__).parents[2] / "config" / "kaskad.yaml"
 def test_help_shows_every_verb_once_in_its_group() -> None:
     shown = CliRunner().invoke(app, ["--help"])
     assert shown.exit_code == 0
-<<<<<<< HEAD
-    places = [shown.stdout.index(f"{group}:\n") for group, _ in GROUPS]
-=======
     places = [shown.stdout.index(f"\n{group}:\n") for group, _ in GROUPS]
->>>>>>> main
     assert places == sorted(places)
     verbs = [verb for _, group in GROUPS for verb in group]
     assert sorted(verbs) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
