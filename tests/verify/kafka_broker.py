@@ -29,7 +29,7 @@ from tests.certificates import make_certificates
 from tests.verify.installation import free_port
 
 VERSION = "4.1.0"
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 USER, PASSWORD = "kaskad", "correct horse"
 NO_BROKER = "NO REAL KAFKA BROKER IN THIS RUN"
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">

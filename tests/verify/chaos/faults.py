@@ -6,8 +6,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.verify.chaos.processes import Worker
 from tests.verify.chaos.stack import Stack
@@ -114,6 +115,7 @@ class Faults:
     def __init__(self, place: Stack, journal: Journal) -> None:
         self.place, self.journal = place, journal
         self._lasting: set[asyncio.Task[None]] = set()
+        self._database, self._broker = asyncio.Lock(), asyncio.Lock()
 
     async def run(self, plan: Sequence[Fault], kills: int) -> None:
         """
@@ -138,21 +140,21 @@ class Faults:
 
     async def _do(self, fault: Fault) -> None:
         if fault.kind in OF_DATABASE:
-            await self._hurt_database(fault.kind)
+            self._beside(self._hurt_database(fault.kind))
         elif fault.kind == BROKER:
-            await self._kill_broker()
+            self._beside(self._kill_broker())
         elif fault.kind == STACK:
             await self._kill_all()
         else:
             worker = await self._free(fault.worker)
             worker.busy = True
-            work = self._hurt(fault, worker)
-            if fault.kind == DRAIN:
-                await work
-                return
-            task = asyncio.create_task(work)
-            self._lasting.add(task)
-            task.add_done_callback(self._lasting.discard)
+            self._beside(self._hurt(fault, worker))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a fault last while the next ones come."""
+        task = asyncio.create_task(work)
+        self._lasting.add(task)
+        task.add_done_callback(self._lasting.discard)
 
     async def _free(self, first: int) -> Worker:
         """The first worker from ``first`` on that nothing is done to; wait for one if there is none."""
@@ -172,7 +174,8 @@ class Faults:
                 await asyncio.sleep(fault.seconds)
                 worker.resume()
             elif fault.kind == DRAIN:
-                happened.code, happened.took = await worker.drain()
+                async with self._database:  # a drain ends in order as long as there is a database to end in
+                    happened.code, happened.took = await worker.drain()
                 worker.start()
             else:
                 worker.kill()
@@ -191,20 +194,22 @@ class Faults:
     async def _hurt_database(self, kind: str) -> None:
         database = self.place.postgres
         assert database is not None
-        happened = self.journal.begin(kind)
-        if kind == SESSIONS:
-            await asyncio.to_thread(database.terminate_backends, None, 0.5)
-        else:
-            await asyncio.to_thread(database.restart, "fast" if kind == DATABASE_FAST else "immediate")
-        happened.until = time.time()
+        async with self._database:
+            happened = self.journal.begin(kind)
+            if kind == SESSIONS:
+                await asyncio.to_thread(database.terminate_backends, None, 0.5)
+            else:
+                await asyncio.to_thread(database.restart, "fast" if kind == DATABASE_FAST else "immediate")
+            happened.until = time.time()
 
     async def _kill_broker(self) -> None:
         assert self.place.broker is not None
-        happened = self.journal.begin(BROKER)
-        self.place.broker.stop()
-        await asyncio.sleep(BROKER_DOWN_SECONDS)
-        await self.place.broker.start()
-        happened.until = time.time()
+        async with self._broker:
+            happened = self.journal.begin(BROKER)
+            self.place.broker.stop()
+            await asyncio.sleep(BROKER_DOWN_SECONDS)
+            await self.place.broker.start()
+            happened.until = time.time()
 
     async def _kill_all(self) -> None:
         """Every worker at once, and the database with them: what a power cut leaves."""
@@ -216,8 +221,9 @@ class Faults:
             for worker in free:
                 worker.kill()
             if self.place.postgres is not None:
-                await asyncio.to_thread(self.place.postgres.kill)
-                await asyncio.to_thread(self.place.postgres.start)
+                async with self._database:
+                    await asyncio.to_thread(self.place.postgres.kill)
+                    await asyncio.to_thread(self.place.postgres.start)
             for worker in free:
                 worker.start()
             happened.until = time.time()
