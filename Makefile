@@ -55,7 +55,7 @@ verify: .venv/.tested
 
 .PHONY: check
 check: .venv/.installed
-	$(BIN)/kaskad check
+	$(BIN)/kaskad check --no-secrets
 	$(BIN)/kaskad test
 
 .PHONY: bench
