@@ -27,7 +27,7 @@ from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
 from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
-from orchestrator.dispatch.rates import Token, take, take_all
+from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.engine.commands import Tell, Told
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
@@ -89,6 +89,7 @@ class Dispatcher:
         self._entropy = entropy
         self._answered = answered
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
+        self._rates: dict[str, Rate] = {}
         self._sends: set[asyncio.Task[None]] = set()
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
@@ -99,6 +100,7 @@ class Dispatcher:
 
     async def _put_to_work(self, provider: ProviderAtWork) -> None:
         await provider.adapter.open()
+        self._rates[provider.name] = Rate(provider.bucket, self._monotonic)
         self._pumps[provider.name] = [
             asyncio.create_task(self._pump(provider, line), name=f"pump:{provider.name}") for line in provider.lines
         ]
@@ -226,7 +228,7 @@ class Dispatcher:
             task.add_done_callback(self._sends.discard)
         if len(sends) < len(rows) and provider.bucket is not None:
             least = 0.0 if line.urgent else GATHER_TOKENS_SECONDS
-            await asyncio.sleep(max(provider.bucket.next_in(), least))
+            await asyncio.sleep(max(self._rates[provider.name].next_in(), least))
         return 0
 
     async def _begin(
@@ -245,13 +247,13 @@ class Dispatcher:
     async def _hurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
         """Tokens for codes, and what their sends need, both asked for at once."""
         with self.engine.hurry:
-            taking = take(provider.bucket, len(rows), self._monotonic, urgent=True)
+            taking = self._rates[provider.name].take(len(rows), urgent=True)
             tokens, gathered = await asyncio.gather(taking, self._gather(provider, rows))
         return tokens, gathered
 
     async def _unhurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
         """Tokens, and what so many sends need: where a rate gives few, nothing is read in vain."""
-        tokens = await take(provider.bucket, len(rows), self._monotonic, urgent=False)
+        tokens = await self._rates[provider.name].take(len(rows), urgent=False)
         return tokens, await self._gather(provider, rows[: len(tokens)]) if tokens else []
 
     def _shut_fact(self, provider: ProviderAtWork) -> tuple[Reason, int] | None:
@@ -323,7 +325,7 @@ class Dispatcher:
             await self._tell(ready, Unpreparable(ready.step, problem.reason, f"{problem.detail} {problem.where}".strip()))
             return
         urgent = ready.message.klass == OTP
-        tokens = [token, *await take_all(provider.bucket, len(ready.targets) - 1, self._monotonic, urgent)]
+        tokens = [token, *await self._rates[provider.name].take_all(len(ready.targets) - 1, urgent)]
         parts = rendered.sms.parts if rendered.sms is not None else None
         cost = provider.cost.of(parts) if provider.cost is not None else None
         fact = Prepared(ready.step, provider.name, ready.targets, rendered.content_hash, parts, cost)

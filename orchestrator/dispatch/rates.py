@@ -27,27 +27,20 @@ class Token:
     asked, so it is never good for longer than the bucket thinks.
     """
 
-    __slots__ = ("_bucket", "_monotonic", "_urgent", "good_until")
+    __slots__ = ("_rate", "good_until", "urgent")
 
-    def __init__(self, bucket: Bucket, monotonic: Callable[[], float], asked_at: float, urgent: bool) -> None:
-        self._bucket = bucket
-        self._monotonic = monotonic
-        self._urgent = urgent
-        self.good_until = asked_at + bucket.token_seconds
+    def __init__(self, rate: Rate, asked_at: float, urgent: bool) -> None:
+        self._rate = rate
+        self.urgent = urgent
+        self.good_until = asked_at + rate.token_seconds
 
     def is_good(self) -> bool:
-        return self._monotonic() <= self.good_until
+        return self._rate.monotonic() <= self.good_until
 
     async def renew(self, by: float) -> None:
         """Have one that will last a moment; return without it where there is none until ``by`` (monotonic seconds)."""
-        while self._monotonic() + NEARLY_OVER_SECONDS > self.good_until:
-            asked_at = self._monotonic()
-            if asked_at >= by:
-                return
-            if await self._bucket.take(1, self._urgent):
-                self.good_until = asked_at + self._bucket.token_seconds
-                return
-            await asyncio.sleep(min(max(self._bucket.next_in(), LEAST_WAIT_SECONDS), max(0.0, by - self._monotonic())))
+        if self._rate.monotonic() + NEARLY_OVER_SECONDS > self.good_until:
+            await self._rate.renew(self, by)
 
 
 class NoRate(Token):
@@ -68,19 +61,44 @@ class NoRate(Token):
 FREE = NoRate()
 
 
-async def take(bucket: Bucket | None, wanted: int, monotonic: Callable[[], float], urgent: bool) -> list[Token]:
-    """As many tokens as there are now, up to ``wanted``."""
-    if bucket is None:
-        return [FREE] * wanted
-    asked_at = monotonic()
-    granted = await bucket.take(wanted, urgent)
-    return [Token(bucket, monotonic, asked_at, urgent) for _ in range(granted)]
+class Rate:
+    """
+    A provider's bucket as the sends of this process use it; without a bucket everything is free. ``monotonic`` is in
+    seconds; a token is good for ``token_seconds``.
+    """
 
+    def __init__(self, bucket: Bucket | None, monotonic: Callable[[], float]) -> None:
+        self._bucket = bucket
+        self.monotonic = monotonic
+        self.token_seconds = bucket.token_seconds if bucket is not None else float("inf")
+        self._turns = {True: asyncio.Lock(), False: asyncio.Lock()}
+        """Who asks for a new token: one after the other, or each of many would ask again and again. Codes by themselves."""
 
-async def take_all(bucket: Bucket | None, wanted: int, monotonic: Callable[[], float], urgent: bool) -> list[Token]:
-    """``wanted`` tokens, however long that takes; the first ones may be old by then."""
-    tokens = await take(bucket, wanted, monotonic, urgent)
-    while bucket is not None and len(tokens) < wanted:
-        await asyncio.sleep(max(bucket.next_in(), LEAST_WAIT_SECONDS))
-        tokens += await take(bucket, wanted - len(tokens), monotonic, urgent)
-    return tokens
+    async def take(self, wanted: int, urgent: bool) -> list[Token]:
+        """As many tokens as there are now, up to ``wanted``."""
+        if self._bucket is None:
+            return [FREE] * wanted
+        asked_at = self.monotonic()
+        granted = await self._bucket.take(wanted, urgent)
+        return [Token(self, asked_at, urgent) for _ in range(granted)]
+
+    async def take_all(self, wanted: int, urgent: bool) -> list[Token]:
+        """``wanted`` tokens, however long that takes; the first ones may be old by then."""
+        tokens = await self.take(wanted, urgent) if wanted > 0 else []
+        while len(tokens) < wanted:
+            await asyncio.sleep(self.next_in())
+            tokens += await self.take(wanted - len(tokens), urgent)
+        return tokens
+
+    def next_in(self) -> float:
+        """Seconds until it is worth asking again."""
+        return max(self._bucket.next_in(), LEAST_WAIT_SECONDS) if self._bucket is not None else 0.0
+
+    async def renew(self, token: Token, by: float) -> None:
+        """Another token in the place of an old one, until ``by``."""
+        try:
+            async with asyncio.timeout(max(0.0, by - self.monotonic())), self._turns[token.urgent]:
+                (found,) = await self.take_all(1, token.urgent)
+                token.good_until = found.good_until
+        except TimeoutError:
+            return

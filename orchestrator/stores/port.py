@@ -228,8 +228,8 @@ class Bucket(Protocol):
     """
     A provider's rate: tokens for the whole installation, and a pause where the provider asked for one.
 
-    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. Half a second's worth may come
-    at once, and half a second is how long a token is good: so in any time ``t`` no more than ``rate × (t + 1 s)`` start.
+    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. What may come at
+    once and how long a token is good are a second together: so in any time ``t`` no more than ``rate × (t + 1 s)`` start.
     Below two a second a token is good until the next one comes, and one more may start.
     """
 

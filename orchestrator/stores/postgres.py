@@ -54,6 +54,8 @@ SESSION = {
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
+    # a plan that wants helpers starts two processes for it, each time: thirty milliseconds for a look at one message
+    "max_parallel_workers_per_gather": "0",
     # each statement is planned once, for keys that are looked up one by one, however small its tables were that day
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.channels import HttpReply
 from orchestrator.core.outcomes import NotSent
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.rates import FREE, Token, take, take_all
+from orchestrator.dispatch.rates import FREE, Rate, Token
 from orchestrator.stores.bucket import TokenBucket
 from orchestrator.stores.port import TOKEN_SECONDS, URGENT_WAIT_SECONDS
 from tests.shell.test_senders import Make, both
@@ -34,7 +34,7 @@ class Clock:
 
 async def test_a_token_is_good_for_half_a_second_from_before_the_bucket_was_asked() -> None:
     clock = Clock()
-    (token,) = await take(TokenBucket(RATE, clock), 1, clock, urgent=False)
+    (token,) = await Rate(TokenBucket(RATE, clock), clock).take(1, urgent=False)
     clock.now += TOKEN_SECONDS
     assert token.is_good()
     clock.now += 0.001
@@ -44,7 +44,7 @@ async def test_a_token_is_good_for_half_a_second_from_before_the_bucket_was_aske
 async def test_an_old_token_is_dropped_and_another_one_taken() -> None:
     clock = Clock()
     bucket = TokenBucket(RATE, clock)
-    (token,) = await take(bucket, 1, clock, urgent=False)
+    (token,) = await Rate(bucket, clock).take(1, urgent=False)
     clock.now += 30
     await token.renew(by=clock.now + 1)
     assert token.is_good()
@@ -54,7 +54,7 @@ async def test_an_old_token_is_dropped_and_another_one_taken() -> None:
 async def test_where_there_is_no_other_token_in_time_the_old_one_stays_bad() -> None:
     clock = Clock()
     bucket = TokenBucket(RATE, clock)
-    (token,) = await take(bucket, 1, clock, urgent=False)
+    (token,) = await Rate(bucket, clock).take(1, urgent=False)
     clock.now += 30
     await bucket.pause(60)
     await token.renew(by=clock.now)
@@ -64,12 +64,12 @@ async def test_where_there_is_no_other_token_in_time_the_old_one_stays_bad() -> 
 async def test_a_recipient_with_several_devices_waits_for_a_token_for_each() -> None:
     bucket = TokenBucket(RATE, time.monotonic)
     await bucket.take(RATE)
-    tokens = await take_all(bucket, 3, time.monotonic, urgent=False)
+    tokens = await Rate(bucket, time.monotonic).take_all(3, urgent=False)
     assert len(tokens) == 3
 
 
 async def test_a_provider_without_a_rate_has_tokens_for_everything() -> None:
-    tokens = await take(None, 4, Clock(), urgent=False)
+    tokens = await Rate(None, Clock()).take(4, urgent=False)
     assert tokens == [FREE] * 4
     await FREE.renew(by=0)
     assert FREE.is_good()
@@ -81,7 +81,7 @@ async def test_a_provider_without_a_rate_has_tokens_for_everything() -> None:
 @both
 async def test_a_send_whose_token_is_too_old_takes_another_and_leaves(make: Make) -> None:
     bucket = TokenBucket(1 / 3600, time.monotonic)  # one now, and no other for an hour
-    old = Token(bucket, time.monotonic, time.monotonic() - 10_000, urgent=False)
+    old = Token(Rate(bucket, time.monotonic), time.monotonic() - 10_000, urgent=False)
     async with server(answer) as (url, heard), opened(make()) as made:
         assert isinstance(await post(made, url, token=old), HttpReply)
     assert len(heard) == 1
@@ -92,7 +92,7 @@ async def test_a_send_whose_token_is_too_old_takes_another_and_leaves(make: Make
 async def test_a_send_without_a_good_token_never_leaves(make: Make) -> None:
     bucket = TokenBucket(RATE, time.monotonic)
     await bucket.pause(60)
-    old = Token(bucket, time.monotonic, time.monotonic() - 10_000, urgent=False)
+    old = Token(Rate(bucket, time.monotonic), time.monotonic() - 10_000, urgent=False)
     async with server(answer) as (url, heard), opened(make()) as made:
         outcome = await post(made, url, within=1, token=old)
     assert outcome == NotSent(Reason.START_TOO_LATE)
@@ -109,7 +109,7 @@ async def starts(chance: random.Random, seconds: float) -> list[float]:
     end = clock.now + seconds
     while clock.now < end:
         clock.now += chance.choice((0.001, 0.02, 0.3, chance.uniform(0, 3)))
-        for token in await take(bucket, chance.randrange(1, 40), clock, urgent=chance.random() < 0.1):
+        for token in await Rate(bucket, clock).take(chance.randrange(1, 40), urgent=chance.random() < 0.1):
             found.append(chance.choice((clock.now, token.good_until, chance.uniform(clock.now, token.good_until))))
     return sorted(found)
 
@@ -151,10 +151,31 @@ async def test_a_code_in_want_of_a_new_token_asks_as_a_code() -> None:
     clock = Clock()
     bucket = TokenBucket(RATE, clock)
     await bucket.take(RATE)
-    old = Token(bucket, clock, clock.now - 10, urgent=True)
+    old = Token(Rate(bucket, clock), clock.now - 10, urgent=True)
     renewing = asyncio.create_task(old.renew(by=clock.now + 5))
     await asyncio.sleep(0)
     clock.now += 0.2
     assert await bucket.take(5) == 0
     await renewing
     assert old.is_good()
+
+
+async def test_of_many_sends_in_want_of_a_new_token_one_asks_at_a_time() -> None:
+    bucket = CountedBucket(RATE, time.monotonic)
+    await bucket.take(RATE)
+    rate = Rate(bucket, time.monotonic)
+    old = [Token(rate, time.monotonic() - 10, urgent=False) for _ in range(10)]
+    bucket.asked = 0
+    await asyncio.gather(*(token.renew(by=time.monotonic() + 5) for token in old))
+    assert all(token.good_until > time.monotonic() - 5 for token in old)
+    assert bucket.asked <= 30, "each of them asks whenever there may be one"
+
+
+class CountedBucket(TokenBucket):
+    """How often it was asked."""
+
+    asked = 0
+
+    async def take(self, wanted: int, urgent: bool = False) -> int:
+        self.asked += 1
+        return await super().take(wanted, urgent)

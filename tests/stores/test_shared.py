@@ -14,7 +14,7 @@ from orchestrator.channels import Delivery, Receipt
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Cap, Governance, Policy, Step
-from orchestrator.dispatch.rates import take_all
+from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import HearReceipt, OptOut, Tell, UnknownMessage
 from orchestrator.engine.engine import Engine
 from orchestrator.stores.members import share_of
@@ -246,7 +246,13 @@ async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywh
             while not await there.take(1, urgent=True):
                 assert await here.take(1) == 0, "it has overtaken the code"
                 await asyncio.sleep(0.05)
-            await take_all(here, 1, asyncio.get_running_loop().time, urgent=False)
+            await Rate(here, asyncio.get_running_loop().time).take_all(1, urgent=False)
+
+
+async def test_no_session_starts_helpers_for_a_look(postgres_url: str) -> None:
+    async with processes(postgres_url, 1) as (a,):
+        (row,) = await a.store._fetch("show max_parallel_workers_per_gather")  # type: ignore[attr-defined]
+        assert row[0] == "0"
 
 
 # ---- starting together
