@@ -19,34 +19,30 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from orchestrator.core import facts
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.engine import hearing, profiles
-from orchestrator.engine import publish as publishing
 from orchestrator.engine.book import Book
 from orchestrator.engine.commands import (
-    Cancel,
     Command,
     Conflict,
     DeadLetter,
     Erase,
-    HearInbound,
-    HearPreference,
-    HearReceipt,
-    KeepRaw,
-    OptOut,
-    Publish,
-    PutConsents,
-    PutRecipient,
     Tell,
-    UnknownMessage,
 )
 from orchestrator.engine.desk import Decided, Desk, View
-from orchestrator.engine.lanes import CODES, FACTS, Hurry, Lanes, event_lane
+from orchestrator.engine.handling import handle
+from orchestrator.engine.lanes import (
+    CODES,
+    LET_PASS_SECONDS,
+    REST_SECONDS_MAX,
+    REST_SHARE,
+    Hurry,
+    Lanes,
+    Patience,
+    lane_of,
+)
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
-from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity
 from orchestrator.stores.port import Store, StoreAway, StoreBusy, Unit
 
@@ -184,10 +180,19 @@ class Engine:
             elif batch:
                 await self._work(batch)
                 not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
+                await self._rest(len(batch), loop.time() - began)
             elif self._stopping:
                 return
             else:
                 await self._lanes.filled(line)
+
+    async def _rest(self, size: int, seconds: float) -> None:
+        """
+        After a large batch that took so long, while codes come: leave the machine to them for a part of that time. Where
+        everything is busy all the time, each of a code's small steps would have to queue for a processor.
+        """
+        if self.store.shared and size >= GATHER_FROM and self._lanes.codes_come() and not self._stopping:
+            await asyncio.sleep(min(seconds * REST_SHARE, REST_SECONDS_MAX))
 
     async def _work(self, batch: list[Waiting]) -> None:
         """One transaction. Where one command breaks it, the batch is halved until only that one fails."""
@@ -243,8 +248,11 @@ class Engine:
                 return found
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+        give_way = self._giving_way(commands[0])
         async with self.store.unit() as unit:
+            await give_way()
             book = await self._load(unit, commands)
+            await give_way()
             desk = await self._desk(book)
             results: list[Any] = []
             for number, command in enumerate(commands, start=1):
@@ -254,6 +262,7 @@ class Engine:
                     results.append(refusal)
                 if number % BREATH == 0 and self.store.shared:
                     await asyncio.sleep(0)
+                    await give_way()
             started = asyncio.get_running_loop().time()
             try:
                 await unit.commit(book.close())
@@ -262,6 +271,11 @@ class Engine:
                 raise
         self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
         return results, desk
+
+    def _giving_way(self, first: Command) -> Callable[[], Awaitable[None]]:
+        """What a batch that begins with this command does between its parts: codes go on, others let them pass."""
+        patience = Patience(0.0 if lane_of(first, self.rules) == CODES else LET_PASS_SECONDS)
+        return lambda: self.hurry.passed(patience)
 
     async def _load(self, unit: Unit, commands: Sequence[Command]) -> Book:
         """Everything the batch touches, in two stages: messages and their people, then those people's addresses."""
@@ -318,69 +332,6 @@ class Engine:
         ends = datetime.combine(today + timedelta(days=1), time(), zone)
         spent = await self.store.spent(today.isoformat())
         self._spending = Spending(today.isoformat(), int(ends.timestamp() * 1000), spent)
-
-
-def lane_of(command: Command, rules: Rules) -> int:
-    """Codes, then facts and wishes of any kind, then events by the most urgent class of what they trigger."""
-    match command:
-        case Publish():
-            classes = [policy.klass for policy in rules.by_event.get(command.event.type, ())]
-            return event_lane(classes)
-        case Tell(urgent=True):
-            return CODES
-    return FACTS
-
-
-def handle(desk: Desk, command: Command) -> Any:
-    """Each command to its handler."""
-    match command:
-        case Publish():
-            return publishing.publish(desk, command)
-        case Tell():
-            return tell(desk, find(desk, command.message), command.fact)
-        case Cancel():
-            return tell(desk, find(desk, command.message), facts.Cancelled())
-        case HearReceipt():
-            return hearing.hear_receipt(desk, command)
-        case HearInbound():
-            return hearing.hear_inbound(desk, command)
-        case HearPreference():
-            return hearing.hear_preference(desk, command)
-        case KeepRaw():
-            return desk.book.changes.raw_receipts.append((desk.now, command.provider, command.body))
-        case PutRecipient():
-            return profiles.put_recipient(desk, command)
-        case PutConsents():
-            return profiles.put_consents(desk, command)
-        case OptOut():
-            return profiles.opt_out(desk, command)
-        case Erase():
-            return profiles.erase(desk, command)
-        case DeadLetter():
-            return bury(desk, command)
-
-
-def find(desk: Desk, message: str) -> Any:
-    entry = desk.book.entries.get(message)
-    if entry is None:
-        raise UnknownMessage(message)
-    return entry
-
-
-def bury(desk: Desk, letter: DeadLetter) -> str:
-    """Keep what could not be processed; its id."""
-    id = desk.new_id()
-    row = {
-        "id": id,
-        "at": desk.now,
-        "origin": letter.origin,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "headers": dict(letter.headers),
-        "body": letter.body,
-    }
-    desk.book.changes.dead_letters.append(row)
-    return id
 
 
 def settle(waiting: Waiting, result: Any) -> None:

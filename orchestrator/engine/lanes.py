@@ -16,9 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from orchestrator.core.policy import OTP
+from orchestrator.engine.commands import Command, Publish, Tell
+from orchestrator.engine.rules import Rules
 from orchestrator.stores.port import LANES
 
 T = TypeVar("T")
@@ -33,7 +37,10 @@ SHORT_BATCH_MAX = 64
 CODES_COME_SECONDS = 10.0
 """Codes are taken to come for so long after the last one."""
 LET_PASS_SECONDS = 0.05
-"""How long other work waits for a code at most, before each of its own steps."""
+"""How long one batch of other work waits for codes, all in all."""
+REST_SECONDS_MAX = 0.1
+REST_SHARE = 0.5
+"""While codes come, other batches leave so much of their own time to whatever else the machine has to do."""
 WAITING_MAX = 20_000
 CODES_MORE = 5_000
 """So many codes more are taken where everything else is refused."""
@@ -43,6 +50,24 @@ def event_lane(classes: Iterable[str]) -> int:
     """Where an event waits that triggers policies of these classes."""
     found = set(classes) or {UNWANTED}
     return CODES if OTP in found else FIRST_OF_EVENTS + min(LANES[klass] for klass in found)
+
+
+def lane_of(command: Command, rules: Rules) -> int:
+    """Codes, then facts and wishes of any kind, then events by the most urgent class of what they trigger."""
+    match command:
+        case Publish():
+            classes = [policy.klass for policy in rules.by_event.get(command.event.type, ())]
+            return event_lane(classes)
+        case Tell(urgent=True):
+            return CODES
+    return FACTS
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long one piece of work will still wait for codes, whenever it meets one."""
+
+    seconds: float = LET_PASS_SECONDS
 
 
 class Hurry:
@@ -65,14 +90,15 @@ class Hurry:
         if not self._under_way:
             self._passed.set()
 
-    async def passed(self) -> None:
-        """Return when no code is on its way, or after a moment."""
-        if not self._under_way:
+    async def passed(self, patience: Patience | None = None) -> None:
+        """Return when no code is on its way, or after a moment: what is left of ``patience``, where there is one."""
+        patience = patience or Patience()
+        if not self._under_way or patience.seconds <= 0:
             return
-        try:
-            await asyncio.wait_for(self._passed.wait(), LET_PASS_SECONDS)
-        except TimeoutError:
-            return
+        began = asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._passed.wait(), patience.seconds)
+        patience.seconds = max(0.0, patience.seconds - (asyncio.get_running_loop().time() - began))
 
 
 class Lanes(Generic[T]):
@@ -96,6 +122,10 @@ class Lanes(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes)
+
+    def codes_come(self) -> bool:
+        """Whether there was a code lately."""
+        return self._monotonic() - self._code_at <= CODES_COME_SECONDS
 
     def has_room(self, lane: int) -> bool:
         """Whether one more may wait there."""
@@ -144,6 +174,6 @@ class Lanes(Generic[T]):
         return batch
 
     def _size(self, lane: int) -> int:
-        if self._apart or lane == CODES or self._monotonic() - self._code_at > CODES_COME_SECONDS:
+        if self._apart or lane == CODES or not self.codes_come():
             return BATCH_MAX
         return SHORT_BATCH_MAX

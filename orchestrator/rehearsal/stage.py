@@ -30,7 +30,7 @@ from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.engine.book import Book, Entry
 from orchestrator.engine.commands import Command, Event, HearReceipt, Publish
 from orchestrator.engine.desk import Decided, Desk
-from orchestrator.engine.engine import handle
+from orchestrator.engine.handling import handle
 from orchestrator.engine.people import Person
 from orchestrator.engine.telling import tell
 from orchestrator.engine.velocity import Velocity

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.facts import Due
 from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.commands import Cancel, OptOut, Publish, Tell
-from orchestrator.engine.engine import Busy, lane_of
+from orchestrator.engine.engine import Busy
 from orchestrator.engine.lanes import (
     BATCH_MAX,
     CODES,
@@ -19,7 +19,9 @@ from orchestrator.engine.lanes import (
     WAITING_MAX,
     Hurry,
     Lanes,
+    Patience,
     event_lane,
+    lane_of,
 )
 from tests.engine.world import World, event
 
@@ -114,8 +116,13 @@ async def test_other_work_lets_a_code_pass_and_then_goes_on() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
+    patience = Patience()
     with hurry:
-        await hurry.passed()  # a code that takes long keeps nobody for ever
+        await hurry.passed(patience)  # a code that takes long keeps nobody for ever
+        assert patience.seconds == 0
+        await hurry.passed(patience)
+    with hurry:
+        await hurry.passed(Patience(0.0))  # a batch of codes waits for no code
 
 
 async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
