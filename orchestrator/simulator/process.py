@@ -52,6 +52,8 @@ from orchestrator.timers import Timers
 from orchestrator.tokens import AddressHasher, SigningKeys
 
 SIGNING_KEY, PEPPER = b"s" * 32, b"p" * 32
+TIMERS_LOOK_SECONDS = 5.0
+"""How far a clock that is set forward can be behind before timers look again; a service looks each second."""
 STOP_SECONDS = 18.0
 
 HERE: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
@@ -139,7 +141,7 @@ class Process:
             monotonic=site.clock.monotonic,
             entropy=self.rng.randbytes,
         )
-        self.timers = Timers(self.engine, self.store, site.clock)
+        self.timers = Timers(self.engine, self.store, site.clock, longest_sleep_seconds=TIMERS_LOOK_SECONDS)
         self.deps = self._deps(ids)
         await self.engine.start()
         await self.dispatcher.start()
