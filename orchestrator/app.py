@@ -2,7 +2,7 @@
 The wiring: one process, all its parts, in the order in which they start and stop.
 
     start   store → keys → engine → dispatch → timers → status events → HTTP → Kafka → control socket
-    stop    not ready → Kafka → timers → what is being sent → HTTP → status events → engine → store
+    stop    not ready → Kafka and timers, beside what is being sent → HTTP and status events → engine → store
 
 What leaves a process always goes through the engine, so the engine is the last to stop but for its store.
 """
@@ -50,7 +50,7 @@ from orchestrator.yamlfile import ConfigError, Problem
 
 log = structlog.get_logger()
 
-SENDS_SECONDS = 18.0
+SENDS_SECONDS = 15.0
 """How long what is being sent may take when the service stops; the rest of the 25 s is for closing everything else."""
 
 
@@ -361,22 +361,25 @@ class App:
             await self.store.leave()
         if self.chores is not None:
             await self.chores.stop()
-        if self.kafka is not None:
-            await self.kafka.stop()
-        if self.timers is not None:
-            await self.timers.stop()
-        if self.dispatcher is not None:
-            await self.dispatcher.stop(SENDS_SECONDS)
-            for sender in self._senders:
-                await sender.close()
-        for runner in self._runners:
-            await runner.cleanup()
+        await asyncio.gather(self._stop_taking(), self._stop_sending())  # each may have to wait for something that is away
         if self.control is not None:
             await self.control.stop()
-        if self.outbox is not None:
-            await self.outbox.stop()
+        outbox = [self.outbox.stop()] if self.outbox is not None else []
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners), *outbox)
         for stop in reversed(self._stops):
             await stop()
         self._stops.clear()
         if was_serving:
             log.info("service.stopped")
+
+    async def _stop_taking(self) -> None:
+        if self.kafka is not None:
+            await self.kafka.stop()
+        if self.timers is not None:
+            await self.timers.stop()
+
+    async def _stop_sending(self) -> None:
+        if self.dispatcher is not None:
+            await self.dispatcher.stop(SENDS_SECONDS)
+            for sender in self._senders:
+                await sender.close()
