@@ -63,6 +63,11 @@ class Life:
         return any(deed.what["recipient"] == self.human.id for deed in self.evidence.deeds("erase"))
 
     @cached_property
+    def times_lie(self) -> bool:
+        """Where the clock was set, times that lie before and after it cannot be compared."""
+        return bool(self.evidence.ledger.jumps)
+
+    @cached_property
     def addresses(self) -> set[str]:
         profile = self.human.profile
         devices = {one["endpoint"] for one in profile.get("web_push", ())}
@@ -144,7 +149,7 @@ class Life:
         message, deeds = self.message, self.evidence.deeds
         match reason:
             case Reason.DEADLINE_PASSED:
-                return message.finished_at is not None and message.finished_at >= message.deadline_at
+                return self.times_lie or (message.finished_at or 0) >= message.deadline_at
             case Reason.CANCELLED:
                 return any(deed.what.get("message") == message.id for deed in deeds("cancel"))
             case Reason.ERASED:
@@ -166,7 +171,7 @@ class Life:
         same = other.id != mine.id and (other.policy, other.recipient) == (mine.policy, mine.recipient)
         if not same or dedupe is None or self.evidence.published[other.event_id].what["cart"] != self.event.what["cart"]:
             return False
-        return other.created_at <= mine.created_at < other.created_at + dedupe.window_ms
+        return self.times_lie or other.created_at <= mine.created_at < other.created_at + dedupe.window_ms
 
     def stands(self, run: Run, reason: Reason) -> bool:
         """Whether the reason for which a step was left has something to stand on."""
@@ -183,7 +188,8 @@ class Life:
         waits = dict(self.plan(run).wait or (("sent", policy.default_wait_ms),))
         if state not in waits or run.handed_off_at is None:
             return False
-        return ended is None or self.message.status is Status.SUCCEEDED or ended >= run.handed_off_at + waits[state]
+        past = ended is None or self.message.status is Status.SUCCEEDED or ended >= run.handed_off_at + waits[state]
+        return past or self.times_lie
 
     def refused_somewhere(self, channel: str) -> bool:
         """Whether a provider of a channel has refused, or reported as failed, something to one of these addresses."""
