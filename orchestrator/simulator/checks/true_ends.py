@@ -262,6 +262,7 @@ STANDS: dict[Reason, Callable[[Life, Run], bool]] = {
     Reason.UNKNOWN_OUTCOME: lambda life, run: any(a.took for a in life.message.attempts_of(run.step)),
     Reason.BREAKER_OPEN: lambda life, run: any(w.channel == run.channel for w in life.evidence.ledger.writes),
     Reason.DEADLINE_PASSED: lambda life, run: life.ended_so(Reason.DEADLINE_PASSED),
+    Reason.ERASED: lambda life, run: life.erased,
     Reason.GOAL_MET: lambda life, run: life.ended_so(Reason.GOAL_MET),
 }
 """What each reason for leaving a step needs; one that is not named here cannot come about in a simulated installation."""
