@@ -262,6 +262,7 @@ STANDS: dict[Reason, Callable[[Life, Run], bool]] = {
     Reason.UNKNOWN_OUTCOME: lambda life, run: any(a.took for a in life.message.attempts_of(run.step)),
     Reason.BREAKER_OPEN: lambda life, run: any(w.channel == run.channel for w in life.evidence.ledger.writes),
     Reason.DEADLINE_PASSED: lambda life, run: life.ended_so(Reason.DEADLINE_PASSED),
+    Reason.CANCELLED: lambda life, run: life.ended_so(Reason.CANCELLED),
     Reason.ERASED: lambda life, run: life.erased,
     Reason.GOAL_MET: lambda life, run: life.ended_so(Reason.GOAL_MET),
 }
