@@ -20,7 +20,7 @@ import structlog
 
 from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
 from orchestrator.core.effects import Call
-from orchestrator.core.facts import Answered, Cancelled, Fact, Prepared, Shut, Unpreparable
+from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP, Policy
@@ -318,9 +318,6 @@ class Dispatcher:
             line.wake.set()
 
     async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready, token: Token) -> None:
-        if not ready.event["ce"] and not ready.event["data"]:  # erased, while this waited beside a cascade that had ended
-            await self._tell(ready, Cancelled(Reason.ERASED))
-            return
         attempt = len(ready.message.attempts)
         try:
             rendered = render(ready, self.outside, provider, attempt, self._now())

@@ -64,8 +64,10 @@ class Outside:
 
 
 def render(ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int) -> Rendered:
-    """Render one step. Raises ``Unrenderable``."""
+    """Render one step. Raises ``Unrenderable``, also where its event was erased while it waited beside an ended cascade."""
     message, person = ready.message, ready.person
+    if not any(ready.event.values()):
+        raise Unrenderable(Reason.ERASED, "", "")
     template, locale = ready.policy.template, person.document.get("locale")
     unsubscribing = outside.one_click and ready.templates.names_variable(template, ready.channel, locale, "unsubscribe_url")
     context = RenderContext(

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+from adapter_conformance import outgoing
+
+from adapters.email.smtp import Smtp, SmtpSettings
+from orchestrator import channels as ch
 
 CUT, SILENT = "cut", "silent"
 USUAL = {
@@ -137,3 +144,19 @@ class Relay:
 def settings(relay_port: int, **more: object) -> Mapping[str, object]:
     """What an adapter needs to speak to a relay without encryption."""
     return {"host": "127.0.0.1", "port": relay_port, "tls": "none", "from": "Shop <hello@shop.example.com>", **more}
+
+
+CONTENT = {"subject": "Ваш кошик чекає", "text": "Привіт, Олено!\n.крапка на початку\n", "html": "<p>Привіт</p>"}
+
+
+def message(value: str = "olena@example.com", **changed: Any) -> ch.Outgoing:
+    return outgoing("email", value, **{"content": CONTENT, **changed})
+
+
+@asynccontextmanager
+async def adapter(port: int, **more: Any) -> AsyncIterator[Smtp]:
+    own = Smtp(SmtpSettings(**settings(port, **more)), "relay")  # type: ignore[arg-type]
+    try:
+        yield own
+    finally:
+        await own.close()
