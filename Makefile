@@ -43,7 +43,7 @@ lint: .venv/.tested
 
 .PHONY: test
 test: .venv/.tested lint
-	$(BIN)/python -m pytest -m "not verify and not browser and not chaos" -n $(JOBS)
+	$(BIN)/python -m pytest -m "not verify and not browser and not chaos" -n $(JOBS) --dist worksteal
 
 .PHONY: verify
 verify: .venv/.tested
