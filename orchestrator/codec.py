@@ -5,9 +5,9 @@ A message's state is one document. Its history is one line a fact, appended and 
 
     {"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […], "effects": […]}
 
-Written, a line leaves out what can be filled in again: what is null; a check's verdict where it says go, and its step
-where it is that of the check before (which may leave the gate's name alone); inputs at which the decision did not look,
-and those that are the same as the last ones written (``SAME``).
+Written, a line leaves out what can be filled in again: of a fact or effect what is as it mostly is; a check's verdict where
+it says go, and its step where it is that of the check before (which may leave the gate's name alone); inputs at which the
+decision did not look, and those that are the same as the last ones written (``SAME``).
 
 Addresses in a history are masked: the keyed hash is enough to replay a decision, and nobody's number is kept twice.
 """
@@ -16,30 +16,46 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import msgspec
 import orjson
 
 from orchestrator.core import effects, facts, outcomes
 from orchestrator.core.decide import Decision
+from orchestrator.core.effects import Effect
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance
-from orchestrator.core.recipient import Address, Charge
+from orchestrator.core.recipient import Address, Instant
+from orchestrator.core.values import Named, Struct, replace
 
+T = TypeVar("T")
 SAME = "same"
 DIGEST_BYTES = 8
 
-encode_message: Callable[[Message], bytes] = msgspec.json.Encoder().encode
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+"""Anything as JSON, structs as they are."""
+
+encode_message: Callable[[Message], bytes] = encode
 """A message's state as JSON."""
 
 decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
 """The message that ``encode_message`` wrote."""
+
+
+class Line(Struct, kw_only=True, omit_defaults=True):
+    """One line of a history, as it is written."""
+
+    at: Instant
+    fact: Fact
+    inputs: msgspec.Raw | str | None = None
+    checks: list[dict[str, Any] | str] | None = None
+    decision: tuple[str, ...]
+    effects: list[Effect]
 
 
 def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
@@ -48,24 +64,22 @@ def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
 
     The message remembers which inputs were written last, so that the next line need not repeat them.
     """
-    entry: dict[str, Any] = {"at": at, "fact": fact}
+    line = Line(at=at, fact=masked(fact), decision=decision.said, effects=[masked(effect) for effect in decision.effects])
     if decision.inputs is not None:
-        entry["inputs"] = inputs_once(decision.message, decision.inputs)
+        line.inputs = inputs_once(decision.message, decision.inputs)
     if decision.checks:
-        entry["checks"] = list(checks_written(decision.checks))
-    entry["decision"] = decision.said
-    entry["effects"] = decision.effects
-    return orjson.dumps(entry, written, orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS)
+        line.checks = checks_written(decision.checks)
+    return encode(line) + b"\n"
 
 
-def inputs_once(message: Message, inputs: Inputs) -> orjson.Fragment | str:
+def inputs_once(message: Message, inputs: Inputs) -> msgspec.Raw | str:
     """The inputs as JSON, or ``SAME`` where the message's last line that had any had these."""
-    document = orjson.dumps(encode_inputs(inputs))
+    document = encode(encode_inputs(inputs))
     digest = hashlib.blake2b(document, digest_size=DIGEST_BYTES).hexdigest()
     if digest == message.inputs_digest:
         return SAME
     message.inputs_digest = digest
-    return orjson.Fragment(document)
+    return msgspec.Raw(document)
 
 
 def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
@@ -82,19 +96,23 @@ def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def checks_written(checks: Iterable[Check]) -> Iterator[dict[str, Any] | str]:
+def checks_written(checks: Iterable[Check]) -> list[dict[str, Any] | str]:
     """Checks without what they have nothing to say of; one that has nothing to say at all is the name of its gate."""
     step: int | None = None
+    documents: list[dict[str, Any] | str] = []
     for check in checks:
-        said: dict[str, Any] = {
-            name: value for name, value in zip(CHECK_SAYS, said_by(check), strict=True) if value is not None
-        }
+        values = said_by(check)
+        if values == NOTHING and check.verdict is Verdict.GO and check.step == step:
+            documents.append(check.gate)
+            continue
+        said = {name: value for name, value in zip(CHECK_SAYS, values, strict=True) if value is not None}
         if check.verdict is not Verdict.GO:
             said["verdict"] = check.verdict
         if check.step != step:
             said["step"] = check.step
             step = check.step
-        yield {"gate": check.gate, **said} if said else check.gate
+        documents.append({"gate": check.gate, **said} if said else check.gate)
+    return documents
 
 
 def checks_read(documents: Iterable[dict[str, Any] | str]) -> Iterator[dict[str, Any]]:
@@ -106,8 +124,9 @@ def checks_read(documents: Iterable[dict[str, Any] | str]) -> Iterator[dict[str,
         yield {"gate": said["gate"], "verdict": Verdict.GO.value, **said, "step": step}
 
 
-CHECK_SAYS = tuple(field.name for field in fields(Check) if field.name not in ("gate", "verdict", "step"))
+CHECK_SAYS = tuple(name for name in Check.__struct_fields__ if name not in ("gate", "verdict", "step"))
 said_by = attrgetter(*CHECK_SAYS)
+NOTHING = (None,) * len(CHECK_SAYS)
 
 
 def encode_inputs(inputs: Inputs) -> dict[str, Any]:
@@ -119,7 +138,7 @@ def encode_inputs(inputs: Inputs) -> dict[str, Any]:
     return data
 
 
-INPUT_FIELDS = tuple(field.name for field in fields(Inputs) if field.name not in ("governance", "addresses"))
+INPUT_FIELDS = tuple(name for name in Inputs.__struct_fields__ if name not in ("governance", "addresses"))
 values_of = attrgetter(*INPUT_FIELDS)
 
 
@@ -129,84 +148,49 @@ def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
     return replace(msgspec.convert(values, Inputs), governance=governance)
 
 
-def mask(address: Address) -> dict[str, str]:
+def mask(address: Address) -> Address:
     """The same address with nothing in it that could be used."""
-    return {"kind": address.kind, "value": address.masked(), "hash": address.hash, "country": address.country}
+    return Address(address.kind, address.masked(), address.hash, (), address.country)
+
+
+def masked(spoken: T) -> T:
+    """A fact or effect as it may be kept: two of them have addresses in them."""
+    match spoken:
+        case facts.Prepared():
+            return replace(spoken, targets=tuple(mask(address) for address in spoken.targets))
+        case effects.Call():
+            return replace(spoken, target=mask(spoken.target))
+    return spoken
 
 
 def encode_fact(fact: Fact) -> bytes:
     """A fact on its own, as it waits for the attempt that it is about."""
-    return orjson.dumps(fact, written, orjson.OPT_PASSTHROUGH_DATACLASS)
+    return encode(masked(fact))
+
+
+read_fact: Callable[[bytes], Fact] = msgspec.json.Decoder(Fact).decode
 
 
 def decode_fact(document: bytes | dict[str, Any]) -> Any:
     """The fact in what ``encode_fact`` or ``encode_entry`` wrote (addresses stay masked)."""
-    values = orjson.loads(document) if isinstance(document, bytes) else document
-    kind = TAGGED[values["kind"]]
-    if kind is facts.Answered:  # msgspec does not tell apart which of several dataclasses a value is
-        return facts.Answered(values["attempt"], decode_fact(values["outcome"]))
-    return msgspec.convert(values, kind)
+    return read_fact(document) if isinstance(document, bytes) else msgspec.convert(document, Fact)
 
 
-TAGGED: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        facts.Triggered,
-        facts.Due,
-        facts.Prepared,
-        facts.Unpreparable,
-        facts.Shut,
-        facts.Answered,
-        facts.Heard,
-        facts.GoalReached,
-        facts.Cancelled,
-        outcomes.Accepted,
-        outcomes.NotSent,
-        outcomes.Refused,
-        outcomes.Unknown,
-        effects.Call,
-        effects.Reserve,
-        effects.GiveBack,
-        effects.Strike,
-        effects.OptOut,
-        effects.ShutProvider,
-        effects.Tell,
-        Charge,
-    )
+def mostly(kind: type[Named]) -> dict[str, Any]:
+    """The fields of a kind, each with what it is where it is left out."""
+    names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    return dict.fromkeys(names) | dict(zip(names[len(names) - len(defaults) :], msgspec.to_builtins(defaults), strict=True))
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    kind.__name__: mostly(kind) for kind in (*get_args(Fact), *get_args(outcomes.Outcome), *get_args(Effect))
 }
-NAMES: dict[str, tuple[str, ...]] = {name: tuple(field.name for field in fields(kind)) for name, kind in TAGGED.items()}
-
-
-def writer_of(kind: type) -> Callable[[Any], dict[str, Any]]:
-    """Writes a fact or effect as a dict with its ``kind``, without what is null."""
-    tag, names = kind.__name__, NAMES[kind.__name__]
-    if len(names) == 1:
-        return lambda value: {"kind": tag, names[0]: getattr(value, names[0])}
-    values = attrgetter(*names)
-
-    def write(value: Any) -> dict[str, Any]:
-        document = {"kind": tag}
-        for name, inner in zip(names, values(value), strict=True):
-            if inner is not None:
-                document[name] = inner
-        return document
-
-    return write
-
-
-WRITERS: dict[type, Callable[[Any], dict[str, Any]]] = {kind: writer_of(kind) for kind in TAGGED.values()}
-WRITERS[Address] = mask
-
-
-def written(value: Any) -> dict[str, Any]:
-    """What orjson is to write for a value that it leaves to us."""
-    return WRITERS[type(value)](value)
 
 
 def filled(document: dict[str, Any]) -> dict[str, Any]:
-    """A written fact or effect with its nulls."""
-    whole: dict[str, Any] = {"kind": document["kind"]}
-    for name in NAMES[document["kind"]]:
-        value = document.get(name)
-        whole[name] = filled(value) if isinstance(value, dict) and "kind" in value and value["kind"] in NAMES else value
+    """A written fact or effect with everything that was left out."""
+    whole = {"kind": document["kind"], **KINDS[document["kind"]], **document}
+    for name, value in whole.items():
+        if isinstance(value, dict) and value.get("kind") in KINDS:
+            whole[name] = filled(value)
     return whole

@@ -10,15 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
-from pydantic import TypeAdapter
+import msgspec
 
 from orchestrator.core.policy import CLASSES, OTP, Budget, Cap, Gap, Governance, QuietHours, Window
+from orchestrator.core.values import replace
 from orchestrator.reading import Report, Section, clip, parse_duration, suggestion
 from orchestrator.yamlfile import ConfigError, Node, load
 
@@ -261,15 +261,12 @@ def read_countries(section: Section) -> tuple[str, ...]:
     return found
 
 
-_GOVERNANCE: TypeAdapter[Governance] = TypeAdapter(Governance)
-
-
 def governance_to_document(governance: Governance) -> dict[str, Any]:
     """The governance as JSON types, for the store; ``governance_from_document`` reads it back."""
-    document: dict[str, Any] = _GOVERNANCE.dump_python(governance, mode="json")
+    document: dict[str, Any] = msgspec.to_builtins(governance)
     return document
 
 
 def governance_from_document(document: dict[str, Any]) -> Governance:
     """The governance that ``governance_to_document`` wrote."""
-    return _GOVERNANCE.validate_python(document)
+    return msgspec.convert(document, Governance)

@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+import msgspec
 
 from orchestrator.core.policy import CLASSES, HOUR_MS, MINUTE_MS, OTP, TRANSACTIONAL, Dedupe, Goal, Policy, Retry, Step
 from orchestrator.core.status import WAITABLE
+from orchestrator.core.values import replace
 from orchestrator.governancefile import governance_from_document, governance_to_document, load_governance
 from orchestrator.reading import Report, Section, clip, listed, suggestion
 from orchestrator.yamlfile import ConfigError, Mark, Node, Problem, loads, read_text
@@ -358,15 +359,12 @@ def contradictions(wait: tuple[tuple[str, int], ...], node: Node) -> Iterator[Pr
             yield mark.problem(what, f"give `{after}` at least as long, or remove `{before}`")
 
 
-_POLICY: TypeAdapter[Policy] = TypeAdapter(Policy)
-
-
 def policy_to_document(policy: Policy) -> dict[str, Any]:
     """The policy as JSON types, for the store; ``policy_from_document`` reads it back."""
-    document: dict[str, Any] = _POLICY.dump_python(policy, mode="json")
+    document: dict[str, Any] = msgspec.to_builtins(policy)
     return document
 
 
 def policy_from_document(document: dict[str, Any]) -> Policy:
     """The policy that ``policy_to_document`` wrote; fields that an older version did not write get their defaults."""
-    return _POLICY.validate_python(document)
+    return msgspec.convert(document, Policy)

@@ -31,7 +31,7 @@ class Moment:
 
 
 def newborn(message: Message) -> Message:
-    """The message as it was before its first fact."""
+    """The message as it was before its first fact; which inputs are written down last is no part of what is decided."""
     return Message(
         id=message.id,
         event_source=message.event_source,
@@ -45,6 +45,7 @@ def newborn(message: Message) -> Message:
         created_at=message.created_at,
         deadline_at=message.deadline_at,
         currency=message.currency,
+        inputs_digest=message.inputs_digest,
     )
 
 

@@ -20,15 +20,14 @@ from typing import cast
 from orchestrator.core.policy import DAY_MS, HOUR_MS, Cap, Gap, Governance, covers
 from orchestrator.core.quiet_hours import CalendarKind, calendar_bounds
 from orchestrator.core.recipient import Charge, Instant
-from orchestrator.core.values import value
+from orchestrator.core.values import Value
 
 KEPT_MIN_MS = 48 * HOUR_MS
 CALENDAR_MS = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 """No shorter than the longest day, week and month there is, clock changes included."""
 
 
-@value
-class CapResult:
+class CapResult(Value):
     """``used`` of ``limit`` in the window that holds now; ``room_at`` is None where there is room now."""
 
     used: int

@@ -25,15 +25,14 @@ from collections.abc import Iterable
 
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
-from orchestrator.core.values import value
+from orchestrator.core.values import Value
 
 EVERY = "*"
 STOP, START = "stop", "start"
 """The sources of entries that a recipient's own STOP and START words made."""
 
 
-@value
-class ConsentVerdict:
+class ConsentVerdict(Value):
     """``entry`` is the one that decided, None where the class default did; ``reason`` is set where it is not allowed."""
 
     allowed: bool

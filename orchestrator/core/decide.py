@@ -25,7 +25,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.sending import answered, candidates, choose, depart, give_up, seek, shut
-from orchestrator.core.values import value
+from orchestrator.core.values import Value
 from orchestrator.core.waiting import examine, heard, next_look
 
 ANSWER_GRACE_MS = 5_000
@@ -34,8 +34,7 @@ ANSWER_GRACE_MS = 5_000
 OUTAGE_LOOK_MS = 60_000
 
 
-@value
-class Decision:
+class Decision(Value):
     """
     The new state, what the shell must do, every check that was made, and the decision in words. ``inputs`` are those it
     rests on, None where it looked at none.

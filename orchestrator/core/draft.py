@@ -8,7 +8,6 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from orchestrator.core.effects import Effect, Tell
 from orchestrator.core.gates import Check, Scene, Verdict, ask
@@ -19,10 +18,10 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import reached
+from orchestrator.core.values import Struct, field
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """
     ``said`` collects, in words, what was decided. ``gather`` gives the inputs, which are asked for only where they are
     looked at; ``looked_at`` is what was seen of them.

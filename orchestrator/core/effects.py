@@ -7,33 +7,29 @@ Which steps stand in the backlog and when to wake the message follow from its st
 from __future__ import annotations
 
 from orchestrator.core.recipient import Address, Charge
-from orchestrator.core.values import value
+from orchestrator.core.values import Named
 
 
-@value
-class Call:
+class Call(Named):
     """Make the provider call of attempt number ``attempt``. Its intent is committed when this is released."""
 
     attempt: int
     target: Address
 
 
-@value
-class Reserve:
+class Reserve(Named):
     """Count this against the caps and gaps."""
 
     charge: Charge
 
 
-@value
-class GiveBack:
+class GiveBack(Named):
     """Take the charge of this step back: everything it covers ended refused or not sent."""
 
     step: int
 
 
-@value
-class Strike:
+class Strike(Named):
     """
     An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of these on as many days.
     """
@@ -45,8 +41,7 @@ class Strike:
     strikes: int
 
 
-@value
-class OptOut:
+class OptOut(Named):
     """The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all)."""
 
     hash: str
@@ -55,8 +50,7 @@ class OptOut:
     source: str
 
 
-@value
-class ShutProvider:
+class ShutProvider(Named):
     """The provider refuses our configuration: open its breaker and tell somebody."""
 
     provider: str
@@ -64,8 +58,7 @@ class ShutProvider:
     detail: str
 
 
-@value
-class Tell:
+class Tell(Named):
     """A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number)."""
 
     what: str

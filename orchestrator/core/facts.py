@@ -17,25 +17,22 @@ from __future__ import annotations
 from orchestrator.core.outcomes import Outcome, Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
-from orchestrator.core.values import value
+from orchestrator.core.values import Named
 
 
-@value
-class Triggered:
+class Triggered(Named):
     """``replayed``: from the dead letters, so the deadline counts from now."""
 
     replayed: bool = False
 
 
-@value
-class Due:
+class Due(Named):
     """``due_at`` is what the message had asked for; where it asks for something else by now, this one is void."""
 
     due_at: Instant
 
 
-@value
-class Prepared:
+class Prepared(Named):
     """
     ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and ``parts`` are what
     this content takes on ``provider``; None where unknown.
@@ -49,8 +46,7 @@ class Prepared:
     cost: str | None = None
 
 
-@value
-class Unpreparable:
+class Unpreparable(Named):
     """``reason`` is one of the content reasons; ``detail`` names the variable, part or limit."""
 
     step: int
@@ -58,8 +54,7 @@ class Unpreparable:
     detail: str = ""
 
 
-@value
-class Shut:
+class Shut(Named):
     """``until`` is when the provider may be tried again."""
 
     step: int
@@ -68,16 +63,14 @@ class Shut:
     until: Instant
 
 
-@value
-class Answered:
+class Answered(Named):
     """``attempt`` is the attempt's number within its message."""
 
     attempt: int
     outcome: Outcome
 
 
-@value
-class Heard:
+class Heard(Named):
     """``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the provider says."""
 
     attempt: int
@@ -88,16 +81,14 @@ class Heard:
     provider_id: str | None = None
 
 
-@value
-class GoalReached:
+class GoalReached(Named):
     """``source`` and ``id`` name the event that did it."""
 
     source: str
     id: str
 
 
-@value
-class Cancelled:
+class Cancelled(Named):
     """``reason`` is CANCELLED or ERASED."""
 
     reason: Reason = Reason.CANCELLED

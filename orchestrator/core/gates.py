@@ -18,6 +18,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy, Step, covers
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
+from orchestrator.core.values import Struct
 
 
 class Verdict(StrEnum):
@@ -33,8 +34,7 @@ SEVERITY = {Verdict.GO: 0, Verdict.HOLD: 1, Verdict.SKIP: 2, Verdict.DROP: 3}
 ON_HIT = {"defer": Verdict.HOLD, "hold": Verdict.HOLD, "skip_step": Verdict.SKIP, "drop": Verdict.DROP}
 
 
-@dataclass(slots=True)
-class Check:
+class Check(Struct):
     """
     One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was asked, ``step`` the
     step it was asked about.

@@ -8,15 +8,13 @@ replayed after profiles, consents and providers have changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant
-from orchestrator.core.values import value
+from orchestrator.core.values import Value, field
 
 
-@value
-class Provider:
+class Provider(Value):
     """
     A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best first. ``cost``: the
     price of one message or part (decimal string), None where unknown. ``shut_until``: its breaker is open until then.
@@ -32,8 +30,7 @@ class Provider:
     idempotent: bool = False
 
 
-@value
-class Inputs:
+class Inputs(Value):
     """
     ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be evaluated).
     ``over_budget`` says until when a channel's budget is spent; ``outages`` the channels whose receipts have collapsed;

@@ -15,11 +15,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from orchestrator.core.reasons import REFUSALS, Reason
-from orchestrator.core.values import value
+from orchestrator.core.values import Named
 
 
-@value
-class Accepted:
+class Accepted(Named):
     """
     The provider took the message.
 
@@ -31,8 +30,7 @@ class Accepted:
     duplicate: bool = False
 
 
-@value
-class NotSent:
+class NotSent(Named):
     """
     Provably nothing was taken.
 
@@ -45,8 +43,7 @@ class NotSent:
     detail: str = ""
 
 
-@value
-class Refused:
+class Refused(Named):
     """
     A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
 
@@ -68,8 +65,7 @@ class Refused:
             raise ValueError(f"Refused takes a refused_… reason, not {self.reason!r}")
 
 
-@value
-class Unknown:
+class Unknown(Named):
     """It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an unreadable 2xx."""
 
     reason: Reason

@@ -8,7 +8,8 @@ nothing in it can be wrong. Durations are milliseconds. Times of day are minutes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from orchestrator.core.values import Value, field
 
 OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL = "otp", "transactional", "service", "promotional"
 CLASSES = (OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL)
@@ -20,16 +21,14 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Value):
     """How often, and within how long of the first try, a step is tried again on one provider after NOT_SENT."""
 
     max: int = 3
     within_ms: int = MINUTE_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """
     One step of a cascade, or a companion of it.
 
@@ -54,24 +53,21 @@ class Step:
         return max((wait_ms for _, wait_ms in self.wait), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Dedupe:
+class Dedupe(Value):
     """``key`` is an expression; the window runs from the first message with the key and is not extended."""
 
     key: str
     window_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Value):
     """The later event that makes a message pointless; ``match`` is an expression over ``goal`` and ``event``."""
 
     event: str
     match: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Value):
     """One cascade. ``version`` is the content hash of the policy and its templates."""
 
     name: str
@@ -96,8 +92,7 @@ class Policy:
         return self.cascade + self.also
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Value):
     """
     Quiet from ``start`` to ``end`` minutes of the local day (start inclusive, end exclusive).
 
@@ -108,8 +103,7 @@ class Window:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class QuietHours:
+class QuietHours(Value):
     """``windows`` has one entry a weekday (0 is Monday), None where that day has no window beginning on it."""
 
     name: str
@@ -122,8 +116,7 @@ class QuietHours:
     max_defer_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
+class Cap(Value):
     """
     At most ``limit`` in a window: ``window_ms`` rolling, or, where that is None, the calendar ``calendar`` (day, week,
     month) in the recipient's zone. Empty ``classes``: every class but otp. Empty ``channels``: counts messages.
@@ -138,8 +131,7 @@ class Cap:
     on_hit: str = "defer"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Value):
     """At least ``gap_ms`` between two messages (or, with ``channels``, two steps on those channels)."""
 
     name: str
@@ -149,8 +141,7 @@ class Gap:
     on_hit: str = "defer"
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Value):
     """What a channel may cost per calendar day in ``zone``; amounts are decimal strings."""
 
     channel: str
@@ -159,8 +150,7 @@ class Budget:
     on_hit: str = "hold"  # hold | skip_step | drop
 
 
-@dataclass(frozen=True, slots=True)
-class Governance:
+class Governance(Value):
     """Always the current one, whatever policy version a message keeps. ``version`` is its content hash."""
 
     version: str = "none"

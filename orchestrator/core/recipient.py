@@ -7,9 +7,8 @@ Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); dura
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
-from orchestrator.core.values import value
+from orchestrator.core.values import Value, field
 
 Instant = int
 
@@ -17,8 +16,7 @@ KINDS = ("phone", "email", "web_push", "viber_bot_id", "whatsapp_id")
 """The kinds of address, named as the recipient's fields are."""
 
 
-@value
-class Address:
+class Address(Value, omit_defaults=True):
     """
     One way to reach a recipient.
 
@@ -44,8 +42,7 @@ class Address:
         return f"{self.kind}:{self.hash[:8]}"
 
 
-@value
-class Mark:
+class Mark(Value):
     """Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words ``detail``."""
 
     reason: str
@@ -54,8 +51,7 @@ class Mark:
     detail: str = ""
 
 
-@value
-class Consent:
+class Consent(Value):
     """
     One entry of a consent history. ``*`` stands for every channel or topic.
 
@@ -70,8 +66,7 @@ class Consent:
     classes: tuple[str, ...] = ()
 
 
-@value
-class Charge:
+class Charge(Value):
     """
     One thing that caps and gaps count.
 
@@ -87,8 +82,7 @@ class Charge:
     first: bool
 
 
-@value
-class AddressState:
+class AddressState(Value):
     """
     What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber still takes SMS), and the
     last time its owner wrote to us.

@@ -1,19 +1,24 @@
 """
 Values: what is made by the dozen for every decision, and never changed.
 
-A frozen dataclass takes four to eight times as long to make as a plain one, because it sets every field the long way round
-its own lock. So here the type checker keeps the lock, and nothing pays for it when the service runs.
+They are structs of msgspec: made three to five times as fast as a dataclass, compared and written in C, and no work for the
+collector of garbage, because a value only ever points at what was there before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import dataclass_transform
 
-T = TypeVar("T")
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+__all__ = ["Named", "Struct", "Value", "field", "replace"]
 
 
-@dataclass_transform(frozen_default=True)
-def value(kind: type[T]) -> type[T]:
-    """A dataclass with slots whose objects are equal, and hashed, by their fields; to the type checker it is frozen."""
-    return dataclass(slots=True, unsafe_hash=True)(kind)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Value(Struct, frozen=True, gc=False):
+    """A kind of value: its fields are annotated like a dataclass's; equal, and hashed, by them."""
+
+
+class Named(Value, tag_field="kind", tag=True, omit_defaults=True):
+    """One of several kinds that stand in the same place: written down it says which it is, and what it is not always."""

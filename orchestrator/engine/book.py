@@ -7,7 +7,6 @@ on its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -15,13 +14,13 @@ import orjson
 from orchestrator.core.message import Message, Sending
 from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
+from orchestrator.core.values import Struct, field
 from orchestrator.engine.people import Person, address_state
 from orchestrator.engine.rules import AddressHash
 from orchestrator.stores.port import LANES, Changes, EventRow, Loaded, LoadedAddresses, ReadyRow, bucket_of
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """A message within a batch: as it was loaded, as it is now, and its new history lines."""
 
     message: Message

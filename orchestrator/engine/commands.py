@@ -13,14 +13,13 @@ What can be asked of the engine. Each command is answered when, and only when, i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import Any
 
 from orchestrator.channels import Inbound, Preference, Receipt
 from orchestrator.core.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact
-from orchestrator.core.values import value
+from orchestrator.core.values import Value, field
 
 
 class UnknownMessage(LookupError):
@@ -35,8 +34,7 @@ class Conflict(Exception):
     """The pair of source and id was used before, with another body."""
 
 
-@value
-class Event:
+class Event(Value):
     """
     A valid CloudEvent, taken apart: ``attributes`` are its context attributes but for the data (id, source, type,
     subject, time as sent, extensions); ``time`` is UTC milliseconds, None where it has none; ``data`` is without
@@ -54,24 +52,21 @@ class Event:
     digest: bytes
 
 
-@value
-class Publish:
+class Publish(Value):
     """``replayed``: again, from the dead letters: the deadline counts from now."""
 
     event: Event
     replayed: bool = False
 
 
-@value
-class Published:
+class Published(Value):
     """``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a duplicate)."""
 
     status: str
     messages: tuple[str, ...]
 
 
-@value
-class Tell:
+class Tell(Value):
     """A fact about one message. ``urgent``: the message is a one-time code, so this overtakes everything else."""
 
     message: str
@@ -79,8 +74,7 @@ class Tell:
     urgent: bool = False
 
 
-@value
-class Told:
+class Told(Value):
     """
     What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic clock (seconds) before
     the commit began: the second within which a call must start counts from it.
@@ -91,8 +85,7 @@ class Told:
     decided_at: float = 0.0
 
 
-@value
-class HearReceipt:
+class HearReceipt(Value):
     """``message`` and ``attempt`` where a keyed reference named them, else found by provider and its id."""
 
     provider: str
@@ -101,46 +94,40 @@ class HearReceipt:
     attempt: int | None = None
 
 
-@value
-class HearInbound:
+class HearInbound(Value):
     provider: str
     channel: str
     inbound: Inbound
 
 
-@value
-class HearPreference:
+class HearPreference(Value):
     provider: str
     channel: str
     preference: Preference
 
 
-@value
-class KeepRaw:
+class KeepRaw(Value):
     """A verified webhook as it came in; kept in the same transaction as what it said."""
 
     provider: str
     body: bytes
 
 
-@value
-class PutRecipient:
+class PutRecipient(Value):
     """Merge ``profile`` over what is stored (null removes); a PUT of an address clears its mark."""
 
     id: str
     profile: Mapping[str, Any]
 
 
-@value
-class PutConsents:
+class PutConsents(Value):
     """Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever removed."""
 
     id: str
     entries: Sequence[Mapping[str, Any]]
 
 
-@value
-class OptOut:
+class OptOut(Value):
     """
     One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be ``*``. ``state`` is
     ``out``, or ``in`` where a STOP is undone by a START.
@@ -156,20 +143,17 @@ class OptOut:
     classes: tuple[str, ...] = ()
 
 
-@value
-class Erase:
+class Erase(Value):
     """Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses stay."""
 
     id: str
 
 
-@value
-class Cancel:
+class Cancel(Value):
     message: str
 
 
-@value
-class DeadLetter:
+class DeadLetter(Value):
     """
     Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the like; ``reason`` a short
     word; ``detail`` the sentence; ``body`` the raw bytes.

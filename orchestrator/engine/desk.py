@@ -11,7 +11,7 @@ from orchestrator.core.facts import Fact
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.core.values import value
+from orchestrator.core.values import Value
 from orchestrator.engine.book import Book
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.velocity import Velocity
@@ -20,8 +20,7 @@ View = Callable[[Message, Mapping[str, Any]], dict[str, Any]]
 """A message and its event as the API shows them, without the trace."""
 
 
-@value
-class Decided:
+class Decided(Value):
     """One decision of a batch, for metrics and for those who act on it once it is committed."""
 
     before: Message | None

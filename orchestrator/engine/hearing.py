@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.channels import Receipt
 from orchestrator.codec import encode_fact
 from orchestrator.core.facts import Heard
 from orchestrator.core.recipient import Consent
 from orchestrator.core.status import Engagement
+from orchestrator.core.values import replace
 from orchestrator.engine.commands import HearInbound, HearPreference, HearReceipt, Told
 from orchestrator.engine.desk import Desk
 from orchestrator.engine.telling import opt, tell

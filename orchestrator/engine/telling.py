@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +16,7 @@ from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
+from orchestrator.core.values import replace
 from orchestrator.engine.book import Entry
 from orchestrator.engine.commands import Told
 from orchestrator.engine.desk import Decided, Desk

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.channels import Accepted, Adapter, Delivery, Engagement, Outcome, Outgoing, Refused
+from orchestrator.core.values import replace
 from orchestrator.settings import ProviderSettings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Any
@@ -24,6 +24,7 @@ from orchestrator.core.policy import (
     Step,
     Window,
 )
+from orchestrator.core.values import replace
 from orchestrator.render import TemplateSet
 from orchestrator.simulator.options import ZONES, Options
 from orchestrator.simulator.providers.base import StandIn

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orchestrator.core.message import Message
-from orchestrator.core.values import value
+from orchestrator.core.values import Struct, Value
 
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
@@ -68,8 +68,7 @@ class NeedsMigration(OSError):
     """The schema is older than this release, and `migrate: manual` forbids to change it."""
 
 
-@value
-class EventRow:
+class EventRow(Value):
     """An event that was seen before."""
 
     digest: bytes
@@ -77,16 +76,14 @@ class EventRow:
     status: str
 
 
-@dataclass(slots=True)
-class MessageRow:
+class MessageRow(Struct):
     """A message with its event: ``event`` is ``{"ce": {…attributes}, "data": {…}}``."""
 
     message: Message
     event: dict[str, Any]
 
 
-@value
-class ReadyRow:
+class ReadyRow(Value):
     """
     One step that waits in the backlog of ``queue`` (a provider's name). ``recipient`` is whose it is, where that is known
     without asking.
@@ -192,8 +189,7 @@ class Changes:
     spent: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-@value
-class StoredMessage:
+class StoredMessage(Value):
     """A message as it is read for people: history lines are parsed, and empty where they were not asked for."""
 
     message: Message

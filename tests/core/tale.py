@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.decide import Decision, decide
@@ -13,6 +12,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.recipient import Address, Charge
+from orchestrator.core.values import replace
 
 START = 1_795_000_000_000
 PHONE = Address("phone", "+380501234567", "hash-phone", (), "UA")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchestrator.core.effects import ShutProvider, Strike
 from orchestrator.core.facts import Answered, GoalReached, Prepared, Shut
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Retry, Step
 from orchestrator.core.reasons import Reason
+from orchestrator.core.values import replace
 from tests.core.tale import PHONE, PROVIDERS, START, Tale, seconds
 
 PUSH = Step("web_push", wait=(("delivered", seconds(120)), ("clicked", seconds(600))))

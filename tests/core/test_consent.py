@@ -7,8 +7,6 @@ where the code looks at all entries at once.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,7 @@ from orchestrator.core.consent import ConsentVerdict, verdict
 from orchestrator.core.policy import CLASSES
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
+from orchestrator.core.values import replace
 
 
 def said(text: str, at: int, source: str = "form", classes: tuple[str, ...] = ()) -> Consent:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.effects import Tell
@@ -13,6 +11,7 @@ from orchestrator.core.outcomes import Accepted, NotSent
 from orchestrator.core.policy import HOUR_MS, Cap, Governance, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
+from orchestrator.core.values import replace
 from tests.core.tale import EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, charge, seconds
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)), ("read", seconds(3600))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.policy import HOUR_MS, Budget, Cap, Gap, Governance, Policy, QuietHours, Step, Window
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, AddressState, Consent, Mark
+from orchestrator.core.values import replace
 from tests.core.tale import CHANNELS, EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, charge
 
 ALWAYS = QuietHours("always", (Window(0, 1440),) * 7)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
@@ -13,6 +11,7 @@ from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import HOUR_MS, Retry, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Charge
+from orchestrator.core.values import replace
 from tests.core.tale import LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.core.effects import GiveBack
@@ -14,6 +12,7 @@ from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Governance, Retry, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Consent
+from orchestrator.core.values import replace
 from tests.core.tale import CHANNELS, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)),))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import pytest
+from msgspec.structs import asdict
 
 from orchestrator.channels import json_of
 from orchestrator.codec import decode_fact, decode_history, encode_entry, encode_fact

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
+from orchestrator.core.values import replace
 from orchestrator.engine.commands import Cancel, HearReceipt, Tell
 from orchestrator.explain import as_page, as_text
 from tests.engine.world import World
@@ -172,7 +173,7 @@ async def test_a_policy_that_is_another_one_today_is_shown_as_it_was_with_every_
         (id,) = (await world.publish()).messages
         faster = replace(VIBER, wait=(("delivered", 60_000),))
         today = replace(TALE, version="v2", cascade=(faster,), deadline_ms=3_600_000)
-        world.rules = replace(world.rules, policies={"tale": today})
+        world.rules = dataclasses.replace(world.rules, policies={"tale": today})
         await keep(world, today, "policy: tale\ncascade: [viber, fast]\n", {"sms.text.j2": "new"})
         policy = (await explain(world, id, kept=False))["policy"]
     assert (policy["version"], policy["version_today"], policy["differs"]) == ("v1", "v2", True)
@@ -197,7 +198,7 @@ async def test_a_message_under_way_says_how_far_it_is() -> None:
 async def test_a_policy_that_is_gone_is_said_to_be_gone() -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish()).messages
-        world.rules = replace(world.rules, policies={})
+        world.rules = dataclasses.replace(world.rules, policies={})
         policy = (await explain(world, id))["policy"]
     assert (policy["version_today"], policy["differs"], policy["text"]) == (None, True, None)
     assert "there is no such policy any more; the store no longer keeps its text" in policy["words"]

@@ -6,7 +6,7 @@ Everything comes from one ``Random``, so a seed is a whole life.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -35,6 +35,7 @@ from orchestrator.core.policy import (
 from orchestrator.core.reasons import REFUSALS, Reason
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Mark
 from orchestrator.core.status import WAITABLE, Delivery, Engagement
+from orchestrator.core.values import replace
 
 START = 1_795_000_000_000
 CHANNELS = ("web_push", "viber", "email", "sms")

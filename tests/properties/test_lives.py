@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -19,6 +18,7 @@ from orchestrator.core.effects import Call, Tell
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.message import LEGAL, SENDING_LEGAL, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.values import replace
 from orchestrator.replay import replay
 from tests.properties.lives import Life, Lived, masked
 from tests.properties.sizes import runs, sizes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +14,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.core.policy import CLASSES
 from orchestrator.core.status import WAITABLE
+from orchestrator.core.values import replace
 from orchestrator.policyfile import load_policy, policy_from_document, policy_to_document
 from tests.properties.sizes import runs, sizes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +12,7 @@ from orchestrator.core import caps, decide, gates, sending
 from orchestrator.core.effects import GiveBack
 from orchestrator.core.gates import Check
 from orchestrator.core.outcomes import Accepted
+from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.engine import publish, telling
 from orchestrator.engine.engine import Engine
