@@ -92,7 +92,7 @@ SENDING_LEGAL: dict[Sending | None, frozenset[Sending]] = {
 """Where one decision may take a run's sending half; None is a run that it has just started."""
 
 
-class Attempt(Struct):
+class Attempt(Struct, omit_defaults=True):
     """
     One provider call to one address, from its intent on.
 
@@ -136,7 +136,7 @@ class Attempt(Struct):
         return self.cost is not None and (self.took or self.outcome is OutcomeKind.PENDING)
 
 
-class Run(Struct):
+class Run(Struct, omit_defaults=True):
     """
     One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move the cascade.
 
@@ -164,7 +164,7 @@ class Run(Struct):
     ended: Reason | None = None
 
 
-class Message(Struct):
+class Message(Struct, omit_defaults=True):
     """
     The state that ``decide`` reads and returns; everything a message is, but for its event's data.
 

@@ -99,7 +99,7 @@ class Stage:
     async def __aenter__(self) -> Stage:
         accounts = Accounts(infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD)
         self.sandbox = Sandbox()
-        await self.sandbox.start(SandboxConfig(seed=self.seed, accounts=accounts))
+        await self.sandbox.start(SandboxConfig(seed=self.seed, accounts=accounts, now=lambda: self.clock.now() / 1000))
         self.port, self.admin_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._write_files()

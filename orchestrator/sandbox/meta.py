@@ -97,7 +97,7 @@ class Meta(StandIn):
 
     def objection(self, provider: str, item: Item) -> str | None:
         heard = self._heard.get((provider, item.address), 0.0)
-        return "131047" if item.hooks["free"] and time.time() - heard > WINDOW_SECONDS else None
+        return "131047" if item.hooks["free"] and self.common.now() - heard > WINDOW_SECONDS else None
 
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
         item, code = results[0].item, results[0].code
@@ -180,7 +180,7 @@ class Meta(StandIn):
         return self._message(entry.provider, entry.item.address, message)
 
     def _message(self, provider: str, address: str, message: dict[str, Any]) -> Post:
-        self._heard[(provider, address)] = time.time()
+        self._heard[(provider, address)] = self.common.now()
         self._heard.move_to_end((provider, address))
         if len(self._heard) > SESSIONS_KEPT:
             self._heard.popitem(last=False)

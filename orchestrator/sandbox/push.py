@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -163,7 +162,7 @@ class Push(StandIn):
             return
         refuse = refuser(subscription.endpoint)
         try:
-            key = crypto.check_vapid(header, origin=self.common.url, now=time.time())
+            key = crypto.check_vapid(header, origin=self.common.url, now=self.common.now())
         except crypto.BadVapid as error:
             raise refuse(401, f"VAPID authentication failed: {error}") from error
         if subscription.key is not None and key != subscription.key:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ class SandboxConfig:
     it. ``aliases`` are second accounts by name, such as ``{"infobip_b": "infobip"}``, with scripts and records of their
     own. ``callbacks`` are webhook URLs by provider, ``script`` the behaviours to begin with. ``public_url`` is the origin
     under which others reach the HTTP port, where that is not the one it listens on. ``smtp_tls`` offers STARTTLS.
+    ``now`` is the clock (UTC seconds) by which a push's key and a WhatsApp session grow old.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +69,7 @@ class SandboxConfig:
     script: Mapping[str, Any] = field(default_factory=dict)
     public_url: str | None = None
     smtp_tls: bool = False
+    now: Callable[[], float] = time.time
 
 
 class Sandbox:
@@ -159,6 +162,7 @@ class Sandbox:
             callbacks={},
             new_id=lambda: secrets.token_hex(16),
             seed=config.seed,
+            now=config.now,
         )
         self.push, self.meta, self.viber_bot = Push(self.common), Meta(self.common), ViberBot(self.common)
         kinds: tuple[StandIn, ...] = (Twilio(self.common), Infobip(self.common), self.viber_bot, self.meta, self.push)

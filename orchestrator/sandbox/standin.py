@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
@@ -35,7 +36,8 @@ class Common:
     What the stand-ins share.
 
     ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id`` gives 32 fresh hex
-    characters, never the same in two runs, for senders keep provider ids for long.
+    characters, never the same in two runs, for senders keep provider ids for long; ``now`` is the providers' clock, UTC
+    seconds.
     """
 
     accounts: Accounts
@@ -46,6 +48,7 @@ class Common:
     new_id: Callable[[], str]
     seed: int | None = None
     url: str = ""
+    now: Callable[[], float] = time.time
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
