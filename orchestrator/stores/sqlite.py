@@ -1,9 +1,10 @@
 """
 The embedded store: SQLite in WAL mode with ``synchronous=FULL``, one connection that writes.
 
-Reads run on a second connection in the event loop's thread, because a page in memory costs microseconds; commits, which
-wait for the disk, run in a thread of their own. Only one process may have the file open for writing: a lock file beside
-it says so, and names who.
+Commits, which wait for the disk, run in a thread of their own; reads run in the event loop's thread, because a page in
+memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine reads
+is read there while nothing is being written, and otherwise on a second connection, which begins with none after each commit.
+Only one process may have the file open for writing: a lock file beside it says so, and names who.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -62,6 +63,7 @@ class SqliteStore(SqliteAdmin):
         self._inline = inline
         self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
+        self._writing: set[Future[Any]] = set()
         self._lock: IO[str] | None = None
         self._memory = Memory()
 
@@ -101,19 +103,27 @@ class SqliteStore(SqliteAdmin):
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a transaction of the writing connection, off the loop."""
 
-        def transaction() -> T:
-            self._writer.execute("begin immediate")
-            try:
-                result = work(self._writer)
-            except BaseException:
-                self._writer.execute("rollback")
-                raise
-            self._writer.execute("commit")
-            return result
-
         if self._thread is None:
-            return transaction()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+            return self._transaction(work)
+        writing = self._thread.submit(self._transaction, work)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return await asyncio.wrap_future(writing)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._writer.execute("begin immediate")
+        try:
+            result = work(self._writer)
+        except BaseException:
+            self._writer.execute("rollback")
+            raise
+        self._writer.execute("commit")
+        return result
+
+    @property
+    def _committed(self) -> sqlite3.Connection:
+        """A connection that sees what is committed, and only that."""
+        return self._reader if self._writing else self._writer
 
     # ---- the engine's transaction
 
@@ -123,10 +133,10 @@ class SqliteStore(SqliteAdmin):
         yield self
 
     async def load(self, wanted: Wanted) -> Loaded:
-        return load(self._reader, self._memory, wanted)
+        return load(self._committed, self._memory, wanted)
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
-        return load_addresses(self._reader, self._memory, wanted)
+        return load_addresses(self._committed, self._memory, wanted)
 
     async def commit(self, changes: Changes) -> None:
         await self._write(lambda db: write(db, changes))
@@ -143,7 +153,7 @@ class SqliteStore(SqliteAdmin):
     async def claim(
         self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
     ) -> list[ReadyRow]:
-        rows = self._reader.execute(
+        rows = self._committed.execute(
             "select lane, since, message, step from ready where queue=? and lane between ? and ? "
             "order by lane, since, message, step limit ?",
             (queue, *lanes, limit + len(taken)),
@@ -155,7 +165,7 @@ class SqliteStore(SqliteAdmin):
         # a loose index scan: one step of the index for each queue, however many rows wait in it
         return [
             row[0]
-            for row in self._reader.execute(
+            for row in self._committed.execute(
                 "with recursive q(queue) as (select min(queue) from ready union all "
                 "select (select min(queue) from ready where queue > q.queue) from q where q.queue is not null) "
                 "select queue from q where queue is not null"
@@ -166,16 +176,16 @@ class SqliteStore(SqliteAdmin):
         query = (
             f"select due_at, message from timers where due_at <= ? and {timers_of(codes)} order by due_at, message limit ?"
         )
-        return list(self._reader.execute(query, (now, limit)))
+        return list(self._committed.execute(query, (now, limit)))
 
     async def next_due(self, codes: bool = False) -> int | None:
-        row = self._reader.execute(f"select min(due_at) from timers where {timers_of(codes)}").fetchone()
+        row = self._committed.execute(f"select min(due_at) from timers where {timers_of(codes)}").fetchone()
         return row[0] if row else None
 
     async def depths(self) -> dict[tuple[str, int], int]:
         count = "select count(*) from (select 1 from ready where queue=? and lane=? limit 10000)"
         return {
-            (queue, lane): self._reader.execute(count, (queue, lane)).fetchone()[0]
+            (queue, lane): self._committed.execute(count, (queue, lane)).fetchone()[0]
             for queue in await self.queues()
             for lane in range(4)
         }
@@ -217,7 +227,7 @@ class SqliteStore(SqliteAdmin):
         return orjson.loads(row[0]) if row else None
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
-        return load_addresses(self._reader, self._memory, WantedAddresses(set(hashes))).addresses
+        return load_addresses(self._committed, self._memory, WantedAddresses(set(hashes))).addresses
 
 
 def connect(path: str, owner: object) -> sqlite3.Connection:
