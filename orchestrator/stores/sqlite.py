@@ -14,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -63,7 +63,7 @@ class SqliteStore(SqliteAdmin):
         self._inline = inline
         self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
-        self._writing: set[Future[Any]] = set()
+        self._turn = asyncio.Lock()
         self._lock: IO[str] | None = None
         self._memory = Memory()
 
@@ -102,28 +102,37 @@ class SqliteStore(SqliteAdmin):
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a transaction of the writing connection, off the loop."""
+        await self._turn.acquire()
+        return await self._off_the_loop(lambda: self._transaction(work))
 
+    async def _off_the_loop(self, work: Callable[[], T]) -> T:
+        """The rest of a turn: it is over when ``work`` is done, whether or not anybody still waits for that."""
         if self._thread is None:
-            return self._transaction(work)
-        writing = self._thread.submit(self._transaction, work)
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
-        return await asyncio.wrap_future(writing)
+            try:
+                return work()
+            finally:
+                self._turn.release()
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        working.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(working)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self._writer.execute("begin immediate")
+        """``work`` and its commit, or nothing."""
         try:
+            if not self._writer.in_transaction:
+                self._writer.execute("begin immediate")
             result = work(self._writer)
+            self._writer.execute("commit")
         except BaseException:
-            self._writer.execute("rollback")
+            if self._writer.in_transaction:
+                self._writer.execute("rollback")
             raise
-        self._writer.execute("commit")
         return result
 
     @property
     def _committed(self) -> sqlite3.Connection:
         """A connection that sees what is committed, and only that."""
-        return self._reader if self._writing else self._writer
+        return self._reader if self._turn.locked() else self._writer
 
     # ---- the engine's transaction
 
@@ -139,7 +148,20 @@ class SqliteStore(SqliteAdmin):
         return load_addresses(self._committed, self._memory, wanted)
 
     async def commit(self, changes: Changes) -> None:
-        await self._write(lambda db: write(db, changes))
+        """
+        The statements run here and only their end, which waits for the disk, in the thread: each of them lets go of the
+        interpreter, and two threads that pass it to and fro spend more on that than on the rows.
+        """
+        await self._turn.acquire()
+        try:
+            self._writer.execute("begin immediate")
+            write(self._writer, changes)
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("rollback")
+            self._turn.release()
+            raise
+        await self._off_the_loop(lambda: self._transaction(lambda db: None))
         self._memory.take(changes)
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
