@@ -1,9 +1,9 @@
 """
 The embedded store: SQLite in WAL mode with ``synchronous=FULL``, one connection that writes.
 
-Commits, which wait for the disk, run in a thread of their own; reads run in the event loop's thread, because a page in
-memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine reads
-is read there while nothing is being written, and otherwise on a second connection, which begins with none after each commit.
+Commits, which wait for the disk, run in a thread of their own; everything else runs in the event loop's thread, because a
+page in memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine
+reads is read there while nothing is being written, and otherwise on a second one, which begins with none after each commit.
 Only one process may have the file open for writing: a lock file beside it says so, and names who.
 """
 
@@ -218,7 +218,8 @@ class SqliteStore(SqliteAdmin):
         row = self._reader.execute(f"{MESSAGE} (?)", (id,)).fetchone()
         if row is None:
             return None
-        lines = self._reader.execute("select lines from history where message=? order by rowid", (id,))
+        lines = self._reader.execute("select lines from message_events where message=?", (id,)).fetchall()
+        lines += self._reader.execute("select lines from history where message=? order by rowid", (id,)).fetchall()
         history = tuple(decode_history(b"".join(line[0] for line in lines)))
         return StoredMessage(decode_message(row[1]), orjson.loads(row[2] or NO_EVENT), history)
 
