@@ -1,10 +1,10 @@
 """
 The embedded store: SQLite in WAL mode with ``synchronous=FULL``, one connection that writes.
 
-Commits, which wait for the disk, run in a thread of their own; everything else runs in the event loop's thread, because a
-page in memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine
-reads is read there while nothing is being written, and otherwise on a second one, which begins with none after each commit.
-Only one process may have the file open for writing: a lock file beside it says so, and names who.
+Commits, which wait for the disk, run in a thread of their own; everything else runs in the event loop, because a page in
+memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine reads
+is read there while nothing is being written, and otherwise on a second one, which begins with none after each commit. Only
+one process may have the file open for writing: a lock file beside it says so, and names who.
 """
 
 from __future__ import annotations
