@@ -103,31 +103,35 @@ class SqliteStore(SqliteAdmin):
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a transaction of the writing connection, off the loop."""
         await self._turn.acquire()
-        return await self._off_the_loop(lambda: self._transaction(work))
+        return await self._finish(work)
 
-    async def _off_the_loop(self, work: Callable[[], T]) -> T:
-        """The rest of a turn: it is over when ``work`` is done, whether or not anybody still waits for that."""
+    async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The rest of a turn, which is over when ``work`` is committed, whether or not anybody still waits for that."""
         if self._thread is None:
             try:
-                return work()
+                return self._transaction(work)
             finally:
                 self._turn.release()
-        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        working = asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
         working.add_done_callback(lambda _: self._turn.release())
         return await asyncio.shield(working)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """``work`` and its commit, or nothing."""
+        """``work`` and its commit, or nothing; in a transaction that has begun, together with what was done there before."""
+        db = self._writer
         try:
-            if not self._writer.in_transaction:
-                self._writer.execute("begin immediate")
-            result = work(self._writer)
-            self._writer.execute("commit")
+            if not db.in_transaction:
+                db.execute("begin immediate")
+            result = work(db)
+            db.execute("commit")
         except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("rollback")
+            self._undo()
             raise
         return result
+
+    def _undo(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("rollback")
 
     @property
     def _committed(self) -> sqlite3.Connection:
@@ -157,11 +161,10 @@ class SqliteStore(SqliteAdmin):
             self._writer.execute("begin immediate")
             write(self._writer, changes)
         except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("rollback")
+            self._undo()
             self._turn.release()
             raise
-        await self._off_the_loop(lambda: self._transaction(lambda db: None))
+        await self._finish(lambda db: None)
         self._memory.take(changes)
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
