@@ -117,7 +117,7 @@ class SqliteStore(SqliteAdmin):
         return await asyncio.shield(working)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """``work`` and its commit, or nothing; in a transaction that has begun, together with what was done there before."""
+        """``work`` and its commit, or nothing; where a transaction has begun, together with what was done in it."""
         db = self._writer
         try:
             if not db.in_transaction:
