@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class Kept(dict[str, T]):
-    """The last ``limit`` values that were put."""
+class Kept(OrderedDict[str, T]):
+    """
+    The last ``limit`` values that were put. A plain dict would do, but to find its first key it walks over everything that
+    has been taken out before it: a microsecond each time.
+    """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
 
     def put(self, key: str, value: T) -> None:
-        self.pop(key, None)
         self[key] = value
+        self.move_to_end(key)
         if len(self) > self._limit:
-            del self[next(iter(self))]
+            self.popitem(last=False)

@@ -184,8 +184,9 @@ async def stored_message(fetch: Callable[..., Awaitable[list[Any]]], id: str) ->
     rows = await fetch(query, id)
     if not rows:
         return None
+    began = await fetch("select lines from message_events where message = $1", id)
     lines = await fetch("select lines from history where message = $1 order by at, position", id)
-    history = tuple(decode_history(b"".join(row[0] for row in lines)))
+    history = tuple(decode_history(b"".join(row[0] for row in (*began, *lines))))
     return StoredMessage(decode_message(rows[0][0]), event_of(rows[0][1]), history)
 
 
@@ -234,28 +235,27 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
 
 
 def message_columns(changes: Changes) -> list[list[Any]]:
-    """The columns of new, changed and ended messages, of their history and their events."""
-    created, changed, ended, lines = [], [], [], []
-    for message, _, history in changes.created:
+    """The columns of new, changed and ended messages, of their history and of how they began."""
+    created, changed, ended, lines, began = [], [], [], [], []
+    for message, event, history in changes.created:
         row = (message.id, bucket_of(message.recipient), message.recipient, message.policy, message.status.value)
         if message.status in TERMINAL:
             ended.append(ended_row(message))
         else:
             created.append((*row, message.created_at, encode_message(message)))
-        lines.append((message.id, changes.at, history))
+        began.append((message.id, orjson.dumps(event), history))
     for message, history in changes.changed:
         if message.status in TERMINAL:
             ended.append(ended_row(message))
         else:
             changed.append((message.id, message.status.value, encode_message(message)))
         lines.append((message.id, changes.at, history))
-    events = [(message.id, orjson.dumps(event)) for message, event, _ in changes.created]
     return [
         *columns(created, 7),
         *columns(changed, 3),
         *columns(ended, 8),
         *columns(lines, 3),
-        *columns(events, 2),
+        *columns(began, 3),
     ]
 
 

@@ -1,9 +1,10 @@
 """
 The embedded store: SQLite in WAL mode with ``synchronous=FULL``, one connection that writes.
 
-Reads run on a second connection in the event loop's thread, because a page in memory costs microseconds; commits, which
-wait for the disk, run in a thread of their own. Only one process may have the file open for writing: a lock file beside
-it says so, and names who.
+Commits, which wait for the disk, run in a thread of their own; everything else runs in the event loop, because a page in
+memory costs microseconds. The connection that writes keeps its pages from one commit to the next, so what the engine reads
+is read there while nothing is being written, and otherwise on a second one, which begins with none after each commit. Only
+one process may have the file open for writing: a lock file beside it says so, and names who.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class SqliteStore(SqliteAdmin):
         self._inline = inline
         self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
+        self._turn = asyncio.Lock()
         self._lock: IO[str] | None = None
         self._memory = Memory()
 
@@ -100,20 +102,41 @@ class SqliteStore(SqliteAdmin):
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a transaction of the writing connection, off the loop."""
+        await self._turn.acquire()
+        return await self._finish(work)
 
-        def transaction() -> T:
-            self._writer.execute("begin immediate")
-            try:
-                result = work(self._writer)
-            except BaseException:
-                self._writer.execute("rollback")
-                raise
-            self._writer.execute("commit")
-            return result
-
+    async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The rest of a turn, which is over when ``work`` is committed, whether or not anybody still waits for that."""
         if self._thread is None:
-            return transaction()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+            try:
+                return self._transaction(work)
+            finally:
+                self._turn.release()
+        working = asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+        working.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(working)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """``work`` and its commit, or nothing; where a transaction has begun, together with what was done in it."""
+        db = self._writer
+        try:
+            if not db.in_transaction:
+                db.execute("begin immediate")
+            result = work(db)
+            db.execute("commit")
+        except BaseException:
+            self._undo()
+            raise
+        return result
+
+    def _undo(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("rollback")
+
+    @property
+    def _committed(self) -> sqlite3.Connection:
+        """A connection that sees what is committed, and only that."""
+        return self._reader if self._turn.locked() else self._writer
 
     # ---- the engine's transaction
 
@@ -123,13 +146,25 @@ class SqliteStore(SqliteAdmin):
         yield self
 
     async def load(self, wanted: Wanted) -> Loaded:
-        return load(self._reader, self._memory, wanted)
+        return load(self._committed, self._memory, wanted)
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
-        return load_addresses(self._reader, self._memory, wanted)
+        return load_addresses(self._committed, self._memory, wanted)
 
     async def commit(self, changes: Changes) -> None:
-        await self._write(lambda db: write(db, changes))
+        """
+        The statements run here and only their end, which waits for the disk, in the thread: each of them lets go of the
+        interpreter, and two threads that pass it to and fro spend more on that than on the rows.
+        """
+        await self._turn.acquire()
+        try:
+            self._writer.execute("begin immediate")
+            write(self._writer, changes)
+        except BaseException:
+            self._undo()
+            self._turn.release()
+            raise
+        await self._finish(lambda db: None)
         self._memory.take(changes)
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
@@ -143,7 +178,7 @@ class SqliteStore(SqliteAdmin):
     async def claim(
         self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
     ) -> list[ReadyRow]:
-        rows = self._reader.execute(
+        rows = self._committed.execute(
             "select lane, since, message, step from ready where queue=? and lane between ? and ? "
             "order by lane, since, message, step limit ?",
             (queue, *lanes, limit + len(taken)),
@@ -155,7 +190,7 @@ class SqliteStore(SqliteAdmin):
         # a loose index scan: one step of the index for each queue, however many rows wait in it
         return [
             row[0]
-            for row in self._reader.execute(
+            for row in self._committed.execute(
                 "with recursive q(queue) as (select min(queue) from ready union all "
                 "select (select min(queue) from ready where queue > q.queue) from q where q.queue is not null) "
                 "select queue from q where queue is not null"
@@ -166,16 +201,16 @@ class SqliteStore(SqliteAdmin):
         query = (
             f"select due_at, message from timers where due_at <= ? and {timers_of(codes)} order by due_at, message limit ?"
         )
-        return list(self._reader.execute(query, (now, limit)))
+        return list(self._committed.execute(query, (now, limit)))
 
     async def next_due(self, codes: bool = False) -> int | None:
-        row = self._reader.execute(f"select min(due_at) from timers where {timers_of(codes)}").fetchone()
+        row = self._committed.execute(f"select min(due_at) from timers where {timers_of(codes)}").fetchone()
         return row[0] if row else None
 
     async def depths(self) -> dict[tuple[str, int], int]:
         count = "select count(*) from (select 1 from ready where queue=? and lane=? limit 10000)"
         return {
-            (queue, lane): self._reader.execute(count, (queue, lane)).fetchone()[0]
+            (queue, lane): self._committed.execute(count, (queue, lane)).fetchone()[0]
             for queue in await self.queues()
             for lane in range(4)
         }
@@ -186,7 +221,8 @@ class SqliteStore(SqliteAdmin):
         row = self._reader.execute(f"{MESSAGE} (?)", (id,)).fetchone()
         if row is None:
             return None
-        lines = self._reader.execute("select lines from history where message=? order by rowid", (id,))
+        lines = self._reader.execute("select lines from message_events where message=?", (id,)).fetchall()
+        lines += self._reader.execute("select lines from history where message=? order by rowid", (id,)).fetchall()
         history = tuple(decode_history(b"".join(line[0] for line in lines)))
         return StoredMessage(decode_message(row[1]), orjson.loads(row[2] or NO_EVENT), history)
 
@@ -217,7 +253,7 @@ class SqliteStore(SqliteAdmin):
         return orjson.loads(row[0]) if row else None
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
-        return load_addresses(self._reader, self._memory, WantedAddresses(set(hashes))).addresses
+        return load_addresses(self._committed, self._memory, WantedAddresses(set(hashes))).addresses
 
 
 def connect(path: str, owner: object) -> sqlite3.Connection:

@@ -108,7 +108,7 @@ class SqliteAdmin:
         jobs = [
             ("delete from orphans where rowid in (select rowid from orphans where at<? limit ?)", now - ORPHAN_MS),
             (
-                "delete from raw_receipts where rowid in (select rowid from raw_receipts where at<? order by at limit ?)",
+                "delete from raw_receipts where at<? and rowid in (select rowid from raw_receipts order by rowid limit ?)",
                 now - self.receipts_ms,
             ),
             (

@@ -27,6 +27,8 @@ from orchestrator.stores.port import (
 
 MESSAGE = "select id, state, document from messages left join message_events on message=id where id in"
 NO_EVENT = b'{"ce":{},"data":{}}'
+sqlite3.register_adapter(bytes, bytes)
+"""Bytes are stored as they are. Where nothing says so, the module asks each of them how it wants to be stored."""
 MESSAGES_MAX = 4_096
 RECIPIENTS_MAX = 8_192
 ADDRESSES_MAX = 16_384
@@ -148,16 +150,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.events:
         seen = [(s, i, d, st, orjson.dumps(ids).decode(), at) for s, i, d, st, ids, at in changes.events]
         many("insert into events (source, id, digest, status, messages, accepted_at) values (?,?,?,?,?,?)", seen)
-    if changes.created:
-        many("insert into messages values (?,?,?,?,?,?,?,?)", [created_row(message) for message, _, _ in changes.created])
-        events = [(message.id, orjson.dumps(event)) for message, event, _ in changes.created]
-        many("insert into message_events values (?,?)", events)
-    if changes.changed:
-        query = "update messages set status=?, finished_at=?, state=? where id=?"
-        many(query, [(m.status.value, settled_at(m), encode_message(m), m.id) for m, _ in changes.changed])
-    lines = [(m.id, lines) for m, _, lines in changes.created] + [(m.id, lines) for m, lines in changes.changed]
-    if lines:
-        many("insert into history values (?,?)", lines)
+    write_messages(db, changes)
     if changes.ready_out:
         many(
             "delete from ready where queue=? and lane=? and since=? and message=? and step=?",
@@ -180,6 +173,37 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.addresses:
         many("insert or replace into addresses values (?,?)", list(changes.addresses.items()))
     write_rest(db, changes)
+
+
+def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
+    """Messages with their history; how each began stands in one row with its event."""
+    new: list[tuple[Any, ...]] = []
+    began: list[tuple[str, bytes, bytes]] = []
+    live: list[tuple[str, bytes, str]] = []
+    ended: list[tuple[str, int | None, bytes, str]] = []
+    lines: list[tuple[str, bytes]] = []
+    for message, event, history in changes.created:
+        new.append(created_row(message))
+        began.append((message.id, orjson.dumps(event), history))
+        if message.status in TERMINAL:
+            ended.append((str(message.status), message.finished_at, encode_message(message), message.id))
+    for message, history in changes.changed:
+        lines.append((message.id, history))
+        if message.status in TERMINAL:
+            ended.append((str(message.status), message.finished_at, encode_message(message), message.id))
+        else:
+            live.append((str(message.status), encode_message(message), message.id))
+    many = db.executemany
+    if new:
+        query = "insert into messages (id, bucket, recipient, policy, status, created_at, state) values (?,?,?,?,?,?,?)"
+        many(query, new)
+        many("insert into message_events (message, document, lines) values (?,?,?)", began)
+    if live:
+        many("update messages set status=?, state=? where id=?", live)
+    if ended:
+        many("update messages set status=?, finished_at=?, state=? where id=?", ended)
+    if lines:
+        many("insert into history values (?,?)", lines)
 
 
 def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int]]:
@@ -225,12 +249,7 @@ def created_row(message: Message) -> tuple[Any, ...]:
         bucket_of(message.recipient),
         message.recipient,
         message.policy,
-        message.status.value,
+        str(message.status),
         message.created_at,
-        settled_at(message),
         encode_message(message),
     )
-
-
-def settled_at(message: Message) -> int | None:
-    return message.finished_at if message.status in TERMINAL else None

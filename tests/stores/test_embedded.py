@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
-from orchestrator.stores.port import StoreInUse
+from orchestrator.core.policy import Policy, Step
+from orchestrator.stores.port import Changes, ReadyRow, StoreInUse, Wanted
 from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.stores.sqlite_admin import DAY_MS
+from tests.engine.world import World
+
+POLICY = Policy("cascade", "v1", "shop.event", (Step("viber", wait=(("delivered", 600_000),)), Step("sms")))
 
 
 async def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:
@@ -27,4 +35,104 @@ async def test_nobody_else_on_the_machine_can_read_the_file(tmp_path: Path) -> N
     await store.open()
     await store.add_secret("signing", b"secret", 0)
     assert modes_in(tmp_path) == {0o600}
+    await store.close()
+
+
+async def test_what_is_being_written_is_not_seen_before_it_is_committed(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "k.db")
+    await store.open()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(db: sqlite3.Connection) -> None:
+        db.execute("insert into ready values ('viber', 1, 0, 'm1', 0)")
+        begun.set()
+        go_on.wait(10)
+
+    writing = asyncio.create_task(store._write(slowly))
+    await asyncio.to_thread(begun.wait, 10)
+    assert await store.queues() == []
+    go_on.set()
+    await writing
+    assert await store.queues() == ["viber"]
+    await store.close()
+
+
+async def test_a_write_whose_asker_has_gone_is_finished_before_the_next_one_begins(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "k.db")
+    await store.open()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(db: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait(10)
+        db.execute("insert into ready values ('viber', 1, 0, 'm1', 0)")
+
+    writing = asyncio.create_task(store._write(slowly))
+    await asyncio.to_thread(begun.wait, 10)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    batch = asyncio.create_task(store.commit(Changes(ready_in=[ReadyRow("sms", 1, 0, "m2", 0)])))
+    await asyncio.sleep(0)
+    assert not batch.done()
+    go_on.set()
+    await batch
+    assert await store.queues() == ["sms", "viber"]
+    await store.close()
+
+
+async def test_a_batch_that_cannot_be_written_leaves_nothing_and_the_next_one_is(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "k.db")
+    await store.open()
+    event = ("shop", "1", b"digest", "accepted", (), 0)
+    with pytest.raises(sqlite3.IntegrityError):
+        await store.commit(Changes(events=[event, event]))
+    await store.commit(Changes(events=[event]))
+    assert (await store.load(Wanted(events={("shop", "1")}))).events
+    await store.close()
+
+
+async def test_a_commit_that_fails_leaves_nothing_and_the_next_one_succeeds(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "k.db")
+    await store.open()
+    store._writer.execute("pragma foreign_keys=on")
+    store._writer.execute("create table parents (id primary key)")
+    store._writer.execute("create table children (parent references parents deferrable initially deferred)")
+    with pytest.raises(sqlite3.IntegrityError):  # not at the statement, but at the commit
+        await store._write(lambda db: db.execute("insert into children values (1)"))
+    await store._write(lambda db: db.execute("insert into parents values (1)"))
+    assert store._reader.execute("select count(*) from children").fetchone() == (0,)
+    await store.close()
+
+
+async def test_a_message_of_the_release_before_keeps_its_whole_history_and_goes_on(tmp_path: Path) -> None:
+    world = World(POLICY, path=tmp_path / "k.db")
+    await world.open()
+    (id,) = (await world.publish()).messages
+    await world.close()
+    as_the_release_before_wrote_it(tmp_path / "k.db")
+    await world.open()
+    await world.send(id)
+    kinds = [line["fact"]["kind"] for line in (await world.stored(id)).history]
+    assert kinds == ["Triggered", "Prepared", "Answered"]
+    await world.close()
+
+
+def as_the_release_before_wrote_it(path: Path) -> None:
+    """Undo the third migration: each line of history in the table of histories."""
+    db = sqlite3.connect(path)
+    db.executescript(
+        "insert into history select message, lines from message_events; alter table message_events drop column lines; "
+        "create index raw_receipts_by_time on raw_receipts (at); pragma user_version=2"
+    )
+    db.close()
+
+
+async def test_raw_receipts_past_their_time_are_dropped_and_no_others(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "k.db")
+    await store.open()
+    now = 100 * DAY_MS
+    old, new = (now - store.receipts_ms - 1, "infobip", b"old"), (now - store.receipts_ms + 1, "infobip", b"new")
+    await store.commit(Changes(raw_receipts=[old, old, new]))
+    await store.tidy(now)
+    assert store._reader.execute("select body from raw_receipts").fetchall() == [(b"new",)]
     await store.close()
