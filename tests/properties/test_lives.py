@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -215,7 +214,7 @@ def test_decide_changes_nothing_that_it_is_given_and_says_the_same_twice(size: i
 
 
 def through_json(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value))
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 @sizes(60, 2_000)
