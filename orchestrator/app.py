@@ -29,12 +29,13 @@ from orchestrator.control import Control
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.dispatcher import Dispatcher, Sender
+from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outage import ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
+from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.evaluate import Evaluator

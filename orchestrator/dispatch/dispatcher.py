@@ -13,32 +13,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
-from orchestrator.core.effects import Call
-from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
+from orchestrator.core.facts import Shut
 from orchestrator.core.message import Message
-from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
+from orchestrator.dispatch.outgoing import Outside, Ready
 from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
 from orchestrator.dispatch.rates import Rate, Token
-from orchestrator.engine.commands import Tell, Told
+from orchestrator.dispatch.sends import Send, Sender, Sends
+from orchestrator.engine.commands import Tell
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
-from orchestrator.render import Rendered, TemplateSet, Unrenderable
+from orchestrator.render import TemplateSet
 from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
 
 log = structlog.get_logger()
 
 CLAIM_MAX = 64
-START_WITHIN_SECONDS = 1.0
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
@@ -48,14 +45,6 @@ GATHER_TOKENS_SECONDS = 0.05
 
 Gathered = tuple[ReadyRow, Ready | None]
 """A row with what its send needs; None where there is nothing to send any more."""
-
-
-class Sender(Protocol):
-    """HTTP done once, for every adapter."""
-
-    async def call(
-        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float], token: Token
-    ) -> HttpReply | NotSent | Unknown | Refused: ...
 
 
 class Dispatcher:
@@ -80,17 +69,13 @@ class Dispatcher:
         self.engine = engine
         self.store = store
         self.providers = providers
-        self.outside = outside
-        self._sender_for = sender_for
+        self._sends = Sends(engine, sender_for, outside, now, monotonic, entropy, answered)
         self._books = books
         self._hash = address_hash
         self._now = now
         self._monotonic = monotonic
-        self._entropy = entropy
-        self._answered = answered
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
-        self._sends: set[asyncio.Task[None]] = set()
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
@@ -111,11 +96,7 @@ class Dispatcher:
         for provider in self.providers.values():
             provider.wake_all()
         await asyncio.gather(*(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True)
-        if self._sends:
-            _, late = await asyncio.wait(self._sends, timeout=within_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._sends.stop(within_seconds)
         for provider in (*self.providers.values(), *self._retired):
             await provider.adapter.close()
 
@@ -173,7 +154,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._sends)
+        return len(self._sends.under_way)
 
     # ---- the pump
 
@@ -212,7 +193,7 @@ class Dispatcher:
         held = provider.hold(line, min(CLAIM_MAX, admitted))  # before anything is awaited: the other line holds some, too
         if held == 0:
             return IDLE_LOOK_SECONDS
-        sends: list[Coroutine[Any, Any, None]] = []
+        sends: list[Send] = []
         try:
             rows = provider.take_hinted(line, held)
             rows = rows or await self.store.claim(provider.name, held, provider.taken, line.lanes)
@@ -222,18 +203,15 @@ class Dispatcher:
             self._hint(provider, line, rows[len(sends) :])
         finally:
             provider.give_back(held - len(sends))
+        rate = self._rates[provider.name]
         for send in sends:
-            task = asyncio.create_task(send)
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            send.begin(rate)
         if len(sends) < len(rows) and provider.bucket is not None:
             least = 0.0 if line.urgent else GATHER_TOKENS_SECONDS
-            await asyncio.sleep(max(self._rates[provider.name].next_in(), least))
+            await asyncio.sleep(max(rate.next_in(), least))
         return 0
 
-    async def _begin(
-        self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
-    ) -> list[Coroutine[Any, Any, None]]:
+    async def _begin(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> list[Send]:
         """The sends of as many rows as there are tokens for; from here on their slots are theirs."""
         tokens, gathered = await (self._hurried if line.urgent else self._unhurried)(provider, rows)
         tokens = tokens[: provider.breaker.admits(self._now())]
@@ -242,7 +220,7 @@ class Dispatcher:
         provider.breaker.probing(self._now())
         sends = list(zip(gathered, tokens, strict=False))
         provider.taken.update((row.message, row.step) for (row, _), _ in sends)
-        return [self._send(provider, line, row, ready, token) for (row, ready), token in sends]
+        return [Send(self._sends, provider, line, row, ready, token) for (row, ready), token in sends]
 
     async def _hurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
         """Tokens for codes, and what their sends need, both asked for at once."""
@@ -301,97 +279,3 @@ class Dispatcher:
             ready = Ready(message, found.event, person, policy, templates, row.step, theirs, inbound_at)
             gathered.append((row, ready))
         return gathered
-
-    # ---- one send
-
-    async def _send(self, provider: ProviderAtWork, line: Line, row: ReadyRow, ready: Ready | None, token: Token) -> None:
-        try:
-            if ready is not None:
-                await self._prepare_and_call(provider, ready, token)
-        except (Stopped, LookupError, StoreBusy):
-            pass
-        except Exception:
-            log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)
-        finally:
-            provider.taken.discard((row.message, row.step))
-            provider.give_back(1)
-            line.wake.set()
-
-    async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready, token: Token) -> None:
-        attempt = len(ready.message.attempts)
-        try:
-            rendered = render(ready, self.outside, provider, attempt, self._now())
-        except Unrenderable as problem:
-            await self._tell(ready, Unpreparable(ready.step, problem.reason, f"{problem.detail} {problem.where}".strip()))
-            return
-        urgent = ready.message.klass == OTP
-        tokens = [token, *await self._rates[provider.name].take_all(len(ready.targets) - 1, urgent)]
-        parts = rendered.sms.parts if rendered.sms is not None else None
-        cost = provider.cost.of(parts) if provider.cost is not None else None
-        fact = Prepared(ready.step, provider.name, ready.targets, rendered.content_hash, parts, cost)
-        told: Told = await self._tell(ready, fact)
-        if not told.calls:
-            return
-        if told.calls[0].attempt != attempt:  # another step of the message left meanwhile: links name the attempt
-            rendered = render(ready, self.outside, provider, told.calls[0].attempt, self._now())
-        if len(told.calls) == 1:
-            await self._call(provider, ready, told, told.calls[0], rendered, tokens[0])
-        else:  # a token for each device
-            sends = zip(told.calls, tokens, strict=False)
-            await asyncio.gather(*(self._call(provider, ready, told, call, rendered, one) for call, one in sends))
-
-    async def _tell(self, ready: Ready, fact: Fact) -> Any:
-        return await self.engine.submit(Tell(ready.message.id, fact, urgent=ready.message.klass == OTP))
-
-    async def _call(
-        self, provider: ProviderAtWork, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token
-    ) -> None:
-        attempt = told.decision.message.attempts[call.attempt]
-        now = self._now()
-        message = outgoing(ready, self.outside, attempt, call.target, rendered, now, self._entropy(64))
-        started = self._monotonic()
-        try:
-            outcome = await self._deliver(provider, message, told.decided_at + START_WITHIN_SECONDS, token)
-        except asyncio.CancelledError:
-            outcome = Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
-        except Unsendable as problem:
-            outcome = problem.outcome
-        except Exception as error:
-            log.exception("dispatch.adapter_failed", provider=provider.name, message_id=message.message_id)
-            outcome = Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
-        await self._learn(provider, outcome)
-        self._answered(provider, outcome, self._monotonic() - started)
-        await self._tell(ready, Answered(call.attempt, outcome))
-
-    async def _deliver(self, provider: ProviderAtWork, message: Outgoing, start_by: float, token: Token) -> Outcome:
-        """One request under its hard deadline, and what its answer means."""
-        adapter = provider.adapter
-        timeout_ms = provider.facts.timeout_ms
-        if isinstance(adapter, HttpAdapter):
-            request = adapter.request(message)
-            sender = self._sender_for(provider)
-            answer = await sender.call(
-                request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000, token=token
-            )
-            return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
-        await token.renew(start_by)
-        if self._monotonic() > start_by or not token.is_good():
-            return NotSent(Reason.START_TOO_LATE)
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await adapter.send(message)
-        except TimeoutError:
-            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
-
-    async def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
-        """What an answer says about the provider itself."""
-        now = self._now()
-        provider.breaker.record(outcome, now)
-        match outcome:
-            case NotSent(reason=Reason.THROTTLED):
-                await provider.throttled(outcome.retry_after_ms)
-            case Refused(reason=Reason.REFUSED_CONFIGURATION):
-                provider.breaker.force_open(now)
-                log.error("provider.configuration_refused", provider=provider.name, code=outcome.code)
-            case Accepted():
-                provider.throttles = 0

@@ -19,9 +19,10 @@ from orchestrator.channels import Accepted, Outgoing, Receipt
 from orchestrator.configuration import Configuration
 from orchestrator.core.policy import Policy
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher, Sender
+from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, Line, ProviderAtWork
+from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.commands import Command, HearReceipt
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
