@@ -6,6 +6,7 @@ What can be asked of the engine. Each command is answered when, and only when, i
     HearReceipt    a provider's receipt              → Told, or None while nobody knows the attempt
     HearInbound    a recipient wrote to us           → None
     HearPreference a provider's word on an opt-out   → None
+    TakeWebhook    what a provider has posted        → None
     PutRecipient / PutConsents / OptOut / Erase      → what the API answers
     Cancel         by message id                     → Told
 """
@@ -115,12 +116,17 @@ class HearPreference:
     preference: Preference
 
 
+Said = HearReceipt | HearInbound | HearPreference
+"""One thing that a webhook says."""
+
+
 @value
-class KeepRaw:
-    """A verified webhook as it came in; kept in the same transaction as what it said."""
+class TakeWebhook:
+    """A verified webhook as it came in, and what it says: kept and heard in one transaction."""
 
     provider: str
     body: bytes
+    said: tuple[Said, ...] = ()
 
 
 @value
@@ -188,7 +194,7 @@ Command = (
     | HearReceipt
     | HearInbound
     | HearPreference
-    | KeepRaw
+    | TakeWebhook
     | PutRecipient
     | PutConsents
     | OptOut
