@@ -307,11 +307,13 @@ class App:
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
         due: dict[bool, int] = {}
+        now = self.clock.now()
         for one in decided:
             message = one.decision.message
             if self.dispatcher is not None:
                 self.dispatcher.notice(message)
-            self.watch.learn(one.before, message, self.clock.now())
+            if message.attempts:
+                self.watch.learn(one.before, message, now)
             if message.due_at is not None:
                 urgent = message.klass == OTP
                 due[urgent] = min(message.due_at, due.get(urgent, message.due_at))

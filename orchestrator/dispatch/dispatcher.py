@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from orchestrator.core.facts import Shut
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Sending
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
@@ -128,14 +128,18 @@ class Dispatcher:
         is ready, without asking the store for it or waiting for whom it falls to; should this process die, that one finds
         it.
         """
-        urgent = message.klass == OTP
-        for run in message.ready():
+        for run in message.runs:
+            if run.sending is not Sending.READY:
+                continue
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue
-            row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
-            self._hint(provider, provider.codes, [row] if urgent else [])
-            (provider.codes if urgent else provider.others).wake.set()
+            if message.klass == OTP:
+                row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
+                self._hint(provider, provider.codes, [row])
+                provider.codes.wake.set()
+            else:
+                provider.others.wake.set()
 
     def _hint(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> None:
         """Keep codes in mind that were not claimed, where that is of use and this process sends at all."""
