@@ -311,7 +311,7 @@ class App:
         for one in decided:
             message = one.decision.message
             if self.dispatcher is not None:
-                self.dispatcher.notice(message)
+                self.dispatcher.notice(one)
             if message.attempts:
                 self.watch.learn(one.before, message, now)
             if message.due_at is not None:

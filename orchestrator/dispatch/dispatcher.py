@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -22,11 +24,13 @@ from orchestrator.core.message import Message, Sending
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.lately import Lately
 from orchestrator.dispatch.outgoing import Outside, Ready
 from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.dispatch.sends import Send, Sender, Sends
 from orchestrator.engine.commands import Tell
+from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
@@ -45,6 +49,16 @@ GATHER_TOKENS_SECONDS = 0.05
 
 Gathered = tuple[ReadyRow, Ready | None]
 """A row with what its send needs; None where there is nothing to send any more."""
+
+
+@dataclass(slots=True)
+class Whole:
+    """A message, its event, its recipient, and documents of addresses, those of the recipient among them."""
+
+    message: Message
+    event: Mapping[str, Any]
+    person: Person
+    addresses: Mapping[str, Mapping[str, Any]]
 
 
 class Dispatcher:
@@ -76,6 +90,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
+        self._lately = Lately(monotonic)
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
@@ -122,12 +137,15 @@ class Dispatcher:
         if provider is not None:
             (provider.codes if urgent else provider.others).wake.set()
 
-    def notice(self, message: Message) -> None:
+    def notice(self, decided: Decided) -> None:
         """
-        This process has just committed a message: see to what of it is ready. A code is sent by whoever has decided that it
-        is ready, without asking the store for it or waiting for whom it falls to; should this process die, that one finds
-        it.
+        This process has just committed a decision: see to what of its message is ready. A code is sent by whoever has
+        decided that it is ready, without asking the store for it or waiting for whom it falls to; should this process die,
+        that one finds it.
         """
+        message = decided.decision.message
+        if self._pumps:
+            self._lately.note(decided)
         for run in message.runs:
             if run.sending is not Sending.READY:
                 continue
@@ -257,29 +275,55 @@ class Dispatcher:
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
     async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[Gathered]:
-        """Load what a claim's messages need, in two queries; None for a message that is gone, or whose step has left."""
+        """What a claim's messages need; None for a message that is gone, or whose step has left."""
+        books: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
+        whole = await self._known(rows)
+        gathered: list[Gathered] = []
+        for row in rows:
+            found = whole.get(row.message)
+            if found is None or all([run.step != row.step for run in found.message.ready()]):
+                gathered.append((row, None))
+                continue
+            key = (found.message.policy, found.message.policy_version)
+            book = books.get(key)
+            if book is None:
+                book = books[key] = await self._books(*key)
+            gathered.append((row, ready_of(provider, found, book, row.step)))
+        return gathered
+
+    async def _known(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
+        """The messages of a claim: those decided about a moment ago as they were then, the others from the store."""
+        whole: dict[str, Whole] = {}
+        unknown: list[ReadyRow] = []
+        for row in rows:
+            decided = self._lately.find(row.message)
+            if decided is None:
+                unknown.append(row)
+            else:
+                whole[row.message] = Whole(decided.decision.message, decided.event, decided.person, decided.addresses)
+        if unknown:
+            whole.update(await self._load(unknown))
+        return whole
+
+    async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
+        """Messages, their people and those people's addresses, in two queries."""
         known = {row.recipient for row in rows if row.recipient}
         loaded = await self.store.load(Wanted(messages={row.message for row in rows}, recipients=known))
         people = {row.message.recipient for row in loaded.messages.values()}
-        documents = loaded.recipients
-        persons = {id: Person(id, documents.get(id), self._hash) for id in people}
-        kinds = provider.facts.kinds
-        targets = {id: tuple(a for a in person.addresses if a.kind in kinds) for id, person in persons.items()}
-        hashes = {address.hash for found in targets.values() for address in found}
+        persons = {id: Person(id, loaded.recipients.get(id), self._hash) for id in people}
+        hashes = {address.hash for person in persons.values() for address in person.addresses}
         addresses = await self.store.addresses(hashes)
-        gathered: list[Gathered] = []
-        for row in rows:
-            found = loaded.messages.get(row.message)
-            if found is None or all(run.step != row.step for run in found.message.ready()):
-                gathered.append((row, None))
-                continue
-            message = found.message
-            policy, templates = await self._books(message.policy, message.policy_version)
-            channel = policy.plan[row.step].channel
-            theirs = targets[message.recipient]
-            heard = [addresses.get(a.hash, {}).get("inbound", {}).get(channel) for a in theirs]
-            inbound_at = max((at for at in heard if at is not None), default=None)
-            person = persons[message.recipient]
-            ready = Ready(message, found.event, person, policy, templates, row.step, theirs, inbound_at)
-            gathered.append((row, ready))
-        return gathered
+        return {
+            id: Whole(row.message, row.event, persons[row.message.recipient], addresses)
+            for id, row in loaded.messages.items()
+        }
+
+
+def ready_of(provider: ProviderAtWork, found: Whole, book: tuple[Policy, TemplateSet], step: int) -> Ready:
+    """A step with what its provider can use of its recipient's addresses."""
+    policy, templates = book
+    channel = policy.plan[step].channel
+    targets = tuple([address for address in found.person.addresses if address.kind in provider.facts.kinds])
+    heard = [found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets]
+    inbound_at = max([at for at in heard if at is not None], default=None)
+    return Ready(found.message, found.event, found.person, policy, templates, step, targets, inbound_at)

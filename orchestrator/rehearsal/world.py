@@ -229,7 +229,7 @@ class World:
         self.condition_errors += condition_errors
         due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
         for one in decided:
-            self.dispatcher.notice(one.decision.message)
+            self.dispatcher.notice(one)
             self._watch(one, now)
         if due:
             self.timers.poke(min(due))

@@ -289,7 +289,7 @@ class Process:
         for one in decided:
             message = one.decision.message
             due += [message.due_at] if message.due_at is not None else []
-            self.dispatcher.notice(message)
+            self.dispatcher.notice(one)
         if due:
             self.timers.poke(min(due))
 
