@@ -77,6 +77,7 @@ class App:
         self.chores: Chores | None = None
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
+        self._reporting: tuple[Mapping[str, ProviderAtWork], Mapping[str, tuple[Adapter[Any], str]]] = ({}, {})
         self.kafka: KafkaIntake | None = None
         self.timers: Timers | None = None
         self.outbox: Outbox | None = None
@@ -254,7 +255,10 @@ class App:
         """Every provider's adapter and channel, for its webhooks."""
         if self.dispatcher is None:
             return {}
-        return {name: (one.adapter, one.facts.channel) for name, one in self.dispatcher.providers.items()}
+        if self._reporting[0] is not self.dispatcher.providers:
+            found = {name: (one.adapter, one.facts.channel) for name, one in self.dispatcher.providers.items()}
+            self._reporting = (self.dispatcher.providers, found)
+        return self._reporting[1]
 
     def _kafka(self, settings: Settings) -> KafkaIntake | None:
         source = settings.kafka

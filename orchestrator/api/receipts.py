@@ -25,6 +25,7 @@ DEPTH_MAX = 32
 TOGETHER_MAX = 16
 """So much of what a webhook says is one command; more would make a batch long."""
 BROWSER_CHANNEL = "web_push"
+NO_QUERY: dict[str, str] = {}
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST",
@@ -111,7 +112,7 @@ def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes)
     return Webhook(
         method=request.method,
         url=url + mark + query,
-        query=request.query,
+        query=request.query if query else NO_QUERY,
         headers=request.headers,
         body=body,
         now=deps.now() / 1000,

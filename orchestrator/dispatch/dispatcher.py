@@ -12,7 +12,6 @@ slip in between.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +33,7 @@ from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
+from orchestrator.ids import random_bytes
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
 
@@ -77,7 +77,7 @@ class Dispatcher:
         address_hash: AddressHash,
         now: Callable[[], int],
         monotonic: Callable[[], float],
-        entropy: Callable[[int], bytes] = os.urandom,
+        entropy: Callable[[int], bytes] = random_bytes,
         answered: Callable[[ProviderAtWork, Outcome, float], None] = lambda provider, outcome, seconds: None,
     ) -> None:
         self.engine = engine
