@@ -72,7 +72,7 @@ V = TypeVar("V")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def named(kind: type[V]) -> type[V]:
-    """A value whose fields are given by their names; as in ``core.values``, only the type checker keeps it from changing."""
+    """A value whose fields are given by their names; as in ``core.values``, the type checker alone freezes it."""
     return dataclass(slots=True, kw_only=True, unsafe_hash=True)(kind)
 
 
