@@ -164,7 +164,7 @@ async def test_what_was_decided_long_ago_is_read_again() -> None:
         await at.adapter.asked.get()  # the one slot for ordinary messages is taken
         await at.publish("2", id="ivan", first_name="Ivan", phone="+380671234567")
         at.seconds += LATELY_SECONDS + 0.1
-        await at.world.publish("3", type="shop.other", id="ivan", first_name="Ioan")
+        await at.world.publish("3", type="shop.other", id="ivan", first_name="Ioan", phone="+380671234567")
         at.adapter.may_answer.set()
         assert (await at.adapter.asked.get()).content["text"] == "Dear Ioan"
         await at.dispatcher.stop(5)
