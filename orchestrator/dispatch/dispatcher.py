@@ -144,11 +144,13 @@ class Dispatcher:
         that one finds it.
         """
         message = decided.decision.message
+        waiting = [run for run in message.runs if run.sending is Sending.READY]
+        if not waiting:
+            self._lately.forget(message.id)
+            return
         if self._pumps:
             self._lately.note(decided)
-        for run in message.runs:
-            if run.sending is not Sending.READY:
-                continue
+        for run in waiting:
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue

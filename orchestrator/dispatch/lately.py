@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.core.message import Message, Sending
 from orchestrator.engine.desk import Decided
 
 LATELY_SECONDS = 1.0
@@ -34,14 +33,14 @@ class Lately:
         self._seen: dict[str, Seen] = {}
 
     def note(self, decided: Decided) -> None:
-        """This has just been committed; what waits no longer is forgotten."""
-        message = decided.decision.message
-        known = self._seen.pop(message.id, None)
-        if not waits(message):
-            return
-        if known is None and len(self._seen) >= SEEN_MAX:
+        """This has just been committed, and a step of its message waits to be sent."""
+        self._seen[decided.decision.message.id] = Seen(decided, self._monotonic())
+        if len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]
-        self._seen[message.id] = Seen(decided, self._monotonic())
+
+    def forget(self, message: str) -> None:
+        """Nothing of it waits any more."""
+        self._seen.pop(message, None)
 
     def find(self, message: str) -> Decided | None:
         """The newest decision about a message, unless it was long ago."""
@@ -49,8 +48,3 @@ class Lately:
         if seen is None or self._monotonic() - seen.at > LATELY_SECONDS:
             return None
         return seen.decided
-
-
-def waits(message: Message) -> bool:
-    """Whether a step of it stands in a backlog."""
-    return any([run.sending is Sending.READY for run in message.runs])
