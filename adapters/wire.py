@@ -117,7 +117,7 @@ def said(value: Any, secrets: tuple[str, ...] = ()) -> str:
 def member(value: Any, *path: str) -> Any:
     """What stands at ``path`` in nested objects, None where there is no such place."""
     for key in path:
-        if not isinstance(value, dict | Mapping):
+        if value is None or (type(value) is not dict and not isinstance(value, Mapping)):
             return None
         value = value.get(key)
     return value

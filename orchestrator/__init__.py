@@ -7,7 +7,7 @@ Kaskad, in the order in which an event flows through it.
                       retries, failover and late receipts are here and nowhere else. (``core/decide.py``)
 4.  ``stores``        One transaction per batch: messages, backlog, timers, recipients, addresses.
 5.  ``dispatch``      Takes from the backlog, renders (``render``), takes a rate token and a slot, asks the engine, calls
-                      the adapter, brings the outcome back as a fact. (``dispatch/dispatcher.py``)
+                      the adapter, brings the outcome back as a fact. (``dispatch/dispatcher.py``, ``dispatch/sends.py``)
 6.  ``channels``      The door through which adapters come; the built-in ones are in the package ``adapters``.
 7.  ``api``           Receipts, messages, recipients, opt-outs, unsubscribe pages, dead letters.
 8.  ``timers``        A due timer is one more fact. ``statuses`` tells the outside what has changed.

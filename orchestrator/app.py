@@ -29,12 +29,13 @@ from orchestrator.control import Control
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.dispatcher import Dispatcher, Sender
+from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outage import ReceiptWatch
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
+from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.evaluate import Evaluator
@@ -76,6 +77,7 @@ class App:
         self.chores: Chores | None = None
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
+        self._reporting: tuple[Mapping[str, ProviderAtWork], Mapping[str, tuple[Adapter[Any], str]]] = ({}, {})
         self.kafka: KafkaIntake | None = None
         self.timers: Timers | None = None
         self.outbox: Outbox | None = None
@@ -253,7 +255,10 @@ class App:
         """Every provider's adapter and channel, for its webhooks."""
         if self.dispatcher is None:
             return {}
-        return {name: (one.adapter, one.facts.channel) for name, one in self.dispatcher.providers.items()}
+        if self._reporting[0] is not self.dispatcher.providers:
+            found = {name: (one.adapter, one.facts.channel) for name, one in self.dispatcher.providers.items()}
+            self._reporting = (self.dispatcher.providers, found)
+        return self._reporting[1]
 
     def _kafka(self, settings: Settings) -> KafkaIntake | None:
         source = settings.kafka
@@ -306,11 +311,13 @@ class App:
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Wake whoever has something to do now, and count."""
         due: dict[bool, int] = {}
+        now = self.clock.now()
         for one in decided:
             message = one.decision.message
             if self.dispatcher is not None:
-                self.dispatcher.notice(message)
-            self.watch.learn(one.before, message, self.clock.now())
+                self.dispatcher.notice(one)
+            if message.attempts:
+                self.watch.learn(one.before, message, now)
             if message.due_at is not None:
                 urgent = message.klass == OTP
                 due[urgent] = min(message.due_at, due.get(urgent, message.due_at))

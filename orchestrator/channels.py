@@ -21,7 +21,7 @@ import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -65,6 +65,15 @@ __all__ = [
 
 HOUR_SECONDS = 3600
 RETRY_AFTER_SECONDS_MAX = 30 * 86_400
+
+
+V = TypeVar("V")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def named(kind: type[V]) -> type[V]:
+    """A value whose fields are given by their names; as in ``core.values``, the type checker alone freezes it."""
+    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(kind)
 
 
 def hours(count: float) -> float:
@@ -113,7 +122,7 @@ Content = Mapping[str, Any]
 """Rendered parts by name: ``{"subject": str, "text": str, "html": str, "yaml": {…}}`` as the channel has them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Outgoing:
     """
     One rendered message to one address.
@@ -144,7 +153,7 @@ class Outgoing:
     entropy: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class HttpCall:
     """
     One HTTP request. ``guarded`` marks a URL that a user supplied: it passes the egress guard and its address is pinned.
@@ -186,7 +195,7 @@ def json_of(body: bytes) -> Any:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class HttpReply:
     """A complete answer. Header names are lower case; ``now`` is UTC seconds."""
 
@@ -205,7 +214,7 @@ class HttpReply:
         return parse_retry_after(self.headers.get("retry-after"), self.now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Webhook:
     """
     A request that claims to come from a provider.
@@ -245,7 +254,7 @@ class Unsendable(Exception):
         self.outcome = outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Receipt:
     """
     What became of one attempt.
@@ -263,7 +272,7 @@ class Receipt:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Inbound:
     """
     The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` is the provider's id of our
@@ -281,7 +290,7 @@ class Inbound:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Preference:
     """The provider says that this address opted ``out`` or ``in``, on its channel, for ``classes`` (empty: all)."""
 
@@ -293,7 +302,7 @@ class Preference:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@named
 class Answer:
     """How a webhook is answered once what it said is durable."""
 

@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from orchestrator.core.facts import Answered, Due, Heard
+from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
-from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown, kind_of
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown, kind_of
 from orchestrator.core.policy import CLASSES
 from orchestrator.engine.desk import Decided
 
@@ -113,6 +115,18 @@ def remembering(metric: M) -> M:
     return metric
 
 
+class Tally(dict[tuple[Counter, tuple[str, ...]], int]):
+    """How often each thing was seen: to be added to its counter at once, for every addition has to lock it."""
+
+    def add(self, counter: Counter, labels: tuple[str, ...]) -> None:
+        key = (counter, labels)
+        self[key] = self.get(key, 0) + 1
+
+    def count(self) -> None:
+        for (counter, labels), times in self.items():
+            (counter.labels(*labels) if labels else counter).inc(times)
+
+
 class Metrics:
     """Every metric of one process, in a registry of its own. Names begin with ``kaskad_``."""
 
@@ -173,67 +187,68 @@ class Metrics:
         return remembering(Histogram(f"kaskad_{name}", text, labels, registry=self.registry, buckets=buckets))
 
     def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
-        """Count what a committed batch has decided."""
+        """Count what a committed batch has decided: all that is counted alike at once."""
         if condition_errors:
             self.condition_errors.inc(condition_errors)
+        tally = Tally()
         for one in decided:
             before, message = one.before, one.decision.message
             if before is None:
-                self.accepted.labels(message.policy, message.klass).inc()
+                tally.add(self.accepted, (message.policy, message.klass))
             if message.terminal and (before is None or before.status is not message.status):
                 reason = message.reason.value if message.reason is not None else ""
-                self.finished.labels(message.klass, message.status.value, reason).inc()
+                tally.add(self.finished, (message.klass, message.status.value, reason))
                 self._reached(message)
             if "duplicate_delivery" in message.flags and (before is None or "duplicate_delivery" not in before.flags):
-                self.duplicates.inc()
+                tally.add(self.duplicates, ())
             for check in one.decision.checks:
-                if check.verdict != "go" and check.reason is not None:
-                    self.skipped.labels(check.gate, check.verdict.value, check.reason.value).inc()
-            self._runs(one)
-            self._heard(one)
-            self._paid(one)
+                if check.reason is not None and check.verdict is not Verdict.GO:
+                    tally.add(self.skipped, (check.gate, check.verdict.value, check.reason.value))
+            self._runs(before, message, tally)
+            if isinstance(one.fact, Heard):
+                self._heard(message, one.fact, tally)
+            elif message.currency is not None and isinstance(one.fact, Answered | Due):
+                self._paid(before, message)
+        tally.count()
 
     def _reached(self, message: Message) -> None:
         if message.succeeded_by is not None and message.finished_at is not None:
             seconds = (message.finished_at - message.created_at) / 1000
             self.reach.labels(message.klass, message.succeeded_by).observe(max(0.0, seconds))
 
-    def _paid(self, one: Decided) -> None:
+    def _paid(self, before: Message | None, message: Message) -> None:
         """Add what has just been taken; a provider that dies with the answer is found out about by a timer."""
-        message = one.decision.message
-        if message.currency is None or type(one.fact).__name__ not in ("Answered", "Due"):
-            return
-        taken = {attempt.number for attempt in one.before.attempts if attempt.took} if one.before is not None else set()
+        taken = {attempt.number for attempt in before.attempts if attempt.took} if before is not None else set()
         for attempt in message.attempts:
             if attempt.cost is not None and attempt.took and attempt.number not in taken:
                 self.cost.labels(attempt.channel, message.currency).inc(float(attempt.cost))
 
-    def _runs(self, one: Decided) -> None:
-        ended = {run.step for run in one.before.runs if run.ended is not None} if one.before is not None else set()
-        resent = {run.step for run in one.before.runs if run.resent} if one.before is not None else set()
-        held = {(run.step, run.until) for run in one.before.runs if run.held_for} if one.before is not None else set()
-        for run in one.decision.message.runs:
-            if run.resent and run.step not in resent:
-                self.resends.labels(run.provider or "").inc()
-            if run.held_for is not None and (run.step, run.until) not in held:
-                self.held.labels(run.channel, run.held_for.value).inc()
-            if run.ended is not None and run.step not in ended and not run.companion:
-                self.fallbacks.labels(run.channel, run.ended.value).inc()
+    def _runs(self, before: Message | None, message: Message, tally: Tally) -> None:
+        """What has become of steps: each change once."""
+        for run in message.runs:
+            if run.ended is None and run.held_for is None and not run.resent:
+                continue
+            earlier = [one for one in before.runs if one.step == run.step] if before is not None else []
+            if run.resent and not any(one.resent for one in earlier):
+                tally.add(self.resends, (run.provider or "",))
+            if run.held_for is not None and not any(one.held_for and one.until == run.until for one in earlier):
+                tally.add(self.held, (run.channel, run.held_for.value))
+            if run.ended is not None and not run.companion and all(one.ended is None for one in earlier):
+                tally.add(self.fallbacks, (run.channel, run.ended.value))
 
-    def _heard(self, one: Decided) -> None:
-        if type(one.fact).__name__ != "Heard":
-            return
-        attempt = one.decision.message.attempts[one.fact.attempt]  # type: ignore[union-attr]
-        state = one.fact.state  # type: ignore[union-attr]
-        self.receipts.labels(attempt.channel, attempt.provider, state).inc()
-        lag = (one.fact.at - attempt.intent_at) / 1000  # type: ignore[union-attr]
-        self.receipt_lag.labels(attempt.channel, state).observe(max(0.0, lag))
+    def _heard(self, message: Message, fact: Heard, tally: Tally) -> None:
+        attempt = message.attempts[fact.attempt]
+        tally.add(self.receipts, (attempt.channel, attempt.provider, fact.state))
+        lag = (fact.at - attempt.intent_at) / 1000
+        self.receipt_lag.labels(attempt.channel, fact.state).observe(max(0.0, lag))
 
     def answered(self, channel: str, provider: str, outcome: Outcome, seconds: float) -> None:
         """Count one provider call."""
         self.attempts.labels(channel, provider, kind_of(outcome).value).inc()
         self.sending.labels(channel, provider).observe(seconds)
         match outcome:
+            case Accepted():
+                pass
             case Unknown():
                 self.unknown.labels(provider).inc()
                 self.errors.labels(channel, provider, self._code(outcome.code or outcome.reason.value)).inc()

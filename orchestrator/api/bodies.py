@@ -24,7 +24,7 @@ async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
         raise too_large(bytes_max)
     try:
         if request.content.is_eof():  # all of it came with the headers: there is nothing to wait for
-            body = await request.content.read()
+            body = request.content.read_nowait()
         else:
             body = await read_slowly(request, bytes_max)
     except TimeoutError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,14 +15,17 @@ from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
-from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, KeepRaw
+from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, Said, TakeWebhook
 from orchestrator.intake.strictjson import depth
 
 log = structlog.get_logger()
 
 BODY_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
+TOGETHER_MAX = 16
+"""So much of what a webhook says is one command; more would make a batch long."""
 BROWSER_CHANNEL = "web_push"
+NO_QUERY: dict[str, str] = {}
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST",
@@ -73,20 +76,30 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
         log.warning("receipts.forged", provider=provider, why=str(error))
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
-    commands = list(commands_of(deps, provider, channel, heard))
+    said = commands_of(deps, provider, channel, heard)
     if channel != BROWSER_CHANNEL:
-        await hear(deps, [KeepRaw(provider, body), *commands] if body else commands)
+        if body or said:
+            await hear(deps, taken(provider, body, said))
         return answer
-    # anybody can report as a browser: without a token of ours, no row
-    await hear(deps, [KeepRaw(provider, body), *commands] if commands else ())
+    if said:  # anybody can report as a browser: without a token of ours, no row
+        await hear(deps, taken(provider, body, said))
     return replace(answer, headers={**answer.headers, **CORS})
+
+
+def taken(provider: str, body: bytes, said: list[Said]) -> list[Command]:
+    """What the engine is given of a webhook: mostly all of it at once."""
+    return [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
 
 
 async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
     """Have everything committed. Raises what the engine could not do, so that the provider sends it again."""
-    for answer in [deps.engine.submit(command) for command in commands]:
+    if len(commands) == 1:
         with suppress(LookupError):
-            await answer
+            await deps.engine.submit(commands[0])
+        return
+    for answer in await deps.engine.submit_many(commands):
+        if isinstance(answer, BaseException) and not isinstance(answer, LookupError):
+            raise answer
 
 
 def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
@@ -99,7 +112,7 @@ def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes)
     return Webhook(
         method=request.method,
         url=url + mark + query,
-        query=request.query,
+        query=request.query if query else NO_QUERY,
         headers=request.headers,
         body=body,
         now=deps.now() / 1000,
@@ -118,23 +131,22 @@ def too_deep(body: bytes) -> bool:
         return False
 
 
-def commands_of(
-    deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]
-) -> Iterator[Command]:
+def commands_of(deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]) -> list[Said]:
     """Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the provider has ours."""
     read = deps.keys.read_receipt_token if channel == BROWSER_CHANNEL else deps.keys.read_reference
+    said: list[Said] = []
     for one in heard:
-        match one:
-            case Receipt():
-                place = read(one.client_reference) if one.client_reference else None
-                if place is not None:
-                    yield HearReceipt(provider, one, *place)
-                elif one.provider_id:
-                    yield HearReceipt(provider, one)
-                else:
-                    deps.metrics.forged.labels(provider).inc()
-                    log.warning("receipts.foreign_reference", provider=provider)
-            case Inbound():
-                yield HearInbound(provider, channel, one)
-            case Preference():
-                yield HearPreference(provider, channel, one)
+        if isinstance(one, Receipt):
+            place = read(one.client_reference) if one.client_reference else None
+            if place is not None:
+                said.append(HearReceipt(provider, one, place[0], place[1]))
+            elif one.provider_id:
+                said.append(HearReceipt(provider, one))
+            else:
+                deps.metrics.forged.labels(provider).inc()
+                log.warning("receipts.foreign_reference", provider=provider)
+        elif isinstance(one, Inbound):
+            said.append(HearInbound(provider, channel, one))
+        else:
+            said.append(HearPreference(provider, channel, one))
+    return said

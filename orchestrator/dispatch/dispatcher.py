@@ -12,33 +12,34 @@ slip in between.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
-from orchestrator.core.effects import Call
-from orchestrator.core.facts import Answered, Fact, Prepared, Shut, Unpreparable
-from orchestrator.core.message import Message
-from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.facts import Shut
+from orchestrator.core.message import Message, Sending
+from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
+from orchestrator.dispatch.lately import Lately
+from orchestrator.dispatch.outgoing import Outside, Ready
 from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
 from orchestrator.dispatch.rates import Rate, Token
-from orchestrator.engine.commands import Tell, Told
+from orchestrator.dispatch.sends import Send, Sender, Sends
+from orchestrator.engine.commands import Tell
+from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash
-from orchestrator.render import Rendered, TemplateSet, Unrenderable
+from orchestrator.ids import random_bytes
+from orchestrator.render import TemplateSet
 from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
 
 log = structlog.get_logger()
 
 CLAIM_MAX = 64
-START_WITHIN_SECONDS = 1.0
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
@@ -50,12 +51,14 @@ Gathered = tuple[ReadyRow, Ready | None]
 """A row with what its send needs; None where there is nothing to send any more."""
 
 
-class Sender(Protocol):
-    """HTTP done once, for every adapter."""
+@dataclass(slots=True)
+class Whole:
+    """A message, its event, its recipient, and documents of addresses, those of the recipient among them."""
 
-    async def call(
-        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float], token: Token
-    ) -> HttpReply | NotSent | Unknown | Refused: ...
+    message: Message
+    event: Mapping[str, Any]
+    person: Person
+    addresses: Mapping[str, Mapping[str, Any]]
 
 
 class Dispatcher:
@@ -74,23 +77,20 @@ class Dispatcher:
         address_hash: AddressHash,
         now: Callable[[], int],
         monotonic: Callable[[], float],
-        entropy: Callable[[int], bytes] = os.urandom,
+        entropy: Callable[[int], bytes] = random_bytes,
         answered: Callable[[ProviderAtWork, Outcome, float], None] = lambda provider, outcome, seconds: None,
     ) -> None:
         self.engine = engine
         self.store = store
         self.providers = providers
-        self.outside = outside
-        self._sender_for = sender_for
+        self._sends = Sends(engine, sender_for, outside, now, monotonic, entropy, answered)
         self._books = books
         self._hash = address_hash
         self._now = now
         self._monotonic = monotonic
-        self._entropy = entropy
-        self._answered = answered
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
-        self._sends: set[asyncio.Task[None]] = set()
+        self._lately = Lately(monotonic)
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
@@ -111,11 +111,7 @@ class Dispatcher:
         for provider in self.providers.values():
             provider.wake_all()
         await asyncio.gather(*(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True)
-        if self._sends:
-            _, late = await asyncio.wait(self._sends, timeout=within_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await self._sends.stop(within_seconds)
         for provider in (*self.providers.values(), *self._retired):
             await provider.adapter.close()
 
@@ -141,20 +137,29 @@ class Dispatcher:
         if provider is not None:
             (provider.codes if urgent else provider.others).wake.set()
 
-    def notice(self, message: Message) -> None:
+    def notice(self, decided: Decided) -> None:
         """
-        This process has just committed a message: see to what of it is ready. A code is sent by whoever has decided that it
-        is ready, without asking the store for it or waiting for whom it falls to; should this process die, that one finds
-        it.
+        This process has just committed a decision: see to what of its message is ready. A code is sent by whoever has
+        decided that it is ready, without asking the store for it or waiting for whom it falls to; should this process die,
+        that one finds it.
         """
-        urgent = message.klass == OTP
-        for run in message.ready():
+        message = decided.decision.message
+        waiting = [run for run in message.runs if run.sending is Sending.READY]
+        if not waiting:
+            self._lately.forget(message.id)
+            return
+        if self._pumps:
+            self._lately.note(decided)
+        for run in waiting:
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue
-            row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
-            self._hint(provider, provider.codes, [row] if urgent else [])
-            (provider.codes if urgent else provider.others).wake.set()
+            if message.klass == OTP:
+                row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
+                self._hint(provider, provider.codes, [row])
+                provider.codes.wake.set()
+            else:
+                provider.others.wake.set()
 
     def _hint(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> None:
         """Keep codes in mind that were not claimed, where that is of use and this process sends at all."""
@@ -173,7 +178,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._sends)
+        return len(self._sends.under_way)
 
     # ---- the pump
 
@@ -212,7 +217,7 @@ class Dispatcher:
         held = provider.hold(line, min(CLAIM_MAX, admitted))  # before anything is awaited: the other line holds some, too
         if held == 0:
             return IDLE_LOOK_SECONDS
-        sends: list[Coroutine[Any, Any, None]] = []
+        sends: list[Send] = []
         try:
             rows = provider.take_hinted(line, held)
             rows = rows or await self.store.claim(provider.name, held, provider.taken, line.lanes)
@@ -222,18 +227,15 @@ class Dispatcher:
             self._hint(provider, line, rows[len(sends) :])
         finally:
             provider.give_back(held - len(sends))
+        rate = self._rates[provider.name]
         for send in sends:
-            task = asyncio.create_task(send)
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            send.begin(rate)
         if len(sends) < len(rows) and provider.bucket is not None:
             least = 0.0 if line.urgent else GATHER_TOKENS_SECONDS
-            await asyncio.sleep(max(self._rates[provider.name].next_in(), least))
+            await asyncio.sleep(max(rate.next_in(), least))
         return 0
 
-    async def _begin(
-        self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
-    ) -> list[Coroutine[Any, Any, None]]:
+    async def _begin(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> list[Send]:
         """The sends of as many rows as there are tokens for; from here on their slots are theirs."""
         tokens, gathered = await (self._hurried if line.urgent else self._unhurried)(provider, rows)
         tokens = tokens[: provider.breaker.admits(self._now())]
@@ -242,7 +244,7 @@ class Dispatcher:
         provider.breaker.probing(self._now())
         sends = list(zip(gathered, tokens, strict=False))
         provider.taken.update((row.message, row.step) for (row, _), _ in sends)
-        return [self._send(provider, line, row, ready, token) for (row, ready), token in sends]
+        return [Send(self._sends, provider, line, row, ready, token) for (row, ready), token in sends]
 
     async def _hurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
         """Tokens for codes, and what their sends need, both asked for at once."""
@@ -275,123 +277,55 @@ class Dispatcher:
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
     async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[Gathered]:
-        """Load what a claim's messages need, in two queries; None for a message that is gone, or whose step has left."""
+        """What a claim's messages need; None for a message that is gone, or whose step has left."""
+        books: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
+        whole = await self._known(rows)
+        gathered: list[Gathered] = []
+        for row in rows:
+            found = whole.get(row.message)
+            if found is None or all([run.step != row.step for run in found.message.ready()]):
+                gathered.append((row, None))
+                continue
+            key = (found.message.policy, found.message.policy_version)
+            book = books.get(key)
+            if book is None:
+                book = books[key] = await self._books(*key)
+            gathered.append((row, ready_of(provider, found, book, row.step)))
+        return gathered
+
+    async def _known(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
+        """The messages of a claim: those decided about a moment ago as they were then, the others from the store."""
+        whole: dict[str, Whole] = {}
+        unknown: list[ReadyRow] = []
+        for row in rows:
+            decided = self._lately.find(row.message)
+            if decided is None:
+                unknown.append(row)
+            else:
+                whole[row.message] = Whole(decided.decision.message, decided.event, decided.person, decided.addresses)
+        if unknown:
+            whole.update(await self._load(unknown))
+        return whole
+
+    async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
+        """Messages, their people and those people's addresses, in two queries."""
         known = {row.recipient for row in rows if row.recipient}
         loaded = await self.store.load(Wanted(messages={row.message for row in rows}, recipients=known))
         people = {row.message.recipient for row in loaded.messages.values()}
-        documents = loaded.recipients
-        persons = {id: Person(id, documents.get(id), self._hash) for id in people}
-        kinds = provider.facts.kinds
-        targets = {id: tuple(a for a in person.addresses if a.kind in kinds) for id, person in persons.items()}
-        hashes = {address.hash for found in targets.values() for address in found}
+        persons = {id: Person(id, loaded.recipients.get(id), self._hash) for id in people}
+        hashes = {address.hash for person in persons.values() for address in person.addresses}
         addresses = await self.store.addresses(hashes)
-        gathered: list[Gathered] = []
-        for row in rows:
-            found = loaded.messages.get(row.message)
-            if found is None or all(run.step != row.step for run in found.message.ready()):
-                gathered.append((row, None))
-                continue
-            message = found.message
-            policy, templates = await self._books(message.policy, message.policy_version)
-            channel = policy.plan[row.step].channel
-            theirs = targets[message.recipient]
-            heard = [addresses.get(a.hash, {}).get("inbound", {}).get(channel) for a in theirs]
-            inbound_at = max((at for at in heard if at is not None), default=None)
-            person = persons[message.recipient]
-            ready = Ready(message, found.event, person, policy, templates, row.step, theirs, inbound_at)
-            gathered.append((row, ready))
-        return gathered
+        return {
+            id: Whole(row.message, row.event, persons[row.message.recipient], addresses)
+            for id, row in loaded.messages.items()
+        }
 
-    # ---- one send
 
-    async def _send(self, provider: ProviderAtWork, line: Line, row: ReadyRow, ready: Ready | None, token: Token) -> None:
-        try:
-            if ready is not None:
-                await self._prepare_and_call(provider, ready, token)
-        except (Stopped, LookupError, StoreBusy):
-            pass
-        except Exception:
-            log.exception("dispatch.send_failed", provider=provider.name, message_id=row.message)
-        finally:
-            provider.taken.discard((row.message, row.step))
-            provider.give_back(1)
-            line.wake.set()
-
-    async def _prepare_and_call(self, provider: ProviderAtWork, ready: Ready, token: Token) -> None:
-        attempt = len(ready.message.attempts)
-        try:
-            rendered = render(ready, self.outside, provider, attempt, self._now())
-        except Unrenderable as problem:
-            await self._tell(ready, Unpreparable(ready.step, problem.reason, f"{problem.detail} {problem.where}".strip()))
-            return
-        urgent = ready.message.klass == OTP
-        tokens = [token, *await self._rates[provider.name].take_all(len(ready.targets) - 1, urgent)]
-        parts = rendered.sms.parts if rendered.sms is not None else None
-        cost = provider.cost.of(parts) if provider.cost is not None else None
-        fact = Prepared(ready.step, provider.name, ready.targets, rendered.content_hash, parts, cost)
-        told: Told = await self._tell(ready, fact)
-        if not told.calls:
-            return
-        if told.calls[0].attempt != attempt:  # another step of the message left meanwhile: links name the attempt
-            rendered = render(ready, self.outside, provider, told.calls[0].attempt, self._now())
-        if len(told.calls) == 1:
-            await self._call(provider, ready, told, told.calls[0], rendered, tokens[0])
-        else:  # a token for each device
-            sends = zip(told.calls, tokens, strict=False)
-            await asyncio.gather(*(self._call(provider, ready, told, call, rendered, one) for call, one in sends))
-
-    async def _tell(self, ready: Ready, fact: Fact) -> Any:
-        return await self.engine.submit(Tell(ready.message.id, fact, urgent=ready.message.klass == OTP))
-
-    async def _call(
-        self, provider: ProviderAtWork, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token
-    ) -> None:
-        attempt = told.decision.message.attempts[call.attempt]
-        now = self._now()
-        message = outgoing(ready, self.outside, attempt, call.target, rendered, now, self._entropy(64))
-        started = self._monotonic()
-        try:
-            outcome = await self._deliver(provider, message, told.decided_at + START_WITHIN_SECONDS, token)
-        except asyncio.CancelledError:
-            outcome = Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
-        except Unsendable as problem:
-            outcome = problem.outcome
-        except Exception as error:
-            log.exception("dispatch.adapter_failed", provider=provider.name, message_id=message.message_id)
-            outcome = Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
-        await self._learn(provider, outcome)
-        self._answered(provider, outcome, self._monotonic() - started)
-        await self._tell(ready, Answered(call.attempt, outcome))
-
-    async def _deliver(self, provider: ProviderAtWork, message: Outgoing, start_by: float, token: Token) -> Outcome:
-        """One request under its hard deadline, and what its answer means."""
-        adapter = provider.adapter
-        timeout_ms = provider.facts.timeout_ms
-        if isinstance(adapter, HttpAdapter):
-            request = adapter.request(message)
-            sender = self._sender_for(provider)
-            answer = await sender.call(
-                request, timeout_ms=timeout_ms, start_by=start_by, clock=lambda: self._now() / 1000, token=token
-            )
-            return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
-        await token.renew(start_by)
-        if self._monotonic() > start_by or not token.is_good():
-            return NotSent(Reason.START_TOO_LATE)
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return await adapter.send(message)
-        except TimeoutError:
-            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
-
-    async def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
-        """What an answer says about the provider itself."""
-        now = self._now()
-        provider.breaker.record(outcome, now)
-        match outcome:
-            case NotSent(reason=Reason.THROTTLED):
-                await provider.throttled(outcome.retry_after_ms)
-            case Refused(reason=Reason.REFUSED_CONFIGURATION):
-                provider.breaker.force_open(now)
-                log.error("provider.configuration_refused", provider=provider.name, code=outcome.code)
-            case Accepted():
-                provider.throttles = 0
+def ready_of(provider: ProviderAtWork, found: Whole, book: tuple[Policy, TemplateSet], step: int) -> Ready:
+    """A step with what its provider can use of its recipient's addresses."""
+    policy, templates = book
+    channel = policy.plan[step].channel
+    targets = tuple([address for address in found.person.addresses if address.kind in provider.facts.kinds])
+    heard = [found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets]
+    inbound_at = max([at for at in heard if at is not None], default=None)
+    return Ready(found.message, found.event, found.person, policy, templates, step, targets, inbound_at)

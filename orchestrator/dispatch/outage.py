@@ -83,8 +83,15 @@ class ReceiptWatch:
             bucket[0], bucket[1] = sent + own[0], delivered + own[1]
 
     def _count(self, channel: str, at: int, place: int) -> None:
-        self._ears.setdefault(channel, Ear()).bucket(at)[place] += 1
-        self._news.setdefault((channel, at // MINUTE_MS), [0, 0])[place] += 1
+        ear = self._ears.get(channel)
+        if ear is None:
+            ear = self._ears[channel] = Ear()
+        ear.bucket(at)[place] += 1
+        key = (channel, at // MINUTE_MS)
+        news = self._news.get(key)
+        if news is None:
+            news = self._news[key] = [0, 0]
+        news[place] += 1
 
     def sent(self, channel: str, at: int) -> None:
         """A provider took, or may have taken, a message at ``at``."""

@@ -15,6 +15,7 @@ from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import PROMOTIONAL, SERVICE, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
+from orchestrator.core.values import Value
 from orchestrator.dispatch.provider import ProviderAtWork
 from orchestrator.engine.people import Person
 from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
@@ -24,8 +25,7 @@ SESSION_MS = 24 * 3_600_000
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Value):
     """A step of the backlog with everything that rendering and sending it needs."""
 
     message: Message

@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import structlog
+
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
+from orchestrator.core.outcomes import Accepted, Outcome, Refused
+from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.stores.port import ALL_LANES, URGENT, Bucket, ReadyRow
+
+log = structlog.get_logger()
 
 THROTTLES_IN_A_ROW = 3
 PAUSE_MAX_SECONDS = 60.0
@@ -115,6 +121,15 @@ class ProviderAtWork:
             if line.short and self.room(line) > 0:
                 line.short = False
                 line.wake.set()
+
+    def learn(self, outcome: Outcome, now: int) -> None:
+        """What an answer says about the provider itself."""
+        self.breaker.record(outcome, now)
+        if isinstance(outcome, Accepted):
+            self.throttles = 0
+        elif isinstance(outcome, Refused) and outcome.reason is Reason.REFUSED_CONFIGURATION:
+            self.breaker.force_open(now)
+            log.error("provider.configuration_refused", provider=self.name, code=outcome.code)
 
     async def throttled(self, retry_after_ms: int | None) -> None:
         """One more request was throttled: after several in a row the whole provider pauses."""

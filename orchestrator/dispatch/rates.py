@@ -37,9 +37,13 @@ class Token:
     def is_good(self) -> bool:
         return self._rate.monotonic() <= self.good_until
 
+    def lasts(self) -> bool:
+        """Whether it will be good for a moment still."""
+        return self._rate.monotonic() + NEARLY_OVER_SECONDS <= self.good_until
+
     async def renew(self, by: float) -> None:
-        """Have one that will last a moment; return without it where there is none until ``by`` (monotonic seconds)."""
-        if self._rate.monotonic() + NEARLY_OVER_SECONDS > self.good_until:
+        """Have one that lasts; return without it where there is none until ``by`` (monotonic seconds)."""
+        if not self.lasts():
             await self._rate.renew(self, by)
 
 
@@ -52,6 +56,9 @@ class NoRate(Token):
         self.good_until = float("inf")
 
     def is_good(self) -> bool:
+        return True
+
+    def lasts(self) -> bool:
         return True
 
     async def renew(self, by: float) -> None:

@@ -56,6 +56,8 @@ HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 CONNECTIONS = 100
 DESTINATIONS_MAX = 4_096
+BEGINNINGS_MAX = 16
+WATCHES_MAX = 4_096
 SWITCHING = 101
 
 
@@ -69,7 +71,7 @@ class Destination:
     what every request to it begins with.
     """
 
-    __slots__ = ("headers", "request", "target")
+    __slots__ = ("_beginnings", "_target", "headers", "request")
 
     def __init__(self, url: str) -> None:
         """Raises ``ValueError`` where this is no http(s) URL with a host."""
@@ -77,19 +79,31 @@ class Destination:
         if where.scheme not in ("http", "https"):
             raise ValueError("neither http nor https")
         self.request = aiohttp.ClientRequest("GET", where, headers=HEADERS, loop=asyncio.get_running_loop())
-        self.target = where.raw_path_qs
         self.headers = dict(self.request.headers)
+        self._target = where.raw_path_qs
+        self._beginnings: dict[tuple[str, ...], str] = {}
 
     def written(self, call: HttpCall) -> bytes:
         """The request, ready to be written. Raises ``ValueError`` where a header would not be one line."""
-        own = {name.lower() for name in call.headers}
-        lines = [f"{call.method} {self.target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in own]
-        lines += [f"{name}: {value}" for name, value in call.headers.items()]
-        if CONTROL.search("".join(lines)):
+        if CONTROL.search("".join(call.headers.values())):
             raise ValueError("a control character in a header")
-        lines.append(f"Content-Length: {len(call.body)}\r\n\r\n")
-        return "\r\n".join(lines).encode() + call.body
+        kind = (call.method, *call.headers)
+        beginning = self._beginnings.get(kind)
+        if beginning is None:
+            beginning = self._beginning(call.method, list(call.headers))
+            if len(self._beginnings) < BEGINNINGS_MAX:
+                self._beginnings[kind] = beginning
+        own = "".join([f"{name}: {value}\r\n" for name, value in call.headers.items()])
+        return f"{beginning}{own}Content-Length: {len(call.body)}\r\n\r\n".encode() + call.body
+
+    def _beginning(self, method: str, names: list[str]) -> str:
+        """What stands before a call's own headers of these names, which replace ours."""
+        own = {name.lower() for name in names}
+        lines = [f"{method} {self._target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in own]
+        if CONTROL.search("".join(lines + names)):
+            raise ValueError("a control character in a header")
+        return "".join([f"{line}\r\n" for line in lines])
 
 
 def hung_up(transport: asyncio.BaseTransport) -> bool:
@@ -97,11 +111,15 @@ def hung_up(transport: asyncio.BaseTransport) -> bool:
     if transport.is_closing():
         return True
     socket = transport.get_extra_info("socket")
-    if socket is None:
-        return False
-    poll = select.poll()
-    poll.register(socket.fileno(), HUNG_UP)
-    return bool(poll.poll(0))
+    return socket is not None and bool(watch_of(socket.fileno()).poll(0))
+
+
+@lru_cache(maxsize=WATCHES_MAX)
+def watch_of(descriptor: int) -> select.poll:
+    """What asks whether the other end of a descriptor has closed, whichever connection has that number just now."""
+    watch = select.poll()
+    watch.register(descriptor, HUNG_UP)
+    return watch
 
 
 class AiohttpSender(OnceSender):
@@ -123,6 +141,7 @@ class AiohttpSender(OnceSender):
 
     async def close(self) -> None:
         """Close every connection."""
+        self._deadlines.close()
         for connector in (self._plain, self._guarded):
             if connector is not None:
                 await connector.close()
@@ -137,13 +156,26 @@ class AiohttpSender(OnceSender):
             raise Unwritable(type(error).__name__) from error
         while True:
             trace.look()
-            connection = await connect(connector, destination, connect_seconds(trace))
+            try:
+                connection = await connector.connect(destination.request, [], connect_timeout(connect_seconds(trace)))
+            except (aiohttp.ClientError, OSError) as error:
+                raise Unconnected(error, lasting=isinstance(error, aiohttp.ClientSSLError)) from error
             try:
                 return await exchange(connection, call, request, trace, clock)
             except Stale:
                 continue
             finally:
                 connection.close()  # one whose answer was read to its end has been given back before
+
+
+def connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    """So long for a new connection; to the hundredth, for few of them are ever needed and many are asked for."""
+    return timeout_of(max(1, int(seconds * 100)))
+
+
+@lru_cache(maxsize=1_024)
+def timeout_of(hundredths: int) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=hundredths / 100)
 
 
 def pool(resolver: Any) -> aiohttp.TCPConnector:
@@ -158,19 +190,12 @@ def pool(resolver: Any) -> aiohttp.TCPConnector:
     )
 
 
-async def connect(connector: aiohttp.TCPConnector, destination: Destination, seconds: float) -> Connection:
-    """A kept connection or a new one. Raises ``Unconnected`` or ``EgressForbidden``."""
-    try:
-        return await connector.connect(destination.request, [], aiohttp.ClientTimeout(total=None, connect=seconds))
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unconnected(error, lasting=isinstance(error, aiohttp.ClientSSLError)) from error
-
-
 async def exchange(
     connection: Connection, call: HttpCall, request: bytes, trace: Trace, clock: Callable[[], float]
 ) -> Answer:
     """Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was written."""
-    await trace.have_token()
+    if not trace.token.lasts():
+        await trace.have_token()
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None or protocol.should_close or hung_up(transport):
         raise Stale
@@ -226,6 +251,7 @@ class HttpxSender(OnceSender):
 
     async def close(self) -> None:
         """Close every connection."""
+        self._deadlines.close()
         if self._transport is not None:
             await self._transport.aclose()
 

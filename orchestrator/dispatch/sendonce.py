@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import NotSent, Refused, Unknown
 from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.deadlines import Deadlines
 from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
 from orchestrator.dispatch.rates import FREE, Token
 
@@ -87,7 +88,8 @@ class Trace:
 
     async def have_token(self) -> None:
         """There is a connection: where its making took longer than a token is good, take another one."""
-        await self.token.renew(self.start_by)
+        if not self.token.lasts():
+            await self.token.renew(self.start_by)
 
     def last_look(self) -> None:
         """
@@ -109,6 +111,7 @@ class OnceSender(ABC):
     def __init__(self, *, guard: EgressGuard, connections: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._guard = guard
         self._slots = asyncio.Semaphore(connections)
+        self._deadlines = Deadlines()
         self._monotonic = monotonic
 
     async def call(
@@ -128,51 +131,57 @@ class OnceSender(ABC):
         if call.guarded and (forbidden := self._forbidden(call.url)) is not None:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", forbidden)
         trace = Trace(start_by, self._monotonic, token)
+        deadline = self._deadlines.begin(timeout_ms / 1000)
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                await self._take_slot(trace)
+            if self._slots.locked():
+                await self._wait_for_slot(trace)
+            else:
+                await self._slots.acquire()
+            try:
                 try:
-                    return await self._connecting(call, trace, clock)
-                finally:
-                    self._slots.release()
+                    return await self._once(call, trace, clock)
+                except Unconnected as error:
+                    problem = error
+                return await self._again(problem, call, trace, clock)
+            finally:
+                self._slots.release()
+        except asyncio.CancelledError:
+            if deadline.passed():
+                return timed_out(timeout_ms, trace.wrote)
+            raise
         except TimeoutError:
             return timed_out(timeout_ms, trace.wrote)
         except TooLate:
             return NotSent(Reason.START_TOO_LATE)
-        except Unconnected as problem:
-            return NotSent(Reason.CONNECT_FAILED, detail=str(problem))
-        except Unwritable as problem:
-            return Refused(Reason.REFUSED_CONTENT, "invalid_request", str(problem))
-        except Unreadable as problem:
-            return Unknown(Reason.RESPONSE_UNREADABLE, detail=str(problem))
+        except Unconnected as error:
+            return NotSent(Reason.CONNECT_FAILED, detail=str(error))
+        except Unwritable as error:
+            return Refused(Reason.REFUSED_CONTENT, "invalid_request", str(error))
+        except Unreadable as error:
+            return Unknown(Reason.RESPONSE_UNREADABLE, detail=str(error))
         except EgressForbidden as forbidden:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", str(forbidden))
         finally:
             trace.over = True
+            deadline.end()
 
     def _forbidden(self, url: str) -> str | None:
         """Why a guarded URL may not be called."""
         return self._guard.check_url(url)
 
-    async def _take_slot(self, trace: Trace) -> None:
-        """A slot at once, or as soon as there is one while the send may still start. Raises ``TooLate``."""
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
+    async def _wait_for_slot(self, trace: Trace) -> None:
+        """A slot as soon as there is one, while the send may still start. Raises ``TooLate``."""
         try:
             async with asyncio.timeout(max(0.0, trace.left_seconds())):
                 await self._slots.acquire()
         except TimeoutError:
             raise TooLate from None
 
-    async def _connecting(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
+    async def _again(self, problem: Unconnected, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
         """Try again for as long as no connection can be made, and the send may still start."""
-        try:
-            return await self._once(call, trace, clock)
-        except Unconnected as problem:
-            give_up_at = min(self._monotonic() + RETRY_SECONDS, trace.start_by)
-            if problem.lasting or self._monotonic() + FIRST_PAUSE_SECONDS >= give_up_at:
-                raise
+        give_up_at = min(self._monotonic() + RETRY_SECONDS, trace.start_by)
+        if problem.lasting or self._monotonic() + FIRST_PAUSE_SECONDS >= give_up_at:
+            raise problem
 
         def over(state: RetryCallState) -> bool:
             return self._monotonic() + state.upcoming_sleep >= give_up_at

@@ -6,6 +6,7 @@ What can be asked of the engine. Each command is answered when, and only when, i
     HearReceipt    a provider's receipt              → Told, or None while nobody knows the attempt
     HearInbound    a recipient wrote to us           → None
     HearPreference a provider's word on an opt-out   → None
+    TakeWebhook    what a provider has posted        → None
     PutRecipient / PutConsents / OptOut / Erase      → what the API answers
     Cancel         by message id                     → Told
 """
@@ -106,11 +107,16 @@ class HearPreference(Value):
     preference: Preference
 
 
-class KeepRaw(Value):
-    """A verified webhook as it came in; kept in the same transaction as what it said."""
+Said = HearReceipt | HearInbound | HearPreference
+"""One thing that a webhook says."""
+
+
+class TakeWebhook(Value):
+    """A verified webhook as it came in, and what it says: kept and heard in one transaction."""
 
     provider: str
     body: bytes
+    said: tuple[Said, ...] = ()
 
 
 class PutRecipient(Value):
@@ -172,7 +178,7 @@ Command = (
     | HearReceipt
     | HearInbound
     | HearPreference
-    | KeepRaw
+    | TakeWebhook
     | PutRecipient
     | PutConsents
     | OptOut

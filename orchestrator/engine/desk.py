@@ -13,6 +13,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 from orchestrator.engine.book import Book
+from orchestrator.engine.people import Person
 from orchestrator.engine.rules import AddressHash, Evaluate, Rules
 from orchestrator.engine.velocity import Velocity
 
@@ -21,11 +22,17 @@ View = Callable[[Message, Mapping[str, Any]], dict[str, Any]]
 
 
 class Decided(Value):
-    """One decision of a batch, for metrics and for those who act on it once it is committed."""
+    """
+    One decision of a batch, for metrics and for those who act on it once it is committed; with the event, the person and
+    the documents of addresses as they were in its transaction.
+    """
 
     before: Message | None
     fact: Fact
     decision: Decision
+    event: Mapping[str, Any]
+    person: Person
+    addresses: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -92,10 +93,43 @@ class Ports:
     buried: Callable[[str], None] = lambda reason: None
 
 
+Hear = Callable[[Any], None]
+"""Is called with the answer to a command, or with the exception; it neither waits nor raises."""
+
+
 @dataclass(slots=True)
 class Waiting:
     command: Command
-    answer: asyncio.Future[Any]
+    hear: Hear
+
+
+class Answer:
+    """One answer that somebody waits for."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def hear(self, result: Any) -> None:
+        settle(self.future, result)
+
+
+class Answers:
+    """The answers to several commands, in their order, waited for as one: each is heard at its own place."""
+
+    __slots__ = ("future", "results", "waited_for")
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.results: list[Any] = [None] * count
+        self.waited_for = count
+
+    def hear(self, place: int, result: Any) -> None:
+        self.results[place] = result
+        self.waited_for -= 1
+        if not self.waited_for:
+            settle(self.future, self.results)
 
 
 @dataclass
@@ -142,21 +176,30 @@ class Engine:
         The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the future raises what the
         command's handler does (``Conflict``, ``UnknownMessage``, …).
         """
+        answer = Answer()
+        self.hand(command, answer.hear)
+        return answer.future
+
+    async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers in the order of the commands, exceptions in their places. Raises as ``submit`` does at once."""
+        if not commands:
+            return []
+        answers = Answers(len(commands))
+        for place, command in enumerate(commands):
+            self.hand(command, partial(answers.hear, place))
+        return await answers.future
+
+    def hand(self, command: Command, hear: Hear) -> None:
+        """
+        Have a command decided; ``hear`` is called with its answer, or with the exception, as soon as it is durable. Raises
+        ``Busy`` or ``Stopped``.
+        """
         if self._stopping or not self._tasks:
             raise Stopped("the service is shutting down")
         lane = lane_of(command, self.rules)
         if not self._lanes.has_room(lane) and not isinstance(command, Tell):
             raise Busy(f"{self.waiting} commands are waiting")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._lanes.put(lane, Waiting(command, answer), alone=isinstance(command, Erase))
-        return answer
-
-    async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers in the order of the commands, exceptions in their places."""
-        answers = [self.submit(command) for command in commands]
-        if answers:
-            await asyncio.wait(answers)
-        return [answer.exception() or answer.result() for answer in answers]
+        self._lanes.put(lane, Waiting(command, hear), alone=isinstance(command, Erase))
 
     @property
     def waiting(self) -> int:
@@ -202,7 +245,7 @@ class Engine:
             if len(batch) == 1 or isinstance(error, StoreAway):
                 log.error("engine.commands_failed", command=type(batch[0].command).__name__, exc_info=error)
                 for waiting in batch:
-                    settle(waiting, error)
+                    waiting.hear(error)
                 return
             half = len(batch) // 2
             await self._work(batch[:half])
@@ -213,7 +256,7 @@ class Engine:
             if isinstance(waiting.command, DeadLetter):
                 self._ports.buried(waiting.command.reason)
         for waiting, result in zip(batch, results, strict=True):
-            settle(waiting, result)
+            waiting.hear(result)
 
     async def _decide_whatever_it_takes(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
         """
@@ -334,12 +377,12 @@ class Engine:
         self._spending = Spending(today.isoformat(), int(ends.timestamp() * 1000), spent)
 
 
-def settle(waiting: Waiting, result: Any) -> None:
+def settle(answer: asyncio.Future[Any], result: Any) -> None:
     """Answer whoever is still listening."""
-    if waiting.answer.done():
+    if answer.done():
         return
     if isinstance(result, BaseException):
-        waiting.answer.set_exception(result)
-        waiting.answer.exception()  # a submitter that went away must not leave a warning behind
+        answer.set_exception(result)
+        answer.exception()  # a submitter that went away must not leave a warning behind
     else:
-        waiting.answer.set_result(result)
+        answer.set_result(result)

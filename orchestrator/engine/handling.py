@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from orchestrator.core import facts
@@ -15,11 +16,11 @@ from orchestrator.engine.commands import (
     HearInbound,
     HearPreference,
     HearReceipt,
-    KeepRaw,
     OptOut,
     Publish,
     PutConsents,
     PutRecipient,
+    TakeWebhook,
     Tell,
     UnknownMessage,
 )
@@ -42,8 +43,8 @@ def handle(desk: Desk, command: Command) -> Any:
             return hearing.hear_inbound(desk, command)
         case HearPreference():
             return hearing.hear_preference(desk, command)
-        case KeepRaw():
-            return desk.book.changes.raw_receipts.append((desk.now, command.provider, command.body))
+        case TakeWebhook():
+            return take_webhook(desk, command)
         case PutRecipient():
             return profiles.put_recipient(desk, command)
         case PutConsents():
@@ -54,6 +55,15 @@ def handle(desk: Desk, command: Command) -> Any:
             return profiles.erase(desk, command)
         case DeadLetter():
             return bury(desk, command)
+
+
+def take_webhook(desk: Desk, command: TakeWebhook) -> None:
+    """Keep it as it came, and hear what it says; what is said of somebody unknown is let go."""
+    if command.body:
+        desk.book.changes.raw_receipts.append((desk.now, command.provider, command.body))
+    for one in command.said:
+        with suppress(LookupError):
+            handle(desk, one)
 
 
 def find(desk: Desk, message: str) -> Any:

@@ -113,6 +113,8 @@ class Lanes(Generic[T]):
         self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
         self._apart = apart
         self._filled = [asyncio.Event() for _ in self._of_line]
+        self._line_of = [1 if apart and lane != CODES else 0 for lane in numbers]
+        self._count = 0
         self._code_at = float("-inf")
 
     @property
@@ -121,7 +123,7 @@ class Lanes(Generic[T]):
         return len(self._of_line)
 
     def __len__(self) -> int:
-        return sum(len(lane) for lane in self._lanes)
+        return self._count
 
     def codes_come(self) -> bool:
         """Whether there was a code lately."""
@@ -129,16 +131,15 @@ class Lanes(Generic[T]):
 
     def has_room(self, lane: int) -> bool:
         """Whether one more may wait there."""
-        return len(self) < WAITING_MAX + (CODES_MORE if lane == CODES else 0)
+        return self._count < WAITING_MAX + (CODES_MORE if lane == CODES else 0)
 
     def put(self, lane: int, one: T, *, alone: bool) -> None:
         """``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one."""
         if lane == CODES:
             self._code_at = self._monotonic()
         self._lanes[lane].append((one, alone))
-        for numbers, filled in zip(self._of_line, self._filled, strict=True):
-            if lane in numbers:
-                filled.set()
+        self._count += 1
+        self._filled[self._line_of[lane]].set()
 
     def wake(self) -> None:
         """End every wait."""
@@ -157,10 +158,18 @@ class Lanes(Generic[T]):
 
     def take(self, line: int) -> list[T]:
         """The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next one."""
+        batch = self._taken(line)
+        self._count -= len(batch)
+        if not batch:
+            self._filled[line].clear()
+        return batch
+
+    def _taken(self, line: int) -> list[T]:
         batch: list[T] = []
         for number in self._of_line[line]:
             lane = self._lanes[number]
-            while lane and len(batch) < self._size(number):
+            size = self._size(number) if lane else 0
+            while lane and len(batch) < size:
                 alone = lane[0][1]
                 if alone and batch:
                     return batch
@@ -169,8 +178,6 @@ class Lanes(Generic[T]):
                     return batch
             if batch and number == CODES:
                 return batch
-        if not batch:
-            self._filled[line].clear()
         return batch
 
     def _size(self, lane: int) -> int:

@@ -26,6 +26,7 @@ from orchestrator.engine.commands import (
     Publish,
     PutConsents,
     PutRecipient,
+    TakeWebhook,
     Tell,
 )
 from orchestrator.engine.people import SINGLE_ADDRESSES, Person
@@ -57,6 +58,9 @@ class Needs:
                 wanted.references.add((command.provider, command.receipt.provider_id or ""))
             case HearReceipt():
                 wanted.messages.add(command.message or "")
+            case TakeWebhook():
+                for one in command.said:
+                    self.add(one)
             case HearInbound():
                 self._contact(command.inbound.kind, command.inbound.value, command.channel)
                 wanted.references.add((command.provider, command.inbound.answers or ""))
@@ -121,6 +125,9 @@ class Needs:
                 key = (command.provider, command.receipt.provider_id or "")
                 if key not in book.references:
                     self.addresses.unknown.add(key)
+            case TakeWebhook():
+                for one in command.said:
+                    self.add_references(one, book)
             case Tell(message=id, fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference)))):
                 entry = book.entries.get(id)
                 if entry is not None:

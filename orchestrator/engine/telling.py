@@ -37,7 +37,8 @@ def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
         return Told(decision)
     entry.message = decision.message
     entry.lines.append(encode_entry(desk.now, fact, decision))
-    desk.decided.append(Decided(None if isinstance(fact, Triggered) else before, fact, decision))
+    earlier = None if isinstance(fact, Triggered) else before
+    desk.decided.append(Decided(earlier, fact, decision, entry.event, person, desk.book.addresses))
     calls = carry_out(desk, entry, person, decision)
     spend(desk, before, decision.message)
     note_references(desk, before, decision.message)

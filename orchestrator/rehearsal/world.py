@@ -19,9 +19,10 @@ from orchestrator.channels import Accepted, Outgoing, Receipt
 from orchestrator.configuration import Configuration
 from orchestrator.core.policy import Policy
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher, Sender
+from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, Line, ProviderAtWork
+from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.commands import Command, HearReceipt
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
@@ -228,7 +229,7 @@ class World:
         self.condition_errors += condition_errors
         due = [one.decision.message.due_at for one in decided if one.decision.message.due_at is not None]
         for one in decided:
-            self.dispatcher.notice(one.decision.message)
+            self.dispatcher.notice(one)
             self._watch(one, now)
         if due:
             self.timers.poke(min(due))

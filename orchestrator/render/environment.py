@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from jinja2 import StrictUndefined, TemplateRuntimeError, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
@@ -141,6 +142,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A mapping has its keys and nothing else, text nothing (``method`` calls its methods)."""
+        if type(obj) is LoopContext:
+            return super().getattr(obj, attribute)
         if type(obj) is dict or isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         if isinstance(obj, str):
@@ -312,7 +315,7 @@ def bounded(name: str, filter: F) -> F:
             result = filter(*arguments, **options)
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise TemplateRuntimeError(f"the filter {name} cannot take this value") from error
-        if isinstance(result, Iterator):
+        if type(result) is not str and isinstance(result, Iterator):
             result = list(islice(result, JOINED_MAX + 1))
         if isinstance(result, str | list) and len(result) > JOINED_MAX:
             raise SecurityError("a result that long is not allowed")

@@ -19,6 +19,7 @@ from jinja2.exceptions import SecurityError, TemplateError, TemplateRuntimeError
 from jinja2.runtime import Context
 
 from orchestrator.core.reasons import Reason
+from orchestrator.core.values import Value
 from orchestrator.render import sms
 from orchestrator.render.environment import (
     NESTING_MAX,
@@ -61,8 +62,7 @@ SOURCE_BYTES_MAX = 262_144
 SOUGHT_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class RenderContext:
+class RenderContext(Value):
     """
     What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of a URL;
     ``unsubscribe_url`` None is absent: a template that prints it is not sent.

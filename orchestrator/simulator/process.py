@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from orchestrator import telemetry
 from orchestrator.api.ports import ApiDeps
-from orchestrator.api.receipts import commands_of, hear
+from orchestrator.api.receipts import commands_of, hear, taken
 from orchestrator.api.tracking import record
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
@@ -30,7 +30,7 @@ from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
-from orchestrator.engine.commands import Command, KeepRaw
+from orchestrator.engine.commands import Command
 from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.rules import Rules
@@ -205,8 +205,8 @@ class Process:
             method="POST", url=url, query=query, headers=post.headers, body=post.body, now=self.site.clock.now() / 1000
         )
         adapter.verify(hook)
-        commands: list[Command] = list(commands_of(self.deps, provider, channel, list(adapter.receipts(hook))))
-        await self._outlive(hear(self.deps, [KeepRaw(provider, post.body), *commands]))
+        said = commands_of(self.deps, provider, channel, adapter.receipts(hook))
+        await self._outlive(hear(self.deps, taken(provider, post.body, said)))
 
     async def open_mail(self, reference: str) -> None:
         """Somebody's mail program fetches the picture in a mail."""
@@ -289,7 +289,7 @@ class Process:
         for one in decided:
             message = one.decision.message
             due += [message.due_at] if message.due_at is not None else []
-            self.dispatcher.notice(message)
+            self.dispatcher.notice(one)
         if due:
             self.timers.poke(min(due))
 

@@ -9,7 +9,7 @@ from orchestrator.core import decide, sending
 from orchestrator.core import draft as draft_of
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch import dispatcher
+from orchestrator.dispatch import sends
 from tests.simulation.mutations.registry import Replacement, bug
 
 
@@ -23,14 +23,14 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
 @bug
 def text_of_somebody_else() -> Sequence[Replacement]:
     """What was rendered is kept by its policy and channel, and not by its message."""
-    original = dispatcher.render
+    original = sends.render
     kept: dict[tuple[str, str], Any] = {}
 
     def render(ready: Any, outside: Any, provider: Any, attempt: int, now: int) -> Any:
         key = (ready.policy.name, provider.name)
         return kept.setdefault(key, original(ready, outside, provider, attempt, now))
 
-    return [(dispatcher, "render", render)]
+    return [(sends, "render", render)]
 
 
 @bug
