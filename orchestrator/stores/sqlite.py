@@ -164,8 +164,9 @@ class SqliteStore(SqliteAdmin):
             self._undo()
             self._turn.release()
             raise
+        known = self._memory.withdraw(changes)
         await self._finish(lambda db: None)
-        self._memory.take(changes)
+        self._memory.take(changes, known)
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
         return TokenBucket(rate, monotonic)

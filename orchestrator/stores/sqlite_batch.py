@@ -36,9 +36,10 @@ ADDRESSES_MAX = 16_384
 
 class Memory:
     """
-    What was read or written last. It is never stale, because nobody else writes this store; messages are never changed in
-    place, and of documents the bytes are kept, empty where there is none. Messages that have ended are let go of: few are
-    asked for again, and every object that is kept is looked at by the garbage collector.
+    What was read or written last. It is never stale, because nobody else writes this store, and what a commit is about to
+    change is withdrawn before it; messages are never changed in place, and of documents the bytes are kept, empty where
+    there is none. Messages that have ended are let go of: few are asked for again, and every object that is kept is looked
+    at by the garbage collector.
     """
 
     def __init__(self) -> None:
@@ -46,8 +47,22 @@ class Memory:
         self.recipients: Kept[bytes] = Kept(RECIPIENTS_MAX)
         self.addresses: Kept[bytes] = Kept(ADDRESSES_MAX)
 
-    def take(self, changes: Changes) -> None:
-        """What has just been committed."""
+    def withdraw(self, changes: Changes) -> dict[str, MessageRow]:
+        """
+        Forget what a commit is about to change, before anybody can see it there: others read while the commit waits for the
+        disk, and must not find new rows of a message beside an old person. What was known of its messages, for ``take``.
+        """
+        if changes.erased:
+            self.forget()
+        for id in changes.recipients:
+            self.recipients.pop(id, None)
+        for hash in changes.addresses:
+            self.addresses.pop(hash, None)
+        known = ((message.id, self.messages.pop(message.id, None)) for message, _ in changes.changed)
+        return {id: row for id, row in known if row is not None}
+
+    def take(self, changes: Changes, known: dict[str, MessageRow]) -> None:
+        """What has just been committed; ``known`` is what ``withdraw`` gave."""
         if changes.erased:
             self.forget()
             return
@@ -55,9 +70,9 @@ class Memory:
             if message.status not in TERMINAL:
                 self.messages.put(message.id, MessageRow(message, event))
         for message, _ in changes.changed:
-            known = self.messages.pop(message.id, None)
-            if known is not None and message.status not in TERMINAL:
-                self.messages.put(message.id, MessageRow(message, known.event))
+            row = known.get(message.id)
+            if row is not None and message.status not in TERMINAL:
+                self.messages.put(message.id, MessageRow(message, row.event))
         for id, document in changes.recipients.items():
             self.recipients.put(id, document)
         for hash, document in changes.addresses.items():

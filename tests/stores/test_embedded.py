@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,37 @@ async def test_what_is_being_written_is_not_seen_before_it_is_committed(tmp_path
     go_on.set()
     await writing
     assert await store.queues() == ["viber"]
+    await store.close()
+
+
+class Lingering(SqliteStore):
+    """Its commits are on the disk, for everybody to see, before the one who asked for them hears of it."""
+
+    seen: asyncio.Event
+    heard: asyncio.Event
+
+    async def _finish(self, work: Any) -> Any:
+        result = await super()._finish(work)
+        self.seen.set()
+        await self.heard.wait()
+        return result
+
+
+async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_came_with_it(tmp_path: Path) -> None:
+    store = Lingering(tmp_path / "k.db")
+    await store.open()
+    store.seen, store.heard = asyncio.Event(), asyncio.Event()
+    assert not (await store.load(Wanted(recipients={"olena"}))).recipients  # it is remembered that there is none
+    assert not await store.addresses({"hash"})
+    changes = Changes(recipients={"olena": b'{"id":"olena"}'}, addresses={"hash": b'{"seen":1}'})
+    changes.ready_in.append(ReadyRow("viber", 1, 0, "m1", 0))
+    committing = asyncio.create_task(store.commit(changes))
+    await store.seen.wait()
+    assert await store.queues() == ["viber"]
+    assert (await store.load(Wanted(recipients={"olena"}))).recipients == {"olena": {"id": "olena"}}
+    assert await store.addresses({"hash"}) == {"hash": {"seen": 1}}
+    store.heard.set()
+    await committing
     await store.close()
 
 
