@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection
 from random import Random
+from typing import TypeVar
 
 from orchestrator.simulator.options import Options
 from orchestrator.simulator.truth import Committed, Ledger
@@ -19,6 +20,7 @@ from orchestrator.stores.sqlite import SqliteStore
 
 STEPS = ("load", "claim", "before_commit", "after_commit", "before_write", "after_write", "before_answer")
 CRASHES_MAX = 8
+T = TypeVar("T")
 
 
 class Gone(BaseException):
@@ -90,6 +92,10 @@ class Gate:
         return None
 
 
+NOTHING: tuple[Changes | None, bool] = (None, False)
+"""Nothing is being committed; else the changes, and whether the disk will lie about it."""
+
+
 class WatchedStore(SqliteStore):
     """
     The production store in memory. ``kept`` are the bytes that the process before has left.
@@ -102,6 +108,7 @@ class WatchedStore(SqliteStore):
         self._gate = gate
         self._ledger = ledger
         self._kept = kept
+        self._committing = NOTHING
 
     async def open(self) -> None:
         await super().open()
@@ -128,12 +135,21 @@ class WatchedStore(SqliteStore):
         if failure == "before":
             self._ledger.note("disk", "a commit fails")
             raise DiskError("disk I/O error")
+        self._committing = (changes, failure == "after")
         await super().commit(changes)
-        self._note(changes)
-        if failure == "after":
-            self._ledger.note("disk", "a commit succeeds, and looks as if it had failed")
-            raise DiskError("disk I/O error")
-        await self._gate.step("after_commit")
+
+    async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Once it is durable everybody can see it, before the one who has committed hears of it."""
+        result = await super()._finish(work)
+        changes, lies = self._committing
+        self._committing = NOTHING
+        if changes is not None:
+            self._note(changes)
+            if lies:
+                self._ledger.note("disk", "a commit succeeds, and looks as if it had failed")
+                raise DiskError("disk I/O error")
+            await self._gate.step("after_commit")
+        return result
 
     def _note(self, changes: Changes) -> None:
         for message in (*(row[0] for row in changes.created), *(row[0] for row in changes.changed)):

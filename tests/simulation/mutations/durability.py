@@ -15,8 +15,9 @@ from orchestrator.dispatch import sendonce
 from orchestrator.engine import hearing, publish
 from orchestrator.engine.commands import Publish, Published, Tell
 from orchestrator.engine.engine import Engine
-from orchestrator.stores.port import Changes
+from orchestrator.stores.port import Changes, MessageRow
 from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.stores.sqlite_batch import Memory
 from tests.simulation.mutations.registry import Replacement, bug
 
 
@@ -71,6 +72,17 @@ def send_before_intent() -> Sequence[Replacement]:
             await store.commit(changes)
 
     return [(Engine, "_work", work)]
+
+
+@bug
+def new_message_beside_old_person() -> Sequence[Replacement]:
+    """The embedded store remembers who somebody was for a moment longer than it shows what was committed of them."""
+
+    def withdraw(memory: Memory, changes: Changes) -> dict[str, MessageRow]:
+        found = ((message.id, memory.messages.get(message.id)) for message, _ in changes.changed)
+        return {id: row for id, row in found if row is not None}
+
+    return [(Memory, "withdraw", withdraw)]
 
 
 @bug
