@@ -16,7 +16,9 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
 from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, Said, TakeWebhook
+from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.intake.strictjson import depth
+from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
 
@@ -79,24 +81,30 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
     said = commands_of(deps, provider, channel, heard)
     if channel != BROWSER_CHANNEL:
         if body or said:
-            await hear(deps, taken(provider, body, said))
+            await hear_webhook(deps, provider, body, said)
         return answer
     if said:  # anybody can report as a browser: without a token of ours, no row
-        await hear(deps, taken(provider, body, said))
+        await hear_webhook(deps, provider, body, said)
     return replace(answer, headers={**answer.headers, **CORS})
 
 
-def taken(provider: str, body: bytes, said: list[Said]) -> list[Command]:
-    """What the engine is given of a webhook: mostly all of it at once."""
-    return [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
+async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence[Said]) -> None:
+    """
+    Have it committed, mostly all of it at once. Raises as ``hear``; what cannot be understood is kept as it came all the
+    same.
+    """
+    try:
+        await hear(deps, [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]])
+    except (Busy, Stopped, StoreBusy):
+        raise
+    except Exception:
+        with suppress(Exception):
+            await deps.engine.submit(TakeWebhook(provider, body))
+        raise
 
 
 async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
-    """Have everything committed. Raises what the engine could not do, so that the provider sends it again."""
-    if len(commands) == 1:
-        with suppress(LookupError):
-            await deps.engine.submit(commands[0])
-        return
+    """Have everything committed. Raises what the engine could not do, so that whoever asked sends it again."""
     for answer in await deps.engine.submit_many(commands):
         if isinstance(answer, BaseException) and not isinstance(answer, LookupError):
             raise answer

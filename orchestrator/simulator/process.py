@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from orchestrator import telemetry
 from orchestrator.api.ports import ApiDeps
-from orchestrator.api.receipts import commands_of, hear, taken
+from orchestrator.api.receipts import commands_of, hear_webhook
 from orchestrator.api.tracking import record
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
@@ -206,7 +206,7 @@ class Process:
         )
         adapter.verify(hook)
         said = commands_of(self.deps, provider, channel, adapter.receipts(hook))
-        await self._outlive(hear(self.deps, taken(provider, post.body, said)))
+        await self._outlive(hear_webhook(self.deps, provider, post.body, said))
 
     async def open_mail(self, reference: str) -> None:
         """Somebody's mail program fetches the picture in a mail."""

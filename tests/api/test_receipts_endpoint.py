@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.engine import hearing
 from tests.api.site import META_SECRET, META_TOKEN, Site, is_problem
 
 
@@ -169,6 +170,20 @@ async def test_a_receipt_whose_commit_fails_is_not_acknowledged(site: Site) -> N
     site.world.store.commit = broken  # type: ignore[method-assign]
     is_problem(await site.twilio(MessageSid="SM1", MessageStatus="delivered"), 500)
     site.world.store.commit = commit  # type: ignore[method-assign]
+    assert (await site.twilio(MessageSid="SM1", MessageStatus="delivered")).status_code == 200
+
+
+async def test_a_webhook_that_cannot_be_heard_is_refused_and_kept_as_it_came(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(desk: Any, command: Any) -> None:
+        raise ValueError("nobody thought of this")
+
+    await sent_text(site)
+    monkeypatch.setattr(hearing, "hear_receipt", broken)
+    is_problem(await site.twilio(MessageSid="SM1", MessageStatus="delivered"), 500)
+    assert len(await raw_receipts(site)) == 1
+    monkeypatch.undo()
     assert (await site.twilio(MessageSid="SM1", MessageStatus="delivered")).status_code == 200
 
 
