@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
+import itertools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -25,6 +27,19 @@ class NothingLeft(RuntimeError):
 
 class Livelock(RuntimeError):
     """Far more happens than can be meant to: somebody asks again and again without ever waiting."""
+
+
+class _Timer(asyncio.TimerHandle):
+    """
+    ``sequence`` tells apart timers of one instant. Without it their order would depend on which timers beside them have
+    been cancelled, and with that on when the garbage collector last came by.
+    """
+
+    __slots__ = ("sequence",)
+    sequence: int
+
+    def __lt__(self, other: Any) -> bool:
+        return (self.when(), self.sequence) < (other.when(), other.sequence)
 
 
 class _Jump:
@@ -62,6 +77,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.jitter: Callable[[], float] | None = None
         self.turns = 0
         self.turns_max: int | None = None
+        self._sequence = itertools.count()
         self._selector = _Jump(self)
         self._clock_resolution = TICK_SECONDS
 
@@ -75,7 +91,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
             when += self.jitter()
         if self.seconds <= when < self.seconds + 2 * TICK_SECONDS:
             when = self.seconds + 2 * TICK_SECONDS  # whoever waits, however little, finds it later than it was
-        return super().call_at(when, callback, *args, context=context)
+        timer = _Timer(when, callback, args, self, context)
+        timer.sequence = next(self._sequence)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future: asyncio.Future[T] = self.create_future()
