@@ -36,7 +36,8 @@ class SqliteAdmin:
         return list(self._reader.execute(query, (sink, limit)))
 
     async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
-        await self._write(lambda db: db.execute("insert or replace into sinks values (?,?)", (sink, max(sequences))))
+        query = "insert or replace into sinks (sink, sequence) values (?,?)"
+        await self._write(lambda db: db.execute(query, (sink, max(sequences))))
 
     async def dead_letters(self, before: str | None, limit: int) -> list[dict[str, Any]]:
         query = f"{LETTERS} where id<? order by id desc limit ?"
@@ -52,7 +53,8 @@ class SqliteAdmin:
 
     async def keep_version(self, kind: str, name: str, version: str, document: Mapping[str, Any]) -> None:
         row = (kind, name, version, orjson.dumps(document))
-        await self._write(lambda db: db.execute("insert or ignore into versions values (?,?,?,?)", row))
+        query = "insert or ignore into versions (kind, name, version, document) values (?,?,?,?)"
+        await self._write(lambda db: db.execute(query, row))
 
     async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None:
         query = "select document from versions where kind=? and name=? and version=?"
@@ -94,7 +96,8 @@ class SqliteAdmin:
 
     async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
         query = (
-            "insert into receipt_counts values (?,?,?,?) on conflict (channel, minute) do update "
+            "insert into receipt_counts (channel, minute, sent, delivered) values (?,?,?,?) "
+            "on conflict (channel, minute) do update "
             "set sent = sent + excluded.sent, delivered = delivered + excluded.delivered"
         )
         await self._write(lambda db: db.executemany(query, news))

@@ -172,21 +172,23 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
             ready_values(changes.ready_out),
         )
     if changes.ready_in:
-        many("insert or ignore into ready values (?,?,?,?,?)", ready_values(changes.ready_in))
+        query = "insert or ignore into ready (queue, lane, since, message, step) values (?,?,?,?,?)"
+        many(query, ready_values(changes.ready_in))
     if changes.timers_out:
         many("delete from timers where due_at=? and message=?", changes.timers_out)
     if changes.timers_in:
         rows = [(at, message, lane_of_timer(changes, message)) for at, message in changes.timers_in]
         many("insert or ignore into timers (due_at, message, lane) values (?,?,?)", rows)
     if changes.references:
-        many("insert or ignore into provider_references values (?,?,?,?)", changes.references)
+        query = "insert or ignore into provider_references (provider, reference, message, attempt) values (?,?,?,?)"
+        many(query, changes.references)
     if changes.contacts:
-        many("insert or replace into contacts values (?,?,?,?,?)", changes.contacts)
+        many("insert or replace into contacts (hash, channel, message, attempt, at) values (?,?,?,?,?)", changes.contacts)
     if changes.recipients:
         people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
-        many("insert or replace into recipients values (?,?,?)", people)
+        many("insert or replace into recipients (id, bucket, document) values (?,?,?)", people)
     if changes.addresses:
-        many("insert or replace into addresses values (?,?)", list(changes.addresses.items()))
+        many("insert or replace into addresses (hash, document) values (?,?)", list(changes.addresses.items()))
     write_rest(db, changes)
 
 
@@ -218,7 +220,7 @@ def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
     if ended:
         many("update messages set status=?, finished_at=?, state=? where id=?", ended)
     if lines:
-        many("insert into history values (?,?)", lines)
+        many("insert into history (message, lines) values (?,?)", lines)
 
 
 def ready_values(rows: Sequence[ReadyRow]) -> list[tuple[str, int, int, str, int]]:
@@ -235,12 +237,12 @@ def write_rest(db: sqlite3.Connection, changes: Changes) -> None:
     if changes.orphans_joined:
         many("delete from orphans where provider=? and reference=?", changes.orphans_joined)
     if changes.dedupes:
-        many("insert or replace into dedupes values (?,?,?,?,?)", changes.dedupes)
+        many("insert or replace into dedupes (policy, recipient, key, message, until) values (?,?,?,?,?)", changes.dedupes)
     if changes.outbox:
         many("insert into outbox (id, recipient, body) values (?,?,?)", changes.outbox)
     if changes.spent:
         query = (
-            "insert into spending values (?,?,?) "
+            "insert into spending (channel, day, millionths) values (?,?,?) "
             "on conflict (channel, day) do update set millionths = millionths + excluded.millionths"
         )
         many(query, [(channel, day, amount) for (channel, day), amount in changes.spent.items()])
