@@ -72,7 +72,7 @@ V = TypeVar("V")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def named(kind: type[V]) -> type[V]:
-    """A value whose fields are given by their names; as in ``core.values``, the type checker alone freezes it."""
+    """A value whose fields are given by their names; frozen for the type checker alone, because that costs nothing."""
     return dataclass(slots=True, kw_only=True, unsafe_hash=True)(kind)
 
 

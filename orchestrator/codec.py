@@ -31,7 +31,7 @@ from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, Instant
-from orchestrator.core.values import Named, Struct, replace
+from orchestrator.core.values import Struct, Tagged, replace
 
 T = TypeVar("T")
 SAME = "same"
@@ -176,7 +176,7 @@ def decode_fact(document: bytes | dict[str, Any]) -> Any:
     return read_fact(document) if isinstance(document, bytes) else msgspec.convert(document, Fact)
 
 
-def mostly(kind: type[Named]) -> dict[str, Any]:
+def mostly(kind: type[Tagged]) -> dict[str, Any]:
     """The fields of a kind, each with what it is where it is left out."""
     names, defaults = kind.__struct_fields__, kind.__struct_defaults__
     return dict.fromkeys(names) | dict(zip(names[len(names) - len(defaults) :], msgspec.to_builtins(defaults), strict=True))

@@ -7,29 +7,29 @@ Which steps stand in the backlog and when to wake the message follow from its st
 from __future__ import annotations
 
 from orchestrator.core.recipient import Address, Charge
-from orchestrator.core.values import Named
+from orchestrator.core.values import Tagged
 
 
-class Call(Named):
+class Call(Tagged):
     """Make the provider call of attempt number ``attempt``. Its intent is committed when this is released."""
 
     attempt: int
     target: Address
 
 
-class Reserve(Named):
+class Reserve(Tagged):
     """Count this against the caps and gaps."""
 
     charge: Charge
 
 
-class GiveBack(Named):
+class GiveBack(Tagged):
     """Take the charge of this step back: everything it covers ended refused or not sent."""
 
     step: int
 
 
-class Strike(Named):
+class Strike(Tagged):
     """
     An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of these on as many days.
     """
@@ -41,7 +41,7 @@ class Strike(Named):
     strikes: int
 
 
-class OptOut(Named):
+class OptOut(Tagged):
     """The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all)."""
 
     hash: str
@@ -50,7 +50,7 @@ class OptOut(Named):
     source: str
 
 
-class ShutProvider(Named):
+class ShutProvider(Tagged):
     """The provider refuses our configuration: open its breaker and tell somebody."""
 
     provider: str
@@ -58,7 +58,7 @@ class ShutProvider(Named):
     detail: str
 
 
-class Tell(Named):
+class Tell(Tagged):
     """A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number)."""
 
     what: str

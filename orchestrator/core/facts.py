@@ -17,22 +17,22 @@ from __future__ import annotations
 from orchestrator.core.outcomes import Outcome, Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
-from orchestrator.core.values import Named
+from orchestrator.core.values import Tagged
 
 
-class Triggered(Named):
+class Triggered(Tagged):
     """``replayed``: from the dead letters, so the deadline counts from now."""
 
     replayed: bool = False
 
 
-class Due(Named):
+class Due(Tagged):
     """``due_at`` is what the message had asked for; where it asks for something else by now, this one is void."""
 
     due_at: Instant
 
 
-class Prepared(Named):
+class Prepared(Tagged):
     """
     ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and ``parts`` are what
     this content takes on ``provider``; None where unknown.
@@ -46,7 +46,7 @@ class Prepared(Named):
     cost: str | None = None
 
 
-class Unpreparable(Named):
+class Unpreparable(Tagged):
     """``reason`` is one of the content reasons; ``detail`` names the variable, part or limit."""
 
     step: int
@@ -54,7 +54,7 @@ class Unpreparable(Named):
     detail: str = ""
 
 
-class Shut(Named):
+class Shut(Tagged):
     """``until`` is when the provider may be tried again."""
 
     step: int
@@ -63,14 +63,14 @@ class Shut(Named):
     until: Instant
 
 
-class Answered(Named):
+class Answered(Tagged):
     """``attempt`` is the attempt's number within its message."""
 
     attempt: int
     outcome: Outcome
 
 
-class Heard(Named):
+class Heard(Tagged):
     """``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the provider says."""
 
     attempt: int
@@ -81,14 +81,14 @@ class Heard(Named):
     provider_id: str | None = None
 
 
-class GoalReached(Named):
+class GoalReached(Tagged):
     """``source`` and ``id`` name the event that did it."""
 
     source: str
     id: str
 
 
-class Cancelled(Named):
+class Cancelled(Tagged):
     """``reason`` is CANCELLED or ERASED."""
 
     reason: Reason = Reason.CANCELLED

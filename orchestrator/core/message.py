@@ -166,7 +166,8 @@ class Run(Struct, omit_defaults=True):
 
 class Message(Struct, omit_defaults=True):
     """
-    The state that ``decide`` reads and returns; everything a message is, but for its event's data.
+    The state that ``decide`` reads and returns; everything a message is, but for its event's data. Written down it leaves
+    out what is at its default, here and in its runs and attempts; so a default changes no more.
 
     ``sequence`` is the order in which the cascade's steps are tried, ``position`` how far in it the message is (-1
     before the first). ``inputs_digest`` names the inputs that its history has written down last; it is the history's own

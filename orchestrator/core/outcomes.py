@@ -15,10 +15,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from orchestrator.core.reasons import REFUSALS, Reason
-from orchestrator.core.values import Named
+from orchestrator.core.values import Tagged
 
 
-class Accepted(Named):
+class Accepted(Tagged):
     """
     The provider took the message.
 
@@ -30,7 +30,7 @@ class Accepted(Named):
     duplicate: bool = False
 
 
-class NotSent(Named):
+class NotSent(Tagged):
     """
     Provably nothing was taken.
 
@@ -43,7 +43,7 @@ class NotSent(Named):
     detail: str = ""
 
 
-class Refused(Named):
+class Refused(Tagged):
     """
     A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
 
@@ -65,7 +65,7 @@ class Refused(Named):
             raise ValueError(f"Refused takes a refused_… reason, not {self.reason!r}")
 
 
-class Unknown(Named):
+class Unknown(Tagged):
     """It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an unreadable 2xx."""
 
     reason: Reason

@@ -12,7 +12,7 @@ from typing import dataclass_transform
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-__all__ = ["Named", "Struct", "Value", "field", "replace"]
+__all__ = ["Struct", "Tagged", "Value", "field", "replace"]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -20,5 +20,8 @@ class Value(Struct, frozen=True, gc=False):
     """A kind of value: its fields are annotated like a dataclass's; equal, and hashed, by them."""
 
 
-class Named(Value, tag_field="kind", tag=True, omit_defaults=True):
-    """One of several kinds that stand in the same place: written down it says which it is, and what it is not always."""
+class Tagged(Value, tag_field="kind", tag=True, omit_defaults=True):
+    """
+    One of several kinds that stand in the same place: written down it says which it is, and what it is not always. So a
+    default is part of what has been written, and changes no more.
+    """

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from orchestrator.core.facts import Shut
-from orchestrator.core.message import Message, Sending
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
@@ -144,7 +144,7 @@ class Dispatcher:
         that one finds it.
         """
         message = decided.decision.message
-        waiting = [run for run in message.runs if run.sending is Sending.READY]
+        waiting = message.ready()
         if not waiting:
             self._lately.forget(message.id)
             return

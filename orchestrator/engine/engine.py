@@ -103,8 +103,8 @@ class Waiting:
     hear: Hear
 
 
-class Answer:
-    """One answer that somebody waits for."""
+class Waiter:
+    """Who waits for one answer."""
 
     __slots__ = ("future",)
 
@@ -115,8 +115,8 @@ class Answer:
         settle(self.future, result)
 
 
-class Answers:
-    """The answers to several commands, in their order, waited for as one: each is heard at its own place."""
+class Waiters:
+    """Who waits for the answers to several commands, as one: each is heard at its own place."""
 
     __slots__ = ("future", "results", "waited_for")
 
@@ -176,18 +176,18 @@ class Engine:
         The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the future raises what the
         command's handler does (``Conflict``, ``UnknownMessage``, …).
         """
-        answer = Answer()
-        self.hand(command, answer.hear)
-        return answer.future
+        waiter = Waiter()
+        self.hand(command, waiter.hear)
+        return waiter.future
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
         """The answers in the order of the commands, exceptions in their places. Raises as ``submit`` does at once."""
         if not commands:
             return []
-        answers = Answers(len(commands))
+        waiters = Waiters(len(commands))
         for place, command in enumerate(commands):
-            self.hand(command, partial(answers.hear, place))
-        return await answers.future
+            self.hand(command, partial(waiters.hear, place))
+        return await waiters.future
 
     def hand(self, command: Command, hear: Hear) -> None:
         """

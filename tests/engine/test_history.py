@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 from msgspec.structs import asdict
@@ -10,10 +11,11 @@ from msgspec.structs import asdict
 from orchestrator.channels import json_of
 from orchestrator.codec import decode_fact, decode_history, encode_entry, encode_fact
 from orchestrator.core.decide import Decision, decide
+from orchestrator.core.effects import Call, Effect
 from orchestrator.core.facts import Answered, Fact, GoalReached, Heard, Prepared, Triggered, Unpreparable
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
-from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
@@ -85,6 +87,19 @@ def test_inputs_are_gathered_only_where_they_are_looked_at():
         raise AssertionError("nobody looks at them")
 
     assert decide(POLICY, decisions[-1].message, gather, Answered(0, Accepted("id-1")), 3000).inputs is None
+
+
+def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept():
+    """Another one with an address in it has to be added to ``masked``, and then here."""
+    holders = {
+        (kind.__name__, name)
+        for kind in (*get_args(Fact), *get_args(Outcome), *get_args(Effect))
+        for name, hint in get_type_hints(kind).items()
+        if "Address" in str(hint)
+    }
+    assert holders == {("Prepared", "targets"), ("Call", "target")}
+    decision = Decision(newborn(), (Call(0, PHONE),), (), ())
+    assert PHONE.value.encode() not in encode_entry(1, Prepared(0, "a", (PHONE,)), decision)
 
 
 @pytest.mark.parametrize(
