@@ -48,7 +48,7 @@ test: .venv/.tested lint
 .PHONY: verify
 verify: .venv/.tested
 	$(BIN)/python -m pytest -m verify -n $(JOBS) -p no:cacheprovider --durations=5 tests/properties
-	$(BIN)/python -m orchestrator.simulator --first 0 --seeds 2000 --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation --first 0 --seeds 2000 --jobs $(JOBS)
 	$(BIN)/python -m tests.simulation.planted --jobs $(JOBS)
 	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=20 -rs -s \
 		--ignore=tests/properties
@@ -66,7 +66,7 @@ FIRST ?= 1
 SEEDS ?= 2000
 .PHONY: seeds
 seeds: .venv/.tested
-	$(BIN)/python -m orchestrator.simulator --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation --first $(FIRST) --seeds $(SEEDS) --jobs $(JOBS)
 
 .PHONY: planted
 planted: .venv/.tested

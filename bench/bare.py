@@ -1,5 +1,6 @@
 """
-The ceilings: the libraries alone, doing what a life cannot do without, each in a process that measures itself.
+The ceilings: the libraries alone, doing what a life cannot do without, each in a process that
+measures itself.
 
     client port=N count=N            aiohttp posts the body of a Viber message to the sink, 64 at a time
     serve / served                   aiohttp takes receipts, one a POST; ``served`` gives the CPU since ``serve``
@@ -30,7 +31,10 @@ from orchestrator.channels import Address, HttpCall, Outgoing, SecretStr
 CONCURRENT = 64
 GROUP = 100
 ROW = os.urandom(1024)
-TEXT = "Олена, замовлення №000000042 на 3 601,50 ₴ вже в дорозі: Парфуми, Крем для рук. Код 000042 [42]"
+TEXT = (
+    "Олена, замовлення №000000042 на 3 601,50 ₴ вже в дорозі: Парфуми, Крем для рук. Код 000042"
+    " [42]"
+)
 
 
 def cpu() -> float:
@@ -53,7 +57,9 @@ class Watch:
 def viber_call(port: int) -> HttpCall:
     """The request that Kaskad makes of a message of the bench."""
     base_url = f"http://127.0.0.1:{port}"
-    settings = InfobipSettings(api_key=SecretStr("bench"), sender="Shop", base_url=base_url, allow_unsigned=True)
+    settings = InfobipSettings(
+        api_key=SecretStr("bench"), sender="Shop", base_url=base_url, allow_unsigned=True
+    )
     return InfobipViber(settings, "infobip").request(
         Outgoing(
             message_id="01" + "0" * 24,
@@ -129,7 +135,10 @@ async def consume(command: dict[str, Any]) -> dict[str, float]:
     from aiokafka import AIOKafkaConsumer
 
     consumer = AIOKafkaConsumer(
-        command["topic"], bootstrap_servers=command["servers"], auto_offset_reset="earliest", group_id=None
+        command["topic"],
+        bootstrap_servers=command["servers"],
+        auto_offset_reset="earliest",
+        group_id=None,
     )
     await consumer.start()
     try:
@@ -165,7 +174,9 @@ async def postgres(command: dict[str, Any]) -> dict[str, float]:
 
     db = await asyncpg.connect(command["url"])
     try:
-        await db.execute("create table if not exists bench_rows (id bigserial primary key, body bytea)")
+        await db.execute(
+            "create table if not exists bench_rows (id bigserial primary key, body bytea)"
+        )
         insert = await db.prepare("insert into bench_rows (body) select unnest($1::bytea[])")
         groups = command["rows"] // GROUP
         watch = Watch()

@@ -31,7 +31,13 @@ def event(number: int, kind: str = ORDER, people: int = PEOPLE) -> str:
         },
         "note": "",
     }
-    ce = {"specversion": "1.0", "id": f"e-{number:09d}", "source": "bench", "type": kind, "subject": f"user-{person:07d}"}
+    ce = {
+        "specversion": "1.0",
+        "id": f"e-{number:09d}",
+        "source": "bench",
+        "type": kind,
+        "subject": f"user-{person:07d}",
+    }
     text = json.dumps({**ce, "data": data}, ensure_ascii=False, separators=(",", ":"))
     padding = max(0, EVENT_BYTES - len(text.encode()))
     return f'{text[:-3]}{"." * padding}"}}}}'
@@ -39,4 +45,6 @@ def event(number: int, kind: str = ORDER, people: int = PEOPLE) -> str:
 
 def batch(first: int, count: int, kind: str = ORDER, people: int = PEOPLE) -> bytes:
     """``count`` events as a CloudEvents batch."""
-    return ("[" + ",".join(event(number, kind, people) for number in range(first, first + count)) + "]").encode()
+    return (
+        "[" + ",".join(event(number, kind, people) for number in range(first, first + count)) + "]"
+    ).encode()

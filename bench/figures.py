@@ -35,8 +35,8 @@ def at_least(limit: float, aim: float | None = None) -> Bar:
 @dataclass(slots=True)
 class Figure:
     """
-    One line of the table: the median of ``values``, in ``unit``; without values, ``why_not`` says why, and ``absent``
-    whether it is because the machine lacks what is needed.
+    One line of the table: the median of ``values``, in ``unit``; without values, ``why_not`` says
+    why, and ``absent`` whether it is because the machine lacks what is needed.
     """
 
     key: str
@@ -59,12 +59,18 @@ class Figure:
 
     @property
     def missed(self) -> bool:
-        """Whether it has a bar and is on the wrong side of it. What was not measured is not on any side."""
+        """
+        Whether it has a bar and is on the wrong side of it. What was not measured is not on any
+        side.
+        """
         return self.bar is not None and self.value is not None and not self.bar.met(self.value)
 
     @property
     def unjudged(self) -> bool:
-        """Whether it has a bar and nobody knows on which side it is, though this machine could have told."""
+        """
+        Whether it has a bar and nobody knows on which side it is, though this machine could have
+        told.
+        """
         return self.bar is not None and self.value is None and not self.absent
 
     def as_json(self) -> dict[str, Any]:
@@ -89,7 +95,13 @@ def number(value: float | None) -> str:
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 or size == 0 else f"{value:.4f}"
+    return (
+        f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 0.1 or size == 0
+        else f"{value:.4f}"
+    )
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -108,12 +120,17 @@ def table(groups: dict[str, list[Figure]]) -> str:
             if one.value is None:
                 rows.append((f"   {one.what}", "-", one.unit, "", f"not measured: {one.why_not}"))
                 continue
-            spread = f"{number(min(one.values))} … {number(max(one.values))}" if len(one.values) > 1 else ""
+            spread = (
+                f"{number(min(one.values))} … {number(max(one.values))}"
+                if len(one.values) > 1
+                else ""
+            )
             bar = f"{one.bar}  {'MISSED' if one.missed else 'met'}" if one.bar else ""
             rows.append((f"   {one.what}", number(one.value), one.unit, spread, bar))
     widths = [max(len(row[column]) for row in rows) for column in range(4)] if rows else [0] * 4
     lines = [
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {row[2]:<{widths[2]}}  {row[3]:<{widths[3]}}  {row[4]}".rstrip()
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {row[2]:<{widths[2]}}  {row[3]:<{widths[3]}}"
+        f"  {row[4]}".rstrip()
         for row in rows
     ]
     return "\n".join(lines)

@@ -1,7 +1,9 @@
 """
-A Kafka broker: Apache Kafka from its Maven artefacts where Java and Maven are here, else librdkafka's mock cluster.
+A Kafka broker: Apache Kafka from its Maven artefacts where Java and Maven are here, else
+librdkafka's mock cluster.
 
-The mock speaks the real protocol and keeps everything in memory, so what it is good for is our side's CPU.
+The mock speaks the real protocol and keeps everything in memory, so what it is good for is our
+side's CPU.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ PROPERTIES = {
 class Kafka:
     """``address`` is where clients go; ``kind`` says which broker it is."""
 
-    def __init__(self, address: str, kind: str, process: subprocess.Popen[bytes] | None, mock: Any = None) -> None:
+    def __init__(
+        self, address: str, kind: str, process: subprocess.Popen[bytes] | None, mock: Any = None
+    ) -> None:
         self.address = address
         self.kind = kind
         self._process = process
@@ -81,7 +85,14 @@ async def start_real(folder: Path) -> Kafka:
         raise BenchError(f"{' and '.join(missing)} not installed")
     port, controller = free_port(), free_port()
     await asyncio.to_thread(prepare, folder, port, controller)
-    java = ["java", "-Xmx512m", "-cp", f"{folder}/libs/*", "kafka.Kafka", str(folder / "server.properties")]
+    java = [
+        "java",
+        "-Xmx512m",
+        "-cp",
+        f"{folder}/libs/*",
+        "kafka.Kafka",
+        str(folder / "server.properties"),
+    ]
     process = spawn(java, folder / "broker.log")
     kafka = Kafka(f"127.0.0.1:{port}", f"Apache Kafka {VERSION}", process)
     deadline = time.monotonic() + START_SECONDS
@@ -97,13 +108,23 @@ def prepare(folder: Path, port: int, controller: int) -> None:
     """Fetch the artefacts and format the storage. Raises ``BenchError``."""
     (folder / "pom.xml").write_text(POM)
     properties = "".join(f"{name}={value}\n" for name, value in PROPERTIES.items())
-    (folder / "server.properties").write_text(properties.format(port=port, controller=controller, folder=folder))
+    (folder / "server.properties").write_text(
+        properties.format(port=port, controller=controller, folder=folder)
+    )
     libs = folder / "libs"
-    copy = ["mvn", "-q", "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"]
+    copy = [
+        "mvn",
+        "-q",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+        f"-DoutputDirectory={libs}",
+    ]
     try:
         subprocess.run(copy, cwd=folder, check=True, capture_output=True, timeout=FETCH_SECONDS)
         tool = ["java", "-cp", f"{libs}/*", "kafka.tools.StorageTool"]
-        id = subprocess.run([*tool, "random-uuid"], check=True, capture_output=True, text=True).stdout.split()[-1]
+        id = subprocess.run(
+            [*tool, "random-uuid"], check=True, capture_output=True, text=True
+        ).stdout.split()[-1]
         format = [*tool, "format", "-t", id, "-c", str(folder / "server.properties")]
         subprocess.run(format, check=True, capture_output=True)
     except (subprocess.SubprocessError, OSError, IndexError) as error:

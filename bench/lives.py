@@ -43,8 +43,9 @@ async def lives(
     records: Records | None = None,
 ) -> Cost:
     """
-    ``count`` lives from the first event to the answer to the last receipt, ``receipts`` of them a life. Raises
-    ``BenchError`` where an event was not accepted, a provider call is missing or repeated, or a receipt was not taken.
+    ``count`` lives from the first event to the answer to the last receipt, ``receipts`` of them a
+    life. Raises ``BenchError`` where an event was not accepted, a provider call is missing or
+    repeated, or a receipt was not taken.
     """
     await stage.aim(services, kinds)
     cpu, started = total_cpu(services), time.monotonic()
@@ -62,14 +63,27 @@ def total_cpu(services: Sequence[Service]) -> float:
 
 
 async def publish(
-    stage: Stage, services: Sequence[Service], count: int, kind: str, records: Records | None = None, **how: Any
+    stage: Stage,
+    services: Sequence[Service],
+    count: int,
+    kind: str,
+    records: Records | None = None,
+    **how: Any,
 ) -> dict[str, Any]:
-    """Publish ``count`` new events, every one of them accepted. Raises ``BenchError``. What the publisher says."""
+    """
+    Publish ``count`` new events, every one of them accepted. Raises ``BenchError``. What the
+    publisher says.
+    """
     first = stage.numbers(count)
     if records is not None:
         where: dict[str, Any] = {"servers": records.servers, "topic": records.topic}
         return await stage.publisher.ask("kafka", first=first, count=count, kind=kind, **where)
-    options: dict[str, Any] = {"batch": BATCH, "connections": 4, "ports": [service.port for service in services], **how}
+    options: dict[str, Any] = {
+        "batch": BATCH,
+        "connections": 4,
+        "ports": [service.port for service in services],
+        **how,
+    }
     found = await stage.publisher.ask("http", first=first, count=count, kind=kind, **options)
     if found["accepted"] != count:
         raise BenchError(f"of {count} events {found['accepted']} were accepted: {found}")

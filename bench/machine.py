@@ -15,7 +15,10 @@ UTIME, STIME, CUTIME, CSTIME = 11, 12, 13, 14
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and of the children it has waited for. Raises ``ProcessLookupError``."""
+    """
+    User and system time of a process and of the children it has waited for. Raises
+    ``ProcessLookupError``.
+    """
     fields = stat_fields(pid)
     return sum(int(fields[place]) for place in (UTIME, STIME, CUTIME, CSTIME)) / TICKS_PER_SECOND
 
@@ -50,7 +53,10 @@ def rss_bytes(pid: int) -> int:
 
 
 class Neighbours:
-    """How much of the machine others have taken since this was made: everything but this process and its children."""
+    """
+    How much of the machine others have taken since this was made: everything but this process and
+    its children.
+    """
 
     def __init__(self) -> None:
         self._busy, self._all = jiffies()
@@ -75,12 +81,22 @@ def own_ticks() -> float:
 
 def machine_line() -> str:
     """Cores, processor, memory, kernel, load, and the versions that matter, in one line."""
-    cpu = next((line.split(":")[1].strip() for line in lines("/proc/cpuinfo") if line.startswith("model name")), "?")
-    memory = next((int(line.split()[1]) for line in lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in lines("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
+        "?",
+    )
+    memory = next(
+        (int(line.split()[1]) for line in lines("/proc/meminfo") if line.startswith("MemTotal")), 0
+    )
     libraries = " ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "orjson"))
     return (
-        f"{os.cpu_count()} cores {cpu}, {memory / 2**20:.0f} GiB, Linux {platform.release()}, "
-        f"load {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {libraries}"
+        f"{os.cpu_count()} cores {cpu}, {memory / 2**20:.0f} GiB, Linux {platform.release()}, load"
+        f" {os.getloadavg()[0]:.1f}; Python {sys.version.split()[0]}, SQLite"
+        f" {sqlite3.sqlite_version}, {libraries}"
     )
 
 

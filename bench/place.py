@@ -1,4 +1,6 @@
-"""An installation to measure: its configuration in a folder, and `kaskad run` in a process of its own."""
+"""
+An installation to measure: its configuration in a folder, and `kaskad run` in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +90,13 @@ def last_words(log: Path) -> str:
 def policy(name: str) -> str:
     """One of ``POLICIES`` as its file says it."""
     event, klass, deadline, steps = POLICIES[name]
-    cascade = "".join(f"  - {{channel: {channel}, wait: {{delivered: {wait}}}}}\n" for channel, wait in steps)
-    head = f"policy: bench_{name}\ntrigger: {{event: {event}}}\nclass: {klass}\ntopic: bench\ntemplate: bench\n"
+    cascade = "".join(
+        f"  - {{channel: {channel}, wait: {{delivered: {wait}}}}}\n" for channel, wait in steps
+    )
+    head = (
+        f"policy: bench_{name}\ntrigger: {{event: {event}}}\nclass: {klass}\ntopic:"
+        " bench\ntemplate: bench\n"
+    )
     return f"{head}deadline: {deadline}\ncascade:\n{cascade}"
 
 
@@ -125,7 +132,13 @@ class Service:
         self.database = folder / "kaskad.db"
         self._command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
-        values = {"store": store, "sink": sink_port, "port": self.port, "admin": self.admin, "connections": connections}
+        values = {
+            "store": store,
+            "sink": sink_port,
+            "port": self.port,
+            "admin": self.admin,
+            "connections": connections,
+        }
         rates = f", rate: {rate}" if rate else ""
         text = CONFIG.format(**values, rate=rates, account=ACCOUNT, secret=SECRET, more=more)
         self.config = lay_out(folder, text, {name: policy(name) for name in POLICIES})
@@ -147,7 +160,9 @@ class Service:
             if self._process is None or self._process.poll() is not None:
                 raise BenchError(f"kaskad run ended: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise BenchError(f"kaskad run is not ready after {START_SECONDS:.0f} s: {self.last_words()}")
+                raise BenchError(
+                    f"kaskad run is not ready after {START_SECONDS:.0f} s: {self.last_words()}"
+                )
             await asyncio.sleep(0.05)
 
     async def _is_ready(self) -> bool:

@@ -1,5 +1,6 @@
 """
-Whoever posts receipts: told by the sink what was accepted, it reports on each as the provider would, one a POST.
+Whoever posts receipts: told by the sink what was accepted, it reports on each as the provider
+would, one a POST.
 
     aim ports=[N] secret=S kinds=delivered|cascade|none    where to, and what
     wait count=N seconds=S   -> {"done", "statuses", …} once N receipts were answered
@@ -7,8 +8,8 @@ Whoever posts receipts: told by the sink what was accepted, it reports on each a
     seconds file=PATH        -> writes how long each took, float64 seconds
     reset                    forgets what was counted
 
-``delivered``: one delivered report for each message. ``cascade``: four of five Viber messages are sent, then fail, and
-the SMS that follows is delivered; the fifth is sent, delivered and seen.
+``delivered``: one delivered report for each message. ``cascade``: four of five Viber messages are
+sent, then fail, and the SMS that follows is delivered; the fifth is sent, delivered and seen.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from bench.worker import obey, run
 
 CONNECTIONS = 64
 DELAY_SECONDS = 0.05
-"""A provider's receipt comes a little after its answer, so that it meets a message whose answer is kept."""
+"""
+A provider's receipt comes a little after its answer, so that it meets a message whose answer is
+kept.
+"""
 ACCOUNT = "AC" + "0" * 32
 REPORT = (
     '{{"results":[{{"bulkId":"bench","messageId":"{ref}","to":"{to}","sender":"Shop","sentAt":"{at}","doneAt":"{at}",'
@@ -36,9 +40,17 @@ REPORT = (
     '"callbackData":"{ref}"}}]}}'
 )
 SEEN = '{{"results":[{{"messageId":"{ref}","from":"Shop","to":"{to}","sentAt":"{at}","seenAt":"{at}"}}]}}'
-NO_ERROR = '{"groupId":0,"groupName":"Ok","id":0,"name":"NO_ERROR","description":"No Error","permanent":false}'
-GONE = '{"groupId":1,"groupName":"HANDSET_ERRORS","id":7020,"name":"EC","description":"No user","permanent":true}'
-PENDING = '{"groupId":1,"groupName":"PENDING","id":7,"name":"PENDING_ENROUTE","description":"Sent on"}'
+NO_ERROR = (
+    '{"groupId":0,"groupName":"Ok","id":0,"name":"NO_ERROR","description":"No'
+    ' Error","permanent":false}'
+)
+GONE = (
+    '{"groupId":1,"groupName":"HANDSET_ERRORS","id":7020,"name":"EC","description":"No'
+    ' user","permanent":true}'
+)
+PENDING = (
+    '{"groupId":1,"groupName":"PENDING","id":7,"name":"PENDING_ENROUTE","description":"Sent on"}'
+)
 DELIVERED = '{"groupId":3,"groupName":"DELIVERED","id":5,"name":"DELIVERED_TO_HANDSET","description":"Delivered"}'
 FAILED = '{"groupId":2,"groupName":"UNDELIVERABLE","id":9,"name":"UNDELIVERABLE_NOT_DELIVERED","description":"No"}'
 
@@ -81,7 +93,9 @@ class Poster:
         signed = f"http://{place}{path}" + "".join(name + fields[name] for name in sorted(fields))
         digest = base64.b64encode(hmac.digest(self._secret, signed.encode(), hashlib.sha1)).decode()
         more = f"X-Twilio-Signature: {digest}\r\n"
-        self._pump.push(post(place, path, urlencode(fields).encode(), "application/x-www-form-urlencoded", more))
+        self._pump.push(
+            post(place, path, urlencode(fields).encode(), "application/x-www-form-urlencoded", more)
+        )
 
     async def do_aim(self, command: dict[str, Any]) -> dict[str, Any]:
         if self._pump is not None:
@@ -104,7 +118,9 @@ class Poster:
         await pump.open(CONNECTIONS)
         for number in range(count):
             body = viber_report(f"{number:048d}", "380500000042", at, DELIVERED)
-            pump.push(post(f"127.0.0.1:{port}", "/v1/receipts/infobip", body.encode(), "application/json"))
+            pump.push(
+                post(f"127.0.0.1:{port}", "/v1/receipts/infobip", body.encode(), "application/json")
+            )
         await pump.until(count, command["seconds"])
         await pump.close()
         return pump.summary()
@@ -132,7 +148,11 @@ def cascade_reports(reference: str, to: str, at: str) -> list[str]:
     sent = viber_report(reference, to, at, PENDING)
     if zlib.crc32(reference.encode()) % 5:
         return [sent, viber_report(reference, to, at, FAILED, GONE)]
-    return [sent, viber_report(reference, to, at, DELIVERED), SEEN.format(ref=reference, to=to, at=at)]
+    return [
+        sent,
+        viber_report(reference, to, at, DELIVERED),
+        SEEN.format(ref=reference, to=to, at=at),
+    ]
 
 
 class Feed(asyncio.Protocol):
@@ -151,8 +171,12 @@ class Feed(asyncio.Protocol):
 async def main(options: dict[str, Any]) -> None:
     """``feed``: the Unix socket to listen on for the sink."""
     poster = Poster()
-    server = await asyncio.get_running_loop().create_unix_server(lambda: Feed(poster), options["feed"])
-    handlers = {name: getattr(poster, f"do_{name}") for name in ("aim", "wait", "flood", "seconds", "reset")}
+    server = await asyncio.get_running_loop().create_unix_server(
+        lambda: Feed(poster), options["feed"]
+    )
+    handlers = {
+        name: getattr(poster, f"do_{name}") for name in ("aim", "wait", "flood", "seconds", "reset")
+    }
     await obey(handlers, {})
     server.close()
 

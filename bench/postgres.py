@@ -36,11 +36,20 @@ def programs() -> Path:
     """The folder of ``initdb`` and ``postgres``. Raises ``Absent``."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if pg_config := shutil.which("pg_config"):
-        said = subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout
+        said = subprocess.run(
+            [pg_config, "--bindir"], check=True, capture_output=True, text=True
+        ).stdout
         places.append(Path(said.strip()))
     if initdb := shutil.which("initdb"):
         places.append(Path(initdb).resolve().parent)
-    found = next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
+    found = next(
+        (
+            place
+            for place in places
+            if (place / "initdb").exists() and (place / "postgres").exists()
+        ),
+        None,
+    )
     if found is None:
         raise Absent("PostgreSQL's server programs are not installed (initdb, postgres)")
     return found
@@ -75,7 +84,9 @@ class Postgres:
     async def start(cls, folder: Path) -> Postgres:
         """Make a cluster in ``folder`` and run it."""
         bin, user, port = programs(), owner(), free_port()
-        ids = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        ids = (
+            {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        )
         if user is not None:
             let_in(folder, user)
         make: list[str | Path] = [
@@ -93,7 +104,14 @@ class Postgres:
         if await asyncio.to_thread(making.wait):
             raise BenchError(f"initdb failed: {last_words(folder / 'initdb.log')}")
         settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [bin / "postgres", "-D", folder / "data", "-p", str(port), *settings]
+        command: list[str | Path] = [
+            bin / "postgres",
+            "-D",
+            folder / "data",
+            "-p",
+            str(port),
+            *settings,
+        ]
         server = cls(spawn(command, folder / "postgres.log", cwd=folder, **ids), port)
         await server._answers(folder / "postgres.log")
         return server

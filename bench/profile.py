@@ -1,10 +1,12 @@
 """
-Where the time of a whole life goes: one leg of the group ``life``, watched by py-spy from outside, or by
-cProfile from inside where py-spy is not installed or may not look.
+Where the time of a whole life goes: one leg of the group ``life``, watched by py-spy from outside,
+or by cProfile from inside where py-spy is not installed or may not look.
 
-    python -m bench.profile [--leg life_sqlite] [--count 8000] [--top 45] [--out PATH] [--how py-spy|cprofile]
+    python -m bench.profile [--leg life_sqlite] [--count 8000] [--top 45] [--out PATH] [--how
+    py-spy|cprofile]
 
-Prints, and with ``--out`` writes, three tables: time by module, by function itself, and by function with what it calls.
+Prints, and with ``--out`` writes, three tables: time by module, by function itself, and by function
+with what it calls.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ finally:
 
 @dataclass(slots=True)
 class Shares:
-    """Time by module, by function itself, and by function with its callees; in samples or in seconds."""
+    """
+    Time by module, by function itself, and by function with its callees; in samples or in seconds.
+    """
 
     total: float = 0.0
     modules: Counter[str] = field(default_factory=Counter)
@@ -84,7 +88,9 @@ def short(path: str) -> str:
     for mark in ("site-packages/", "/orchestrator/", "/adapters/", "/python3.11/"):
         before, found, after = path.rpartition(mark)
         if found and before:
-            return mark.strip("/") + "/" + after if mark in ("/orchestrator/", "/adapters/") else after
+            return (
+                mark.strip("/") + "/" + after if mark in ("/orchestrator/", "/adapters/") else after
+            )
     return path
 
 
@@ -136,7 +142,9 @@ class Watched(Life):
             self.command = (sys.executable, "-c", INSIDE.format(path=str(self._found)))
 
     async def watch(self, count: int) -> tuple[Shares, float]:
-        """Profile ``count`` lives of a warm service: where the time went, and CPU microseconds a life."""
+        """
+        Profile ``count`` lives of a warm service: where the time went, and CPU microseconds a life.
+        """
         leg = self.legs[0]
         await self.start(leg)
         assert leg.service is not None
@@ -149,16 +157,29 @@ class Watched(Life):
         spy.send_signal(signal.SIGINT)
         said = await asyncio.to_thread(spy.communicate, None, WRITE_SECONDS)
         if not self._found.exists():
-            raise BenchError(f"py-spy wrote nothing: {said[1].decode(errors='replace').strip()[-300:]}")
+            raise BenchError(
+                f"py-spy wrote nothing: {said[1].decode(errors='replace').strip()[-300:]}"
+            )
         return read_stacks(self._found.read_text().splitlines()), cpu_us
 
 
 def py_spy(pid: int, out: Path) -> subprocess.Popen[bytes]:
     """Sample a process until SIGINT."""
     program = shutil.which("py-spy") or str(Path(sys.executable).parent / "py-spy")
-    options = ["--pid", str(pid), "--format", "raw", "--output", str(out), "--rate", str(SAMPLES_PER_SECOND)]
+    options = [
+        "--pid",
+        str(pid),
+        "--format",
+        "raw",
+        "--output",
+        str(out),
+        "--rate",
+        str(SAMPLES_PER_SECOND),
+    ]
     return subprocess.Popen(
-        [program, "record", *options, "--duration", "600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [program, "record", *options, "--duration", "600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -176,12 +197,16 @@ async def profile(leg: str, count: int, top: int, how: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.profile", description="Where the time of a whole life goes.")
+    parser = argparse.ArgumentParser(
+        prog="bench.profile", description="Where the time of a whole life goes."
+    )
     parser.add_argument("--leg", choices=LEGS, default=LEGS[0], help="which life")
     parser.add_argument("--count", type=int, default=8000, help="how many lives")
     parser.add_argument("--top", type=int, default=45, help="how many lines each table has")
     parser.add_argument("--out", type=Path, help="a file for the tables, too")
-    parser.add_argument("--how", choices=("py-spy", "cprofile"), default="py-spy" if has_py_spy() else "cprofile")
+    parser.add_argument(
+        "--how", choices=("py-spy", "cprofile"), default="py-spy" if has_py_spy() else "cprofile"
+    )
     given = parser.parse_args()
     try:
         text = asyncio.run(profile(given.leg, given.count, given.top, given.how))

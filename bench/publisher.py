@@ -7,7 +7,8 @@ Whoever publishes events.
     kafka servers=A topic=T first=n count=N kind=K
         the same events as records, structured mode
 
-Both answer once everything was taken: ``{"accepted": n, "seconds": s, "p50", "p99", "max" (answer times)}``.
+Both answer once everything was taken: ``{"accepted": n, "seconds": s, "p50", "p99", "max" (answer
+times)}``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ async def http(command: dict[str, Any]) -> dict[str, Any]:
     if file := command.get("stamps"):
         await asyncio.to_thread(Path(file).write_bytes, stamps.tobytes())
     times = sorted(pump.seconds)
-    spread = {"p50": quantile(times, 0.5), "p99": quantile(times, 0.99), "max": times[-1] if times else 0.0}
+    spread = {
+        "p50": quantile(times, 0.5),
+        "p99": quantile(times, 0.99),
+        "max": times[-1] if times else 0.0,
+    }
     return {**pump.summary(), "accepted": accepted, "seconds": seconds, **spread}
 
 

@@ -1,7 +1,8 @@
 """
 One run: what was asked for, the table, the JSON, and whether a bar was missed.
 
-Environment: ``BENCH_QUICK=1`` takes fewer repeats and smaller counts; ``BENCH_JSON=PATH`` writes the figures there.
+Environment: ``BENCH_QUICK=1`` takes fewer repeats and smaller counts; ``BENCH_JSON=PATH`` writes
+the figures there.
 """
 
 from __future__ import annotations
@@ -33,17 +34,23 @@ from bench.worker import quieten
 
 FINE, MISSED, USAGE, STOPPED = 0, 1, 2, 130
 GROUPS: dict[str, type[Rounds]] = {
-    group.name: group for group in (Ceilings, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
+    group.name: group
+    for group in (Ceilings, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
 }
 NAMES = tuple(GROUPS)
 T = TypeVar("T")
 
 
 def chosen(only: str) -> list[str]:
-    """The groups that ``only`` names, in the order of the table; all for an empty one. Raises ``ValueError``."""
+    """
+    The groups that ``only`` names, in the order of the table; all for an empty one. Raises
+    ``ValueError``.
+    """
     wanted = {part.strip() for part in only.split(",") if part.strip()}
     if unknown := wanted - set(NAMES):
-        raise ValueError(f"there is no group {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+        raise ValueError(
+            f"there is no group {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}"
+        )
     return [name for name in NAMES if not wanted or name in wanted]
 
 
@@ -52,7 +59,9 @@ async def measure(names: Sequence[str], *, quick: bool) -> dict[str, list[Figure
     with tempfile.TemporaryDirectory(prefix="kaskad-bench-", ignore_cleanup_errors=True) as folder:
         async with Stage(Path(folder), quick=quick) as stage:
             groups = [GROUPS[name](stage) for name in names]
-            figures = await rounds([group for group in groups if group.together], stage, stage.repeats)
+            figures = await rounds(
+                [group for group in groups if group.together], stage, stage.repeats
+            )
             for group in groups:
                 if not group.together:
                     figures |= await rounds([group], stage, 1)
@@ -81,7 +90,9 @@ async def rounds(groups: Sequence[Rounds], stage: Stage, turns: int) -> dict[str
 
 
 async def until_told(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work; SIGINT and SIGTERM cancel it, so that it cleans up. Raises ``CancelledError`` then."""
+    """
+    Do the work; SIGINT and SIGTERM cancel it, so that it cleans up. Raises ``CancelledError`` then.
+    """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     for one in (signal.SIGINT, signal.SIGTERM):
@@ -92,22 +103,34 @@ async def until_told(work: Coroutine[Any, Any, T]) -> T:
 def report(machine: str, groups: dict[str, list[Figure]], seconds: float) -> str:
     """The machine, the table, and the bars that were missed, or of which nobody knows."""
     every = [figure for figures in groups.values() for figure in figures if figure.bar is not None]
-    last = [f"MISSED  {one.what}: {number(one.value)} {one.unit}, the bar is {one.bar}" for one in every if one.missed]
-    last += [f"NOT MEASURED  {one.what}, the bar is {one.bar}: {one.why_not}" for one in every if one.unjudged]
+    last = [
+        f"MISSED  {one.what}: {number(one.value)} {one.unit}, the bar is {one.bar}"
+        for one in every
+        if one.missed
+    ]
+    last += [
+        f"NOT MEASURED  {one.what}, the bar is {one.bar}: {one.why_not}"
+        for one in every
+        if one.unjudged
+    ]
     last = last or ["no bar was missed"]
     last += [f"left out on this machine: {one.what}: {one.why_not}" for one in every if one.absent]
     end = "\n".join(last)
     return f"{machine}\n\n{table(groups)}\n\n{end}\n({seconds:.0f} s)"
 
 
-def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds: float) -> dict[str, Any]:
+def as_json(
+    machine: str, groups: dict[str, list[Figure]], quick: bool, seconds: float
+) -> dict[str, Any]:
     """The same for programs."""
     return {
         "machine": machine,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "quick": quick,
         "seconds": round(seconds, 1),
-        "groups": {name: [figure.as_json() for figure in figures] for name, figures in groups.items()},
+        "groups": {
+            name: [figure.as_json() for figure in figures] for name, figures in groups.items()
+        },
         "missed": [one.key for figures in groups.values() for one in figures if one.missed],
         "unjudged": [one.key for figures in groups.values() for one in figures if one.unjudged],
     }
@@ -115,8 +138,8 @@ def as_json(machine: str, groups: dict[str, list[Figure]], quick: bool, seconds:
 
 def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     """
-    Measure and print. The exit code: 0 fine, 1 a bar was missed or could not be judged, 2 there is no such group, or no
-    /proc, 130 it was stopped.
+    Measure and print. The exit code: 0 fine, 1 a bar was missed or could not be judged, 2 there is
+    no such group, or no /proc, 130 it was stopped.
     """
     if not Path("/proc/self/stat").exists():
         sys.stderr.write("the bench reads CPU times from /proc, so it needs Linux\n")
@@ -139,7 +162,11 @@ def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     document = as_json(machine, groups, quick, seconds)
     if path := env.get("BENCH_JSON"):
         Path(path).write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-    print(json.dumps(document, ensure_ascii=False) if output == "json" else report(machine, groups, seconds))
+    print(
+        json.dumps(document, ensure_ascii=False)
+        if output == "json"
+        else report(machine, groups, seconds)
+    )
     return MISSED if document["missed"] or document["unjudged"] else FINE
 
 

@@ -1,9 +1,11 @@
 """
-Many messages that wait, quickly: real ones are made by a real service, then copied row by row under new names.
+Many messages that wait, quickly: real ones are made by a real service, then copied row by row under
+new names.
 
-A message is spread over several tables. Whatever row names it, its recipient, its event, its address or its reference
-belongs to it; a copy has other ids of the same length in their places, and where it is to be due at a given instant, all
-its instants are moved by the same stretch. So a copy is what the service would have written itself.
+A message is spread over several tables. Whatever row names it, its recipient, its event, its
+address or its reference belongs to it; a copy has other ids of the same length in their places, and
+where it is to be due at a given instant, all its instants are moved by the same stretch. So a copy
+is what the service would have written itself.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from bench.lives import publish
 from bench.place import Service
 from bench.stage import Stage
 from bench.worker import BenchError
-from orchestrator.codec import decode_message
 from orchestrator.core.message import Message
-from orchestrator.ids import encode
+from orchestrator.history.codec import decode_message
+from orchestrator.primitives.ids import encode
 
 INSTANT = re.compile(rb"(?<![\d.])1[5-9]\d{11}(?![\d.])")
 """A time between 2017 and 2033 in UTC milliseconds, as JSON has it."""
@@ -56,22 +58,30 @@ class Seeds:
         self._made = 0
         with read_only(database) as db:
             self._patterns = patterns_of(db)
-            self._epoch_ms = int(db.execute("select min(created_at) from messages").fetchone()[0]) - 1
+            self._epoch_ms = (
+                int(db.execute("select min(created_at) from messages").fetchone()[0]) - 1
+            )
 
     @property
     def policies(self) -> set[str]:
         return {pattern.policy for pattern in self._patterns}
 
-    def grow(self, policy: str, due: Sequence[int | None], database: Path | None = None) -> tuple[str, str]:
+    def grow(
+        self, policy: str, due: Sequence[int | None], database: Path | None = None
+    ) -> tuple[str, str]:
         """
-        One more message of ``policy`` for each of ``due``: the instant (UTC ms) at which its timer is due, None for the far
-        one of its pattern. The ids of the first and the last; they are in the order of ``due``.
+        One more message of ``policy`` for each of ``due``: the instant (UTC ms) at which its timer
+        is due, None for the far one of its pattern. The ids of the first and the last; they are in
+        the order of ``due``.
         """
         patterns = [pattern for pattern in self._patterns if pattern.policy == policy]
         if not patterns:
             raise BenchError(f"no message of policy {policy} waits in {self._database}")
         first, self._made = self._made, self._made + len(due)
-        copies = (self._copy(patterns[place % len(patterns)], first + place, due_at) for place, due_at in enumerate(due))
+        copies = (
+            self._copy(patterns[place % len(patterns)], first + place, due_at)
+            for place, due_at in enumerate(due)
+        )
         db = sqlite3.connect(database or self._database, isolation_level=None)
         try:
             pour(db, copies)
@@ -86,7 +96,9 @@ class Seeds:
         names = names_of(self._id(number), number, pattern.lengths)
         if due_at is None:
             return {
-                table: [tuple([plain(value, names) for value in row]) for row in pattern.rows[table]]
+                table: [
+                    tuple([plain(value, names) for value in row]) for row in pattern.rows[table]
+                ]
                 for table in pattern.rows
             }
         shift = due_at - pattern.due_at
@@ -162,7 +174,9 @@ def patterns_of(db: sqlite3.Connection) -> list[Pattern]:
         patterns.append(Pattern(message.policy, due[message.id], lengths))
     for table, rows in tables(db):
         for row in rows:
-            place = next((owners[value] for value in row if isinstance(value, str) and value in owners), None)
+            place = next(
+                (owners[value] for value in row if isinstance(value, str) and value in owners), None
+            )
             if place is not None:
                 values = tuple(blank(value, names[place]) for value in row)
                 patterns[place].rows.setdefault(table, []).append(values)
@@ -183,7 +197,9 @@ def own_names(message: Message) -> dict[str, str]:
 
 def tables(db: sqlite3.Connection) -> Iterator[tuple[str, list[Row]]]:
     """Every table with its rows; row ids that SQLite gives are left to it."""
-    for (table,) in db.execute("select name from sqlite_master where type='table' and name not like 'sqlite_%'").fetchall():
+    for (table,) in db.execute(
+        "select name from sqlite_master where type='table' and name not like 'sqlite_%'"
+    ).fetchall():
         yield table, db.execute(f'select * from "{table}"').fetchall()
 
 
@@ -212,7 +228,10 @@ def write(db: sqlite3.Connection, waiting: dict[str, list[Row]]) -> None:
 
 
 async def make_patterns(stage: Stage, name: str) -> Service:
-    """A service that has made a few hundred messages which wait a week for a receipt, and has been stopped."""
+    """
+    A service that has made a few hundred messages which wait a week for a receipt, and has been
+    stopped.
+    """
     service = await stage.service(name)
     await stage.aim([service], "none")
     for kind, count in ((FAR, 300), (STEP, 100)):
@@ -226,10 +245,13 @@ async def make_patterns(stage: Stage, name: str) -> Service:
     return service
 
 
-async def ends_of(database: Path, first: str, last: str, due: Sequence[int], *, within: float) -> list[int]:
+async def ends_of(
+    database: Path, first: str, last: str, due: Sequence[int], *, within: float
+) -> list[int]:
     """
-    When each of the messages from ``first`` to ``last`` ended (UTC ms), in the order of their ids, once the last of their
-    timers, ``due`` then, has fired. Raises ``BenchError`` where that takes longer than ``within`` seconds.
+    When each of the messages from ``first`` to ``last`` ended (UTC ms), in the order of their ids,
+    once the last of their timers, ``due`` then, has fired. Raises ``BenchError`` where that takes
+    longer than ``within`` seconds.
     """
     deadline = time.monotonic() + within
     left = len(due)
@@ -239,22 +261,35 @@ async def ends_of(database: Path, first: str, last: str, due: Sequence[int], *, 
         if time.monotonic() > deadline:
             break
     with read_only(database) as db:
-        query = "select finished_at from messages where id between ? and ? and finished_at is not null order by id"
+        query = (
+            "select finished_at from messages where id between ? and ? and finished_at is not null"
+            " order by id"
+        )
         ended = [at for (at,) in db.execute(query, (first, last))]
     if left or len(ended) != len(due):
-        raise BenchError(f"after {within:.0f} s {len(ended)} of {len(due)} timers had fired, and ended their messages")
+        raise BenchError(
+            f"after {within:.0f} s {len(ended)} of {len(due)} timers had fired, and ended their"
+            " messages"
+        )
     return ended
 
 
 def timers_between(database: Path, start: int, end: int) -> int:
-    """How many timers are due between two instants (a look at a small table, which disturbs nobody)."""
+    """
+    How many timers are due between two instants (a look at a small table, which disturbs nobody).
+    """
     with read_only(database) as db:
-        found: int = db.execute("select count(*) from timers where due_at between ? and ?", (start, end)).fetchone()[0]
+        found: int = db.execute(
+            "select count(*) from timers where due_at between ? and ?", (start, end)
+        ).fetchone()[0]
     return found
 
 
 def created_at(database: Path, first: int) -> dict[int, int]:
-    """When each event from number ``first`` on was accepted (UTC nanoseconds, whole milliseconds), by its number."""
+    """
+    When each event from number ``first`` on was accepted (UTC nanoseconds, whole milliseconds), by
+    its number.
+    """
     with read_only(database) as db:
         rows = db.execute("select state, created_at from messages order by id desc")
         found: dict[int, int] = {}

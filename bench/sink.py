@@ -1,9 +1,10 @@
 """
-The providers that everything here is sent to: Infobip's Viber and Twilio's SMS, as much of them as an answer needs.
+The providers that everything here is sent to: Infobip's Viber and Twilio's SMS, as much of them as
+an answer needs.
 
-A raw protocol in a process of its own. It answers "accepted" with ids from the request, counts, stamps the first request
-of each marked message (``[number]`` in its text) with the wall clock, and tells the poster of receipts, line by line
-``kind reference destination``, what it has accepted.
+A raw protocol in a process of its own. It answers "accepted" with ids from the request, counts,
+stamps the first request of each marked message (``[number]`` in its text) with the wall clock, and
+tells the poster of receipts, line by line ``kind reference destination``, what it has accepted.
 
     count                  -> {"viber": n, "sms": n, "first_ns": ns, "last_ns": ns}
     stamps file=PATH       -> writes int64 pairs (number, UTC nanoseconds)
@@ -27,8 +28,8 @@ from bench.worker import obey, run
 VIBER = re.compile(rb'"to":\s*"(\d+)",\s*"messageId":\s*"([^"]+)"')
 MARK = re.compile(rb"\[(\d+)\]")
 INFOBIP = (
-    b'{"bulkId":"bench","messages":[{"messageId":"%b","status":{"groupId":1,"groupName":"PENDING","id":26,'
-    b'"name":"PENDING_ACCEPTED","description":"Message accepted, pending for delivery."},"destination":"%b"}]}'
+    b'{"bulkId":"bench","messages":[{"messageId":"%b","status":{"groupId":1,"groupName":"PENDING","id":26,"name":"PENDING_ACCEPTED","description":"Message'
+    b' accepted, pending for delivery."},"destination":"%b"}]}'
 )
 TWILIO = (
     b'{"sid":"SM%032x","account_sid":"%b","to":"%b","status":"queued","direction":"outbound-api","error_code":null,'
@@ -132,7 +133,9 @@ async def main(options: dict[str, Any]) -> None:
         sink.feed, _ = await loop.create_unix_connection(asyncio.Protocol, options["feed"])
     server = await loop.create_server(lambda: Connection(sink), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    await obey({"count": sink.do_count, "stamps": sink.do_stamps, "reset": sink.do_reset}, {"port": port})
+    await obey(
+        {"count": sink.do_count, "stamps": sink.do_stamps, "reset": sink.do_reset}, {"port": port}
+    )
     server.close()
 
 

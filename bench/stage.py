@@ -1,4 +1,7 @@
-"""What a run shares: a folder, the helpers, a PostgreSQL and a broker where they can be had, and everything's end."""
+"""
+What a run shares: a folder, the helpers, a PostgreSQL and a broker where they can be had, and
+everything's end.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ WITHIN_SECONDS = 240.0
 
 class Stage:
     """
-    ``quick``: fewer repeats, smaller counts. Services, servers and helpers that are started through it end with it.
+    ``quick``: fewer repeats, smaller counts. Services, servers and helpers that are started through
+    it end with it.
     """
 
     def __init__(self, folder: Path, *, quick: bool) -> None:
@@ -84,7 +88,9 @@ class Stage:
 
     async def postgres(self) -> Postgres:
         """A PostgreSQL server of our own. Raises ``BenchError`` where there can be none."""
-        found: Postgres = await self._once("postgres", lambda: Postgres.start(self.subfolder("postgres")))
+        found: Postgres = await self._once(
+            "postgres", lambda: Postgres.start(self.subfolder("postgres"))
+        )
         return found
 
     async def kafka(self) -> Kafka:
@@ -112,12 +118,16 @@ class Stage:
 
     async def aim(self, services: Sequence[Service], kinds: str) -> None:
         """Receipts go to those services from now on; counts start at nothing."""
-        await self.poster.ask("aim", ports=[service.port for service in services], kinds=kinds, secret=SECRET)
+        await self.poster.ask(
+            "aim", ports=[service.port for service in services], kinds=kinds, secret=SECRET
+        )
         await self.sink.ask("reset")
         await self.poster.ask("reset")
 
     async def receipts(self, count: int, within: float = WITHIN_SECONDS) -> None:
-        """Wait until that many receipts were answered, every one of them well. Raises ``BenchError``."""
+        """
+        Wait until that many receipts were answered, every one of them well. Raises ``BenchError``.
+        """
         found = await self.poster.ask("wait", within=within + 10, count=count, seconds=within)
         if found["statuses"] != {"200": count}:
             raise BenchError(f"{count} receipts were expected and answered 200; instead: {found}")

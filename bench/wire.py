@@ -1,5 +1,6 @@
 """
-HTTP/1.1 with as little as two ends that know each other need: keep-alive, Content-Length, nothing else.
+HTTP/1.1 with as little as two ends that know each other need: keep-alive, Content-Length, nothing
+else.
 
 Several times as fast as a real client or server, so that what is measured is never the driver.
 """
@@ -21,7 +22,10 @@ BUSY = (429, 503)
 
 
 class Framer:
-    """Cuts a stream into messages with a Content-Length: ``feed`` gives each complete ``(head, body)``."""
+    """
+    Cuts a stream into messages with a Content-Length: ``feed`` gives each complete ``(head,
+    body)``.
+    """
 
     __slots__ = ("_rest",)
 
@@ -59,7 +63,9 @@ def post(place: str, path: str, body: bytes, content_type: str, more: str = "") 
 
 def answer(status: str, body: bytes, content_type: str = "application/json") -> bytes:
     """A response, head and body."""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -96,12 +102,14 @@ class Line(asyncio.Protocol):
 
 class Pump:
     """
-    Requests over a fixed number of connections to each of ``ports``, in their order, each to whoever is free first; what
-    is refused for lack of time (429, 503) is sent again a little later. ``statuses`` counts the answers, ``seconds`` holds
-    how long each took.
+    Requests over a fixed number of connections to each of ``ports``, in their order, each to
+    whoever is free first; what is refused for lack of time (429, 503) is sent again a little later.
+    ``statuses`` counts the answers, ``seconds`` holds how long each took.
     """
 
-    def __init__(self, ports: Sequence[int], on_body: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self, ports: Sequence[int], on_body: Callable[[bytes], None] | None = None
+    ) -> None:
         self._ports = ports
         self._on_body = on_body
         self._queue: deque[bytes] = deque()

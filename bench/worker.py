@@ -1,5 +1,6 @@
 """
-Helpers in processes of their own: asked by JSON lines on standard input, answering by JSON lines on standard output.
+Helpers in processes of their own: asked by JSON lines on standard input, answering by JSON lines on
+standard output.
 
 A helper ends when its input does, so none outlives the run, however that ends.
 """
@@ -69,7 +70,10 @@ class Worker:
         return self._process.pid
 
     async def ask(self, do: str, *, within: float | None = None, **values: Any) -> dict[str, Any]:
-        """One command and its answer. Raises ``BenchError`` where it fails, or takes longer than ``within`` seconds."""
+        """
+        One command and its answer. Raises ``BenchError`` where it fails, or takes longer than
+        ``within`` seconds.
+        """
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": do, **values}).encode() + b"\n")
         await self._process.stdin.drain()
@@ -121,7 +125,9 @@ def say(answer: dict[str, Any]) -> None:
 async def obey(handlers: dict[str, Handler], hello: dict[str, Any]) -> None:
     """Say hello, then carry out commands until the input ends."""
     reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     say(hello)
     while line := await reader.readline():
         command = json.loads(line)

@@ -13,6 +13,6 @@ Kaskad, in the order in which an event flows through it.
 8.  ``timers``        A due timer is one more fact. ``statuses`` tells the outside what has changed.
 9.  ``app``           The wiring of one process; ``cli`` its verbs; ``demo`` and ``sandbox`` what you try it with.
 
-Where is a decision taken? Always in ``core``: ``gates`` says whether a step may start, ``sending`` what follows from an
-answer, ``waiting`` what follows from a receipt or from silence.
+Where is a decision taken? Always in ``core``: ``gates`` says whether a step may start, ``sending``
+what follows from an answer, ``waiting`` what follows from a receipt or from silence.
 """

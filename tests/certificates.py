@@ -14,7 +14,10 @@ from cryptography.x509.oid import NameOID
 
 
 def make_certificates(folder: Path, password: bytes | None = None) -> None:
-    """A certificate authority, and certificates of it for the broker and one client; keys are encrypted on request."""
+    """
+    A certificate authority, and certificates of it for the broker and one client; keys are
+    encrypted on request.
+    """
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password is not None:
         encryption = serialization.BestAvailableEncryption(password)
@@ -23,15 +26,24 @@ def make_certificates(folder: Path, password: bytes | None = None) -> None:
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     for name in ("broker", "client"):
         key = ec.generate_private_key(ec.SECP256R1())
-        made = certificate(name, key, "Test CA", ca_key, is_ca=False).public_bytes(serialization.Encoding.PEM)
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        made = certificate(name, key, "Test CA", ca_key, is_ca=False).public_bytes(
+            serialization.Encoding.PEM
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
         (folder / f"{name}.key").write_bytes(private)
         (folder / f"{name}.pem").write_bytes(private + made if name == "broker" else made)
         os.chmod(folder / f"{name}.key", 0o600)
 
 
 def certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, *, is_ca: bool
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    signer: ec.EllipticCurvePrivateKey,
+    *,
+    is_ca: bool,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -43,6 +55,9 @@ def certificate(
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .sign(signer, hashes.SHA256())
     )

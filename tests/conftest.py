@@ -1,8 +1,11 @@
-"""Fixtures that every test may ask for; logs are plain lines, because drawn tracebacks take seconds on a busy machine."""
+"""
+Fixtures that every test may ask for; logs are plain lines, because drawn tracebacks take seconds on
+a busy machine.
+"""
 
 from hypothesis import HealthCheck, settings
 
-from orchestrator.telemetry import configure_logging
+from orchestrator.telemetry.logging import configure_logging
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.told import pytest_terminal_summary
 

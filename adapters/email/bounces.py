@@ -1,11 +1,11 @@
 """
 Mail that comes back: bounces (RFC 3464), complaints (RFC 5965), replies.
 
-A bounce is found by its envelope id (RFC 3461), else by the Message-ID of the mail that it returns; both carry our client
-reference. Automatic answers are nobody's words and are left alone.
+A bounce is found by its envelope id (RFC 3461), else by the Message-ID of the mail that it returns;
+both carry our client reference. Automatic answers are nobody's words and are left alone.
 
-Whoever may write to the mailbox may write a bounce: so a bounce marks an address or leaves a step, and never says that our
-configuration is wrong, however loud its words.
+Whoever may write to the mailbox may write a bounce: so a bounce marks an address or leaves a step,
+and never says that our configuration is wrong, however loud its words.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterator
 from email.message import Message
 
-from adapters import wire
 from adapters.email.mime import Mailbox
 from adapters.email.replies import DEAD, FAULTS, NO_SUCH_USER, told
 from orchestrator import channels as ch
@@ -29,7 +28,8 @@ STATUS = re.compile(r"\b(5)\.(\d{1,3})\.(\d{1,3})\b")
 BASIC = re.compile(r"\b5[05]\d\b")
 QUOTE = re.compile(r"^(?:>|On .{1,200} wrote:|.{1,200} пише:|.{1,200} писав|-{5,})", re.MULTILINE)
 AUTOMATIC_SUBJECT = re.compile(
-    r"\s*(auto(matic)?[ -]?(re|reply|response)?:|automatic reply|out of (the )?office|автовідпов)", re.IGNORECASE
+    r"\s*(auto(matic)?[ -]?(re|reply|response)?:|automatic reply|out of (the )?office|автовідпов)",
+    re.IGNORECASE,
 )
 BOUNCE_SENDER = re.compile(r"(mailer-daemon|postmaster)@", re.IGNORECASE)
 AUTOMATIC_HEADERS = ("X-Autoreply", "X-Autorespond", "X-Auto-Reply")
@@ -63,10 +63,19 @@ def read(mail: Message) -> Iterator[Said]:
 
 
 def bounce(mail: Message) -> Iterator[ch.Receipt]:
-    """One receipt for each failure in a delivery report: no other action (``delayed``) was asked for, or is news."""
+    """
+    One receipt for each failure in a delivery report: no other action (``delayed``) was asked for,
+    or is news.
+    """
     for part in parts(mail):
-        blocks = part.get_payload() if part.get_content_type() == "message/delivery-status" else None
-        fields = [block for block in blocks if isinstance(block, Message)] if isinstance(blocks, list) else []
+        blocks = (
+            part.get_payload() if part.get_content_type() == "message/delivery-status" else None
+        )
+        fields = (
+            [block for block in blocks if isinstance(block, Message)]
+            if isinstance(blocks, list)
+            else []
+        )
         reference = envelope_id(fields) or reference_of(mail)
         for block in fields if reference is not None else ():
             action, status = header(block, "Action").lower(), header(block, "Status")
@@ -74,11 +83,16 @@ def bounce(mail: Message) -> Iterator[ch.Receipt]:
             if action == "failed":
                 expired = status.endswith(".4.7")
                 state = ch.Delivery.EXPIRED if expired else ch.Delivery.FAILED
-                yield ch.Receipt(state=state, client_reference=reference, failure=failure(status, words))
+                yield ch.Receipt(
+                    state=state, client_reference=reference, failure=failure(status, words)
+                )
 
 
 def plain_bounce(mail: Message) -> Iterator[ch.Receipt]:
-    """A bounce in prose (qmail, old Exchange): a permanent code and our Message-ID somewhere in it, else nothing."""
+    """
+    A bounce in prose (qmail, old Exchange): a permanent code and our Message-ID somewhere in it,
+    else nothing.
+    """
     texts = [text_of(part) for part in parts(mail) if part.get_content_maintype() == "text"]
     text = "\n".join(texts)[:SCANNED_CHARS_MAX]
     found = MESSAGE_ID.search(text)
@@ -89,13 +103,22 @@ def plain_bounce(mail: Message) -> Iterator[ch.Receipt]:
     around = status or basic
     words = text[max(0, around.start() - 80) : around.end() + 200] if around else ""
     yield ch.Receipt(
-        state=ch.Delivery.FAILED, client_reference=reference, failure=failure(status[0] if status else "", words)
+        state=ch.Delivery.FAILED,
+        client_reference=reference,
+        failure=failure(status[0] if status else "", words),
     )
 
 
 def complaint(mail: Message) -> Iterator[ch.Receipt | ch.Preference]:
-    """Somebody called it spam: found by its Message-ID, else by the address, where the report names one."""
-    reports = [text_of(part) for part in parts(mail) if part.get_content_type() == "message/feedback-report"]
+    """
+    Somebody called it spam: found by its Message-ID, else by the address, where the report names
+    one.
+    """
+    reports = [
+        text_of(part)
+        for part in parts(mail)
+        if part.get_content_type() == "message/feedback-report"
+    ]
     fields = email.message_from_string("".join(reports).lstrip(), policy=email.policy.compat32)
     if header(fields, "Feedback-Type").lower() == "not-spam":
         return
@@ -119,24 +142,31 @@ def reply(mail: Message) -> Iterator[ch.Inbound]:
         yield ch.Inbound(
             kind="email",
             value=sender,
-            text=wire.text_of((text[: quoted.start()] if quoted else text).strip()),
-            id=wire.id_of(header(mail, "Message-ID")) or "",
+            text=ch.text_of((text[: quoted.start()] if quoted else text).strip()),
+            id=ch.id_of(header(mail, "Message-ID")) or "",
             answers=answered[1] if answered else None,
         )
 
 
 def failure(status: str, words: str) -> ch.Refused:
-    """Why a mail bounced, and whether its address is dead (RFC 3463); whatever else it is, it is the recipient's."""
+    """
+    Why a mail bounced, and whether its address is dead (RFC 3463); whatever else it is, it is the
+    recipient's.
+    """
     codes = [*STATUS.finditer(status), *STATUS.finditer(words)]
-    found = next((code for code in codes if f"{code[2]}.{code[3]}" in FAULTS), codes[0] if codes else None)
+    found = next(
+        (code for code in codes if f"{code[2]}.{code[3]}" in FAULTS), codes[0] if codes else None
+    )
     subject = f"{found[2]}.{found[3]}" if found else ""
     reason = FAULTS.get(subject, R.REFUSED_RECIPIENT)
     if found is None and not status and NO_SUCH_USER.search(words):
         reason = R.REFUSED_ADDRESS
     if reason not in (R.REFUSED_ADDRESS, R.REFUSED_CONTENT):
         reason = R.REFUSED_RECIPIENT
-    code = found[0] if found else wire.id_of(status[:20])
-    return ch.Refused(reason, code, told(words), DEAD.get(subject, 1) if reason is R.REFUSED_ADDRESS else 1)
+    code = found[0] if found else ch.id_of(status[:20])
+    return ch.Refused(
+        reason, code, told(words), DEAD.get(subject, 1) if reason is R.REFUSED_ADDRESS else 1
+    )
 
 
 def automatic(mail: Message) -> bool:
@@ -152,7 +182,14 @@ def automatic(mail: Message) -> bool:
 
 def envelope_id(fields: list[Message]) -> str | None:
     """The reference that MAIL carried as ENVID, where the servers on the way kept it."""
-    found = next((header(block, "Original-Envelope-Id") for block in fields if block.get("Original-Envelope-Id")), "")
+    found = next(
+        (
+            header(block, "Original-Envelope-Id")
+            for block in fields
+            if block.get("Original-Envelope-Id")
+        ),
+        "",
+    )
     return found if REFERENCE.fullmatch(found) else None
 
 
@@ -161,7 +198,11 @@ def reference_of(mail: Message) -> str | None:
     for part in parts(mail):
         if part is mail:
             continue
-        words = text_of(part) if part.get_content_type() == "text/rfc822-headers" else header(part, "Message-ID")
+        words = (
+            text_of(part)
+            if part.get_content_type() == "text/rfc822-headers"
+            else header(part, "Message-ID")
+        )
         found = MESSAGE_ID.search(words)
         if found:
             return found[1]

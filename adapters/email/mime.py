@@ -1,9 +1,10 @@
 """
 A mail as bytes: headers, text and HTML, List-Unsubscribe with one click (RFC 2369, 8058).
 
-Header values refuse control characters and encoded words: with Python's own header folding, a subject that ends in one of
-those can become a header of its own on the way out. So the headers are written here, line by line, and what was written
-is parsed back and must have exactly the headers, the subject and the addresses that were meant.
+Header values refuse control characters and encoded words: with Python's own header folding, a
+subject that ends in one of those can become a header of its own on the way out. So the headers are
+written here, line by line, and what was written is parsed back and must have exactly the headers,
+the subject and the addresses that were meant.
 
 The same message is always the same bytes: nothing here looks at a clock or makes up a boundary.
 """
@@ -39,7 +40,10 @@ SENDER_ID = "kaskad"
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A name and an address. ``domain`` is ASCII (IDNA); ``local`` may not be, and then needs SMTPUTF8 (RFC 6531)."""
+    """
+    A name and an address. ``domain`` is ASCII (IDNA); ``local`` may not be, and then needs SMTPUTF8
+    (RFC 6531).
+    """
 
     name: str
     local: str
@@ -47,13 +51,21 @@ class Mailbox:
 
     @classmethod
     def of(cls, text: str) -> Mailbox:
-        """From ``Shop <hello@example.com>`` or ``hello@example.com``. Raises ``ValueError`` saying what is wrong."""
+        """
+        From ``Shop <hello@example.com>`` or ``hello@example.com``. Raises ``ValueError`` saying
+        what is wrong.
+        """
         found = MAILBOX.fullmatch(text)
         if found is None or "@" not in text or unsafe(text):
-            raise ValueError("must be an address such as hello@example.com or Shop <hello@example.com>")
+            raise ValueError(
+                "must be an address such as hello@example.com or Shop <hello@example.com>"
+            )
         name = (found["name"] or "").strip().removeprefix('"').removesuffix('"')
         local, _, domain = (found["within"] or found["bare"]).strip().rpartition("@")
-        if not LOCAL_PART.fullmatch(local) or len(local.encode("utf-8", "replace")) > LOCAL_BYTES_MAX:
+        if (
+            not LOCAL_PART.fullmatch(local)
+            or len(local.encode("utf-8", "replace")) > LOCAL_BYTES_MAX
+        ):
             raise ValueError("the part before @ is not well-formed")
         return cls(name, local, ascii_domain(domain))
 
@@ -66,13 +78,19 @@ class Mailbox:
         if not self.name:
             return self.address
         if self.name.isascii():
-            return email.utils.formataddr((self.name, "")).removesuffix("<>").strip() + f" <{self.address}>"
+            return (
+                email.utils.formataddr((self.name, "")).removesuffix("<>").strip()
+                + f" <{self.address}>"
+            )
         return f"{encoded(field, self.name)} <{self.address}>"
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """An envelope and what is in it. ``raw`` has CRLF line ends, and no line that SMTP would not carry."""
+    """
+    An envelope and what is in it. ``raw`` has CRLF line ends, and no line that SMTP would not
+    carry.
+    """
 
     sender: str
     recipient: str
@@ -81,19 +99,35 @@ class Mail:
     utf8: bool
 
 
-def build(message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, return_path: Mailbox | None) -> Mail:
-    """The mail for one message. Raises ``Unsendable``: a part is missing, a header or the address is unsafe."""
+def build(
+    message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, return_path: Mailbox | None
+) -> Mail:
+    """
+    The mail for one message. Raises ``Unsendable``: a part is missing, a header or the address is
+    unsafe.
+    """
     content = message.content
-    subject, text, html = str(content.get("subject") or "").strip(), content.get("text"), content.get("html")
+    subject, text, html = (
+        str(content.get("subject") or "").strip(),
+        content.get("text"),
+        content.get("html"),
+    )
     if not subject or not (text or html):
-        raise unsendable(R.REFUSED_CONTENT, "no_content", "a mail needs a subject, and a text or HTML")
+        raise unsendable(
+            R.REFUSED_CONTENT, "no_content", "a mail needs a subject, and a text or HTML"
+        )
     if unsafe(subject) or len(subject) > HEADER_CHARS_MAX:
-        detail = f"the subject has control characters or an encoded word in it, or more than {HEADER_CHARS_MAX} characters"
+        detail = (
+            "the subject has control characters or an encoded word in it, or more than"
+            f" {HEADER_CHARS_MAX} characters"
+        )
         raise unsendable(R.REFUSED_CONTENT, "unsafe_header", detail)
     try:
         recipient = Mailbox.of(message.address.value)
     except ValueError as error:
-        raise unsendable(R.REFUSED_ADDRESS, "bad_address", "the address is not well-formed") from error
+        raise unsendable(
+            R.REFUSED_ADDRESS, "bad_address", "the address is not well-formed"
+        ) from error
     headers = {
         "From": sender.header("From"),
         "To": recipient.address,
@@ -105,13 +139,20 @@ def build(message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, retur
         **kind_of(message),
         "MIME-Version": "1.0",
     }
-    boundary = "=_" + hashlib.sha256(message.entropy + message.client_reference.encode("utf-8", "replace")).hexdigest()[:32]
+    boundary = (
+        "=_"
+        + hashlib.sha256(
+            message.entropy + message.client_reference.encode("utf-8", "replace")
+        ).hexdigest()[:32]
+    )
     body_headers, body = bodies(text, html, boundary)
     raw = written({**headers, **body_headers}) + b"\r\n" + body
     check(raw, [*headers, *body_headers], subject, sender, recipient)
     known = [box for box in (sender, recipient, reply_to, return_path) if box is not None]
     utf8 = not all(box.local.isascii() for box in known)
-    return Mail((return_path or sender).address, recipient.address, message.client_reference, raw, utf8)
+    return Mail(
+        (return_path or sender).address, recipient.address, message.client_reference, raw, utf8
+    )
 
 
 def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
@@ -121,7 +162,9 @@ def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
 
 def unsafe(value: str) -> bool:
     """Whether a header value could be more than one header, or less than it seems."""
-    return ENCODED_WORD.search(value) is not None or any(unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value)
+    return ENCODED_WORD.search(value) is not None or any(
+        unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value
+    )
 
 
 def ascii_domain(domain: str) -> str:
@@ -137,29 +180,44 @@ def ascii_domain(domain: str) -> str:
 
 def encoded(field: str, value: str) -> str:
     """Text beyond ASCII as encoded words of legal length (RFC 2047), folded."""
-    return Header(value, "utf-8", header_name=field, maxlinelen=WORD_LINE_MAX).encode(linesep="\r\n")
+    return Header(value, "utf-8", header_name=field, maxlinelen=WORD_LINE_MAX).encode(
+        linesep="\r\n"
+    )
 
 
 def written(headers: dict[str, str]) -> bytes:
     """The header block, without the empty line after it."""
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("utf-8", "replace")
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode(
+        "utf-8", "replace"
+    )
 
 
 def unsubscribing(message: ch.Outgoing) -> dict[str, str]:
     """
-    One click where the URL acts on a POST (RFC 8058). A URL that only shows a page stands alone (RFC 2369), if it is
-    https; anything that could break out of its brackets is left out.
+    One click where the URL acts on a POST (RFC 8058). A URL that only shows a page stands alone
+    (RFC 2369), if it is https; anything that could break out of its brackets is left out.
     """
     url = message.unsubscribe_url or ""
-    fits = url.isascii() and url.isprintable() and not set(url) & set('<> ",') and len(url) <= HEADER_CHARS_MAX
+    fits = (
+        url.isascii()
+        and url.isprintable()
+        and not set(url) & set('<> ",')
+        and len(url) <= HEADER_CHARS_MAX
+    )
     if not url or not fits or not (message.one_click or url.startswith("https://")):
         return {}
     header = {"List-Unsubscribe": f"<{url}>"}
-    return {**header, "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if message.one_click else header
+    return (
+        {**header, "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+        if message.one_click
+        else header
+    )
 
 
 def kind_of(message: ch.Outgoing) -> dict[str, str]:
-    """What keeps automatic answers away (RFC 3834), and tells Gmail's feedback loop what it has seen."""
+    """
+    What keeps automatic answers away (RFC 3834), and tells Gmail's feedback loop what it has seen.
+    """
     feedback = {"Feedback-ID": f"{token(message.topic)}:{token(message.klass)}:{SENDER_ID}"}
     if message.klass == "promotional":
         return {"Precedence": "bulk", **feedback}
@@ -172,31 +230,50 @@ def token(value: str) -> str:
 
 
 def bodies(text: object, html: object, boundary: str) -> tuple[dict[str, str], bytes]:
-    """The headers that say what the body is, and the body: one part, or text and HTML as alternatives."""
+    """
+    The headers that say what the body is, and the body: one part, or text and HTML as alternatives.
+    """
     parts = [part(kind, str(value)) for kind, value in (("plain", text), ("html", html)) if value]
     if len(parts) == 1:
         return parts[0]
-    inner = b"".join(b"--%b\r\n%b\r\n%b\r\n" % (boundary.encode(), written(headers), body) for headers, body in parts)
-    return {"Content-Type": f'multipart/alternative; boundary="{boundary}"'}, inner + f"--{boundary}--\r\n".encode()
+    inner = b"".join(
+        b"--%b\r\n%b\r\n%b\r\n" % (boundary.encode(), written(headers), body)
+        for headers, body in parts
+    )
+    return {
+        "Content-Type": f'multipart/alternative; boundary="{boundary}"'
+    }, inner + f"--{boundary}--\r\n".encode()
 
 
 def part(kind: str, value: str) -> tuple[dict[str, str], bytes]:
-    """A text as it is where it is short-lined ASCII, else quoted-printable or base64, whichever is shorter."""
+    """
+    A text as it is where it is short-lined ASCII, else quoted-printable or base64, whichever is
+    shorter.
+    """
     raw = re.sub(r"\r\n?", "\n", value).rstrip("\n").encode("utf-8", "replace") + b"\n"
-    plain = raw.isascii() and b"\x00" not in raw and max(map(len, raw.split(b"\n"))) <= LINE_BYTES_MAX
+    plain = (
+        raw.isascii() and b"\x00" not in raw and max(map(len, raw.split(b"\n"))) <= LINE_BYTES_MAX
+    )
     if plain:
         encoding, body = "7bit", raw
     else:
         quoted = binascii.b2a_qp(raw, istext=True)
         crlf = raw.replace(b"\n", b"\r\n")
-        lines = b"".join(binascii.b2a_base64(crlf[start : start + 57]) for start in range(0, len(crlf), 57))
-        encoding, body = ("quoted-printable", quoted) if len(quoted) <= len(lines) else ("base64", lines)
+        lines = b"".join(
+            binascii.b2a_base64(crlf[start : start + 57]) for start in range(0, len(crlf), 57)
+        )
+        encoding, body = (
+            ("quoted-printable", quoted) if len(quoted) <= len(lines) else ("base64", lines)
+        )
     headers = {"Content-Type": f"text/{kind}; charset=utf-8", "Content-Transfer-Encoding": encoding}
     return headers, body.replace(b"\n", b"\r\n")
 
 
 def check(raw: bytes, names: list[str], subject: str, sender: Mailbox, recipient: Mailbox) -> None:
-    """Parse back what was written, as readers will, and hold it against what was meant. Raises ``Unsendable``."""
+    """
+    Parse back what was written, as readers will, and hold it against what was meant. Raises
+    ``Unsendable``.
+    """
     try:
         found = BytesParser(policy=email.policy.default).parsebytes(raw, headersonly=True)
         same = [name.lower() for name in found.keys()] == [name.lower() for name in names]  # noqa: SIM118
@@ -207,7 +284,9 @@ def check(raw: bytes, names: list[str], subject: str, sender: Mailbox, recipient
     except (LookupError, ValueError, TypeError, AttributeError):
         same = False
     if not same:
-        raise unsendable(R.REFUSED_CONTENT, "unsafe_header", "the mail's headers are not those that were meant")
+        raise unsendable(
+            R.REFUSED_CONTENT, "unsafe_header", "the mail's headers are not those that were meant"
+        )
 
 
 def addresses(found: tuple[Address, ...]) -> list[str]:

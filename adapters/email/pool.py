@@ -1,8 +1,9 @@
 """
 Open connections to one relay, kept for the next mail.
 
-The one that was used last is taken first, so that those which are not needed grow old and are sent home. A connection is
-never trusted: RSET after a mail that was refused, and MAIL itself, prove that it still lives before anything is at stake.
+The one that was used last is taken first, so that those which are not needed grow old and are sent
+home. A connection is never trusted: RSET after a mail that was refused, and MAIL itself, prove that
+it still lives before anything is at stake.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ QUIT_SECONDS = 2.0
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One open connection: how many mails it carried, since when (loop time) it is idle, whether it wants a RSET."""
+    """
+    One open connection: how many mails it carried, since when (loop time) it is idle, whether it
+    wants a RSET.
+    """
 
     client: aiosmtplib.SMTP
     mails: int = 0
@@ -29,8 +33,8 @@ class Connection:
 
 class Pool:
     """
-    The idle connections. A connection is given back after a mail, or dropped; after ``mails_max`` mails it says goodbye,
-    and so it does after ``IDLE_SECONDS`` without any.
+    The idle connections. A connection is given back after a mail, or dropped; after ``mails_max``
+    mails it says goodbye, and so it does after ``IDLE_SECONDS`` without any.
     """
 
     def __init__(self, mails_max: int) -> None:

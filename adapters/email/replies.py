@@ -1,10 +1,12 @@
 """
-What an SMTP reply means: by its enhanced code (RFC 3463) where it has one, else by its basic code, and by its stage.
+What an SMTP reply means: by its enhanced code (RFC 3463) where it has one, else by its basic code,
+and by its stage.
 
-An error at connect or MAIL concerns us, at RCPT the recipient, at DATA the content. A 4xx took nothing and may be tried
-again. Whose fault "policy" (x.7.x) is, only the words beside it say.
+An error at connect or MAIL concerns us, at RCPT the recipient, at DATA the content. A 4xx took
+nothing and may be tried again. Whose fault "policy" (x.7.x) is, only the words beside it say.
 
-Reference: RFC 5321 4.2, RFC 3463, RFC 5248 and the registry of enhanced codes; the numbers from 500 on are Microsoft's.
+Reference: RFC 5321 4.2, RFC 3463, RFC 5248 and the registry of enhanced codes; the numbers from 500
+on are Microsoft's.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from adapters import wire
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -25,27 +26,45 @@ PAUSE_SECONDS_MAX = 3600
 PAUSE = re.compile(r"\b(?:in|after|wait)\s+(?:for\s+)?(\d{1,5})\s*(s\b|sec|m\b|min)", re.IGNORECASE)
 
 DEAD = {"1.1": 1, "1.2": 1, "1.3": 1, "1.6": 1, "1.10": 1, "2.1": 2, "2.2": 3}
-"""Subject and detail that say the address is dead, with how many such answers on different days it takes."""
+"""
+Subject and detail that say the address is dead, with how many such answers on different days it
+takes.
+"""
 
 FAULTS: dict[str, R] = {
     **dict.fromkeys(DEAD, R.REFUSED_ADDRESS),
     **dict.fromkeys(("1.0", "1.4", "2.0", "2.4", "4.4"), R.REFUSED_RECIPIENT),
-    **dict.fromkeys(("2.3", "3.4", "6.0", "6.1", "6.2", "6.3", "6.4", "6.5", "6.6"), R.REFUSED_CONTENT),
-    **dict.fromkeys(("6.7", "6.8", "6.9"), R.REFUSED_RECIPIENT),  # SMTPUTF8 on the way to this address
-    **dict.fromkeys(("1.7", "1.8", "3.3", "3.5", "4.6", "7.3", "7.4", "7.8", "7.9", "7.11"), R.REFUSED_CONFIGURATION),
+    **dict.fromkeys(
+        ("2.3", "3.4", "6.0", "6.1", "6.2", "6.3", "6.4", "6.5", "6.6"), R.REFUSED_CONTENT
+    ),
+    **dict.fromkeys(
+        ("6.7", "6.8", "6.9"), R.REFUSED_RECIPIENT
+    ),  # SMTPUTF8 on the way to this address
+    **dict.fromkeys(
+        ("1.7", "1.8", "3.3", "3.5", "4.6", "7.3", "7.4", "7.8", "7.9", "7.11"),
+        R.REFUSED_CONFIGURATION,
+    ),
     **dict.fromkeys(("5.0", "5.1", "5.2", "5.4", "5.5"), R.REFUSED_CONFIGURATION),
-    **{f"7.{number}": R.REFUSED_CONFIGURATION for number in (*range(20, 30), 509, 515, *range(606, 650))},
+    **{
+        f"7.{number}": R.REFUSED_CONFIGURATION
+        for number in (*range(20, 30), 509, 515, *range(606, 650))
+    },
 }
 """Whose fault a permanent enhanced code is, whatever the stage."""
 
 NO_SUCH_USER = re.compile(
-    r"(no such|unknown|invalid|non-?exist\w*|does ?n.t exist|not found)\b.{0,30}\b(user|mailbox|recipient|address|account)"
-    r"|(user|mailbox|recipient|address|account)\b.{0,40}\b(unknown|not found|no such|does ?n.t exist|unavailable|disabled)",
+    r"(no such|unknown|invalid|non-?exist\w*|does ?n.t exist|not"
+    r" found)\b.{0,30}\b(user|mailbox|recipient|address|account)"
+    r"|(user|mailbox|recipient|address|account)\b.{0,40}\b(unknown|not found|no such|does ?n.t"
+    r" exist|unavailable|disabled)",
     re.IGNORECASE,
 )
-MAILBOX_FULL = re.compile(r"quota|mailbox (is )?full|over ?quota|insufficient (disk )?space", re.IGNORECASE)
+MAILBOX_FULL = re.compile(
+    r"quota|mailbox (is )?full|over ?quota|insufficient (disk )?space", re.IGNORECASE
+)
 OURS = re.compile(
-    r"\b(spf|dkim|dmarc|rdns|ptr)\b|block ?list|black ?list|reputation|relay(ing)?\b|not (authori[sz]ed|permitted) to"
+    r"\b(spf|dkim|dmarc|rdns|ptr)\b|block ?list|black ?list|reputation|relay(ing)?\b|not"
+    r" (authori[sz]ed|permitted) to"
     r"|authenticat|rcpthosts|banned",
     re.IGNORECASE,
 )
@@ -54,8 +73,8 @@ THROTTLED = re.compile(r"grey-?list|too many|rate|try again|throttl|slow down", 
 
 def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()) -> ch.Outcome:
     """
-    The meaning of a reply that took nothing, at ``stage``; ``text`` are the server's words, kept without addresses,
-    long numbers and ``secrets``.
+    The meaning of a reply that took nothing, at ``stage``; ``text`` are the server's words, kept
+    without addresses, long numbers and ``secrets``.
     """
     found = ENHANCED.search(text)
     shown = f"{code} {found[0]}" if found else str(code)
@@ -69,14 +88,27 @@ def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()
     if stage == "auth" or code in (530, 534, 535, 538):
         return ch.Refused(R.REFUSED_CONFIGURATION, shown, detail)
     reason = FAULTS.get(subject) or by_words(stage, code, subject, text)
-    strikes = DEAD.get(subject, 3 if MAILBOX_FULL.search(text) else 1) if reason is R.REFUSED_ADDRESS else 1
+    strikes = (
+        DEAD.get(subject, 3 if MAILBOX_FULL.search(text) else 1)
+        if reason is R.REFUSED_ADDRESS
+        else 1
+    )
     return ch.Refused(reason, shown, detail, strikes)
 
 
-def not_now(stage: Stage, code: int, subject: str, text: str, shown: str, detail: str) -> ch.NotSent:
-    """A temporary no. What asks us for patience is throttling; a mailbox that is busy is nobody's but its own."""
+def not_now(
+    stage: Stage, code: int, subject: str, text: str, shown: str, detail: str
+) -> ch.NotSent:
+    """
+    A temporary no. What asks us for patience is throttling; a mailbox that is busy is nobody's but
+    its own.
+    """
     policy = subject.startswith("7.") or code == 421 or subject in ("3.2", "4.5", "5.3")
-    greylisted = stage in ("rcpt", "data") and code in (450, 451) and (subject in ("7.1", "2.0") or "list" in text.lower())
+    greylisted = (
+        stage in ("rcpt", "data")
+        and code in (450, 451)
+        and (subject in ("7.1", "2.0") or "list" in text.lower())
+    )
     wait_ms = pause_ms(text) or (GREYLIST_MS if greylisted else None)
     asked = policy or greylisted or THROTTLED.search(text) is not None
     return ch.NotSent(R.THROTTLED if asked else R.NOT_TAKEN, wait_ms, shown, detail)
@@ -94,7 +126,9 @@ def by_words(stage: Stage, code: int, subject: str, text: str) -> R:
         return R.REFUSED_CONFIGURATION
     if stage == "data":
         return R.REFUSED_RECIPIENT if MAILBOX_FULL.search(text) else R.REFUSED_CONTENT
-    if not subject and (code in (521, 551, 553, 556) or NO_SUCH_USER.search(text) or MAILBOX_FULL.search(text)):
+    if not subject and (
+        code in (521, 551, 553, 556) or NO_SUCH_USER.search(text) or MAILBOX_FULL.search(text)
+    ):
         return R.REFUSED_ADDRESS
     return R.REFUSED_RECIPIENT
 
@@ -110,13 +144,23 @@ def pause_ms(text: str) -> int | None:
 
 def told(text: str, secrets: tuple[str, ...] = ()) -> str:
     """A server's words, fit to be kept: they quote the address that they are about."""
-    return wire.said(MAIL_ADDRESS.sub("<address>", text), secrets)
+    return ch.said(MAIL_ADDRESS.sub("<address>", text), secrets)
 
 
-QUEUE_ID = re.compile(r"\bqueued as (\S{1,100})|\bid=(\S{1,100})|\bok:? +([A-Za-z0-9_-]{10,100})(?=$| )", re.IGNORECASE)
+QUEUE_ID = re.compile(
+    r"\bqueued as (\S{1,100})|\bid=(\S{1,100})|\bok:? +([A-Za-z0-9_-]{10,100})(?=$| )",
+    re.IGNORECASE,
+)
 
 
 def queue_id(text: str) -> str | None:
-    """The server's own name for a message it took (Postfix, Exim, Amazon SES and Gmail say it so), None without one."""
+    """
+    The server's own name for a message it took (Postfix, Exim, Amazon SES and Gmail say it so),
+    None without one.
+    """
     found = QUEUE_ID.search(text)
-    return wire.id_of(next(group for group in found.groups() if group).rstrip(".,;>)")) if found else None
+    return (
+        ch.id_of(next(group for group in found.groups() if group).rstrip(".,;>)"))
+        if found
+        else None
+    )

@@ -1,11 +1,14 @@
 """
-Mail by SMTP (RFC 5321): pooled connections, one recipient a mail, exact about when a server has taken it.
+Mail by SMTP (RFC 5321): pooled connections, one recipient a mail, exact about when a server has
+taken it.
 
-Reference: RFC 5321; RFC 3463 for the codes in replies; RFC 3461 (ENVID), 1870 (SIZE), 6531 (SMTPUTF8) where offered.
-Quirk: until the final dot is written nothing is taken, whatever breaks; from then on silence means that nobody knows.
+Reference: RFC 5321; RFC 3463 for the codes in replies; RFC 3461 (ENVID), 1870 (SIZE), 6531
+(SMTPUTF8) where offered. Quirk: until the final dot is written nothing is taken, whatever breaks;
+from then on silence means that nobody knows.
 
-SMTP itself never reports a delivery. Reads and clicks come from our own pixel and links; bounces, complaints and replies
-are mail again, which a mail server pipes to this provider's receipt URL (``message/rfc822``, with ``bounce_secret``).
+SMTP itself never reports a delivery. Reads and clicks come from our own pixel and links; bounces,
+complaints and replies are mail again, which a mail server pipes to this provider's receipt URL
+(``message/rfc822``, with ``bounce_secret``).
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from typing import ClassVar, Literal, Self, cast
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
-from adapters import wire
 from adapters.email.bounces import read_mail
 from adapters.email.mime import Mail, Mailbox, build
 from adapters.email.pool import Connection, Pool
@@ -41,24 +43,26 @@ LEADING_DOT = re.compile(rb"(?m)^\.")
 
 class SmtpSettings(ch.Settings):
     """
-    ``tls``: ``starttls`` (default), ``implicit`` or ``none``; ``port`` follows from it (587, 465, 25). ``pool``: how many
-    connections at most; ``messages_per_connection``: after how many mails one is closed. ``ca``: a PEM file of
-    certificates to trust besides the system's. ``helo``: the name to greet with (default: this machine's).
+    ``tls``: ``starttls`` (default), ``implicit`` or ``none``; ``port`` follows from it (587, 465,
+    25). ``pool``: how many connections at most; ``messages_per_connection``: after how many mails
+    one is closed. ``ca``: a PEM file of certificates to trust besides the system's. ``helo``: the
+    name to greet with (default: this machine's).
 
-    ``bounce_address``: where bounces go (MAIL FROM; default: the address of ``from``). ``bounce_secret``: what a mail
-    server that pipes bounces and replies to the receipt URL logs in with (``Authorization: Bearer …``); may be a list
-    while it is changed. ``open_pixel``: have an invisible image report that a mail was read.
+    ``bounce_address``: where bounces go (MAIL FROM; default: the address of ``from``).
+    ``bounce_secret``: what a mail server that pipes bounces and replies to the receipt URL logs in
+    with (``Authorization: Bearer …``); may be a list while it is changed. ``open_pixel``: have an
+    invisible image report that a mail was read.
     """
 
     host: str = Field(min_length=1)
     port: int | None = Field(default=None, ge=1, le=65_535)
     tls: Literal["none", "starttls", "implicit"] = "starttls"
     username: str | None = Field(default=None, min_length=1)
-    password: wire.Secret | None = None
+    password: ch.Secret | None = None
     sender: str = Field(alias="from")
     reply_to: str | None = None
     bounce_address: str | None = None
-    bounce_secret: wire.Secrets | None = None
+    bounce_secret: ch.Secrets | None = None
     pool: int = Field(default=4, ge=1, le=100)
     messages_per_connection: int = Field(default=50, ge=1)
     open_pixel: bool = False
@@ -82,7 +86,10 @@ class SmtpSettings(ch.Settings):
 
 @dataclass(slots=True)
 class Run:
-    """How far one mail has got: the stage that is being answered, its connection, and whether the dot is out."""
+    """
+    How far one mail has got: the stage that is being answered, its connection, and whether the dot
+    is out.
+    """
 
     stage: Stage = "connect"
     connection: Connection | None = None
@@ -95,8 +102,9 @@ class Smtp(ch.Adapter[SmtpSettings]):
     """
     A mail relay.
 
-    ``send`` ends by itself within 8 s for as long as the final dot is not out, with NOT_SENT. Whoever cancels it takes it
-    as UNKNOWN: its connection is closed, so a mail without its dot is never taken.
+    ``send`` ends by itself within 8 s for as long as the final dot is not out, with NOT_SENT.
+    Whoever cancels it takes it as UNKNOWN: its connection is closed, so a mail without its dot is
+    never taken.
     """
 
     name: ClassVar[str] = "smtp"
@@ -115,16 +123,23 @@ class Smtp(ch.Adapter[SmtpSettings]):
         self._sender = Mailbox.of(settings.sender)
         self._reply_to = Mailbox.of(settings.reply_to) if settings.reply_to else None
         self._return_path = Mailbox.of(settings.bounce_address) if settings.bounce_address else None
-        self._secrets = wire.secret_values(settings)
+        self._secrets = ch.secret_values(settings)
         self._context = tls_context(settings) if settings.ca is not None else None
         self._helo = settings.helo
         self._slots = asyncio.Semaphore(settings.pool)
         self._pool = Pool(settings.messages_per_connection)
 
     def reports(self) -> frozenset[str]:
-        """Clicks are seen by the tracked links, reads only by the pixel, replies only where mail is piped in."""
+        """
+        Clicks are seen by the tracked links, reads only by the pixel, replies only where mail is
+        piped in.
+        """
         read = {"read"} if self.settings.open_pixel else set()
-        replied = {"replied"} if self.settings.bounce_secret is not None or self.settings.allow_unsigned else set()
+        replied = (
+            {"replied"}
+            if self.settings.bounce_secret is not None or self.settings.allow_unsigned
+            else set()
+        )
         return frozenset({"clicked", *read, *replied})
 
     async def close(self) -> None:
@@ -138,22 +153,33 @@ class Smtp(ch.Adapter[SmtpSettings]):
             async with asyncio.timeout(SLOT_SECONDS):
                 await self._slots.acquire()
         except TimeoutError:
-            return ch.NotSent(R.START_TOO_LATE, detail="all connections are busy; allow more with `pool`")
+            return ch.NotSent(
+                R.START_TOO_LATE, detail="all connections are busy; allow more with `pool`"
+            )
         try:
             return await self._deliver(mail)
         finally:
             self._slots.release()
 
     async def _deliver(self, mail: Mail) -> ch.Outcome:
-        """The transaction, and what its end means. A connection that is not known to be well is closed."""
+        """
+        The transaction, and what its end means. A connection that is not known to be well is
+        closed.
+        """
         run = Run()
         try:
             async with asyncio.timeout(BEFORE_DOT_SECONDS) as limit:
                 return await self._transact(mail, run, limit)
         except aiosmtplib.SMTPResponseException as error:
-            run.usable = run.stage not in ("connect", "auth") and 400 <= error.code < 600 and error.code != SHUTDOWN
+            run.usable = (
+                run.stage not in ("connect", "auth")
+                and 400 <= error.code < 600
+                and error.code != SHUTDOWN
+            )
             if run.dotted and not 400 <= error.code < 600:
-                return ch.Unknown(R.RESPONSE_UNREADABLE, detail="the answer to the final dot is not a reply")
+                return ch.Unknown(
+                    R.RESPONSE_UNREADABLE, detail="the answer to the final dot is not a reply"
+                )
             return outcome_of(run.stage, error.code, error.message, self._secrets)
         except (aiosmtplib.SMTPException, OSError) as error:
             return lost(run, error, self._secrets)
@@ -191,7 +217,9 @@ class Smtp(ch.Adapter[SmtpSettings]):
         return ch.Accepted(queue_id(reply.message))
 
     async def _begin(self, mail: Mail, run: Run) -> Connection:
-        """A connection on which MAIL was accepted: an idle one that proves to live, else a new one."""
+        """
+        A connection on which MAIL was accepted: an idle one that proves to live, else a new one.
+        """
         while (idle := self._pool.take()) is not None:
             run.connection, run.stage = idle, "mail"
             if await self._reuse(idle, mail, run):
@@ -209,8 +237,9 @@ class Smtp(ch.Adapter[SmtpSettings]):
 
     async def _reuse(self, idle: Connection, mail: Mail, run: Run) -> bool:
         """
-        Whether an idle connection took MAIL. Where it did not, for whatever reason, nothing is lost: a relay that has
-        hung up, or had enough mails on this connection, is asked again on a new one.
+        Whether an idle connection took MAIL. Where it did not, for whatever reason, nothing is
+        lost: a relay that has hung up, or had enough mails on this connection, is asked again on a
+        new one.
         """
         try:
             if idle.dirty:
@@ -220,24 +249,35 @@ class Smtp(ch.Adapter[SmtpSettings]):
             return False
         return True
 
-    async def _mail(self, client: aiosmtplib.SMTP, mail: Mail, run: Run, timeout_seconds: float) -> None:
-        """MAIL with whatever the server offers: our reference for bounces, the size, SMTPUTF8 where it is needed."""
+    async def _mail(
+        self, client: aiosmtplib.SMTP, mail: Mail, run: Run, timeout_seconds: float
+    ) -> None:
+        """
+        MAIL with whatever the server offers: our reference for bounces, the size, SMTPUTF8 where it
+        is needed.
+        """
         options = []
         if mail.utf8:
             if not client.supports_extension("smtputf8"):
                 run.usable = client.is_connected
-                refused = ch.Refused(R.REFUSED_RECIPIENT, "smtputf8", "the relay cannot write to such an address")
+                refused = ch.Refused(
+                    R.REFUSED_RECIPIENT, "smtputf8", "the relay cannot write to such an address"
+                )
                 raise ch.Unsendable(refused)
             options.append("SMTPUTF8")
         if client.supports_extension("size"):
             options.append(f"SIZE={len(mail.raw)}")
         if client.supports_extension("dsn"):
             options += ["RET=HDRS", f"ENVID={mail.reference}"]
-        await client.mail(mail.sender, options=options, encoding=encoding_of(mail), timeout=timeout_seconds)
+        await client.mail(
+            mail.sender, options=options, encoding=encoding_of(mail), timeout=timeout_seconds
+        )
 
     def _client(self) -> aiosmtplib.SMTP:
         own = self.settings
-        if self._context is None:  # reading the system's certificates takes a while, so not before it must be
+        if (
+            self._context is None
+        ):  # reading the system's certificates takes a while, so not before it must be
             self._context = tls_context(own)
         return aiosmtplib.SMTP(
             hostname=own.host,
@@ -264,16 +304,23 @@ class Smtp(ch.Adapter[SmtpSettings]):
         own = self.settings
         assert own.username is not None and own.password is not None
         if not client.supported_auth_methods:
-            raise aiosmtplib.SMTPAuthenticationError(538, "the server offers no way to log in that is known here")
+            raise aiosmtplib.SMTPAuthenticationError(
+                538, "the server offers no way to log in that is known here"
+            )
         await client.login(own.username, own.password.get_secret_value())
 
     def verify(self, hook: ch.Webhook) -> None:
         """Bounces and replies are piped in by a mail server that knows the secret."""
-        secrets = wire.secrets_of(self.settings.bounce_secret) if self.settings.bounce_secret is not None else ()
+        secrets = (
+            ch.secrets_of(self.settings.bounce_secret)
+            if self.settings.bounce_secret is not None
+            else ()
+        )
         scheme, _, given = hook.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not wire.matches(given.strip(), *secrets):
+        if scheme.lower() != "bearer" or not ch.matches(given.strip(), *secrets):
             raise ch.Forged(
-                "mail came in without the secret; give the provider `bounce_secret`, and the mail server the same"
+                "mail came in without the secret; give the provider `bounce_secret`, and the mail"
+                " server the same"
             )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
@@ -290,7 +337,9 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
         try:
             context.load_verify_locations(cafile=settings.ca)
         except OSError as error:  # ssl.SSLError is one
-            raise ValueError(f"`ca` must be a readable file of PEM certificates ({type(error).__name__})") from None
+            raise ValueError(
+                f"`ca` must be a readable file of PEM certificates ({type(error).__name__})"
+            ) from None
     if not settings.verify_certificates:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -298,13 +347,18 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
 
 
 def lost(run: Run, error: Exception, secrets: tuple[str, ...]) -> ch.Outcome:
-    """What a broken connection or silence means: before the dot nothing was taken, after it nobody knows."""
+    """
+    What a broken connection or silence means: before the dot nothing was taken, after it nobody
+    knows.
+    """
     silent = isinstance(error, TimeoutError)
     if run.dotted:
         reason = R.TIMED_OUT if silent else R.CONNECTION_LOST
         return ch.Unknown(reason, detail=f"{type(error).__name__} after the final dot")
-    words = wire.said(str(error), secrets)
-    return ch.NotSent(R.CONNECT_FAILED, detail=wire.said(f"{run.stage}: {type(error).__name__} {words}"))
+    words = ch.said(str(error), secrets)
+    return ch.NotSent(
+        R.CONNECT_FAILED, detail=ch.said(f"{run.stage}: {type(error).__name__} {words}")
+    )
 
 
 def encoding_of(mail: Mail) -> str:
@@ -313,7 +367,10 @@ def encoding_of(mail: Mail) -> str:
 
 
 async def flushed(client: aiosmtplib.SMTP) -> None:
-    """Wait until what was written has left, so that the dot is only written on a connection that still carries."""
+    """
+    Wait until what was written has left, so that the dot is only written on a connection that still
+    carries.
+    """
     while client.transport is not None and not client.transport.is_closing():
         if cast(asyncio.WriteTransport, client.transport).get_write_buffer_size() == 0:
             return

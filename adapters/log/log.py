@@ -1,9 +1,9 @@
 """
 Writes messages down instead of sending them: one JSON line each, for development.
 
-Reference: none; the format is ours: ``{"message_id", "reference", "to": {"kind", "value"}, "class", "topic", "locale",
-"content"}``.
-Quirk: personal data is written as it is, so it has no place in production; the file is made readable to its owner only.
+Reference: none; the format is ours: ``{"message_id", "reference", "to": {"kind", "value"}, "class",
+"topic", "locale", "content"}``. Quirk: personal data is written as it is, so it has no place in
+production; the file is made readable to its owner only.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from adapters import wire
 from orchestrator import channels as ch
 
 MODE = 0o600
 
 
 class LogSettings(ch.Settings):
-    """``path``: the file to append to, in a folder that exists; standard output where it is left out."""
+    """
+    ``path``: the file to append to, in a folder that exists; standard output where it is left out.
+    """
 
     path: Path | None = None
 
@@ -34,7 +35,10 @@ class Log(ch.Adapter[LogSettings]):
     settings_type: ClassVar[type[ch.Settings]] = LogSettings
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
-        """Append one line. Where it cannot be written the configuration is refused, with the system's reason."""
+        """
+        Append one line. Where it cannot be written the configuration is refused, with the system's
+        reason.
+        """
         line = {
             "message_id": message.message_id,
             "reference": message.client_reference,
@@ -45,10 +49,14 @@ class Log(ch.Adapter[LogSettings]):
             "content": dict(message.content),
         }
         try:
-            await asyncio.to_thread(self._write, wire.json_bytes(line) + b"\n")
+            await asyncio.to_thread(self._write, ch.json_bytes(line) + b"\n")
         except OSError as error:
             why = error.strerror or type(error).__name__
-            return ch.Refused(ch.Reason.REFUSED_CONFIGURATION, "log_file", f"the file at `path` cannot be written: {why}")
+            return ch.Refused(
+                ch.Reason.REFUSED_CONFIGURATION,
+                "log_file",
+                f"the file at `path` cannot be written: {why}",
+            )
         return ch.Accepted(message.client_reference)
 
     def _write(self, line: bytes) -> None:
@@ -57,7 +65,9 @@ class Log(ch.Adapter[LogSettings]):
             sys.stdout.write(line.decode())
             sys.stdout.flush()
             return
-        file = os.open(self.settings.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        file = os.open(
+            self.settings.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE
+        )
         try:
             os.write(file, line)
         finally:

@@ -1,10 +1,10 @@
 """
 Twilio SMS: one form POST per message; receipts and replies come back as signed forms.
 
-Reference: Twilio Messaging API 2010-04-01, "Messages resource", "Status callbacks", "Webhooks security" and the error
-dictionary.
-Quirk: Twilio has no field for a reference of ours, so it travels in the query of the status callback's URL, which the
-signature covers. An error's code says more than its HTTP status: a daily limit, for one, is also a 429.
+Reference: Twilio Messaging API 2010-04-01, "Messages resource", "Status callbacks", "Webhooks
+security" and the error dictionary. Quirk: Twilio has no field for a reference of ours, so it
+travels in the query of the status callback's URL, which the signature covers. An error's code says
+more than its HTTP status: a daily limit, for one, is also a 429.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from adapters import wire
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -29,17 +28,24 @@ REFUSALS: dict[int, R] = {
     **dict.fromkeys((21610, 63014, 63033), R.REFUSED_OPTED_OUT),
     **dict.fromkeys((21211, 21217, 21614, 30003, 30005, 30006), R.REFUSED_ADDRESS),
     **dict.fromkeys((21612, 30004, 30011, 63003, 63024, 63032, 63036), R.REFUSED_RECIPIENT),
-    **dict.fromkeys((20003, 20404, 21212, 21408, 21603, 21606, 21607, 21608, 21609, 21659), R.REFUSED_CONFIGURATION),
+    **dict.fromkeys(
+        (20003, 20404, 21212, 21408, 21603, 21606, 21607, 21608, 21609, 21659),
+        R.REFUSED_CONFIGURATION,
+    ),
     **dict.fromkeys((30002, 30018, 30024, 30032, 30034, 90010), R.REFUSED_CONFIGURATION),
     **dict.fromkeys((63001, 63002, 63007, 63008, 63020), R.REFUSED_CONFIGURATION),
     **dict.fromkeys((21602, 21617, 21618, 21620, 21623, 21654, 21655, 21656), R.REFUSED_CONTENT),
     **dict.fromkeys((30007, 30012, 30013, 30014, 30015, 30016, 30019), R.REFUSED_CONTENT),
-    **dict.fromkeys((63005, 63013, 63016, 63019, 63021, 63027, 63028, 63030, 63041), R.REFUSED_CONTENT),
+    **dict.fromkeys(
+        (63005, 63013, 63016, 63019, 63021, 63027, 63028, 63030, 63041), R.REFUSED_CONTENT
+    ),
 }
 """Twilio's error codes that are a definite no, at once or in a receipt."""
 
 STRIKES = {30003: 3}
-"""An unreachable handset may only be switched off: it takes three such days to call the number dead."""
+"""
+An unreachable handset may only be switched off: it takes three such days to call the number dead.
+"""
 
 NOT_TAKEN = frozenset({14107, 20429, 21611, 30022, 63017, 63018})
 """Codes that say: too fast, nothing was taken."""
@@ -70,19 +76,23 @@ class TwilioSettings(ch.Settings):
     """
     ``auth_token`` may be a list while it is rotated: the first signs in, each of them verifies.
 
-    Exactly one of ``from`` (a number in E.164, a short code or an alphanumeric sender) and ``messaging_service_sid``.
+    Exactly one of ``from`` (a number in E.164, a short code or an alphanumeric sender) and
+    ``messaging_service_sid``.
     """
 
     account_sid: str = Field(pattern=r"^AC[0-9A-Za-z_]+$")
-    auth_token: wire.Secrets
+    auth_token: ch.Secrets
     sender: str | None = Field(default=None, alias="from", min_length=1)
     messaging_service_sid: str | None = Field(default=None, pattern=r"^MG[0-9A-Za-z_]+$")
-    base_url: wire.BaseUrl = "https://api.twilio.com"
+    base_url: ch.BaseUrl = "https://api.twilio.com"
 
     @model_validator(mode="after")
     def _one_sender(self) -> Self:
         if (self.sender is None) == (self.messaging_service_sid is None):
-            raise ValueError("give exactly one of `from` (a sender) and `messaging_service_sid` (a pool of senders)")
+            raise ValueError(
+                "give exactly one of `from` (a sender) and `messaging_service_sid` (a pool of"
+                " senders)"
+            )
         return self
 
 
@@ -101,7 +111,10 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """A form for ``Messages.json``; the message expires at Twilio after ``ttl_seconds`` (1 s to 10 h)."""
+        """
+        A form for ``Messages.json``; the message expires at Twilio after ``ttl_seconds`` (1 s to 10
+        h).
+        """
         own = self.settings
         fields = {"To": message.address.value, "Body": message.content.get("text", "")}
         if own.messaging_service_sid is not None:
@@ -122,19 +135,22 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         )
 
     def _login(self) -> str:
-        login = f"{self.settings.account_sid}:{wire.secrets_of(self.settings.auth_token)[0]}"
+        login = f"{self.settings.account_sid}:{ch.secrets_of(self.settings.auth_token)[0]}"
         return base64.b64encode(login.encode("utf-8", "replace")).decode("ascii")
 
     def _said(self, words: Any) -> str:
-        return wire.said(words, (self._login(), *wire.secret_values(self.settings)))
+        return ch.said(words, (self._login(), *ch.secret_values(self.settings)))
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """A created message is accepted by its ``sid``; anything else is decided by the error's code, then the status."""
+        """
+        A created message is accepted by its ``sid``; anything else is decided by the error's code,
+        then the status.
+        """
         body = reply.json()
         if 200 <= reply.status < 300:
             return self._created(reply, body)
-        code = wire.whole(wire.member(body, "code"))
-        detail = self._said(wire.member(body, "message"))
+        code = ch.whole(ch.member(body, "code"))
+        detail = self._said(ch.member(body, "message"))
         if code is None or not 400 <= reply.status < 600:
             return ch.by_http_status(reply, detail=detail)
         if code in REFUSALS:
@@ -142,80 +158,93 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         if code in NOT_TAKEN:
             return ch.NotSent(R.THROTTLED, reply.retry_after_ms, str(code), detail)
         if code in DAILY_LIMITS:
-            return ch.NotSent(R.THROTTLED, reply.retry_after_ms or ms_to_midnight(reply.now), str(code), detail)
+            return ch.NotSent(
+                R.THROTTLED, reply.retry_after_ms or ms_to_midnight(reply.now), str(code), detail
+            )
         if code in UNCERTAIN:
             return ch.Unknown(R.SERVER_ERROR, str(code), detail)
         return ch.by_http_status(reply, str(code) if 0 < code < 10**6 else None, detail)
 
     def _created(self, reply: ch.HttpReply, body: Any) -> ch.Outcome:
-        sid, status = wire.id_of(wire.member(body, "sid")), wire.member(body, "status")
+        sid, status = ch.id_of(ch.member(body, "sid")), ch.member(body, "status")
         if sid is None or not sid.startswith(("SM", "MM")) or not isinstance(status, str):
             return ch.by_http_status(reply)
         if STATES.get(status) not in (ch.Delivery.FAILED, ch.Delivery.CANCELLED):
             return ch.Accepted(sid)
-        code = wire.whole(wire.member(body, "error_code"))
-        detail = self._said(wire.member(body, "error_message"))
+        code = ch.whole(ch.member(body, "error_code"))
+        detail = self._said(ch.member(body, "error_message"))
         if code in REFUSALS:
             return refusal(code, detail)
         return ch.Unknown(R.SERVER_ERROR, status, detail)
 
     def verify(self, hook: ch.Webhook) -> None:
         """
-        Check ``X-Twilio-Signature`` over the public URL and the form, or over the URL and ``bodySHA256``, and the
-        account. Proxies add and drop the default port, so the URL is tried with and without it.
+        Check ``X-Twilio-Signature`` over the public URL and the form, or over the URL and
+        ``bodySHA256``, and the account. Proxies add and drop the default port, so the URL is tried
+        with and without it.
         """
         if is_form(hook):
             fields = form_pairs(hook.body)
         else:
             fields = []
             digest = hashlib.sha256(hook.body).hexdigest()
-            if not wire.matches(hook.query.get("bodySHA256", "").lower(), digest):
+            if not ch.matches(hook.query.get("bodySHA256", "").lower(), digest):
                 raise ch.Forged("neither a form nor a body that bodySHA256 vouches for")
-        tokens = wire.secrets_of(self.settings.auth_token)
-        expected = [signature(token, url, fields) for token in tokens for url in port_variants(hook.url)]
-        if not wire.matches(hook.headers.get("x-twilio-signature"), *expected):
+        tokens = ch.secrets_of(self.settings.auth_token)
+        expected = [
+            signature(token, url, fields) for token in tokens for url in port_variants(hook.url)
+        ]
+        if not ch.matches(hook.headers.get("x-twilio-signature"), *expected):
             raise ch.Forged("X-Twilio-Signature does not fit the URL and the body")
         self._check_account(hook)
 
     def _check_account(self, hook: ch.Webhook) -> Mapping[str, str]:
         fields = fields_of(hook)
-        if not wire.matches(fields.get("AccountSid"), self.settings.account_sid):
+        if not ch.matches(fields.get("AccountSid"), self.settings.account_sid):
             raise ch.Forged("AccountSid is not our account")
         return fields
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """One receipt or one inbound message a call. A form of another account raises ``Forged``."""
+        """
+        One receipt or one inbound message a call. A form of another account raises ``Forged``.
+        """
         fields = self._check_account(hook)
         status = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
-        sid = wire.id_of(fields.get("MessageSid") or fields.get("SmsSid"))
+        sid = ch.id_of(fields.get("MessageSid") or fields.get("SmsSid"))
         if status in STATES:
             yield from self._receipt(hook, fields, STATES[status], sid)
         elif status in ("received", "receiving") or (not status and "Body" in fields):
             yield from self._inbound(fields, sid)
 
     def _receipt(
-        self, hook: ch.Webhook, fields: Mapping[str, str], state: ch.Delivery | ch.Engagement, sid: str | None
+        self,
+        hook: ch.Webhook,
+        fields: Mapping[str, str],
+        state: ch.Delivery | ch.Engagement,
+        sid: str | None,
     ) -> Iterator[ch.Receipt]:
-        reference = wire.id_of(hook.query.get("ref"))
+        reference = ch.id_of(hook.query.get("ref"))
         if sid is None and reference is None:
             return
         given = fields.get("ErrorCode", "")
         failed = state in (ch.Delivery.FAILED, ch.Delivery.CANCELLED)
         code = int(given) if given.isascii() and given.isdigit() and len(given) <= 6 else 0
-        detail = wire.said(f"{given} {fields.get('ErrorMessage', '')}") if failed else ""
+        detail = ch.said(f"{given} {fields.get('ErrorMessage', '')}") if failed else ""
         failure = refusal(code, detail) if failed and code in REFUSALS else None
         if failed and code in DAILY_LIMITS:
             failure = ch.Refused(R.REFUSED_CONFIGURATION, str(code), detail)
-        yield ch.Receipt(state=state, provider_id=sid, client_reference=reference, failure=failure, detail=detail)
+        yield ch.Receipt(
+            state=state, provider_id=sid, client_reference=reference, failure=failure, detail=detail
+        )
 
     def _inbound(self, fields: Mapping[str, str], sid: str | None) -> Iterator[ch.Inbound]:
         sender = fields.get("From", "")
-        phone = wire.e164(sender) if sender.startswith("+") else None
+        phone = ch.e164(sender) if sender.startswith("+") else None
         if phone is not None:
             yield ch.Inbound(
                 kind="phone",
                 value=phone,
-                text=wire.text_of(fields.get("Body")),
+                text=ch.text_of(fields.get("Body")),
                 id=sid or "",
                 keyword=KEYWORDS.get(fields.get("OptOutType", "")),
             )
@@ -246,7 +275,9 @@ def is_form(hook: ch.Webhook) -> bool:
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
-    """The fields of a form in their order, repeated ones included; none where the body is not UTF-8."""
+    """
+    The fields of a form in their order, repeated ones included; none where the body is not UTF-8.
+    """
     try:
         return urllib.parse.parse_qsl(body.decode("utf-8"), keep_blank_values=True)
     except ValueError:
@@ -258,11 +289,17 @@ def fields_of(hook: ch.Webhook) -> Mapping[str, str]:
     if is_form(hook):
         return dict(form_pairs(hook.body))
     body = hook.json()
-    return {key: value for key, value in body.items() if isinstance(value, str)} if isinstance(body, dict) else {}
+    return (
+        {key: value for key, value in body.items() if isinstance(value, str)}
+        if isinstance(body, dict)
+        else {}
+    )
 
 
 def port_variants(url: str) -> tuple[str, ...]:
-    """``url`` as it is and with its port dropped, or with the default port added where it has none."""
+    """
+    ``url`` as it is and with its port dropped, or with the default port added where it has none.
+    """
     try:
         parts = urllib.parse.urlsplit(url)
         port, host = parts.port, parts.hostname
@@ -277,8 +314,8 @@ def port_variants(url: str) -> tuple[str, ...]:
 
 def signature(token: str, url: str, fields: list[tuple[str, str]]) -> str:
     """
-    What ``X-Twilio-Signature`` should be: base64 of HMAC-SHA1 over the URL followed by each field's name and value,
-    sorted by both, a repeated pair once.
+    What ``X-Twilio-Signature`` should be: base64 of HMAC-SHA1 over the URL followed by each field's
+    name and value, sorted by both, a repeated pair once.
     """
     signed = url + "".join(key + value for key, value in sorted(set(fields)))
     digest = hmac.new(token.encode(), signed.encode("utf-8", "replace"), hashlib.sha1).digest()

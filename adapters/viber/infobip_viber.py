@@ -1,9 +1,10 @@
 """
 Viber Business Messages by Infobip: JSON in, one verdict per message inside a 200.
 
-Reference: Infobip Viber API v2 (``/viber/2/messages``), "Response status and error codes", "Delivery reports".
-Quirk: a 200 may say REJECTED, and a repeated ``messageId`` is rejected *because* the first one was taken: that very
-rejection, at once or in a report, must never count as a failure.
+Reference: Infobip Viber API v2 (``/viber/2/messages``), "Response status and error codes",
+"Delivery reports". Quirk: a 200 may say REJECTED, and a repeated ``messageId`` is rejected
+*because* the first one was taken: that very rejection, at once or in a report, must never count as
+a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from adapters import wire
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -34,14 +34,19 @@ STATES = {
     EXPIRED: ch.Delivery.EXPIRED,
     REJECTED: ch.Delivery.REJECTED,
 }
-"""A report's ``status.groupId`` in our words; status 2 of group DELIVERED has only reached the operator."""
+"""
+A report's ``status.groupId`` in our words; status 2 of group DELIVERED has only reached the
+operator.
+"""
 
 BY_ERROR: dict[int, R] = {
     7002: R.REFUSED_ADDRESS,
     **dict.fromkeys((7003, 7030, 7033), R.REFUSED_OPTED_OUT),
     **dict.fromkeys((7010, 7020, 7025, 7026, 7032, 7201), R.REFUSED_RECIPIENT),
     **dict.fromkeys((7006, 7007, 7008, 7009, 7015, 7022, 7027), R.REFUSED_CONTENT),
-    **dict.fromkeys((7001, 7004, 7005, 7011, 7012, 7019, 7081, 7083, 7084), R.REFUSED_CONFIGURATION),
+    **dict.fromkeys(
+        (7001, 7004, 7005, 7011, 7012, 7019, 7081, 7083, 7084), R.REFUSED_CONFIGURATION
+    ),
 }
 """``error.id``: what Viber said."""
 
@@ -61,23 +66,26 @@ class InfobipSettings(ch.Settings):
     """
     ``base_url`` is the account's own (``https://xxxxx.api.infobip.com``).
 
-    Infobip signs nothing, but its subscriptions can be told to log in: with ``webhook_username`` and
-    ``webhook_password`` (basic) or with ``webhook_token`` (bearer). Without either, webhooks are refused unless
-    ``allow_unsigned``. ``track_clicks`` lets Infobip shorten the links of promotional messages and report clicks.
+    Infobip signs nothing, but its subscriptions can be told to log in: with ``webhook_username``
+    and ``webhook_password`` (basic) or with ``webhook_token`` (bearer). Without either, webhooks
+    are refused unless ``allow_unsigned``. ``track_clicks`` lets Infobip shorten the links of
+    promotional messages and report clicks.
     """
 
-    api_key: wire.Secret
+    api_key: ch.Secret
     sender: str = Field(min_length=1)
-    base_url: wire.BaseUrl
+    base_url: ch.BaseUrl
     webhook_username: str | None = Field(default=None, min_length=1)
-    webhook_password: wire.Secrets | None = None
-    webhook_token: wire.Secrets | None = None
+    webhook_password: ch.Secrets | None = None
+    webhook_token: ch.Secrets | None = None
     track_clicks: bool = False
 
     @model_validator(mode="after")
     def _whole_login(self) -> Self:
         if (self.webhook_username is None) != (self.webhook_password is None):
-            raise ValueError("`webhook_username` and `webhook_password` go together: give both or neither")
+            raise ValueError(
+                "`webhook_username` and `webhook_password` go together: give both or neither"
+            )
         return self
 
 
@@ -85,8 +93,9 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
     """
     Viber Business Messages by Infobip.
 
-    Infobip refuses a second message with the same ``messageId``, and that refusal is read as "taken before"; but it
-    documents no time for which it does so, therefore no idempotency is claimed and an unknown outcome is not repeated.
+    Infobip refuses a second message with the same ``messageId``, and that refusal is read as "taken
+    before"; but it documents no time for which it does so, therefore no idempotency is claimed and
+    an unknown outcome is not repeated.
     """
 
     name = "infobip_viber"
@@ -104,14 +113,23 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
 
     def reports(self) -> frozenset[str]:
         """Clicks are told only where ``track_clicks`` asks Infobip to look for them."""
-        return self.supports.receipts if self.settings.track_clicks else self.supports.receipts - {"clicked"}
+        return (
+            self.supports.receipts
+            if self.settings.track_clicks
+            else self.supports.receipts - {"clicked"}
+        )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """One message to one destination; our client reference is its ``messageId`` and its ``callbackData``."""
+        """
+        One message to one destination; our client reference is its ``messageId`` and its
+        ``callbackData``.
+        """
         promotional = message.klass == "promotional"
         entry = {
             "sender": self.settings.sender,
-            "destinations": [{"to": message.address.value.lstrip("+"), "messageId": message.client_reference}],
+            "destinations": [
+                {"to": message.address.value.lstrip("+"), "messageId": message.client_reference}
+            ],
             "content": content_of(message.content),
             "options": {
                 "label": "PROMOTIONAL" if promotional else "TRANSACTIONAL",
@@ -119,7 +137,11 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
                 "trackingData": message.client_reference,
             },
             "webhooks": {
-                "delivery": {"url": message.receipt_url, "intermediateReport": True, "notify": True},
+                "delivery": {
+                    "url": message.receipt_url,
+                    "intermediateReport": True,
+                    "notify": True,
+                },
                 "seen": {"url": message.receipt_url},
                 "contentType": "application/json",
                 "callbackData": message.client_reference,
@@ -137,29 +159,33 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
                 "Content-Type": "application/json",
                 "Accept": "application/json",
             },
-            body=wire.json_bytes(body),
+            body=ch.json_bytes(body),
         )
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """A 2xx is decided by the one message in it, anything else by its status."""
         body = reply.json()
         if not 200 <= reply.status < 300:
-            fault = wire.member(body, "requestError", "serviceException")
-            code = wire.code_of(wire.member(body, "errorCode")) or wire.code_of(wire.member(fault, "messageId"))
-            return ch.by_http_status(
-                reply, code, self._said(wire.member(body, "description") or wire.member(fault, "text"))
+            fault = ch.member(body, "requestError", "serviceException")
+            code = ch.code_of(ch.member(body, "errorCode")) or ch.code_of(
+                ch.member(fault, "messageId")
             )
-        match wire.member(body, "messages"):
+            return ch.by_http_status(
+                reply, code, self._said(ch.member(body, "description") or ch.member(fault, "text"))
+            )
+        match ch.member(body, "messages"):
             case [{"status": dict(status)} as item]:
                 return self._verdict(reply, item, status)
             case _:
                 return ch.by_http_status(reply)
 
     def _verdict(self, reply: ch.HttpReply, item: Report, status: Report) -> ch.Outcome:
-        group, status_id = wire.whole(status.get("groupId")), wire.whole(status.get("id"))
-        error_id = wire.whole(wire.member(item, "error", "id"))
-        message_id = wire.id_of(item.get("messageId"))
-        repeated = group == REJECTED and (status_id == DUPLICATE_STATUS or error_id == DUPLICATE_ERROR)
+        group, status_id = ch.whole(status.get("groupId")), ch.whole(status.get("id"))
+        error_id = ch.whole(ch.member(item, "error", "id"))
+        message_id = ch.id_of(item.get("messageId"))
+        repeated = group == REJECTED and (
+            status_id == DUPLICATE_STATUS or error_id == DUPLICATE_ERROR
+        )
         if message_id is not None and (repeated or group in (PENDING, DELIVERED)):
             return ch.Accepted(message_id, duplicate=repeated)
         if repeated:
@@ -176,30 +202,41 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         return refusal(status_id, error_id, detail) or ch.Refused(R.REFUSED_RECIPIENT, code, detail)
 
     def _said(self, words: Any) -> str:
-        return wire.said(words, wire.secret_values(self.settings))
+        return ch.said(words, ch.secret_values(self.settings))
 
     def verify(self, hook: ch.Webhook) -> None:
-        """Check the login that the subscription was given: basic or bearer, whichever is configured."""
+        """
+        Check the login that the subscription was given: basic or bearer, whichever is configured.
+        """
         own = self.settings
         scheme, _, given = hook.headers.get("authorization", "").partition(" ")
         expected: list[str] = []
         if scheme.lower() == "bearer" and own.webhook_token is not None:
-            expected = list(wire.secrets_of(own.webhook_token))
-        elif scheme.lower() == "basic" and own.webhook_username is not None and own.webhook_password is not None:
-            logins = (f"{own.webhook_username}:{secret}" for secret in wire.secrets_of(own.webhook_password))
-            expected = [base64.b64encode(login.encode("utf-8", "replace")).decode("ascii") for login in logins]
-        if not wire.matches(given.strip(), *expected):
+            expected = list(ch.secrets_of(own.webhook_token))
+        elif (
+            scheme.lower() == "basic"
+            and own.webhook_username is not None
+            and own.webhook_password is not None
+        ):
+            logins = (
+                f"{own.webhook_username}:{secret}" for secret in ch.secrets_of(own.webhook_password)
+            )
+            expected = [
+                base64.b64encode(login.encode("utf-8", "replace")).decode("ascii")
+                for login in logins
+            ]
+        if not ch.matches(given.strip(), *expected):
             raise ch.Forged(
-                "the login is missing or wrong; give the provider `webhook_token`, or `webhook_username` and "
-                "`webhook_password`, and Infobip's subscription the same"
+                "the login is missing or wrong; give the provider `webhook_token`, or"
+                " `webhook_username` and `webhook_password`, and Infobip's subscription the same"
             )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
         """Delivery and seen reports, replies and clicks, told apart by the keys they have."""
         body = hook.json()
-        if wire.member(body, "notificationType") is not None:
+        if ch.member(body, "notificationType") is not None:
             yield from click(body)
-        for item in wire.objects(wire.member(body, "results")):
+        for item in ch.objects(ch.member(body, "results")):
             if item.get("notificationType") is not None:
                 yield from click(item)
             elif isinstance(item.get("message"), dict):
@@ -211,13 +248,19 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
 
 
 def content_of(parts: ch.Content) -> dict[str, Any]:
-    """The ``content`` object: an image with the text beside it, or text; either with one button that opens a URL."""
+    """
+    The ``content`` object: an image with the text beside it, or text; either with one button that
+    opens a URL.
+    """
     extra = parts.get("yaml")
-    image, button = wire.member(extra, "image"), wire.member(extra, "button")
+    image, button = ch.member(extra, "image"), ch.member(extra, "button")
     content: dict[str, Any] = {"type": "IMAGE", "mediaUrl": image} if image else {"type": "TEXT"}
     content["text"] = parts.get("text", "")
     if button:
-        content["button"] = {"title": wire.member(button, "title"), "action": wire.member(button, "url")}
+        content["button"] = {
+            "title": ch.member(button, "title"),
+            "action": ch.member(button, "url"),
+        }
     return content
 
 
@@ -236,7 +279,10 @@ def code_of(status_id: int | None, error_id: int | None) -> str | None:
 
 
 def refusal(status_id: int | None, error_id: int | None, detail: str) -> ch.Refused | None:
-    """The refusal that the two codes stand for, None where neither is a known one; Viber's own word goes first."""
+    """
+    The refusal that the two codes stand for, None where neither is a known one; Viber's own word
+    goes first.
+    """
     for code, table in ((error_id, BY_ERROR), (status_id, BY_STATUS)):
         if code in table:
             classes = ("promotional",) if code == MARKETING_OPT_OUT else ()
@@ -245,17 +291,24 @@ def refusal(status_id: int | None, error_id: int | None, detail: str) -> ch.Refu
 
 
 def receipt(
-    item: Report, state: ch.Delivery | ch.Engagement, at: Any, failure: ch.Refused | None = None, detail: str = ""
+    item: Report,
+    state: ch.Delivery | ch.Engagement,
+    at: Any,
+    failure: ch.Refused | None = None,
+    detail: str = "",
 ) -> Iterator[ch.Receipt]:
-    """A receipt for the message an item names; seen reports and clicks have no ``callbackData``, ``messageId`` is it."""
-    message_id = wire.id_of(item.get("messageId"))
-    reference = wire.id_of(item.get("callbackData")) or message_id
+    """
+    A receipt for the message an item names; seen reports and clicks have no ``callbackData``,
+    ``messageId`` is it.
+    """
+    message_id = ch.id_of(item.get("messageId"))
+    reference = ch.id_of(item.get("callbackData")) or message_id
     if reference is not None:
         yield ch.Receipt(
             state=state,
             provider_id=message_id,
             client_reference=reference,
-            at=wire.iso_seconds(at),
+            at=ch.iso_seconds(at),
             failure=failure,
             detail=detail,
         )
@@ -264,9 +317,14 @@ def receipt(
 def delivery(item: Report) -> Iterator[ch.Receipt]:
     """A delivery report; the rejection of a repeat says nothing of the message that it repeated."""
     status, error = item["status"], item.get("error")
-    group, status_id = wire.whole(status.get("groupId")), wire.whole(status.get("id"))
-    error_id = wire.whole(wire.member(error, "id"))
-    if group is None or group not in STATES or status_id == DUPLICATE_STATUS or error_id == DUPLICATE_ERROR:
+    group, status_id = ch.whole(status.get("groupId")), ch.whole(status.get("id"))
+    error_id = ch.whole(ch.member(error, "id"))
+    if (
+        group is None
+        or group not in STATES
+        or status_id == DUPLICATE_STATUS
+        or error_id == DUPLICATE_ERROR
+    ):
         return
     state = STATES[group]
     if group == DELIVERED and status_id == DELIVERED_TO_OPERATOR:
@@ -274,10 +332,10 @@ def delivery(item: Report) -> Iterator[ch.Receipt]:
     if group in (PENDING, DELIVERED):
         yield from receipt(item, state, item.get("doneAt") or item.get("sentAt"))
         return
-    words = wire.member(error, "description") if error_id else status.get("description")
-    detail = wire.said(f"{code_of(status_id, error_id) or ''} {wire.text_of(words)}")
+    words = ch.member(error, "description") if error_id else status.get("description")
+    detail = ch.said(f"{code_of(status_id, error_id) or ''} {ch.text_of(words)}")
     failure = refusal(status_id, error_id, detail)
-    if failure is None and wire.member(error, "permanent") is True:
+    if failure is None and ch.member(error, "permanent") is True:
         failure = ch.Refused(R.REFUSED_RECIPIENT, code_of(status_id, error_id), detail)
     yield from receipt(item, state, item.get("doneAt"), failure, detail)
 
@@ -290,13 +348,13 @@ def click(item: Report) -> Iterator[ch.Receipt]:
 
 def inbound(item: Report) -> Iterator[ch.Inbound]:
     """A reply; ``trackingData`` is what our last message carried."""
-    phone = wire.e164(item.get("sender") or item.get("from"))
+    phone = ch.e164(item.get("sender") or item.get("from"))
     if phone is not None:
         yield ch.Inbound(
             kind="phone",
             value=phone,
-            text=wire.text_of(wire.member(item, "message", "text")),
-            id=wire.id_of(item.get("messageId")) or "",
-            answers=wire.id_of(wire.member(item, "message", "trackingData")),
-            at=wire.iso_seconds(item.get("receivedAt")),
+            text=ch.text_of(ch.member(item, "message", "text")),
+            id=ch.id_of(item.get("messageId")) or "",
+            answers=ch.id_of(ch.member(item, "message", "trackingData")),
+            at=ch.iso_seconds(item.get("receivedAt")),
         )

@@ -1,8 +1,8 @@
 """
 Viber bot: one JSON POST per message to a subscriber of the bot; events come back signed.
 
-Reference: Viber REST Bot API, "Send message", "Callbacks", "Error codes".
-Quirk: every answer is HTTP 200 and its ``status`` decides. ``message_token`` is a 64-bit whole number that a float would
+Reference: Viber REST Bot API, "Send message", "Callbacks", "Error codes". Quirk: every answer is
+HTTP 200 and its ``status`` decides. ``message_token`` is a 64-bit whole number that a float would
 spoil. ``tracking_data`` comes back with the user's next reply only, never with a delivery event.
 """
 
@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import Field
 
-from adapters import wire
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -32,7 +31,10 @@ REFUSALS: dict[int, R] = {
     **dict.fromkeys((3, 4, 14, 16, 17, 22), R.REFUSED_CONTENT),
     **dict.fromkeys((1, 2, 7, 8, 9, 10, 15, 18, 19, 20, 23, 24), R.REFUSED_CONFIGURATION),
 }
-"""The answer's ``status``. 13 is an app too old for what we sent: its owner's limit, not the template's fault."""
+"""
+The answer's ``status``. 13 is an app too old for what we sent: its owner's limit, not the
+template's fault.
+"""
 
 STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "delivered": ch.Delivery.DELIVERED,
@@ -44,14 +46,17 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
 class ViberBotSettings(ch.Settings):
     """``auth_token`` may be a list while it is rotated: the first sends, each of them verifies."""
 
-    auth_token: wire.Secrets
+    auth_token: ch.Secrets
     sender: str = Field(min_length=1, max_length=28)
     avatar: str | None = Field(default=None, pattern=r"^https?://")
-    base_url: wire.BaseUrl = "https://chatapi.viber.com"
+    base_url: ch.BaseUrl = "https://chatapi.viber.com"
 
 
 class ViberBot(ch.HttpAdapter[ViberBotSettings]):
-    """Messages of a Viber bot to those who subscribed to it. Viber has no time to live: ours alone counts."""
+    """
+    Messages of a Viber bot to those who subscribed to it. Viber has no time to live: ours alone
+    counts.
+    """
 
     name = "viber_bot"
     settings_type = ViberBotSettings
@@ -65,7 +70,10 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """A text, or a picture where there is an image and the text fits its caption; a button is a keyboard."""
+        """
+        A text, or a picture where there is an image and the text fits its caption; a button is a
+        keyboard.
+        """
         sender = {"name": self.settings.sender}
         if self.settings.avatar is not None:
             sender["avatar"] = self.settings.avatar
@@ -80,68 +88,84 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
             method="POST",
             url=f"{self.settings.base_url}/pa/send_message",
             headers={
-                "X-Viber-Auth-Token": wire.secrets_of(self.settings.auth_token)[0],
+                "X-Viber-Auth-Token": ch.secrets_of(self.settings.auth_token)[0],
                 "Content-Type": "application/json",
                 "Accept": "application/json",
             },
-            body=wire.json_bytes(body),
+            body=ch.json_bytes(body),
         )
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """The body's ``status`` decides; a status that is not in the table is a general error and tells nothing."""
+        """
+        The body's ``status`` decides; a status that is not in the table is a general error and
+        tells nothing.
+        """
         body = reply.json()
-        status = wire.whole(wire.member(body, "status"))
+        status = ch.whole(ch.member(body, "status"))
         if reply.status != 200 or status is None:
             return ch.by_http_status(reply)
-        words = wire.member(body, "status_message")
-        detail = wire.said(words, wire.secret_values(self.settings))
+        words = ch.member(body, "status_message")
+        detail = ch.said(words, ch.secret_values(self.settings))
         if status == 0:
             token = token_of(body)
             return ch.Accepted(token) if token else ch.by_http_status(reply)
         if status in REFUSALS:
             return ch.Refused(REFUSALS[status], str(status), detail)
-        if status == RATE_STATUS and "without reply" in wire.text_of(words):
+        if status == RATE_STATUS and "without reply" in ch.text_of(words):
             return ch.Refused(R.REFUSED_RECIPIENT, str(status), detail)
         if status == RATE_STATUS:
             return ch.NotSent(R.THROTTLED, reply.retry_after_ms, str(status), detail)
         return ch.Unknown(R.SERVER_ERROR, str(status) if abs(status) < 10**6 else None, detail)
 
     def verify(self, hook: ch.Webhook) -> None:
-        """Check ``X-Viber-Content-Signature``: hex HMAC-SHA256 of the raw body under the auth token."""
-        tokens = wire.secrets_of(self.settings.auth_token)
-        expected = [hmac.new(token.encode(), hook.body, hashlib.sha256).hexdigest() for token in tokens]
-        if not wire.matches(hook.headers.get("x-viber-content-signature"), *expected):
+        """
+        Check ``X-Viber-Content-Signature``: hex HMAC-SHA256 of the raw body under the auth token.
+        """
+        tokens = ch.secrets_of(self.settings.auth_token)
+        expected = [
+            hmac.new(token.encode(), hook.body, hashlib.sha256).hexdigest() for token in tokens
+        ]
+        if not ch.matches(hook.headers.get("x-viber-content-signature"), *expected):
             raise ch.Forged("X-Viber-Content-Signature does not fit the body")
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """One event a call. ``webhook`` and ``conversation_started`` say nothing about a message."""
+        """
+        One event a call. ``webhook`` and ``conversation_started`` say nothing about a message.
+        """
         body = hook.json()
-        event = wire.member(body, "event")
+        event = ch.member(body, "event")
         if event in ("delivered", "seen", "failed"):
             yield from receipt(event, body)
         elif event == "unsubscribed":
             yield from preference("out", body.get("user_id"), body)
         elif event == "subscribed":
-            yield from preference("in", wire.member(body, "user", "id"), body)
+            yield from preference("in", ch.member(body, "user", "id"), body)
         elif event == "message":
             yield from inbound(body)
 
 
 def token_of(body: Any) -> str | None:
     """``message_token`` exactly, as a string of digits."""
-    token = wire.whole(wire.member(body, "message_token"))
+    token = ch.whole(ch.member(body, "message_token"))
     return str(token) if token is not None and 0 < token < TOKEN_MAX else None
 
 
 def content_of(parts: ch.Content) -> dict[str, Any]:
-    """The fields that depend on the content. A text too long for a caption is worth more than its image."""
+    """
+    The fields that depend on the content. A text too long for a caption is worth more than its
+    image.
+    """
     extra, text = parts.get("yaml"), parts.get("text", "")
-    image, button = wire.member(extra, "image"), wire.member(extra, "button")
+    image, button = ch.member(extra, "image"), ch.member(extra, "button")
     content: dict[str, Any] = {"type": "text", "text": text}
     if image and len(text) <= CAPTION_CHARS_MAX:
         content = {"type": "picture", "text": text, "media": image}
     if button:
-        content["keyboard"] = {"Type": "keyboard", "DefaultHeight": False, "Buttons": [button_of(button)]}
+        content["keyboard"] = {
+            "Type": "keyboard",
+            "DefaultHeight": False,
+            "Buttons": [button_of(button)],
+        }
     return content
 
 
@@ -151,41 +175,43 @@ def button_of(button: Any) -> dict[str, Any]:
         "Columns": 6,
         "Rows": 1,
         "ActionType": "open-url",
-        "ActionBody": wire.member(button, "url"),
-        "Text": html.escape(str(wire.member(button, "title") or "")),
+        "ActionBody": ch.member(button, "url"),
+        "Text": html.escape(str(ch.member(button, "title") or "")),
         "TextSize": "regular",
     }
 
 
 def receipt(event: str, body: Event) -> Iterator[ch.Receipt]:
-    """What became of the message with this token; Viber gives a failure in words, without a code."""
+    """
+    What became of the message with this token; Viber gives a failure in words, without a code.
+    """
     token = token_of(body)
     if token is not None:
         yield ch.Receipt(
             state=STATES[event],
             provider_id=token,
-            at=wire.unix_seconds(body.get("timestamp")),
-            detail=wire.said(body.get("desc")) if event == "failed" else "",
+            at=ch.unix_seconds(body.get("timestamp")),
+            detail=ch.said(body.get("desc")) if event == "failed" else "",
         )
 
 
 def preference(state: str, user: Any, body: Event) -> Iterator[ch.Preference]:
     """The user subscribed to the bot, or left it."""
-    value = wire.id_of(user)
+    value = ch.id_of(user)
     if value is not None:
-        at = wire.unix_seconds(body.get("timestamp"))
+        at = ch.unix_seconds(body.get("timestamp"))
         yield ch.Preference(kind="viber_bot_id", value=value, state=state, at=at)
 
 
 def inbound(body: Event) -> Iterator[ch.Inbound]:
     """The user wrote; ``tracking_data`` is the client reference of the message they answered."""
-    value = wire.id_of(wire.member(body, "sender", "id"))
+    value = ch.id_of(ch.member(body, "sender", "id"))
     if value is not None:
         yield ch.Inbound(
             kind="viber_bot_id",
             value=value,
-            text=wire.text_of(wire.member(body, "message", "text")),
+            text=ch.text_of(ch.member(body, "message", "text")),
             id=token_of(body) or "",
-            answers=wire.id_of(wire.member(body, "message", "tracking_data")),
-            at=wire.unix_seconds(body.get("timestamp")),
+            answers=ch.id_of(ch.member(body, "message", "tracking_data")),
+            at=ch.unix_seconds(body.get("timestamp")),
         )

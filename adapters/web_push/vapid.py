@@ -1,10 +1,11 @@
 """
-Web push: an encrypted payload to the push service that the browser named (RFC 8030, 8291), signed by VAPID (RFC 8292).
+Web push: an encrypted payload to the push service that the browser named (RFC 8030, 8291), signed
+by VAPID (RFC 8292).
 
-Reference: RFC 8030 "Generic Event Delivery Using HTTP Push"; Mozilla autopush "Error codes" for ``errno``; WNS "Push
-notification service request and response headers" for ``X-WNS-Status``.
-Quirk: 201 says "stored", not "delivered", and no push service ever says more. What was delivered and clicked, our own
-service worker reports (kaskad-sw.js); where it says nothing, nothing is known.
+Reference: RFC 8030 "Generic Event Delivery Using HTTP Push"; Mozilla autopush "Error codes" for
+``errno``; WNS "Push notification service request and response headers" for ``X-WNS-Status``. Quirk:
+201 says "stored", not "delivered", and no push service ever says more. What was delivered and
+clicked, our own service worker reports (kaskad-sw.js); where it says nothing, nothing is known.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from pydantic import Field, field_validator
 
-from adapters import wire
 from adapters.web_push.encryption import (
     PLAINTEXT_BYTES_MAX,
     POINT_BYTES,
@@ -45,7 +45,9 @@ TOPIC_CHARS = 32
 DEFAULT_PORTS = {"https": 443, "http": 80}
 URGENCY = {"otp": "high", "transactional": "high", "service": "normal", "promotional": "low"}
 SHOWN = ("url", "icon", "image", "actions", "tag")
-"""What ``web_push.yaml`` may add to the payload; nothing in it can take the place of our own keys."""
+"""
+What ``web_push.yaml`` may add to the payload; nothing in it can take the place of our own keys.
+"""
 
 EVENTS: dict[str, ch.Delivery | ch.Engagement] = {
     "delivered": ch.Delivery.DELIVERED,
@@ -57,8 +59,9 @@ BAD_KEYS_ERRNO = 110
 
 class WebPushSettings(ch.Settings):
     """
-    ``private_key``: PEM (PKCS 8 or SEC 1) of the P-256 VAPID key; ``subject``: a ``mailto:`` or ``https:`` contact for
-    the push services; ``ttl``: an upper limit in seconds; ``urgency``: for all messages (default: by their class).
+    ``private_key``: PEM (PKCS 8 or SEC 1) of the P-256 VAPID key; ``subject``: a ``mailto:`` or
+    ``https:`` contact for the push services; ``ttl``: an upper limit in seconds; ``urgency``: for
+    all messages (default: by their class).
     """
 
     private_key: ch.SecretStr
@@ -78,7 +81,9 @@ class WebPushSettings(ch.Settings):
         scheme, _, rest = value.partition(":")
         contact = (scheme == "mailto" and "@" in rest) or (scheme == "https" and rest.strip("/"))
         if not contact or not value.isascii() or not value.isprintable() or " " in value:
-            raise ValueError("must be a contact such as mailto:ops@example.com or https://example.com")
+            raise ValueError(
+                "must be a contact such as mailto:ops@example.com or https://example.com"
+            )
         return value
 
 
@@ -86,9 +91,9 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
     """
     Web push with VAPID.
 
-    A subscription belongs to the key it was made with: where its ``vapid_key_id`` is the public key (base64url, as the
-    browser had it) of another one, it is refused here, because a push service answers 403 to that and a 403 looks as if
-    our configuration were wrong for everybody.
+    A subscription belongs to the key it was made with: where its ``vapid_key_id`` is the public key
+    (base64url, as the browser had it) of another one, it is refused here, because a push service
+    answers 403 to that and a 403 looks as if our configuration were wrong for everybody.
     """
 
     name: ClassVar[str] = "web_push"
@@ -109,20 +114,33 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         self._tokens: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """One encrypted POST to the subscription's endpoint. The ephemeral key and the salt come from ``entropy``."""
+        """
+        One encrypted POST to the subscription's endpoint. The ephemeral key and the salt come from
+        ``entropy``.
+        """
         endpoint, keys = message.address.value, dict(message.address.keys)
         audience = audience_of(endpoint)
         if audience is None:
-            raise unsendable(R.REFUSED_ADDRESS, "bad_endpoint", "the subscription's endpoint is not a URL")
+            raise unsendable(
+                R.REFUSED_ADDRESS, "bad_endpoint", "the subscription's endpoint is not a URL"
+            )
         if other_key(keys.get("vapid_key_id", ""), self.public_key):
-            raise unsendable(R.REFUSED_RECIPIENT, "other_key", "the subscription was made with another VAPID key")
+            raise unsendable(
+                R.REFUSED_RECIPIENT, "other_key", "the subscription was made with another VAPID key"
+            )
         payload = payload_of(message)
         ephemeral, salt = private_key_from(message.entropy[:48]), message.entropy[48:64]
         try:
             body = encrypt(payload, decode(keys["p256dh"]), decode(keys["auth"]), ephemeral, salt)
         except (KeyError, ValueError) as error:
-            raise unsendable(R.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable") from error
-        ttl = message.ttl_seconds if self.settings.ttl is None else min(message.ttl_seconds, self.settings.ttl)
+            raise unsendable(
+                R.REFUSED_ADDRESS, "bad_keys", "the subscription's keys are unusable"
+            ) from error
+        ttl = (
+            message.ttl_seconds
+            if self.settings.ttl is None
+            else min(message.ttl_seconds, self.settings.ttl)
+        )
         headers = {
             "TTL": str(min(max(ttl, 0), TTL_SECONDS_MAX)),
             "Urgency": self.settings.urgency or URGENCY.get(message.klass, "normal"),
@@ -130,13 +148,16 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             "Content-Type": "application/octet-stream",
             "Authorization": self._authorization(audience, message.now),
         }
-        tag = wire.member(message.content.get("yaml"), "tag")
+        tag = ch.member(message.content.get("yaml"), "tag")
         if tag:
             headers["Topic"] = topic_of(str(tag))
         return ch.HttpCall(method="POST", url=endpoint, headers=headers, body=body, guarded=True)
 
     def _authorization(self, audience: str, now: float) -> str:
-        """The VAPID header for a push service; one signature serves it for half of its life (RFC 8292 section 2)."""
+        """
+        The VAPID header for a push service; one signature serves it for half of its life (RFC 8292
+        section 2).
+        """
         signed_at, header = self._tokens.get(audience, (0.0, ""))
         if not header or not signed_at <= now < signed_at + RENEW_SECONDS:
             header = f"vapid t={self._jwt(audience, now)}, k={self.public_key}"
@@ -147,42 +168,51 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def _jwt(self, audience: str, now: float) -> str:
         claims = {"aud": audience, "exp": int(now) + JWT_SECONDS, "sub": self.settings.subject}
-        signed = ".".join(encode(wire.json_bytes(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims))
+        signed = ".".join(
+            encode(ch.json_bytes(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
+        )
         r, s = decode_dss_signature(self._key.sign(signed.encode("ascii"), signing()))
         return f"{signed}.{encode(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """
-        200 to 202 took it; 404 and 410 both say that the subscription is gone; 401 and 403 that our key is wrong.
+        200 to 202 took it; 404 and 410 both say that the subscription is gone; 401 and 403 that our
+        key is wrong.
 
         A 403 about a single subscription looks the same, see ``WebPush``.
         """
         body, detail = reply.json(), ""
         for word in ("message", "reason"):
-            detail = detail or wire.said(wire.member(body, word), wire.secret_values(self.settings))
+            detail = detail or ch.said(ch.member(body, word), ch.secret_values(self.settings))
         match reply.status:
             case 200 | 201 | 202:
                 return ch.Accepted(location_of(reply))
             case 404 | 410:
-                return ch.Refused(R.REFUSED_ADDRESS, str(reply.status), detail or "the subscription is gone")
-            case 400 if wire.whole(wire.member(body, "errno")) == BAD_KEYS_ERRNO:
-                return ch.Refused(R.REFUSED_ADDRESS, "400/110", detail or "the subscription's keys are unusable")
+                return ch.Refused(
+                    R.REFUSED_ADDRESS, str(reply.status), detail or "the subscription is gone"
+                )
+            case 400 if ch.whole(ch.member(body, "errno")) == BAD_KEYS_ERRNO:
+                return ch.Refused(
+                    R.REFUSED_ADDRESS, "400/110", detail or "the subscription's keys are unusable"
+                )
             case 406 if reply.headers.get("x-wns-status", "").lower() == "channelthrottled":
                 return ch.NotSent(R.THROTTLED, reply.retry_after_ms, "406", detail)
         return ch.by_http_status(reply, detail=detail)
 
     def verify(self, hook: ch.Webhook) -> None:
         """
-        Whether it has the shape of a report. The token in it is the proof, and whoever has the signing key checks it:
-        a receipt's ``client_reference`` is that token.
+        Whether it has the shape of a report. The token in it is the proof, and whoever has the
+        signing key checks it: a receipt's ``client_reference`` is that token.
         """
-        if wire.id_of(wire.member(hook.json(), "rt")) is None:
-            raise ch.Forged('a report without its token: the service worker posts {"mid", "rt", "ev"}')
+        if ch.id_of(ch.member(hook.json(), "rt")) is None:
+            raise ch.Forged(
+                'a report without its token: the service worker posts {"mid", "rt", "ev"}'
+            )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
         """What our service worker saw; events that are not known say nothing."""
         report = hook.json()
-        event, token = wire.member(report, "ev"), wire.id_of(wire.member(report, "rt"))
+        event, token = ch.member(report, "ev"), ch.id_of(ch.member(report, "rt"))
         state = EVENTS.get(event) if isinstance(event, str) else None
         if state is not None and token is not None:
             yield ch.Receipt(state=state, client_reference=token)
@@ -190,9 +220,11 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
 def payload_of(message: ch.Outgoing) -> bytes:
     """
-    The JSON that the service worker gets. Raises ``Unsendable`` (content) without a title, or where it is too large.
+    The JSON that the service worker gets. Raises ``Unsendable`` (content) without a title, or where
+    it is too large.
 
-    Each action gets an id (its own ``action``, else its place), because a browser shows none without.
+    Each action gets an id (its own ``action``, else its place), because a browser shows none
+    without.
     """
     content, extra = message.content, message.content.get("yaml")
     if not content.get("title"):
@@ -204,13 +236,20 @@ def payload_of(message: ch.Outgoing) -> bytes:
         "title": content["title"],
         "text": content.get("text", ""),
     }
-    payload |= {name: wire.member(extra, name) for name in SHOWN if wire.member(extra, name) is not None}
+    payload |= {
+        name: ch.member(extra, name) for name in SHOWN if ch.member(extra, name) is not None
+    }
     if "actions" in payload:
-        actions = enumerate(wire.objects(payload["actions"]))
-        payload["actions"] = [{**action, "action": str(action.get("action") or place)} for place, action in actions]
-    raw = wire.json_bytes(payload)
+        actions = enumerate(ch.objects(payload["actions"]))
+        payload["actions"] = [
+            {**action, "action": str(action.get("action") or place)} for place, action in actions
+        ]
+    raw = ch.json_bytes(payload)
     if len(raw) > PLAINTEXT_BYTES_MAX:
-        detail = f"the payload has {len(raw)} bytes, at most {PLAINTEXT_BYTES_MAX} fit; shorten the text or the links"
+        detail = (
+            f"the payload has {len(raw)} bytes, at most {PLAINTEXT_BYTES_MAX} fit; shorten the text"
+            " or the links"
+        )
         raise unsendable(R.REFUSED_CONTENT, "too_large", detail)
     return raw
 
@@ -221,7 +260,10 @@ def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
 
 
 def audience_of(endpoint: str) -> str | None:
-    """The origin of an endpoint as RFC 6454 writes it (no default port); None where it is not an http(s) URL."""
+    """
+    The origin of an endpoint as RFC 6454 writes it (no default port); None where it is not an
+    http(s) URL.
+    """
     if not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint or "\\" in endpoint:
         return None
     try:
@@ -232,11 +274,16 @@ def audience_of(endpoint: str) -> str | None:
     if parts.scheme not in DEFAULT_PORTS or not host:
         return None
     name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")
+    return f"{parts.scheme}://{name}" + (
+        "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    )
 
 
 def other_key(key_id: str, own: str) -> bool:
-    """Whether a subscription's key id is a VAPID public key, and not ours. An id of another kind says nothing."""
+    """
+    Whether a subscription's key id is a VAPID public key, and not ours. An id of another kind says
+    nothing.
+    """
     try:
         point = decode(key_id)
     except ValueError:
@@ -246,7 +293,8 @@ def other_key(key_id: str, own: str) -> bool:
 
 def topic_of(tag: str) -> str:
     """
-    The ``Topic`` for a notification's tag: an undelivered message with the same one is replaced (RFC 8030 5.4).
+    The ``Topic`` for a notification's tag: an undelivered message with the same one is replaced
+    (RFC 8030 5.4).
 
     The header is not encrypted, so it is a hash: 32 characters of base64url.
     """
@@ -265,7 +313,9 @@ def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(pem.encode("utf-8", "replace"), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("must be an unencrypted PEM private key (openssl ecparam -genkey -name prime256v1)") from None
+        raise ValueError(
+            "must be an unencrypted PEM private key (openssl ecparam -genkey -name prime256v1)"
+        ) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("must be a key on the curve P-256 (prime256v1)")
     return key
@@ -273,7 +323,10 @@ def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
 
 @cache
 def signing() -> ec.ECDSA:
-    """ES256, deterministic (RFC 6979) where OpenSSL can (3.2 on), so that the same message is the same request."""
+    """
+    ES256, deterministic (RFC 6979) where OpenSSL can (3.2 on), so that the same message is the same
+    request.
+    """
     try:
         return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
     except UnsupportedAlgorithm:
@@ -286,7 +339,10 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of base64url, padded or not (some libraries hand over plain base64). Raises ``ValueError``."""
+    """
+    The bytes of base64url, padded or not (some libraries hand over plain base64). Raises
+    ``ValueError``.
+    """
     bare = text.rstrip("=").replace("+", "-").replace("/", "_")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)

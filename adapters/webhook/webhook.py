@@ -1,12 +1,15 @@
 """
-Any system of your own as a channel: a POST signed as Standard Webhooks 1.0 say; receipts come back signed the same way.
+Any system of your own as a channel: a POST signed as Standard Webhooks 1.0 say; receipts come back
+signed the same way.
 
-Out: ``{"type": "message.send", "timestamp", "data": {"message_id", "reference", "to": {"kind", "value", "keys"?}, "class",
-"topic", "locale", "ttl_seconds", "content": {part: …}}}`` with the headers ``webhook-id``, ``webhook-timestamp`` and
-``webhook-signature``. ``webhook-id`` is the same whenever the same try is repeated: the receiver must take it only once.
+Out: ``{"type": "message.send", "timestamp", "data": {"message_id", "reference", "to": {"kind",
+"value", "keys"?}, "class", "topic", "locale", "ttl_seconds", "content": {part: …}}}`` with the
+headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``. ``webhook-id`` is the same
+whenever the same try is repeated: the receiver must take it only once.
 
-Back, to this provider's receipt URL: ``{"reference" or "id", "state", "at"?, "reason"?}``, itself or as ``data``;
-``state`` is one of ``STATES``, ``at`` an ISO 8601 time or Unix seconds, ``reason`` (of a failure) one of ``REASONS``.
+Back, to this provider's receipt URL: ``{"reference" or "id", "state", "at"?, "reason"?}``, itself
+or as ``data``; ``state`` is one of ``STATES``, ``at`` an ISO 8601 time or Unix seconds, ``reason``
+(of a failure) one of ``REASONS``.
 
 Reference: Standard Webhooks 1.0, "Signature scheme" and "Webhook headers".
 Quirk: every 2xx means "taken": the receiver is yours, and a good status is all that is asked of it.
@@ -24,7 +27,6 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
-from adapters import wire
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -48,31 +50,43 @@ REASONS: dict[str, R] = {
     "opted_out": R.REFUSED_OPTED_OUT,
     "content": R.REFUSED_CONTENT,
 }
-"""Why a message failed: the address is dead (it is marked), this person cannot be reached, said no, or the content."""
+"""
+Why a message failed: the address is dead (it is marked), this person cannot be reached, said no, or
+the content.
+"""
 
 
 class WebhookSettings(ch.Settings):
     """
-    ``url`` takes the messages. ``secret`` (``whsec_`` and base64 as Standard Webhooks have it, or a text) signs them and
-    the receipts; it may be a list while it is changed: the first signs, each of them verifies.
+    ``url`` takes the messages. ``secret`` (``whsec_`` and base64 as Standard Webhooks have it, or a
+    text) signs them and the receipts; it may be a list while it is changed: the first signs, each
+    of them verifies.
     """
 
     url: str
-    secret: wire.Secrets
+    secret: ch.Secrets
 
     @field_validator("url")
     @classmethod
     def _is_url(cls, value: str) -> str:
         parts = urlsplit(value)
         plain = value.isascii() and value.isprintable() and " " not in value and not parts.fragment
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None or not plain:
-            raise ValueError("must be a URL such as https://hooks.example.com/kaskad, without a login and a fragment")
+        if (
+            parts.scheme not in ("https", "http")
+            or not parts.hostname
+            or parts.username is not None
+            or not plain
+        ):
+            raise ValueError(
+                "must be a URL such as https://hooks.example.com/kaskad, without a login and a"
+                " fragment"
+            )
         return value
 
     @field_validator("secret")
     @classmethod
-    def _is_secret(cls, value: wire.Secrets) -> wire.Secrets:
-        for secret in wire.secrets_of(value):
+    def _is_secret(cls, value: ch.Secrets) -> ch.Secrets:
+        for secret in ch.secrets_of(value):
             key_of(secret)
         return value
 
@@ -94,7 +108,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
 
     def __init__(self, settings: WebhookSettings, provider: str) -> None:
         super().__init__(settings, provider)
-        self._keys = tuple(key_of(secret) for secret in wire.secrets_of(settings.secret))
+        self._keys = tuple(key_of(secret) for secret in ch.secrets_of(settings.secret))
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """One signed POST. The content is handed on as it was rendered."""
@@ -112,7 +126,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
             "content": dict(message.content),
         }
         at = datetime.fromtimestamp(message.now, UTC).isoformat().replace("+00:00", "Z")
-        body = wire.json_bytes({"type": "message.send", "timestamp": at, "data": data})
+        body = ch.json_bytes({"type": "message.send", "timestamp": at, "data": data})
         timestamp = str(int(message.now))
         headers = {
             "Content-Type": "application/json",
@@ -123,57 +137,76 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         return ch.HttpCall(method="POST", url=self.settings.url, headers=headers, body=body)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """Any 2xx took it; its ``id``, where it gives one, is the provider's. Anything else is judged by its status."""
+        """
+        Any 2xx took it; its ``id``, where it gives one, is the provider's. Anything else is judged
+        by its status.
+        """
         body = reply.json()
         if 200 <= reply.status < 300:
-            return ch.Accepted(wire.id_of(wire.member(body, "id")))
-        return ch.by_http_status(reply, detail=wire.said(wire.member(body, "error"), wire.secret_values(self.settings)))
+            return ch.Accepted(ch.id_of(ch.member(body, "id")))
+        return ch.by_http_status(
+            reply, detail=ch.said(ch.member(body, "error"), ch.secret_values(self.settings))
+        )
 
     def verify(self, hook: ch.Webhook) -> None:
-        """Check the signature over id, time and body, and that the time is within five minutes of ours."""
+        """
+        Check the signature over id, time and body, and that the time is within five minutes of
+        ours.
+        """
         id, given = hook.headers.get("webhook-id", ""), hook.headers.get("webhook-timestamp", "")
-        at = wire.unix_seconds(given)
+        at = ch.unix_seconds(given)
         if at is None or abs(at - hook.now) > TOLERANCE_SECONDS:
             raise ch.Forged("webhook-timestamp is missing, or more than five minutes off")
         expected = [signature(key, id, given, hook.body) for key in self._keys]
         for candidate in hook.headers.get("webhook-signature", "").split(" ")[:SIGNATURES_MAX]:
-            if wire.matches(candidate, *expected):
+            if ch.matches(candidate, *expected):
                 return
         raise ch.Forged("webhook-signature does not fit webhook-id, webhook-timestamp and the body")
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
         """One receipt; nothing for a state that is not known, or without a name for the message."""
         body = hook.json()
-        data = body["data"] if isinstance(wire.member(body, "data"), dict) else body
-        word = wire.member(data, "state")
+        data = body["data"] if isinstance(ch.member(body, "data"), dict) else body
+        word = ch.member(data, "state")
         state = STATES.get(word) if isinstance(word, str) else None
-        reference, id = wire.id_of(wire.member(data, "reference")), wire.id_of(wire.member(data, "id"))
+        reference, id = ch.id_of(ch.member(data, "reference")), ch.id_of(ch.member(data, "id"))
         if state is None or (reference is None and id is None):
             return
-        at, reason = wire.member(data, "at"), wire.member(data, "reason")
+        at, reason = ch.member(data, "at"), ch.member(data, "reason")
         failed = state in (ch.Delivery.FAILED, ch.Delivery.EXPIRED)
-        why = REASONS.get(reason, R.REFUSED_RECIPIENT) if isinstance(reason, str) else R.REFUSED_RECIPIENT
+        why = (
+            REASONS.get(reason, R.REFUSED_RECIPIENT)
+            if isinstance(reason, str)
+            else R.REFUSED_RECIPIENT
+        )
         yield ch.Receipt(
             state=state,
             client_reference=reference,
             provider_id=id,
-            at=wire.unix_seconds(at) or wire.iso_seconds(at),
+            at=ch.unix_seconds(at) or ch.iso_seconds(at),
             failure=ch.Refused(why, state.value) if failed else None,
         )
 
 
 def key_of(secret: str) -> bytes:
-    """The key in a secret: ``whsec_…`` is base64, anything else is used as it is. Raises ``ValueError``."""
+    """
+    The key in a secret: ``whsec_…`` is base64, anything else is used as it is. Raises
+    ``ValueError``.
+    """
     if not secret.startswith(PREFIX):
         if len(secret) < TEXT_CHARS_MIN:
-            raise ValueError(f"must be whsec_ and base64, or a text of at least {TEXT_CHARS_MIN} characters")
+            raise ValueError(
+                f"must be whsec_ and base64, or a text of at least {TEXT_CHARS_MIN} characters"
+            )
         return secret.encode("utf-8", "replace")
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) < KEY_BYTES_MIN:
-        raise ValueError(f"must go on after whsec_ with at least {KEY_BYTES_MIN} random bytes in base64")
+        raise ValueError(
+            f"must go on after whsec_ with at least {KEY_BYTES_MIN} random bytes in base64"
+        )
     return key
 
 

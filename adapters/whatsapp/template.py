@@ -3,8 +3,10 @@
 
     template: order_update          # the approved name
     language: uk                    # the approved translation; without it the recipient's locale
-    header: {image: https://…}      # or text, video, document (with filename), location; a bare string is text
-    body: [Anna, "42"]              # positional; a mapping is named parameters; an object with `type` goes as it is
+    # or text, video, document (with filename), location; a bare string is text
+    header: {image: https://…}
+    # positional; a mapping is named parameters; an object with `type` goes as it is
+    body: [Anna, "42"]
     buttons:                        # in their order, beginning at index 0
       - {url: suffix}               # also as a bare string: what the approved URL ends in
       - {quick_reply: STOP}         # the payload that comes back
@@ -28,7 +30,11 @@ def template_of(part: Mapping[str, Any], locale: str) -> dict[str, Any]:
         "name": str(part["template"]),
         "language": {"policy": "deterministic", "code": str(code)},
     }
-    components = [*header(part.get("header")), *body(part.get("body")), *buttons(part.get("buttons"))]
+    components = [
+        *header(part.get("header")),
+        *body(part.get("body")),
+        *buttons(part.get("buttons")),
+    ]
     return {**found, "components": components} if components else found
 
 
@@ -57,7 +63,9 @@ def header_parameter(value: Any) -> dict[str, Any]:
 def body(value: Any) -> list[dict[str, Any]]:
     """The body component from a list (positional) or a mapping (named)."""
     if isinstance(value, Mapping):
-        parameters = [{"parameter_name": str(name), **parameter(item)} for name, item in value.items()]
+        parameters = [
+            {"parameter_name": str(name), **parameter(item)} for name, item in value.items()
+        ]
     elif isinstance(value, list | tuple):
         parameters = [parameter(item) for item in value]
     else:
@@ -82,7 +90,10 @@ def button(index: int, value: Any) -> dict[str, Any]:
     if "quick_reply" in kinds:
         kind, parameters = "quick_reply", {"type": "payload", "payload": str(kinds["quick_reply"])}
     elif "copy_code" in kinds:
-        kind, parameters = "copy_code", {"type": "coupon_code", "coupon_code": str(kinds["copy_code"])}
+        kind, parameters = (
+            "copy_code",
+            {"type": "coupon_code", "coupon_code": str(kinds["copy_code"])},
+        )
     else:
         kind, parameters = "url", {"type": "text", "text": str(kinds.get("url", ""))}
     return {"type": "button", "sub_type": kind, "index": str(index), "parameters": [parameters]}

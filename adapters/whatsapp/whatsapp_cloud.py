@@ -1,9 +1,11 @@
 """
-WhatsApp by Meta's Cloud API: one JSON POST per message; statuses, replies and preferences come back signed.
+WhatsApp by Meta's Cloud API: one JSON POST per message; statuses, replies and preferences come back
+signed.
 
-Reference: Meta Graph API, WhatsApp Business Platform: "Messages", "Error codes", "Webhooks".
-Quirk: a 200 says nothing about whether the number has WhatsApp: that comes later as a ``failed`` status. The error's code
-decides, because throttling may well be a 403. ``delivered`` is skipped where the message is read at once.
+Reference: Meta Graph API, WhatsApp Business Platform: "Messages", "Error codes", "Webhooks". Quirk:
+a 200 says nothing about whether the number has WhatsApp: that comes later as a ``failed`` status.
+The error's code decides, because throttling may well be a 403. ``delivered`` is skipped where the
+message is read at once.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from typing import Any
 
 from pydantic import Field
 
-from adapters import wire
 from adapters.whatsapp import template
 from orchestrator import channels as ch
 
@@ -27,15 +28,25 @@ REFUSALS: dict[int, R] = {
     131026: R.REFUSED_ADDRESS,
     131050: R.REFUSED_OPTED_OUT,
     **dict.fromkeys((130472, 130497, 131021, 131049, 137000), R.REFUSED_RECIPIENT),
-    **dict.fromkeys((100, 131008, 131009, 131047, 131051, 131052, 131053, 131062), R.REFUSED_CONTENT),
+    **dict.fromkeys(
+        (100, 131008, 131009, 131047, 131051, 131052, 131053, 131062), R.REFUSED_CONTENT
+    ),
     **dict.fromkeys((0, 3, 10, 104, 190, 368), R.REFUSED_CONFIGURATION),
-    **dict.fromkeys((131005, 131030, 131031, 131037, 131042, 131044, 131045), R.REFUSED_CONFIGURATION),
+    **dict.fromkeys(
+        (131005, 131030, 131031, 131037, 131042, 131044, 131045), R.REFUSED_CONFIGURATION
+    ),
     **dict.fromkeys((131063, 131064, 133010, 133016), R.REFUSED_CONFIGURATION),
 }
-"""Codes that are a definite no; ``reason_of`` adds Meta's ranges: 200 to 299 permissions, 1320xx templates."""
+"""
+Codes that are a definite no; ``reason_of`` adds Meta's ranges: 200 to 299 permissions, 1320xx
+templates.
+"""
 
 STRIKES = {131026: 2}
-"""131026 does not say why it is undeliverable: two of them, on different days, mean that WhatsApp is not there."""
+"""
+131026 does not say why it is undeliverable: two of them, on different days, mean that WhatsApp is
+not there.
+"""
 
 NOT_TAKEN: dict[int, tuple[R, int]] = {
     4: (R.THROTTLED, 60_000),
@@ -46,7 +57,10 @@ NOT_TAKEN: dict[int, tuple[R, int]] = {
     131057: (R.NOT_TAKEN, 60_000),
     132069: (R.THROTTLED, 60_000),
 }
-"""Codes that say that nothing was taken, with the pause in milliseconds where no Retry-After asks for one."""
+"""
+Codes that say that nothing was taken, with the pause in milliseconds where no Retry-After asks for
+one.
+"""
 
 UNCERTAIN = frozenset({1, 2, 131000, 131016, 135000})
 """Internal and unknown errors: the message may have been taken."""
@@ -76,7 +90,10 @@ TEXTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "contacts": (),
     "order": (),
 }
-"""Types of inbound messages and where their text stands. Reactions, system notices and unknown types are no answer."""
+"""
+Types of inbound messages and where their text stands. Reactions, system notices and unknown types
+are no answer.
+"""
 
 BUTTON_TYPES = ("button", "interactive")
 KEYWORDS = {"STOP": "stop", "START": "start"}
@@ -85,20 +102,24 @@ NAMES_TO = re.compile(r"""["'`]to["'`]|\b(?:param|parameter|field)\s+to\b""", re
 
 
 class WhatsAppSettings(ch.Settings):
-    """``app_secret`` may be a list while it is rotated: each of them verifies. ``verify_token`` is our own invention."""
+    """
+    ``app_secret`` may be a list while it is rotated: each of them verifies. ``verify_token`` is our
+    own invention.
+    """
 
     api_version: str = Field(default="v25.0", pattern=r"^v[0-9]+\.[0-9]+$")
     phone_number_id: str = Field(pattern=r"^[0-9]+$")
-    access_token: wire.Secret
-    app_secret: wire.Secrets
-    verify_token: wire.Secret
-    base_url: wire.BaseUrl = "https://graph.facebook.com"
+    access_token: ch.Secret
+    app_secret: ch.Secrets
+    verify_token: ch.Secret
+    base_url: ch.BaseUrl = "https://graph.facebook.com"
 
 
 class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
     """
-    WhatsApp by Meta. ``whatsapp.yaml`` is a template message (its keys: ``adapters/whatsapp/template.py``);
-    ``whatsapp.text`` is sent instead while the recipient's 24 hours run. There is no time to live per send.
+    WhatsApp by Meta. ``whatsapp.yaml`` is a template message (its keys:
+    ``adapters/whatsapp/template.py``); ``whatsapp.text`` is sent instead while the recipient's 24
+    hours run. There is no time to live per send.
     """
 
     name = "whatsapp_cloud"
@@ -113,9 +134,16 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """A session text or a template, to a phone (``to``) or to Meta's user id (``recipient``); see ``content_of``."""
+        """
+        A session text or a template, to a phone (``to``) or to Meta's user id (``recipient``); see
+        ``content_of``.
+        """
         own, address = self.settings, message.address
-        receiver = {"to": address.value.lstrip("+")} if address.kind == "phone" else {"recipient": address.value}
+        receiver = (
+            {"to": address.value.lstrip("+")}
+            if address.kind == "phone"
+            else {"recipient": address.value}
+        )
         body = {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
@@ -131,18 +159,20 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
                 "Content-Type": "application/json",
                 "Accept": "application/json",
             },
-            body=wire.json_bytes(body),
+            body=ch.json_bytes(body),
         )
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """An error's code decides before the status; a 2xx is accepted by the id of its message."""
         body = reply.json()
-        error = wire.member(body, "error")
-        code = wire.whole(wire.member(error, "code"))
+        error = ch.member(body, "error")
+        code = ch.whole(ch.member(error, "code"))
         if code is not None and not 300 <= reply.status < 400:
             return self._error(reply, code, error)
-        match wire.member(body, "messages"):
-            case [{"id": message_id}] if 200 <= reply.status < 300 and error is None and wire.id_of(message_id):
+        match ch.member(body, "messages"):
+            case [{"id": message_id}] if (
+                200 <= reply.status < 300 and error is None and ch.id_of(message_id)
+            ):
                 return ch.Accepted(message_id)
             case _:
                 return ch.by_http_status(reply, detail=self._said(error))
@@ -155,50 +185,68 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
         if code in NOT_TAKEN:
             reason, pause_ms = NOT_TAKEN[code]
             return ch.NotSent(reason, reply.retry_after_ms or pause_ms, name, detail)
-        throttled = reply.status == 429 or (reply.status == 503 and reply.retry_after_ms is not None)
+        throttled = reply.status == 429 or (
+            reply.status == 503 and reply.retry_after_ms is not None
+        )
         if code in UNCERTAIN or (error.get("is_transient") is True and not throttled):
             return ch.Unknown(R.SERVER_ERROR, name, detail)
         return ch.by_http_status(reply, name, detail)
 
     def _said(self, error: Any) -> str:
-        words = wire.text_of(wire.member(error, "error_data", "details")) or wire.member(error, "message")
-        return wire.said(words, wire.secret_values(self.settings))
+        words = ch.text_of(ch.member(error, "error_data", "details")) or ch.member(error, "message")
+        return ch.said(words, ch.secret_values(self.settings))
 
     def verify(self, hook: ch.Webhook) -> None:
-        """A GET proves itself by our verify token, a POST by ``X-Hub-Signature-256`` over the raw body."""
+        """
+        A GET proves itself by our verify token, a POST by ``X-Hub-Signature-256`` over the raw
+        body.
+        """
         if hook.method == "GET":
             if not self._subscribes(hook):
                 raise ch.Forged("hub.mode or hub.verify_token is not what `verify_token` expects")
             return
-        secrets = wire.secrets_of(self.settings.app_secret)
-        expected = ["sha256=" + hmac.new(key.encode(), hook.body, hashlib.sha256).hexdigest() for key in secrets]
-        if not wire.matches(hook.headers.get("x-hub-signature-256"), *expected):
+        secrets = ch.secrets_of(self.settings.app_secret)
+        expected = [
+            "sha256=" + hmac.new(key.encode(), hook.body, hashlib.sha256).hexdigest()
+            for key in secrets
+        ]
+        if not ch.matches(hook.headers.get("x-hub-signature-256"), *expected):
             raise ch.Forged("X-Hub-Signature-256 does not fit the body")
 
     def _subscribes(self, hook: ch.Webhook) -> bool:
         token = self.settings.verify_token.get_secret_value()
-        return wire.matches(hook.query.get("hub.verify_token"), token) and hook.query.get("hub.mode") == "subscribe"
+        return (
+            ch.matches(hook.query.get("hub.verify_token"), token)
+            and hook.query.get("hub.mode") == "subscribe"
+        )
 
     def answer(self, hook: ch.Webhook) -> ch.Answer:
         """Meta's challenge is given back to whoever knows the verify token."""
         if hook.method != "GET":
             return ch.Answer()
-        challenge = wire.id_of(hook.query.get("hub.challenge"))
-        return ch.Answer(body=challenge) if challenge and self._subscribes(hook) else ch.Answer(status=403)
+        challenge = ch.id_of(hook.query.get("hub.challenge"))
+        return (
+            ch.Answer(body=challenge)
+            if challenge and self._subscribes(hook)
+            else ch.Answer(status=403)
+        )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """Every status, message and preference of every change, as far as it is about our own phone number."""
-        for entry in wire.objects(wire.member(hook.json(), "entry")):
-            for change in wire.objects(entry.get("changes")):
+        """
+        Every status, message and preference of every change, as far as it is about our own phone
+        number.
+        """
+        for entry in ch.objects(ch.member(hook.json(), "entry")):
+            for change in ch.objects(entry.get("changes")):
                 value = change.get("value")
-                number = wire.member(value, "metadata", "phone_number_id")
+                number = ch.member(value, "metadata", "phone_number_id")
                 if number == self.settings.phone_number_id:
-                    for status in wire.objects(wire.member(value, "statuses")):
+                    for status in ch.objects(ch.member(value, "statuses")):
                         yield from receipt(status)
-                    for message in wire.objects(wire.member(value, "messages")):
+                    for message in ch.objects(ch.member(value, "messages")):
                         yield from inbound(message)
                 if number in (None, self.settings.phone_number_id):
-                    for preference in wire.objects(wire.member(value, "user_preferences")):
+                    for preference in ch.objects(ch.member(value, "user_preferences")):
                         yield from preferences(preference)
 
 
@@ -206,7 +254,8 @@ def content_of(message: ch.Outgoing) -> dict[str, Any]:
     """
     The fields that depend on the content: free text inside the session, else a template.
 
-    Raises ``Unsendable`` outside the session without a template: Meta would take the text and fail it later (131047).
+    Raises ``Unsendable`` outside the session without a template: Meta would take the text and fail
+    it later (131047).
     """
     if message.in_session and "text" in message.content:
         return {"type": "text", "text": {"body": message.content["text"], "preview_url": False}}
@@ -229,7 +278,10 @@ def reason_of(code: int) -> R | None:
 
 
 def refusal(code: int, detail: str) -> ch.Refused | None:
-    """The refusal a code stands for; a bad value (131009) of ``to`` is the recipient's, any other the content's."""
+    """
+    The refusal a code stands for; a bad value (131009) of ``to`` is the recipient's, any other the
+    content's.
+    """
     reason = reason_of(code)
     if reason is None:
         return None
@@ -242,31 +294,40 @@ def refusal(code: int, detail: str) -> ch.Refused | None:
 def receipt(status: Item) -> Iterator[ch.Receipt]:
     """One status of one message; of several errors the first one counts."""
     word = status.get("status")
-    message_id = wire.id_of(status.get("id"))
-    reference = wire.id_of(status.get("biz_opaque_callback_data"))
-    if not isinstance(word, str) or word not in STATES or (message_id is None and reference is None):
+    message_id = ch.id_of(status.get("id"))
+    reference = ch.id_of(status.get("biz_opaque_callback_data"))
+    if (
+        not isinstance(word, str)
+        or word not in STATES
+        or (message_id is None and reference is None)
+    ):
         return
     failure, detail = None, ""
     if word == "failed":
-        error = next(wire.objects(status.get("errors")), {})
-        code = wire.whole(error.get("code"))
-        words = wire.text_of(wire.member(error, "error_data", "details")) or wire.text_of(error.get("title"))
+        error = next(ch.objects(status.get("errors")), {})
+        code = ch.whole(error.get("code"))
+        words = ch.text_of(ch.member(error, "error_data", "details")) or ch.text_of(
+            error.get("title")
+        )
         known = code is not None and 0 <= code < 10**7
-        detail = wire.said(f"{code} {words}" if known else words)
+        detail = ch.said(f"{code} {words}" if known else words)
         failure = refusal(code, detail) if code is not None else None
     yield ch.Receipt(
         state=STATES[word],
         provider_id=message_id,
         client_reference=reference,
-        at=wire.unix_seconds(status.get("timestamp")),
+        at=ch.unix_seconds(status.get("timestamp")),
         failure=failure,
         detail=detail,
     )
 
 
 def addresses(phone: Any, user: Any) -> Iterator[tuple[str, str]]:
-    """The kinds and values under which a person is known; with usernames on, the phone may be missing or empty."""
-    number, user_id = wire.e164(phone), wire.id_of(user)
+    """
+    The kinds and values under which a person is known; with usernames on, the phone may be missing
+    or empty.
+    """
+    number, user_id = ch.e164(phone), ch.id_of(user)
     if number is not None:
         yield "phone", number
     if user_id is not None:
@@ -274,34 +335,45 @@ def addresses(phone: Any, user: Any) -> Iterator[tuple[str, str]]:
 
 
 def inbound(message: Item) -> Iterator[ch.Inbound]:
-    """A message from the user. A pressed button answers ours; its payload may be a STOP under a translated title."""
+    """
+    A message from the user. A pressed button answers ours; its payload may be a STOP under a
+    translated title.
+    """
     form = message.get("type")
     person = next(addresses(message.get("from"), message.get("from_user_id")), None)
     if not isinstance(form, str) or form not in TEXTS or person is None:
         return
-    answers = wire.id_of(wire.member(message, "context", "id"))
-    payload = wire.member(message, "button", "payload") or wire.member(message, "interactive", "button_reply", "id")
+    answers = ch.id_of(ch.member(message, "context", "id"))
+    payload = ch.member(message, "button", "payload") or ch.member(
+        message, "interactive", "button_reply", "id"
+    )
     yield ch.Inbound(
         kind=person[0],
         value=person[1],
-        text=next(filter(None, (wire.text_of(wire.member(message, *path)) for path in TEXTS[form])), ""),
-        id=wire.id_of(message.get("id")) or "",
+        text=next(
+            filter(None, (ch.text_of(ch.member(message, *path)) for path in TEXTS[form])), ""
+        ),
+        id=ch.id_of(message.get("id")) or "",
         answers=answers,
         clicked=answers is not None and form in BUTTON_TYPES,
         keyword=KEYWORDS.get(payload.strip().upper()) if isinstance(payload, str) else None,
-        at=wire.unix_seconds(message.get("timestamp")),
+        at=ch.unix_seconds(message.get("timestamp")),
     )
 
 
 def preferences(item: Item) -> Iterator[ch.Preference]:
     """A marketing stop or resume, for each address under which the user is known."""
     value = item.get("value")
-    if item.get("category") == "marketing_messages" and isinstance(value, str) and value in PREFERENCES:
+    if (
+        item.get("category") == "marketing_messages"
+        and isinstance(value, str)
+        and value in PREFERENCES
+    ):
         for kind, address in addresses(item.get("wa_id"), item.get("user_id")):
             yield ch.Preference(
                 kind=kind,
                 value=address,
                 state=PREFERENCES[value],
                 classes=("promotional",),
-                at=wire.unix_seconds(item.get("timestamp")),
+                at=ch.unix_seconds(item.get("timestamp")),
             )

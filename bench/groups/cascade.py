@@ -1,8 +1,8 @@
 """
 The cascade as people run it: 1.8 provider calls and three receipts a message.
 
-Four of five Viber messages are sent and then fail, so an SMS follows and is delivered; the fifth is sent, delivered, seen.
-Twilio's webhooks are signed and verified.
+Four of five Viber messages are sent and then fail, so an SMS follows and is delivered; the fifth is
+sent, delivered, seen. Twilio's webhooks are signed and verified.
 """
 
 from __future__ import annotations
@@ -47,9 +47,13 @@ class Cascade(Rounds):
 
     async def _run(self, count: int) -> Cost:
         assert self._service is not None, "open comes first"
-        cost = await lives(self.stage, [self._service], count, kind=CASCADE, kinds="cascade", receipts=RECEIPTS)
+        cost = await lives(
+            self.stage, [self._service], count, kind=CASCADE, kinds="cascade", receipts=RECEIPTS
+        )
         if not SMS_SHARE[0] < cost.sms / count < SMS_SHARE[1]:
-            raise BenchError(f"of {count} messages {cost.sms} went on to SMS; four of five were expected to")
+            raise BenchError(
+                f"of {count} messages {cost.sms} went on to SMS; four of five were expected to"
+            )
         return cost
 
     async def close(self) -> None:
@@ -57,9 +61,16 @@ class Cascade(Rounds):
             await self._service.stop()
 
     def conclude(self, others: dict[str, Figure]) -> None:
-        client, server, ratio = others.get("client_us"), others.get("server_us"), self.figures["cascade_ratio"]
+        client, server, ratio = (
+            others.get("client_us"),
+            others.get("server_us"),
+            self.figures["cascade_ratio"],
+        )
         if client is not None and server is not None:
-            floors = [1.8 * one + RECEIPTS * two for one, two in zip(client.values, server.values, strict=False)]
+            floors = [
+                1.8 * one + RECEIPTS * two
+                for one, two in zip(client.values, server.values, strict=False)
+            ]
             ours = self.figures["cascade_us"].values
             ratio.values = [one / floor for one, floor in zip(ours, floors, strict=False)]
         if not ratio.values:

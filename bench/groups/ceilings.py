@@ -86,15 +86,22 @@ class Ceilings(Rounds):
     async def _kafka(self) -> None:
         kafka = await self.stage.kafka()
         count = self.stage.size(20_000, 5_000)
-        self._keep("kafka", await self.bare.ask("consume", servers=kafka.address, topic=TOPIC, count=count))
+        self._keep(
+            "kafka", await self.bare.ask("consume", servers=kafka.address, topic=TOPIC, count=count)
+        )
 
     async def _sqlite(self) -> None:
         file = str(self.stage.folder / "ceiling.db")
-        self._keep("sqlite", await self.bare.ask("sqlite", file=file, rows=self.stage.size(20_000, 5_000)))
+        self._keep(
+            "sqlite", await self.bare.ask("sqlite", file=file, rows=self.stage.size(20_000, 5_000))
+        )
 
     async def _postgres(self) -> None:
         server = await self.stage.postgres()
-        self._keep("postgres", await self.bare.ask("postgres", url=server.url, rows=self.stage.size(20_000, 5_000)))
+        self._keep(
+            "postgres",
+            await self.bare.ask("postgres", url=server.url, rows=self.stage.size(20_000, 5_000)),
+        )
 
     async def close(self) -> None:
         if self._bare is not None:
@@ -102,7 +109,9 @@ class Ceilings(Rounds):
 
 
 def http_floor(figures: dict[str, Figure]) -> list[float]:
-    """CPU microseconds of one provider call and one receipt with the bare libraries, turn by turn."""
+    """
+    CPU microseconds of one provider call and one receipt with the bare libraries, turn by turn.
+    """
     client, server = figures.get("client_us"), figures.get("server_us")
     if client is None or server is None:
         return []

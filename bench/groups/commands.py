@@ -52,4 +52,6 @@ def many_policies(service: Service) -> None:
     folder: Path = service.folder / "policies"
     for place in range(POLICIES - len(list(folder.iterdir()))):
         text = policy("cascade").replace("policy: bench_cascade", f"policy: bench_{place}")
-        (folder / f"more_{place}.yaml").write_text(text.replace("bench.cascade", f"bench.more.{place}"))
+        (folder / f"more_{place}.yaml").write_text(
+            text.replace("bench.cascade", f"bench.more.{place}")
+        )

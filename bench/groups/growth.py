@@ -1,8 +1,8 @@
 """
 From one process to two on PostgreSQL, and what a life writes there.
 
-Server, services and drivers share this machine's cores, so on a small one the second process mostly shows that two do no
-harm to each other.
+Server, services and drivers share this machine's cores, so on a small one the second process mostly
+shows that two do no harm to each other.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Growth(Rounds):
         if one and two:
             self.figures["pg_growth"].values.append(two / one)
 
-    async def _measure(self, key: str, services: Sequence[Service], server: Postgres, url: str) -> None:
+    async def _measure(
+        self, key: str, services: Sequence[Service], server: Postgres, url: str
+    ) -> None:
         count = self.stage.size(2_500, 1_000)
         before, cpu = await written(url), machine.family_cpu_seconds(server.pid)
         cost = await lives(self.stage, services, count)
@@ -79,13 +81,16 @@ class Growth(Rounds):
 
 
 async def written(url: str) -> tuple[int, int, int]:
-    """WAL bytes of the server, and row versions and deletions of a database, since they were made."""
+    """
+    WAL bytes of the server, and row versions and deletions of a database, since they were made.
+    """
     await asyncio.sleep(STATISTICS_SECONDS)
     connection = await asyncpg.connect(url)
     try:
         wal = await connection.fetchval("select pg_current_wal_lsn() - '0/0'")
         row = await connection.fetchrow(
-            "select coalesce(sum(n_tup_ins + n_tup_upd), 0), coalesce(sum(n_tup_del), 0) from pg_stat_user_tables"
+            "select coalesce(sum(n_tup_ins + n_tup_upd), 0), coalesce(sum(n_tup_del), 0) from"
+            " pg_stat_user_tables"
         )
     finally:
         await connection.close()

@@ -1,8 +1,9 @@
 """
 How long things take at half the throughput that was measured just before.
 
-*Accepted* is the instant at which the store's transaction took the event (``created_at``): earlier than the 202, which is
-sent once that transaction is durable. *Called* is when the sink had the whole request. Both by the machine's clock.
+*Accepted* is the instant at which the store's transaction took the event (``created_at``): earlier
+than the 202, which is sent once that transaction is durable. *Called* is when the sink had the
+whole request. Both by the machine's clock.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Latency(Rounds):
         self._three("call", "at half load: accepted → provider call", at_most(50.0))
         self._three("post", "at half load: event posted → provider call")
         self._three("receipt", "at half load: receipt posted → answered")
-        self._three("code", f"codes during a blast held at {PROMO_RATE}/s: accepted → provider call")
+        self._three(
+            "code", f"codes during a blast held at {PROMO_RATE}/s: accepted → provider call"
+        )
 
     def _three(self, key: str, what: str, bar: Bar | None = None) -> None:
         self.figure(f"{key}_p50_ms", f"{what}, median", "ms")
@@ -62,18 +65,32 @@ class Latency(Rounds):
     async def _half_load(self) -> None:
         service = await self._service("latency")
         await lives(self.stage, [service], 500)
-        full = [(await lives(self.stage, [service], self.stage.size(3_000, 1_500))).per_second for _ in range(3)]
+        full = [
+            (await lives(self.stage, [service], self.stage.size(3_000, 1_500))).per_second
+            for _ in range(3)
+        ]
         rate = sorted(full)[1] * RATE_SHARE
         self.figures["half_load"].values.append(rate)
         for turn in range(self.stage.repeats):
-            self.stage.say(f"latency: half load, {rate:.0f}/s, turn {turn + 1} of {self.stage.repeats}")
+            self.stage.say(
+                f"latency: half load, {rate:.0f}/s, turn {turn + 1} of {self.stage.repeats}"
+            )
             await self._at_rate(service, rate)
 
     async def _at_rate(self, service: Service, rate: float) -> None:
         count = max(BATCH, int(rate * self.stage.size(8, 4)) // BATCH * BATCH)
         posted, took = self.stage.folder / "posted", self.stage.folder / "receipts"
         await self.stage.aim([service], "delivered")
-        await publish(self.stage, [service], count, ORDER, batch=BATCH, rate=rate, connections=16, stamps=str(posted))
+        await publish(
+            self.stage,
+            [service],
+            count,
+            ORDER,
+            batch=BATCH,
+            rate=rate,
+            connections=16,
+            stamps=str(posted),
+        )
         await self.stage.receipts(count)
         await self.stage.poster.ask("seconds", file=str(took))
         called = await self._called()
@@ -91,11 +108,16 @@ class Latency(Rounds):
         """The stamps of ``count`` events from number ``first`` on, once they are there."""
         deadline = time.monotonic() + CALLS_SECONDS
         while True:
-            called = {number: at for number, at in (await self._called()).items() if number >= first}
+            called = {
+                number: at for number, at in (await self._called()).items() if number >= first
+            }
             if len(called) >= count:
                 return called
             if time.monotonic() > deadline:
-                raise BenchError(f"{count} codes were published and {len(called)} sent within {CALLS_SECONDS:.0f} s more")
+                raise BenchError(
+                    f"{count} codes were published and {len(called)} sent within"
+                    f" {CALLS_SECONDS:.0f} s more"
+                )
             await asyncio.sleep(0.2)
 
     async def _codes(self) -> None:
@@ -108,7 +130,9 @@ class Latency(Rounds):
         await publish(self.stage, [service], backlog, PROMO, people=1_000_000)
         await self.stage.sink.ask("reset")
         count = CODES_PER_SECOND * seconds
-        found = await publish(self.stage, [service], count, CODE, batch=1, rate=CODES_PER_SECOND, people=1_000_000)
+        found = await publish(
+            self.stage, [service], count, CODE, batch=1, rate=CODES_PER_SECOND, people=1_000_000
+        )
         called = await self._called_from(found["first"], count)
         accepted = await asyncio.to_thread(created_at, service.database, found["first"])
         self._keep("code", between(accepted, called, count))
@@ -130,7 +154,10 @@ def pairs(file: Path) -> dict[int, int]:
 
 
 def between(start_ns: Mapping[int, int], end_ns: Mapping[int, int], count: int) -> list[float]:
-    """Milliseconds from one stamp to the other of each event. Raises ``BenchError`` where not all ``count`` have both."""
+    """
+    Milliseconds from one stamp to the other of each event. Raises ``BenchError`` where not all
+    ``count`` have both.
+    """
     found = [(end_ns[number] - at) / 1e6 for number, at in start_ns.items() if number in end_ns]
     if len(found) != count:
         raise BenchError(f"{count} provider calls were expected and {len(found)} were seen")

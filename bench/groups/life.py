@@ -1,7 +1,9 @@
 """
-A whole life: an event comes in, one provider call, a delivered receipt comes back, the message has succeeded.
+A whole life: an event comes in, one provider call, a delivered receipt comes back, the message has
+succeeded.
 
-Each receipt is a POST of its own and is answered once it is durable, so the last answer is the end of the last life.
+Each receipt is a POST of its own and is answered once it is durable, so the last answer is the end
+of the last life.
 """
 
 from __future__ import annotations
@@ -42,7 +44,13 @@ class Life(Rounds):
         self.legs = [
             Leg("life_sqlite", "a life: HTTP in, SQLite", "http", "sqlite", at_most(2.0, aim=1.5)),
             Leg("life_kafka", "a life: Kafka in, SQLite", "kafka", "sqlite"),
-            Leg("life_postgres", "a life: HTTP in, PostgreSQL (our side)", "http", "postgres", at_most(2.2, aim=1.7)),
+            Leg(
+                "life_postgres",
+                "a life: HTTP in, PostgreSQL (our side)",
+                "http",
+                "postgres",
+                at_most(2.2, aim=1.7),
+            ),
         ]
         for leg in self.legs:
             self.figure(f"{leg.key}_us", leg.what, "µs CPU")
@@ -50,7 +58,9 @@ class Life(Rounds):
         for leg in self.legs:
             self.figure(f"{leg.key}_rate", leg.what, "/s")
         for leg in self.legs:
-            self.figure(f"{leg.key}_ratio", f"{leg.what} ÷ (bare client + bare receipt)", "×", leg.bar)
+            self.figure(
+                f"{leg.key}_ratio", f"{leg.what} ÷ (bare client + bare receipt)", "×", leg.bar
+            )
 
     def keys(self, leg: Leg) -> list[str]:
         more = ["life_postgres_server_us"] if leg.store == "postgres" else []
@@ -67,7 +77,10 @@ class Life(Rounds):
             store = {"store": await (await self.stage.postgres()).database("life")}
         if leg.source == "kafka":
             kafka = await self.stage.kafka()
-            more = f'sources: {{kafka: {{bootstrap_servers: "{kafka.address}", topics: [{TOPIC}], group: bench}}}}'
+            more = (
+                f'sources: {{kafka: {{bootstrap_servers: "{kafka.address}", topics: [{TOPIC}],'
+                " group: bench}}"
+            )
         leg.service = await self.stage.service(leg.key, more=more, command=self.command, **store)
         await self._live(leg, WARM)
 
@@ -89,7 +102,9 @@ class Life(Rounds):
 
     async def _live(self, leg: Leg, count: int) -> Cost:
         assert leg.service is not None
-        source = Records((await self.stage.kafka()).address, TOPIC) if leg.source == "kafka" else None
+        source = (
+            Records((await self.stage.kafka()).address, TOPIC) if leg.source == "kafka" else None
+        )
         return await lives(self.stage, [leg.service], count, records=source)
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """
-What a million waiting messages change: how fast lives are, how soon a restarted service sends, how late timers are, how
-much memory and disk it takes. The messages are copies of real ones (``bench.seed``) whose timers are a week away.
+What a million waiting messages change: how fast lives are, how soon a restarted service sends, how
+late timers are, how much memory and disk it takes. The messages are copies of real ones
+(``bench.seed``) whose timers are a week away.
 """
 
 from __future__ import annotations
@@ -46,9 +47,15 @@ class Pending(Rounds):
             self.figure(f"flat_{key}_rate", f"a life with {size} pending", "/s")
         for key, size in (("few", few), ("some", some), ("many", many)):
             self.figure(f"flat_{key}_us", f"a life with {size} pending", "µs CPU")
-        self.figure("flat_ratio", f"throughput with {many} pending ÷ with {few}", "×", at_least(0.9))
-        self.figure("restart_seconds", f"restart with {many} pending: exec to first send", "s", at_most(5.0))
-        self.figure("memory_mb", f"memory with {many} pending, after a while at work", "MB", at_most(400.0))
+        self.figure(
+            "flat_ratio", f"throughput with {many} pending ÷ with {few}", "×", at_least(0.9)
+        )
+        self.figure(
+            "restart_seconds", f"restart with {many} pending: exec to first send", "s", at_most(5.0)
+        )
+        self.figure(
+            "memory_mb", f"memory with {many} pending, after a while at work", "MB", at_most(400.0)
+        )
         self.figure("disk_bytes", "disk a pending message", "B")
         what = f"timers at {TIMERS_PER_SECOND}/s with {many} pending"
         self.figure("late_p50_ms", f"{what}: late, median", "ms")
@@ -104,23 +111,34 @@ class Pending(Rounds):
         return self._levels[-1].service
 
     async def _restart(self) -> None:
-        """Stop, have a few timers fall due whose next step is an SMS, run, and wait for the first."""
+        """
+        Stop, have a few timers fall due whose next step is an SMS, run, and wait for the first.
+        """
         await self._full.stop()
         now = int(time.time() * 1000)
-        await asyncio.to_thread(self._seeds.grow, "bench_step", [now - FIRST_SENDS + place for place in range(FIRST_SENDS)])
+        await asyncio.to_thread(
+            self._seeds.grow,
+            "bench_step",
+            [now - FIRST_SENDS + place for place in range(FIRST_SENDS)],
+        )
         await self.stage.sink.ask("reset")
         started_ns = time.time_ns()
         self._full.spawn()
         while not (sent := await self.stage.sink.ask("count"))["sms"]:
             if time.time_ns() - started_ns > FIRST_SEND_SECONDS * 1e9:
-                raise BenchError(f"nothing was sent within {FIRST_SEND_SECONDS:.0f} s: {self._full.last_words()}")
+                raise BenchError(
+                    f"nothing was sent within {FIRST_SEND_SECONDS:.0f} s: {self._full.last_words()}"
+                )
             await asyncio.sleep(0.02)
         self.figures["restart_seconds"].values.append((sent["first_ns"] - started_ns) / 1e9)
         await self._full.ready()
         await asyncio.sleep(1)
 
     async def _steady(self) -> None:
-        """One timer a millisecond, each of which ends its message; late is from due to the decision, by the store."""
+        """
+        One timer a millisecond, each of which ends its message; late is from due to the decision,
+        by the store.
+        """
         await self._full.stop()
         count = TIMERS_PER_SECOND * self.stage.size(20, 6)
         seeding = count * 0.0005
@@ -143,7 +161,9 @@ class Pending(Rounds):
             await level.service.stop()
 
     def conclude(self, others: dict[str, Figure]) -> None:
-        many, few, ratio = (self.figures[key] for key in ("flat_many_rate", "flat_few_rate", "flat_ratio"))
+        many, few, ratio = (
+            self.figures[key] for key in ("flat_many_rate", "flat_few_rate", "flat_ratio")
+        )
         ratio.values = [one / other for one, other in zip(many.values, few.values, strict=False)]
         if not ratio.values:
             ratio.excuse(many, few)

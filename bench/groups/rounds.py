@@ -1,4 +1,7 @@
-"""Groups that are measured turn by turn, so that what the machine does meanwhile befalls all of them alike."""
+"""
+Groups that are measured turn by turn, so that what the machine does meanwhile befalls all of them
+alike.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,16 @@ FAILURES = (
 
 
 class Rounds:
-    """A group: ``open`` once, ``turn``, ``close``; legs that fail are left out with the error's words."""
+    """
+    A group: ``open`` once, ``turn``, ``close``; legs that fail are left out with the error's words.
+    """
 
     name = ""
     together = False
-    """Whether it takes turns with others; a group alone has one turn, and repeats within it as it likes."""
+    """
+    Whether it takes turns with others; a group alone has one turn, and repeats within it as it
+    likes.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage

@@ -1,4 +1,6 @@
-"""A hundred thousand timers due in the same second: how many fire a second until the last one has."""
+"""
+A hundred thousand timers due in the same second: how many fire a second until the last one has.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,19 @@ class TimerBurst(Rounds):
         await self.attempt(self._burst, "burst_rate", "burst_us")
 
     async def _burst(self) -> None:
-        """Each timer ends its message; the time is from the second they are due in to the last one's end."""
+        """
+        Each timer ends its message; the time is from the second they are due in to the last one's
+        end.
+        """
         self._service = service = await make_patterns(self.stage, "timers")
         seeds = Seeds(service.database)
         at = int((time.time() + self._count * SEED_SECONDS_EACH + START_SECONDS) * 1000)
         self.stage.say(f"timers: making {number(self._count)}")
         due = [at + place % 1000 for place in range(self._count)]
         first, last = await asyncio.to_thread(seeds.grow, "bench_far", due)
-        at = max(at, int(time.time() * 1000))  # where making them took too long, starting counts too
+        at = max(
+            at, int(time.time() * 1000)
+        )  # where making them took too long, starting counts too
         await service.start()
         cpu = service.cpu_seconds
         await asyncio.sleep(max(0.0, at / 1000 - time.time()))

@@ -7,22 +7,31 @@ from typing import Any
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from orchestrator.api import dead_letters, events, messages, receipts, recipients, tracking, unsubscribe
+from orchestrator.api import (
+    dead_letters,
+    events,
+    messages,
+    receipts,
+    recipients,
+    tracking,
+    unsubscribe,
+)
 from orchestrator.api.auth import RING, KeyRing, authenticate
-from orchestrator.api.door import DOOR, ROUTE, Door
+from orchestrator.api.fast_path import DOOR, ROUTE, Door
 from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, safe_headers, store_away
-from orchestrator.intake.cloudevents import BATCH_BYTES_MAX
-from orchestrator.intake.recipients import know_channels
+from orchestrator.events.cloudevents import BATCH_BYTES_MAX
+from orchestrator.recipients.fields import know_channels
 
 __all__ = ["ApiDeps", "build_admin_app", "build_public_app"]
 
 
 def build_public_app(deps: ApiDeps) -> web.Application:
     """
-    Events, API, receipts, unsubscribe pages, tracked links, probes. Without ``auth`` (a loopback listener, or the control
-    socket) events are taken even where HTTP is no source of the configuration: that is how the command line publishes.
+    Events, API, receipts, unsubscribe pages, tracked links, probes. Without ``auth`` (a loopback
+    listener, or the control socket) events are taken even where HTTP is no source of the
+    configuration: that is how the command line publishes.
     """
     know_channels(deps.settings().channels)
     app = new_app(deps, [problems, store_away, authenticate])
@@ -66,7 +75,10 @@ def build_admin_app(deps: ApiDeps) -> web.Application:
 
 
 def new_app(deps: ApiDeps, middlewares: list[Any]) -> web.Application:
-    """Handlers read bodies themselves, each with its own limit; aiohttp's stands above the largest of them."""
+    """
+    Handlers read bodies themselves, each with its own limit; aiohttp's stands above the largest of
+    them.
+    """
     app = web.Application(middlewares=middlewares, client_max_size=BATCH_BYTES_MAX)
     app[DEPS] = deps
     app.on_response_prepare.append(safe_headers)

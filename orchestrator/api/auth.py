@@ -29,8 +29,9 @@ MAKE_ONE = "kaskad keys create makes one"
 
 class KeyRing:
     """
-    Keys that were looked up within the last two seconds (so long a revoked key may still be taken), and how often somebody
-    guessed. A good key is taken however many wrong ones came from the same address: others may share that address.
+    Keys that were looked up within the last two seconds (so long a revoked key may still be taken),
+    and how often somebody guessed. A good key is taken however many wrong ones came from the same
+    address: others may share that address.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,11 @@ class KeyRing:
             return known[1]
         found = await deps.reader.api_key(hash)
         self._known.pop(hash, None)
-        if found is None or found["revoked_at"] is not None or not hmac.compare_digest(found["hash"], hash):
+        if (
+            found is None
+            or found["revoked_at"] is not None
+            or not hmac.compare_digest(found["hash"], hash)
+        ):
             return None
         self._known[hash] = (now, found)
         if len(self._known) > CACHE_MAX:
@@ -87,15 +92,27 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     found = await ring.find(deps, key.strip()) if kind.lower() == "bearer" and key.strip() else None
     if found is None:
         if ring.guessed(request.remote or "", deps.now()):
-            answer = problem(429, "too_many_failures", "too many wrong keys came from this address; wait a minute")
+            answer = problem(
+                429,
+                "too_many_failures",
+                "too many wrong keys came from this address; wait a minute",
+            )
             answer.headers["Retry-After"] = "60"
             return answer
-        answer = problem(401, "unauthorized", f"send Authorization: Bearer kk_… with a key that is valid ({MAKE_ONE})")
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + (', error="invalid_token"' if key else "")
+        answer = problem(
+            401,
+            "unauthorized",
+            f"send Authorization: Bearer kk_… with a key that is valid ({MAKE_ONE})",
+        )
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + (
+            ', error="invalid_token"' if key else ""
+        )
         return answer
     if scope not in found["scopes"] and "all" not in found["scopes"]:
         detail = f"this key has no scope {scope}; make one with kaskad keys create --scope {scope}"
         answer = problem(403, "forbidden", detail, scope=scope)
-        answer.headers["WWW-Authenticate"] = f'Bearer realm="kaskad", error="insufficient_scope", scope="{scope}"'
+        answer.headers["WWW-Authenticate"] = (
+            f'Bearer realm="kaskad", error="insufficient_scope", scope="{scope}"'
+        )
         return answer
     return await handler(request)

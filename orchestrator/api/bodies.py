@@ -1,4 +1,7 @@
-"""Request bodies: bounded in size and time, never decompressed, and JSON that no two programs read apart."""
+"""
+Request bodies: bounded in size and time, never decompressed, and JSON that no two programs read
+apart.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,49 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from orchestrator.api.problems import Refusal
-from orchestrator.intake import strictjson
-from orchestrator.intake.cloudevents import malformed
+from orchestrator.events.cloudevents import malformed
+from orchestrator.primitives import strict_json as strictjson
 
 BODY_SECONDS = 20.0
 JSON_BYTES_MAX = 1024 * 1024
 
 
 async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
-    """The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 where it is compressed, 408 where it never ends."""
+    """
+    The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 where it is compressed, 408 where
+    it never ends.
+    """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(415, "compressed_body", "compressed bodies are not read; send it as it is")
     if (request.content_length or 0) > bytes_max:
         raise too_large(bytes_max)
     try:
-        if request.content.is_eof():  # all of it came with the headers: there is nothing to wait for
+        if (
+            request.content.is_eof()
+        ):  # all of it came with the headers: there is nothing to wait for
             body = request.content.read_nowait()
         else:
             body = await read_slowly(request, bytes_max)
     except TimeoutError:
-        raise Refusal(408, "body_timeout", f"the body did not end within {BODY_SECONDS:.0f} s; send it at once") from None
+        raise Refusal(
+            408,
+            "body_timeout",
+            f"the body did not end within {BODY_SECONDS:.0f} s; send it at once",
+        ) from None
     except (web.RequestPayloadError, HttpProcessingError):
-        raise Refusal(400, "bad_body", "the body ended early, or its chunks are broken; send it again") from None
+        raise Refusal(
+            400, "bad_body", "the body ended early, or its chunks are broken; send it again"
+        ) from None
     if len(body) > bytes_max:
         raise too_large(bytes_max)
     return body
 
 
 async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
-    """A body that is still coming, no further than ``bytes_max``. Raises ``Refusal`` or ``TimeoutError``."""
+    """
+    A body that is still coming, no further than ``bytes_max``. Raises ``Refusal`` or
+    ``TimeoutError``.
+    """
     body = bytearray()
     async with asyncio.timeout(BODY_SECONDS):
         async for chunk in request.content.iter_any():
@@ -48,7 +65,9 @@ async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
 
 
 def too_large(bytes_max: int) -> Refusal:
-    return Refusal(413, "too_large", f"the body is larger than {bytes_max // 1024} KiB; send less at once")
+    return Refusal(
+        413, "too_large", f"the body is larger than {bytes_max // 1024} KiB; send less at once"
+    )
 
 
 async def read_object(request: web.Request, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:

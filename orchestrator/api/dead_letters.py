@@ -11,8 +11,9 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.api.queries import listed, read_cursor, read_limit, read_query
 from orchestrator.api.views import dead_letter_view
-from orchestrator.engine.commands import Conflict, Event, Publish
-from orchestrator.intake.cloudevents import Malformed, parse_kafka
+from orchestrator.engine.commands import Conflict, Publish
+from orchestrator.events.cloudevents import Malformed, parse_kafka
+from orchestrator.events.event import Event
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
@@ -32,27 +33,36 @@ async def letter_of(deps: ApiDeps, id: str) -> dict[str, Any]:
 
 async def get_dead_letter(request: web.Request) -> web.Response:
     """One of them, with its body."""
-    return web.json_response(dead_letter_view(await letter_of(request.app[DEPS], request.match_info["id"])))
+    return web.json_response(
+        dead_letter_view(await letter_of(request.app[DEPS], request.match_info["id"]))
+    )
 
 
 async def replay_dead_letter(request: web.Request) -> web.Response:
     """
-    Process it again, under the policies as they are now; deadlines count from now. It stays where it still cannot be
-    processed. A second replay finds the messages that the first has made, and makes no others.
+    Process it again, under the policies as they are now; deadlines count from now. It stays where
+    it still cannot be processed. A second replay finds the messages that the first has made, and
+    makes no others.
     """
     deps, id = request.app[DEPS], request.match_info["id"]
     event = event_of(await letter_of(deps, id))
     try:
         published = await deps.engine.submit(Publish(event, replayed=True))
     except Conflict:
-        detail = "this source and id were published before, with another body; publish it under another id"
+        detail = (
+            "this source and id were published before, with another body; publish it under"
+            " another id"
+        )
         raise Refusal(409, "conflict", detail, field="id") from None
     await deps.reader.resolve_dead_letter(id, deps.now())
     return web.json_response({"status": published.status, "messages": list(published.messages)})
 
 
 def event_of(letter: Mapping[str, Any]) -> Event:
-    """The event in a dead letter, read as it would have been when it came. Raises ``Refusal`` where it still cannot be."""
+    """
+    The event in a dead letter, read as it would have been when it came. Raises ``Refusal`` where it
+    still cannot be.
+    """
     headers = {name.lower(): value for name, value in letter["headers"].items()}
     try:
         return parse_kafka(letter["body"] or None, headers)

@@ -50,6 +50,8 @@ async def cancel_message(request: web.Request) -> web.Response:
     told = await deps.engine.submit(Cancel(request.match_info["id"]))
     message = told.decision.message
     if message.terminal and message.status is not Status.CANCELLED:
-        detail = f"the message has ended already ({message.status.value}); there is nothing left to stop"
+        detail = (
+            f"the message has ended already ({message.status.value}); there is nothing left to stop"
+        )
         raise Refusal(409, "already_ended", detail, message_status=message.status.value)
     return await show(request)

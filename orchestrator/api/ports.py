@@ -9,16 +9,19 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.channels import Adapter
+from orchestrator.configuration.settings import Settings
 from orchestrator.engine.engine import Engine
-from orchestrator.settings import Settings
+from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.stores.port import Store
-from orchestrator.telemetry import Metrics
-from orchestrator.tokens import SigningKeys
+from orchestrator.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True)
 class ApiDeps:
-    """``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``now`` is UTC milliseconds."""
+    """
+    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``now`` is UTC
+    milliseconds.
+    """
 
     engine: Engine
     reader: Store

@@ -13,8 +13,8 @@ from aiohttp import web
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
-from orchestrator.intake.cloudevents import Malformed
-from orchestrator.intake.recipients import Misshapen
+from orchestrator.events.cloudevents import Malformed
+from orchestrator.recipients.fields import Misshapen
 from orchestrator.stores.port import StoreAway, StoreBusy
 
 log = structlog.get_logger()
@@ -30,7 +30,10 @@ SAFE_HEADERS = {
 
 
 class Refusal(Exception):
-    """Ends a request with a problem: ``code`` is a short word, ``detail`` says what is wrong and how to mend it."""
+    """
+    Ends a request with a problem: ``code`` is a short word, ``detail`` says what is wrong and how
+    to mend it.
+    """
 
     def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
         super().__init__(detail)
@@ -42,18 +45,29 @@ class Refusal(Exception):
 
 def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
     """
-    A problem document: ``type`` is about:blank, so ``title`` is the status's own phrase; ``code`` is a word for programs,
-    ``detail`` what is wrong and how to mend it. What may be tried again says when.
+    A problem document: ``type`` is about:blank, so ``title`` is the status's own phrase; ``code``
+    is a word for programs, ``detail`` what is wrong and how to mend it. What may be tried again
+    says when.
     """
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
     headers = {"Retry-After": "1"} if status in (429, 503) else {}
     text = json.dumps(body | more, ensure_ascii=False)
-    return web.Response(status=status, text=text, content_type="application/problem+json", headers=headers)
+    return web.Response(
+        status=status, text=text, content_type="application/problem+json", headers=headers
+    )
 
 
 def of_malformed(error: Malformed, **more: Any) -> web.Response:
     """What is wrong with an event or a body, by field."""
-    more = {"field": error.field, **more} | ({"example": error.example} if error.example is not None else {})
+    more = {"field": error.field, **more} | (
+        {"example": error.example} if error.example is not None else {}
+    )
     return problem(status_of(error.code), error.code, error.what, **more)
 
 
@@ -74,7 +88,10 @@ def shown(id: str) -> str:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error that a handler may raise, as a problem; whatever nobody thought of is a logged 500 that tells nothing."""
+    """
+    Every error that a handler may raise, as a problem; whatever nobody thought of is a logged 500
+    that tells nothing.
+    """
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -90,7 +107,11 @@ def of_any(error: Exception, route: str, method: str) -> web.Response:
     if found is not None:
         return found
     log.error("api.failed", route=route, method=method, exc_info=error)
-    return problem(500, "internal_error", "something went wrong here; it is logged, and nothing was acknowledged")
+    return problem(
+        500,
+        "internal_error",
+        "something went wrong here; it is logged, and nothing was acknowledged",
+    )
 
 
 def of_error(error: Exception) -> web.Response | None:
@@ -106,19 +127,30 @@ def of_error(error: Exception) -> web.Response | None:
         case Misshapen():
             return problem(400, "bad_field", f"{error.what}; {error.mend}", field=error.field)
         case UnknownMessage():
-            return problem(404, "unknown_message", f"there is no message {shown(str(error.args[0]))}")
+            return problem(
+                404, "unknown_message", f"there is no message {shown(str(error.args[0]))}"
+            )
         case UnknownRecipient():
-            return problem(404, "unknown_recipient", f"there is no recipient {shown(str(error.args[0]))}")
+            return problem(
+                404, "unknown_recipient", f"there is no recipient {shown(str(error.args[0]))}"
+            )
         case Busy():
-            return problem(429, "busy", "too much is waiting already; nothing was taken, try again in a second")
+            return problem(
+                429, "busy", "too much is waiting already; nothing was taken, try again in a second"
+            )
         case Stopped() | StoreBusy():
-            return problem(503, "unavailable", "the service is stopping or its store has no time; try again")
+            return problem(
+                503, "unavailable", "the service is stopping or its store has no time; try again"
+            )
     return None
 
 
 def of_http(error: web.HTTPException) -> web.Response:
     """aiohttp's own refusals: no such route, a method that a route does not have."""
-    words = {404: "there is nothing at this path; see /openapi.json", 405: "this path does not take this method"}
+    words = {
+        404: "there is nothing at this path; see /openapi.json",
+        405: "this path does not take this method",
+    }
     detail = words.get(error.status, error.reason)
     answer = problem(error.status, error.reason.lower().replace(" ", "_"), detail)
     if "Allow" in error.headers:
@@ -128,7 +160,9 @@ def of_http(error: web.HTTPException) -> web.Response:
 
 @web.middleware
 async def store_away(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """While the store is away nothing can be accepted; whoever waits for it would only fill the house."""
+    """
+    While the store is away nothing can be accepted; whoever waits for it would only fill the house.
+    """
     if request.method in ("POST", "PUT", "DELETE"):
         reachable(request.app[DEPS])
     return await handler(request)

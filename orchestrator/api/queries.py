@@ -1,4 +1,7 @@
-"""Query parameters of lists: known names only, because a misspelt filter would silently list everything."""
+"""
+Query parameters of lists: known names only, because a misspelt filter would silently list
+everything.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ def read_query(request: web.Request, known: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in request.query.items():
         if name not in names:
-            raise wrong(name, "there is no such parameter", f"the parameters are {', '.join(sorted(names))}")
+            raise wrong(
+                name, "there is no such parameter", f"the parameters are {', '.join(sorted(names))}"
+            )
         if name in found:
             raise wrong(name, "it stands there twice", "send it once")
         if len(value) > 256 or "\x00" in value:
-            raise wrong(name, "it is longer than 256 characters, or has a NUL in it", "send what you look for")
+            raise wrong(
+                name,
+                "it is longer than 256 characters, or has a NUL in it",
+                "send what you look for",
+            )
         found[name] = value
     return found
 
@@ -36,8 +45,12 @@ def wrong(name: str, what: str, mend: str) -> Refusal:
 def read_limit(query: dict[str, str]) -> int:
     """How many items are wanted."""
     given = query.get("limit", str(LIMIT_DEFAULT))
-    if not (given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= LIMIT_MAX):
-        raise wrong("limit", f"it must be a number from 1 to {LIMIT_MAX}", f"the default is {LIMIT_DEFAULT}")
+    if not (
+        given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= LIMIT_MAX
+    ):
+        raise wrong(
+            "limit", f"it must be a number from 1 to {LIMIT_MAX}", f"the default is {LIMIT_DEFAULT}"
+        )
     return int(given)
 
 
@@ -52,4 +65,6 @@ def read_cursor(query: dict[str, str]) -> str | None:
 def listed(items: Sequence[dict[str, Any]], limit: int) -> web.Response:
     """A page of at most ``limit``; ``items`` has one more where there is another page."""
     shown = list(items[:limit])
-    return web.json_response({"items": shown, "next_cursor": shown[-1]["id"] if len(items) > limit else None})
+    return web.json_response(
+        {"items": shown, "next_cursor": shown[-1]["id"] if len(items) > limit else None}
+    )

@@ -1,4 +1,6 @@
-"""``/v1/receipts/{provider}``: what providers, and browsers, report. Durable before it is answered."""
+"""
+``/v1/receipts/{provider}``: what providers, and browsers, report. Durable before it is answered.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,16 @@ from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
-from orchestrator.engine.commands import Command, HearInbound, HearPreference, HearReceipt, Said, TakeWebhook
+from orchestrator.engine.commands import (
+    Command,
+    HearInbound,
+    HearPreference,
+    HearReceipt,
+    Said,
+    TakeWebhook,
+)
 from orchestrator.engine.engine import Busy, Stopped
-from orchestrator.intake.strictjson import depth
+from orchestrator.primitives.strict_json import depth
 from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
@@ -37,10 +46,15 @@ CORS = {
 
 
 async def preflight(request: web.Request) -> web.Response:
-    """Service workers live on the shop's origin and may report from there; providers' servers need no such leave."""
+    """
+    Service workers live on the shop's origin and may report from there; providers' servers need no
+    such leave.
+    """
     _, channel = adapter_of(request.app[DEPS], request.match_info["provider"])
     if channel != BROWSER_CHANNEL:
-        raise Refusal(405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook")
+        raise Refusal(
+            405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook"
+        )
     return web.Response(status=204, headers=CORS)
 
 
@@ -55,13 +69,18 @@ def adapter_of(deps: ApiDeps, provider: str) -> tuple[Adapter[Any], str]:
 async def receive(request: web.Request) -> web.StreamResponse:
     """A webhook, answered as the provider wants it; most come in by the ``Door``."""
     answer = await take(request.app[DEPS], request.match_info["provider"], request)
-    return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=answer.headers)
+    return web.Response(
+        status=answer.status,
+        text=answer.body,
+        content_type=answer.content_type,
+        headers=answer.headers,
+    )
 
 
 async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer:
     """
-    Verify, read, hand to the engine; how to answer, once that has committed. Raises ``Refusal``, or what the engine could
-    not do, so that the provider sends it again.
+    Verify, read, hand to the engine; how to answer, once that has committed. Raises ``Refusal``, or
+    what the engine could not do, so that the provider sends it again.
     """
     adapter, channel = adapter_of(deps, provider)
     body = await read_body(request, BODY_BYTES_MAX)
@@ -90,11 +109,13 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
 
 async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence[Said]) -> None:
     """
-    Have it committed, mostly all of it at once. Raises as ``hear``; what cannot be understood is kept as it came all the
-    same.
+    Have it committed, mostly all of it at once. Raises as ``hear``; what cannot be understood is
+    kept as it came all the same.
     """
     try:
-        await hear(deps, [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]])
+        await hear(
+            deps, [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
+        )
     except (Busy, Stopped, StoreBusy):
         raise
     except Exception:
@@ -104,7 +125,10 @@ async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence
 
 
 async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
-    """Have everything committed. Raises what the engine could not do, so that whoever asked sends it again."""
+    """
+    Have everything committed. Raises what the engine could not do, so that whoever asked sends it
+    again.
+    """
     for answer in await deps.engine.submit_many(commands):
         if isinstance(answer, BaseException) and not isinstance(answer, LookupError):
             raise answer
@@ -112,8 +136,9 @@ async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
 
 def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
     """
-    The request as adapters see it: with the public address that the provider called, its query as it was sent. Of a name
-    that stands there twice the first counts: what is added behind it on the way must not replace what was signed.
+    The request as adapters see it: with the public address that the provider called, its query as
+    it was sent. Of a name that stands there twice the first counts: what is added behind it on the
+    way must not replace what was signed.
     """
     url = f"{deps.settings().http.public_url}/v1/receipts/{provider}"
     _, mark, query = request.raw_path.partition("?")
@@ -139,8 +164,13 @@ def too_deep(body: bytes) -> bool:
         return False
 
 
-def commands_of(deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]) -> list[Said]:
-    """Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the provider has ours."""
+def commands_of(
+    deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]
+) -> list[Said]:
+    """
+    Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the
+    provider has ours.
+    """
     read = deps.keys.read_receipt_token if channel == BROWSER_CHANNEL else deps.keys.read_reference
     said: list[Said] = []
     for one in heard:

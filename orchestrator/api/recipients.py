@@ -13,8 +13,8 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import unknown
 from orchestrator.api.views import consents_view, full_view, mark_view, recipient_view
 from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient
-from orchestrator.engine.people import Person
-from orchestrator.intake.recipients import (
+from orchestrator.recipients.document import Person
+from orchestrator.recipients.fields import (
     Misshapen,
     consents,
     email,
@@ -46,7 +46,9 @@ async def document_of(deps: ApiDeps, id: str) -> dict[str, Any]:
 
 
 async def put_recipient(request: web.Request) -> web.Response:
-    """Merge a profile over what is stored; null removes a field, a repeated address is trusted again."""
+    """
+    Merge a profile over what is stored; null removes a field, a repeated address is trusted again.
+    """
     deps, id = request.app[DEPS], id_of(request)
     body = await read_object(request, PROFILE_BYTES_MAX)
     profile = recipient_profile(body, id, "")
@@ -102,7 +104,10 @@ async def get_consents(request: web.Request) -> web.Response:
 
 
 async def post_opt_outs(request: web.Request) -> web.Response:
-    """For recipients and for bare addresses, known or not. All of them are checked before any is recorded."""
+    """
+    For recipients and for bare addresses, known or not. All of them are checked before any is
+    recorded.
+    """
     deps = request.app[DEPS]
     body = await read_object(request)
     refuse_unknown(body, ("opt_outs",), "")
@@ -120,9 +125,14 @@ async def post_opt_outs(request: web.Request) -> web.Response:
 
 
 def opt_out_of(entry: Any, field: str) -> OptOut:
-    """One entry, checked. A misspelt key is refused: without its ``channel`` an opt-out would be one from everything."""
+    """
+    One entry, checked. A misspelt key is refused: without its ``channel`` an opt-out would be one
+    from everything.
+    """
     if not isinstance(entry, Mapping):
-        raise Misshapen(field, "it must be an object", 'write {"recipient": "user-42", "channel": "*"}')
+        raise Misshapen(
+            field, "it must be an object", 'write {"recipient": "user-42", "channel": "*"}'
+        )
     refuse_unknown(entry, OPT_OUT_KEYS, field)
     recipient, address = entry.get("recipient"), entry.get("address")
     if recipient is None and address is None:
@@ -158,7 +168,9 @@ async def export_recipient(request: web.Request) -> web.StreamResponse:
     profile = {**kept, **recipient_view(kept, await marks_of(deps, id, kept))}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
-    await response.write(f'{{"recipient": {json.dumps(profile, ensure_ascii=False)}, "messages": ['.encode())
+    await response.write(
+        f'{{"recipient": {json.dumps(profile, ensure_ascii=False)}, "messages": ['.encode()
+    )
     comma = b""
     async for message in messages_of(deps, id):
         await response.write(comma + b"\n" + json.dumps(message, ensure_ascii=False).encode())
@@ -175,5 +187,8 @@ async def messages_of(deps: ApiDeps, id: str) -> AsyncIterator[dict[str, Any]]:
         for one in page:
             stored = await deps.reader.message(one.message.id)
             if stored is not None:
-                yield full_view(stored) | {"event_attributes": stored.event["ce"], "event_data": stored.event["data"]}
+                yield full_view(stored) | {
+                    "event_attributes": stored.event["ce"],
+                    "event_data": stored.event["data"],
+                }
         before = page[-1].message.id

@@ -9,7 +9,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import CLASSES
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
-from orchestrator.intake import recipients as limits
+from orchestrator.recipients import fields as limits
 
 Schema = dict[str, Any]
 
@@ -49,7 +49,9 @@ def text_up_to(length: int) -> Schema:
 
 
 def page(of: str) -> Schema:
-    cursor = maybe(STRING) | {"description": "Send it as `cursor` for the next page; null on the last."}
+    cursor = maybe(STRING) | {
+        "description": "Send it as `cursor` for the next page; null on the last."
+    }
     return shape(["items", "next_cursor"], items=several(ref(of)), next_cursor=cursor)
 
 
@@ -58,15 +60,23 @@ def event_schemas() -> dict[str, Schema]:
     data = {
         "type": "object",
         "description": "What happened. Policies and templates read it as `event`.",
-        "properties": {"recipient": ref("InlineRecipient"), "recipients": several(ref("InlineRecipient"), 1000)},
+        "properties": {
+            "recipient": ref("InlineRecipient"),
+            "recipients": several(ref("InlineRecipient"), 1000),
+        },
     }
     event = shape(
         ["specversion", "id", "source", "type"],
         specversion={"const": "1.0"},
-        id=TEXT | {"description": "With `source` it identifies the event: a repeat does nothing.", "maxLength": 1024},
+        id=TEXT
+        | {
+            "description": "With `source` it identifies the event: a repeat does nothing.",
+            "maxLength": 1024,
+        },
         source=TEXT | {"maxLength": 1024},
         type=TEXT | {"maxLength": 1024},
-        subject=maybe(text_up_to(1024)) | {"description": "The recipient, where `data` names none."},
+        subject=maybe(text_up_to(1024))
+        | {"description": "The recipient, where `data` names none."},
         time=maybe(TIME) | {"description": "When it happened; deadlines count from it."},
         datacontenttype=STRING,
         data=data,
@@ -81,10 +91,19 @@ def event_schemas() -> dict[str, Schema]:
         status={"enum": ["accepted", "duplicate", "unmatched"]},
         messages=several(STRING),
     )
-    refused = shape(["index", "status", "error"], index=WHOLE, status={"const": "refused"}, error=error)
+    refused = shape(
+        ["index", "status", "error"], index=WHOLE, status={"const": "refused"}, error=error
+    )
     return {
-        "Event": event
-        | {"description": "A CloudEvent 1.0. Other attributes are extensions: lower-case letters and digits."},
+        "Event": (
+            event
+            | {
+                "description": (
+                    "A CloudEvent 1.0. Other attributes are extensions: lower-case letters and"
+                    " digits."
+                )
+            }
+        ),
         "Results": shape(["results"], results=several({"oneOf": [taken, refused]})),
     }
 
@@ -92,11 +111,25 @@ def event_schemas() -> dict[str, Schema]:
 def message_schemas() -> dict[str, Schema]:
     """A message, its attempts, its trace."""
     error = shape(
-        ["reason"], reason={"enum": [reason.value for reason in Reason]}, code=maybe(STRING), detail=maybe(STRING)
+        ["reason"],
+        reason={"enum": [reason.value for reason in Reason]},
+        code=maybe(STRING),
+        detail=maybe(STRING),
     )
     times = {"type": "object", "additionalProperties": TIME}
     attempt = shape(
-        ["number", "step", "channel", "provider", "provider_id", "outcome", "state", "engagement", "error", "times"],
+        [
+            "number",
+            "step",
+            "channel",
+            "provider",
+            "provider_id",
+            "outcome",
+            "state",
+            "engagement",
+            "error",
+            "times",
+        ],
         number=WHOLE,
         step=WHOLE,
         channel=STRING,
@@ -131,7 +164,19 @@ def message_schemas() -> dict[str, Schema]:
         effects=several(OBJECT),
     )
     message = shape(
-        ["id", "event", "recipient", "policy", "policy_version", "class", "topic", "status", "reason", "flags", "attempts"],
+        [
+            "id",
+            "event",
+            "recipient",
+            "policy",
+            "policy_version",
+            "class",
+            "topic",
+            "status",
+            "reason",
+            "flags",
+            "attempts",
+        ],
         id=STRING,
         event=shape(["source", "id", "type"], source=STRING, id=STRING, type=STRING),
         recipient=STRING,
@@ -159,9 +204,18 @@ def recipient_schemas() -> dict[str, Schema]:
     """Profiles, consents, opt-outs."""
     channel = {"enum": sorted(limits.CHANNELS), "default": "*"}
     topic = TEXT | {"default": "*", "maxLength": limits.TEXT_LENGTH_MAX}
-    consent = closed(["state"], channel=channel, topic=topic, state={"enum": ["in", "out"]}, at=TIME, source=STRING)
+    consent = closed(
+        ["state"],
+        channel=channel,
+        topic=topic,
+        state={"enum": ["in", "out"]},
+        at=TIME,
+        source=STRING,
+    )
     keys = shape(["p256dh", "auth"], p256dh=STRING, auth=STRING)
-    subscription = shape(["endpoint", "keys"], endpoint=STRING | {"format": "uri"}, keys=keys, vapid_key_id=STRING)
+    subscription = shape(
+        ["endpoint", "keys"], endpoint=STRING | {"format": "uri"}, keys=keys, vapid_key_id=STRING
+    )
     device = shape(["platform", "token"], platform={"enum": ["fcm", "apns"]}, token=TEXT)
     profile = {
         "first_name": maybe(text_up_to(limits.TEXT_LENGTH_MAX)),
@@ -170,7 +224,10 @@ def recipient_schemas() -> dict[str, Schema]:
         "locale": maybe(text_up_to(35)) | {"description": "BCP 47, such as uk-UA."},
         "time_zone": maybe(STRING) | {"description": "IANA, such as Europe/Kyiv."},
         "email": maybe(text_up_to(limits.EMAIL_LENGTH_MAX)) | {"format": "email"},
-        "phone": maybe(text_up_to(limits.PHONE_LENGTH_MAX)) | {"description": "E.164, such as +380501234567."},
+        "phone": (
+            maybe(text_up_to(limits.PHONE_LENGTH_MAX))
+            | {"description": "E.164, such as +380501234567."}
+        ),
         "viber_bot_id": maybe(TEXT | {"maxLength": limits.ID_LENGTH_MAX}),
         "whatsapp_id": maybe(TEXT | {"maxLength": limits.ID_LENGTH_MAX}),
         "web_push": maybe(several(subscription, limits.SUBSCRIPTIONS_MAX)),
@@ -178,14 +235,31 @@ def recipient_schemas() -> dict[str, Schema]:
         "attributes": maybe(OBJECT | {"maxProperties": limits.KEYS_MAX}),
     }
     mark = shape(
-        ["kind", "address", "at", "reason"], kind=STRING, address=STRING, at=TIME, reason=STRING, detail=maybe(STRING)
+        ["kind", "address", "at", "reason"],
+        kind=STRING,
+        address=STRING,
+        at=TIME,
+        reason=STRING,
+        detail=maybe(STRING),
     )
     note = "A field given as null is removed. Keys that are not listed are kept as attributes."
     given = shape([], **profile, consents=maybe(several(ref("Consent"), limits.CONSENTS_MAX)))
     given |= {"description": note, "maxProperties": limits.KEYS_MAX}
     inline = given | {"properties": {"id": {"type": ["string", "integer"]}, **given["properties"]}}
-    stored = shape(["id", "consents", "marks"], id=STRING, **profile, consents=several(ref("Consent")), marks=several(mark))
-    opt_out = closed([], recipient=TEXT | {"maxLength": limits.ID_LENGTH_MAX}, address=TEXT, channel=channel, topic=topic)
+    stored = shape(
+        ["id", "consents", "marks"],
+        id=STRING,
+        **profile,
+        consents=several(ref("Consent")),
+        marks=several(mark),
+    )
+    opt_out = closed(
+        [],
+        recipient=TEXT | {"maxLength": limits.ID_LENGTH_MAX},
+        address=TEXT,
+        channel=channel,
+        topic=topic,
+    )
     opt_out["anyOf"] = [{"required": ["recipient"]}, {"required": ["address"]}]
     export = shape(["recipient", "messages"], recipient=OBJECT, messages=several(ref("Message")))
     return {
@@ -193,11 +267,16 @@ def recipient_schemas() -> dict[str, Schema]:
         "Consents": closed(["consents"], consents=several(ref("Consent"), limits.CONSENTS_MAX)),
         "ConsentHistory": shape(["consents"], consents=several(ref("ConsentKept"))),
         "ConsentKept": shape(
-            ["channel", "topic", "state", "at", "source"], **consent["properties"], classes=several(STRING)
+            ["channel", "topic", "state", "at", "source"],
+            **consent["properties"],
+            classes=several(STRING),
         ),
         "Profile": given,
         "InlineRecipient": inline,
-        "Recipient": stored | {"properties": stored["properties"] | {"consents": several(ref("ConsentKept"))}},
+        "Recipient": (
+            stored
+            | {"properties": stored["properties"] | {"consents": several(ref("ConsentKept"))}}
+        ),
         "OptOuts": closed(["opt_outs"], opt_outs=several(opt_out, 1000) | {"minItems": 1}),
         "Recorded": shape(["recorded"], recorded=WHOLE),
         "Export": export,
@@ -219,7 +298,9 @@ def other_schemas() -> dict[str, Schema]:
         replayed_at=maybe(TIME),
     )
     replayed = shape(
-        ["status", "messages"], status={"enum": ["accepted", "duplicate", "unmatched"]}, messages=several(STRING)
+        ["status", "messages"],
+        status={"enum": ["accepted", "duplicate", "unmatched"]},
+        messages=several(STRING),
     )
     problem = shape(
         ["type", "title", "status", "code", "detail"],
@@ -232,7 +313,12 @@ def other_schemas() -> dict[str, Schema]:
         example=OBJECT | {"description": "An event that would have been taken."},
         results=several(OBJECT) | {"description": "Of events: what is wrong with each."},
     )
-    return {"DeadLetter": letter, "DeadLetters": page("DeadLetter"), "Replayed": replayed, "Problem": problem}
+    return {
+        "DeadLetter": letter,
+        "DeadLetters": page("DeadLetter"),
+        "Replayed": replayed,
+        "Problem": problem,
+    }
 
 
 def schemas() -> dict[str, Schema]:

@@ -1,4 +1,7 @@
-"""Links and pixels of mails: what was opened, what was clicked. The target stands signed inside the link."""
+"""
+Links and pixels of mails: what was opened, what was clicked. The target stands signed inside the
+link.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ RECORD_SECONDS = 2.0
 
 
 async def pixel(request: web.Request) -> web.Response:
-    """A picture of nothing; a mail program that shows it tells that the mail was opened. It comes whatever the token is."""
+    """
+    A picture of nothing; a mail program that shows it tells that the mail was opened. It comes
+    whatever the token is.
+    """
     deps = request.app[DEPS]
     place = deps.keys.read_pixel(request.match_info["token"])
     if place is not None and request.method == "GET":
@@ -49,7 +55,11 @@ def leads_somewhere(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and not any(ord(letter) < 33 for letter in url)
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.netloc)
+        and not any(ord(letter) < 33 for letter in url)
+    )
 
 
 async def record(deps: ApiDeps, place: tuple[str, int], state: Engagement) -> None:
@@ -62,6 +72,8 @@ async def record(deps: ApiDeps, place: tuple[str, int], state: Engagement) -> No
                 return
             provider = stored.message.attempts[attempt].provider
             # the command goes on when the person does not wait for it any longer
-            await asyncio.shield(deps.engine.submit(HearReceipt(provider, Receipt(state=state), message, attempt)))
+            await asyncio.shield(
+                deps.engine.submit(HearReceipt(provider, Receipt(state=state), message, attempt))
+            )
     except (Busy, Stopped, StoreBusy, LookupError, TimeoutError) as error:
         log.warning("tracking.not_recorded", state=state.value, reason=type(error).__name__)

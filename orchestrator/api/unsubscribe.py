@@ -1,7 +1,8 @@
 """
 The unsubscribe page and one-click unsubscribing (RFC 8058).
 
-A GET only ever shows the page, because mail scanners follow links; a POST acts, at once, and never redirects.
+A GET only ever shows the page, because mail scanners follow links; a POST acts, at once, and never
+redirects.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ async def page(request: web.Request) -> web.Response:
 
 async def unsubscribe(request: web.Request) -> web.Response:
     """
-    A mail program's one click, or a button of the page. The scope is the message's topic on the channel of the link;
-    ``scope=all`` from the page is everything, everywhere. It holds from the commit on, for the recipient and for whoever
-    else has the address that the message went to.
+    A mail program's one click, or a button of the page. The scope is the message's topic on the
+    channel of the link; ``scope=all`` from the page is everything, everywhere. It holds from the
+    commit on, for the recipient and for whoever else has the address that the message went to.
     """
     deps = request.app[DEPS]
     found = deps.keys.read_unsubscribe(request.match_info["token"])
@@ -55,14 +56,18 @@ async def unsubscribe(request: web.Request) -> web.Response:
 
 async def read_form(request: web.Request) -> dict[str, str]:
     """
-    The fields of a form, urlencoded or multipart: mail programs send either. What cannot be read has no fields: whoever
-    posts to an unsubscribe link wants to be unsubscribed.
+    The fields of a form, urlencoded or multipart: mail programs send either. What cannot be read
+    has no fields: whoever posts to an unsubscribe link wants to be unsubscribed.
     """
     body = await read_body(request, FORM_BYTES_MAX)
     if request.content_type == "multipart/form-data":
         return multipart_fields(request.headers["Content-Type"], body)
     try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+        return dict(
+            parse_qsl(
+                body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX
+            )
+        )
     except ValueError:
         return {}
 
@@ -80,14 +85,22 @@ def multipart_fields(content_type: str, body: bytes) -> dict[str, str]:
 
 
 async def addresses_of(deps: ApiDeps, message: str, channel: str) -> list[str]:
-    """The hashes of the addresses that a message went to on a channel; none once it is no longer kept."""
+    """
+    The hashes of the addresses that a message went to on a channel; none once it is no longer kept.
+    """
     stored = await deps.reader.message(message)
     attempts = stored.message.attempts if stored is not None else []
-    return list(dict.fromkeys(attempt.address_hash for attempt in attempts if attempt.channel == channel))
+    return list(
+        dict.fromkeys(attempt.address_hash for attempt in attempts if attempt.channel == channel)
+    )
 
 
 async def language(deps: ApiDeps, request: web.Request, recipient: str) -> str:
     """The recipient's own language where it is known, else the browser's."""
     document = await deps.reader.recipient(recipient)
     locale = (document or {}).get("locale")
-    return pages.of_locale(locale) if locale else pages.preferred(request.headers.get("Accept-Language", ""))
+    return (
+        pages.of_locale(locale)
+        if locale
+        else pages.preferred(request.headers.get("Accept-Language", ""))
+    )

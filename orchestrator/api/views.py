@@ -1,4 +1,7 @@
-"""How things look outside: messages, recipients, dead letters. Times are RFC 3339 with milliseconds, in UTC."""
+"""
+How things look outside: messages, recipients, dead letters. Times are RFC 3339 with milliseconds,
+in UTC.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Any
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.recipient import Address
 from orchestrator.explain import readable_instants
+from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.port import StoredMessage
-from orchestrator.times import rfc3339
 
 HIDDEN = ("charges", "goals", "consents")
 INSTANTS = ("at", "until")
@@ -21,7 +24,11 @@ def message_view(message: Message, event: Mapping[str, Any]) -> dict[str, Any]:
     steps = [run for run in message.runs if not run.companion]
     return {
         "id": message.id,
-        "event": {"source": message.event_source, "id": message.event_id, "type": message.event_type},
+        "event": {
+            "source": message.event_source,
+            "id": message.event_id,
+            "type": message.event_type,
+        },
         "recipient": message.recipient,
         "policy": message.policy,
         "policy_version": message.policy_version,
@@ -46,17 +53,27 @@ def instant(at: int | None) -> str | None:
 
 
 def cost_view(message: Message) -> dict[str, Any] | None:
-    """What the attempts that were, or may have been, taken cost; None where the installation has no currency."""
+    """
+    What the attempts that were, or may have been, taken cost; None where the installation has no
+    currency.
+    """
     if message.currency is None:
         return None
     return {"amount": format(message.spent(), "f"), "currency": message.currency}
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:
-    """One provider call. ``address`` is masked; ``times`` has the intent, the answer and every state heard."""
+    """
+    One provider call. ``address`` is masked; ``times`` has the intent, the answer and every state
+    heard.
+    """
     error = None
     if attempt.reason is not None:
-        error = {"reason": attempt.reason.value, "code": attempt.code, "detail": attempt.detail or None}
+        error = {
+            "reason": attempt.reason.value,
+            "code": attempt.code,
+            "detail": attempt.detail or None,
+        }
     times = {"intent": rfc3339(attempt.intent_at)}
     if attempt.answered_at is not None:
         times["answered"] = rfc3339(attempt.answered_at)
@@ -81,7 +98,9 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
 
 def full_view(stored: StoredMessage) -> dict[str, Any]:
     """A message with everything that was checked and decided."""
-    return message_view(stored.message, stored.event) | {"trace": [trace_view(entry) for entry in stored.history]}
+    return message_view(stored.message, stored.event) | {
+        "trace": [trace_view(entry) for entry in stored.history]
+    }
 
 
 def trace_view(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +124,10 @@ def check_view(check: Mapping[str, Any]) -> dict[str, Any]:
 def readable(value: Any) -> Any:
     """The same with every instant as a time: they are named ``at``, ``until`` or ``…_at``."""
     if isinstance(value, Mapping):
-        return {name: rfc3339(inner) if is_instant(name, inner) else readable(inner) for name, inner in value.items()}
+        return {
+            name: rfc3339(inner) if is_instant(name, inner) else readable(inner)
+            for name, inner in value.items()
+        }
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [readable(inner) for inner in value]
     return value
@@ -115,7 +137,9 @@ def is_instant(name: str, value: Any) -> bool:
     return type(value) is int and (name in INSTANTS or name.endswith("_at"))
 
 
-def recipient_view(document: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def recipient_view(
+    document: Mapping[str, Any], marks: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """A profile with its consents and what is marked of its addresses."""
     shown = {name: value for name, value in document.items() if name not in HIDDEN}
     return shown | {"consents": consents_view(document), "marks": list(marks)}
@@ -128,7 +152,13 @@ def consents_view(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def consent_view(row: Sequence[Any]) -> dict[str, Any]:
     channel, topic, state, at, source, classes = row
-    shown = {"channel": channel, "topic": topic, "state": state, "at": rfc3339(at), "source": source}
+    shown = {
+        "channel": channel,
+        "topic": topic,
+        "state": state,
+        "at": rfc3339(at),
+        "source": source,
+    }
     return shown | ({"classes": classes} if classes else {})
 
 

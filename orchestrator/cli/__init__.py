@@ -30,7 +30,12 @@ class Verbs(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for group, verbs in GROUPS:
             with formatter.section(group):
-                formatter.write_dl([(verb, self.commands[verb].get_short_help_str(HELP_CHARS_MAX)) for verb in verbs])
+                formatter.write_dl(
+                    [
+                        (verb, self.commands[verb].get_short_help_str(HELP_CHARS_MAX))
+                        for verb in verbs
+                    ]
+                )
 
 
 app = typer.Typer(
@@ -63,7 +68,10 @@ def print_version(wanted: bool) -> None:
 @app.callback()
 def kaskad(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Omnichannel messaging: one event in, one person reached."""

@@ -33,16 +33,25 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    path: Annotated[Path | None, typer.Argument(help="The configuration file; else as for every verb.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="The configuration file; else as for every verb.")
+    ] = None,
     secrets: Annotated[
-        bool, typer.Option("--secrets/--no-secrets", help="Whether ${env:…} and ${file:…} must be there on this machine.")
+        bool,
+        typer.Option(
+            "--secrets/--no-secrets",
+            help="Whether ${env:…} and ${file:…} must be there on this machine.",
+        ),
     ] = True,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Everything that is wrong with configuration, policies and templates: file:line:col, what, and how to mend it."""
-    from orchestrator.check import check as look
-    from orchestrator.rehearsal.installation import unknown_references
+    """
+    Everything that is wrong with configuration, policies and templates: file:line:col, what, and
+    how to mend it.
+    """
+    from orchestrator.configuration.check import check as look
+    from orchestrator.configuration.judge import unknown_references
 
     found = find_config(path or config)
     problems = look(found, os.environ)
@@ -56,24 +65,33 @@ def check(
         for problem in problems:
             typer.echo(str(problem))
         warnings = len(problems) - len(errors)
-        typer.echo(f"{len(errors)} error(s), {warnings} warning(s)" if problems else "everything is in order")
+        typer.echo(
+            f"{len(errors)} error(s), {warnings} warning(s)"
+            if problems
+            else "everything is in order"
+        )
         if errors and absent.issuperset(errors):
-            typer.echo("Only secrets are missing on this machine; --no-secrets looks at all the rest.", err=True)
+            typer.echo(
+                "Only secrets are missing on this machine; --no-secrets looks at all the rest.",
+                err=True,
+            )
     raise typer.Exit(CHECK_FAILED if errors else 0)
 
 
 def render(
     template: Annotated[str, typer.Argument(help="The template's name.")],
     channel: Annotated[str, typer.Option(help="One channel; else all that the template has.")] = "",
-    event: Annotated[str, typer.Option(help="A file with a CloudEvent, or with its data; - is standard input.")] = "-",
+    event: Annotated[
+        str, typer.Option(help="A file with a CloudEvent, or with its data; - is standard input.")
+    ] = "-",
     locale: Annotated[str, typer.Option(help="In place of the recipient's.")] = "",
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """What a template makes of an event, as each channel would get it."""
-    from orchestrator.rehearsal.installation import load_installation
+    from orchestrator.configuration.judge import load_installation
+    from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.render import Unrenderable
-    from orchestrator.yamlfile import ConfigError
 
     try:
         templates = load_installation(find_config(config), os.environ).templates
@@ -81,7 +99,10 @@ def render(
         fail(str(error), USAGE)
     given = read_event(event)
     if template not in templates.names:
-        fail(f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}", USAGE)
+        fail(
+            f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}",
+            USAGE,
+        )
     shown: dict[str, Any] = {}
     failed = False
     for name in [channel] if channel else sorted(templates.channels(template)):
@@ -92,7 +113,11 @@ def render(
             shown[name] = {"error": f"{problem.reason}: {problem.detail} {problem.where}".strip()}
             continue
         sms = rendered.sms
-        count = {"sms": {"alphabet": sms.alphabet, "units": sms.units, "parts": sms.parts}} if sms else {}
+        count = (
+            {"sms": {"alphabet": sms.alphabet, "units": sms.units, "parts": sms.parts}}
+            if sms
+            else {}
+        )
         shown[name] = {"locale": rendered.locale, **count, "parts": rendered.parts}
     if wants_json(output):
         print_json(shown)
@@ -126,7 +151,9 @@ def context(given: dict[str, Any], locale: str) -> Any:
     data = given.get("data", given) if "specversion" in given else given
     recipient = dict(data.get("recipient") or {})
     return RenderContext(
-        event={name: value for name, value in data.items() if name not in ("recipient", "recipients")},
+        event={
+            name: value for name, value in data.items() if name not in ("recipient", "recipients")
+        },
         recipient=recipient,
         message={"id": "preview", "policy": "preview", "step": 0, "channel": "preview"},
         now=datetime.now(UTC),
@@ -141,7 +168,10 @@ def show(channel: str, found: dict[str, Any]) -> None:
     """One channel's parts, each under its name."""
     note = ""
     if "sms" in found:
-        note = f", {found['sms']['alphabet']}, {found['sms']['units']} units, {found['sms']['parts']} part(s)"
+        note = (
+            f", {found['sms']['alphabet']}, {found['sms']['units']} units, {found['sms']['parts']}"
+            " part(s)"
+        )
     typer.echo(f"── {channel} ({found.get('locale') or 'default'}{note})")
     if "error" in found:
         typer.echo(f"   cannot be rendered: {found['error']}")
@@ -157,10 +187,11 @@ def schema(
     kind: Annotated[str, typer.Argument(help="policy, governance, kaskad or test.")] = "policy",
 ) -> None:
     """The JSON Schema of a file, for editors."""
-    from orchestrator.schema import schema as of
+    from orchestrator.configuration.schema import schema as schema_of
+    from orchestrator.policytests.schema import test_schema
 
     try:
-        print_json(of(kind))
+        print_json(test_schema() if kind == "test" else schema_of(kind))
     except KeyError:
         fail(f"there are schemas for policy, governance, kaskad and test, not for {kind!r}", USAGE)
 
@@ -168,11 +199,12 @@ def schema(
 @config_app.command("show")
 def config_show(config: ConfigOption = None, output: OutputOption = "text") -> None:
     """The effective configuration: defaults filled in, secrets masked."""
-    from orchestrator.settings import load
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.settings_view import view
+    from orchestrator.configuration.yaml_file import ConfigError
 
     try:
-        effective = load(find_config(config), os.environ).effective()
+        effective = view(load_settings(find_config(config), os.environ))
     except ConfigError as error:
         fail(str(error), CHECK_FAILED)
     if wants_json(output):

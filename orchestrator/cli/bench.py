@@ -15,10 +15,15 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    only: Annotated[str, typer.Option(help="Groups of figures, comma-separated; all by default.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Groups of figures, comma-separated; all by default.")
+    ] = "",
     output: OutputOption = "text",
 ) -> None:
-    """How fast it is on this machine. BENCH_QUICK=1 is quicker and rougher, BENCH_JSON=PATH keeps the figures."""
+    """
+    How fast it is on this machine. BENCH_QUICK=1 is quicker and rougher, BENCH_JSON=PATH keeps the
+    figures.
+    """
     try:
         from bench.run import bench as measure
     except ModuleNotFoundError as error:

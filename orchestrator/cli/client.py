@@ -1,5 +1,6 @@
 """
-A verb's way to the store: through the running service where there is one, else by a service of its own without workers.
+A verb's way to the store: through the running service where there is one, else by a service of its
+own without workers.
 
 Either way the same calls answer, so a verb does the same thing whether or not anything is running.
 """
@@ -25,7 +26,9 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> Any:
         """The JSON of the answer; ``body`` is JSON, or bytes as they are."""
         options: dict[str, Any] = {"headers": {"content-type": content_type}}
         if isinstance(body, bytes):
@@ -52,14 +55,14 @@ def words(problem: Any, status: int) -> str:
 @asynccontextmanager
 async def service(config: Path) -> AsyncIterator[Client]:
     """A client of the service that this configuration describes."""
-    from orchestrator.app import App
-    from orchestrator.settings import load
-    from orchestrator.storage import socket_path
+    from orchestrator.app.app import App
+    from orchestrator.app.build import socket_path
+    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreBusy, StoreInUse
-    from orchestrator.yamlfile import ConfigError
 
     try:
-        settings = load(config, os.environ)
+        settings = load_settings(config, os.environ)
         running = socket_path(settings)
     except ConfigError as error:
         fail(str(error), USAGE)
@@ -85,7 +88,9 @@ async def service(config: Path) -> AsyncIterator[Client]:
         except (StoreBusy, StoreInUse, OSError) as error:
             fail(str(error), NO_CONNECTION)
         try:
-            async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+            async with aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(str(socket))
+            ) as session:
                 yield Client(session)
         finally:
             await app.stop()
@@ -95,4 +100,6 @@ def table(rows: list[list[str]], headings: list[str]) -> None:
     """Rows in columns, as wide as they need."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     for row in [headings, *rows]:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        typer.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -17,15 +17,19 @@ T = TypeVar("T")
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The configuration file; else $KASKAD_CONFIG, else ./config/kaskad.yaml."),
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file; else $KASKAD_CONFIG, else ./config/kaskad.yaml.",
+    ),
 ]
 OutputOption = Annotated[str, typer.Option("-o", "--output", help="text or json.")]
 
 
 def find_config(given: Path | None) -> Path:
     """The configuration file that this call means; ends the program where there is none."""
-    from orchestrator.settings import find_config as find
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.configuration.settings_file import find_config as find
+    from orchestrator.configuration.yaml_file import ConfigError
 
     try:
         return find(given, os.environ, Path.cwd())

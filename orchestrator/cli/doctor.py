@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.common import ConfigOption, OutputOption, find_config, print_json, run_async, wants_json
+from orchestrator.cli.common import (
+    ConfigOption,
+    OutputOption,
+    find_config,
+    print_json,
+    run_async,
+    wants_json,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -15,11 +22,16 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    processes: Annotated[int, typer.Option(min=1, max=1000, help="How many processes will share store and Kafka.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many processes will share store and Kafka.")
+    ] = 1,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Is this environment fit? Store, Kafka, providers, ports, clock, secrets; nothing is sent, nothing is changed."""
+    """
+    Is this environment fit? Store, Kafka, providers, ports, clock, secrets; nothing is sent,
+    nothing is changed.
+    """
     from orchestrator.doctor import examine
     from orchestrator.doctor.findings import as_lines, exit_code
 

@@ -23,7 +23,9 @@ from orchestrator.cli.common import (
 )
 
 dlq = typer.Typer(help="Events that could not be processed.", no_args_is_help=True)
-keys = typer.Typer(help="API keys, and the signing key of links and references.", no_args_is_help=True)
+keys = typer.Typer(
+    help="API keys, and the signing key of links and references.", no_args_is_help=True
+)
 subject = typer.Typer(help="What is known of a person: export it, erase it.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(help="Its id.")]
@@ -38,7 +40,13 @@ def register(app: typer.Typer) -> None:
     app.add_typer(subject, name="subject")
 
 
-def ask(config: Path | None, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+def ask(
+    config: Path | None,
+    method: str,
+    path: str,
+    body: Any = None,
+    content_type: str = "application/json",
+) -> Any:
     """One call to the service, or to the store where nothing is running."""
     from orchestrator.cli.client import service
 
@@ -51,12 +59,19 @@ def ask(config: Path | None, method: str, path: str, body: Any = None, content_t
 
 def explain(
     message: Annotated[str, typer.Argument(help="The message's id, finished or not.")],
-    policy: Annotated[bool, typer.Option("--policy/--no-policy", help="With the policy's text at that time.")] = True,
-    out: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    policy: Annotated[
+        bool, typer.Option("--policy/--no-policy", help="With the policy's text at that time.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write it to this file instead.")
+    ] = None,
     config: ConfigOption = None,
     output: Annotated[str, typer.Option("-o", "--output", help="text, json or html.")] = "text",
 ) -> None:
-    """Why a message went where it went: every fact, check, attempt and receipt, and what would have had to be different."""
+    """
+    Why a message went where it went: every fact, check, attempt and receipt, and what would have
+    had to be different.
+    """
     if output not in ("text", "json", "html"):
         fail(f"-o takes text, json or html, not {output!r}", USAGE)
     document = ask(config, "GET", f"/control/explain/{quote(message, safe='')}")
@@ -87,13 +102,20 @@ def explained(document: dict[str, Any], output: str, policy: bool) -> str:
 
 
 def send(
-    event: Annotated[str, typer.Argument(help="A file with one CloudEvent or a batch as JSON; - is standard input.")] = "-",
+    event: Annotated[
+        str,
+        typer.Argument(help="A file with one CloudEvent or a batch as JSON; - is standard input."),
+    ] = "-",
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Publish one event, as POST /v1/events would."""
     body = read_input(event)
-    kind = "application/cloudevents-batch+json" if body.lstrip().startswith(b"[") else "application/cloudevents+json"
+    kind = (
+        "application/cloudevents-batch+json"
+        if body.lstrip().startswith(b"[")
+        else "application/cloudevents+json"
+    )
     found = ask(config, "POST", "/api/v1/events", body, kind)
     if wants_json(output):
         print_json(found)
@@ -102,11 +124,15 @@ def send(
         if result["status"] == "refused":
             typer.echo(f"refused    {result['error']['what']}")
         else:
-            typer.echo(f"{result['status']:<10} {result['id']}  {' '.join(result['messages'])}".rstrip())
+            typer.echo(
+                f"{result['status']:<10} {result['id']}  {' '.join(result['messages'])}".rstrip()
+            )
 
 
 def optout(
-    who: Annotated[str, typer.Argument(help="A recipient's id, or an address: +380…, name@example.com.")],
+    who: Annotated[
+        str, typer.Argument(help="A recipient's id, or an address: +380…, name@example.com.")
+    ],
     channel: Annotated[str, typer.Option(help="The channel, or * for all.")] = "*",
     topic: Annotated[str, typer.Option(help="The topic, or * for all.")] = "*",
     config: ConfigOption = None,
@@ -129,7 +155,10 @@ def dlq_list(config: ConfigOption = None, output: OutputOption = "text") -> None
     elif not items:
         typer.echo("no dead letters")
     else:
-        rows = [[i["id"], i["at"], i["reason"], i["origin"], "replayed" if i.get("replayed_at") else ""] for i in items]
+        rows = [
+            [i["id"], i["at"], i["reason"], i["origin"], "replayed" if i.get("replayed_at") else ""]
+            for i in items
+        ]
         table(rows, ["id", "at", "reason", "origin", ""])
 
 
@@ -159,12 +188,19 @@ def dlq_replay(
 
 @keys.command("create")
 def keys_create(
-    scope: Annotated[str, typer.Option(help="Comma-separated: events, messages, recipients, dead_letters, all.")],
+    scope: Annotated[
+        str, typer.Option(help="Comma-separated: events, messages, recipients, dead_letters, all.")
+    ],
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """A new API key, shown once."""
-    found = ask(config, "POST", "/control/keys", {"scopes": [part.strip() for part in scope.split(",") if part.strip()]})
+    found = ask(
+        config,
+        "POST",
+        "/control/keys",
+        {"scopes": [part.strip() for part in scope.split(",") if part.strip()]},
+    )
     if wants_json(output):
         print_json(found)
     else:
@@ -175,13 +211,21 @@ def keys_create(
 def keys_list(config: ConfigOption = None, output: OutputOption = "text") -> None:
     """All keys; never their secrets."""
     from orchestrator.cli.client import table
-    from orchestrator.times import rfc3339
+    from orchestrator.primitives.durations import rfc3339
 
     items = ask(config, "GET", "/control/keys")["items"]
     if wants_json(output):
         print_json(items)
         return
-    rows = [[i["id"], ",".join(i["scopes"]), rfc3339(i["created_at"]), "revoked" if i["revoked_at"] else ""] for i in items]
+    rows = [
+        [
+            i["id"],
+            ",".join(i["scopes"]),
+            rfc3339(i["created_at"]),
+            "revoked" if i["revoked_at"] else "",
+        ]
+        for i in items
+    ]
     table(rows, ["id", "scopes", "created", ""])
 
 
@@ -211,7 +255,9 @@ def subject_erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do it: this cannot be undone.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Forget a recipient; hashes of opted-out addresses stay, so that nobody writes to them again."""
+    """
+    Forget a recipient; hashes of opted-out addresses stay, so that nobody writes to them again.
+    """
     if not yes:
         fail("this cannot be undone: say --yes", USAGE)
     ask(config, "DELETE", f"/api/v1/recipients/{id}")

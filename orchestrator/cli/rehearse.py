@@ -30,15 +30,15 @@ from orchestrator.cli.common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.configuration import Configuration
+    from orchestrator.configuration.loading import Configuration
+    from orchestrator.configuration.settings import Settings
+    from orchestrator.configuration.yaml_file import Problem
     from orchestrator.core.message import Message
-    from orchestrator.rehearsal.crowd import Habits
-    from orchestrator.rehearsal.simulation import Plan, Version
-    from orchestrator.rehearsal.testfile import PolicyTest
-    from orchestrator.rehearsal.traffic import Traffic
-    from orchestrator.rehearsal.verdict import Verdict
-    from orchestrator.settings import Settings
-    from orchestrator.yamlfile import Problem
+    from orchestrator.policytests.file import PolicyTest
+    from orchestrator.policytests.verdict import Verdict
+    from orchestrator.simulate.behaviour import Habits
+    from orchestrator.simulate.event_file import Traffic
+    from orchestrator.simulate.simulation import Plan, Version
 
 COLUMNS = 140
 SHARE = 25
@@ -53,13 +53,18 @@ def register(app: typer.Typer) -> None:
 
 
 def test(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Test files or folders; else all beside the policies.")] = None,
-    name: Annotated[str, typer.Option("-k", "--name", help="Only tests whose name has this in it.")] = "",
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Test files or folders; else all beside the policies."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("-k", "--name", help="Only tests whose name has this in it.")
+    ] = "",
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Unit tests of policies, in virtual time: what is sent when, why not, and how it ends."""
-    from orchestrator.rehearsal.testreport import as_json, print_verdicts
+    from orchestrator.policytests.report import as_json, print_verdicts
 
     as_json_wanted = wants_json(output)
     quiet_logs()
@@ -80,20 +85,33 @@ def test(
 def simulate(
     events: Annotated[str, typer.Option(help="JSON Lines of CloudEvents; - is standard input.")],
     policy: Annotated[
-        list[str] | None, typer.Option(help="Report on this policy; else on all that the events trigger.")
+        list[str] | None,
+        typer.Option(help="Report on this policy; else on all that the events trigger."),
     ] = None,
-    against: Annotated[str, typer.Option(help="Compare with: a policy file, a configuration, a git revision.")] = "",
-    providers: Annotated[Path | None, typer.Option(help="How providers and people behave, as YAML.")] = None,
-    fit: Annotated[bool, typer.Option("--fit", help="Learn that from the receipts in the store.")] = False,
-    runs: Annotated[int, typer.Option(min=1, max=1000, help="How often it is played, each time with other chances.")] = 5,
+    against: Annotated[
+        str, typer.Option(help="Compare with: a policy file, a configuration, a git revision.")
+    ] = "",
+    providers: Annotated[
+        Path | None, typer.Option(help="How providers and people behave, as YAML.")
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Learn that from the receipts in the store.")
+    ] = False,
+    runs: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="How often it is played, each time with other chances."),
+    ] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """What policies would do with these events: whom they reach, how fast, at what cost; what another version changes."""
-    from orchestrator.rehearsal.crew import workers
-    from orchestrator.rehearsal.findings import as_json, print_findings
-    from orchestrator.rehearsal.simulation import simulate as play_all
+    """
+    What policies would do with these events: whom they reach, how fast, at what cost; what another
+    version changes.
+    """
+    from orchestrator.simulate.findings import as_json, print_findings
+    from orchestrator.simulate.simulation import simulate as play_all
+    from orchestrator.simulate.workers import workers
 
     as_json_wanted = wants_json(output)
     quiet_logs()
@@ -108,12 +126,14 @@ def simulate(
         print_findings(plan, findings, wide_console())
 
 
-def plan_of(path: Path, events: str, policies: list[str], against: str, habits: Habits, runs: int, seed: int) -> Plan:
+def plan_of(
+    path: Path, events: str, policies: list[str], against: str, habits: Habits, runs: int, seed: int
+) -> Plan:
     """What is to be played; ends the program with whatever is wrong with it."""
-    from orchestrator.rehearsal.simulation import Plan, Version
-    from orchestrator.rehearsal.traffic import BadTraffic, read_traffic
-    from orchestrator.rehearsal.versions import NoSuchVersion, find_version
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.configuration.yaml_file import ConfigError
+    from orchestrator.simulate.event_file import BadTraffic, read_traffic
+    from orchestrator.simulate.simulation import Plan, Version
+    from orchestrator.simulate.versions import NoSuchVersion, find_version
 
     configuration = rehearsed(path)
     base = Version("as it is", configuration, configuration.rules.policies)
@@ -132,11 +152,13 @@ def plan_of(path: Path, events: str, policies: list[str], against: str, habits: 
 
 def reported_policies(names: list[str], base: Version, traffic: Traffic) -> frozenset[str]:
     """The policies to report on; each must have events that trigger it."""
-    from orchestrator.reading import suggestion
+    from orchestrator.configuration.reading import suggestion
 
     types = ", ".join(f"{type} ({count})" for type, count in traffic.types.most_common(10))
     if not names:
-        found = frozenset(name for name, policy in base.policies.items() if policy.event in traffic.types)
+        found = frozenset(
+            name for name, policy in base.policies.items() if policy.event in traffic.types
+        )
         if not found:
             fail(f"none of these events triggers a policy; there are: {types}", USAGE)
         return found
@@ -146,19 +168,25 @@ def reported_policies(names: list[str], base: Version, traffic: Traffic) -> froz
             fail(f"there is no policy {name!r}; {mend}", USAGE)
         event = base.policies[name].event
         if event not in traffic.types:
-            fail(f"no event of the file is of the type {event!r}, which {name} waits for; there are: {types}", USAGE)
+            fail(
+                f"no event of the file is of the type {event!r}, which {name} waits for; there are:"
+                f" {types}",
+                USAGE,
+            )
     return frozenset(names)
 
 
 def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
     """How providers and people behave: as a file says, as the store shows, or as assumed."""
-    from orchestrator.rehearsal.crowd import ASSUMED
-    from orchestrator.rehearsal.fit import NothingToFit
-    from orchestrator.rehearsal.habitfile import read_habits
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.configuration.yaml_file import ConfigError
+    from orchestrator.simulate.behaviour import ASSUMED
+    from orchestrator.simulate.behaviour_file import read_habits
+    from orchestrator.simulate.fit import NothingToFit
 
     if providers is not None and fit:
-        fail("--providers and --fit exclude each other: name a file, or learn from the store", USAGE)
+        fail(
+            "--providers and --fit exclude each other: name a file, or learn from the store", USAGE
+        )
     try:
         if providers is not None:
             return read_habits(providers, rehearsed(path).settings.channels)
@@ -169,8 +197,8 @@ def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
 
 def fitted(path: Path) -> Habits:
     """The habits that the installation's own store shows; nothing is written to it."""
-    from orchestrator.rehearsal.fit import fit, sqlite_messages
-    from orchestrator.rehearsal.installation import refuse_unknown_store
+    from orchestrator.configuration.judge import refuse_unknown_store
+    from orchestrator.simulate.fit import fit, sqlite_messages
 
     settings = rehearsed(path).settings
     refuse_unknown_store(path, os.environ)
@@ -183,9 +211,9 @@ async def served_messages(settings: Settings) -> list[Message]:
     """The finished messages of a database that is served."""
     from dataclasses import replace
 
-    from orchestrator.clock import SystemClock
-    from orchestrator.rehearsal.fit import stored_messages
-    from orchestrator.storage import open_store
+    from orchestrator.app.build import open_store
+    from orchestrator.primitives.clock import SystemClock
+    from orchestrator.simulate.fit import stored_messages
 
     store = open_store(replace(settings, migrate="manual"), SystemClock().now, ())
     try:
@@ -200,15 +228,17 @@ async def served_messages(settings: Settings) -> list[Message]:
 
 def quiet_logs() -> None:
     """What the service would log belongs to the rehearsal, not to the terminal."""
-    from orchestrator.telemetry import configure_logging
+    from orchestrator.telemetry.logging import configure_logging
 
     configure_logging("critical")
 
 
 def rehearsed(path: Path) -> Configuration:
-    """The configuration without its secrets; ends the program where something else is wrong with it."""
-    from orchestrator.rehearsal.installation import load_installation
-    from orchestrator.yamlfile import ConfigError
+    """
+    The configuration without its secrets; ends the program where something else is wrong with it.
+    """
+    from orchestrator.configuration.judge import load_installation
+    from orchestrator.configuration.yaml_file import ConfigError
 
     try:
         return load_installation(path, os.environ)
@@ -216,12 +246,17 @@ def rehearsed(path: Path) -> Configuration:
         fail(str(error), USAGE)
 
 
-def nothing_to_test(paths: list[Path], wanted: str, names: list[str], configuration: Configuration) -> str:
+def nothing_to_test(
+    paths: list[Path], wanted: str, names: list[str], configuration: Configuration
+) -> str:
     """Why there is nothing to do, and how to mend it."""
-    from orchestrator.reading import suggestion
+    from orchestrator.configuration.reading import suggestion
 
     if names:
-        return f"no test has {wanted!r} in its name; {suggestion(wanted, names, f'there is, for instance, {names[0]!r}')}"
+        return (
+            f"no test has {wanted!r} in its name;"
+            f" {suggestion(wanted, names, f'there is, for instance, {names[0]!r}')}"
+        )
     where = " or ".join(str(path) for path in paths) or str(configuration.settings.policies)
     mend = f"write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
     return f"there are no tests in {where}; {mend}"
@@ -229,9 +264,9 @@ def nothing_to_test(paths: list[Path], wanted: str, names: list[str], configurat
 
 def collect_tests(paths: list[Path], configuration: Configuration) -> list[PolicyTest]:
     """Every test that the paths name; ends the program with all that is wrong in their files."""
-    from orchestrator.reading import Report
-    from orchestrator.rehearsal.testfile import find_test_files, read_test_file
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.configuration.reading import Report
+    from orchestrator.configuration.yaml_file import ConfigError
+    from orchestrator.policytests.file import find_test_files, read_test_file
 
     report = Report()
     try:
@@ -245,24 +280,39 @@ def collect_tests(paths: list[Path], configuration: Configuration) -> list[Polic
 
 
 def told_problems(problems: Iterable[Problem]) -> str:
-    """Each problem once, in the order of the files; of very many the first, and how many more there are."""
-    lines = [str(problem) for problem in sorted(dict.fromkeys(problems), key=lambda one: (one.path, one.line, one.column))]
+    """
+    Each problem once, in the order of the files; of very many the first, and how many more there
+    are.
+    """
+    lines = [
+        str(problem)
+        for problem in sorted(
+            dict.fromkeys(problems), key=lambda one: (one.path, one.line, one.column)
+        )
+    ]
     more = len(lines) - PROBLEMS_MAX
-    return "\n".join([*lines[:PROBLEMS_MAX], *([f"… and {more} more like these"] if more > 0 else [])])
+    return "\n".join(
+        [*lines[:PROBLEMS_MAX], *([f"… and {more} more like these"] if more > 0 else [])]
+    )
 
 
 def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]:
     """Play every test, many of them on all processors, with progress where somebody watches."""
-    from orchestrator.rehearsal.crew import share_out, workers
-    from orchestrator.rehearsal.trial import Trial
-    from orchestrator.rehearsal.verdict import judge
-    from orchestrator.rehearsal.world import Props
+    from orchestrator.policytests.runner import Trial
+    from orchestrator.policytests.verdict import judge
+    from orchestrator.simulate.workers import share_out, workers
+    from orchestrator.virtual.full_runner import Props
 
     props = Props()
 
     def share(number: int) -> list[Verdict]:
-        found = [judge(one, Trial(one, configuration, props).play()) for one in tests[number * SHARE :][:SHARE]]
-        gc.collect()  # each world leaves cycles behind, and the next loop to end would look through all of their tasks
+        found = [
+            judge(one, Trial(one, configuration, props).play())
+            for one in tests[number * SHARE :][:SHARE]
+        ]
+        # each world leaves cycles behind, and the next loop to end would look through all of their
+        # tasks
+        gc.collect()
         return found
 
     shares = -(-len(tests) // SHARE)
@@ -285,7 +335,8 @@ def wide_console() -> Console:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
     """
-    How far it is, on standard error: a bar on a terminal, elsewhere a line now and then. The function given advances it.
+    How far it is, on standard error: a bar on a terminal, elsewhere a line now and then. The
+    function given advances it.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -34,15 +34,21 @@ def register(app: typer.Typer) -> None:
 def run(
     config: ConfigOption = None,
     role: Annotated[
-        str, typer.Option(help="What this process does, comma-separated: http, kafka, work. All where it is left away.")
+        str,
+        typer.Option(
+            help=(
+                "What this process does, comma-separated: http, kafka, work. All where it is left"
+                " away."
+            )
+        ),
     ] = "http,kafka,work",
 ) -> None:
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
-    from orchestrator.app import ROLES, App
-    from orchestrator.check import check
-    from orchestrator.serve import serve
+    from orchestrator.app.app import ROLES, App
+    from orchestrator.app.serve import serve
+    from orchestrator.configuration.check import check
+    from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreBusy, StoreInUse
-    from orchestrator.yamlfile import ConfigError
 
     roles = [one.strip() for one in role.split(",") if one.strip()]
     if not roles or not set(roles) <= set(ROLES):
@@ -63,7 +69,9 @@ def run(
 def migrate_up(config: ConfigOption = None) -> None:
     """Bring the schema up to date; safe to run again."""
     done = run_async(migrations(find_config(config), up=True))
-    typer.echo("\n".join(f"ran {name}" for name, ran in done.items() if ran) or "the schema is up to date")
+    typer.echo(
+        "\n".join(f"ran {name}" for name, ran in done.items() if ran) or "the schema is up to date"
+    )
 
 
 @migrate.command("status")
@@ -79,13 +87,14 @@ def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -
 
 async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
     """Each migration: with ``up`` whether it was run now, else whether it has been."""
-    from orchestrator.settings import load
-    from orchestrator.stores import postgres_schema, sqlite
+    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreInUse
-    from orchestrator.yamlfile import ConfigError
+    from orchestrator.stores.postgres import schema as postgres_schema
+    from orchestrator.stores.sqlite import store as sqlite
 
     try:
-        settings = load(config, os.environ)
+        settings = load_settings(config, os.environ)
     except ConfigError as error:
         fail(str(error), USAGE)
     try:
@@ -102,12 +111,20 @@ def sandbox(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port of the HTTP providers and the page.")] = 8090,
     smtp_port: Annotated[int, typer.Option(help="The port of the mail server.")] = 8025,
-    record: Annotated[Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything that is left to chance.")] = 1,
-    public_url: Annotated[str | None, typer.Option(help="Where others reach it, where that is not its address.")] = None,
-    callback: Annotated[list[str] | None, typer.Option(help="Where a provider reports to: meta=https://…")] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="Where others reach it, where that is not its address.")
+    ] = None,
+    callback: Annotated[
+        list[str] | None, typer.Option(help="Where a provider reports to: meta=https://…")
+    ] = None,
 ) -> None:
-    """Stand-in providers with the real wire formats, and a page that shows each recipient's phones."""
+    """
+    Stand-in providers with the real wire formats, and a page that shows each recipient's phones.
+    """
     from orchestrator.sandbox import SandboxConfig, serve
 
     config = SandboxConfig(
@@ -117,7 +134,9 @@ def sandbox(
         record=record,
         seed=seed,
         public_url=public_url,
-        callbacks={name: url for name, _, url in (entry.partition("=") for entry in callback or ())},
+        callbacks={
+            name: url for name, _, url in (entry.partition("=") for entry in callback or ())
+        },
     )
 
     def announce(sandbox: Any) -> None:
@@ -137,11 +156,18 @@ def sandbox(
 
 def demo(
     events: Annotated[int, typer.Option(help="How many sample events are published.")] = 300,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards, and print its URLs.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running afterwards, and print its URLs.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The seed of the sandbox's behaviour.")] = 7,
     output: OutputOption = "text",
 ) -> None:
-    """The whole thing on one machine, with no account: watch cascades move down their channels, then read the summary."""
+    """
+    The whole thing on one machine, with no account: watch cascades move down their channels, then
+    read the summary.
+    """
     from orchestrator.demo import run_demo
 
-    raise typer.Exit(run_async(run_demo(events=events, keep=keep, seed=seed, as_json=wants_json(output))))
+    raise typer.Exit(
+        run_async(run_demo(events=events, keep=keep, seed=seed, as_json=wants_json(output)))
+    )

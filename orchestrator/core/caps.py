@@ -1,13 +1,15 @@
 """
 Frequency caps and minimum gaps: when is there room for one more?
 
-What a rule counts is one of two things. A rule without ``channels`` counts messages: a message is charged once, when the
-first of it is handed off, and none of its later steps is counted or held again, because the person was promised few
-messages, not few tries. A rule with ``channels`` counts steps on those channels, each once however often it is retried
-or resent, because there it is the channel that is being spared.
+What a rule counts is one of two things. A rule without ``channels`` counts messages: a message is
+charged once, when the first of it is handed off, and none of its later steps is counted or held
+again, because the person was promised few messages, not few tries. A rule with ``channels`` counts
+steps on those channels, each once however often it is retried or resent, because there it is the
+channel that is being spared.
 
-Both are exact. A rolling window is open at its far end: what was charged exactly one window ago no longer counts. Other
-processes' clocks may be a little ahead of ours, so a charge in the future counts like any other.
+Both are exact. A rolling window is open at its far end: what was charged exactly one window ago no
+longer counts. Other processes' clocks may be a little ahead of ours, so a charge in the future
+counts like any other.
 
 Instants are UTC milliseconds.
 """
@@ -28,7 +30,9 @@ CALENDAR_MS = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 
 class CapResult(Value):
-    """``used`` of ``limit`` in the window that holds now; ``room_at`` is None where there is room now."""
+    """
+    ``used`` of ``limit`` in the window that holds now; ``room_at`` is None where there is room now.
+    """
 
     used: int
     limit: int
@@ -36,17 +40,25 @@ class CapResult(Value):
 
 
 def cap_room_at(
-    cap: Cap, charges: Sequence[Charge], message: str, channel: str, step: int, now: Instant, zone: str
+    cap: Cap,
+    charges: Sequence[Charge],
+    message: str,
+    channel: str,
+    step: int,
+    now: Instant,
+    zone: str,
 ) -> CapResult:
     """
     Ask a cap whether this step may start, and if not, from when it may.
 
-    ``charges`` are the recipient's, in any order, at most one for a message and step. ``zone`` is where calendar windows
-    are read. A step that is charged already, or, for a cap without ``channels``, any step of a message that is, goes
-    through: ``used`` then counts the others. So does a step on a channel that the cap does not name.
+    ``charges`` are the recipient's, in any order, at most one for a message and step. ``zone`` is
+    where calendar windows are read. A step that is charged already, or, for a cap without
+    ``channels``, any step of a message that is, goes through: ``used`` then counts the others. So
+    does a step on a channel that the cap does not name.
 
-    ``room_at`` is the first instant with room as long as nobody else is charged meanwhile. It is no reservation: the cap
-    is asked again then. A limit of zero has room never, and is asked again when its window is over.
+    ``room_at`` is the first instant with room as long as nobody else is charged meanwhile. It is no
+    reservation: the cap is asked again then. A limit of zero has room never, and is asked again
+    when its window is over.
     """
     counted, exempt = _counted(cap, charges, message, channel, step)
     if cap.window_ms is not None:
@@ -56,11 +68,15 @@ def cap_room_at(
     return _calendar(cap, counted, exempt, now, zone)
 
 
-def gap_room_at(gap: Gap, charges: Sequence[Charge], message: str, channel: str, step: int, now: Instant) -> Instant | None:
+def gap_room_at(
+    gap: Gap, charges: Sequence[Charge], message: str, channel: str, step: int, now: Instant
+) -> Instant | None:
     """
-    The instant at which the gap to the latest of the other messages (with ``channels``: steps) is over; None where it is.
+    The instant at which the gap to the latest of the other messages (with ``channels``: steps) is
+    over; None where it is.
 
-    A gap says "at least", so a message exactly one gap later goes through. What is exempt is what a cap exempts.
+    A gap says "at least", so a message exactly one gap later goes through. What is exempt is what a
+    cap exempts.
     """
     counted, exempt = _counted(gap, charges, message, channel, step)
     if exempt or not counted:
@@ -71,11 +87,17 @@ def gap_room_at(gap: Gap, charges: Sequence[Charge], message: str, channel: str,
 
 def horizon_ms(governance: Governance, klass: str) -> int:
     """
-    How long a charge of this class must be kept: the longest window or gap that counts it, and never less than 48 h.
+    How long a charge of this class must be kept: the longest window or gap that counts it, and
+    never less than 48 h.
 
-    The two days are for rules that do not exist yet: one that is added today counts what was sent yesterday.
+    The two days are for rules that do not exist yet: one that is added today counts what was sent
+    yesterday.
     """
-    windows = [cap.window_ms or CALENDAR_MS[str(cap.calendar)] for cap in governance.caps if covers(cap.classes, klass)]
+    windows = [
+        cap.window_ms or CALENDAR_MS[str(cap.calendar)]
+        for cap in governance.caps
+        if covers(cap.classes, klass)
+    ]
     gaps = [gap.gap_ms for gap in governance.gaps if covers(gap.classes, klass)]
     return max([KEPT_MIN_MS, *windows, *gaps])
 
@@ -83,19 +105,29 @@ def horizon_ms(governance: Governance, klass: str) -> int:
 def _counted(
     rule: Cap | Gap, charges: Sequence[Charge], message: str, channel: str, step: int
 ) -> tuple[list[Instant], bool]:
-    """When each thing that ``rule`` counts was charged, our own left out; and whether our own is charged already."""
+    """
+    When each thing that ``rule`` counts was charged, our own left out; and whether our own is
+    charged already.
+    """
     classes, channels = rule.classes, rule.channels
     counted, exempt = [], bool(channels) and channel not in channels
     for charge in charges:
         if charge.message == message and (not channels or charge.step == step):
             exempt = True
-        elif (charge.channel in channels if channels else charge.first) and covers(classes, charge.klass):
+        elif (charge.channel in channels if channels else charge.first) and covers(
+            classes, charge.klass
+        ):
             counted.append(charge.at)
     return counted, exempt
 
 
-def _rolling(limit: int, window_ms: int, counted: list[Instant], exempt: bool, now: Instant) -> CapResult:
-    """Room comes when the limit-th youngest charge leaves the window: then one fewer than the limit are in it."""
+def _rolling(
+    limit: int, window_ms: int, counted: list[Instant], exempt: bool, now: Instant
+) -> CapResult:
+    """
+    Room comes when the limit-th youngest charge leaves the window: then one fewer than the limit
+    are in it.
+    """
     live = sorted(at for at in counted if at > now - window_ms)
     if exempt or len(live) < limit:
         return CapResult(len(live), limit, None)
@@ -106,7 +138,8 @@ def _calendar(cap: Cap, counted: list[Instant], exempt: bool, now: Instant, zone
     """
     Room comes when a new day, week or month begins.
 
-    Usually that is the next one. Where other clocks are ahead of ours around midnight, the next may be full already.
+    Usually that is the next one. Where other clocks are ahead of ours around midnight, the next may
+    be full already.
     """
     kind = cast(CalendarKind, cap.calendar)
     start, end = calendar_bounds(kind, now, zone)

@@ -3,20 +3,23 @@ Consent: may we write to this person, on this channel, about this?
 
 A history of yeses and noes is read as people mean it, not as a table of settings:
 
-* An entry speaks for its channel and its topic, ``*`` being all of them, and for its classes where it names some.
-* A no holds against everything said before it in its scope, however precise: who leaves altogether leaves the newsletter
-  too, though its box was ticked once.
-* A no is lifted only by a later yes that is at least as specific, and only where that yes speaks. So "you may write to
-  me" does not bring back the SMS that somebody stopped.
-* Specific means channel and topic, then channel, then topic, then neither. Channel stands above topic: a no to a channel
-  is a no to being reached there, and ticking a topic is not taken for a wish to be called about it. The other way round
-  a yes to a channel does lift a no to a topic, there and nowhere else. Classes narrow whom an entry speaks for, but do
-  not rank it.
+* An entry speaks for its channel and its topic, ``*`` being all of them, and for its classes where
+  it names some.
+* A no holds against everything said before it in its scope, however precise: who leaves altogether
+  leaves the newsletter too, though its box was ticked once.
+* A no is lifted only by a later yes that is at least as specific, and only where that yes speaks.
+  So "you may write to me" does not bring back the SMS that somebody stopped.
+* Specific means channel and topic, then channel, then topic, then neither. Channel stands above
+  topic: a no to a channel is a no to being reached there, and ticking a topic is not taken for a
+  wish to be called about it. The other way round a yes to a channel does lift a no to a topic,
+  there and nowhere else. Classes narrow whom an entry speaks for, but do not rank it.
 * A no and a yes of the same instant: the no counts.
-* START is not a yes. It takes back a STOP on the same channel and lets what was said before count again; it does not
-  touch a no that came by an unsubscribe link or from anyone else, and agrees to nothing new.
+* START is not a yes. It takes back a STOP on the same channel and lets what was said before count
+  again; it does not touch a no that came by an unsubscribe link or from anyone else, and agrees to
+  nothing new.
 
-One-time codes are asked for by the person who gets them, so their class is the only one that may ``bypass`` all this.
+One-time codes are asked for by the person who gets them, so their class is the only one that may
+``bypass`` all this.
 """
 
 from __future__ import annotations
@@ -33,27 +36,41 @@ STOP, START = "stop", "start"
 
 
 class ConsentVerdict(Value):
-    """``entry`` is the one that decided, None where the class default did; ``reason`` is set where it is not allowed."""
+    """
+    ``entry`` is the one that decided, None where the class default did; ``reason`` is set where it
+    is not allowed.
+    """
 
     allowed: bool
     entry: Consent | None = None
     reason: Reason | None = None
 
 
-def verdict(entries: Iterable[Consent], channel: str, topic: str, klass: str, default: str) -> ConsentVerdict:
+def verdict(
+    entries: Iterable[Consent], channel: str, topic: str, klass: str, default: str
+) -> ConsentVerdict:
     """
     Decide by the recipient's and the address's ``entries``, in any order, doubles allowed.
 
-    ``default`` is what the class does without an entry: ``opt_out`` lets it pass, ``bypass`` asks nobody, anything else
-    (``opt_in``) needs a yes. A refusal is OPTED_OUT where an entry says no, NO_CONSENT where a yes is missing.
+    ``default`` is what the class does without an entry: ``opt_out`` lets it pass, ``bypass`` asks
+    nobody, anything else (``opt_in``) needs a yes. A refusal is OPTED_OUT where an entry says no,
+    NO_CONSENT where a yes is missing.
     """
     if default == "bypass":
         return ConsentVerdict(True)
     applying = [entry for entry in entries if applies(entry, channel, topic, klass)]
     if not applying:
-        return ConsentVerdict(True) if default == "opt_out" else ConsentVerdict(False, None, Reason.NO_CONSENT)
+        return (
+            ConsentVerdict(True)
+            if default == "opt_out"
+            else ConsentVerdict(False, None, Reason.NO_CONSENT)
+        )
     yeses = [entry for entry in applying if entry.state == "in"]
-    noes = [entry for entry in applying if entry.state != "in" and not any(lifts(yes, entry) for yes in yeses)]
+    noes = [
+        entry
+        for entry in applying
+        if entry.state != "in" and not any(lifts(yes, entry) for yes in yeses)
+    ]
     if noes:
         return ConsentVerdict(False, max(noes, key=_weight), Reason.OPTED_OUT)
     own = [yes for yes in yeses if yes.source != START]
@@ -86,5 +103,8 @@ def lifts(yes: Consent, no: Consent) -> bool:
 
 
 def _weight(entry: Consent) -> tuple[int, int, str, tuple[str, ...]]:
-    """The most specific, then the newest; what stands behind only makes the choice the same for any order of entries."""
+    """
+    The most specific, then the newest; what stands behind only makes the choice the same for any
+    order of entries.
+    """
     return specificity(entry), entry.at, entry.source, entry.classes

@@ -1,7 +1,8 @@
 """
 What the shell is asked to do, once the decision that says so is committed.
 
-Which steps stand in the backlog and when to wake the message follow from its state; they are not effects.
+Which steps stand in the backlog and when to wake the message follow from its state; they are not
+effects.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from orchestrator.core.values import Tagged
 
 
 class Call(Tagged):
-    """Make the provider call of attempt number ``attempt``. Its intent is committed when this is released."""
+    """
+    Make the provider call of attempt number ``attempt``. Its intent is committed when this is
+    released.
+    """
 
     attempt: int
     target: Address
@@ -31,7 +35,8 @@ class GiveBack(Tagged):
 
 class Strike(Tagged):
     """
-    An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of these on as many days.
+    An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of
+    these on as many days.
     """
 
     hash: str
@@ -42,7 +47,9 @@ class Strike(Tagged):
 
 
 class OptOut(Tagged):
-    """The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all)."""
+    """
+    The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all).
+    """
 
     hash: str
     channel: str
@@ -59,7 +66,9 @@ class ShutProvider(Tagged):
 
 
 class Tell(Tagged):
-    """A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number)."""
+    """
+    A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number).
+    """
 
     what: str
     attempt: int | None = None

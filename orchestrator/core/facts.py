@@ -1,5 +1,6 @@
 """
-What can happen to a message. Every fact is handed to ``decide`` once, in the order in which the store commits them.
+What can happen to a message. Every fact is handed to ``decide`` once, in the order in which the
+store commits them.
 
     Triggered     an event matched the policy
     Due           the time the message asked to be woken at has come
@@ -27,15 +28,18 @@ class Triggered(Tagged):
 
 
 class Due(Tagged):
-    """``due_at`` is what the message had asked for; where it asks for something else by now, this one is void."""
+    """
+    ``due_at`` is what the message had asked for; where it asks for something else by now, this one
+    is void.
+    """
 
     due_at: Instant
 
 
 class Prepared(Tagged):
     """
-    ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and ``parts`` are what
-    this content takes on ``provider``; None where unknown.
+    ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and
+    ``parts`` are what this content takes on ``provider``; None where unknown.
     """
 
     step: int
@@ -71,7 +75,10 @@ class Answered(Tagged):
 
 
 class Heard(Tagged):
-    """``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the provider says."""
+    """
+    ``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the
+    provider says.
+    """
 
     attempt: int
     state: str

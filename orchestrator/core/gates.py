@@ -1,9 +1,9 @@
 """
 May this step start now?
 
-The gates are asked in one order, which every trace shows: deadline, goal, suppression, consent, reachability, `when`,
-quiet hours, caps, gaps, budget. The first that says "never" ends the asking. The four that only know "not yet" are all
-asked, because the most restrictive of them counts.
+The gates are asked in one order, which every trace shows: deadline, goal, suppression, consent,
+reachability, `when`, quiet hours, caps, gaps, budget. The first that says "never" ends the asking.
+The four that only know "not yet" are all asked, because the most restrictive of them counts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ class Verdict(StrEnum):
 
 
 SEVERITY = {Verdict.GO: 0, Verdict.HOLD: 1, Verdict.SKIP: 2, Verdict.DROP: 3}
-ON_HIT = {"defer": Verdict.HOLD, "hold": Verdict.HOLD, "skip_step": Verdict.SKIP, "drop": Verdict.DROP}
+ON_HIT = {
+    "defer": Verdict.HOLD,
+    "hold": Verdict.HOLD,
+    "skip_step": Verdict.SKIP,
+    "drop": Verdict.DROP,
+}
 
 
 class Check(Struct):
     """
-    One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was asked, ``step`` the
-    step it was asked about.
+    One gate's answer, as the trace shows it; ``rule`` is the name of the governance rule that was
+    asked, ``step`` the step it was asked about.
     """
 
     gate: str
@@ -55,8 +60,8 @@ class Scene:
     """
     All that a gate may look at, about the step at position ``number`` of the plan.
 
-    ``providers`` are the step's in the order in which they are tried, without those that the configuration no longer has;
-    ``addresses`` all that one of them could use, marked or not.
+    ``providers`` are the step's in the order in which they are tried, without those that the
+    configuration no longer has; ``addresses`` all that one of them could use, marked or not.
     """
 
     policy: Policy
@@ -89,7 +94,10 @@ class Scene:
         return found
 
     def targets(self, provider: Provider) -> list[Address]:
-        """The addresses that a provider may be given now: of the best kind that has one, not marked, not opted out."""
+        """
+        The addresses that a provider may be given now: of the best kind that has one, not marked,
+        not opted out.
+        """
         found = self._targets.get(provider.kinds)
         if found is None:
             found = self._targets[provider.kinds] = targets_for(self, provider)
@@ -97,7 +105,10 @@ class Scene:
 
 
 def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
-    """The decisive check, and all that were made. Where every gate lets it pass, the decisive one says GO."""
+    """
+    The decisive check, and all that were made. Where every gate lets it pass, the decisive one says
+    GO.
+    """
     made: list[Check] = []
     for gate in FIRM:
         check = gate(scene)
@@ -109,7 +120,9 @@ def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
     for check in soft:
         check.step = scene.number
     made.extend(soft)
-    decisive = max(soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget"))
+    decisive = max(
+        soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget")
+    )
     return decisive, tuple(made)
 
 
@@ -120,7 +133,11 @@ def price(cost: str | None) -> float:
 
 def targets_for(scene: Scene, provider: Provider) -> list[Address]:
     for kind in provider.kinds:
-        found = [address for address in scene.inputs.addresses if address.kind == kind and usable(scene, address)]
+        found = [
+            address
+            for address in scene.inputs.addresses
+            if address.kind == kind and usable(scene, address)
+        ]
         if found:
             return found if kind == "web_push" else found[:1]
     return []
@@ -128,7 +145,11 @@ def targets_for(scene: Scene, provider: Provider) -> list[Address]:
 
 def usable(scene: Scene, address: Address) -> bool:
     """Not marked, allowed by consent, and in an allowed country."""
-    return not marked(scene, address) and scene.consent_of(address).allowed and in_allowed_country(scene, address)
+    return (
+        not marked(scene, address)
+        and scene.consent_of(address).allowed
+        and in_allowed_country(scene, address)
+    )
 
 
 def marked(scene: Scene, address: Address) -> bool:
@@ -171,18 +192,29 @@ def suppression(scene: Scene) -> Check:
     marks = sum(marked(scene, address) for address in addresses)
     if addresses and marks == len(addresses):
         mark = scene.inputs.address_states[addresses[0].hash].marks[scene.step.channel]
-        return Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, f"{mark.provider} {mark.detail}".strip())
+        return Check(
+            "suppression",
+            Verdict.SKIP,
+            Reason.ADDRESS_MARKED,
+            f"{mark.provider} {mark.detail}".strip(),
+        )
     return Check("suppression", value=f"{marks} of {len(addresses)} marked" if marks else None)
 
 
 def consent_gate(scene: Scene) -> Check:
-    """One address without an opt-out is enough; a step without any address is left to `reachability`."""
+    """
+    One address without an opt-out is enough; a step without any address is left to `reachability`.
+    """
     addresses: list[Address | None] = [a for a in scene.addresses if not marked(scene, a)]
     verdicts = [scene.consent_of(address) for address in addresses or [None]]
     allowed = next((verdict for verdict in verdicts if verdict.allowed), None)
     chosen = allowed or verdicts[0]
     entry = chosen.entry
-    value = f"{entry.state} {entry.channel}×{entry.topic} by {entry.source or 'api'}" if entry else "no entry"
+    value = (
+        f"{entry.state} {entry.channel}×{entry.topic} by {entry.source or 'api'}"
+        if entry
+        else "no entry"
+    )
     limit = scene.inputs.governance.consent.get(scene.message.klass)
     if allowed:
         return Check("consent", value=value, limit=limit)
@@ -197,7 +229,13 @@ def reachability(scene: Scene) -> Check:
     abroad = [address for address in scene.addresses if not in_allowed_country(scene, address)]
     if abroad:
         limit = ",".join(scene.inputs.governance.sms_countries)
-        return Check("reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, abroad[0].country or "unknown", limit)
+        return Check(
+            "reachability",
+            Verdict.SKIP,
+            Reason.COUNTRY_NOT_ALLOWED,
+            abroad[0].country or "unknown",
+            limit,
+        )
     return Check("reachability", Verdict.SKIP, Reason.NO_ADDRESS)
 
 
@@ -215,7 +253,10 @@ def when(scene: Scene) -> Check:
 
 
 def quiet(scene: Scene) -> Iterator[Check]:
-    """Every window that covers this class and channel; a hold longer than `max_defer` skips the step instead."""
+    """
+    Every window that covers this class and channel; a hold longer than `max_defer` skips the step
+    instead.
+    """
     for rule in scene.inputs.governance.quiet_hours:
         if not applies(rule.classes, rule.channels, scene):
             continue
@@ -225,7 +266,11 @@ def quiet(scene: Scene) -> Iterator[Check]:
             yield Check("quiet_hours", value=zone, rule=rule.name)
             continue
         verdict = ON_HIT[rule.on_hit]
-        if verdict is Verdict.HOLD and rule.max_defer_ms is not None and until - scene.now > rule.max_defer_ms:
+        if (
+            verdict is Verdict.HOLD
+            and rule.max_defer_ms is not None
+            and until - scene.now > rule.max_defer_ms
+        ):
             verdict = Verdict.SKIP
         yield Check("quiet_hours", verdict, Reason.QUIET_HOURS, zone, None, until, rule.name)
 
@@ -237,15 +282,23 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
             continue
         zone = quiet_hours.zone_or(scene.inputs.zone, scene.inputs.governance.time_zone)
         charges, message = scene.inputs.charges, scene.message.id
-        result = caps.cap_room_at(cap, charges, message, scene.step.channel, scene.number, scene.now, zone)
+        result = caps.cap_room_at(
+            cap, charges, message, scene.step.channel, scene.number, scene.now, zone
+        )
         value, limit = str(result.used), str(result.limit)
         if result.room_at is None:
             yield Check("caps", value=value, limit=limit, rule=cap.name)
         else:
             verdict = ON_HIT[cap.on_hit]
-            yield Check("caps", verdict, Reason.FREQUENCY_CAP, value, limit, result.room_at, cap.name)
+            yield Check(
+                "caps", verdict, Reason.FREQUENCY_CAP, value, limit, result.room_at, cap.name
+            )
     if scene.message.klass == OTP and scene.step.channel == "sms":
-        hit = [a for a in scene.inputs.addresses if a.kind == "phone" and a.hash in scene.inputs.too_fast]
+        hit = [
+            a
+            for a in scene.inputs.addresses
+            if a.kind == "phone" and a.hash in scene.inputs.too_fast
+        ]
         if hit:
             yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, hit[0].masked(), rule="limits")
 
@@ -256,7 +309,9 @@ def min_gaps(scene: Scene) -> Iterator[Check]:
         if not applies(gap.classes, gap.channels, scene):
             continue
         charges, message = scene.inputs.charges, scene.message.id
-        room_at = caps.gap_room_at(gap, charges, message, scene.step.channel, scene.number, scene.now)
+        room_at = caps.gap_room_at(
+            gap, charges, message, scene.step.channel, scene.number, scene.now
+        )
         limit = f"{gap.gap_ms} ms"
         if room_at is None:
             yield Check("gaps", limit=limit, rule=gap.name)
@@ -275,7 +330,9 @@ def budget(scene: Scene) -> Iterator[Check]:
         if until is None:
             yield Check("budget", limit=limit, rule=rule.channel)
         else:
-            yield Check("budget", ON_HIT[rule.on_hit], Reason.OVER_BUDGET, None, limit, until, rule.channel)
+            yield Check(
+                "budget", ON_HIT[rule.on_hit], Reason.OVER_BUDGET, None, limit, until, rule.channel
+            )
 
 
 def applies(classes: tuple[str, ...], channels: tuple[str, ...], scene: Scene) -> bool:
@@ -283,5 +340,12 @@ def applies(classes: tuple[str, ...], channels: tuple[str, ...], scene: Scene) -
     return covers(classes, scene.message.klass) and (not channels or scene.step.channel in channels)
 
 
-FIRM: tuple[Callable[[Scene], Check], ...] = (deadline, goal, suppression, consent_gate, reachability, when)
+FIRM: tuple[Callable[[Scene], Check], ...] = (
+    deadline,
+    goal,
+    suppression,
+    consent_gate,
+    reachability,
+    when,
+)
 PATIENT: tuple[Callable[[Scene], Iterator[Check]], ...] = (quiet, frequency_caps, min_gaps, budget)

@@ -1,8 +1,8 @@
 """
 Everything a decision rests on besides the message and the fact.
 
-The engine reads it in the decision's own transaction, and stores it with the fact, so that a message's history can be
-replayed after profiles, consents and providers have changed.
+The engine reads it in the decision's own transaction, and stores it with the fact, so that a
+message's history can be replayed after profiles, consents and providers have changed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from orchestrator.core.values import Value, field
 
 class Provider(Value):
     """
-    A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best first. ``cost``: the
-    price of one message or part (decimal string), None where unknown. ``shut_until``: its breaker is open until then.
-    ``idempotent``: it recognises a repeat of the same try, so an unknown outcome may be asked again.
+    A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best
+    first. ``cost``: the price of one message or part (decimal string), None where unknown.
+    ``shut_until``: its breaker is open until then. ``idempotent``: it recognises a repeat of the
+    same try, so an unknown outcome may be asked again.
     """
 
     name: str
@@ -32,10 +33,10 @@ class Provider(Value):
 
 class Inputs(Value):
     """
-    ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be evaluated).
-    ``over_budget`` says until when a channel's budget is spent; ``outages`` the channels whose receipts have collapsed;
-    ``too_fast`` the hashes of numbers that the velocity limits hold back. ``goal_reached`` and ``duplicate_of`` are set
-    for a new message only.
+    ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be
+    evaluated). ``over_budget`` says until when a channel's budget is spent; ``outages`` the
+    channels whose receipts have collapsed; ``too_fast`` the hashes of numbers that the velocity
+    limits hold back. ``goal_reached`` and ``duplicate_of`` are set for a new message only.
     """
 
     governance: Governance = field(default_factory=Governance)

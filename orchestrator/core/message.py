@@ -9,12 +9,14 @@ Its status only ever moves along ``LEGAL``::
         ├───────────┼──────► cancelled   ▼
         └───────────┴──────► suppressed  succeeded
 
-A message that runs can still be suppressed: where only a companion has left, nothing of its cascade was attempted.
+A message that runs can still be suppressed: where only a companion has left, nothing of its cascade
+was attempted.
 
-Within it, each started step is a ``Run``. A run's sending half is in one of four places (``Sending``): held until an
-instant, ready in the backlog, open (an intent without an answer), or idle. Its waiting half starts at hand-off and is
-nothing but ``handed_off_at`` and the receipts of its attempts; both halves can be alive at once, when one of two devices
-has taken the message and the other is to be tried again.
+Within it, each started step is a ``Run``. A run's sending half is in one of four places
+(``Sending``): held until an instant, ready in the backlog, open (an intent without an answer), or
+idle. Its waiting half starts at hand-off and is nothing but ``handed_off_at`` and the receipts of
+its attempts; both halves can be alive at once, when one of two devices has taken the message and
+the other is to be tried again.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-TERMINAL = frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.SUPPRESSED, Status.EXPIRED, Status.CANCELLED})
+TERMINAL = frozenset(
+    {Status.SUCCEEDED, Status.EXHAUSTED, Status.SUPPRESSED, Status.EXPIRED, Status.CANCELLED}
+)
 
 LEGAL: dict[Status, frozenset[Status]] = {
     Status.ACCEPTED: frozenset(
@@ -69,7 +73,12 @@ LEGAL: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
 }
 
-UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = "unconfirmed", "late", "duplicate_delivery", "undelivered"
+UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = (
+    "unconfirmed",
+    "late",
+    "duplicate_delivery",
+    "undelivered",
+)
 FLAGS = (UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED)
 
 
@@ -96,9 +105,9 @@ class Attempt(Struct, omit_defaults=True):
     """
     One provider call to one address, from its intent on.
 
-    ``address`` is masked for people, ``address_hash`` finds it again; ``try_number`` grows only after a definite "not
-    sent", so that the idempotency key made of it is the same whenever the same try is repeated. ``times`` has the first
-    time of every state heard.
+    ``address`` is masked for people, ``address_hash`` finds it again; ``try_number`` grows only
+    after a definite "not sent", so that the idempotency key made of it is the same whenever the
+    same try is repeated. ``times`` has the first time of every state heard.
     """
 
     number: int
@@ -138,11 +147,12 @@ class Attempt(Struct, omit_defaults=True):
 
 class Run(Struct, omit_defaults=True):
     """
-    One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move the cascade.
+    One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move
+    the cascade.
 
-    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up`` whose turn is over;
-    ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to the step. ``ended`` says why the step was
-    left (None while it runs).
+    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up``
+    whose turn is over; ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to
+    the step. ``ended`` says why the step was left (None while it runs).
     """
 
     step: int
@@ -166,12 +176,13 @@ class Run(Struct, omit_defaults=True):
 
 class Message(Struct, omit_defaults=True):
     """
-    The state that ``decide`` reads and returns; everything a message is, but for its event's data. Written down it leaves
-    out what is at its default, here and in its runs and attempts; so a default changes no more.
+    The state that ``decide`` reads and returns; everything a message is, but for its event's data.
+    Written down it leaves out what is at its default, here and in its runs and attempts; so a
+    default changes no more.
 
-    ``sequence`` is the order in which the cascade's steps are tried, ``position`` how far in it the message is (-1
-    before the first). ``inputs_digest`` names the inputs that its history has written down last; it is the history's own
-    and no part of what is decided.
+    ``sequence`` is the order in which the cascade's steps are tried, ``position`` how far in it the
+    message is (-1 before the first). ``inputs_digest`` names the inputs that its history has
+    written down last; it is the history's own and no part of what is decided.
     """
 
     id: str
@@ -221,9 +232,15 @@ class Message(Struct, omit_defaults=True):
         return [attempt for attempt in self.attempts if attempt.step == step]
 
     def spent(self, channel: str | None = None) -> Decimal:
-        """What its attempts cost, all of them or those of one channel, in the installation's currency."""
+        """
+        What its attempts cost, all of them or those of one channel, in the installation's currency.
+        """
         return sum(
-            (Decimal(a.cost) for a in self.attempts if a.cost is not None and a.costs and channel in (None, a.channel)),
+            (
+                Decimal(a.cost)
+                for a in self.attempts
+                if a.cost is not None and a.costs and channel in (None, a.channel)
+            ),
             Decimal("0.00"),
         )
 

@@ -22,8 +22,8 @@ class Accepted(Tagged):
     """
     The provider took the message.
 
-    ``provider_id`` is what its receipts will name (None where it gives none); ``duplicate`` is True where the provider
-    says that it already had this very request.
+    ``provider_id`` is what its receipts will name (None where it gives none); ``duplicate`` is True
+    where the provider says that it already had this very request.
     """
 
     provider_id: str | None = None
@@ -34,7 +34,8 @@ class NotSent(Tagged):
     """
     Provably nothing was taken.
 
-    ``retry_after_ms`` is what the provider asked for, counted from the answer; ``code`` and ``detail`` are its own words.
+    ``retry_after_ms`` is what the provider asked for, counted from the answer; ``code`` and
+    ``detail`` are its own words.
     """
 
     reason: Reason
@@ -47,11 +48,12 @@ class Refused(Tagged):
     """
     A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
 
-    address (mark it), recipient (skip this channel), opted_out (record it), content (the template is wrong),
-    configuration (our account is wrong: the provider is shut and someone is told).
+    address (mark it), recipient (skip this channel), opted_out (record it), content (the template
+    is wrong), configuration (our account is wrong: the provider is shut and someone is told).
 
-    ``strikes`` is how many such answers, on as many different days, it takes to mark the address (1 is at once; only
-    read for REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes (empty: all).
+    ``strikes`` is how many such answers, on as many different days, it takes to mark the address (1
+    is at once; only read for REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes
+    (empty: all).
     """
 
     reason: Reason
@@ -66,7 +68,10 @@ class Refused(Tagged):
 
 
 class Unknown(Tagged):
-    """It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an unreadable 2xx."""
+    """
+    It may have been sent: a timeout after bytes left, a cut connection, an unexplained 5xx, an
+    unreadable 2xx.
+    """
 
     reason: Reason
     code: str | None = None

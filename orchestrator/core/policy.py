@@ -1,8 +1,9 @@
 """
 Policies and governance as the core sees them: plain, frozen data.
 
-The YAML is read, checked and given positions in ``orchestrator/policyfile.py``; by the time a policy is one of these,
-nothing in it can be wrong. Durations are milliseconds. Times of day are minutes from local midnight.
+The YAML is read, checked and given positions in ``orchestrator/configuration/policy_file.py``; by
+the time a policy is one of these, nothing in it can be wrong. Durations are milliseconds. Times of
+day are minutes from local midnight.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ DAY_MS = 24 * HOUR_MS
 
 
 class Retry(Value):
-    """How often, and within how long of the first try, a step is tried again on one provider after NOT_SENT."""
+    """
+    How often, and within how long of the first try, a step is tried again on one provider after
+    NOT_SENT.
+    """
 
     max: int = 3
     within_ms: int = MINUTE_MS
@@ -32,9 +36,9 @@ class Step(Value):
     """
     One step of a cascade, or a companion of it.
 
-    ``wait`` is in the order of the states (``(("delivered", 120000), ("clicked", 600000))``), each counted from hand-off.
-    ``providers`` is empty where the channel's own order counts. ``ttl_ms`` None means the longest wait.
-    ``max_cost`` is a decimal string in the installation's currency.
+    ``wait`` is in the order of the states (``(("delivered", 120000), ("clicked", 600000))``), each
+    counted from hand-off. ``providers`` is empty where the channel's own order counts. ``ttl_ms``
+    None means the longest wait. ``max_cost`` is a decimal string in the installation's currency.
     """
 
     channel: str
@@ -54,14 +58,20 @@ class Step(Value):
 
 
 class Dedupe(Value):
-    """``key`` is an expression; the window runs from the first message with the key and is not extended."""
+    """
+    ``key`` is an expression; the window runs from the first message with the key and is not
+    extended.
+    """
 
     key: str
     window_ms: int
 
 
 class Goal(Value):
-    """The later event that makes a message pointless; ``match`` is an expression over ``goal`` and ``event``."""
+    """
+    The later event that makes a message pointless; ``match`` is an expression over ``goal`` and
+    ``event``.
+    """
 
     event: str
     match: str | None = None
@@ -88,7 +98,9 @@ class Policy(Value):
 
     @property
     def plan(self) -> tuple[Step, ...]:
-        """Cascade steps first, companions after them; a step's position here is its number everywhere."""
+        """
+        Cascade steps first, companions after them; a step's position here is its number everywhere.
+        """
         return self.cascade + self.also
 
 
@@ -96,7 +108,8 @@ class Window(Value):
     """
     Quiet from ``start`` to ``end`` minutes of the local day (start inclusive, end exclusive).
 
-    Where ``end`` ≤ ``start`` it runs over midnight and belongs to the day on which it begins; 0 to 1440 is a whole day.
+    Where ``end`` ≤ ``start`` it runs over midnight and belongs to the day on which it begins; 0 to
+    1440 is a whole day.
     """
 
     start: int
@@ -104,7 +117,10 @@ class Window(Value):
 
 
 class QuietHours(Value):
-    """``windows`` has one entry a weekday (0 is Monday), None where that day has no window beginning on it."""
+    """
+    ``windows`` has one entry a weekday (0 is Monday), None where that day has no window beginning
+    on it.
+    """
 
     name: str
     windows: tuple[Window | None, ...]
@@ -118,8 +134,9 @@ class QuietHours(Value):
 
 class Cap(Value):
     """
-    At most ``limit`` in a window: ``window_ms`` rolling, or, where that is None, the calendar ``calendar`` (day, week,
-    month) in the recipient's zone. Empty ``classes``: every class but otp. Empty ``channels``: counts messages.
+    At most ``limit`` in a window: ``window_ms`` rolling, or, where that is None, the calendar
+    ``calendar`` (day, week, month) in the recipient's zone. Empty ``classes``: every class but otp.
+    Empty ``channels``: counts messages.
     """
 
     name: str
@@ -132,7 +149,9 @@ class Cap(Value):
 
 
 class Gap(Value):
-    """At least ``gap_ms`` between two messages (or, with ``channels``, two steps on those channels)."""
+    """
+    At least ``gap_ms`` between two messages (or, with ``channels``, two steps on those channels).
+    """
 
     name: str
     gap_ms: int
@@ -151,7 +170,10 @@ class Budget(Value):
 
 
 class Governance(Value):
-    """Always the current one, whatever policy version a message keeps. ``version`` is its content hash."""
+    """
+    Always the current one, whatever policy version a message keeps. ``version`` is its content
+    hash.
+    """
 
     version: str = "none"
     quiet_hours: tuple[QuietHours, ...] = ()
@@ -171,5 +193,8 @@ class Governance(Value):
 
 
 def covers(classes: tuple[str, ...], klass: str) -> bool:
-    """Whether a rule's ``classes`` include ``klass``: a rule that names none covers every class but otp."""
+    """
+    Whether a rule's ``classes`` include ``klass``: a rule that names none covers every class but
+    otp.
+    """
     return klass in classes if classes else klass != OTP

@@ -1,13 +1,14 @@
 """
 Quiet hours, and the calendar of the place where a recipient lives.
 
-A rule's window is written in local time, but it is an interval of real time: it begins the first time that the clock
-shows its start, and ends the last time that the clock shows its end. A start or an end that the clock skips, because it
-is set forward, is the next moment that exists. So an hour that repeats itself inside a window, or on its edge, is quiet
-both times. On every ordinary day the intervals are simply what is written.
+A rule's window is written in local time, but it is an interval of real time: it begins the first
+time that the clock shows its start, and ends the last time that the clock shows its end. A start or
+an end that the clock skips, because it is set forward, is the next moment that exists. So an hour
+that repeats itself inside a window, or on its edge, is quiet both times. On every ordinary day the
+intervals are simply what is written.
 
-Nobody is called at 8:59 because an offset was looked up a second too early: offsets come from the time zone database
-for the very instant in question, never from today's offset.
+Nobody is called at 8:59 because an offset was looked up a second too early: offsets come from the
+time zone database for the very instant in question, never from today's offset.
 
 Instants are UTC milliseconds. Zones are IANA names.
 """
@@ -25,7 +26,10 @@ from orchestrator.core.recipient import Instant
 CalendarKind = Literal["day", "week", "month"]
 
 QUIET_MAX_MS = 8 * DAY_MS
-"""How far ahead the end of quiet hours is looked for: a week, and a day for what the clocks do meanwhile."""
+"""
+How far ahead the end of quiet hours is looked for: a week, and a day for what the clocks do
+meanwhile.
+"""
 
 DAY_MINUTES = 1_440
 DAY_SECONDS = 86_400
@@ -33,20 +37,28 @@ SECOND, NO_OFFSET = timedelta(seconds=1), timedelta()
 EPOCH = datetime(1970, 1, 1)
 EPOCH_ORDINAL = EPOCH.toordinal()
 SET_BACK_MAX_SECONDS = 12 * 3_600
-"""More than any clock has been set back by since 1973 (seven hours, at Vostok in 1994; three in this century)."""
-NOT_PLACES = frozenset({"localtime", "Factory"})  # the machine's own setting, and "not configured", are no one's zone
+"""
+More than any clock has been set back by since 1973 (seven hours, at Vostok in 1994; three in this
+century).
+"""
+NOT_PLACES = frozenset(
+    {"localtime", "Factory"}
+)  # the machine's own setting, and "not configured", are no one's zone
 
 
 def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
     """
-    The first instant after ``now`` at which no window of ``rule`` applies, or None where none applies now.
+    The first instant after ``now`` at which no window of ``rule`` applies, or None where none
+    applies now.
 
-    Windows that touch or overlap are walked through, so the answer needs no second look: a Friday night that runs into
-    a quiet Saturday ends when Saturday does. A window is looked up on the local day on which it begins, which is why
-    half past two on a Monday morning may still be Sunday's.
+    Windows that touch or overlap are walked through, so the answer needs no second look: a Friday
+    night that runs into a quiet Saturday ends when Saturday does. A window is looked up on the
+    local day on which it begins, which is why half past two on a Monday morning may still be
+    Sunday's.
 
-    A rule that leaves no minute of the week open never ends; then, and where nothing opens within eight days, the
-    answer is ``now`` + 8 days: long past what any ``max_defer`` or deadline allows, and asked again if it is not.
+    A rule that leaves no minute of the week open never ends; then, and where nothing opens within
+    eight days, the answer is ``now`` + 8 days: long past what any ``max_defer`` or deadline allows,
+    and asked again if it is not.
     """
     place = _place(zone)
     local = datetime.fromtimestamp(now // 1000, place)
@@ -65,8 +77,9 @@ def zone_for(rule: QuietHours, recipient_zone: str | None, default_zone: str) ->
     """
     The zone in which a rule is read: the one it names, else the recipient's.
 
-    A recipient without a zone, or with one that nobody knows, lives in the rule's ``fallback_zone``, else in the
-    installation's ``default_zone``. Keeping somebody's night by a neighbour's clock beats not keeping it.
+    A recipient without a zone, or with one that nobody knows, lives in the rule's
+    ``fallback_zone``, else in the installation's ``default_zone``. Keeping somebody's night by a
+    neighbour's clock beats not keeping it.
     """
     if rule.zone != "recipient":
         return rule.zone
@@ -79,16 +92,21 @@ def zone_or(recipient_zone: str | None, default_zone: str) -> str:
 
 
 def valid_zone(name: str) -> bool:
-    """Whether ``name`` is an IANA time zone, spelled as the database spells it (``Europe/Kyiv``, never a file path)."""
+    """
+    Whether ``name`` is an IANA time zone, spelled as the database spells it (``Europe/Kyiv``, never
+    a file path).
+    """
     return name in _known_zones()
 
 
 def calendar_bounds(kind: CalendarKind, now: Instant, zone: str) -> tuple[Instant, Instant]:
     """
-    The calendar day, week (from Monday, ISO 8601) or month in which ``now`` falls in ``zone``, as [start, end).
+    The calendar day, week (from Monday, ISO 8601) or month in which ``now`` falls in ``zone``, as
+    [start, end).
 
-    A day lasts 23, 24, 25 or however many hours the clocks give it. Where midnight is skipped it starts at the first moment
-    that exists, and where midnight comes twice, at the first; so days follow each other without gap or overlap.
+    A day lasts 23, 24, 25 or however many hours the clocks give it. Where midnight is skipped it
+    starts at the first moment that exists, and where midnight comes twice, at the first; so days
+    follow each other without gap or overlap.
 
     Raises ValueError for any other ``kind``.
     """
@@ -97,7 +115,9 @@ def calendar_bounds(kind: CalendarKind, now: Instant, zone: str) -> tuple[Instan
     place = _place(zone)
     today = datetime.fromtimestamp(now // 1000, place).date()
     start, end = _bounds_of(kind, today, place)
-    while now >= end:  # the clock was set back over midnight: it shows yesterday, but today has already begun
+    while (
+        now >= end
+    ):  # the clock was set back over midnight: it shows yesterday, but today has already begun
         today += timedelta(days=1)
         start, end = _bounds_of(kind, today, place)
     return start, end
@@ -110,17 +130,26 @@ def _known_zones() -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _place(zone: str) -> ZoneInfo:
-    """The zone's rules. A name that slipped past ``valid_zone`` is read as UTC: one bad profile must not stop the rest."""
+    """
+    The zone's rules. A name that slipped past ``valid_zone`` is read as UTC: one bad profile must
+    not stop the rest.
+    """
     return ZoneInfo(zone if valid_zone(zone) else "UTC")
 
 
 def _minutes(window: Window) -> int:
     """A window's length. One that ends no later than it starts runs over midnight."""
-    return window.end - window.start if window.end > window.start else window.end - window.start + DAY_MINUTES
+    return (
+        window.end - window.start
+        if window.end > window.start
+        else window.end - window.start + DAY_MINUTES
+    )
 
 
 def _shown_as_quiet(rule: QuietHours, local: datetime) -> bool:
-    """Whether the time on the clock, taken literally, lies in a window that began today or yesterday."""
+    """
+    Whether the time on the clock, taken literally, lies in a window that began today or yesterday.
+    """
     weekday, minute = local.weekday(), local.hour * 60 + local.minute
     today, yesterday = rule.windows[weekday], rule.windows[weekday - 1]
     if today is not None and 0 <= minute - today.start < _minutes(today):
@@ -129,7 +158,10 @@ def _shown_as_quiet(rule: QuietHours, local: datetime) -> bool:
 
 
 def _shown_twice(local: datetime) -> bool:
-    """Whether the clock shows this time twice; only then can a window hold that the time alone does not give away."""
+    """
+    Whether the clock shows this time twice; only then can a window hold that the time alone does
+    not give away.
+    """
     return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
 
 
@@ -137,7 +169,8 @@ def _end_of_window_at(rule: QuietHours, at: Instant, place: ZoneInfo) -> Instant
     """
     The end of a window that holds ``at``, None where there is none.
 
-    Two days back and one ahead, because a clock that is set back over midnight shows the day before once more.
+    Two days back and one ahead, because a clock that is set back over midnight shows the day before
+    once more.
     """
     local = datetime.fromtimestamp(at // 1000, place)
     shown = (local.replace(tzinfo=None) - EPOCH) // SECOND
@@ -179,7 +212,10 @@ def _wall_seconds(day: date) -> int:
 
 
 def _first_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """The first instant at which the local clock shows this time, or the one at which it jumps past it."""
+    """
+    The first instant at which the local clock shows this time, or the one at which it jumps past
+    it.
+    """
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)
@@ -187,7 +223,9 @@ def _first_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
 
 
 def _last_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """The last instant at which the local clock shows this time, or the one at which it jumps past it."""
+    """
+    The last instant at which the local clock shows this time, or the one at which it jumps past it.
+    """
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)
@@ -196,8 +234,9 @@ def _last_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
 
 def _offsets(wall_seconds: int, place: ZoneInfo) -> tuple[int, int]:
     """
-    Two offsets from UTC in seconds for a time on the wall clock: the same one on ordinary days; the earlier and the later
-    where the clock shows it twice; those before and after the jump where the clock skips it (PEP 495).
+    Two offsets from UTC in seconds for a time on the wall clock: the same one on ordinary days; the
+    earlier and the later where the clock shows it twice; those before and after the jump where the
+    clock skips it (PEP 495).
     """
     wall = EPOCH + timedelta(seconds=wall_seconds)
     return _offset(wall.replace(tzinfo=place)), _offset(wall.replace(tzinfo=place, fold=1))
@@ -209,7 +248,10 @@ def _offset(moment: datetime) -> int:
 
 
 def _jump(wall_seconds: int, before: int, after: int, place: ZoneInfo) -> Instant:
-    """The instant at which the clock jumps over a time that it never shows, found by halving the hour around it."""
+    """
+    The instant at which the clock jumps over a time that it never shows, found by halving the hour
+    around it.
+    """
     early, late = wall_seconds - after, wall_seconds - before
     while late - early > 1:
         middle = (early + late) // 2

@@ -1,9 +1,9 @@
 """
 Every "no" is one word from this list.
 
-The same word stands in the trace, the log, the metric label, the database and the documentation. A reason says why a
-step did not start, why it did not count, or why a message ended as it did; the names of rules and the provider's own
-codes stand beside it as detail, never inside it.
+The same word stands in the trace, the log, the metric label, the database and the documentation. A
+reason says why a step did not start, why it did not count, or why a message ended as it did; the
+names of rules and the provider's own codes stand beside it as detail, never inside it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.OVER_BUDGET: "The channel's budget for the day is spent.",
     Reason.COUNTRY_NOT_ALLOWED: "The number's country is not in `sms_countries`.",
     Reason.VELOCITY_LIMIT: "Too many codes went to this number or its neighbours.",
-    Reason.RECEIPT_OUTAGE: "The previous channel's receipts have stopped, so nothing falls through to a paid one.",
+    Reason.RECEIPT_OUTAGE: (
+        "The previous channel's receipts have stopped, so nothing falls through to a paid one."
+    ),
     Reason.MISSING_VARIABLE: "The template uses a variable that is absent.",
     Reason.TEMPLATE_MISSING: "There is no template for this channel and locale.",
     Reason.TEMPLATE_ERROR: "The template failed, or its result is not well-formed.",
@@ -107,7 +109,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.THROTTLED: "The provider asked to slow down and took nothing.",
     Reason.BREAKER_OPEN: "The provider fails too often right now, so it is left alone.",
     Reason.NOT_TAKEN: "The provider said that it did not take the message.",
-    Reason.START_TOO_LATE: "The send could not start within a second of its decision and was withdrawn.",
+    Reason.START_TOO_LATE: (
+        "The send could not start within a second of its decision and was withdrawn."
+    ),
     Reason.REFUSED_ADDRESS: "The provider says the address is dead.",
     Reason.REFUSED_RECIPIENT: "The provider cannot reach this recipient on this channel.",
     Reason.REFUSED_OPTED_OUT: "The provider says the recipient has opted out.",

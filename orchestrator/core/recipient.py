@@ -1,7 +1,8 @@
 """
 What is known of a recipient, as far as decisions need it.
 
-Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); durations are milliseconds and end in ``_ms``.
+Times are UTC milliseconds since 1970 everywhere in the core (``Instant``); durations are
+milliseconds and end in ``_ms``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ class Address(Value, omit_defaults=True):
     """
     One way to reach a recipient.
 
-    ``kind`` is one of ``KINDS``; ``value`` the phone (E.164), mail address, provider's user id or push endpoint;
-    ``hash`` the keyed hash under which marks and opt-outs are kept, shared by everyone who has this address;
-    ``keys`` what a push subscription needs besides (``p256dh``, ``auth``, ``vapid_key_id``); ``country`` the ISO 3166
-    code of a phone, "" where it is not known.
+    ``kind`` is one of ``KINDS``; ``value`` the phone (E.164), mail address, provider's user id or
+    push endpoint; ``hash`` the keyed hash under which marks and opt-outs are kept, shared by
+    everyone who has this address; ``keys`` what a push subscription needs besides (``p256dh``,
+    ``auth``, ``vapid_key_id``); ``country`` the ISO 3166 code of a phone, "" where it is not known.
     """
 
     kind: str
@@ -43,7 +44,10 @@ class Address(Value, omit_defaults=True):
 
 
 class Mark(Value):
-    """Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words ``detail``."""
+    """
+    Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words
+    ``detail``.
+    """
 
     reason: str
     provider: str
@@ -55,7 +59,8 @@ class Consent(Value):
     """
     One entry of a consent history. ``*`` stands for every channel or topic.
 
-    ``classes`` narrows an entry to message classes (a provider's "no marketing" says nothing of receipts); empty: all.
+    ``classes`` narrows an entry to message classes (a provider's "no marketing" says nothing of
+    receipts); empty: all.
     """
 
     channel: str
@@ -70,8 +75,9 @@ class Charge(Value):
     """
     One thing that caps and gaps count.
 
-    ``step`` is the position of the step in the message's plan; the first charge of a message is the one that rules
-    without ``channels`` count, every charge is counted by rules that name its channel.
+    ``step`` is the position of the step in the message's plan; the first charge of a message is the
+    one that rules without ``channels`` count, every charge is counted by rules that name its
+    channel.
     """
 
     message: str
@@ -84,8 +90,8 @@ class Charge(Value):
 
 class AddressState(Value):
     """
-    What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber still takes SMS), and the
-    last time its owner wrote to us.
+    What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber
+    still takes SMS), and the last time its owner wrote to us.
     """
 
     hash: str

@@ -1,11 +1,12 @@
 """
 What receipts say later, and how they are merged.
 
-Receipts come early, late, repeated and out of order, so an attempt's state is the maximum of all that was ever heard:
-any order and any number of repeats give the same state. Delivery is a rank; engagement is a set of first times, and
-any engagement implies delivery.
+Receipts come early, late, repeated and out of order, so an attempt's state is the maximum of all
+that was ever heard: any order and any number of repeats give the same state. Delivery is a rank;
+engagement is a set of first times, and any engagement implies delivery.
 
-    created < queued < submitted < accepted < sent < {cancelled, rejected, failed, expired} < delivered
+    created < queued < submitted < accepted < sent < {cancelled, rejected, failed, expired} <
+    delivered
 
 A failure never takes back a delivery, and a delivery heals a failure.
 """

@@ -1,8 +1,9 @@
 """
 Values: what is made by the dozen for every decision, and never changed.
 
-They are structs of msgspec: made three to five times as fast as a dataclass, compared and written in C, and no work for the
-collector of garbage, because a value only ever points at what was there before it.
+They are structs of msgspec: made three to five times as fast as a dataclass, compared and written
+in C, and no work for the collector of garbage, because a value only ever points at what was there
+before it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,6 @@ class Value(Struct, frozen=True, gc=False):
 
 class Tagged(Value, tag_field="kind", tag=True, omit_defaults=True):
     """
-    One of several kinds that stand in the same place: written down it says which it is, and what it is not always. So a
-    default is part of what has been written, and changes no more.
+    One of several kinds that stand in the same place: written down it says which it is, and what it
+    is not always. So a default is part of what has been written, and changes no more.
     """

@@ -1,5 +1,6 @@
 """
-The whole thing on one machine: embedded store, sandbox providers, a shop's events, a live view, a summary.
+The whole thing on one machine: embedded store, sandbox providers, a shop's events, a live view, a
+summary.
 
     people   a made-up clientele, the same in every run of a seed
     stage    the service and the sandbox, started for the show

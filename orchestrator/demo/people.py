@@ -1,4 +1,6 @@
-"""A made-up clientele of a Ukrainian shop, and what happens to them: the same in every run of a seed."""
+"""
+A made-up clientele of a Ukrainian shop, and what happens to them: the same in every run of a seed.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,37 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-WOMEN = ("Олена", "Наталія", "Ірина", "Оксана", "Марія", "Софія", "Дарина", "Юлія", "Соломія", "Любов")
+WOMEN = (
+    "Олена",
+    "Наталія",
+    "Ірина",
+    "Оксана",
+    "Марія",
+    "Софія",
+    "Дарина",
+    "Юлія",
+    "Соломія",
+    "Любов",
+)
 MEN = ("Андрій", "Олег", "Іван", "Тарас", "Микола", "Сергій", "Павло", "Ігор", "Данило", "Юрій")
 ENGLISH = ("Emma", "James", "Olivia", "Noah")
-GOODS = (("Парфуми", 1200.5), ("Кавоварка", 5499.0), ("Книга", 320.0), ("Навушники", 2150.0), ("Вишиванка", 1890.0))
+GOODS = (
+    ("Парфуми", 1200.5),
+    ("Кавоварка", 5499.0),
+    ("Книга", 320.0),
+    ("Навушники", 2150.0),
+    ("Вишиванка", 1890.0),
+)
 CARRIERS = ("Нова пошта", "Укрпошта", "Meest")
 PREFIXES = ("+38050", "+38067", "+38063", "+38073", "+38097")
-SHARE = {"push": 0.55, "email": 0.9, "phone": 0.95, "promo_yes": 0.85, "english": 0.12, "goal": 0.06}
+SHARE = {
+    "push": 0.55,
+    "email": 0.9,
+    "phone": 0.95,
+    "promo_yes": 0.85,
+    "english": 0.12,
+    "goal": 0.06,
+}
 
 
 class Clientele:
@@ -43,7 +69,10 @@ class Clientele:
         return person
 
     def wants_push(self, person: Mapping[str, Any]) -> bool:
-        """Whether this person has allowed notifications in the browser; drawn from the id, so always the same."""
+        """
+        Whether this person has allowed notifications in the browser; drawn from the id, so always
+        the same.
+        """
         return random.Random(f"push|{person['id']}").random() < SHARE["push"]
 
     def events(self, count: int) -> Iterator[dict[str, Any]]:
@@ -55,9 +84,13 @@ class Clientele:
             type, data = kind(number)
             yield self._event(f"e-{number:04d}", type, person, data)
             if type == "shop.cart.abandoned" and self.chance.random() < SHARE["goal"]:
-                yield self._event(f"g-{number:04d}", "shop.order.placed", person, {"cart_id": data["cart_id"]})
+                yield self._event(
+                    f"g-{number:04d}", "shop.order.placed", person, {"cart_id": data["cart_id"]}
+                )
 
-    def _event(self, id: str, type: str, person: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    def _event(
+        self, id: str, type: str, person: Mapping[str, Any], data: Mapping[str, Any]
+    ) -> dict[str, Any]:
         return {
             "specversion": "1.0",
             "id": id,
@@ -68,7 +101,10 @@ class Clientele:
         }
 
     def _cart(self, number: int) -> tuple[str, dict[str, Any]]:
-        items = [{"name": name, "price": price} for name, price in self.chance.sample(GOODS, self.chance.randint(1, 3))]
+        items = [
+            {"name": name, "price": price}
+            for name, price in self.chance.sample(GOODS, self.chance.randint(1, 3))
+        ]
         total = round(sum(float(str(item["price"])) for item in items), 2)
         return "shop.cart.abandoned", {"cart_id": f"{number:04d}", "total": total, "items": items}
 
@@ -83,7 +119,10 @@ class Clientele:
         }
 
     def _code(self, number: int) -> tuple[str, dict[str, Any]]:
-        return "shop.login.code_requested", {"code": f"{self.chance.randint(0, 999_999):06d}", "minutes": 5}
+        return "shop.login.code_requested", {
+            "code": f"{self.chance.randint(0, 999_999):06d}",
+            "minutes": 5,
+        }
 
     def _drop(self, number: int) -> tuple[str, dict[str, Any]]:
         name, price = self.chance.choice(GOODS)

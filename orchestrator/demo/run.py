@@ -16,12 +16,15 @@ from rich.live import Live
 from orchestrator.core.message import Message
 from orchestrator.demo.people import Clientele
 from orchestrator.demo.show import ending, live, summarise
-from orchestrator.demo.stage import Stage
+from orchestrator.demo.stack import Stage
 
 PEOPLE_SHARE = 0.6
 BATCH = 20
 ACTS = ((60.0, 14.0), (600.0, 16.0), (3600.0, 30.0))
-"""How fast time runs, and for how many of our seconds at most: first to watch, then to get through a day."""
+"""
+How fast time runs, and for how many of our seconds at most: first to watch, then to get through a
+day.
+"""
 FRAMES_PER_SECOND = 4
 MESSAGES_MAX = 5_000
 
@@ -49,10 +52,13 @@ async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
 def introduce(console: Console, stage: Stage) -> None:
     console.print("[bold]A Ukrainian shop publishes events; Kaskad reaches its people.[/bold]")
     console.print(
-        "Real service, real sockets; the providers are the sandbox's, and the shop's time runs faster than ours: "
-        "a minute a second at first, then whole hours."
+        "Real service, real sockets; the providers are the sandbox's, and the shop's time runs"
+        " faster than ours: a minute a second at first, then whole hours."
     )
-    console.print(f"Phones: {stage.sandbox.url}/   API: {stage.url}/v1/messages   Metrics: {metrics_url(stage)}\n")
+    console.print(
+        f"Phones: {stage.sandbox.url}/   API: {stage.url}/v1/messages   Metrics:"
+        f" {metrics_url(stage)}\n"
+    )
 
 
 def metrics_url(stage: Stage) -> str:
@@ -65,7 +71,9 @@ async def perform(stage: Stage, console: Console, count: int, seed: int, *, quie
     for person in clientele.people:
         if clientele.wants_push(person):
             person["web_push"] = [await stage.subscribe()]
-    await stage.introduce([person for person in clientele.people if person.get("phone") or person.get("email")])
+    await stage.introduce(
+        [person for person in clientele.people if person.get("phone") or person.get("email")]
+    )
     events = list(clientele.events(count))
     stage.speed(ACTS[0][0])
     publishing = asyncio.create_task(publish(stage, events))
@@ -101,16 +109,30 @@ def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: 
     console.print("\n[bold]What to try next[/bold]")
     if keep:
         config = stage.directory / "kaskad.yaml"
-        console.print(f"  It is still running: phones at {stage.sandbox.url}/, metrics at {metrics_url(stage)}")
+        console.print(
+            f"  It is still running: phones at {stage.sandbox.url}/, metrics at"
+            f" {metrics_url(stage)}"
+        )
         if example is not None:
-            console.print(f"  Why did that one take so long?  kaskad explain {example.id} --config {config}")
+            console.print(
+                f"  Why did that one take so long?  kaskad explain {example.id} --config {config}"
+            )
         console.print(f"  Publish your own:               kaskad send event.json --config {config}")
         console.print("  Ctrl-C ends it.")
     else:
-        console.print("  kaskad demo --keep              leaves it running, with a page of everybody's phones")
-        console.print("  kaskad check --no-secrets       everything that is wrong with config/, and how to mend it")
-        console.print("  kaskad test                     what the five policies promise, in virtual time")
-        console.print("  config/policies/*.yaml          those policies; README.md says what to try with them")
+        console.print(
+            "  kaskad demo --keep              leaves it running, with a page of everybody's phones"
+        )
+        console.print(
+            "  kaskad check --no-secrets       everything that is wrong with config/, and how to"
+            " mend it"
+        )
+        console.print(
+            "  kaskad test                     what the five policies promise, in virtual time"
+        )
+        console.print(
+            "  config/policies/*.yaml          those policies; README.md says what to try with them"
+        )
 
 
 async def until_told(stage: Stage) -> None:

@@ -15,11 +15,17 @@ from rich.text import Text
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.status import Delivery
-from orchestrator.times import duration, rfc3339
+from orchestrator.primitives.durations import duration, rfc3339
 
 CHANNELS = ("web_push", "viber", "whatsapp", "email", "sms")
 MOVING_MAX = 12
-STYLES = {"succeeded": "green", "exhausted": "red", "suppressed": "yellow", "expired": "red", "cancelled": "blue"}
+STYLES = {
+    "succeeded": "green",
+    "exhausted": "red",
+    "suppressed": "yellow",
+    "expired": "red",
+    "cancelled": "blue",
+}
 
 
 @dataclass
@@ -57,7 +63,11 @@ class Summary:
         if not self.times_ms:
             return None
         ordered = sorted(self.times_ms)
-        return int(median(ordered)) if share == 50 else ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+        return (
+            int(median(ordered))
+            if share == 50
+            else ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
+        )
 
 
 def summarise(messages: Iterable[Message], events: int) -> Summary:
@@ -67,8 +77,13 @@ def summarise(messages: Iterable[Message], events: int) -> Summary:
         summary.statuses[message.status.value] += 1
         if message.succeeded_by:
             summary.reached_by[message.succeeded_by] += 1
-            summary.times_ms.append((message.finished_at or message.created_at) - message.created_at)
-        if message.status in (Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED) and message.reason is not None:
+            summary.times_ms.append(
+                (message.finished_at or message.created_at) - message.created_at
+            )
+        if (
+            message.status in (Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED)
+            and message.reason is not None
+        ):
             summary.not_sent[f"{message.status.value}: {message.reason.value}"] += 1
         attempted = {attempt.step for attempt in message.attempts}
         for run in message.runs:
@@ -89,12 +104,18 @@ def live(messages: Sequence[Message], events: int, clock: int, speed: float) -> 
         f"{rfc3339(clock)[11:16]} UTC in the shop  (time runs {speed:g}× here)   ",
         (f"{events} events  {len(messages)} messages", "bold"),
     )
-    totals = Text("  ").join(Text(f"{name} {count}", STYLES.get(name, "cyan")) for name, count in summary.statuses.items())
+    totals = Text("  ").join(
+        Text(f"{name} {count}", STYLES.get(name, "cyan"))
+        for name, count in summary.statuses.items()
+    )
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("message", "policy", *CHANNELS, "status"):
         table.add_column(column, no_wrap=True)
     moving = [message for message in messages if message.attempts]
-    moving.sort(key=lambda message: max(a.answered_at or a.intent_at for a in message.attempts), reverse=True)
+    moving.sort(
+        key=lambda message: max(a.answered_at or a.intent_at for a in message.attempts),
+        reverse=True,
+    )
     for message in moving[:MOVING_MAX]:
         table.add_row(*row(message))
     return Group(head, totals, Text(""), table)
@@ -125,7 +146,10 @@ def cell(message: Message, channel: str) -> Text:
     if last.outcome is OutcomeKind.REFUSED:
         return Text("✗ refused", "red")
     if last.outcome is OutcomeKind.ACCEPTED:
-        return Text("✗ " + last.state.value if last.state.value in ("failed", "expired") else "→ sent", "yellow")
+        return Text(
+            "✗ " + last.state.value if last.state.value in ("failed", "expired") else "→ sent",
+            "yellow",
+        )
     return Text("? unknown" if last.outcome is OutcomeKind.UNKNOWN else "→ sending", "magenta")
 
 
@@ -137,7 +161,9 @@ def ending(summary: Summary) -> Group:
     table.add_column("")
     total = max(1, sum(summary.statuses.values()))
     for name, count in summary.statuses.most_common():
-        table.add_row(name, str(count), Text(f"{100 * count / total:.0f} %", STYLES.get(name, "cyan")))
+        table.add_row(
+            name, str(count), Text(f"{100 * count / total:.0f} %", STYLES.get(name, "cyan"))
+        )
     parts = [table]
     for title, counter in (
         ("Reached by", summary.reached_by),
@@ -145,7 +171,9 @@ def ending(summary: Summary) -> Group:
         ("Not sent, or called off, because", summary.not_sent),
     ):
         parts.append(counted(title, counter))
-    money = ", ".join(f"{channel} {cents / 100:.2f}" for channel, cents in summary.costs.most_common() if cents)
+    money = ", ".join(
+        f"{channel} {cents / 100:.2f}" for channel, cents in summary.costs.most_common() if cents
+    )
     mid, late = summary.percentile(50), summary.percentile(95)
     lines = [
         f"Cost           {summary.cost:.2f} {summary.currency} ({money})",

@@ -1,8 +1,9 @@
 """
 A circuit breaker for each provider: when too much fails, it is left alone for a while.
 
-Only what says something about the provider counts: connects that failed, answers that never came, unexplained 5xx. A
-refusal of a person, and a request to slow down, do not. After the pause one request is let through; its answer decides.
+Only what says something about the provider counts: connects that failed, answers that never came,
+unexplained 5xx. A refusal of a person, and a request to slow down, do not. After the pause one
+request is let through; its answer decides.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from collections import deque
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
 
-FAILED = frozenset({Reason.CONNECT_FAILED, Reason.TIMED_OUT, Reason.CONNECTION_LOST, Reason.SERVER_ERROR})
+FAILED = frozenset(
+    {Reason.CONNECT_FAILED, Reason.TIMED_OUT, Reason.CONNECTION_LOST, Reason.SERVER_ERROR}
+)
 CONFIGURATION_PAUSE_MS = 30_000
 
 
 class Breaker:
-    """Opens when ``ratio`` of at least ``min_requests`` within ``window_ms`` failed, for ``open_for_ms``."""
+    """
+    Opens when ``ratio`` of at least ``min_requests`` within ``window_ms`` failed, for
+    ``open_for_ms``.
+    """
 
     def __init__(self, ratio: float, min_requests: int, window_ms: int, open_for_ms: int) -> None:
         self._ratio = ratio
@@ -57,7 +63,9 @@ class Breaker:
 
     def force_open(self, now: int, until: int | None = None) -> None:
         """The provider refuses our configuration: leave it alone at once."""
-        self._open_until = max(self._open_until or 0, until if until is not None else now + self._open_for_ms)
+        self._open_until = max(
+            self._open_until or 0, until if until is not None else now + self._open_for_ms
+        )
         self._probing_since = None
 
     def shut_until(self, now: int) -> int | None:
@@ -69,7 +77,10 @@ class Breaker:
         return None
 
     def admits(self, now: int) -> int:
-        """How many requests may start now: any number while closed, one at a time while it is being probed."""
+        """
+        How many requests may start now: any number while closed, one at a time while it is being
+        probed.
+        """
         if self._open_until is None:
             return 1_000_000
         if now < self._open_until:

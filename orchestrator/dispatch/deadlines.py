@@ -1,8 +1,9 @@
 """
 Hard deadlines for many calls under few timers.
 
-Of calls that may take equally long, the first to begin is the first to be over: one timer, set for the oldest that is still
-under way, is enough for all of them. Mostly they have long ended when it goes off.
+Of calls that may take equally long, the first to begin is the first to be over: one timer, set for
+the oldest that is still under way, is enough for all of them. Mostly they have long ended when it
+goes off.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Deadline:
         self._task.cancel()
 
     def passed(self) -> bool:
-        """Asked where the task was cancelled: whether this deadline did it, and nobody else did too."""
+        """
+        Asked where the task was cancelled: whether this deadline did it, and nobody else did too.
+        """
         return self.over and self._task.uncancel() <= self._cancelling
 
     def end(self) -> None:

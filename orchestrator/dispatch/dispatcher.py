@@ -1,12 +1,13 @@
 """
 Effects carried out: from the backlog to the provider, and its answer back as a fact.
 
-    claim ─► render ─► token and slot in hand ─► Prepared ─► intent committed ─► call ─► Answered ─► slot given back
+    claim ─► render ─► token and slot in hand ─► Prepared ─► intent committed ─► call ─► Answered ─►
+    slot given back
 
-Two pumps a provider, one for codes and one for everything else, so that no code waits for what is being done about others.
-What waits, waits in the store; a pump takes no more than it has slots for, the most urgent first.
-The order matters: by the time the engine is asked, nothing stands between its yes and the first byte, so no opt-out can
-slip in between.
+Two pumps a provider, one for codes and one for everything else, so that no code waits for what is
+being done about others. What waits, waits in the store; a pump takes no more than it has slots for,
+the most urgent first. The order matters: by the time the engine is asked, nothing stands between
+its yes and the first byte, so no opt-out can slip in between.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.lately import Lately
 from orchestrator.dispatch.outgoing import Outside, Ready
 from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
 from orchestrator.dispatch.rates import Rate, Token
+from orchestrator.dispatch.recent_decisions import Lately
 from orchestrator.dispatch.sends import Send, Sender, Sends
+from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import Tell
-from orchestrator.engine.desk import Decided
 from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.engine.people import Person
-from orchestrator.engine.rules import AddressHash
-from orchestrator.ids import random_bytes
+from orchestrator.primitives.ids import random_bytes
+from orchestrator.recipients.document import AddressHash, Person
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
 
@@ -44,7 +44,10 @@ SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
 GATHER_TOKENS_SECONDS = 0.05
-"""Where a rate gives less than there is to send, tokens are let gather for so long: each look at the backlog costs."""
+"""
+Where a rate gives less than there is to send, tokens are let gather for so long: each look at the
+backlog costs.
+"""
 
 
 Gathered = tuple[ReadyRow, Ready | None]
@@ -53,7 +56,10 @@ Gathered = tuple[ReadyRow, Ready | None]
 
 @dataclass(slots=True)
 class Whole:
-    """A message, its event, its recipient, and documents of addresses, those of the recipient among them."""
+    """
+    A message, its event, its recipient, and documents of addresses, those of the recipient among
+    them.
+    """
 
     message: Message
     event: Mapping[str, Any]
@@ -63,7 +69,8 @@ class Whole:
 
 class Dispatcher:
     """
-    ``books`` gives the policy and templates of a name and version; ``now`` is UTC milliseconds, ``monotonic`` seconds.
+    ``books`` gives the policy and templates of a name and version; ``now`` is UTC milliseconds,
+    ``monotonic`` seconds.
     """
 
     def __init__(
@@ -78,7 +85,9 @@ class Dispatcher:
         now: Callable[[], int],
         monotonic: Callable[[], float],
         entropy: Callable[[int], bytes] = random_bytes,
-        answered: Callable[[ProviderAtWork, Outcome, float], None] = lambda provider, outcome, seconds: None,
+        answered: Callable[
+            [ProviderAtWork, Outcome, float], None
+        ] = lambda provider, outcome, seconds: None,
     ) -> None:
         self.engine = engine
         self.store = store
@@ -102,7 +111,8 @@ class Dispatcher:
         await provider.adapter.open()
         self._rates[provider.name] = Rate(provider.bucket, self._monotonic)
         self._pumps[provider.name] = [
-            asyncio.create_task(self._pump(provider, line), name=f"pump:{provider.name}") for line in provider.lines
+            asyncio.create_task(self._pump(provider, line), name=f"pump:{provider.name}")
+            for line in provider.lines
         ]
 
     async def stop(self, within_seconds: float) -> None:
@@ -110,17 +120,25 @@ class Dispatcher:
         self._stopping = True
         for provider in self.providers.values():
             provider.wake_all()
-        await asyncio.gather(*(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True)
+        await asyncio.gather(
+            *(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True
+        )
         await self._sends.stop(within_seconds)
         for provider in (*self.providers.values(), *self._retired):
             await provider.adapter.close()
 
-    async def replace(self, providers: Mapping[str, ProviderAtWork], unchanged: Callable[[ProviderAtWork], bool]) -> None:
+    async def replace(
+        self, providers: Mapping[str, ProviderAtWork], unchanged: Callable[[ProviderAtWork], bool]
+    ) -> None:
         """
-        Take new providers into work and let go of old ones; those that are ``unchanged`` keep their connections, rate and
-        breaker. What is being sent by an old one ends as it would have.
+        Take new providers into work and let go of old ones; those that are ``unchanged`` keep their
+        connections, rate and breaker. What is being sent by an old one ends as it would have.
         """
-        kept = {name: old for name, old in self.providers.items() if name in providers and unchanged(old)}
+        kept = {
+            name: old
+            for name, old in self.providers.items()
+            if name in providers and unchanged(old)
+        }
         for name, old in self.providers.items():
             if name not in kept:
                 for pump in self._pumps.pop(name):
@@ -139,9 +157,9 @@ class Dispatcher:
 
     def notice(self, decided: Decided) -> None:
         """
-        This process has just committed a decision: see to what of its message is ready. A code is sent by whoever has
-        decided that it is ready, without asking the store for it or waiting for whom it falls to; should this process die,
-        that one finds it.
+        This process has just committed a decision: see to what of its message is ready. A code is
+        sent by whoever has decided that it is ready, without asking the store for it or waiting for
+        whom it falls to; should this process die, that one finds it.
         """
         message = decided.decision.message
         waiting = message.ready()
@@ -155,14 +173,24 @@ class Dispatcher:
             if provider is None:
                 continue
             if message.klass == OTP:
-                row = ReadyRow(provider.name, URGENT, run.ready_since or 0, message.id, run.step, message.recipient)
+                row = ReadyRow(
+                    provider.name,
+                    URGENT,
+                    run.ready_since or 0,
+                    message.id,
+                    run.step,
+                    message.recipient,
+                )
                 self._hint(provider, provider.codes, [row])
                 provider.codes.wake.set()
             else:
                 provider.others.wake.set()
 
     def _hint(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> None:
-        """Keep codes in mind that were not claimed, where that is of use and this process sends at all."""
+        """
+        Keep codes in mind that were not claimed, where that is of use and this process sends at
+        all.
+        """
         if line.urgent and self.store.shared and provider.name in self._pumps:
             line.hinted.extend(rows[: max(0, HINTS_MAX - len(line.hinted))])
 
@@ -173,7 +201,9 @@ class Dispatcher:
 
     def shut(self, now: int) -> dict[str, int]:
         """The providers with an open breaker, and until when."""
-        found = {name: provider.breaker.shut_until(now) for name, provider in self.providers.items()}
+        found = {
+            name: provider.breaker.shut_until(now) for name, provider in self.providers.items()
+        }
         return {name: until for name, until in found.items() if until is not None}
 
     @property
@@ -214,7 +244,9 @@ class Dispatcher:
         admitted = provider.breaker.admits(self._now())
         if admitted == 0:
             return SHUT_LOOK_SECONDS
-        held = provider.hold(line, min(CLAIM_MAX, admitted))  # before anything is awaited: the other line holds some, too
+        held = provider.hold(
+            line, min(CLAIM_MAX, admitted)
+        )  # before anything is awaited: the other line holds some, too
         if held == 0:
             return IDLE_LOOK_SECONDS
         sends: list[Send] = []
@@ -235,8 +267,12 @@ class Dispatcher:
             await asyncio.sleep(max(rate.next_in(), least))
         return 0
 
-    async def _begin(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> list[Send]:
-        """The sends of as many rows as there are tokens for; from here on their slots are theirs."""
+    async def _begin(
+        self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
+    ) -> list[Send]:
+        """
+        The sends of as many rows as there are tokens for; from here on their slots are theirs.
+        """
         tokens, gathered = await (self._hurried if line.urgent else self._unhurried)(provider, rows)
         tokens = tokens[: provider.breaker.admits(self._now())]
         if not tokens:
@@ -244,16 +280,22 @@ class Dispatcher:
         provider.breaker.probing(self._now())
         sends = list(zip(gathered, tokens, strict=False))
         provider.taken.update((row.message, row.step) for (row, _), _ in sends)
-        return [Send(self._sends, provider, line, row, ready, token) for (row, ready), token in sends]
+        return [
+            Send(self._sends, provider, line, row, ready, token) for (row, ready), token in sends
+        ]
 
-    async def _hurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
+    async def _hurried(
+        self, provider: ProviderAtWork, rows: Sequence[ReadyRow]
+    ) -> tuple[list[Token], list[Gathered]]:
         """Tokens for codes, and what their sends need, both asked for at once."""
         with self.engine.hurry:
             taking = self._rates[provider.name].take(len(rows), urgent=True)
             tokens, gathered = await asyncio.gather(taking, self._gather(provider, rows))
         return tokens, gathered
 
-    async def _unhurried(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> tuple[list[Token], list[Gathered]]:
+    async def _unhurried(
+        self, provider: ProviderAtWork, rows: Sequence[ReadyRow]
+    ) -> tuple[list[Token], list[Gathered]]:
         """Tokens, and what so many sends need: where a rate gives few, nothing is read in vain."""
         tokens = await self._rates[provider.name].take(len(rows), urgent=False)
         return tokens, await self._gather(provider, rows[: len(tokens)]) if tokens else []
@@ -269,10 +311,15 @@ class Dispatcher:
             return Reason.THROTTLED, now + int(paused * 1000)
         return None
 
-    async def _turn_away(self, provider: ProviderAtWork, line: Line, reason: Reason, until: int) -> float:
+    async def _turn_away(
+        self, provider: ProviderAtWork, line: Line, reason: Reason, until: int
+    ) -> float:
         """Tell what waits for a shut provider, so that the core finds it another way."""
         rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, line.lanes)
-        facts = [Tell(row.message, Shut(row.step, provider.name, reason, until), line.urgent) for row in rows]
+        facts = [
+            Tell(row.message, Shut(row.step, provider.name, reason, until), line.urgent)
+            for row in rows
+        ]
         await self.engine.submit_many(facts)
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
@@ -294,7 +341,10 @@ class Dispatcher:
         return gathered
 
     async def _known(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
-        """The messages of a claim: those decided about a moment ago as they were then, the others from the store."""
+        """
+        The messages of a claim: those decided about a moment ago as they were then, the others from
+        the store.
+        """
         whole: dict[str, Whole] = {}
         unknown: list[ReadyRow] = []
         for row in rows:
@@ -302,7 +352,9 @@ class Dispatcher:
             if decided is None:
                 unknown.append(row)
             else:
-                whole[row.message] = Whole(decided.decision.message, decided.event, decided.person, decided.addresses)
+                whole[row.message] = Whole(
+                    decided.decision.message, decided.event, decided.person, decided.addresses
+                )
         if unknown:
             whole.update(await self._load(unknown))
         return whole
@@ -310,7 +362,9 @@ class Dispatcher:
     async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
         """Messages, their people and those people's addresses, in two queries."""
         known = {row.recipient for row in rows if row.recipient}
-        loaded = await self.store.load(Wanted(messages={row.message for row in rows}, recipients=known))
+        loaded = await self.store.load(
+            Wanted(messages={row.message for row in rows}, recipients=known)
+        )
         people = {row.message.recipient for row in loaded.messages.values()}
         persons = {id: Person(id, loaded.recipients.get(id), self._hash) for id in people}
         hashes = {address.hash for person in persons.values() for address in person.addresses}
@@ -321,11 +375,19 @@ class Dispatcher:
         }
 
 
-def ready_of(provider: ProviderAtWork, found: Whole, book: tuple[Policy, TemplateSet], step: int) -> Ready:
+def ready_of(
+    provider: ProviderAtWork, found: Whole, book: tuple[Policy, TemplateSet], step: int
+) -> Ready:
     """A step with what its provider can use of its recipient's addresses."""
     policy, templates = book
     channel = policy.plan[step].channel
-    targets = tuple([address for address in found.person.addresses if address.kind in provider.facts.kinds])
-    heard = [found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets]
+    targets = tuple(
+        [address for address in found.person.addresses if address.kind in provider.facts.kinds]
+    )
+    heard = [
+        found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets
+    ]
     inbound_at = max([at for at in heard if at is not None], default=None)
-    return Ready(found.message, found.event, found.person, policy, templates, step, targets, inbound_at)
+    return Ready(
+        found.message, found.event, found.person, policy, templates, step, targets, inbound_at
+    )

@@ -1,10 +1,11 @@
 """
-The guard on URLs that come from users: a push subscription's endpoint is whatever somebody's browser said it was.
+The guard on URLs that come from users: a push subscription's endpoint is whatever somebody's
+browser said it was.
 
-A guarded URL is https on port 443 to a host of the allow-list, without credentials and without a literal address. Its
-name is resolved here, every address is held against a table of our own (``ipaddress.is_global`` calls several private
-ranges global), and the connection goes to the very address that was checked. Origins in ``egress.allow`` are the
-operator's word and pass every guard.
+A guarded URL is https on port 443 to a host of the allow-list, without credentials and without a
+literal address. Its name is resolved here, every address is held against a table of our own
+(``ipaddress.is_global`` calls several private ranges global), and the connection goes to the very
+address that was checked. Origins in ``egress.allow`` are the operator's word and pass every guard.
 
 Source of the table: IANA's special-purpose address registries for IPv4 and IPv6.
 """
@@ -48,7 +49,9 @@ DENIED_NETWORKS = (
     "203.0.113.0/24",  # documentation
     "224.0.0.0/4",  # multicast
     "240.0.0.0/4",  # reserved, broadcast
-    "::/3",  # unspecified, loopback, v4-compatible, v4-translated, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48), discard
+    # unspecified, loopback, v4-compatible, v4-translated, NAT64 (64:ff9b::/96 and 64:ff9b:1::/48),
+    # discard
+    "::/3",
     "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID
     "2001:db8::/32",  # documentation
     "2002::/16",  # 6to4
@@ -56,7 +59,10 @@ DENIED_NETWORKS = (
     "4000::/2",  # not assigned, segment routing
     "8000::/1",  # not assigned, unique local, link-local, site-local, multicast
 )
-"""Where nothing may be sent. Of IPv6 that leaves global unicast, 2000::/3, without what wraps or stands for others."""
+"""
+Where nothing may be sent. Of IPv6 that leaves global unicast, 2000::/3, without what wraps or
+stands for others.
+"""
 
 DENIED = tuple(ipaddress.ip_network(network) for network in DENIED_NETWORKS)
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -64,17 +70,25 @@ NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*")
 
 
 class EgressForbidden(Exception):
-    """Nothing may be sent there; nothing was. Not an ``OSError``: aiohttp takes those for failed look-ups."""
+    """
+    Nothing may be sent there; nothing was. Not an ``OSError``: aiohttp takes those for failed
+    look-ups.
+    """
 
 
 class EgressGuard:
     """
-    ``allow``: origins past the guard (``https://host:port``, ``http://127.0.0.1:8090``); ``hosts``: allowed names, where
-    ``*.example.com`` stands for every name below ``example.com``. ``resolver``: who resolves (default: the system).
+    ``allow``: origins past the guard (``https://host:port``, ``http://127.0.0.1:8090``); ``hosts``:
+    allowed names, where ``*.example.com`` stands for every name below ``example.com``.
+    ``resolver``: who resolves (default: the system).
     """
 
     def __init__(
-        self, *, allow: Iterable[str] = (), hosts: Iterable[str] = PUSH_HOSTS, resolver: AbstractResolver | None = None
+        self,
+        *,
+        allow: Iterable[str] = (),
+        hosts: Iterable[str] = PUSH_HOSTS,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._allow = frozenset(origin_of(url) for url in allow)
         self._hosts = tuple(hosts)
@@ -91,9 +105,11 @@ class EgressGuard:
 
     def check_url(self, url: str) -> str | None:
         """
-        Why a URL is forbidden, None where it is not; the addresses of its host are still for ``resolver`` to check.
+        Why a URL is forbidden, None where it is not; the addresses of its host are still for
+        ``resolver`` to check.
 
-        Two parsers must agree on where the URL leads, ours and that of the client which will follow it.
+        Two parsers must agree on where the URL leads, ours and that of the client which will follow
+        it.
         """
         try:
             origin = origin_of(url)
@@ -115,18 +131,23 @@ class EgressGuard:
 
 class PinningResolver(AbstractResolver):
     """
-    Hands out addresses only where none of a name's addresses is in the table: one forbidden among them is an attack.
+    Hands out addresses only where none of a name's addresses is in the table: one forbidden among
+    them is an attack.
 
-    aiohttp connects to what it is handed and asks nobody else, so what was checked is what is reached. ``exempt`` are
-    the ``(host, port)`` of the operator's own origins.
+    aiohttp connects to what it is handed and asks nobody else, so what was checked is what is
+    reached. ``exempt`` are the ``(host, port)`` of the operator's own origins.
     """
 
     def __init__(self, inner: AbstractResolver, exempt: Iterable[tuple[str, int]]) -> None:
         self._inner = inner
         self._exempt = frozenset(exempt)
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        """As aiohttp asks. Raises ``EgressForbidden``, or ``OSError`` where the name has no address."""
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """
+        As aiohttp asks. Raises ``EgressForbidden``, or ``OSError`` where the name has no address.
+        """
         found = await self._inner.resolve(host, port, family)
         if (host.lower().rstrip("."), port) in self._exempt:
             return found
@@ -143,18 +164,29 @@ def origin_of(url: str) -> Origin:
     """
     Where an absolute http(s) URL leads.
 
-    Raises ``ValueError`` for anything that could be read in two ways: other characters than printable ASCII, spaces,
-    backslashes, credentials, a port of 0, or a URL that two parsers disagree about.
+    Raises ``ValueError`` for anything that could be read in two ways: other characters than
+    printable ASCII, spaces, backslashes, credentials, a port of 0, or a URL that two parsers
+    disagree about.
     """
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("a URL has printable ASCII only, no spaces and no backslashes")
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().removesuffix(".")
     port = parts.port if parts.port is not None else DEFAULT_PORTS.get(parts.scheme, 0)
-    if parts.scheme not in DEFAULT_PORTS or not host or not port or "@" in parts.netloc or "%" in parts.netloc:
+    if (
+        parts.scheme not in DEFAULT_PORTS
+        or not host
+        or not port
+        or "@" in parts.netloc
+        or "%" in parts.netloc
+    ):
         raise ValueError("not an http(s) URL with a host, or one with credentials")
     other = URL(url, encoded=True)
-    if (other.scheme, (other.raw_host or "").lower().removesuffix("."), other.port) != (parts.scheme, host, port):
+    if (other.scheme, (other.raw_host or "").lower().removesuffix("."), other.port) != (
+        parts.scheme,
+        host,
+        port,
+    ):
         raise ValueError("a URL that can be read in two ways")
     return parts.scheme, host, port
 
@@ -167,12 +199,18 @@ def matches(host: str, pattern: str) -> bool:
 
 
 def is_literal(host: str) -> bool:
-    """An address in any notation that a resolver would take as one: ``127.0.0.1``, ``::1``, ``127.1``, ``0x7f000001``."""
+    """
+    An address in any notation that a resolver would take as one: ``127.0.0.1``, ``::1``, ``127.1``,
+    ``0x7f000001``.
+    """
     return ":" in host or NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def denied(address: str) -> bool:
-    """Whether an address may not be reached. A v4-mapped one (``::ffff:…``) counts as what it maps; nonsense is denied."""
+    """
+    Whether an address may not be reached. A v4-mapped one (``::ffff:…``) counts as what it maps;
+    nonsense is denied.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

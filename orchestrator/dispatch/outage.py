@@ -1,12 +1,15 @@
 """
-Has a channel gone deaf? Receipts that stop all at once say that reporting is broken, not that nobody was reached.
+Has a channel gone deaf? Receipts that stop all at once say that reporting is broken, not that
+nobody was reached.
 
-Sends and deliveries are counted in buckets of a minute. A channel's baseline is the share of its sends of the last day that
-were ever delivered, leaving out those too young to tell; "too young" is learnt from how long its deliveries usually take.
-When the share of the sends that are just old enough falls below ``ratio`` of the baseline, over at least ``min_sends`` of
-them, the channel counts as out until it recovers.
+Sends and deliveries are counted in buckets of a minute. A channel's baseline is the share of its
+sends of the last day that were ever delivered, leaving out those too young to tell; "too young" is
+learnt from how long its deliveries usually take. When the share of the sends that are just old
+enough falls below ``ratio`` of the baseline, over at least ``min_sends`` of them, the channel
+counts as out until it recovers.
 
-The counts are kept in the store: what one process sends another may hear about, and a restart must not forget the baseline.
+The counts are kept in the store: what one process sends another may hear about, and a restart must
+not forget the baseline.
 """
 
 from __future__ import annotations
@@ -64,7 +67,10 @@ class ReceiptWatch:
 
     def take_news(self) -> list[tuple[str, int, int, int]]:
         """What was counted here since the last time: ``(channel, minute, sent, delivered)``."""
-        news = [(channel, minute, sent, delivered) for (channel, minute), (sent, delivered) in sorted(self._news.items())]
+        news = [
+            (channel, minute, sent, delivered)
+            for (channel, minute), (sent, delivered) in sorted(self._news.items())
+        ]
         self._news.clear()
         return news
 
@@ -109,14 +115,21 @@ class ReceiptWatch:
             earlier = known[attempt.number] if attempt.number < len(known) else None
             if attempt.took and (earlier is None or not earlier.took):
                 self.sent(attempt.channel, attempt.intent_at)
-            if attempt.state is Delivery.DELIVERED and (earlier is None or earlier.state is not Delivery.DELIVERED):
+            if attempt.state is Delivery.DELIVERED and (
+                earlier is None or earlier.state is not Delivery.DELIVERED
+            ):
                 self.delivered(attempt.channel, now, attempt.intent_at)
 
     def outages(self, now: int) -> tuple[str, ...]:
-        """The channels whose receipts have collapsed; looked at every few seconds, for it reads a whole day."""
+        """
+        The channels whose receipts have collapsed; looked at every few seconds, for it reads a
+        whole day.
+        """
         if abs(now - self._looked_at) >= LOOK_MS:
             self._looked_at = now
-            self._out = tuple(channel for channel, ear in self._ears.items() if self._is_out(ear, now))
+            self._out = tuple(
+                channel for channel, ear in self._ears.items() if self._is_out(ear, now)
+            )
         return self._out
 
     def _is_out(self, ear: Ear, now: int) -> bool:

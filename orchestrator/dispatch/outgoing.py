@@ -1,4 +1,7 @@
-"""From a message and its recipient to what an adapter is given: rendered content, keyed references, links."""
+"""
+From a message and its recipient to what an adapter is given: rendered content, keyed references,
+links.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import Value
 from orchestrator.dispatch.provider import ProviderAtWork
-from orchestrator.engine.people import Person
+from orchestrator.primitives.tokens import SigningKeys
+from orchestrator.recipients.document import Person
 from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
-from orchestrator.tokens import SigningKeys
 
 SESSION_MS = 24 * 3_600_000
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -63,17 +66,29 @@ class Outside:
         return f"{self.public_url}/u/{token}"
 
 
-def render(ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int) -> Rendered:
-    """Render one step. Raises ``Unrenderable``, also where its event was erased while it waited beside an ended cascade."""
+def render(
+    ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int
+) -> Rendered:
+    """
+    Render one step. Raises ``Unrenderable``, also where its event was erased while it waited beside
+    an ended cascade.
+    """
     message, person = ready.message, ready.person
     if not any(ready.event.values()):
         raise Unrenderable(Reason.ERASED, "", "")
     template, locale = ready.policy.template, person.document.get("locale")
-    unsubscribing = outside.one_click and ready.templates.names_variable(template, ready.channel, locale, "unsubscribe_url")
+    unsubscribing = outside.one_click and ready.templates.names_variable(
+        template, ready.channel, locale, "unsubscribe_url"
+    )
     context = RenderContext(
         event=ready.event["data"],
         recipient=person.view(),
-        message={"id": message.id, "policy": message.policy, "step": ready.step, "channel": ready.channel},
+        message={
+            "id": message.id,
+            "policy": message.policy,
+            "step": ready.step,
+            "channel": ready.channel,
+        },
         now=datetime.fromtimestamp(now / 1000, UTC),
         locale=locale,
         time_zone=person.document.get("time_zone") or "UTC",
@@ -104,7 +119,13 @@ def with_pixel(html: str, url: str) -> str:
 
 
 def outgoing(
-    ready: Ready, outside: Outside, attempt: Attempt, target: Address, rendered: Rendered, now: int, entropy: bytes
+    ready: Ready,
+    outside: Outside,
+    attempt: Attempt,
+    target: Address,
+    rendered: Rendered,
+    now: int,
+    entropy: bytes,
 ) -> Outgoing:
     """What the adapter of one attempt is given."""
     message = ready.message
@@ -121,8 +142,12 @@ def outgoing(
         locale=rendered.locale,
         ttl_seconds=ttl_seconds(ready, now),
         receipt_url=outside.receipt_url(attempt.provider),
-        receipt_token=outside.keys.receipt_token(message.id, attempt.number) if ready.channel == "web_push" else "",
-        unsubscribe_url=outside.unsubscribe_url(message, ready.channel) if outside.one_click and marketing else None,
+        receipt_token=outside.keys.receipt_token(message.id, attempt.number)
+        if ready.channel == "web_push"
+        else "",
+        unsubscribe_url=outside.unsubscribe_url(message, ready.channel)
+        if outside.one_click and marketing
+        else None,
         one_click=outside.one_click and marketing,
         in_session=in_session,
         now=now / 1000,
@@ -131,7 +156,10 @@ def outgoing(
 
 
 def ttl_seconds(ready: Ready, now: int) -> int:
-    """How long the message is worth delivering: the step's own word, else its longest wait, never past the deadline."""
+    """
+    How long the message is worth delivering: the step's own word, else its longest wait, never past
+    the deadline.
+    """
     step = ready.policy.plan[ready.step]
     left_ms = ready.message.deadline_at - now
     wanted_ms = step.ttl_ms if step.ttl_ms is not None else step.longest_wait_ms
@@ -140,5 +168,11 @@ def ttl_seconds(ready: Ready, now: int) -> int:
 
 def idempotency_key(message: Message, attempt: Attempt) -> str:
     """The same whenever the same try is repeated, by whichever process."""
-    parts = (message.id, str(attempt.step), attempt.provider, attempt.address_hash, str(attempt.try_number))
+    parts = (
+        message.id,
+        str(attempt.step),
+        attempt.provider,
+        attempt.address_hash,
+        str(attempt.try_number),
+    )
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]

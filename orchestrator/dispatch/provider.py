@@ -44,9 +44,10 @@ KEPT_SHARE = 8
 @dataclass(slots=True)
 class Line:
     """
-    A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes`` are the first and the
-    last of them; ``wake`` is set when there may be something to claim; ``short`` is whether it found no slot. ``hinted``
-    are rows that this process has just written, and sends itself, wherever they fall to.
+    A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes``
+    are the first and the last of them; ``wake`` is set when there may be something to claim;
+    ``short`` is whether it found no slot. ``hinted`` are rows that this process has just written,
+    and sends itself, wherever they fall to.
     """
 
     urgent: bool
@@ -59,9 +60,10 @@ class Line:
 @dataclass(slots=True)
 class ProviderAtWork:
     """
-    ``facts`` is the provider as decisions see it. ``free`` counts connection slots; ``taken`` the ``(message, step)``
-    pairs of its backlog that are in hand. ``codes`` and ``others`` are served side by side, so that no code waits for what
-    is being done about anything else; the last few slots are for codes alone.
+    ``facts`` is the provider as decisions see it. ``free`` counts connection slots; ``taken`` the
+    ``(message, step)`` pairs of its backlog that are in hand. ``codes`` and ``others`` are served
+    side by side, so that no code waits for what is being done about anything else; the last few
+    slots are for codes alone.
     """
 
     facts: Provider
@@ -108,7 +110,10 @@ class ProviderAtWork:
             line.wake.set()
 
     def hold(self, line: Line, most: int) -> int:
-        """Take up to ``most`` slots for a line; how many there were. Where there was none it is woken once there is."""
+        """
+        Take up to ``most`` slots for a line; how many there were. Where there was none it is woken
+        once there is.
+        """
         held = max(0, min(self.room(line), most))
         self.free -= held
         line.short = held == 0

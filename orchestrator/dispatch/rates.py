@@ -1,11 +1,13 @@
 """
 The tokens of a provider's rate while they are in hand.
 
-A token is taken before a send is decided, so that nothing has to be waited for afterwards, and it is good for half a
-second; where there are fewer than two a second, until the next one comes, or a slow connection would never find a good
-one. A process that was stopped, a database that was away or a slow start of a connection would otherwise have it spent in
-some later second, on top of that second's own. So right before the first byte the token is looked at once more: one that
-is too old is dropped and another one taken, while the send may still start; where there is none, the message waits again.
+A token is taken before a send is decided, so that nothing has to be waited for afterwards, and it
+is good for half a second; where there are fewer than two a second, until the next one comes, or a
+slow connection would never find a good one. A process that was stopped, a database that was away or
+a slow start of a connection would otherwise have it spent in some later second, on top of that
+second's own. So right before the first byte the token is looked at once more: one that is too old
+is dropped and another one taken, while the send may still start; where there is none, the message
+waits again.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ LEAST_WAIT_SECONDS = 0.005
 
 class Token:
     """
-    The right to start one send. ``good_until`` is on the monotonic clock (seconds). It counts from before the bucket was
-    asked, so it is never good for longer than the bucket thinks.
+    The right to start one send. ``good_until`` is on the monotonic clock (seconds). It counts from
+    before the bucket was asked, so it is never good for longer than the bucket thinks.
     """
 
     __slots__ = ("_rate", "good_until", "urgent")
@@ -42,7 +44,9 @@ class Token:
         return self._rate.monotonic() + NEARLY_OVER_SECONDS <= self.good_until
 
     async def renew(self, by: float) -> None:
-        """Have one that lasts; return without it where there is none until ``by`` (monotonic seconds)."""
+        """
+        Have one that lasts; return without it where there is none until ``by`` (monotonic seconds).
+        """
         if not self.lasts():
             await self._rate.renew(self, by)
 
@@ -70,8 +74,8 @@ FREE = NoRate()
 
 class Rate:
     """
-    A provider's bucket as the sends of this process use it; without a bucket everything is free. ``monotonic`` is in
-    seconds; a token is good for ``token_seconds``.
+    A provider's bucket as the sends of this process use it; without a bucket everything is free.
+    ``monotonic`` is in seconds; a token is good for ``token_seconds``.
     """
 
     def __init__(self, bucket: Bucket | None, monotonic: Callable[[], float]) -> None:
@@ -79,7 +83,10 @@ class Rate:
         self.monotonic = monotonic
         self.token_seconds = bucket.token_seconds if bucket is not None else float("inf")
         self._turns = {True: asyncio.Lock(), False: asyncio.Lock()}
-        """Who asks for a new token: one after the other, or each of many would ask again and again. Codes by themselves."""
+        """
+        Who asks for a new token: one after the other, or each of many would ask again and again.
+        Codes by themselves.
+        """
 
     async def take(self, wanted: int, urgent: bool) -> list[Token]:
         """As many tokens as there are now, up to ``wanted``."""

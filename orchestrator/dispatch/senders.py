@@ -6,9 +6,10 @@ HTTP, done once for every adapter, and exact about what left.
     Refused   the guard forbids the address, or the request cannot be written
     HttpReply everything else; what it means is the adapter's to say
 
-``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` for adapters that need HTTP/2. A kept connection that its
-server has closed is noticed right before the write and replaced. What cannot be noticed is a server that closes while our
-bytes are under way: nobody knows whether it read them, so that is Unknown. Short keep-alive makes it rare.
+``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` for adapters that need HTTP/2. A kept
+connection that its server has closed is noticed right before the write and replaced. What cannot be
+noticed is a server that closes while our bytes are under way: nobody knows whether it read them, so
+that is Unknown. Short keep-alive makes it rare.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.sendonce import (
+from orchestrator.dispatch.send_once import (
     BODY_BYTES_MAX,
     GUARDED_BODY_BYTES_MAX,
     HEADERS,
@@ -62,13 +63,16 @@ SWITCHING = 101
 
 
 class Stale(Exception):
-    """A kept connection had been closed by its server, or spoken on unasked, before anything was written to it."""
+    """
+    A kept connection had been closed by its server, or spoken on unasked, before anything was
+    written to it.
+    """
 
 
 class Destination:
     """
-    Where a URL leads, worked out once: ``request`` names the connection to aiohttp's pool, ``target`` and ``headers`` are
-    what every request to it begins with.
+    Where a URL leads, worked out once: ``request`` names the connection to aiohttp's pool,
+    ``target`` and ``headers`` are what every request to it begins with.
     """
 
     __slots__ = ("_beginnings", "_target", "headers", "request")
@@ -78,13 +82,18 @@ class Destination:
         where = URL(url, encoded=True)
         if where.scheme not in ("http", "https"):
             raise ValueError("neither http nor https")
-        self.request = aiohttp.ClientRequest("GET", where, headers=HEADERS, loop=asyncio.get_running_loop())
+        self.request = aiohttp.ClientRequest(
+            "GET", where, headers=HEADERS, loop=asyncio.get_running_loop()
+        )
         self.headers = dict(self.request.headers)
         self._target = where.raw_path_qs
         self._beginnings: dict[tuple[str, ...], str] = {}
 
     def written(self, call: HttpCall) -> bytes:
-        """The request, ready to be written. Raises ``ValueError`` where a header would not be one line."""
+        """
+        The request, ready to be written. Raises ``ValueError`` where a header would not be one
+        line.
+        """
         if CONTROL.search("".join(call.headers.values())):
             raise ValueError("a control character in a header")
         kind = (call.method, *call.headers)
@@ -100,7 +109,9 @@ class Destination:
         """What stands before a call's own headers of these names, which replace ours."""
         own = {name.lower() for name in names}
         lines = [f"{method} {self._target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in own]
+        lines += [
+            f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in own
+        ]
         if CONTROL.search("".join(lines + names)):
             raise ValueError("a control character in a header")
         return "".join([f"{line}\r\n" for line in lines])
@@ -116,7 +127,10 @@ def hung_up(transport: asyncio.BaseTransport) -> bool:
 
 @lru_cache(maxsize=WATCHES_MAX)
 def watch_of(descriptor: int) -> select.poll:
-    """What asks whether the other end of a descriptor has closed, whichever connection has that number just now."""
+    """
+    What asks whether the other end of a descriptor has closed, whichever connection has that number
+    just now.
+    """
     watch = select.poll()
     watch.register(descriptor, HUNG_UP)
     return watch
@@ -124,11 +138,18 @@ def watch_of(descriptor: int) -> select.poll:
 
 class AiohttpSender(OnceSender):
     """
-    HTTP/1.1 over aiohttp's connections, without its session: that would follow, repeat and rebuild for every request what
-    is never wanted here. A request is one write. Guarded calls have a pool of their own, whose names the guard resolves.
+    HTTP/1.1 over aiohttp's connections, without its session: that would follow, repeat and rebuild
+    for every request what is never wanted here. A request is one write. Guarded calls have a pool
+    of their own, whose names the guard resolves.
     """
 
-    def __init__(self, *, guard: EgressGuard, connections: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        guard: EgressGuard,
+        connections: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(guard=guard, connections=connections, monotonic=monotonic)
         self._plain: aiohttp.TCPConnector | None = None
         self._guarded: aiohttp.TCPConnector | None = None
@@ -157,19 +178,27 @@ class AiohttpSender(OnceSender):
         while True:
             trace.look()
             try:
-                connection = await connector.connect(destination.request, [], connect_timeout(connect_seconds(trace)))
+                connection = await connector.connect(
+                    destination.request, [], connect_timeout(connect_seconds(trace))
+                )
             except (aiohttp.ClientError, OSError) as error:
-                raise Unconnected(error, lasting=isinstance(error, aiohttp.ClientSSLError)) from error
+                raise Unconnected(
+                    error, lasting=isinstance(error, aiohttp.ClientSSLError)
+                ) from error
             try:
                 return await exchange(connection, call, request, trace, clock)
             except Stale:
                 continue
             finally:
-                connection.close()  # one whose answer was read to its end has been given back before
+                # one whose answer was read to its end has been given back before
+                connection.close()
 
 
 def connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    """So long for a new connection; to the hundredth, for few of them are ever needed and many are asked for."""
+    """
+    So long for a new connection; to the hundredth, for few of them are ever needed and many are
+    asked for.
+    """
     return timeout_of(max(1, int(seconds * 100)))
 
 
@@ -179,7 +208,10 @@ def timeout_of(hundredths: int) -> aiohttp.ClientTimeout:
 
 
 def pool(resolver: Any) -> aiohttp.TCPConnector:
-    """Connections to be used again. ``resolver`` is asked for each new one, and the system's names kept for a minute."""
+    """
+    Connections to be used again. ``resolver`` is asked for each new one, and the system's names
+    kept for a minute.
+    """
     own = resolver is None
     return aiohttp.TCPConnector(
         limit=0,
@@ -193,13 +225,18 @@ def pool(resolver: Any) -> aiohttp.TCPConnector:
 async def exchange(
     connection: Connection, call: HttpCall, request: bytes, trace: Trace, clock: Callable[[], float]
 ) -> Answer:
-    """Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was written."""
+    """
+    Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was
+    written.
+    """
     if not trace.token.lasts():
         await trace.have_token()
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None or protocol.should_close or hung_up(transport):
         raise Stale
-    protocol.set_response_params(skip_payload=call.method == "HEAD", read_until_eof=True, auto_decompress=False)
+    protocol.set_response_params(
+        skip_payload=call.method == "HEAD", read_until_eof=True, auto_decompress=False
+    )
     trace.last_look()
     transport.write(request)
     try:
@@ -214,7 +251,10 @@ async def exchange(
     connection.release()
     headers = {name.lower(): value for name, value in message.headers.items()}
     return HttpReply(
-        status=message.code, headers=headers, body=unpacked(body, headers.get("content-encoding", "")), now=clock()
+        status=message.code,
+        headers=headers,
+        body=unpacked(body, headers.get("content-encoding", "")),
+        now=clock(),
     )
 
 
@@ -229,7 +269,8 @@ class HttpxSender(OnceSender):
     """
     HTTP/2 (and 1.1, where the server has no more) by httpx, with the same contract.
 
-    It speaks to httpx's transport and not to its client, which would keep cookies and unpack bodies without a limit.
+    It speaks to httpx's transport and not to its client, which would keep cookies and unpack bodies
+    without a limit.
     """
 
     def __init__(
@@ -293,10 +334,15 @@ class HttpxSender(OnceSender):
 
 
 def broken_httpx(error: Exception, trace: Trace) -> Unknown:
-    """What an error of httpx means; only those that come before the write by their very nature prove anything."""
+    """
+    What an error of httpx means; only those that come before the write by their very nature prove
+    anything.
+    """
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         raise Unconnected(error, lasting=caused_by(error, ssl.SSLError)) from error
-    never_left = httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | ValueError
+    never_left = (
+        httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | ValueError
+    )
     if not trace.wrote and isinstance(error, never_left):
         raise Unwritable(type(error).__name__) from error
     return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)

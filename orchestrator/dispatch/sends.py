@@ -3,8 +3,8 @@ One send, from its row of the backlog to the fact of what became of it.
 
     render ─► Prepared ─► intent committed ─► call ─► Answered ─► committed, slot given back
 
-Each part is begun by the one before: what the engine has committed it says to the send at once, in its own turn. Only the
-call itself is a task, so nothing waits for anything but a provider.
+Each part is begun by the one before: what the engine has committed it says to the send at once, in
+its own turn. Only the call itself is a task, so nothing waits for anything but a provider.
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ class Sender(Protocol):
     """HTTP done once, for every adapter."""
 
     async def call(
-        self, call: HttpCall, *, timeout_ms: int, start_by: float, clock: Callable[[], float], token: Token
+        self,
+        call: HttpCall,
+        *,
+        timeout_ms: int,
+        start_by: float,
+        clock: Callable[[], float],
+        token: Token,
     ) -> HttpReply | NotSent | Unknown | Refused: ...
 
 
@@ -72,7 +78,10 @@ class Sends:
         return self.now() / 1000
 
     def end(self, send: Send) -> None:
-        """This one is done with, whatever became of it: its slot is free, and its row may be claimed again."""
+        """
+        This one is done with, whatever became of it: its slot is free, and its row may be claimed
+        again.
+        """
         if send not in self.under_way:
             return
         self.under_way.discard(send)
@@ -84,8 +93,8 @@ class Sends:
 
     async def stop(self, within_seconds: float) -> None:
         """
-        Let what is under way finish for so long, then end every call that is: nobody knows what became of it, and that is
-        told. What has not been called by then is not called any more.
+        Let what is under way finish for so long, then end every call that is: nobody knows what
+        became of it, and that is told. What has not been called by then is not called any more.
         """
         if self.under_way:
             self._ended.clear()
@@ -99,12 +108,32 @@ class Sends:
 
 
 class Send:
-    """One row on its way out, with a token and a slot of its own. ``ready`` is None where nothing is left to send."""
+    """
+    One row on its way out, with a token and a slot of its own. ``ready`` is None where nothing is
+    left to send.
+    """
 
-    __slots__ = ("_attempt", "_calls", "_rendered", "_sends", "line", "provider", "ready", "row", "tasks", "tokens")
+    __slots__ = (
+        "_attempt",
+        "_calls",
+        "_rendered",
+        "_sends",
+        "line",
+        "provider",
+        "ready",
+        "row",
+        "tasks",
+        "tokens",
+    )
 
     def __init__(
-        self, sends: Sends, provider: ProviderAtWork, line: Line, row: ReadyRow, ready: Ready | None, token: Token
+        self,
+        sends: Sends,
+        provider: ProviderAtWork,
+        line: Line,
+        row: ReadyRow,
+        ready: Ready | None,
+        token: Token,
     ) -> None:
         self._sends = sends
         self.provider = provider
@@ -118,7 +147,10 @@ class Send:
         self._rendered: Rendered | None = None
 
     def begin(self, rate: Rate) -> None:
-        """Render, and ask for the intent. Raises nothing; where several devices are sent to, each has a token first."""
+        """
+        Render, and ask for the intent. Raises nothing; where several devices are sent to, each has
+        a token first.
+        """
         self._sends.under_way.add(self)
         ready = self.ready
         if ready is None:
@@ -126,7 +158,9 @@ class Send:
             return
         try:
             self._attempt = len(ready.message.attempts)
-            self._rendered = render(ready, self._sends.outside, self.provider, self._attempt, self._sends.now())
+            self._rendered = render(
+                ready, self._sends.outside, self.provider, self._attempt, self._sends.now()
+            )
             if len(ready.targets) > 1:
                 self._do(self._have_tokens(ready, self._rendered, rate))
             else:
@@ -149,7 +183,9 @@ class Send:
     def _intend(self, ready: Ready, rendered: Rendered) -> None:
         parts = rendered.sms.parts if rendered.sms is not None else None
         cost = self.provider.cost.of(parts) if self.provider.cost is not None else None
-        fact = Prepared(ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost)
+        fact = Prepared(
+            ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost
+        )
         self._tell(ready, fact, self._decided)
 
     def _give_up(self, ready: Ready, problem: Unrenderable) -> None:
@@ -179,17 +215,25 @@ class Send:
         if not told.calls or ready is None or rendered is None or sends.over:
             sends.end(self)
             return
-        if told.calls[0].attempt != self._attempt:  # another step of the message left meanwhile: links name the attempt
-            rendered = render(ready, sends.outside, self.provider, told.calls[0].attempt, sends.now())
+        if (
+            told.calls[0].attempt != self._attempt
+        ):  # another step of the message left meanwhile: links name the attempt
+            rendered = render(
+                ready, sends.outside, self.provider, told.calls[0].attempt, sends.now()
+            )
         self._calls = len(told.calls)
         for call, token in zip(told.calls, self.tokens, strict=False):
             self._do(self._call(ready, told, call, rendered, token))
 
-    async def _call(self, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token) -> None:
+    async def _call(
+        self, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token
+    ) -> None:
         sends, provider = self._sends, self.provider
         try:
             attempt = told.decision.message.attempts[call.attempt]
-            message = outgoing(ready, sends.outside, attempt, call.target, rendered, sends.now(), sends.entropy(64))
+            message = outgoing(
+                ready, sends.outside, attempt, call.target, rendered, sends.now(), sends.entropy(64)
+            )
             started = sends.monotonic()
             outcome = await self._outcome(message, told.decided_at + START_WITHIN_SECONDS, token)
             provider.learn(outcome, sends.now())
@@ -208,16 +252,26 @@ class Send:
         except Unsendable as problem:
             return problem.outcome
         except Exception as error:
-            log.exception("dispatch.adapter_failed", provider=self.provider.name, message_id=message.message_id)
+            log.exception(
+                "dispatch.adapter_failed",
+                provider=self.provider.name,
+                message_id=message.message_id,
+            )
             return Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
 
     async def _deliver(self, message: Outgoing, start_by: float, token: Token) -> Outcome:
         """One request under its hard deadline, and what its answer means."""
-        sends, adapter, timeout_ms = self._sends, self.provider.adapter, self.provider.facts.timeout_ms
+        sends, adapter, timeout_ms = (
+            self._sends,
+            self.provider.adapter,
+            self.provider.facts.timeout_ms,
+        )
         if isinstance(adapter, HttpAdapter):
             request = adapter.request(message)
             sender = sends.sender_for(self.provider)
-            answer = await sender.call(request, timeout_ms=timeout_ms, start_by=start_by, clock=sends.seconds, token=token)
+            answer = await sender.call(
+                request, timeout_ms=timeout_ms, start_by=start_by, clock=sends.seconds, token=token
+            )
             return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
         await token.renew(start_by)
         if sends.monotonic() > start_by or not token.is_good():
@@ -238,7 +292,15 @@ class Send:
             self._sends.end(self)
 
     def _fail(self, error: BaseException) -> None:
-        """It goes no further: what still waits is claimed again, and an intent without an answer is found by a timer."""
+        """
+        It goes no further: what still waits is claimed again, and an intent without an answer is
+        found by a timer.
+        """
         if not isinstance(error, Stopped | LookupError | StoreBusy | asyncio.CancelledError):
-            log.error("dispatch.send_failed", provider=self.provider.name, message_id=self.row.message, exc_info=error)
+            log.error(
+                "dispatch.send_failed",
+                provider=self.provider.name,
+                message_id=self.row.message,
+                exc_info=error,
+            )
         self._sends.end(self)

@@ -1,5 +1,6 @@
 """
-Is this environment fit to run Kaskad? Everything that a configuration relies on outside its own files, looked at for real.
+Is this environment fit to run Kaskad? Everything that a configuration relies on outside its own
+files, looked at for real.
 
     examine(path, env, processes) ──► [Finding, …]     what was looked at, where, what was found, and how to mend it
 
@@ -8,7 +9,8 @@ Is this environment fit to run Kaskad? Everything that a configuration relies on
                    ├─► providers   every host resolves and its TLS handshake succeeds; nothing is ever sent
                    └─► process     ports, file descriptors, time zones, secrets and their files
 
-Nothing is changed: probes write a temporary file beside an embedded store, and one empty record in PostgreSQL's log.
+Nothing is changed: probes write a temporary file beside an embedded store, and one empty record in
+PostgreSQL's log.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
-from orchestrator.check import check
+from orchestrator.configuration.check import check
+from orchestrator.configuration.reading import Report
+from orchestrator.configuration.settings import Settings
+from orchestrator.configuration.settings_file import read_settings
 from orchestrator.doctor.brokers import look_at_kafka
 from orchestrator.doctor.embedded import look_at_sqlite
 from orchestrator.doctor.findings import Finding, Result, error, fine, unreachable, warning
 from orchestrator.doctor.machine import look_at_machine
 from orchestrator.doctor.outside import look_at_http, look_at_providers
 from orchestrator.doctor.postgres import look_at_postgres
-from orchestrator.reading import Report
-from orchestrator.settings import Settings, read
 
 __all__ = ["Finding", "Result", "examine"]
 
@@ -36,11 +39,11 @@ async def examine(path: Path, env: Mapping[str, str], processes: int = 1) -> lis
     """
     Look at everything; never raises for what it finds.
 
-    ``processes`` is how many Kaskad processes will share the store and the Kafka group. Where the configuration cannot
-    be read at all, its problems are the only findings.
+    ``processes`` is how many Kaskad processes will share the store and the Kafka group. Where the
+    configuration cannot be read at all, its problems are the only findings.
     """
     found = look_at_configuration(path, env)
-    settings = read(path, env, Report())
+    settings = read_settings(path, env, Report())
     if settings is None:
         return found
     areas: dict[str, Awaitable[list[Finding]]] = {
@@ -78,7 +81,25 @@ async def in_time(area: str, looking: Awaitable[list[Finding]]) -> list[Finding]
         return await asyncio.wait_for(looking, AREA_SECONDS_MAX)
     except TimeoutError:
         what = f"no answer within {AREA_SECONDS_MAX:.0f} s"
-        return [unreachable(area, "time", area, what, "look for a firewall that drops packets, or a server that hangs")]
-    except Exception as problem:  # only its kind: its text may hold what the configuration keeps secret
+        return [
+            unreachable(
+                area,
+                "time",
+                area,
+                what,
+                "look for a firewall that drops packets, or a server that hangs",
+            )
+        ]
+    except (
+        Exception
+    ) as problem:  # only its kind: its text may hold what the configuration keeps secret
         what = f"this could not be looked at: {type(problem).__name__}"
-        return [error(area, "look", area, what, "look at the other findings first; if it stays, report it as a bug")]
+        return [
+            error(
+                area,
+                "look",
+                area,
+                what,
+                "look at the other findings first; if it stays, report it as a bug",
+            )
+        ]

@@ -1,8 +1,9 @@
 """
 Kafka: do the brokers answer, are the topics there, and do they suit what we promise.
 
-A repeat of an event is recognised for ``retention.events``; a topic that keeps records for longer could bring one back
-after it was forgotten. More processes than partitions of a topic leave some of them without events.
+A repeat of an event is recognised for ``retention.events``; a topic that keeps records for longer
+could bring one back after it was forgotten. More processes than partitions of a topic leave some of
+them without events.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from orchestrator.configuration.settings import KafkaSecurity, Settings
 from orchestrator.core.policy import DAY_MS
 from orchestrator.doctor.findings import Finding, error, fine, unreachable, warning
-from orchestrator.settings import KafkaSecurity, Settings
 
 AREA = "kafka"
 ANSWER_MS = 5_000
@@ -34,31 +35,47 @@ async def look_at_kafka(settings: Settings, processes: int) -> list[Finding]:
         written = [source.dead_letters] if source.dead_letters else []
         clusters[source.bootstrap_servers, source.security] = (list(source.topics), written)
     if statuses is not None:
-        clusters.setdefault((statuses.bootstrap_servers, statuses.security), ([], []))[1].append(statuses.topic)
+        clusters.setdefault((statuses.bootstrap_servers, statuses.security), ([], []))[1].append(
+            statuses.topic
+        )
     found: list[Finding] = []
     for (servers, security), (read, write) in clusters.items():
-        found += await look_at_cluster(servers, security, read, write, settings.retention.events_ms, processes)
+        found += await look_at_cluster(
+            servers, security, read, write, settings.retention.events_ms, processes
+        )
     return found
 
 
 async def look_at_cluster(
-    servers: str, security: KafkaSecurity, read: Sequence[str], write: Sequence[str], events_ms: int, processes: int
+    servers: str,
+    security: KafkaSecurity,
+    read: Sequence[str],
+    write: Sequence[str],
+    events_ms: int,
+    processes: int,
 ) -> list[Finding]:
     """One cluster: ``read`` are topics of events, ``write`` those that we write to."""
     try:
         options = security.options()
         client = AIOKafkaAdminClient(
-            bootstrap_servers=servers, client_id="kaskad-doctor", request_timeout_ms=ANSWER_MS, **options
+            bootstrap_servers=servers,
+            client_id="kaskad-doctor",
+            request_timeout_ms=ANSWER_MS,
+            **options,
         )
     except (OSError, ValueError) as problem:
         return [error(AREA, "connect", servers, said(problem), "check `security`")]
     try:
         await asyncio.wait_for(client.start(), CONNECT_SECONDS)
-        described = await client.describe_topics()  # all of them: asking for one by name could make it
+        described = (
+            await client.describe_topics()
+        )  # all of them: asking for one by name could make it
         topics = {one["topic"]: one for one in described if not one["error_code"]}
         configs = await topic_settings(client, [name for name in read if name in topics])
     except (KafkaError, OSError, TimeoutError) as problem:
-        mend = "check that the brokers run, what address they advertise, `security` and the firewall"
+        mend = (
+            "check that the brokers run, what address they advertise, `security` and the firewall"
+        )
         return [unreachable(AREA, "connect", servers, said(problem), mend)]
     finally:
         await client.close()
@@ -73,7 +90,9 @@ def said(problem: BaseException) -> str:
     return str(problem) or type(problem).__name__
 
 
-async def topic_settings(client: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def topic_settings(
+    client: AIOKafkaAdminClient, names: Sequence[str]
+) -> dict[str, dict[str, str]]:
     """The settings of topics by name; empty where the brokers do not tell them to us."""
     if not names:
         return {}
@@ -90,16 +109,24 @@ async def topic_settings(client: AIOKafkaAdminClient, names: Sequence[str]) -> d
     return found
 
 
-def event_topic(name: str, topic: Topic | None, config: Mapping[str, str], events_ms: int, processes: int) -> list[Finding]:
+def event_topic(
+    name: str, topic: Topic | None, config: Mapping[str, str], events_ms: int, processes: int
+) -> list[Finding]:
     """A topic that events come from."""
     if topic is None:
-        mend = f"kafka-topics.sh --create --topic {name} --partitions {max(12, processes)}, or mend `topics`"
+        mend = (
+            f"kafka-topics.sh --create --topic {name} --partitions {max(12, processes)}, or mend"
+            " `topics`"
+        )
         return [error(AREA, "topic", name, "there is no such topic, or it may not be seen", mend)]
     partitions = topic["partitions"]
     found = [replication(name, partitions)]
     what = f"{len(partitions)} partition(s) for {processes} process(es)"
     if len(partitions) < processes:
-        mend = f"kafka-topics.sh --alter --topic {name} --partitions {processes}, or run fewer processes"
+        mend = (
+            f"kafka-topics.sh --alter --topic {name} --partitions {processes}, or run fewer"
+            " processes"
+        )
         found.append(warning(AREA, "partitions", name, f"{what}: the others get no events", mend))
     else:
         found.append(fine(AREA, "partitions", name, what))
@@ -109,7 +136,9 @@ def event_topic(name: str, topic: Topic | None, config: Mapping[str, str], event
 
 
 def replication(name: str, partitions: Sequence[Mapping[str, Any]]) -> Finding:
-    """A topic that lives on one broker is lost with its disk; one without a leader cannot be read."""
+    """
+    A topic that lives on one broker is lost with its disk; one without a leader cannot be read.
+    """
     if any(one["leader"] < 0 for one in partitions):
         return unreachable(AREA, "topic", name, "a partition has no leader", "start its brokers")
     copies = min((len(one["replicas"]) for one in partitions), default=0)
@@ -127,10 +156,18 @@ def kept_for(name: str, config: Mapping[str, str], events_ms: int) -> Finding:
         kept_ms = -1
     if kept_ms < 0 or kept_ms > events_ms:
         theirs = "for ever" if kept_ms < 0 else f"for {kept_ms / DAY_MS:.3g} days"
-        what = f"records are kept {theirs}, events are remembered for {ours}: a replay could send again"
+        what = (
+            f"records are kept {theirs}, events are remembered for {ours}: a replay could send"
+            " again"
+        )
         mend = f"set retention.ms={events_ms} on the topic, or raise `retention.events`"
         return warning(AREA, "retention", name, what, mend)
-    return fine(AREA, "retention", name, f"records are kept for {kept_ms / DAY_MS:.3g} days, events remembered for {ours}")
+    return fine(
+        AREA,
+        "retention",
+        name,
+        f"records are kept for {kept_ms / DAY_MS:.3g} days, events remembered for {ours}",
+    )
 
 
 def record_size(name: str, config: Mapping[str, str]) -> Finding:
@@ -138,13 +175,24 @@ def record_size(name: str, config: Mapping[str, str]) -> Finding:
     limit = int(config.get("max.message.bytes", str(EVENT_BYTES_MAX)))
     if limit < EVENT_BYTES_MAX:
         what = f"records may have {limit} bytes, events {EVENT_BYTES_MAX}"
-        return warning(AREA, "record_size", name, what, f"set max.message.bytes={EVENT_BYTES_MAX} or more on the topic")
+        return warning(
+            AREA,
+            "record_size",
+            name,
+            what,
+            f"set max.message.bytes={EVENT_BYTES_MAX} or more on the topic",
+        )
     return fine(AREA, "record_size", name, f"records may have {limit} bytes")
 
 
 def written_topic(name: str, topic: Topic | None) -> Finding:
     """A topic that we write to."""
     if topic is None:
-        mend = f"kafka-topics.sh --create --topic {name}; it is made by itself only where the brokers allow it"
-        return warning(AREA, "topic", name, "there is no such topic yet, or it may not be seen", mend)
+        mend = (
+            f"kafka-topics.sh --create --topic {name}; it is made by itself only where the brokers"
+            " allow it"
+        )
+        return warning(
+            AREA, "topic", name, "there is no such topic yet, or it may not be seen", mend
+        )
     return replication(name, topic["partitions"])

@@ -1,8 +1,9 @@
 """
 An embedded store: can its folder be written, is the disk quick and large enough, who may read it.
 
-Every commit waits for the disk, so the time of one ``fsync`` bounds how many batches a second there can be. SQLite's
-write-ahead log needs shared memory between connections, which network file systems do not give.
+Every commit waits for the disk, so the time of one ``fsync`` bounds how many batches a second there
+can be. SQLite's write-ahead log needs shared memory between connections, which network file systems
+do not give.
 
 Reference: SQLite, "Write-Ahead Logging", section 1 (disadvantage 2); proc_mounts(5).
 """
@@ -18,12 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from orchestrator.configuration.settings import Settings
 from orchestrator.doctor.findings import Finding, by_limits, error, fine, warning
-from orchestrator.settings import Settings
-from orchestrator.stores.sqlite import migration_status
+from orchestrator.stores.sqlite.store import migration_status
 
 AREA = "store"
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs", "afs"}
+)
 MIB = 1024 * 1024
 FREE_ERROR_MIB, FREE_WARNING_MIB = 100, 1024
 FSYNC_TRIES = 20
@@ -49,12 +52,23 @@ def look_at_sqlite(settings: Settings, processes: int) -> list[Finding]:
         return [*found, error(AREA, "writable", str(folder), "this is not a folder", mend)]
     if not os.access(folder, os.W_OK | os.X_OK):
         what = f"user {os.getuid()} may not write here"
-        return [*found, error(AREA, "writable", str(folder), what, f"chown {os.getuid()} {folder}, or name another folder")]
+        return [
+            *found,
+            error(
+                AREA,
+                "writable",
+                str(folder),
+                what,
+                f"chown {os.getuid()} {folder}, or name another folder",
+            ),
+        ]
     found += [file_system(folder), space(folder), fsync_time(folder)]
     if path.exists():
         found += [schema(path, settings.migrate), private(path)]
     else:
-        found.append(fine(AREA, "schema", str(path), "there is no file yet: it is made at the first start"))
+        found.append(
+            fine(AREA, "schema", str(path), "there is no file yet: it is made at the first start")
+        )
     return found
 
 
@@ -78,7 +92,13 @@ def file_system(folder: Path) -> Finding:
     kind = mounted_as(folder, Path("/proc/mounts"))
     if kind in NETWORK_FILE_SYSTEMS:
         what = f"{kind} is a network file system, on which SQLite loses data"
-        return error(AREA, "file_system", str(folder), what, "use a local disk or a block volume, or PostgreSQL")
+        return error(
+            AREA,
+            "file_system",
+            str(folder),
+            what,
+            "use a local disk or a block volume, or PostgreSQL",
+        )
     return fine(AREA, "file_system", str(folder), kind or "local")
 
 
@@ -103,7 +123,14 @@ def space(folder: Path) -> Finding:
     what = f"{free_mib} MiB free"
     mend = "make room, or shorten `retention`; a full disk stops everything"
     return by_limits(
-        AREA, "space", str(folder), what, mend, value=-free_mib, warn_over=-FREE_WARNING_MIB, refuse_over=-FREE_ERROR_MIB
+        AREA,
+        "space",
+        str(folder),
+        what,
+        mend,
+        value=-free_mib,
+        warn_over=-FREE_WARNING_MIB,
+        refuse_over=-FREE_ERROR_MIB,
     )
 
 
@@ -118,9 +145,18 @@ def fsync_time(folder: Path) -> Finding:
                 os.fsync(file.fileno())
                 times.append(time.perf_counter() - begun)
     except OSError as problem:
-        return error(AREA, "fsync", str(folder), f"writing failed: {problem.strerror}", "look at the disk and its quota")
+        return error(
+            AREA,
+            "fsync",
+            str(folder),
+            f"writing failed: {problem.strerror}",
+            "look at the disk and its quota",
+        )
     median = statistics.median(times)
-    what = f"fsync takes {median * 1000:.2f} ms (median of {FSYNC_TRIES}), {max(times) * 1000:.2f} ms at most"
+    what = (
+        f"fsync takes {median * 1000:.2f} ms (median of {FSYNC_TRIES}), {max(times) * 1000:.2f} ms"
+        " at most"
+    )
     mend = "use a disk with a protected write cache: every batch waits for it"
     return by_limits(
         AREA,
@@ -150,7 +186,9 @@ def schema(path: Path, migrate: str) -> Finding:
         return fine(AREA, "schema", str(path), "the schema is up to date")
     what = f"to come: {', '.join(waiting)}"
     if migrate == "manual":
-        return error(AREA, "schema", str(path), what, "run `kaskad migrate up`, or set migrate: auto")
+        return error(
+            AREA, "schema", str(path), what, "run `kaskad migrate up`, or set migrate: auto"
+        )
     return fine(AREA, "schema", str(path), f"{what}; run at the next start")
 
 

@@ -20,8 +20,9 @@ class Result(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    ``area`` is configuration, store, kafka, providers, http or process; ``check`` one word for what was looked at;
-    ``where`` the file, host or setting; ``what`` a sentence; ``mend`` what to do, empty where all is well.
+    ``area`` is configuration, store, kafka, providers, http or process; ``check`` one word for what
+    was looked at; ``where`` the file, host or setting; ``what`` a sentence; ``mend`` what to do,
+    empty where all is well.
     """
 
     area: str
@@ -56,7 +57,15 @@ def unreachable(area: str, check: str, where: str, what: str, mend: str) -> Find
 
 
 def by_limits(
-    area: str, check: str, where: str, what: str, mend: str, *, value: float, warn_over: float, refuse_over: float
+    area: str,
+    check: str,
+    where: str,
+    what: str,
+    mend: str,
+    *,
+    value: float,
+    warn_over: float,
+    refuse_over: float,
 ) -> Finding:
     """A finding about a number: fine, a warning over one limit, an error over the other."""
     if value > refuse_over:
@@ -67,7 +76,10 @@ def by_limits(
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """1 where something is wrong, else 3 where something did not answer, else 0; warnings let everything pass."""
+    """
+    1 where something is wrong, else 3 where something did not answer, else 0; warnings let
+    everything pass.
+    """
     results = {finding.result for finding in findings}
     if Result.ERROR in results:
         return 1
@@ -76,11 +88,16 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 def as_lines(findings: Sequence[Finding]) -> list[str]:
     """A table for people, each mend under its finding, and the totals."""
-    rows = [(one.result.value, one.area, one.check, one.where, one.what, one.mend) for one in findings]
+    rows = [
+        (one.result.value, one.area, one.check, one.where, one.what, one.mend) for one in findings
+    ]
     headings = ("result", "area", "check", "where")
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     widths[-1] = min(widths[-1], 48)
-    lines = ["  ".join(word.ljust(width) for word, width in zip(headings, widths, strict=True)) + "  what"]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(headings, widths, strict=True))
+        + "  what"
+    ]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join([*cells, row[4]]).rstrip())

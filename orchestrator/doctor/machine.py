@@ -1,4 +1,7 @@
-"""What the process itself needs: ports, file descriptors, time zones, a strong signing key, secrets that stay secret."""
+"""
+What the process itself needs: ports, file descriptors, time zones, a strong signing key, secrets
+that stay secret.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from collections.abc import Iterator
 
 import aiohttp
 
+from orchestrator.configuration.references import REFERENCE
+from orchestrator.configuration.settings import Address, Settings
+from orchestrator.configuration.yaml_file import Node
 from orchestrator.doctor.findings import Finding, error, fine, warning
-from orchestrator.references import REFERENCE
-from orchestrator.settings import Address, Settings
-from orchestrator.yamlfile import Node
 
 AREA = "process"
 DESCRIPTORS_SPARE = 512
@@ -28,15 +31,26 @@ PROBE_SECONDS = 2.0
 
 async def look_at_machine(settings: Settings) -> list[Finding]:
     """Everything about this machine and this user."""
-    ports = [await look_at_port(settings.http.listen, "listen"), await look_at_port(settings.http.admin, "admin")]
-    return [*ports, descriptors(settings), time_zones(), *signing_key(settings), *secret_files(settings)]
+    ports = [
+        await look_at_port(settings.http.listen, "listen"),
+        await look_at_port(settings.http.admin, "admin"),
+    ]
+    return [
+        *ports,
+        descriptors(settings),
+        time_zones(),
+        *signing_key(settings),
+        *secret_files(settings),
+    ]
 
 
 async def look_at_port(place: Address, name: str) -> Finding:
     """Whether we could listen there, or already do."""
     where = f"http.{name} {place}"
     try:
-        families = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        families = await asyncio.get_running_loop().getaddrinfo(
+            place.host, place.port, type=socket.SOCK_STREAM
+        )
         with socket.socket(families[0][0], socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(families[0][4])
@@ -81,7 +95,9 @@ def time_zones() -> Finding:
     """Quiet hours need the rules of every zone that a recipient may live in."""
     known = len(zoneinfo.available_timezones())
     if known < ZONES_LEAST:
-        return error(AREA, "time_zones", "tzdata", f"only {known} time zones are known", "pip install tzdata")
+        return error(
+            AREA, "time_zones", "tzdata", f"only {known} time zones are known", "pip install tzdata"
+        )
     return fine(AREA, "time_zones", "tzdata", f"{known} time zones are known")
 
 
@@ -90,7 +106,9 @@ def signing_key(settings: Settings) -> list[Finding]:
     if settings.signing_key is None:
         return [fine(AREA, "signing_key", "store", "made at the first start and kept in the store")]
     bits = entropy_bits(settings.signing_key.get_secret_value())
-    what = f"it looks like {bits:.0f} bits: links and references can be forged by whoever guesses it"
+    what = (
+        f"it looks like {bits:.0f} bits: links and references can be forged by whoever guesses it"
+    )
     mend = "make one with: openssl rand -base64 32"
     if bits < KEY_BITS_ERROR:
         return [error(AREA, "signing_key", "signing_key", what, mend)]
@@ -100,7 +118,10 @@ def signing_key(settings: Settings) -> list[Finding]:
 
 
 def entropy_bits(text: str) -> float:
-    """What the frequencies of its characters allow for: too little for short random keys, too much for sentences."""
+    """
+    What the frequencies of its characters allow for: too little for short random keys, too much for
+    sentences.
+    """
     counts = Counter(text).values()
     return -sum(count * math.log2(count / len(text)) for count in counts)
 
@@ -117,7 +138,13 @@ def secret_files(settings: Settings) -> Iterator[Finding]:
             continue  # that it cannot be read is a finding of the configuration already
         if mode & (stat.S_IRWXO | stat.S_IWGRP):
             what = f"mode {mode:04o}: others may read or change a secret"
-            yield warning(AREA, "secret_file", str(path), what, f"chmod 0440 {path} (Kubernetes: defaultMode: 0440)")
+            yield warning(
+                AREA,
+                "secret_file",
+                str(path),
+                what,
+                f"chmod 0440 {path} (Kubernetes: defaultMode: 0440)",
+            )
         else:
             yield fine(AREA, "secret_file", str(path), f"mode {mode:04o}")
 

@@ -1,8 +1,8 @@
 """
 What is reached over the network: every provider's host, status webhooks, and the public address.
 
-A host must resolve, take a connection and, where TLS is spoken, show a certificate that is trusted and will be for a
-while. Nothing is sent but what a handshake needs: no request, no log-in, no mail.
+A host must resolve, take a connection and, where TLS is spoken, show a certificate that is trusted
+and will be for a while. Nothing is sent but what a handshake needs: no request, no log-in, no mail.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 import aiosmtplib
 
+from orchestrator.configuration.settings import ProviderSettings, Settings
+from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.dispatch.egress import PUSH_HOSTS
 from orchestrator.doctor.findings import Finding, error, fine, unreachable, warning
-from orchestrator.settings import ProviderSettings, Settings
-from orchestrator.urls import is_loopback, split_url
 
 CONNECT_SECONDS = 5.0
 CERTIFICATE_DAYS_WARNING = 14
@@ -32,7 +32,10 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``tls``: none, implicit, or starttls (mail). ``ca``: a file of certificates to trust besides the system's."""
+    """
+    ``tls``: none, implicit, or starttls (mail). ``ca``: a file of certificates to trust besides the
+    system's.
+    """
 
     name: str
     host: str
@@ -51,7 +54,11 @@ async def look_at_providers(settings: Settings) -> list[Finding]:
     for number, webhook in enumerate(settings.status_webhooks, start=1):
         targets += from_url(f"status webhook {number}", webhook.url)
     pushes = any(one.adapter == "web_push" for one in settings.providers.values())
-    services = [Target("push service", host, 443, "implicit") for host in PUSH_HOSTS if "*" not in host] if pushes else []
+    services = (
+        [Target("push service", host, 443, "implicit") for host in PUSH_HOSTS if "*" not in host]
+        if pushes
+        else []
+    )
     found = await asyncio.gather(*(look_at_target(target) for target in [*targets, *services]))
     return list(found)
 
@@ -85,22 +92,45 @@ async def look_at_target(target: Target) -> Finding:
         expires = await asyncio.wait_for(shake_hands(target), CONNECT_SECONDS)
     except ssl.SSLCertVerificationError as problem:
         mend = "check the host's name, the machine's clock, and that ca-certificates is installed"
-        return error("providers", "tls", str(target), f"its certificate is refused: {problem.verify_message}", mend)
+        return error(
+            "providers",
+            "tls",
+            str(target),
+            f"its certificate is refused: {problem.verify_message}",
+            mend,
+        )
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
-        return unreachable("providers", "resolve", str(target), what, "check the spelling and the DNS servers")
+        return unreachable(
+            "providers", "resolve", str(target), what, "check the spelling and the DNS servers"
+        )
     except (OSError, TimeoutError, aiosmtplib.SMTPException) as problem:
         what = f"no connection: {str(problem) or 'no answer'}"
-        return unreachable("providers", "connect", str(target), what, "check the address, the firewall and any proxy")
+        return unreachable(
+            "providers",
+            "connect",
+            str(target),
+            what,
+            "check the address, the firewall and any proxy",
+        )
     if target.tls == "none":
         return fine("providers", "connect", str(target), "it takes connections, without TLS")
     if expires is None:
-        return fine("providers", "connect", str(target), "TLS works; the certificate is not verified, as configured")
+        return fine(
+            "providers",
+            "connect",
+            str(target),
+            "TLS works; the certificate is not verified, as configured",
+        )
     days = int((expires - time.time()) // DAY_SECONDS)
     if days < CERTIFICATE_DAYS_WARNING:
         mend = "have it renewed: sends fail from that day on"
-        return warning("providers", "tls", str(target), f"its certificate runs out in {days} days", mend)
-    return fine("providers", "connect", str(target), f"TLS works, its certificate runs for {days} days")
+        return warning(
+            "providers", "tls", str(target), f"its certificate runs out in {days} days", mend
+        )
+    return fine(
+        "providers", "connect", str(target), f"TLS works, its certificate runs for {days} days"
+    )
 
 
 async def shake_hands(target: Target) -> float | None:
@@ -119,7 +149,11 @@ async def shake_hands(target: Target) -> float | None:
 async def shake_hands_with_mail(target: Target) -> float | None:
     """Greet a mail server, go over to TLS, and take leave."""
     client = aiosmtplib.SMTP(
-        hostname=target.host, port=target.port, timeout=CONNECT_SECONDS, start_tls=False, local_hostname="localhost"
+        hostname=target.host,
+        port=target.port,
+        timeout=CONNECT_SECONDS,
+        start_tls=False,
+        local_hostname="localhost",
     )
     await client.connect()
     try:
@@ -153,16 +187,41 @@ async def look_at_http(settings: Settings) -> list[Finding]:
     parts = split_url(url)
     host = parts.hostname if parts is not None else None
     if parts is None or not host:
-        return [error("http", "public_url", url, "it is not an address", "write https://kaskad.example.com")]
+        return [
+            error(
+                "http",
+                "public_url",
+                url,
+                "it is not an address",
+                "write https://kaskad.example.com",
+            )
+        ]
     if is_loopback(host):
         if is_loopback(settings.http.listen.host):
-            return [fine("http", "public_url", url, "this machine only: no provider can report receipts to it")]
+            return [
+                fine(
+                    "http",
+                    "public_url",
+                    url,
+                    "this machine only: no provider can report receipts to it",
+                )
+            ]
         mend = "write the address that the proxy in front answers to"
-        return [warning("http", "public_url", url, "it is loopback, but the service listens to the network", mend)]
+        return [
+            warning(
+                "http",
+                "public_url",
+                url,
+                "it is loopback, but the service listens to the network",
+                mend,
+            )
+        ]
     found = []
     if parts.scheme != "https":
         mend = "write https://, with TLS ended by a proxy in front"
-        found.append(warning("http", "public_url", url, "receipts and unsubscribe links go in clear", mend))
+        found.append(
+            warning("http", "public_url", url, "receipts and unsubscribe links go in clear", mend)
+        )
     return [*found, await look_at_name(url, host)]
 
 
@@ -172,10 +231,14 @@ async def look_at_name(url: str, host: str) -> Finding:
         answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
-        return unreachable("http", "public_url", url, what, "make a DNS record for it, or mend `public_url`")
+        return unreachable(
+            "http", "public_url", url, what, "make a DNS record for it, or mend `public_url`"
+        )
     addresses = sorted({ipaddress.ip_address(answer[4][0]) for answer in answers}, key=str)
     shown = ", ".join(str(address) for address in addresses)
     if not any(address.is_global for address in addresses):
         mend = "publish it, or live without receipts and one-click unsubscribing"
-        return warning("http", "public_url", url, f"it leads to {shown}, where no provider can reach it", mend)
+        return warning(
+            "http", "public_url", url, f"it leads to {shown}, where no provider can reach it", mend
+        )
     return fine("http", "public_url", url, f"it leads to {shown}")

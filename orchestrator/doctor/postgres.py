@@ -1,12 +1,14 @@
 """
 PostgreSQL: can it be reached and written, and do its settings keep our promises.
 
-A batch locks every recipient and address it touches by an advisory lock, and those live in one table of fixed size that all
-sessions share; where it is full, a batch fails with "out of shared memory". Acceptance is a promise of durability, so the
-settings that give it up are errors, not matters of taste. Everything is seen through a session as the service opens it, so
-what a session sets for itself (timeouts, ``synchronous_commit``) is not held against the server.
+A batch locks every recipient and address it touches by an advisory lock, and those live in one
+table of fixed size that all sessions share; where it is full, a batch fails with "out of shared
+memory". Acceptance is a promise of durability, so the settings that give it up are errors, not
+matters of taste. Everything is seen through a session as the service opens it, so what a session
+sets for itself (timeouts, ``synchronous_commit``) is not held against the server.
 
-Reference: PostgreSQL documentation, chapters 20.12 (lock management), 20.5 (write-ahead log), 13.2.1 (read committed).
+Reference: PostgreSQL documentation, chapters 20.12 (lock management), 20.5 (write-ahead log),
+13.2.1 (read committed).
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from typing import Any
 
 import asyncpg
 
+from orchestrator.configuration.settings import Settings
+from orchestrator.configuration.urls import is_loopback
 from orchestrator.doctor.findings import Finding, by_limits, error, fine, unreachable, warning
-from orchestrator.settings import Settings
-from orchestrator.stores.members import DEAD_AFTER_SECONDS
-from orchestrator.stores.postgres import CONNECTIONS_MAX, SESSION
-from orchestrator.stores.postgres_schema import BY_MESSAGE, WEEK_MS, migration_status, start_of
-from orchestrator.urls import is_loopback
+from orchestrator.stores.postgres.members import DEAD_AFTER_SECONDS
+from orchestrator.stores.postgres.schema import BY_MESSAGE, WEEK_MS, migration_status, start_of
+from orchestrator.stores.postgres.store import CONNECTIONS_MAX, SESSION
 
 AREA = "store"
 VERSION_LEAST = 13
@@ -39,9 +41,26 @@ COMMIT_WARNING_SECONDS, COMMIT_ERROR_SECONDS = 0.02, 0.5
 SKEW_WARNING_SECONDS, SKEW_ERROR_SECONDS = 0.5, 10.0
 XIDS_WARNING, XIDS_ERROR = 500_000_000, 1_500_000_000
 NAMES = (
-    *("server_version_num", "server_version", "server_encoding", "synchronous_commit", "fsync", "full_page_writes"),
-    *("max_connections", "superuser_reserved_connections", "max_prepared_transactions", "max_locks_per_transaction"),
-    *("default_transaction_isolation", "default_transaction_read_only", "idle_session_timeout", "autovacuum"),
+    *(
+        "server_version_num",
+        "server_version",
+        "server_encoding",
+        "synchronous_commit",
+        "fsync",
+        "full_page_writes",
+    ),
+    *(
+        "max_connections",
+        "superuser_reserved_connections",
+        "max_prepared_transactions",
+        "max_locks_per_transaction",
+    ),
+    *(
+        "default_transaction_isolation",
+        "default_transaction_read_only",
+        "idle_session_timeout",
+        "autovacuum",
+    ),
     "transaction_timeout",
 )
 Values = Mapping[str, str]
@@ -52,7 +71,9 @@ async def look_at_postgres(settings: Settings, processes: int) -> list[Finding]:
     url = settings.store.url.get_secret_value()
     where = place(url)
     try:
-        db = await asyncpg.connect(url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS, server_settings=SESSION)
+        db = await asyncpg.connect(
+            url, timeout=CONNECT_SECONDS, command_timeout=QUERY_SECONDS, server_settings=SESSION
+        )
     except (
         asyncpg.InvalidAuthorizationSpecificationError,
         asyncpg.InvalidCatalogNameError,
@@ -60,7 +81,13 @@ async def look_at_postgres(settings: Settings, processes: int) -> list[Finding]:
         ValueError,
     ) as problem:
         return [
-            error(AREA, "connect", where, said(problem), "check the role, its password and the database's name in `store`")
+            error(
+                AREA,
+                "connect",
+                where,
+                said(problem),
+                "check the role, its password and the database's name in `store`",
+            )
         ]
     except (OSError, TimeoutError, asyncpg.PostgresError) as problem:
         mend = "check that it runs, its address, pg_hba.conf and the firewall"
@@ -83,7 +110,9 @@ def said(problem: BaseException) -> str:
     return str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
 
 
-async def look(db: asyncpg.Connection[Any], settings: Settings, where: str, processes: int) -> list[Finding]:
+async def look(
+    db: asyncpg.Connection[Any], settings: Settings, where: str, processes: int
+) -> list[Finding]:
     """All findings of an open connection."""
     rows = await db.fetch("select name, setting from pg_settings where name = any($1)", list(NAMES))
     values = {row["name"]: row["setting"] for row in rows}
@@ -99,7 +128,9 @@ def release(values: Values, where: str) -> Finding:
     """The server's release."""
     what = f"PostgreSQL {values['server_version']}"
     if int(values["server_version_num"]) < VERSION_LEAST * 10_000:
-        return error(AREA, "release", where, what, f"upgrade to PostgreSQL {VERSION_LEAST} or newer")
+        return error(
+            AREA, "release", where, what, f"upgrade to PostgreSQL {VERSION_LEAST} or newer"
+        )
     return fine(AREA, "release", where, what)
 
 
@@ -109,18 +140,29 @@ def durability(values: Values, where: str) -> list[Finding]:
     for name in ("fsync", "full_page_writes"):
         if values[name] == "off":
             what = f"{name} is off: what was accepted could be lost in a crash"
-            found.append(error(AREA, "durable", name, what, f"set {name} = on and restart the server"))
+            found.append(
+                error(AREA, "durable", name, what, f"set {name} = on and restart the server")
+            )
     what = f"fsync is on, synchronous_commit is {values['synchronous_commit']} in our sessions"
     return found or [fine(AREA, "durable", where, what)]
 
 
 def isolation(values: Values, where: str) -> Finding:
-    """Batches lock first and read after that, which needs each statement to see what was committed before it."""
+    """
+    Batches lock first and read after that, which needs each statement to see what was committed
+    before it.
+    """
     level = values["default_transaction_isolation"]
     if level == "read committed":
         return fine(AREA, "isolation", where, level)
     mend = "set default_transaction_isolation = 'read committed' for this role"
-    return error(AREA, "isolation", where, f"the default is {level}: batches would fail or read what is outdated", mend)
+    return error(
+        AREA,
+        "isolation",
+        where,
+        f"the default is {level}: batches would fail or read what is outdated",
+        mend,
+    )
 
 
 def timeouts(values: Values, where: str) -> list[Finding]:
@@ -128,11 +170,30 @@ def timeouts(values: Values, where: str) -> list[Finding]:
     found = []
     limit_ms = int(values.get("transaction_timeout", "0"))
     if 0 < limit_ms < BATCH_TIMEOUT_MS:
-        what = f"transaction_timeout is {limit_ms} ms: a batch may take up to {BATCH_TIMEOUT_MS} ms on a busy day"
-        found.append(warning(AREA, "timeouts", "transaction_timeout", what, "alter role … set transaction_timeout = 0"))
+        what = (
+            f"transaction_timeout is {limit_ms} ms: a batch may take up to {BATCH_TIMEOUT_MS} ms on"
+            " a busy day"
+        )
+        found.append(
+            warning(
+                AREA,
+                "timeouts",
+                "transaction_timeout",
+                what,
+                "alter role … set transaction_timeout = 0",
+            )
+        )
     if int(values.get("idle_session_timeout", "0")):
         what = "idle_session_timeout is set: idle connections of the pool are cut"
-        found.append(warning(AREA, "timeouts", "idle_session_timeout", what, "alter role … set idle_session_timeout = 0"))
+        found.append(
+            warning(
+                AREA,
+                "timeouts",
+                "idle_session_timeout",
+                what,
+                "alter role … set idle_session_timeout = 0",
+            )
+        )
     return found or [fine(AREA, "timeouts", where, "none that would cut a batch short")]
 
 
@@ -145,7 +206,10 @@ def locks(values: Values, where: str, processes: int) -> Finding:
     if room >= wanted:
         return fine(AREA, "locks", where, what)
     least = -(-wanted // sessions)
-    mend = f"set max_locks_per_transaction = {max(128, least)} and restart (now {per_transaction} × {sessions} sessions)"
+    mend = (
+        f"set max_locks_per_transaction = {max(128, least)} and restart (now {per_transaction} ×"
+        f" {sessions} sessions)"
+    )
     return error(AREA, "locks", where, what, mend)
 
 
@@ -154,15 +218,23 @@ def encoding(values: Values, where: str) -> Finding:
     found = values["server_encoding"]
     if found == "UTF8":
         return fine(AREA, "encoding", where, found)
-    return error(AREA, "encoding", where, f"the database is in {found}", "make a database with encoding 'UTF8'")
+    return error(
+        AREA,
+        "encoding",
+        where,
+        f"the database is in {found}",
+        "make a database with encoding 'UTF8'",
+    )
 
 
 async def asked(
     db: asyncpg.Connection[Any], values: Values, settings: Settings, where: str, processes: int
 ) -> list[Finding]:
-    """What must be asked for: recovery, rights, free connections, transaction ids, encryption, the clock."""
-    row = await db.fetchrow(
-        """
+    """
+    What must be asked for: recovery, rights, free connections, transaction ids, encryption, the
+    clock.
+    """
+    row = await db.fetchrow("""
         select pg_is_in_recovery() as standby,
                current_schema() as schema,
                coalesce(has_schema_privilege(current_schema(), 'create'), false) as may_create,
@@ -171,11 +243,17 @@ async def asked(
                  and pid <> pg_backend_pid() and coalesce(backend_type, '') in ('client backend', '')) as others,
                (select max(age(datfrozenxid)) from pg_database) as xids,
                (select ssl from pg_stat_ssl where pid = pg_backend_pid()) as encrypted
-        """
-    )
+        """)
     assert row is not None
-    found = [writable(values, where, standby=row["standby"]), rights(row, where), await schema(db, settings.migrate, where)]
-    found += [connections(values, where, row["others"], processes), transaction_ids(row["xids"], where)]
+    found = [
+        writable(values, where, standby=row["standby"]),
+        rights(row, where),
+        await schema(db, settings.migrate, where),
+    ]
+    found += [
+        connections(values, where, row["others"], processes),
+        transaction_ids(row["xids"], where),
+    ]
     found += [encryption(where, bool(row["encrypted"])), await clock(db, where)]
     if any(one.check == "schema" and "up to date" in one.what for one in found):
         found.append(await partitions(db, int(time.time() * 1000), where))
@@ -188,22 +266,36 @@ async def asked(
 def writable(values: Values, where: str, *, standby: bool) -> Finding:
     """The primary, and not read-only."""
     if standby:
-        return error(AREA, "writable", where, "this is a standby, which takes no writes", "name the primary in `store`")
+        return error(
+            AREA,
+            "writable",
+            where,
+            "this is a standby, which takes no writes",
+            "name the primary in `store`",
+        )
     if values["default_transaction_read_only"] == "on":
         what = "transactions are read-only by default"
-        return error(AREA, "writable", where, what, "alter role … set default_transaction_read_only = off")
+        return error(
+            AREA, "writable", where, what, "alter role … set default_transaction_read_only = off"
+        )
     return fine(AREA, "writable", where, "this is the primary")
 
 
 def rights(row: Mapping[str, Any], where: str) -> Finding:
-    """Migrations make tables, and so does the running service: a partition for each week to come."""
+    """
+    Migrations make tables, and so does the running service: a partition for each week to come.
+    """
     if row["schema"] is None:
         mend = "create schema kaskad authorization …, and alter role … set search_path = kaskad"
         return error(AREA, "rights", where, "no schema of the search_path exists", mend)
     if row["may_create"]:
-        return fine(AREA, "rights", where, f"role {row['role']} may create tables in schema {row['schema']}")
+        return fine(
+            AREA, "rights", where, f"role {row['role']} may create tables in schema {row['schema']}"
+        )
     what = f"role {row['role']} may not create tables in schema {row['schema']}"
-    return error(AREA, "rights", where, what, f'grant create on schema "{row["schema"]}" to "{row["role"]}"')
+    return error(
+        AREA, "rights", where, what, f'grant create on schema "{row["schema"]}" to "{row["role"]}"'
+    )
 
 
 async def schema(db: asyncpg.Connection[Any], migrate: str, where: str) -> Finding:
@@ -213,17 +305,29 @@ async def schema(db: asyncpg.Connection[Any], migrate: str, where: str) -> Findi
     if waiting:
         what = f"to come: {', '.join(waiting)}"
         if migrate == "manual":
-            return error(AREA, "schema", where, what, "run `kaskad migrate up`, or set migrate: auto")
+            return error(
+                AREA, "schema", where, what, "run `kaskad migrate up`, or set migrate: auto"
+            )
         return fine(AREA, "schema", where, f"{what}; run at the next start")
-    query = "select count(*) from members where seen_at > clock_timestamp() - make_interval(secs => $1)"
+    query = (
+        "select count(*) from members where seen_at > clock_timestamp() - make_interval(secs => $1)"
+    )
     members = await db.fetchval(query, DEAD_AFTER_SECONDS)
-    return fine(AREA, "schema", where, f"the schema is up to date; {members} process(es) at work on it")
+    return fine(
+        AREA, "schema", where, f"the schema is up to date; {members} process(es) at work on it"
+    )
 
 
 async def partitions(db: asyncpg.Connection[Any], now_ms: int, where: str) -> Finding:
-    """Whether the weeks to come have their partitions; without one, rows pile up where they cannot be dropped."""
+    """
+    Whether the weeks to come have their partitions; without one, rows pile up where they cannot be
+    dropped.
+    """
     table = BY_MESSAGE[0]
-    query = "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = $1::regclass"
+    query = (
+        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where"
+        " i.inhparent = $1::regclass"
+    )
     starts = [start_of(row[0]) for row in await db.fetch(query, table)]
     ends = [start + WEEK_MS for start in starts if start is not None]
     if not ends:
@@ -231,7 +335,9 @@ async def partitions(db: asyncpg.Connection[Any], now_ms: int, where: str) -> Fi
     weeks = (max(ends) - now_ms) / WEEK_MS
     what = f"partitions reach {weeks:.1f} weeks ahead"
     if weeks < 1:
-        mend = "let a process run, and look for chores.failed in its log: its role must own the tables"
+        mend = (
+            "let a process run, and look for chores.failed in its log: its role must own the tables"
+        )
         return error(AREA, "partitions", where, what, mend)
     return fine(AREA, "partitions", where, what)
 
@@ -248,10 +354,24 @@ def connections(values: Values, where: str, others: int, processes: int) -> Find
 
 
 def transaction_ids(age: int, where: str) -> Finding:
-    """How far the oldest row is from the point where PostgreSQL stops taking writes (about 2.1 × 10⁹)."""
+    """
+    How far the oldest row is from the point where PostgreSQL stops taking writes (about 2.1 × 10⁹).
+    """
     what = f"the oldest transaction id is {age / 1e6:.0f} million old"
-    mend = "let autovacuum freeze: end long transactions, drop unused replication slots, vacuum (freeze)"
-    return by_limits(AREA, "transaction_ids", where, what, mend, value=age, warn_over=XIDS_WARNING, refuse_over=XIDS_ERROR)
+    mend = (
+        "let autovacuum freeze: end long transactions, drop unused replication slots, vacuum"
+        " (freeze)"
+    )
+    return by_limits(
+        AREA,
+        "transaction_ids",
+        where,
+        what,
+        mend,
+        value=age,
+        warn_over=XIDS_WARNING,
+        refuse_over=XIDS_ERROR,
+    )
 
 
 def encryption(where: str, encrypted: bool) -> Finding:
@@ -262,7 +382,9 @@ def encryption(where: str, encrypted: bool) -> Finding:
     if not host or is_loopback(host.strip("[]")):
         return fine(AREA, "encryption", where, "not encrypted, and does not leave this machine")
     mend = "add ?sslmode=verify-full&sslrootcert=… to `store`"
-    return warning(AREA, "encryption", where, "profiles and keys go over the network in clear", mend)
+    return warning(
+        AREA, "encryption", where, "profiles and keys go over the network in clear", mend
+    )
 
 
 async def clock(db: asyncpg.Connection[Any], where: str) -> Finding:
@@ -271,7 +393,10 @@ async def clock(db: asyncpg.Connection[Any], where: str) -> Finding:
     server = (await db.fetchval("select extract(epoch from clock_timestamp())::float8")) or 0.0
     after = time.time()
     skew = server - (before + after) / 2
-    what = f"the server's clock is {abs(skew) * 1000:.0f} ms {'ahead of' if skew > 0 else 'behind'} ours"
+    what = (
+        f"the server's clock is {abs(skew) * 1000:.0f} ms {'ahead of' if skew > 0 else 'behind'}"
+        " ours"
+    )
     mend = "run chrony or systemd-timesyncd on both"
     return by_limits(
         AREA,
@@ -286,18 +411,25 @@ async def clock(db: asyncpg.Connection[Any], where: str) -> Finding:
 
 
 async def commit_time(db: asyncpg.Connection[Any], where: str) -> Finding:
-    """How long a durable commit takes, tried with an empty record in the write-ahead log that touches no table."""
+    """
+    How long a durable commit takes, tried with an empty record in the write-ahead log that touches
+    no table.
+    """
     times = []
     for _ in range(COMMITS):
         begun = time.perf_counter()
         try:
             await db.execute("select pg_logical_emit_message(true, 'kaskad.doctor', '')")
         except asyncpg.InsufficientPrivilegeError:
-            return fine(AREA, "commit", where, "not tried: this role may not write a record without a table")
+            return fine(
+                AREA, "commit", where, "not tried: this role may not write a record without a table"
+            )
         times.append(time.perf_counter() - begun)
     median = statistics.median(times)
     what = f"a commit takes {median * 1000:.2f} ms (median of {COMMITS})"
-    mend = "bring the database nearer, or give it a faster disk for its log: every batch waits for it"
+    mend = (
+        "bring the database nearer, or give it a faster disk for its log: every batch waits for it"
+    )
     return by_limits(
         AREA,
         "commit",

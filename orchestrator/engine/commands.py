@@ -1,5 +1,6 @@
 """
-What can be asked of the engine. Each command is answered when, and only when, its transaction has committed.
+What can be asked of the engine. Each command is answered when, and only when, its transaction has
+committed.
 
     Publish        an event                          → Published
     Tell           a fact about one message          → Told
@@ -17,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.channels import Inbound, Preference, Receipt
-from orchestrator.core.decide import Decision
+from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact
 from orchestrator.core.values import Value, field
+from orchestrator.events.event import Event
 
 
 class UnknownMessage(LookupError):
@@ -35,24 +37,6 @@ class Conflict(Exception):
     """The pair of source and id was used before, with another body."""
 
 
-class Event(Value):
-    """
-    A valid CloudEvent, taken apart: ``attributes`` are its context attributes but for the data (id, source, type,
-    subject, time as sent, extensions); ``time`` is UTC milliseconds, None where it has none; ``data`` is without
-    ``recipient`` and ``recipients``, which stand in ``recipients`` (at least one mapping with an ``id``).
-    ``digest`` is a hash of the whole parsed event: two bodies that mean the same have the same.
-    """
-
-    id: str
-    source: str
-    type: str
-    time: int | None
-    attributes: Mapping[str, Any]
-    data: Mapping[str, Any]
-    recipients: Sequence[Mapping[str, Any]]
-    digest: bytes
-
-
 class Publish(Value):
     """``replayed``: again, from the dead letters: the deadline counts from now."""
 
@@ -61,14 +45,20 @@ class Publish(Value):
 
 
 class Published(Value):
-    """``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a duplicate)."""
+    """
+    ``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a
+    duplicate).
+    """
 
     status: str
     messages: tuple[str, ...]
 
 
 class Tell(Value):
-    """A fact about one message. ``urgent``: the message is a one-time code, so this overtakes everything else."""
+    """
+    A fact about one message. ``urgent``: the message is a one-time code, so this overtakes
+    everything else.
+    """
 
     message: str
     fact: Fact
@@ -77,8 +67,9 @@ class Tell(Value):
 
 class Told(Value):
     """
-    What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic clock (seconds) before
-    the commit began: the second within which a call must start counts from it.
+    What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic
+    clock (seconds) before the commit began: the second within which a call must start counts from
+    it.
     """
 
     decision: Decision
@@ -87,7 +78,10 @@ class Told(Value):
 
 
 class HearReceipt(Value):
-    """``message`` and ``attempt`` where a keyed reference named them, else found by provider and its id."""
+    """
+    ``message`` and ``attempt`` where a keyed reference named them, else found by provider and its
+    id.
+    """
 
     provider: str
     receipt: Receipt
@@ -127,7 +121,10 @@ class PutRecipient(Value):
 
 
 class PutConsents(Value):
-    """Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever removed."""
+    """
+    Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever
+    removed.
+    """
 
     id: str
     entries: Sequence[Mapping[str, Any]]
@@ -135,8 +132,8 @@ class PutConsents(Value):
 
 class OptOut(Value):
     """
-    One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be ``*``. ``state`` is
-    ``out``, or ``in`` where a STOP is undone by a START.
+    One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be
+    ``*``. ``state`` is ``out``, or ``in`` where a STOP is undone by a START.
     """
 
     recipient: str | None = None
@@ -150,7 +147,10 @@ class OptOut(Value):
 
 
 class Erase(Value):
-    """Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses stay."""
+    """
+    Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses
+    stay.
+    """
 
     id: str
 
@@ -161,8 +161,8 @@ class Cancel(Value):
 
 class DeadLetter(Value):
     """
-    Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the like; ``reason`` a short
-    word; ``detail`` the sentence; ``body`` the raw bytes.
+    Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the
+    like; ``reason`` a short word; ``detail`` the sentence; ``body`` the raw bytes.
     """
 
     origin: str

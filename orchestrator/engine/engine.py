@@ -1,10 +1,11 @@
 """
 The only loop: take what has come in, load what it touches, decide, commit once, release.
 
-Commands wait in lanes, the most urgent first, so that a one-time code never stands behind a campaign (see ``lanes``). While
-one batch waits for the disk the next one gathers: that is what makes durable cheap. Where the disk is too quick for that, a
-busy engine gathers for a few milliseconds all the same. Whoever submitted a command is answered when its batch has
-committed, and never before.
+Commands wait in lanes, the most urgent first, so that a one-time code never stands behind a
+campaign (see ``lanes``). While one batch waits for the disk the next one gathers: that is what
+makes durable cheap. Where the disk is too quick for that, a busy engine gathers for a few
+milliseconds all the same. Whoever submitted a command is answered when its batch has committed, and
+never before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import structlog
 
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.book import Book
+from orchestrator.engine.batch import Decided, Desk, View
 from orchestrator.engine.commands import (
     Command,
     Conflict,
@@ -30,8 +31,7 @@ from orchestrator.engine.commands import (
     Erase,
     Tell,
 )
-from orchestrator.engine.desk import Decided, Desk, View
-from orchestrator.engine.handling import handle
+from orchestrator.engine.handlers.handle import handle
 from orchestrator.engine.lanes import (
     CODES,
     LET_PASS_SECONDS,
@@ -43,19 +43,27 @@ from orchestrator.engine.lanes import (
     lane_of,
 )
 from orchestrator.engine.needs import Needs
-from orchestrator.engine.rules import AddressHash, Evaluate, Rules
+from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.unit_of_work import Book
 from orchestrator.engine.velocity import Velocity
+from orchestrator.recipients.document import AddressHash
 from orchestrator.stores.port import Store, StoreAway, StoreBusy, Unit
 
 log = structlog.get_logger()
 
 GATHER_SECONDS = 0.01
-"""While much comes in, no batch starts sooner than this after the one before: a commit costs as much for one as for ten."""
+"""
+While much comes in, no batch starts sooner than this after the one before: a commit costs as much
+for one as for ten.
+"""
 GATHER_FROM = 16
 """How many commands a batch had where much comes in."""
 BUSY_TRIES = 4
 BREATH = 16
-"""After so many commands of a batch everything else in the process has its turn, where the store allows it."""
+"""
+After so many commands of a batch everything else in the process has its turn, where the store
+allows it.
+"""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 LAST_WAIT_SECONDS = 5.0
@@ -75,8 +83,9 @@ class Ports:
     """
     What the engine is given of the world around it.
 
-    ``now``: UTC milliseconds. ``shelf``: the policy of a name and version, from the configuration or the store.
-    ``shut``: providers with an open breaker. ``observe``: called with each batch's decisions once they are committed.
+    ``now``: UTC milliseconds. ``shelf``: the policy of a name and version, from the configuration
+    or the store. ``shut``: providers with an open breaker. ``observe``: called with each batch's
+    decisions once they are committed.
     """
 
     now: Callable[[], Instant]
@@ -143,8 +152,9 @@ class Spending:
 
 class Engine:
     """
-    One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones. ``away``: the store
-    could not be reached a moment ago; what has been taken waits for it. ``hurry``: whether a code is on its way.
+    One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones.
+    ``away``: the store could not be reached a moment ago; what has been taken waits for it.
+    ``hurry``: whether a code is on its way.
     """
 
     def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
@@ -160,10 +170,13 @@ class Engine:
 
     async def start(self) -> None:
         """
-        One loop, or where the store is shared two: there a batch of codes is decided beside a batch of anything else, as if
-        another process did it.
+        One loop, or where the store is shared two: there a batch of codes is decided beside a batch
+        of anything else, as if another process did it.
         """
-        self._tasks = [asyncio.create_task(self._run(line), name=f"engine:{line}") for line in range(self._lanes.lines)]
+        self._tasks = [
+            asyncio.create_task(self._run(line), name=f"engine:{line}")
+            for line in range(self._lanes.lines)
+        ]
 
     async def stop(self) -> None:
         """Take nothing more, finish what has been taken."""
@@ -173,15 +186,18 @@ class Engine:
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
         """
-        The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the future raises what the
-        command's handler does (``Conflict``, ``UnknownMessage``, …).
+        The answer to one command, once it is durable. Raises ``Busy`` or ``Stopped`` at once; the
+        future raises what the command's handler does (``Conflict``, ``UnknownMessage``, …).
         """
         waiter = Waiter()
         self.hand(command, waiter.hear)
         return waiter.future
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers in the order of the commands, exceptions in their places. Raises as ``submit`` does at once."""
+        """
+        The answers in the order of the commands, exceptions in their places. Raises as ``submit``
+        does at once.
+        """
         if not commands:
             return []
         waiters = Waiters(len(commands))
@@ -191,8 +207,8 @@ class Engine:
 
     def hand(self, command: Command, hear: Hear) -> None:
         """
-        Have a command decided; ``hear`` is called with its answer, or with the exception, as soon as it is durable. Raises
-        ``Busy`` or ``Stopped``.
+        Have a command decided; ``hear`` is called with its answer, or with the exception, as soon
+        as it is durable. Raises ``Busy`` or ``Stopped``.
         """
         if self._stopping or not self._tasks:
             raise Stopped("the service is shutting down")
@@ -231,19 +247,33 @@ class Engine:
 
     async def _rest(self, size: int, seconds: float) -> None:
         """
-        After a large batch that took so long, while codes come: leave the machine to them for a part of that time. Where
-        everything is busy all the time, each of a code's small steps would have to queue for a processor.
+        After a large batch that took so long, while codes come: leave the machine to them for a
+        part of that time. Where everything is busy all the time, each of a code's small steps would
+        have to queue for a processor.
         """
-        if self.store.shared and size >= GATHER_FROM and self._lanes.codes_come() and not self._stopping:
+        if (
+            self.store.shared
+            and size >= GATHER_FROM
+            and self._lanes.codes_come()
+            and not self._stopping
+        ):
             await asyncio.sleep(min(seconds * REST_SHARE, REST_SECONDS_MAX))
 
     async def _work(self, batch: list[Waiting]) -> None:
-        """One transaction. Where one command breaks it, the batch is halved until only that one fails."""
+        """
+        One transaction. Where one command breaks it, the batch is halved until only that one fails.
+        """
         try:
-            results, desk = await self._decide_whatever_it_takes([waiting.command for waiting in batch])
+            results, desk = await self._decide_whatever_it_takes(
+                [waiting.command for waiting in batch]
+            )
         except Exception as error:
             if len(batch) == 1 or isinstance(error, StoreAway):
-                log.error("engine.commands_failed", command=type(batch[0].command).__name__, exc_info=error)
+                log.error(
+                    "engine.commands_failed",
+                    command=type(batch[0].command).__name__,
+                    exc_info=error,
+                )
                 for waiting in batch:
                     waiting.hear(error)
                 return
@@ -258,10 +288,13 @@ class Engine:
         for waiting, result in zip(batch, results, strict=True):
             waiting.hear(result)
 
-    async def _decide_whatever_it_takes(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+    async def _decide_whatever_it_takes(
+        self, commands: Sequence[Command]
+    ) -> tuple[list[Any], Desk]:
         """
-        Outlast a store that is away for a while, so that no answer of a provider is forgotten; a few more tries where it is
-        only busy. What may have been committed after all does no harm: every fact is void the second time.
+        Outlast a store that is away for a while, so that no answer of a provider is forgotten; a
+        few more tries where it is only busy. What may have been committed after all does no harm:
+        every fact is void the second time.
         """
         pause, tries, gives_up_at = FIRST_PAUSE_SECONDS, 0, 0.0
         while True:
@@ -316,12 +349,18 @@ class Engine:
         return results, desk
 
     def _giving_way(self, first: Command) -> Callable[[], Awaitable[None]]:
-        """What a batch that begins with this command does between its parts: codes go on, others let them pass."""
+        """
+        What a batch that begins with this command does between its parts: codes go on, others let
+        them pass.
+        """
         patience = Patience(0.0 if lane_of(first, self.rules) == CODES else LET_PASS_SECONDS)
         return lambda: self.hurry.passed(patience)
 
     async def _load(self, unit: Unit, commands: Sequence[Command]) -> Book:
-        """Everything the batch touches, in two stages: messages and their people, then those people's addresses."""
+        """
+        Everything the batch touches, in two stages: messages and their people, then those people's
+        addresses.
+        """
         needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
         for command in commands:
             needs.add(command)
@@ -337,14 +376,17 @@ class Engine:
         return book
 
     async def _desk(self, book: Book) -> Desk:
-        names = {(entry.message.policy, entry.message.policy_version) for entry in book.entries.values()}
+        names = {
+            (entry.message.policy, entry.message.policy_version) for entry in book.entries.values()
+        }
         shelf = {(policy.name, policy.version): policy for policy in self.rules.policies.values()}
         for name in names - shelf.keys():
             shelf[name] = await self._ports.policy(*name)
         await self._turn_day(self._ports.now())
         ports = self._ports
-        # everything above may have taken long (a lock, a slow store, a frozen process): decisions are made by the time it
-        # is now, which is also the time from which a call has a second to start
+        # everything above may have taken long (a lock, a slow store, a frozen process): decisions
+        # are made by the time it is now, which is also the time from which a call has a second to
+        # start
         now = book.changes.at = ports.now()
         return Desk(
             book=book,

@@ -5,10 +5,11 @@ Where commands wait, the most urgent first.
     1   facts about other messages, receipts, opt-outs, profiles
     2…  other events, by the class of what they trigger
 
-A lane is emptied before the next one is looked at, and codes never share a batch with anything else: what is in a batch
-waits for all of it. Where the store allows two batches at once, codes are a line of their own that waits for nobody, and
-the other line begins nothing while a code is on its way (``Hurry``). Otherwise codes wait for the batch in hand, so while
-they come, batches are kept short.
+A lane is emptied before the next one is looked at, and codes never share a batch with anything
+else: what is in a batch waits for all of it. Where the store allows two batches at once, codes are
+a line of their own that waits for nobody, and the other line begins nothing while a code is on its
+way (``Hurry``). Otherwise codes wait for the batch in hand, so while they come, batches are kept
+short.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ LET_PASS_SECONDS = 0.05
 """How long one batch of other work waits for codes, all in all."""
 REST_SECONDS_MAX = 0.1
 REST_SHARE = 0.5
-"""While codes come, other batches leave so much of their own time to whatever else the machine has to do."""
+"""
+While codes come, other batches leave so much of their own time to whatever else the machine has to
+do.
+"""
 WAITING_MAX = 20_000
 CODES_MORE = 5_000
 """So many codes more are taken where everything else is refused."""
@@ -53,7 +57,10 @@ def event_lane(classes: Iterable[str]) -> int:
 
 
 def lane_of(command: Command, rules: Rules) -> int:
-    """Codes, then facts and wishes of any kind, then events by the most urgent class of what they trigger."""
+    """
+    Codes, then facts and wishes of any kind, then events by the most urgent class of what they
+    trigger.
+    """
     match command:
         case Publish():
             classes = [policy.klass for policy in rules.by_event.get(command.event.type, ())]
@@ -72,8 +79,9 @@ class Patience:
 
 class Hurry:
     """
-    Whether a code is on its way through this process, from its acceptance to its provider. Whatever else is about to begin
-    lets it pass: for a moment only, so that no number of codes stops everything else.
+    Whether a code is on its way through this process, from its acceptance to its provider. Whatever
+    else is about to begin lets it pass: for a moment only, so that no number of codes stops
+    everything else.
     """
 
     def __init__(self) -> None:
@@ -91,7 +99,10 @@ class Hurry:
             self._passed.set()
 
     async def passed(self, patience: Patience | None = None) -> None:
-        """Return when no code is on its way, or after a moment: what is left of ``patience``, where there is one."""
+        """
+        Return when no code is on its way, or after a moment: what is left of ``patience``, where
+        there is one.
+        """
         patience = patience or Patience()
         if not self._under_way or patience.seconds <= 0:
             return
@@ -103,11 +114,14 @@ class Hurry:
 
 class Lanes(Generic[T]):
     """
-    ``apart``: codes are line 0 and everything else line 1; without it everything is line 0. ``monotonic`` is in seconds.
+    ``apart``: codes are line 0 and everything else line 1; without it everything is line 0.
+    ``monotonic`` is in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float], *, apart: bool) -> None:
-        self._lanes: tuple[deque[tuple[T, bool]], ...] = tuple(deque() for _ in range(FIRST_OF_EVENTS + len(LANES)))
+        self._lanes: tuple[deque[tuple[T, bool]], ...] = tuple(
+            deque() for _ in range(FIRST_OF_EVENTS + len(LANES))
+        )
         self._monotonic = monotonic
         numbers = range(len(self._lanes))
         self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
@@ -134,7 +148,9 @@ class Lanes(Generic[T]):
         return self._count < WAITING_MAX + (CODES_MORE if lane == CODES else 0)
 
     def put(self, lane: int, one: T, *, alone: bool) -> None:
-        """``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one."""
+        """
+        ``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one.
+        """
         if lane == CODES:
             self._code_at = self._monotonic()
         self._lanes[lane].append((one, alone))
@@ -151,13 +167,19 @@ class Lanes(Generic[T]):
         await self._filled[line].wait()
 
     def may_grow(self, line: int) -> bool:
-        """Whether a line's next batch is worth waiting for: it is not full yet, and no code would wait with it."""
+        """
+        Whether a line's next batch is worth waiting for: it is not full yet, and no code would wait
+        with it.
+        """
         numbers = self._of_line[line]
         waiting = sum(len(self._lanes[number]) for number in numbers)
         return waiting < self._size(numbers[-1]) and not self._lanes[CODES]
 
     def take(self, line: int) -> list[T]:
-        """The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next one."""
+        """
+        The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next
+        one.
+        """
         batch = self._taken(line)
         self._count -= len(batch)
         if not batch:

@@ -1,5 +1,6 @@
 """
-What a batch is going to look at: the messages and people that its commands name, then the addresses.
+What a batch is going to look at: the messages and people that its commands name, then the
+addresses.
 
 Whatever a handler reads must be named here, or it would not be there.
 """
@@ -12,9 +13,6 @@ from typing import Any
 from orchestrator.core import facts
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP
-from orchestrator.engine import profiles
-from orchestrator.engine import publish as publishing
-from orchestrator.engine.book import Book
 from orchestrator.engine.commands import (
     Cancel,
     Command,
@@ -29,9 +27,12 @@ from orchestrator.engine.commands import (
     TakeWebhook,
     Tell,
 )
-from orchestrator.engine.people import SINGLE_ADDRESSES, Person
-from orchestrator.engine.rules import AddressHash, Evaluate, Rules
+from orchestrator.engine.handlers import events as publishing
+from orchestrator.engine.handlers import recipients as profiles
+from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.unit_of_work import Book
 from orchestrator.engine.velocity import velocity_hashes
+from orchestrator.recipients.document import SINGLE_ADDRESSES, AddressHash, Person
 from orchestrator.stores.port import Wanted, WantedAddresses
 
 
@@ -116,10 +117,15 @@ class Needs:
                 except ValueError:
                     continue
                 if value is not None:
-                    self.wanted.dedupes.add((policy.name, profile["id"], publishing.key_text(value)))
+                    self.wanted.dedupes.add(
+                        (policy.name, profile["id"], publishing.key_text(value))
+                    )
 
     def add_references(self, command: Command, book: Book) -> None:
-        """The provider's reference that an answer brings, or that a receipt names and nobody knows yet."""
+        """
+        The provider's reference that an answer brings, or that a receipt names and nobody knows
+        yet.
+        """
         match command:
             case HearReceipt(message=None):
                 key = (command.provider, command.receipt.provider_id or "")
@@ -128,10 +134,15 @@ class Needs:
             case TakeWebhook():
                 for one in command.said:
                     self.add_references(one, book)
-            case Tell(message=id, fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference)))):
+            case Tell(
+                message=id,
+                fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference))),
+            ):
                 entry = book.entries.get(id)
                 if entry is not None:
-                    self.addresses.references.add((entry.message.attempts[number].provider, reference))
+                    self.addresses.references.add(
+                        (entry.message.attempts[number].provider, reference)
+                    )
 
     def add_person(self, person: Person) -> None:
         """The addresses of somebody who was loaded."""

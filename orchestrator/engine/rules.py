@@ -1,4 +1,7 @@
-"""What the engine decides by: the configuration as it is now, and the policies as they were when messages started."""
+"""
+What the engine decides by: the configuration as it is now, and the policies as they were when
+messages started.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from orchestrator.core.policy import Governance, Policy
 
 @dataclass(frozen=True)
 class Limits:
-    """Velocity limits for one-time codes by SMS: ``(count, window_ms)``, None where there is none."""
+    """
+    Velocity limits for one-time codes by SMS: ``(count, window_ms)``, None where there is none.
+    """
 
     per_recipient: tuple[int, int] | None = (5, 3_600_000)
     per_prefix: tuple[int, int] | None = (50, 600_000)
@@ -22,8 +27,8 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Reach:
     """
-    What of an installation the decisions of one policy may rest on: its steps' channels with their providers, in the shape
-    of ``Inputs``, and the conditions of its steps by their names there.
+    What of an installation the decisions of one policy may rest on: its steps' channels with their
+    providers, in the shape of ``Inputs``, and the conditions of its steps by their names there.
     """
 
     channels: Mapping[str, tuple[str, ...]]
@@ -34,8 +39,8 @@ class Reach:
 @dataclass(frozen=True)
 class Rules:
     """
-    One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them in their order;
-    ``tells`` is whether anybody listens to status events.
+    One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
+    in their order; ``tells`` is whether anybody listens to status events.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -45,7 +50,9 @@ class Rules:
     currency: str | None = None
     limits: Limits = field(default_factory=Limits)
     tells: bool = False
-    _reaches: dict[tuple[str, str], Reach] = field(init=False, default_factory=dict, repr=False, compare=False)
+    _reaches: dict[tuple[str, str], Reach] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     def reach(self, policy: Policy) -> Reach:
         """What a policy's decisions may rest on, worked out once for each version of it."""
@@ -60,7 +67,11 @@ class Rules:
         names = {name for step in policy.plan for name in step.providers}.union(*channels.values())
         providers = {name: self.providers[name] for name in sorted(names) if name in self.providers}
         conditions = ((f"step:{position}", step.when) for position, step in enumerate(policy.plan))
-        return Reach(channels, providers, tuple((name, when) for name, when in conditions if when is not None))
+        return Reach(
+            channels,
+            providers,
+            tuple((name, when) for name, when in conditions if when is not None),
+        )
 
     @cached_property
     def by_event(self) -> Mapping[str, tuple[Policy, ...]]:
@@ -72,7 +83,10 @@ class Rules:
 
     @cached_property
     def goals(self) -> Mapping[str, int]:
-        """Event types that are somebody's goal, with how long (ms) one is remembered for triggers yet to come."""
+        """
+        Event types that are somebody's goal, with how long (ms) one is remembered for triggers yet
+        to come.
+        """
         found: dict[str, int] = {}
         for policy in self.policies.values():
             if policy.goal is not None:
@@ -81,6 +95,7 @@ class Rules:
 
 
 Evaluate = Callable[[str, Mapping[str, Any]], Any]
-"""Evaluate an expression over a scope; raises ``ValueError`` (or a subclass) where it cannot be evaluated."""
-AddressHash = Callable[[str, str], str]
-"""The keyed hash of ``(kind, value)``."""
+"""
+Evaluate an expression over a scope; raises ``ValueError`` (or a subclass) where it cannot be
+evaluated.
+"""

@@ -1,22 +1,27 @@
 """
-Velocity limits against SMS pumping: how many one-time codes went to a number, and to its neighbours.
+Velocity limits against SMS pumping: how many one-time codes went to a number, and to its
+neighbours.
 
-The times are kept in the store like what is kept of an address, under keyed hashes of the number and of its prefix, so they
-hold for all processes and survive a restart.
+The times are kept in the store like what is kept of an address, under keyed hashes of the number
+and of its prefix, so they hold for all processes and survive a restart.
 """
 
 from __future__ import annotations
 
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.book import Book
-from orchestrator.engine.rules import AddressHash, Limits
+from orchestrator.engine.rules import Limits
+from orchestrator.engine.unit_of_work import Book
+from orchestrator.recipients.document import AddressHash
 
 PREFIX_CUT = 3
 KIND = "sms_codes"
 
 
 class Velocity:
-    """Sliding windows per number and per prefix (the number without its last three digits), within one batch."""
+    """
+    Sliding windows per number and per prefix (the number without its last three digits), within one
+    batch.
+    """
 
     def __init__(self, book: Book, address_hash: AddressHash, limits: Limits) -> None:
         self._book = book
@@ -33,7 +38,10 @@ class Velocity:
 
     def too_fast(self, phone: str, now: Instant) -> bool:
         """Whether one more code would break a limit."""
-        return any(rule is not None and self._count(key, rule[1], now) >= rule[0] for key, rule in self._rules(phone))
+        return any(
+            rule is not None and self._count(key, rule[1], now) >= rule[0]
+            for key, rule in self._rules(phone)
+        )
 
     def _rules(self, phone: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
         return ((phone, self._limits.per_recipient), (prefix(phone), self._limits.per_prefix))

@@ -12,14 +12,14 @@ from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.explain.words import Place
-from orchestrator.times import duration
+from orchestrator.primitives.durations import duration
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """
-    One check, and what it was made of. ``policy`` and ``inputs`` are None where the store no longer has the versions that
-    they need; then only what the check itself says is told.
+    One check, and what it was made of. ``policy`` and ``inputs`` are None where the store no longer
+    has the versions that they need; then only what the check itself says is told.
     """
 
     check: Mapping[str, Any]
@@ -46,9 +46,14 @@ class Asked:
         return gates.Scene(self.policy, self.message, self.check["step"], self.inputs, self.at)
 
     def rule(self, rules: str) -> Any:
-        """The governance rule that the check names, out of ``caps``, ``gaps``, ``quiet_hours`` or ``budgets``."""
+        """
+        The governance rule that the check names, out of ``caps``, ``gaps``, ``quiet_hours`` or
+        ``budgets``.
+        """
         found = getattr(self.inputs.governance, rules) if self.inputs is not None else ()
-        return next((rule for rule in found if getattr(rule, "name", None) == self.check.get("rule")), None)
+        return next(
+            (rule for rule in found if getattr(rule, "name", None) == self.check.get("rule")), None
+        )
 
     def leaves(self, at: Instant) -> str:
         """When it may leave."""
@@ -64,7 +69,10 @@ class Asked:
 
 @dataclass(slots=True)
 class Told:
-    """What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would have let it pass."""
+    """
+    What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would
+    have let it pass.
+    """
 
     value: str | None = None
     limit: str | None = None

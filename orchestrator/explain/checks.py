@@ -1,9 +1,10 @@
 """
-One gate's answer, with everything it looked at: its value against its limit, and what would have let the step pass.
+One gate's answer, with everything it looked at: its value against its limit, and what would have
+let the step pass.
 
-A stored check says what the gate said. What it said it *about* (which charges hold a cap, which opt-out stands in the
-way, whose clock a quiet window was read by) is worked out here from the inputs that were stored with the fact, by the
-core's own functions.
+A stored check says what the gate said. What it said it *about* (which charges hold a cap, which
+opt-out stands in the way, whose clock a quiet window was read by) is worked out here from the
+inputs that were stored with the fact, by the core's own functions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core.reasons import Reason
-from orchestrator.explain import firm, patient
+from orchestrator.explain import deferrable_gates as patient
+from orchestrator.explain import hard_gates as firm
 from orchestrator.explain.asked import Asked, Told, plain
 from orchestrator.explain.otherwise import OTHERWISE
 

@@ -1,8 +1,8 @@
 """
 The explanation as one document: everything that text, JSON and the page show.
 
-``gather`` reads what is needed from the store; ``explanation`` makes the document of it, and looks at nothing else. Its
-shape is documented in docs/explain.md and only ever grows.
+``gather`` reads what is needed from the store; ``explanation`` makes the document of it, and looks
+at nothing else. Its shape is documented in docs/explain.md and only ever grows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.codec import decode_inputs
+from orchestrator.configuration.governance_file import governance_from_document
+from orchestrator.configuration.policy_file import policy_from_document
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import Governance, Policy
@@ -24,11 +25,10 @@ from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
 from orchestrator.explain.waiting import waiting_view
 from orchestrator.explain.words import Place, effect_words, fact_words, local_instants
-from orchestrator.governancefile import governance_from_document
-from orchestrator.policyfile import policy_from_document
-from orchestrator.replay import Moment, moments
+from orchestrator.history.codec import decode_inputs
+from orchestrator.history.replay import Moment, moments
+from orchestrator.primitives.durations import duration, rfc3339
 from orchestrator.stores.port import Store, StoredMessage
-from orchestrator.times import duration, rfc3339
 
 INSTANTS = ("at", "until")
 
@@ -36,8 +36,9 @@ INSTANTS = ("at", "until")
 @dataclass(frozen=True, slots=True)
 class Material:
     """
-    What an explanation is made of. ``then`` and ``today`` are policy versions as the store keeps them; ``governances`` has
-    those of the versions in the history that the store still has; ``governance_today`` is a version.
+    What an explanation is made of. ``then`` and ``today`` are policy versions as the store keeps
+    them; ``governances`` has those of the versions in the history that the store still has;
+    ``governance_today`` is a version.
     """
 
     stored: StoredMessage
@@ -59,14 +60,27 @@ async def gather(store: Store, id: str, rules: Rules, now: Instant) -> Material 
     current = rules.policies.get(message.policy)
     version_today = current.version if current is not None else None
     then = await store.version("policy", message.policy, message.policy_version)
-    today = await store.version("policy", message.policy, version_today) if version_today is not None else None
+    today = (
+        await store.version("policy", message.policy, version_today)
+        if version_today is not None
+        else None
+    )
     governances = {}
     for version in versions_in(stored):
         document = await store.version("governance", "governance", version)
         if document is not None:
             governances[version] = governance_from_document(dict(document))
     governance = rules.governance
-    return Material(stored, then, today, version_today, governances, governance.version, governance.time_zone, now)
+    return Material(
+        stored,
+        then,
+        today,
+        version_today,
+        governances,
+        governance.version,
+        governance.time_zone,
+        now,
+    )
 
 
 def versions_in(stored: StoredMessage) -> list[str]:
@@ -76,15 +90,24 @@ def versions_in(stored: StoredMessage) -> list[str]:
 
 
 def explanation(material: Material) -> dict[str, Any]:
-    """The whole document, as JSON types; instants in UTC, with the recipient's clock beside each as ``…_local``."""
+    """
+    The whole document, as JSON types; instants in UTC, with the recipient's clock beside each as
+    ``…_local``.
+    """
     stored, message = material.stored, material.stored.message
-    policy = policy_from_document(dict(material.then["policy"])) if material.then is not None else None
+    policy = (
+        policy_from_document(dict(material.then["policy"])) if material.then is not None else None
+    )
     place = place_of(material)
     replayed, sameness = replay_again(material, policy)
     asked: dict[tuple[int | None, str | None], str | None] = {}
     story = list(story_of(material, policy, place, replayed, asked))
     policy_shown = policy_view(
-        message.policy, message.policy_version, material.then, material.today, material.version_today
+        message.policy,
+        message.policy_version,
+        material.then,
+        material.today,
+        material.version_today,
     )
     document = {
         "message": message_view(message, policy, place, asked),
@@ -115,35 +138,57 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
     stored = material.stored
     missing = [version for version in versions_in(stored) if version not in material.governances]
     if policy is None:
-        return [], {"same": None, "words": "It cannot be decided again: the store no longer keeps the policy's version."}
+        return [], {
+            "same": None,
+            "words": "It cannot be decided again: the store no longer keeps the policy's version.",
+        }
     if missing:
-        words = f"It cannot be decided again: the store no longer keeps governance version {missing[0]}."
+        words = (
+            "It cannot be decided again: the store no longer keeps governance version"
+            f" {missing[0]}."
+        )
         return [], {"same": None, "words": words}
     found: list[Moment] = []
     try:
-        for moment in moments(policy, stored.message, stored.history, material.governances.__getitem__):
+        for moment in moments(
+            policy, stored.message, stored.history, material.governances.__getitem__
+        ):
             found.append(moment)
     except (ValueError, LookupError, AssertionError) as error:
         words = f"Deciding it again stops at fact {len(found) + 1}: {type(error).__name__}."
         return found, {"same": False, "words": words}
     end = found[-1].decision.message if found else None
     if end == stored.message:
-        return found, {"same": True, "words": "Decided again from its facts, it comes to the same state."}
-    words = "Decided again from its facts, it comes to another state than the stored one: an older release decided it."
+        return found, {
+            "same": True,
+            "words": "Decided again from its facts, it comes to the same state.",
+        }
+    words = (
+        "Decided again from its facts, it comes to another state than the stored one: an older"
+        " release decided it."
+    )
     return found, {"same": False, "words": words}
 
 
-def message_view(message: Message, policy: Policy | None, place: Place, asked: Known) -> dict[str, Any]:
+def message_view(
+    message: Message, policy: Policy | None, place: Place, asked: Known
+) -> dict[str, Any]:
     """Who, why, and how it ended."""
     costs = any(attempt.costs for attempt in message.attempts)
     reason, otherwise = message.reason, None
     if reason is not None and policy is not None:
         current = next((run for run in reversed(message.runs) if not run.companion), None)
         cause = Cause(policy, message, place, current, None, message.reason_detail)
-        otherwise = asked.get((cause.run.step if cause.run is not None else None, reason.value)) or because(reason, cause)
+        otherwise = asked.get(
+            (cause.run.step if cause.run is not None else None, reason.value)
+        ) or because(reason, cause)
     return {
         "id": message.id,
-        "event": {"source": message.event_source, "id": message.event_id, "type": message.event_type},
+        "event": {
+            "source": message.event_source,
+            "id": message.event_id,
+            "type": message.event_type,
+        },
         "recipient": message.recipient,
         "policy": message.policy,
         "policy_version": message.policy_version,
@@ -158,7 +203,11 @@ def message_view(message: Message, policy: Policy | None, place: Place, asked: K
         "succeeded_by": message.succeeded_by,
         "flags": list(message.flags),
         "currency": message.currency,
-        "cost": {"amount": format(message.spent(), "f"), "currency": message.currency} if costs else None,
+        "cost": (
+            {"amount": format(message.spent(), "f"), "currency": message.currency}
+            if costs
+            else None
+        ),
         "created_at": message.created_at,
         "deadline_at": message.deadline_at,
         "finished_at": message.finished_at,
@@ -169,7 +218,11 @@ def sentence(message: Message) -> str:
     """The status in words."""
     if not message.terminal:
         sends = len(message.attempts)
-        return f"Under way, {sends} send{'' if sends == 1 else 's'} so far." if sends else "Under way, nothing sent yet."
+        return (
+            f"Under way, {sends} send{'' if sends == 1 else 's'} so far."
+            if sends
+            else "Under way, nothing sent yet."
+        )
     words = message.status.value.capitalize()
     if message.succeeded_by:
         words += f" by {message.succeeded_by}"
@@ -180,12 +233,25 @@ def sentence(message: Message) -> str:
     return words.removesuffix(".") + "."
 
 
-def steps_of(message: Message, policy: Policy | None, place: Place, asked: Known) -> Iterator[dict[str, Any]]:
-    """Every step of the plan in the order in which it is tried, also those that were never reached."""
-    order = [*message.sequence, *(run.step for run in message.runs if run.step not in message.sequence)]
+def steps_of(
+    message: Message, policy: Policy | None, place: Place, asked: Known
+) -> Iterator[dict[str, Any]]:
+    """
+    Every step of the plan in the order in which it is tried, also those that were never reached.
+    """
+    order = [
+        *message.sequence,
+        *(run.step for run in message.runs if run.step not in message.sequence),
+    ]
     for step in order:
         run = message.run_of(step)
-        channel = run.channel if run is not None else policy.plan[step].channel if policy is not None else "?"
+        channel = (
+            run.channel
+            if run is not None
+            else policy.plan[step].channel
+            if policy is not None
+            else "?"
+        )
         words, otherwise, state = "not reached", None, "not_reached"
         if run is not None and run.ended is not None:
             state, words = "left", run.ended.describe()
@@ -195,7 +261,11 @@ def steps_of(message: Message, policy: Policy | None, place: Place, asked: Known
         elif run is not None:
             reached_it = message.succeeded_by == run.channel and not run.companion
             state = "reached" if reached_it else "over" if run.over else "running"
-            words = {"reached": "reached the recipient", "over": "ended with the message", "running": "running"}[state]
+            words = {
+                "reached": "reached the recipient",
+                "over": "ended with the message",
+                "running": "running",
+            }[state]
         yield {
             "step": step,
             "channel": channel,
@@ -210,10 +280,22 @@ def steps_of(message: Message, policy: Policy | None, place: Place, asked: Known
 
 
 def attempt_view(attempt: Attempt, stored: StoredMessage) -> dict[str, Any]:
-    """One provider call with its answer and every receipt that was heard for it, in the order they came."""
-    heard = [e for e in stored.history if e["fact"]["kind"] == "Heard" and e["fact"]["attempt"] == attempt.number]
+    """
+    One provider call with its answer and every receipt that was heard for it, in the order they
+    came.
+    """
+    heard = [
+        e
+        for e in stored.history
+        if e["fact"]["kind"] == "Heard" and e["fact"]["attempt"] == attempt.number
+    ]
     receipts = [
-        {"at": e["at"], "state": e["fact"]["state"], "happened_at": e["fact"]["at"], "error": failure_view(e["fact"])}
+        {
+            "at": e["at"],
+            "state": e["fact"]["state"],
+            "happened_at": e["fact"]["at"],
+            "error": failure_view(e["fact"]),
+        }
         for e in heard
     ]
     return {
@@ -251,7 +333,9 @@ def story_of(
     replayed: list[Moment],
     asked: dict[tuple[int | None, str | None], str | None],
 ) -> Iterator[dict[str, Any]]:
-    """Every fact in its order; ``asked`` collects what the gates said would have let a step pass."""
+    """
+    Every fact in its order; ``asked`` collects what the gates said would have let a step pass.
+    """
     message = material.stored.message
     for position, entry in enumerate(material.stored.history):
         moment = replayed[position] if position < len(replayed) else None
@@ -270,8 +354,16 @@ def story_of(
             )
             for check in entry.get("checks", ())
         ]
-        asked |= {(check["step"], check["reason"]): check["otherwise"] for check in checks if check["otherwise"]}
-        moved = list(moves(moment, policy, place, asked)) if moment is not None and policy is not None else []
+        asked |= {
+            (check["step"], check["reason"]): check["otherwise"]
+            for check in checks
+            if check["otherwise"]
+        }
+        moved = (
+            list(moves(moment, policy, place, asked))
+            if moment is not None and policy is not None
+            else []
+        )
         yield {
             "at": entry["at"],
             "since_start": duration(entry["at"] - message.created_at),
@@ -289,31 +381,44 @@ def inputs_of(entry: Mapping[str, Any], material: Material) -> Inputs | None:
     """An entry's inputs where nothing but the policy is missing."""
     given = entry.get("inputs")
     governance = material.governances.get(given["governance"]) if given is not None else None
-    return decode_inputs(given, governance) if given is not None and governance is not None else None
+    return (
+        decode_inputs(given, governance) if given is not None and governance is not None else None
+    )
 
 
 def channel_of(step: int | None, policy: Policy | None, message: Message) -> str:
     if step is None:
         return "?"
     run = message.run_of(step)
-    return run.channel if run is not None else policy.plan[step].channel if policy is not None else "?"
+    return (
+        run.channel if run is not None else policy.plan[step].channel if policy is not None else "?"
+    )
 
 
 def governance_view(material: Material) -> dict[str, Any]:
     """The versions that decided, beside today's."""
     versions = versions_in(material.stored)
     differs = any(version != material.governance_today for version in versions)
-    now = f"and today's is version {material.governance_today}" if differs else "which is still today's"
+    now = (
+        f"and today's is version {material.governance_today}"
+        if differs
+        else "which is still today's"
+    )
     return {
         "versions": versions,
         "version_today": material.governance_today,
         "differs": differs,
-        "words": f"The governance of each moment decided: version {', then '.join(versions) or 'none'}, {now}.",
+        "words": (
+            f"The governance of each moment decided: version {', then '.join(versions) or 'none'},"
+            f" {now}."
+        ),
     }
 
 
 def with_times(value: Any, place: Place) -> Any:
-    """The same with every instant as a time in UTC, and beside it the same by the recipient's clock."""
+    """
+    The same with every instant as a time in UTC, and beside it the same by the recipient's clock.
+    """
     if isinstance(value, Mapping):
         found: dict[str, Any] = {}
         for name, inner in value.items():

@@ -1,8 +1,8 @@
 """
 What one fact moved: steps that were left or held, and the end of the message, each with its reason.
 
-A move is the difference between the message before and after a decision. A gate's "no" is told with its check; here it
-only says what came of it.
+A move is the difference between the message before and after a decision. A gate's "no" is told with
+its check; here it only says what came of it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core import facts
+from orchestrator.core.cascade.waiting import IN_TIME
 from orchestrator.core.message import Attempt, Message, Run, Sending
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import REFUSALS, Reason
 from orchestrator.core.recipient import Instant
-from orchestrator.core.waiting import IN_TIME
 from orchestrator.explain.otherwise import OTHERWISE
 from orchestrator.explain.words import Place, attempt_named, money
-from orchestrator.replay import Moment
-from orchestrator.times import duration
+from orchestrator.history.replay import Moment
+from orchestrator.primitives.durations import duration
 
 TIMELY = {reason: state for state, reason in IN_TIME.items()}
-NOT_SENT = (Reason.CONNECT_FAILED, Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.NOT_TAKEN, Reason.REFUSED_CONFIGURATION)
+NOT_SENT = (
+    Reason.CONNECT_FAILED,
+    Reason.THROTTLED,
+    Reason.BREAKER_OPEN,
+    Reason.NOT_TAKEN,
+    Reason.REFUSED_CONFIGURATION,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,9 @@ def moves(moment: Moment, policy: Policy, place: Place, asked: Known) -> Iterato
         if run.ended is not None and (before is None or before.ended is None):
             cause = Cause(policy, after, place, run, moment.fact, run.rule)
             yield move("left", cause, run.ended, run.rule, None, asked)
-        elif run.sending is Sending.HELD and run.held_for is not None and not same_hold(before, run):
+        elif (
+            run.sending is Sending.HELD and run.held_for is not None and not same_hold(before, run)
+        ):
             cause = Cause(policy, after, place, run, moment.fact, run.rule)
             yield move("held", cause, run.held_for, run.rule, run.until, asked)
     if after.status is not moment.before.status and after.terminal:
@@ -71,7 +79,9 @@ def moves(moment: Moment, policy: Policy, place: Place, asked: Known) -> Iterato
 
 def same_hold(before: Run | None, run: Run) -> bool:
     held = before is not None and before.sending is Sending.HELD
-    return held and before is not None and (before.until, before.held_for) == (run.until, run.held_for)
+    return (
+        held and before is not None and (before.until, before.held_for) == (run.until, run.held_for)
+    )
 
 
 def move(
@@ -109,10 +119,14 @@ def because(reason: Reason, cause: Cause) -> str:
     if reason is Reason.TOO_EXPENSIVE:
         return too_expensive(cause) or OTHERWISE[reason]
     if reason is Reason.TOO_LONG:
-        return f"It took {cause.detail.replace(', at most', ', where `max_parts` allows')}. {OTHERWISE[reason]}"
+        return (
+            f"It took {cause.detail.replace(', at most', ', where `max_parts` allows')}."
+            f" {OTHERWISE[reason]}"
+        )
     if reason is Reason.MISSING_VARIABLE and cause.detail:
         return (
-            f"`{cause.detail}` would have had to be there, in the event or the profile, or have a default in the template."
+            f"`{cause.detail}` would have had to be there, in the event or the profile, or have a"
+            " default in the template."
         )
     if reason in (Reason.TEMPLATE_MISSING, Reason.TEMPLATE_ERROR) and cause.detail:
         return f"{OTHERWISE[reason]} It was: {cause.detail}"
@@ -122,7 +136,8 @@ def because(reason: Reason, cause: Cause) -> str:
         return deduplicated(cause)
     if reason is Reason.RECEIPT_OUTAGE:
         return (
-            f"Receipts of {cause.detail or 'the channel before'} would have to come in again, or `receipt_outage` be off."
+            f"Receipts of {cause.detail or 'the channel before'} would have to come in again, or"
+            " `receipt_outage` be off."
         )
     if reason is Reason.UNKNOWN_OUTCOME:
         return unknown(cause)
@@ -141,8 +156,8 @@ def in_time(state: str, cause: Cause) -> str | None:
         return None
     by = run.handed_off_at + waits[state]
     return (
-        f"A receipt that proves `{state}` by {cause.place.words(by)}, {duration(waits[state])} after the hand-off, would "
-        f"have kept the message on {run.channel}."
+        f"A receipt that proves `{state}` by {cause.place.words(by)}, {duration(waits[state])}"
+        f" after the hand-off, would have kept the message on {run.channel}."
     )
 
 
@@ -151,12 +166,15 @@ def too_expensive(cause: Cause) -> str | None:
     if step is None or step.max_cost is None or not isinstance(fact, facts.Prepared):
         return None
     if fact.cost is None:
-        return f"{fact.provider} has no price, so it counts as dearer than the `max_cost` of {step.max_cost}."
+        return (
+            f"{fact.provider} has no price, so it counts as dearer than the `max_cost` of"
+            f" {step.max_cost}."
+        )
     over = format(decimal(fact.cost) - decimal(step.max_cost), "f")
     currency = cause.message.currency
     return (
-        f"At {money(fact.cost, currency)} it was {money(over, currency)} dearer than `max_cost` ({step.max_cost}): that "
-        "much cheaper, or a higher `max_cost`, would have let it leave."
+        f"At {money(fact.cost, currency)} it was {money(over, currency)} dearer than `max_cost`"
+        f" ({step.max_cost}): that much cheaper, or a higher `max_cost`, would have let it leave."
     )
 
 
@@ -168,7 +186,11 @@ def decimal(amount: str) -> Any:
 
 def deduplicated(cause: Cause) -> str:
     dedupe = cause.policy.dedupe
-    window = f" (`window: {duration(dedupe.window_ms)}`, `key: {dedupe.key}`)" if dedupe is not None else ""
+    window = (
+        f" (`window: {duration(dedupe.window_ms)}`, `key: {dedupe.key}`)"
+        if dedupe is not None
+        else ""
+    )
     return f"Message {cause.detail} has the same key{window}. {OTHERWISE[Reason.DEDUPLICATED]}"
 
 
@@ -179,7 +201,8 @@ def unknown(cause: Cause) -> str:
     last = doubtful[-1]
     why = f" ({last.reason})" if last.reason is not None else ""
     return (
-        f"Any receipt for {attempt_named(last.number, cause.message)} would have settled it: its outcome was unknown{why}."
+        f"Any receipt for {attempt_named(last.number, cause.message)} would have settled it: its"
+        f" outcome was unknown{why}."
     )
 
 

@@ -21,15 +21,24 @@ FILES = Path(__file__).parent
 def as_page(document: Mapping[str, Any]) -> str:
     """The document as a page that can be saved, mailed and opened anywhere."""
     pages = Environment(
-        loader=FileSystemLoader(FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FILES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     pages.filters |= {"both": both, "gate": name_of, "prose": prose}
-    style = Markup((FILES / "page.css").read_text("utf-8"))  # our own file, and the only thing that is not escaped
+    style = Markup(
+        (FILES / "page.css").read_text("utf-8")
+    )  # our own file, and the only thing that is not escaped
     return pages.get_template("page.html.j2").render(style=style, marks=MARKS, **document) + "\n"
 
 
 def prose(text: str) -> Markup:
     """A sentence with what stands in backticks as code; everything in it is escaped."""
     parts = text.split("`")
-    inside = [Markup("<code>{}</code>").format(part) if odd % 2 else escape(part) for odd, part in enumerate(parts)]
+    inside = [
+        Markup("<code>{}</code>").format(part) if odd % 2 else escape(part)
+        for odd, part in enumerate(parts)
+    ]
     return Markup("").join(inside) if len(parts) % 2 else escape(text)

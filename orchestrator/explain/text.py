@@ -1,4 +1,7 @@
-"""The explanation for a terminal: plain lines anywhere, colours and hanging indents where there is a terminal."""
+"""
+The explanation for a terminal: plain lines anywhere, colours and hanging indents where there is a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,19 @@ from orchestrator.explain.words import money
 
 MARKS = {"go": "✓", "hold": "… waits", "skip": "✗ skipped", "drop": "✗ ends the message"}
 VERDICT_STYLES = {"hold": "yellow", "skip": "red", "drop": "bold red"}
-STATUS_STYLES = {"succeeded": "bold green", "exhausted": "bold red", "expired": "bold red", "suppressed": "bold yellow"}
+STATUS_STYLES = {
+    "succeeded": "bold green",
+    "exhausted": "bold red",
+    "expired": "bold red",
+    "suppressed": "bold yellow",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: ``depth`` levels of indentation; ``style`` in rich's words, only seen on a terminal."""
+    """
+    One line: ``depth`` levels of indentation; ``style`` in rich's words, only seen on a terminal.
+    """
 
     text: str
     depth: int = 0
@@ -26,7 +36,9 @@ class Line:
 
 def as_text(document: Mapping[str, Any], policy: bool = True) -> str:
     """The whole story as plain text, the newest last; ``policy`` adds the policy's own text."""
-    return "".join(f"{'  ' * line.depth}{line.text}".rstrip() + "\n" for line in lines(document, policy))
+    return "".join(
+        f"{'  ' * line.depth}{line.text}".rstrip() + "\n" for line in lines(document, policy)
+    )
 
 
 def print_rich(document: Mapping[str, Any], policy: bool = True) -> None:
@@ -62,13 +74,17 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
     """Who, why, and how it ended."""
     message = document["message"]
     yield Line(f"Message {message['id']}", style="bold")
-    yield Line(f"status    {message['sentence']}", 1, STATUS_STYLES.get(message["status"], "bold cyan"))
+    yield Line(
+        f"status    {message['sentence']}", 1, STATUS_STYLES.get(message["status"], "bold cyan")
+    )
     if message["reason"]:
         detail = f" ({message['detail']})" if message["detail"] else ""
         yield Line(f"reason    {message['reason']}{detail}", 1)
     if message["otherwise"]:
         yield Line(f"otherwise {message['otherwise']}", 1, "italic")
-    yield Line(f"policy    {message['policy']}, class {message['class']}, topic {message['topic']}", 1)
+    yield Line(
+        f"policy    {message['policy']}, class {message['class']}, topic {message['topic']}", 1
+    )
     event = message["event"]
     yield Line(f"event     {event['type']} {event['id']} from {event['source']}", 1)
     zone = document["zone"]
@@ -131,7 +147,9 @@ def story(document: Mapping[str, Any]) -> Iterator[Line]:
 
 def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
     """What belongs to one fact: the gates step by step, then what was decided and why."""
-    for (step, channel), group in groupby(entry["checks"], key=lambda check: (check["step"], check["channel"])):
+    for (step, channel), group in groupby(
+        entry["checks"], key=lambda check: (check["step"], check["channel"])
+    ):
         checks = list(group)
         passed = [passed_words(check) for check in checks if check["verdict"] == "go"]
         if passed:
@@ -159,7 +177,9 @@ def passed_words(check: Mapping[str, Any]) -> str:
 
 
 def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
-    """A gate that did not let it pass: its value against its limit, until when, and what would have."""
+    """
+    A gate that did not let it pass: its value against its limit, until when, and what would have.
+    """
     until = f", until {both(check, 'until')}" if check["until"] else ""
     words = f": {check['words']}" if check["words"] else ""
     name = f"step {check['step']} ({check['channel']})"
@@ -173,16 +193,34 @@ def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
 
 def attempts(document: Mapping[str, Any]) -> Iterator[Line]:
     for attempt in document["attempts"]:
-        error = "".join(f", {attempt[name]}" for name in ("reason", "code", "detail") if attempt[name])
-        cost = f", cost {money(attempt['cost'], document['message'].get('currency'))}" if attempt["cost"] else ""
-        head = f"{attempt['number']}  {attempt['channel']} by {attempt['provider']} to {attempt['address']}"
+        error = "".join(
+            f", {attempt[name]}" for name in ("reason", "code", "detail") if attempt[name]
+        )
+        cost = (
+            f", cost {money(attempt['cost'], document['message'].get('currency'))}"
+            if attempt["cost"]
+            else ""
+        )
+        head = (
+            f"{attempt['number']}  {attempt['channel']} by {attempt['provider']} to"
+            f" {attempt['address']}"
+        )
         yield Line(f"{head}: {attempt['outcome']}{error}; {attempt['state']}{cost}", 1)
         yield Line(f"intent  {both(attempt, 'intent_at')}", 3, "dim")
         if attempt["answered_at"]:
-            yield Line(f"answer  {both(attempt, 'answered_at')}, its id {attempt['provider_id'] or 'not given'}", 3, "dim")
+            yield Line(
+                f"answer  {both(attempt, 'answered_at')}, its id"
+                f" {attempt['provider_id'] or 'not given'}",
+                3,
+                "dim",
+            )
         for receipt in attempt["receipts"]:
             why = receipt["error"]
-            more = f" ({', '.join(filter(None, (why['reason'], why['code'], why['detail'])))})" if why else ""
+            more = (
+                f" ({', '.join(filter(None, (why['reason'], why['code'], why['detail'])))})"
+                if why
+                else ""
+            )
             yield Line(f"receipt {both(receipt, 'at')}: {receipt['state']}{more}", 3, "dim")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.decide import ANSWER_GRACE_MS
+from orchestrator.core.cascade.decide import ANSWER_GRACE_MS
 from orchestrator.core.message import Message, Run, Sending
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy
@@ -14,18 +14,26 @@ from orchestrator.core.status import reached
 from orchestrator.explain.moves import Known
 from orchestrator.explain.otherwise import OTHERWISE
 from orchestrator.explain.words import Place, listed
-from orchestrator.times import duration
+from orchestrator.primitives.durations import duration
 
 
 def waiting_view(
     message: Message, policy: Policy | None, now: Instant, place: Place, asked: Known
 ) -> dict[str, Any] | None:
-    """None for a message of which nothing is alive any more; ``asked`` is what gates said of the holds."""
+    """
+    None for a message of which nothing is alive any more; ``asked`` is what gates said of the
+    holds.
+    """
     live = [run for run in message.runs if not run.over and (run.companion or not message.terminal)]
     waits = [found for run in live for found in waits_of(message, run, policy, now, place, asked)]
     if not waits and message.terminal:
         return None
-    return {"at": now, "for": waits, "next_look_at": message.due_at, "deadline_at": message.deadline_at}
+    return {
+        "at": now,
+        "for": waits,
+        "next_look_at": message.due_at,
+        "deadline_at": message.deadline_at,
+    }
 
 
 def waits_of(
@@ -36,26 +44,50 @@ def waits_of(
     if run.sending is Sending.HELD and run.held_for is not None:
         until = run.until if run.until is not None else message.deadline_at
         rule = f" ({run.rule})" if run.rule else ""
-        words = f"{name} is held until {place.words(until)}{soon(until, now)}: {run.held_for.value}{rule}."
+        words = (
+            f"{name} is held until {place.words(until)}{soon(until, now)}:"
+            f" {run.held_for.value}{rule}."
+        )
         otherwise = asked.get((run.step, run.held_for.value)) or OTHERWISE[run.held_for]
         note = f"{run.held_for.describe()} {otherwise} Every gate is asked again then."
         yield view(run, "held", until, words, note, run.held_for.value)
     elif run.sending is Sending.READY:
         words = f"{name} waits for a slot of {run.provider}, at the latest until the deadline."
-        since = f" It stands in the backlog since {place.words(run.ready_since)}." if run.ready_since is not None else ""
-        note = f"Every gate lets it pass; the provider's `rate`, or work in front of it, decides.{since}"
+        since = (
+            f" It stands in the backlog since {place.words(run.ready_since)}."
+            if run.ready_since is not None
+            else ""
+        )
+        note = (
+            "Every gate lets it pass; the provider's `rate`, or work in front of it,"
+            f" decides.{since}"
+        )
         yield view(run, "ready", message.deadline_at, words, note)
     elif run.sending is Sending.OPEN:
-        ends = [a.intent_at + a.timeout_ms for a in message.attempts_of(run.step) if a.outcome is OutcomeKind.PENDING]
+        ends = [
+            a.intent_at + a.timeout_ms
+            for a in message.attempts_of(run.step)
+            if a.outcome is OutcomeKind.PENDING
+        ]
         until = max(ends, default=now) + ANSWER_GRACE_MS
-        words = f"{name} is being sent by {run.provider}; its answer counts as lost after {place.words(until)}."
-        yield view(run, "open", until, words, "The provider has been called and has not answered yet.")
+        words = (
+            f"{name} is being sent by {run.provider}; its answer counts as lost after"
+            f" {place.words(until)}."
+        )
+        yield view(
+            run, "open", until, words, "The provider has been called and has not answered yet."
+        )
     if run.handed_off_at is not None and not run.companion:
         yield from receipts_of(message, run, policy, now, place)
 
 
-def receipts_of(message: Message, run: Run, policy: Policy | None, now: Instant, place: Place) -> Iterator[dict[str, Any]]:
-    """The states that are still missing, each with its time; without the policy only the next look is known."""
+def receipts_of(
+    message: Message, run: Run, policy: Policy | None, now: Instant, place: Place
+) -> Iterator[dict[str, Any]]:
+    """
+    The states that are still missing, each with its time; without the policy only the next look is
+    known.
+    """
     since = run.handed_off_at or 0
     taken = [attempt for attempt in message.attempts_of(run.step) if attempt.took]
     states: frozenset[str] = frozenset().union(*(reached(a.state, a.engagement) for a in taken))
@@ -69,7 +101,10 @@ def receipts_of(message: Message, run: Run, policy: Policy | None, now: Instant,
         yield view(run, "receipts", until, f"{name} was handed off and waits for receipts.", "")
         return
     wanted = listed([f"{state} until {place.words(at)}{soon(at, now)}" for state, at in missing])
-    note = f"Handed off at {place.words(since)}. What is missing when its time is up moves the cascade on."
+    note = (
+        f"Handed off at {place.words(since)}. What is missing when its time is up moves the"
+        " cascade on."
+    )
     yield view(run, "receipts", until, f"{name} waits to be {wanted}.", note)
 
 
@@ -77,7 +112,9 @@ def soon(at: Instant, now: Instant) -> str:
     return f", in {duration(at - now)}" if at > now else ", which is over: it is looked at next"
 
 
-def view(run: Run, state: str, until: Instant | None, words: str, note: str, reason: str | None = None) -> dict[str, Any]:
+def view(
+    run: Run, state: str, until: Instant | None, words: str, note: str, reason: str | None = None
+) -> dict[str, Any]:
     return {
         "step": run.step,
         "channel": run.channel,

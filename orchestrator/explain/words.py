@@ -12,7 +12,7 @@ from orchestrator.core.message import Attempt, Message
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
-from orchestrator.times import duration, rfc3339
+from orchestrator.primitives.durations import duration, rfc3339
 
 KIND_WORDS = {
     "phone": "a phone number",
@@ -25,7 +25,10 @@ KIND_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A time zone as people speak of it; ``whose`` says why it is this one (``recipient``, ``installation``)."""
+    """
+    A time zone as people speak of it; ``whose`` says why it is this one (``recipient``,
+    ``installation``).
+    """
 
     zone: str
     whose: str
@@ -40,7 +43,9 @@ class Place:
 
     def at(self, instant: Instant) -> datetime:
         """The local time of an instant, to the second."""
-        return datetime.fromtimestamp(instant // 1000, ZoneInfo(self.zone if valid_zone(self.zone) else "UTC"))
+        return datetime.fromtimestamp(
+            instant // 1000, ZoneInfo(self.zone if valid_zone(self.zone) else "UTC")
+        )
 
     def iso(self, instant: Instant) -> str:
         """``2026-11-21T12:00:00.000+02:00``: the same instant as its clock shows it."""
@@ -53,7 +58,10 @@ class Place:
         return f"{moment:%H:%M:%S} {self.name}" if moment.second else f"{moment:%H:%M} {self.name}"
 
     def words(self, instant: Instant) -> str:
-        """``2026-11-21 12:00:00 Kyiv time (10:00:00 UTC)``, with the date again where it is another one in UTC."""
+        """
+        ``2026-11-21 12:00:00 Kyiv time (10:00:00 UTC)``, with the date again where it is another
+        one in UTC.
+        """
         local, utc = self.at(instant), datetime.fromtimestamp(instant // 1000, UTC)
         if self.name == "UTC":
             return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
@@ -64,7 +72,8 @@ class Place:
 def readable_instants(said: str) -> str:
     """A decision's own words, with its milliseconds as a time."""
     words = [
-        rfc3339(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word for word in said.split()
+        rfc3339(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word
+        for word in said.split()
     ]
     return " ".join(words)
 
@@ -77,7 +86,8 @@ def is_instant(word: str) -> bool:
 def local_instants(said: str, place: Place) -> str:
     """The same in the words of a place."""
     found = [
-        place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word for word in said.split()
+        place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word
+        for word in said.split()
     ]
     return " ".join(found)
 
@@ -92,24 +102,37 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 def listed(words: list[str], last: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else "nothing"
+    return (
+        words[0]
+        if len(words) == 1
+        else f"{', '.join(words[:-1])} {last} {words[-1]}"
+        if words
+        else "nothing"
+    )
 
 
 def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
     """What happened, as a sentence."""
     match fact["kind"]:
         case "Triggered":
-            return "the event was accepted" + (" again, from the dead letters" if fact.get("replayed") else "")
+            return "the event was accepted" + (
+                " again, from the dead letters" if fact.get("replayed") else ""
+            )
         case "Due":
             return "time is up: looked at again, as planned"
         case "Prepared":
             parts = f", {plural(fact['parts'], 'part')}" if fact.get("parts") else ""
             cost = f", {money(fact['cost'], message.currency)}" if fact.get("cost") else ""
-            return f"step {fact['step']} is rendered and has a slot at {fact['provider']}{parts}{cost}"
+            return (
+                f"step {fact['step']} is rendered and has a slot at {fact['provider']}{parts}{cost}"
+            )
         case "Unpreparable":
             return f"step {fact['step']} could not be rendered: {fact['reason']} {fact['detail']}".rstrip()
         case "Shut":
-            return f"{fact['provider']} cannot be used: {fact['reason']} until {place.words(fact['until'])}"
+            return (
+                f"{fact['provider']} cannot be used: {fact['reason']} until"
+                f" {place.words(fact['until'])}"
+            )
         case "Answered":
             return answer_words(fact, message)
         case "Heard":
@@ -117,14 +140,22 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "GoalReached":
             return f"the goal was reached: event {fact['id']} from {fact['source']}"
         case "Cancelled":
-            return "the recipient was erased" if fact["reason"] == Reason.ERASED else "somebody cancelled it"
+            return (
+                "the recipient was erased"
+                if fact["reason"] == Reason.ERASED
+                else "somebody cancelled it"
+            )
     return str(fact["kind"])
 
 
 def attempt_named(number: int, message: Message) -> str:
     """``attempt 2 (sms by twilio)``."""
     attempt = attempt_of(number, message)
-    return f"attempt {number} ({attempt.channel} by {attempt.provider})" if attempt is not None else f"attempt {number}"
+    return (
+        f"attempt {number} ({attempt.channel} by {attempt.provider})"
+        if attempt is not None
+        else f"attempt {number}"
+    )
 
 
 def attempt_of(number: int, message: Message) -> Attempt | None:
@@ -166,7 +197,10 @@ def effect_words(effect: Mapping[str, Any]) -> str | None:
         case "GiveBack":
             return "taken back from caps and gaps: nothing was sent"
         case "Strike":
-            return f"address proven dead on {effect['channel']} by {effect['provider']} ({effect['code']})"
+            return (
+                f"address proven dead on {effect['channel']} by {effect['provider']}"
+                f" ({effect['code']})"
+            )
         case "OptOut":
             return f"opt-out recorded: {effect['channel']}, by {effect['source']}"
         case "ShutProvider":

@@ -1,9 +1,10 @@
 """
 Amounts of money as a locale writes them.
 
-What CLDR's pattern comes to is read once for each locale and currency; from then on an amount is put together from its
-digits, several times as fast as by interpreting the pattern. Where the two do not agree on every probe (patterns with
-quotes, with letters in their middle, …), Babel goes on to write every amount.
+What CLDR's pattern comes to is read once for each locale and currency; from then on an amount is
+put together from its digits, several times as fast as by interpreting the pattern. Where the two do
+not agree on every probe (patterns with quotes, with letters in their middle, …), Babel goes on to
+write every amount.
 """
 
 from __future__ import annotations
@@ -23,7 +24,20 @@ from babel.numbers import (
 
 PROBES = tuple(
     Decimal(text)
-    for text in ("0", "-0.001", "0.005", "0.015", "1", "-1", "2.5", "12", "999.995", "1000", "-1234.5", "12345.678")
+    for text in (
+        "0",
+        "-0.001",
+        "0.005",
+        "0.015",
+        "1",
+        "-1",
+        "2.5",
+        "12",
+        "999.995",
+        "1000",
+        "-1234.5",
+        "12345.678",
+    )
 ) + tuple(Decimal(text) for text in ("999999.999", "1234567.89", "-123456789.125", "1E+12"))
 DIGITS_MAX = 15
 
@@ -31,8 +45,9 @@ DIGITS_MAX = 15
 @dataclass(frozen=True, slots=True)
 class Shape:
     """
-    ``around`` stands before and after an amount, ``around_negative`` around one below zero. ``near`` digits are in the
-    group beside the decimal point, ``far`` in each further one; ``unit`` is what the last place is worth.
+    ``around`` stands before and after an amount, ``around_negative`` around one below zero.
+    ``near`` digits are in the group beside the decimal point, ``far`` in each further one; ``unit``
+    is what the last place is worth.
     """
 
     around: tuple[str, str]
@@ -49,7 +64,11 @@ class Shape:
         whole, _, fraction = f"{abs(amount).quantize(self.unit):f}".partition(".")
         if len(whole) > self.near:
             whole = self._grouped(whole)
-        return f"{before}{whole}{self.point}{fraction}{after}" if fraction else f"{before}{whole}{after}"
+        return (
+            f"{before}{whole}{self.point}{fraction}{after}"
+            if fraction
+            else f"{before}{whole}{after}"
+        )
 
     def _grouped(self, whole: str) -> str:
         rest, written = whole[: -self.near], whole[-self.near :]
@@ -82,5 +101,7 @@ def shape_of(currency: str, name: str) -> Shape | None:
         point=get_decimal_symbol(locale),
         unit=Decimal(1).scaleb(-get_currency_precision(currency)),
     )
-    agreed = all(shape.write(probe) == format_currency(probe, currency, locale=locale) for probe in PROBES)
+    agreed = all(
+        shape.write(probe) == format_currency(probe, currency, locale=locale) for probe in PROBES
+    )
     return shape if agreed else None

@@ -1,8 +1,9 @@
 """
-Conditions of policies: one Jinja expression, compiled once, over ``event``, ``ce``, ``recipient``, ``message``, ``goal``.
+Conditions of policies: one Jinja expression, compiled once, over ``event``, ``ce``, ``recipient``,
+``message``, ``goal``.
 
-What is absent is null, however deep: ``null != false`` is true, an attribute of null is null. A comparison that makes no
-sense (``null >= 300``) is an error, not a guess.
+What is absent is null, however deep: ``null != false`` is true, an attribute of null is null. A
+comparison that makes no sense (``null >= 300``) is an error, not a guess.
 """
 
 from __future__ import annotations
@@ -14,11 +15,33 @@ from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.render.environment import NESTING_MAX, ROUNDS_MAX, Sandbox, count_rounds, depth, rounds, uncallable
+from orchestrator.render.environment import (
+    NESTING_MAX,
+    ROUNDS_MAX,
+    Sandbox,
+    count_rounds,
+    depth,
+    rounds,
+    uncallable,
+)
 from orchestrator.render.problems import ConditionError
 
 NAMES = frozenset(
-    {"event", "ce", "recipient", "message", "goal", "now", "true", "false", "none", "null", "True", "False", "None"}
+    {
+        "event",
+        "ce",
+        "recipient",
+        "message",
+        "goal",
+        "now",
+        "true",
+        "false",
+        "none",
+        "null",
+        "True",
+        "False",
+        "None",
+    }
 )
 EXPRESSION_LENGTH_MAX = 1_000
 
@@ -56,7 +79,14 @@ class Expression:
         rounds.set([ROUNDS_MAX])
         try:
             value = self._compiled(**scope, null=None)
-        except (TypeError, ValueError, ArithmeticError, LookupError, SecurityError, UndefinedError) as error:
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            SecurityError,
+            UndefinedError,
+        ) as error:
             raise ConditionError(f"{self.source!r} cannot be evaluated: {error}") from error
         except (TemplateError, AttributeError, RecursionError) as error:
             raise ConditionError(f"{self.source!r} cannot be evaluated: {error}") from error
@@ -72,7 +102,9 @@ class Conditions:
     def compile(self, expression: str) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""
         if len(expression) > EXPRESSION_LENGTH_MAX:
-            raise ConditionError(f"the expression is longer than {EXPRESSION_LENGTH_MAX} characters")
+            raise ConditionError(
+                f"the expression is longer than {EXPRESSION_LENGTH_MAX} characters"
+            )
         try:
             tree = self._environment.parse("{{ " + expression + " }}")
             output = tree.body[0] if len(tree.body) == 1 else None
@@ -92,9 +124,13 @@ class Conditions:
         except (RecursionError, MemoryError, ValueError) as error:
             if isinstance(error, ConditionError):
                 raise
-            raise ConditionError("the expression nests too deeply, or has a number that large") from error
+            raise ConditionError(
+                "the expression nests too deeply, or has a number that large"
+            ) from error
 
     def _compiled(self, expression: nodes.Expr) -> TemplateExpression:
-        result = nodes.Template([nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1)
+        result = nodes.Template(
+            [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1
+        )
         count_rounds(result)
         return TemplateExpression(self._environment.from_string(result), undefined_to_none=False)

@@ -1,9 +1,10 @@
 """
 The sandbox that templates and conditions run in.
 
-Only what is listed may be used: filters, tests and globals. Data is plain JSON types, and a mapping's attributes are its
-keys, never its methods. Whatever could make a small template take much time or memory has a limit: powers, products,
-joined text, ranges, rounds of loops, and the output itself.
+Only what is listed may be used: filters, tests and globals. Data is plain JSON types, and a
+mapping's attributes are its keys, never its methods. Whatever could make a small template take much
+time or memory has a limit: powers, products, joined text, ranges, rounds of loops, and the output
+itself.
 """
 
 from __future__ import annotations
@@ -35,12 +36,54 @@ TEXT_A_ROUND = 256
 ITEMS_A_ROUND = 16
 NODES_A_ROUND = 32
 NESTING_MAX = 24
-STR_METHODS = frozenset({"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"})
+STR_METHODS = frozenset(
+    {"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"}
+)
 RUNTIME = ("LoopContext", "Namespace", "TemplateReference", "BlockReference")
 FILTERS = frozenset(
-    {"abs", "batch", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "groupby", "int"}
-    | {"items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round"}
-    | {"select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique"}
+    {
+        "abs",
+        "batch",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "dictsort",
+        "e",
+        "escape",
+        "first",
+        "float",
+        "groupby",
+        "int",
+    }
+    | {
+        "items",
+        "join",
+        "last",
+        "length",
+        "list",
+        "lower",
+        "map",
+        "max",
+        "min",
+        "reject",
+        "rejectattr",
+        "reverse",
+        "round",
+    }
+    | {
+        "select",
+        "selectattr",
+        "slice",
+        "sort",
+        "string",
+        "striptags",
+        "sum",
+        "title",
+        "trim",
+        "truncate",
+        "unique",
+    }
     | {"upper", "urlencode", "wordcount"}
 )
 SIZED = frozenset({"batch", "join", "list", "replace", "round", "slice", "truncate"})
@@ -50,8 +93,34 @@ WORDY = (
     | frozenset({"upper", "wordcount"})
 )  # fmt: skip
 TESTS = frozenset(
-    {"boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in"}
-    | {"integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sameas"}
+    {
+        "boolean",
+        "defined",
+        "divisibleby",
+        "eq",
+        "equalto",
+        "even",
+        "false",
+        "float",
+        "ge",
+        "greaterthan",
+        "gt",
+        "in",
+    }
+    | {
+        "integer",
+        "iterable",
+        "le",
+        "lessthan",
+        "lower",
+        "lt",
+        "mapping",
+        "ne",
+        "none",
+        "number",
+        "odd",
+        "sameas",
+    }
     | {"sequence", "string", "true", "undefined", "upper", "==", "!=", ">", ">=", "<", "<="}
 )
 PRINTABLE = (str, int, float, Undefined)
@@ -88,17 +157,30 @@ class Sandbox(ImmutableSandboxedEnvironment):
     code_generator_class = Bounded
     intercepted_binops = frozenset({"*", "**", "%", "+", "//", "/"})
 
-    def __init__(self, *, undefined: type[Undefined] = StrictUndefined, autoescape: bool = False) -> None:
-        super().__init__(undefined=undefined, autoescape=autoescape, keep_trailing_newline=False, cache_size=0)
+    def __init__(
+        self, *, undefined: type[Undefined] = StrictUndefined, autoescape: bool = False
+    ) -> None:
+        super().__init__(
+            undefined=undefined, autoescape=autoescape, keep_trailing_newline=False, cache_size=0
+        )
         self.filters = {name: self.filters[name] for name in FILTERS if name in self.filters}
         self.tests = {name: self.tests[name] for name in TESTS if name in self.tests}
-        self.globals = {"range": bounded_range, "_rounds": counted, "_built": built, "_paid": paid, "_method": method}
+        self.globals = {
+            "range": bounded_range,
+            "_rounds": counted,
+            "_built": built,
+            "_paid": paid,
+            "_method": method,
+        }
         self.filters["replace"] = bounded_replace
         for name, filter in self.filters.items():
             self.filters[name] = bounded(name, filter)
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """One plain dict for all templates: nobody adds to it, and Jinja's own chain of maps is slow to read."""
+        """
+        One plain dict for all templates: nobody adds to it, and Jinja's own chain of maps is slow
+        to read.
+        """
         return self.globals if d is None else {**self.globals, **d}
 
     def joined(self, parts: Iterable[Any]) -> str:
@@ -118,7 +200,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Arithmetic, within limits."""
-        if operator == "**" and not (small(left) and isinstance(right, int | float) and abs(right) <= POWER_MAX):
+        if operator == "**" and not (
+            small(left) and isinstance(right, int | float) and abs(right) <= POWER_MAX
+        ):
             raise SecurityError("a power that large is not allowed")
         if operator == "*":
             sizes = [len(side) for side in (left, right) if isinstance(side, str | list | tuple)]
@@ -128,7 +212,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             raise SecurityError("% on text is not allowed: write the values into the text")
         result = super().call_binop(context, operator, left, right)
-        if isinstance(result, int | float) and not isinstance(result, bool) and abs(result) > NUMBER_MAX:
+        if (
+            isinstance(result, int | float)
+            and not isinstance(result, bool)
+            and abs(result) > NUMBER_MAX
+        ):
             raise SecurityError("a number that large is not allowed")
         if isinstance(result, str | list | tuple) and len(result) > JOINED_MAX:
             raise SecurityError("a result that long is not allowed")
@@ -171,7 +259,10 @@ def bounded_range(*arguments: int) -> range:
 
 
 def spend(units: int) -> None:
-    """Pay for work out of the rounds of this render. Raises ``SecurityError`` when there are none left."""
+    """
+    Pay for work out of the rounds of this render. Raises ``SecurityError`` when there are none
+    left.
+    """
     budget = rounds.get(None)
     if budget is not None:
         draw(budget, units)
@@ -181,11 +272,16 @@ def draw(budget: list[int], units: int) -> None:
     """Take from a budget. Raises ``SecurityError`` when there is nothing left."""
     budget[0] -= units
     if budget[0] < 0:
-        raise SecurityError(f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed")
+        raise SecurityError(
+            f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed"
+        )
 
 
 def paid(value: Any) -> Any:
-    """A text or list that was just made, paid for: all that one render makes fits into a few megabytes."""
+    """
+    A text or list that was just made, paid for: all that one render makes fits into a few
+    megabytes.
+    """
     if isinstance(value, str):
         if len(value) >= TEXT_A_ROUND:
             spend(len(value) // TEXT_A_ROUND)
@@ -195,7 +291,10 @@ def paid(value: Any) -> Any:
 
 
 def built(value: Any) -> Any:
-    """A list or mapping that a template put together, of no more than ``TREE_MAX`` values, however often one is shared."""
+    """
+    A list or mapping that a template put together, of no more than ``TREE_MAX`` values, however
+    often one is shared.
+    """
     size, stack = 0, [value]
     while stack:
         current = stack.pop()
@@ -212,8 +311,8 @@ def built(value: Any) -> Any:
 
 def counted(values: Iterable[Any], weight: int) -> Iterator[Any]:
     """
-    The values of a loop, as long as all loops of this render together have not gone round too often; a round of much
-    counts as several.
+    The values of a loop, as long as all loops of this render together have not gone round too
+    often; a round of much counts as several.
     """
     if values is None:
         raise NullValue("a value is null")
@@ -235,7 +334,9 @@ def method(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
     return getattr(value, name)(*arguments, **options)
 
 
-def internal(name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call | None = None) -> nodes.Call:
+def internal(
+    name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call | None = None
+) -> nodes.Call:
     """A call of one of ours, with the further arguments of a call that it stands for."""
     arguments = [*given, *(call.args if call else ())]
     options = list(call.kwargs) if call else []
@@ -244,15 +345,24 @@ def internal(name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call |
 
 
 class Measured(NodeTransformer):
-    """Has lists, mappings and slices measured when they are made, and calls methods of text without ever showing them."""
+    """
+    Has lists, mappings and slices measured when they are made, and calls methods of text without
+    ever showing them.
+    """
 
     def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
         node = super().generic_visit(node, *arguments, **options)
         if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
             return internal("_paid", node, node)
-        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr in STR_METHODS:
+        if (
+            isinstance(node, nodes.Call)
+            and isinstance(node.node, nodes.Getattr)
+            and node.node.attr in STR_METHODS
+        ):
             return internal("_method", node, node.node.node, nodes.Const(node.node.attr), call=node)
-        made = isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load")
+        made = isinstance(node, nodes.List | nodes.Dict) or (
+            isinstance(node, nodes.Tuple) and node.ctx == "load"
+        )
         if not made or not any(node.find_all((nodes.Name, nodes.Call))):
             return node
         return internal("_built", node, cast(nodes.Expr, node))
@@ -264,7 +374,9 @@ def count_rounds(tree: nodes.Template) -> None:
     for loop in tree.find_all(nodes.For):
         weight = 1 + sum(1 for node in loop.find_all(nodes.Node)) // NODES_A_ROUND
         given = [cast(nodes.Expr, loop.iter), nodes.Const(weight)]
-        loop.iter = nodes.Call(nodes.Name("_rounds", "load"), given, [], None, None, lineno=loop.lineno)
+        loop.iter = nodes.Call(
+            nodes.Name("_rounds", "load"), given, [], None, None, lineno=loop.lineno
+        )
 
 
 def refused(tree: nodes.Template) -> str | None:
@@ -274,7 +386,14 @@ def refused(tree: nodes.Template) -> str | None:
         return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
     if any(loop.recursive for loop in tree.find_all(nodes.For)):
         return "recursive loops are not available in templates"
-    name = next((one.name for one in tree.find_all(nodes.Name) if one.name.startswith("_") or one.name == "self"), None)
+    name = next(
+        (
+            one.name
+            for one in tree.find_all(nodes.Name)
+            if one.name.startswith("_") or one.name == "self"
+        ),
+        None,
+    )
     return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
 
 
@@ -286,7 +405,10 @@ def uncallable(tree: nodes.Template) -> str | None:
             of_loop = isinstance(called.node, nodes.Name) and called.node.name == "loop"
             if called.attr in STR_METHODS or (of_loop and called.attr in ("cycle", "changed")):
                 continue
-            return f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key'] for a key"
+            return (
+                f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key']"
+                " for a key"
+            )
         if not isinstance(called, nodes.Name) or called.name != "range":
             return f"only range() and methods of text can be called (line {call.lineno})"
     return None
@@ -295,7 +417,10 @@ def uncallable(tree: nodes.Template) -> str | None:
 def bounded_replace(text: Any, old: str, new: str, count: int | None = None) -> str:
     """``replace`` whose result may not be longer than the text itself by much."""
     found = str(text)
-    if len(found) + len(str(new)) * (found.count(str(old)) if count is None else count) > JOINED_MAX:
+    if (
+        len(found) + len(str(new)) * (found.count(str(old)) if count is None else count)
+        > JOINED_MAX
+    ):
         raise SecurityError("a replacement that long is not allowed")
     return found.replace(str(old), str(new), -1 if count is None else count)
 
@@ -328,7 +453,9 @@ def bounded(name: str, filter: F) -> F:
 
 
 def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
-    """``join`` before it joins: how long its separators are, and that there is text between them."""
+    """
+    ``join`` before it joins: how long its separators are, and that there is text between them.
+    """
     if isinstance(values, list | tuple | str):
         if len(values) * len(str(printable(d))) > JOINED_MAX:
             raise SecurityError("a text that long is not allowed")
@@ -337,11 +464,15 @@ def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
 
 
 def printable(value: Any) -> Any:
-    """What may stand in a text: a null is as absent as a name that nobody has, and a list is no text."""
+    """
+    What may stand in a text: a null is as absent as a name that nobody has, and a list is no text.
+    """
     if type(value) is str:
         return value
     if value is not None and not isinstance(value, PRINTABLE):
-        raise TemplateRuntimeError("a list or mapping cannot be printed; name what is to be shown of it")
+        raise TemplateRuntimeError(
+            "a list or mapping cannot be printed; name what is to be shown of it"
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise TemplateRuntimeError("a number that is not finite cannot be printed")
     return value
@@ -355,7 +486,9 @@ def plain(value: Any, level: int = 0) -> Any:
         raise SecurityError("the event's data nests too deeply for a template")
     if isinstance(value, dict | Mapping):
         return {
-            key if type(key) is str else str(key): item if type(item) in SCALARS else plain(item, level + 1)
+            key if type(key) is str else str(key): (
+                item if type(item) in SCALARS else plain(item, level + 1)
+            )
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

@@ -39,7 +39,10 @@ CATEGORIES = ("zero", "one", "two", "few", "many", "other")
 
 @lru_cache(maxsize=256)
 def babel_locale(tag: str | None) -> Locale:
-    """The locale of a BCP 47 tag, its language alone where the region is unknown, English where nothing fits."""
+    """
+    The locale of a BCP 47 tag, its language alone where the region is unknown, English where
+    nothing fits.
+    """
     for candidate in filter(None, (tag, (tag or "").replace("_", "-").partition("-")[0], "en")):
         try:
             return Locale.parse(candidate.replace("_", "-"), sep="-")
@@ -60,7 +63,9 @@ def number_of(value: Any, filter: str) -> Decimal:
         number = Decimal(str(value))
     except InvalidOperation:
         raise TemplateRuntimeError(f"{filter}: the value is not a number") from None
-    if not number.is_finite() or (number and not -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX):
+    if not number.is_finite() or (
+        number and not -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX
+    ):
         raise TemplateRuntimeError(f"{filter}: the value is not a number")
     return number
 
@@ -84,12 +89,17 @@ def money(context: Context, value: Any, currency: str) -> str:
 @pass_context
 def number(context: Context, value: Any) -> str:
     """A number with the locale's separators."""
-    return str(format_decimal(number_of(value, "number"), locale=babel_locale(context.get("_locale"))))
+    return str(
+        format_decimal(number_of(value, "number"), locale=babel_locale(context.get("_locale")))
+    )
 
 
 @pass_context
 def date_filter(context: Context, value: Any, style: str = "medium") -> str:
-    """An ISO 8601 date or time in the recipient's locale and zone; ``style`` is short … full, or a CLDR pattern."""
+    """
+    An ISO 8601 date or time in the recipient's locale and zone; ``style`` is short … full, or a
+    CLDR pattern.
+    """
     defined(value)
     locale, zone = babel_locale(context.get("_locale")), zone_of(context.get("_time_zone") or "UTC")
     if len(style) > PATTERN_LENGTH_MAX:
@@ -110,8 +120,9 @@ def date_filter(context: Context, value: Any, style: str = "medium") -> str:
 @pass_context
 def plural(context: Context, value: Any, *forms: str) -> str:
     """
-    The form of a word for a number, by the locale's CLDR categories in their order: ``one, few, many[, other]`` in
-    Ukrainian, ``one, other`` in English. The number itself is the author's to print. The last form serves for the rest.
+    The form of a word for a number, by the locale's CLDR categories in their order: ``one, few,
+    many[, other]`` in Ukrainian, ``one, other`` in English. The number itself is the author's to
+    print. The last form serves for the rest.
     """
     if not forms:
         raise TemplateRuntimeError("plural needs the forms of the word")
@@ -121,7 +132,8 @@ def plural(context: Context, value: Any, *forms: str) -> str:
     order = [name for name in CATEGORIES if name in tags]
     if len(forms) > len(order):
         raise TemplateRuntimeError(
-            f"plural has {len(forms)} forms, and {locale.language} has {len(order)}: {', '.join(order)}"
+            f"plural has {len(forms)} forms, and {locale.language} has {len(order)}:"
+            f" {', '.join(order)}"
         )
     return forms[min(order.index(category), len(forms) - 1)]
 
@@ -134,8 +146,8 @@ def vocative(value: Any) -> str:
 
 def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None = None) -> str:
     """
-    ``{{ recipient | gender('чекав', 'чекала') }}``: the form for him, the form for her, and one for those of whom it is
-    not known; without the third such a step is skipped.
+    ``{{ recipient | gender('чекав', 'чекала') }}``: the form for him, the form for her, and one for
+    those of whom it is not known; without the third such a step is skipped.
     """
     known = recipient.get("gender") if isinstance(recipient, Mapping) else None
     if known == "male":
@@ -159,7 +171,10 @@ def link(context: Context, value: Any) -> str:
 
 
 def truncate_sms(value: Any, parts: int = 1) -> str:
-    """May be cut, so that the whole text fits into so many SMS parts; in other channels, this text alone."""
+    """
+    May be cut, so that the whole text fits into so many SMS parts; in other channels, this text
+    alone.
+    """
     defined(value)
     return shortenable(str(value), parts)
 

@@ -1,5 +1,6 @@
 """
-Which variable is missing, as its author wrote it: ``event.customer.name``, never what the data says.
+Which variable is missing, as its author wrote it: ``event.customer.name``, never what the data
+says.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def path_of(node: nodes.Node) -> Path | None:
     while not isinstance(node, nodes.Name):
         if isinstance(node, nodes.Getattr):
             keys.append(node.attr)
-        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and is_key(node.arg.value):
+        elif (
+            isinstance(node, nodes.Getitem)
+            and isinstance(node.arg, nodes.Const)
+            and is_key(node.arg.value)
+        ):
             keys.append(node.arg.value)
         else:
             return None
@@ -74,4 +79,6 @@ def value_at(path: Path, names: Mapping[str, Any]) -> Any:
 
 def written(path: Path) -> str:
     """``event.items[0]``."""
-    return str(path[0]) + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path[1:])
+    return str(path[0]) + "".join(
+        f"[{key}]" if isinstance(key, int) else f".{key}" for key in path[1:]
+    )

@@ -1,12 +1,14 @@
 """
 SMS knows its alphabet and its parts.
 
-A text whose every character is in the GSM alphabet travels as 7-bit septets (160 in one part, 153 in each of several);
-any other character turns the whole text into 16-bit units (70 and 67). Characters of the extension table cost an escape
-and a code, characters beyond the basic plane two units, and neither pair is ever split between two parts: so parts are
-counted by packing, not by dividing.
+A text whose every character is in the GSM alphabet travels as 7-bit septets (160 in one part, 153
+in each of several); any other character turns the whole text into 16-bit units (70 and 67).
+Characters of the extension table cost an escape and a code, characters beyond the basic plane two
+units, and neither pair is ever split between two parts: so parts are counted by packing, not by
+dividing.
 
-Reference: 3GPP TS 23.038 6.2.1 (alphabet and extension table), TS 23.040 9.2.3.24.1 (concatenation, 8-bit reference).
+Reference: 3GPP TS 23.038 6.2.1 (alphabet and extension table), TS 23.040 9.2.3.24.1 (concatenation,
+8-bit reference).
 """
 
 from __future__ import annotations
@@ -44,7 +46,10 @@ Alphabet = Literal["gsm7", "ucs2"]
 
 @dataclass(frozen=True, slots=True)
 class SmsCount:
-    """``units`` are septets (gsm7) or 16-bit units (ucs2); ``parts`` is what it is billed as, at least one."""
+    """
+    ``units`` are septets (gsm7) or 16-bit units (ucs2); ``parts`` is what it is billed as, at least
+    one.
+    """
 
     alphabet: Alphabet
     units: int
@@ -56,7 +61,9 @@ def count(text: str) -> SmsCount:
     if _GSM.issuperset(text):
         doubled = _EXTENDED.intersection(text)
         units = len(text) + sum(text.count(character) for character in doubled)
-        return SmsCount("gsm7", units, _parts(text, units, bool(doubled), GSM_SINGLE, GSM_PART, _gsm_cost))
+        return SmsCount(
+            "gsm7", units, _parts(text, units, bool(doubled), GSM_SINGLE, GSM_PART, _gsm_cost)
+        )
     beyond = max(text) > BASIC_PLANE_LAST
     units = len(text) + (sum(character > BASIC_PLANE_LAST for character in text) if beyond else 0)
     return SmsCount("ucs2", units, _parts(text, units, beyond, UCS_SINGLE, UCS_PART, _ucs_cost))
@@ -70,7 +77,9 @@ def _ucs_cost(character: str) -> int:
     return 2 if character > BASIC_PLANE_LAST else 1
 
 
-def _parts(text: str, units: int, pairs: bool, single: int, part: int, cost: Callable[[str], int]) -> int:
+def _parts(
+    text: str, units: int, pairs: bool, single: int, part: int, cost: Callable[[str], int]
+) -> int:
     if units <= single:
         return 1
     if not pairs:
@@ -88,8 +97,9 @@ def shorten(before: str, text: str, after: str, parts: int) -> str:
     """
     As much of ``text`` as lets ``before + text + after`` fit into ``parts`` parts.
 
-    It ends at a word where there is one, with an ellipsis in the alphabet of the whole: three dots where everything else
-    is GSM (the one character would turn it all into 16-bit units), ``…`` where it is not. Empty where nothing fits.
+    It ends at a word where there is one, with an ellipsis in the alphabet of the whole: three dots
+    where everything else is GSM (the one character would turn it all into 16-bit units), ``…``
+    where it is not. Empty where nothing fits.
     """
 
     def fits(candidate: str) -> bool:
@@ -100,7 +110,9 @@ def shorten(before: str, text: str, after: str, parts: int) -> str:
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(_dotted(before, text[:middle], after)) else (low, middle - 1)
+        low, high = (
+            (middle, high) if fits(_dotted(before, text[:middle], after)) else (low, middle - 1)
+        )
     if low == 0:
         return ""
     shorter = _dotted(before, _at_a_word(text, low), after)
@@ -112,7 +124,10 @@ def _dotted(before: str, kept: str, after: str) -> str:
 
 
 def _at_a_word(text: str, length: int) -> str:
-    """At most ``length`` characters, back to a word's end, never inside a joined emoji or an accented letter."""
+    """
+    At most ``length`` characters, back to a word's end, never inside a joined emoji or an accented
+    letter.
+    """
     kept = text[:length]
     if not text[length : length + 1].isspace():
         words = kept.rsplit(None, 1)
@@ -127,7 +142,11 @@ def _at_a_character(text: str, length: int) -> str:
 
 
 def _joins(character: str) -> bool:
-    return unicodedata.combining(character) != 0 or character in "\u200d\ufe0f" or "\U0001f3fb" <= character <= "\U0001f3ff"
+    return (
+        unicodedata.combining(character) != 0
+        or character in "\u200d\ufe0f"
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
+    )
 
 
 def plainer(text: str) -> str:

@@ -21,7 +21,10 @@ def shape_problem(channel: str, found: Any) -> str | None:
         return "the YAML part is not a mapping"
     unknown = sorted(set(map(str, found)) - KEYS.get(channel, frozenset()))
     if unknown:
-        return f"{channel}.yaml has no key {unknown[0]!r}; it has {', '.join(sorted(KEYS.get(channel, ())))}"
+        return (
+            f"{channel}.yaml has no key {unknown[0]!r}; it has"
+            f" {', '.join(sorted(KEYS.get(channel, ())))}"
+        )
     check = {"viber": viber, "whatsapp": whatsapp, "web_push": web_push}.get(channel)
     return check(found) if check is not None else None
 
@@ -32,7 +35,11 @@ def viber(found: Mapping[str, Any]) -> str | None:
     button = found.get("button")
     if button is None:
         return None
-    if not isinstance(button, Mapping) or not is_text(button.get("title")) or not is_url(button.get("url")):
+    if (
+        not isinstance(button, Mapping)
+        or not is_text(button.get("title"))
+        or not is_url(button.get("url"))
+    ):
         return "button must be {title: …, url: https://…}"
     return None
 
@@ -41,7 +48,9 @@ def whatsapp(found: Mapping[str, Any]) -> str | None:
     if not is_text(found.get("template")) or not is_text(found.get("language")):
         return "template and language must be given"
     body = found.get("body", [])
-    if not isinstance(body, list) or not all(is_text(one) or isinstance(one, Mapping) for one in body):
+    if not isinstance(body, list) or not all(
+        is_text(one) or isinstance(one, Mapping) for one in body
+    ):
         return "body must be a list of parameters"
     if not isinstance(found.get("buttons", []), list):
         return "buttons must be a list"
@@ -56,7 +65,11 @@ def web_push(found: Mapping[str, Any]) -> str | None:
     if not isinstance(actions, list) or len(actions) > ACTIONS_MAX:
         return f"actions must be a list of at most {ACTIONS_MAX}"
     for action in actions:
-        if not isinstance(action, Mapping) or not is_text(action.get("action")) or not is_text(action.get("title")):
+        if (
+            not isinstance(action, Mapping)
+            or not is_text(action.get("action"))
+            or not is_text(action.get("title"))
+        ):
             return "an action must be {action: …, title: …}"
     return None
 
@@ -66,4 +79,8 @@ def is_text(value: Any) -> bool:
 
 
 def is_url(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_MAX and urlsplit(value).scheme in ("http", "https")
+    return (
+        isinstance(value, str)
+        and len(value) <= TEXT_MAX
+        and urlsplit(value).scheme in ("http", "https")
+    )

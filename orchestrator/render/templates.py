@@ -1,8 +1,9 @@
 """
-Templates by name, channel, locale and part, compiled once: ``<template>/<channel>[.<locale>].<part>.j2``.
+Templates by name, channel, locale and part, compiled once:
+``<template>/<channel>[.<locale>].<part>.j2``.
 
-A locale falls back per part: uk-UA, then uk, then the file without a locale. A missing variable fails closed: the step is
-skipped with a reason, never sent with a hole.
+A locale falls back per part: uk-UA, then uk, then the file without a locale. A missing variable
+fails closed: the step is skipped with a reason, never sent with a hole.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
     "email": (("subject",), ("text", "html")),
     "web_push": (("title",), ("text",)),
 }
-FILE = re.compile(r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2")
+FILE = re.compile(
+    r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2"
+)
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOURCE_BYTES_MAX = 262_144
@@ -64,8 +67,8 @@ SOUGHT_MAX = 10_000
 
 class RenderContext(Value):
     """
-    What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of a URL;
-    ``unsubscribe_url`` None is absent: a template that prints it is not sent.
+    What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of
+    a URL; ``unsubscribe_url`` None is absent: a template that prints it is not sent.
     """
 
     event: Mapping[str, Any]
@@ -80,7 +83,9 @@ class RenderContext(Value):
 
 @dataclass(slots=True)
 class Rendered:
-    """``parts`` by name, text or (for ``yaml``) a structure; ``sms`` counts a text of the SMS channel."""
+    """
+    ``parts`` by name, text or (for ``yaml``) a structure; ``sms`` counts a text of the SMS channel.
+    """
 
     parts: dict[str, Any]
     locale: str
@@ -109,7 +114,10 @@ class Found:
 
 @dataclass(slots=True)
 class TemplateSet:
-    """Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``; ``_sought`` is found."""
+    """
+    Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``;
+    ``_sought`` is found.
+    """
 
     _parts: dict[tuple[str, str, str, str], Part] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -117,17 +125,26 @@ class TemplateSet:
 
     @classmethod
     def load(cls, root: Path) -> TemplateSet:
-        """Read and compile ``root/<template>/*.j2``. Raises ``TemplateProblems`` with all that is wrong."""
+        """
+        Read and compile ``root/<template>/*.j2``. Raises ``TemplateProblems`` with all that is
+        wrong.
+        """
         problems: list[TemplateProblem] = []
         if not root.is_dir():
             mend = "make it, or say under `templates` where they are"
-            raise TemplateProblems([TemplateProblem(str(root), 1, 1, "there is no such directory of templates", mend)])
+            raise TemplateProblems(
+                [TemplateProblem(str(root), 1, 1, "there is no such directory of templates", mend)]
+            )
         sources: dict[str, dict[str, str]] = {}
         for path in sorted(root.glob("*/*.j2")):
             try:
                 text = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                problems.append(TemplateProblem(str(path), 1, 1, f"it cannot be read: {error}", "save it as UTF-8"))
+                problems.append(
+                    TemplateProblem(
+                        str(path), 1, 1, f"it cannot be read: {error}", "save it as UTF-8"
+                    )
+                )
                 continue
             sources.setdefault(path.parent.name, {})[path.name] = text
         found = cls()
@@ -146,7 +163,9 @@ class TemplateSet:
             raise TemplateProblems(problems)
         return found
 
-    def _add(self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]) -> None:
+    def _add(
+        self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]
+    ) -> None:
         for template, files in sources.items():
             for name, text in files.items():
                 path = f"{root}/{template}/{name}" if root else f"{template}/{name}"
@@ -155,7 +174,11 @@ class TemplateSet:
                 part = match["part"] if match else ""
                 if match is None or part not in PARTS.get(channel, ()):
                     mend = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
-                    problems.append(TemplateProblem(path, 1, 1, "the file's name says no channel and part", mend))
+                    problems.append(
+                        TemplateProblem(
+                            path, 1, 1, "the file's name says no channel and part", mend
+                        )
+                    )
                     continue
                 compiled = compile_part(path, part, text, problems)
                 if compiled is not None:
@@ -182,7 +205,10 @@ class TemplateSet:
 
     def names_variable(self, template: str, channel: str, locale: str | None, name: str) -> bool:
         """Whether a part of a channel asks for a variable, so that others need not have it made."""
-        return any((name,) in found.part.variables for found in self._find(template, channel, locale).values())
+        return any(
+            (name,) in found.part.variables
+            for found in self._find(template, channel, locale).values()
+        )
 
     def _find(self, template: str, channel: str, locale: str | None) -> dict[str, Found]:
         """The parts of a channel in a locale by name, each the nearest there is."""
@@ -191,9 +217,17 @@ class TemplateSet:
         if found is None:
             found = {}
             for part in PARTS.get(channel, ()):
-                near = [one for one in fallbacks(locale) if (template, channel, one, part) in self._parts]
+                near = [
+                    one
+                    for one in fallbacks(locale)
+                    if (template, channel, one, part) in self._parts
+                ]
                 if near:
-                    found[part] = Found(self._parts[template, channel, near[0], part], near[0], spoken(near[0], locale))
+                    found[part] = Found(
+                        self._parts[template, channel, near[0], part],
+                        near[0],
+                        spoken(near[0], locale),
+                    )
             if len(self._sought) < SOUGHT_MAX:
                 self._sought[key] = found
         return found
@@ -203,7 +237,9 @@ class TemplateSet:
         try:
             names = variables(context)
         except (SecurityError, RecursionError) as error:
-            raise Unrenderable(Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template) from error
+            raise Unrenderable(
+                Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template
+            ) from error
         parts: dict[str, Any] = {}
         locales: list[str] = []
         for name, found in self._find(template, channel, context.locale).items():
@@ -212,16 +248,21 @@ class TemplateSet:
             parts[name] = render_part(found.part, channel, name, names)
         for choices in NEEDED.get(channel, ()):
             if not any(choice in parts for choice in choices):
-                detail = f"{channel} has no {' or '.join(choices)} for {context.locale or 'the default locale'}"
+                detail = (
+                    f"{channel} has no {' or '.join(choices)} for"
+                    f" {context.locale or 'the default locale'}"
+                )
                 raise Unrenderable(Reason.TEMPLATE_MISSING, detail, template)
         count = sms.count(parts["text"]) if channel == "sms" else None
-        return Rendered(parts, max(locales, key=len, default="") or "default", content_hash(parts), count)
+        return Rendered(
+            parts, max(locales, key=len, default="") or "default", content_hash(parts), count
+        )
 
 
 def spoken(locale: str, wanted: str | None) -> str:
     """
-    The locale whose numbers and dates suit a part: the recipient's where it is of the part's language, else the part's
-    own. A part without a locale is taken to be English.
+    The locale whose numbers and dates suit a part: the recipient's where it is of the part's
+    language, else the part's own. A part without a locale is taken to be English.
     """
     own = locale or "en"
     return wanted if wanted and fallbacks(wanted)[-2] == fallbacks(own)[-2] else own
@@ -238,7 +279,9 @@ def fallbacks(locale: str | None) -> list[str]:
 
 
 def environment(part: str) -> Sandbox:
-    """The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars."""
+    """
+    The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars.
+    """
     made = Sandbox(autoescape=part == "html")
     made.filters.update({name: bounded(name, filter) for name, filter in OURS.items()})
     made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
@@ -266,7 +309,9 @@ def compile_part(
 ) -> tuple[Any, tuple[Variable, ...]] | None:
     """One compiled part and the variables it names, None where something is wrong with it."""
     if len(text.encode()) > SOURCE_BYTES_MAX:
-        problems.append(TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller"))
+        problems.append(
+            TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller")
+        )
         return None
     if part == "yaml" and (place := misplaced(text)) is not None:
         what = "an expression stands outside a double-quoted value"
@@ -276,7 +321,9 @@ def compile_part(
     try:
         tree = sandbox.parse(text)
         if depth(tree) > NESTING_MAX:
-            problems.append(TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter"))
+            problems.append(
+                TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter")
+            )
             return None
         forbidden = refused(tree)
         if forbidden is not None:
@@ -286,7 +333,10 @@ def compile_part(
         variables = paths(tree)
         count_rounds(tree)
         code = sandbox.compile(tree, path, path)
-        return sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None)), variables
+        return (
+            sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None)),
+            variables,
+        )
     except (RecursionError, MemoryError, SyntaxError, ValueError):
         what = "the template nests too deeply, or has a number that large"
         problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
@@ -320,15 +370,29 @@ def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -
     try:
         return said(collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX)), channel, name)
     except UndefinedError as error:
-        raise Unrenderable(Reason.MISSING_VARIABLE, missing(error, part.variables, names), part.path) from error
+        raise Unrenderable(
+            Reason.MISSING_VARIABLE, missing(error, part.variables, names), part.path
+        ) from error
     except (TemplateError, SecurityError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path) from error
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise Unrenderable(
+            Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path
+        ) from error
 
 
 def said(text: str, channel: str, name: str) -> Any:
-    """What a rendered text says, by its kind. Raises ``TemplateRuntimeError`` where it says nothing that can be sent."""
+    """
+    What a rendered text says, by its kind. Raises ``TemplateRuntimeError`` where it says nothing
+    that can be sent.
+    """
     if name == "yaml":
         found = structure(text, values.get())
         if (problem := shape_problem(channel, found)) is not None:

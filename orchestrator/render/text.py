@@ -1,4 +1,7 @@
-"""Text as it is sent: without characters that nobody sees, and cut where its author said that it may be cut."""
+"""
+Text as it is sent: without characters that nobody sees, and cut where its author said that it may
+be cut.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,16 @@ from orchestrator.render.sms import shorten
 CONTROL = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # C0 and C1, but for the line feed
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u206a-\u206f"  # direction, and its deprecated kin
-    "\ufeff\ufff9-\ufffb\ufdd0-\ufdef\ud800-\udfff]"  # marks, noncharacters (ours among them), half characters
+    # marks, noncharacters (ours among them), half characters
+    "\ufeff\ufff9-\ufffb\ufdd0-\ufdef\ud800-\udfff]"
 )
 ENCODED_WORD = re.compile(r"=\?.*\?=", re.DOTALL)
 PARTS_MAX = 16
 NONCHARACTER = 0xFDD0
-"""U+FDD0 … U+FDEF are never text: what marks a place with them cannot be seen, and what is left of it is taken out."""
+"""
+U+FDD0 … U+FDEF are never text: what marks a place with them cannot be seen, and what is left of it
+is taken out.
+"""
 
 _SECRET = "".join(chr(NONCHARACTER + secrets.randbelow(PARTS_MAX)) for _ in range(12))
 OPENS, CLOSES = _SECRET, _SECRET[::-1] + chr(NONCHARACTER + 31)
@@ -42,12 +49,17 @@ def shortenable(text: str, parts: int) -> str:
 
 
 def settled(text: str, *, whole: bool) -> str:
-    """A clean text, cut where it is marked: to the parts of all of it, or (not ``whole``) of the marked text alone."""
+    """
+    A clean text, cut where it is marked: to the parts of all of it, or (not ``whole``) of the
+    marked text alone.
+    """
     before, *marked = text.split(OPENS)
     if not marked:
         return clean(text).strip()
     if len(marked) > 1:
-        raise TemplateRuntimeError("truncate_sms may stand once in a text: say which value is to be cut")
+        raise TemplateRuntimeError(
+            "truncate_sms may stand once in a text: say which value is to be cut"
+        )
     inner, closed, after = marked[0][1:].partition(CLOSES)
     parts = ord(marked[0][:1] or "\x00") - NONCHARACTER
     if not closed or not 1 <= parts <= PARTS_MAX:

@@ -1,8 +1,8 @@
 """
 Ukrainian grammar that messages need: the vocative of first names, and the official romanisation.
 
-The vocative follows the school rules for the first and second declension; what they do not cover stays as it is.
-Romanisation: Cabinet of Ministers resolution 55 of 27 January 2010.
+The vocative follows the school rules for the first and second declension; what they do not cover
+stays as it is. Romanisation: Cabinet of Ministers resolution 55 of 27 January 2010.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ INITIAL = {"є": "ye", "ї": "yi", "й": "y", "ю": "yu", "я": "ya"}
 
 
 def vocative(name: str) -> str:
-    """«Олена» → «Олено», «Андрій» → «Андрію»; a name in another script, or of no rule, stays as it is."""
+    """
+    «Олена» → «Олено», «Андрій» → «Андрію»; a name in another script, or of no rule, stays as it is.
+    """
     if "-" in name:
         return "-".join(vocative(part) for part in name.split("-"))
     lower = name.lower()
@@ -80,12 +82,16 @@ def romanise(text: str) -> str:
     out: list[str] = []
     for position, letter in enumerate(text):
         lower = letter.lower()
-        starts = position == 0 or (not text[position - 1].isalpha() and text[position - 1] not in "’ʼ'")
+        starts = position == 0 or (
+            not text[position - 1].isalpha() and text[position - 1] not in "’ʼ'"
+        )
         if lower == "г" and position and text[position - 1].lower() == "з":
             new = "gh"
         elif starts and lower in INITIAL:
             new = INITIAL[lower]
-        elif lower == "'" and 0 < position < len(text) - 1 and text[position - 1].lower() in LETTERS:
+        elif (
+            lower == "'" and 0 < position < len(text) - 1 and text[position - 1].lower() in LETTERS
+        ):
             new = ""
         elif lower in LETTERS:
             new = LETTERS[lower]

@@ -1,8 +1,9 @@
 """
 YAML parts: data can neither leave its value nor become anything but text.
 
-While a part is rendered, each expression leaves a number in its place; what comes of that is the author's own text and is
-parsed as YAML; only then the values take the places of their numbers, in a structure that is already made.
+While a part is rendered, each expression leaves a number in its place; what comes of that is the
+author's own text and is parsed as YAML; only then the values take the places of their numbers, in a
+structure that is already made.
 """
 
 from __future__ import annotations
@@ -38,13 +39,18 @@ def keep(value: str) -> str:
 
 
 def structure(text: str, kept: Sequence[str]) -> Any:
-    """The structure of a rendered part, its values in place. Raises ``TemplateRuntimeError`` where it is none."""
+    """
+    The structure of a rendered part, its values in place. Raises ``TemplateRuntimeError`` where it
+    is none.
+    """
     return Filling(kept).fill(parsed(text))
 
 
 @lru_cache(maxsize=512)
 def parsed(text: str) -> Any:
-    """The author's YAML, numbers in the places of values; parsed once for each way through a template."""
+    """
+    The author's YAML, numbers in the places of values; parsed once for each way through a template.
+    """
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError) as error:
@@ -66,7 +72,9 @@ class Filling:
             return tidied(PLACE.sub(lambda found: self._kept[int(found[1])], value))
         if isinstance(value, Mapping):
             if any(PLACE.search(str(key)) for key in value):
-                raise TemplateRuntimeError("an expression stands in a key: only values may have them")
+                raise TemplateRuntimeError(
+                    "an expression stands in a key: only values may have them"
+                )
             return {str(key): self.fill(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.fill(item) for item in value]
@@ -77,8 +85,9 @@ def misplaced(text: str) -> tuple[int, int] | None:
     """
     Line and column of the first thing that could let a value out of its place.
 
-    That is an expression outside a double-quoted value, but also a quote in the middle of a plain word, which would only
-    look like one, a value in single quotes, and a block of text (``|`` or ``>``).
+    That is an expression outside a double-quoted value, but also a quote in the middle of a plain
+    word, which would only look like one, a value in single quotes, and a block of text (``|`` or
+    ``>``).
     """
     text = JINJA.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
     quoted = False

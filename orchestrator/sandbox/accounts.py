@@ -1,9 +1,9 @@
 """
 The accounts that the stand-in providers know.
 
-They are invented, fixed and public, so that a demo needs no sign-up and a configuration can be copied as it stands; each
-can be replaced in ``SandboxConfig.accounts``. A request with any other credential is refused as the real provider
-refuses it.
+They are invented, fixed and public, so that a demo needs no sign-up and a configuration can be
+copied as it stands; each can be replaced in ``SandboxConfig.accounts``. A request with any other
+credential is refused as the real provider refuses it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ class Accounts:
     """
     Credentials by provider.
 
-    ``infobip_webhook_username`` and ``…_password``: what the stand-in sends as basic auth with its reports, which the real
-    one does where the subscription asks for it; None sends none. ``viber_bot_token`` and ``meta_app_secret`` also sign
-    the webhooks, ``twilio_auth_token`` the callbacks.
+    ``infobip_webhook_username`` and ``…_password``: what the stand-in sends as basic auth with its
+    reports, which the real one does where the subscription asks for it; None sends none.
+    ``viber_bot_token`` and ``meta_app_secret`` also sign the webhooks, ``twilio_auth_token`` the
+    callbacks.
     """
 
     twilio_account_sid: str = "AC00000000000000000000000000000001"

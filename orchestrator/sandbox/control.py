@@ -14,22 +14,23 @@ The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
     POST     push/expire     {"endpoint"}: the browser unsubscribes
     POST     reset        forget traffic, opt-outs and the script; subscriptions and callbacks stay
 
-Requests that change something are JSON with ``Content-Type: application/json``, which keeps strange web pages out. Errors
-are ``{"error": "what is wrong and how to mend it"}``.
+Requests that change something are JSON with ``Content-Type: application/json``, which keeps strange
+web pages out. Errors are ``{"error": "what is wrong and how to mend it"}``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from aiohttp import web
 
+from orchestrator.sandbox.courier import Make
+from orchestrator.sandbox.meta import Meta
+from orchestrator.sandbox.push import Push
 from orchestrator.sandbox.script import STATES, Planned, ScriptError, canonical
-from orchestrator.sandbox.standin import NoReplies, as_json, is_web_url, read_json
-
-if TYPE_CHECKING:
-    from orchestrator.sandbox.server import Sandbox
+from orchestrator.sandbox.standin import Common, NoReplies, StandIn, as_json, is_web_url, read_json
+from orchestrator.sandbox.viber_bot import ViberBot
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = dict[str, Any]
@@ -43,10 +44,25 @@ class Wrong(Exception):
         self.status = status
 
 
+class Controlled(Protocol):
+    """What the control API needs of the sandbox it belongs to."""
+
+    common: Common
+    push: Push
+    meta: Meta
+    viber_bot: ViberBot
+    stand_ins: dict[str, StandIn]
+
+    def use_script(self, value: Any) -> None: ...
+    def use_callbacks(self, value: Mapping[str, str]) -> None: ...
+    def receipt_maker(self, provider: str) -> Make: ...
+    async def reset(self) -> None: ...
+
+
 class Control:
     """The handlers. They change nothing but the sandbox they were made for."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Controlled) -> None:
         self._sandbox = sandbox
         self._common = sandbox.common
 
@@ -93,7 +109,9 @@ class Control:
 
     async def receipts(self, request: web.Request) -> web.Response:
         provider, address = _filters(request)
-        return as_json(200, [entry for entry in self._common.inbox.receipts if _fits(entry, provider, address)])
+        return as_json(
+            200, [entry for entry in self._common.inbox.receipts if _fits(entry, provider, address)]
+        )
 
     async def callbacks(self, request: web.Request) -> web.Response:
         return as_json(200, self._common.callbacks)
@@ -137,20 +155,30 @@ class Control:
             raise Wrong(f"seq: no message {seq!r} is kept; see GET /_sandbox/accepted", 404)
         planned = Planned(state, 0, None if detail is None else str(detail))
         try:
-            answered = await self._common.courier.deliver(entry, planned, self._sandbox.receipt_maker(entry.provider))
+            answered = await self._common.courier.deliver(
+                entry, planned, self._sandbox.receipt_maker(entry.provider)
+            )
         except NoReplies as error:
             raise Wrong(str(error), 409) from error
         return as_json(200, {"answered": answered})
 
     async def people(self, body: Body) -> web.Response:
         for name, addresses in body.items():
-            if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+            if not isinstance(addresses, list) or not all(
+                isinstance(address, str) for address in addresses
+            ):
                 raise Wrong(f"{name}: a list of addresses is needed, found {addresses!r}")
-        self._common.inbox.group({name: [canonical(each) for each in addresses] for name, addresses in body.items()})
+        self._common.inbox.group(
+            {name: [canonical(each) for each in addresses] for name, addresses in body.items()}
+        )
         return as_json(200, self._common.inbox.people)
 
     async def subscribe(self, body: Body) -> web.Response:
-        key, owner, inbox = body.get("application_server_key"), body.get("owner"), self._common.inbox
+        key, owner, inbox = (
+            body.get("application_server_key"),
+            body.get("owner"),
+            self._common.inbox,
+        )
         if key is not None and not isinstance(key, str):
             raise Wrong(f"application_server_key: base64url text is needed, found {key!r}")
         if owner is not None and not isinstance(owner, str):
@@ -158,15 +186,23 @@ class Control:
         try:
             subscription = self._sandbox.push.subscribe(key)
         except ValueError as error:
-            raise Wrong(f"application_server_key: the 65 bytes of a P-256 public key in base64url: {error}") from error
+            raise Wrong(
+                f"application_server_key: the 65 bytes of a P-256 public key in base64url: {error}"
+            ) from error
         if owner is not None:
-            inbox.group({**inbox.people, owner: [*inbox.people.get(owner, []), subscription["endpoint"]]})
+            inbox.group(
+                {**inbox.people, owner: [*inbox.people.get(owner, []), subscription["endpoint"]]}
+            )
         return as_json(201, subscription)
 
     async def expire(self, body: Body) -> web.Response:
         endpoint = _text(body, "endpoint")
         if not self._sandbox.push.expire(endpoint):
-            raise Wrong(f"endpoint: {endpoint} is not one of this sandbox; see POST /_sandbox/push/subscribe", 404)
+            raise Wrong(
+                f"endpoint: {endpoint} is not one of this sandbox; see POST"
+                " /_sandbox/push/subscribe",
+                404,
+            )
         return as_json(200, {"endpoint": endpoint, "gone": True})
 
     async def reset(self, body: Body) -> web.Response:
@@ -176,7 +212,9 @@ class Control:
     def _provider(self, body: Body) -> str:
         known = self._sandbox.stand_ins
         if body.get("provider") not in known:
-            raise Wrong(f"provider: one of {', '.join(known)} is needed, found {body.get('provider')!r}")
+            raise Wrong(
+                f"provider: one of {', '.join(known)} is needed, found {body.get('provider')!r}"
+            )
         return str(body["provider"])
 
 
@@ -185,7 +223,9 @@ def _changes(handler: Callable[[Body], Awaitable[web.Response]]) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":
-            return as_json(415, {"error": "send JSON with the header Content-Type: application/json"})
+            return as_json(
+                415, {"error": "send JSON with the header Content-Type: application/json"}
+            )
         body = read_json(await request.read() or b"{}")
         if not isinstance(body, dict):
             return as_json(400, {"error": "the body is not a JSON object"})
@@ -205,7 +245,10 @@ def _text(body: Body, key: str) -> str:
 
 
 def _filters(request: web.Request) -> tuple[str | None, str | None]:
-    """The filters of a list. A ``+`` that was not escaped arrives as a space, and is taken for what was meant."""
+    """
+    The filters of a list. A ``+`` that was not escaped arrives as a space, and is taken for what
+    was meant.
+    """
     address = request.query.get("address")
     return request.query.get("provider"), None if address is None else canonical(address)
 

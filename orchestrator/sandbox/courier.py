@@ -1,8 +1,8 @@
 """
 Receipts on their way: when each leaves, and what its receiver answered.
 
-Receipts of one message leave in their order; one that is not answered with a 2xx is tried again in the background, as
-providers do, while those a browser or a mail program sends are tried once.
+Receipts of one message leave in their order; one that is not answered with a 2xx is tried again in
+the background, as providers do, while those a browser or a mail program sends are tried once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ Make = Callable[[Accepted, Planned], Post | None]
 
 
 class Courier:
-    """Sends receipts. ``time_scale`` multiplies every delay; ``tries`` is how often a receipt is offered in all."""
+    """
+    Sends receipts. ``time_scale`` multiplies every delay; ``tries`` is how often a receipt is
+    offered in all.
+    """
 
     def __init__(self, inbox: Inbox, *, time_scale: float, tries: int) -> None:
         self._inbox = inbox
@@ -91,7 +94,10 @@ class Courier:
             await self._deliver(entry, planned, make, behaviour.twice)
 
     async def deliver(self, entry: Accepted, planned: Planned, make: Make) -> str:
-        """Send one receipt now and say how it was answered: an HTTP status, an error, or that there was none to send."""
+        """
+        Send one receipt now and say how it was answered: an HTTP status, an error, or that there
+        was none to send.
+        """
         self._inbox.mark(entry, planned.state)
         post = make(entry, planned)
         if post is None:
@@ -100,18 +106,27 @@ class Courier:
         return await self.offer(post, entry, planned.state)
 
     async def offer(self, post: Post, entry: Accepted | None, state: str) -> str:
-        """Send a request now; where it is not taken and may be repeated, go on trying in the background."""
+        """
+        Send a request now; where it is not taken and may be repeated, go on trying in the
+        background.
+        """
         result = await self._send(post, entry, state, 1)
         if post.repeat and not result.startswith("2") and self._tries > 1:
             self._start(self._again(post, entry, state))
         return result
 
     async def fetch(self, post: Post) -> tuple[str, bytes]:
-        """Send a request once; its HTTP status (or the error's name) and the beginning of the answer."""
+        """
+        Send a request once; its HTTP status (or the error's name) and the beginning of the answer.
+        """
         assert self._session is not None
         try:
             async with self._session.request(
-                post.method, post.url, data=post.body or None, headers=dict(post.headers), allow_redirects=False
+                post.method,
+                post.url,
+                data=post.body or None,
+                headers=dict(post.headers),
+                allow_redirects=False,
             ) as reply:
                 return str(reply.status), await reply.content.read(ANSWER_BYTES_MAX)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

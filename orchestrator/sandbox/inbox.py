@@ -1,8 +1,8 @@
 """
 What the stand-ins accepted: the ground truth that everything else is measured against.
 
-Each accepted message is on the disk before its sender sees an answer, so a test that kills the sender at any moment can
-still count what was really sent.
+Each accepted message is on the disk before its sender sees an answer, so a test that kills the
+sender at any moment can still count what was really sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ REQUESTS_KEPT = 20_000
 
 @dataclass(slots=True, kw_only=True)
 class Item:
-    """One message in a request, as its stand-in reads it. ``hooks`` are the callbacks and facts that receipts need."""
+    """
+    One message in a request, as its stand-in reads it. ``hooks`` are the callbacks and facts that
+    receipts need.
+    """
 
     address: str
     provider_id: str
@@ -39,8 +42,9 @@ class Accepted:
     """
     One accepted message.
 
-    ``at`` is UTC seconds; ``reference`` what the sender calls it (None where it gave nothing); ``raw`` the request's body
-    as text, base64url where it is binary. ``states`` are the states reached so far with their times.
+    ``at`` is UTC seconds; ``reference`` what the sender calls it (None where it gave nothing);
+    ``raw`` the request's body as text, base64url where it is binary. ``states`` are the states
+    reached so far with their times.
     """
 
     seq: int
@@ -78,7 +82,8 @@ class RecordFile:
     """
     A file of JSON lines that only grows. ``append`` returns once the line is on the disk.
 
-    Lines that arrive together are written and synced together; lines that the disk refuses leave nothing behind.
+    Lines that arrive together are written and synced together; lines that the disk refuses leave
+    nothing behind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,14 +139,17 @@ class RecordFile:
                 text = text[os.write(handle, text) :]
             os.fsync(handle)
         except OSError:
-            with contextlib.suppress(OSError):  # what was not acknowledged must not be read as accepted
+            with contextlib.suppress(
+                OSError
+            ):  # what was not acknowledged must not be read as accepted
                 os.ftruncate(handle, before)
             raise
 
 
 class Inbox:
     """
-    Accepted messages, requests, receipts and replies, the last ``keep`` of each; and a stream of changes for the page.
+    Accepted messages, requests, receipts and replies, the last ``keep`` of each; and a stream of
+    changes for the page.
 
     With ``record``, each accepted message is a durable line of that file before ``take`` returns.
     """
@@ -185,7 +193,14 @@ class Inbox:
     async def take(self, provider: str, channel: str, item: Item, raw: str) -> Accepted:
         """Keep a message as accepted. Durable, where there is a record file, once this returns."""
         self._seq += 1
-        entry = Accepted(seq=self._seq, at=round(time.time(), 3), provider=provider, channel=channel, item=item, raw=raw)
+        entry = Accepted(
+            seq=self._seq,
+            at=round(time.time(), 3),
+            provider=provider,
+            channel=channel,
+            item=item,
+            raw=raw,
+        )
         entry.states["accepted"] = entry.at
         if self._record is not None:
             await self._record.append(json.dumps(entry.record(), ensure_ascii=False) + "\n")
@@ -196,11 +211,19 @@ class Inbox:
         self._tell("message", entry.view())
         return entry
 
-    def note(self, provider: str, address: str | None, outcome: str, code: str | None = None) -> None:
+    def note(
+        self, provider: str, address: str | None, outcome: str, code: str | None = None
+    ) -> None:
         """Count one request (one item of it, where it carried several) under its outcome."""
         self.counts.setdefault(provider, Counter())[outcome] += 1
         self.requests.append(
-            {"at": round(time.time(), 3), "provider": provider, "address": address, "outcome": outcome, "code": code}
+            {
+                "at": round(time.time(), 3),
+                "provider": provider,
+                "address": address,
+                "outcome": outcome,
+                "code": code,
+            }
         )
 
     def mark(self, entry: Accepted, state: str) -> None:
@@ -208,7 +231,9 @@ class Inbox:
         entry.states.setdefault(state, round(time.time(), 3))
         self._tell("state", {"seq": entry.seq, "states": entry.states})
 
-    def posted(self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1) -> None:
+    def posted(
+        self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1
+    ) -> None:
         """Note what became of one receipt: the receiver's HTTP status, or why there was none."""
         self.receipts.append(
             {
@@ -225,7 +250,12 @@ class Inbox:
 
     def replied(self, provider: str, address: str, text: str) -> None:
         """The person wrote something."""
-        reply = {"at": round(time.time(), 3), "provider": provider, "address": address, "text": text}
+        reply = {
+            "at": round(time.time(), 3),
+            "provider": provider,
+            "address": address,
+            "text": text,
+        }
         self.replies.append(reply)
         self._tell("reply", reply)
 
@@ -250,9 +280,14 @@ class Inbox:
         """The newest message to an address, or through a provider at all."""
         if address is not None:
             return self._last.get((provider, address))
-        return next((entry for entry in reversed(self._accepted.values()) if entry.provider == provider), None)
+        return next(
+            (entry for entry in reversed(self._accepted.values()) if entry.provider == provider),
+            None,
+        )
 
-    def accepted(self, provider: str | None = None, address: str | None = None) -> Iterator[Accepted]:
+    def accepted(
+        self, provider: str | None = None, address: str | None = None
+    ) -> Iterator[Accepted]:
         """What is kept, oldest first."""
         for entry in list(self._accepted.values()):
             if provider in (None, entry.provider) and address in (None, entry.item.address):
@@ -264,7 +299,9 @@ class Inbox:
             "messages": [entry.view() for entry in list(self._accepted.values())[-newest:]],
             "replies": list(self.replies)[-newest:],
             "people": self.people,
-            "opted_out": [{"provider": provider, "address": address} for provider, address in self.opted_out],
+            "opted_out": [
+                {"provider": provider, "address": address} for provider, address in self.opted_out
+            ],
         }
 
     @contextlib.contextmanager
@@ -290,7 +327,10 @@ def _put(table: OrderedDict[Any, Any], key: Any, value: Any, keep: int) -> None:
 
 
 def _offer(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
-    """Give a listener an event; one that has fallen behind is emptied and ended, and its page starts afresh."""
+    """
+    Give a listener an event; one that has fallen behind is emptied and ended, and its page starts
+    afresh.
+    """
     try:
         queue.put_nowait(event)
     except asyncio.QueueFull:

@@ -1,9 +1,10 @@
 """
-A stand-in for Infobip's Viber business messages: ``POST /viber/2/messages``, delivery and seen reports, replies, clicks.
+A stand-in for Infobip's Viber business messages: ``POST /viber/2/messages``, delivery and seen
+reports, replies, clicks.
 
-Reference: Infobip API, "Viber business messages v2", "Response status and error codes".
-Quirk kept: a good HTTP status says nothing; every message in the answer has a status of its own, and a ``messageId`` that
-was used before is rejected with status 23.
+Reference: Infobip API, "Viber business messages v2", "Response status and error codes". Quirk kept:
+a good HTTP status says nothing; every message in the answer has a status of its own, and a
+``messageId`` that was used before is rejected with status 23.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ ERRORS = {
     "EC_DUPLICATE_REQUEST": 7280,
 }
 HTTP_ERRORS = {
-    "E400": (400, "Bad request", "Check the request against the API definition and mend what the violations name."),
+    "E400": (
+        400,
+        "Bad request",
+        "Check the request against the API definition and mend what the violations name.",
+    ),
     "E401": (401, "Unauthorized", "Check the API key in the Authorization header."),
     "E403": (403, "Forbidden", "Check that the API key may use this service."),
     "E429": (429, "Too many requests", "Wait and send again."),
@@ -128,8 +133,14 @@ class Infobip(StandIn):
         if state == "clicked":
             return self._click(entry)
         if state == "read":
-            return self._post(hooks["seen"], {"results": [self._seen(entry)]}) if hooks["seen"] else None
-        wanted = state in ("delivered", "failed", "expired") or (state == "sent" and hooks["intermediate"])
+            return (
+                self._post(hooks["seen"], {"results": [self._seen(entry)]})
+                if hooks["seen"]
+                else None
+            )
+        wanted = state in ("delivered", "failed", "expired") or (
+            state == "sent" and hooks["intermediate"]
+        )
         if not wanted or not hooks["delivery"]:
             return None
         return self._post(hooks["delivery"], {"results": [self._report(entry, planned)]})
@@ -138,7 +149,10 @@ class Infobip(StandIn):
         entry = entry or self.common.inbox.last(provider)
         url = self.common.callbacks.get(provider, entry.item.hooks["delivery"] if entry else None)
         if url is None:
-            raise NoReplies(f"nothing says where replies go; set one with PUT /_sandbox/callbacks {{{provider!r}: URL}}")
+            raise NoReplies(
+                "nothing says where replies go; set one with PUT /_sandbox/callbacks"
+                f" {{{provider!r}: URL}}"
+            )
         message = {"type": "TEXT", "text": text}
         if entry and entry.item.address == address and entry.item.hooks["tracking_data"]:
             message["trackingData"] = entry.item.hooks["tracking_data"]
@@ -153,8 +167,14 @@ class Infobip(StandIn):
         }
         return self._post(url, {"results": [result], "messageCount": 1, "pendingMessageCount": 0})
 
-    def _item(self, message: dict[str, Any], destination: dict[str, Any], tracking: dict[str, Any]) -> Item:
-        content, webhooks, options = message["content"], message.get("webhooks", {}), message.get("options", {})
+    def _item(
+        self, message: dict[str, Any], destination: dict[str, Any], tracking: dict[str, Any]
+    ) -> Item:
+        content, webhooks, options = (
+            message["content"],
+            message.get("webhooks", {}),
+            message.get("options", {}),
+        )
         shown = {
             "text": content.get("text", ""),
             "type": content["type"],
@@ -162,7 +182,9 @@ class Infobip(StandIn):
             "label": options.get("label"),
         }
         if "button" in content:
-            shown["buttons"] = [{"title": content["button"]["title"], "url": content["button"]["action"]}]
+            shown["buttons"] = [
+                {"title": content["button"]["title"], "url": content["button"]["action"]}
+            ]
         if "mediaUrl" in content:
             shown["image"] = content["mediaUrl"]
         delivery = webhooks.get("delivery", {})
@@ -182,7 +204,11 @@ class Infobip(StandIn):
         )
 
     def _report(self, entry: Accepted, planned: Planned) -> dict[str, Any]:
-        names = {"sent": "PENDING_ENROUTE", "delivered": "DELIVERED_TO_HANDSET", "expired": "EXPIRED_EXPIRED"}
+        names = {
+            "sent": "PENDING_ENROUTE",
+            "delivered": "DELIVERED_TO_HANDSET",
+            "expired": "EXPIRED_EXPIRED",
+        }
         status, error = names.get(planned.state, "UNDELIVERABLE_NOT_DELIVERED"), "NO_ERROR"
         if planned.state == "failed":
             status, error = split_code(planned.detail or "EC_UNSUPPORTED_DEVICE")
@@ -211,7 +237,10 @@ class Infobip(StandIn):
         }
 
     def _click(self, entry: Accepted) -> Post | None:
-        """A click on a link that Infobip shortened is reported; a link of the sender's own is simply opened."""
+        """
+        A click on a link that Infobip shortened is reported; a link of the sender's own is simply
+        opened.
+        """
         url = entry.item.hooks["tracking"]
         if not url:
             return tracked_link(entry)
@@ -252,7 +281,9 @@ def violations(body: Any) -> Iterator[tuple[str, str]]:
         yield from destination_violations(message.get("destinations"), f"{at}.destinations")
         yield from content_violations(message.get("content"), f"{at}.content")
         yield from option_violations(message, at)
-    if not isinstance(body.get("options", {}), dict) or not isinstance(body.get("options", {}).get("tracking", {}), dict):
+    if not isinstance(body.get("options", {}), dict) or not isinstance(
+        body.get("options", {}).get("tracking", {}), dict
+    ):
         yield "options", "must be an object"
 
 
@@ -264,7 +295,10 @@ def destination_violations(value: Any, at: str) -> Iterator[tuple[str, str]]:
         to = destination.get("to") if isinstance(destination, dict) else None
         if not isinstance(to, str) or not to.lstrip("+").isdigit() or not 7 <= len(to) <= 64:
             yield f"{at}[{index}].to", "must be a phone number in international format"
-        elif not isinstance(destination.get("messageId", ""), str) or len(destination.get("messageId", "")) > 200:
+        elif (
+            not isinstance(destination.get("messageId", ""), str)
+            or len(destination.get("messageId", "")) > 200
+        ):
             yield f"{at}[{index}].messageId", "size must be between 0 and 200"
 
 
@@ -287,7 +321,10 @@ def content_violations(content: Any, at: str) -> Iterator[tuple[str, str]]:
 
 def option_violations(message: dict[str, Any], at: str) -> Iterator[tuple[str, str]]:
     options, webhooks = message.get("options", {}), message.get("webhooks", {})
-    if not isinstance(options, dict) or options.get("label", "PROMOTIONAL") not in ("TRANSACTIONAL", "PROMOTIONAL"):
+    if not isinstance(options, dict) or options.get("label", "PROMOTIONAL") not in (
+        "TRANSACTIONAL",
+        "PROMOTIONAL",
+    ):
         yield f"{at}.options.label", "must be TRANSACTIONAL or PROMOTIONAL"
     if not isinstance(webhooks, dict):
         yield f"{at}.webhooks", "must be an object"
@@ -301,11 +338,19 @@ def option_violations(message: dict[str, Any], at: str) -> Iterator[tuple[str, s
         yield f"{at}.webhooks.callbackData", "size must be between 0 and 4000"
 
 
-def failure(code: str, wrong: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] | None = None) -> web.Response:
+def failure(
+    code: str, wrong: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
+) -> web.Response:
     """Infobip's error envelope for a request as a whole."""
     status, description, action = HTTP_ERRORS[code]
     named = [{"property": name, "violation": complaint} for name, complaint in wrong]
-    body = {"errorCode": code, "description": description, "action": action, "violations": named, "resources": []}
+    body = {
+        "errorCode": code,
+        "description": description,
+        "action": action,
+        "violations": named,
+        "resources": [],
+    }
     return as_json(status, body, headers)
 
 
@@ -325,7 +370,10 @@ def entry_of(result: Result) -> dict[str, Any]:
 
 
 def split_code(code: str) -> tuple[str, str]:
-    """A status name and an error name for a code, given by name or number; an unknown number stays an error's."""
+    """
+    A status name and an error name for a code, given by name or number; an unknown number stays an
+    error's.
+    """
     by_number = {str(number): name for name, number in ERRORS.items()}
     by_number |= {str(number): name for name, (_, number, _) in STATUSES.items()}
     name = by_number.get(code, code)
@@ -334,7 +382,13 @@ def split_code(code: str) -> tuple[str, str]:
 
 def status_body(name: str) -> dict[str, Any]:
     group, number, description = STATUSES[name]
-    return {"groupId": group, "groupName": GROUPS[group], "id": number, "name": name, "description": description}
+    return {
+        "groupId": group,
+        "groupName": GROUPS[group],
+        "id": number,
+        "name": name,
+        "description": description,
+    }
 
 
 def error_body(name: str) -> dict[str, Any]:

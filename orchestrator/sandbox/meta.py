@@ -1,9 +1,10 @@
 """
-A stand-in for the WhatsApp Cloud API: ``POST /{version}/{phone_number_id}/messages`` and signed webhooks.
+A stand-in for the WhatsApp Cloud API: ``POST /{version}/{phone_number_id}/messages`` and signed
+webhooks.
 
-Reference: Meta, WhatsApp Business Platform, "Messages", "Error codes", "Webhooks".
-Quirks kept: free text is refused with 131047 unless the person wrote within 24 hours; Meta escapes what is not ASCII in
-its webhooks and signs those bytes; ``delivered`` may be skipped.
+Reference: Meta, WhatsApp Business Platform, "Messages", "Error codes", "Webhooks". Quirks kept:
+free text is refused with 131047 unless the person wrote within 24 hours; Meta escapes what is not
+ASCII in its webhooks and signs those bytes; ``delivered`` may be skipped.
 """
 
 from __future__ import annotations
@@ -24,13 +25,33 @@ from aiohttp import web
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned, canonical
-from orchestrator.sandbox.standin import Common, NoReplies, Refusal, Result, StandIn, as_json, read_json, tracked_link
+from orchestrator.sandbox.standin import (
+    Common,
+    NoReplies,
+    Refusal,
+    Result,
+    StandIn,
+    as_json,
+    read_json,
+    tracked_link,
+)
 
 WINDOW_SECONDS = 24 * 3600
 SESSIONS_KEPT = 100_000
 PHONE = re.compile(r"\+?\d{7,15}")
 BSUID = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
-TYPES = ("text", "template", "image", "video", "document", "audio", "sticker", "location", "interactive", "reaction")
+TYPES = (
+    "text",
+    "template",
+    "image",
+    "video",
+    "document",
+    "audio",
+    "sticker",
+    "location",
+    "interactive",
+    "reaction",
+)
 STATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed"}
 ERRORS = {
     "0": (401, "AuthException"),
@@ -74,11 +95,16 @@ class Meta(StandIn):
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         expected = f"Bearer {self.common.accounts.meta_access_token}"
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
+        if not hmac.compare_digest(
+            request.headers.get("Authorization", "").encode(), expected.encode()
+        ):
             raise Refusal(failure("190"), "190")
         number = request.match_info["number"]
         if number != self.common.accounts.meta_phone_number_id:
-            words = f"Unsupported post request. Object with ID '{number}' does not exist or cannot be loaded"
+            words = (
+                f"Unsupported post request. Object with ID '{number}' does not exist or cannot be"
+                " loaded"
+            )
             raise Refusal(failure("100", words, kind="GraphMethodException", subcode=33), "100")
         body = read_json(raw)
         problem = problem_of(body)
@@ -91,13 +117,18 @@ class Meta(StandIn):
                 provider_id=self._wamid(),
                 reference=body.get("biz_opaque_callback_data"),
                 content=content_of(body),
-                hooks={"input": body.get("to") or body["recipient"], "free": body.get("type", "text") != "template"},
+                hooks={
+                    "input": body.get("to") or body["recipient"],
+                    "free": body.get("type", "text") != "template",
+                },
             )
         ]
 
     def objection(self, provider: str, item: Item) -> str | None:
         heard = self._heard.get((provider, item.address), 0.0)
-        return "131047" if item.hooks["free"] and self.common.now() - heard > WINDOW_SECONDS else None
+        return (
+            "131047" if item.hooks["free"] and self.common.now() - heard > WINDOW_SECONDS else None
+        )
 
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
         item, code = results[0].item, results[0].code
@@ -105,7 +136,9 @@ class Meta(StandIn):
             return failure(code)
         contact = {"input": item.hooks["input"]} | whom(item.address, "wa_id", "user_id")
         message = {"id": item.provider_id, "message_status": "accepted"}
-        return as_json(200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]})
+        return as_json(
+            200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
+        )
 
     def throttled(self, seconds: float) -> web.Response:
         response = failure("130429")
@@ -134,20 +167,31 @@ class Meta(StandIn):
             title = ERRORS.get(code, (400, "Message failed"))[1]
             details = {"details": f"{title}."}
             number = int(code) if code.isdigit() else 131000
-            status["errors"] = [{"code": number, "title": title, "message": title, "error_data": details}]
+            status["errors"] = [
+                {"code": number, "title": title, "message": title, "error_data": details}
+            ]
         return self._webhook(entry.provider, {"statuses": [status]})
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         """
         A text; it opens the 24-hour window.
 
-        ``/stop`` and ``/resume`` are the person's own settings for marketing messages, which WhatsApp reports apart.
+        ``/stop`` and ``/resume`` are the person's own settings for marketing messages, which
+        WhatsApp reports apart.
         """
         if provider not in self.common.callbacks:
-            raise NoReplies(f"{provider} has no webhook; set it with PUT /_sandbox/callbacks {{{provider!r}: URL}}")
+            raise NoReplies(
+                f"{provider} has no webhook; set it with PUT /_sandbox/callbacks {{{provider!r}:"
+                " URL}"
+            )
         now = str(int(time.time()))
         if text in ("/stop", "/resume"):
-            preference = {"category": "marketing_messages", "value": text[1:], "detail": "", "timestamp": int(now)}
+            preference = {
+                "category": "marketing_messages",
+                "value": text[1:],
+                "detail": "",
+                "timestamp": int(now),
+            }
             preference |= whom(address, "wa_id", "user_id")
             return self._webhook(provider, {"user_preferences": [preference]}, "user_preferences")
         message = {"id": self._wamid(), "timestamp": now, "type": "text", "text": {"body": text}}
@@ -175,7 +219,10 @@ class Meta(StandIn):
             "timestamp": str(int(time.time())),
             "type": "button",
             "button": {"payload": payload, "text": payload},
-            "context": {"from": self.common.accounts.meta_display_number, "id": entry.item.provider_id},
+            "context": {
+                "from": self.common.accounts.meta_display_number,
+                "id": entry.item.provider_id,
+            },
         }
         return self._message(entry.provider, entry.item.address, message)
 
@@ -194,10 +241,18 @@ class Meta(StandIn):
             "display_phone_number": accounts.meta_display_number,
             "phone_number_id": accounts.meta_phone_number_id,
         }
-        change = {"field": field, "value": {"messaging_product": "whatsapp", "metadata": metadata, **value}}
+        change = {
+            "field": field,
+            "value": {"messaging_product": "whatsapp", "metadata": metadata, **value},
+        }
         entry = {"id": accounts.meta_business_id, "changes": [change]}
-        raw = json.dumps({"object": "whatsapp_business_account", "entry": [entry]}, separators=(",", ":")).encode()
-        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": sign(accounts.meta_app_secret, raw)}
+        raw = json.dumps(
+            {"object": "whatsapp_business_account", "entry": [entry]}, separators=(",", ":")
+        ).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Hub-Signature-256": sign(accounts.meta_app_secret, raw),
+        }
         return Post(url=self.common.callbacks[provider], body=raw, headers=headers)
 
     def _wamid(self) -> str:
@@ -222,7 +277,13 @@ def problem_of(body: Any) -> tuple[str, str] | None:
         return "131008", f"{kind} is required"
     if not isinstance(data, str) or len(data) > 512:
         return "131009", "biz_opaque_callback_data must have at most 512 characters"
-    return template_problem(part) if kind == "template" else text_problem(part) if kind == "text" else None
+    return (
+        template_problem(part)
+        if kind == "template"
+        else text_problem(part)
+        if kind == "text"
+        else None
+    )
 
 
 def text_problem(part: dict[str, Any]) -> tuple[str, str] | None:
@@ -254,14 +315,19 @@ def content_of(body: dict[str, Any]) -> dict[str, Any]:
     kind = body.get("type", "text")
     part = body[kind]
     if kind != "template":
-        return {"text": part.get("body") or part.get("caption") or part.get("link") or kind, "type": kind}
+        return {
+            "text": part.get("body") or part.get("caption") or part.get("link") or kind,
+            "type": kind,
+        }
     parameters: dict[str, list[str]] = {"header": [], "body": [], "button": []}
     payload = None
     for component in part.get("components", []):
         for parameter in component.get("parameters", []):
             parameters[component["type"]].append(shown(parameter))
         if component.get("sub_type") == "quick_reply":
-            payload = payload or next((each.get("payload") for each in component.get("parameters", [])), None)
+            payload = payload or next(
+                (each.get("payload") for each in component.get("parameters", [])), None
+            )
     content: dict[str, Any] = {
         "title": f"{part['name']} · {part['language']['code']}",
         "text": "\n".join(parameters["header"] + parameters["body"]),
@@ -291,11 +357,19 @@ def sign(secret: str, raw: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
 
 
-def failure(code: str, details: str = "", kind: str = "OAuthException", subcode: int | None = None) -> web.Response:
+def failure(
+    code: str, details: str = "", kind: str = "OAuthException", subcode: int | None = None
+) -> web.Response:
     """Meta's error object."""
     status, title = ERRORS.get(code, (400, "Message failed"))
-    message = details if subcode is not None else title if code in ("0", "190") else f"(#{code}) {title}"
-    error: dict[str, Any] = {"message": message, "type": kind, "code": int(code) if code.isdigit() else 131000}
+    message = (
+        details if subcode is not None else title if code in ("0", "190") else f"(#{code}) {title}"
+    )
+    error: dict[str, Any] = {
+        "message": message,
+        "type": kind,
+        "code": int(code) if code.isdigit() else 131000,
+    }
     if subcode is not None:
         error["error_subcode"] = subcode
     elif code not in ("0", "190"):

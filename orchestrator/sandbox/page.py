@@ -1,8 +1,8 @@
 """
 The sandbox's page: every person's phone, live.
 
-``/`` is the page, ``/_sandbox/stream`` what feeds it (server-sent events: one ``snapshot``, then changes), and
-``/_sandbox/mail/{seq}`` a mail's HTML, which runs nothing and loads nothing.
+``/`` is the page, ``/_sandbox/stream`` what feeds it (server-sent events: one ``snapshot``, then
+changes), and ``/_sandbox/mail/{seq}`` a mail's HTML, which runs nothing and loads nothing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ FILES = Path(__file__).with_name("static")
 SNAPSHOT_MESSAGES = 400
 KEEPALIVE_SECONDS = 15.0
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self';"
+    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 MAIL_POLICY = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'"
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'self'"
 )
 TITLES = {"uk": "Каскад: телефони", "en": "Kaskad: phones"}
-SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 def routes(common: Common) -> list[web.RouteDef]:
@@ -39,7 +43,9 @@ def routes(common: Common) -> list[web.RouteDef]:
 
     async def index(request: web.Request) -> web.Response:
         locale = locale_of(request)
-        text = Template((FILES / "page.html").read_text("utf-8")).substitute(lang=locale, title=TITLES[locale])
+        text = Template((FILES / "page.html").read_text("utf-8")).substitute(
+            lang=locale, title=TITLES[locale]
+        )
         return _safe(text, "text/html", PAGE_POLICY)
 
     async def mail(request: web.Request) -> web.Response:
@@ -62,7 +68,10 @@ def routes(common: Common) -> list[web.RouteDef]:
 
 
 def locale_of(request: web.Request) -> str:
-    """The page's language: ``?lang=``, else the better placed of Ukrainian and English in Accept-Language."""
+    """
+    The page's language: ``?lang=``, else the better placed of Ukrainian and English in
+    Accept-Language.
+    """
     asked = request.query.get("lang")
     if asked in TITLES:
         return asked
@@ -78,7 +87,9 @@ def locale_of(request: web.Request) -> str:
 
 
 async def _stream(request: web.Request, common: Common) -> web.StreamResponse:
-    response = web.StreamResponse(headers={**SAFE, "Content-Type": "text/event-stream; charset=utf-8"})
+    response = web.StreamResponse(
+        headers={**SAFE, "Content-Type": "text/event-stream; charset=utf-8"}
+    )
     with common.inbox.listen() as changes:
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
@@ -108,4 +119,6 @@ def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web
 
 def _safe(text: str, content_type: str, policy: str, status: int = 200) -> web.Response:
     headers = {**SAFE, "Content-Security-Policy": policy}
-    return web.Response(status=status, text=text, content_type=content_type, charset="utf-8", headers=headers)
+    return web.Response(
+        status=status, text=text, content_type=content_type, charset="utf-8", headers=headers
+    )

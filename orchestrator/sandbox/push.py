@@ -1,12 +1,13 @@
 """
 A stand-in for a push service, and for the browser behind it.
 
-``POST /_sandbox/push/subscribe`` gives a PushSubscription; messages are posted to its endpoint, checked as a push service
-checks them, decrypted as a browser does, and handed to a pretend service worker that reports to the payload's ``report``.
+``POST /_sandbox/push/subscribe`` gives a PushSubscription; messages are posted to its endpoint,
+checked as a push service checks them, decrypted as a browser does, and handed to a pretend service
+worker that reports to the payload's ``report``.
 
 Reference: RFC 8030 (push), RFC 8292 (VAPID), Mozilla autopush, "Error codes" (the bodies are its).
-Quirk kept: a push service cannot look inside. A message that cannot be decrypted is accepted all the same, and only the
-browser drops it; it is recorded with ``undecryptable``.
+Quirk kept: a push service cannot look inside. A message that cannot be decrypted is accepted all
+the same, and only the browser drops it; it is recorded with ``undecryptable``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from orchestrator.sandbox import push_crypto as crypto
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned
-from orchestrator.sandbox.standin import Common, Refusal, Result, StandIn, as_json, is_web_url, read_json
+from orchestrator.sandbox.standin import (
+    Common,
+    Refusal,
+    Result,
+    StandIn,
+    as_json,
+    is_web_url,
+    read_json,
+)
 
 BODY_BYTES_MAX = 4_096
 TTL_SECONDS_MAX = 30 * 86_400
@@ -77,7 +86,9 @@ class Push(StandIn):
 
         Raises ValueError where the key is not a point of P-256 in base64url.
         """
-        key = None if application_server_key is None else crypto.checked_point(application_server_key)
+        key = (
+            None if application_server_key is None else crypto.checked_point(application_server_key)
+        )
         name = self._name()
         seed = hashlib.sha512(name.encode() + b"browser").digest()
         keys = crypto.BrowserKeys.of(1 + int.from_bytes(seed[:30], "big"), seed[48:])
@@ -91,10 +102,15 @@ class Push(StandIn):
         """The last part of an endpoint; with a seed, the same ones in every run."""
         if self.common.seed is None:
             return self.common.new_id()
-        return hashlib.sha256(f"{self.common.seed}|push|{len(self._subscriptions)}".encode()).hexdigest()[:32]
+        return hashlib.sha256(
+            f"{self.common.seed}|push|{len(self._subscriptions)}".encode()
+        ).hexdigest()[:32]
 
     def expire(self, endpoint: str) -> bool:
-        """The browser unsubscribes: the endpoint is gone from now on. False where there is no such endpoint."""
+        """
+        The browser unsubscribes: the endpoint is gone from now on. False where there is no such
+        endpoint.
+        """
         subscription = self._subscriptions.get(endpoint.rpartition("/")[2])
         if subscription is None or subscription.endpoint != endpoint:
             return False
@@ -114,10 +130,15 @@ class Push(StandIn):
             raise refuse(400, "Missing or invalid TTL header", errno=112)
         if "Topic" in request.headers and not TOPIC.fullmatch(request.headers["Topic"]):
             raise refuse(400, "Invalid Topic header", errno=113)
-        if request.headers.getall("Urgency", ["normal"])[1:] or request.headers.get("Urgency", "normal") not in URGENCIES:
+        if (
+            request.headers.getall("Urgency", ["normal"])[1:]
+            or request.headers.get("Urgency", "normal") not in URGENCIES
+        ):
             raise refuse(400, "Invalid Urgency header", errno=999)
         if len(raw) > BODY_BYTES_MAX:
-            raise refuse(413, "This message is intended for a constrained device and is limited in size.")
+            raise refuse(
+                413, "This message is intended for a constrained device and is limited in size."
+            )
         if raw and request.headers.get("Content-Encoding") != "aes128gcm":
             raise refuse(400, "Unknown Content-Encoding")
         self._authorise(request, subscription)
@@ -138,18 +159,27 @@ class Push(StandIn):
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
         item, code = results[0].item, results[0].code
         if code is not None:
-            return failure(int(code) if code.isdigit() and 400 <= int(code) <= 599 else 400, "Refused by the script")
-        return web.Response(status=201, headers={"Location": item.provider_id, "TTL": str(item.hooks["ttl"])})
+            return failure(
+                int(code) if code.isdigit() and 400 <= int(code) <= 599 else 400,
+                "Refused by the script",
+            )
+        return web.Response(
+            status=201, headers={"Location": item.provider_id, "TTL": str(item.hooks["ttl"])}
+        )
 
     def throttled(self, seconds: float) -> web.Response:
         return failure(429, "Please slow down", headers={"Retry-After": str(round(seconds))})
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        """What the service worker posts: small JSON as text, so that the browser asks nobody first."""
+        """
+        What the service worker posts: small JSON as text, so that the browser asks nobody first.
+        """
         payload, event = entry.item.hooks["payload"], EVENTS.get(planned.state)
         if event is None or not is_web_url(payload.get("report")):
             return None
-        body = json.dumps({"mid": payload.get("mid"), "rt": payload.get("rt"), "ev": event}).encode()
+        body = json.dumps(
+            {"mid": payload.get("mid"), "rt": payload.get("rt"), "ev": event}
+        ).encode()
         headers = {"Content-Type": "text/plain;charset=UTF-8", "Origin": self.common.url}
         return Post(url=payload["report"], body=body, headers=headers, repeat=False)
 
@@ -184,7 +214,9 @@ def open_message(keys: crypto.BrowserKeys, raw: bytes) -> tuple[dict[str, Any], 
     payload = read_json(plain)
     if not isinstance(payload, dict):
         return {"text": plain.decode("utf-8", "replace")}, {}
-    shown = {key: payload[key] for key in ("title", "url", "icon", "image", "tag") if payload.get(key)}
+    shown = {
+        key: payload[key] for key in ("title", "url", "icon", "image", "tag") if payload.get(key)
+    }
     actions = payload.get("actions")
     buttons = [
         {"title": str(action.get("title", "")), "url": str(action.get("url", ""))}
@@ -204,7 +236,9 @@ def refuser(address: str) -> Any:
     return refuse
 
 
-def failure(status: int, message: str, errno: int | None = None, headers: dict[str, str] | None = None) -> web.Response:
+def failure(
+    status: int, message: str, errno: int | None = None, headers: dict[str, str] | None = None
+) -> web.Response:
     """The error body of Mozilla's push service."""
     body = {
         "code": status,

@@ -1,8 +1,10 @@
 """
-The browser's and the push service's side of web push: keys, decryption, and the check of the sender's signature.
+The browser's and the push service's side of web push: keys, decryption, and the check of the
+sender's signature.
 
-Reference: RFC 8291 (message encryption), RFC 8188 (``aes128gcm``), RFC 8292 (VAPID). Written for the stand-in alone, so
-that the sender's own code is checked by something that shares nothing with it.
+Reference: RFC 8291 (message encryption), RFC 8188 (``aes128gcm``), RFC 8292 (VAPID). Written for
+the stand-in alone, so that the sender's own code is checked by something that shares nothing with
+it.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def unb64(text: str) -> bytes:
 
 
 def checked_point(text: str) -> bytes:
-    """The 65 bytes of a public key in base64url. Raises ValueError where it is not a point of P-256."""
+    """
+    The 65 bytes of a public key in base64url. Raises ValueError where it is not a point of P-256.
+    """
     point = unb64(text)
     ec.EllipticCurvePublicKey.from_encoded_point(CURVE, point)
     return point
@@ -80,10 +84,17 @@ class BrowserKeys:
 
 
 def decrypt(keys: BrowserKeys, body: bytes) -> bytes:
-    """The plaintext of one push message (RFC 8291 section 4: one record only). Raises ``Undecryptable``."""
+    """
+    The plaintext of one push message (RFC 8291 section 4: one record only). Raises
+    ``Undecryptable``.
+    """
     if len(body) < HEADER_BYTES + 17 or body[20] != POINT_BYTES:
         raise Undecryptable("the header of 86 bytes with a key id of 65 is missing or cut short")
-    salt, record_bytes, sender_point = body[:16], int.from_bytes(body[16:20], "big"), body[21:HEADER_BYTES]
+    salt, record_bytes, sender_point = (
+        body[:16],
+        int.from_bytes(body[16:20], "big"),
+        body[21:HEADER_BYTES],
+    )
     record = body[HEADER_BYTES:]
     if len(record) > record_bytes:
         raise Undecryptable("more than one record, which RFC 8291 forbids")
@@ -100,7 +111,9 @@ def decrypt(keys: BrowserKeys, body: bytes) -> bytes:
     try:
         padded = AESGCM(content_key).decrypt(nonce, record, None)
     except InvalidTag as error:
-        raise Undecryptable("it was not encrypted for this subscription, or was changed on the way") from error
+        raise Undecryptable(
+            "it was not encrypted for this subscription, or was changed on the way"
+        ) from error
     plain = padded.rstrip(b"\x00")
     if not plain.endswith(b"\x02"):
         raise Undecryptable("the padding does not begin with the last record's delimiter 2")
@@ -109,10 +122,11 @@ def decrypt(keys: BrowserKeys, body: bytes) -> bytes:
 
 def check_vapid(header: str | None, *, origin: str, now: float) -> bytes:
     """
-    The public key (65 bytes) that signed an ``Authorization: vapid t=…, k=…`` header for this origin.
+    The public key (65 bytes) that signed an ``Authorization: vapid t=…, k=…`` header for this
+    origin.
 
-    Checks form, ES256 signature, ``aud`` (the origin, nothing more), ``exp`` (ahead, by a day at most) and ``sub``.
-    Raises ``BadVapid``.
+    Checks form, ES256 signature, ``aud`` (the origin, nothing more), ``exp`` (ahead, by a day at
+    most) and ``sub``. Raises ``BadVapid``.
     """
     match = VAPID.fullmatch((header or "").strip())
     if match is None:
@@ -127,7 +141,11 @@ def check_vapid(header: str | None, *, origin: str, now: float) -> bytes:
     if claims.get("aud") != origin:
         raise BadVapid(f"aud must be {origin}")
     expires = claims.get("exp")
-    if isinstance(expires, bool) or not isinstance(expires, (int, float)) or not now < expires <= now + DAY_SECONDS:
+    if (
+        isinstance(expires, bool)
+        or not isinstance(expires, (int, float))
+        or not now < expires <= now + DAY_SECONDS
+    ):
         raise BadVapid("exp must be ahead, and by no more than 24 hours")
     if not str(claims.get("sub", "")).startswith(("mailto:", "https:")):
         raise BadVapid("sub must be a mailto: or https: contact")
@@ -141,11 +159,17 @@ def _claims(token: str, key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
         parsed_header, parsed = json.loads(header), json.loads(claims)
     except ValueError as error:
         raise BadVapid("t is not a JSON Web Token") from error
-    if not isinstance(parsed, dict) or not isinstance(parsed_header, dict) or parsed_header.get("alg") != "ES256":
+    if (
+        not isinstance(parsed, dict)
+        or not isinstance(parsed_header, dict)
+        or parsed_header.get("alg") != "ES256"
+    ):
         raise BadVapid("t must be signed with ES256")
     if len(signature) != 64:
         raise BadVapid("the signature of t must be 64 bytes")
-    encoded = utils.encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    encoded = utils.encode_dss_signature(
+        int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    )
     try:
         key.verify(encoded, ".".join(pieces[:2]).encode(), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:

@@ -4,9 +4,10 @@ How the stand-ins behave, per address and at large.
     script     {"default": B, "providers": {"twilio": B}, "addresses": {"+380501234567": B or [B, B, …]}}
     behaviour  {"answer": …, "receipts": …, "twice": true, "before_response": true, "order": "reversed", "random": {…}}
 
-A behaviour says only what differs: an address overrides its provider, a provider the default, the default the built-in
-"accept, then the configured receipts". A key such as ``twilio:+380501234567`` is one address at one provider. A list
-holds one behaviour per request, in turn; the last one repeats.
+A behaviour says only what differs: an address overrides its provider, a provider the default, the
+default the built-in "accept, then the configured receipts". A key such as ``twilio:+380501234567``
+is one address at one provider. A list holds one behaviour per request, in turn; the last one
+repeats.
 
     answer     "accept" | "refuse" | {"refuse": CODE, "stage": "rcpt" | "data" | "mail"}   (the stage is SMTP's)
                {"throttle": SECONDS}          took nothing, asks to come back
@@ -19,8 +20,8 @@ holds one behaviour per request, in turn; the last one repeats.
     random     {"refused": 0.05, "failed": 0.02, "delivered": 0.9, "read": 0.6, "clicked": 0.3,
                 "delays": {"delivered": [0.5, 3], …}}   shares of all; each delay counts from the state before it
 
-What chance decides is drawn from the seed, the provider and the address alone: the same person behaves the same way in
-every run, whatever the order of requests.
+What chance decides is drawn from the seed, the provider and the address alone: the same person
+behaves the same way in every run, whatever the order of requests.
 """
 
 from __future__ import annotations
@@ -34,12 +35,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STATES = ("sent", "delivered", "read", "clicked", "replied", "failed", "expired", "dismissed", "unsubscribed")
+STATES = (
+    "sent",
+    "delivered",
+    "read",
+    "clicked",
+    "replied",
+    "failed",
+    "expired",
+    "dismissed",
+    "unsubscribed",
+)
 ORDERS = ("given", "reversed", "shuffled")
 WORDS = ("accept", "refuse", "hang", "cut_after_read", "cut_after_accept")
 STAGES = ("mail", "rcpt", "data")
 NEST = ("delivered", "read", "clicked")
-DELAYS = {"failed": (1.0, 5.0), "delivered": (0.5, 3.0), "read": (2.0, 15.0), "clicked": (2.0, 20.0)}
+DELAYS = {
+    "failed": (1.0, 5.0),
+    "delivered": (0.5, 3.0),
+    "read": (2.0, 15.0),
+    "clicked": (2.0, 20.0),
+}
 SECONDS_MAX = 30 * 86_400.0
 LIST_MAX = 1_000
 
@@ -64,7 +80,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One receipt to come: ``state``, ``after`` seconds from acceptance; ``detail`` is a failure's code, a reply's text."""
+    """
+    One receipt to come: ``state``, ``after`` seconds from acceptance; ``detail`` is a failure's
+    code, a reply's text.
+    """
 
     state: str
     after: float
@@ -85,11 +104,17 @@ class Script:
     """
     The behaviours in force; ``turn`` takes the next one for an address.
 
-    ``providers`` are the names a script may use. Raises ``ScriptError`` where ``value`` is not a script.
+    ``providers`` are the names a script may use. Raises ``ScriptError`` where ``value`` is not a
+    script.
     """
 
     def __init__(
-        self, value: Any, *, providers: Iterable[str], receipts: Sequence[tuple[str, float]], seed: int | None
+        self,
+        value: Any,
+        *,
+        providers: Iterable[str],
+        receipts: Sequence[tuple[str, float]],
+        seed: int | None,
     ) -> None:
         self.value = value
         self._names = tuple(providers)
@@ -98,7 +123,9 @@ class Script:
         parts = _object(value, "the script", ("default", "addresses", "providers"))
         self._default = _level(parts.get("default", {}), "default")
         self._providers = {
-            _one_of(name, self._names, f"providers.{name}", "provider"): _level(given, f"providers.{name}")
+            _one_of(name, self._names, f"providers.{name}", "provider"): _level(
+                given, f"providers.{name}"
+            )
             for name, given in _object(parts.get("providers", {}), "providers").items()
         }
         self._addresses = {
@@ -159,21 +186,33 @@ def canonical(address: str) -> str:
 
 
 def _path(address: str) -> str:
-    """The part of an address that is the same in every run: of a push endpoint, not its host and port."""
+    """
+    The part of an address that is the same in every run: of a push endpoint, not its host and port.
+    """
     return urllib.parse.urlsplit(address).path if "://" in address else address
 
 
-def _ordered(receipts: tuple[Planned, ...], order: str, chance: random.Random) -> tuple[Planned, ...]:
+def _ordered(
+    receipts: tuple[Planned, ...], order: str, chance: random.Random
+) -> tuple[Planned, ...]:
     """The receipts by time; another order keeps the times and moves the states."""
     by_time = sorted(receipts, key=lambda planned: planned.after)
     if order == "given":
         return tuple(by_time)
-    states = list(reversed(by_time)) if order == "reversed" else chance.sample(by_time, len(by_time))
-    return tuple(Planned(state.state, slot.after, state.detail) for slot, state in zip(by_time, states, strict=True))
+    states = (
+        list(reversed(by_time)) if order == "reversed" else chance.sample(by_time, len(by_time))
+    )
+    return tuple(
+        Planned(state.state, slot.after, state.detail)
+        for slot, state in zip(by_time, states, strict=True)
+    )
 
 
 def _draw(chances: Mapping[str, Any], chance: random.Random) -> dict[str, Any]:
-    """An answer and receipts: one number decides how far the message gets, so that read implies delivered."""
+    """
+    An answer and receipts: one number decides how far the message gets, so that read implies
+    delivered.
+    """
     if chance.random() < chances["refused"]:
         return {"answer": Answer("refuse", taken=False), "receipts": ()}
     luck, after, planned = chance.random(), 0.0, []
@@ -193,7 +232,9 @@ def _levels(value: Any, where: str) -> list[Level]:
     if not isinstance(value, list):
         return [_level(value, where)]
     if not 1 <= len(value) <= LIST_MAX:
-        raise ScriptError(f"{where}: a list needs 1 to {LIST_MAX} behaviours, this one has {len(value)}")
+        raise ScriptError(
+            f"{where}: a list needs 1 to {LIST_MAX} behaviours, this one has {len(value)}"
+        )
     return [_level(item, f"{where}[{index}]") for index, item in enumerate(value)]
 
 
@@ -217,7 +258,10 @@ def _answer(value: Any, where: str) -> Answer:
     given = _object(value, where, ("refuse", "stage", "throttle", "late", "status", "accepted"))
     kinds = [key for key in ("refuse", "throttle", "late", "status") if key in given]
     if len(kinds) != 1:
-        raise ScriptError(f"{where}: exactly one of refuse, throttle, late, status is needed, found {kinds or 'none'}")
+        raise ScriptError(
+            f"{where}: exactly one of refuse, throttle, late, status is needed, found"
+            f" {kinds or 'none'}"
+        )
     kind = kinds[0]
     extra = set(given) - {kind} - {"refuse": {"stage"}, "status": {"accepted"}}.get(kind, set())
     if extra:
@@ -225,23 +269,34 @@ def _answer(value: Any, where: str) -> Answer:
     if kind == "refuse":
         code = given["refuse"]
         if isinstance(code, bool) or not isinstance(code, (str, int)) or code == "":
-            raise ScriptError(f"{where}.refuse: a provider's code is needed (21610, 'EC_UNKNOWN_USER'), found {code!r}")
+            raise ScriptError(
+                f"{where}.refuse: a provider's code is needed (21610, 'EC_UNKNOWN_USER'), found"
+                f" {code!r}"
+            )
         stage = given.get("stage")
         stage = None if stage is None else _one_of(stage, STAGES, f"{where}.stage", "stage")
         return Answer(kind, code=str(code), stage=stage, taken=False)
     if kind == "status":
         status = given["status"]
         if isinstance(status, bool) or not isinstance(status, int) or not 300 <= status <= 599:
-            raise ScriptError(f"{where}.status: an HTTP status from 300 to 599 is needed, found {status!r}")
-        return Answer(kind, status=status, taken=_flag(given.get("accepted", False), f"{where}.accepted"))
-    return Answer(kind, seconds=_number(given[kind], f"{where}.{kind}", SECONDS_MAX), taken=kind == "late")
+            raise ScriptError(
+                f"{where}.status: an HTTP status from 300 to 599 is needed, found {status!r}"
+            )
+        return Answer(
+            kind, status=status, taken=_flag(given.get("accepted", False), f"{where}.accepted")
+        )
+    return Answer(
+        kind, seconds=_number(given[kind], f"{where}.{kind}", SECONDS_MAX), taken=kind == "late"
+    )
 
 
 def _receipts(value: Any, where: str) -> tuple[Planned, ...]:
     if value == "never":
         return ()
     if not isinstance(value, list) or len(value) > LIST_MAX:
-        raise ScriptError(f'{where}: "never" or a list such as [["delivered", 2]] is needed, found {value!r}')
+        raise ScriptError(
+            f'{where}: "never" or a list such as [["delivered", 2]] is needed, found {value!r}'
+        )
     return tuple(_planned(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
@@ -251,18 +306,29 @@ def _planned(value: Any, where: str) -> Planned:
     state = _one_of(value[0], STATES, where, "state")
     detail = value[2] if len(value) == 3 else None
     if detail is not None and (isinstance(detail, bool) or not isinstance(detail, (str, int))):
-        raise ScriptError(f"{where}: the third item is a failure's code or a reply's text, found {detail!r}")
-    return Planned(state, _number(value[1], where, SECONDS_MAX), None if detail is None else str(detail))
+        raise ScriptError(
+            f"{where}: the third item is a failure's code or a reply's text, found {detail!r}"
+        )
+    return Planned(
+        state, _number(value[1], where, SECONDS_MAX), None if detail is None else str(detail)
+    )
 
 
 def _chances(value: Any, where: str) -> Mapping[str, Any]:
     given = _object(value, where, ("refused", "failed", *NEST, "delays"))
-    shares = {key: _number(given.get(key, 0), f"{where}.{key}", 1) for key in ("refused", "failed", *NEST)}
+    shares = {
+        key: _number(given.get(key, 0), f"{where}.{key}", 1) for key in ("refused", "failed", *NEST)
+    }
     for wider, narrower in itertools.pairwise(NEST):
         if shares[narrower] > shares[wider]:
-            raise ScriptError(f"{where}.{narrower}: cannot be more than {wider} ({shares[wider]}), which it implies")
+            raise ScriptError(
+                f"{where}.{narrower}: cannot be more than {wider} ({shares[wider]}), which it"
+                " implies"
+            )
     if shares["delivered"] + shares["failed"] > 1:
-        raise ScriptError(f"{where}: delivered and failed together are more than 1; lower one of them")
+        raise ScriptError(
+            f"{where}: delivered and failed together are more than 1; lower one of them"
+        )
     delays = dict(DELAYS)
     for state, span in _object(given.get("delays", {}), f"{where}.delays", tuple(DELAYS)).items():
         at = f"{where}.delays.{state}"

@@ -1,10 +1,9 @@
 """
 The sandbox as one server: all HTTP stand-ins on one port, mail on another.
 
-    sandbox = Sandbox()
-    await sandbox.start(SandboxConfig(record=Path("accepted.jsonl"), seed=7, time_scale=0.1))
-    …  base_url of an adapter: sandbox.url;  of a second account of the same provider: sandbox.url + "/as/<alias>"
-    await sandbox.stop()
+    sandbox = Sandbox() await sandbox.start(SandboxConfig(record=Path("accepted.jsonl"), seed=7,
+    time_scale=0.1)) …  base_url of an adapter: sandbox.url;  of a second account of the same
+    provider: sandbox.url + "/as/<alias>" await sandbox.stop()
 """
 
 from __future__ import annotations
@@ -44,14 +43,16 @@ class SandboxConfig:
     """
     How a sandbox is set up. Ports of 0 mean any free one.
 
-    ``record``: a file that gets one JSON line per accepted message, on the disk before the sender sees an answer.
-    ``seed`` makes chance and push endpoints the same in every run. ``receipts`` are what follows an accepted message
-    where no script says otherwise, in seconds; ``time_scale`` multiplies these and every other delay. ``keep_last`` is
-    how many messages stay in memory, ``receipt_tries`` how often a receipt is offered to a receiver that does not take
-    it. ``aliases`` are second accounts by name, such as ``{"infobip_b": "infobip"}``, with scripts and records of their
-    own. ``callbacks`` are webhook URLs by provider, ``script`` the behaviours to begin with. ``public_url`` is the origin
-    under which others reach the HTTP port, where that is not the one it listens on. ``smtp_tls`` offers STARTTLS.
-    ``now`` is the clock (UTC seconds) by which a push's key and a WhatsApp session grow old.
+    ``record``: a file that gets one JSON line per accepted message, on the disk before the sender
+    sees an answer. ``seed`` makes chance and push endpoints the same in every run. ``receipts`` are
+    what follows an accepted message where no script says otherwise, in seconds; ``time_scale``
+    multiplies these and every other delay. ``keep_last`` is how many messages stay in memory,
+    ``receipt_tries`` how often a receipt is offered to a receiver that does not take it.
+    ``aliases`` are second accounts by name, such as ``{"infobip_b": "infobip"}``, with scripts and
+    records of their own. ``callbacks`` are webhook URLs by provider, ``script`` the behaviours to
+    begin with. ``public_url`` is the origin under which others reach the HTTP port, where that is
+    not the one it listens on. ``smtp_tls`` offers STARTTLS. ``now`` is the clock (UTC seconds) by
+    which a push's key and a WhatsApp session grow old.
     """
 
     host: str = "127.0.0.1"
@@ -74,8 +75,9 @@ class SandboxConfig:
 
 class Sandbox:
     """
-    The stand-in providers. ``http_port``, ``smtp_port`` and ``url`` are known after ``start``; ``smtp_certificate`` is the
-    PEM to trust where ``smtp_tls`` is on. ``inbox`` is what was accepted.
+    The stand-in providers. ``http_port``, ``smtp_port`` and ``url`` are known after ``start``;
+    ``smtp_certificate`` is the PEM to trust where ``smtp_tls`` is on. ``inbox`` is what was
+    accepted.
     """
 
     common: Common
@@ -102,8 +104,8 @@ class Sandbox:
         """
         Listen.
 
-        Raises OSError where a port or the record file cannot be had, ``ScriptError`` for a wrong script, ValueError for
-        any other wrong setting.
+        Raises OSError where a port or the record file cannot be had, ``ScriptError`` for a wrong
+        script, ValueError for any other wrong setting.
         """
         self._config = config
         self._build(config)
@@ -129,7 +131,9 @@ class Sandbox:
 
     def use_script(self, value: Any) -> None:
         """Replace the behaviours. Raises ``ScriptError``, and then keeps the old ones."""
-        self.common.script = Script(value, providers=self._names(), receipts=self._config.receipts, seed=self._config.seed)
+        self.common.script = Script(
+            value, providers=self._names(), receipts=self._config.receipts, seed=self._config.seed
+        )
 
     def use_callbacks(self, value: Mapping[str, str]) -> None:
         """Set webhook URLs by provider; the others stay. Raises ``Wrong``."""
@@ -164,13 +168,30 @@ class Sandbox:
             seed=config.seed,
             now=config.now,
         )
-        self.push, self.meta, self.viber_bot = Push(self.common), Meta(self.common), ViberBot(self.common)
-        kinds: tuple[StandIn, ...] = (Twilio(self.common), Infobip(self.common), self.viber_bot, self.meta, self.push)
+        self.push, self.meta, self.viber_bot = (
+            Push(self.common),
+            Meta(self.common),
+            ViberBot(self.common),
+        )
+        kinds: tuple[StandIn, ...] = (
+            Twilio(self.common),
+            Infobip(self.common),
+            self.viber_bot,
+            self.meta,
+            self.push,
+        )
         self.stand_ins = {kind.name: kind for kind in kinds}
         for alias, name in config.aliases.items():
-            if alias in self.stand_ins or not alias.replace("_", "").isalnum() or name not in self.stand_ins:
+            if (
+                alias in self.stand_ins
+                or not alias.replace("_", "").isalnum()
+                or name not in self.stand_ins
+            ):
                 known = ", ".join(kind.name for kind in kinds)
-                raise ValueError(f"aliases: {alias!r}: {name!r}: a new name of letters, digits, _ for one of {known}")
+                raise ValueError(
+                    f"aliases: {alias!r}: {name!r}: a new name of letters, digits, _ for one of"
+                    f" {known}"
+                )
             self.stand_ins[alias] = self.stand_ins[name]
         self.use_script(config.script)
         try:

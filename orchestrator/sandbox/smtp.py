@@ -1,9 +1,10 @@
 """
 A stand-in for a mail relay, and for the mail program behind it.
 
-It speaks SMTP with AUTH, and STARTTLS where a certificate was asked for; it refuses at the stage a script names, and
-answers the final dot with a queue id. The pretend reader fetches the open pixel (``/o/…``), a tracked link (``/c/…``) or
-posts the one-click unsubscription (RFC 8058) that it finds in the message.
+It speaks SMTP with AUTH, and STARTTLS where a certificate was asked for; it refuses at the stage a
+script names, and answers the final dot with a queue id. The pretend reader fetches the open pixel
+(``/o/…``), a tracked link (``/c/…``) or posts the one-click unsubscription (RFC 8058) that it finds
+in the message.
 
 Reference: RFC 5321 (SMTP), RFC 3463 (enhanced status codes), RFC 4954 (AUTH).
 """
@@ -57,10 +58,17 @@ class MailHandler:
 
     def __init__(self, common: Common) -> None:
         self.common = common
-        self._turns: weakref.WeakKeyDictionary[Envelope, list[Behaviour]] = weakref.WeakKeyDictionary()
+        self._turns: weakref.WeakKeyDictionary[Envelope, list[Behaviour]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     async def handle_MAIL(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        mail_options: list[str],
     ) -> str:
         """Refuse the sender, where a script for all of SMTP says so."""
         answer = self.common.script.at_large(NAME).answer
@@ -72,9 +80,16 @@ class MailHandler:
         return "250 2.1.0 Sender ok"
 
     async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        rcpt_options: list[str],
     ) -> str:
-        """Take the recipient's behaviour; a refusal or "slow down" at this stage is answered here."""
+        """
+        Take the recipient's behaviour; a refusal or "slow down" at this stage is answered here.
+        """
         if not ADDRESS.fullmatch(address):
             self.common.inbox.note(NAME, address, "refused", "553")
             return REPLIES["553"]
@@ -90,19 +105,29 @@ class MailHandler:
         return "250 2.1.5 Recipient ok"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """The final dot has arrived: take the message for each recipient, and answer as the script says."""
+        """
+        The final dot has arrived: take the message for each recipient, and answer as the script
+        says.
+        """
         turns = self._turns.pop(envelope, [])
         chief = next((turn for turn in turns if turn.answer.kind != "accept"), turns[0])
         answer = chief.answer
         if not answer.taken:
             for address in envelope.rcpt_tos:
-                self.common.inbox.note(NAME, address, "refused" if answer.kind == "refuse" else answer.kind, answer.code)
+                self.common.inbox.note(
+                    NAME,
+                    address,
+                    "refused" if answer.kind == "refuse" else answer.kind,
+                    answer.code,
+                )
             return await self._turn_away(server, answer)
         raw = envelope.content if isinstance(envelope.content, bytes) else b""
         queue_id = self.common.new_id()[:12].upper()
         taking = asyncio.create_task(self._accept(raw, queue_id, envelope.rcpt_tos, turns))
         waiting = asyncio.shield(taking)  # a client that hangs up now does not undo what was taken
-        taking.add_done_callback(self._plan)  # registered after the shield, so the reply is written first
+        taking.add_done_callback(
+            self._plan
+        )  # registered after the shield, so the reply is written first
         await waiting
         if answer.kind == "late":
             await self.common.courier.pause(answer.seconds)
@@ -112,12 +137,16 @@ class MailHandler:
             return REPLIES["451"]
         return f"250 2.0.0 Ok: queued as {queue_id}"
 
-    async def _accept(self, raw: bytes, queue_id: str, addresses: list[str], turns: list[Behaviour]) -> Waiting:
+    async def _accept(
+        self, raw: bytes, queue_id: str, addresses: list[str], turns: list[Behaviour]
+    ) -> Waiting:
         """Take the message for each recipient; what is returned still waits for its receipts."""
         waiting = []
         for address, turn in zip(list(addresses), turns, strict=True):
             item = read_message(raw, canonical(address), queue_id)
-            entry = await self.common.inbox.take(NAME, CHANNEL, item, raw.decode("utf-8", "replace"))
+            entry = await self.common.inbox.take(
+                NAME, CHANNEL, item, raw.decode("utf-8", "replace")
+            )
             self.common.inbox.note(NAME, address, "accepted")
             if turn.before_response:
                 await self.common.courier.send_now(entry, turn, self.receipt)
@@ -127,13 +156,19 @@ class MailHandler:
 
     def _plan(self, taking: asyncio.Task[Waiting]) -> None:
         if taking.cancelled() or taking.exception() is not None:
-            log.error("sandbox.mail_not_taken", exc_info=None if taking.cancelled() else taking.exception())
+            log.error(
+                "sandbox.mail_not_taken",
+                exc_info=None if taking.cancelled() else taking.exception(),
+            )
             return
         for entry, turn in taking.result():
             self.common.courier.plan(entry, turn, self.receipt)
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        """What the reader's mail program requests; None for what mail cannot report, or where there is nothing to open."""
+        """
+        What the reader's mail program requests; None for what mail cannot report, or where there is
+        nothing to open.
+        """
         if planned.state == "clicked":
             return tracked_link(entry)
         if planned.state == "read":
@@ -168,7 +203,9 @@ class Mail:
 
     async def start(self, host: str, port: int) -> None:
         """Raises OSError where the port cannot be had."""
-        logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd warns of its own deprecations at every login
+        logging.getLogger("mail.log").setLevel(
+            logging.ERROR
+        )  # aiosmtpd warns of its own deprecations at every login
         self._server = await asyncio.get_running_loop().create_server(self._session, host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -195,7 +232,9 @@ class Mail:
             loop=asyncio.get_running_loop(),
         )
 
-    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
         accounts = self._common.accounts
         known = (
             isinstance(data, LoginPassword)
@@ -231,7 +270,10 @@ def cut(server: SMTP) -> str:
 
 
 def stage_of(answer: Answer) -> str:
-    """Where a refusal is answered, unless the script says: a mailbox at RCPT, everything else after the dot."""
+    """
+    Where a refusal is answered, unless the script says: a mailbox at RCPT, everything else after
+    the dot.
+    """
     code = (answer.code or "550")[:3]
     return answer.stage or STAGES.get(code, "data")
 

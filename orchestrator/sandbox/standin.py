@@ -35,9 +35,9 @@ class Common:
     """
     What the stand-ins share.
 
-    ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id`` gives 32 fresh hex
-    characters, never the same in two runs, for senders keep provider ids for long; ``now`` is the providers' clock, UTC
-    seconds.
+    ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id``
+    gives 32 fresh hex characters, never the same in two runs, for senders keep provider ids for
+    long; ``now`` is the providers' clock, UTC seconds.
     """
 
     accounts: Accounts
@@ -53,7 +53,10 @@ class Common:
 
 
 class Refusal(Exception):
-    """The provider says no to a request as a whole: its answer, and its code for the count of requests."""
+    """
+    The provider says no to a request as a whole: its answer, and its code for the count of
+    requests.
+    """
 
     def __init__(self, response: web.Response, code: object, address: str | None = None) -> None:
         super().__init__(str(code))
@@ -64,7 +67,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What becomes of one item: accepted where ``code`` is None, else refused with the provider's code."""
+    """
+    What becomes of one item: accepted where ``code`` is None, else refused with the provider's
+    code.
+    """
 
     item: Item
     code: str | None
@@ -75,7 +81,9 @@ class NoReplies(ValueError):
 
 
 class StandIn:
-    """A stand-in for one provider API; subclasses say how its requests, answers and receipts look."""
+    """
+    A stand-in for one provider API; subclasses say how its requests, answers and receipts look.
+    """
 
     name: ClassVar[str]
     channel: ClassVar[str]
@@ -86,7 +94,9 @@ class StandIn:
         self.common = common
 
     def routes(self) -> Iterator[web.AbstractRouteDef]:
-        """The API's paths; each also under ``/as/{alias}`` for a second account of the same provider."""
+        """
+        The API's paths; each also under ``/as/{alias}`` for a second account of the same provider.
+        """
         for path in self.paths:
             yield web.post(path, self.handle)
 
@@ -97,7 +107,10 @@ class StandIn:
         raise NotImplementedError
 
     def objection(self, provider: str, item: Item) -> str | None:
-        """The provider's own reason to refuse a well-formed message; also where it remembers having seen it."""
+        """
+        The provider's own reason to refuse a well-formed message; also where it remembers having
+        seen it.
+        """
         return None
 
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
@@ -110,15 +123,22 @@ class StandIn:
 
     def broken(self, status: int) -> web.Response:
         """An answer with a bare status, as a gateway in front of the provider gives it."""
-        return web.Response(status=status, text=f"{status}", headers={"Location": "/"} if status < 400 else None)
+        return web.Response(
+            status=status, text=f"{status}", headers={"Location": "/"} if status < 400 else None
+        )
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        """The receipt for a state; None where this provider reports no such thing or has nowhere to post it."""
+        """
+        The receipt for a state; None where this provider reports no such thing or has nowhere to
+        post it.
+        """
         return None
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         """The webhook for something the person wrote. Raises ``NoReplies``."""
-        raise NoReplies(f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do")
+        raise NoReplies(
+            f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do"
+        )
 
     def raw_text(self, raw: bytes) -> str:
         """The request's body for the record."""
@@ -136,12 +156,16 @@ class StandIn:
             self.common.inbox.note(provider, refusal.address, "refused", refusal.code)
             return refusal.response
         turns = [self.common.script.turn(provider, item.address) for item in items]
-        chief = next((turn for turn in turns if turn.answer.kind not in ("accept", "refuse")), turns[0])
+        chief = next(
+            (turn for turn in turns if turn.answer.kind not in ("accept", "refuse")), turns[0]
+        )
         if not chief.answer.taken and chief.answer.kind != "refuse":
             for item in items:
                 self.common.inbox.note(provider, item.address, chief.answer.kind)
             return await self._turn_away(request, chief)
-        return await self._take(request, provider, self.raw_text(raw), list(zip(items, turns, strict=True)), chief)
+        return await self._take(
+            request, provider, self.raw_text(raw), list(zip(items, turns, strict=True)), chief
+        )
 
     async def _turn_away(self, request: web.Request, turn: Behaviour) -> web.Response:
         """Take nothing."""
@@ -164,7 +188,9 @@ class StandIn:
     ) -> web.StreamResponse:
         results, accepted = [], []
         for item, turn in pairs:
-            code = (turn.answer.code or self.usual_refusal) if turn.answer.kind == "refuse" else None
+            code = (
+                (turn.answer.code or self.usual_refusal) if turn.answer.kind == "refuse" else None
+            )
             code = code or self.objection(provider, item)
             results.append(Result(item, code))
             if code is None:
@@ -191,7 +217,9 @@ class StandIn:
         for entry, turn in entries:
             self.common.courier.plan(entry, turn, self.receipt)
 
-    async def _answer_oddly(self, request: web.Request, turn: Behaviour, response: web.Response) -> web.StreamResponse:
+    async def _answer_oddly(
+        self, request: web.Request, turn: Behaviour, response: web.Response
+    ) -> web.StreamResponse:
         """Taken, but the sender does not get to see it as usual."""
         if turn.answer.kind == "late":
             await self.common.courier.pause(turn.answer.seconds)
@@ -222,13 +250,17 @@ async def finish(request: web.Request, response: web.Response) -> None:
         await response.write_eof()
 
 
-def as_json(status: int, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False) -> web.Response:
+def as_json(
+    status: int, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False
+) -> web.Response:
     """A JSON answer."""
     text = json.dumps(body, ensure_ascii=ascii_only)
     return web.Response(status=status, text=text, content_type="application/json", headers=headers)
 
 
-def json_post(url: str, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False) -> Post:
+def json_post(
+    url: str, body: Any, headers: Mapping[str, str] | None = None, ascii_only: bool = False
+) -> Post:
     """A JSON webhook, not signed."""
     raw = json.dumps(body, ensure_ascii=ascii_only, separators=(",", ":")).encode()
     return Post(url=url, body=raw, headers={"Content-Type": "application/json", **(headers or {})})
@@ -244,10 +276,16 @@ def read_json(raw: bytes) -> Any:
 
 def is_web_url(value: object, longest: int = 4_000) -> TypeGuard[str]:
     """An absolute http(s) URL."""
-    return isinstance(value, str) and len(value) <= longest and re.match(r"https?://[^/\s]+", value) is not None
+    return (
+        isinstance(value, str)
+        and len(value) <= longest
+        and re.match(r"https?://[^/\s]+", value) is not None
+    )
 
 
 def tracked_link(entry: Accepted) -> Post | None:
     """The person opens the first tracked link of the message, if it has one."""
     found = LINK.search(json.dumps(entry.item.content, ensure_ascii=False))
-    return Post(method="GET", url=found.group().replace("&amp;", "&"), repeat=False) if found else None
+    return (
+        Post(method="GET", url=found.group().replace("&amp;", "&"), repeat=False) if found else None
+    )

@@ -1,4 +1,7 @@
-"""A certificate of its own for the mail stand-in, made at start and trusted by nobody who is not told to."""
+"""
+A certificate of its own for the mail stand-in, made at start and trusted by nobody who is not told
+to.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,17 @@ VALID_DAYS = 30
 
 
 def own_certificate(host: str) -> tuple[ssl.SSLContext, str]:
-    """A server context for ``host`` and localhost, and the certificate as PEM for those who want to trust it."""
+    """
+    A server context for ``host`` and localhost, and the certificate as PEM for those who want to
+    trust it.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Kaskad sandbox")])
     now = datetime.datetime.now(datetime.UTC)
-    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names: list[x509.GeneralName] = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     if host not in ("localhost", "127.0.0.1"):
         names.append(_general_name(host))
     certificate = (

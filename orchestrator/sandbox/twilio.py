@@ -1,8 +1,9 @@
 """
 A stand-in for Twilio's Messages resource: SMS out, signed status callbacks and replies in.
 
-Reference: Twilio REST API 2010-04-01, "Message resource", "Error and warning dictionary", "Validating requests".
-Quirk kept: somebody who texted STOP is blocked by Twilio itself, and every later message is refused with 21610.
+Reference: Twilio REST API 2010-04-01, "Message resource", "Error and warning dictionary",
+"Validating requests". Quirk kept: somebody who texted STOP is blocked by Twilio itself, and every
+later message is refused with 21610.
 """
 
 from __future__ import annotations
@@ -20,17 +21,34 @@ from aiohttp import web
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned
-from orchestrator.sandbox.standin import NoReplies, Refusal, Result, StandIn, as_json, is_web_url, tracked_link
+from orchestrator.sandbox.standin import (
+    NoReplies,
+    Refusal,
+    Result,
+    StandIn,
+    as_json,
+    is_web_url,
+    tracked_link,
+)
 
 PHONE = re.compile(r"\+[1-9]\d{7,14}")
 SENDER = re.compile(r"\+?[1-9]\d{2,14}|[A-Za-z0-9 &+_-]{1,11}")
 BODY_CHARACTERS_MAX = 1_600
-STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "REVOKE"})
+STOP_WORDS = frozenset(
+    {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "REVOKE"}
+)
 START_WORDS = frozenset({"START", "UNSTOP", "YES"})
-STATUS = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "undelivered", "expired": "failed"}
+STATUS = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "read",
+    "failed": "undelivered",
+    "expired": "failed",
+}
 ERROR = {"failed": "30003", "expired": "30036"}
 GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ"
+    " !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 GSM_PAIRS = frozenset("\f^{}\\[~]|€")
@@ -42,11 +60,20 @@ MESSAGES = {
     "20422": (400, "Invalid Parameter: {detail}"),
     "21211": (400, "Invalid 'To' Phone Number: {detail}"),
     "21212": (400, "Invalid 'From' Phone Number: {detail}"),
-    "21408": (400, "Permission to send an SMS has not been enabled for the region indicated by the 'To' number"),
+    "21408": (
+        400,
+        (
+            "Permission to send an SMS has not been enabled for the region indicated by the 'To'"
+            " number"
+        ),
+    ),
     "21602": (400, "Message body is required."),
     "21603": (400, "A 'From' phone number is required."),
     "21604": (400, "A 'To' phone number is required."),
-    "21606": (400, "The 'From' phone number provided is not a valid message-capable Twilio phone number"),
+    "21606": (
+        400,
+        "The 'From' phone number provided is not a valid message-capable Twilio phone number",
+    ),
     "21609": (400, "The 'StatusCallback' URL {detail} is not a valid URL."),
     "21610": (400, "Attempt to send to unsubscribed recipient"),
     "21611": (429, "This 'From' number has exceeded the maximum number of queued messages"),
@@ -75,14 +102,20 @@ class Twilio(StandIn):
         sender = form.get("From") or form["MessagingServiceSid"]
         callback = form.get("StatusCallback")
         content = {"text": text, "from": sender, "segments": segments(text)}
-        content |= {key: form[key] for key in ("ValidityPeriod", "MediaUrl", "ContentSid") if key in form}
+        content |= {
+            key: form[key] for key in ("ValidityPeriod", "MediaUrl", "ContentSid") if key in form
+        }
         return [
             Item(
                 address=to,
                 provider_id="SM" + self.common.new_id(),
                 reference=reference_of(callback),
                 content=content,
-                hooks={"callback": callback, "from": sender, "service": "MessagingServiceSid" in form},
+                hooks={
+                    "callback": callback,
+                    "from": sender,
+                    "service": "MessagingServiceSid" in form,
+                },
             )
         ]
 
@@ -144,10 +177,17 @@ class Twilio(StandIn):
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         entry = entry or self.common.inbox.last(provider)
-        learned = entry.item.hooks["callback"].partition("?")[0] if entry and entry.item.hooks["callback"] else None
+        learned = (
+            entry.item.hooks["callback"].partition("?")[0]
+            if entry and entry.item.hooks["callback"]
+            else None
+        )
         url = self.common.callbacks.get(provider, learned)
         if url is None:
-            raise NoReplies(f"nothing says where replies go; set one with PUT /_sandbox/callbacks {{{provider!r}: URL}}")
+            raise NoReplies(
+                "nothing says where replies go; set one with PUT /_sandbox/callbacks"
+                f" {{{provider!r}: URL}}"
+            )
         sid = "SM" + self.common.new_id()
         form = {
             "MessageSid": sid,
@@ -179,13 +219,18 @@ class Twilio(StandIn):
 
     def _signed(self, url: str, form: Mapping[str, str]) -> Post:
         signature = sign(self.common.accounts.twilio_auth_token, url, form)
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Twilio-Signature": signature,
+        }
         return Post(url=url, body=urllib.parse.urlencode(form).encode(), headers=headers)
 
 
 def problem_of(form: Mapping[str, str]) -> tuple[str, str] | None:
     """The first thing wrong with a request, as code and detail."""
-    to, sender, body, callback = (form.get(key, "") for key in ("To", "From", "Body", "StatusCallback"))
+    to, sender, body, callback = (
+        form.get(key, "") for key in ("To", "From", "Body", "StatusCallback")
+    )
     seconds = form.get("ValidityPeriod", "1")
     checks = (
         (not to, "21604", ""),
@@ -220,7 +265,10 @@ def sign(token: str, url: str, form: Mapping[str, str]) -> str:
 
 
 def reference_of(callback: str | None) -> str | None:
-    """What the sender calls the message: the last field of the callback's query, for Twilio has no field of its own."""
+    """
+    What the sender calls the message: the last field of the callback's query, for Twilio has no
+    field of its own.
+    """
     fields = urllib.parse.parse_qsl(urllib.parse.urlsplit(callback or "").query)
     return fields[-1][1] if fields else None
 

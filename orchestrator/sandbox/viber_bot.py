@@ -1,9 +1,9 @@
 """
 A stand-in for the Viber bot API: ``/pa/send_message``, ``/pa/set_webhook`` and signed events.
 
-Reference: Viber REST bot API, "Send message", "Webhooks", "Error codes".
-Quirks kept: every answer is HTTP 200 and the body's ``status`` tells; message tokens are whole numbers beyond 2^53;
-without a webhook nothing can be sent (status 10); somebody who unsubscribed is refused with 6.
+Reference: Viber REST bot API, "Send message", "Webhooks", "Error codes". Quirks kept: every answer
+is HTTP 200 and the body's ``status`` tells; message tokens are whole numbers beyond 2^53; without a
+webhook nothing can be sent (status 10); somebody who unsubscribed is refused with 6.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ HOSTNAME = "SN-CHAT-00_"
 TYPES = ("text", "picture", "video", "file", "url", "contact", "location", "sticker", "rich_media")
 NEEDED = {"text": "text", "picture": "media", "video": "media", "file": "media", "url": "media"}
 ALL_EVENTS = ("delivered", "seen", "failed", "subscribed", "unsubscribed", "conversation_started")
-EVENTS = {"delivered": "delivered", "read": "seen", "failed": "failed", "unsubscribed": "unsubscribed"}
+EVENTS = {
+    "delivered": "delivered",
+    "read": "seen",
+    "failed": "failed",
+    "unsubscribed": "unsubscribed",
+}
 STATUSES = {
     "0": "ok",
     "1": "invalidUrl",
@@ -87,12 +92,18 @@ class ViberBot(StandIn):
         if status is not None:
             raise Refusal(answer(status), status, receiver if isinstance(receiver, str) else None)
         kind = body.get("type", "text")
-        content = {"text": body.get("text") or body.get("alt_text") or "", "type": kind, "from": body["sender"]["name"]}
+        content = {
+            "text": body.get("text") or body.get("alt_text") or "",
+            "type": kind,
+            "from": body["sender"]["name"],
+        }
         if "media" in body:
             content["image" if kind == "picture" else "media"] = body["media"]
         keys = (body.get("keyboard") or body.get("rich_media") or {}).get("Buttons", [])
         buttons = [
-            {"title": key.get("Text", ""), "url": key.get("ActionBody", "")} for key in keys if isinstance(key, dict)
+            {"title": key.get("Text", ""), "url": key.get("ActionBody", "")}
+            for key in keys
+            if isinstance(key, dict)
         ]
         if buttons:
             content["buttons"] = buttons
@@ -135,14 +146,26 @@ class ViberBot(StandIn):
         return self._event(url, name, token, event)
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
-        """A message; the words ``/subscribe`` and ``/unsubscribe`` are the person's buttons of the same names."""
+        """
+        A message; the words ``/subscribe`` and ``/unsubscribe`` are the person's buttons of the
+        same names.
+        """
         url = self.common.callbacks.get(provider)
         if url is None:
-            raise NoReplies("the bot has no webhook; set it with POST /pa/set_webhook or PUT /_sandbox/callbacks")
+            raise NoReplies(
+                "the bot has no webhook; set it with POST /pa/set_webhook or PUT"
+                " /_sandbox/callbacks"
+            )
         if text == "/unsubscribe":
             self.common.inbox.opt(provider, address, True)
             return self._event(url, "unsubscribed", self._next_token(), {"user_id": address})
-        user = {"id": address, "name": "Sandbox", "country": "UA", "language": "uk", "api_version": 10}
+        user = {
+            "id": address,
+            "name": "Sandbox",
+            "country": "UA",
+            "language": "uk",
+            "api_version": 10,
+        }
         if text == "/subscribe":
             self.common.inbox.opt(provider, address, False)
             return self._event(url, "subscribed", self._next_token(), {"user": user})
@@ -169,11 +192,15 @@ class ViberBot(StandIn):
 
     async def probe(self, url: str) -> bool:
         """Viber's first call of a webhook, which has to be answered with 200."""
-        result, _ = await self.common.courier.fetch(self._event(url, "webhook", self._next_token(), {}))
+        result, _ = await self.common.courier.fetch(
+            self._event(url, "webhook", self._next_token(), {})
+        )
         return result == "200"
 
     def _unauthorised(self, request: web.Request, body: Any) -> str | None:
-        given = request.headers.get("X-Viber-Auth-Token") or (body.get("auth_token") if isinstance(body, dict) else None)
+        given = request.headers.get("X-Viber-Auth-Token") or (
+            body.get("auth_token") if isinstance(body, dict) else None
+        )
         expected = self.common.accounts.viber_bot_token
         return None if hmac.compare_digest(str(given or "").encode(), expected.encode()) else "2"
 
@@ -183,16 +210,27 @@ class ViberBot(StandIn):
         return self._token
 
     def _event(self, url: str, name: str, token: int, more: dict[str, Any]) -> Post:
-        event = {"event": name, "timestamp": int(time.time() * 1000), "chat_hostname": HOSTNAME, "message_token": token}
+        event = {
+            "event": name,
+            "timestamp": int(time.time() * 1000),
+            "chat_hostname": HOSTNAME,
+            "message_token": token,
+        }
         raw = json.dumps(event | more, ensure_ascii=False, separators=(",", ":")).encode()
-        signature = hmac.new(self.common.accounts.viber_bot_token.encode(), raw, hashlib.sha256).hexdigest()
+        signature = hmac.new(
+            self.common.accounts.viber_bot_token.encode(), raw, hashlib.sha256
+        ).hexdigest()
         headers = {"Content-Type": "application/json", "X-Viber-Content-Signature": signature}
         return Post(url=url, body=raw, headers=headers)
 
 
 def problem_of(body: Any, raw: bytes) -> str | None:
     """The status for the first thing wrong with a message."""
-    if not isinstance(body, dict) or len(raw) > MESSAGE_BYTES_MAX or body.get("type", "text") not in TYPES:
+    if (
+        not isinstance(body, dict)
+        or len(raw) > MESSAGE_BYTES_MAX
+        or body.get("type", "text") not in TYPES
+    ):
         return "3"
     kind, sender = body.get("type", "text"), body.get("sender")
     if not body.get("receiver") or not isinstance(sender, dict) or not sender.get("name"):
@@ -211,4 +249,6 @@ def answer(status: str, **more: Any) -> web.Response:
     """Viber's answer: HTTP 200 and a status of its own."""
     number = int(status) if status.isdigit() else 3
     words = STATUSES.get(status, "generalError")
-    return as_json(200, {"status": number, "status_message": words, "chat_hostname": HOSTNAME, **more})
+    return as_json(
+        200, {"status": number, "status_message": words, "chat_hostname": HOSTNAME, **more}
+    )

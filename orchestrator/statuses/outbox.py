@@ -1,9 +1,9 @@
 """
 Status events out: read from the store in order, handed to each sink, at least once.
 
-What a sink has taken is written down before the next is read. A sink that fails is tried
-again, ever more slowly; what it has refused for a day goes to the dead letters, so that one receiver that is gone does not
-hold up those that come after.
+What a sink has taken is written down before the next is read. A sink that fails is tried again,
+ever more slowly; what it has refused for a day goes to the dead letters, so that one receiver that
+is gone does not hold up those that come after.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Sink(Protocol):
 class Outbox:
     """One loop a sink."""
 
-    def __init__(self, engine: Engine, store: Store, sinks: Sequence[Sink], now: Callable[[], int]) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, sinks: Sequence[Sink], now: Callable[[], int]
+    ) -> None:
         self.engine = engine
         self.store = store
         self.sinks = sinks
@@ -66,7 +68,9 @@ class Outbox:
 
     async def start(self) -> None:
         for sink, news in zip(self.sinks, self._news, strict=True):
-            self._tasks.append(asyncio.create_task(self._run(sink, news), name=f"statuses:{sink.name}"))
+            self._tasks.append(
+                asyncio.create_task(self._run(sink, news), name=f"statuses:{sink.name}")
+            )
 
     async def stop(self) -> None:
         """Stop after what is being delivered; the rest is delivered at the next start."""
@@ -94,13 +98,17 @@ class Outbox:
                 if not opened:
                     await sink.open()
                     opened = True
-                events = [StatusEvent(*row) for row in await self.store.outbox(sink.name, BATCH_MAX)]
+                events = [
+                    StatusEvent(*row) for row in await self.store.outbox(sink.name, BATCH_MAX)
+                ]
                 if not events:
                     await self._rest(news, IDLE_SECONDS)
                     continue
                 taken = await sink.deliver(events)
                 if taken:
-                    await self.store.delivered(sink.name, [event.sequence for event in events[:taken]])
+                    await self.store.delivered(
+                        sink.name, [event.sequence for event in events[:taken]]
+                    )
                     pause, failing_since = FIRST_PAUSE_SECONDS, None
                     continue
                 failing_since = failing_since if failing_since is not None else self._now()
@@ -127,5 +135,7 @@ class Outbox:
 
     async def _bury(self, sink: Sink, event: StatusEvent) -> None:
         detail = f"{sink.name} has not taken this status event for a day"
-        await self.engine.submit(DeadLetter(f"statuses:{sink.name}", "status_undelivered", detail, event.body))
+        await self.engine.submit(
+            DeadLetter(f"statuses:{sink.name}", "status_undelivered", detail, event.body)
+        )
         await self.store.delivered(sink.name, [event.sequence])

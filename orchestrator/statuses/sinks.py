@@ -1,5 +1,6 @@
 """
-Where status events go: a Kafka topic, keyed by recipient, and webhooks signed as Standard Webhooks 1.0 say.
+Where status events go: a Kafka topic, keyed by recipient, and webhooks signed as Standard Webhooks
+1.0 say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from orchestrator.kafkaclients import diagnose, stop_within
+from orchestrator.kafka.clients import diagnose, stop_within
 from orchestrator.statuses.outbox import Gone, StatusEvent
 from orchestrator.statuses.webhook_signature import sign
 
@@ -28,12 +29,14 @@ KAFKA_REQUEST_BYTES_MAX = 8 * 1024 * 1024
 
 class KafkaSink:
     """
-    Structured CloudEvents; the key is the recipient's id, so that one person's events stay in order. The producer is
-    idempotent and waits for all replicas in sync: while a broker is away it tries again, and neither doubles nor reorders.
+    Structured CloudEvents; the key is the recipient's id, so that one person's events stay in
+    order. The producer is idempotent and waits for all replicas in sync: while a broker is away it
+    tries again, and neither doubles nor reorders.
 
-    What it refuses for good is not known before everything behind it is under way. So after a refusal the first event goes
-    alone until it is taken: nothing else is told twice meanwhile. And the producer is another one, because the library's
-    count of what it has sent is off after a refusal.
+    What it refuses for good is not known before everything behind it is under way. So after a
+    refusal the first event goes alone until it is taken: nothing else is told twice meanwhile. And
+    the producer is another one, because the library's count of what it has sent is off after a
+    refusal.
     """
 
     name = "kafka"
@@ -45,7 +48,9 @@ class KafkaSink:
         self._careful = False
 
     async def open(self) -> None:
-        """Nothing yet: the producer is opened with the first event, and again after it has failed."""
+        """
+        Nothing yet: the producer is opened with the first event, and again after it has failed.
+        """
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
@@ -63,13 +68,19 @@ class KafkaSink:
         if error is not None:
             await self.close()
             trouble = await diagnose(self._options, error)
-            log.warning("statuses.kafka_failed", topic=self.topic, reason=trouble.word, error=trouble.what)
+            log.warning(
+                "statuses.kafka_failed", topic=self.topic, reason=trouble.word, error=trouble.what
+            )
         return taken
 
     async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                acks="all", enable_idempotence=True, linger_ms=5, max_request_size=KAFKA_REQUEST_BYTES_MAX, **self._options
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=5,
+                max_request_size=KAFKA_REQUEST_BYTES_MAX,
+                **self._options,
             )
             try:
                 await producer.start()
@@ -79,14 +90,20 @@ class KafkaSink:
             self._producer = producer
         return self._producer
 
-    async def _send(self, producer: AIOKafkaProducer, events: Sequence[StatusEvent]) -> tuple[int, KafkaError | None]:
-        """How many of the events, from the first on, were taken, and what the next one failed of."""
+    async def _send(
+        self, producer: AIOKafkaProducer, events: Sequence[StatusEvent]
+    ) -> tuple[int, KafkaError | None]:
+        """
+        How many of the events, from the first on, were taken, and what the next one failed of.
+        """
         headers = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
         sent: list[asyncio.Future[Any]] = []
         failed: KafkaError | None = None
         for event in events:
             try:
-                answer = await producer.send(self.topic, event.body, key=event.recipient.encode(), headers=headers)
+                answer = await producer.send(
+                    self.topic, event.body, key=event.recipient.encode(), headers=headers
+                )
             except KafkaError as error:
                 failed = error
                 break
@@ -96,7 +113,9 @@ class KafkaSink:
             while not answer.done():
                 done, _ = await asyncio.wait({answer}, timeout=KAFKA_PATIENCE_SECONDS)
                 if not done:
-                    log.warning("statuses.kafka_waiting", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS)
+                    log.warning(
+                        "statuses.kafka_waiting", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS
+                    )
             if (refusal := answer.exception()) is not None:
                 return taken, refusal
         return len(sent), failed
@@ -110,8 +129,8 @@ def retrieve(answer: asyncio.Future[Any]) -> None:
 
 class WebhookSink:
     """
-    One endpoint. Only a 2xx takes an event; a redirect is a failure; 410 ends it. The ``webhook-id`` is the event's id,
-    the same on every try.
+    One endpoint. Only a 2xx takes an event; a redirect is a failure; 410 ends it. The
+    ``webhook-id`` is the event's id, the same on every try.
     """
 
     def __init__(self, url: str, secret: str, now: Callable[[], int]) -> None:
@@ -152,7 +171,9 @@ class WebhookSink:
             "webhook-signature": sign(self._secret, event.id, timestamp, event.body),
         }
         try:
-            async with self._session.post(self.url, data=event.body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                self.url, data=event.body, headers=headers, allow_redirects=False
+            ) as answer:
                 if answer.status == 410:
                     raise Gone(self.url)
                 return 200 <= answer.status < 300

@@ -1,13 +1,15 @@
 """
 What a store promises the engine.
 
-One transaction a batch, a ``Unit``: ``load`` what the batch touches, decide, ``commit`` everything at once. From ``load``
-on nobody else can change a recipient that was loaded, from ``load_addresses`` on nobody an address. What ``commit`` has
-returned from is durable; where it raised ``StoreAway`` it may be there or not, so the same batch is simply decided anew:
-every fact is void the second time.
+One transaction a batch, a ``Unit``: ``load`` what the batch touches, decide, ``commit`` everything
+at once. From ``load`` on nobody else can change a recipient that was loaded, from
+``load_addresses`` on nobody an address. What ``commit`` has returned from is durable; where it
+raised ``StoreAway`` it may be there or not, so the same batch is simply decided anew: every fact is
+void the second time.
 
-Several processes may share a store. Then each looks after the buckets of the recipients that fall to it (what waits, what
-is due, whom to tell); that is a division of work and nothing more: two who see the same row do no harm.
+Several processes may share a store. Then each looks after the buckets of the recipients that fall
+to it (what waits, what is due, whom to tell); that is a division of work and nothing more: two who
+see the same row do no harm.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ URGENT_WORD = "urgent "
 
 
 def bucket_of(recipient: str) -> int:
-    """Where a recipient's rows belong: ``0 ≤ bucket < 1024``, the same in every process and release."""
+    """
+    Where a recipient's rows belong: ``0 ≤ bucket < 1024``, the same in every process and release.
+    """
     return zlib.crc32(recipient.encode()) % BUCKETS
 
 
@@ -49,7 +53,10 @@ def token_seconds(rate: float) -> float:
 
 
 class StoreBusy(Exception):
-    """The database is there but has no time, or somebody else was quicker; nothing was written. Worth another try."""
+    """
+    The database is there but has no time, or somebody else was quicker; nothing was written. Worth
+    another try.
+    """
 
 
 class StoreAway(StoreBusy):
@@ -57,7 +64,9 @@ class StoreAway(StoreBusy):
 
 
 class Moved(StoreBusy):
-    """What a batch rests on has changed while it was being loaded; nothing was written. Load it again."""
+    """
+    What a batch rests on has changed while it was being loaded; nothing was written. Load it again.
+    """
 
 
 class StoreInUse(Exception):
@@ -85,8 +94,8 @@ class MessageRow(Struct):
 
 class ReadyRow(Value):
     """
-    One step that waits in the backlog of ``queue`` (a provider's name). ``recipient`` is whose it is, where that is known
-    without asking.
+    One step that waits in the backlog of ``queue`` (a provider's name). ``recipient`` is whose it
+    is, where that is known without asking.
     """
 
     queue: str
@@ -100,8 +109,8 @@ class ReadyRow(Value):
 @dataclass(slots=True)
 class Wanted:
     """
-    What a batch needs to see. References, contacts and ``live_of`` bring their messages, messages bring their recipients,
-    recipients bring nothing else.
+    What a batch needs to see. References, contacts and ``live_of`` bring their messages, messages
+    bring their recipients, recipients bring nothing else.
     """
 
     events: set[tuple[str, str]] = field(default_factory=set)
@@ -116,8 +125,9 @@ class Wanted:
 @dataclass(slots=True)
 class WantedAddresses:
     """
-    The second half: the documents of ``addresses`` by their hashes, and the receipts that came before the ``references``
-    that are about to be written. ``unknown`` are references that named nothing a moment ago.
+    The second half: the documents of ``addresses`` by their hashes, and the receipts that came
+    before the ``references`` that are about to be written. ``unknown`` are references that named
+    nothing a moment ago.
     """
 
     addresses: set[str] = field(default_factory=set)
@@ -128,8 +138,8 @@ class WantedAddresses:
 @dataclass(slots=True)
 class Loaded:
     """
-    What was found. ``references`` and ``contacts`` give ``(message, attempt)``; ``live_of`` the ids of a recipient's
-    unfinished messages; ``dedupes`` ``(message, until)``.
+    What was found. ``references`` and ``contacts`` give ``(message, attempt)``; ``live_of`` the ids
+    of a recipient's unfinished messages; ``dedupes`` ``(message, until)``.
     """
 
     events: dict[tuple[str, str], EventRow] = field(default_factory=dict)
@@ -152,17 +162,17 @@ class LoadedAddresses:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that wait for something,
-    ``codes`` those of them that are one-time codes.
+    Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that
+    wait for something, ``codes`` those of them that are one-time codes.
 
-    ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event document, history;
-    ``changed``: message, history to append; ``ready_in``/``ready_out`` and ``timers_in``/``timers_out`` are rows to add
-    and remove (timers as ``(due_at, message)``); ``references``: ``(provider, reference, message, attempt)``;
-    ``contacts``: ``(address hash, channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``;
-    ``raw_receipts``: ``(at, provider, body)``;
-    ``dedupes``: ``(policy, recipient, key, message, until)``; ``outbox``: ``(id, recipient, body)``;
-    ``dead_letters``: rows as dicts; ``erased``: recipient ids; ``spent``: ``(channel, day)`` with the
-    millionths to add.
+    ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event
+    document, history; ``changed``: message, history to append; ``ready_in``/``ready_out`` and
+    ``timers_in``/``timers_out`` are rows to add and remove (timers as ``(due_at, message)``);
+    ``references``: ``(provider, reference, message, attempt)``; ``contacts``: ``(address hash,
+    channel, message, attempt, at)``; ``orphans``: ``(provider, reference, at, receipt)``;
+    ``raw_receipts``: ``(at, provider, body)``; ``dedupes``: ``(policy, recipient, key, message,
+    until)``; ``outbox``: ``(id, recipient, body)``; ``dead_letters``: rows as dicts; ``erased``:
+    recipient ids; ``spent``: ``(channel, day)`` with the millionths to add.
     """
 
     at: int = 0
@@ -190,7 +200,10 @@ class Changes:
 
 
 class StoredMessage(Value):
-    """A message as it is read for people: history lines are parsed, and empty where they were not asked for."""
+    """
+    A message as it is read for people: history lines are parsed, and empty where they were not
+    asked for.
+    """
 
     message: Message
     event: dict[str, Any]
@@ -204,7 +217,10 @@ class Unit(Protocol):
         """See what is there now; its recipients are this unit's alone until it ends."""
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
-        """The same for addresses. Raises ``Moved`` where an unknown reference has become known meanwhile."""
+        """
+        The same for addresses. Raises ``Moved`` where an unknown reference has become known
+        meanwhile.
+        """
 
     async def commit(self, changes: Changes) -> None:
         """Write everything or nothing, durably."""
@@ -222,19 +238,21 @@ def lane_of_timer(changes: Changes, message: str) -> int:
 
 class Bucket(Protocol):
     """
-    A provider's rate: tokens for the whole installation, and a pause where the provider asked for one.
+    A provider's rate: tokens for the whole installation, and a pause where the provider asked for
+    one.
 
-    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. What may come at
-    once and how long a token is good are a second together: so in any time ``t`` no more than ``rate × (t + 1 s)`` start.
-    Below two a second a token is good until the next one comes, and one more may start.
+    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. What
+    may come at once and how long a token is good are a second together: so in any time ``t`` no
+    more than ``rate × (t + 1 s)`` start. Below two a second a token is good until the next one
+    comes, and one more may start.
     """
 
     token_seconds: float
 
     async def take(self, wanted: int, urgent: bool = False) -> int:
         """
-        Take up to ``wanted`` tokens; how many there were. While something urgent has asked for more than there were,
-        nothing else gets any, in whatever process.
+        Take up to ``wanted`` tokens; how many there were. While something urgent has asked for more
+        than there were, nothing else gets any, in whatever process.
         """
 
     def next_in(self) -> float:
@@ -249,7 +267,8 @@ class Bucket(Protocol):
 
 class Store(Protocol):
     """
-    One store, embedded or served. Every call may raise ``StoreBusy``. ``shared``: other processes may use it, too.
+    One store, embedded or served. Every call may raise ``StoreBusy``. ``shared``: other processes
+    may use it, too.
     """
 
     shared: bool
@@ -258,7 +277,9 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
     async def join(self) -> None:
-        """Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's."""
+        """
+        Take a share of the work: from now on ``claim``, ``due`` and ``outbox`` give this process's.
+        """
 
     async def leave(self) -> None:
         """Give the share away; what is in hand is finished all the same."""
@@ -277,16 +298,21 @@ class Store(Protocol):
 
     def on_wake(self, wake: Callable[[str], None]) -> None:
         """
-        Be told what another process has done: left work here (the name of a provider's backlog, with ``urgent `` before it
-        where it is a code; or ``timers``), joined or left (``members``), added a secret (``keys``).
+        Be told what another process has done: left work here (the name of a provider's backlog,
+        with ``urgent `` before it where it is a code; or ``timers``), joined or left (``members``),
+        added a secret (``keys``).
         """
 
     async def claim(
-        self, queue: str, limit: int, taken: Collection[tuple[str, int]], lanes: tuple[int, int] = ALL_LANES
+        self,
+        queue: str,
+        limit: int,
+        taken: Collection[tuple[str, int]],
+        lanes: tuple[int, int] = ALL_LANES,
     ) -> list[ReadyRow]:
         """
-        The most urgent rows of a backlog, but for those ``(message, step)`` that are in hand already. ``lanes`` are the
-        first and the last to look at.
+        The most urgent rows of a backlog, but for those ``(message, step)`` that are in hand
+        already. ``lanes`` are the first and the last to look at.
         """
 
     async def queues(self) -> list[str]:
@@ -314,7 +340,9 @@ class Store(Protocol):
     async def recipient(self, id: str) -> dict[str, Any] | None: ...
 
     async def outbox(self, sink: str, limit: int) -> list[tuple[int, str, str, bytes]]:
-        """Status events that a sink has not taken yet, in order: ``(sequence, id, recipient, body)``."""
+        """
+        Status events that a sink has not taken yet, in order: ``(sequence, id, recipient, body)``.
+        """
 
     async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
         """The sink has taken these, the first ones of what ``outbox`` gave."""
@@ -323,11 +351,15 @@ class Store(Protocol):
     async def dead_letter(self, id: str) -> dict[str, Any] | None: ...
     async def resolve_dead_letter(self, id: str, at: int) -> None: ...
 
-    async def keep_version(self, kind: str, name: str, version: str, document: Mapping[str, Any]) -> None: ...
+    async def keep_version(
+        self, kind: str, name: str, version: str, document: Mapping[str, Any]
+    ) -> None: ...
     async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None: ...
 
     async def secrets(self, purpose: str) -> list[tuple[int, bytes, int]]: ...
-    async def add_secret(self, purpose: str, secret: bytes, at: int, *, first: bool = False) -> None:
+    async def add_secret(
+        self, purpose: str, secret: bytes, at: int, *, first: bool = False
+    ) -> None:
         """``first``: only where there is none yet, however many processes start at once."""
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None: ...
@@ -339,9 +371,14 @@ class Store(Protocol):
         """Millionths of the currency spent per channel on a day."""
 
     async def count_receipts(self, news: Sequence[tuple[str, int, int, int]]) -> None:
-        """Add to the sends and deliveries of a channel's minutes: ``(channel, minute, sent, delivered)``."""
+        """
+        Add to the sends and deliveries of a channel's minutes: ``(channel, minute, sent,
+        delivered)``.
+        """
 
     async def receipt_counts(self, since_minute: int) -> list[tuple[str, int, int, int]]: ...
 
     async def tidy(self, now: int) -> None:
-        """Drop what is past its time: orphans, dedupe windows, taken status events, finished messages."""
+        """
+        Drop what is past its time: orphans, dedupe windows, taken status events, finished messages.
+        """

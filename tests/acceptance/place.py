@@ -1,4 +1,7 @@
-"""A whole installation in this process: the service, the sandbox, five channels, real sockets between them."""
+"""
+A whole installation in this process: the service, the sandbox, five channels, real sockets between
+them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from orchestrator.demo.stage import Stage
+from orchestrator.demo.stack import Stage
 
 TERMINAL = {"succeeded", "exhausted", "suppressed", "expired", "cancelled"}
 PERSON = {
@@ -24,7 +27,9 @@ TEMPLATE = {
     "whatsapp.yaml.j2": 'template: hello\nlanguage: uk\nbody: ["{{ event.n }}"]',
     "email.subject.j2": "Лист {{ event.n }}",
     "email.text.j2": "Текст {{ event.n }} {{ 'https://shop.example.com/x' | link }}",
-    "email.html.j2": "<body><a href=\"{{ 'https://shop.example.com/x' | link }}\">далі {{ event.n }}</a></body>",
+    "email.html.j2": (
+        "<body><a href=\"{{ 'https://shop.example.com/x' | link }}\">далі {{ event.n }}</a></body>"
+    ),
     "web_push.title.j2": "Вітання {{ event.n }}",
     "web_push.text.j2": "Текст",
 }
@@ -33,9 +38,13 @@ TEMPLATE = {
 class Place(Stage):
     """``cascade`` is the YAML of the one policy's steps, ``more`` its other keys."""
 
-    def __init__(self, directory: Path, cascade: str, more: str = "class: transactional\ndeadline: 1h\n") -> None:
+    def __init__(
+        self, directory: Path, cascade: str, more: str = "class: transactional\ndeadline: 1h\n"
+    ) -> None:
         super().__init__(directory, seed=1)
-        self._policy = f"policy: tale\ntrigger: {{event: tale}}\ntopic: tales\n{more}cascade:\n{cascade}"
+        self._policy = (
+            f"policy: tale\ntrigger: {{event: tale}}\ntopic: tales\n{more}cascade:\n{cascade}"
+        )
         self._ids = itertools.count(1)
 
     def _write_files(self) -> None:
@@ -51,7 +60,9 @@ class Place(Stage):
     async def _script(self) -> None:
         await self.script({})
         await self._control(
-            "PUT", "callbacks", {"meta": f"{self.url}/v1/receipts/meta", "twilio": f"{self.url}/v1/receipts/twilio"}
+            "PUT",
+            "callbacks",
+            {"meta": f"{self.url}/v1/receipts/meta", "twilio": f"{self.url}/v1/receipts/twilio"},
         )
 
     async def script(self, script: dict[str, Any]) -> None:
@@ -92,6 +103,8 @@ class Place(Stage):
 
     async def taken(self, provider: str) -> list[dict[str, Any]]:
         """What a stand-in has accepted."""
-        async with self.session.get(f"{self.sandbox.url}/_sandbox/accepted", params={"provider": provider}) as answer:
+        async with self.session.get(
+            f"{self.sandbox.url}/_sandbox/accepted", params={"provider": provider}
+        ) as answer:
             found: list[dict[str, Any]] = await answer.json()
             return found

@@ -1,4 +1,7 @@
-"""The public and the admin listener on real sockets, in front of the real engine and store, with real adapters."""
+"""
+The public and the admin listener on real sockets, in front of the real engine and store, with real
+adapters.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +27,35 @@ from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
 from adapters.web_push.vapid import WebPush, WebPushSettings
 from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
-from orchestrator.api.door import open_runner
+from orchestrator.api.fast_path import open_runner
 from orchestrator.channels import Adapter
+from orchestrator.configuration.settings import HttpSettings, Settings, StoreSettings
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.commands import Tell
-from orchestrator.engine.people import Person
-from orchestrator.settings import HttpSettings, Settings, StoreSettings
+from orchestrator.primitives.tokens import SigningKeys
+from orchestrator.recipients.document import Person
 from orchestrator.stores.port import Wanted
-from orchestrator.telemetry import Metrics
-from orchestrator.tokens import SigningKeys
+from orchestrator.telemetry.metrics import Metrics
 from tests.engine.world import CHANNELS, PROVIDERS, World, address_hash
 
 PUBLIC_URL = "https://kaskad.example.com"
 MINUTE = 60_000
-MAIL = Policy("reminder", "v1", "cart", (Step("email", wait=(("read", 60 * MINUTE),)), Step("sms")), topic="cart_reminders")
-TEXT = Policy("text", "v1", "text", (Step("sms", wait=(("delivered", 10 * MINUTE),)),), topic="texts")
-PUSH = Policy("push", "v1", "push", (Step("web_push", wait=(("delivered", 10 * MINUTE),)),), topic="pushes")
+MAIL = Policy(
+    "reminder",
+    "v1",
+    "cart",
+    (Step("email", wait=(("read", 60 * MINUTE),)), Step("sms")),
+    topic="cart_reminders",
+)
+TEXT = Policy(
+    "text", "v1", "text", (Step("sms", wait=(("delivered", 10 * MINUTE),)),), topic="texts"
+)
+PUSH = Policy(
+    "push", "v1", "push", (Step("web_push", wait=(("delivered", 10 * MINUTE),)),), topic="pushes"
+)
 TWILIO_TOKEN, META_SECRET, META_TOKEN = "twilio-token", "meta-secret", "meta-verify"
 OLENA = {
     "id": "olena",
@@ -66,9 +79,16 @@ def adapters() -> Mapping[str, tuple[Adapter[Any], str]]:
     key = ec.derive_private_key(7, ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    twilio = TwilioSettings.model_validate({"account_sid": "AC1", "auth_token": TWILIO_TOKEN, "from": "Shop"})
+    twilio = TwilioSettings.model_validate(
+        {"account_sid": "AC1", "auth_token": TWILIO_TOKEN, "from": "Shop"}
+    )
     meta = WhatsAppSettings.model_validate(
-        {"phone_number_id": "1", "access_token": "t", "app_secret": META_SECRET, "verify_token": META_TOKEN}
+        {
+            "phone_number_id": "1",
+            "access_token": "t",
+            "app_secret": META_SECRET,
+            "verify_token": META_TOKEN,
+        }
     )
     infobip = InfobipSettings.model_validate(
         {"api_key": "k", "sender": "Shop", "base_url": "https://x.example", "allow_unsigned": True}
@@ -83,7 +103,10 @@ def adapters() -> Mapping[str, tuple[Adapter[Any], str]]:
 
 
 class Site:
-    """``client`` speaks to the public listener, ``admin`` to the other; ``world`` is what stands behind them."""
+    """
+    ``client`` speaks to the public listener, ``admin`` to the other; ``world`` is what stands
+    behind them.
+    """
 
     client: httpx.AsyncClient
     admin: httpx.AsyncClient
@@ -92,7 +115,9 @@ class Site:
         self.world = World(MAIL, TEXT, PUSH)
         rules = self.world.rules
         providers = {**PROVIDERS, "push": Provider("push", "web_push", ("web_push",))}
-        self.world.rules = replace(rules, providers=providers, channels={**CHANNELS, "web_push": ("push",)})
+        self.world.rules = replace(
+            rules, providers=providers, channels={**CHANNELS, "web_push": ("push",)}
+        )
         self.keys = SigningKeys([(1, b"k" * 32, self.world.now)], lambda: self.world.now)
         self.metrics = Metrics()
         self.is_ready = True
@@ -127,7 +152,9 @@ class Site:
         return self.reload_problems
 
     async def add_key(self, key: str, *scopes: str) -> None:
-        await self.world.store.add_api_key(key, hashlib.sha256(key.encode()).hexdigest(), scopes, self.world.now)
+        await self.world.store.add_api_key(
+            key, hashlib.sha256(key.encode()).hexdigest(), scopes, self.world.now
+        )
 
     async def publish(self, **kinds: Any) -> str:
         """Publish one event; the id of its message."""
@@ -140,7 +167,9 @@ class Site:
         """What dispatch does for the step that is ready, with a provider that takes it."""
         row = (await self.world.store.load(Wanted(messages={message}))).messages[message]
         people = await self.world.store.load(Wanted(recipients={row.message.recipient}))
-        person = Person(row.message.recipient, people.recipients.get(row.message.recipient), address_hash)
+        person = Person(
+            row.message.recipient, people.recipients.get(row.message.recipient), address_hash
+        )
         run = row.message.ready()[0]
         provider = self.world.rules.providers[run.provider or ""]
         targets = tuple(address for address in person.addresses if address.kind in provider.kinds)
@@ -148,7 +177,9 @@ class Site:
             Tell(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
         )
         for call in told.calls:
-            await self.world.engine.submit(Tell(message, Answered(call.attempt, Accepted(provider_id))))
+            await self.world.engine.submit(
+                Tell(message, Answered(call.attempt, Accepted(provider_id)))
+            )
 
     async def message(self, id: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self.client.get(f"/v1/messages/{id}")).json()
@@ -158,13 +189,17 @@ class Site:
         """A webhook of Twilio's, signed as Twilio signs the public address."""
         fields["AccountSid"] = "AC1"
         query = f"?ref={reference}" if reference else ""
-        signed = f"{PUBLIC_URL}/v1/receipts/texts{query}" + "".join(name + fields[name] for name in sorted(fields))
+        signed = f"{PUBLIC_URL}/v1/receipts/texts{query}" + "".join(
+            name + fields[name] for name in sorted(fields)
+        )
         digest = hmac.new(TWILIO_TOKEN.encode(), signed.encode(), hashlib.sha1).digest()
         headers = {
             "X-Twilio-Signature": base64.b64encode(digest).decode(),
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        return await self.client.post(f"/v1/receipts/texts{query}", content=urlencode(fields), headers=headers)
+        return await self.client.post(
+            f"/v1/receipts/texts{query}", content=urlencode(fields), headers=headers
+        )
 
 
 @asynccontextmanager
@@ -172,7 +207,10 @@ async def open_site(auth: str = "off", http_source: bool = True) -> AsyncIterato
     site = Site(auth, http_source)
     async with site.world:
         deps = site.deps()
-        async with serving(build_public_app(deps)) as site.client, serving(build_admin_app(deps)) as site.admin:
+        async with (
+            serving(build_public_app(deps)) as site.client,
+            serving(build_admin_app(deps)) as site.admin,
+        ):
             yield site
 
 
@@ -193,6 +231,8 @@ def is_problem(answer: httpx.Response, status: int, code: str | None = None) -> 
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     found: dict[str, Any] = json.loads(answer.content)
-    assert {"type", "title", "status", "code", "detail"} <= found.keys() and found["status"] == status
+    assert {"type", "title", "status", "code", "detail"} <= found.keys() and found[
+        "status"
+    ] == status
     assert code is None or found["code"] == code
     return found

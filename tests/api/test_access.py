@@ -12,7 +12,11 @@ from tests.api.site import Site, event, is_problem, open_site, serving
 
 ROUTES = {
     "events": [("POST", "/v1/events")],
-    "messages": [("GET", "/v1/messages"), ("GET", "/v1/messages/x"), ("POST", "/v1/messages/x/cancel")],
+    "messages": [
+        ("GET", "/v1/messages"),
+        ("GET", "/v1/messages/x"),
+        ("POST", "/v1/messages/x/cancel"),
+    ],
     "recipients": [
         ("GET", "/v1/recipients/x"),
         ("PUT", "/v1/recipients/x"),
@@ -22,7 +26,11 @@ ROUTES = {
         ("PUT", "/v1/recipients/x/consents"),
         ("POST", "/v1/opt-outs"),
     ],
-    "dead_letters": [("GET", "/v1/dead-letters"), ("GET", "/v1/dead-letters/x"), ("POST", "/v1/dead-letters/x/replay")],
+    "dead_letters": [
+        ("GET", "/v1/dead-letters"),
+        ("GET", "/v1/dead-letters/x"),
+        ("POST", "/v1/dead-letters/x/replay"),
+    ],
 }
 
 
@@ -40,12 +48,18 @@ async def test_every_route_needs_a_key_with_its_own_scope(scope: str) -> None:
             none = await site.client.request(method, path)
             is_problem(none, 401, "unauthorized")
             assert none.headers["WWW-Authenticate"].startswith("Bearer")
-            is_problem(await site.client.request(method, path, headers=bearer("kk_guess")), 401, "unauthorized")
+            is_problem(
+                await site.client.request(method, path, headers=bearer("kk_guess")),
+                401,
+                "unauthorized",
+            )
             for other in ROUTES.keys() - {scope}:
                 refused = await site.client.request(method, path, headers=bearer(f"kk_{other}"))
                 assert is_problem(refused, 403, "forbidden")["scope"] == scope
             for key in (f"kk_{scope}", "kk_all"):
-                assert (await site.client.request(method, path, headers=bearer(key))).status_code not in (401, 403)
+                assert (
+                    await site.client.request(method, path, headers=bearer(key))
+                ).status_code not in (401, 403)
 
 
 async def test_a_key_is_only_taken_as_a_bearer_token() -> None:
@@ -53,7 +67,9 @@ async def test_a_key_is_only_taken_as_a_bearer_token() -> None:
         await site.add_key("kk_all", "all")
         for value in ("kk_all", "Basic kk_all", "Bearer", "Bearer kk_all x", "bearer\tkk_all"):
             is_problem(await site.client.get("/v1/messages", headers={"Authorization": value}), 401)
-        assert (await site.client.get("/v1/messages", headers={"Authorization": "bearer  kk_all"})).status_code == 200
+        assert (
+            await site.client.get("/v1/messages", headers={"Authorization": "bearer  kk_all"})
+        ).status_code == 200
         is_problem(await site.client.get("/v1/messages?key=kk_all"), 401)
 
 
@@ -69,9 +85,15 @@ async def test_a_revoked_key_is_not_taken_any_more_once_the_cache_has_run_out() 
 async def test_whoever_guesses_is_slowed_down_and_nobody_else() -> None:
     async with open_site(auth="keys") as site:
         await site.add_key("kk_all", "all")
-        answers = [await site.client.get("/v1/messages", headers=bearer(f"kk_{n}")) for n in range(70)]
+        answers = [
+            await site.client.get("/v1/messages", headers=bearer(f"kk_{n}")) for n in range(70)
+        ]
         statuses = [answer.status_code for answer in answers]
-        assert statuses[0] == 401 and statuses[-1] == 429 and answers[-1].headers["Retry-After"] == "60"
+        assert (
+            statuses[0] == 401
+            and statuses[-1] == 429
+            and answers[-1].headers["Retry-After"] == "60"
+        )
         assert (await site.client.get("/v1/messages", headers=bearer("kk_all"))).status_code == 200
         site.world.at(61)
         is_problem(await site.client.get("/v1/messages", headers=bearer("kk_0")), 401)
@@ -79,12 +101,28 @@ async def test_whoever_guesses_is_slowed_down_and_nobody_else() -> None:
 
 async def test_pages_tokens_probes_and_receipts_need_no_key() -> None:
     async with open_site(auth="keys") as site:
-        for path in ("/u/x", "/o/x", "/c/x", "/livez", "/readyz", "/openapi.json", "/v1/receipts/texts"):
+        for path in (
+            "/u/x",
+            "/o/x",
+            "/c/x",
+            "/livez",
+            "/readyz",
+            "/openapi.json",
+            "/v1/receipts/texts",
+        ):
             assert (await site.client.get(path)).status_code not in (401, 429), path
 
 
 async def test_paths_and_methods_that_are_not_there_are_problems(site: Site) -> None:
-    for path in ("/", "/v1", "/v1/inbox/olena", "/v1/messages/", "/v2/messages", "/metrics", "/-/reload"):
+    for path in (
+        "/",
+        "/v1",
+        "/v1/inbox/olena",
+        "/v1/messages/",
+        "/v2/messages",
+        "/metrics",
+        "/-/reload",
+    ):
         is_problem(await site.client.get(path), 404)
     answer = await site.client.patch("/v1/recipients/x")
     is_problem(answer, 405)
@@ -92,10 +130,24 @@ async def test_paths_and_methods_that_are_not_there_are_problems(site: Site) -> 
 
 
 async def test_no_answer_goes_without_its_safe_headers(site: Site) -> None:
-    for path in ("/v1/messages", "/v1/messages/x", "/nowhere", "/u/x", "/o/x", "/livez", "/openapi.json"):
+    for path in (
+        "/v1/messages",
+        "/v1/messages/x",
+        "/nowhere",
+        "/u/x",
+        "/o/x",
+        "/livez",
+        "/openapi.json",
+    ):
         headers = (await site.client.get(path)).headers
-        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Cache-Control"] == "no-store"
-        assert headers["Referrer-Policy"] == "no-referrer" and "default-src 'none'" in headers["Content-Security-Policy"]
+        assert (
+            headers["X-Content-Type-Options"] == "nosniff"
+            and headers["Cache-Control"] == "no-store"
+        )
+        assert (
+            headers["Referrer-Policy"] == "no-referrer"
+            and "default-src 'none'" in headers["Content-Security-Policy"]
+        )
         assert headers["Server"] == "kaskad"
 
 
@@ -109,11 +161,16 @@ async def test_an_error_that_nobody_thought_of_tells_nothing(site: Site) -> None
     assert "secret" not in answer.text
 
 
-async def test_a_body_that_never_ends_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_ends_is_given_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("orchestrator.api.bodies.BODY_SECONDS", 0.1)
     url = site.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{")
+    writer.write(
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:"
+        b" 50\r\n\r\n{"
+    )
     head = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     assert head.startswith(b"HTTP/1.1 408") and b"close" in head.lower()
@@ -122,7 +179,10 @@ async def test_a_body_that_never_ends_is_given_up(site: Site, monkeypatch: pytes
 async def test_broken_chunks_are_a_400(site: Site) -> None:
     url = site.client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type:"
+        b" application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     writer.write(head + b"zz\r\n")
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
@@ -151,14 +211,21 @@ async def test_a_reload_answers_with_what_was_wrong(site: Site) -> None:
     is_problem(await site.admin.get("/-/reload"), 405)
 
 
-async def test_metrics_are_prometheus_text_and_the_api_is_not_on_the_admin_listener(site: Site) -> None:
+async def test_metrics_are_prometheus_text_and_the_api_is_not_on_the_admin_listener(
+    site: Site,
+) -> None:
     await site.client.post("/v1/events", json=event())
     answer = await site.admin.get("/metrics")
-    assert answer.headers["Content-Type"].startswith("text/plain") and "kaskad_events_total" in answer.text
+    assert (
+        answer.headers["Content-Type"].startswith("text/plain")
+        and "kaskad_events_total" in answer.text
+    )
     is_problem(await site.admin.get("/v1/messages"), 404)
 
 
-async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mounts_it(site: Site) -> None:
+async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mounts_it(
+    site: Site,
+) -> None:
     outer = web.Application()
     outer.add_subapp("/api", build_public_app(site.deps()))
     async with serving(outer) as client:

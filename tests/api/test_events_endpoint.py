@@ -1,4 +1,7 @@
-"""``POST /v1/events``: what is answered is durable, what is refused says why, and a repeat does nothing."""
+"""
+``POST /v1/events``: what is answered is durable, what is refused says why, and a repeat does
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,9 @@ async def test_an_event_that_no_policy_wants_is_unmatched(site: Site) -> None:
 
 
 async def test_plain_json_and_a_missing_type_header_are_read_as_structured(site: Site) -> None:
-    assert (await post(site, event(), {"Content-Type": "application/json; charset=utf-8"})).status_code == 202
+    assert (
+        await post(site, event(), {"Content-Type": "application/json; charset=utf-8"})
+    ).status_code == 202
     assert (await site.client.post("/v1/events", content=json.dumps(event("2")))).status_code == 202
 
 
@@ -58,7 +63,13 @@ async def test_binary_mode_has_its_attributes_in_headers(site: Site) -> None:
 
 
 async def test_an_attribute_that_comes_twice_is_refused(site: Site) -> None:
-    names = [("ce-specversion", "1.0"), ("ce-id", "1"), ("CE-ID", "2"), ("ce-source", "s"), ("ce-type", "cart")]
+    names = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("CE-ID", "2"),
+        ("ce-source", "s"),
+        ("ce-type", "cart"),
+    ]
     answer = await site.client.post("/v1/events", content=b"{}", headers=httpx.Headers(names))
     assert is_problem(answer, 400)["field"] == "id"
 
@@ -68,7 +79,13 @@ async def test_a_batch_has_a_result_for_each_event_in_its_place(site: Site) -> N
     answer = await post(site, [event("1"), 7, bad, event("1"), event("4", n=1)], BATCH)
     assert answer.status_code == 202
     results = answer.json()["results"]
-    assert [result["status"] for result in results] == ["accepted", "refused", "refused", "duplicate", "accepted"]
+    assert [result["status"] for result in results] == [
+        "accepted",
+        "refused",
+        "refused",
+        "duplicate",
+        "accepted",
+    ]
     assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
     assert results[2]["error"]["field"] == "data.recipient.phone"
 
@@ -95,7 +112,12 @@ async def test_a_batch_without_one_good_event_is_a_400_that_lists_what_is_wrong(
         (b"[", BATCH, 400, "bad_json"),
         (b'{"order": 1}', {"Content-Type": "application/json"}, 400, "not_a_cloudevent"),
         (b"<x/>", {"Content-Type": "text/xml"}, 415, "unsupported_media_type"),
-        (b"{}", {"Content-Type": "application/json; charset=utf-16"}, 415, "unsupported_media_type"),
+        (
+            b"{}",
+            {"Content-Type": "application/json; charset=utf-16"},
+            415,
+            "unsupported_media_type",
+        ),
         (b"{}", STRUCTURED | {"Content-Encoding": "gzip"}, 415, "compressed_body"),
         (b" " * (256 * 1024 + 1), STRUCTURED, 413, "too_large"),
         (b" " * (4 * 1024 * 1024 + 1), BATCH, 413, "too_large"),
@@ -113,7 +135,11 @@ async def test_a_body_without_a_length_is_bounded_too(site: Site) -> None:
         for _ in range(40):
             yield b" " * 10_000
 
-    is_problem(await site.client.post("/v1/events", content=endless(), headers=STRUCTURED), 413, "too_large")
+    is_problem(
+        await site.client.post("/v1/events", content=endless(), headers=STRUCTURED),
+        413,
+        "too_large",
+    )
 
 
 async def test_plain_json_is_answered_with_the_event_that_would_have_been_taken(site: Site) -> None:
@@ -126,7 +152,9 @@ async def test_a_recipient_with_a_thousand_others_is_refused_by_number(site: Sit
     is_problem(await post(site, many), 413, "too_large")
 
 
-async def test_where_too_much_waits_nothing_is_taken_and_one_is_told_when_to_come_again(site: Site) -> None:
+async def test_where_too_much_waits_nothing_is_taken_and_one_is_told_when_to_come_again(
+    site: Site,
+) -> None:
     def full(commands: Any) -> Any:
         raise Busy("full")
 
@@ -141,7 +169,9 @@ async def test_a_service_that_stops_takes_nothing_more(site: Site) -> None:
     is_problem(await post(site, event()), 503, "unavailable")
 
 
-async def test_an_event_whose_commit_fails_is_not_acknowledged_and_can_be_sent_again(site: Site) -> None:
+async def test_an_event_whose_commit_fails_is_not_acknowledged_and_can_be_sent_again(
+    site: Site,
+) -> None:
     commit = site.world.store.commit
 
     async def broken(changes: Any) -> None:
@@ -170,7 +200,9 @@ async def test_events_are_counted_by_what_became_of_them(site: Site) -> None:
 async def test_http_takes_no_events_where_it_is_no_source() -> None:
     async with open_site(auth="keys", http_source=False) as site:
         await site.add_key("kk_all", "all")
-        answer = await site.client.post("/v1/events", json=event(), headers={"Authorization": "Bearer kk_all"})
+        answer = await site.client.post(
+            "/v1/events", json=event(), headers={"Authorization": "Bearer kk_all"}
+        )
         is_problem(answer, 404)
     async with open_site(http_source=False) as local:
         assert (await post(local, event())).status_code == 202

@@ -1,4 +1,7 @@
-"""The OpenAPI document says what the service does: every route, and answers that have the shapes it promises."""
+"""
+The OpenAPI document says what the service does: every route, and answers that have the shapes it
+promises.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ METHODS = ("get", "put", "post", "delete", "options")
 
 
 def conforms(answer: Any, path: str, method: str) -> None:
-    """Raise unless an answer has the status, the media type and the shape that the document has for it."""
+    """
+    Raise unless an answer has the status, the media type and the shape that the document has for
+    it.
+    """
     described = document()["paths"][path][method]["responses"]
     assert str(answer.status_code) in described, f"{method} {path} answers {answer.status_code}"
     content = described[str(answer.status_code)].get("content")
@@ -39,7 +45,12 @@ async def test_every_route_is_described_and_nothing_else_is(site: Site) -> None:
         for route in app.router.routes()
         if route.method != "HEAD" and route.resource is not None
     }
-    described = {(path, method) for path, item in document()["paths"].items() for method in item if method in METHODS}
+    described = {
+        (path, method)
+        for path, item in document()["paths"].items()
+        for method in item
+        if method in METHODS
+    }
     assert described == routes
 
 
@@ -70,7 +81,11 @@ async def test_what_is_answered_has_the_shape_that_is_described(site: Site) -> N
     conforms(await client.post("/v1/events", json=event()), "/v1/events", "post")
     conforms(await client.post("/v1/events", json={"a": 1}), "/v1/events", "post")
     batch = {"Content-Type": "application/cloudevents-batch+json"}
-    conforms(await client.post("/v1/events", content=json.dumps([event(), 1]), headers=batch), "/v1/events", "post")
+    conforms(
+        await client.post("/v1/events", content=json.dumps([event(), 1]), headers=batch),
+        "/v1/events",
+        "post",
+    )
     conforms(await client.post("/v1/events", json=event(n=1)), "/v1/events", "post")
     id = (await client.get("/v1/messages")).json()["items"][0]["id"]
     await site.hand_off(id)
@@ -81,19 +96,40 @@ async def test_what_is_answered_has_the_shape_that_is_described(site: Site) -> N
     conforms(await client.get(f"/v1/messages/{id}"), "/v1/messages/{id}", "get")
     conforms(await client.get("/v1/messages/x"), "/v1/messages/{id}", "get")
     conforms(await client.post(f"/v1/messages/{id}/cancel"), "/v1/messages/{id}/cancel", "post")
-    profile = {**OLENA, "consents": [{"state": "out", "channel": "sms"}], "gender": "female", "shoe": 38}
+    profile = {
+        **OLENA,
+        "consents": [{"state": "out", "channel": "sms"}],
+        "gender": "female",
+        "shoe": 38,
+    }
     conforms(await client.put("/v1/recipients/olena", json=profile), "/v1/recipients/{id}", "put")
-    conforms(await client.put("/v1/recipients/olena", json={"phone": 1}), "/v1/recipients/{id}", "put")
+    conforms(
+        await client.put("/v1/recipients/olena", json={"phone": 1}), "/v1/recipients/{id}", "put"
+    )
     conforms(await client.get("/v1/recipients/olena"), "/v1/recipients/{id}", "get")
     consents = "/v1/recipients/{id}/consents"
-    conforms(await client.put("/v1/recipients/olena/consents", json={"consents": [{"state": "in"}]}), consents, "put")
+    conforms(
+        await client.put("/v1/recipients/olena/consents", json={"consents": [{"state": "in"}]}),
+        consents,
+        "put",
+    )
     conforms(await client.get("/v1/recipients/olena/consents"), consents, "get")
     conforms(await client.get("/v1/recipients/olena/export"), "/v1/recipients/{id}/export", "get")
-    conforms(await client.post("/v1/opt-outs", json={"opt_outs": [{"recipient": "x"}]}), "/v1/opt-outs", "post")
-    letter = await site.world.engine.submit(DeadLetter("kafka:e/0/1", "bad_json", "w", json.dumps(event("9")).encode()))
+    conforms(
+        await client.post("/v1/opt-outs", json={"opt_outs": [{"recipient": "x"}]}),
+        "/v1/opt-outs",
+        "post",
+    )
+    letter = await site.world.engine.submit(
+        DeadLetter("kafka:e/0/1", "bad_json", "w", json.dumps(event("9")).encode())
+    )
     conforms(await client.get("/v1/dead-letters"), "/v1/dead-letters", "get")
     conforms(await client.get(f"/v1/dead-letters/{letter}"), "/v1/dead-letters/{id}", "get")
-    conforms(await client.post(f"/v1/dead-letters/{letter}/replay"), "/v1/dead-letters/{id}/replay", "post")
+    conforms(
+        await client.post(f"/v1/dead-letters/{letter}/replay"),
+        "/v1/dead-letters/{id}/replay",
+        "post",
+    )
     conforms(await client.delete("/v1/recipients/olena"), "/v1/recipients/{id}", "delete")
     conforms(await client.delete("/v1/recipients/olena"), "/v1/recipients/{id}", "delete")
 
@@ -104,12 +140,25 @@ async def test_the_document_is_served_as_it_is(site: Site) -> None:
 
 
 @pytest.mark.verify
-async def test_generated_requests_never_get_an_answer_that_is_not_described(site: Site, tmp_path: Path) -> None:
-    """schemathesis, as a process of its own against the listener: no 5xx, and every answer as the document has it."""
+async def test_generated_requests_never_get_an_answer_that_is_not_described(
+    site: Site, tmp_path: Path
+) -> None:
+    """
+    schemathesis, as a process of its own against the listener: no 5xx, and every answer as the
+    document has it.
+    """
     await site.client.put("/v1/recipients/olena", json=OLENA)
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("schemathesis")),
-        *("run", str(site.client.base_url.join("/openapi.json")), "--max-examples", "60", "--seed", "7", "--no-color"),
+        *(
+            "run",
+            str(site.client.base_url.join("/openapi.json")),
+            "--max-examples",
+            "60",
+            "--seed",
+            "7",
+            "--no-color",
+        ),
         *("--checks", CHECKS, "--exclude-path-regex", "^/(v1/receipts|livez|readyz)"),
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,

@@ -34,7 +34,10 @@ async def test_looking_at_the_page_changes_nothing(site: Site) -> None:
     _, token = await mailed(site)
     for method in ("GET", "HEAD"):
         answer = await site.client.request(method, f"/u/{token}")
-        assert answer.status_code == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert (
+            answer.status_code == 200
+            and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        )
     assert await consents(site) == []
 
 
@@ -44,7 +47,10 @@ async def test_one_click_acts_at_once_on_the_topic_and_does_not_redirect(site: S
     assert answer.status_code == 200 and "Location" not in answer.headers
     assert await consents(site) == [("email", "cart_reminders", "out", "one_click")]
     assert (await site.message(await site.publish(id="2")))["attempts"] == []
-    assert 'kaskad_optouts_total{channel="email",source="one_click"} 1.0' in (await site.admin.get("/metrics")).text
+    assert (
+        'kaskad_optouts_total{channel="email",source="one_click"} 1.0'
+        in (await site.admin.get("/metrics")).text
+    )
 
 
 async def test_one_click_is_understood_as_multipart_too(site: Site) -> None:
@@ -57,7 +63,9 @@ async def test_one_click_is_understood_as_multipart_too(site: Site) -> None:
 async def test_a_second_click_is_as_good_as_the_first(site: Site) -> None:
     _, token = await mailed(site)
     for _ in range(2):
-        assert (await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)).status_code == 200
+        assert (
+            await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)
+        ).status_code == 200
     assert {row[:3] for row in await consents(site)} == {("email", "cart_reminders", "out")}
 
 
@@ -91,7 +99,9 @@ async def test_whatever_is_posted_to_the_link_unsubscribes(site: Site, body: byt
         "multipart/form-data; boundary=x",
         "text/plain",
     ):
-        assert (await site.client.post(f"/u/{token}", content=body, headers={"Content-Type": kind})).status_code == 200
+        assert (
+            await site.client.post(f"/u/{token}", content=body, headers={"Content-Type": kind})
+        ).status_code == 200
     assert {row[:3] for row in await consents(site)} == {("email", "cart_reminders", "out")}
 
 
@@ -113,7 +123,10 @@ async def test_the_page_speaks_the_recipients_language_else_the_browsers(
 ) -> None:
     _, token = await mailed(site, **({"locale": locale} if locale else {}))
     answer = await site.client.get(f"/u/{token}", headers={"Accept-Language": accept})
-    assert f'<html lang="{language}">' in answer.text and answer.headers["Content-Language"] == language
+    assert (
+        f'<html lang="{language}">' in answer.text
+        and answer.headers["Content-Language"] == language
+    )
 
 
 def test_the_first_of_equally_welcome_languages_is_taken() -> None:
@@ -124,7 +137,10 @@ async def test_a_token_that_is_not_ours_gets_a_kind_page(site: Site) -> None:
     _, token = await mailed(site)
     changed = ("A" if token[5] != "A" else "B").join((token[:5], token[6:]))
     for wrong in (changed, token[:-1], "x", "%00", "💥", site.keys.pixel("01K" + "0" * 23, 0)):
-        for answer in (await site.client.get(f"/u/{wrong}"), await site.client.post(f"/u/{wrong}", content=ONE_CLICK)):
+        for answer in (
+            await site.client.get(f"/u/{wrong}"),
+            await site.client.post(f"/u/{wrong}", content=ONE_CLICK),
+        ):
             assert answer.status_code == 404 and "<h1>" in answer.text
     assert await consents(site) == []
 
@@ -133,10 +149,15 @@ async def test_the_page_runs_no_script_fetches_nothing_and_is_not_indexed(site: 
     _, token = await mailed(site)
     answer = await site.client.get(f"/u/{token}")
     policy = answer.headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy and "unsafe" not in policy and "form-action 'self'" in policy
+    assert (
+        "default-src 'none'" in policy and "unsafe" not in policy and "form-action 'self'" in policy
+    )
     [style] = re.findall(r"<style>(.*?)</style>", answer.text, re.S)
     assert base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() in policy
-    assert answer.headers["X-Robots-Tag"].startswith("noindex") and answer.headers["Referrer-Policy"] == "no-referrer"
+    assert (
+        answer.headers["X-Robots-Tag"].startswith("noindex")
+        and answer.headers["Referrer-Policy"] == "no-referrer"
+    )
     assert not re.search(r"<script|<img|<link|https?://", answer.text)
     assert 'name="viewport"' in answer.text
 
@@ -145,12 +166,16 @@ async def test_what_a_topic_is_called_cannot_write_into_the_page(site: Site) -> 
     token = site.keys.unsubscribe("olena", "email", '<b>"cart"_{topic}', "01K" + "0" * 23)
     answer = await site.client.get(f"/u/{token}")
     assert answer.status_code == 200 and "<b>" not in answer.text and "&lt;b&gt;" in answer.text
-    assert (await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)).status_code == 200
+    assert (
+        await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)
+    ).status_code == 200
 
 
 async def test_a_link_still_unsubscribes_after_its_message_is_gone(site: Site) -> None:
     token = site.keys.unsubscribe("olena", "email", "cart_reminders", "01K" + "0" * 23)
-    assert (await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)).status_code == 200
+    assert (
+        await site.client.post(f"/u/{token}", content=ONE_CLICK, headers=FORM)
+    ).status_code == 200
     assert await consents(site) == [("email", "cart_reminders", "out", "one_click")]
 
 
@@ -186,7 +211,14 @@ async def test_a_link_leads_on_and_is_counted_as_a_click(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "//evil.example", "https://a.example/\r\nSet-Cookie: x=1", "", "https://["]
+    "url",
+    [
+        "javascript:alert(1)",
+        "//evil.example",
+        "https://a.example/\r\nSet-Cookie: x=1",
+        "",
+        "https://[",
+    ],
 )
 async def test_a_link_that_leads_nowhere_is_a_page(site: Site, url: str) -> None:
     id, _ = await mailed(site)
@@ -201,12 +233,16 @@ async def test_nobody_can_make_a_link_lead_elsewhere(site: Site) -> None:
         assert (await site.client.get(f"/c/{wrong}")).status_code == 404
 
 
-async def test_a_person_gets_where_they_want_to_go_even_where_nothing_can_be_recorded(site: Site) -> None:
+async def test_a_person_gets_where_they_want_to_go_even_where_nothing_can_be_recorded(
+    site: Site,
+) -> None:
     id, _ = await mailed(site)
 
     def full(command: Any) -> Any:
         raise Busy("full")
 
     site.world.engine.submit = full  # type: ignore[method-assign]
-    assert (await site.client.get(f"/c/{site.keys.link(id, 0, 'https://shop.example/')}")).status_code == 302
+    assert (
+        await site.client.get(f"/c/{site.keys.link(id, 0, 'https://shop.example/')}")
+    ).status_code == 302
     assert (await site.client.get(f"/o/{site.keys.pixel(id, 0)}")).status_code == 200

@@ -1,4 +1,7 @@
-"""Webhooks: the provider's own signature over the public address, durable before the answer, and only its own attempts."""
+"""
+Webhooks: the provider's own signature over the public address, durable before the answer, and only
+its own attempts.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine import hearing
+from orchestrator.engine.handlers import receipts as hearing
 from tests.api.site import META_SECRET, META_TOKEN, Site, is_problem
 
 
@@ -27,10 +30,14 @@ async def test_a_signed_receipt_moves_its_message_before_it_is_answered(site: Si
     assert (found["status"], found["succeeded_by"]) == ("succeeded", "sms")
 
 
-async def test_a_receipt_is_found_by_our_own_reference_where_its_id_is_not_known(site: Site) -> None:
+async def test_a_receipt_is_found_by_our_own_reference_where_its_id_is_not_known(
+    site: Site,
+) -> None:
     id = await sent_text(site)
     assert (
-        await site.twilio(site.keys.reference(id, 0), MessageSid="SM-other", MessageStatus="delivered")
+        await site.twilio(
+            site.keys.reference(id, 0), MessageSid="SM-other", MessageStatus="delivered"
+        )
     ).status_code == 200
     assert (await site.message(id))["status"] == "succeeded"
 
@@ -39,10 +46,15 @@ async def test_a_forged_receipt_is_refused_counted_and_moves_nothing(site: Site)
     id = await sent_text(site)
     headers = {"X-Twilio-Signature": "AAAA", "Content-Type": "application/x-www-form-urlencoded"}
     body = "MessageSid=SM1&MessageStatus=delivered"
-    is_problem(await site.client.post("/v1/receipts/texts", content=body, headers=headers), 403, "forged")
+    is_problem(
+        await site.client.post("/v1/receipts/texts", content=body, headers=headers), 403, "forged"
+    )
     is_problem(await site.client.post("/v1/receipts/texts", content=body), 403, "forged")
     assert (await site.message(id))["status"] == "running"
-    assert 'kaskad_webhook_signature_failures_total{provider="texts"} 2.0' in (await site.admin.get("/metrics")).text
+    assert (
+        'kaskad_webhook_signature_failures_total{provider="texts"} 2.0'
+        in (await site.admin.get("/metrics")).text
+    )
 
 
 async def test_a_provider_cannot_move_the_attempts_of_another(site: Site) -> None:
@@ -58,12 +70,20 @@ async def test_an_unsigned_receipt_is_taken_where_the_operator_allows_it(site: S
 
 async def test_a_provider_that_nobody_configured_is_a_404(site: Site) -> None:
     for method in ("GET", "POST", "OPTIONS"):
-        is_problem(await site.client.request(method, "/v1/receipts/nobody"), 404, "unknown_provider")
+        is_problem(
+            await site.client.request(method, "/v1/receipts/nobody"), 404, "unknown_provider"
+        )
 
 
 async def test_a_stop_by_reply_opts_out_of_the_channel(site: Site) -> None:
     id = await sent_text(site)
-    fields = {"From": "+380501234567", "To": "Shop", "Body": "«Стоп»", "MessageSid": "SMin", "SmsStatus": "received"}
+    fields = {
+        "From": "+380501234567",
+        "To": "Shop",
+        "Body": "«Стоп»",
+        "MessageSid": "SMin",
+        "SmsStatus": "received",
+    }
     answer = await site.twilio(**fields)
     assert answer.status_code == 200, answer.text
     [consent] = (await site.client.get("/v1/recipients/olena/consents")).json()["consents"]
@@ -75,14 +95,25 @@ async def test_meta_verifies_the_address_by_a_get(site: Site) -> None:
     query = {"hub.mode": "subscribe", "hub.challenge": "1158201444", "hub.verify_token": META_TOKEN}
     answer = await site.client.get("/v1/receipts/meta", params=query)
     assert (answer.status_code, answer.text) == (200, "1158201444")
-    is_problem(await site.client.get("/v1/receipts/meta", params=query | {"hub.verify_token": "guess"}), 403, "forged")
+    is_problem(
+        await site.client.get("/v1/receipts/meta", params=query | {"hub.verify_token": "guess"}),
+        403,
+        "forged",
+    )
 
 
 async def test_meta_signs_the_raw_body(site: Site) -> None:
     body = json.dumps({"object": "whatsapp_business_account", "entry": []}, indent=3).encode()
-    headers = {"X-Hub-Signature-256": "sha256=" + hmac.new(META_SECRET.encode(), body, hashlib.sha256).hexdigest()}
-    assert (await site.client.post("/v1/receipts/meta", content=body, headers=headers)).status_code == 200
-    is_problem(await site.client.post("/v1/receipts/meta", content=body + b" ", headers=headers), 403)
+    headers = {
+        "X-Hub-Signature-256": "sha256="
+        + hmac.new(META_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    }
+    assert (
+        await site.client.post("/v1/receipts/meta", content=body, headers=headers)
+    ).status_code == 200
+    is_problem(
+        await site.client.post("/v1/receipts/meta", content=body + b" ", headers=headers), 403
+    )
 
 
 # ---- browsers
@@ -92,7 +123,10 @@ async def test_a_browser_may_report_from_the_shops_origin(site: Site) -> None:
     asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     answer = await site.client.options("/v1/receipts/push", headers=asked)
     assert answer.status_code == 204
-    assert answer.headers["Access-Control-Allow-Origin"] == "*" and "POST" in answer.headers["Access-Control-Allow-Methods"]
+    assert (
+        answer.headers["Access-Control-Allow-Origin"] == "*"
+        and "POST" in answer.headers["Access-Control-Allow-Methods"]
+    )
     assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type"
     is_problem(await site.client.options("/v1/receipts/texts", headers=asked), 405)
 
@@ -102,7 +136,9 @@ async def test_a_browsers_report_is_found_by_its_token(site: Site, kind: str) ->
     id = await site.publish(type="push")
     await site.hand_off(id)
     report = json.dumps({"mid": id, "rt": site.keys.receipt_token(id, 0), "ev": "delivered"})
-    answer = await site.client.post("/v1/receipts/push", content=report, headers={"Content-Type": kind})
+    answer = await site.client.post(
+        "/v1/receipts/push", content=report, headers={"Content-Type": kind}
+    )
     assert answer.status_code in (200, 204) and answer.headers["Access-Control-Allow-Origin"] == "*"
     assert (await site.message(id))["status"] == "succeeded"
 
@@ -111,9 +147,20 @@ async def test_a_browsers_report_with_any_other_token_moves_nothing(site: Site) 
     id = await site.publish(type="push")
     await site.hand_off(id)
     good = site.keys.receipt_token(id, 0)
-    for token in (site.keys.reference(id, 0), site.keys.pixel(id, 0), good[:-1], good + "A", "", "💥"):
+    for token in (
+        site.keys.reference(id, 0),
+        site.keys.pixel(id, 0),
+        good[:-1],
+        good + "A",
+        "",
+        "💥",
+    ):
         report = json.dumps({"mid": id, "rt": token, "ev": "delivered"})
-        assert (await site.client.post("/v1/receipts/push", content=report)).status_code in (200, 204, 403)
+        assert (await site.client.post("/v1/receipts/push", content=report)).status_code in (
+            200,
+            204,
+            403,
+        )
     assert (await site.message(id))["status"] == "running"
 
 
@@ -131,7 +178,9 @@ async def raw_receipts(site: Site) -> list[bytes]:
     return [row[0] for row in site.world.store._reader.execute("select body from raw_receipts")]
 
 
-async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send_is_not(site: Site) -> None:
+async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send_is_not(
+    site: Site,
+) -> None:
     await site.client.post("/v1/receipts/viber_a", content=b'{"results": [] }')
     await site.client.post("/v1/receipts/push", json={"rt": "made up", "ev": "delivered"})
     await site.client.post("/v1/receipts/texts", content=b"forged=1")
@@ -150,14 +199,28 @@ async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send
         (b"[" * 100_000, {}, 400),
     ],
 )
-async def test_webhooks_are_bounded(site: Site, body: bytes, headers: dict[str, str], status: int) -> None:
-    is_problem(await site.client.post("/v1/receipts/viber_a", content=body, headers=headers), status)
+async def test_webhooks_are_bounded(
+    site: Site, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    is_problem(
+        await site.client.post("/v1/receipts/viber_a", content=body, headers=headers), status
+    )
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"7", b"\xff", b"{", b'{"results": 5}', b'{"results": [null, {}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"7", b"\xff", b"{", b'{"results": 5}', b'{"results": [null, {}]}'],
+)
 @pytest.mark.parametrize("provider", ["viber_a", "push", "texts", "meta"])
-async def test_nonsense_is_answered_and_never_an_error(site: Site, provider: str, body: bytes) -> None:
-    assert (await site.client.post(f"/v1/receipts/{provider}", content=body)).status_code in (200, 204, 400, 403)
+async def test_nonsense_is_answered_and_never_an_error(
+    site: Site, provider: str, body: bytes
+) -> None:
+    assert (await site.client.post(f"/v1/receipts/{provider}", content=body)).status_code in (
+        200,
+        204,
+        400,
+        403,
+    )
 
 
 async def test_a_receipt_whose_commit_fails_is_not_acknowledged(site: Site) -> None:
@@ -187,7 +250,9 @@ async def test_a_webhook_that_cannot_be_heard_is_refused_and_kept_as_it_came(
     assert (await site.twilio(MessageSid="SM1", MessageStatus="delivered")).status_code == 200
 
 
-async def test_the_address_of_the_signature_is_the_public_one_with_its_query_as_it_was_sent(site: Site) -> None:
+async def test_the_address_of_the_signature_is_the_public_one_with_its_query_as_it_was_sent(
+    site: Site,
+) -> None:
     id = await sent_text(site)
     reference = site.keys.reference(id, 0) + "&x=%7Eа%20b".replace("а", "%d0%b0")
     assert (await site.twilio(reference, MessageSid="SM1", MessageStatus="sent")).status_code == 200

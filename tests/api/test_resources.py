@@ -11,7 +11,7 @@ from orchestrator.channels import Delivery, Receipt
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import DeadLetter, HearReceipt
-from orchestrator.times import rfc3339
+from orchestrator.primitives.durations import rfc3339
 from tests.api.site import OLENA, Site, event, is_problem
 from tests.engine.world import START
 
@@ -26,15 +26,36 @@ async def test_a_message_tells_its_whole_story(site: Site) -> None:
     await site.hand_off(id)
     found = await site.message(id)
     assert found["event"] == {"source": "shop", "id": "1", "type": "cart"}
-    assert (found["recipient"], found["policy"], found["class"]) == ("olena", "reminder", "transactional")
-    assert (found["status"], found["reason"], found["succeeded_by"], found["flags"]) == ("running", None, None, [])
+    assert (found["recipient"], found["policy"], found["class"]) == (
+        "olena",
+        "reminder",
+        "transactional",
+    )
+    assert (found["status"], found["reason"], found["succeeded_by"], found["flags"]) == (
+        "running",
+        None,
+        None,
+        [],
+    )
     assert found["step"] == 0 and found["cost"] == {"amount": "0.00", "currency": "UAH"}
     assert (found["created_at"], found["finished_at"]) == (rfc3339(START), None)
     [attempt] = found["attempts"]
-    assert (attempt["channel"], attempt["provider"], attempt["provider_id"]) == ("email", "mail", "p-1")
-    assert (attempt["outcome"], attempt["state"], attempt["error"]) == ("accepted", "accepted", None)
+    assert (attempt["channel"], attempt["provider"], attempt["provider_id"]) == (
+        "email",
+        "mail",
+        "p-1",
+    )
+    assert (attempt["outcome"], attempt["state"], attempt["error"]) == (
+        "accepted",
+        "accepted",
+        None,
+    )
     assert attempt["times"]["intent"].endswith("Z") and "olena@" not in json.dumps(found)
-    assert [entry["fact"]["kind"] for entry in found["trace"]] == ["Triggered", "Prepared", "Answered"]
+    assert [entry["fact"]["kind"] for entry in found["trace"]] == [
+        "Triggered",
+        "Prepared",
+        "Answered",
+    ]
     gates = [check["gate"] for check in found["trace"][1]["checks"]]
     assert gates[:2] == ["deadline", "goal"]
 
@@ -54,7 +75,11 @@ async def test_every_instant_in_a_trace_is_a_time(site: Site) -> None:
 
     trace = (await site.message(id))["trace"]
     assert numbers([{**entry, "checks": []} for entry in trace]) == []
-    assert all(check["until"] is None or check["until"].endswith("Z") for entry in trace for check in entry["checks"])
+    assert all(
+        check["until"] is None or check["until"].endswith("Z")
+        for entry in trace
+        for check in entry["checks"]
+    )
 
 
 async def test_a_message_that_nobody_knows_is_a_404_everywhere(site: Site) -> None:
@@ -76,7 +101,11 @@ async def test_lists_are_newest_first_and_paged_without_traces(site: Site) -> No
 async def test_lists_are_filtered(site: Site) -> None:
     kept = await site.publish(id="1", recipient={**OLENA, "id": "petro"})
     await site.publish(id="2", type="text")
-    for query in ("recipient=petro", "policy=reminder", "recipient=petro&status=accepted&policy=reminder"):
+    for query in (
+        "recipient=petro",
+        "policy=reminder",
+        "recipient=petro&status=accepted&policy=reminder",
+    ):
         found = (await site.client.get(f"/v1/messages?{query}")).json()["items"]
         assert [item["id"] for item in found] == [kept], query
     assert (await site.client.get("/v1/messages?status=exhausted")).json()["items"] == []
@@ -98,7 +127,10 @@ async def test_lists_are_filtered(site: Site) -> None:
     ],
 )
 async def test_a_wrong_parameter_is_named(site: Site, query: str, field: str) -> None:
-    assert is_problem(await site.client.get(f"/v1/messages?{query}"), 400, "bad_parameter")["field"] == field
+    assert (
+        is_problem(await site.client.get(f"/v1/messages?{query}"), 400, "bad_parameter")["field"]
+        == field
+    )
 
 
 async def test_cancelling_stops_what_has_not_left_and_is_harmless_twice(site: Site) -> None:
@@ -123,12 +155,18 @@ async def test_what_has_ended_otherwise_cannot_be_cancelled(site: Site) -> None:
 async def test_a_profile_is_merged_and_null_removes(site: Site) -> None:
     url = "/v1/recipients/user%2042"
     await site.client.put(url, json={"first_name": "Олена", "phone": "+380501234567", "shoe": 38})
-    answer = await site.client.put(url, json={"id": "user 42", "phone": None, "email": "O@EXAMPLE.com"})
+    answer = await site.client.put(
+        url, json={"id": "user 42", "phone": None, "email": "O@EXAMPLE.com"}
+    )
     assert answer.status_code == 200
     found = (await site.client.get(url)).json()
     assert found == answer.json()
     assert found["id"] == "user 42" and found["first_name"] == "Олена" and "phone" not in found
-    assert (found["email"], found["attributes"], found["marks"]) == ("O@example.com", {"shoe": 38}, [])
+    assert (found["email"], found["attributes"], found["marks"]) == (
+        "O@example.com",
+        {"shoe": 38},
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,24 +179,32 @@ async def test_a_profile_is_merged_and_null_removes(site: Site) -> None:
         ("x", ""),
     ],
 )
-async def test_a_wrong_profile_is_refused_by_field_and_nothing_is_kept(site: Site, body: Any, field: str) -> None:
+async def test_a_wrong_profile_is_refused_by_field_and_nothing_is_kept(
+    site: Site, body: Any, field: str
+) -> None:
     assert is_problem(await site.client.put("/v1/recipients/u", json=body), 400)["field"] == field
     is_problem(await site.client.get("/v1/recipients/u"), 404, "unknown_recipient")
 
 
 async def test_bodies_of_the_api_are_bounded_and_strict(site: Site) -> None:
     is_problem(await site.client.put("/v1/recipients/u", content=b" " * 300_000), 413, "too_large")
-    is_problem(await site.client.put("/v1/recipients/u", content=b'{"a":1,"a":2}'), 400, "duplicate_key")
+    is_problem(
+        await site.client.put("/v1/recipients/u", content=b'{"a":1,"a":2}'), 400, "duplicate_key"
+    )
     is_problem(await site.client.put("/v1/recipients/u", content=b"{"), 400, "bad_json")
     is_problem(await site.client.put("/v1/recipients/" + "x" * 257, json={}), 400, "bad_field")
     is_problem(await site.client.put("/v1/recipients/%00", json={}), 400, "bad_field")
 
 
-async def test_a_dead_address_is_marked_in_the_profile_and_putting_it_again_clears_the_mark(site: Site) -> None:
+async def test_a_dead_address_is_marked_in_the_profile_and_putting_it_again_clears_the_mark(
+    site: Site,
+) -> None:
     id = await site.publish(type="text")
     await site.hand_off(id)
     refused = Refused(Reason.REFUSED_ADDRESS, "30005", "unknown handset")
-    await site.world.engine.submit(HearReceipt("texts", Receipt(state=Delivery.FAILED, failure=refused), id, 0))
+    await site.world.engine.submit(
+        HearReceipt("texts", Receipt(state=Delivery.FAILED, failure=refused), id, 0)
+    )
     [mark] = (await site.client.get("/v1/recipients/olena")).json()["marks"]
     assert (mark["kind"], mark["address"], mark["provider"]) == ("phone", OLENA["phone"], "texts")
     assert mark["at"].endswith("Z")
@@ -179,20 +225,36 @@ async def test_consents_are_added_and_none_is_removed(site: Site) -> None:
 
 
 async def test_consents_need_their_list(site: Site) -> None:
-    for body in ({}, {"consents": 5}, {"consents": [], "more": 1}, {"consents": [{"state": "yes"}]}):
-        is_problem(await site.client.put("/v1/recipients/olena/consents", json=body), 400, "bad_field")
+    for body in (
+        {},
+        {"consents": 5},
+        {"consents": [], "more": 1},
+        {"consents": [{"state": "yes"}]},
+    ):
+        is_problem(
+            await site.client.put("/v1/recipients/olena/consents", json=body), 400, "bad_field"
+        )
 
 
 async def test_an_opt_out_stops_the_next_message(site: Site) -> None:
-    body = {"opt_outs": [{"recipient": "olena", "channel": "sms"}, {"address": "Olena@Example.com"}]}
+    body = {
+        "opt_outs": [{"recipient": "olena", "channel": "sms"}, {"address": "Olena@Example.com"}]
+    }
     assert (await site.client.post("/v1/opt-outs", json=body)).json() == {"recorded": 2}
     [consent] = (await site.client.get("/v1/recipients/olena/consents")).json()["consents"]
-    assert (consent["channel"], consent["topic"], consent["state"], consent["source"]) == ("sms", "*", "out", "api")
+    assert (consent["channel"], consent["topic"], consent["state"], consent["source"]) == (
+        "sms",
+        "*",
+        "out",
+        "api",
+    )
     assert (await site.message(await site.publish(type="text")))["reason"] == "opted_out"
 
 
 async def test_an_opt_out_of_a_bare_address_waits_for_whoever_has_it(site: Site) -> None:
-    await site.client.post("/v1/opt-outs", json={"opt_outs": [{"address": "+380 50 123 45 67", "topic": "texts"}]})
+    await site.client.post(
+        "/v1/opt-outs", json={"opt_outs": [{"address": "+380 50 123 45 67", "topic": "texts"}]}
+    )
     assert (await site.message(await site.publish(type="text")))["reason"] == "opted_out"
 
 
@@ -210,7 +272,9 @@ async def test_an_opt_out_of_a_bare_address_waits_for_whoever_has_it(site: Site)
     ],
 )
 async def test_one_wrong_opt_out_refuses_all_of_them(site: Site, entry: Any, field: str) -> None:
-    answer = await site.client.post("/v1/opt-outs", json={"opt_outs": [{"recipient": "olena"}, entry]})
+    answer = await site.client.post(
+        "/v1/opt-outs", json={"opt_outs": [{"recipient": "olena"}, entry]}
+    )
     assert is_problem(answer, 400, "bad_field")["field"] == field
     is_problem(await site.client.get("/v1/recipients/olena"), 404)
 
@@ -218,7 +282,9 @@ async def test_one_wrong_opt_out_refuses_all_of_them(site: Site, entry: Any, fie
 async def test_opt_outs_are_a_list_of_at_most_a_thousand(site: Site) -> None:
     too_many: list[Any] = [[], [{"recipient": "a"}] * 1001, {}]
     for entries in too_many:
-        is_problem(await site.client.post("/v1/opt-outs", json={"opt_outs": entries}), 400, "bad_field")
+        is_problem(
+            await site.client.post("/v1/opt-outs", json={"opt_outs": entries}), 400, "bad_field"
+        )
 
 
 async def test_an_export_has_the_profile_and_every_message_with_its_data(site: Site) -> None:
@@ -227,7 +293,9 @@ async def test_an_export_has_the_profile_and_every_message_with_its_data(site: S
     await site.publish(id="other", recipient={"id": "petro", "email": "p@example.com"})
     found = (await site.client.get("/v1/recipients/olena/export")).json()
     assert found["recipient"]["email"] == OLENA["email"] and found["recipient"]["consents"] == []
-    assert sorted(message["event_data"]["cart"] for message in found["messages"]) == list(range(120))
+    assert sorted(message["event_data"]["cart"] for message in found["messages"]) == list(
+        range(120)
+    )
     assert all(message["trace"] for message in found["messages"])
     is_problem(await site.client.get("/v1/recipients/nobody/export"), 404, "unknown_recipient")
 
@@ -244,7 +312,9 @@ async def test_erasing_cancels_and_forgets(site: Site) -> None:
 # ---- dead letters
 
 
-async def bury(site: Site, body: bytes, headers: dict[str, str] | None = None, reason: str = "bad_json") -> str:
+async def bury(
+    site: Site, body: bytes, headers: dict[str, str] | None = None, reason: str = "bad_json"
+) -> str:
     letter = DeadLetter("kafka:events/0/7", reason, "what was wrong", body, headers or {})
     found: str = await site.world.engine.submit(letter)
     return found
@@ -261,7 +331,9 @@ async def test_dead_letters_are_listed_and_shown_with_their_bodies(site: Site) -
     is_problem(await site.client.get("/v1/dead-letters/nope"), 404, "unknown_dead_letter")
 
 
-async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is_asked(site: Site) -> None:
+async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is_asked(
+    site: Site,
+) -> None:
     headers = {"ce_specversion": "1.0", "ce_id": "9", "ce_source": "shop", "ce_type": "cart"}
     id = await bury(site, json.dumps({"recipient": OLENA}).encode(), headers)
     answers = [await site.client.post(f"/v1/dead-letters/{id}/replay") for _ in range(2)]

@@ -1,8 +1,8 @@
 """
 What clocks show, and when they are changed: the ground truth that tests of local time stand on.
 
-``Clock`` is an oracle for quiet hours. It writes down what a local clock shows, minute by minute, and paints windows on
-that list; it shares no idea with the code that it is held against.
+``Clock`` is an oracle for quiet hours. It writes down what a local clock shows, minute by minute,
+and paints windows on that list; it shares no idea with the code that it is held against.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from orchestrator.core.quiet_hours import valid_zone
 
 ZONES = sorted(name for name in available_timezones() if valid_zone(name))
 DAY_MINUTES = 1440
-FIRST_YEAR, LAST_YEAR = 1973, 2038  # offsets are whole minutes in these years, and the daylight rules are all known
+FIRST_YEAR, LAST_YEAR = (
+    1973,
+    2038,
+)  # offsets are whole minutes in these years, and the daylight rules are all known
 
 
 def at(text: str) -> int:
@@ -33,12 +36,17 @@ def local(instant: int, zone: str) -> datetime:
 
 
 class Clock:
-    """What a local clock shows in each minute from ``begin``, and which of those minutes a rule keeps quiet."""
+    """
+    What a local clock shows in each minute from ``begin``, and which of those minutes a rule keeps
+    quiet.
+    """
 
     def __init__(self, zone: str, begin: int, days: int) -> None:
         self.begin = begin
         place = ZoneInfo(zone)
-        shown = [datetime.fromtimestamp(begin // 1000 + 60 * n, place) for n in range(days * DAY_MINUTES)]
+        shown = [
+            datetime.fromtimestamp(begin // 1000 + 60 * n, place) for n in range(days * DAY_MINUTES)
+        ]
         self.wall = [one.toordinal() * DAY_MINUTES + one.hour * 60 + one.minute for one in shown]
         self.highest_so_far, self.lowest_from_here = list(self.wall), list(self.wall)
         for n in range(1, len(shown)):
@@ -46,7 +54,10 @@ class Clock:
             self.lowest_from_here[-n - 1] = min(self.wall[-n - 1], self.lowest_from_here[-n])
 
     def quiet_minutes(self, rule: QuietHours) -> list[bool]:
-        """Each window runs from the first minute at or past its start to the last one that shows its end, or is past it."""
+        """
+        Each window runs from the first minute at or past its start to the last one that shows its
+        end, or is past it.
+        """
         quiet = [False] * len(self.wall)
         first_day, last_day = min(self.wall) // DAY_MINUTES - 1, max(self.wall) // DAY_MINUTES
         for day in range(first_day, last_day + 1):
@@ -56,7 +67,9 @@ class Clock:
             start = day * DAY_MINUTES + found.start
             end = day * DAY_MINUTES + found.end + (DAY_MINUTES if found.end <= found.start else 0)
             first = bisect_left(self.highest_so_far, start)
-            after = bisect_right(self.lowest_from_here, end) - 1  # the last minute that shows its end, or less
+            after = (
+                bisect_right(self.lowest_from_here, end) - 1
+            )  # the last minute that shows its end, or less
             if self.wall[after] != end:
                 after += 1
             quiet[first:after] = [True] * len(quiet[first:after])
@@ -65,14 +78,18 @@ class Clock:
 
 @cache
 def clock_changes(zone: str) -> tuple[int, ...]:
-    """The instants (ms) at which the zone's offset changed or will, in the years that are looked at."""
+    """
+    The instants (ms) at which the zone's offset changed or will, in the years that are looked at.
+    """
     place = ZoneInfo(zone)
 
     def offset(second: int) -> timedelta | None:
         return datetime.fromtimestamp(second, place).utcoffset()
 
     stride = 5 * 86_400
-    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (FIRST_YEAR, LAST_YEAR))
+    first, last = (
+        int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (FIRST_YEAR, LAST_YEAR)
+    )
     seconds = range(first, last, stride)
     offsets = [offset(second) for second in seconds]
     found = []
@@ -88,12 +105,17 @@ def clock_changes(zone: str) -> tuple[int, ...]:
 
 @cache
 def kinds_of_change() -> dict[tuple[int, int], tuple[str, int]]:
-    """One example (zone, instant) of each: the minute of the day at which clocks are changed, and by how many minutes."""
+    """
+    One example (zone, instant) of each: the minute of the day at which clocks are changed, and by
+    how many minutes.
+    """
     kinds: dict[tuple[int, int], tuple[str, int]] = {}
     for zone in ZONES:
         for instant in clock_changes(zone):
             last, first = local(instant - MINUTE_MS, zone), local(instant, zone)
-            jump = (first.replace(tzinfo=None) - last.replace(tzinfo=None)) // timedelta(minutes=1) - 1
+            jump = (first.replace(tzinfo=None) - last.replace(tzinfo=None)) // timedelta(
+                minutes=1
+            ) - 1
             kinds[(last.hour * 60 + last.minute + 1) % DAY_MINUTES, jump] = (zone, instant)
     return kinds
 
@@ -106,4 +128,8 @@ def places_and_times(draw: st.DrawFn) -> tuple[str, int]:
     near_one = draw(st.booleans())
     if changes and near_one:
         return zone, draw(st.sampled_from(changes)) + draw(st.integers(-2 * DAY_MS, 2 * DAY_MS))
-    return zone, draw(st.integers(at(f"{FIRST_YEAR}-02-01T00:00:00+00:00"), at(f"{LAST_YEAR}-01-01T00:00:00+00:00")))
+    return zone, draw(
+        st.integers(
+            at(f"{FIRST_YEAR}-02-01T00:00:00+00:00"), at(f"{LAST_YEAR}-01-01T00:00:00+00:00")
+        )
+    )

@@ -1,10 +1,12 @@
-"""A message's life told fact by fact: seconds on the left, facts on the right, no clock and no store."""
+"""
+A message's life told fact by fact: seconds on the left, facts on the right, no clock and no store.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.decide import Decision, decide
+from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, GiveBack, Reserve
 from orchestrator.core.facts import Answered, Due, Fact, Heard, Prepared, Triggered
 from orchestrator.core.inputs import Inputs, Provider
@@ -27,9 +29,16 @@ PROVIDERS = {
     "mail": Provider("mail", "email", ("email",), cost="0.01"),
     "texts": Provider("texts", "sms", ("phone",), cost="1.20"),
 }
-CHANNELS = {"web_push": ("push",), "viber": ("viber_a", "viber_b"), "email": ("mail",), "sms": ("texts",)}
+CHANNELS = {
+    "web_push": ("push",),
+    "viber": ("viber_a", "viber_b"),
+    "email": ("mail",),
+    "sms": ("texts",),
+}
 
-DEFAULT_INPUTS = Inputs(addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH")
+DEFAULT_INPUTS = Inputs(
+    addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH"
+)
 
 
 def seconds(count: float) -> int:
@@ -37,7 +46,10 @@ def seconds(count: float) -> int:
 
 
 class Tale:
-    """``inputs`` may be replaced between facts with ``given``; the charges that decisions ask for are kept in them."""
+    """
+    ``inputs`` may be replaced between facts with ``given``; the charges that decisions ask for are
+    kept in them.
+    """
 
     def __init__(self, *cascade: Step, inputs: Inputs | None = None, **policy: Any) -> None:
         policy.setdefault("klass", "transactional")
@@ -79,21 +91,39 @@ class Tale:
                 self.given(charges=(*self.inputs.charges, effect.charge))
             elif isinstance(effect, GiveBack):
                 own = (self.message.id, effect.step)
-                self.given(charges=tuple(c for c in self.inputs.charges if (c.message, c.step) != own))
+                self.given(
+                    charges=tuple(c for c in self.inputs.charges if (c.message, c.step) != own)
+                )
         self.last = decision
         return decision
 
-    def send(self, at: float, outcome: Outcome | None = None, *, step: int | None = None, answer: float = 0.2) -> int:
-        """What dispatch does for the step that is ready: prepare, and answer. The number of the (last) attempt."""
+    def send(
+        self,
+        at: float,
+        outcome: Outcome | None = None,
+        *,
+        step: int | None = None,
+        answer: float = 0.2,
+    ) -> int:
+        """
+        What dispatch does for the step that is ready: prepare, and answer. The number of the (last)
+        attempt.
+        """
         runs = self.message.ready()
         assert runs, f"nothing is ready: {self.last.said}"
-        run = next((run for run in runs if run.step == step), runs[0]) if step is not None else runs[0]
+        run = (
+            next((run for run in runs if run.step == step), runs[0])
+            if step is not None
+            else runs[0]
+        )
         provider = self.inputs.providers[run.provider or ""]
         targets = tuple(a for a in self.inputs.addresses if a.kind in provider.kinds)
         self.tell(at, Prepared(run.step, provider.name, targets, "content", None, provider.cost))
         assert self.calls, f"nothing left: {self.last.said} {self.last.checks}"
         for call in self.calls:
-            self.tell(at + answer, Answered(call.attempt, outcome or Accepted(f"id-{call.attempt}")))
+            self.tell(
+                at + answer, Answered(call.attempt, outcome or Accepted(f"id-{call.attempt}"))
+            )
         return len(self.message.attempts) - 1
 
     def due(self) -> Decision:
@@ -118,5 +148,7 @@ class Tale:
         return [(run.step, run.provider or "") for run in self.message.ready()]
 
 
-def charge(at: float, klass: str = "promotional", channel: str = "email", message: str = "other") -> Charge:
+def charge(
+    at: float, klass: str = "promotional", channel: str = "email", message: str = "other"
+) -> Charge:
     return Charge(message, klass, channel, 0, START + seconds(at), True)

@@ -1,4 +1,6 @@
-"""Days, weeks and months are those of the place where the recipient lives, whatever its clocks do."""
+"""
+Days, weeks and months are those of the place where the recipient lives, whatever its clocks do.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,77 @@ def bounds(kind: str, text: str, zone: str) -> tuple[str, str]:
 
 
 def test_a_day_lasts_as_long_as_the_clocks_make_it() -> None:
-    for text, hours in (("2026-03-29T12:00:00+03:00", 23), ("2026-10-25T12:00:00+02:00", 25), ("2026-11-21T12:00:00Z", 24)):
+    for text, hours in (
+        ("2026-03-29T12:00:00+03:00", 23),
+        ("2026-10-25T12:00:00+02:00", 25),
+        ("2026-11-21T12:00:00Z", 24),
+    ):
         start, end = calendar_bounds("day", at(text), "Europe/Kyiv")
         assert end - start == hours * HOUR_MS
-        assert local(start, "Europe/Kyiv").time() == local(end, "Europe/Kyiv").time() == datetime.min.time()
+        assert (
+            local(start, "Europe/Kyiv").time()
+            == local(end, "Europe/Kyiv").time()
+            == datetime.min.time()
+        )
 
 
 @pytest.mark.parametrize(
     ("zone", "moment", "start", "end"),
     [
-        ("America/Sao_Paulo", "2018-11-04T05:00:00Z", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"),
-        ("America/Sao_Paulo", "2018-11-03T05:00:00Z", "2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00"),
-        ("America/Sao_Paulo", "2018-02-18T02:30:00Z", "2018-02-17T00:00:00-02:00", "2018-02-18T00:00:00-03:00"),
-        ("Asia/Beirut", "2026-03-28T23:00:00Z", "2026-03-29T01:00:00+03:00", "2026-03-30T00:00:00+03:00"),
-        ("America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
-        ("America/Havana", "2026-11-01T05:30:00Z", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
-        ("America/St_Johns", "2010-11-07T02:45:00Z", "2010-11-07T00:00:00-02:30", "2010-11-08T00:00:00-03:30"),
-        ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"),
-        ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00"),
+        (
+            "America/Sao_Paulo",
+            "2018-11-04T05:00:00Z",
+            "2018-11-04T01:00:00-02:00",
+            "2018-11-05T00:00:00-02:00",
+        ),
+        (
+            "America/Sao_Paulo",
+            "2018-11-03T05:00:00Z",
+            "2018-11-03T00:00:00-03:00",
+            "2018-11-04T01:00:00-02:00",
+        ),
+        (
+            "America/Sao_Paulo",
+            "2018-02-18T02:30:00Z",
+            "2018-02-17T00:00:00-02:00",
+            "2018-02-18T00:00:00-03:00",
+        ),
+        (
+            "Asia/Beirut",
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T01:00:00+03:00",
+            "2026-03-30T00:00:00+03:00",
+        ),
+        (
+            "America/Havana",
+            "2026-11-01T04:30:00Z",
+            "2026-11-01T00:00:00-04:00",
+            "2026-11-02T00:00:00-05:00",
+        ),
+        (
+            "America/Havana",
+            "2026-11-01T05:30:00Z",
+            "2026-11-01T00:00:00-04:00",
+            "2026-11-02T00:00:00-05:00",
+        ),
+        (
+            "America/St_Johns",
+            "2010-11-07T02:45:00Z",
+            "2010-11-07T00:00:00-02:30",
+            "2010-11-08T00:00:00-03:30",
+        ),
+        (
+            "Pacific/Apia",
+            "2011-12-30T09:59:59Z",
+            "2011-12-29T00:00:00-10:00",
+            "2011-12-31T00:00:00+14:00",
+        ),
+        (
+            "Pacific/Apia",
+            "2011-12-30T10:00:00Z",
+            "2011-12-31T00:00:00+14:00",
+            "2012-01-01T00:00:00+14:00",
+        ),
     ],
 )
 def test_a_day_whose_midnight_is_missing_or_doubled_still_has_a_start_and_an_end(
@@ -63,7 +118,9 @@ def test_a_calendar_window_that_does_not_exist_is_named_in_the_error() -> None:
 
 @settings(max_examples=1000, deadline=None)
 @given(st.sampled_from(["day", "week", "month"]), places_and_times())
-def test_calendar_windows_follow_each_other_without_gap_or_overlap(kind: str, where: tuple[str, int]) -> None:
+def test_calendar_windows_follow_each_other_without_gap_or_overlap(
+    kind: str, where: tuple[str, int]
+) -> None:
     zone, now = where
     start, end = calendar_bounds(kind, now, zone)  # type: ignore[arg-type]
     assert start <= now < end

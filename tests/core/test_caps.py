@@ -1,5 +1,6 @@
 """
-Caps and gaps are exact: never one message too many, and never held a millisecond longer than the rule asks for.
+Caps and gaps are exact: never one message too many, and never held a millisecond longer than the
+rule asks for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ WEEK = 7 * DAY_MS
 
 
 def sent(
-    message: str, at: int, *, klass: str = "promotional", channel: str = "sms", step: int = 0, first: bool = True
+    message: str,
+    at: int,
+    *,
+    klass: str = "promotional",
+    channel: str = "sms",
+    step: int = 0,
+    first: bool = True,
 ) -> Charge:
     return Charge(message, klass, channel, step, at, first)
 
@@ -53,7 +60,11 @@ def test_under_the_limit_there_is_room_now() -> None:
 
 
 def test_at_the_limit_a_message_is_held_until_the_oldest_that_matters_leaves_the_window() -> None:
-    charges = [sent("b", NOON - 3 * HOUR_MS), sent("a", NOON - 5 * HOUR_MS), sent("c", NOON - HOUR_MS)]
+    charges = [
+        sent("b", NOON - 3 * HOUR_MS),
+        sent("a", NOON - 5 * HOUR_MS),
+        sent("c", NOON - HOUR_MS),
+    ]
     assert ask(Cap("day", 3, DAY_MS), charges, NOON) == CapResult(3, 3, NOON - 5 * HOUR_MS + DAY_MS)
     assert ask(Cap("day", 1, DAY_MS), charges, NOON) == CapResult(3, 1, NOON - HOUR_MS + DAY_MS)
 
@@ -132,7 +143,9 @@ def test_a_calendar_day_is_a_day_where_the_recipient_is() -> None:
     cap = Cap("daily", 1, calendar="day")
     charges = [sent("a", NOON)]
     assert ask(cap, charges, NOON + HOUR_MS).room_at == at("2026-11-22T00:00:00+02:00")
-    assert ask(cap, charges, NOON + HOUR_MS, zone="Asia/Tokyo").room_at == at("2026-11-22T00:00:00+09:00")
+    assert ask(cap, charges, NOON + HOUR_MS, zone="Asia/Tokyo").room_at == at(
+        "2026-11-22T00:00:00+09:00"
+    )
     assert ask(cap, charges, at("2026-11-22T00:00:00+02:00")) == CapResult(0, 1, None)
     assert ask(cap, charges, at("2026-11-22T00:00:00+02:00"), zone="America/New_York").used == 1
 
@@ -151,8 +164,12 @@ def test_a_calendar_cap_does_not_hold_a_message_that_is_charged_already() -> Non
 
 def test_a_calendar_week_begins_on_monday_and_a_month_on_its_first() -> None:
     charges = [sent("a", NOON)]
-    assert ask(Cap("weekly", 1, calendar="week"), charges, NOON + 1).room_at == at("2026-11-23T00:00:00+02:00")
-    assert ask(Cap("monthly", 1, calendar="month"), charges, NOON + 1).room_at == at("2026-12-01T00:00:00+02:00")
+    assert ask(Cap("weekly", 1, calendar="week"), charges, NOON + 1).room_at == at(
+        "2026-11-23T00:00:00+02:00"
+    )
+    assert ask(Cap("monthly", 1, calendar="month"), charges, NOON + 1).room_at == at(
+        "2026-12-01T00:00:00+02:00"
+    )
 
 
 def test_a_calendar_day_on_which_clocks_change_ends_at_its_own_midnight() -> None:
@@ -170,7 +187,9 @@ def test_a_day_that_other_clocks_have_already_filled_is_passed_over() -> None:
 
 # -- the sweep: a sender that honours the answers never breaks the rule
 
-ZONES = st.sampled_from([KYIV, "America/New_York", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe", "UTC"])
+ZONES = st.sampled_from(
+    [KYIV, "America/New_York", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe", "UTC"]
+)
 STEPS = st.tuples(
     st.integers(0, 6).map("m{}".format),
     st.sampled_from(CLASSES),
@@ -178,7 +197,9 @@ STEPS = st.tuples(
     st.integers(0, 2),
 )
 SENDS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 30)), max_size=40)
-"""What a sender wants to send: the message's number, its step, and how long after the one before."""
+"""
+What a sender wants to send: the message's number, its step, and how long after the one before.
+"""
 CLASS_SETS = st.sampled_from([(), ("promotional",), ("promotional", "otp")])
 CHANNEL_SETS = st.sampled_from([(), ("sms",), ("sms", "viber")])
 
@@ -195,10 +216,14 @@ def asked(rule: Cap | Gap, klass: str, channel: str) -> bool:
     return by_class and (not rule.channels or channel in rule.channels)
 
 
-def charge_once(charges: list[Charge], message: str, klass: str, channel: str, step: int, now: int) -> None:
+def charge_once(
+    charges: list[Charge], message: str, klass: str, channel: str, step: int, now: int
+) -> None:
     own = [charge for charge in charges if charge.message == message]
     if all(charge.step != step for charge in own):
-        charges.append(Charge(message, klass, channel, step, now, not any(charge.first for charge in own)))
+        charges.append(
+            Charge(message, klass, channel, step, now, not any(charge.first for charge in own))
+        )
 
 
 @settings(max_examples=400, deadline=None)
@@ -227,8 +252,16 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
             room_at = ask(cap, charges, now, message=message, channel=channel, step=step).room_at
             if room_at is not None:
                 assert room_at > now
-                assert ask(cap, charges, room_at - 1, message=message, channel=channel, step=step).room_at == room_at
-                assert ask(cap, charges, room_at, message=message, channel=channel, step=step).room_at is None
+                assert (
+                    ask(
+                        cap, charges, room_at - 1, message=message, channel=channel, step=step
+                    ).room_at
+                    == room_at
+                )
+                assert (
+                    ask(cap, charges, room_at, message=message, channel=channel, step=step).room_at
+                    is None
+                )
                 now = room_at
         charge_once(charges, message, klass, channel, step, now)
     times = [charge.at for charge in charges if covered(cap, charge)]
@@ -243,7 +276,9 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
     start=st.integers(at("2010-01-01T00:00:00Z"), at("2030-01-01T00:00:00Z")),
     pauses=st.lists(st.integers(0, 30 * HOUR_MS), max_size=30),
 )
-def test_no_calendar_day_ever_holds_more_than_the_limit(limit: int, zone: str, start: int, pauses: list[int]) -> None:
+def test_no_calendar_day_ever_holds_more_than_the_limit(
+    limit: int, zone: str, start: int, pauses: list[int]
+) -> None:
     cap = Cap("sweep", limit, calendar="day")
     charges: list[Charge] = []
     now = start
@@ -254,7 +289,9 @@ def test_no_calendar_day_ever_holds_more_than_the_limit(limit: int, zone: str, s
             assert room_at == calendar_bounds("day", now, zone)[1]
             now = room_at
         charges.append(sent(f"m{number}", now))
-    days = Counter(datetime.fromtimestamp(charge.at / 1000, ZoneInfo(zone)).date() for charge in charges)
+    days = Counter(
+        datetime.fromtimestamp(charge.at / 1000, ZoneInfo(zone)).date() for charge in charges
+    )
     assert max(days.values(), default=0) <= limit
 
 
@@ -266,7 +303,11 @@ CHARGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_si
 @settings(max_examples=600, deadline=None)
 @given(CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
 def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
-    charges: list[Charge], limit: int, window_ms: int, classes: tuple[str, ...], channels: tuple[str, ...]
+    charges: list[Charge],
+    limit: int,
+    window_ms: int,
+    classes: tuple[str, ...],
+    channels: tuple[str, ...],
 ) -> None:
     cap = Cap("by hand", limit, window_ms, None, classes, channels)
     found = ask(cap, charges, NOON)
@@ -282,7 +323,9 @@ def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
 # -- gaps
 
 
-def gap_ask(gap: Gap, charges: list[Charge], now: int, *, channel: str = "sms", step: int = 0) -> int | None:
+def gap_ask(
+    gap: Gap, charges: list[Charge], now: int, *, channel: str = "sms", step: int = 0
+) -> int | None:
     return gap_room_at(gap, charges, "m-new", channel, step, now)
 
 
@@ -368,7 +411,12 @@ def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them
 @settings(max_examples=300, deadline=None)
 @given(
     cap=st.sampled_from(
-        [Cap("r", 1, 3 * DAY_MS), Cap("d", 1, calendar="day"), Cap("w", 1, calendar="week"), Cap("m", 1, calendar="month")]
+        [
+            Cap("r", 1, 3 * DAY_MS),
+            Cap("d", 1, calendar="day"),
+            Cap("w", 1, calendar="week"),
+            Cap("m", 1, calendar="month"),
+        ]
     ),
     zone=ZONES,
     now=st.integers(at("2010-01-01T00:00:00Z"), at("2030-01-01T00:00:00Z")),

@@ -1,8 +1,8 @@
 """
 Nobody is messaged against their will: how a history of yeses and noes is read.
 
-``as_told`` is the oracle: it plays the history from the first word to the last over a table of noes that still stand,
-where the code looks at all entries at once.
+``as_told`` is the oracle: it plays the history from the first word to the last over a table of noes
+that still stand, where the code looks at all entries at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ def said(text: str, at: int, source: str = "form", classes: tuple[str, ...] = ()
 
 
 def allowed(
-    *entries: Consent, channel: str = "sms", topic: str = "cart", klass: str = "promotional", default: str = "opt_out"
+    *entries: Consent,
+    channel: str = "sms",
+    topic: str = "cart",
+    klass: str = "promotional",
+    default: str = "opt_out",
 ) -> bool:
     return verdict(entries, channel, topic, klass, default).allowed
 
@@ -53,7 +57,9 @@ def test_without_an_entry_the_class_default_decides(default: str, expected: Cons
 @pytest.mark.parametrize("scope", ["* × *", "sms × *", "* × cart", "sms × cart"])
 def test_a_no_stops_what_it_speaks_of_and_a_yes_allows_it(scope: str) -> None:
     no, yes = said(f"out {scope}", 5), said(f"in {scope}", 5)
-    assert verdict([no], "sms", "cart", "promotional", "opt_out") == ConsentVerdict(False, no, Reason.OPTED_OUT)
+    assert verdict([no], "sms", "cart", "promotional", "opt_out") == ConsentVerdict(
+        False, no, Reason.OPTED_OUT
+    )
     assert verdict([yes], "sms", "cart", "promotional", "opt_in") == ConsentVerdict(True, yes)
 
 
@@ -109,7 +115,9 @@ def test_a_no_beats_every_older_yes_in_its_scope_however_specific(narrow: str) -
     ],
 )
 @pytest.mark.parametrize("default", ["opt_in", "opt_out"])
-def test_only_a_later_yes_that_is_at_least_as_specific_lifts_a_no(no: str, yes: str, lifted: bool, default: str) -> None:
+def test_only_a_later_yes_that_is_at_least_as_specific_lifts_a_no(
+    no: str, yes: str, lifted: bool, default: str
+) -> None:
     assert allowed(said(no, 1), said(yes, 2), default=default) is lifted
 
 
@@ -143,7 +151,12 @@ def test_of_a_yes_and_a_no_at_the_same_instant_the_no_counts(scope: str) -> None
 
 
 def test_the_verdict_shows_the_most_specific_entry_then_the_newest() -> None:
-    entries = [said("in * × *", 9), said("in sms × *", 3), said("in sms × *", 4), said("in * × cart", 8)]
+    entries = [
+        said("in * × *", 9),
+        said("in sms × *", 3),
+        said("in sms × *", 4),
+        said("in * × cart", 8),
+    ]
     assert verdict(entries, "sms", "cart", "promotional", "opt_in").entry == said("in sms × *", 4)
     entries = [said("out * × *", 9), said("out * × cart", 3), said("out * × cart", 4)]
     assert verdict(entries, "sms", "cart", "promotional", "opt_in").entry == said("out * × cart", 4)
@@ -164,19 +177,25 @@ START = said("in sms × *", 6, "start")
 def test_start_takes_back_a_stop_and_what_was_said_before_counts_again() -> None:
     yes = said("in sms × cart", 1)
     assert not allowed(yes, STOP, default="opt_in")
-    assert verdict([yes, STOP, START], "sms", "cart", "promotional", "opt_in") == ConsentVerdict(True, yes)
+    assert verdict([yes, STOP, START], "sms", "cart", "promotional", "opt_in") == ConsentVerdict(
+        True, yes
+    )
     assert allowed(STOP, START, default="opt_out")
 
 
 def test_start_agrees_to_nothing_that_was_never_agreed_to() -> None:
-    assert verdict([STOP, START], "sms", "cart", "promotional", "opt_in") == ConsentVerdict(False, None, Reason.NO_CONSENT)
+    assert verdict([STOP, START], "sms", "cart", "promotional", "opt_in") == ConsentVerdict(
+        False, None, Reason.NO_CONSENT
+    )
     assert not allowed(START, default="opt_in")
 
 
 @pytest.mark.parametrize("source", ["form", "api", "unsubscribe", "meta provider", ""])
 def test_start_does_not_touch_a_no_that_was_no_stop(source: str) -> None:
     no = replace(STOP, source=source)
-    assert verdict([no, START], "sms", "cart", "promotional", "opt_out") == ConsentVerdict(False, no, Reason.OPTED_OUT)
+    assert verdict([no, START], "sms", "cart", "promotional", "opt_out") == ConsentVerdict(
+        False, no, Reason.OPTED_OUT
+    )
     assert not allowed(STOP, no, START)
 
 
@@ -208,7 +227,9 @@ STATES = st.builds(
 )
 HISTORIES = st.lists(STATES, max_size=8)
 QUESTIONS = st.tuples(
-    st.sampled_from(["sms", "email", "viber"]), st.sampled_from(["cart", "news"]), st.sampled_from(CLASSES)
+    st.sampled_from(["sms", "email", "viber"]),
+    st.sampled_from(["cart", "news"]),
+    st.sampled_from(CLASSES),
 )
 ORDER = ["* × *", "* × topic", "channel × *", "channel × topic"]
 
@@ -220,7 +241,10 @@ def shape(entry: Consent) -> int:
 
 
 def as_told(history: list[Consent], question: tuple[str, str, str], default: str) -> bool:
-    """Play the history in time (of one instant the yeses first); what counts are the noes still standing at its end."""
+    """
+    Play the history in time (of one instant the yeses first); what counts are the noes still
+    standing at its end.
+    """
     channel, topic, klass = question
     standing: list[Consent] = []
     heard_yes = False
@@ -233,7 +257,9 @@ def as_told(history: list[Consent], question: tuple[str, str, str], default: str
             standing.append(entry)
         elif entry.source == "start":
             standing = [
-                no for no in standing if no.source != "stop" or no.channel != entry.channel or shape(no) > shape(entry)
+                no
+                for no in standing
+                if no.source != "stop" or no.channel != entry.channel or shape(no) > shape(entry)
             ]
         else:
             heard_yes = True
@@ -283,6 +309,10 @@ def test_a_no_that_is_the_last_word_stops_everything_in_its_scope(
 ) -> None:
     channel, topic, klass = question
     no = replace(entry, state="out", at=6)
-    in_scope = no.channel in ("*", channel) and no.topic in ("*", topic) and (not no.classes or klass in no.classes)
+    in_scope = (
+        no.channel in ("*", channel)
+        and no.topic in ("*", topic)
+        and (not no.classes or klass in no.classes)
+    )
     if in_scope:
         assert not verdict([*history, no], *question, default).allowed

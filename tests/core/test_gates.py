@@ -9,7 +9,17 @@ import pytest
 from orchestrator.core.gates import Check, Scene, Verdict, ask, price
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
-from orchestrator.core.policy import HOUR_MS, Budget, Cap, Gap, Governance, Policy, QuietHours, Step, Window
+from orchestrator.core.policy import (
+    HOUR_MS,
+    Budget,
+    Cap,
+    Gap,
+    Governance,
+    Policy,
+    QuietHours,
+    Step,
+    Window,
+)
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, AddressState, Consent, Mark
 from orchestrator.core.values import replace
@@ -19,10 +29,14 @@ ALWAYS = QuietHours("always", (Window(0, 1440),) * 7)
 EVENING = QuietHours("evening", (Window(20 * 60, 23 * 60),) * 7)  # it is 11:06:40 in UTC at START
 
 
-def scene(step: Step | None = None, *, klass: str = "transactional", order: str = "fixed", **inputs: Any) -> Scene:
+def scene(
+    step: Step | None = None, *, klass: str = "transactional", order: str = "fixed", **inputs: Any
+) -> Scene:
     policy = Policy("p", "v", "e", (step or Step("sms"),), klass=klass, topic="news", order=order)
     message = Message("m", "s", "e", "t", "r", "p", "v", klass, "news", START, START + HOUR_MS)
-    given = Inputs(addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH")
+    given = Inputs(
+        addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH"
+    )
     return Scene(policy, message, 0, replace(given, **inputs), START)
 
 
@@ -74,7 +88,9 @@ def test_nothing_leaves_at_or_after_the_deadline(late_ms: int) -> None:
     asked = scene()
     at = asked.message.deadline_at
     decisive, checks = ask(at_time(asked, at + late_ms))
-    assert decisive == Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(at + late_ms), str(at), step=0)
+    assert decisive == Check(
+        "deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(at + late_ms), str(at), step=0
+    )
     assert checks == (decisive,)
     assert ask(at_time(asked, at - 1))[0].verdict is Verdict.GO
 
@@ -87,17 +103,25 @@ def test_a_goal_that_was_reached_ends_it() -> None:
 
 def marked(*addresses: Address, channel: str = "sms") -> dict[str, AddressState]:
     mark = Mark("refused_address", "texts", START, "410")
-    return {address.hash: AddressState(address.hash, marks={channel: mark}) for address in addresses}
+    return {
+        address.hash: AddressState(address.hash, marks={channel: mark}) for address in addresses
+    }
 
 
 def test_an_address_that_is_marked_on_this_channel_skips_the_step() -> None:
     decisive, _ = ask(scene(address_states=marked(PHONE)))
-    assert decisive == Check("suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, "texts 410", step=0)
+    assert decisive == Check(
+        "suppression", Verdict.SKIP, Reason.ADDRESS_MARKED, "texts 410", step=0
+    )
     assert ask(scene(address_states=marked(PHONE, channel="viber")))[0].verdict is Verdict.GO
 
 
 def test_one_address_without_a_mark_is_enough_and_the_others_are_counted() -> None:
-    asked = scene(Step("web_push"), addresses=(LAPTOP, TABLET), address_states=marked(LAPTOP, channel="web_push"))
+    asked = scene(
+        Step("web_push"),
+        addresses=(LAPTOP, TABLET),
+        address_states=marked(LAPTOP, channel="web_push"),
+    )
     assert made(asked)["suppression"] == Check("suppression", value="1 of 2 marked", step=0)
     assert asked.targets(PROVIDERS["push"]) == [TABLET]
 
@@ -108,19 +132,28 @@ def test_a_mark_without_words_shows_who_set_it() -> None:
 
 
 def said(state: str, source: str = "", **more: Any) -> Consent:
-    return Consent(more.pop("channel", "sms"), more.pop("topic", "*"), state, START - 1, source, **more)
+    return Consent(
+        more.pop("channel", "sms"), more.pop("topic", "*"), state, START - 1, source, **more
+    )
 
 
 def test_a_no_skips_the_step_with_the_entry_that_says_it() -> None:
     decisive, _ = ask(scene(consents=(said("out", "stop"),)))
-    assert decisive == Check("consent", Verdict.SKIP, Reason.OPTED_OUT, "out sms×* by stop", "opt_out", step=0)
+    assert decisive == Check(
+        "consent", Verdict.SKIP, Reason.OPTED_OUT, "out sms×* by stop", "opt_out", step=0
+    )
     assert ask(scene(consents=(said("out"),)))[0].value == "out sms×* by api"
 
 
 def test_a_missing_yes_skips_the_step_and_a_yes_lets_it_pass() -> None:
     decisive, _ = ask(scene(klass="promotional"))
-    assert decisive == Check("consent", Verdict.SKIP, Reason.NO_CONSENT, "no entry", "opt_in", step=0)
-    assert made(scene(klass="promotional", consents=(said("in", "form"),)))["consent"].value == "in sms×* by form"
+    assert decisive == Check(
+        "consent", Verdict.SKIP, Reason.NO_CONSENT, "no entry", "opt_in", step=0
+    )
+    assert (
+        made(scene(klass="promotional", consents=(said("in", "form"),)))["consent"].value
+        == "in sms×* by form"
+    )
 
 
 def test_a_class_that_governance_forgot_is_opt_out() -> None:
@@ -152,7 +185,9 @@ def test_without_an_address_the_step_is_out_of_reach() -> None:
 def test_a_number_abroad_is_out_of_reach_by_sms_only() -> None:
     rules = governed(sms_countries=("PL", "DE"))
     decisive, _ = ask(scene(governance=rules))
-    assert decisive == Check("reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, "UA", "PL,DE", step=0)
+    assert decisive == Check(
+        "reachability", Verdict.SKIP, Reason.COUNTRY_NOT_ALLOWED, "UA", "PL,DE", step=0
+    )
     assert ask(scene(Step("viber"), governance=rules))[0].verdict is Verdict.GO
     nowhere = replace(PHONE, country="")
     assert ask(scene(governance=rules, addresses=(nowhere,)))[0].value == "unknown"
@@ -170,13 +205,18 @@ def test_every_provider_that_can_be_used_is_named() -> None:
         (None, Check("when", Verdict.SKIP, Reason.CONDITION_ERROR, limit="event.x", step=0)),
     ],
 )
-def test_a_condition_that_is_false_or_broken_skips_the_step(value: bool | None, expected: Check) -> None:
+def test_a_condition_that_is_false_or_broken_skips_the_step(
+    value: bool | None, expected: Check
+) -> None:
     assert ask(scene(Step("sms", when="event.x"), conditions={"step:0": value}))[0] == expected
-    assert ask(scene(conditions={"step:0": False}))[0].verdict is Verdict.GO, "without a `when` nothing is asked"
+    assert ask(scene(conditions={"step:0": False}))[0].verdict is Verdict.GO, (
+        "without a `when` nothing is asked"
+    )
 
 
 @pytest.mark.parametrize(
-    ("on_hit", "verdict"), [("defer", Verdict.HOLD), ("skip_step", Verdict.SKIP), ("drop", Verdict.DROP)]
+    ("on_hit", "verdict"),
+    [("defer", Verdict.HOLD), ("skip_step", Verdict.SKIP), ("drop", Verdict.DROP)],
 )
 def test_a_quiet_hour_does_what_its_rule_says(on_hit: str, verdict: Verdict) -> None:
     morning = QuietHours("morning", (Window(11 * 60, 12 * 60),) * 7, on_hit=on_hit)
@@ -209,7 +249,9 @@ def test_a_full_cap_holds_until_there_is_room() -> None:
     assert decisive == Check("caps", Verdict.DROP, Reason.FREQUENCY_CAP, "1", "1", until, "cap", 0)
 
 
-def test_a_calendar_cap_is_read_where_the_recipient_lives_else_where_the_installation_does() -> None:
+def test_a_calendar_cap_is_read_where_the_recipient_lives_else_where_the_installation_does() -> (
+    None
+):
     cap = Cap("day", 1, calendar="day")
     for zone, own in (("Asia/Tokyo", "UTC"), (None, "Asia/Tokyo"), ("No/Where", "Asia/Tokyo")):
         rules = governed(caps=(cap,), time_zone=own)
@@ -224,32 +266,46 @@ def test_a_calendar_cap_that_nobody_used_says_so() -> None:
 
 
 def test_an_end_of_the_message_is_more_than_a_skip_however_long_that_would_hold() -> None:
-    caps = (Cap("skips", 1, 48 * HOUR_MS, on_hit="skip_step"), Cap("drops", 1, HOUR_MS, on_hit="drop"))
+    caps = (
+        Cap("skips", 1, 48 * HOUR_MS, on_hit="skip_step"),
+        Cap("drops", 1, HOUR_MS, on_hit="drop"),
+    )
     assert ask(scene(governance=governed(caps=caps), charges=(charge(-30),)))[0].rule == "drops"
 
 
 def test_a_gap_holds_and_says_how_long_ago_the_last_one_was() -> None:
-    decisive, _ = ask(scene(governance=governed(gaps=(Gap("gap", HOUR_MS),)), charges=(charge(-60),)))
+    decisive, _ = ask(
+        scene(governance=governed(gaps=(Gap("gap", HOUR_MS),)), charges=(charge(-60),))
+    )
     until = START - 60_000 + HOUR_MS
-    assert decisive == Check("gaps", Verdict.HOLD, Reason.MIN_GAP, "60000 ms", "3600000 ms", until, "gap", 0)
+    assert decisive == Check(
+        "gaps", Verdict.HOLD, Reason.MIN_GAP, "60000 ms", "3600000 ms", until, "gap", 0
+    )
 
 
 def test_a_spent_budget_holds_until_its_day_is_over() -> None:
     rules = governed(budgets=(Budget("sms", "9.00", "UAH"),))
     decisive, _ = ask(scene(governance=rules, over_budget={"sms": START + 9}))
-    assert decisive == Check("budget", Verdict.HOLD, Reason.OVER_BUDGET, None, "9.00 UAH", START + 9, "sms", 0)
+    assert decisive == Check(
+        "budget", Verdict.HOLD, Reason.OVER_BUDGET, None, "9.00 UAH", START + 9, "sms", 0
+    )
     assert ask(scene(governance=rules, over_budget={"email": START + 9}))[0].verdict is Verdict.GO
 
 
 def test_too_many_codes_skip_the_sms_and_nothing_else() -> None:
     fast: dict[str, Any] = {"too_fast": (PHONE.hash,)}
     decisive, _ = ask(scene(klass="otp", **fast))
-    assert decisive == Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, "+380…67", rule="limits", step=0)
+    assert decisive == Check(
+        "caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, "+380…67", rule="limits", step=0
+    )
     assert ask(scene(**fast))[0].verdict is Verdict.GO, "only one-time codes are limited so"
     assert ask(scene(Step("viber"), klass="otp", **fast))[0].verdict is Verdict.GO
     assert ask(scene(klass="otp", too_fast=("other",)))[0].verdict is Verdict.GO
     other = replace(EMAIL, hash=PHONE.hash)
-    assert ask(scene(klass="otp", addresses=(replace(PHONE, hash="h"), other), **fast))[0].verdict is Verdict.GO
+    assert (
+        ask(scene(klass="otp", addresses=(replace(PHONE, hash="h"), other), **fast))[0].verdict
+        is Verdict.GO
+    )
 
 
 def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() -> None:
@@ -261,15 +317,22 @@ def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() ->
     assert (decisive.gate, decisive.verdict) == ("gaps", Verdict.SKIP), "never is more than not yet"
     assert len(checks) == 10
     rules = replace(rules, gaps=())
-    assert ask(scene(governance=rules, charges=(charge(-30),)))[0].rule == "long", "the later of two holds"
+    assert ask(scene(governance=rules, charges=(charge(-30),)))[0].rule == "long", (
+        "the later of two holds"
+    )
 
 
-def test_providers_are_tried_in_the_steps_order_else_the_channels_and_unknown_names_are_left_out() -> None:
+def test_providers_are_tried_in_the_steps_order_else_the_channels_and_unknown_names_are_left_out() -> (
+    None
+):
     def names(asked: Scene) -> list[str]:
         return [provider.name for provider in asked.providers]
 
     assert names(scene(Step("viber"))) == ["viber_a", "viber_b"]
-    assert names(scene(Step("viber", providers=("viber_b", "gone", "viber_a")))) == ["viber_b", "viber_a"]
+    assert names(scene(Step("viber", providers=("viber_b", "gone", "viber_a")))) == [
+        "viber_b",
+        "viber_a",
+    ]
     assert names(scene(Step("fax"))) == []
     dear = {**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], cost=None)}
     assert names(scene(Step("viber"), order="cheapest", providers=dear)) == ["viber_b", "viber_a"]
@@ -280,12 +343,17 @@ def test_an_unknown_price_is_higher_than_any() -> None:
     assert sorted([None, "1.20", "0", "0.40"], key=price) == ["0", "0.40", "1.20", None]
 
 
-def test_of_the_kinds_that_a_provider_takes_the_best_that_is_there_is_used_once_but_every_device() -> None:
+def test_of_the_kinds_that_a_provider_takes_the_best_that_is_there_is_used_once_but_every_device() -> (
+    None
+):
     bot = Address("viber_bot_id", "b", "hash-bot")
     both = Provider("both", "viber", ("viber_bot_id", "phone"))
     second = replace(PHONE, hash="hash-2")
     assert scene(addresses=(PHONE, second, bot)).targets(both) == [bot]
     assert scene(addresses=(PHONE, second)).targets(both) == [PHONE]
     assert scene(addresses=()).targets(both) == []
-    assert scene(Step("web_push"), addresses=(LAPTOP, TABLET)).targets(PROVIDERS["push"]) == [LAPTOP, TABLET]
+    assert scene(Step("web_push"), addresses=(LAPTOP, TABLET)).targets(PROVIDERS["push"]) == [
+        LAPTOP,
+        TABLET,
+    ]
     assert scene(Step("viber"), addresses=(EMAIL, PHONE)).addresses == [PHONE]

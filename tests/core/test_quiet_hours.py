@@ -1,8 +1,8 @@
 """
 Quiet hours keep people's nights, wherever they live and whatever their clocks do.
 
-Two oracles stand beside the code: ``Clock``, a list of what a local clock shows minute by minute, and ``shown_as_quiet``,
-which takes a local time literally, as a person would who looks at the wall.
+Two oracles stand beside the code: ``Clock``, a list of what a local clock shows minute by minute,
+and ``shown_as_quiet``, which takes a local time literally, as a person would who looks at the wall.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def until(rule: QuietHours, text: str, zone: str) -> str | None:
 
 
 def shown_as_quiet(rule: QuietHours, instant: int, zone: str) -> bool:
-    """Does the local time, read off the wall and taken literally, lie in a window of today or of yesterday?"""
+    """
+    Does the local time, read off the wall and taken literally, lie in a window of today or of
+    yesterday?
+    """
     wall = local(instant, zone).replace(tzinfo=None)
     for days_ago in (0, 1):
         midnight = datetime(wall.year, wall.month, wall.day) - timedelta(days=days_ago)
@@ -100,9 +103,16 @@ def test_the_night_is_the_recipients_and_not_the_servers() -> None:
 
 def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
     rule = weekly(fri="23:00-10:00")
-    assert until(rule, "2026-11-21T02:00:00+02:00", "Europe/Kyiv") == "2026-11-21T10:00:00+02:00"  # Saturday morning
-    assert until(rule, "2026-11-20T02:00:00+02:00", "Europe/Kyiv") is None  # Friday morning is Thursday's
-    assert until(weekly(sun="23:00-02:00"), "2026-11-23T01:00:00+02:00", "Europe/Kyiv") == "2026-11-23T02:00:00+02:00"
+    assert (
+        until(rule, "2026-11-21T02:00:00+02:00", "Europe/Kyiv") == "2026-11-21T10:00:00+02:00"
+    )  # Saturday morning
+    assert (
+        until(rule, "2026-11-20T02:00:00+02:00", "Europe/Kyiv") is None
+    )  # Friday morning is Thursday's
+    assert (
+        until(weekly(sun="23:00-02:00"), "2026-11-23T01:00:00+02:00", "Europe/Kyiv")
+        == "2026-11-23T02:00:00+02:00"
+    )
 
 
 def test_windows_that_follow_each_other_are_walked_through_to_their_common_end() -> None:
@@ -138,13 +148,19 @@ def test_a_rule_that_never_ends_answers_eight_days_from_now(zone: str) -> None:
 
 def test_an_end_that_the_clock_skips_is_the_next_moment_that_exists() -> None:
     """Kyiv, 29 March 2026: after 02:59:59 comes 04:00."""
-    assert until(nightly("22:00-03:30"), "2026-03-29T02:59:00+02:00", "Europe/Kyiv") == "2026-03-29T04:00:00+03:00"
+    assert (
+        until(nightly("22:00-03:30"), "2026-03-29T02:59:00+02:00", "Europe/Kyiv")
+        == "2026-03-29T04:00:00+03:00"
+    )
     assert until(nightly("22:00-03:30"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv") is None
 
 
 def test_a_start_that_the_clock_skips_is_the_next_moment_that_exists() -> None:
     assert until(nightly("03:30-05:00"), "2026-03-29T02:59:59+02:00", "Europe/Kyiv") is None
-    assert until(nightly("03:30-05:00"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv") == "2026-03-29T05:00:00+03:00"
+    assert (
+        until(nightly("03:30-05:00"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv")
+        == "2026-03-29T05:00:00+03:00"
+    )
 
 
 def test_a_window_that_the_clock_skips_altogether_is_not_kept_that_day() -> None:
@@ -155,20 +171,34 @@ def test_a_window_that_the_clock_skips_altogether_is_not_kept_that_day() -> None
 def test_an_end_that_the_clock_shows_twice_is_the_second_one() -> None:
     """Kyiv, 25 October 2026: after 03:59:59 comes 03:00 once more."""
     rule = nightly("22:00-03:30")
-    for moment in ("2026-10-25T03:29:00+03:00", "2026-10-25T03:45:00+03:00", "2026-10-25T03:00:00+02:00"):
+    for moment in (
+        "2026-10-25T03:29:00+03:00",
+        "2026-10-25T03:45:00+03:00",
+        "2026-10-25T03:00:00+02:00",
+    ):
         assert until(rule, moment, "Europe/Kyiv") == "2026-10-25T03:30:00+02:00"
     assert until(rule, "2026-10-25T03:30:00+02:00", "Europe/Kyiv") is None
 
 
 def test_an_end_at_the_very_hour_that_is_repeated_is_the_second_one_too() -> None:
-    assert until(nightly("22:00-03:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv") == "2026-10-25T03:00:00+02:00"
-    assert until(nightly("22:00-04:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv") == "2026-10-25T04:00:00+02:00"
+    assert (
+        until(nightly("22:00-03:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv")
+        == "2026-10-25T03:00:00+02:00"
+    )
+    assert (
+        until(nightly("22:00-04:00"), "2026-10-25T02:59:00+03:00", "Europe/Kyiv")
+        == "2026-10-25T04:00:00+02:00"
+    )
 
 
 def test_a_start_that_the_clock_shows_twice_is_the_first_one() -> None:
     rule = nightly("03:30-08:00")
     assert until(rule, "2026-10-25T03:29:59+03:00", "Europe/Kyiv") is None
-    for moment in ("2026-10-25T03:30:00+03:00", "2026-10-25T03:10:00+02:00", "2026-10-25T03:30:00+02:00"):
+    for moment in (
+        "2026-10-25T03:30:00+03:00",
+        "2026-10-25T03:10:00+02:00",
+        "2026-10-25T03:30:00+02:00",
+    ):
         assert until(rule, moment, "Europe/Kyiv") == "2026-10-25T08:00:00+02:00"
 
 
@@ -179,7 +209,9 @@ def test_a_clock_that_is_set_back_over_midnight_does_not_open_the_window_again()
     assert until(rule, "2010-11-06T23:59:59-02:30", zone) is None
     assert until(rule, "2010-11-07T00:00:00-02:30", zone) == "2010-11-08T00:00:00-03:30"
     assert until(rule, "2010-11-06T23:30:00-03:30", zone) == "2010-11-08T00:00:00-03:30"
-    friday = weekly(fri="23:30-23:30")  # still runs in the first minute of Sunday, because Saturday is not over
+    friday = weekly(
+        fri="23:30-23:30"
+    )  # still runs in the first minute of Sunday, because Saturday is not over
     assert until(friday, "2010-11-07T00:00:30-02:30", zone) == "2010-11-06T23:30:00-03:30"
 
 
@@ -190,7 +222,10 @@ def test_a_day_that_a_country_skipped_keeps_nobody_waiting_longer() -> None:
 
 
 def test_every_minute_around_every_kind_of_clock_change_is_as_the_clock_on_the_wall_says() -> None:
-    """Each kind of change that any zone makes, against the list of what the clock showed, minute by minute."""
+    """
+    Each kind of change that any zone makes, against the list of what the clock showed, minute by
+    minute.
+    """
     kinds = kinds_of_change()
     assert len(kinds) > 50
     for (minute, jump), (zone, change) in kinds.items():
@@ -198,7 +233,12 @@ def test_every_minute_around_every_kind_of_clock_change_is_as_the_clock_on_the_w
         shown = Clock(zone, begin, 11)
         for rule in rules_around(minute, jump):
             quiet = shown.quiet_minutes(rule)
-            looked_at = {n + near for n in range(1, len(quiet)) if quiet[n] != quiet[n - 1] for near in (-1, 0)}
+            looked_at = {
+                n + near
+                for n in range(1, len(quiet))
+                if quiet[n] != quiet[n - 1]
+                for near in (-1, 0)
+            }
             looked_at |= set(range(0, len(quiet), 31))
             for n in sorted(n for n in looked_at if 2 * DAY_MINUTES <= n < 6 * DAY_MINUTES):
                 expected = None if not quiet[n] else begin + quiet.index(False, n) * MINUTE_MS
@@ -207,18 +247,34 @@ def test_every_minute_around_every_kind_of_clock_change_is_as_the_clock_on_the_w
 
 
 def rules_around(minute: int, jump: int) -> list[QuietHours]:
-    """Windows that start and end before, at, inside and after the time that is skipped or repeated."""
+    """
+    Windows that start and end before, at, inside and after the time that is skipped or repeated.
+    """
     inside = minute + jump // 2
-    edges = [(minute - 300, inside), (inside, minute + 240), (minute, minute + jump), (inside - 5, inside + 5)]
+    edges = [
+        (minute - 300, inside),
+        (inside, minute + 240),
+        (minute, minute + jump),
+        (inside - 5, inside + 5),
+    ]
     edges += [(minute + jump, minute), (minute - 720, minute + 719)]
     written = [Window(start % DAY_MINUTES, end % DAY_MINUTES) for start, end in edges]
     rules = [QuietHours("edge", (one,) * 7) for one in written if one.start != one.end]
     whole = Window(inside % DAY_MINUTES, inside % DAY_MINUTES)
     alternate = QuietHours("alternate", (whole, None, whole, None, whole, None, None))
-    return [*rules, alternate, weekly(mon="all", wed="all"), weekly(tue="all", thu="20:00-11:00", sat="all", sun="all")]
+    return [
+        *rules,
+        alternate,
+        weekly(mon="all", wed="all"),
+        weekly(tue="all", thu="20:00-11:00", sat="all", sun="all"),
+    ]
 
 
-windows = st.none() | st.builds(Window, st.integers(0, DAY_MINUTES - 1), st.integers(0, DAY_MINUTES)) | st.just(ALL_DAY)
+windows = (
+    st.none()
+    | st.builds(Window, st.integers(0, DAY_MINUTES - 1), st.integers(0, DAY_MINUTES))
+    | st.just(ALL_DAY)
+)
 rules = st.builds(QuietHours, st.just("any"), st.tuples(*[windows] * 7))
 
 
@@ -242,7 +298,9 @@ def test_a_deferred_message_leaves_at_the_first_instant_that_is_not_quiet_where_
 
 @settings(max_examples=150, deadline=None)
 @given(rules, places_and_times())
-def test_any_week_in_any_zone_is_as_the_clock_on_the_wall_says(rule: QuietHours, where: tuple[str, int]) -> None:
+def test_any_week_in_any_zone_is_as_the_clock_on_the_wall_says(
+    rule: QuietHours, where: tuple[str, int]
+) -> None:
     zone, now = where
     begin = (now - 3 * DAY_MS) // MINUTE_MS * MINUTE_MS
     quiet = Clock(zone, begin, 14).quiet_minutes(rule)
@@ -263,7 +321,9 @@ def rule_in(zone: str, fallback: str | None = None) -> QuietHours:
     return QuietHours("night", (window("21:00-09:00"),) * 7, zone=zone, fallback_zone=fallback)
 
 
-def test_a_rule_is_read_in_the_recipients_zone_then_in_its_fallback_then_in_the_installations() -> None:
+def test_a_rule_is_read_in_the_recipients_zone_then_in_its_fallback_then_in_the_installations() -> (
+    None
+):
     assert zone_for(rule_in("recipient", "Europe/Kyiv"), "Asia/Tokyo", "UTC") == "Asia/Tokyo"
     assert zone_for(rule_in("recipient", "Europe/Kyiv"), None, "UTC") == "Europe/Kyiv"
     assert zone_for(rule_in("recipient"), None, "Europe/Warsaw") == "Europe/Warsaw"
@@ -280,7 +340,9 @@ def test_a_recipients_zone_that_nobody_knows_counts_as_none() -> None:
     assert zone_or("Asia/Tokyo", "Europe/Warsaw") == "Asia/Tokyo"
 
 
-@pytest.mark.parametrize("name", ["UTC", "Europe/Kyiv", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Asia/Kathmandu"])
+@pytest.mark.parametrize(
+    "name", ["UTC", "Europe/Kyiv", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Asia/Kathmandu"]
+)
 def test_iana_names_are_zones(name: str) -> None:
     assert valid_zone(name)
 
@@ -308,4 +370,6 @@ def test_what_is_no_iana_name_is_no_zone_and_no_file_is_opened_for_it(name: str)
 
 def test_a_zone_that_slipped_in_unchecked_is_read_as_utc() -> None:
     assert until(nightly("21:00-09:00"), "2026-11-21T22:00:00+00:00", "UTC") is not None
-    assert quiet_until(nightly("21:00-09:00"), at("2026-11-21T22:00:00+00:00"), "Mars/Base") == at("2026-11-22T09:00:00Z")
+    assert quiet_until(nightly("21:00-09:00"), at("2026-11-21T22:00:00+00:00"), "Mars/Base") == at(
+        "2026-11-22T09:00:00Z"
+    )

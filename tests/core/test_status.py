@@ -46,7 +46,9 @@ def test_the_ranks_are_in_the_order_in_which_a_message_travels() -> None:
 
 
 @given(DELIVERIES, DELIVERIES, DELIVERIES)
-def test_delivery_receipts_merge_the_same_in_any_order_grouping_and_number(a: Delivery, b: Delivery, c: Delivery) -> None:
+def test_delivery_receipts_merge_the_same_in_any_order_grouping_and_number(
+    a: Delivery, b: Delivery, c: Delivery
+) -> None:
     assert merge_delivery(a, b) == merge_delivery(b, a)
     assert merge_delivery(merge_delivery(a, b), c) == merge_delivery(a, merge_delivery(b, c))
     assert merge_delivery(a, a) == a
@@ -55,21 +57,30 @@ def test_delivery_receipts_merge_the_same_in_any_order_grouping_and_number(a: De
 
 @settings(max_examples=300)
 @given(st.data(), st.lists(DELIVERIES, max_size=8))
-def test_any_order_and_any_repeats_of_delivery_receipts_give_one_state(data: st.DataObject, heard: list[Delivery]) -> None:
+def test_any_order_and_any_repeats_of_delivery_receipts_give_one_state(
+    data: st.DataObject, heard: list[Delivery]
+) -> None:
     again = data.draw(st.permutations(heard + heard[:3]))
     assert all_deliveries(again) == all_deliveries(heard)
     assert all_deliveries(heard) == max([Delivery.CREATED, *heard], key=RANK.__getitem__)
 
 
 @pytest.mark.parametrize("failure", sorted(FAILURES))
-def test_a_failure_never_takes_back_a_delivery_and_a_delivery_heals_a_failure(failure: Delivery) -> None:
+def test_a_failure_never_takes_back_a_delivery_and_a_delivery_heals_a_failure(
+    failure: Delivery,
+) -> None:
     assert merge_delivery(Delivery.DELIVERED, failure) is Delivery.DELIVERED
     assert merge_delivery(failure, Delivery.DELIVERED) is Delivery.DELIVERED
 
 
 @pytest.mark.parametrize("failure", sorted(FAILURES))
-@pytest.mark.parametrize("known", [Delivery.CREATED, Delivery.QUEUED, Delivery.SUBMITTED, Delivery.ACCEPTED, Delivery.SENT])
-def test_a_failure_outranks_everything_short_of_delivery(failure: Delivery, known: Delivery) -> None:
+@pytest.mark.parametrize(
+    "known",
+    [Delivery.CREATED, Delivery.QUEUED, Delivery.SUBMITTED, Delivery.ACCEPTED, Delivery.SENT],
+)
+def test_a_failure_outranks_everything_short_of_delivery(
+    failure: Delivery, known: Delivery
+) -> None:
     assert merge_delivery(known, failure) is failure
     assert merge_delivery(failure, known) is failure
 
@@ -84,7 +95,9 @@ def test_any_order_and_any_repeats_of_engagement_keep_the_first_time_of_each(
 ) -> None:
     again = data.draw(st.permutations(heard + heard[:3]))
     assert all_engagement(again) == all_engagement(heard)
-    assert all_engagement(heard) == {name: min(at for other, at in heard if other == name) for name, _ in heard}
+    assert all_engagement(heard) == {
+        name: min(at for other, at in heard if other == name) for name, _ in heard
+    }
 
 
 def test_merging_leaves_what_was_known_as_it_was() -> None:
@@ -125,7 +138,9 @@ def test_merging_leaves_what_was_known_as_it_was() -> None:
 def test_each_state_implies_those_before_it_and_engagement_implies_delivery(
     delivery: str, engagement: str, expected: str
 ) -> None:
-    assert reached(Delivery(delivery), dict.fromkeys(engagement.split(), 1)) == set(expected.split())
+    assert reached(Delivery(delivery), dict.fromkeys(engagement.split(), 1)) == set(
+        expected.split()
+    )
 
 
 @settings(max_examples=300)
@@ -137,10 +152,16 @@ def test_what_is_reached_has_no_holes(delivery: Delivery, heard: list[tuple[str,
 
 @settings(max_examples=300)
 @given(
-    st.lists(DELIVERIES, max_size=5), st.lists(HEARD, max_size=4), DELIVERIES.filter(lambda one: one not in FAILURES), HEARD
+    st.lists(DELIVERIES, max_size=5),
+    st.lists(HEARD, max_size=4),
+    DELIVERIES.filter(lambda one: one not in FAILURES),
+    HEARD,
 )
 def test_good_news_never_takes_back_what_was_reached(
-    deliveries: list[Delivery], heard: list[tuple[str, int]], delivery: Delivery, news: tuple[str, int]
+    deliveries: list[Delivery],
+    heard: list[tuple[str, int]],
+    delivery: Delivery,
+    news: tuple[str, int],
 ) -> None:
     before = reached(all_deliveries(deliveries), all_engagement(heard))
     after = reached(all_deliveries([*deliveries, delivery]), all_engagement([*heard, news]))

@@ -1,4 +1,7 @@
-"""The words and defaults that stand in databases, metrics, documents and code: changing one breaks somebody."""
+"""
+The words and defaults that stand in databases, metrics, documents and code: changing one breaks
+somebody.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,28 @@ import pytest
 
 from orchestrator.core import message as messages
 from orchestrator.core import policy as policies
-from orchestrator.core.decide import ANSWER_GRACE_MS, OUTAGE_LOOK_MS
+from orchestrator.core.cascade.decide import ANSWER_GRACE_MS, OUTAGE_LOOK_MS
+from orchestrator.core.cascade.sending import CONFIGURATION_PAUSE_MS
 from orchestrator.core.facts import Cancelled, Heard, Prepared, Triggered, Unpreparable
 from orchestrator.core.gates import ON_HIT, SEVERITY, Verdict
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import FLAGS, Message, Sending, Status
 from orchestrator.core.outcomes import Accepted, NotSent, OutcomeKind, Refused, Unknown, kind_of
-from orchestrator.core.policy import Budget, Cap, Dedupe, Gap, Goal, Governance, Policy, QuietHours, Retry, Step, covers
+from orchestrator.core.policy import (
+    Budget,
+    Cap,
+    Dedupe,
+    Gap,
+    Goal,
+    Governance,
+    Policy,
+    QuietHours,
+    Retry,
+    Step,
+    covers,
+)
 from orchestrator.core.reasons import REFUSALS, Reason
 from orchestrator.core.recipient import KINDS, Address, AddressState, Consent
-from orchestrator.core.sending import CONFIGURATION_PAUSE_MS
 from orchestrator.core.status import Delivery, Engagement
 
 REASONS = """
@@ -34,7 +49,10 @@ not_read_in_time not_clicked_in_time not_replied_in_time
         (Reason, REASONS),
         (Status, "accepted running succeeded exhausted suppressed expired cancelled"),
         (Sending, "idle held ready open"),
-        (Delivery, "created queued submitted accepted sent cancelled rejected failed expired delivered"),
+        (
+            Delivery,
+            "created queued submitted accepted sent cancelled rejected failed expired delivered",
+        ),
         (Engagement, "read clicked replied unsubscribed complained dismissed"),
         (OutcomeKind, "pending accepted not_sent refused unknown"),
         (Verdict, "go hold skip drop"),
@@ -59,12 +77,27 @@ def test_refusals_are_the_five_reasons_that_say_so_and_nothing_else_is_one() -> 
 
 
 def test_each_outcome_has_its_word() -> None:
-    outcomes = [Accepted(), NotSent(Reason.THROTTLED), Refused(Reason.REFUSED_CONTENT), Unknown(Reason.TIMED_OUT)]
-    assert [kind_of(outcome).value for outcome in outcomes] == ["accepted", "not_sent", "refused", "unknown"]
+    outcomes = [
+        Accepted(),
+        NotSent(Reason.THROTTLED),
+        Refused(Reason.REFUSED_CONTENT),
+        Unknown(Reason.TIMED_OUT),
+    ]
+    assert [kind_of(outcome).value for outcome in outcomes] == [
+        "accepted",
+        "not_sent",
+        "refused",
+        "unknown",
+    ]
 
 
 def test_the_severest_verdict_counts_and_every_on_hit_has_one() -> None:
-    assert sorted(SEVERITY, key=SEVERITY.__getitem__) == [Verdict.GO, Verdict.HOLD, Verdict.SKIP, Verdict.DROP]
+    assert sorted(SEVERITY, key=SEVERITY.__getitem__) == [
+        Verdict.GO,
+        Verdict.HOLD,
+        Verdict.SKIP,
+        Verdict.DROP,
+    ]
     assert ON_HIT == {"defer": "hold", "hold": "hold", "skip_step": "skip", "drop": "drop"}
 
 
@@ -80,7 +113,12 @@ def test_what_a_policy_does_not_say_is_as_documented() -> None:
     assert (policy.deadline_ms, policy.default_wait_ms) == (86_400_000, 600_000)
     assert (policy.when, policy.dedupe, policy.goal, policy.also) == (None, None, None, ())
     step = Step("sms")
-    assert (step.on_unknown, step.retry, step.wait, step.longest_wait_ms) == ("wait", Retry(3, 60_000), (), None)
+    assert (step.on_unknown, step.retry, step.wait, step.longest_wait_ms) == (
+        "wait",
+        Retry(3, 60_000),
+        (),
+        None,
+    )
     assert Step("sms", wait=(("sent", 5), ("delivered", 3))).longest_wait_ms == 5
     assert (Goal("e").match, Dedupe("k", 1).window_ms) == (None, 1)
 
@@ -93,9 +131,17 @@ def test_what_governance_does_not_say_is_as_documented() -> None:
         "service": "opt_out",
         "promotional": "opt_in",
     }
-    assert (governance.version, governance.time_zone, governance.sms_countries) == ("none", "UTC", ())
+    assert (governance.version, governance.time_zone, governance.sms_countries) == (
+        "none",
+        "UTC",
+        (),
+    )
     assert (QuietHours("n", ()).zone, QuietHours("n", ()).on_hit) == ("recipient", "defer")
-    assert (Cap("c", 1).on_hit, Gap("g", 1).on_hit, Budget("sms", "1", "UAH").on_hit) == ("defer", "defer", "hold")
+    assert (Cap("c", 1).on_hit, Gap("g", 1).on_hit, Budget("sms", "1", "UAH").on_hit) == (
+        "defer",
+        "defer",
+        "hold",
+    )
 
 
 def test_units_are_what_they_are_called() -> None:
@@ -132,7 +178,9 @@ def test_facts_outcomes_and_inputs_say_nothing_that_nobody_said() -> None:
 def test_addresses_are_shown_so_that_people_know_them_and_nobody_can_use_them() -> None:
     assert Address("phone", "+380501234567", "h").masked() == "+380…67"
     assert Address("email", "olena@example.com", "h").masked() == "o…@example.com"
-    assert Address("web_push", "https://push.example/a", "0123456789").masked() == "web_push:01234567"
+    assert (
+        Address("web_push", "https://push.example/a", "0123456789").masked() == "web_push:01234567"
+    )
     assert Address("phone", "+380501234567", "h").country == ""
 
 
@@ -142,8 +190,19 @@ def new(**values: object) -> Message:
 
 def test_a_new_message_has_had_nothing_happen_to_it() -> None:
     message = new()
-    assert (message.status, message.reason_detail, message.position, message.sequence) == (Status.ACCEPTED, "", -1, ())
-    assert (message.terminal, message.current, message.ready(), message.run_of(0), message.attempts_of(0)) == (
+    assert (message.status, message.reason_detail, message.position, message.sequence) == (
+        Status.ACCEPTED,
+        "",
+        -1,
+        (),
+    )
+    assert (
+        message.terminal,
+        message.current,
+        message.ready(),
+        message.run_of(0),
+        message.attempts_of(0),
+    ) == (
         False,
         None,
         [],
@@ -160,7 +219,12 @@ def test_a_new_message_has_had_nothing_happen_to_it() -> None:
         False,
     )
     attempt = messages.Attempt(0, 0, "sms", "p", "phone", "a", "h", 0, 1, 2)
-    assert (attempt.outcome, attempt.state, attempt.content_hash, attempt.detail) == ("pending", "created", "", "")
+    assert (attempt.outcome, attempt.state, attempt.content_hash, attempt.detail) == (
+        "pending",
+        "created",
+        "",
+        "",
+    )
     assert attempt.took is False
 
 
@@ -176,16 +240,23 @@ def test_the_current_run_is_the_last_of_the_cascade_while_it_is_not_over() -> No
 
 
 @pytest.mark.parametrize(
-    ("outcome", "took"), [("accepted", True), ("unknown", True), ("refused", False), ("not_sent", False)]
+    ("outcome", "took"),
+    [("accepted", True), ("unknown", True), ("refused", False), ("not_sent", False)],
 )
-def test_the_provider_has_a_message_that_it_took_or_may_have_taken(outcome: str, took: bool) -> None:
-    attempt = messages.Attempt(0, 0, "sms", "p", "phone", "a", "h", 0, 1, 2, outcome=OutcomeKind(outcome))
+def test_the_provider_has_a_message_that_it_took_or_may_have_taken(
+    outcome: str, took: bool
+) -> None:
+    attempt = messages.Attempt(
+        0, 0, "sms", "p", "phone", "a", "h", 0, 1, 2, outcome=OutcomeKind(outcome)
+    )
     assert attempt.took is took
 
 
 def test_a_copy_shares_nothing_that_can_change() -> None:
     run = messages.Run(0, "sms", given_up=["a"])
-    attempt = messages.Attempt(0, 0, "sms", "p", "phone", "a", "h", 0, 1, 2, engagement={"read": 1}, times={"sent": 1})
+    attempt = messages.Attempt(
+        0, 0, "sms", "p", "phone", "a", "h", 0, 1, 2, engagement={"read": 1}, times={"sent": 1}
+    )
     message = new(runs=[run], attempts=[attempt], flags=["late"])
     copy = message.copy()
     assert copy == message
@@ -196,4 +267,9 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
     copy.attempts[0].times["read"] = 2
     copy.attempts.append(attempt)
     assert message == new(runs=[run], attempts=[attempt], flags=["late"])
-    assert (run.given_up, run.over, attempt.engagement, attempt.times) == (["a"], False, {"read": 1}, {"sent": 1})
+    assert (run.given_up, run.over, attempt.engagement, attempt.times) == (
+        ["a"],
+        False,
+        {"read": 1},
+        {"sent": 1},
+    )

@@ -1,8 +1,9 @@
 """
-The chart as it was last rendered, kept beside the tests: so that they need no helm, and every change of it is seen.
+The chart as it was last rendered, kept beside the tests: so that they need no helm, and every
+change of it is seen.
 
-``python -m tests.deploy.chart`` renders again, with ``helm`` from PATH or ``$HELM``. The first line of each file says of
-which chart it was made; the tests refuse one that is older than the chart.
+``python -m tests.deploy.chart`` renders again, with ``helm`` from PATH or ``$HELM``. The first line
+of each file says of which chart it was made; the tests refuse one that is older than the chart.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "kaskad"
 RENDERED = Path(__file__).parent / "rendered"
-VALUES: dict[str, list[str]] = {"default": [], "full": ["--values", str(CHART / "ci" / "full-values.yaml")]}
+VALUES: dict[str, list[str]] = {
+    "default": [],
+    "full": ["--values", str(CHART / "ci" / "full-values.yaml")],
+}
 KUBERNETES = "1.31.0"
 
 
@@ -41,8 +45,19 @@ def render(name: str, *more: str) -> str:
     """The manifests that helm makes of the chart."""
     program = helm()
     assert program is not None
-    command = [program, "template", "kaskad", str(CHART), "--namespace", "messaging", "--kube-version", KUBERNETES]
-    done = subprocess.run([*command, *VALUES[name], *more], capture_output=True, text=True, check=False)
+    command = [
+        program,
+        "template",
+        "kaskad",
+        str(CHART),
+        "--namespace",
+        "messaging",
+        "--kube-version",
+        KUBERNETES,
+    ]
+    done = subprocess.run(
+        [*command, *VALUES[name], *more], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise ValueError(done.stderr)
     return done.stdout

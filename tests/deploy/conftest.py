@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.ward import Ward
+from tests.doctor.ward import Ward
 
 
 @pytest.fixture

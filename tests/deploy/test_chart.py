@@ -1,4 +1,7 @@
-"""The Helm chart: what it makes is valid, drains, runs as nobody, and carries a configuration that Kaskad takes."""
+"""
+The Helm chart: what it makes is valid, drains, runs as nobody, and carries a configuration that
+Kaskad takes.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.check import check
-from orchestrator.yamlfile import Problem
+from orchestrator.configuration.check import check
+from orchestrator.configuration.yaml_file import Problem
 from tests.deploy import chart
 
 DRAIN_SECONDS = 25
@@ -43,10 +46,14 @@ def pods(name: str) -> Iterator[Json]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_kept_was_rendered_from_the_chart_as_it_is(name: str) -> None:
-    assert chart.kept(name).splitlines()[0] == f"# chart: {chart.digest()}", "run: python -m tests.deploy.chart"
+    assert chart.kept(name).splitlines()[0] == f"# chart: {chart.digest()}", (
+        "run: python -m tests.deploy.chart"
+    )
 
 
-@pytest.mark.skipif(chart.helm() is None, reason="helm is not installed; the kept manifests stand for it")
+@pytest.mark.skipif(
+    chart.helm() is None, reason="helm is not installed; the kept manifests stand for it"
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_helm_renders_what_is_kept(name: str) -> None:
     assert chart.kept(name).partition("\n")[2] == chart.render(name)
@@ -78,7 +85,13 @@ def test_every_object_is_valid_for_kubernetes(name: str, version: str) -> None:
 
 def test_everything_that_can_be_turned_on_is_rendered() -> None:
     kinds = {one["kind"] for one in chart.documents(chart.kept("full"))}
-    assert kinds >= OWN_KINDS | {"HorizontalPodAutoscaler", "NetworkPolicy", "Ingress", "PodDisruptionBudget", "Job"}
+    assert kinds >= OWN_KINDS | {
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "Ingress",
+        "PodDisruptionBudget",
+        "Job",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,14 +115,19 @@ def test_a_pod_has_the_time_to_leave_the_load_balancer_and_to_drain(name: str) -
     command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep"
     assert spec["terminationGracePeriodSeconds"] >= max(30, int(seconds) + DRAIN_SECONDS)
-    assert only(name, "Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert only(name, "Deployment")["spec"]["strategy"]["rollingUpdate"] == {
+        "maxSurge": 1,
+        "maxUnavailable": 0,
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_probes_ask_the_listener_that_knows(name: str) -> None:
     (container,) = only(name, "Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    asked = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+    asked = {
+        kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")
+    }
     assert asked["liveness"] == asked["startup"] == {"path": "/livez", "port": "admin"}
     assert asked["readiness"] == {"path": "/readyz", "port": "http"}
     settings = YAML(typ="safe").load(found(name, "ConfigMap")[0]["data"]["kaskad.yaml"])
@@ -120,7 +138,11 @@ def test_probes_ask_the_listener_that_knows(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_schema_is_migrated_before_pods_are_replaced_and_by_nobody_else(name: str) -> None:
     job = only(name, "Job")
-    hooks = [one["metadata"]["annotations"] for one in (job, *found(name, "ConfigMap")) if "annotations" in one["metadata"]]
+    hooks = [
+        one["metadata"]["annotations"]
+        for one in (job, *found(name, "ConfigMap"))
+        if "annotations" in one["metadata"]
+    ]
     assert len(hooks) == 2
     assert all(one["helm.sh/hook"] == "pre-install,pre-upgrade" for one in hooks)
     weights = [int(one["helm.sh/hook-weight"]) for one in hooks]
@@ -128,7 +150,11 @@ def test_the_schema_is_migrated_before_pods_are_replaced_and_by_nobody_else(name
     spec = job["spec"]["template"]["spec"]
     assert spec["containers"][0]["args"] == ["migrate", "up"]
     assert "serviceAccountName" not in spec  # that one is made only after the hook
-    assert all("migrate: manual" in one["data"]["kaskad.yaml"] for one in found(name, "ConfigMap") if "data" in one)
+    assert all(
+        "migrate: manual" in one["data"]["kaskad.yaml"]
+        for one in found(name, "ConfigMap")
+        if "data" in one
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,7 +163,9 @@ def test_everything_that_selects_pods_selects_those_of_the_service_alone(name: s
     wanted = deployment["spec"]["selector"]["matchLabels"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     selectors = [one["spec"]["selector"] for one in found(name, "Service")]
-    selectors += [one["spec"]["selector"]["matchLabels"] for one in found(name, "PodDisruptionBudget")]
+    selectors += [
+        one["spec"]["selector"]["matchLabels"] for one in found(name, "PodDisruptionBudget")
+    ]
     selectors += [one["spec"]["podSelector"]["matchLabels"] for one in found(name, "NetworkPolicy")]
     assert len(selectors) >= 3
     assert all(selector == wanted for selector in selectors)
@@ -156,7 +184,9 @@ def test_scaling_by_load_leaves_the_number_of_pods_to_the_scaler() -> None:
 def test_only_monitoring_reaches_the_admin_port() -> None:
     http, admin = only("full", "NetworkPolicy")["spec"]["ingress"]
     assert admin["ports"] == [{"port": "admin", "protocol": "TCP"}]
-    assert admin["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert admin["from"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    ]
     assert http["ports"] == [{"port": "http", "protocol": "TCP"}]
 
 
@@ -177,7 +207,10 @@ def test_the_chart_brings_the_alerts_and_names_the_job_as_they_expect() -> None:
 
 
 def mounted(folder: Path, pod: Json, config_maps: list[Json]) -> Path:
-    """The configuration as the kubelet puts it into a pod: in a folder of its own behind two levels of links."""
+    """
+    The configuration as the kubelet puts it into a pod: in a folder of its own behind two levels of
+    links.
+    """
     volume = next(one["configMap"] for one in pod["spec"]["volumes"] if one["name"] == "config")
     data = next(one["data"] for one in config_maps if one["metadata"]["name"] == volume["name"])
     real = folder / "..2026_11_25_10_00_00.123456789"
@@ -189,7 +222,11 @@ def mounted(folder: Path, pod: Json, config_maps: list[Json]) -> Path:
     for top in real.iterdir():
         (folder / top.name).symlink_to(f"..data/{top.name}")
     environment = {one["name"]: one["value"] for one in pod["spec"]["containers"][0]["env"]}
-    inside = next(one["mountPath"] for one in pod["spec"]["containers"][0]["volumeMounts"] if one["name"] == "config")
+    inside = next(
+        one["mountPath"]
+        for one in pod["spec"]["containers"][0]["volumeMounts"]
+        if one["name"] == "config"
+    )
     return folder / os.path.relpath(environment["KASKAD_CONFIG"], inside)
 
 

@@ -1,4 +1,7 @@
-"""The compose installation: what it publishes, how it stops, and that its configuration really reaches somebody."""
+"""
+The compose installation: what it publishes, how it stops, and that its configuration really reaches
+somebody.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
 
-from orchestrator.app import App
-from orchestrator.check import check
+from orchestrator.app.app import App
+from orchestrator.configuration.check import check
 from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
-from orchestrator.stores.postgres_schema import migrate_url
-from tests.deploy.ward import MEASURED
+from orchestrator.stores.postgres.schema import migrate_url
+from tests.doctor.ward import MEASURED
 from tests.support.postgres import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +68,9 @@ def test_every_service_is_bounded_and_watched(name: str) -> None:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
     else:
-        assert re.fullmatch(r"[\w./-]+:v?\d[\w.]*", service["image"]), "an image is pinned to a release"
+        assert re.fullmatch(r"[\w./-]+:v?\d[\w.]*", service["image"]), (
+            "an image is pinned to a release"
+        )
 
 
 @pytest.mark.parametrize("name", ["kaskad-1", "kaskad-2"])
@@ -77,7 +82,9 @@ def test_a_process_has_more_time_than_it_needs_to_drain(name: str) -> None:
 def test_a_process_starts_only_when_the_schema_and_the_topics_are_there() -> None:
     for name in ("kaskad-1", "kaskad-2"):
         needs = SERVICES[name]["depends_on"]
-        assert needs["migrate"] == needs["topics"] == {"condition": "service_completed_successfully"}
+        assert (
+            needs["migrate"] == needs["topics"] == {"condition": "service_completed_successfully"}
+        )
     for name, service in SERVICES.items():
         for needed, how in service.get("depends_on", {}).items():
             assert needed in SERVICES, f"{name} needs {needed}"
@@ -119,13 +126,17 @@ def test_the_lock_table_has_room_for_the_processes() -> None:
     assert room >= 4 * 2 * 1_300
 
 
-def installed(folder: Path, sandbox: str, mail: int, postgres: str | None = None, name: str = "kaskad") -> Path:
+def installed(
+    folder: Path, sandbox: str, mail: int, postgres: str | None = None, name: str = "kaskad"
+) -> Path:
     """
-    The configuration of the compose file on this machine: its hosts are ports of the loopback, its store is ``postgres``
-    or, without one, a file.
+    The configuration of the compose file on this machine: its hosts are ports of the loopback, its
+    store is ``postgres`` or, without one, a file.
     """
     text = (DEPLOY / "config" / "kaskad.yaml").read_text()
-    store = f"store: {postgres}" if postgres else f"migrate: auto\nstore: sqlite:///{folder}/kaskad.db"
+    store = (
+        f"store: {postgres}" if postgres else f"migrate: auto\nstore: sqlite:///{folder}/kaskad.db"
+    )
     changes = [
         (r"^store: postgresql://\S+", store),
         (r"^migrate: manual.*\n", "migrate: manual\n" if postgres else ""),
@@ -143,7 +154,11 @@ def installed(folder: Path, sandbox: str, mail: int, postgres: str | None = None
         text, count = re.subn(pattern, instead, text, flags=re.M)
         assert count >= 1, pattern
     key = ec.generate_private_key(ec.SECP256R1())
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
     (folder / "vapid.pem").write_bytes(key.private_bytes(*form))
     (folder / f"{name}.yaml").write_text(text)
     return folder / f"{name}.yaml"
@@ -165,7 +180,9 @@ async def test_the_configuration_is_in_order(sandbox: Sandbox, tmp_path: Path) -
 OLENA = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", "locale": "uk-UA"}
 
 
-async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     app = App(installed(tmp_path, sandbox.url, sandbox.smtp_port), env_file())
     await app.start()
     try:
@@ -187,7 +204,10 @@ async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts
 async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_sees_both(
     sandbox: Sandbox, tmp_path: Path, postgres_url: str
 ) -> None:
-    paths = [installed(tmp_path, sandbox.url, sandbox.smtp_port, postgres_url, name) for name in ("one", "two")]
+    paths = [
+        installed(tmp_path, sandbox.url, sandbox.smtp_port, postgres_url, name)
+        for name in ("one", "two")
+    ]
     with pytest.raises(OSError, match="kaskad migrate up"):
         await App(paths[0], env_file()).start()
     await migrate_url(postgres_url, up=True)
@@ -197,7 +217,10 @@ async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_see
     try:
         findings = await examine(paths[0], env_file(), processes=2)
         async with aiohttp.ClientSession() as session:
-            messages = [await published(session, app, f"{number}") for number, app in enumerate([one, two] * 3)]
+            messages = [
+                await published(session, app, f"{number}")
+                for number, app in enumerate([one, two] * 3)
+            ]
             statuses = [await ended(session, two, message) for message in messages]
     finally:
         await one.stop()
@@ -210,10 +233,18 @@ async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_see
 
 
 async def published(session: aiohttp.ClientSession, app: App, id: str) -> str:
-    """The message that an event has begun; each is for another person, so that no limit stops it."""
+    """
+    The message that an event has begun; each is for another person, so that no limit stops it.
+    """
     recipient = {**OLENA, "id": f"olena-{id}", "phone": f"+38050{id}234567"}
     data = {"code": "4711", "minutes": 5, "recipient": recipient}
-    event = {"specversion": "1.0", "id": id, "source": "shop", "type": trigger_of("otp_code"), "data": data}
+    event = {
+        "specversion": "1.0",
+        "id": id,
+        "source": "shop",
+        "type": trigger_of("otp_code"),
+        "data": data,
+    }
     headers = {"content-type": "application/cloudevents+json"}
     url = f"{app.configuration.settings.http.public_url}/v1/events"
     async with session.post(url, json=event, headers=headers) as answer:

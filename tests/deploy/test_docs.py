@@ -28,7 +28,9 @@ def test_files_that_a_page_names_exist(name: str) -> None:
 
 
 def test_the_addresses_of_the_compose_installation_are_those_it_publishes() -> None:
-    published = {port.split(":")[1] for service in SERVICES.values() for port in service.get("ports", ())}
+    published = {
+        port.split(":")[1] for service in SERVICES.values() for port in service.get("ports", ())
+    }
     section = page("deploying.md").partition("## Try it: compose")[2].partition("\n## ")[0]
     assert set(re.findall(r":(\d{4,5})\b", section)) == published
 
@@ -36,7 +38,13 @@ def test_the_addresses_of_the_compose_installation_are_those_it_publishes() -> N
 def test_every_object_that_the_chart_can_make_is_named() -> None:
     values = YAML(typ="safe").load((ROOT / "deploy/helm/kaskad/values.yaml").read_text())
     text = page("deploying.md")
-    for word in ("Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ServiceMonitor", "NetworkPolicy"):
+    for word in (
+        "Deployment",
+        "PodDisruptionBudget",
+        "HorizontalPodAutoscaler",
+        "ServiceMonitor",
+        "NetworkPolicy",
+    ):
         assert word in text
     assert f"preStop {values['preStopSeconds']} s" in text
     assert f"terminationGracePeriodSeconds: {values['terminationGracePeriodSeconds']}" in text
@@ -44,9 +52,17 @@ def test_every_object_that_the_chart_can_make_is_named() -> None:
 
 def test_the_figures_that_the_arithmetic_needs_are_there_with_their_command() -> None:
     table = page("sizing.md").partition("## Measured")[2].partition("\nThen:")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| ")
+    ]
     found = {row[0]: row[1:] for row in rows[1:]}
-    for figure in ("CPU µs per message, Kaskad", "CPU µs per message, database", "WAL bytes per message"):
+    for figure in (
+        "CPU µs per message, Kaskad",
+        "CPU µs per message, database",
+        "WAL bytes per message",
+    ):
         sqlite, postgres, command = found[figure]
         assert any(re.fullmatch(r"[\d ]+(\.\d+)?", cell) for cell in (sqlite, postgres)), figure
         assert "kaskad bench --only" in command or command == "the same"

@@ -11,9 +11,16 @@ ROOT = Path(__file__).parents[2]
 
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile's instructions in order, continued lines joined, comments left out."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if not line.lstrip().startswith("#")
+    ]
     text = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
+    return [
+        (word, rest)
+        for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())
+    ]
 
 
 def last_stage() -> list[tuple[str, str]]:

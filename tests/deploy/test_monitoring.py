@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from deploy.grafana.make import ALL
 from orchestrator.core.reasons import Reason
-from orchestrator.telemetry import Metrics
+from orchestrator.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS, DASHBOARDS = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana" / "dashboards"
@@ -34,9 +34,12 @@ def samples() -> dict[str, set[str]]:
     """Every name that can be asked for, with its labels."""
     metrics = Metrics()
     found = {
-        family.name + ("_total" if family.type == "counter" else ""): set[str]() for family in metrics.registry.collect()
+        family.name + ("_total" if family.type == "counter" else ""): set[str]()
+        for family in metrics.registry.collect()
     }
-    for metric in metrics.registry._collector_to_names:  # the only place where the labels of unused metrics stand
+    for metric in (
+        metrics.registry._collector_to_names
+    ):  # the only place where the labels of unused metrics stand
         if not isinstance(metric, MetricWrapperBase):
             continue
         labels = set(metric._labelnames)
@@ -45,7 +48,11 @@ def samples() -> dict[str, set[str]]:
             case "counter":
                 found[f"{name}_total"] = labels
             case "histogram":
-                found |= {f"{name}_sum": labels, f"{name}_count": labels, f"{name}_bucket": labels | {"le"}}
+                found |= {
+                    f"{name}_sum": labels,
+                    f"{name}_count": labels,
+                    f"{name}_bucket": labels | {"le"},
+                }
             case _:
                 found[name] = labels
     return found
@@ -92,7 +99,9 @@ def test_what_is_asked_for_exists_with_these_labels(expression: str) -> None:
 
 def left_over(expression: str) -> set[str]:
     """The labels that a result still has."""
-    grouped = [{label.strip() for label in one.split(",")} - {"le"} for one in GROUPED.findall(expression)]
+    grouped = [
+        {label.strip() for label in one.split(",")} - {"le"} for one in GROUPED.findall(expression)
+    ]
     if grouped:
         return set.intersection(*grouped)
     return set().union(*(SAMPLES[name] for name in NAME.findall(expression))) | FROM_SCRAPING
@@ -108,31 +117,49 @@ def test_an_alert_says_how_bad_it_is_what_happened_and_what_to_do(rule: dict[str
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_is_explained(rule: dict[str, Any]) -> None:
-    assert f"| `{rule['alert']}` | {rule['labels']['severity']} | " in (ROOT / "docs" / "dashboards.md").read_text()
+    assert (
+        f"| `{rule['alert']}` | {rule['labels']['severity']} | "
+        in (ROOT / "docs" / "dashboards.md").read_text()
+    )
 
 
 def test_alerts_and_their_names_are_unique_and_each_is_tried() -> None:
     names = [rule["alert"] for rule in alerts()]
     assert len(names) == len(set(names))
     tests = YAML(typ="safe").load((PROMETHEUS / "alerts.test.yaml").read_text())["tests"]
-    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    fired = {
+        case["alertname"]
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case.get("exp_alerts")
+    }
     fired |= {
-        name for test in tests for case in test.get("promql_expr_test", ()) for name in names if f'"{name}"' in case["expr"]
+        name
+        for test in tests
+        for case in test.get("promql_expr_test", ())
+        for name in names
+        if f'"{name}"' in case["expr"]
     }
     assert fired == set(names)
 
 
-@pytest.mark.skipif(shutil.which(os.environ.get("PROMTOOL", "promtool")) is None, reason="promtool is not installed")
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("PROMTOOL", "promtool")) is None, reason="promtool is not installed"
+)
 def test_alerts_fire_on_what_they_are_for() -> None:
     tool = os.environ.get("PROMTOOL", "promtool")
     for command in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts.test.yaml"]):
-        done = subprocess.run([tool, *command], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [tool, *command], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_dashboards_are_what_their_source_makes(name: str) -> None:
-    assert (DASHBOARDS / f"{name}.json").read_text() == ALL[name].text(), "run: python3 -m deploy.grafana.make"
+    assert (DASHBOARDS / f"{name}.json").read_text() == ALL[name].text(), (
+        "run: python3 -m deploy.grafana.make"
+    )
 
 
 def test_dashboards_have_names_of_their_own() -> None:
@@ -149,14 +176,20 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(path: Path) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in every:
         place = panel["gridPos"]
-        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        cells = {
+            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
+        }
         assert place["x"] + place["w"] <= GRID
         assert not cells & taken, panel["title"]
         taken |= cells
 
 
-@pytest.mark.parametrize(("name", "panel"), list(panels()), ids=lambda one: one if isinstance(one, str) else one["title"])
-def test_a_panel_says_why_to_look_at_it_and_its_legend_names_what_is_there(name: str, panel: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "panel"), list(panels()), ids=lambda one: one if isinstance(one, str) else one["title"]
+)
+def test_a_panel_says_why_to_look_at_it_and_its_legend_names_what_is_there(
+    name: str, panel: dict[str, Any]
+) -> None:
     assert panel["description"]
     for target in panel["targets"]:
         for label in LEGEND.findall(target["legendFormat"]):
@@ -170,7 +203,9 @@ def test_every_metric_of_kaskad_is_looked_at_somewhere() -> None:
         for family in Metrics().registry.collect()
         if not family.name.startswith("kaskad_process_")
     }
-    unseen = {name for name in families if not re.search(rf"\b{name}(_bucket|_sum|_count)?\b", asked)}
+    unseen = {
+        name for name in families if not re.search(rf"\b{name}(_bucket|_sum|_count)?\b", asked)
+    }
     assert unseen == {"kaskad_config_last_reload_success_timestamp_seconds"}
 
 
@@ -178,12 +213,19 @@ def test_the_provisioned_paths_are_those_that_compose_mounts() -> None:
     yaml = YAML(typ="safe")
     compose = yaml.load((ROOT / "deploy/compose.yaml").read_text())["services"]
     mounts = [volume.split(":")[1] for volume in compose["grafana"]["volumes"]]
-    provider = yaml.load((ROOT / "deploy/grafana/provisioning/dashboards/kaskad.yaml").read_text())["providers"][0]
+    provider = yaml.load((ROOT / "deploy/grafana/provisioning/dashboards/kaskad.yaml").read_text())[
+        "providers"
+    ][0]
     assert provider["options"]["path"] in mounts
     home = compose["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (DASHBOARDS / Path(home).name).is_file()
-    source = yaml.load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
+    source = yaml.load(
+        (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yaml").read_text()
+    )["datasources"][0]
     assert source["url"] == "http://prometheus:9090"
     scraped = yaml.load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"][0]
     services = [target.partition(":")[0] for target in scraped["static_configs"][0]["targets"]]
-    assert (scraped["job_name"], services) == ("kaskad", [name for name in compose if name.startswith("kaskad-")])
+    assert (scraped["job_name"], services) == (
+        "kaskad",
+        [name for name in compose if name.startswith("kaskad-")],
+    )

@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from orchestrator.channels import Delivery, Inbound, Receipt
-from orchestrator.codec import encode_message
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Refused, Unknown
 from orchestrator.core.policy import Cap, Dedupe, Gap, Goal, Governance, Policy, Step
@@ -27,12 +26,15 @@ from orchestrator.engine.commands import (
     Tell,
     UnknownMessage,
 )
-from orchestrator.replay import replay
+from orchestrator.history.codec import encode_message
+from orchestrator.history.replay import replay
 from tests.engine.world import START, World
 
 MINUTE = 60_000
 SMS = Policy("texts", "v1", "shop.event", (Step("sms"),))
-CASCADE = Policy("cascade", "v1", "shop.event", (Step("viber", wait=(("delivered", 10 * MINUTE),)), Step("sms")))
+CASCADE = Policy(
+    "cascade", "v1", "shop.event", (Step("viber", wait=(("delivered", 10 * MINUTE),)), Step("sms"))
+)
 
 
 async def test_a_repeat_is_accepted_and_does_nothing():
@@ -100,7 +102,9 @@ async def test_the_backlog_is_claimed_in_order_of_urgency():
 async def test_a_receipt_that_comes_before_the_response_is_not_lost():
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{id}")))
+        await world.engine.submit(
+            HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{id}"))
+        )
         await world.send(id)
         message = await world.message(id)
         assert (message.status, message.succeeded_by) == (Status.SUCCEEDED, "viber")
@@ -110,7 +114,9 @@ async def test_a_receipt_by_reference_finds_an_attempt_whose_answer_was_lost():
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.send(id, Unknown(Reason.TIMED_OUT))
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id="x"), id, 0))
+        await world.engine.submit(
+            HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id="x"), id, 0)
+        )
         assert (await world.message(id)).status is Status.SUCCEEDED
 
 
@@ -125,7 +131,8 @@ async def test_a_receipt_may_only_move_attempts_of_its_own_provider():
 async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
     governance = Governance(
-        caps=(Cap("week", 3, window_ms=7 * 24 * 60 * MINUTE, classes=("promotional",)),), consent={"promotional": "opt_out"}
+        caps=(Cap("week", 3, window_ms=7 * 24 * 60 * MINUTE, classes=("promotional",)),),
+        consent={"promotional": "opt_out"},
     )
     async with World(promo, governance=governance) as world:
         published = await asyncio.gather(*(world.publish(str(n)) for n in range(10)))
@@ -133,13 +140,21 @@ async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
         await asyncio.gather(*(world.send(id) for id in ids))
         statuses = [(await world.message(id)).status for id in ids]
         assert statuses.count(Status.SUCCEEDED) == 3
-        held = [await world.message(id) for id in ids if (await world.message(id)).status is not Status.SUCCEEDED]
-        assert {message.current.held_for for message in held if message.current} == {Reason.FREQUENCY_CAP}
+        held = [
+            await world.message(id)
+            for id in ids
+            if (await world.message(id)).status is not Status.SUCCEEDED
+        ]
+        assert {message.current.held_for for message in held if message.current} == {
+            Reason.FREQUENCY_CAP
+        }
 
 
 async def test_a_refused_send_gives_its_place_under_the_cap_back():
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
-    governance = Governance(caps=(Cap("one", 1, window_ms=24 * 60 * MINUTE),), consent={"promotional": "opt_out"})
+    governance = Governance(
+        caps=(Cap("one", 1, window_ms=24 * 60 * MINUTE),), consent={"promotional": "opt_out"}
+    )
     async with World(promo, governance=governance) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first, Refused(Reason.REFUSED_RECIPIENT))
@@ -176,13 +191,21 @@ async def test_start_undoes_a_stop_and_nothing_else():
         await world.send(first)
         for text in ("stop", "START"):
             world.now += 1000
-            await world.engine.submit(HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text=text)))
+            await world.engine.submit(
+                HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text=text))
+            )
         world.now += 1000
-        assert (await world.message((await world.publish("2")).messages[0])).status is Status.ACCEPTED
+        assert (
+            await world.message((await world.publish("2")).messages[0])
+        ).status is Status.ACCEPTED
         await world.engine.submit(OptOut(recipient="olena", channel="sms"))
         world.now += 1000
-        await world.engine.submit(HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text="start")))
-        assert (await world.message((await world.publish("3")).messages[0])).reason is Reason.OPTED_OUT
+        await world.engine.submit(
+            HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text="start"))
+        )
+        assert (
+            await world.message((await world.publish("3")).messages[0])
+        ).reason is Reason.OPTED_OUT
 
 
 async def test_an_opt_out_of_an_unknown_address_applies_when_it_turns_up():
@@ -195,26 +218,36 @@ async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_
     async with World(SMS) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first, Refused(Reason.REFUSED_ADDRESS, "21614"))
-        assert (await world.message((await world.publish("2")).messages[0])).reason is Reason.ADDRESS_MARKED
+        assert (
+            await world.message((await world.publish("2")).messages[0])
+        ).reason is Reason.ADDRESS_MARKED
         other = (await world.publish("3", phone="+380671234567")).messages[0]
         assert (await world.message(other)).status is Status.ACCEPTED
         await world.engine.submit(PutRecipient("olena", {"phone": "+380501234567"}))
-        assert (await world.message((await world.publish("4")).messages[0])).status is Status.ACCEPTED
+        assert (
+            await world.message((await world.publish("4")).messages[0])
+        ).status is Status.ACCEPTED
 
 
 async def test_dedupe_runs_from_the_first_and_is_not_extended():
-    policy = Policy("cart", "v1", "shop.event", (Step("sms"),), dedupe=Dedupe("event.cart", 60 * MINUTE))
+    policy = Policy(
+        "cart", "v1", "shop.event", (Step("sms"),), dedupe=Dedupe("event.cart", 60 * MINUTE)
+    )
     async with World(policy) as world:
         await world.publish("1", {"cart": 7})
         world.at(1800)
         repeat = await world.message((await world.publish("2", {"cart": 7})).messages[0])
         assert (repeat.status, repeat.reason) == (Status.SUPPRESSED, Reason.DEDUPLICATED)
         world.at(3601)
-        assert (await world.message((await world.publish("3", {"cart": 7})).messages[0])).status is Status.ACCEPTED
+        assert (
+            await world.message((await world.publish("3", {"cart": 7})).messages[0])
+        ).status is Status.ACCEPTED
 
 
 async def test_a_goal_ends_its_own_recipient_s_message_only():
-    policy = Policy("cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart"))
+    policy = Policy(
+        "cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart")
+    )
     async with World(policy) as world:
         (mine,) = (await world.publish("1", {"cart": 7})).messages
         (other_cart,) = (await world.publish("2", {"cart": 8})).messages
@@ -228,7 +261,9 @@ async def test_a_goal_ends_its_own_recipient_s_message_only():
 
 
 async def test_a_goal_also_ends_a_trigger_that_is_accepted_after_it_but_happened_before():
-    policy = Policy("cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart"))
+    policy = Policy(
+        "cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart")
+    )
     async with World(policy) as world:
         world.at(100)
         await world.publish("1", {"cart": 7}, type="order", time=START + 50_000)
@@ -244,7 +279,11 @@ async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address():
         await world.engine.submit(OptOut(recipient="olena"))
         await world.engine.submit(Erase("olena"))
         stored = await world.stored(id)
-        assert (stored.message.reason, stored.event["data"], stored.history) == (Reason.ERASED, {}, ())
+        assert (stored.message.reason, stored.event["data"], stored.history) == (
+            Reason.ERASED,
+            {},
+            (),
+        )
         assert await world.store.recipient("olena") is None
         again = await world.message((await world.publish("2", id="somebody")).messages[0])
         assert again.reason is Reason.OPTED_OUT
@@ -253,9 +292,13 @@ async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address():
 async def test_consents_add_up_and_the_history_is_kept():
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
     async with World(promo) as world:
-        assert (await world.message((await world.publish("1")).messages[0])).reason is Reason.NO_CONSENT
+        assert (
+            await world.message((await world.publish("1")).messages[0])
+        ).reason is Reason.NO_CONSENT
         await world.engine.submit(PutConsents("olena", [{"channel": "sms", "state": "in"}]))
-        assert (await world.message((await world.publish("2")).messages[0])).status is Status.ACCEPTED
+        assert (
+            await world.message((await world.publish("2")).messages[0])
+        ).status is Status.ACCEPTED
         document = await world.store.recipient("olena")
         assert document is not None
         assert len(document["consents"]) == 1
@@ -265,7 +308,11 @@ async def test_a_poisonous_command_fails_alone():
     async with World(SMS) as world:
         good, bad = world.publish("1"), world.engine.submit(Tell("nobody", None))  # type: ignore[arg-type]
         results = await asyncio.gather(good, bad, world.publish("2"), return_exceptions=True)
-        assert [getattr(result, "status", type(result)) for result in results] == ["accepted", UnknownMessage, "accepted"]
+        assert [getattr(result, "status", type(result)) for result in results] == [
+            "accepted",
+            UnknownMessage,
+            "accepted",
+        ]
 
 
 async def test_cancelling_twice_is_harmless():
@@ -278,9 +325,15 @@ async def test_cancelling_twice_is_harmless():
 
 async def test_dead_letters_are_kept_whole():
     async with World(SMS) as world:
-        await world.engine.submit(DeadLetter("kafka:events/0/7", "bad_json", "not JSON", b"\xff\x00", {"h": "v"}))
+        await world.engine.submit(
+            DeadLetter("kafka:events/0/7", "bad_json", "not JSON", b"\xff\x00", {"h": "v"})
+        )
         (letter,) = await world.store.dead_letters(None, 10)
-        assert (letter["body"], letter["headers"], letter["reason"]) == (b"\xff\x00", {"h": "v"}, "bad_json")
+        assert (letter["body"], letter["headers"], letter["reason"]) == (
+            b"\xff\x00",
+            {"h": "v"},
+            "bad_json",
+        )
 
 
 async def test_status_events_are_written_with_the_change_they_tell():
@@ -300,7 +353,9 @@ def orjson_type(body: bytes) -> str:
 
 
 async def test_replaying_a_history_gives_the_stored_state():
-    governance = Governance(caps=(Cap("day", 2, calendar="day"),), consent={"transactional": "opt_out"})
+    governance = Governance(
+        caps=(Cap("day", 2, calendar="day"),), consent={"transactional": "opt_out"}
+    )
     async with World(CASCADE, governance=governance) as world:
         (id,) = (await world.publish()).messages
         await world.send(id, Unknown(Reason.TIMED_OUT))
@@ -309,7 +364,10 @@ async def test_replaying_a_history_gives_the_stored_state():
         await world.send(id)
         await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0))
         stored = await world.stored(id)
-        assert replay(CASCADE, stored.message, stored.history, lambda version: governance) == stored.message
+        assert (
+            replay(CASCADE, stored.message, stored.history, lambda version: governance)
+            == stored.message
+        )
 
 
 async def test_nothing_that_names_a_person_stands_in_a_message_or_its_history():

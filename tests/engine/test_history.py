@@ -8,23 +8,36 @@ from typing import get_args, get_type_hints
 import pytest
 from msgspec.structs import asdict
 
-from orchestrator.channels import json_of
-from orchestrator.codec import decode_fact, decode_history, encode_entry, encode_fact
-from orchestrator.core.decide import Decision, decide
+from orchestrator.channels.adapter_api import json_of
+from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, Effect
-from orchestrator.core.facts import Answered, Fact, GoalReached, Heard, Prepared, Triggered, Unpreparable
+from orchestrator.core.facts import (
+    Answered,
+    Fact,
+    GoalReached,
+    Heard,
+    Prepared,
+    Triggered,
+    Unpreparable,
+)
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
-from orchestrator.ids import LENGTH, decode, encode
+from orchestrator.history.codec import decode_fact, decode_history, encode_entry, encode_fact
+from orchestrator.primitives.ids import LENGTH, decode, encode
 
 PHONE = Address("phone", "+380501234567", "a" * 32, country="UA")
-POLICY = Policy("cart", "v1", "shop.cart", (Step("viber", wait=(("delivered", 600_000),)), Step("sms")))
+POLICY = Policy(
+    "cart", "v1", "shop.cart", (Step("viber", wait=(("delivered", 600_000),)), Step("sms"))
+)
 INPUTS = Inputs(
-    addresses=(PHONE,), providers={"a": Provider("a", "viber", ("phone",))}, channels={"viber": ("a",)}, zone="Europe/Kyiv"
+    addresses=(PHONE,),
+    providers={"a": Provider("a", "viber", ("phone",))},
+    channels={"viber": ("a",)},
+    zone="Europe/Kyiv",
 )
 
 
@@ -42,7 +55,12 @@ BODIES = (
 
 
 def newborn() -> Message:
-    place = {"event_source": "shop", "event_id": "1", "event_type": "shop.cart", "recipient": "olena"}
+    place = {
+        "event_source": "shop",
+        "event_id": "1",
+        "event_type": "shop.cart",
+        "recipient": "olena",
+    }
     kept = {"policy": "cart", "policy_version": "v1", "klass": "transactional", "topic": "cart"}
     return Message(id="0" * 26, created_at=0, deadline_at=86_400_000, **place, **kept)
 
@@ -61,7 +79,10 @@ def told(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
 def test_every_check_is_read_back_with_its_verdict_and_its_step():
     decisions, history = told(Triggered(), Unpreparable(0, Reason.MISSING_VARIABLE, "event.name"))
     for decision, entry in zip(decisions, decode_history(history), strict=True):
-        made = [{name: value for name, value in asdict(check).items() if value is not None} for check in decision.checks]
+        made = [
+            {name: value for name, value in asdict(check).items() if value is not None}
+            for check in decision.checks
+        ]
         assert entry["checks"] == made
     assert {check["step"] for check in entry["checks"]} == {1}
 
@@ -74,7 +95,9 @@ def test_inputs_that_have_not_changed_are_written_once_and_read_everywhere():
 
 
 def test_a_decision_that_looked_at_no_inputs_keeps_none():
-    decisions, history = told(Triggered(), Prepared(0, "a", (PHONE,)), Answered(0, Accepted("id-1")))
+    decisions, history = told(
+        Triggered(), Prepared(0, "a", (PHONE,)), Answered(0, Accepted("id-1"))
+    )
     *_, answered = decode_history(history)
     assert decisions[-1].inputs is None
     assert "inputs" not in answered
@@ -86,7 +109,10 @@ def test_inputs_are_gathered_only_where_they_are_looked_at():
     def gather() -> Inputs:
         raise AssertionError("nobody looks at them")
 
-    assert decide(POLICY, decisions[-1].message, gather, Answered(0, Accepted("id-1")), 3000).inputs is None
+    assert (
+        decide(POLICY, decisions[-1].message, gather, Answered(0, Accepted("id-1")), 3000).inputs
+        is None
+    )
 
 
 def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept():
@@ -131,7 +157,9 @@ def test_a_provider_s_json_is_read_as_python_reads_it(body: bytes):
     assert repr(found) == repr(expected)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2**80 - 1, 2**128 - 1, 0x0123456789ABCDEF0123456789ABCDEF])
+@pytest.mark.parametrize(
+    "number", [0, 1, 2**80 - 1, 2**128 - 1, 0x0123456789ABCDEF0123456789ABCDEF]
+)
 def test_an_id_is_read_back_as_its_number(number: int):
     assert len(encode(number)) == LENGTH
     assert decode(encode(number)) == number

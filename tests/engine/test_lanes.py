@@ -1,4 +1,6 @@
-"""The order in which commands are decided: codes before everything, and short batches while they come."""
+"""
+The order in which commands are decided: codes before everything, and short batches while they come.
+"""
 
 from __future__ import annotations
 
@@ -152,11 +154,18 @@ async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
 async def test_a_code_is_decided_before_everything_that_was_waiting_already() -> None:
     async with World(CODE, PROMO) as world:
         order: list[str] = []
-        world.engine._ports.observe = lambda decided, errors: order.extend(one.decision.message.policy for one in decided)
-        others = [asyncio.ensure_future(world.publish(f"p-{number}", type="shop.promo")) for number in range(600)]
+        world.engine._ports.observe = lambda decided, errors: order.extend(
+            one.decision.message.policy for one in decided
+        )
+        others = [
+            asyncio.ensure_future(world.publish(f"p-{number}", type="shop.promo"))
+            for number in range(600)
+        ]
         code = asyncio.ensure_future(world.publish("c", type="shop.code"))
         await asyncio.gather(code, *others)
-        beside = BATCH_MAX if world.store.shared else 0  # one other batch may be in hand at the same time
+        beside = (
+            BATCH_MAX if world.store.shared else 0
+        )  # one other batch may be in hand at the same time
         assert order.index("code") <= beside
         assert len(order) == 601
 

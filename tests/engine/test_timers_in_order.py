@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.clock import FastClock
 from orchestrator.core.policy import Policy, Step
-from orchestrator.engine.desk import Decided
+from orchestrator.engine.batch import Decided
 from orchestrator.engine.lanes import BATCH_MAX
-from orchestrator.timers import Timers
+from orchestrator.engine.timers import Timers
+from orchestrator.primitives.clock import FastClock
 from tests.engine.world import World
 
 HOUR = 3_600_000
@@ -20,7 +20,10 @@ CROWD = 600
 
 async def test_a_code_that_is_due_last_fires_first() -> None:
     async with World(CODE, PROMO) as world:
-        others = [world.publish(f"p-{number}", type="shop.promo", id=f"u-{number}") for number in range(CROWD)]
+        others = [
+            world.publish(f"p-{number}", type="shop.promo", id=f"u-{number}")
+            for number in range(CROWD)
+        ]
         await asyncio.gather(*others, world.publish("c", type="shop.code"))
         world.at(3 * 3600)
         fired: list[str] = []
@@ -36,7 +39,9 @@ async def test_a_code_that_is_due_last_fires_first() -> None:
         await timers.start()
         await asyncio.wait_for(all_fired.wait(), 60)
         await timers.stop()
-        beside = BATCH_MAX if world.store.shared else 0  # one other batch may be in hand at the same time
+        beside = (
+            BATCH_MAX if world.store.shared else 0
+        )  # one other batch may be in hand at the same time
         assert fired.index("code") <= beside
         assert sorted(set(fired)) == ["code", "promo"]
 
@@ -46,7 +51,9 @@ async def test_timers_of_codes_are_found_among_all_and_by_themselves() -> None:
         (code,) = (await world.publish("c", type="shop.code")).messages
         (promo,) = (await world.publish("p", type="shop.promo")).messages
         world.at(3 * 3600)
-        assert [message for _, message in await world.store.due(world.now, 10, codes=True)] == [code]
+        assert [message for _, message in await world.store.due(world.now, 10, codes=True)] == [
+            code
+        ]
         assert [message for _, message in await world.store.due(world.now, 10)] == [promo, code]
         assert await world.store.next_due(codes=True) == (await world.message(code)).due_at
         assert await world.store.next_due() == (await world.message(promo)).due_at

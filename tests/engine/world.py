@@ -1,4 +1,7 @@
-"""The real engine on a real SQLite store, with a clock that the test moves and provider answers that the test gives."""
+"""
+The real engine on a real SQLite store, with a clock that the test moves and provider answers that
+the test gives.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,15 @@ from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.recipient import Address
-from orchestrator.engine.commands import Event, Publish, Published, Tell, Told
+from orchestrator.engine.commands import Publish, Published, Tell, Told
 from orchestrator.engine.engine import Engine, Ports
-from orchestrator.engine.people import Person
 from orchestrator.engine.rules import Rules
+from orchestrator.events.event import Event
+from orchestrator.recipients.document import Person
 from orchestrator.render import Conditions
 from orchestrator.stores.port import Store, StoredMessage, Wanted
-from orchestrator.stores.postgres import PostgresStore
-from orchestrator.stores.sqlite import SqliteStore
+from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.sqlite.store import SqliteStore
 
 START = 1_795_000_000_000
 PROVIDERS = {
@@ -50,12 +54,19 @@ class Evaluator:
 
 
 class World:
-    """``path`` None keeps the store in memory; ``url`` is set where the world stands on PostgreSQL instead."""
+    """
+    ``path`` None keeps the store in memory; ``url`` is set where the world stands on PostgreSQL
+    instead.
+    """
 
     url: ClassVar[str | None] = None
 
     def __init__(
-        self, *policies: Policy, governance: Governance | None = None, path: Path | None = None, tells: bool = False
+        self,
+        *policies: Policy,
+        governance: Governance | None = None,
+        path: Path | None = None,
+        tells: bool = False,
     ):
         self.sinks = ("told",) if tells else ()
         self.now = START
@@ -81,7 +92,9 @@ class World:
     async def open(self) -> None:
         self.store: Store = SqliteStore(self.path or ":memory:", inline=self.path is None)
         if self.url is not None:
-            self.store = PostgresStore(self.url, member="test", now=lambda: self.now, sinks=self.sinks)
+            self.store = PostgresStore(
+                self.url, member="test", now=lambda: self.now, sinks=self.sinks
+            )
         await self.store.open()
         await self.store.join()
         self.engine = Engine(self.store, self.rules, self._ports())
@@ -124,7 +137,9 @@ class World:
     ) -> Published:
         """Publish an event for Olena, or whoever ``person`` is."""
         profile = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", **person}
-        published: Published = await self.engine.submit(Publish(event(event_id, data or {}, type, time, [profile])))
+        published: Published = await self.engine.submit(
+            Publish(event(event_id, data or {}, type, time, [profile]))
+        )
         return published
 
     async def send(self, message: str, outcome: Outcome | None = None) -> Told:
@@ -133,13 +148,19 @@ class World:
         row = loaded.messages[message]
         people = await self.store.load(Wanted(recipients={row.message.recipient}))
         run = row.message.ready()[0]
-        person = Person(row.message.recipient, people.recipients.get(row.message.recipient), address_hash)
+        person = Person(
+            row.message.recipient, people.recipients.get(row.message.recipient), address_hash
+        )
         provider = PROVIDERS[run.provider or ""]
-        targets: tuple[Address, ...] = tuple(a for a in person.addresses if a.kind in provider.kinds)
+        targets: tuple[Address, ...] = tuple(
+            a for a in person.addresses if a.kind in provider.kinds
+        )
         prepared = Prepared(run.step, provider.name, targets, "c", 1, provider.cost)
         told: Told = await self.engine.submit(Tell(message, prepared))
         for call in told.calls:
-            told = await self.engine.submit(Tell(message, Answered(call.attempt, outcome or Accepted(f"id-{message}"))))
+            told = await self.engine.submit(
+                Tell(message, Answered(call.attempt, outcome or Accepted(f"id-{message}")))
+            )
         return told
 
     async def fire(self) -> int:
@@ -157,6 +178,16 @@ class World:
         return found
 
 
-def event(id: str, data: Mapping[str, Any], type: str, time: int | None, recipients: list[Mapping[str, Any]]) -> Event:
-    digest = hashlib.sha256(repr((id, sorted(data.items()), type, time, recipients)).encode()).digest()
-    return Event(id, "shop", type, time, {"id": id, "source": "shop", "type": type}, data, recipients, digest)
+def event(
+    id: str,
+    data: Mapping[str, Any],
+    type: str,
+    time: int | None,
+    recipients: list[Mapping[str, Any]],
+) -> Event:
+    digest = hashlib.sha256(
+        repr((id, sorted(data.items()), type, time, recipients)).encode()
+    ).digest()
+    return Event(
+        id, "shop", type, time, {"id": id, "source": "shop", "type": type}, data, recipients, digest
+    )

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.configuration.governance_file import governance_to_document
+from orchestrator.configuration.policy_file import policy_to_document
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.explain import explanation, gather
-from orchestrator.governancefile import governance_to_document
-from orchestrator.policyfile import policy_to_document
 from tests.engine.world import World
 
 
-async def keep(world: World, policy: Policy, raw: str = "policy: tale\n", templates: dict[str, str] | None = None) -> None:
+async def keep(
+    world: World,
+    policy: Policy,
+    raw: str = "policy: tale\n",
+    templates: dict[str, str] | None = None,
+) -> None:
     """What the service does with every version before messages are started with it."""
-    document = {"policy": policy_to_document(policy), "raw": raw, "templates": {policy.template: templates or {}}}
+    document = {
+        "policy": policy_to_document(policy),
+        "raw": raw,
+        "templates": {policy.template: templates or {}},
+    }
     await world.store.keep_version("policy", policy.name, policy.version, document)
 
 
@@ -36,13 +45,22 @@ async def explain(world: World, id: str, *, kept: bool = True) -> dict[str, Any]
 
 def checks(document: dict[str, Any], gate: str) -> list[dict[str, Any]]:
     """Every answer of one gate, in order."""
-    return [check for entry in document["story"] for check in entry["checks"] if check["gate"] == gate]
+    return [
+        check for entry in document["story"] for check in entry["checks"] if check["gate"] == gate
+    ]
 
 
 def stopped(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Every check that did not let a step pass."""
-    return [check for entry in document["story"] for check in entry["checks"] if check["verdict"] != "go"]
+    return [
+        check
+        for entry in document["story"]
+        for check in entry["checks"]
+        if check["verdict"] != "go"
+    ]
 
 
 def moves(document: dict[str, Any]) -> Iterable[tuple[str, str | None]]:
-    return [(move["what"], move["reason"]) for entry in document["story"] for move in entry["moves"]]
+    return [
+        (move["what"], move["reason"]) for entry in document["story"] for move in entry["moves"]
+    ]

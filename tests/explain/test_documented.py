@@ -1,4 +1,6 @@
-"""The document's shape is a promise: every key it has is in the docs, and every reason's other way."""
+"""
+The document's shape is a promise: every key it has is in the docs, and every reason's other way.
+"""
 
 from __future__ import annotations
 

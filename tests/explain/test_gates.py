@@ -1,4 +1,6 @@
-"""What every gate says when it does not let a step pass, and what would have had to be different."""
+"""
+What every gate says when it does not let a step pass, and what would have had to be different.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,35 @@ from typing import Any
 import pytest
 
 from orchestrator.core.outcomes import Accepted, Refused
-from orchestrator.core.policy import HOUR_MS, Budget, Cap, Dedupe, Gap, Goal, Governance, Policy, QuietHours, Step, Window
+from orchestrator.core.policy import (
+    HOUR_MS,
+    Budget,
+    Cap,
+    Dedupe,
+    Gap,
+    Goal,
+    Governance,
+    Policy,
+    QuietHours,
+    Step,
+    Window,
+)
 from orchestrator.core.reasons import SENTENCES, Reason
 from orchestrator.engine.commands import OptOut, PutConsents
 from orchestrator.explain import OTHERWISE
 from tests.engine.world import START, World
 from tests.explain.tales import checks, explain, keep_governance, stopped
 
-NIGHT = QuietHours("night", (Window(21 * 60, 9 * 60),) * 7, fallback_zone="Europe/Kyiv", classes=("promotional",))
+NIGHT = QuietHours(
+    "night", (Window(21 * 60, 9 * 60),) * 7, fallback_zone="Europe/Kyiv", classes=("promotional",)
+)
 EVENING = 9 * 3600  # 22:06:40 in Kyiv
 
 
 def policy(*steps: Step, klass: str = "promotional", **more: Any) -> Policy:
-    return Policy("tale", "v1", "shop.event", steps or (Step("sms"),), klass=klass, topic="news", **more)
+    return Policy(
+        "tale", "v1", "shop.event", steps or (Step("sms"),), klass=klass, topic="news", **more
+    )
 
 
 def governed(**rules: Any) -> Governance:
@@ -27,7 +45,9 @@ def governed(**rules: Any) -> Governance:
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_says_what_it_is_and_what_would_have_had_to_be_different(reason: Reason) -> None:
+def test_every_reason_says_what_it_is_and_what_would_have_had_to_be_different(
+    reason: Reason,
+) -> None:
     for sentence in (SENTENCES[reason], OTHERWISE[reason]):
         assert len(sentence) > 20
         assert sentence.endswith(".")
@@ -43,7 +63,11 @@ async def test_a_quiet_night_says_by_whose_clock_and_when_it_ends() -> None:
         world.at(EVENING)
         (id,) = (await world.publish(time_zone="Europe/Kyiv")).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["value"], check["limit"]) == ("quiet_hours", "22:06:40 Kyiv time", "21:00-09:00")
+    assert (check["reason"], check["value"], check["limit"]) == (
+        "quiet_hours",
+        "22:06:40 Kyiv time",
+        "21:00-09:00",
+    )
     assert check["until_local"] == "2026-11-19T09:00:00.000+02:00"
     assert "09:00 Kyiv time (recipient's zone)" in check["otherwise"]
 
@@ -57,13 +81,21 @@ async def test_a_person_without_a_zone_sleeps_by_the_fallback_and_is_told_so() -
 
 
 async def test_a_night_that_is_longer_than_max_defer_says_how_much_longer() -> None:
-    night = QuietHours("night", NIGHT.windows, zone="Europe/Kyiv", classes=("promotional",), max_defer_ms=2 * HOUR_MS)
+    night = QuietHours(
+        "night",
+        NIGHT.windows,
+        zone="Europe/Kyiv",
+        classes=("promotional",),
+        max_defer_ms=2 * HOUR_MS,
+    )
     async with World(policy(), governance=governed(quiet_hours=(night,))) as world:
         world.at(EVENING)
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
     assert check["verdict"] == "skip"
-    assert "`max_defer` is 2h: with 10h 53m or more it would have waited instead" in check["otherwise"]
+    assert (
+        "`max_defer` is 2h: with 10h 53m or more it would have waited instead" in check["otherwise"]
+    )
     assert "the rule's own zone" in check["otherwise"]
 
 
@@ -81,7 +113,10 @@ async def test_a_full_cap_names_the_charges_that_hold_it_and_when_each_leaves() 
         (check,) = stopped(await explain(world, id))
     assert (check["rule"], check["value"], check["limit"]) == ("promo_week", "2", "2")
     assert [charge["message"] for charge in check["charges"]] == others
-    assert [charge["leaves_at"] for charge in check["charges"]] == ["2026-11-19T11:06:40.000Z", "2026-11-20T11:06:40.000Z"]
+    assert [charge["leaves_at"] for charge in check["charges"]] == [
+        "2026-11-19T11:06:40.000Z",
+        "2026-11-20T11:06:40.000Z",
+    ]
     assert check["until"] == check["charges"][0]["leaves_at"]
     assert "A `limit` of 3 would have let it pass now" in check["otherwise"]
     assert others[0] in check["otherwise"]
@@ -102,7 +137,9 @@ async def test_a_calendar_cap_counts_the_day_of_the_place_where_the_person_lives
 
 
 async def test_a_cap_of_nothing_says_that_it_never_has_room() -> None:
-    async with World(policy(), governance=governed(caps=(Cap("none", 0, window_ms=HOUR_MS),))) as world:
+    async with World(
+        policy(), governance=governed(caps=(Cap("none", 0, window_ms=HOUR_MS),))
+    ) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
     assert check["otherwise"].startswith("A limit of 0 never has room")
@@ -136,12 +173,17 @@ async def test_a_spent_budget_says_how_much_it_was_and_when_there_is_more() -> N
 async def test_an_opt_out_says_which_yes_would_lift_it() -> None:
     async with World(policy(Step("email"))) as world:
         await world.publish("0")
-        await world.engine.submit(OptOut(recipient="olena", channel="email", topic="news", source="one-click"))
+        await world.engine.submit(
+            OptOut(recipient="olena", channel="email", topic="news", source="one-click")
+        )
         world.at(60)
         (id,) = (await world.publish("1")).messages
         (check,) = stopped(await explain(world, id))
     assert check["reason"] == "opted_out"
-    assert "A yes to email × news, or to something narrower, newer than 2026-11-18 11:06:40 UTC" in check["otherwise"]
+    assert (
+        "A yes to email × news, or to something narrower, newer than 2026-11-18 11:06:40 UTC"
+        in check["otherwise"]
+    )
     assert "would lift a no to email × news" in check["otherwise"]
     assert "START" not in check["otherwise"]
 
@@ -150,7 +192,9 @@ async def test_a_stop_is_lifted_by_start_too_and_other_noes_are_counted() -> Non
     async with World(policy(klass="transactional")) as world:
         await world.publish("0")
         for topic in ("*", "news"):
-            await world.engine.submit(OptOut(recipient="olena", channel="sms", topic=topic, source="stop"))
+            await world.engine.submit(
+                OptOut(recipient="olena", channel="sms", topic=topic, source="stop")
+            )
         world.at(60)
         (id,) = (await world.publish("1")).messages
         (check,) = stopped(await explain(world, id))
@@ -185,7 +229,9 @@ async def test_a_dead_address_says_who_proved_it_and_how_it_comes_back() -> None
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
     assert check["reason"] == "address_marked"
-    assert "+380…67 was proven dead by texts (21211) at 2026-11-18 11:06:40 UTC" in check["otherwise"]
+    assert (
+        "+380…67 was proven dead by texts (21211) at 2026-11-18 11:06:40 UTC" in check["otherwise"]
+    )
     assert "PUT /v1/recipients/olena" in check["otherwise"]
 
 
@@ -202,17 +248,24 @@ async def test_a_channel_that_nobody_serves_is_told_as_that() -> None:
     async with World(policy(Step("whatsapp"), klass="transactional")) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
-    assert check["otherwise"] == "A provider for whatsapp would have had to be configured under `channels`."
+    assert (
+        check["otherwise"]
+        == "A provider for whatsapp would have had to be configured under `channels`."
+    )
 
 
 async def test_a_country_that_is_not_allowed_is_named() -> None:
-    async with World(policy(klass="transactional"), governance=Governance("g1", sms_countries=("PL", "DE"))) as world:
+    async with World(
+        policy(klass="transactional"), governance=Governance("g1", sms_countries=("PL", "DE"))
+    ) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
     assert check["otherwise"] == "UA would have had to stand in `sms_countries` (now PL,DE)."
 
 
-@pytest.mark.parametrize(("expression", "was"), [("event.n == 2", "false"), ("event.n > 'x'", "not to be evaluated")])
+@pytest.mark.parametrize(
+    ("expression", "was"), [("event.n == 2", "false"), ("event.n > 'x'", "not to be evaluated")]
+)
 async def test_a_condition_is_shown_with_what_it_was(expression: str, was: str) -> None:
     async with World(policy(Step("sms", when=expression), klass="transactional")) as world:
         (id,) = (await world.publish("1", {"n": 1})).messages
@@ -231,7 +284,9 @@ async def test_codes_that_come_too_fast_name_the_masked_number() -> None:
 
 
 async def test_a_deadline_that_was_over_says_by_how_much() -> None:
-    late = policy(Step("viber", wait=(("delivered", 600_000),)), klass="transactional", deadline_ms=HOUR_MS)
+    late = policy(
+        Step("viber", wait=(("delivered", 600_000),)), klass="transactional", deadline_ms=HOUR_MS
+    )
     async with World(late) as world:
         (id,) = (await world.publish()).messages
         world.at(3600 + 90)
@@ -255,8 +310,12 @@ async def test_a_goal_and_a_double_are_told_with_what_they_rest_on() -> None:
         (double,) = (await world.publish("2", {"cart": 7})).messages
         await world.publish("3", type="shop.order")
         reached, doubled = await explain(world, id), await explain(world, double)
-    assert reached["story"][-1]["moves"][-1]["otherwise"].startswith("Event 3 of shop reached the goal.")
-    assert doubled["message"]["otherwise"].startswith(f"Message {id} has the same key (`window: 1h`, `key: event.cart`).")
+    assert reached["story"][-1]["moves"][-1]["otherwise"].startswith(
+        "Event 3 of shop reached the goal."
+    )
+    assert doubled["message"]["otherwise"].startswith(
+        f"Message {id} has the same key (`window: 1h`, `key: event.cart`)."
+    )
 
 
 async def test_a_governance_that_is_no_longer_kept_leaves_what_the_checks_themselves_say() -> None:

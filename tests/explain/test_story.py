@@ -1,4 +1,6 @@
-"""The whole explanation: what moved, what is waited for, what the policy was, and how it is shown."""
+"""
+The whole explanation: what moved, what is waited for, what the policy was, and how it is shown.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,15 @@ async def test_a_step_that_ran_out_of_time_says_by_when_which_receipt_would_have
         document = await explain(world, id)
     assert moves(document) == [("left", "not_delivered_in_time")]
     step = document["steps"][0]
-    assert (step["state"], step["reason"], document["steps"][1]["state"]) == ("left", "not_delivered_in_time", "running")
-    assert "`delivered` by 2026-11-18 13:16:40 Kyiv time (11:16:40 UTC), 10m after the hand-off" in step["otherwise"]
+    assert (step["state"], step["reason"], document["steps"][1]["state"]) == (
+        "left",
+        "not_delivered_in_time",
+        "running",
+    )
+    assert (
+        "`delivered` by 2026-11-18 13:16:40 Kyiv time (11:16:40 UTC), 10m after the hand-off"
+        in step["otherwise"]
+    )
 
 
 async def test_every_instant_stands_in_utc_and_by_the_recipients_clock() -> None:
@@ -65,7 +74,7 @@ async def test_what_is_waited_for_is_said_with_its_time() -> None:
 
 
 async def prepared(world: World, id: str) -> Prepared:
-    from orchestrator.engine.people import Person
+    from orchestrator.recipients.document import Person
     from orchestrator.stores.port import Wanted
     from tests.engine.world import address_hash
 
@@ -80,7 +89,8 @@ async def test_a_handed_off_step_says_which_receipts_are_missing_until_when() ->
         await world.send(id)
         (wait,) = (await explain(world, id))["waiting"]["for"]
         assert (
-            "delivered until 2026-11-18 11:16:40 UTC, in 10m and read until 2026-11-18 12:06:40 UTC, in 1h" in wait["words"]
+            "delivered until 2026-11-18 11:16:40 UTC, in 10m and read until 2026-11-18 12:06:40"
+            " UTC, in 1h" in wait["words"]
         )
         await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0))
         (wait,) = (await explain(world, id))["waiting"]["for"]
@@ -94,21 +104,31 @@ async def test_a_held_step_says_why_and_a_finished_message_waits_for_nothing() -
         await world.send(id, NotSent(Reason.THROTTLED, 30_000, "429"))
         document = await explain(world, id)
         (wait,) = document["waiting"]["for"]
-        assert (wait["state"], wait["reason"], wait["until"]) == ("held", "throttled", "2026-11-18T11:07:10.000Z")
+        assert (wait["state"], wait["reason"], wait["until"]) == (
+            "held",
+            "throttled",
+            "2026-11-18T11:07:10.000Z",
+        )
         assert moves(document) == [("held", "throttled")]
-        assert document["story"][-1]["moves"][0]["otherwise"].endswith("viber_a said throttled, code 429.")
+        assert document["story"][-1]["moves"][0]["otherwise"].endswith(
+            "viber_a said throttled, code 429."
+        )
         await world.engine.submit(Cancel(id))
         ended = await explain(world, id)
     assert ended["waiting"] is None
     assert (ended["message"]["status"], ended["message"]["reason"]) == ("cancelled", "cancelled")
-    assert ended["message"]["otherwise"] == "Had nobody cancelled it, the cascade would have gone on."
+    assert (
+        ended["message"]["otherwise"] == "Had nobody cancelled it, the cascade would have gone on."
+    )
 
 
 async def test_too_dear_says_by_how_much() -> None:
     policy = Policy("tale", "v1", "shop.event", (Step("sms", max_cost="0.85"),))
     async with World(policy) as world:
         (id,) = (await world.publish()).messages
-        await world.engine.submit(Tell(id, Prepared(0, "texts", (await prepared(world, id)).targets, "c", 1, "1.20")))
+        await world.engine.submit(
+            Tell(id, Prepared(0, "texts", (await prepared(world, id)).targets, "c", 1, "1.20"))
+        )
         document = await explain(world, id)
     found = document["story"][-1]["moves"][0]
     assert found["reason"] == "too_expensive"
@@ -123,7 +143,9 @@ async def test_too_dear_says_by_how_much() -> None:
         (Reason.TEMPLATE_ERROR, "division by zero", "It was: division by zero"),
     ],
 )
-async def test_content_that_could_not_be_made_says_what_was_missing(reason: Reason, detail: str, says: str) -> None:
+async def test_content_that_could_not_be_made_says_what_was_missing(
+    reason: Reason, detail: str, says: str
+) -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish()).messages
         await world.engine.submit(Tell(id, Unpreparable(0, reason, detail)))
@@ -139,9 +161,15 @@ async def test_a_refusal_and_an_unknown_outcome_say_what_the_provider_said() -> 
         world.at(700)
         await world.fire()
         document = await explain(world, id)
-    assert "viber_a said refused_recipient, code 7201, “no Viber”." in document["steps"][0]["otherwise"]
+    assert (
+        "viber_a said refused_recipient, code 7201, “no Viber”."
+        in document["steps"][0]["otherwise"]
+    )
     assert document["message"]["reason"] == "unknown_outcome"
-    assert "Any receipt for attempt 1 (sms by texts) would have settled it" in document["message"]["otherwise"]
+    assert (
+        "Any receipt for attempt 1 (sms by texts) would have settled it"
+        in document["message"]["otherwise"]
+    )
 
 
 async def test_attempts_have_their_receipts_in_the_order_they_came() -> None:
@@ -151,9 +179,13 @@ async def test_attempts_have_their_receipts_in_the_order_they_came() -> None:
         failure = Refused(Reason.REFUSED_RECIPIENT, "12")
         world.at(5)
         await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.SENT), id, 0))
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.FAILED, failure=failure), id, 0))
-        (attempt, *_) = (await explain(world, id))["attempts"]
-    assert [(receipt["state"], (receipt["error"] or {}).get("code")) for receipt in attempt["receipts"]] == [
+        await world.engine.submit(
+            HearReceipt("viber_a", Receipt(state=Delivery.FAILED, failure=failure), id, 0)
+        )
+        attempt, *_ = (await explain(world, id))["attempts"]
+    assert [
+        (receipt["state"], (receipt["error"] or {}).get("code")) for receipt in attempt["receipts"]
+    ] == [
         ("sent", None),
         ("failed", "12"),
     ]
@@ -166,7 +198,9 @@ async def test_the_history_is_decided_again_and_that_is_said() -> None:
         assert (await explain(world, id))["replay"]["same"] is True
 
 
-async def test_a_policy_that_is_another_one_today_is_shown_as_it_was_with_every_difference() -> None:
+async def test_a_policy_that_is_another_one_today_is_shown_as_it_was_with_every_difference() -> (
+    None
+):
     async with World(TALE) as world:
         await keep(world, TALE, "policy: tale\ncascade: [viber]\n", {"sms.text.j2": "old"})
         await keep_governance(world, world.rules.governance)
@@ -219,7 +253,11 @@ class Tags(HTMLParser):
 
 async def hostile() -> dict[str, Any]:
     """A message with hostile text wherever somebody else's words stand."""
-    policy = replace(TALE, topic=HOSTILE, cascade=(Step("viber", when=f'event.x != "{HOSTILE[:8]}"'), Step("sms")))
+    policy = replace(
+        TALE,
+        topic=HOSTILE,
+        cascade=(Step("viber", when=f'event.x != "{HOSTILE[:8]}"'), Step("sms")),
+    )
     async with World(policy) as world:
         await keep(world, policy, f"policy: {HOSTILE}\n")
         (id,) = (await world.publish(HOSTILE, {"x": HOSTILE})).messages
@@ -246,7 +284,10 @@ async def test_text_and_page_tell_the_same_story() -> None:
         await world.fire()
         document = await explain(world, id)
     text, page = as_text(document), as_page(document)
-    for words in [document["message"]["sentence"], *(entry["words"] for entry in document["story"])]:
+    for words in [
+        document["message"]["sentence"],
+        *(entry["words"] for entry in document["story"]),
+    ]:
         assert words in text
         assert words in page
     assert "policy: tale" in text
@@ -284,17 +325,26 @@ def installation(tmp_path: Path) -> tuple[Path, str]:
     return config, json.loads(sent.stdout)["results"][0]["messages"][0]
 
 
-def test_the_verb_prints_text_json_or_a_page_and_writes_files(installation: tuple[Path, str]) -> None:
+def test_the_verb_prints_text_json_or_a_page_and_writes_files(
+    installation: tuple[Path, str],
+) -> None:
     config, id = installation
     run = CliRunner()
     text = run.invoke(command, ["explain", id, "-c", str(config)])
     assert text.exit_code == 0, text.output
     assert "needed a phone number" in text.stdout
     assert POLICY.splitlines()[0] in text.stdout
-    document = json.loads(run.invoke(command, ["explain", id, "-c", str(config), "-o", "json"]).stdout)
+    document = json.loads(
+        run.invoke(command, ["explain", id, "-c", str(config), "-o", "json"]).stdout
+    )
     assert document["message"]["reason"] == "no_address"
     page = config.with_name("page.html")
-    assert run.invoke(command, ["explain", id, "-c", str(config), "-o", "html", "--out", str(page)]).exit_code == 0
+    assert (
+        run.invoke(
+            command, ["explain", id, "-c", str(config), "-o", "html", "--out", str(page)]
+        ).exit_code
+        == 0
+    )
     assert page.read_text().startswith("<!doctype html>")
 
 
@@ -318,7 +368,9 @@ def test_the_service_knows_todays_rules(installation: tuple[Path, str]) -> None:
     assert policy["differences"] == [{"where": "deadline", "then": "1d", "now": "2h"}]
 
 
-async def test_a_terminal_gets_the_same_words_wrapped_to_its_width(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_terminal_gets_the_same_words_wrapped_to_its_width(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from orchestrator.explain import print_rich
 
     async with World(TALE) as world:

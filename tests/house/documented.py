@@ -1,4 +1,7 @@
-"""What the documentation says in commands: every `kaskad …` line, and whether the command line would take it."""
+"""
+What the documentation says in commands: every `kaskad …` line, and whether the command line would
+take it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def arguments_in(text: str) -> list[str]:
 
 
 def mistake(arguments: list[str]) -> str | None:
-    """What the command line would say of some arguments, None where it takes them; nothing is run."""
+    """
+    What the command line would say of some arguments, None where it takes them; nothing is run.
+    """
     command: Any = get_command(app)
     context = command.make_context("kaskad", [], resilient_parsing=True)
     rest = list(arguments)

@@ -32,8 +32,17 @@ def test_the_command_says_its_version() -> None:
 
 
 def test_the_module_is_the_command_under_the_same_name() -> None:
-    done = subprocess.run([sys.executable, "-m", "orchestrator.cli", "chek"], capture_output=True, text=True, check=False)
-    assert (done.returncode, "Usage: kaskad" in done.stderr, "'check'" in done.stderr) == (2, True, True)
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "chek"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Usage: kaskad" in done.stderr, "'check'" in done.stderr) == (
+        2,
+        True,
+        True,
+    )
 
 
 def kaskad(*arguments: str, input: str | None = None) -> Result:

@@ -9,14 +9,14 @@ import pytest
 from typer.main import get_command
 
 from orchestrator.cli import app
+from orchestrator.configuration.judge import load_installation
+from orchestrator.configuration.policy_file import hash_templates, load_policy
 from orchestrator.core.reasons import SENTENCES, Reason
-from orchestrator.evaluate import Evaluator
-from orchestrator.intake.cloudevents import parse_structured
-from orchestrator.policyfile import hash_templates, load_policy
-from orchestrator.rehearsal.installation import load_installation
-from orchestrator.rehearsal.traffic import read_traffic
+from orchestrator.events.cloudevents import parse_structured
+from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS
-from orchestrator.telemetry import Metrics
+from orchestrator.simulate.event_file import read_traffic
+from orchestrator.telemetry.metrics import Metrics
 from tests.house.documented import PAGES, commands, mistake
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +59,19 @@ def test_every_filter_is_listed() -> None:
 
 
 def test_the_readme_s_policy_is_the_worked_one(tmp_path: Path) -> None:
-    block = re.search(r"<!-- (config/policies/\w+\.yaml) -->\n```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    block = re.search(
+        r"<!-- (config/policies/\w+\.yaml) -->\n```yaml\n(.*?)```",
+        (ROOT / "README.md").read_text(),
+        re.S,
+    )
     assert block is not None
     shown = tmp_path / Path(block[1]).name
     shown.write_text(block[2])
     templates = hash_templates(ROOT / "templates")
-    real, read = load_policy(ROOT / block[1], templates=templates), load_policy(shown, templates=templates)
+    real, read = (
+        load_policy(ROOT / block[1], templates=templates),
+        load_policy(shown, templates=templates),
+    )
     assert (read.policy.cascade, read.policy.when) == (real.policy.cascade, real.policy.when)
 
 
@@ -116,10 +123,14 @@ def test_a_command_that_is_none_would_be_noticed() -> None:
 
 
 def test_the_readme_s_event_is_taken_and_starts_its_policy() -> None:
-    shown = re.search(r"<!-- event.json -->\n```json\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    shown = re.search(
+        r"<!-- event.json -->\n```json\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
     assert shown is not None
     event = parse_structured(shown[1].encode())
-    policy = load_policy(ROOT / "config/policies/price_drop.yaml", templates=hash_templates(ROOT / "templates")).policy
+    policy = load_policy(
+        ROOT / "config/policies/price_drop.yaml", templates=hash_templates(ROOT / "templates")
+    ).policy
     assert event.type == policy.event
     assert Evaluator()(policy.when or "true", {"event": event.data}) is True
 

@@ -1,8 +1,9 @@
 """
-Small wrongs, one at a time: every place of a module at which one can be put, and the module with it.
+Small wrongs, one at a time: every place of a module at which one can be put, and the module with
+it.
 
-What is not touched: annotations, decorators, docstrings, imports, and words that are only read by people (what a decision
-says, the sentences of reasons, the texts of exceptions).
+What is not touched: annotations, decorators, docstrings, imports, and words that are only read by
+people (what a decision says, the sentences of reasons, the texts of exceptions).
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ class Mutant:
 def mutants(path: Path) -> list[Mutant]:
     """Every mutant of a file, in the order of its text."""
     tree = ast.parse(path.read_text("utf-8"))
-    return [Mutant(path, index, site.line, site.function, site.what) for index, site in enumerate(sites(tree))]
+    return [
+        Mutant(path, index, site.line, site.function, site.what)
+        for index, site in enumerate(sites(tree))
+    ]
 
 
 def sites(tree: ast.Module) -> Iterator[Site]:
@@ -79,7 +83,10 @@ def sites(tree: ast.Module) -> Iterator[Site]:
 
 
 def inside(node: ast.AST, function: str) -> Iterator[Site]:
-    """The sites of a node and of everything below it; ``function`` is the innermost function's dotted name."""
+    """
+    The sites of a node and of everything below it; ``function`` is the innermost function's dotted
+    name.
+    """
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
     yield from own(node, function)
@@ -98,13 +105,23 @@ def inside(node: ast.AST, function: str) -> Iterator[Site]:
 
 def skipped(node: ast.AST, name: str) -> bool:
     """Fields that no wrong is put into."""
-    if name in ("annotation", "returns", "decorator_list", "type_params", "bases", "keywords" if is_class(node) else ""):
+    if name in (
+        "annotation",
+        "returns",
+        "decorator_list",
+        "type_params",
+        "bases",
+        "keywords" if is_class(node) else "",
+    ):
         return True
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Raise):
         return True
     if isinstance(node, ast.Assign | ast.AnnAssign) and name == "value":
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        return any(isinstance(t, ast.Name) and (t.id in SENTENCE_TABLES or is_type_variable(node.value)) for t in targets)
+        return any(
+            isinstance(t, ast.Name) and (t.id in SENTENCE_TABLES or is_type_variable(node.value))
+            for t in targets
+        )
     return isinstance(node, ast.Call) and name == "args" and called(node) in SPOKEN
 
 
@@ -118,24 +135,43 @@ def is_type_variable(value: ast.expr | None) -> bool:
 
 def called(call: ast.Call) -> str:
     return (
-        call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+        call.func.attr
+        if isinstance(call.func, ast.Attribute)
+        else call.func.id
+        if isinstance(call.func, ast.Name)
+        else ""
     )
 
 
 def is_docstring(node: ast.AST, name: str, position: int, child: ast.AST) -> bool:
-    """A string that stands as a statement: a module's, class's, function's or constant's documentation."""
-    return isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant) and isinstance(child.value.value, str)
+    """
+    A string that stands as a statement: a module's, class's, function's or constant's
+    documentation.
+    """
+    return (
+        isinstance(child, ast.Expr)
+        and isinstance(child.value, ast.Constant)
+        and isinstance(child.value.value, str)
+    )
 
 
-def statement(body: list[ast.stmt], position: int, child: ast.stmt, function: str) -> Iterator[Site]:
+def statement(
+    body: list[ast.stmt], position: int, child: ast.stmt, function: str
+) -> Iterator[Site]:
     """Leave a statement out, where something would still be there."""
     line = child.lineno
 
     def leave_out() -> None:
         body[position] = ast.copy_location(ast.Pass(), child)
 
-    done = isinstance(child, ast.Expr) and isinstance(child.value, ast.Call) and called(child.value) not in SPOKEN
-    kept = isinstance(child, ast.Assign) and isinstance(child.targets[0], ast.Attribute | ast.Subscript)
+    done = (
+        isinstance(child, ast.Expr)
+        and isinstance(child.value, ast.Call)
+        and called(child.value) not in SPOKEN
+    )
+    kept = isinstance(child, ast.Assign) and isinstance(
+        child.targets[0], ast.Attribute | ast.Subscript
+    )
     if done or kept or isinstance(child, ast.AugAssign):
         yield Site(line, function, f"without `{short(child)}`", leave_out)
 
@@ -157,12 +193,24 @@ def own(node: ast.AST, function: str) -> Iterator[Site]:
         case ast.UnaryOp(op=ast.Not()):
             yield site(node, function, "op", ast.UAdd(), "bool() of it instead of not")
         case ast.If() | ast.While() | ast.IfExp():
-            yield site(node, function, "test", ast.UnaryOp(ast.Not(), node.test), f"unless `{short(node.test)}`")
+            yield site(
+                node,
+                function,
+                "test",
+                ast.UnaryOp(ast.Not(), node.test),
+                f"unless `{short(node.test)}`",
+            )
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
-            yield site(node, function, "value", ast.Constant(None), f"returns None, not `{short(value)}`")
+            yield site(
+                node, function, "value", ast.Constant(None), f"returns None, not `{short(value)}`"
+            )
         case ast.Call(func=ast.Name(id=name)) if name in SWAPPED_CALLS:
             yield site(
-                node, function, "func", ast.Name(SWAPPED_CALLS[name], ast.Load()), f"{SWAPPED_CALLS[name]}, not {name}"
+                node,
+                function,
+                "func",
+                ast.Name(SWAPPED_CALLS[name], ast.Load()),
+                f"{SWAPPED_CALLS[name]}, not {name}",
             )
         case ast.Constant(value=bool() | int() | str()):
             yield constant(node, function)
@@ -185,5 +233,16 @@ def site(node: ast.AST, function: str, name: str, instead: ast.AST, what: str = 
 
 def constant(node: ast.Constant, function: str) -> Site:
     value = node.value
-    instead: object = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else f"XX{value}"
-    return Site(node.lineno, function, f"{instead!r}, not {value!r}", lambda: setattr(node, "value", instead))
+    instead: object = (
+        not value
+        if isinstance(value, bool)
+        else value + 1
+        if isinstance(value, int)
+        else f"XX{value}"
+    )
+    return Site(
+        node.lineno,
+        function,
+        f"{instead!r}, not {value!r}",
+        lambda: setattr(node, "value", instead),
+    )

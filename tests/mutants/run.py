@@ -6,10 +6,11 @@ How many small wrongs in the core would be noticed.
     python -m tests.mutants.run --only decide.py    of one file
     python -m tests.mutants.run --again FILE        those that survived before, as `--out FILE` wrote them
 
-The tests are collected once. Each mutant is then a process of its own, forked from there: the one wrong function or table
-is put into the core, and the tests that come through it are run, the quickest first, up to the first that fails. A wrong in
-the body of a class (a word, a default) needs everything imported anew, which takes longer. A mutant that needs far more CPU
-time than its tests do without it counts as killed.
+The tests are collected once. Each mutant is then a process of its own, forked from there: the one
+wrong function or table is put into the core, and the tests that come through it are run, the
+quickest first, up to the first that fails. A wrong in the body of a class (a word, a default) needs
+everything imported anew, which takes longer. A mutant that needs far more CPU time than its tests
+do without it counts as killed.
 
 Survivors are printed, and written to a file with `--out`.
 """
@@ -47,16 +48,37 @@ TESTS = ("tests/core", "tests/properties")
 EXAMPLES_MAX = 40
 CPU_SECONDS = 20
 SURVIVED, KILLED, CONFUSED = 0, 1, 2
-ARGUMENTS = ["-qq", "-s", "-m", "not verify", "-p", "no:cacheprovider", "--no-header", "--no-summary", "--tb=no"]
+ARGUMENTS = [
+    "-qq",
+    "-s",
+    "-m",
+    "not verify",
+    "-p",
+    "no:cacheprovider",
+    "--no-header",
+    "--no-summary",
+    "--tb=no",
+]
 
 
 def short_properties() -> None:
-    """Few examples, always the same ones, and no search for the smallest: only whether one fails is asked."""
+    """
+    Few examples, always the same ones, and no search for the smallest: only whether one fails is
+    asked.
+    """
     first = settings.__init__
 
     def init(self: settings, parent: settings | None = None, **given: Any) -> None:
-        given |= {"phases": (Phase.explicit, Phase.generate), "database": None, "derandomize": True, "deadline": None}
-        given |= {"max_examples": min(EXAMPLES_MAX, given.get("max_examples", EXAMPLES_MAX)), "print_blob": False}
+        given |= {
+            "phases": (Phase.explicit, Phase.generate),
+            "database": None,
+            "derandomize": True,
+            "deadline": None,
+        }
+        given |= {
+            "max_examples": min(EXAMPLES_MAX, given.get("max_examples", EXAMPLES_MAX)),
+            "print_blob": False,
+        }
         given["suppress_health_check"] = list(HealthCheck)
         first(self, parent, **given)
 
@@ -80,11 +102,17 @@ def made(mutant: Mutant) -> ModuleType:
 
 
 def put_into_place(mutant: Mutant, wrong: ModuleType) -> bool:
-    """Give the mutant's code to the function that everybody already holds; False where it stands in a class's body."""
+    """
+    Give the mutant's code to the function that everybody already holds; False where it stands in a
+    class's body.
+    """
     name = module_of(mutant)
     if not mutant.function:
         return replace_value(mutant, name, wrong)
-    target, source = outermost(sys.modules[name], mutant.function), outermost(wrong, mutant.function)
+    target, source = (
+        outermost(sys.modules[name], mutant.function),
+        outermost(wrong, mutant.function),
+    )
     if target is None or source is None:
         return False
     forget(sys.modules[name])
@@ -97,7 +125,10 @@ def put_into_place(mutant: Mutant, wrong: ModuleType) -> bool:
 
 
 def forget(module: ModuleType) -> None:
-    """Empty the caches of a module's functions: what they hold was worked out while tests were collected."""
+    """
+    Empty the caches of a module's functions: what they hold was worked out while tests were
+    collected.
+    """
     for function in vars(module).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()
@@ -113,7 +144,10 @@ def replace_value(mutant: Mutant, name: str, wrong: ModuleType) -> bool:
         return False
     right = sys.modules[name].__dict__[target.id]
     for module in list(sys.modules.values()):
-        if module.__name__.startswith(("orchestrator.", "tests.")) and module.__dict__.get(target.id) is right:
+        if (
+            module.__name__.startswith(("orchestrator.", "tests."))
+            and module.__dict__.get(target.id) is right
+        ):
             module.__dict__[target.id] = wrong.__dict__[target.id]
     return True
 
@@ -136,8 +170,14 @@ class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.name, self.path = module_of(mutant), mutant.path
         self.code: CodeType = compile(mutant.source(), str(mutant.path), "exec")
 
-    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        return importlib.util.spec_from_file_location(name, self.path, loader=self) if name == self.name else None  # type: ignore[arg-type]
+    def find_spec(
+        self, name: str, path: Any, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return (
+            importlib.util.spec_from_file_location(name, self.path, loader=self)
+            if name == self.name
+            else None
+        )  # type: ignore[arg-type]
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.code, module.__dict__)
@@ -145,7 +185,9 @@ class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def all_anew(mutant: Mutant, wanted: set[str], seconds: dict[str, float]) -> int:
     """Import the core and the tests again, with the wrong in them."""
-    for name in [name for name in sys.modules if name.split(".")[0] in ("orchestrator", "adapters", "tests")]:
+    for name in [
+        name for name in sys.modules if name.split(".")[0] in ("orchestrator", "adapters", "tests")
+    ]:
         if not name.startswith("tests.mutants"):
             del sys.modules[name]
     sys.meta_path.insert(0, Wrong(mutant))
@@ -160,7 +202,9 @@ SEEN: set[str] = set()
 class Seen(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """The core as it is, but that each function notes that somebody came through it."""
 
-    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Any, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         file = CORE / f"{name.rpartition('.')[2]}.py"
         if not name.startswith("orchestrator.core.") or not file.exists():
             return None
@@ -177,7 +221,11 @@ class Seen(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def noting(node: ast.AST, stem: str, name: str) -> None:
     """Put the note at the top of every function."""
     for child in ast.iter_child_nodes(node):
-        inner = f"{name}.{child.name}".lstrip(".") if isinstance(child, ast.FunctionDef | ast.ClassDef) else name
+        inner = (
+            f"{name}.{child.name}".lstrip(".")
+            if isinstance(child, ast.FunctionDef | ast.ClassDef)
+            else name
+        )
         noting(child, stem, inner)
         if isinstance(child, ast.FunctionDef):
             note = ast.Call(ast.Name("__seen__", ast.Load()), [ast.Constant(stem + inner)], [])
@@ -191,14 +239,20 @@ class Quickest:
         self.wanted, self.seconds = wanted, seconds
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = sorted((i for i in items if i.nodeid in self.wanted), key=lambda item: self.seconds[item.nodeid])
+        items[:] = sorted(
+            (i for i in items if i.nodeid in self.wanted),
+            key=lambda item: self.seconds[item.nodeid],
+        )
 
 
 # ---- trying
 
 
 class Trial:
-    """Takes the place of pytest's own loop over the tests: looks at them once, then tries one mutant after another."""
+    """
+    Takes the place of pytest's own loop over the tests: looks at them once, then tries one mutant
+    after another.
+    """
 
     def __init__(self, chosen: Sequence[Mutant], jobs: int) -> None:
         self.chosen, self.jobs = chosen, jobs
@@ -233,7 +287,10 @@ class Trial:
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
 
     def look(self, out: Path) -> int:
-        """In a child: which functions of the core each test comes through, and the CPU time that it takes."""
+        """
+        In a child: which functions of the core each test comes through, and the CPU time that it
+        takes.
+        """
         for name in [name for name in sys.modules if name.startswith("orchestrator.core.")]:
             forget(sys.modules[name])
         for item in self.items:
@@ -244,11 +301,16 @@ class Trial:
             for name in SEEN:
                 self.through[name].add(item.nodeid)
         through = {name: sorted(tests) for name, tests in self.through.items()}
-        out.write_text(json.dumps({"through": through, "seconds": self.seconds, "failed": self.failed}))
+        out.write_text(
+            json.dumps({"through": through, "seconds": self.seconds, "failed": self.failed})
+        )
         return 0
 
     def tests_for(self, mutant: Mutant) -> set[str]:
-        """The tests that come through the mutant's function; everything for what stands outside of functions."""
+        """
+        The tests that come through the mutant's function; everything for what stands outside of
+        functions.
+        """
         parts = mutant.function.split(".")
         for length in range(len(parts), 0, -1):
             found = self.through.get(f"{mutant.path.stem}:{'.'.join(parts[:length])}")
@@ -271,7 +333,10 @@ class Trial:
         if not put_into_place(mutant, wrong):
             return all_anew(mutant, wanted, self.seconds)
         self.stop_at_failure = True
-        for item in sorted((i for i in self.items if i.nodeid in wanted), key=lambda item: self.seconds[item.nodeid]):
+        for item in sorted(
+            (i for i in self.items if i.nodeid in wanted),
+            key=lambda item: self.seconds[item.nodeid],
+        ):
             self.run(item)
         if not mutant.function:  # a test may have taken the right value along when it was collected
             return all_anew(mutant, wanted, self.seconds)
@@ -294,7 +359,12 @@ class Trial:
             elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED:
                 self.survivors.append(mutant)
                 print(f"survives: {named(mutant)}", flush=True)
-            print(f"\r{done} of {len(self.chosen)}, {len(self.survivors)} survive ", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{done} of {len(self.chosen)}, {len(self.survivors)} survive ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         self.survivors.sort(key=lambda one: (one.path, one.line, one.index))
 
 
@@ -315,12 +385,19 @@ def apart(work: Callable[[], int]) -> int:
 
 
 def named(mutant: Mutant) -> str:
-    return f"{mutant.path.relative_to(ROOT)}:{mutant.line}  {mutant.function or 'module'}: {mutant.what}"
+    return (
+        f"{mutant.path.relative_to(ROOT)}:{mutant.line}  {mutant.function or 'module'}:"
+        f" {mutant.what}"
+    )
 
 
-def choose(only: str | None, again: Path | None, sample: int | None, seed: int) -> tuple[list[Mutant], int]:
+def choose(
+    only: str | None, again: Path | None, sample: int | None, seed: int
+) -> tuple[list[Mutant], int]:
     """What is tried, and out of how many."""
-    everything = [m for path in sorted(CORE.glob("*.py")) if only in (None, path.name) for m in mutants(path)]
+    everything = [
+        m for path in sorted(CORE.glob("*.py")) if only in (None, path.name) for m in mutants(path)
+    ]
     if again is not None:
         survivors = set(again.read_text("utf-8").splitlines())
         return [mutant for mutant in everything if named(mutant) in survivors], len(everything)
@@ -331,7 +408,9 @@ def choose(only: str | None, again: Path | None, sample: int | None, seed: int) 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Mutation tests of orchestrator/core.")
-    parser.add_argument("--sample", type=int, help="how many mutants, drawn at random; all where left out")
+    parser.add_argument(
+        "--sample", type=int, help="how many mutants, drawn at random; all where left out"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="one file of the core, such as decide.py")
     parser.add_argument("--again", type=Path, help="a file of survivors: try those once more")
@@ -356,7 +435,10 @@ def main() -> int:
         print(f"without any wrong these fail: {', '.join(trial.failed) or 'all'}", file=sys.stderr)
         return 2
     killed = len(chosen) - len(trial.survivors)
-    print(f"\n{killed} of {len(chosen)} killed: {killed / max(1, len(chosen)):.1%} ({trial.timed_out} by taking too long)")
+    print(
+        f"\n{killed} of {len(chosen)} killed: {killed / max(1, len(chosen)):.1%} ({trial.timed_out}"
+        " by taking too long)"
+    )
     for file, count in sorted(Counter(one.path.name for one in trial.survivors).items()):
         print(f"  {file}: {count} of {sum(one.path.name == file for one in chosen)} survive")
     if out is not None:

@@ -1,4 +1,7 @@
-"""The maker of small wrongs makes the wrongs that it says, one at a time, and leaves people's words alone."""
+"""
+The maker of small wrongs makes the wrongs that it says, one at a time, and leaves people's words
+alone.
+"""
 
 from __future__ import annotations
 

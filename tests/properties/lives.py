@@ -1,5 +1,6 @@
 """
-Random lives: any policy, any people, any providers, and facts in any order, many of them out of place.
+Random lives: any policy, any people, any providers, and facts in any order, many of them out of
+place.
 
 Everything comes from one ``Random``, so a seed is a whole life.
 """
@@ -10,9 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from orchestrator.codec import decode_history, encode_entry
 from orchestrator.core import facts
-from orchestrator.core.decide import Decision, decide
+from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import GiveBack, Reserve
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
@@ -36,10 +36,16 @@ from orchestrator.core.reasons import REFUSALS, Reason
 from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Mark
 from orchestrator.core.status import WAITABLE, Delivery, Engagement
 from orchestrator.core.values import replace
+from orchestrator.history.codec import decode_history, encode_entry
 
 START = 1_795_000_000_000
 CHANNELS = ("web_push", "viber", "email", "sms")
-KINDS = {"web_push": ("web_push",), "viber": ("phone", "viber_bot_id"), "email": ("email",), "sms": ("phone",)}
+KINDS = {
+    "web_push": ("web_push",),
+    "viber": ("phone", "viber_bot_id"),
+    "email": ("email",),
+    "sms": ("phone",),
+}
 ADDRESSES = (
     Address("phone", "+380501234567", "h-phone", (), "UA"),
     Address("email", "olena@example.com", "h-mail"),
@@ -49,7 +55,12 @@ ADDRESSES = (
     Address("phone", "+48501234567", "h-phone-pl", (), "PL"),
 )
 NOT_SENT = (Reason.CONNECT_FAILED, Reason.THROTTLED, Reason.NOT_TAKEN, Reason.START_TOO_LATE)
-UNKNOWN = (Reason.TIMED_OUT, Reason.CONNECTION_LOST, Reason.SERVER_ERROR, Reason.RESPONSE_UNREADABLE)
+UNKNOWN = (
+    Reason.TIMED_OUT,
+    Reason.CONNECTION_LOST,
+    Reason.SERVER_ERROR,
+    Reason.RESPONSE_UNREADABLE,
+)
 CONTENT = (Reason.MISSING_VARIABLE, Reason.TEMPLATE_MISSING, Reason.TEMPLATE_ERROR, Reason.TOO_LONG)
 LONG_MS = (MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, DAY_MS)
 
@@ -95,7 +106,10 @@ def a_policy(rng: Random) -> Policy:
 def a_governance(rng: Random, version: str) -> Governance:
     on_hit = ("defer", "skip_step", "drop")
     quiet = QuietHours(
-        "night", (Window(21 * 60, 9 * 60),) * 7, on_hit=rng.choice(on_hit), max_defer_ms=rng.choice((None, HOUR_MS))
+        "night",
+        (Window(21 * 60, 9 * 60),) * 7,
+        on_hit=rng.choice(on_hit),
+        max_defer_ms=rng.choice((None, HOUR_MS)),
     )
     caps = (
         Cap("hourly", rng.randrange(3), window_ms=HOUR_MS, on_hit=rng.choice(on_hit)),
@@ -106,7 +120,9 @@ def a_governance(rng: Random, version: str) -> Governance:
         quiet_hours=(quiet,) if chance(rng, 4) else (),
         caps=some(rng, caps) if chance(rng, 3) else (),
         gaps=(Gap("gap", MINUTE_MS, on_hit=rng.choice(on_hit)),) if chance(rng, 5) else (),
-        budgets=(Budget("sms", "1.00", "UAH", rng.choice(("hold", "skip_step", "drop"))),) if chance(rng, 5) else (),
+        budgets=(Budget("sms", "1.00", "UAH", rng.choice(("hold", "skip_step", "drop"))),)
+        if chance(rng, 5)
+        else (),
         consent={"otp": "bypass", "promotional": rng.choice(("opt_in", "opt_out"))},
         sms_countries=("UA",) if chance(rng, 4) else (),
     )
@@ -132,7 +148,10 @@ def an_outcome(rng: Random) -> Outcome:
         case 3:
             reason = rng.choice(sorted(REFUSALS))
             return Refused(
-                reason, rng.choice((None, "131026")), strikes=1 + rng.randrange(2), classes=some(rng, ("promotional",))
+                reason,
+                rng.choice((None, "131026")),
+                strikes=1 + rng.randrange(2),
+                classes=some(rng, ("promotional",)),
             )
     return Unknown(rng.choice(UNKNOWN), detail="x")
 
@@ -150,7 +169,9 @@ class Lived:
 
 @dataclass
 class Life:
-    """A life as it is lived; ``history`` is what a store makes of the ``lines`` that were written."""
+    """
+    A life as it is lived; ``history`` is what a store makes of the ``lines`` that were written.
+    """
 
     rng: Random
     policy: Policy = field(init=False)
@@ -180,7 +201,11 @@ class Life:
             currency="UAH",
         )
         if chance(rng, 3):
-            self.charges = (Charge("other", self.policy.klass, "sms", 0, START - rng.randrange(2 * HOUR_MS), True),)
+            self.charges = (
+                Charge(
+                    "other", self.policy.klass, "sms", 0, START - rng.randrange(2 * HOUR_MS), True
+                ),
+            )
         self.tell(facts.Triggered())
 
     @property
@@ -188,7 +213,10 @@ class Life:
         return list(decode_history(self.lines))
 
     def inputs(self) -> Inputs:
-        """Everything a decision rests on, drawn anew for each: the world does not hold still between facts."""
+        """
+        Everything a decision rests on, drawn anew for each: the world does not hold still between
+        facts.
+        """
         rng = self.rng
         names = [f"{channel}_{letter}" for channel in CHANNELS for letter in "ab"]
         providers = {
@@ -220,7 +248,10 @@ class Life:
             address_states=states,
             consents=tuple(a_consent(rng, self.now) for _ in range(rng.randrange(3))),
             charges=self.charges,
-            conditions={f"step:{step}": rng.choice((True, True, False, None)) for step in range(len(self.policy.plan))},
+            conditions={
+                f"step:{step}": rng.choice((True, True, False, None))
+                for step in range(len(self.policy.plan))
+            },
             providers=providers,
             channels={channel: (f"{channel}_a", f"{channel}_b") for channel in CHANNELS},
             currency="UAH",
@@ -252,7 +283,9 @@ class Life:
             self.tell(self.next_fact())
 
     def pass_time(self) -> None:
-        """Mostly a little; sometimes to the moment that was asked for; now and then a clock goes back."""
+        """
+        Mostly a little; sometimes to the moment that was asked for; now and then a clock goes back.
+        """
         rng, due_at = self.rng, self.message.due_at
         if due_at is not None and chance(rng, 3):
             self.now = due_at + rng.choice((0, 0, 1, MINUTE_MS))
@@ -262,7 +295,10 @@ class Life:
             self.now += rng.choice((0, 1, 200, 3_000, 3_000, MINUTE_MS, HOUR_MS))
 
     def next_fact(self) -> facts.Fact:
-        """What may come next, or may not: a fact for a step that is not ready is one that came too late."""
+        """
+        What may come next, or may not: a fact for a step that is not ready is one that came too
+        late.
+        """
         rng, message = self.rng, self.message
         ready = message.ready()
         if ready and not chance(rng, 4):
@@ -289,7 +325,9 @@ class Life:
                 return facts.Unpreparable(step, rng.choice(CONTENT), "event.total")
             case 4 | 5:
                 until = self.now + rng.choice((1, 1_000, HOUR_MS))
-                return facts.Shut(step, name, rng.choice((Reason.BREAKER_OPEN, Reason.THROTTLED)), until)
+                return facts.Shut(
+                    step, name, rng.choice((Reason.BREAKER_OPEN, Reason.THROTTLED)), until
+                )
             case 6 | 7 if message.attempts:
                 return facts.Answered(rng.randrange(len(message.attempts)), an_outcome(rng))
             case 8 | 9:
@@ -301,7 +339,14 @@ class Life:
         channel, run = self.policy.plan[step].channel, self.message.run_of(step)
         provider = (run.provider if run is not None else None) or f"{channel}_a"
         targets = tuple(a for a in ADDRESSES if a.kind in KINDS[channel] and not chance(rng, 12))
-        return facts.Prepared(step, provider, targets, "c", rng.choice((None, 1, 3)), rng.choice((None, "0.40", "1.20")))
+        return facts.Prepared(
+            step,
+            provider,
+            targets,
+            "c",
+            rng.choice((None, 1, 3)),
+            rng.choice((None, "0.40", "1.20")),
+        )
 
     def heard(self) -> facts.Heard:
         rng = self.rng
@@ -310,7 +355,11 @@ class Life:
         failure = Refused(rng.choice(sorted(REFUSALS)), "30003") if failing else None
         at = self.now - rng.randrange(MINUTE_MS)
         return facts.Heard(
-            rng.randrange(len(self.message.attempts)), state, at, failure, provider_id=rng.choice((None, "id-9"))
+            rng.randrange(len(self.message.attempts)),
+            state,
+            at,
+            failure,
+            provider_id=rng.choice((None, "id-9")),
         )
 
 

@@ -1,4 +1,7 @@
-"""Quiet hours in every zone there is, at every change of its clocks: no night is broken, nobody waits too long."""
+"""
+Quiet hours in every zone there is, at every change of its clocks: no night is broken, nobody waits
+too long.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,27 @@ YEARS, MORE_YEARS = range(2025, 2027), range(1995, 2037)
 
 
 def edges(zone: str, years: range) -> Iterator[int]:
-    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1000 for year in (years.start, years.stop))
+    first, last = (
+        int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1000
+        for year in (years.start, years.stop)
+    )
     return (instant for instant in clock_changes(zone) if first <= instant < last)
 
 
 def offsets(zone: str, instant: int) -> tuple[int, ...]:
     """What makes two zones' clocks the same around an instant."""
     days = range(-DAYS, DAYS + 1)
-    return tuple(int(local(instant + day * DAY_MS, zone).utcoffset().total_seconds()) for day in days)  # type: ignore[union-attr]
+    return tuple(
+        int(local(instant + day * DAY_MS, zone).utcoffset().total_seconds()) for day in days
+    )  # type: ignore[union-attr]
 
 
 @lru_cache(maxsize=4_096)
 def quiet_minutes(rule: str, instant: int, shown: tuple[int, ...], zone: str) -> tuple[bool, ...]:
-    """The oracle's answer for the minutes around a change; once for all zones whose clocks show the same."""
+    """
+    The oracle's answer for the minutes around a change; once for all zones whose clocks show the
+    same.
+    """
     return tuple(Clock(zone, instant - 2 * DAY_MS, DAYS).quiet_minutes(RULES[rule]))
 
 
@@ -55,13 +66,17 @@ def check_edge(zone: str, instant: int, stride: int) -> int:
             now = begin + minute * MINUTE_MS
             first_free = quiet.index(False, minute)
             expected = begin + first_free * MINUTE_MS if first_free > minute else None
-            assert quiet_until(rule, now, zone) == expected, f"{name} in {zone} at {local(now, zone).isoformat()}"
+            assert quiet_until(rule, now, zone) == expected, (
+                f"{name} in {zone} at {local(now, zone).isoformat()}"
+            )
             found += expected is not None
     return found
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_every_deferred_instant_is_the_first_allowed_one_in_every_zone_at_every_change(part: int) -> None:
+def test_every_deferred_instant_is_the_first_allowed_one_in_every_zone_at_every_change(
+    part: int,
+) -> None:
     found = changes = 0
     for zone in ZONES[part::4]:
         for instant in list(edges(zone, YEARS))[:1]:

@@ -1,8 +1,8 @@
 """
 What left against what was allowed to: consent, quiet hours and caps, looked at from outside.
 
-The oracles here are written as a person would check a list by hand. They know the inputs and what was called, nothing of
-charges, verdicts or the order in which gates are asked.
+The oracles here are written as a person would check a list by hand. They know the inputs and what
+was called, nothing of charges, verdicts or the order in which gates are asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core import facts
-from orchestrator.core.decide import decide
+from orchestrator.core.cascade.decide import decide
 from orchestrator.core.effects import Call, GiveBack, Reserve
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Attempt, Message
@@ -24,7 +24,7 @@ from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance, Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Consent
-from orchestrator.engine.people import Person
+from orchestrator.recipients.document import Person
 from tests.properties.lives import START, Life, Lived
 from tests.properties.sizes import runs, sizes
 
@@ -62,7 +62,9 @@ def was_allowed(entries: list[Consent], channel: str, topic: str, klass: str, de
         taken_back = False
         for yes in here:
             newer = yes.state == "in" and yes.at > no.at and rank(yes) >= rank(no)
-            if newer and (yes.source != "start" or (no.source == "stop" and no.channel == yes.channel)):
+            if newer and (
+                yes.source != "start" or (no.source == "stop" and no.channel == yes.channel)
+            ):
                 taken_back = True
         if not taken_back:
             return False
@@ -70,7 +72,9 @@ def was_allowed(entries: list[Consent], channel: str, topic: str, klass: str, de
 
 
 @sizes(120, 6_000)
-def test_nothing_is_sent_to_an_address_that_its_owner_has_not_allowed_or_that_is_marked(size: int) -> None:
+def test_nothing_is_sent_to_an_address_that_its_owner_has_not_allowed_or_that_is_marked(
+    size: int,
+) -> None:
     @runs(size)
     @given(SEEDS)
     def holds(seed: int) -> None:
@@ -108,7 +112,12 @@ def provider(channel: str) -> Provider:
 
 PHONE = Address("phone", "+380501234567", "h")
 CAPPED = Policy(
-    "p", "v", "e", (Step("viber", wait=(("delivered", MINUTE_MS),)), Step("sms")), topic="t", deadline_ms=2 * DAY_MS
+    "p",
+    "v",
+    "e",
+    (Step("viber", wait=(("delivered", MINUTE_MS),)), Step("sms")),
+    topic="t",
+    deadline_ms=2 * DAY_MS,
 )
 OUTCOMES = (
     Accepted("x"),
@@ -120,7 +129,10 @@ OUTCOMES = (
 
 
 class Sweep:
-    """Many messages for one person, told fact by fact in time, each by its own timers; what was taken is the truth."""
+    """
+    Many messages for one person, told fact by fact in time, each by its own timers; what was taken
+    is the truth.
+    """
 
     def __init__(self, rng: Random, governance: Governance, zone: str) -> None:
         self.rng, self.governance, self.zone, self.now = rng, governance, zone, START
@@ -173,16 +185,25 @@ class Sweep:
             if message.due_at is not None and message.due_at <= self.now:
                 self.tell(number, facts.Due(message.due_at))
             for run in self.messages[number].ready():
-                for call in self.tell(number, facts.Prepared(run.step, run.provider or "", (PHONE,))):
+                for call in self.tell(
+                    number, facts.Prepared(run.step, run.provider or "", (PHONE,))
+                ):
                     self.tell(number, facts.Answered(call.attempt, self.rng.choice(OUTCOMES)))
 
     def taken(self, channels: tuple[str, ...]) -> list[int]:
         """When each thing that a rule counts was first really sent, as far as anyone can know."""
         found: list[int] = []
         for message in self.messages:
-            sent = [(a.step, a.intent_at) for a in message.attempts if a.took and (not channels or a.channel in channels)]
+            sent = [
+                (a.step, a.intent_at)
+                for a in message.attempts
+                if a.took and (not channels or a.channel in channels)
+            ]
             if channels:
-                found += [min(at for step, at in sent if step == one) for one in {step for step, _ in sent}]
+                found += [
+                    min(at for step, at in sent if step == one)
+                    for one in {step for step, _ in sent}
+                ]
             elif sent:
                 found.append(min(at for _, at in sent))
         return sorted(found)
@@ -195,7 +216,9 @@ def swept(seed: int, governance: Governance, zone: str) -> Sweep:
     return sweep
 
 
-ZONES = st.sampled_from(["Europe/Kyiv", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia", "UTC"])
+ZONES = st.sampled_from(
+    ["Europe/Kyiv", "Asia/Kathmandu", "America/St_Johns", "Pacific/Apia", "UTC"]
+)
 CHANNELS = st.sampled_from([(), ("sms",), ("viber",), ("sms", "viber")])
 
 
@@ -232,7 +255,9 @@ def test_two_messages_are_never_closer_than_a_gap_allows(size: int) -> None:
     @runs(size)
     @given(SEEDS, st.sampled_from([MINUTE_MS, HOUR_MS, 6 * HOUR_MS]), CHANNELS)
     def holds(seed: int, gap_ms: int, channels: tuple[str, ...]) -> None:
-        sent = swept(seed, Governance(gaps=(Gap("gap", gap_ms, channels=channels),)), "UTC").taken(channels)
+        sent = swept(seed, Governance(gaps=(Gap("gap", gap_ms, channels=channels),)), "UTC").taken(
+            channels
+        )
         assert all(after - before >= gap_ms for before, after in pairwise(sent))
 
     holds()
@@ -240,6 +265,9 @@ def test_two_messages_are_never_closer_than_a_gap_allows(size: int) -> None:
 
 def test_the_sweep_sends_enough_to_prove_something() -> None:
     free = [len(swept(seed, Governance(), "UTC").taken(())) for seed in range(10)]
-    capped = [len(swept(seed, Governance(caps=(Cap("cap", 2, DAY_MS),)), "UTC").taken(())) for seed in range(10)]
+    capped = [
+        len(swept(seed, Governance(caps=(Cap("cap", 2, DAY_MS),)), "UTC").taken(()))
+        for seed in range(10)
+    ]
     assert min(free) > 5
     assert sum(capped) < sum(free) / 2

@@ -11,14 +11,21 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codec import decode_fact, decode_inputs, decode_message, encode_fact, encode_inputs, encode_message
 from orchestrator.core import facts
 from orchestrator.core.effects import Call, Tell
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.message import LEGAL, SENDING_LEGAL, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.values import replace
-from orchestrator.replay import replay
+from orchestrator.history.codec import (
+    decode_fact,
+    decode_inputs,
+    decode_message,
+    encode_fact,
+    encode_inputs,
+    encode_message,
+)
+from orchestrator.history.replay import replay
 from tests.properties.lives import Life, Lived, masked
 from tests.properties.sizes import runs, sizes
 
@@ -34,9 +41,15 @@ def a_life(rng: Random) -> Life:
 
 
 def statuses_told(lived: Lived) -> Iterator[Status]:
-    """Every status that one decision moved the message to, in order; ``accepted`` is where all begin."""
+    """
+    Every status that one decision moved the message to, in order; ``accepted`` is where all begin.
+    """
     for effect in lived.decision.effects:
-        if isinstance(effect, Tell) and effect.attempt is None and effect.what != "message.accepted":
+        if (
+            isinstance(effect, Tell)
+            and effect.attempt is None
+            and effect.what != "message.accepted"
+        ):
             yield Status(effect.what.removeprefix("message."))
 
 
@@ -71,7 +84,9 @@ def test_a_status_moves_only_where_it_may_and_a_sending_half_too(size: int) -> N
             for run in lived.decision.message.runs:
                 known = lived.before.run_of(run.step)
                 before = known.sending if known is not None else None
-                assert run.sending is before or run.sending in SENDING_LEGAL[before], f"{before} → {run.sending}"
+                assert run.sending is before or run.sending in SENDING_LEGAL[before], (
+                    f"{before} → {run.sending}"
+                )
 
     holds()
 
@@ -89,7 +104,9 @@ def test_every_transition_that_a_sending_half_may_make_is_made_by_somebody() -> 
 
 
 @sizes(100, 4_000)
-def test_a_terminal_message_never_calls_for_its_cascade_and_one_that_was_called_off_not_at_all(size: int) -> None:
+def test_a_terminal_message_never_calls_for_its_cascade_and_one_that_was_called_off_not_at_all(
+    size: int,
+) -> None:
     @runs(size)
     @given(RANDOMS)
     def holds(rng: Random) -> None:
@@ -97,7 +114,9 @@ def test_a_terminal_message_never_calls_for_its_cascade_and_one_that_was_called_
             for call in calls_of(lived):
                 assert lived.at < lived.before.deadline_at
                 assert lived.before.status not in ENDED
-                run = lived.decision.message.run_of(lived.decision.message.attempts[call.attempt].step)
+                run = lived.decision.message.run_of(
+                    lived.decision.message.attempts[call.attempt].step
+                )
                 assert run is not None
                 assert run.companion or not lived.before.terminal
 
@@ -105,7 +124,9 @@ def test_a_terminal_message_never_calls_for_its_cascade_and_one_that_was_called_
 
 
 @sizes(100, 4_000)
-def test_nothing_that_may_have_been_taken_is_sent_again_but_an_unknown_one_once_where_the_policy_says_so(size: int) -> None:
+def test_nothing_that_may_have_been_taken_is_sent_again_but_an_unknown_one_once_where_the_policy_says_so(
+    size: int,
+) -> None:
     @runs(size)
     @given(RANDOMS)
     def holds(rng: Random) -> None:
@@ -113,7 +134,11 @@ def test_nothing_that_may_have_been_taken_is_sent_again_but_an_unknown_one_once_
         for lived in life.lived:
             for call in calls_of(lived):
                 attempt = lived.decision.message.attempts[call.attempt]
-                earlier = [a for a in lived.before.attempts_of(attempt.step) if a.address_hash == attempt.address_hash]
+                earlier = [
+                    a
+                    for a in lived.before.attempts_of(attempt.step)
+                    if a.address_hash == attempt.address_hash
+                ]
                 outcomes = Counter(a.outcome for a in earlier)
                 assert not outcomes[OutcomeKind.ACCEPTED] + outcomes[OutcomeKind.PENDING]
                 if outcomes[OutcomeKind.UNKNOWN]:
@@ -158,7 +183,9 @@ def test_an_unfinished_message_always_has_a_time_at_which_it_is_looked_at(size: 
                 assert after.due_at > lived.at
             if after.terminal:
                 assert after.finished_at is not None
-                assert after.status is Status.SUCCEEDED or after.reason is not None, "an end without a reason"
+                assert after.status is Status.SUCCEEDED or after.reason is not None, (
+                    "an end without a reason"
+                )
                 assert (after.succeeded_by is not None) is (after.status is Status.SUCCEEDED)
 
     holds()
@@ -187,7 +214,12 @@ def test_a_terminal_status_is_told_once_and_corrected_at_most_once(size: int) ->
     @given(RANDOMS)
     def holds(rng: Random) -> None:
         life = a_life(rng)
-        told = [status for lived in life.lived for status in statuses_told(lived) if status is not Status.RUNNING]
+        told = [
+            status
+            for lived in life.lived
+            for status in statuses_told(lived)
+            if status is not Status.RUNNING
+        ]
         assert len(told) <= 2
         if len(told) == 2:
             assert told[1] is Status.SUCCEEDED
@@ -200,7 +232,7 @@ def test_decide_changes_nothing_that_it_is_given_and_says_the_same_twice(size: i
     @runs(size)
     @given(RANDOMS)
     def holds(rng: Random) -> None:
-        from orchestrator.core.decide import decide
+        from orchestrator.core.cascade.decide import decide
 
         life = a_life(rng)
         for lived in life.lived:
@@ -218,7 +250,9 @@ def through_json(value: Any) -> Any:
 
 
 @sizes(60, 2_000)
-def test_facts_inputs_and_checks_come_back_from_json_as_they_were_but_for_masked_addresses(size: int) -> None:
+def test_facts_inputs_and_checks_come_back_from_json_as_they_were_but_for_masked_addresses(
+    size: int,
+) -> None:
     @runs(size)
     @given(RANDOMS)
     def holds(rng: Random) -> None:
@@ -228,8 +262,15 @@ def test_facts_inputs_and_checks_come_back_from_json_as_they_were_but_for_masked
             if isinstance(fact, facts.Prepared):
                 fact = replace(fact, targets=tuple(masked(target) for target in fact.targets))
             assert decode_fact(encode_fact(lived.fact)) == decode_fact(entry["fact"]) == fact
-            inputs = replace(lived.inputs, addresses=tuple(masked(address) for address in lived.inputs.addresses))
-            assert decode_inputs(through_json(encode_inputs(lived.inputs)), lived.inputs.governance) == inputs
-            assert msgspec.convert(entry.get("checks", ()), tuple[Check, ...]) == lived.decision.checks
+            inputs = replace(
+                lived.inputs, addresses=tuple(masked(address) for address in lived.inputs.addresses)
+            )
+            assert (
+                decode_inputs(through_json(encode_inputs(lived.inputs)), lived.inputs.governance)
+                == inputs
+            )
+            assert (
+                msgspec.convert(entry.get("checks", ()), tuple[Check, ...]) == lived.decision.checks
+            )
 
     holds()

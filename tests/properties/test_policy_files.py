@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from orchestrator.configuration.policy_file import (
+    load_policy,
+    policy_from_document,
+    policy_to_document,
+)
 from orchestrator.core.policy import CLASSES
 from orchestrator.core.status import WAITABLE
 from orchestrator.core.values import replace
-from orchestrator.policyfile import load_policy, policy_from_document, policy_to_document
 from tests.properties.sizes import runs, sizes
 
 NAMES = st.sampled_from(["cart", "order_shipped", "x1", "long_name-2"])
@@ -36,7 +40,8 @@ def steps(draw: st.DrawFn, companion: bool = False) -> dict[str, Any]:
     if not companion and draw(st.booleans()):
         times = sorted(draw(st.lists(DURATIONS, min_size=1, max_size=3, unique=True)))
         states = sorted(
-            draw(st.lists(st.sampled_from(WAITABLE), min_size=1, max_size=len(times), unique=True)), key=WAITABLE.index
+            draw(st.lists(st.sampled_from(WAITABLE), min_size=1, max_size=len(times), unique=True)),
+            key=WAITABLE.index,
         )
         step["wait"] = dict(zip(states, times, strict=False))
     for key, values in {
@@ -90,7 +95,11 @@ def written(value: Any, rng: Random, key: str = "") -> Any:
         return {name: written(inner, rng, name) for name, inner in items}
     if isinstance(value, list):
         return [written(inner, rng) for inner in value]
-    return spelled(value, rng.randrange(5)) if key in DURATION_KEYS and isinstance(value, int) else value
+    return (
+        spelled(value, rng.randrange(5))
+        if key in DURATION_KEYS and isinstance(value, int)
+        else value
+    )
 
 
 def as_yaml(policy: dict[str, Any], rng: Random) -> str:
@@ -103,7 +112,9 @@ def as_yaml(policy: dict[str, Any], rng: Random) -> str:
 
 
 @sizes(60, 3_000)
-def test_a_policy_reads_the_same_from_any_spelling_and_has_one_version(size: int, tmp_path: Path) -> None:
+def test_a_policy_reads_the_same_from_any_spelling_and_has_one_version(
+    size: int, tmp_path: Path
+) -> None:
     path = tmp_path / "policy.yaml"
 
     @runs(size)

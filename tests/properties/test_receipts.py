@@ -1,4 +1,7 @@
-"""Receipts of one attempt, in any order and any number, leave one state behind, and end their message alike."""
+"""
+Receipts of one attempt, in any order and any number, leave one state behind, and end their message
+alike.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,18 @@ from orchestrator.core.status import Delivery, Engagement
 from tests.core.tale import Tale
 from tests.properties.sizes import runs, sizes
 
-WORDS = st.sampled_from([*(state.value for state in Delivery), *(word.value for word in Engagement)])
+WORDS = st.sampled_from(
+    [*(state.value for state in Delivery), *(word.value for word in Engagement)]
+)
 RECEIPTS = st.lists(st.tuples(WORDS, st.integers(0, 5)), max_size=7)
 PATIENT = Step("viber", wait=(("delivered", DAY_MS),))
 
 
 def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
-    """The same life, with these receipts in this order; each with the time at which it says that it happened."""
+    """
+    The same life, with these receipts in this order; each with the time at which it says that it
+    happened.
+    """
     tale = Tale(PATIENT, late="close")
     number = tale.send(1)
     for state, at in receipts:
@@ -33,7 +41,9 @@ def test_any_order_and_any_repeats_of_receipts_leave_an_attempt_in_one_state(siz
         again = data.draw(st.permutations(receipts + receipts[:3]))
         (one, first), (other, second) = told(receipts), told(again)
         assert (first.state, first.engagement) == (second.state, second.engagement)
-        assert {state: first.times[state] for state, _ in receipts} == {state: second.times[state] for state, _ in receipts}
+        assert {state: first.times[state] for state, _ in receipts} == {
+            state: second.times[state] for state, _ in receipts
+        }
         assert (one.status == "succeeded") is (other.status == "succeeded")
 
     holds()

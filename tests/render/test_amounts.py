@@ -17,7 +17,9 @@ amounts = st.decimals(-(10**13), 10**13, places=3)
 
 
 @given(st.sampled_from(LOCALES), st.sampled_from(["UAH", "JPY", "EUR", "KWD", "CHF"]), amounts)
-def test_an_amount_is_written_as_the_pattern_of_its_locale_says(name: str, currency: str, amount: Decimal) -> None:
+def test_an_amount_is_written_as_the_pattern_of_its_locale_says(
+    name: str, currency: str, amount: Decimal
+) -> None:
     locale = Locale.parse(name)
     assert money_text(amount, currency, locale) == format_currency(amount, currency, locale=locale)
 

@@ -52,14 +52,25 @@ BOMBS = [
     "{{ 'x' * 10 ** 9 }}",
     "{{ 'x' | center(10 ** 9) }}",
     "{{ '%1000000000d' % 1 }}",
-    "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}x",
+    (
+        "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor"
+        " %}{% endfor %}{% endfor %}x"
+    ),
     "{% for a in range(999999999) %}x{% endfor %}",
     "{{ range(1000) | map('string') | join('x' * 9999) | length }}",
-    "{% set a = ['lol'] %}" + "{% set a = [a, a, a, a, a, a, a, a, a, a] %}" * 9 + "{% set b = a | string %}x",
+    "{% set a = ['lol'] %}"
+    + "{% set a = [a, a, a, a, a, a, a, a, a, a] %}" * 9
+    + "{% set b = a | string %}x",
     "{% set a = ['lol'] %}" + "{% set a = {'a': a, 'b': a} %}" * 40 + "{{ a == a.b }}",
-    "{% set a = 'x' * 9999 ~ 'x' * 9999 %}" + "".join(f"{{% set a{n} = a.upper() %}}" for n in range(1000)) + "x",
-    "{% for a in range(1000) %}{% for b in range(19) %}" + "{% if a == b %}{% endif %}" * 999 + "{% endfor %}{% endfor %}x",
-    "{% set a = 'x' * 9999 ~ 'x' * 9999 %}" + "".join(f"{{% set a{n} = a[1:] %}}" for n in range(1000)) + "x",
+    "{% set a = 'x' * 9999 ~ 'x' * 9999 %}"
+    + "".join(f"{{% set a{n} = a.upper() %}}" for n in range(1000))
+    + "x",
+    "{% for a in range(1000) %}{% for b in range(19) %}"
+    + "{% if a == b %}{% endif %}" * 999
+    + "{% endfor %}{% endfor %}x",
+    "{% set a = 'x' * 9999 ~ 'x' * 9999 %}"
+    + "".join(f"{{% set a{n} = a[1:] %}}" for n in range(1000))
+    + "x",
     "{{ [1, 2] | batch(9999, 'x' * 9999) | list | length }}",
 ]
 
@@ -116,7 +127,10 @@ def test_methods_and_insides_are_no_text(source: str) -> None:
 
 
 def test_a_mapping_s_keys_come_before_everything() -> None:
-    assert render("{{ event.items[0] }} {{ event.get }}", {"items": ["a"], "get": "b"})["text"] == "a b"
+    assert (
+        render("{{ event.items[0] }} {{ event.get }}", {"items": ["a"], "get": "b"})["text"]
+        == "a b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,8 @@ def test_an_expression_outside_double_quotes_is_a_problem(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ['", url: "https://evil.example"}', "\\", '\\", url: x', "a\nurl: b", "\u2028b: c", "{{ 1 }}"]
+    "value",
+    ['", url: "https://evil.example"}', "\\", '\\", url: x', "a\nurl: b", "\u2028b: c", "{{ 1 }}"],
 )
 def test_data_never_leaves_its_place_in_a_structure(value: str) -> None:
     source = 'button: {title: "{{ event.x }}", url: "https://shop.example.com"}'
@@ -166,7 +181,8 @@ def test_an_error_never_repeats_what_the_data_says(source: str) -> None:
     [
         'button: {"{{ event.x }}": "a", title: "b", url: "https://shop.example.com"}',
         'button: &a {title: "{{ event.x }}", url: "https://shop.example.com", more: [*a]}',
-        "a0: &a0 [x, x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 30)),
+        "a0: &a0 [x, x]\n"
+        + "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 30)),
         "button: " + "[" * 1000,
     ],
 )
@@ -177,9 +193,9 @@ def test_a_structure_that_data_or_its_own_size_could_change_is_not_sent(source: 
 
 def test_values_take_their_places_on_every_way_through_a_structure() -> None:
     source = (
-        'url: "https://shop.example.com/{{ event.x }}?{{ event.y }}"\n'
-        "{% if event.y %}actions:\n{% for one in event.list %}"
-        '  - {action: "a{{ loop.index }}", title: "{{ one }} {{ event.x }}"}\n{% endfor %}{% endif %}'
+        'url: "https://shop.example.com/{{ event.x }}?{{ event.y }}"\n{% if event.y %}actions:\n{%'
+        ' for one in event.list %}  - {action: "a{{ loop.index }}", title: "{{ one }} {{ event.x'
+        ' }}"}\n{% endfor %}{% endif %}'
     )
     push = {"web_push.title.j2": "t", "web_push.text.j2": "t", "web_push.yaml.j2": source}
     templates = TemplateSet.from_sources({"t": push})
@@ -193,14 +209,21 @@ def test_values_take_their_places_on_every_way_through_a_structure() -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_a_value_is_cut_so_that_the_whole_text_fits(parts: int) -> None:
-    source = "Привіт, " + "я" * 20 + " {{ event.x | truncate_sms(" + str(parts) + ") }} https://shop.example.com/"
+    source = (
+        "Привіт, "
+        + "я" * 20
+        + " {{ event.x | truncate_sms("
+        + str(parts)
+        + ") }} https://shop.example.com/"
+    )
     text = render(source, {"x": "слово " * 90})["text"]
     assert count(text).parts == parts and text.endswith("… https://shop.example.com/")
     assert render("{{ event.x | truncate_sms(1) | upper }}!", {"x": "слово"})["text"] == "СЛОВО!"
 
 
 @pytest.mark.parametrize(
-    "source", ["{{ event.x | truncate_sms }}{{ event.x | truncate_sms }}", "{{ 1 | truncate_sms(99) }}"]
+    "source",
+    ["{{ event.x | truncate_sms }}{{ event.x | truncate_sms }}", "{{ 1 | truncate_sms(99) }}"],
 )
 def test_only_one_value_of_a_text_can_be_the_one_that_is_cut(source: str) -> None:
     with pytest.raises(Unrenderable, match="truncate_sms"):
@@ -218,7 +241,9 @@ def test_what_nobody_sees_is_taken_out_and_an_empty_text_is_not_sent() -> None:
 def test_an_encoded_word_never_becomes_a_subject() -> None:
     with pytest.raises(Unrenderable):
         sources = {"t": {"email.subject.j2": "x {{ event.x }}", "email.text.j2": "x"}}
-        TemplateSet.from_sources(sources).render("t", "email", context({"x": "=?UTF-8?Q?=0A?=Bcc: a@b"}))
+        TemplateSet.from_sources(sources).render(
+            "t", "email", context({"x": "=?UTF-8?Q?=0A?=Bcc: a@b"})
+        )
 
 
 def test_data_without_end_is_refused() -> None:
@@ -230,11 +255,17 @@ def test_data_without_end_is_refused() -> None:
 
 
 def test_the_methods_that_there_are_can_be_called() -> None:
-    assert render("{{ event.x.upper() }}{% for n in range(2) %}{{ loop.cycle('a', 'b') }}{% endfor %}", {"x": "x"}) == {
-        "text": "Xab"
-    }
+    assert render(
+        "{{ event.x.upper() }}{% for n in range(2) %}{{ loop.cycle('a', 'b') }}{% endfor %}",
+        {"x": "x"},
+    ) == {"text": "Xab"}
     assert Conditions().compile("event.x.lower() == 'x'").evaluate({"event": {"x": "X"}}) is True
-    assert Conditions().compile("event.x.lower == null and event.get == null").evaluate({"event": {"x": "X"}}) is True
+    assert (
+        Conditions()
+        .compile("event.x.lower == null and event.get == null")
+        .evaluate({"event": {"x": "X"}})
+        is True
+    )
     with pytest.raises(ConditionError, match="format"):
         Conditions().compile("'{:>1000000000}'.format(1) == 'a'")
 
@@ -254,15 +285,30 @@ def test_what_is_no_number_of_this_world_is_not_printed(number: object) -> None:
 
 def test_ordinary_work_is_within_the_limits() -> None:
     rows = [{"name": f"Парфуми {number}", "price": number} for number in range(500)]
-    row = "{% for item in event.items %}<tr><td>{{ item.name | upper }}</td><td>{{ item.price | money('UAH') }}</td></tr>"
-    source = row + "{% endfor %}{{ event.items | map(attribute='price') | sum }} {{ [event.a, event.b] | join(', ') }}"
+    row = (
+        "{% for item in event.items %}<tr><td>{{ item.name | upper }}</td><td>{{ item.price |"
+        " money('UAH') }}</td></tr>"
+    )
+    source = (
+        row + "{% endfor %}{{ event.items | map(attribute='price') | sum }} {{ [event.a, event.b] |"
+        " join(', ') }}"
+    )
     sources = {"email.subject.j2": "x", "email.html.j2": source}
-    rendered = TemplateSet.from_sources({"t": sources}).render("t", "email", context({"items": rows, "a": 1, "b": "c"}))
+    rendered = TemplateSet.from_sources({"t": sources}).render(
+        "t", "email", context({"items": rows, "a": 1, "b": "c"})
+    )
     assert rendered.parts["html"].endswith("124750 1, c")
 
 
 @pytest.mark.parametrize(
-    "expression", ["'{:>1000000000}'.format(1)", "'x' * 10 ** 9", "event.__class__", "().__class__", "9 ** 9 ** 9"]
+    "expression",
+    [
+        "'{:>1000000000}'.format(1)",
+        "'x' * 10 ** 9",
+        "event.__class__",
+        "().__class__",
+        "9 ** 9 ** 9",
+    ],
 )
 def test_conditions_have_the_same_walls(expression: str) -> None:
     try:

@@ -1,4 +1,6 @@
-"""The SMS count against a packer written from the standard alone, and shortening against the count."""
+"""
+The SMS count against a packer written from the standard alone, and shortening against the count.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def packed(text: str) -> tuple[str, int, int]:
     """Fill part after part with whole characters: (alphabet, units, parts)."""
     gsm = all(character in PLAIN or character in ESCAPED for character in text)
     single, room = (160, 153) if gsm else (70, 67)
-    sizes = [(2 if character in ESCAPED else 1) if gsm else len(character.encode("utf-16-be")) // 2 for character in text]
+    sizes = [
+        (2 if character in ESCAPED else 1) if gsm else len(character.encode("utf-16-be")) // 2
+        for character in text
+    ]
     if sum(sizes) <= single:
         return ("gsm7" if gsm else "ucs2"), sum(sizes), 1
     parts: list[list[int]] = [[]]
@@ -56,12 +61,16 @@ def test_the_count_equals_that_of_a_packer_written_from_the_standard(text: str) 
         ("я" * 66 + "😀" + "я" * 66, 134, 3),
     ],
 )
-def test_known_lengths_have_known_parts_and_no_pair_is_split(text: str, units: int, parts: int) -> None:
+def test_known_lengths_have_known_parts_and_no_pair_is_split(
+    text: str, units: int, parts: int
+) -> None:
     assert (count(text).units, count(text).parts) == (units, parts)
 
 
 @pytest.mark.parametrize("character", OUTSIDE)
-def test_one_character_outside_the_alphabet_turns_the_whole_text_into_16_bit_units(character: str) -> None:
+def test_one_character_outside_the_alphabet_turns_the_whole_text_into_16_bit_units(
+    character: str,
+) -> None:
     assert count("A" * 100).parts == 1
     assert count("A" * 100 + character).alphabet == "ucs2"
     assert count("A" * 100 + character).parts == 2

@@ -1,4 +1,6 @@
-"""What templates make of data: fallback, failing closed, and the forms of numbers, dates and money."""
+"""
+What templates make of data: fallback, failing closed, and the forms of numbers, dates and money.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from typing import Any
 import pytest
 
 from orchestrator.core.reasons import Reason
-from orchestrator.render import ConditionError, Conditions, RenderContext, TemplateProblems, TemplateSet, Unrenderable
+from orchestrator.render import (
+    ConditionError,
+    Conditions,
+    RenderContext,
+    TemplateProblems,
+    TemplateSet,
+    Unrenderable,
+)
 
 
 def context(
@@ -37,20 +46,36 @@ def sms(source: str, event: dict[str, Any] | None = None, **more: Any) -> str:
 
 @pytest.mark.parametrize(
     ("locale", "text"),
-    [("uk-UA", "регіон"), ("uk_UA", "регіон"), ("uk", "мова"), ("uk-CA", "мова"), ("de-DE", "default"), (None, "default")],
+    [
+        ("uk-UA", "регіон"),
+        ("uk_UA", "регіон"),
+        ("uk", "мова"),
+        ("uk-CA", "мова"),
+        ("de-DE", "default"),
+        (None, "default"),
+    ],
 )
-def test_a_locale_falls_back_to_its_language_and_then_to_the_default(locale: str | None, text: str) -> None:
+def test_a_locale_falls_back_to_its_language_and_then_to_the_default(
+    locale: str | None, text: str
+) -> None:
     files = {"sms.uk-UA.text.j2": "регіон", "sms.uk.text.j2": "мова", "sms.text.j2": "default"}
     rendered = TemplateSet.from_sources({"t": files}).render("t", "sms", context(locale=locale))
     assert rendered.parts["text"] == text
 
 
 def test_a_pinned_set_says_the_same_as_the_one_it_was_made_of() -> None:
-    first = TemplateSet.from_sources({"t": {"sms.uk.text.j2": "Ціна {{ event.x }}", "sms.text.j2": "Price {{ event.x }}"}})
+    first = TemplateSet.from_sources(
+        {"t": {"sms.uk.text.j2": "Ціна {{ event.x }}", "sms.text.j2": "Price {{ event.x }}"}}
+    )
     again = TemplateSet.from_sources({"t": first.sources("t")})
     given = context({"x": "5"})
-    assert again.render("t", "sms", given).content_hash == first.render("t", "sms", given).content_hash
-    assert first.render("t", "sms", context({"x": "6"})).content_hash != first.render("t", "sms", given).content_hash
+    assert (
+        again.render("t", "sms", given).content_hash == first.render("t", "sms", given).content_hash
+    )
+    assert (
+        first.render("t", "sms", context({"x": "6"})).content_hash
+        != first.render("t", "sms", given).content_hash
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,22 +116,34 @@ def test_a_channel_without_its_needed_parts_is_a_missing_template() -> None:
 
 def test_html_escapes_what_data_says() -> None:
     files = {"email.subject.j2": "s", "email.html.j2": '<p title="{{ event.x }}">{{ event.x }}</p>'}
-    html = TemplateSet.from_sources({"t": files}).render("t", "email", context({"x": '"><script>&'})).parts["html"]
+    html = (
+        TemplateSet.from_sources({"t": files})
+        .render("t", "email", context({"x": '"><script>&'}))
+        .parts["html"]
+    )
     assert "<script>" not in html and html.count("&#34;&gt;&lt;script&gt;&amp;") == 2
 
 
 def test_control_and_direction_characters_leave_a_text_and_a_subject_is_one_line() -> None:
     assert sms("{{ event.x }}", {"x": "a\x00\x1b\u202eb\u2066c\nd\x85"}) == "abc\nd"
     files = {"email.subject.j2": "{{ event.x }}", "email.text.j2": "t"}
-    rendered = TemplateSet.from_sources({"t": files}).render("t", "email", context({"x": "a\r\nBcc: b@c"}))
+    rendered = TemplateSet.from_sources({"t": files}).render(
+        "t", "email", context({"x": "a\r\nBcc: b@c"})
+    )
     assert rendered.parts["subject"] == "a Bcc: b@c"
 
 
-@pytest.mark.parametrize("value", ['" , tag: "x', "a\nb: c", "\\", "{{ x }}", "# no comment", "x: [y]", "😀"])
+@pytest.mark.parametrize(
+    "value", ['" , tag: "x', "a\nb: c", "\\", "{{ x }}", "# no comment", "x: [y]", "😀"]
+)
 def test_a_double_quoted_yaml_value_says_exactly_what_the_data_says(value: str) -> None:
     source = 'button: {title: "{{ event.x }}", url: "https://shop.example.com/"}\n'
-    rendered = TemplateSet.from_sources({"t": {"viber.yaml.j2": source}}).render("t", "viber", context({"x": value}))
-    assert rendered.parts["yaml"] == {"button": {"title": value, "url": "https://shop.example.com/"}}
+    rendered = TemplateSet.from_sources({"t": {"viber.yaml.j2": source}}).render(
+        "t", "viber", context({"x": value})
+    )
+    assert rendered.parts["yaml"] == {
+        "button": {"title": value, "url": "https://shop.example.com/"}
+    }
 
 
 def test_an_expression_outside_double_quotes_is_refused_with_its_place() -> None:
@@ -117,13 +154,25 @@ def test_an_expression_outside_double_quotes_is_refused_with_its_place() -> None
 
 @pytest.mark.parametrize(
     ("number", "word"),
-    [(1, "товар"), (2, "товари"), (5, "товарів"), (11, "товарів"), (21, "товар"), (112, "товарів"), (1.5, "товару")],
+    [
+        (1, "товар"),
+        (2, "товари"),
+        (5, "товарів"),
+        (11, "товарів"),
+        (21, "товар"),
+        (112, "товарів"),
+        (1.5, "товару"),
+    ],
 )
 def test_ukrainian_numbers_choose_their_form_by_cldr(number: float, word: str) -> None:
-    assert sms("{{ event.n | plural('товар', 'товари', 'товарів', 'товару') }}", {"n": number}) == word
+    assert (
+        sms("{{ event.n | plural('товар', 'товари', 'товарів', 'товару') }}", {"n": number}) == word
+    )
 
 
-@pytest.mark.parametrize(("number", "word"), [(0, "items"), (1, "item"), (2, "items"), (21, "items")])
+@pytest.mark.parametrize(
+    ("number", "word"), [(0, "items"), (1, "item"), (2, "items"), (21, "items")]
+)
 def test_english_has_two_forms(number: int, word: str) -> None:
     assert sms("{{ event.n | plural('item', 'items') }}", {"n": number}, locale="en") == word
 
@@ -143,11 +192,15 @@ def test_more_forms_than_a_language_has_are_refused() -> None:
         (None, "Total €1,200.50"),
     ],
 )
-def test_numbers_are_written_in_the_language_of_the_text_around_them(locale: str | None, shown: str) -> None:
+def test_numbers_are_written_in_the_language_of_the_text_around_them(
+    locale: str | None, shown: str
+) -> None:
     money = "{{ event.x | money('EUR') }}"
     files = {"sms.uk.text.j2": f"Разом {money}", "sms.text.j2": f"Total {money}"}
     templates = TemplateSet.from_sources({"t": files})
-    assert templates.render("t", "sms", context({"x": 1200.5}, locale=locale)).parts["text"] == shown
+    assert (
+        templates.render("t", "sms", context({"x": 1200.5}, locale=locale)).parts["text"] == shown
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,7 +217,14 @@ def test_numbers_are_written_in_the_language_of_the_text_around_them(locale: str
     ],
 )
 def test_what_is_missing_is_named_as_it_was_written(source: str, detail: str) -> None:
-    data: dict[str, Any] = {"a": {"deep": {}}, "list": [], "rows": [{}], "nothing": None, "other": 1, "secret": 4111}
+    data: dict[str, Any] = {
+        "a": {"deep": {}},
+        "list": [],
+        "rows": [{}],
+        "nothing": None,
+        "other": 1,
+        "secret": 4111,
+    }
     with pytest.raises(Unrenderable) as caught:
         sms(source, data)
     assert (caught.value.detail, caught.value.reason) == (detail, Reason.MISSING_VARIABLE)
@@ -181,19 +241,31 @@ def test_what_is_missing_is_named_as_it_was_written(source: str, detail: str) ->
         ("2026-11-21T10:00:00+05:00", "07:00"),
     ],
 )
-def test_a_time_is_shown_by_the_clock_on_the_recipients_wall_across_clock_changes(moment: str, shown: str) -> None:
+def test_a_time_is_shown_by_the_clock_on_the_recipients_wall_across_clock_changes(
+    moment: str, shown: str
+) -> None:
     assert sms("{{ event.at | date('HH:mm') }}", {"at": moment}) == shown
 
 
 def test_a_moment_near_midnight_has_the_recipients_date_and_a_bare_date_never_moves() -> None:
     assert sms("{{ event.at | date('d.M') }}", {"at": "2026-11-20T23:30:00Z"}) == "21.11"
-    assert sms("{{ event.at | date('d.M') }}", {"at": "2026-11-20"}, time_zone="America/New_York") == "20.11"
-    assert sms("{{ event.at | date('long') }}", {"at": "2026-11-21"}, locale="en") == "November 21, 2026"
+    assert (
+        sms("{{ event.at | date('d.M') }}", {"at": "2026-11-20"}, time_zone="America/New_York")
+        == "20.11"
+    )
+    assert (
+        sms("{{ event.at | date('long') }}", {"at": "2026-11-21"}, locale="en")
+        == "November 21, 2026"
+    )
 
 
 @pytest.mark.parametrize(
     ("locale", "amount", "shown"),
-    [("uk-UA", 1200.5, "1\xa0200,50\xa0₴"), ("uk-UA", "0.1", "0,10\xa0₴"), ("en", 3601.5, "UAH3,601.50")],
+    [
+        ("uk-UA", 1200.5, "1\xa0200,50\xa0₴"),
+        ("uk-UA", "0.1", "0,10\xa0₴"),
+        ("en", 3601.5, "UAH3,601.50"),
+    ],
 )
 def test_money_is_written_as_the_recipient_writes_it(locale: str, amount: Any, shown: str) -> None:
     assert sms("{{ event.x | money('UAH') }}", {"x": amount}, locale=locale) == shown
@@ -230,15 +302,24 @@ def test_people_are_called_in_the_vocative(name: str, called: str) -> None:
     assert sms("{{ event.x | vocative }}", {"x": name}) == called
 
 
-@pytest.mark.parametrize(("gender", "word"), [("male", "чекав"), ("female", "чекала"), (None, "чекали")])
-def test_the_form_follows_the_gender_and_the_third_serves_where_it_is_unknown(gender: str | None, word: str) -> None:
-    assert sms("{{ recipient | gender('чекав', 'чекала', 'чекали') }}", recipient={"gender": gender}) == word
+@pytest.mark.parametrize(
+    ("gender", "word"), [("male", "чекав"), ("female", "чекала"), (None, "чекали")]
+)
+def test_the_form_follows_the_gender_and_the_third_serves_where_it_is_unknown(
+    gender: str | None, word: str
+) -> None:
+    assert (
+        sms("{{ recipient | gender('чекав', 'чекала', 'чекали') }}", recipient={"gender": gender})
+        == word
+    )
 
 
 def test_only_web_addresses_are_tracked() -> None:
-    assert sms("{{ event.x | link }}", {"x": "https://a.example/"}, link=lambda url: f"https://k.example/c?{url}") == (
-        "https://k.example/c?https://a.example/"
-    )
+    assert sms(
+        "{{ event.x | link }}",
+        {"x": "https://a.example/"},
+        link=lambda url: f"https://k.example/c?{url}",
+    ) == ("https://k.example/c?https://a.example/")
     assert sms("{{ event.x | link }}", {"x": "https://a.example/"}) == "https://a.example/"
     with pytest.raises(Unrenderable):
         sms("{{ event.x | link }}", {"x": "javascript:alert(1)"})
@@ -246,19 +327,28 @@ def test_only_web_addresses_are_tracked() -> None:
 
 @pytest.mark.parametrize(
     ("expression", "value"),
-    [("event.absent != false", True), ("event.a.b.c", None), ("event.total >= 300", True), ("event.absent == null", True)],
+    [
+        ("event.absent != false", True),
+        ("event.a.b.c", None),
+        ("event.total >= 300", True),
+        ("event.absent == null", True),
+    ],
 )
 def test_in_a_condition_what_is_absent_is_null(expression: str, value: Any) -> None:
     assert Conditions().compile(expression).evaluate({"event": {"a": None, "total": 300}}) == value
 
 
-@pytest.mark.parametrize("expression", ["event.absent >= 300", "event.text < 1", "event.text - 1", "2 ** 99999"])
+@pytest.mark.parametrize(
+    "expression", ["event.absent >= 300", "event.text < 1", "event.text - 1", "2 ** 99999"]
+)
 def test_a_comparison_that_makes_no_sense_is_an_error_and_not_a_guess(expression: str) -> None:
     with pytest.raises(ConditionError):
         Conditions().compile(expression).evaluate({"event": {"text": "a"}})
 
 
-@pytest.mark.parametrize("expression", ["event.total >=", "evnt.total", "1 }}{{ 2", "event.x | nothing_of_ours"])
+@pytest.mark.parametrize(
+    "expression", ["event.total >=", "evnt.total", "1 }}{{ 2", "event.x | nothing_of_ours"]
+)
 def test_a_condition_that_cannot_be_read_is_refused_before_it_is_used(expression: str) -> None:
     with pytest.raises(ConditionError):
         Conditions().compile(expression)

@@ -1,4 +1,7 @@
-"""The templates that ship with the worked policies: each says something whole in every language it has."""
+"""
+The templates that ship with the worked policies: each says something whole in every language it
+has.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,11 @@ from orchestrator.render import RenderContext, TemplateSet, Unrenderable
 TEMPLATES = TemplateSet.load(Path(__file__).parents[2] / "templates")
 SHOP = "https://shop.example.com"
 EVENTS: dict[str, dict[str, Any]] = {
-    "cart_abandoned": {"cart_id": "981", "total": 3601.5, "items": [{"name": "Парфуми", "price": 1200.5}]},
+    "cart_abandoned": {
+        "cart_id": "981",
+        "total": 3601.5,
+        "items": [{"name": "Парфуми", "price": 1200.5}],
+    },
     "order_shipped": {
         "order_id": "70012",
         "carrier": "Нова пошта",
@@ -31,10 +38,14 @@ EVENTS: dict[str, dict[str, Any]] = {
     },
     "survey": {"order_id": "70012", "survey_url": f"{SHOP}/survey/70012"},
 }
-CHANNELS = sorted((template, channel) for template in EVENTS for channel in TEMPLATES.channels(template))
+CHANNELS = sorted(
+    (template, channel) for template in EVENTS for channel in TEMPLATES.channels(template)
+)
 
 
-def context(template: str, locale: str | None, unsubscribe_url: str | None = "https://k.example/u/1") -> RenderContext:
+def context(
+    template: str, locale: str | None, unsubscribe_url: str | None = "https://k.example/u/1"
+) -> RenderContext:
     return RenderContext(
         event=EVENTS[template],
         recipient={"id": "user-42", "first_name": "Олена", "gender": "female"},
@@ -52,11 +63,15 @@ def test_every_worked_policy_has_its_templates() -> None:
 
 @pytest.mark.parametrize(("template", "channel"), CHANNELS)
 @pytest.mark.parametrize("locale", ["uk-UA", "en", "de", None])
-def test_every_worked_template_says_something_in_every_language(template: str, channel: str, locale: str | None) -> None:
+def test_every_worked_template_says_something_in_every_language(
+    template: str, channel: str, locale: str | None
+) -> None:
     rendered = TEMPLATES.render(template, channel, context(template, locale))
     for name, part in rendered.parts.items():
         assert part, name
-        assert not isinstance(part, str) or not any(hole in part for hole in ("None", "{{", "{%", "Undefined")), name
+        assert not isinstance(part, str) or not any(
+            hole in part for hole in ("None", "{{", "{%", "Undefined")
+        ), name
 
 
 @pytest.mark.parametrize(("template", "channel"), CHANNELS)
@@ -71,9 +86,13 @@ def test_a_push_is_there_wherever_a_link_is_worth_a_tap() -> None:
     assert with_push == {"cart_abandoned", "order_shipped", "price_drop", "survey"}
 
 
-@pytest.mark.parametrize("template", [template for template, channel in CHANNELS if channel == "sms"])
+@pytest.mark.parametrize(
+    "template", [template for template, channel in CHANNELS if channel == "sms"]
+)
 @pytest.mark.parametrize("locale", ["uk-UA", "en"])
-def test_a_worked_sms_needs_no_more_than_two_parts_and_a_code_only_one(template: str, locale: str) -> None:
+def test_a_worked_sms_needs_no_more_than_two_parts_and_a_code_only_one(
+    template: str, locale: str
+) -> None:
     count = TEMPLATES.render(template, "sms", context(template, locale)).sms
     assert count is not None and count.parts <= (1 if template == "otp_code" else 2)
 

@@ -1,9 +1,10 @@
 """
 Planted bugs: does the simulator notice? A checker that cannot fail proves nothing.
 
-Each is a mistake that somebody could make in this very code, put in by replacing a function inside the simulated process
-for the time of a run. ``python -m tests.simulation.planted`` plants them one after the other and prints which seed noticed,
-and what promise it said was broken; it ends with 1 where one of them survives all seeds.
+Each is a mistake that somebody could make in this very code, put in by replacing a function inside
+the simulated process for the time of a run. ``python -m tests.simulation.planted`` plants them one
+after the other and prints which seed noticed, and what promise it said was broken; it ends with 1
+where one of them survives all seeds.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from orchestrator.simulator.campaign import judge
 from tests.simulation import mutations
+from tests.simulation.campaign import judge
 
 SEEDS = 2_000
 NOT_A_PROMISE = ("P1 an unexpected error", "P1 the run itself broke")
@@ -47,7 +48,10 @@ def planted(bug: str) -> Iterator[None]:
 
 
 def hunt(bug: str, seeds: int = SEEDS) -> Caught:
-    """The first seed that notices a bug, with the promise that it finds broken. Errors that the bug raises do not count."""
+    """
+    The first seed that notices a bug, with the promise that it finds broken. Errors that the bug
+    raises do not count.
+    """
     with planted(bug):
         for seed in range(seeds):
             promises = [one for one in judge(seed).broken if not one.startswith(NOT_A_PROMISE)]
@@ -64,7 +68,9 @@ def hunt_all(bugs: Sequence[str], jobs: int, seeds: int = SEEDS) -> Iterator[Cau
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plant them all; 1 where one survives."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted", description="Plant bugs, one at a time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation.planted", description="Plant bugs, one at a time."
+    )
     parser.add_argument("bugs", nargs="*", help="which (default: all)")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -74,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such bug: {', '.join(unknown)}; there are: {', '.join(mutations.BUGS)}")
     survived = 0
     for caught in hunt_all(given.bugs or list(mutations.BUGS), given.jobs, given.seeds):
-        told = f"seed {caught.seed}: {caught.promise}" if caught.seed is not None else f"SURVIVED {given.seeds} seeds"
+        told = (
+            f"seed {caught.seed}: {caught.promise}"
+            if caught.seed is not None
+            else f"SURVIVED {given.seeds} seeds"
+        )
         survived += caught.seed is None
         print(f"{caught.bug:<40} {told}", flush=True)
     return 1 if survived else 0

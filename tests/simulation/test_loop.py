@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.simulator.loop import NothingLeft, VirtualClock, VirtualLoop, run
+from orchestrator.virtual.loop import NothingLeft, VirtualClock, VirtualLoop, run
 
 
 def test_a_day_passes_in_no_time_and_to_the_millisecond() -> None:

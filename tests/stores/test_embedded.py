@@ -12,11 +12,13 @@ import pytest
 
 from orchestrator.core.policy import Policy, Step
 from orchestrator.stores.port import Changes, ReadyRow, StoreInUse, Wanted
-from orchestrator.stores.sqlite import SqliteStore
-from orchestrator.stores.sqlite_admin import DAY_MS
+from orchestrator.stores.sqlite.admin import DAY_MS
+from orchestrator.stores.sqlite.store import SqliteStore
 from tests.engine.world import World
 
-POLICY = Policy("cascade", "v1", "shop.event", (Step("viber", wait=(("delivered", 600_000),)), Step("sms")))
+POLICY = Policy(
+    "cascade", "v1", "shop.event", (Step("viber", wait=(("delivered", 600_000),)), Step("sms"))
+)
 
 
 async def test_a_second_service_on_the_same_file_is_refused(tmp_path: Path) -> None:
@@ -59,7 +61,10 @@ async def test_what_is_being_written_is_not_seen_before_it_is_committed(tmp_path
 
 
 class Lingering(SqliteStore):
-    """Its commits are on the disk, for everybody to see, before the one who asked for them hears of it."""
+    """
+    Its commits are on the disk, for everybody to see, before the one who asked for them hears of
+    it.
+    """
 
     seen: asyncio.Event
     heard: asyncio.Event
@@ -71,11 +76,15 @@ class Lingering(SqliteStore):
         return result
 
 
-async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_came_with_it(tmp_path: Path) -> None:
+async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_came_with_it(
+    tmp_path: Path,
+) -> None:
     store = Lingering(tmp_path / "k.db")
     await store.open()
     store.seen, store.heard = asyncio.Event(), asyncio.Event()
-    assert not (await store.load(Wanted(recipients={"olena"}))).recipients  # it is remembered that there is none
+    assert not (
+        await store.load(Wanted(recipients={"olena"}))
+    ).recipients  # it is remembered that there is none
     assert not await store.addresses({"hash"})
     changes = Changes(recipients={"olena": b'{"id":"olena"}'}, addresses={"hash": b'{"seen":1}'})
     changes.ready_in.append(ReadyRow("viber", 1, 0, "m1", 0))
@@ -89,7 +98,9 @@ async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_cam
     await store.close()
 
 
-async def test_a_write_whose_asker_has_gone_is_finished_before_the_next_one_begins(tmp_path: Path) -> None:
+async def test_a_write_whose_asker_has_gone_is_finished_before_the_next_one_begins(
+    tmp_path: Path,
+) -> None:
     store = SqliteStore(tmp_path / "k.db")
     await store.open()
     begun, go_on = threading.Event(), threading.Event()
@@ -112,7 +123,9 @@ async def test_a_write_whose_asker_has_gone_is_finished_before_the_next_one_begi
     await store.close()
 
 
-async def test_a_batch_that_cannot_be_written_leaves_nothing_and_the_next_one_is(tmp_path: Path) -> None:
+async def test_a_batch_that_cannot_be_written_leaves_nothing_and_the_next_one_is(
+    tmp_path: Path,
+) -> None:
     store = SqliteStore(tmp_path / "k.db")
     await store.open()
     event = ("shop", "1", b"digest", "accepted", (), 0)
@@ -128,7 +141,9 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_one_succeeds(tmp_
     await store.open()
     store._writer.execute("pragma foreign_keys=on")
     store._writer.execute("create table parents (id primary key)")
-    store._writer.execute("create table children (parent references parents deferrable initially deferred)")
+    store._writer.execute(
+        "create table children (parent references parents deferrable initially deferred)"
+    )
     with pytest.raises(sqlite3.IntegrityError):  # not at the statement, but at the commit
         await store._write(lambda db: db.execute("insert into children values (1)"))
     await store._write(lambda db: db.execute("insert into parents values (1)"))
@@ -136,7 +151,9 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_one_succeeds(tmp_
     await store.close()
 
 
-async def test_a_message_of_the_release_before_keeps_its_whole_history_and_goes_on(tmp_path: Path) -> None:
+async def test_a_message_of_the_release_before_keeps_its_whole_history_and_goes_on(
+    tmp_path: Path,
+) -> None:
     world = World(POLICY, path=tmp_path / "k.db")
     await world.open()
     (id,) = (await world.publish()).messages
@@ -153,8 +170,9 @@ def as_the_release_before_wrote_it(path: Path) -> None:
     """Undo the third migration: each line of history in the table of histories."""
     db = sqlite3.connect(path)
     db.executescript(
-        "insert into history select message, lines from message_events; alter table message_events drop column lines; "
-        "create index raw_receipts_by_time on raw_receipts (at); pragma user_version=2"
+        "insert into history select message, lines from message_events; alter table message_events"
+        " drop column lines; create index raw_receipts_by_time on raw_receipts (at); pragma"
+        " user_version=2"
     )
     db.close()
 
@@ -163,7 +181,10 @@ async def test_raw_receipts_past_their_time_are_dropped_and_no_others(tmp_path: 
     store = SqliteStore(tmp_path / "k.db")
     await store.open()
     now = 100 * DAY_MS
-    old, new = (now - store.receipts_ms - 1, "infobip", b"old"), (now - store.receipts_ms + 1, "infobip", b"new")
+    old, new = (
+        (now - store.receipts_ms - 1, "infobip", b"old"),
+        (now - store.receipts_ms + 1, "infobip", b"new"),
+    )
     await store.commit(Changes(raw_receipts=[old, old, new]))
     await store.tidy(now)
     assert store._reader.execute("select body from raw_receipts").fetchall() == [(b"new",)]

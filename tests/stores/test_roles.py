@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.app import App
+from orchestrator.app.app import App
 from orchestrator.cli import app as command
-from orchestrator.yamlfile import ConfigError
+from orchestrator.configuration.yaml_file import ConfigError
 from tests.verify.installation import free_port
 
 CONFIG = """\
@@ -54,7 +54,9 @@ async def test_what_one_process_takes_in_another_sends(tmp_path: Path, postgres_
     taking, working = App(door, {}, roles=("http",)), App(hands, {}, roles=("work",))
     await taking.start()
     try:
-        async with aiohttp.ClientSession(headers={"content-type": "application/cloudevents+json"}) as session:
+        async with aiohttp.ClientSession(
+            headers={"content-type": "application/cloudevents+json"}
+        ) as session:
             async with session.post(f"http://127.0.0.1:{port}/v1/events", json=EVENT) as answer:
                 assert answer.status == 202
                 (message,) = (await answer.json())["results"][0]["messages"]

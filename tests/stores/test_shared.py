@@ -17,10 +17,18 @@ from orchestrator.core.policy import Cap, Governance, Policy, Step
 from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import HearReceipt, OptOut, Tell, UnknownMessage
 from orchestrator.engine.engine import Engine
-from orchestrator.stores.members import share_of
-from orchestrator.stores.port import BUCKETS, Changes, Moved, StoreBusy, Wanted, WantedAddresses, bucket_of
-from orchestrator.stores.postgres import PostgresStore
-from orchestrator.stores.postgres_schema import migrate
+from orchestrator.stores.port import (
+    BUCKETS,
+    Changes,
+    Moved,
+    StoreBusy,
+    Wanted,
+    WantedAddresses,
+    bucket_of,
+)
+from orchestrator.stores.postgres.members import share_of
+from orchestrator.stores.postgres.schema import migrate
+from orchestrator.stores.postgres.store import PostgresStore
 from tests.engine.world import START, World
 
 SMS = Policy("texts", "v1", "shop.event", (Step("sms", wait=(("delivered", 600_000),)),))
@@ -30,14 +38,18 @@ CAPPED = Governance(caps=(Cap("three", 3, 86_400_000),), version="g1")
 class Process(World):
     """One of several processes on the same store."""
 
-    def __init__(self, name: str, url: str, *policies: Policy, governance: Governance | None = None) -> None:
+    def __init__(
+        self, name: str, url: str, *policies: Policy, governance: Governance | None = None
+    ) -> None:
         super().__init__(*policies, governance=governance, tells=True)
         self.name = name
         self.database = url
         self._ids = (f"01K{name}{number:022d}" for number in itertools.count(1))
 
     async def open(self) -> None:
-        self.store = PostgresStore(self.database, member=self.name, now=lambda: self.now, sinks=self.sinks)
+        self.store = PostgresStore(
+            self.database, member=self.name, now=lambda: self.now, sinks=self.sinks
+        )
         await self.store.open()
         await self.store.join()
         self.engine = Engine(self.store, self.rules, self._ports())
@@ -62,7 +74,9 @@ async def processes(
 
 def somebody(test: Callable[[int], bool]) -> str:
     """A recipient whose bucket passes a test."""
-    return next(f"user-{number}" for number in itertools.count() if test(bucket_of(f"user-{number}")))
+    return next(
+        f"user-{number}" for number in itertools.count() if test(bucket_of(f"user-{number}"))
+    )
 
 
 # ---- who looks after what
@@ -82,7 +96,9 @@ def test_when_one_leaves_nothing_moves_but_its_own_share() -> None:
     assert before["b"] < after["b"]
 
 
-async def test_what_waits_is_seen_by_the_one_it_falls_to_and_by_nobody_else(postgres_url: str) -> None:
+async def test_what_waits_is_seen_by_the_one_it_falls_to_and_by_nobody_else(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as (a, b):
         for number in range(40):
             await a.publish(str(number), id=f"user-{number}")
@@ -112,7 +128,9 @@ async def test_the_work_of_one_that_is_silent_falls_to_the_others(postgres_url: 
         for task in (b.store._beating,):  # type: ignore[attr-defined]
             task.cancel()
         connection = await asyncpg.connect(postgres_url)
-        await connection.execute("update members set seen_at = seen_at - interval '16 seconds' where id = 'B'")
+        await connection.execute(
+            "update members set seen_at = seen_at - interval '16 seconds' where id = 'B'"
+        )
         await connection.close()
         await a.store._beat()  # type: ignore[attr-defined]
         assert len(await a.store.claim("texts", 100, ())) == 40
@@ -156,19 +174,28 @@ async def test_a_cap_is_exact_however_many_race_for_it(postgres_url: str) -> Non
 async def test_the_same_event_at_two_processes_makes_one_message(postgres_url: str) -> None:
     async with processes(postgres_url, 4) as crowd:
         published = await asyncio.gather(*(process.publish("same") for process in crowd))
-        assert sorted(one.status for one in published) == ["accepted", "duplicate", "duplicate", "duplicate"]
+        assert sorted(one.status for one in published) == [
+            "accepted",
+            "duplicate",
+            "duplicate",
+            "duplicate",
+        ]
         assert len({one.messages for one in published}) == 1
 
 
 async def test_two_processes_that_prepare_the_same_step_make_one_intent(postgres_url: str) -> None:
     async with processes(postgres_url, 4) as crowd:
         (id,) = (await crowd[0].publish("1")).messages
-        told = await asyncio.gather(*(process.send(id) for process in crowd), return_exceptions=True)
+        told = await asyncio.gather(
+            *(process.send(id) for process in crowd), return_exceptions=True
+        )
         assert len((await crowd[0].message(id)).attempts) == 1
         assert any(not isinstance(one, BaseException) for one in told)
 
 
-async def test_an_opt_out_at_one_process_stops_what_another_is_about_to_send(postgres_url: str) -> None:
+async def test_an_opt_out_at_one_process_stops_what_another_is_about_to_send(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as (a, b):
         (id,) = (await a.publish("1")).messages
         assert (await a.message(id)).ready()
@@ -179,7 +206,9 @@ async def test_an_opt_out_at_one_process_stops_what_another_is_about_to_send(pos
         assert not message.attempts
 
 
-async def test_nobody_else_sees_a_recipient_between_a_unit_s_load_and_its_end(postgres_url: str) -> None:
+async def test_nobody_else_sees_a_recipient_between_a_unit_s_load_and_its_end(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as (a, b):
         await a.publish("1")
         async with a.store.unit() as unit:
@@ -192,17 +221,22 @@ async def test_nobody_else_sees_a_recipient_between_a_unit_s_load_and_its_end(po
 
 async def test_a_receipt_that_races_with_its_own_answer_is_heard(postgres_url: str) -> None:
     async with processes(postgres_url, 2) as (a, b):
-        ids = [(await a.publish(str(number), id=f"user-{number}")).messages[0] for number in range(20)]
+        ids = [
+            (await a.publish(str(number), id=f"user-{number}")).messages[0] for number in range(20)
+        ]
         for number, id in enumerate(ids):
             receipt = Receipt(state=Delivery.DELIVERED, provider_id=f"ref-{number}")
             await asyncio.gather(
-                a.send(id, Accepted(f"ref-{number}")), b.engine.submit(HearReceipt("texts", receipt, None, None))
+                a.send(id, Accepted(f"ref-{number}")),
+                b.engine.submit(HearReceipt("texts", receipt, None, None)),
             )
         for id in ids:
             assert (await b.message(id)).status is Status.SUCCEEDED
 
 
-async def test_a_reference_that_became_known_meanwhile_sends_the_batch_back(postgres_url: str) -> None:
+async def test_a_reference_that_became_known_meanwhile_sends_the_batch_back(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 1) as (a,):
         (id,) = (await a.publish("1")).messages
         async with a.store.unit() as unit:
@@ -226,7 +260,10 @@ async def test_status_events_of_all_are_told_once_by_those_they_fall_to(postgres
 
 async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:
     async with processes(postgres_url, 3) as crowd:
-        buckets = [process.store.bucket("texts", 20.0, asyncio.get_running_loop().time) for process in crowd]
+        buckets = [
+            process.store.bucket("texts", 20.0, asyncio.get_running_loop().time)
+            for process in crowd
+        ]
         started = asyncio.get_running_loop().time()
         granted = sum(await asyncio.gather(*(bucket.take(50) for bucket in buckets)))
         passed = asyncio.get_running_loop().time() - started
@@ -237,9 +274,13 @@ async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:
         assert 29 < buckets[1].paused_for() <= 30
 
 
-async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywhere(postgres_url: str) -> None:
+async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywhere(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as crowd:
-        here, there = (process.store.bucket("slow", 2.0, asyncio.get_running_loop().time) for process in crowd)
+        here, there = (
+            process.store.bucket("slow", 2.0, asyncio.get_running_loop().time) for process in crowd
+        )
         assert await here.take(1) == 1
         assert await there.take(1, urgent=True) == 0
         async with asyncio.timeout(10):
@@ -269,7 +310,10 @@ async def test_processes_that_start_at_the_same_moment_migrate_once(postgres_url
 async def test_they_agree_on_the_first_secret(postgres_url: str) -> None:
     async with processes(postgres_url, 4) as crowd:
         await asyncio.gather(
-            *(process.store.add_secret("pepper", process.name.encode(), START, first=True) for process in crowd)
+            *(
+                process.store.add_secret("pepper", process.name.encode(), START, first=True)
+                for process in crowd
+            )
         )
         kept = [await process.store.secrets("pepper") for process in crowd]
         assert len(kept[0]) == 1
@@ -285,11 +329,15 @@ async def test_a_message_that_nobody_has_is_said_to_be_unknown(postgres_url: str
 # ---- what a process remembers
 
 
-async def test_what_another_process_has_written_counts_though_this_one_remembers_the_message(postgres_url: str) -> None:
+async def test_what_another_process_has_written_counts_though_this_one_remembers_the_message(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as (a, b):
         (message,) = (await a.publish()).messages
         await b.send(message)
-        told = await a.engine.submit(HearReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}")))
+        told = await a.engine.submit(
+            HearReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}"))
+        )
         assert told.decision.message.attempts[0].state is Delivery.DELIVERED
         assert (await b.message(message)).status is Status.SUCCEEDED
 
@@ -299,8 +347,8 @@ async def test_a_row_that_was_changed_by_hand_is_read_again(postgres_url: str) -
         (message,) = (await a.publish()).messages
         connection = await asyncpg.connect(postgres_url)
         await connection.execute(
-            "update messages set state = convert_to(replace(convert_from(state, 'UTF8'), '\"topic\":\"\"', "
-            "'\"topic\":\"news\"'), 'UTF8')"
+            "update messages set state = convert_to(replace(convert_from(state, 'UTF8'),"
+            ' \'"topic":""\', \'"topic":"news"\'), \'UTF8\')'
         )
         await connection.close()
         loaded = await a.store.load(Wanted(messages={message}))
@@ -315,5 +363,12 @@ async def test_a_message_whose_commit_failed_is_read_as_it_was_before(postgres_u
             changed = row.message.copy()
             changed.topic = "never"
             with pytest.raises(StoreBusy):
-                await unit.commit(Changes(changed=[(changed, b"{}\n")], events=[("s", "1", b"", "accepted", (), 0)] * 2))
-        assert (await a.store.load(Wanted(messages={message}))).messages[message].message.topic == ""
+                await unit.commit(
+                    Changes(
+                        changed=[(changed, b"{}\n")],
+                        events=[("s", "1", b"", "accepted", (), 0)] * 2,
+                    )
+                )
+        assert (await a.store.load(Wanted(messages={message}))).messages[
+            message
+        ].message.topic == ""

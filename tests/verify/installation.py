@@ -1,4 +1,7 @@
-"""A real installation in a folder: configuration, policies, the sandbox in its own process, and `kaskad run` in another."""
+"""
+A real installation in a folder: configuration, policies, the sandbox in its own process, and
+`kaskad run` in another.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,13 @@ log: {{level: warning, format: json}}
 
 
 class Installation:
-    """``record`` is what the stand-ins wrote down, fsynced before they answered: the ground truth."""
+    """
+    ``record`` is what the stand-ins wrote down, fsynced before they answered: the ground truth.
+    """
 
-    def __init__(self, folder: Path, policies: dict[str, str], templates: dict[str, str], more: str = "") -> None:
+    def __init__(
+        self, folder: Path, policies: dict[str, str], templates: dict[str, str], more: str = ""
+    ) -> None:
         self.folder = folder
         self.record = folder / "accepted.jsonl"
         self.port, self.admin = free_port(), free_port()
@@ -115,7 +122,9 @@ class Installation:
 
     def _spawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", "from orchestrator.cli import main; main()", *arguments]
-        process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        process = subprocess.Popen(
+            command, stdout=self._log, stderr=self._log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
         self._processes.append(process)
         return process
 
@@ -146,7 +155,9 @@ class Installation:
             except (aiohttp.ClientError, TimeoutError):
                 pass
             if self.kaskad is not None and self.kaskad.poll() not in (None, -signal.SIGKILL):
-                raise AssertionError(f"kaskad ended with {self.kaskad.returncode}: {self.log_tail()}")
+                raise AssertionError(
+                    f"kaskad ended with {self.kaskad.returncode}: {self.log_tail()}"
+                )
             assert time.monotonic() < deadline, f"{url} does not answer: {self.log_tail()}"
             await asyncio.sleep(0.05)
 
@@ -158,10 +169,14 @@ class Installation:
             assert answer.status < 300, await answer.text()
 
     async def publish(self, event: dict[str, Any]) -> str | None:
-        """The message's id once the event is accepted; None where nobody answered, so nobody knows."""
+        """
+        The message's id once the event is accepted; None where nobody answered, so nobody knows.
+        """
         headers = {"content-type": "application/cloudevents+json"}
         try:
-            async with self.session.post(f"{self.url}/v1/events", data=json.dumps(event), headers=headers) as answer:
+            async with self.session.post(
+                f"{self.url}/v1/events", data=json.dumps(event), headers=headers
+            ) as answer:
                 body = await answer.json()
                 assert answer.status == 202, body
                 return str(body["results"][0]["messages"][0])

@@ -1,9 +1,9 @@
 """
 A real Apache Kafka broker from its Maven artefacts: one node, broker and controller in one process.
 
-It listens four times, as brokers in the wild do: plain (``address``), TLS with a certificate of the client (``tls``), and a
-login over TLS (``sasl_ssl``) or without it (``sasl``), with PLAIN and both SCRAM mechanisms. The certificate authority is
-its own.
+It listens four times, as brokers in the wild do: plain (``address``), TLS with a certificate of the
+client (``tls``), and a login over TLS (``sasl_ssl``) or without it (``sasl``), with PLAIN and both
+SCRAM mechanisms. The certificate authority is its own.
 """
 
 from __future__ import annotations
@@ -79,7 +79,14 @@ listener.name.{listener}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.
 
 def missing() -> str | None:
     """What a broker would need that is not here."""
-    return next((f"{program} is not installed" for program in ("java", "mvn") if shutil.which(program) is None), None)
+    return next(
+        (
+            f"{program} is not installed"
+            for program in ("java", "mvn")
+            if shutil.which(program) is None
+        ),
+        None,
+    )
 
 
 def why_not() -> str:
@@ -93,7 +100,14 @@ def artefacts() -> Path:
     if not kept.is_dir():
         making = Path(tempfile.mkdtemp(prefix="kaskad-broker-"))
         (making / "pom.xml").write_text(POM)
-        copy = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={making}"]
+        copy = [
+            "mvn",
+            "-q",
+            "-B",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            f"-DoutputDirectory={making}",
+        ]
         subprocess.run(copy, cwd=making, check=True)
         making.rename(kept)
     return kept
@@ -104,14 +118,24 @@ def spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
 
 
 class Broker:
-    """``address`` is where it listens once it is open; stopped and started again it keeps its data."""
+    """
+    ``address`` is where it listens once it is open; stopped and started again it keeps its data.
+    """
 
     def __init__(self, folder: Path, auto_create: bool = True) -> None:
         self.folder = folder
-        self._ports = {name: free_port() for name in ("plain", "tls", "sasl_ssl", "sasl", "controller")}
+        self._ports = {
+            name: free_port() for name in ("plain", "tls", "sasl_ssl", "sasl", "controller")
+        }
         self.address, self.tls = (f"127.0.0.1:{self._ports[name]}" for name in ("plain", "tls"))
-        self.sasl_ssl, self.sasl = (f"127.0.0.1:{self._ports[name]}" for name in ("sasl_ssl", "sasl"))
-        self.ca, self.cert, self.key = folder / "ca.pem", folder / "client.pem", folder / "client.key"
+        self.sasl_ssl, self.sasl = (
+            f"127.0.0.1:{self._ports[name]}" for name in ("sasl_ssl", "sasl")
+        )
+        self.ca, self.cert, self.key = (
+            folder / "ca.pem",
+            folder / "client.pem",
+            folder / "client.key",
+        )
         self._auto_create = auto_create
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -120,19 +144,39 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         make_certificates(self.folder)
         logins = "".join(
-            LOGIN.format(listener=name, user=USER, password=PASSWORD) for name in ("sasl_ssl", "sasl_plaintext")
+            LOGIN.format(listener=name, user=USER, password=PASSWORD)
+            for name in ("sasl_ssl", "sasl_plaintext")
         )
         properties = self.folder / "server.properties"
         auto_create = str(self._auto_create).lower()
-        properties.write_text(PROPERTIES.format(folder=self.folder, logins=logins, auto_create=auto_create, **self._ports))
+        properties.write_text(
+            PROPERTIES.format(
+                folder=self.folder, logins=logins, auto_create=auto_create, **self._ports
+            )
+        )
         tool = ["java", "-cp", f"{artefacts()}/*", "kafka.tools.StorageTool"]
-        id = subprocess.run([*tool, "random-uuid"], check=True, capture_output=True, text=True).stdout.strip().split()[-1]
+        id = (
+            subprocess.run([*tool, "random-uuid"], check=True, capture_output=True, text=True)
+            .stdout.strip()
+            .split()[-1]
+        )
         users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
         scram = [word for user in users for word in ("--add-scram", user)]
-        subprocess.run([*tool, "format", "-t", id, "-c", str(properties), *scram], check=True, capture_output=True)
+        subprocess.run(
+            [*tool, "format", "-t", id, "-c", str(properties), *scram],
+            check=True,
+            capture_output=True,
+        )
 
     async def start(self) -> None:
-        command = ["java", "-Xmx512m", "-cp", f"{artefacts()}/*", "kafka.Kafka", str(self.folder / "server.properties")]
+        command = [
+            "java",
+            "-Xmx512m",
+            "-cp",
+            f"{artefacts()}/*",
+            "kafka.Kafka",
+            str(self.folder / "server.properties"),
+        ]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = spawn(command, log)
         deadline = time.monotonic() + START_SECONDS
@@ -173,9 +217,15 @@ class Broker:
 
     def _ends(self, topics: list[str]) -> dict[tuple[str, int], int]:
         known = self.admin.list_topics(timeout=20).topics
-        partitions = [TopicPartition(topic, number) for topic in topics for number in known[topic].partitions]
-        found = self.admin.list_offsets({one: OffsetSpec.latest() for one in partitions}, request_timeout=20)
-        return {(one.topic, one.partition): future.result(20).offset for one, future in found.items()}
+        partitions = [
+            TopicPartition(topic, number) for topic in topics for number in known[topic].partitions
+        ]
+        found = self.admin.list_offsets(
+            {one: OffsetSpec.latest() for one in partitions}, request_timeout=20
+        )
+        return {
+            (one.topic, one.partition): future.result(20).offset for one, future in found.items()
+        }
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The group's committed offsets, as ``kafka-consumer-groups`` lists them."""

@@ -16,7 +16,12 @@ from typing import Any
 
 from tests.verify.kafka_broker import Broker
 
-QUICK = {"session_timeout_ms": 6_000, "rebalance_timeout_ms": 8_000, "revoke_seconds": 3.0, "watch_seconds": 1.0}
+QUICK = {
+    "session_timeout_ms": 6_000,
+    "rebalance_timeout_ms": 8_000,
+    "revoke_seconds": 3.0,
+    "watch_seconds": 1.0,
+}
 
 
 class Group:
@@ -57,7 +62,9 @@ class Group:
         (self.folder / f"{name}.json").unlink(missing_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "tests.verify.kafka_member", json.dumps(given)]
-            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": "."})
+            self._processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": "."}
+            )
 
     def kill(self, name: str) -> None:
         """SIGKILL: it says goodbye to nobody."""
@@ -84,7 +91,10 @@ class Group:
         return [name for name, process in self._processes.items() if process.poll() is None]
 
     def state(self, name: str) -> dict[str, Any]:
-        """What a member says of itself: connected, lag as [topic, partition, records], troubles so far."""
+        """
+        What a member says of itself: connected, lag as [topic, partition, records], troubles so
+        far.
+        """
         path = self.folder / f"{name}.json"
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return {"connected": False, "lag": [], "troubles": []} | found
@@ -100,7 +110,9 @@ class Group:
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def accepted(self) -> Counter[str]:
-        """How often each event was accepted; more than once is a repeat that the store would know."""
+        """
+        How often each event was accepted; more than once is a repeat that the store would know.
+        """
         return Counter(line["id"] for line in self.lines() if "id" in line)
 
     def accepted_by(self) -> Counter[str]:
@@ -113,14 +125,24 @@ class Group:
         """Until the committed offsets are the ends of the logs."""
 
         async def committed_all() -> bool:
-            ends = {place: end for place, end in (await self.broker.ends(self.topics)).items() if end}
+            ends = {
+                place: end for place, end in (await self.broker.ends(self.topics)).items() if end
+            }
             committed = await self.broker.committed(self.name)
             return all(committed.get(place) == end for place, end in ends.items())
 
-        await until(committed_all, seconds, lambda: "\n".join(self.log_tail(name) for name in self._processes))
+        await until(
+            committed_all,
+            seconds,
+            lambda: "\n".join(self.log_tail(name) for name in self._processes),
+        )
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60, say: Callable[[], str] = lambda: "") -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]],
+    seconds: float = 60,
+    say: Callable[[], str] = lambda: "",
+) -> None:
     """Wait until a condition holds that only looking again can find out."""
     deadline = time.monotonic() + seconds
     while not await condition():

@@ -1,10 +1,13 @@
 """
-A member of a consumer group as a process of its own: the real intake in front of an engine that writes each accepted event
-down, fsynced before it answers, into one file that all members append to. That file is the ground truth.
+A member of a consumer group as a process of its own: the real intake in front of an engine that
+writes each accepted event down, fsynced before it answers, into one file that all members append
+to. That file is the ground truth.
 
-    python -m tests.verify.kafka_member '{"name": "a", "record": "…/accepted", "bootstrap_servers": "…", …}'
+    python -m tests.verify.kafka_member '{"name": "a", "record": "…/accepted", "bootstrap_servers":
+    "…", …}'
 
-It answers out of order, is busy and fails now and then, as its seed says. A file ``blocked`` beside the record stops it.
+It answers out of order, is busy and fails now and then, as its seed says. A file ``blocked`` beside
+the record stops it.
 """
 
 from __future__ import annotations
@@ -20,16 +23,26 @@ from typing import Any
 
 import structlog
 
-from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Publish, Published, UnknownMessage
+from orchestrator.engine.commands import (
+    Cancel,
+    Command,
+    Conflict,
+    DeadLetter,
+    Publish,
+    Published,
+    UnknownMessage,
+)
 from orchestrator.engine.engine import Busy, Stopped
-from orchestrator.intake.kafka import Bounds, KafkaIntake
+from orchestrator.kafka import Bounds, KafkaIntake
 
 WAITING_MAX = 1_000
 BATCH_MAX = 64
 
 
 class WritingEngine:
-    """``pace_ms``: how long a batch takes; ``fails``: the share of batches that the store refuses."""
+    """
+    ``pace_ms``: how long a batch takes; ``fails``: the share of batches that the store refuses.
+    """
 
     def __init__(self, name: str, record: Path, seed: int, pace_ms: float, fails: float) -> None:
         self._name = name
@@ -54,7 +67,9 @@ class WritingEngine:
         return answer
 
     async def run(self) -> None:
-        """Up to three batches at once, so that a later one is often durable before an earlier one."""
+        """
+        Up to three batches at once, so that a later one is often durable before an earlier one.
+        """
         while True:
             if not self._waiting or len(self._working) >= 3:
                 self._news.clear()
@@ -77,7 +92,9 @@ class WritingEngine:
             for _, answer in batch:
                 settle(answer, OSError("the store is away"))
             return
-        lines = "".join(self._line(command) for command, _ in batch if isinstance(command, Publish | DeadLetter))
+        lines = "".join(
+            self._line(command) for command, _ in batch if isinstance(command, Publish | DeadLetter)
+        )
         await asyncio.to_thread(self._append, lines.encode())
         for command, answer in batch:
             if isinstance(command, Cancel):
@@ -87,12 +104,19 @@ class WritingEngine:
             elif isinstance(command, Publish) and command.event.attributes.get("breaks"):
                 settle(answer, ZeroDivisionError("a bug"))
             else:
-                settle(answer, "letter" if isinstance(command, DeadLetter) else Published("accepted", ("m",)))
+                settle(
+                    answer,
+                    "letter" if isinstance(command, DeadLetter) else Published("accepted", ("m",)),
+                )
 
     def _line(self, command: Publish | DeadLetter) -> str:
         found = {"by": self._name}
         if isinstance(command, DeadLetter):
-            found |= {"letter": command.origin, "reason": command.reason, "body": command.body.hex()}
+            found |= {
+                "letter": command.origin,
+                "reason": command.reason,
+                "body": command.body.hex(),
+            }
         else:
             found |= {"id": command.event.id}
         return json.dumps(found) + "\n"
@@ -115,17 +139,25 @@ def settle(answer: asyncio.Future[Any], result: Any) -> None:
 async def main(given: dict[str, Any]) -> None:
     record = Path(given.pop("record"))
     name, state = given.pop("name"), Path(given.pop("state"))
-    engine = WritingEngine(name, record, given.pop("seed"), given.pop("pace_ms"), given.pop("fails"))
+    engine = WritingEngine(
+        name, record, given.pop("seed"), given.pop("pace_ms"), given.pop("fails")
+    )
     working = asyncio.create_task(engine.run())
     troubles: list[str] = []
-    intake = KafkaIntake(engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, trouble=troubles.append)
+    intake = KafkaIntake(
+        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, trouble=troubles.append
+    )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     await intake.start()
     while not stopping.is_set():
         lag = [[topic, partition, records] for (topic, partition), records in intake.lag.items()]
         half = state.with_suffix(".half")
-        half.write_text(json.dumps({"connected": intake.connected, "lag": lag, "troubles": sorted(set(troubles))}))
+        half.write_text(
+            json.dumps(
+                {"connected": intake.connected, "lag": lag, "troubles": sorted(set(troubles))}
+            )
+        )
         half.rename(state)
         try:
             await asyncio.wait_for(stopping.wait(), 0.2)

@@ -48,7 +48,9 @@ async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
 async def mailed(place: Installation, address: str) -> str:
     """The text of the mail that the sandbox took for an address."""
     for _ in range(200):
-        async with place.session.get(f"{place.sandbox_url}/_sandbox/accepted", params={"address": address}) as answer:
+        async with place.session.get(
+            f"{place.sandbox_url}/_sandbox/accepted", params={"address": address}
+        ) as answer:
             found: list[dict[str, Any]] = await answer.json()
         if found:
             return str(found[-1]["content"]["text"])
@@ -56,7 +58,9 @@ async def mailed(place: Installation, address: str) -> str:
     raise AssertionError(f"no mail for {address}: {place.log_tail()}")
 
 
-async def test_the_unsubscribe_page_asks_before_it_acts_and_then_keeps_its_word(browser: Chromium, tmp_path: Path) -> None:
+async def test_the_unsubscribe_page_asks_before_it_acts_and_then_keeps_its_word(
+    browser: Chromium, tmp_path: Path
+) -> None:
     folder = tmp_path / "place"
     folder.mkdir()
     place = Installation(folder, {"news": POLICY}, TEMPLATES)
@@ -64,14 +68,22 @@ async def test_the_unsubscribe_page_asks_before_it_acts_and_then_keeps_its_word(
     async with place:
         await place.start()
         person = {"id": "olena", "email": "olena@example.com", "locale": "uk-UA"}
-        given = {"specversion": "1.0", "id": "1", "source": "shop", "type": "shop.news", "data": {"recipient": person}}
+        given = {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "shop",
+            "type": "shop.news",
+            "data": {"recipient": person},
+        }
         assert await place.publish(given)
         text = await mailed(place, "olena@example.com")
         url = next(word for word in text.split() if word.startswith(f"{place.url}/u/"))
         await browser.open(url)
         assert "Лише від теми «weekly news»" in await browser.run("document.body.innerText")
         assert await browser.run("document.documentElement.lang") == "uk"
-        assert await browser.run("document.documentElement.scrollWidth <= innerWidth"), "it must fit a phone"
+        assert await browser.run("document.documentElement.scrollWidth <= innerWidth"), (
+            "it must fit a phone"
+        )
         async with place.session.get(f"{place.url}/v1/recipients/olena/consents") as answer:
             assert (await answer.json())["consents"] == [], "looking must not unsubscribe"
         await browser.run("document.querySelector('button[value=topic]').click()")
@@ -101,6 +113,8 @@ async def test_the_sandbox_shows_everybody_s_phone(browser: Chromium) -> None:
             assert answer.status == 201
         await browser.until_text("Ваш код 4711")
         assert "+380501234567" in (await browser.run("document.body.innerText")).replace(" ", "")
-        assert await browser.run("document.documentElement.scrollWidth <= innerWidth"), "it must fit a phone"
+        assert await browser.run("document.documentElement.scrollWidth <= innerWidth"), (
+            "it must fit a phone"
+        )
     finally:
         await sandbox.stop()

@@ -1,4 +1,7 @@
-"""Many processes hurt at random: what the promises say still holds, by the word of independent witnesses."""
+"""
+Many processes hurt at random: what the promises say still holds, by the word of independent
+witnesses.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ STORE = os.environ.get("STORE", "postgresql")
 WORKERS = int(os.environ.get("WORKERS", "3"))
 
 
-async def test_many_processes_hurt_at_random_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+async def test_many_processes_hurt_at_random_lose_nothing_and_double_nothing(
+    tmp_path: Path,
+) -> None:
     on_postgres = STORE == "postgresql"
     if on_postgres and (why := postgres.missing()) is not None:
         pytest.skip(f"NO POSTGRESQL IN THIS RUN: {why}")
@@ -28,7 +33,14 @@ async def test_many_processes_hurt_at_random_lose_nothing_and_double_nothing(tmp
     if no_kafka is not None:
         print(f"\nNO REAL KAFKA BROKER IN THIS RUN: {no_kafka}")
     workers = WORKERS if on_postgres else 1
-    plan = Plan(seed=SEED, kills=KILLS, workers=workers, postgres=on_postgres, kafka=no_kafka is None, rate=RATE)
+    plan = Plan(
+        seed=SEED,
+        kills=KILLS,
+        workers=workers,
+        postgres=on_postgres,
+        kafka=no_kafka is None,
+        rate=RATE,
+    )
     print(f"\n{plan}", flush=True)
     report, seen = await run(tmp_path, plan)
     print(table(plan, report), flush=True)

@@ -1,4 +1,7 @@
-"""A checker that cannot fail proves nothing: each kind of broken promise, planted once, is found, and only that."""
+"""
+A checker that cannot fail proves nothing: each kind of broken promise, planted once, is found, and
+only that.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,19 @@ from tests.verify.chaos.run import keep, stamp
 from tests.verify.chaos.witnesses import dark_of, lag_of, witnesses
 
 T = 1_800_000_000.0
-LOST, DOUBLED, RESENT = "P1 accepted and not there", "P2 taken twice by a provider", "P2 a taken or unknown step sent again"
+LOST, DOUBLED, RESENT = (
+    "P1 accepted and not there",
+    "P2 taken twice by a provider",
+    "P2 a taken or unknown step sent again",
+)
 UNMATCHED = "P2 taken without an intent, or an answer without a taking"
 
 
 class Tale:
-    """A run in which all went well, to be spoilt: one order (step 0 and 1) and one promotion, a second apart."""
+    """
+    A run in which all went well, to be spoilt: one order (step 0 and 1) and one promotion, a second
+    apart.
+    """
 
     def __init__(self) -> None:
         self.ledger, self.journal = Ledger(), Journal()
@@ -53,7 +63,9 @@ class Tale:
             }
         )
 
-    def attempt(self, message: int, step: int, at: float, outcome: str = "accepted", taken: bool = True) -> None:
+    def attempt(
+        self, message: int, step: int, at: float, outcome: str = "accepted", taken: bool = True
+    ) -> None:
         attempts = self.messages[message]["attempts"]
         attempts.append(
             {
@@ -69,7 +81,9 @@ class Tale:
 
     def take(self, message: str, step: int, at: float, provider: str = "infobip") -> None:
         content = {"text": f"m={message} s={step} n=1"}
-        self.lines.append({"content": content, "provider": provider, "address": "+380500000001", "at": at})
+        self.lines.append(
+            {"content": content, "provider": provider, "address": "+380500000001", "at": at}
+        )
 
     def lose(self, message: int, number: int, answered_at: float) -> None:
         """The process of an attempt died, and somebody took over."""
@@ -177,7 +191,10 @@ def lose_long_before_any_cause(tale: Tale) -> None:
 
 
 def take_over_late_because_of_another_death(tale: Tale) -> None:
-    tale.journal.faults += [Happened(KILL, "worker1", T + 1.1, T + 2), Happened(KILL, "worker2", T + 30, T + 31)]
+    tale.journal.faults += [
+        Happened(KILL, "worker1", T + 1.1, T + 2),
+        Happened(KILL, "worker2", T + 30, T + 31),
+    ]
     tale.lose(1, 0, T + 50)
 
 
@@ -243,7 +260,9 @@ def test_nothing_is_found_where_all_went_well() -> None:
     assert Tale().told().broken == []
 
 
-@pytest.mark.parametrize(("spoil", "promises"), PLANTED, ids=[spoil.__name__ for spoil, _ in PLANTED])
+@pytest.mark.parametrize(
+    ("spoil", "promises"), PLANTED, ids=[spoil.__name__ for spoil, _ in PLANTED]
+)
 def test_a_broken_promise_is_found(spoil: Callable[[Tale], None], promises: set[str]) -> None:
     tale = Tale()
     spoil(tale)
@@ -285,7 +304,9 @@ def test_a_stand_in_that_had_to_wait_for_a_processor_blames_nobody() -> None:
     assert tale.told().broken == []
 
 
-def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_rate_like_anything_else() -> None:
+def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_rate_like_anything_else() -> (
+    None
+):
     tale = Tale()
     for number in range(2 * settings.BULK_RATE + 1):
         at = T + 30 + number / (2 * settings.BULK_RATE)
@@ -294,7 +315,9 @@ def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_ra
         tale.lines[-1] |= {"provider": "bulk", "at": T + 31.2}
     tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 31))
     assert [words.partition(":")[0] for words in tale.told().broken] == ["P4 faster than the rate"]
-    tale.ledger.lags = [(T + 30, 0.5)]  # unless the stand-ins had to wait for a processor themselves
+    tale.ledger.lags = [
+        (T + 30, 0.5)
+    ]  # unless the stand-ins had to wait for a processor themselves
     assert tale.told().broken == []
 
 
@@ -326,7 +349,11 @@ def test_the_same_seed_draws_the_same_faults_and_as_many_kills_as_were_asked_for
 
 
 def test_a_kill_of_all_counts_the_workers_that_were_up() -> None:
-    faults = [Happened(KILL, "worker1", T), Happened(STACK, "worker2, worker3", T), Happened(STACK, "", T)]
+    faults = [
+        Happened(KILL, "worker1", T),
+        Happened(STACK, "worker2, worker3", T),
+        Happened(STACK, "", T),
+    ]
     assert Journal(faults).kills == 3
 
 

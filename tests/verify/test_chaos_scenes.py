@@ -1,4 +1,6 @@
-"""Scenes with several processes, each set up on purpose: what one process was told, all of them obey."""
+"""
+Scenes with several processes, each set up on purpose: what one process was told, all of them obey.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from tests.verify.chaos.witnesses import Witnesses, seconds, witnesses
 
 pytestmark = [
     pytest.mark.verify,
-    pytest.mark.skipif(postgres.missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {postgres.missing()}"),
+    pytest.mark.skipif(
+        postgres.missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {postgres.missing()}"
+    ),
 ]
 
 BLAST = int(os.environ.get("BLAST", "20000"))
@@ -46,11 +50,16 @@ async def place(tmp_path: Path) -> AsyncIterator[Stack]:
         yield found
 
 
-async def publish(place: Stack, worker: Worker, given: Sequence[dict[str, Any]], policy: str, ledger: Ledger) -> None:
+async def publish(
+    place: Stack, worker: Worker, given: Sequence[dict[str, Any]], policy: str, ledger: Ledger
+) -> None:
     """A batch of events to one worker, accepted."""
     timeout = aiohttp.ClientTimeout(total=60)
     async with place.session.post(
-        f"{worker.url}/v1/events", data=json.dumps(given), headers={"content-type": BATCH_TYPE}, timeout=timeout
+        f"{worker.url}/v1/events",
+        data=json.dumps(given),
+        headers={"content-type": BATCH_TYPE},
+        timeout=timeout,
     ) as answer:
         body = await answer.json()
         assert answer.status == 202, body
@@ -60,7 +69,10 @@ async def publish(place: Stack, worker: Worker, given: Sequence[dict[str, Any]],
 
 
 def orders(count: int, kind: str = "order") -> list[dict[str, Any]]:
-    return [event(f"e-{number}", f"chaos.{kind}", FRESH_FROM + number, number) for number in range(count)]
+    return [
+        event(f"e-{number}", f"chaos.{kind}", FRESH_FROM + number, number)
+        for number in range(count)
+    ]
 
 
 async def ended(place: Stack, ledger: Ledger, journal: Journal) -> tuple[Report, Witnesses]:
@@ -76,7 +88,9 @@ async def ended(place: Stack, ledger: Ledger, journal: Journal) -> tuple[Report,
     return report, seen
 
 
-async def test_an_opt_out_taken_by_one_process_stops_what_another_is_about_to_send(place: Stack) -> None:
+async def test_an_opt_out_taken_by_one_process_stops_what_another_is_about_to_send(
+    place: Stack,
+) -> None:
     ledger = Ledger()
     first, second = place.workers[:2]
     given = orders(6 * settings.BULK_RATE, "promo")
@@ -89,14 +103,19 @@ async def test_an_opt_out_taken_by_one_process_stops_what_another_is_about_to_se
     ledger.stops.extend(Stop("opt_out", time.time(), recipient=id) for id in people)
     report, seen = await ended(place, ledger, Journal())
     stopped = [message for message in seen.messages.values() if message["reason"] == "opted_out"]
-    print(f"\n{len(seen.records)} had left before the opt-out was recorded, {len(stopped)} were stopped by it")
+    print(
+        f"\n{len(seen.records)} had left before the opt-out was recorded, {len(stopped)} were"
+        " stopped by it"
+    )
     assert seen.records, "nothing was being sent: this proves nothing"
     assert stopped, "nothing was left to stop: this proves nothing"
     assert len(stopped) + len(seen.records) == len(given)
     assert not report.broken, "\n".join(report.broken)
 
 
-async def test_a_process_that_wakes_late_does_not_send_what_another_has_taken_over(place: Stack) -> None:
+async def test_a_process_that_wakes_late_does_not_send_what_another_has_taken_over(
+    place: Stack,
+) -> None:
     ledger, journal = Ledger(), Journal()
     await place.script(SLOW)
     sleeper, awake = place.workers[0], place.workers[1:]
@@ -114,7 +133,10 @@ async def test_a_process_that_wakes_late_does_not_send_what_another_has_taken_ov
     report, seen = await ended(place, ledger, journal)
     taken_over = list(died(seen))
     late = report.figures["sends after their takeover (counted, documented)"]
-    print(f"\nasleep for {ASLEEP_SECONDS:.0f} s: {len(taken_over)} intents taken over, {late} sent late, none twice")
+    print(
+        f"\nasleep for {ASLEEP_SECONDS:.0f} s: {len(taken_over)} intents taken over, {late} sent"
+        " late, none twice"
+    )
     assert taken_over, "the sleeper had nothing in hand: this proves nothing"
     assert not report.broken, "\n".join(report.broken)
 
@@ -131,7 +153,10 @@ async def test_what_a_killed_process_had_in_hand_is_taken_over(place: Stack) -> 
     happened.until = time.time()
     took = sorted(answered - happened.at for _, _, answered in died(seen))
     assert took, "the victim had nothing in hand: this proves nothing"
-    print(f"\n{len(took)} intents of a killed process taken over after {took[0]:.1f} to {took[-1]:.1f} s")
+    print(
+        f"\n{len(took)} intents of a killed process taken over after {took[0]:.1f} to"
+        f" {took[-1]:.1f} s"
+    )
     assert not report.broken, "\n".join(report.broken)
 
 
@@ -148,41 +173,70 @@ async def test_a_code_does_not_wait_behind_a_blast(place: Stack) -> None:
         number += 20
     took = await blasting
     records = await taken_at(place, idle.keys() | busy.keys())
-    print(f"\n{BLAST} promotional messages accepted in {took:.0f} s, codes through the same provider meanwhile:")
+    print(
+        f"\n{BLAST} promotional messages accepted in {took:.0f} s, codes through the same provider"
+        " meanwhile:"
+    )
     for name, found in (("idle", idle), ("under the blast", busy)):
-        assert found.keys() <= records.keys(), f"codes never taken: {sorted(found.keys() - records.keys())[:5]}"
+        assert found.keys() <= records.keys(), (
+            f"codes never taken: {sorted(found.keys() - records.keys())[:5]}"
+        )
         for stage, waits in (await stages(place, found, records)).items():
             spread = [waits[len(waits) * share // 100] for share in (50, 99)]
-            print(f"  {name:<16} {len(waits)} codes, {stage:<22} median {spread[0]:.3f} s, p99 {spread[1]:.3f} s")
+            print(
+                f"  {name:<16} {len(waits)} codes, {stage:<22} median {spread[0]:.3f} s, p99"
+                f" {spread[1]:.3f} s"
+            )
     taken = [line["content"]["text"].rpartition("n=")[2] for line in place.accepted()]
     assert len(taken) == len(set(taken)), "something was taken twice"
     assert sum(entry.policy == "blast" for entry in ledger.events.values()) == BLAST
     print(f"  measured over {time.monotonic() - began:.0f} s; {len(taken)} messages taken by then")
 
 
-async def stages(place: Stack, accepted: dict[str, str], records: dict[str, float]) -> dict[str, list[float]]:
-    """How long each code took: from its acceptance to its intent, from there to the provider, and altogether; sorted."""
-    found: dict[str, list[float]] = {"accepted to provider": [], "accepted to intent": [], "intent to provider": []}
+async def stages(
+    place: Stack, accepted: dict[str, str], records: dict[str, float]
+) -> dict[str, list[float]]:
+    """
+    How long each code took: from its acceptance to its intent, from there to the provider, and
+    altogether; sorted.
+    """
+    found: dict[str, list[float]] = {
+        "accepted to provider": [],
+        "accepted to intent": [],
+        "intent to provider": [],
+    }
     for number, id in accepted.items():
         message = await place.get(f"/v1/messages/{id}")
-        at, intent = seconds(message["created_at"]), seconds(message["attempts"][-1]["times"]["intent"])
-        for stage, took in zip(found, (records[number] - at, intent - at, records[number] - intent), strict=True):
+        at, intent = (
+            seconds(message["created_at"]),
+            seconds(message["attempts"][-1]["times"]["intent"]),
+        )
+        for stage, took in zip(
+            found, (records[number] - at, intent - at, records[number] - intent), strict=True
+        ):
             found[stage].append(max(0.0, took))
     return {stage: sorted(took) for stage, took in found.items()}
 
 
 async def taken_at(place: Stack, numbers: Set[str]) -> dict[str, float]:
-    """When each message was taken, by its number, once all of ``numbers`` have been or a minute has passed."""
+    """
+    When each message was taken, by its number, once all of ``numbers`` have been or a minute has
+    passed.
+    """
     deadline = time.monotonic() + TAKEN_SECONDS
     while True:
-        records = {line["content"]["text"].rpartition("n=")[2]: line["at"] for line in place.accepted()}
+        records = {
+            line["content"]["text"].rpartition("n=")[2]: line["at"] for line in place.accepted()
+        }
         if numbers <= records.keys() or time.monotonic() > deadline:
             return records
         await asyncio.sleep(LOOK_SECONDS)
 
 
 async def codes(place: Stack, ledger: Ledger, first: int, count: int) -> dict[str, str]:
-    """One-time codes, one after the other, each to another worker; their messages by their numbers."""
+    """
+    One-time codes, one after the other, each to another worker; their messages by their numbers.
+    """
     accepted: dict[str, str] = {}
     for number in range(first, first + count):
         given = event(f"c-{number}", "chaos.blast_code", FRESH_FROM + number, -number - 1)

@@ -1,4 +1,7 @@
-"""A real Kafka broker in front of real `kaskad run` processes that are killed and stopped, and a broker that goes away."""
+"""
+A real Kafka broker in front of real `kaskad run` processes that are killed and stopped, and a
+broker that goes away.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ def installation(folder: Path, broker: Broker, topics: list[str], group: str) ->
     return Installation(folder, {"kills": POLICY}, TEMPLATES, more)
 
 
-async def test_events_through_a_real_broker_are_neither_lost_nor_doubled(broker: Broker, tmp_path: Path) -> None:
+async def test_events_through_a_real_broker_are_neither_lost_nor_doubled(
+    broker: Broker, tmp_path: Path
+) -> None:
     chance = random.Random(7)
     async with installation(tmp_path / "place", broker, ["urgent", "events"], "one") as place:
         await place.script(SCRIPT)
@@ -69,8 +74,13 @@ async def test_events_through_a_real_broker_are_neither_lost_nor_doubled(broker:
         assert await place.drain() == 0
 
 
-async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_other(broker: Broker, tmp_path: Path) -> None:
-    """Each has a store of its own here, so what is told is the union: nothing is lost, whoever dies or leaves."""
+async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_other(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """
+    Each has a store of its own here, so what is told is the union: nothing is lost, whoever dies or
+    leaves.
+    """
     await broker.create("shared", 12)
     async with AsyncExitStack() as stack:
         places = [installation(tmp_path / name, broker, ["shared"], "two") for name in ("a", "b")]
@@ -88,7 +98,9 @@ async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_ot
         await places[1].start()
         await producing
         messages = await settled(places)
-        assert {message["event"]["id"] for message in messages} == {f"e-{3_000_000 + number}" for number in range(EVENTS)}
+        assert {message["event"]["id"] for message in messages} == {
+            f"e-{3_000_000 + number}" for number in range(EVENTS)
+        }
 
         async def committed_all() -> bool:
             ends = {place: end for place, end in (await broker.ends(["shared"])).items() if end}
@@ -101,16 +113,23 @@ async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_ot
             assert await place.drain() == 0
 
 
-@pytest.mark.skipif(postgres.missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {postgres.missing()}")
+@pytest.mark.skipif(
+    postgres.missing() is not None, reason=f"NO POSTGRESQL IN THIS RUN: {postgres.missing()}"
+)
 async def test_three_processes_on_one_database_take_every_event_once_through_rebalances(
     broker: Broker, tmp_path: Path
 ) -> None:
-    """Killed, stopped and started again under load: one message an event, and nobody is sent to twice."""
+    """
+    Killed, stopped and started again under load: one message an event, and nobody is sent to twice.
+    """
     chance = random.Random(11)
     await broker.create("common", 12)
     with postgres.Server() as server:
         async with AsyncExitStack() as stack:
-            places = [installation(tmp_path / name, broker, ["common"], "three") for name in ("a", "b", "c")]
+            places = [
+                installation(tmp_path / name, broker, ["common"], "three")
+                for name in ("a", "b", "c")
+            ]
             for place in places:
                 await stack.enter_async_context(place)
                 on_postgres(place, server)
@@ -130,10 +149,15 @@ async def test_three_processes_on_one_database_take_every_event_once_through_reb
             events = Counter(message["event"]["id"] for message in messages)
             assert set(events) == {f"e-{6_000_000 + number}" for number in range(EVENTS)}
             assert set(events.values()) == {1}
-            taken = Counter((one["provider"], one["address"]) for place in places for one in place.accepted())
+            taken = Counter(
+                (one["provider"], one["address"]) for place in places for one in place.accepted()
+            )
             assert {key: count for key, count in taken.items() if count > 1} == {}
             await until(lambda: say_so(places, "common"), 30)
-            print(f"\n{EVENTS} events, 3 processes, 3 kills, 3 stops: {sum(taken.values())} taken, none lost, none doubled")
+            print(
+                f"\n{EVENTS} events, 3 processes, 3 kills, 3 stops: {sum(taken.values())} taken,"
+                " none lost, none doubled"
+            )
             for place in places:
                 assert await place.drain() == 0
 
@@ -145,18 +169,27 @@ def on_postgres(place: Installation, server: postgres.Server) -> None:
 
 
 async def say_so(places: list[Installation], topic: str) -> bool:
-    """Whether the metrics say that all are connected, share twelve partitions, and have nothing to come."""
+    """
+    Whether the metrics say that all are connected, share twelve partitions, and have nothing to
+    come.
+    """
     lags = []
     for place in places:
         async with place.session.get(f"http://127.0.0.1:{place.admin}/metrics") as answer:
             text = await answer.text()
         if "\nkaskad_kafka_connected 1.0" not in text:
             return False
-        lags += re.findall(rf'^kaskad_kafka_consumer_lag\{{partition="(\d+)",topic="{topic}"\}} (\S+)$', text, re.M)
-    return sorted(int(partition) for partition, _ in lags) == list(range(12)) and {lag for _, lag in lags} == {"0.0"}
+        lags += re.findall(
+            rf'^kaskad_kafka_consumer_lag\{{partition="(\d+)",topic="{topic}"\}} (\S+)$', text, re.M
+        )
+    return sorted(int(partition) for partition, _ in lags) == list(range(12)) and {
+        lag for _, lag in lags
+    } == {"0.0"}
 
 
-async def test_without_a_broker_the_service_starts_says_so_and_takes_events_once_there_is_one(tmp_path: Path) -> None:
+async def test_without_a_broker_the_service_starts_says_so_and_takes_events_once_there_is_one(
+    tmp_path: Path,
+) -> None:
     late = Broker(tmp_path / "late")
     await asyncio.to_thread(late.prepare)
     async with installation(tmp_path / "place", late, ["events"], "late") as place:
@@ -187,7 +220,9 @@ async def test_without_a_broker_the_service_starts_says_so_and_takes_events_once
             late.stop()
 
 
-async def test_the_service_stops_in_time_and_cleanly_where_there_is_no_broker(tmp_path: Path) -> None:
+async def test_the_service_stops_in_time_and_cleanly_where_there_is_no_broker(
+    tmp_path: Path,
+) -> None:
     nobody = Broker(tmp_path / "nobody")
     async with installation(tmp_path / "place", nobody, ["events"], "nobody") as place:
         await place.start()
@@ -197,11 +232,15 @@ async def test_the_service_stops_in_time_and_cleanly_where_there_is_no_broker(tm
 
 async def produce(broker: Broker, topics: list[str], first: int) -> None:
     """Every event, in one topic after the other, again and again until the broker has taken it."""
-    producer = AIOKafkaProducer(bootstrap_servers=broker.address, enable_idempotence=True, request_timeout_ms=60_000)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.address, enable_idempotence=True, request_timeout_ms=60_000
+    )
     await producer.start()
     for number in range(EVENTS):
         topic = topics[number % len(topics)]
-        await producer.send_and_wait(topic, json.dumps(event(first + number)).encode(), key=str(number).encode())
+        await producer.send_and_wait(
+            topic, json.dumps(event(first + number)).encode(), key=str(number).encode()
+        )
         await asyncio.sleep(0.015)
     await producer.stop()
 
@@ -211,24 +250,33 @@ async def settled(places: list[Installation]) -> list[dict[str, dict[str, str]]]
     for _ in range(120):
         messages = []
         for place in places:
-            async with place.session.get(f"{place.url}/v1/messages", params={"limit": "1000"}) as answer:
+            async with place.session.get(
+                f"{place.url}/v1/messages", params={"limit": "1000"}
+            ) as answer:
                 messages += (await answer.json())["items"]
         if len(messages) >= EVENTS and all(message["status"] in TERMINAL for message in messages):
             return messages
         await asyncio.sleep(1)
     open_ones = Counter(message["status"] for message in messages)
-    raise AssertionError(f"{len(messages)} of {EVENTS} messages, {open_ones}: {places[0].log_tail()}")
+    raise AssertionError(
+        f"{len(messages)} of {EVENTS} messages, {open_ones}: {places[0].log_tail()}"
+    )
 
 
 async def terminal_statuses(broker: Broker, topic: str) -> list[str]:
     """The messages whose end was told."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.address, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.address, auto_offset_reset="earliest"
+    )
     await consumer.start()
     told = []
     while records := await consumer.getmany(timeout_ms=4_000):
         for record in (one for found in records.values() for one in found):
             body = json.loads(record.value)
-            if body["type"].startswith("kaskad.message.") and body["type"].rpartition(".")[2] in TERMINAL:
+            if (
+                body["type"].startswith("kaskad.message.")
+                and body["type"].rpartition(".")[2] in TERMINAL
+            ):
                 told.append(body["subject"])
     await consumer.stop()
     return told

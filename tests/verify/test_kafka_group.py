@@ -1,4 +1,7 @@
-"""Two and three members of one consumer group in front of a real broker: joining, leaving, killed, frozen, while busy."""
+"""
+Two and three members of one consumer group in front of a real broker: joining, leaving, killed,
+frozen, while busy.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +33,32 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def event(id: str, **more: object) -> bytes:
     data = {"recipient": {"id": "olena"}}
-    return json.dumps({"specversion": "1.0", "id": id, "source": "shop", "type": "t", "data": data, **more}).encode()
+    return json.dumps(
+        {"specversion": "1.0", "id": id, "source": "shop", "type": "t", "data": data, **more}
+    ).encode()
 
 
-def publish(broker: Broker, topic: str, first: int, count: int, chance: random.Random, compression: str = "none") -> None:
-    """Events with random keys, a third without any, over all partitions; returns when the broker has them all."""
-    settings = {"bootstrap.servers": broker.address, "acks": "all", "enable.idempotence": True, "linger.ms": 5}
-    producer = Producer(settings | {"compression.type": compression, "queue.buffering.max.messages": 1_000_000})
+def publish(
+    broker: Broker,
+    topic: str,
+    first: int,
+    count: int,
+    chance: random.Random,
+    compression: str = "none",
+) -> None:
+    """
+    Events with random keys, a third without any, over all partitions; returns when the broker has
+    them all.
+    """
+    settings = {
+        "bootstrap.servers": broker.address,
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": 5,
+    }
+    producer = Producer(
+        settings | {"compression.type": compression, "queue.buffering.max.messages": 1_000_000}
+    )
     failed: list[object] = []
     for number in range(first, first + count):
         key = None if chance.random() < 1 / 3 else f"k{chance.randrange(200)}"
@@ -59,13 +81,17 @@ async def publish_slowly(broker: Broker, topic: str, count: int, chance: random.
         await asyncio.sleep(0.3)
 
 
-async def test_members_come_and_go_while_busy_and_nothing_is_lost(broker: Broker, tmp_path: Path) -> None:
+async def test_members_come_and_go_while_busy_and_nothing_is_lost(
+    broker: Broker, tmp_path: Path
+) -> None:
     chance = random.Random(SEED)
     print(f"\nseed {SEED}")
     await broker.create("busy", 12)
     done: list[str] = []
     async with Group(broker, tmp_path / "group", ["busy"]) as group:
-        publishing = asyncio.create_task(publish_slowly(broker, "busy", RECORDS, random.Random(SEED)))
+        publishing = asyncio.create_task(
+            publish_slowly(broker, "busy", RECORDS, random.Random(SEED))
+        )
         group.start("a")
         for turn in range(TURNS):
             await asyncio.sleep(chance.uniform(0.5, 2.5))
@@ -81,11 +107,16 @@ async def test_members_come_and_go_while_busy_and_nothing_is_lost(broker: Broker
         assert set(accepted) == names("busy", RECORDS)
         assert await broker.members(group.name) == 0
         repeats = sum(count - 1 for count in accepted.values())
-        print(f"{RECORDS} records, 12 partitions: {done}; none lost, {repeats} repeats that a store knows")
+        print(
+            f"{RECORDS} records, 12 partitions: {done}; none lost, {repeats} repeats that a store"
+            " knows"
+        )
 
 
 async def one_turn(group: Group, chance: random.Random, turn: int) -> str:
-    """Something happens to the group; it may be that a frozen member wakes up after it was thrown out."""
+    """
+    Something happens to the group; it may be that a frozen member wakes up after it was thrown out.
+    """
     alive = group.alive()
     if turn == TURNS // 2:
         group.broker.stop()
@@ -106,7 +137,9 @@ async def one_turn(group: Group, chance: random.Random, turn: int) -> str:
             return f"{name} left"
         case _:
             group.freeze(name)
-            await asyncio.sleep(9)  # past its session, so that the others have its partitions when it wakes up
+            await asyncio.sleep(
+                9
+            )  # past its session, so that the others have its partitions when it wakes up
             group.thaw(name)
             return f"{name} frozen and woken"
 
@@ -115,7 +148,9 @@ async def test_two_members_share_the_partitions_and_one_that_leaves_is_replaced_
     broker: Broker, tmp_path: Path
 ) -> None:
     await broker.create("shared", 12)
-    async with Group(broker, tmp_path / "group", ["shared"], fails=0.0, bounds={"session_timeout_ms": 60_000}) as group:
+    async with Group(
+        broker, tmp_path / "group", ["shared"], fails=0.0, bounds={"session_timeout_ms": 60_000}
+    ) as group:
         group.start("a")
         group.start("b")
 
@@ -133,13 +168,17 @@ async def test_two_members_share_the_partitions_and_one_that_leaves_is_replaced_
         async def taken_over() -> bool:
             return len(group.state("a")["lag"]) == 12
 
-        await until(taken_over, 30)  # its session of a minute would have to run out if it had not said goodbye
+        await until(
+            taken_over, 30
+        )  # its session of a minute would have to run out if it had not said goodbye
         await asyncio.to_thread(publish, broker, "shared", 3_000, 1_000, random.Random(2))
         await group.caught_up()
         assert set(group.accepted()) == names("shared", 4_000)
 
 
-async def test_a_blocked_store_pauses_reading_and_costs_no_membership(broker: Broker, tmp_path: Path) -> None:
+async def test_a_blocked_store_pauses_reading_and_costs_no_membership(
+    broker: Broker, tmp_path: Path
+) -> None:
     """Longer than the poll interval after which a process that does not poll leaves its group."""
     await broker.create("blocked", 12)
     bounds = {"max_poll_interval_ms": 3_000, "records_max": 200, "in_flight_max": 100}
@@ -164,9 +203,13 @@ async def test_a_blocked_store_pauses_reading_and_costs_no_membership(broker: Br
         assert group.log_tail("a").count("kafka.partitions_assigned") == before == 1
 
 
-async def test_a_rebalance_waits_for_a_blocked_store_no_longer_than_its_bound(broker: Broker, tmp_path: Path) -> None:
+async def test_a_rebalance_waits_for_a_blocked_store_no_longer_than_its_bound(
+    broker: Broker, tmp_path: Path
+) -> None:
     await broker.create("waiting", 12)
-    async with Group(broker, tmp_path / "group", ["waiting"], fails=0.0, bounds={"in_flight_max": 100}) as group:
+    async with Group(
+        broker, tmp_path / "group", ["waiting"], fails=0.0, bounds={"in_flight_max": 100}
+    ) as group:
         (group.folder / "blocked").touch()
         group.start("a")
         await asyncio.to_thread(publish, broker, "waiting", 0, 2_000, random.Random(4))
@@ -188,7 +231,9 @@ async def test_a_rebalance_waits_for_a_blocked_store_no_longer_than_its_bound(br
 
 
 @pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
-async def test_every_compression_that_producers_use_is_read(broker: Broker, tmp_path: Path, compression: str) -> None:
+async def test_every_compression_that_producers_use_is_read(
+    broker: Broker, tmp_path: Path, compression: str
+) -> None:
     await broker.create(compression, 4)
     async with Group(broker, tmp_path / "group", [compression]) as group:
         await asyncio.to_thread(publish, broker, compression, 0, 500, random.Random(5), compression)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.hostile_records import send_with_unreadable_header_name
+from tests.kafka.hostile_records import send_with_unreadable_header_name
 from tests.verify.kafka_broker import Broker, missing, running, why_not
 from tests.verify.kafka_group import Group, until
 from tests.verify.test_kafka_group import event, names, publish
@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.verify, pytest.mark.skipif(missing() is not None, reas
 BACKLOG = 40_000
 URGENT = 3_000
 PASS_BY_MAX = 2_000
-"""How many later events may become durable between the moment that an earlier topic has a record and its acceptance."""
+"""
+How many later events may become durable between the moment that an earlier topic has a record and
+its acceptance.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +34,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield found
 
 
-async def test_an_earlier_topic_is_taken_first_where_both_have_a_backlog(broker: Broker, tmp_path: Path) -> None:
+async def test_an_earlier_topic_is_taken_first_where_both_have_a_backlog(
+    broker: Broker, tmp_path: Path
+) -> None:
     for topic, partitions in (("otp", 4), ("events", 12)):
         await broker.create(topic, partitions)
     await asyncio.to_thread(publish, broker, "events", 0, BACKLOG, random.Random(1))
     await asyncio.to_thread(publish, broker, "otp", 0, URGENT, random.Random(2))
-    async with Group(broker, tmp_path / "group", ["otp", "events"], fails=0.0, pace_ms=4.0) as group:
+    async with Group(
+        broker, tmp_path / "group", ["otp", "events"], fails=0.0, pace_ms=4.0
+    ) as group:
         group.start("a")
 
         async def urgent_ones_taken() -> bool:
@@ -56,7 +63,9 @@ async def test_a_record_of_an_earlier_topic_never_waits_behind_a_backlog_of_a_la
     for topic, partitions in (("codes", 4), ("rest", 12)):
         await broker.create(topic, partitions)
     await asyncio.to_thread(publish, broker, "rest", 0, BACKLOG, random.Random(3))
-    async with Group(broker, tmp_path / "group", ["codes", "rest"], fails=0.0, pace_ms=60.0) as group:
+    async with Group(
+        broker, tmp_path / "group", ["codes", "rest"], fails=0.0, pace_ms=60.0
+    ) as group:
         group.start("a")
 
         async def under_way() -> bool:
@@ -80,7 +89,8 @@ async def test_a_record_of_an_earlier_topic_never_waits_behind_a_backlog_of_a_la
         waits = [order.index(name) - at for name, at in before.items()]
         assert len(order) < BACKLOG, "the backlog was over: this run proves nothing"
         print(
-            f"\na code in a backlog of {BACKLOG}: at most {max(waits)} others passed by, half of them {sorted(waits)[15]}"
+            f"\na code in a backlog of {BACKLOG}: at most {max(waits)} others passed by, half of"
+            f" them {sorted(waits)[15]}"
         )
         assert max(waits) <= PASS_BY_MAX
 
@@ -90,12 +100,24 @@ POISON: list[tuple[bytes | None, list[tuple[str, bytes | None]], str]] = [
     (b"\xff\xfe\x00", [], "bad_json"),
     (b"[]", [], "not_an_event"),
     (b'{"order": 1, "email": "olena@example.com"}', [], "not_a_cloudevent"),
-    (json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": "t"}).encode(), [], "no_recipient"),
+    (
+        json.dumps({"specversion": "1.0", "id": "1", "source": "s", "type": "t"}).encode(),
+        [],
+        "no_recipient",
+    ),
     (None, [], "no_value"),
     (b'{"x": "' + b"y" * 300_000 + b'"}', [], "too_large"),
-    (b"{}", [("ce_specversion", b"1.0"), ("ce_id", b"\xff"), ("ce_source", b"s"), ("ce_type", b"t")], "bad_attribute"),
+    (
+        b"{}",
+        [("ce_specversion", b"1.0"), ("ce_id", b"\xff"), ("ce_source", b"s"), ("ce_type", b"t")],
+        "bad_attribute",
+    ),
     (b"{}", [("ce_id", b"1"), ("CE_ID", b"2"), ("ce_specversion", b"1.0")], "bad_attribute"),
-    (b"{", [(f"h{number}", b"\x00\xff" * 50) for number in range(300)] + [("none", None)], "bad_json"),
+    (
+        b"{",
+        [(f"h{number}", b"\x00\xff" * 50) for number in range(300)] + [("none", None)],
+        "bad_json",
+    ),
     (event("conflicting", conflicts=True), [], "conflict"),
     (event("breaking", breaks=True), [], "unprocessable"),
 ]
@@ -107,13 +129,17 @@ async def test_what_cannot_be_processed_goes_to_the_dead_letters_and_holds_up_no
     await broker.create("mixed", 1)
     await broker.create("mixed.dead", 3)
     good = await produce_mixed(broker)
-    async with Group(broker, tmp_path / "group", ["mixed"], fails=0.0, dead_letters="mixed.dead") as group:
+    async with Group(
+        broker, tmp_path / "group", ["mixed"], fails=0.0, dead_letters="mixed.dead"
+    ) as group:
         group.start("a")
         await group.caught_up()
         assert good <= set(group.accepted())
         letters = {line["letter"]: line for line in group.letters()}
         assert len(letters) == len(group.letters()) == len(POISON) + 1
-        assert {line["reason"] for line in letters.values()} == {reason for _, _, reason in POISON} | {"unreadable"}
+        assert {line["reason"] for line in letters.values()} == {
+            reason for _, _, reason in POISON
+        } | {"unreadable"}
     sent = await read_all(broker, "mixed.dead", len(POISON))
     for record in sent:
         headers = dict(record.headers)
@@ -143,7 +169,12 @@ async def read_all(broker: Broker, topic: str, count: int) -> list[Any]:
     """All records of a topic, and that there are no more of them."""
     consumer = AIOKafkaConsumer(bootstrap_servers=broker.address, auto_offset_reset="earliest")
     await consumer.start()
-    consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or range(3)])
+    consumer.assign(
+        [
+            TopicPartition(topic, number)
+            for number in consumer.partitions_for_topic(topic) or range(3)
+        ]
+    )
     found = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(count)]
     more = await consumer.getmany(timeout_ms=500)
     await consumer.stop()

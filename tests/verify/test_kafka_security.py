@@ -21,9 +21,9 @@ from confluent_kafka.admin import (
 )
 from pydantic import SecretStr
 
+from orchestrator.configuration.settings import KafkaSecurity
 from orchestrator.core.policy import Policy, Step
-from orchestrator.intake.kafka import Bounds, KafkaIntake
-from orchestrator.settings import KafkaSecurity
+from orchestrator.kafka import Bounds, KafkaIntake
 from orchestrator.statuses.outbox import StatusEvent
 from orchestrator.statuses.sinks import KafkaSink
 from tests.certificates import make_certificates
@@ -35,7 +35,11 @@ pytestmark = [pytest.mark.verify, pytest.mark.skipif(missing() is not None, reas
 
 SMS = Policy("texts", "v1", "shop.event", (Step("sms"),))
 QUICK = Bounds(
-    session_timeout_ms=6_000, metadata_max_age_ms=1_000, watch_seconds=0.5, dead_letter_seconds=5.0, forbidden_seconds=1.0
+    session_timeout_ms=6_000,
+    metadata_max_age_ms=1_000,
+    watch_seconds=0.5,
+    dead_letter_seconds=5.0,
+    forbidden_seconds=1.0,
 )
 
 
@@ -47,7 +51,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def event(id: str) -> bytes:
     data = {"recipient": {"id": "olena", "phone": "+380501234567"}}
-    return json.dumps({"specversion": "1.0", "id": id, "source": "shop", "type": "shop.event", "data": data}).encode()
+    return json.dumps(
+        {"specversion": "1.0", "id": id, "source": "shop", "type": "shop.event", "data": data}
+    ).encode()
 
 
 async def publish(broker: Broker, topic: str, *values: bytes) -> None:
@@ -59,7 +65,9 @@ async def publish(broker: Broker, topic: str, *values: bytes) -> None:
 
 
 async def read(broker: Broker, topic: str, count: int) -> list[Any]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.address, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.address, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(count)]
     await consumer.stop()
@@ -69,7 +77,14 @@ async def read(broker: Broker, topic: str, count: int) -> list[Any]:
 class Client:
     """An intake in front of a real engine; ``troubles`` counts what it has said."""
 
-    def __init__(self, world: World, address: str, security: KafkaSecurity, topics: list[str], dead: str | None = None):
+    def __init__(
+        self,
+        world: World,
+        address: str,
+        security: KafkaSecurity,
+        topics: list[str],
+        dead: str | None = None,
+    ):
         self.world = world
         self.troubles: Counter[str] = Counter()
         self.intake = KafkaIntake(
@@ -103,7 +118,9 @@ class Client:
         await until(said, 40, lambda: str(self.troubles))
 
 
-def login(broker: Broker, protocol: str, mechanism: str, password: str = PASSWORD, user: str = USER) -> KafkaSecurity:
+def login(
+    broker: Broker, protocol: str, mechanism: str, password: str = PASSWORD, user: str = USER
+) -> KafkaSecurity:
     ca = broker.ca if protocol == "SASL_SSL" else None
     return KafkaSecurity(protocol, mechanism, user, SecretStr(password), ca)
 
@@ -118,7 +135,12 @@ async def test_every_login_reads_events_and_writes_dead_letters_and_statuses(
 
 
 async def test_a_client_certificate_is_shown_where_the_broker_asks_for_it(broker: Broker) -> None:
-    await works(broker, broker.tls, KafkaSecurity("SSL", ca=broker.ca, cert=broker.cert, key=broker.key), "mutual")
+    await works(
+        broker,
+        broker.tls,
+        KafkaSecurity("SSL", ca=broker.ca, cert=broker.cert, key=broker.key),
+        "mutual",
+    )
 
 
 async def works(broker: Broker, address: str, security: KafkaSecurity, topic: str) -> None:
@@ -166,31 +188,44 @@ async def test_a_certificate_that_is_not_trusted_is_said(broker: Broker, tmp_pat
             assert set(client.troubles) == {"certificate"}
 
 
-async def test_a_broker_that_wants_a_client_certificate_and_gets_none_is_said(broker: Broker, tmp_path: Path) -> None:
+async def test_a_broker_that_wants_a_client_certificate_and_gets_none_is_said(
+    broker: Broker, tmp_path: Path
+) -> None:
     make_certificates(tmp_path)
     for security in (
         KafkaSecurity("SSL", ca=broker.ca),
-        KafkaSecurity("SSL", ca=broker.ca, cert=tmp_path / "client.pem", key=tmp_path / "client.key"),
+        KafkaSecurity(
+            "SSL", ca=broker.ca, cert=tmp_path / "client.pem", key=tmp_path / "client.key"
+        ),
     ):
         async with World(SMS) as world, Client(world, broker.tls, security, ["any"]) as client:
             await client.says("certificate")
             assert set(client.troubles) == {"certificate"}
 
 
-async def test_an_address_where_nobody_is_and_a_listener_of_another_protocol_are_said(broker: Broker) -> None:
+async def test_an_address_where_nobody_is_and_a_listener_of_another_protocol_are_said(
+    broker: Broker,
+) -> None:
     async with World(SMS) as world:
         async with Client(world, "127.0.0.1:1", KafkaSecurity(), ["any"]) as client:
             await client.says("unreachable")
-        async with Client(world, broker.address, KafkaSecurity("SSL", ca=broker.ca), ["any"]) as client:
+        async with Client(
+            world, broker.address, KafkaSecurity("SSL", ca=broker.ca), ["any"]
+        ) as client:
             await client.says("unreachable")
         async with Client(world, broker.tls, KafkaSecurity(), ["any"]) as client:
             await client.says("unreachable")
 
 
-async def test_a_topic_that_is_missing_holds_up_no_other_and_is_read_once_it_is_there(broker: Broker) -> None:
+async def test_a_topic_that_is_missing_holds_up_no_other_and_is_read_once_it_is_there(
+    broker: Broker,
+) -> None:
     await broker.create("there", 2)
     await publish(broker, "there", event("1"))
-    async with World(SMS) as world, Client(world, broker.address, KafkaSecurity(), ["later", "there"]) as client:
+    async with (
+        World(SMS) as world,
+        Client(world, broker.address, KafkaSecurity(), ["later", "there"]) as client,
+    ):
         await client.took(1)
         await client.says("topic_missing")
         await broker.create("later", 2)
@@ -214,7 +249,10 @@ async def test_a_topic_that_an_acl_forbids_holds_up_no_other_and_is_read_once_it
     for made in broker.admin.create_acls(rules).values():
         await asyncio.to_thread(made.result, 20)
     security = login(broker, "SASL_SSL", "PLAIN")
-    async with World(SMS) as world, Client(world, broker.sasl_ssl, security, [secret, free]) as client:
+    async with (
+        World(SMS) as world,
+        Client(world, broker.sasl_ssl, security, [secret, free]) as client,
+    ):
         await client.says("not_allowed")
         await client.took(1)
         assert set(client.troubles) == {"not_allowed"}
@@ -228,7 +266,10 @@ async def test_a_dead_letter_topic_that_is_missing_leaves_the_letter_in_the_stor
 ) -> None:
     await broker.create("poisoned", 1)
     await publish(broker, "poisoned", b"{", b"[]", event("1"))
-    async with World(SMS) as world, Client(world, broker.address, KafkaSecurity(), ["poisoned"], "nowhere") as client:
+    async with (
+        World(SMS) as world,
+        Client(world, broker.address, KafkaSecurity(), ["poisoned"], "nowhere") as client,
+    ):
         await client.took(1)
         await client.says("dead_letter")
 
@@ -240,7 +281,9 @@ async def test_a_dead_letter_topic_that_is_missing_leaves_the_letter_in_the_stor
         assert sorted(letter["reason"] for letter in letters) == ["bad_json", "not_an_event"]
 
 
-async def test_a_status_topic_that_is_missing_is_tried_again_until_it_is_there(broker: Broker) -> None:
+async def test_a_status_topic_that_is_missing_is_tried_again_until_it_is_there(
+    broker: Broker,
+) -> None:
     sink = KafkaSink(broker.address, "news", {"request_timeout_ms": 2_000})
     events = [StatusEvent(number, f"s{number}", "olena", b"%d" % number) for number in range(3)]
     assert await sink.deliver(events) == 0
@@ -252,12 +295,16 @@ async def test_a_status_topic_that_is_missing_is_tried_again_until_it_is_there(b
     assert [record.value for record in await read(broker, "news", 3)] == [b"0", b"1", b"2"]
 
 
-async def test_a_status_event_that_is_refused_for_good_stops_those_behind_it_and_doubles_none(broker: Broker) -> None:
+async def test_a_status_event_that_is_refused_for_good_stops_those_behind_it_and_doubles_none(
+    broker: Broker,
+) -> None:
     """The broker takes up to about a megabyte; the outbox gives such an event up after a day."""
     await broker.create("large", 1)
     sink = KafkaSink(broker.address, "large", {})
     bodies = [b"1", b"2", b"x" * 2_000_000, b"4"]
-    events = [StatusEvent(number, f"s{number}", "olena", body) for number, body in enumerate(bodies)]
+    events = [
+        StatusEvent(number, f"s{number}", "olena", body) for number, body in enumerate(bodies)
+    ]
     first = await sink.deliver(events)
     for _ in range(3):
         assert await sink.deliver(events[2:]) == 0

@@ -29,11 +29,18 @@ cascade:
   - channel: sms
     wait: {delivered: 8s}
 """
-TEMPLATES = {"kills/viber.text.j2": "Привіт, {{ event.n }}", "kills/sms.text.j2": "Код {{ event.n }}"}
+TEMPLATES = {
+    "kills/viber.text.j2": "Привіт, {{ event.n }}",
+    "kills/sms.text.j2": "Код {{ event.n }}",
+}
 SCRIPT = {
     "providers": {
-        "infobip": {"random": {"refused": 0.1, "delivered": 0.5, "delays": {"delivered": [0.0, 2.0]}}},
-        "twilio": {"random": {"refused": 0.05, "delivered": 0.9, "delays": {"delivered": [0.0, 2.0]}}},
+        "infobip": {
+            "random": {"refused": 0.1, "delivered": 0.5, "delays": {"delivered": [0.0, 2.0]}}
+        },
+        "twilio": {
+            "random": {"refused": 0.05, "delivered": 0.9, "delays": {"delivered": [0.0, 2.0]}}
+        },
     }
 }
 
@@ -103,7 +110,9 @@ async def settled(place: Installation, publisher: Publisher) -> list[dict[str, A
 
 
 def check(place: Installation, publisher: Publisher, messages: list[dict[str, Any]]) -> None:
-    """P1, P2 and P3 from the outside: what was published, what the stand-ins took, what the API says."""
+    """
+    P1, P2 and P3 from the outside: what was published, what the stand-ins took, what the API says.
+    """
     twice = {id for id, found in publisher.accepted.items() if len(found) != 1}
     assert not twice, f"events with more than one message: {twice}"
     taken = Counter((one["provider"], one["address"]) for one in place.accepted())
@@ -111,10 +120,21 @@ def check(place: Installation, publisher: Publisher, messages: list[dict[str, An
     assert not doubled, f"taken more than once: {doubled}"
     assert taken, "the stand-ins took nothing: this run proves nothing"
     statuses = Counter(message["status"] for message in messages)
-    unknown = sum(attempt["outcome"] == "unknown" for message in messages for attempt in message["attempts"])
-    print(f"{len(messages)} messages: {dict(statuses)}; {sum(taken.values())} taken, {unknown} outcomes unknown")
+    unknown = sum(
+        attempt["outcome"] == "unknown" for message in messages for attempt in message["attempts"]
+    )
+    print(
+        f"{len(messages)} messages: {dict(statuses)}; {sum(taken.values())} taken, {unknown}"
+        " outcomes unknown"
+    )
     for message in messages:
         for attempt in message["attempts"]:
             assert attempt["outcome"] in ("accepted", "refused", "unknown", "not_sent"), message
-        sent = [attempt for attempt in message["attempts"] if attempt["outcome"] in ("accepted", "unknown")]
-        assert len({attempt["step"] for attempt in sent}) == len(sent), f"a step sent twice: {message}"
+        sent = [
+            attempt
+            for attempt in message["attempts"]
+            if attempt["outcome"] in ("accepted", "unknown")
+        ]
+        assert len({attempt["step"] for attempt in sent}) == len(sent), (
+            f"a step sent twice: {message}"
+        )

@@ -1,4 +1,7 @@
-"""The service worker in a real browser: whatever comes is shown, and a report that fails keeps nothing from anybody."""
+"""
+The service worker in a real browser: whatever comes is shown, and a report that fails keeps nothing
+from anybody.
+"""
 
 from __future__ import annotations
 
@@ -57,14 +60,22 @@ class Site:
         return web.Response(text=WORKER.read_text("utf-8"), content_type="text/javascript")
 
     async def _page(self, request: web.Request) -> web.Response:
-        return web.Response(text="<!doctype html><title>shop</title><p>shop", content_type="text/html")
+        return web.Response(
+            text="<!doctype html><title>shop</title><p>shop", content_type="text/html"
+        )
 
     async def _post(self, request: web.Request) -> web.Response:
         self.posted.append((request.path, json.loads(await request.text())))
         return web.Response()
 
     def payload(self, **changed: Any) -> dict[str, Any]:
-        usual = {"mid": "m1", "rt": "token", "report": f"{self.url}/report", "title": "Кошик", "text": "Два товари"}
+        usual = {
+            "mid": "m1",
+            "rt": "token",
+            "report": f"{self.url}/report",
+            "title": "Кошик",
+            "text": "Два товари",
+        }
         return {**usual, **changed}
 
 
@@ -76,11 +87,14 @@ class Phone:
 
     @classmethod
     async def of(cls, browser: Chromium, site: Site, script: str = "/kaskad-sw.js") -> Phone:
-        await browser.call("Browser.grantPermissions", session=None, origin=site.url, permissions=["notifications"])
+        await browser.call(
+            "Browser.grantPermissions", session=None, origin=site.url, permissions=["notifications"]
+        )
         await browser.open(site.url)
         await browser.call("ServiceWorker.enable")
         await browser.run(
-            f"navigator.serviceWorker.register('{script}').then(() => navigator.serviceWorker.ready).then(() => 1)"
+            f"navigator.serviceWorker.register('{script}').then(() =>"
+            " navigator.serviceWorker.ready).then(() => 1)"
         )
         seen = browser.events["ServiceWorker.workerRegistrationUpdated"]
         await browser.until(lambda: any(one["registrations"] for one in seen))
@@ -88,13 +102,19 @@ class Phone:
         return cls(browser, site, found["registrationId"])
 
     async def push(self, data: str) -> None:
-        """Deliver a push message; the site hears when the notification is on the screen, or is refused."""
+        """
+        Deliver a push message; the site hears when the notification is on the screen, or is
+        refused.
+        """
         await self.inside(TELL)
         call = {"origin": self.site.url, "registrationId": self.registration, "data": data}
         await self.browser.call("ServiceWorker.deliverPushMessage", **call)
 
     async def shown(self) -> list[list[str]]:
-        """What is on the screen. Not asked sooner: Chromium forgets a notification that is asked for while it appears."""
+        """
+        What is on the screen. Not asked sooner: Chromium forgets a notification that is asked for
+        while it appears.
+        """
         for number in range(1, 3):
             if "shown" in await self.posted("/told", number):
                 break
@@ -103,15 +123,20 @@ class Phone:
     async def happens(self, event: str) -> None:
         """Dispatch an event inside the worker."""
         await self.inside(
-            f"{TRUSTED}; registration.getNotifications().then(([notification]) => self.dispatchEvent({event}))"
+            f"{TRUSTED}; registration.getNotifications().then(([notification]) =>"
+            f" self.dispatchEvent({event}))"
         )
 
     async def inside(self, script: str) -> None:
         """Run a script in the worker."""
         targets = (await self.browser.call("Target.getTargets", session=None))["targetInfos"]
         worker = next(target for target in targets if target["type"] == "service_worker")
-        attached = await self.browser.call("Target.attachToTarget", session=None, targetId=worker["targetId"], flatten=True)
-        await self.browser.call("Runtime.evaluate", attached["sessionId"], expression=script, awaitPromise=True)
+        attached = await self.browser.call(
+            "Target.attachToTarget", session=None, targetId=worker["targetId"], flatten=True
+        )
+        await self.browser.call(
+            "Runtime.evaluate", attached["sessionId"], expression=script, awaitPromise=True
+        )
 
     async def posted(self, path: str, count: int = 1) -> list[Any]:
         """What the site was told at a path, once it was told that often."""
@@ -130,7 +155,8 @@ async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
 
 
 @pytest.mark.parametrize(
-    "junk", ["", "not json", "null", "[]", '"x"', "7", "{}", '{"title": {}, "text": [], "actions": "x"}']
+    "junk",
+    ["", "not json", "null", "[]", '"x"', "7", "{}", '{"title": {}, "text": [], "actions": "x"}'],
 )
 async def test_junk_still_shows_something(browser: Chromium, junk: str) -> None:
     async with Site() as site:
@@ -154,23 +180,35 @@ async def test_a_payload_with_broken_extras_is_shown_without_them(browser: Chrom
         assert await phone.posted("/report") == [{"mid": "m1", "rt": "token", "ev": "delivered"}]
 
 
-@pytest.mark.parametrize("report", ["http://127.0.0.1:9/nobody", "javascript:alert(1)", "http://[", 7, None])
-async def test_a_report_that_cannot_be_made_keeps_nothing_from_being_shown(browser: Chromium, report: Any) -> None:
+@pytest.mark.parametrize(
+    "report", ["http://127.0.0.1:9/nobody", "javascript:alert(1)", "http://[", 7, None]
+)
+async def test_a_report_that_cannot_be_made_keeps_nothing_from_being_shown(
+    browser: Chromium, report: Any
+) -> None:
     async with Site() as site:
         phone = await Phone.of(browser, site)
         await phone.push(json.dumps(site.payload(report=report)))
         assert await phone.shown() == [["Кошик", "Два товари"]]
 
 
-async def test_a_click_on_an_action_opens_the_actions_page_and_is_reported(browser: Chromium) -> None:
+async def test_a_click_on_an_action_opens_the_actions_page_and_is_reported(
+    browser: Chromium,
+) -> None:
     async with Site() as site:
         phone = await Phone.of(browser, site)
         actions = [{"action": "0", "title": "Купити", "url": f"{site.url}/buy"}]
         await phone.push(json.dumps(site.payload(url=f"{site.url}/cart", actions=actions)))
         await phone.shown()
-        await phone.happens('new NotificationEvent("notificationclick", {notification, action: "0"})')
+        await phone.happens(
+            'new NotificationEvent("notificationclick", {notification, action: "0"})'
+        )
         assert await phone.posted("/opened") == [f"{site.url}/buy"]
-        assert (await phone.posted("/report", 2))[-1] == {"mid": "m1", "rt": "token", "ev": "clicked"}
+        assert (await phone.posted("/report", 2))[-1] == {
+            "mid": "m1",
+            "rt": "token",
+            "ev": "clicked",
+        }
 
 
 async def test_a_page_that_is_no_page_is_never_opened(browser: Chromium) -> None:
@@ -189,7 +227,11 @@ async def test_a_notification_that_was_put_away_is_reported(browser: Chromium) -
         await phone.push(json.dumps(site.payload()))
         await phone.shown()
         await phone.happens('new NotificationEvent("notificationclose", {notification})')
-        assert (await phone.posted("/report", 2))[-1] == {"mid": "m1", "rt": "token", "ev": "dismissed"}
+        assert (await phone.posted("/report", 2))[-1] == {
+            "mid": "m1",
+            "rt": "token",
+            "ev": "dismissed",
+        }
 
 
 async def test_a_renewed_subscription_is_handed_to_the_shop(browser: Chromium) -> None:
@@ -202,4 +244,6 @@ async def test_a_renewed_subscription_is_handed_to_the_shop(browser: Chromium) -
         phone = await Phone.of(browser, site, "/kaskad-sw.js?resubscribe=/push/renewed")
         await phone.happens(renewed)
         new = {"endpoint": "https://push.example/new", "keys": {"auth": "a", "p256dh": "p"}}
-        assert await phone.posted("/push/renewed") == [{"old": "https://push.example/old", "new": new}]
+        assert await phone.posted("/push/renewed") == [
+            {"old": "https://push.example/old", "new": new}
+        ]

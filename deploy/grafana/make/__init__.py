@@ -1,7 +1,9 @@
 """
-The Grafana dashboards, written down once: ``python3 -m deploy.grafana.make`` makes ``dashboards/*.json``.
+The Grafana dashboards, written down once: ``python3 -m deploy.grafana.make`` makes
+``dashboards/*.json``.
 
-Every panel says what it is called, what it asks, in which unit, and why one would look at it. Standard library only.
+Every panel says what it is called, what it asks, in which unit, and why one would look at it.
+Standard library only.
 """
 
 from deploy.grafana.make.operations import OPERATIONS

@@ -11,7 +11,9 @@ OPERATIONS = Dashboard(
         (
             "Now",
             (
-                stat("Processes", "count(kaskad_build_info)", "Processes that answer.", red_under=1),
+                stat(
+                    "Processes", "count(kaskad_build_info)", "Processes that answer.", red_under=1
+                ),
                 stat(
                     "Releases",
                     "count(count by (version) (kaskad_build_info))",
@@ -24,8 +26,15 @@ OPERATIONS = Dashboard(
                     "Processes that keep an older configuration, because the new one is wrong.",
                     red_over=1,
                 ),
-                stat("Without a store", "sum(kaskad_store_away)", "Processes that cannot reach the store.", red_over=1),
-                stat("Waiting", "sum(kaskad_queue_depth)", "Steps in the backlog of some provider."),
+                stat(
+                    "Without a store",
+                    "sum(kaskad_store_away)",
+                    "Processes that cannot reach the store.",
+                    red_over=1,
+                ),
+                stat(
+                    "Waiting", "sum(kaskad_queue_depth)", "Steps in the backlog of some provider."
+                ),
                 stat(
                     "Dead letters",
                     f"sum(increase(kaskad_dead_letters_total{RANGE})) or vector(0)",
@@ -40,16 +49,28 @@ OPERATIONS = Dashboard(
                 lines(
                     "How long a commit takes (median, 19 of 20, 99 of 100)",
                     "Everything waits for this.",
-                    ("{{instance}} median", quantile(0.5, "kaskad_engine_commit_seconds", "instance", ON)),
-                    ("{{instance}} 19 of 20", quantile(0.95, "kaskad_engine_commit_seconds", "instance", ON)),
-                    ("{{instance}} 99 of 100", quantile(0.99, "kaskad_engine_commit_seconds", "instance", ON)),
+                    (
+                        "{{instance}} median",
+                        quantile(0.5, "kaskad_engine_commit_seconds", "instance", ON),
+                    ),
+                    (
+                        "{{instance}} 19 of 20",
+                        quantile(0.95, "kaskad_engine_commit_seconds", "instance", ON),
+                    ),
+                    (
+                        "{{instance}} 99 of 100",
+                        quantile(0.99, "kaskad_engine_commit_seconds", "instance", ON),
+                    ),
                     unit="s",
                     red_over=0.25,
                 ),
                 lines(
                     "Commits a second",
                     "Batches, not commands.",
-                    ("{{instance}}", f"sum by (instance) (rate(kaskad_engine_commit_seconds_count{ON}{RATE}))"),
+                    (
+                        "{{instance}}",
+                        f"sum by (instance) (rate(kaskad_engine_commit_seconds_count{ON}{RATE}))",
+                    ),
                 ),
                 lines(
                     "Commands in a commit",
@@ -63,8 +84,14 @@ OPERATIONS = Dashboard(
                 lines(
                     "How late timers fire (median, 19 of 20)",
                     "Waits and deferrals that end late say that there is too much to do.",
-                    ("{{instance}} median", quantile(0.5, "kaskad_timer_lateness_seconds", "instance", ON)),
-                    ("{{instance}} 19 of 20", quantile(0.95, "kaskad_timer_lateness_seconds", "instance", ON)),
+                    (
+                        "{{instance}} median",
+                        quantile(0.5, "kaskad_timer_lateness_seconds", "instance", ON),
+                    ),
+                    (
+                        "{{instance}} 19 of 20",
+                        quantile(0.95, "kaskad_timer_lateness_seconds", "instance", ON),
+                    ),
                     unit="s",
                     red_over=5,
                     width=12,
@@ -72,7 +99,10 @@ OPERATIONS = Dashboard(
                 lines(
                     "Timers a second",
                     "Waits that ended, deferrals that came due.",
-                    ("{{instance}}", f"sum by (instance) (rate(kaskad_timer_lateness_seconds_count{ON}{RATE}))"),
+                    (
+                        "{{instance}}",
+                        f"sum by (instance) (rate(kaskad_timer_lateness_seconds_count{ON}{RATE}))",
+                    ),
                     width=12,
                 ),
             ),
@@ -89,12 +119,18 @@ OPERATIONS = Dashboard(
                 lines(
                     "Kafka: records still to come",
                     "By partition; it falls to nothing between bursts.",
-                    ("{{topic}} {{partition}}", "max by (topic, partition) (kaskad_kafka_consumer_lag)"),
+                    (
+                        "{{topic}} {{partition}}",
+                        "max by (topic, partition) (kaskad_kafka_consumer_lag)",
+                    ),
                 ),
                 lines(
                     "Held, by reason",
                     "Quiet hours, caps, budgets, receipt outages.",
-                    ("{{channel}}: {{reason}}", f"sum by (channel, reason) (rate(kaskad_held_total{RATE}))"),
+                    (
+                        "{{channel}}: {{reason}}",
+                        f"sum by (channel, reason) (rate(kaskad_held_total{RATE}))",
+                    ),
                     unit="mps",
                 ),
             ),
@@ -105,7 +141,10 @@ OPERATIONS = Dashboard(
                 lines(
                     "Events, by source and status",
                     "duplicate is harmless; refused has a reason for the publisher.",
-                    ("{{source}} {{status}}", f"sum by (source, status) (rate(kaskad_events_total{RATE}))"),
+                    (
+                        "{{source}} {{status}}",
+                        f"sum by (source, status) (rate(kaskad_events_total{RATE}))",
+                    ),
                     unit="eps",
                     width=12,
                 ),
@@ -118,14 +157,20 @@ OPERATIONS = Dashboard(
                 lines(
                     "Troubles with Kafka",
                     "What went wrong between us and the brokers; a rebalance or two is nothing.",
-                    ("{{trouble}}", f"sum by (trouble) (increase(kaskad_kafka_troubles_total{RATE}))"),
+                    (
+                        "{{trouble}}",
+                        f"sum by (trouble) (increase(kaskad_kafka_troubles_total{RATE}))",
+                    ),
                     ("processes in the group", "sum(kaskad_kafka_connected)"),
                     width=12,
                 ),
                 lines(
                     "Conditions that could not be evaluated",
                     "They count as false; the trace of a message says which.",
-                    ("{{instance}}", f"sum by (instance) (rate(kaskad_condition_errors_total{ON}{RATE}))"),
+                    (
+                        "{{instance}}",
+                        f"sum by (instance) (rate(kaskad_condition_errors_total{ON}{RATE}))",
+                    ),
                     width=12,
                 ),
             ),
@@ -136,14 +181,20 @@ OPERATIONS = Dashboard(
                 lines(
                     "CPU",
                     "One process uses one core at most.",
-                    ("{{instance}}", f"sum by (instance) (rate(kaskad_process_cpu_seconds_total{ON}{RATE}))"),
+                    (
+                        "{{instance}}",
+                        f"sum by (instance) (rate(kaskad_process_cpu_seconds_total{ON}{RATE}))",
+                    ),
                     unit="percentunit",
                     red_over=0.9,
                 ),
                 lines(
                     "Memory",
                     "It does not grow with the backlog: that stands in the store.",
-                    ("{{instance}}", f"sum by (instance) (kaskad_process_resident_memory_bytes{ON})"),
+                    (
+                        "{{instance}}",
+                        f"sum by (instance) (kaskad_process_resident_memory_bytes{ON})",
+                    ),
                     unit="bytes",
                 ),
                 lines(

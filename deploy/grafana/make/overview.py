@@ -1,8 +1,13 @@
-"""Kaskad / Overview: how many were reached, over which channel, how soon, for how much, and why not."""
+"""
+Kaskad / Overview: how many were reached, over which channel, how soon, for how much, and why not.
+"""
 
 from deploy.grafana.make.panels import RANGE, RATE, Dashboard, bars, lines, quantile, stat
 
-FINISHED, REACHED = "kaskad_messages_finished_total", 'kaskad_messages_finished_total{status="succeeded"}'
+FINISHED, REACHED = (
+    "kaskad_messages_finished_total",
+    'kaskad_messages_finished_total{status="succeeded"}',
+)
 
 OVERVIEW = Dashboard(
     "kaskad-overview",
@@ -16,14 +21,20 @@ OVERVIEW = Dashboard(
                     f"sum(increase(kaskad_messages_accepted_total{RANGE}))",
                     "One for each recipient and policy.",
                 ),
-                stat("Reached", f"sum(increase({REACHED}{RANGE}))", "Messages that ended in success."),
+                stat(
+                    "Reached", f"sum(increase({REACHED}{RANGE}))", "Messages that ended in success."
+                ),
                 stat(
                     "Share reached",
                     f"sum(increase({REACHED}{RANGE})) / sum(increase({FINISHED}{RANGE}))",
                     "Of the messages that ended.",
                     "percentunit",
                 ),
-                stat("Cost", f"sum(increase(kaskad_cost_total{RANGE}))", "In the installation's one currency."),
+                stat(
+                    "Cost",
+                    f"sum(increase(kaskad_cost_total{RANGE}))",
+                    "In the installation's one currency.",
+                ),
                 stat(
                     "Cost of one reached",
                     f"sum(increase(kaskad_cost_total{RANGE})) / sum(increase({REACHED}{RANGE}))",
@@ -61,7 +72,10 @@ OVERVIEW = Dashboard(
                     "A step down means that a channel fell away.",
                     (
                         "{{class}}",
-                        f"sum by (class) (rate({REACHED}{RATE})) / sum by (class) (rate({FINISHED}{RATE}))",
+                        (
+                            f"sum by (class) (rate({REACHED}{RATE})) / sum by (class)"
+                            f" (rate({FINISHED}{RATE}))"
+                        ),
                     ),
                     unit="percentunit",
                 ),
@@ -87,7 +101,10 @@ OVERVIEW = Dashboard(
                 lines(
                     "Cost an hour, by channel",
                     "What providers took, or may have taken.",
-                    ("{{channel}} {{currency}}", "sum by (channel, currency) (rate(kaskad_cost_total[1h])) * 3600"),
+                    (
+                        "{{channel}} {{currency}}",
+                        "sum by (channel, currency) (rate(kaskad_cost_total[1h])) * 3600",
+                    ),
                     stacked=True,
                 ),
             ),
@@ -105,7 +122,8 @@ OVERVIEW = Dashboard(
                     "Which checks said no",
                     "{{gate}} {{verdict}}: {{reason}}",
                     f"sum by (gate, verdict, reason) (increase(kaskad_skipped_total{RANGE}))",
-                    "Consent, quiet hours, caps and the others, in the order in which they are asked.",
+                    "Consent, quiet hours, caps and the others, in the order in which they are"
+                    " asked.",
                 ),
                 bars(
                     "How messages ended without success",

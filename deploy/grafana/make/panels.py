@@ -21,7 +21,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Panel:
-    """``asks`` are pairs of a legend and an expression. ``width`` and ``height`` are in Grafana's grid of 24 columns."""
+    """
+    ``asks`` are pairs of a legend and an expression. ``width`` and ``height`` are in Grafana's grid
+    of 24 columns.
+    """
 
     kind: str
     title: str
@@ -38,7 +41,13 @@ class Panel:
         """The panel as Grafana reads it."""
         instant = self.kind in ("stat", "bargauge")
         targets = [
-            {"refId": chr(65 + number), "datasource": DATASOURCE, "expr": expr, "legendFormat": legend, "instant": instant}
+            {
+                "refId": chr(65 + number),
+                "datasource": DATASOURCE,
+                "expr": expr,
+                "legendFormat": legend,
+                "instant": instant,
+            }
             for number, (legend, expr) in enumerate(self.asks)
         ]
         return {
@@ -61,8 +70,15 @@ class Panel:
             if self.kind in ("stat", "state-timeline"):
                 found["color"] = {"mode": "thresholds"}
         if self.kind == "timeseries":
-            found["custom"] = {"fillOpacity": 20 if self.stacked else 5, "lineWidth": 1, "showPoints": "never"}
-            found["custom"]["stacking"] = {"mode": "normal" if self.stacked else "none", "group": "A"}
+            found["custom"] = {
+                "fillOpacity": 20 if self.stacked else 5,
+                "lineWidth": 1,
+                "showPoints": "never",
+            }
+            found["custom"]["stacking"] = {
+                "mode": "normal" if self.stacked else "none",
+                "group": "A",
+            }
             if "thresholds" in found:
                 found["custom"]["thresholdsStyle"] = {"mode": "line"}
         if self.unit == "percentunit":
@@ -79,11 +95,25 @@ class Panel:
         """What each kind of panel needs to be read at a glance."""
         reduce = {"calcs": ["lastNotNull"], "fields": "", "values": False}
         if self.kind == "stat":
-            return {"reduceOptions": reduce, "colorMode": "value", "graphMode": "none", "textMode": "auto"}
+            return {
+                "reduceOptions": reduce,
+                "colorMode": "value",
+                "graphMode": "none",
+                "textMode": "auto",
+            }
         if self.kind == "bargauge":
-            return {"reduceOptions": reduce, "orientation": "horizontal", "displayMode": "basic", "showUnfilled": True}
+            return {
+                "reduceOptions": reduce,
+                "orientation": "horizontal",
+                "displayMode": "basic",
+                "showUnfilled": True,
+            }
         if self.kind == "state-timeline":
-            return {"mergeValues": True, "showValue": "never", "legend": {"showLegend": True, "placement": "bottom"}}
+            return {
+                "mergeValues": True,
+                "showValue": "never",
+                "legend": {"showLegend": True, "placement": "bottom"},
+            }
         return {
             "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
@@ -92,7 +122,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Rows of panels, each under its heading. ``variables`` are pairs of a name and the metric whose label it lists."""
+    """
+    Rows of panels, each under its heading. ``variables`` are pairs of a name and the metric whose
+    label it lists.
+    """
 
     uid: str
     title: str
@@ -112,8 +145,18 @@ class Dashboard:
             "refresh": "30s",
             "time": {"from": self.since, "to": "now"},
             "timezone": "browser",
-            "links": [{"type": "dashboards", "tags": ["kaskad"], "title": "Kaskad", "asDropdown": False, "keepTime": True}],
-            "templating": {"list": [datasource(), *(variable(name, metric) for name, metric in self.variables)]},
+            "links": [
+                {
+                    "type": "dashboards",
+                    "tags": ["kaskad"],
+                    "title": "Kaskad",
+                    "asDropdown": False,
+                    "keepTime": True,
+                }
+            ],
+            "templating": {
+                "list": [datasource(), *(variable(name, metric) for name, metric in self.variables)]
+            },
             "panels": self.panels(),
         }
 
@@ -127,7 +170,15 @@ class Dashboard:
         y = 0
         for heading, panels in self.rows:
             place = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
-            found.append({"id": len(found) + 1, "type": "row", "title": heading, "gridPos": place, "panels": []})
+            found.append(
+                {
+                    "id": len(found) + 1,
+                    "type": "row",
+                    "title": heading,
+                    "gridPos": place,
+                    "panels": [],
+                }
+            )
             x, y, tallest = 0, y + 1, 0
             for panel in panels:
                 if x + panel.width > COLUMNS:
@@ -140,7 +191,13 @@ class Dashboard:
 
 def datasource() -> Json:
     """Which Prometheus is asked."""
-    return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}
+    return {
+        "name": "datasource",
+        "label": "Data source",
+        "type": "datasource",
+        "query": "prometheus",
+        "refresh": 1,
+    }
 
 
 def variable(name: str, metric: str) -> Json:
@@ -177,4 +234,12 @@ def lines(title: str, why: str, *asks: tuple[str, str], unit: str = "short", **m
 
 def bars(title: str, legend: str, expr: str, why: str, unit: str = "short") -> Panel:
     """The twelve largest of something, side by side."""
-    return Panel("bargauge", title, ((legend, f"sort_desc(topk(12, {expr}))"),), why, unit, width=12, height=9)
+    return Panel(
+        "bargauge",
+        title,
+        ((legend, f"sort_desc(topk(12, {expr}))"),),
+        why,
+        unit,
+        width=12,
+        height=9,
+    )

@@ -13,10 +13,14 @@ PROVIDERS = Dashboard(
             (
                 lines(
                     "Calls, by outcome",
-                    "accepted, not_sent (nothing left), refused (a definite no), unknown (it may have left).",
+                    "accepted, not_sent (nothing left), refused (a definite no), unknown (it may"
+                    " have left).",
                     (
                         "{{provider}} {{outcome}}",
-                        f"sum by (provider, outcome) (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))",
+                        (
+                            "sum by (provider, outcome)"
+                            f" (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))"
+                        ),
                     ),
                     unit="reqps",
                 ),
@@ -25,8 +29,12 @@ PROVIDERS = Dashboard(
                     "Of all calls to a provider.",
                     (
                         "{{provider}}",
-                        'sum by (provider) (rate(kaskad_send_attempts_total{outcome="accepted", provider=~"$provider"}'
-                        f"{RATE})) / sum by (provider) (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))",
+                        (
+                            "sum by (provider)"
+                            ' (rate(kaskad_send_attempts_total{outcome="accepted",'
+                            f' provider=~"$provider"}}{RATE})) / sum by (provider)'
+                            f" (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))"
+                        ),
                     ),
                     unit="percentunit",
                 ),
@@ -35,8 +43,10 @@ PROVIDERS = Dashboard(
                     "Nobody knows whether these left; they are never repeated blindly.",
                     (
                         "{{provider}}",
-                        f"sum by (provider) (rate(kaskad_unknown_outcomes_total{CHOSEN}{RATE}))"
-                        f" / sum by (provider) (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))",
+                        (
+                            f"sum by (provider) (rate(kaskad_unknown_outcomes_total{CHOSEN}{RATE}))"
+                            f" / sum by (provider) (rate(kaskad_send_attempts_total{CHOSEN}{RATE}))"
+                        ),
                     ),
                     unit="percentunit",
                     red_over=0.02,
@@ -44,7 +54,8 @@ PROVIDERS = Dashboard(
                 bars(
                     "Error codes",
                     "{{provider}} {{code}}",
-                    f"sum by (provider, code) (increase(kaskad_provider_errors_total{CHOSEN}{RANGE}))",
+                    "sum by (provider, code)"
+                    f" (increase(kaskad_provider_errors_total{CHOSEN}{RANGE}))",
                     "The provider's own words; its documentation explains them.",
                 ),
                 bars(
@@ -61,16 +72,31 @@ PROVIDERS = Dashboard(
                 lines(
                     "How long a call takes (median, 19 of 20, 99 of 100)",
                     "Compare with the provider's timeout.",
-                    ("{{provider}} median", quantile(0.5, "kaskad_send_duration_seconds", "provider", CHOSEN)),
-                    ("{{provider}} 19 of 20", quantile(0.95, "kaskad_send_duration_seconds", "provider", CHOSEN)),
-                    ("{{provider}} 99 of 100", quantile(0.99, "kaskad_send_duration_seconds", "provider", CHOSEN)),
+                    (
+                        "{{provider}} median",
+                        quantile(0.5, "kaskad_send_duration_seconds", "provider", CHOSEN),
+                    ),
+                    (
+                        "{{provider}} 19 of 20",
+                        quantile(0.95, "kaskad_send_duration_seconds", "provider", CHOSEN),
+                    ),
+                    (
+                        "{{provider}} 99 of 100",
+                        quantile(0.99, "kaskad_send_duration_seconds", "provider", CHOSEN),
+                    ),
                     unit="s",
                     width=12,
                 ),
                 lines(
                     "Calls a second, all processes",
                     "Compare with the provider's rate: it is for the whole installation.",
-                    ("{{provider}}", f"sum by (provider) (rate(kaskad_send_duration_seconds_count{CHOSEN}{RATE}))"),
+                    (
+                        "{{provider}}",
+                        (
+                            "sum by (provider)"
+                            f" (rate(kaskad_send_duration_seconds_count{CHOSEN}{RATE}))"
+                        ),
+                    ),
                     unit="reqps",
                     width=12,
                 ),
@@ -82,7 +108,10 @@ PROVIDERS = Dashboard(
                 lines(
                     "Waiting",
                     "Durable backlog; each process counts up to 10 000 for each class.",
-                    ("{{provider}} {{class}}", f"sum by (provider, class) (kaskad_queue_depth{CHOSEN})"),
+                    (
+                        "{{provider}} {{class}}",
+                        f"sum by (provider, class) (kaskad_queue_depth{CHOSEN})",
+                    ),
                     stacked=True,
                 ),
                 Panel(
@@ -100,7 +129,10 @@ PROVIDERS = Dashboard(
                 lines(
                     "Receipts, by state",
                     "Receipts that said something new.",
-                    ("{{provider}} {{state}}", f"sum by (provider, state) (rate(kaskad_receipts_total{CHOSEN}{RATE}))"),
+                    (
+                        "{{provider}} {{state}}",
+                        f"sum by (provider, state) (rate(kaskad_receipts_total{CHOSEN}{RATE}))",
+                    ),
                     unit="reqps",
                 ),
                 lines(
@@ -108,30 +140,49 @@ PROVIDERS = Dashboard(
                     "A fall to nothing, with sends going on, is a receipt outage.",
                     (
                         "{{provider}}",
-                        'sum by (provider) (rate(kaskad_receipts_total{state="delivered", provider=~"$provider"}'
-                        f"{RATE})) / sum by (provider) "
-                        f'(rate(kaskad_send_attempts_total{{outcome="accepted", provider=~"$provider"}}{RATE}))',
+                        (
+                            'sum by (provider) (rate(kaskad_receipts_total{state="delivered",'
+                            f' provider=~"$provider"}}{RATE})) / sum by (provider)'
+                            ' (rate(kaskad_send_attempts_total{outcome="accepted",'
+                            f' provider=~"$provider"}}{RATE}))'
+                        ),
                     ),
                     unit="percentunit",
                 ),
                 lines(
                     "From send to receipt (median and 9 of 10)",
                     "How long to wait before moving on; compare with the waits of the policies.",
-                    ("{{channel}} {{state}} median", quantile(0.5, "kaskad_receipt_lag_seconds", "channel, state")),
-                    ("{{channel}} {{state}} 9 of 10", quantile(0.9, "kaskad_receipt_lag_seconds", "channel, state")),
+                    (
+                        "{{channel}} {{state}} median",
+                        quantile(0.5, "kaskad_receipt_lag_seconds", "channel, state"),
+                    ),
+                    (
+                        "{{channel}} {{state}} 9 of 10",
+                        quantile(0.9, "kaskad_receipt_lag_seconds", "channel, state"),
+                    ),
                     unit="s",
                 ),
                 lines(
                     "Webhooks with a wrong signature",
                     "Somebody knocks, or a secret has changed and receipts are being lost.",
-                    ("{{provider}}", f"sum by (provider) (rate(kaskad_webhook_signature_failures_total{CHOSEN}{RATE}))"),
+                    (
+                        "{{provider}}",
+                        (
+                            "sum by (provider)"
+                            f" (rate(kaskad_webhook_signature_failures_total{CHOSEN}{RATE}))"
+                        ),
+                    ),
                     unit="reqps",
                     width=12,
                 ),
                 lines(
                     "Repeated and doubled",
-                    "Unknown sends that a policy had repeated, and messages delivered on two channels.",
-                    ("repeated on {{provider}}", f"sum by (provider) (rate(kaskad_resends_total{CHOSEN}{RATE}))"),
+                    "Unknown sends that a policy had repeated, and messages delivered on two"
+                    " channels.",
+                    (
+                        "repeated on {{provider}}",
+                        f"sum by (provider) (rate(kaskad_resends_total{CHOSEN}{RATE}))",
+                    ),
                     ("delivered twice", f"sum(rate(kaskad_duplicate_deliveries_total{RATE}))"),
                     unit="mps",
                     width=12,

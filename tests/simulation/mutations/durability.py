@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from orchestrator.core import decide, gates, sending
 from orchestrator.core import facts as core_facts
+from orchestrator.core import gates
+from orchestrator.core.cascade import decide, sending
 from orchestrator.core.outcomes import NotSent, OutcomeKind
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch import sendonce
-from orchestrator.engine import hearing, publish
+from orchestrator.dispatch import send_once as sendonce
 from orchestrator.engine.commands import Publish, Published, Tell
 from orchestrator.engine.engine import Engine
+from orchestrator.engine.handlers import events as publish
+from orchestrator.engine.handlers import receipts as hearing
 from orchestrator.stores.port import Changes, MessageRow
-from orchestrator.stores.sqlite import SqliteStore
-from orchestrator.stores.sqlite_batch import Memory
+from orchestrator.stores.sqlite.batch import Memory
+from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulation.mutations.registry import Replacement, bug
 
 
@@ -59,7 +61,10 @@ def send_before_intent() -> Sequence[Replacement]:
             self.held.append(changes)
 
     async def work(self: Engine, batch: list[Any]) -> None:
-        if not any(isinstance(one.command, Tell) and isinstance(one.command.fact, core_facts.Prepared) for one in batch):
+        if not any(
+            isinstance(one.command, Tell) and isinstance(one.command.fact, core_facts.Prepared)
+            for one in batch
+        ):
             return await original(self, batch)
         store, later = self.store, Later(self.store)
         self.store = later
@@ -76,7 +81,10 @@ def send_before_intent() -> Sequence[Replacement]:
 
 @bug
 def new_message_beside_old_person() -> Sequence[Replacement]:
-    """The embedded store remembers who somebody was for a moment longer than it shows what was committed of them."""
+    """
+    The embedded store remembers who somebody was for a moment longer than it shows what was
+    committed of them.
+    """
 
     def withdraw(memory: Memory, changes: Changes) -> dict[str, MessageRow]:
         found = ((message.id, memory.messages.get(message.id)) for message, _ in changes.changed)
@@ -151,7 +159,9 @@ def unknown_fails_over() -> Sequence[Replacement]:
     def resolve(draft: Any, run: Any) -> None:
         run.given_up.append(run.provider)
         scene = draft.scene(run)
-        others = [p for p in scene.providers if p.name not in run.given_up and gates.targets_for(scene, p)]
+        others = [
+            p for p in scene.providers if p.name not in run.given_up and gates.targets_for(scene, p)
+        ]
         if others:
             sending.take_turn(draft, run, others[0])
         else:

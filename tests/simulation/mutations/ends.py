@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.core import decide, sending
-from orchestrator.core import draft as draft_of
+from orchestrator.core.cascade import builder as draft_of
+from orchestrator.core.cascade import decide, sending
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import sends
@@ -17,7 +17,9 @@ from tests.simulation.mutations.registry import Replacement, bug
 def acceptance_counts_as_reached() -> Sequence[Replacement]:
     """What a provider has accepted is taken for delivered and read."""
     every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
-    return [(draft_of.Draft, "states_of", lambda draft, attempts: every if attempts else frozenset())]
+    return [
+        (draft_of.Draft, "states_of", lambda draft, attempts: every if attempts else frozenset())
+    ]
 
 
 @bug

@@ -7,16 +7,18 @@ from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator import codec
-from orchestrator.core import caps, decide, gates, sending
+from orchestrator.core import caps, gates
+from orchestrator.core.cascade import decide, sending
 from orchestrator.core.effects import GiveBack
 from orchestrator.core.gates import Check
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.engine import publish, telling
+from orchestrator.engine import applying as telling
 from orchestrator.engine.engine import Engine
-from orchestrator.engine.people import Person
+from orchestrator.engine.handlers import events as publish
+from orchestrator.history import codec
+from orchestrator.recipients.document import Person
 from tests.simulation.mutations.registry import Replacement, bug
 
 
@@ -41,12 +43,13 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
         if old is None:
             return inputs
         states = {
-            hash: replace(state, consents=telling_state(old[1].get(hash))) for hash, state in inputs.address_states.items()
+            hash: replace(state, consents=telling_state(old[1].get(hash)))
+            for hash, state in inputs.address_states.items()
         }
         return replace(inputs, consents=old[0], address_states=states)
 
     def telling_state(document: Any) -> Any:
-        from orchestrator.engine.people import address_state
+        from orchestrator.recipients.document import address_state
 
         return address_state("", document or {}).consents
 
@@ -85,7 +88,9 @@ def quiet_hours_in_the_servers_zone() -> Sequence[Replacement]:
 
 @bug
 def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
-    """The end of a night is worked out with the offset of its beginning, as if clocks were never set."""
+    """
+    The end of a night is worked out with the offset of its beginning, as if clocks were never set.
+    """
     original = gates.quiet_hours.quiet_until
 
     def quiet_until(rule: Any, now: int, zone: str) -> int | None:
@@ -153,7 +158,11 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
 
     def reach(desk: Any, event: Any, document: Any, person: Person) -> None:
         kept = desk.book.live_of.get(person.id, [])
-        waiting = [id for id in kept if id in desk.book.entries and not desk.book.entries[id].message.attempts]
+        waiting = [
+            id
+            for id in kept
+            if id in desk.book.entries and not desk.book.entries[id].message.attempts
+        ]
         with patch.dict(desk.book.live_of, {person.id: waiting}):
             original(desk, event, document, person)
 

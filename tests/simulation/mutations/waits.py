@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core import decide, sending, status, waiting
-from orchestrator.core import draft as draft_of
 from orchestrator.core import facts as core_facts
+from orchestrator.core import status
+from orchestrator.core.cascade import builder as draft_of
+from orchestrator.core.cascade import decide, sending, waiting
 from orchestrator.core.gates import Check
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery, Engagement
@@ -35,12 +36,18 @@ def receipt_overwrites() -> Sequence[Replacement]:
     def merge(known: Delivery, heard: Delivery) -> Delivery:
         return heard
 
-    return [(waiting, "merge_delivery", merge), (sending, "merge_delivery", merge), (status, "merge_delivery", merge)]
+    return [
+        (waiting, "merge_delivery", merge),
+        (sending, "merge_delivery", merge),
+        (status, "merge_delivery", merge),
+    ]
 
 
 @bug
 def late_wait_after_read() -> Sequence[Replacement]:
-    """A message that was read is waited for all the same, because nobody said that it was delivered."""
+    """
+    A message that was read is waited for all the same, because nobody said that it was delivered.
+    """
     words = {word.value for word in Engagement}
 
     def reached(delivery: Delivery, engagement: Mapping[str, int]) -> frozenset[str]:
@@ -72,4 +79,8 @@ def resend_refused_leaves_the_step() -> Sequence[Replacement]:
     def give_up(draft: Any, run: Any, reason: Reason, detail: str = "") -> None:
         draft.leave(run, reason, detail)
 
-    return [(sending, "refuse", refuse), (sending, "give_up", give_up), (decide, "give_up", give_up)]
+    return [
+        (sending, "refuse", refuse),
+        (sending, "give_up", give_up),
+        (decide, "give_up", give_up),
+    ]

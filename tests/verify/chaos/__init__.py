@@ -1,5 +1,6 @@
 """
-Chaos: real processes, a real database and a real broker, hurt at random; and a checker that believes none of them.
+Chaos: real processes, a real database and a real broker, hurt at random; and a checker that
+believes none of them.
 
     processes  the stand-ins, the balancer and the workers, each a process of its own
     stack      a whole installation of them in a folder

@@ -1,8 +1,10 @@
 """
-A TCP balancer in a process of its own: ``python -m tests.verify.chaos.balancer PORT WORKER_PORT …``.
+A TCP balancer in a process of its own: ``python -m tests.verify.chaos.balancer PORT WORKER_PORT
+…``.
 
-Each connection goes to the next worker in turn; one that does not take connections is skipped. A worker that is stopped
-still takes them, and says nothing: then it is the caller who has to come again, as in any data centre.
+Each connection goes to the next worker in turn; one that does not take connections is skipped. A
+worker that is stopped still takes them, and says nothing: then it is the caller who has to come
+again, as in any data centre.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Balancer:
         for index in range(len(self._workers)):
             port = self._workers[(first + index) % len(self._workers)]
             with contextlib.suppress(OSError, TimeoutError):
-                return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), CONNECT_SECONDS)
+                return await asyncio.wait_for(
+                    asyncio.open_connection("127.0.0.1", port), CONNECT_SECONDS
+                )
         return None
 
 

@@ -1,8 +1,8 @@
 """
 The promises, checked from the outside.
 
-Where the witnesses of a run don't fit together, somebody broke a promise. Nothing of the service's code is used here, and
-no table of its database is read.
+Where the witnesses of a run don't fit together, somebody broke a promise. Nothing of the service's
+code is used here, and no table of its database is read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ WORDS_MAX = 12
 
 @dataclass(slots=True)
 class Report:
-    """``broken`` are promises that were broken, each with its evidence; ``figures`` what was counted and measured."""
+    """
+    ``broken`` are promises that were broken, each with its evidence; ``figures`` what was counted
+    and measured.
+    """
 
     broken: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +75,8 @@ def check(seen: Witnesses) -> Report:
     return report
 
 
-# -- P1 ----------------------------------------------------------------------------------------------------------------
+# -- P1
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def lost(seen: Witnesses) -> Iterator[str]:
@@ -96,10 +100,14 @@ def split_events(seen: Witnesses) -> Iterator[str]:
     for event in seen.ledger.events.values():
         ids = {message["id"] for message in seen.by_event.get(event.id, ())}
         if len(ids | event.messages) > 1:
-            yield f"{event.id} by {event.by}: messages {sorted(ids)}, answers {sorted(event.messages)}"
+            yield (
+                f"{event.id} by {event.by}: messages {sorted(ids)}, answers"
+                f" {sorted(event.messages)}"
+            )
 
 
-# -- P2 ----------------------------------------------------------------------------------------------------------------
+# -- P2
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def doubled(seen: Witnesses) -> Iterator[str]:
@@ -108,14 +116,20 @@ def doubled(seen: Witnesses) -> Iterator[str]:
         counts[record.key].append(record)
     for key, records in counts.items():
         if len(records) > 1:
-            told = [(attempt["outcome"], attempt["times"]) for attempt in seen.messages.get(key[0], {}).get("attempts", ())]
+            told = [
+                (attempt["outcome"], attempt["times"])
+                for attempt in seen.messages.get(key[0], {}).get("attempts", ())
+            ]
             yield f"{key}: {[(record.provider, record.at) for record in records]}; attempts {told}"
 
 
 def resent(seen: Witnesses) -> Iterator[str]:
     for key, attempts in seen.taken().items():
         if len(attempts) > 1:
-            yield f"{key}: {[(one['number'], one['outcome'], one['error'], one['times']) for one in attempts]}"
+            yield (
+                f"{key}:"
+                f" {[(one['number'], one['outcome'], one['error'], one['times']) for one in attempts]}"
+            )
 
 
 def unmatched(seen: Witnesses) -> Iterator[str]:
@@ -128,11 +142,15 @@ def unmatched(seen: Witnesses) -> Iterator[str]:
             yield f"{key} is accepted by the API's word, and no provider took it"
 
 
-# -- P3, P4 ------------------------------------------------------------------------------------------------------------
+# -- P3, P4
+# ------------------------------------------------------------------------------------------------------------
 
 
 def overtaken(seen: Witnesses) -> Iterator[str]:
-    """The SMS of an order comes when the wait of its Viber message has run out: there are no failure receipts here."""
+    """
+    The SMS of an order comes when the wait of its Viber message has run out: there are no failure
+    receipts here.
+    """
     at = {record.key: record.at for record in seen.records}
     for (message, step), second in at.items():
         first = at.get((message, step - 1))
@@ -143,7 +161,10 @@ def overtaken(seen: Witnesses) -> Iterator[str]:
 
 
 def sent_after_stop(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
-    """Nothing starts after a committed opt-out, cancel or goal; what started before may still arrive for a second."""
+    """
+    Nothing starts after a committed opt-out, cancel or goal; what started before may still arrive
+    for a second.
+    """
     records: dict[str, list[Record]] = defaultdict(list)
     for record in seen.records:
         records[record.message].append(record)
@@ -153,7 +174,10 @@ def sent_after_stop(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
         for message in stopped(seen, stop):
             for attempt in message["attempts"]:
                 if attempt["outcome"] in TAKEN and seconds(attempt["times"]["intent"]) > stop.at:
-                    broken.append(f"{_said(stop)}: {message['id']} has an intent of {attempt['times']['intent']}")
+                    broken.append(
+                        f"{_said(stop)}: {message['id']} has an intent of"
+                        f" {attempt['times']['intent']}"
+                    )
             for record in records.get(message["id"], ()):
                 if record.at <= stop.at + seen.late_allowance(record.at):
                     continue
@@ -178,7 +202,9 @@ def _said(stop: Stop) -> str:
 
 
 def over_cap(seen: Witnesses) -> Iterator[str]:
-    """By the API's intents exactly, and by the stand-ins' record as exactly as their clock allows."""
+    """
+    By the API's intents exactly, and by the stand-ins' record as exactly as their clock allows.
+    """
     intents: dict[str, list[float]] = defaultdict(list)
     records: dict[str, list[float]] = defaultdict(list)
     for message, attempt in seen.attempts():
@@ -189,10 +215,15 @@ def over_cap(seen: Witnesses) -> Iterator[str]:
         if message["class"] == "promotional" and not seen.woken(record.at, record.at):
             records[message["recipient"]].append(record.at)
     for recipient, times in intents.items():
-        yield from (f"{recipient}: intents {few}" for few in crowded(times, settings.CAP_LIMIT, settings.CAP_SECONDS))
+        yield from (
+            f"{recipient}: intents {few}"
+            for few in crowded(times, settings.CAP_LIMIT, settings.CAP_SECONDS)
+        )
     for recipient, times in records.items():
         window = settings.CAP_SECONDS - max(seen.late_allowance(at) for at in times)
-        yield from (f"{recipient}: taken {few}" for few in crowded(times, settings.CAP_LIMIT, window))
+        yield from (
+            f"{recipient}: taken {few}" for few in crowded(times, settings.CAP_LIMIT, window)
+        )
 
 
 def crowded(times: Iterable[float], limit: int, window: float) -> Iterator[list[float]]:
@@ -207,7 +238,10 @@ def crowded(times: Iterable[float], limit: int, window: float) -> Iterator[list[
 def after_deadline(seen: Witnesses) -> Iterator[str]:
     for message, attempt in seen.attempts():
         if attempt["outcome"] in TAKEN and attempt["times"]["intent"] > message["deadline_at"]:
-            yield f"{message['id']}: deadline {message['deadline_at']}, intent {attempt['times']['intent']}"
+            yield (
+                f"{message['id']}: deadline {message['deadline_at']}, intent"
+                f" {attempt['times']['intent']}"
+            )
     for record in seen.records:
         known = seen.messages.get(record.message)
         if known is None:
@@ -220,10 +254,12 @@ def after_deadline(seen: Witnesses) -> Iterator[str]:
 
 def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
     """
-    At most the rate and one second's worth more, however many processes send, in any second and in any ten.
+    At most the rate and one second's worth more, however many processes send, in any second and in
+    any ten.
 
-    Half of that second's worth is the burst, half is how long a token may be in hand before the first byte leaves. Nothing
-    else is forgiven than how late the stand-ins' own clock may have been: what waited for their process is noted at once.
+    Half of that second's worth is the burst, half is how long a token may be in hand before the
+    first byte leaves. Nothing else is forgiven than how late the stand-ins' own clock may have
+    been: what waited for their process is noted at once.
     """
     sends = sorted(one.at for one in seen.records if one.provider == "bulk")
     for window in RATE_WINDOWS_SECONDS:
@@ -234,15 +270,22 @@ def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
             count = last - first + 1
             most = max(most, count)
             if count > settings.BULK_RATE * (window + 1 + seen.lag(at)):
-                yield f"{count} in the {window} s before {at:.3f}, rate {settings.BULK_RATE}/s, lag {seen.lag(at):.3f} s"
+                yield (
+                    f"{count} in the {window} s before {at:.3f}, rate {settings.BULK_RATE}/s, lag"
+                    f" {seen.lag(at):.3f} s"
+                )
         figures[f"most in {window} s at a provider with a rate of {settings.BULK_RATE}/s"] = most
 
 
-# -- P5, P6 ------------------------------------------------------------------------------------------------------------
+# -- P5, P6
+# ------------------------------------------------------------------------------------------------------------
 
 
 def died(seen: Witnesses) -> Iterator[tuple[Key, float, float]]:
-    """Attempts whose process died or lost them: their step, their intent and when they were taken over."""
+    """
+    Attempts whose process died or lost them: their step, their intent and when they were taken
+    over.
+    """
     for message, attempt in seen.attempts():
         if (attempt["error"] or {}).get("reason") == "process_died":
             yield (
@@ -254,43 +297,61 @@ def died(seen: Witnesses) -> Iterator[tuple[Key, float, float]]:
 
 def causeless(seen: Witnesses) -> Iterator[str]:
     """
-    An intent is only ever left without an answer where a process was killed or stopped, or its database was hurt, before
-    the answer was recorded: soon after the intent, for no call takes longer than its timeout.
+    An intent is only ever left without an answer where a process was killed or stopped, or its
+    database was hurt, before the answer was recorded: soon after the intent, for no call takes
+    longer than its timeout.
     """
     causes = seen.journal.of((*ABRUPT, *OF_DATABASE))
     for key, intent, answered in died(seen):
-        if not covered(causes, intent - CLOCK_SLACK_SECONDS, min(answered, intent + ANSWERED_SECONDS)):
-            drains = [fault for fault in seen.journal.of((DRAIN,)) if covered([fault], intent - 1, answered)]
+        if not covered(
+            causes, intent - CLOCK_SLACK_SECONDS, min(answered, intent + ANSWERED_SECONDS)
+        ):
+            drains = [
+                fault
+                for fault in seen.journal.of((DRAIN,))
+                if covered([fault], intent - 1, answered)
+            ]
             yield f"{key}: intent {intent:.3f}, unknown {answered:.3f}; drains {drains}"
 
 
 def late_takeovers(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
     """
-    From an intent, so even before the death of its process, to the moment when it is known to be unknown: without the time
-    in which nobody was there to take anything over, and whatever else happened meanwhile.
+    From an intent, so even before the death of its process, to the moment when it is known to be
+    unknown: without the time in which nobody was there to take anything over, and whatever else
+    happened meanwhile.
     """
     took: list[float] = []
     for key, intent, answered in died(seen):
         took.append(answered - intent - seen.dark(intent, answered))
         if took[-1] > TAKEOVER_SECONDS:
-            yield f"{key}: intent {intent:.3f}, taken over {answered:.3f}, {took[-1]:.1f} s of it with a process ready"
+            yield (
+                f"{key}: intent {intent:.3f}, taken over {answered:.3f}, {took[-1]:.1f} s of it"
+                " with a process ready"
+            )
     took.sort()
     figures["intents taken over from the dead"] = len(took)
     if took:
-        figures["  from intent to takeover, median and longest"] = f"{took[len(took) // 2]:.1f} s, {took[-1]:.1f} s"
+        figures["  from intent to takeover, median and longest"] = (
+            f"{took[len(took) // 2]:.1f} s, {took[-1]:.1f} s"
+        )
 
 
 def bad_drains(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
     drains = [fault for fault in seen.journal.of((DRAIN,)) if fault.code is not None]
     for fault in drains:
         if fault.code != 0 or (fault.took or 0) > DRAIN_SECONDS:
-            yield f"{fault.worker} at {fault.at:.3f}: exit code {fault.code} after {fault.took:.1f} s"
+            yield (
+                f"{fault.worker} at {fault.at:.3f}: exit code {fault.code} after {fault.took:.1f} s"
+            )
     longest = max((fault.took or 0.0 for fault in drains), default=0.0)
     figures["SIGTERM drains, longest"] = f"{len(drains)}, {longest:.1f} s"
 
 
 def late_sends(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
-    """What a process sent that had been given up for dead: it was stopped between its last look and the write, and woke."""
+    """
+    What a process sent that had been given up for dead: it was stopped between its last look and
+    the write, and woke.
+    """
     given_up = {key: (intent, answered) for key, intent, answered in died(seen)}
     counted = 0
     for record in seen.records:
@@ -299,11 +360,18 @@ def late_sends(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
             continue
         counted += 1
         if not seen.woken(intent + seen.late_allowance(intent), record.at):
-            yield f"{record.key}: intent {intent:.3f}, taken over {answered:.3f}, taken by its provider {record.at:.3f}"
+            yield (
+                f"{record.key}: intent {intent:.3f}, taken over {answered:.3f}, taken by its"
+                f" provider {record.at:.3f}"
+            )
     figures["sends after their takeover (counted, documented)"] = counted
 
 
 def unexplained(seen: Witnesses) -> Iterator[str]:
     for message in seen.messages.values():
-        if message["status"] in TERMINAL and message["status"] != "succeeded" and message["reason"] is None:
+        if (
+            message["status"] in TERMINAL
+            and message["status"] != "succeeded"
+            and message["reason"] is None
+        ):
             yield f"{message['id']} ended {message['status']}"

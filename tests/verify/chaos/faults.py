@@ -1,4 +1,7 @@
-"""Faults: a plan drawn from a seed before anything runs, and the journal of what was really done, and when."""
+"""
+Faults: a plan drawn from a seed before anything runs, and the journal of what was really done, and
+when.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,12 @@ from tests.verify.chaos.processes import Worker
 from tests.verify.chaos.stack import Stack
 
 KILL, KILL_STARTING, PAUSE, DRAIN, STACK = "kill", "kill starting", "pause", "drain", "kill all"
-DATABASE_FAST, DATABASE_CRASH, SESSIONS, BROKER = "database restart", "database crash", "sessions ended", "broker kill"
+DATABASE_FAST, DATABASE_CRASH, SESSIONS, BROKER = (
+    "database restart",
+    "database crash",
+    "sessions ended",
+    "broker kill",
+)
 WEIGHTS = {
     KILL: 50,
     KILL_STARTING: 6,
@@ -36,12 +44,18 @@ LONG_DOWN_SHARE, LONG_DOWN_SECONDS = 0.15, (10.0, 30.0)
 BROKER_DOWN_SECONDS = 2.0
 FREE_LOOK_SECONDS = 0.2
 USUAL_START_SECONDS, PACE_MAX = 4.0, 5.0
-"""What all workers together need to start on two free cores; a machine that is busy otherwise gets more time."""
+"""
+What all workers together need to start on two free cores; a machine that is busy otherwise gets
+more time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault to come, ``after`` seconds of quiet; ``seconds`` is how long it lasts where that is a choice."""
+    """
+    One fault to come, ``after`` seconds of quiet; ``seconds`` is how long it lasts where that is a
+    choice.
+    """
 
     kind: str
     after: float
@@ -51,7 +65,9 @@ class Fault:
 
 @dataclass(slots=True)
 class Happened:
-    """One fault that came: ``until`` is when its victim was back. ``code`` and ``took`` are a drain's."""
+    """
+    One fault that came: ``until`` is when its victim was back. ``code`` and ``took`` are a drain's.
+    """
 
     kind: str
     worker: str
@@ -119,7 +135,8 @@ class Faults:
 
     async def run(self, plan: Sequence[Fault], kills: int) -> None:
         """
-        The whole plan, and single kills until there were ``kills``: a ``kill all`` finds some workers down already.
+        The whole plan, and single kills until there were ``kills``: a ``kill all`` finds some
+        workers down already.
 
         Where processes need long to start, there is as much more quiet between the faults.
         """
@@ -157,7 +174,9 @@ class Faults:
         task.add_done_callback(self._lasting.discard)
 
     async def _free(self, first: int) -> Worker:
-        """The first worker from ``first`` on that nothing is done to; wait for one if there is none."""
+        """
+        The first worker from ``first`` on that nothing is done to; wait for one if there is none.
+        """
         workers = self.place.workers
         while True:
             for index in range(len(workers)):
@@ -174,7 +193,9 @@ class Faults:
                 await asyncio.sleep(fault.seconds)
                 worker.resume()
             elif fault.kind == DRAIN:
-                async with self._database:  # a drain ends in order as long as there is a database to end in
+                async with (
+                    self._database
+                ):  # a drain ends in order as long as there is a database to end in
                     happened.code, happened.took = await worker.drain()
                 worker.start()
             else:
@@ -199,7 +220,9 @@ class Faults:
             if kind == SESSIONS:
                 await asyncio.to_thread(database.terminate_backends, None, 0.5)
             else:
-                await asyncio.to_thread(database.restart, "fast" if kind == DATABASE_FAST else "immediate")
+                await asyncio.to_thread(
+                    database.restart, "fast" if kind == DATABASE_FAST else "immediate"
+                )
             happened.until = time.time()
 
     async def _kill_broker(self) -> None:

@@ -1,4 +1,7 @@
-"""What the backends of a run were promised, and when: what was accepted, and what must not be sent any more."""
+"""
+What the backends of a run were promised, and when: what was accepted, and what must not be sent any
+more.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from typing import Any
 
 @dataclass(slots=True)
 class Published:
-    """One event. ``messages`` are the ids that answers gave; Kafka gives none. ``by`` are the ways it came."""
+    """
+    One event. ``messages`` are the ids that answers gave; Kafka gives none. ``by`` are the ways it
+    came.
+    """
 
     id: str
     policy: str
@@ -21,7 +27,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """From ``at`` (UTC seconds, when the answer came) nothing starts: for a recipient, or for one event's message."""
+    """
+    From ``at`` (UTC seconds, when the answer came) nothing starts: for a recipient, or for one
+    event's message.
+    """
 
     kind: str
     at: float
@@ -31,7 +40,10 @@ class Stop:
 
 @dataclass(slots=True)
 class Ledger:
-    """``answers`` counts the answers of the API by status, 0 for none; ``wrong`` are answers that should never be."""
+    """
+    ``answers`` counts the answers of the API by status, 0 for none; ``wrong`` are answers that
+    should never be.
+    """
 
     events: dict[str, Published] = field(default_factory=dict)
     stops: list[Stop] = field(default_factory=list)
@@ -55,7 +67,9 @@ class Ledger:
             "ready": self.ready,
         }
 
-    def took(self, id: str, policy: str, recipient: str, at: float, by: str, message: str | None = None) -> None:
+    def took(
+        self, id: str, policy: str, recipient: str, at: float, by: str, message: str | None = None
+    ) -> None:
         """An event was accepted, once more or for the first time."""
         entry = self.events.setdefault(id, Published(id, policy, recipient, at))
         entry.by.append(by)

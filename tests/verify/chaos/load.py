@@ -1,4 +1,7 @@
-"""Backends: they publish through HTTP and Kafka until they are answered, repeat themselves, change their minds."""
+"""
+Backends: they publish through HTTP and Kafka until they are answered, repeat themselves, change
+their minds.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ SHARES = (45, 42, 13)
 
 
 class Load:
-    """``rate`` is events a second over all ways; ``start`` begins, ``stop`` returns when every call has been answered."""
+    """
+    ``rate`` is events a second over all ways; ``start`` begins, ``stop`` returns when every call
+    has been answered.
+    """
 
     def __init__(self, place: Stack, ledger: Ledger, seed: int, rate: float) -> None:
         self.place, self.ledger, self.rate = place, ledger, rate
@@ -59,7 +65,8 @@ class Load:
         if self._producer is not None:
             await self._producer.stop()
 
-    # -- what backends do ----------------------------------------------------------------------------------------------
+    # -- what backends do
+    # ----------------------------------------------------------------------------------------------
 
     async def _publish(self) -> None:
         while not self._stopping.is_set():
@@ -96,7 +103,10 @@ class Load:
                 await self._chance.choice(ways)(given, kind)
 
     async def _burst(self) -> None:
-        """More promotions for one person at once than the cap allows, each at another worker if it so happens."""
+        """
+        More promotions for one person at once than the cap allows, each at another worker if it so
+        happens.
+        """
         person = self._chance.randrange(settings.PEOPLE)
         await asyncio.gather(*(self._event("promo", person) for _ in range(settings.CAP_LIMIT + 3)))
 
@@ -105,7 +115,11 @@ class Load:
         person, number = next(self._fresh), next(self._numbers)
         given = event(f"e-{number}", "chaos.order", person, number)
         message = await self._http(given, "order")
-        await asyncio.sleep(self._chance.choice((0.0, self._chance.uniform(0.0, 1.0), self._chance.uniform(1.0, 5.0))))
+        await asyncio.sleep(
+            self._chance.choice(
+                (0.0, self._chance.uniform(0.0, 1.0), self._chance.uniform(1.0, 5.0))
+            )
+        )
         who = given["data"]["recipient"]["id"]
         if kind == "opt_out":
             await self._until_answered("/v1/opt-outs", {"opt_outs": [{"recipient": who}]}, (200,))
@@ -120,14 +134,17 @@ class Load:
             await self._until_answered("/v1/events", goal, (202,))
             self.ledger.stops.append(Stop(kind, time.time(), event=given["id"]))
 
-    # -- ways ----------------------------------------------------------------------------------------------------------
+    # -- ways
+    # ----------------------------------------------------------------------------------------------------------
 
     async def _http(self, given: dict[str, Any], policy: str) -> str:
         """Publish over HTTP; the message's id."""
         answer: dict[str, Any] = {}
         await self._until_answered("/v1/events", given, (202,), answer)
         message = str(answer["results"][0]["messages"][0])
-        self.ledger.took(given["id"], policy, given["data"]["recipient"]["id"], time.time(), "http", message)
+        self.ledger.took(
+            given["id"], policy, given["data"]["recipient"]["id"], time.time(), "http", message
+        )
         return message
 
     async def _kafka(self, given: dict[str, Any], policy: str) -> str:
@@ -141,12 +158,22 @@ class Load:
                 break
             except (KafkaError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
-        self.ledger.took(given["id"], policy, given["data"]["recipient"]["id"], time.time(), "kafka")
+        self.ledger.took(
+            given["id"], policy, given["data"]["recipient"]["id"], time.time(), "kafka"
+        )
         return ""
 
-    async def _until_answered(self, path: str, body: Any, good: tuple[int, ...], into: dict[str, Any] | None = None) -> int:
-        """The same call, each time to any worker, until one of them gives an answer that settles it."""
-        headers = {"content-type": "application/cloudevents+json" if path == "/v1/events" else "application/json"}
+    async def _until_answered(
+        self, path: str, body: Any, good: tuple[int, ...], into: dict[str, Any] | None = None
+    ) -> int:
+        """
+        The same call, each time to any worker, until one of them gives an answer that settles it.
+        """
+        headers = {
+            "content-type": (
+                "application/cloudevents+json" if path == "/v1/events" else "application/json"
+            )
+        }
         data = json.dumps(body) if body is not None else None
         while True:
             status, text = await self._post(self.place.any_url() + path, data, headers)
@@ -167,19 +194,28 @@ class Load:
             return 0, ""
 
     async def _probe(self) -> None:
-        """How late the stand-ins' own clock may be, because their process had to wait for a processor."""
+        """
+        How late the stand-ins' own clock may be, because their process had to wait for a processor.
+        """
         while not self._stopping.is_set():
             began = time.time()
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with self.place.session.get(f"{self.place.sandbox_url}/_sandbox/callbacks") as answer:
+                async with self.place.session.get(
+                    f"{self.place.sandbox_url}/_sandbox/callbacks"
+                ) as answer:
                     await answer.read()
             self.ledger.lags.append((began, time.time() - began))
             await asyncio.sleep(PROBE_SECONDS)
 
     async def _watch(self) -> None:
-        """When nobody was there: on a slow machine a new process needs long to start, and the next kill may come first."""
+        """
+        When nobody was there: on a slow machine a new process needs long to start, and the next
+        kill may come first.
+        """
         while not self._stopping.is_set():
-            ready = await asyncio.gather(*(worker.is_ready(self.place.session) for worker in self.place.workers))
+            ready = await asyncio.gather(
+                *(worker.is_ready(self.place.session) for worker in self.place.workers)
+            )
             self.ledger.ready.append((time.time(), sum(ready)))
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -197,6 +233,8 @@ def event(id: str, type: str, person: int, number: int) -> dict[str, Any]:
 
 async def opened(address: str) -> AIOKafkaProducer:
     """A producer that repeats until the broker has what it was given."""
-    producer = AIOKafkaProducer(bootstrap_servers=address, enable_idempotence=True, request_timeout_ms=60_000)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=address, enable_idempotence=True, request_timeout_ms=60_000
+    )
     await producer.start()
     return producer

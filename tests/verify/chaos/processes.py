@@ -1,4 +1,7 @@
-"""Processes that a test starts, hurts and ends: workers of the service, and whatever stands beside them."""
+"""
+Processes that a test starts, hurts and ends: workers of the service, and whatever stands beside
+them.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ def spawn(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 class Worker:
     """
-    One ``kaskad run``. ``wanted`` is whether it should be running: a supervisor starts it again where it ended by itself.
+    One ``kaskad run``. ``wanted`` is whether it should be running: a supervisor starts it again
+    where it ended by itself.
 
     ``busy`` is set while something is done to it, so that nothing else is.
     """
@@ -88,14 +92,19 @@ class Worker:
         return code, time.monotonic() - began
 
     async def ready(self, session: aiohttp.ClientSession) -> None:
-        """Wait until it says that it is ready. Raises AssertionError with its own words where it never is."""
+        """
+        Wait until it says that it is ready. Raises AssertionError with its own words where it never
+        is.
+        """
         await answers(session, f"http://127.0.0.1:{self.admin}/readyz", self.log)
 
     async def is_ready(self, session: aiohttp.ClientSession) -> bool:
         """What it says of itself; a process that says nothing for a second is not."""
         try:
             timeout = aiohttp.ClientTimeout(total=1)
-            async with session.get(f"http://127.0.0.1:{self.admin}/readyz", timeout=timeout) as answer:
+            async with session.get(
+                f"http://127.0.0.1:{self.admin}/readyz", timeout=timeout
+            ) as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
@@ -105,7 +114,9 @@ class Worker:
             self.process.send_signal(number)
 
 
-async def answers(session: aiohttp.ClientSession, url: str, log: Path, seconds: float = START_SECONDS) -> None:
+async def answers(
+    session: aiohttp.ClientSession, url: str, log: Path, seconds: float = START_SECONDS
+) -> None:
     """Wait until a URL answers 200."""
     deadline = time.monotonic() + seconds
     while True:

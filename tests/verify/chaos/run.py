@@ -1,4 +1,7 @@
-"""One run from its seed to its table: load, faults, quiet, a rolling restart, the end of every message, the checker."""
+"""
+One run from its seed to its table: load, faults, quiet, a rolling restart, the end of every
+message, the checker.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +45,15 @@ class Plan:
     def __str__(self) -> str:
         store = "PostgreSQL" if self.postgres else "SQLite"
         kafka = "HTTP and a real Kafka broker" if self.kafka else "HTTP only"
-        return f"seed {self.seed}: {self.kills} kills, {self.workers} workers on {store}, {kafka}, {self.rate:g} events/s"
+        return (
+            f"seed {self.seed}: {self.kills} kills, {self.workers} workers on {store}, {kafka},"
+            f" {self.rate:g} events/s"
+        )
 
     def faults(self) -> list[Fault]:
-        return drawn(self.seed, self.kills, workers=self.workers, postgres=self.postgres, broker=self.kafka)
+        return drawn(
+            self.seed, self.kills, workers=self.workers, postgres=self.postgres, broker=self.kafka
+        )
 
 
 @asynccontextmanager
@@ -74,7 +82,9 @@ async def installation(folder: Path, plan: Plan) -> AsyncIterator[Stack]:
 async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
     """Everything that a plan says, and what the checker says of it."""
     ledger, journal = Ledger(), Journal()
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is killed on purpose is no news
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # a broker that is killed on purpose is no news
     async with installation(folder, plan) as place:
         load = Load(place, ledger, plan.seed, plan.rate)
         await load.start()
@@ -97,7 +107,11 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
         report.add("a rolling restart left something unknown", unknown_since(seen, restarted_at))
         if place.broker is not None:
             told = await told_terminal(place.broker.address)
-            missing = [id for id, message in seen.messages.items() if message["status"] in TERMINAL and id not in told]
+            missing = [
+                id
+                for id, message in seen.messages.items()
+                if message["status"] in TERMINAL and id not in told
+            ]
             report.add("P1 an end that no status event told", missing)
         summarise(report, seen, place)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
@@ -106,7 +120,10 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
 
 
 async def settled(place: Stack, ledger: Ledger) -> None:
-    """Return when every accepted event has its message and every message has ended, or when that takes too long."""
+    """
+    Return when every accepted event has its message and every message has ended, or when that takes
+    too long.
+    """
     deadline = time.monotonic() + SETTLE_SECONDS
     while time.monotonic() < deadline:
         if await place.open_messages() == 0:
@@ -117,7 +134,10 @@ async def settled(place: Stack, ledger: Ledger) -> None:
 
 
 def unknown_since(seen: Witnesses, since: float) -> list[str]:
-    """Attempts that lost their process after an instant since which processes were only told to stop in order."""
+    """
+    Attempts that lost their process after an instant since which processes were only told to stop
+    in order.
+    """
     found = []
     for message, attempt in seen.attempts():
         died = (attempt["error"] or {}).get("reason") == "process_died"
@@ -127,11 +147,18 @@ def unknown_since(seen: Witnesses, since: float) -> list[str]:
 
 
 def keep(folder: Path, seen: Witnesses, text: str) -> None:
-    """The evidence, beside the logs and the record: what was done and when, and every message as the API told it."""
-    (folder / "journal.json").write_text(json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1))
+    """
+    The evidence, beside the logs and the record: what was done and when, and every message as the
+    API told it.
+    """
+    (folder / "journal.json").write_text(
+        json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1)
+    )
     (folder / "ledger.json").write_text(json.dumps(seen.ledger.document(), default=sorted))
     (folder / "table.txt").write_text(text)
-    (folder / "messages.json").write_text("\n".join(json.dumps(one) for one in seen.messages.values()))
+    (folder / "messages.json").write_text(
+        "\n".join(json.dumps(one) for one in seen.messages.values())
+    )
 
 
 def stamp(at: float) -> str:
@@ -141,7 +168,9 @@ def stamp(at: float) -> str:
 
 async def told_terminal(address: str) -> set[str]:
     """The messages whose end was told in the topic of status events."""
-    consumer = AIOKafkaConsumer("kaskad.statuses", bootstrap_servers=address, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        "kaskad.statuses", bootstrap_servers=address, auto_offset_reset="earliest"
+    )
     await consumer.start()
     told = set()
     while records := await consumer.getmany(timeout_ms=4_000):
@@ -160,28 +189,42 @@ def summarise(report: Report, seen: Witnesses, place: Stack) -> None:
     figures["faults"] = dict(counts)
     figures["SIGKILLs of a worker"] = seen.journal.kills
     ways = Counter(way for event in seen.ledger.events.values() for way in event.by)
-    figures["events accepted (by way, repeats among them)"] = f"{len(seen.ledger.events)} {dict(ways)}"
+    figures["events accepted (by way, repeats among them)"] = (
+        f"{len(seen.ledger.events)} {dict(ways)}"
+    )
     figures["answers to publishers"] = dict(seen.ledger.answers)
-    figures["messages by status"] = dict(Counter(message["status"] for message in seen.messages.values()))
+    figures["messages by status"] = dict(
+        Counter(message["status"] for message in seen.messages.values())
+    )
     reasons = Counter(message["reason"] for message in seen.messages.values() if message["reason"])
     figures["messages by reason"] = dict(reasons)
-    figures["attempts by outcome"] = dict(Counter(attempt["outcome"] for _, attempt in seen.attempts()))
+    figures["attempts by outcome"] = dict(
+        Counter(attempt["outcome"] for _, attempt in seen.attempts())
+    )
     figures["taken by providers"] = dict(Counter(record.provider for record in seen.records))
     figures["workers that ended by themselves"] = len(place.exits)
     for code, words in Counter((one.code, one.words[:160]) for one in place.exits).most_common(5):
         figures[f"  {code[0]}: {code[1]}"] = words
     lags = sorted(seconds for _, seconds in seen.ledger.lags)
     if lags:
-        figures["stand-ins' own lag, p99 and longest"] = f"{lags[len(lags) * 99 // 100]:.3f} s, {lags[-1]:.3f} s"
+        figures["stand-ins' own lag, p99 and longest"] = (
+            f"{lags[len(lags) * 99 // 100]:.3f} s, {lags[-1]:.3f} s"
+        )
 
 
 def table(plan: Plan, report: Report) -> str:
-    """The figures for people: what was done and seen, then each promise with what speaks against it."""
+    """
+    The figures for people: what was done and seen, then each promise with what speaks against it.
+    """
     lines = [f"chaos, {plan}"]
     promises = {name for name in report.figures if name[:1] == "P" and name[1:2].isdigit()}
     for name, value in report.figures.items():
         if name not in promises:
-            shown = ", ".join(f"{key} {count}" for key, count in value.items()) if isinstance(value, dict) else value
+            shown = (
+                ", ".join(f"{key} {count}" for key, count in value.items())
+                if isinstance(value, dict)
+                else value
+            )
             lines.append(f"  {name:<58} {shown}")
     for name in sorted(promises):
         lines.append(f"  {name:<58} {report.figures[name]}")

@@ -68,7 +68,8 @@ frequency_caps:
   few: {{classes: [promotional], limit: {CAP_LIMIT}, per: {CAP_SECONDS}s}}
 """
 POLICIES = {
-    "order": f"""\
+    "order": (
+        f"""\
 policy: order
 trigger: {{event: chaos.order}}
 class: transactional
@@ -77,42 +78,54 @@ goal: {{event: chaos.paid, match: "goal.n == event.n"}}
 cascade:
   - {{channel: viber, providers: [infobip], wait: {{delivered: {VIBER_WAIT_SECONDS}s}}}}
   - {{channel: sms, providers: [twilio], wait: {{delivered: {SMS_WAIT_SECONDS}s}}}}
-""",
-    "promo": """\
+"""
+    ),
+    "promo": (
+        """\
 policy: promo
 trigger: {event: chaos.promo}
 class: promotional
 deadline: 50s
 cascade:
   - {channel: viber, providers: [bulk], wait: {delivered: 6s}}
-""",
-    "code": """\
+"""
+    ),
+    "code": (
+        """\
 policy: code
 trigger: {event: chaos.code}
 class: otp
 deadline: 30s
 cascade:
   - {channel: sms, providers: [twilio]}
-""",
-    "blast": """\
+"""
+    ),
+    "blast": (
+        """\
 policy: blast
 trigger: {event: chaos.blast}
 class: promotional
 deadline: 1h
 cascade:
   - {channel: sms, providers: [bulk_sms]}
-""",
-    "code_behind_blast": """\
+"""
+    ),
+    "code_behind_blast": (
+        """\
 policy: code_behind_blast
 trigger: {event: chaos.blast_code}
 class: otp
 deadline: 5m
 cascade:
   - {channel: sms, providers: [bulk_sms]}
-""",
+"""
+    ),
 }
 TEXT = "m={{ message.id }} s={{ message.step }} n={{ event.n }}"
-"""What a stand-in reads tells which message and step it is: the checker needs nobody else's word for it."""
+"""
+What a stand-in reads tells which message and step it is: the checker needs nobody else's word for
+it.
+"""
 
 CHANNELS = {
     "order": ("viber", "sms"),
@@ -141,7 +154,14 @@ def script() -> dict[str, Any]:
     for number in range(0, PEOPLE, 12):
         answer = ODD_ANSWERS[number // 12 % len(ODD_ANSWERS)]
         plain: dict[str, Any] = {"answer": "accept"}
-        addresses[phone(number)] = [{"answer": answer}, plain, plain, plain, {"answer": answer}, plain]
+        addresses[phone(number)] = [
+            {"answer": answer},
+            plain,
+            plain,
+            plain,
+            {"answer": answer},
+            plain,
+        ]
     return {
         "providers": {
             "infobip": {"random": {"refused": 0.05, "delivered": 0.5, "delays": quick}},

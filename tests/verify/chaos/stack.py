@@ -1,4 +1,7 @@
-"""A whole installation in a folder: workers, their database, the broker, the stand-ins, and a balancer for receipts."""
+"""
+A whole installation in a folder: workers, their database, the broker, the stand-ins, and a balancer
+for receipts.
+"""
 
 from __future__ import annotations
 
@@ -38,19 +41,32 @@ class Exit:
 
 class Stack:
     """
-    ``workers`` processes over one store: ``postgres`` where it is given, else SQLite (then one worker).
+    ``workers`` processes over one store: ``postgres`` where it is given, else SQLite (then one
+    worker).
 
-    ``record`` is what the stand-ins wrote down, fsynced before they answered: the ground truth. ``exits`` are workers that
-    ended by themselves; a supervisor has started them again, as any installation has one.
+    ``record`` is what the stand-ins wrote down, fsynced before they answered: the ground truth.
+    ``exits`` are workers that ended by themselves; a supervisor has started them again, as any
+    installation has one.
     """
 
-    def __init__(self, folder: Path, *, workers: int, postgres: Server | None = None, broker: Broker | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int,
+        postgres: Server | None = None,
+        broker: Broker | None = None,
+    ) -> None:
         assert postgres is not None or workers == 1, "the embedded store is for one process"
         self.folder = folder
         self.record = folder / "accepted.jsonl"
         self.postgres, self.broker = postgres, broker
         self.workers = [Worker(f"worker{number}", folder) for number in range(1, workers + 1)]
-        self.sandbox_port, self.smtp_port, self.balancer_port = free_port(), free_port(), free_port()
+        self.sandbox_port, self.smtp_port, self.balancer_port = (
+            free_port(),
+            free_port(),
+            free_port(),
+        )
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.public_url = f"http://127.0.0.1:{self.balancer_port}"
         self.exits: list[Exit] = []
@@ -64,14 +80,25 @@ class Stack:
             store = await asyncio.to_thread(self.postgres.create_database)
         self._write(store)
         beside, ports = "tests.verify.chaos", [str(worker.port) for worker in self.workers]
-        standins = ["-m", f"{beside}.standins", str(self.sandbox_port), str(self.smtp_port), str(self.record)]
+        standins = [
+            "-m",
+            f"{beside}.standins",
+            str(self.sandbox_port),
+            str(self.smtp_port),
+            str(self.record),
+        ]
         self._beside.append(spawn(standins, self.folder / "standins.log"))
         self._beside.append(
-            spawn(["-m", f"{beside}.balancer", str(self.balancer_port), *ports], self.folder / "balancer.log")
+            spawn(
+                ["-m", f"{beside}.balancer", str(self.balancer_port), *ports],
+                self.folder / "balancer.log",
+            )
         )
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         try:
-            await answers(self.session, f"{self.sandbox_url}/_sandbox/callbacks", self.folder / "standins.log")
+            await answers(
+                self.session, f"{self.sandbox_url}/_sandbox/callbacks", self.folder / "standins.log"
+            )
             await self.script(settings.script())
             await self.start()
         except BaseException:
@@ -92,7 +119,10 @@ class Stack:
             process.wait()
 
     async def start(self) -> None:
-        """Start every worker that is not running and wait until all are ready; ``start_seconds`` is how long that took."""
+        """
+        Start every worker that is not running and wait until all are ready; ``start_seconds`` is
+        how long that took.
+        """
         began = time.monotonic()
         for worker in self.workers:
             if not worker.running:
@@ -134,12 +164,19 @@ class Stack:
         while True:
             await asyncio.sleep(SUPERVISE_SECONDS)
             for worker in self.workers:
-                if worker.wanted and worker.process is not None and worker.process.poll() is not None:
+                if (
+                    worker.wanted
+                    and worker.process is not None
+                    and worker.process.poll() is not None
+                ):
                     words = tail(worker.log, 300).strip().rpartition("\n")[2]
-                    self.exits.append(Exit(time.time(), worker.name, worker.process.returncode, words))
+                    self.exits.append(
+                        Exit(time.time(), worker.name, worker.process.returncode, words)
+                    )
                     worker.start()
 
-    # -- the stand-ins -------------------------------------------------------------------------------------------------
+    # -- the stand-ins
+    # -------------------------------------------------------------------------------------------------
 
     async def script(self, script: dict[str, Any]) -> None:
         async with self.session.put(f"{self.sandbox_url}/_sandbox/script", json=script) as answer:
@@ -151,22 +188,29 @@ class Stack:
             return []
         return [json.loads(line) for line in self.record.read_text().splitlines() if line.strip()]
 
-    # -- the API -------------------------------------------------------------------------------------------------------
+    # -- the API
+    # -------------------------------------------------------------------------------------------------------
 
     def any_url(self) -> str:
         """A worker, whichever; callers come again with another where it does not answer."""
         return random.choice(self.workers).url
 
-    async def get(self, path: str, params: dict[str, str] | None = None, seconds: float = 60.0) -> Any:
+    async def get(
+        self, path: str, params: dict[str, str] | None = None, seconds: float = 60.0
+    ) -> Any:
         """The JSON of a GET from whichever worker answers."""
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                 timeout = aiohttp.ClientTimeout(total=30)
-                async with self.session.get(self.any_url() + path, params=params, timeout=timeout) as answer:
+                async with self.session.get(
+                    self.any_url() + path, params=params, timeout=timeout
+                ) as answer:
                     if answer.status == 200:
                         return await answer.json()
-            assert time.monotonic() < deadline, f"nobody answers GET {path}: {tail(self.workers[0].log)}"
+            assert time.monotonic() < deadline, (
+                f"nobody answers GET {path}: {tail(self.workers[0].log)}"
+            )
             await asyncio.sleep(0.2)
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
@@ -182,5 +226,8 @@ class Stack:
 
     async def open_messages(self) -> int:
         """How many messages have not ended, up to one page of each status."""
-        pages = [await self.get("/v1/messages", {"status": status, "limit": "500"}) for status in ("accepted", "running")]
+        pages = [
+            await self.get("/v1/messages", {"status": status, "limit": "500"})
+            for status in ("accepted", "running")
+        ]
         return sum(len(page["items"]) for page in pages)

@@ -1,4 +1,7 @@
-"""The stand-in providers in a process of their own: ``python -m tests.verify.chaos.standins PORT SMTP_PORT RECORD``."""
+"""
+The stand-in providers in a process of their own: ``python -m tests.verify.chaos.standins PORT
+SMTP_PORT RECORD``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ RECEIPT_TRIES = 9
 
 
 async def main(port: int, smtp_port: int, record: Path) -> None:
-    """Serve until killed. What is in ``record`` was accepted: each line is on the disk before its sender is answered."""
+    """
+    Serve until killed. What is in ``record`` was accepted: each line is on the disk before its
+    sender is answered.
+    """
     config = SandboxConfig(
         http_port=port,
         smtp_port=smtp_port,

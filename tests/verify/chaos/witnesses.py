@@ -1,8 +1,8 @@
 """
 What is known of a run, by three witnesses that know nothing of each other.
 
-The ledger is what the API and the broker answered to publishers, the record what the stand-ins took and when, the messages
-what the API says of each.
+The ledger is what the API and the broker answered to publishers, the record what the stand-ins took
+and when, the messages what the API says of each.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Witnesses:
     """
     Everything that is known of a run.
 
-    ``lag`` is how late the stand-ins' clock may have been around an instant; ``dark`` the seconds between two instants in
-    which no process was ready at all.
+    ``lag`` is how late the stand-ins' clock may have been around an instant; ``dark`` the seconds
+    between two instants in which no process was ready at all.
     """
 
     ledger: Ledger
@@ -68,10 +68,16 @@ class Witnesses:
             self.by_recipient.setdefault(message["recipient"], []).append(message)
 
     def woken(self, stopped_by: float, at: float) -> bool:
-        """Whether a process that had been stopped before ``stopped_by`` was woken shortly before ``at``."""
+        """
+        Whether a process that had been stopped before ``stopped_by`` was woken shortly before
+        ``at``.
+        """
         late = self.late_allowance(at)
         pauses = self.journal.of((PAUSE,))
-        return any(one.at <= stopped_by and one.until - CLOCK_SLACK_SECONDS <= at <= one.until + late for one in pauses)
+        return any(
+            one.at <= stopped_by and one.until - CLOCK_SLACK_SECONDS <= at <= one.until + late
+            for one in pauses
+        )
 
     def attempts(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Every attempt with its message."""
@@ -93,16 +99,26 @@ class Witnesses:
 
 
 def witnesses(
-    ledger: Ledger, accepted: Iterable[Mapping[str, Any]], messages: Iterable[dict[str, Any]], journal: Journal
+    ledger: Ledger,
+    accepted: Iterable[Mapping[str, Any]],
+    messages: Iterable[dict[str, Any]],
+    journal: Journal,
 ) -> Witnesses:
     """The witnesses of a run; ``accepted`` are the lines of the stand-ins' record."""
     records = []
     for line in accepted:
         named = NAMED.search(line["content"].get("text", ""))
         assert named is not None, f"the stand-in took something that names no message: {line}"
-        records.append(Record(named[1], int(named[2]), line["provider"], line["address"], line["at"]))
+        records.append(
+            Record(named[1], int(named[2]), line["provider"], line["address"], line["at"])
+        )
     return Witnesses(
-        ledger, records, {one["id"]: one for one in messages}, journal, lag_of(ledger.lags), dark_of(ledger.ready)
+        ledger,
+        records,
+        {one["id"]: one for one in messages},
+        journal,
+        lag_of(ledger.lags),
+        dark_of(ledger.ready),
     )
 
 
@@ -121,7 +137,10 @@ def lag_of(probes: Sequence[tuple[float, float]]) -> Callable[[float], float]:
 
 
 def dark_of(ready: Sequence[tuple[float, int]]) -> Callable[[float, float], float]:
-    """How long nobody was ready between two instants: the time from each look that found nobody to the next look."""
+    """
+    How long nobody was ready between two instants: the time from each look that found nobody to the
+    next look.
+    """
     spells = [(at, later) for (at, count), (later, _) in itertools.pairwise(ready) if count == 0]
 
     def dark(since: float, until: float) -> float:

@@ -1,0 +1,53 @@
+"""
+What the configuration says about keeping and telling: the store, its control socket, the receivers
+of status events.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.configuration.settings import Settings
+from orchestrator.primitives.clock import Clock
+from orchestrator.statuses.outbox import Sink
+from orchestrator.statuses.sinks import KafkaSink, WebhookSink
+from orchestrator.stores.port import Store
+from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.sqlite.store import SqliteStore
+
+
+def socket_path(settings: Settings) -> Path | None:
+    """The control socket beside an embedded database; None for a store that needs none."""
+    path = settings.store.path
+    return path.with_name(path.name + ".sock") if path is not None else None
+
+
+def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str]) -> Store:
+    """The store that the configuration names; not opened yet."""
+    automatic = settings.migrate == "auto"
+    store: SqliteStore | PostgresStore
+    if settings.store.kind == "sqlite":
+        store = SqliteStore(settings.store.path or ":memory:", migrate=automatic)
+    else:
+        member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        url = settings.store.url.get_secret_value()
+        store = PostgresStore(url, member=member, now=now, sinks=tuple(sinks), migrate=automatic)
+    kept = settings.retention
+    store.messages_ms, store.events_ms = kept.messages_ms, kept.events_ms
+    store.receipts_ms, store.dead_letters_ms = kept.receipts_ms, kept.dead_letters_ms
+    return store
+
+
+def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
+    """Everybody who is told about status changes."""
+    sinks: list[Sink] = []
+    if settings.status_kafka is not None:
+        kafka = settings.status_kafka
+        sinks.append(KafkaSink(kafka.bootstrap_servers, kafka.topic, kafka.security.options()))
+    for webhook in settings.status_webhooks:
+        sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
+    return sinks

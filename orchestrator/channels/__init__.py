@@ -1,0 +1,121 @@
+"""
+The door for channel adapters: everything that an adapter author imports.
+
+An adapter translates, and nothing else: our words into the provider's request, the provider's
+answer and webhooks into our words. It does no I/O, retries nothing, logs nothing and never looks at
+a clock: what it needs of time and chance comes with its arguments. It is registered under the
+entry-point group ``kaskad.adapters``; the built-in ones are too.
+
+    request(message)   Outgoing  -> HttpCall          what to send
+    outcome(reply)     HttpReply -> Outcome           what the answer means
+    verify(hook)       Webhook   -> None or Forged    is this really the provider?
+    receipts(hook)     Webhook   -> Receipt | Inbound | Preference …
+
+A protocol that is not HTTP subclasses ``Adapter`` and implements ``send`` itself.
+"""
+
+from orchestrator.channels.adapter_api import (
+    KINDS,
+    Accepted,
+    Adapter,
+    Address,
+    Answer,
+    Capabilities,
+    Content,
+    Delivery,
+    Engagement,
+    Forged,
+    HttpAdapter,
+    HttpCall,
+    HttpReply,
+    Inbound,
+    NotSent,
+    Outcome,
+    Outgoing,
+    Preference,
+    Reason,
+    Receipt,
+    Refused,
+    SecretStr,
+    Settings,
+    Unknown,
+    Unsendable,
+    Webhook,
+    by_http_status,
+    hours,
+    same,
+)
+from orchestrator.channels.readers import (
+    DETAIL_CHARS_MAX,
+    ID_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    BaseUrl,
+    Secret,
+    Secrets,
+    code_of,
+    e164,
+    id_of,
+    iso_seconds,
+    json_bytes,
+    matches,
+    member,
+    objects,
+    said,
+    secret_values,
+    secrets_of,
+    text_of,
+    unix_seconds,
+    whole,
+)
+
+__all__ = [
+    "DETAIL_CHARS_MAX",
+    "ID_CHARS_MAX",
+    "KINDS",
+    "TEXT_CHARS_MAX",
+    "Accepted",
+    "Adapter",
+    "Address",
+    "Answer",
+    "BaseUrl",
+    "Capabilities",
+    "Content",
+    "Delivery",
+    "Engagement",
+    "Forged",
+    "HttpAdapter",
+    "HttpCall",
+    "HttpReply",
+    "Inbound",
+    "NotSent",
+    "Outcome",
+    "Outgoing",
+    "Preference",
+    "Reason",
+    "Receipt",
+    "Refused",
+    "Secret",
+    "SecretStr",
+    "Secrets",
+    "Settings",
+    "Unknown",
+    "Unsendable",
+    "Webhook",
+    "by_http_status",
+    "code_of",
+    "e164",
+    "hours",
+    "id_of",
+    "iso_seconds",
+    "json_bytes",
+    "matches",
+    "member",
+    "objects",
+    "said",
+    "same",
+    "secret_values",
+    "secrets_of",
+    "text_of",
+    "unix_seconds",
+    "whole",
+]

@@ -1,0 +1,427 @@
+"""What an adapter is: its capabilities, what it is given, and what it answers."""
+
+from __future__ import annotations
+
+import email.utils
+import hmac
+import json
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import KINDS, Address
+from orchestrator.core.status import Delivery, Engagement
+
+__all__ = [
+    "KINDS",
+    "Accepted",
+    "Adapter",
+    "Address",
+    "Answer",
+    "Capabilities",
+    "Content",
+    "Delivery",
+    "Engagement",
+    "Forged",
+    "HttpAdapter",
+    "HttpCall",
+    "HttpReply",
+    "Inbound",
+    "NotSent",
+    "Outcome",
+    "Outgoing",
+    "Preference",
+    "Reason",
+    "Receipt",
+    "Refused",
+    "SecretStr",
+    "Settings",
+    "Unknown",
+    "Unsendable",
+    "Webhook",
+    "by_http_status",
+    "hours",
+    "same",
+]
+
+HOUR_SECONDS = 3600
+RETRY_AFTER_SECONDS_MAX = 30 * 86_400
+
+
+V = TypeVar("V")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def named(kind: type[V]) -> type[V]:
+    """
+    A value whose fields are given by their names; frozen for the type checker alone, because that
+    costs nothing.
+    """
+    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(kind)
+
+
+def hours(count: float) -> float:
+    """A duration in seconds, for ``Capabilities.idempotent_seconds``."""
+    return count * HOUR_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """
+    What an adapter and its provider can do; ``kaskad check`` and the core rely on it.
+
+    ``receipts`` are the waitable states its receipts can ever report (``sent delivered read clicked
+    replied``). ``address`` are the kinds of address it can use, the best first (fields of the
+    recipient). ``parts`` are the template parts it needs, ``optional_parts`` those it can use; an
+    inner tuple means "one of these". ``echo``: receipts carry our client reference.
+    ``idempotent_seconds``: the provider refuses or recognises a repeat of the same idempotency key
+    for that long (0: not at all). ``failure_receipts``: it reports failures later. ``signed``: its
+    webhooks carry a signature that ``verify`` checks.
+    """
+
+    channel: str
+    address: tuple[str, ...]
+    receipts: frozenset[str] = frozenset()
+    parts: tuple[str | tuple[str, ...], ...] = ("text",)
+    optional_parts: tuple[str, ...] = ()
+    echo: bool = False
+    failure_receipts: bool = False
+    idempotent_seconds: float = 0
+    signed: bool = True
+    http2: bool = False
+
+
+class Settings(BaseModel):
+    """
+    The settings every adapter has; subclass it for the adapter's own. Unknown keys are refused.
+
+    ``timeout`` (seconds), ``rate`` and ``cost`` are read by dispatch, never by adapters, and are
+    not passed on to them.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    allow_unsigned: bool = False
+
+
+Content = Mapping[str, Any]
+"""
+Rendered parts by name: ``{"subject": str, "text": str, "html": str, "yaml": {…}}`` as the channel
+has them.
+"""
+
+
+@named
+class Outgoing:
+    """
+    One rendered message to one address.
+
+    ``client_reference`` is keyed, opaque and at most 64 characters of ``[A-Za-z0-9_-]``: the
+    provider echoes it where it can. ``idempotency_key`` (32 hex characters) is the same whenever
+    the same try is repeated. ``ttl_seconds`` is how long the message is worth delivering.
+    ``receipt_url`` is where this provider's webhooks come in; ``receipt_token`` a signed token for
+    receipts that a browser sends (web_push only, else empty). ``in_session``: the recipient wrote
+    to us within 24 h on this channel. ``now`` is UTC seconds, ``entropy`` 64 fresh random bytes.
+    """
+
+    message_id: str
+    client_reference: str
+    idempotency_key: str
+    address: Address
+    content: Content
+    klass: str
+    topic: str
+    locale: str
+    ttl_seconds: int
+    receipt_url: str
+    receipt_token: str
+    unsubscribe_url: str | None
+    one_click: bool
+    in_session: bool
+    now: float
+    entropy: bytes
+
+
+@named
+class HttpCall:
+    """
+    One HTTP request. ``guarded`` marks a URL that a user supplied: it passes the egress guard and
+    its address is pinned.
+
+    Redirects are never followed.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    guarded: bool = False
+
+
+def parse_retry_after(value: str | None, now: float) -> int | None:
+    """
+    Milliseconds that a ``Retry-After`` header asks for (RFC 9110 10.2.3: seconds or an HTTP-date),
+    None without.
+    """
+    value = (value or "").strip()[:64]
+    if value.isascii() and value.isdigit():
+        return min(int(value), RETRY_AFTER_SECONDS_MAX) * 1000
+    try:
+        moment = email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return max(0, int((moment - now) * 1000))
+
+
+def json_of(body: bytes) -> Any:
+    """
+    The value of a body as Python's own parser reads it, None where it is no JSON. What msgspec
+    reads it reads as that one does, many times as fast; what it refuses (a byte order mark, half a
+    surrogate, NaN) is left to that one.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+@named
+class HttpReply:
+    """A complete answer. Header names are lower case; ``now`` is UTC seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    now: float
+
+    def json(self) -> Any:
+        """The parsed body, or None where it is not JSON."""
+        return json_of(self.body)
+
+    @property
+    def retry_after_ms(self) -> int | None:
+        """What ``Retry-After`` asks for."""
+        return parse_retry_after(self.headers.get("retry-after"), self.now)
+
+
+@named
+class Webhook:
+    """
+    A request that claims to come from a provider.
+
+    ``url`` is the public one that the provider called, with its query. ``query`` is looked up by
+    names as they were sent, ``headers`` by lower-case names; of what came twice both give the
+    first. ``body`` is raw: signatures are over bytes.
+    """
+
+    method: str
+    url: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    now: float
+
+    def json(self) -> Any:
+        """The parsed body, or None where it is not JSON."""
+        return json_of(self.body)
+
+    def form(self) -> dict[str, str]:
+        """The body as a form; the last of repeated fields counts."""
+        try:
+            return dict(urllib.parse.parse_qsl(self.body.decode("utf-8"), keep_blank_values=True))
+        except ValueError:
+            return {}
+
+
+class Forged(Exception):
+    """The webhook is not the provider's: answered 403, counted, and nothing of it is kept."""
+
+
+class Unsendable(Exception):
+    """
+    Raised by ``request`` (or ``send``) where the message cannot be expressed for this provider;
+    nothing left.
+    """
+
+    def __init__(self, outcome: Refused) -> None:
+        super().__init__(outcome.detail or outcome.reason.value)
+        self.outcome = outcome
+
+
+@named
+class Receipt:
+    """
+    What became of one attempt.
+
+    It is found by ``client_reference`` where the provider echoes ours, else by ``provider_id``.
+    ``state`` is a ``Delivery`` or an ``Engagement``; ``at`` UTC seconds of the event, None where
+    the provider does not say. ``failure`` says why, for a failed state. ``repeated`` deliveries of
+    the same receipt are harmless.
+    """
+
+    state: Delivery | Engagement
+    provider_id: str | None = None
+    client_reference: str | None = None
+    at: float | None = None
+    failure: Refused | None = None
+    detail: str = ""
+
+
+@named
+class Inbound:
+    """
+    The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` is the
+    provider's id of our message they answered, where it says so; ``clicked``: they pressed a button
+    of it. ``keyword`` is the provider's own reading of an opt-out word (``stop`` or ``start``),
+    None where it has none: the words themselves are read elsewhere.
+    """
+
+    kind: str
+    value: str
+    text: str
+    id: str = ""
+    answers: str | None = None
+    clicked: bool = False
+    keyword: str | None = None
+    at: float | None = None
+
+
+@named
+class Preference:
+    """
+    The provider says that this address opted ``out`` or ``in``, on its channel, for ``classes``
+    (empty: all).
+    """
+
+    kind: str
+    value: str
+    state: str  # in | out
+    classes: tuple[str, ...] = ()
+    source: str = "provider"
+    at: float | None = None
+
+
+@named
+class Answer:
+    """How a webhook is answered once what it said is durable."""
+
+    status: int = 200
+    body: str = ""
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Adapter(Generic[S]):
+    """
+    What every adapter is. Subclasses set ``name``, ``supports`` and ``settings_type``.
+
+    Raises nothing of its own: an answer that cannot be read is an ``Unknown``, a forged webhook
+    raises ``Forged``.
+    """
+
+    name: ClassVar[str]
+    supports: ClassVar[Capabilities]
+    settings_type: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, settings: S, provider: str) -> None:
+        self.settings = settings
+        self.provider = provider
+
+    def reports(self) -> frozenset[str]:
+        """
+        The waitable states that receipts can report with these settings; at most
+        ``supports.receipts``.
+        """
+        return self.supports.receipts
+
+    async def open(self) -> None:
+        """
+        Called once before the first ``send``; for adapters that keep connections of their own.
+        """
+
+    async def close(self) -> None:
+        """Called once after the last ``send``."""
+
+    async def send(self, message: Outgoing) -> Outcome:
+        """
+        Deliver by a protocol that is not HTTP. The caller sets the hard deadline by cancelling it.
+        """
+        raise NotImplementedError(f"{self.name} is an HTTP adapter; dispatch sends its requests")
+
+    def verify(self, hook: Webhook) -> None:
+        """
+        Raise ``Forged`` unless the webhook is the provider's (never called where
+        ``allow_unsigned``).
+        """
+        raise Forged(f"{self.name} takes no webhooks")
+
+    def receipts(self, hook: Webhook) -> Iterator[Receipt | Inbound | Preference]:
+        """Everything a verified webhook says, in its order; nothing for what it does not know."""
+        return iter(())
+
+    def answer(self, hook: Webhook) -> Answer:
+        """The answer to a verified webhook."""
+        return Answer()
+
+
+class HttpAdapter(Adapter[S]):
+    """
+    An adapter whose provider speaks HTTP: ``request`` and ``outcome`` are pure, dispatch does the
+    rest.
+    """
+
+    def request(self, message: Outgoing) -> HttpCall:
+        """The provider's request for one message."""
+        raise NotImplementedError
+
+    def outcome(self, reply: HttpReply) -> Outcome:
+        """
+        What a complete answer means. A good status alone never means "accepted" where the body has
+        its own say.
+        """
+        raise NotImplementedError
+
+
+def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") -> Outcome:
+    """
+    The meaning of a status where the body says nothing that is known.
+
+    429, and 503 with Retry-After, took nothing. A redirect is never followed and is the recipient's
+    fault. 401 and 403 are our configuration; any other 4xx is the content. 408, other 5xx and a 2xx
+    that could not be read may have been taken.
+    """
+    status = reply.status
+    code = code or str(status)
+    if status == 429 or (status == 503 and reply.retry_after_ms is not None):
+        return NotSent(Reason.THROTTLED, reply.retry_after_ms, code, detail)
+    if 200 <= status < 300:
+        return Unknown(Reason.RESPONSE_UNREADABLE, code, detail)
+    if 300 <= status < 400:
+        return Refused(Reason.REFUSED_RECIPIENT, code, detail or "redirect")
+    if status in (401, 403):
+        return Refused(Reason.REFUSED_CONFIGURATION, code, detail)
+    if status == 408 or status >= 500 or status < 200:
+        return Unknown(Reason.SERVER_ERROR, code, detail)
+    return Refused(Reason.REFUSED_CONTENT, code, detail)
+
+
+def same(given: str | bytes, expected: str | bytes) -> bool:
+    """Compare two signatures in constant time."""
+    left = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+    right = expected.encode("utf-8", "surrogatepass") if isinstance(expected, str) else expected
+    return hmac.compare_digest(left, right)

@@ -1,0 +1,230 @@
+"""What is wrong with an installation as a whole: its adapters, its money, its public address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from orchestrator.channels import Adapter
+from orchestrator.configuration.reading import Report, clip, suggestion
+from orchestrator.configuration.settings import ProviderSettings, Settings
+from orchestrator.configuration.urls import is_loopback, split_url
+from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.core.policy import OTP, Governance
+from orchestrator.render import Conditions, TemplateSet
+
+BUILT_IN_CHANNELS = ("web_push", "viber", "whatsapp", "email", "sms")
+
+
+def find(root: Node | None, *path: str | int) -> Node | None:
+    """The node at a path of keys and positions, None where there is none."""
+    node = root
+    for part in path:
+        if node is None:
+            return None
+        if node.kind == "map" and isinstance(part, str):
+            node = node.value.get(part)
+        elif node.kind == "list" and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+        else:
+            return None
+    return node
+
+
+def place(root: Node, *path: str | int) -> Mark:
+    """The place of the deepest node that exists on a path."""
+    for length in range(len(path), 0, -1):
+        node = find(root, *path[:length])
+        if node is not None:
+            return node.mark
+    return root.mark
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything that was read; ``templates`` is None where they cannot be used."""
+
+    settings: Settings
+    governance: Governance
+    governance_root: Node | None
+    templates: TemplateSet | None
+    report: Report
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The compiler of all expressions."""
+        return Conditions()
+
+    @cached_property
+    def declared(self) -> dict[str, set[str]]:
+        """
+        The providers that each channel names in the file, well or not, so that one mistake is told
+        once.
+        """
+        channels = find(self.settings.written, "channels")
+        if channels is None or channels.kind != "map":
+            return {}
+        found: dict[str, set[str]] = {}
+        for channel, node in channels.value.items():
+            providers = node.value if node.kind == "list" else ()
+            names = (find(one, "provider") for one in providers)
+            found[channel] = {name.text for name in names if name is not None}
+        return found
+
+    @cached_property
+    def adapters(self) -> dict[str, Adapter[Any]]:
+        """The adapter of each provider that can be made; one that cannot is an error."""
+        made: dict[str, Adapter[Any]] = {}
+        for name, provider in self.settings.providers.items():
+            try:
+                made[name] = provider.build()
+            except Exception as error:
+                # Only its own words: an adapter's ValueError is written for people, anything else
+                # may show a secret.
+                detail = f": {error}" if type(error) is ValueError else f" ({type(error).__name__})"
+                what = f"the adapter {provider.adapter} does not take these settings{detail}"
+                self.report.error(
+                    provider.mark, what, "check the keys and secrets of this provider"
+                )
+        return made
+
+    def reports(self, provider: ProviderSettings) -> frozenset[str]:
+        """The states that a provider's receipts can report with its settings."""
+        adapter = self.adapters.get(provider.provider)
+        return adapter.reports() if adapter is not None else provider.adapter_type.supports.receipts
+
+
+def lint_installation(installation: Installation) -> None:
+    """Report everything that is wrong beyond a single value or policy."""
+    settings, report = installation.settings, installation.report
+    assert settings.written is not None
+    if settings.store.kind == "sqlite" and settings.store.path is None:
+        mark = place(settings.written, "store")
+        report.warn(mark, "the store is in memory and forgets everything at the end", "name a file")
+    for provider in settings.providers.values():
+        if provider.adapter_settings.allow_unsigned:
+            what = (
+                f"anyone can forge receipts of {provider.provider}, because `allow_unsigned` is on"
+            )
+            report.warn(provider.mark, what, "set up signatures at the provider and remove it")
+    _ = installation.adapters
+    lint_sms(installation)
+    lint_currencies(installation)
+    lint_rules(installation)
+    lint_one_click(installation)
+
+
+def lint_sms(installation: Installation) -> None:
+    """Where SMS may go has no default."""
+    if "sms" not in installation.declared or installation.governance.sms_countries:
+        return
+    root, report = installation.governance_root, installation.report
+    what, mend = (
+        "an SMS provider is configured, but not where SMS may go",
+        "write sms_countries: [UA] in the governance file",
+    )
+    if (
+        root is not None
+        and find(root, "sms_countries") is not None
+        and find(root, "sms_countries", 0) is not None
+    ):
+        return
+    assert installation.settings.written is not None
+    mark = (
+        place(root, "sms_countries")
+        if root is not None
+        else place(installation.settings.written, "channels", "sms")
+    )
+    report.error(mark, what, mend)
+
+
+def lint_currencies(installation: Installation) -> None:
+    """One currency in all costs and budgets."""
+    first: tuple[str, Mark] | None = None
+    for currency, mark in currencies(installation):
+        if first is None:
+            first = (currency, mark)
+        elif currency != first[0]:
+            what = (
+                f"the currency {currency} is not {first[0]}, which {first[1].path}:{first[1].line}"
+                " uses"
+            )
+            installation.report.error(mark, what, "use one currency in the whole installation")
+
+
+def currencies(installation: Installation) -> Iterator[tuple[str, Mark]]:
+    """Every currency that is written, and where."""
+    channels = find(installation.settings.written, "channels")
+    for providers in (
+        channels.value.values() if channels is not None and channels.kind == "map" else ()
+    ):
+        for provider in providers.value if providers.kind == "list" else ():
+            node = find(provider, "cost", "currency")
+            if node is not None:
+                yield node.text, node.mark
+    for budget in installation.governance.budgets:
+        node = find(installation.governance_root, "budget", budget.channel, "currency")
+        if node is not None:
+            yield node.text, node.mark
+
+
+def lint_rules(installation: Installation) -> None:
+    """
+    Channels in governance that nobody has, budgets that count nothing, and one-time codes held at
+    night.
+    """
+    governance, root, report = (
+        installation.governance,
+        installation.governance_root,
+        installation.report,
+    )
+    if root is None:
+        return
+    known = {*BUILT_IN_CHANNELS, *installation.declared}
+    for key in ("quiet_hours", "frequency_caps", "min_gaps"):
+        rules = find(root, key)
+        for name in rules.value if rules is not None and rules.kind == "map" else ():
+            channels = find(root, key, name, "channels")
+            for node in channels.value if channels is not None and channels.kind == "list" else ():
+                unknown_channel(report, node.mark, node.text, known)
+    for budget in governance.budgets:
+        mark = place(root, "budget", budget.channel)
+        unknown_channel(report, mark, budget.channel, known)
+        providers = installation.settings.channels.get(budget.channel, ())
+        if providers and not any(provider.cost for provider in providers):
+            what = (
+                f"the budget of {budget.channel} counts nothing, because none of its providers has"
+                " a `cost`"
+            )
+            report.warn(mark, what, "give its providers a cost")
+    for rule in governance.quiet_hours:
+        if OTP in rule.classes:
+            mark = place(root, "quiet_hours", rule.name, "classes")
+            report.warn(
+                mark, "one-time codes are held in these quiet hours", "remove otp from `classes`"
+            )
+
+
+def unknown_channel(report: Report, mark: Mark, channel: str, known: set[str]) -> None:
+    """The error for a channel that is neither built in nor configured."""
+    if channel not in known:
+        mend = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
+        report.error(mark, f"there is no channel {clip(channel)!r}", mend)
+
+
+def lint_one_click(installation: Installation) -> None:
+    """One-click unsubscribe needs an address that mail providers accept."""
+    settings = installation.settings
+    parts = split_url(settings.http.public_url)
+    if not settings.channels.get("email") or parts is None:
+        return
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        assert settings.written is not None
+        mark = place(settings.written, "http", "public_url")
+        what = (
+            "mails go out without the one-click unsubscribe header, because `public_url` is not"
+            " https"
+        )
+        installation.report.warn(mark, what, "write https://…")

@@ -1,0 +1,135 @@
+"""
+``${env:NAME}`` and ``${file:path}`` inside the texts of a configuration.
+
+A resolved node keeps its ``text`` as written, so every message and view shows the reference and
+never what it stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from orchestrator.configuration.reading import Report, Section, clip
+from orchestrator.configuration.yaml_file import Node
+
+REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+FILE_BYTES_MAX = 64 * 1024
+
+
+def refers(text: str) -> bool:
+    """Whether a text, as written, has a reference in it."""
+    return REFERENCE.search(text) is not None
+
+
+def unresolved(node: Node) -> bool:
+    """
+    Whether a reference somewhere in a resolved tree could not be looked up (which has been
+    reported).
+    """
+    if node.kind == "map":
+        return any(unresolved(child) for child in node.value.values())
+    if node.kind == "list":
+        return any(unresolved(child) for child in node.value)
+    return node.kind == "str" and node.value == "" and node.text != ""
+
+
+class References:
+    """Resolves references against an environment; relative files are relative to ``base``."""
+
+    def __init__(self, env: Mapping[str, str], base: Path, report: Report) -> None:
+        self.env = env
+        self.base = base
+        self.report = report
+
+    def resolve(self, node: Node) -> Node:
+        """
+        The tree with every reference in its texts resolved; one that cannot be is reported and
+        becomes empty.
+        """
+        if node.kind == "map":
+            return replace(
+                node, value={key: self.resolve(child) for key, child in node.value.items()}
+            )
+        if node.kind == "list":
+            return replace(node, value=tuple(self.resolve(child) for child in node.value))
+        if node.kind != "str" or "${" not in node.value:
+            return node
+        found = {
+            name: self.look_up(name, node) for name in dict.fromkeys(REFERENCE.findall(node.value))
+        }
+        if not all(found.values()):
+            return replace(node, value="")
+        return replace(node, value=REFERENCE.sub(lambda match: found[match[1]], node.value))
+
+    def look_up(self, reference: str, node: Node) -> str:
+        """What one reference stands for, "" and a problem where that cannot be found out."""
+        kind, colon, name = reference.partition(":")
+        if kind == "env" and name:
+            return self.from_environment(name, node)
+        if kind == "file" and name:
+            return self.from_file(name, node)
+        what = f"${{{clip(reference)}}} is not a reference" + (
+            "" if colon else " (it has no colon)"
+        )
+        self.report.error(node.mark, what, "write ${env:NAME} or ${file:path}")
+        return ""
+
+    def from_environment(self, name: str, node: Node) -> str:
+        """The value of an environment variable."""
+        value = self.env.get(name, "")
+        if not value:
+            state = "empty" if name in self.env else "not set"
+            self.report.error(
+                node.mark, f"the environment variable {name} is {state}", "set it before starting"
+            )
+        return value
+
+    def from_file(self, name: str, node: Node) -> str:
+        """The content of a file without its last line end."""
+        try:
+            with (self.base / name).open("rb") as file:
+                data = file.read(FILE_BYTES_MAX + 1)
+            text = data.decode("utf-8").rstrip("\r\n")
+        except OSError as error:
+            reason = (error.strerror or "it cannot be read").lower()
+            self.report.error(
+                node.mark,
+                f"the file {name} cannot be read: {reason}",
+                "check its path and permissions",
+            )
+            return ""
+        except UnicodeDecodeError:
+            self.report.error(node.mark, f"the file {name} is not text", "save it as UTF-8")
+            return ""
+        if len(data) > FILE_BYTES_MAX:
+            self.report.error(
+                node.mark,
+                f"the file {name} is larger than {FILE_BYTES_MAX} bytes",
+                "name another file",
+            )
+            return ""
+        if not text:
+            self.report.error(node.mark, f"the file {name} is empty", "write the value into it")
+        return text
+
+
+def read_secret(section: Section, key: str) -> SecretStr | None:
+    """A secret; one that is written out is warned of."""
+    value = section.text(key)
+    if value is None:
+        return None
+    node = section.nodes[key]
+    if not refers(node.text):
+        warn_of_clear_text(section.report, node, key)
+    return SecretStr(value)
+
+
+def warn_of_clear_text(report: Report, node: Node, key: str) -> None:
+    """The warning for a secret that stands in the file."""
+    mend = f"write ${{env:{key.upper()}}} or ${{file:…}} and keep it elsewhere"
+    report.warn(node.mark, f"the secret `{key}` is written in clear", mend)

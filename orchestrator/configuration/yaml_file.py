@@ -1,0 +1,449 @@
+"""
+YAML 1.2, read safely, with the position of everything in it.
+
+    text ──► ruamel's events ──► Node tree (frozen, every value and key knows its line and column)
+
+The meaning of plain words is the YAML 1.2 core schema: ``true``/``false``, ``null``/``~``, numbers;
+so ``NO``, ``on`` and ``off`` are words. Nothing is ever constructed from a tag. A file is refused,
+with the place and the cure, where it has a key twice, a tag, a second document, more than
+``DEPTH_MAX`` levels, more than ``BYTES_MAX`` bytes, or aliases that expand to more than
+``NODES_MAX`` nodes.
+
+One liberty: ``${env:NAME}`` and ``${file:path}`` may stand unquoted inside ``{…}`` and ``[…]``,
+where YAML alone would take their braces for a mapping.
+
+Reference: YAML 1.2.2, sections 10.3 (core schema) and 7.3.3 (plain scalars).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
+
+BYTES_MAX = 1024 * 1024
+DEPTH_MAX = 32
+ALIASES_MAX = 100
+UNALIKE = re.compile("[\t&\x85\u2028\u2029\ufeff]|[>|][^ \n]*#|^%", re.MULTILINE)
+"""
+What YAML 1.1 and 1.2 may read differently: tabs, anchors, old line breaks, a comment stuck to a
+header, directives.
+"""
+NODES_MAX = 100_000
+
+Kind = Literal["map", "list", "str", "int", "float", "bool", "null"]
+Severity = Literal["error", "warning"]
+
+KIND_NAMES: dict[Kind, str] = {
+    "map": "a mapping",
+    "list": "a list",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, where (line and column count from 1), and how to mend it."""
+
+    path: str
+    line: int
+    column: int
+    what: str
+    mend: str
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        prefix = "warning: " if self.severity == "warning" else ""
+        return f"{self.path}:{self.line}:{self.column}: {prefix}{self.what}; {self.mend}"
+
+
+class ConfigError(Exception):
+    """
+    Configuration that cannot be used; ``problems`` are all that were found, in the order of the
+    files.
+    """
+
+    def __init__(self, problems: list[Problem] | tuple[Problem, ...]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file; line and column count from 1."""
+
+    path: str
+    line: int
+    column: int
+
+    def problem(self, what: str, mend: str, severity: Severity = "error") -> Problem:
+        """A problem at this place."""
+        return Problem(self.path, self.line, self.column, what, mend, severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """
+    One value. ``value`` is a dict of nodes, a tuple of nodes, or the scalar itself; ``text`` is a
+    scalar as written.
+
+    ``keys`` says where each key of a mapping stands. ``quoted`` scalars are always texts.
+    ``weight`` counts the nodes below it with aliases expanded, ``depth`` the levels.
+    """
+
+    kind: Kind
+    value: Any
+    mark: Mark
+    text: str = ""
+    keys: Mapping[str, Mark] = field(default_factory=dict)
+    quoted: bool = False
+    weight: int = 1
+    depth: int = 0
+
+    @property
+    def kind_name(self) -> str:
+        """What it is, for people."""
+        return KIND_NAMES[self.kind]
+
+    @property
+    def word(self) -> str:
+        """A scalar as a text: its value where it is one (references resolved), else as written."""
+        return self.value if self.kind == "str" else self.text
+
+    def plain(self) -> Any:
+        """The same as dicts, lists and scalars, without positions."""
+        if self.kind == "map":
+            return {key: child.plain() for key, child in self.value.items()}
+        if self.kind == "list":
+            return [child.plain() for child in self.value]
+        return self.value
+
+
+INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+WORDS: dict[str, tuple[Kind, Any]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), ("null", None)),
+    **dict.fromkeys(("true", "True", "TRUE"), ("bool", True)),
+    **dict.fromkeys(("false", "False", "FALSE"), ("bool", False)),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), ("float", float("inf"))),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), ("float", float("-inf"))),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), ("float", float("nan"))),
+}
+DIGITS_MAX = 400
+
+
+def resolve(text: str) -> tuple[Kind, Any]:
+    """A plain scalar by the core schema: its kind and value."""
+    if text in WORDS:
+        return WORDS[text]
+    if len(text) > DIGITS_MAX:
+        return "str", text
+    if INT.fullmatch(text):
+        return "int", int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    if FLOAT.fullmatch(text):
+        return "float", float(text)
+    return "str", text
+
+
+# Unquoted braces are hidden from the scanner behind two private-use characters of the same width,
+# so positions stay.
+REFERENCE = re.compile(r"\$\{((?:env|file):[^{}\n]*)\}")
+HIDDEN = re.compile("\\$\ue000((?:env|file):[^{}\n]*?)\ue001")
+
+
+def hide_references(text: str) -> str:
+    """The text with the braces of ``${env:…}`` and ``${file:…}`` hidden."""
+    return REFERENCE.sub("$\ue000\\1\ue001", text)
+
+
+def show_references(text: str) -> str:
+    """The braces back again."""
+    return HIDDEN.sub(r"${\1}", text) if "\ue000" in text else text
+
+
+class _Open:
+    """A mapping or list whose end has not been seen yet."""
+
+    def __init__(self, kind: Kind, mark: Mark, anchor: str | None) -> None:
+        self.kind = kind
+        self.mark = mark
+        self.anchor = anchor
+        self.map: dict[str, Node] = {}
+        self.keys: dict[str, Mark] = {}
+        self.items: list[Node] = []
+        self.key: str | None = None
+        self.weight = 1
+        self.depth = 1
+
+    def close(self) -> Node:
+        value: Any = self.map if self.kind == "map" else tuple(self.items)
+        return Node(
+            self.kind, value, self.mark, keys=self.keys, weight=self.weight, depth=self.depth
+        )
+
+
+class _Builder:
+    """Puts a tree together from events, without recursion."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.stack: list[_Open] = []
+        self.anchors: dict[str, Node] = {}
+        self.aliases = 0
+        self.documents = 0
+        self.root: Node | None = None
+
+    def mark(self, event: Any) -> Mark:
+        return Mark(self.path, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def fail(self, event: Any, what: str, mend: str) -> ConfigError:
+        return ConfigError([self.mark(event).problem(what, mend)])
+
+    def take(self, event: Any) -> None:
+        """An event of either reader: their classes have the same names and attributes."""
+        match type(event).__name__:
+            case "DocumentStartEvent":
+                self.document(event)
+            case "ScalarEvent":
+                self.scalar(event)
+            case "MappingStartEvent":
+                self.start(event, "map")
+            case "SequenceStartEvent":
+                self.start(event, "list")
+            case "MappingEndEvent" | "SequenceEndEvent":
+                done = self.stack.pop()
+                self.place(done.close(), event, done.anchor)
+            case "AliasEvent":
+                self.alias(event)
+
+    def document(self, event: Any) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            raise self.fail(
+                event, "a second YAML document begins here", "keep one document in a file"
+            )
+        if event.version not in (None, (1, 2)):
+            raise self.fail(
+                event,
+                "this file asks for an older YAML",
+                "remove the %YAML line; files are YAML 1.2",
+            )
+
+    def refuse_tag(self, event: Any) -> None:
+        if event.tag is not None:
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            raise self.fail(
+                event,
+                f"the tag {tag} is not allowed",
+                "remove it; quote the value where it is a text",
+            )
+
+    def scalar(self, event: Any) -> None:
+        self.refuse_tag(event)
+        text = show_references(event.value)
+        quoted = bool(event.style)
+        kind: Kind
+        kind, value = ("str", text) if quoted else resolve(text)
+        self.place(
+            Node(kind, value, self.mark(event), text=text, quoted=quoted), event, event.anchor
+        )
+
+    def start(self, event: Any, kind: Kind) -> None:
+        self.refuse_tag(event)
+        if self.stack and self.stack[-1].kind == "map" and self.stack[-1].key is None:
+            raise self.fail(event, "a key must be a word", "write a plain word before the colon")
+        if len(self.stack) >= DEPTH_MAX:
+            raise self.fail(
+                event, f"this is nested more than {DEPTH_MAX} levels deep", "flatten it"
+            )
+        self.stack.append(_Open(kind, self.mark(event), event.anchor))
+
+    def alias(self, event: Any) -> None:
+        self.aliases += 1
+        if self.aliases > ALIASES_MAX:
+            raise self.fail(
+                event, f"there are more than {ALIASES_MAX} aliases", "write the values out"
+            )
+        node = self.anchors.get(event.anchor)
+        if node is None:
+            raise self.fail(
+                event,
+                f"the alias *{event.anchor} has no anchor before it",
+                f"define &{event.anchor} first",
+            )
+        if len(self.stack) + node.depth > DEPTH_MAX:
+            raise self.fail(
+                event, f"this is nested more than {DEPTH_MAX} levels deep", "flatten it"
+            )
+        self.place(node, event, None)
+
+    def place(self, node: Node, event: Any, anchor: str | None) -> None:
+        if anchor:
+            self.anchors[anchor] = node
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        if parent.kind == "map" and parent.key is None:
+            parent.key = self.new_key(parent, node, event)
+            return
+        if parent.kind == "map":
+            assert parent.key is not None
+            parent.map[parent.key], parent.key = node, None
+        else:
+            parent.items.append(node)
+        parent.weight += node.weight
+        parent.depth = max(parent.depth, node.depth + 1)
+        if parent.weight > NODES_MAX:
+            raise self.fail(
+                event, f"this expands to more than {NODES_MAX} values", "make the file smaller"
+            )
+
+    def new_key(self, parent: _Open, node: Node, event: Any) -> str:
+        if node.kind in ("map", "list") or node.text == "":
+            raise self.fail(event, "a key must be a word", "write a plain word before the colon")
+        if node.text == "<<":
+            raise self.fail(event, "merge keys (<<) are not part of YAML 1.2", "write the keys out")
+        if node.text in parent.map:
+            first = parent.keys[node.text].line
+            raise self.fail(
+                event,
+                f"the key {node.text!r} is here twice",
+                f"remove one; the first is on line {first}",
+            )
+        parent.keys[node.text] = self.mark(event)
+        return node.text
+
+
+CURES = (
+    (
+        "that cannot start any token",
+        "indent with spaces, and quote texts that begin with a special character",
+    ),
+    (
+        "mapping values are not allowed here",
+        "quote a text that contains ': ', and check the indentation",
+    ),
+    ("could not find expected ':'", "check that this line reads `key: value`"),
+    ("<stream end>", "close the bracket or quote that is still open"),
+    ("unexpected end of stream", "close the bracket or quote that is still open"),
+    ("<block end>", "check the indentation"),
+)
+
+
+def _syntax_problem(error: MarkedYAMLError, path: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    detail = show_references(str(error.problem or error.context or "it cannot be read"))
+    cure = next(
+        (cure for sign, cure in CURES if sign in detail),
+        "check the brackets, quotes and indentation here",
+    )
+    return Problem(path, line, column, f"this is not YAML: {detail}", cure)
+
+
+def _place_of(text: str, position: int) -> tuple[int, int]:
+    before = text[:position]
+    return before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1
+
+
+def decode(data: bytes, path: str) -> str:
+    """The text of a file; raises ``ConfigError`` where it is too large or not UTF-8."""
+    if len(data) > BYTES_MAX:
+        raise ConfigError(
+            [Problem(path, 1, 1, f"the file is larger than {BYTES_MAX} bytes", "split it")]
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", "replace")
+        line, column = _place_of(before, len(before))
+        raise ConfigError(
+            [Problem(path, line, column, "the file is not UTF-8", "save it as UTF-8")]
+        ) from None
+
+
+def _quick_tree(text: str, path: str) -> Node | None:
+    """
+    The tree of an ordinary text, ten times as fast; None where the exact reader is to be asked: for
+    what YAML 1.1, which this one knows, may see differently, and for whatever is wrong, which the
+    other says better.
+    """
+    if not yaml.__with_libyaml__ or UNALIKE.search(text):
+        return None
+    builder = _Builder(path)
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            builder.take(event)
+    except (yaml.YAMLError, ConfigError, ValueError):
+        return None
+    return builder.root
+
+
+def _exact_tree(text: str, path: str) -> Node | None:
+    """
+    The tree of any text, None for an empty one. Raises what the reader does, or ``ConfigError``.
+    """
+    builder = _Builder(path)
+    for event in YAML(typ="safe", pure=True).parse(text):
+        builder.take(event)
+    return builder.root
+
+
+def loads(text: str, path: str = "<text>") -> Node:
+    """
+    The tree of a YAML text; an empty one is a ``null`` node. Raises ``ConfigError``; ``path`` is
+    for its messages.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
+        raise ConfigError(
+            [Problem(path, 1, 1, f"the file is larger than {BYTES_MAX} bytes", "split it")]
+        )
+    hidden = hide_references(text)
+    try:
+        root = _quick_tree(hidden, path) or _exact_tree(hidden, path)
+    except MarkedYAMLError as error:
+        raise ConfigError([_syntax_problem(error, path)]) from None
+    except ReaderError as error:
+        line, column = _place_of(text, error.position)
+        what = f"the character U+{ord(text[error.position]):04X} is not allowed"
+        raise ConfigError([Problem(path, line, column, what, "remove it")]) from None
+    except (YAMLError, ValueError) as error:
+        what = f"this is not YAML ({type(error).__name__})"
+        raise ConfigError(
+            [Problem(path, 1, 1, what, "check the brackets, quotes and indentation")]
+        ) from None
+    return root or Node("null", None, Mark(path, 1, 1))
+
+
+def read_text(path: Path, shown: str | None = None) -> str:
+    """
+    A file's text; ``shown`` is its name in messages. Raises ``ConfigError`` where it cannot be
+    read.
+    """
+    name = shown or str(path)
+    try:
+        with path.open("rb") as file:
+            return decode(file.read(BYTES_MAX + 1), name)
+    except OSError as error:
+        reason = (error.strerror or "it cannot be read").lower()
+        mend = "check the path and its permissions"
+        raise ConfigError(
+            [Problem(name, 1, 1, f"the file cannot be read: {reason}", mend)]
+        ) from None
+
+
+def load(path: Path, shown: str | None = None) -> Node:
+    """The tree of a YAML file; see ``loads``."""
+    return loads(read_text(path, shown), shown or str(path))

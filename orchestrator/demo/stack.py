@@ -1,0 +1,221 @@
+"""
+The stage: the real service on an embedded store, the sandbox beside it, and a clock that runs
+faster than ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from orchestrator.app.app import App
+from orchestrator.primitives.clock import FastClock
+from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
+
+MORNING = time(10, 0)
+ZONE = ZoneInfo("Europe/Kyiv")
+HOOK_USER, HOOK_PASSWORD = "infobip", "sandbox-infobip-hooks"
+CONFIG = """\
+store: sqlite:///./kaskad.db
+channels:
+  web_push:
+    - provider: vapid
+      adapter: web_push
+      private_key: ${{file:vapid.pem}}
+      subject: mailto:demo@example.com
+      timeout: 50m
+      cost: {{amount: "0", currency: UAH}}
+  viber:
+    - provider: infobip
+      adapter: infobip_viber
+      base_url: {sandbox}
+      api_key: {infobip_key}
+      sender: Shop
+      webhook_username: {hook_user}
+      webhook_password: {hook_password}
+      track_clicks: true
+      timeout: 50m
+      cost: {{amount: "0.70", currency: UAH}}
+  whatsapp:
+    - provider: meta
+      adapter: whatsapp_cloud
+      base_url: {sandbox}
+      phone_number_id: "{meta_number}"
+      access_token: {meta_token}
+      app_secret: {meta_secret}
+      verify_token: {meta_verify}
+      timeout: 50m
+      cost: {{amount: "1.90", currency: UAH}}
+  email:
+    - provider: relay
+      adapter: smtp
+      host: 127.0.0.1
+      port: {smtp_port}
+      tls: none
+      from: Крамниця <hello@shop.example.com>
+      open_pixel: true
+      timeout: 50m
+      cost: {{amount: "0.01", currency: UAH}}
+  sms:
+    - provider: twilio
+      adapter: twilio_sms
+      base_url: {sandbox}
+      account_sid: {twilio_sid}
+      auth_token: {twilio_token}
+      from: "{twilio_from}"
+      timeout: 50m
+      cost: {{amount: "1.20", currency: UAH, per: part}}
+http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin_port}", public_url: "http://127.0.0.1:{port}", auth: off}}
+egress: {{allow: ["{sandbox}"]}}
+policies: ./policies
+templates: ./templates
+governance: ./governance.yaml
+log: {{level: error, format: console}}
+"""
+CHANCES: dict[str, Any] = {
+    "infobip": {"refused": 0.08, "failed": 0.05, "delivered": 0.72, "read": 0.45, "clicked": 0.25},
+    "meta": {"refused": 0.04, "failed": 0.06, "delivered": 0.6, "read": 0.4, "clicked": 0},
+    "push": {"refused": 0.1, "delivered": 0.7, "read": 0.3, "clicked": 0.3},
+    "twilio": {"refused": 0.03, "failed": 0.05, "delivered": 0.9},
+    "smtp": {"refused": 0.05, "delivered": 0.9, "read": 0.45, "clicked": 0.2},
+}
+
+
+class Stage:
+    """``directory`` holds everything of one show: configuration, database, keys."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.directory = directory
+        self.seed = seed
+        morning = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
+        self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
+
+    async def __aenter__(self) -> Stage:
+        accounts = Accounts(
+            infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD
+        )
+        self.sandbox = Sandbox()
+        await self.sandbox.start(
+            SandboxConfig(seed=self.seed, accounts=accounts, now=lambda: self.clock.now() / 1000)
+        )
+        self.port, self.admin_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._write_files()
+        self.app = App(self.directory / "kaskad.yaml", os.environ, self.clock)
+        await self.app.start()
+        self.session = aiohttp.ClientSession()
+        await self._script()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+        await self.app.stop()
+        await self.sandbox.stop()
+
+    def speed(self, factor: float) -> None:
+        """
+        How many times faster than ours the show's time runs, for the service and the sandbox alike.
+        """
+        self.clock.set_speed(factor)
+        self.sandbox.common.courier.use_time_scale(1 / factor)
+
+    def _write_files(self) -> None:
+        source = demo_files()
+        shutil.copytree(source / "config" / "policies", self.directory / "policies")
+        shutil.copytree(source / "templates", self.directory / "templates")
+        shutil.copy(source / "config" / "governance.yaml", self.directory / "governance.yaml")
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        (self.directory / "vapid.pem").write_bytes(pem)
+        accounts = self.sandbox.common.accounts
+        (self.directory / "kaskad.yaml").write_text(
+            CONFIG.format(
+                sandbox=self.sandbox.url,
+                smtp_port=self.sandbox.smtp_port,
+                port=self.port,
+                admin_port=self.admin_port,
+                infobip_key=accounts.infobip_api_key,
+                hook_user=HOOK_USER,
+                hook_password=HOOK_PASSWORD,
+                meta_number=accounts.meta_phone_number_id,
+                meta_token=accounts.meta_access_token,
+                meta_secret=accounts.meta_app_secret,
+                meta_verify=accounts.meta_verify_token,
+                twilio_sid=accounts.twilio_account_sid,
+                twilio_token=accounts.twilio_auth_token,
+                twilio_from=accounts.twilio_from,
+            )
+        )
+
+    async def _script(self) -> None:
+        """People answer, read and click as chance has it, the same in every run of a seed."""
+        script = {
+            "providers": {name: {"random": random} for name, random in CHANCES.items()},
+        }
+        await self._control("PUT", "script", script)
+        await self._control("PUT", "callbacks", {"meta": f"{self.url}/v1/receipts/meta"})
+
+    async def _control(self, method: str, what: str, body: Any) -> Any:
+        async with self.session.request(
+            method, f"{self.sandbox.url}/_sandbox/{what}", json=body
+        ) as answer:
+            found = await answer.json(content_type=None)
+            if answer.status >= 400:
+                raise RuntimeError(f"the sandbox refused {what}: {found}")
+            return found
+
+    async def introduce(self, people: list[dict[str, Any]]) -> None:
+        """Tell the sandbox's page whose phone is whose."""
+        phones = {}
+        for person in people:
+            pushes = [subscription["endpoint"] for subscription in person.get("web_push", ())]
+            addresses = [
+                address
+                for address in (person.get("phone"), person.get("email"), *pushes)
+                if address
+            ]
+            phones[f"{person['first_name']} ({person['id']})"] = addresses
+        await self._control("PUT", "people", phones)
+
+    async def subscribe(self) -> Any:
+        """A browser of the sandbox that allows notifications; its subscription."""
+        return await self._control("POST", "push/subscribe", {})
+
+    async def publish(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Publish a batch over HTTP, as a backend would; the results."""
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        async with self.session.post(
+            f"{self.url}/v1/events", json=events, headers=headers
+        ) as answer:
+            found = await answer.json()
+            if answer.status != 202:
+                raise RuntimeError(f"the service refused a batch: {found}")
+            results: list[dict[str, Any]] = found["results"]
+            return results
+
+
+def demo_files() -> Path:
+    """Where the worked policies and templates are: in the package, or in the source tree."""
+    packaged = Path(__file__).parent.parent / "demo_files"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent
+
+
+def free_port() -> int:
+    """A port of the loopback that is free right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,71 @@
+"""What every handler of a batch has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.cascade.decide import Decision
+from orchestrator.core.facts import Fact
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.core.values import Value
+from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.unit_of_work import Book
+from orchestrator.engine.velocity import Velocity
+from orchestrator.recipients.document import AddressHash, Person
+
+View = Callable[[Message, Mapping[str, Any]], dict[str, Any]]
+"""A message and its event as the API shows them, without the trace."""
+
+
+class Decided(Value):
+    """
+    One decision of a batch, for metrics and for those who act on it once it is committed; with the
+    event, the person and the documents of addresses as they were in its transaction.
+    """
+
+    before: Message | None
+    fact: Fact
+    decision: Decision
+    event: Mapping[str, Any]
+    person: Person
+    addresses: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Desk:
+    """
+    ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the
+    providers whose breaker is open, and until when; ``spent`` what each channel has cost today, in
+    millionths, and ``day_ends`` when that day ends; ``started_at`` is the monotonic clock in
+    seconds.
+    """
+
+    book: Book
+    rules: Rules
+    now: Instant
+    shelf: Mapping[tuple[str, str], Policy]
+    evaluate: Evaluate
+    address_hash: AddressHash
+    new_id: Callable[[], str]
+    view: View
+    shut: Mapping[str, Instant]
+    outages: tuple[str, ...]
+    velocity: Velocity
+    spent: dict[str, int]
+    day: str
+    day_ends: Instant
+    started_at: float
+    decided: list[Decided] = field(default_factory=list)
+    condition_errors: int = 0
+
+    def truth(self, expression: str, scope: Mapping[str, Any]) -> bool | None:
+        """The value of a condition; None, counted, where it cannot be evaluated."""
+        try:
+            return bool(self.evaluate(expression, scope))
+        except ValueError:
+            self.condition_errors += 1
+            return None

@@ -1,0 +1,86 @@
+"""What the API does to recipients: profiles, consents, opt-outs, erasure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.core.facts import Cancelled
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import KINDS, Consent
+from orchestrator.engine.applying import opt, tell
+from orchestrator.engine.batch import Desk
+from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient, UnknownRecipient
+from orchestrator.recipients.document import SINGLE_ADDRESSES, consents_from
+
+
+def put_recipient(desk: Desk, command: PutRecipient) -> dict[str, Any]:
+    """
+    Merge a profile. An address that is put again is trusted again: its mark is cleared, whoever
+    shares it.
+    """
+    person = desk.book.person(command.id)
+    person.merge(command.profile, desk.now)
+    person.dirty = True
+    given = {command.profile.get(kind) for kind in SINGLE_ADDRESSES}
+    given |= {
+        subscription.get("endpoint") for subscription in command.profile.get("web_push") or ()
+    }
+    for address in person.addresses:
+        if address.value in given and desk.book.addresses.get(address.hash, {}).get("marks"):
+            document = desk.book.address_document(address.hash)
+            document.pop("marks", None)
+            document.pop("strikes", None)
+    return person.document
+
+
+def put_consents(desk: Desk, command: PutConsents) -> dict[str, Any]:
+    """Add entries to a recipient's history, who need not be known yet."""
+    person = desk.book.person(command.id)
+    person.add_consents(consents_from(command.entries, desk.now))
+    return person.document
+
+
+def opt_out(desk: Desk, command: OptOut) -> None:
+    """Record an opt-out for a recipient, an address, or both; it holds from this transaction on."""
+    consent = Consent(
+        command.channel, command.topic, command.state, desk.now, command.source, command.classes
+    )
+    person = desk.book.person(command.recipient) if command.recipient else None
+    hashes = [command.address_hash] if command.address_hash else []
+    if command.address:
+        hashes += [desk.address_hash(kind, command.address) for kind in kinds_of(command.address)]
+    opt(desk, person, None, consent)
+    for hash in hashes:
+        opt(desk, None, hash, consent)
+
+
+def kinds_of(address: str) -> tuple[str, ...]:
+    """The kinds that a bare address may be of."""
+    if address.startswith(("https://", "http://")):
+        return ("web_push",)
+    if "@" in address:
+        return ("email",)
+    if address.startswith("+"):
+        return ("phone",)
+    return tuple(kind for kind in KINDS if kind.endswith("_id"))
+
+
+def erase(desk: Desk, command: Erase) -> None:
+    """
+    Forget a recipient. What runs is cancelled; what they opted out of stays with the keyed hashes
+    of their addresses, so that nobody writes to them again because they asked to be forgotten.
+    """
+    person = desk.book.person(command.id)
+    if not person.known and not desk.book.live_of.get(command.id):
+        raise UnknownRecipient(command.id)
+    for id in desk.book.live_of.get(command.id, ()):
+        entry = desk.book.entries.get(id)
+        if entry is not None and not entry.message.terminal:
+            tell(desk, entry, Cancelled(Reason.ERASED))
+    outs = [consent for consent in person.consents if consent.state == "out"]
+    for address in person.addresses:
+        for consent in outs:
+            opt(desk, None, address.hash, consent)
+    person.dirty = False
+    desk.book.people.pop(command.id, None)
+    desk.book.changes.erased.append(command.id)

@@ -1,0 +1,422 @@
+"""
+CloudEvents 1.0 in, from HTTP and Kafka alike: structured, binary, batch.
+
+    parse_structured(body)          one event as JSON
+    parse_binary(headers, body)     attributes in headers, data in the body
+    parse_batch(body)               an array; what is wrong with one event does not refuse the others
+    parse_kafka(value, headers)     whichever of the first two a record is
+
+Raises ``Malformed`` with the field, what is wrong and how to mend it; never with a value of the
+event in it.
+
+Reference: CloudEvents 1.0.2, JSON event format, HTTP and Kafka protocol bindings.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.events.event import Event
+from orchestrator.primitives import strict_json as strictjson
+from orchestrator.recipients.fields import CONTROL, Misshapen, recipient_profile, rfc3339_ms
+
+EVENT_BYTES_MAX = 256 * 1024
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+BATCH_EVENTS_MAX = 1_000
+RECIPIENTS_MAX = 1_000
+TEXT_LENGTH_MAX = 1_024
+EXAMPLE_FIELDS_MAX = 8
+ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
+ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+REQUIRED = ("id", "source", "type")
+ORDINARY = frozenset({*REQUIRED, "specversion", "subject", "time", "datacontenttype", "dataschema"})
+NOT_ATTRIBUTES = frozenset({"data", "data_base64"})
+UNSAID = frozenset({"specversion", "datacontenttype"})
+PEOPLE = frozenset({"recipient", "recipients"})
+
+
+class Malformed(ValueError):
+    """
+    ``code`` is a short word, ``field`` where it is wrong, ``mend`` what to do about it. ``example``
+    is a whole event that would have been taken, where one can be made.
+    """
+
+    def __init__(
+        self, code: str, field: str, what: str, mend: str, example: dict[str, Any] | None = None
+    ) -> None:
+        place = f"{field}: " if field else ""
+        super().__init__(f"{place}{what}; {mend}")
+        self.code = code
+        self.field = field
+        self.what = f"{what}; {mend}"
+        self.example = example
+
+
+def parse_structured(body: bytes) -> Event:
+    """One event whose attributes and data stand in one JSON object."""
+    if len(body) > EVENT_BYTES_MAX:
+        raise too_large()
+    return read_event(read_json(body))
+
+
+def parse_batch(body: bytes) -> list[Event | Malformed]:
+    """Each event of an array, or what is wrong with it."""
+    if len(body) > BATCH_BYTES_MAX:
+        raise Malformed("too_large", "", "the batch is larger than 4 MiB", "send smaller batches")
+    try:
+        # an event in a batch may be nested as deeply as one alone
+        found, plain = strictjson.parse_loosely(body, strictjson.DEPTH_MAX + 1)
+    except strictjson.NotJson as error:
+        raise malformed(error) from None
+    if not isinstance(found, list):
+        raise Malformed("not_a_batch", "", "a batch is a JSON array", "send [event, event, …]")
+    if len(found) > BATCH_EVENTS_MAX:
+        raise Malformed(
+            "too_large",
+            "",
+            f"the batch has more than {BATCH_EVENTS_MAX} events",
+            "send smaller batches",
+        )
+    roomy = len(body) <= EVENT_BYTES_MAX
+    return [try_event(one, plain, roomy) for one in found]
+
+
+def try_event(found: Any, plain: bool, roomy: bool) -> Event | Malformed:
+    """
+    One event of a batch; ``plain`` and ``roomy`` say that nothing is odd and nothing too large in
+    all of it.
+    """
+    try:
+        if not plain:
+            strictjson.refuse_oddities(found)
+        if not roomy and len(strictjson.canonical(found)) > EVENT_BYTES_MAX:
+            return too_large()
+        return read_event(found)
+    except strictjson.NotJson as error:
+        return malformed(error)
+    except Malformed as problem:
+        return problem
+
+
+def parse_binary(headers: Mapping[str, str], body: bytes, prefix: str = "ce-") -> Event:
+    """
+    Attributes in headers (``ce-…`` percent-encoded in HTTP, ``ce_…`` in Kafka), data in the body.
+    """
+    if len(body) > EVENT_BYTES_MAX:
+        raise too_large()
+    found: dict[str, Any] = {}
+    content_type = ""
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower == "content-type":
+            content_type = value
+        elif lower.startswith(prefix):
+            attribute = lower[len(prefix) :]
+            if attribute in NOT_ATTRIBUTES or attribute in found:
+                raise Malformed(
+                    "bad_attribute",
+                    attribute,
+                    "it stands there twice, or is no attribute",
+                    "send it once",
+                )
+            found[attribute] = decoded(value, attribute) if prefix == "ce-" else value
+    if content_type:
+        found["datacontenttype"] = content_type
+    found["data"] = read_json(body) if body else None
+    return read_event(found)
+
+
+def decoded(value: str, attribute: str) -> str:
+    """A header's value without its percent-encoding (HTTP binding 3.1.3.2)."""
+    try:
+        if ESCAPE.search(value):
+            raise ValueError
+        return urllib.parse.unquote(value, errors="strict") if "%" in value else value
+    except ValueError:
+        mend = "percent-encode UTF-8, and write % itself as %25"
+        raise Malformed(
+            "bad_attribute", attribute, "the header is not percent-encoded UTF-8", mend
+        ) from None
+
+
+def parse_kafka(value: bytes | None, headers: Mapping[str, str]) -> Event:
+    """
+    A Kafka record: structured by its content type, or where it has no ``ce_`` headers, else binary.
+    ``headers`` have lower-case names. A record without a value is an event without data if its
+    headers are one.
+    """
+    binary = any(name.startswith("ce_") for name in headers)
+    content_type = headers.get("content-type", "").lower().strip()
+    if content_type.startswith("application/cloudevents-batch"):
+        raise Malformed("not_an_event", "", "Kafka has no batches", "write one event a record")
+    structured = content_type.startswith("application/cloudevents") or not binary
+    if value is None and structured:
+        raise Malformed("no_value", "", "the record has no value", "a tombstone is no event")
+    if structured:
+        return parse_structured(value or b"")
+    return parse_binary(headers, value or b"", "ce_")
+
+
+def read_json(body: bytes) -> Any:
+    try:
+        return strictjson.parse(body)
+    except strictjson.NotJson as error:
+        raise malformed(error) from None
+
+
+def malformed(error: strictjson.NotJson) -> Malformed:
+    return Malformed(error.code, error.where, error.what, error.mend)
+
+
+def too_large() -> Malformed:
+    return Malformed(
+        "too_large",
+        "",
+        "the event is larger than 256 KiB",
+        "send a reference to large data instead",
+    )
+
+
+def read_event(found: Any) -> Event:
+    """An event from its parsed JSON."""
+    if isinstance(found, list):
+        mend = "send application/cloudevents-batch+json for several at once"
+        raise Malformed(
+            "not_an_event", "", "an event is a JSON object, not an array", mend, example({})
+        )
+    if not isinstance(found, dict):
+        raise Malformed(
+            "not_an_event",
+            "",
+            "an event is a JSON object",
+            "send one like the example",
+            example({}),
+        )
+    if "specversion" not in found:
+        mend = "wrap it as the example shows"
+        raise Malformed(
+            "not_a_cloudevent", "specversion", "this is no CloudEvent", mend, example(found)
+        )
+    if found["specversion"] != "1.0":
+        raise Malformed(
+            "bad_attribute",
+            "specversion",
+            "only CloudEvents 1.0 are read",
+            'write "specversion": "1.0"',
+        )
+    attributes = read_attributes(found)
+    data = read_data(found, attributes.get("datacontenttype"))
+    try:
+        recipients = read_recipients(data, attributes.get("subject"))
+    except Misshapen as problem:
+        raise Malformed("bad_recipient", problem.field, problem.what, problem.mend) from None
+    return Event(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        time=read_time(attributes.get("time")),
+        attributes=attributes,
+        data=(
+            data
+            if PEOPLE.isdisjoint(data)
+            else {name: data[name] for name in data if name not in PEOPLE}
+        ),
+        recipients=recipients,
+        digest=digest(attributes, data),
+    )
+
+
+def digest(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
+    """
+    The same for every way to send the same event: key order, white space, ``1.0`` for ``1``, and
+    the content mode make no difference, nor does whether JSON data is said to be JSON.
+    """
+    whole = {name: value for name, value in attributes.items() if name not in UNSAID}
+    whole["data"] = data
+    try:
+        return hashlib.sha256(strictjson.canonical(whole)).digest()
+    except strictjson.NotJson as error:
+        raise malformed(error) from None
+
+
+def read_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The context attributes, each with a name and a type that the specification has; null is absent.
+    """
+    attributes: dict[str, Any] = {}
+    for name, value in found.items():
+        if name in NOT_ATTRIBUTES or value is None:
+            continue
+        if name not in ORDINARY and not ATTRIBUTE.fullmatch(name):
+            mend = (
+                "attribute names are lower-case letters and digits; everything else belongs into"
+                " data"
+            )
+            raise Malformed("bad_attribute", name[:64], "this is no attribute name", mend)
+        if isinstance(value, str):
+            check_text(name, value)
+        elif not isinstance(value, int):
+            raise Malformed(
+                "bad_attribute",
+                name,
+                "attributes are strings, whole numbers or booleans",
+                "put it into data",
+            )
+        elif not INT32_MIN <= value <= INT32_MAX:
+            raise Malformed(
+                "bad_attribute",
+                name,
+                "a whole number in an attribute has 32 bits",
+                "send it as a string",
+            )
+        attributes[name] = value
+    for name in REQUIRED:
+        value = attributes.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise Malformed(
+                "missing_attribute", name, "it must be a non-empty string", f'add "{name}": "…"'
+            )
+    if "subject" in attributes and not isinstance(attributes["subject"], str):
+        raise Malformed(
+            "bad_attribute", "subject", "it must be a string", 'write "subject": "user-42"'
+        )
+    return attributes
+
+
+def check_text(name: str, value: str) -> None:
+    """The length and characters of one attribute (CloudEvents 1.0.2, "Type System")."""
+    if len(value) > TEXT_LENGTH_MAX:
+        raise Malformed(
+            "bad_attribute", name, f"it is longer than {TEXT_LENGTH_MAX} characters", "shorten it"
+        )
+    if not value.isprintable() and CONTROL.search(value):
+        raise Malformed("bad_attribute", name, "it has control characters in it", "leave them out")
+
+
+def read_time(value: Any) -> int | None:
+    """UTC milliseconds of an RFC 3339 timestamp."""
+    if value is None:
+        return None
+    at = rfc3339_ms(value)
+    if at is None:
+        raise Malformed(
+            "bad_attribute",
+            "time",
+            "it is not an RFC 3339 time (from 1970 to 9999)",
+            'write "2026-11-21T10:00:00Z"',
+        )
+    return at
+
+
+def read_data(found: Mapping[str, Any], content_type: Any) -> dict[str, Any]:
+    """The event's data: a JSON object, also from base64."""
+    if content_type is not None and not is_json(content_type):
+        raise Malformed(
+            "bad_data", "datacontenttype", "only JSON data is read", "send application/json"
+        )
+    data = found.get("data")
+    encoded = found.get("data_base64")
+    if data is not None and encoded is not None:
+        raise Malformed("bad_data", "data", "there are data and data_base64", "send one of them")
+    if encoded is not None:
+        data = read_base64(encoded)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise Malformed("bad_data", "data", "it must be a JSON object", 'write "data": {…}')
+    return data
+
+
+def is_json(content_type: Any) -> bool:
+    """Whether a media type is ``application/json`` or one of ``…+json``, in UTF-8."""
+    if not isinstance(content_type, str):
+        return False
+    kind, _, parameters = content_type.lower().partition(";")
+    good_charset = "charset=" not in parameters or "utf-8" in parameters or "utf8" in parameters
+    return good_charset and (
+        kind.strip() in ("application/json", "text/json") or kind.strip().endswith("+json")
+    )
+
+
+def read_base64(encoded: Any) -> Any:
+    try:
+        if not isinstance(encoded, str):
+            raise ValueError
+        body = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise Malformed(
+            "bad_data", "data_base64", "it is not base64", "encode the JSON as base64"
+        ) from None
+    return read_json(body)
+
+
+def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
+    """
+    Whom the event is about: ``data.recipients`` (each once, the last counts), ``data.recipient``,
+    else the subject.
+    """
+    one, many = data.get("recipient"), data.get("recipients")
+    if many is not None:
+        if one is not None:
+            mend = "send recipient for one person, recipients for several"
+            raise Malformed(
+                "bad_recipient", "data.recipient", "there are recipient and recipients", mend
+            )
+        if not isinstance(many, list) or not many:
+            raise Malformed(
+                "bad_recipient",
+                "data.recipients",
+                "it must be a non-empty list",
+                "list the recipients",
+            )
+        profiles = (
+            recipient_profile(one, None, f"data.recipients[{index}]")
+            for index, one in enumerate(many)
+        )
+        found = {profile["id"]: profile for profile in profiles}
+        if len(found) > RECIPIENTS_MAX:
+            what = f"there are more than {RECIPIENTS_MAX} recipients"
+            raise Malformed("too_large", "data.recipients", what, "publish several events")
+        return list(found.values())
+    if one is None and not subject:
+        mend = 'add data.recipient: {"id": "…"}, or a subject'
+        raise Malformed("no_recipient", "data.recipient.id", "nobody is named", mend)
+    return [recipient_profile({} if one is None else one, subject, "data.recipient")]
+
+
+def example(found: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    A CloudEvent made of plain JSON: what was sent becomes its data, as far as it is not long. Only
+    whoever sent it sees this; the words of an error never have anything of an event in them.
+    """
+    data = {name: value for name, value in found.items() if name not in REQUIRED and name != "data"}
+    if isinstance(found.get("data"), dict):
+        data |= found["data"]
+    short = {
+        name: data[name]
+        for name in list(data)[:EXAMPLE_FIELDS_MAX]
+        if len(json.dumps(data[name])) <= TEXT_LENGTH_MAX
+    }
+    if not isinstance(short.get("recipient"), dict) and not isinstance(
+        short.get("recipients"), list
+    ):
+        short["recipient"] = {"id": "user-42"}
+    given = {
+        name: found[name]
+        for name in REQUIRED
+        if isinstance(found.get(name), str) and found[name].strip()
+    }
+    made = {
+        "id": "order-981-shipped",
+        "source": "shop/orders",
+        "type": "shop.order.shipped",
+    } | given
+    return {"specversion": "1.0", **made, "data": short}

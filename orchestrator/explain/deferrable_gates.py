@@ -1,0 +1,185 @@
+"""The gates that know "not yet": quiet hours, caps, gaps and budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core import caps, quiet_hours
+from orchestrator.core.inputs import Inputs
+from orchestrator.core.policy import Cap, Gap, QuietHours, Window
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Charge, Instant
+from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.explain.words import Place
+from orchestrator.primitives.durations import duration
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def hour(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def window_words(rule: QuietHours) -> str:
+    """``21:00-09:00``, or the windows of the days where they differ."""
+    found = set(rule.windows)
+    if len(found) == 1:
+        return span(rule.windows[0])
+    return ", ".join(
+        f"{day[:3]} {span(window)}" for day, window in zip(WEEKDAYS, rule.windows, strict=True)
+    )
+
+
+def span(window: Window | None) -> str:
+    if window is None:
+        return "none"
+    return (
+        "all day"
+        if (window.start, window.end) == (0, 1440)
+        else f"{hour(window.start)}-{hour(window.end)}"
+    )
+
+
+def quiet(asked: Asked) -> Told:
+    place, rule = Place(asked.check.get("value") or "UTC", "rule"), asked.rule("quiet_hours")
+    told = Told(place.clock(asked.at), window_words(rule) if rule is not None else None)
+    told.words = (
+        f"it was {told.value}, quiet {told.limit}" if told.limit else f"it was {told.value}"
+    )
+    until = asked.until
+    if asked.passed or until is None:
+        return told
+    whose = whose_zone(rule, asked)
+    ends = f"{place.clock(until)} ({whose}): {asked.leaves(until)}"
+    on_hit, bound_ms = (rule.on_hit, rule.max_defer_ms) if rule is not None else ("defer", None)
+    if asked.check["verdict"] == "hold":
+        told.otherwise = (
+            f"Outside the window it would have left at once. The first it may is {ends}."
+        )
+    elif on_hit == "defer" and bound_ms is not None:
+        wait_ms = until - asked.at
+        told.otherwise = (
+            f"The window ends at {ends}. `max_defer` is {duration(bound_ms)}: with"
+            f" {duration(wait_ms)} or more it would have waited instead."
+        )
+    else:
+        told.otherwise = (
+            f"The window ends at {ends}. With `on_hit: defer` it would have waited until then."
+        )
+    return told
+
+
+def whose_zone(rule: QuietHours | None, asked: Asked) -> str:
+    if rule is not None and rule.zone != "recipient":
+        return "the rule's own zone"
+    known = asked.inputs is not None and quiet_hours.zone_or(asked.inputs.zone, "") != ""
+    return (
+        "recipient's zone" if known or rule is None else "the fallback zone: the recipient has none"
+    )
+
+
+def capped(asked: Asked) -> Told:
+    told = plain(asked)
+    if asked.check.get("reason") == Reason.VELOCITY_LIMIT:
+        return Told(told.value, None, f"too many codes to {told.value or 'the number'}")
+    cap: Cap | None = asked.rule("caps")
+    span_words = f" in {cap_span(cap)}" if cap is not None else ""
+    told.words = f"{told.value} of {told.limit} used{span_words}"
+    if asked.passed or asked.until is None:
+        return told
+    if cap is not None and asked.inputs is not None:
+        told.charges = list(cap_charges(asked, cap, asked.inputs))
+    room = f"There is room again at {asked.leaves(asked.until)}"
+    if cap is not None and cap.limit == 0:
+        room = "A limit of 0 never has room"
+    elif told.charges and cap is not None and cap.window_ms is not None:
+        first = next((c for c in told.charges if c["leaves_at"] == asked.until), told.charges[0])
+        room += f", when {first['words']} leaves the window"
+    on_hit = (
+        ""
+        if asked.check["verdict"] == "hold"
+        else " With `on_hit: defer` it would have waited until then."
+    )
+    more = f" A `limit` of {int(told.value or 0) + 1} would have let it pass now."
+    told.otherwise = f"{room}.{on_hit}{more}"
+    return told
+
+
+def cap_span(cap: Cap) -> str:
+    return f"a calendar {cap.calendar}" if cap.window_ms is None else duration(cap.window_ms)
+
+
+def cap_charges(asked: Asked, cap: Cap, inputs: Inputs) -> Iterator[dict[str, Any]]:
+    """The charges that fill a cap now, the oldest first; each is asked of the core alone."""
+    zone = quiet_hours.zone_or(inputs.zone, inputs.governance.time_zone)
+    step = asked.check["step"]
+    for charge in sorted(inputs.charges, key=lambda one: one.at):
+        alone = caps.cap_room_at(
+            cap, [charge], asked.message.id, asked.channel, step, asked.at, zone
+        )
+        if not alone.used:
+            continue
+        if cap.window_ms is not None:
+            leaves_at = charge.at + cap.window_ms
+        else:
+            _, leaves_at = quiet_hours.calendar_bounds(cap.calendar, charge.at, zone)  # type: ignore[arg-type]
+        yield charge_view(charge, leaves_at, asked.place)
+
+
+def charge_view(charge: Charge, leaves_at: Instant, place: Place) -> dict[str, Any]:
+    return {
+        "message": charge.message,
+        "step": charge.step,
+        "channel": charge.channel,
+        "class": charge.klass,
+        "at": charge.at,
+        "leaves_at": leaves_at,
+        "words": f"the {charge.channel} of {place.words(charge.at)} (message {charge.message})",
+    }
+
+
+def gapped(asked: Asked) -> Told:
+    gap: Gap | None = asked.rule("gaps")
+    told = plain(asked)
+    if gap is not None:
+        told.limit = duration(gap.gap_ms)
+    if asked.passed or asked.until is None:
+        told.value = None
+        told.words = f"at least {told.limit} apart"
+        return told
+    if gap is None or asked.inputs is None:
+        return told
+    last = asked.until - gap.gap_ms
+    told.value = duration(max(0, asked.at - last))
+    told.words = f"the last was {told.value} ago, at least {told.limit} apart"
+    held = [c for c in asked.inputs.charges if gap_holds(asked, gap, c)]
+    told.charges = [
+        charge_view(c, c.at + gap.gap_ms, asked.place) for c in sorted(held, key=lambda one: one.at)
+    ]
+    told.otherwise = f"The gap is over at {asked.leaves(asked.until)}."
+    if told.charges:
+        told.otherwise = (
+            f"The gap after {told.charges[-1]['words']} is over at {asked.leaves(asked.until)}."
+        )
+    return told
+
+
+def gap_holds(asked: Asked, gap: Gap, charge: Charge) -> bool:
+    step = asked.check["step"]
+    return (
+        caps.gap_room_at(gap, [charge], asked.message.id, asked.channel, step, asked.at) is not None
+    )
+
+
+def budgeted(asked: Asked) -> Told:
+    told = plain(asked)
+    told.words = (
+        f"the day's {told.limit} for {asked.channel} is {'not ' if asked.passed else ''}spent"
+    )
+    if asked.until is not None:
+        told.otherwise = (
+            f"A higher `per_day` than {told.limit}, or the next day, at"
+            f" {asked.leaves(asked.until)}, opens it."
+        )
+    return told

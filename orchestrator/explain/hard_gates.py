@@ -1,0 +1,184 @@
+"""
+The gates that say "now" or "never": deadline, goal, suppression, consent, reachability and `when`.
+"""
+
+from __future__ import annotations
+
+from orchestrator.core import consent, gates
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address, Consent
+from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.explain.words import KIND_WORDS, Place, listed, plural
+from orchestrator.primitives.durations import duration
+
+
+def deadline(asked: Asked) -> Told:
+    at = asked.message.deadline_at
+    left = at - asked.at
+    given = (
+        f"a `deadline` of {duration(asked.policy.deadline_ms)}"
+        if asked.policy is not None
+        else "the policy's deadline"
+    )
+    otherwise = (
+        f"It would have had to leave before {asked.place.words(at)}: {given},"
+        f" {duration(max(0, -left))} earlier."
+    )
+    words = f"{duration(left)} left" if left > 0 else f"over for {duration(-left)}"
+    return Told(asked.place.words(asked.at), asked.place.words(at), words, otherwise)
+
+
+def suppression(asked: Asked) -> Told:
+    scene, told = asked.scene, plain(asked)
+    told.words = told.words or "none marked"
+    if scene is None or asked.passed:
+        return told
+    found = []
+    for address in scene.addresses:
+        state = scene.inputs.address_states.get(address.hash)
+        mark = state.marks.get(asked.channel) if state is not None else None
+        if mark is not None:
+            detail = f" ({mark.detail})" if mark.detail else ""
+            found.append(
+                f"{shown(address)} was proven dead by {mark.provider}{detail} at"
+                f" {asked.place.words(mark.at)}"
+            )
+    told.words = listed(found)
+    told.otherwise = (
+        f"{listed(found)}. A new address, or this one given again with PUT"
+        f" /v1/recipients/{asked.message.recipient}, would have been tried."
+    )
+    return told
+
+
+def shown(address: Address) -> str:
+    """A masked address as it is: in a history nothing else is left of it."""
+    return address.value if "…" in address.value else address.masked()
+
+
+def scope(entry: Consent) -> str:
+    """``email × cart_reminders``, ``every channel × every topic``."""
+    channel = "every channel" if entry.channel == consent.EVERY else entry.channel
+    topic = "every topic" if entry.topic == consent.EVERY else entry.topic
+    return f"{channel} × {topic}"
+
+
+def entry_words(entry: Consent, place: Place) -> str:
+    said = "yes" if entry.state == "in" else "no"
+    return f"a {said} to {scope(entry)} of {place.words(entry.at)} by {entry.source or 'api'}"
+
+
+def consented(asked: Asked) -> Told:
+    scene, told = asked.scene, plain(asked)
+    default = asked.check.get("limit")
+    told.limit = f"class default {default}" if default else None
+    told.words = told.value or ""
+    if scene is None:
+        return told
+    addresses: list[Address | None] = [a for a in scene.addresses if not gates.marked(scene, a)]
+    verdicts = [gates.consents_to(scene, address) for address in addresses or [None]]
+    chosen = next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
+    if chosen.entry is not None:
+        told.words = entry_words(chosen.entry, asked.place)
+    if asked.passed:
+        told.words = told.words if chosen.entry is not None else f"nobody said no; {told.limit}"
+        return told
+    noes = blocking(scene, addresses[0] if addresses else None)
+    if noes:
+        told.otherwise = lifting(noes, asked)
+    else:
+        topic = asked.message.topic
+        told.words = f"no entry speaks for {asked.channel} × {topic}"
+        told.otherwise = (
+            f"Class {asked.message.klass} needs a yes. One for {asked.channel} × {topic}, for"
+            f" {asked.channel}, for {topic} or for everything, given by"
+            f" {asked.place.words(asked.at)}, would have let it pass."
+        )
+    return told
+
+
+def blocking(scene: gates.Scene, address: Address | None) -> list[Consent]:
+    """The noes that no yes has lifted, the most specific first."""
+    entries = list(scene.inputs.consents)
+    state = scene.inputs.address_states.get(address.hash) if address is not None else None
+    entries += state.consents if state is not None else ()
+    message = scene.message
+    applying = [
+        e for e in entries if consent.applies(e, scene.step.channel, message.topic, message.klass)
+    ]
+    yeses = [entry for entry in applying if entry.state == "in"]
+    noes = [
+        no
+        for no in applying
+        if no.state != "in" and not any(consent.lifts(yes, no) for yes in yeses)
+    ]
+    unique = list(dict.fromkeys(noes))
+    return sorted(unique, key=lambda no: (-consent.specificity(no), -no.at))
+
+
+def lifting(noes: list[Consent], asked: Asked) -> str:
+    """The one yes that would undo every no in the way."""
+    narrowest, newest = noes[0], max(no.at for no in noes)
+    what = entry_words(narrowest, asked.place)
+    others = (
+        f" (and {plural(len(noes) - 1, 'broader or older no', 'broader or older noes')})"
+        if len(noes) > 1
+        else ""
+    )
+    words = (
+        f"A yes to {scope(narrowest)}, or to something narrower, newer than"
+        f" {asked.place.words(newest)}, would lift {what}"
+    )
+    if all(no.source == consent.STOP for no in noes):
+        return (
+            f"{words}{others}. So would START from the recipient on"
+            f" {listed(sorted({no.channel for no in noes}))}."
+        )
+    return f"{words}{others}."
+
+
+def reachability(asked: Asked) -> Told:
+    scene, told = asked.scene, plain(asked)
+    if asked.passed:
+        told.words = f"by {', '.join((told.value or '').split(','))}"
+        return told
+    if asked.check["reason"] == Reason.COUNTRY_NOT_ALLOWED:
+        told.otherwise = (
+            f"{told.value} would have had to stand in `sms_countries` (now {told.limit})."
+        )
+        return told
+    if scene is None:
+        return told
+    providers = scene.providers
+    if not providers:
+        told.words = f"no provider for {asked.channel}"
+        told.otherwise = (
+            f"A provider for {asked.channel} would have had to be configured under `channels`."
+        )
+        return told
+    kinds = list(dict.fromkeys(kind for provider in providers for kind in provider.kinds))
+    has = [shown(address) for address in scene.inputs.addresses]
+    told.words = (
+        f"the recipient had {listed(has)}" if has else "the recipient had no address at all"
+    )
+    needed = listed([KIND_WORDS.get(kind, kind) for kind in kinds], "or")
+    names = listed([provider.name for provider in providers], "or")
+    told.otherwise = (
+        f"The recipient would have needed {needed} (not marked, not opted out), for {names}."
+    )
+    return told
+
+
+def condition(asked: Asked) -> Told:
+    told = plain(asked)
+    told.words = f"{told.limit} is {told.value}" if told.value else told.limit or "no condition"
+    if told.limit:
+        told.otherwise = (
+            f"`{told.limit}` would have had to be true; it was"
+            f" {told.value or 'not to be evaluated'}."
+        )
+    return told
+
+
+def goal(asked: Asked) -> Told:
+    return Told(words="not reached" if asked.passed else "reached before the event was accepted")

@@ -1,0 +1,219 @@
+"""
+How messages, facts and inputs are written as JSON, and read back.
+
+A message's state is one document. Its history is one line a fact, appended and never rewritten.
+Read back, a line is::
+
+    {"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […], "effects": […]}
+
+Written, a line leaves out what can be filled in again: of a fact or effect what is as it mostly is;
+a check's verdict where it says go, and its step where it is that of the check before (which may
+leave the gate's name alone); inputs at which the decision did not look, and those that are the same
+as the last ones written (``SAME``).
+
+Addresses in a history are masked: the keyed hash is enough to replay a decision, and nobody's
+number is kept twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from typing import Any, TypeVar, get_args
+
+import msgspec
+import orjson
+
+from orchestrator.core import effects, facts, outcomes
+from orchestrator.core.cascade.decide import Decision
+from orchestrator.core.effects import Effect
+from orchestrator.core.facts import Fact
+from orchestrator.core.gates import Check, Verdict
+from orchestrator.core.inputs import Inputs
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Governance
+from orchestrator.core.recipient import Address, Instant
+from orchestrator.core.values import Struct, Tagged, replace
+
+T = TypeVar("T")
+SAME = "same"
+DIGEST_BYTES = 8
+
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
+"""Anything as JSON, structs as they are."""
+
+encode_message: Callable[[Message], bytes] = encode
+"""A message's state as JSON."""
+
+decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decode
+"""The message that ``encode_message`` wrote."""
+
+
+class Line(Struct, kw_only=True, omit_defaults=True):
+    """One line of a history, as it is written."""
+
+    at: Instant
+    fact: Fact
+    inputs: msgspec.Raw | str | None = None
+    checks: list[dict[str, Any] | str] | None = None
+    decision: tuple[str, ...]
+    effects: list[Effect]
+
+
+def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
+    """
+    One line of the history of ``decision.message``, with its newline.
+
+    The message remembers which inputs were written last, so that the next line need not repeat
+    them.
+    """
+    line = Line(
+        at=at,
+        fact=masked(fact),
+        decision=decision.said,
+        effects=[masked(effect) for effect in decision.effects],
+    )
+    if decision.inputs is not None:
+        line.inputs = inputs_once(decision.message, decision.inputs)
+    if decision.checks:
+        line.checks = checks_written(decision.checks)
+    return encode(line) + b"\n"
+
+
+def inputs_once(message: Message, inputs: Inputs) -> msgspec.Raw | str:
+    """The inputs as JSON, or ``SAME`` where the message's last line that had any had these."""
+    document = encode(encode_inputs(inputs))
+    digest = hashlib.blake2b(document, digest_size=DIGEST_BYTES).hexdigest()
+    if digest == message.inputs_digest:
+        return SAME
+    message.inputs_digest = digest
+    return msgspec.Raw(document)
+
+
+def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
+    """The entries of a history, with everything that ``encode_entry`` left out in its place."""
+    inputs: dict[str, Any] = {}
+    for line in lines.splitlines():
+        entry = orjson.loads(line)
+        if "inputs" in entry:
+            inputs = entry["inputs"] = inputs if entry["inputs"] == SAME else entry["inputs"]
+        entry["fact"] = filled(entry["fact"])
+        entry["effects"] = [filled(effect) for effect in entry["effects"]]
+        if "checks" in entry:
+            entry["checks"] = list(checks_read(entry["checks"]))
+        yield entry
+
+
+def checks_written(checks: Iterable[Check]) -> list[dict[str, Any] | str]:
+    """
+    Checks without what they have nothing to say of; one that has nothing to say at all is the name
+    of its gate.
+    """
+    step: int | None = None
+    documents: list[dict[str, Any] | str] = []
+    for check in checks:
+        values = said_by(check)
+        if values == NOTHING and check.verdict is Verdict.GO and check.step == step:
+            documents.append(check.gate)
+            continue
+        said = {
+            name: value for name, value in zip(CHECK_SAYS, values, strict=True) if value is not None
+        }
+        if check.verdict is not Verdict.GO:
+            said["verdict"] = check.verdict
+        if check.step != step:
+            said["step"] = check.step
+            step = check.step
+        documents.append({"gate": check.gate, **said} if said else check.gate)
+    return documents
+
+
+def checks_read(documents: Iterable[dict[str, Any] | str]) -> Iterator[dict[str, Any]]:
+    """The same checks, each with its verdict and its step."""
+    step: int | None = None
+    for document in documents:
+        said: dict[str, Any] = {"gate": document} if isinstance(document, str) else document
+        step = said.get("step", step)
+        yield {"gate": said["gate"], "verdict": Verdict.GO.value, **said, "step": step}
+
+
+CHECK_SAYS = tuple(
+    name for name in Check.__struct_fields__ if name not in ("gate", "verdict", "step")
+)
+said_by = attrgetter(*CHECK_SAYS)
+NOTHING = (None,) * len(CHECK_SAYS)
+
+
+def encode_inputs(inputs: Inputs) -> dict[str, Any]:
+    """The inputs, governance by its version only and addresses masked; empty parts are left out."""
+    data: dict[str, Any] = {"governance": inputs.governance.version}
+    data |= {
+        name: value for name, value in zip(INPUT_FIELDS, values_of(inputs), strict=True) if value
+    }
+    if inputs.addresses:
+        data["addresses"] = [mask(address) for address in inputs.addresses]
+    return data
+
+
+INPUT_FIELDS = tuple(
+    name for name in Inputs.__struct_fields__ if name not in ("governance", "addresses")
+)
+values_of = attrgetter(*INPUT_FIELDS)
+
+
+def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
+    """The inputs of one history entry, under the governance that its version names."""
+    values = {name: value for name, value in data.items() if name != "governance"}
+    return replace(msgspec.convert(values, Inputs), governance=governance)
+
+
+def mask(address: Address) -> Address:
+    """The same address with nothing in it that could be used."""
+    return Address(address.kind, address.masked(), address.hash, (), address.country)
+
+
+def masked(spoken: T) -> T:
+    """A fact or effect as it may be kept: two of them have addresses in them."""
+    match spoken:
+        case facts.Prepared():
+            return replace(spoken, targets=tuple(mask(address) for address in spoken.targets))
+        case effects.Call():
+            return replace(spoken, target=mask(spoken.target))
+    return spoken
+
+
+def encode_fact(fact: Fact) -> bytes:
+    """A fact on its own, as it waits for the attempt that it is about."""
+    return encode(masked(fact))
+
+
+read_fact: Callable[[bytes], Fact] = msgspec.json.Decoder(Fact).decode
+
+
+def decode_fact(document: bytes | dict[str, Any]) -> Any:
+    """The fact in what ``encode_fact`` or ``encode_entry`` wrote (addresses stay masked)."""
+    return read_fact(document) if isinstance(document, bytes) else msgspec.convert(document, Fact)
+
+
+def mostly(kind: type[Tagged]) -> dict[str, Any]:
+    """The fields of a kind, each with what it is where it is left out."""
+    names, defaults = kind.__struct_fields__, kind.__struct_defaults__
+    return dict.fromkeys(names) | dict(
+        zip(names[len(names) - len(defaults) :], msgspec.to_builtins(defaults), strict=True)
+    )
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    kind.__name__: mostly(kind)
+    for kind in (*get_args(Fact), *get_args(outcomes.Outcome), *get_args(Effect))
+}
+
+
+def filled(document: dict[str, Any]) -> dict[str, Any]:
+    """A written fact or effect with everything that was left out."""
+    whole = {"kind": document["kind"], **KINDS[document["kind"]], **document}
+    for name, value in whole.items():
+        if isinstance(value, dict) and value.get("kind") in KINDS:
+            whole[name] = filled(value)
+    return whole

@@ -1,0 +1,91 @@
+"""
+A history replayed: the facts of a message, through ``decide``, to the state they lead to.
+
+Where the replayed state is not the stored one, either the history or the decision is not what it
+claims to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.cascade.decide import Decision, decide
+from orchestrator.core.facts import Fact
+from orchestrator.core.inputs import Inputs
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Governance, Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.history.codec import decode_fact, decode_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One fact of a history, decided again: ``before`` is the message as the fact found it."""
+
+    at: Instant
+    fact: Fact
+    before: Message
+    inputs: Inputs
+    decision: Decision
+
+
+def newborn(message: Message) -> Message:
+    """
+    The message as it was before its first fact; which inputs are written down last is no part of
+    what is decided.
+    """
+    return Message(
+        id=message.id,
+        event_source=message.event_source,
+        event_id=message.event_id,
+        event_type=message.event_type,
+        recipient=message.recipient,
+        policy=message.policy,
+        policy_version=message.policy_version,
+        klass=message.klass,
+        topic=message.topic,
+        created_at=message.created_at,
+        deadline_at=message.deadline_at,
+        currency=message.currency,
+        inputs_digest=message.inputs_digest,
+    )
+
+
+def moments(
+    policy: Policy,
+    stored: Message,
+    history: Sequence[dict[str, Any]],
+    governance: Callable[[str], Governance],
+) -> Iterator[Moment]:
+    """
+    Every fact of a history, decided again in its order. ``governance`` gives the rules of a
+    version.
+
+    Raises whatever ``governance`` does for a version that it does not have, and ``ValueError``,
+    ``KeyError`` or ``IndexError`` where the history cannot have been written by this release.
+    """
+    message = newborn(stored)
+    for entry in history:
+        given = entry.get("inputs")
+        inputs = (
+            decode_inputs(given, governance(given["governance"])) if given is not None else Inputs()
+        )
+        fact = decode_fact(entry["fact"])
+        decision = decide(policy, message, inputs, fact, entry["at"])
+        yield Moment(entry["at"], fact, message, inputs, decision)
+        message = decision.message
+
+
+def replay(
+    policy: Policy,
+    stored: Message,
+    history: Sequence[dict[str, Any]],
+    governance: Callable[[str], Governance],
+) -> Message:
+    """The state that a history leads to; raises as ``moments`` does."""
+    message = newborn(stored)
+    for moment in moments(policy, stored, history, governance):
+        message = moment.decision.message
+    return message

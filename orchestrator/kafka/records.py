@@ -1,0 +1,71 @@
+"""
+A record as a command: an event, or a dead letter that says what is wrong with it.
+
+Headers are anybody's bytes: a ``ce_`` header that is not UTF-8 or stands there twice makes the
+record malformed (two ids must never look the same), any other is of no interest and cannot do harm.
+"""
+
+from __future__ import annotations
+
+import re
+
+from aiokafka import ConsumerRecord
+
+from orchestrator.engine.commands import Command, DeadLetter, Publish
+from orchestrator.events.cloudevents import Malformed, parse_kafka
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+HEADERS_KEPT_MAX = 64
+HEADER_LENGTH_MAX = 2_048
+
+
+def command_of(record: ConsumerRecord) -> Command:
+    """The event in a record, or its dead letter."""
+    try:
+        return Publish(parse_kafka(record.value, event_headers(record)))
+    except Malformed as problem:
+        return dead_letter(record, problem.code, str(problem))
+    except (ValueError, TypeError, RecursionError) as error:
+        return dead_letter(
+            record, "unreadable", f"the record cannot be read ({type(error).__name__})"
+        )
+
+
+def event_headers(record: ConsumerRecord) -> dict[str, str]:
+    """
+    What an event may be read from: ``ce_`` headers and the content type, names in lower case.
+    Raises ``Malformed``.
+    """
+    found: dict[str, str] = {}
+    for written, value in record.headers:
+        name = written.lower()
+        if value is None or not (name.startswith("ce_") or name == "content-type"):
+            continue
+        field = name.removeprefix("ce_")[:64]
+        if name in found:
+            raise Malformed("bad_attribute", field, "the header stands there twice", "send it once")
+        try:
+            found[name] = value.decode()
+        except UnicodeDecodeError:
+            raise Malformed(
+                "bad_attribute", field, "the header is not UTF-8", "send it as UTF-8"
+            ) from None
+    return found
+
+
+def origin_of(record: ConsumerRecord) -> str:
+    """Where a record stands: ``kafka:topic/partition/offset``."""
+    return f"kafka:{record.topic}/{record.partition}/{record.offset}"
+
+
+def dead_letter(record: ConsumerRecord, reason: str, detail: str) -> DeadLetter:
+    """
+    What is kept of a record that cannot be processed: its body as it is, its headers as text that
+    any store can keep.
+    """
+    headers = {}
+    for name, value in record.headers[:HEADERS_KEPT_MAX]:
+        if value is not None:
+            text = value[:HEADER_LENGTH_MAX].decode("utf-8", "replace")
+            headers[CONTROL.sub("�", name[:HEADER_LENGTH_MAX])] = CONTROL.sub("�", text)
+    return DeadLetter(origin_of(record), reason, detail, record.value or b"", headers)

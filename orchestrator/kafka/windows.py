@@ -1,0 +1,147 @@
+"""
+What was read of each partition and is not committed yet.
+
+Records become durable in any order; what may be committed is only the end of the unbroken run of
+durable ones. A window lives as long as its partition is ours: after a rebalance there are new
+windows, and a record that becomes durable late marks one that nobody commits from any more. (Its
+next owner reads it again, and the store knows it.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+
+class Window:
+    """
+    One partition. ``safe`` is the offset that may be committed: everything before it is durable.
+    None: nothing yet.
+    """
+
+    __slots__ = ("_durable", "_order", "alive", "committed", "safe")
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._durable: set[int] = set()
+        self.safe: int | None = None
+        self.committed: int | None = None
+        self.alive = True
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def add(self, offset: int) -> None:
+        """A record was read; offsets rise, with gaps where a topic is compacted."""
+        if self.safe is None:
+            self.safe = offset
+        self._order.append(offset)
+
+    def mark(self, offset: int) -> None:
+        """A record is durable."""
+        self._durable.add(offset)
+        while self._order and self._order[0] in self._durable:
+            first = self._order.popleft()
+            self._durable.discard(first)
+            self.safe = first + 1
+
+    def skip_to(self, position: int) -> None:
+        """
+        With nothing open, the end may be past markers and gaps that are no records. Where nothing
+        was read yet this is the start, which is committed too: else a group that begins at the
+        latest record would begin there again tomorrow.
+        """
+        if not self._order and (self.safe is None or position > self.safe):
+            self.safe = position
+
+
+class Windows:
+    """All partitions that are ours now."""
+
+    def __init__(self) -> None:
+        self._open: dict[TopicPartition, Window] = {}
+
+    def __iter__(self) -> Iterator[TopicPartition]:
+        return iter(self._open)
+
+    def of(self, partition: TopicPartition) -> Window:
+        """The window of a partition; one that was not there yet is made."""
+        return self._open.setdefault(partition, Window())
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self.of(partition)
+
+    def close(self) -> None:
+        """The partitions are no longer ours: nothing that is still open will be committed by us."""
+        for window in self._open.values():
+            window.alive = False
+        self._open = {}
+
+    def open_records(self, topic: str) -> int:
+        """How many records of a topic were read and may not be committed yet."""
+        return sum(
+            len(window) for partition, window in self._open.items() if partition.topic == topic
+        )
+
+    def skip_to(self, position: Callable[[TopicPartition], int | None]) -> None:
+        """Move on over what is no record, as far as each partition was read."""
+        for partition, window in self._open.items():
+            at = position(partition) if not window else None
+            if at is not None:
+                window.skip_to(at)
+
+    def committable(self, topic: str) -> dict[TopicPartition, int]:
+        """What may be committed of a topic and is not yet."""
+        return {
+            partition: window.safe
+            for partition, window in self._open.items()
+            if partition.topic == topic
+            and window.safe is not None
+            and window.safe != window.committed
+        }
+
+    def committed(self, offsets: dict[TopicPartition, int]) -> None:
+        """These offsets are committed."""
+        for partition, offset in offsets.items():
+            if partition in self._open:
+                self._open[partition].committed = offset
+
+
+class Queue:
+    """
+    Records of one topic that were read and not yet handed on, with the window that each belongs to.
+    """
+
+    def __init__(self) -> None:
+        self._records: deque[tuple[Window, ConsumerRecord]] = deque()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def put(self, window: Window, record: ConsumerRecord) -> None:
+        self._records.append((window, record))
+        self.bytes += size_of(record)
+
+    def put_back(self, items: list[tuple[Window, ConsumerRecord]]) -> None:
+        """Taken too early: they are first again."""
+        for window, record in reversed(items):
+            self._records.appendleft((window, record))
+            self.bytes += size_of(record)
+
+    def take(self, count: int) -> list[tuple[Window, ConsumerRecord]]:
+        taken = [self._records.popleft() for _ in range(min(count, len(self._records)))]
+        self.bytes -= sum(size_of(record) for _, record in taken)
+        return taken
+
+    def clear(self) -> None:
+        self._records.clear()
+        self.bytes = 0
+
+
+def size_of(record: ConsumerRecord) -> int:
+    """What a record takes in memory, roughly, in bytes."""
+    return len(record.value or b"") + len(record.key or b"") + 256

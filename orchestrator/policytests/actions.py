@@ -1,0 +1,185 @@
+"""
+What else happens in a test, before (``ago``) and after (``at``) the event: one thing an entry.
+
+    event: {type, data}      an event for the same recipient; without a type it is the policy's own trigger again, with
+                             `data` laid over the test's event
+    opt_out: {channel, topic}
+    reply: {channel, text}   the recipient writes to us: STOP is an opt-out
+    receipt: {channel, state}  one more receipt for the last attempt on a channel
+    recipient: {…}           the profile changes
+    cancel: true             somebody cancels the message
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.channels import Delivery, Engagement
+from orchestrator.configuration.loading import Configuration
+from orchestrator.configuration.reading import Report, Section, listed
+from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.core.policy import Policy
+from orchestrator.events.cloudevents import Malformed
+from orchestrator.events.event import Event
+from orchestrator.policytests.event import make_event, tell_malformed
+from orchestrator.recipients.fields import Misshapen, checked_profile
+from orchestrator.virtual.reactions import STATES
+from orchestrator.virtual.spans import read_span
+
+
+@dataclass(frozen=True, slots=True)
+class Happens:
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class OptsOut:
+    channel: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    channel: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    channel: str
+    state: Delivery | Engagement
+
+
+@dataclass(frozen=True, slots=True)
+class Becomes:
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancels:
+    pass
+
+
+What = Happens | OptsOut | Replies | Reports | Becomes | Cancels
+HISTORY = "ago"
+KINDS = ("event", "opt_out", "reply", "receipt", "recipient", "cancel")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """``at_ms`` counts from the test's event; negative for what is history."""
+
+    at_ms: int
+    what: What
+    mark: Mark
+
+
+class Setting(Protocol):
+    """The test that an act belongs to."""
+
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def configuration(self) -> Configuration: ...
+    @property
+    def recipient(self) -> Mapping[str, Any]: ...
+    def trigger_data(self) -> dict[str, Any]: ...
+
+
+def read_acts(
+    nodes: Sequence[Node], when: str, setting: Setting, now: int, report: Report
+) -> list[Act]:
+    """The acts of a list; ``when`` is `ago` or `at`."""
+    found: list[Act] = []
+    for node in nodes:
+        section = Section(node, report, "the entry")
+        if section.broken:
+            continue
+        example = "ago: 3h" if when == HISTORY else "at: 20m"
+        span_ms = read_span(section.need(when, f"say when: {example}"), f"`{when}`", report)
+        at_ms = -(span_ms or 0) if when == HISTORY else span_ms or 0
+        what = read_what(section, setting, f"{when}-{len(found)}", now + at_ms)
+        section.done()
+        if what is not None:
+            found.append(Act(at_ms, what, section.mark))
+    return found
+
+
+def read_what(section: Section, setting: Setting, id: str, at: int) -> What | None:
+    """The one thing that happens."""
+    section.known.update((*KINDS, "sent"))
+    given = [kind for kind in KINDS if section.has(kind)]
+    if len(given) != 1:
+        what = f"there are {listed(given)}" if given else "nothing happens here"
+        section.report.error(section.mark, what, f"write one of {listed(KINDS)}")
+        return None
+    channels = list(setting.configuration.settings.channels)
+    inner = section.section(given[0]) if given[0] != "cancel" else section
+    match given[0]:
+        case "event":
+            return read_happening(inner, setting, id, at)
+        case "opt_out":
+            made = OptsOut(inner.word("channel", [*channels, "*"], "*"), inner.text("topic", "*"))
+            inner.done()
+            return made
+        case "reply":
+            inner.need("channel", "name the channel: channel: viber")
+            inner.need("text", "say what they write: text: STOP")
+            reply = Replies(inner.word("channel", channels, ""), inner.text("text", ""))
+            inner.done()
+            return reply if reply.channel else None
+        case "receipt":
+            return read_receipt(inner, channels)
+        case "recipient":
+            return read_change(section)
+    section.boolean("cancel", True)
+    return Cancels()
+
+
+def read_happening(inner: Section, setting: Setting, id: str, at: int) -> Happens | None:
+    """
+    An event; the policy's own trigger where no type is given. What comes after the test's event
+    names the recipient by id only, so that it does not take back what has changed since.
+    """
+    type = inner.text("type", setting.policy.event)
+    node = inner.get("data")
+    data: dict[str, Any] = {} if node is None else node.plain()
+    if node is not None and node.kind != "map":
+        inner.wrong(node, "data", "a mapping")
+        return None
+    if not inner.has("type"):
+        data = setting.trigger_data() | data
+    inner.done()
+    profile = setting.recipient if id.startswith(HISTORY) else {"id": setting.recipient["id"]}
+    try:
+        return Happens(make_event(id, type, at, data, profile))
+    except Malformed as problem:
+        tell_malformed(problem, inner, inner.report)
+        return None
+
+
+def read_receipt(inner: Section, channels: list[str]) -> Reports | None:
+    inner.need("channel", "name the channel: channel: viber")
+    inner.need("state", f"say what it reports: {listed(list(STATES))}")
+    channel, state = inner.word("channel", channels, ""), inner.word("state", STATES, "")
+    inner.done()
+    return Reports(channel, STATES[state]) if channel and state else None
+
+
+def read_change(section: Section) -> Becomes | None:
+    """Fields of the recipient, checked as the API checks them; null removes one."""
+    node = section.get("recipient")
+    if node is None or node.kind != "map":
+        section.report.error(
+            section.at("recipient"), "`recipient` is not a mapping", "write {phone: null}"
+        )
+        return None
+    try:
+        return Becomes(checked_profile(node.plain(), "recipient"))
+    except Misshapen as problem:
+        section.report.error(
+            node.mark, f"`{problem.field}` is not right: {problem.what}", problem.mend
+        )
+        return None

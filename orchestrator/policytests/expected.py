@@ -1,0 +1,273 @@
+"""
+The second half of a test: what must come of it.
+
+    steps:
+      - 0s send web_push                 every send there is: one that is not named here is a failure
+      - 2m skip whatsapp because no_address
+      - 12m leave viber because not_read_in_time
+      - 0s hold viber because quiet_hours until 11h
+    outcome: succeeded by viber          or `exhausted because unknown_outcome`, `no message`, …
+    flags: [late]
+    cost: "<= 1.20 UAH"
+    not_sent: [sms]
+    text: {viber: "contains Олено"}
+
+Times are spans from the test's event, or RFC 3339; an `at` before them is welcome and means
+nothing. `skip` is a step that was left without a send, `leave` one that was left after it. Lines
+other than `send` are looked for, and may be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from decimal import Decimal
+
+from orchestrator.configuration.loading import Configuration
+from orchestrator.configuration.reading import Report, Section, listed, suggestion
+from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.core.message import FLAGS, Status
+from orchestrator.core.policy import Policy
+from orchestrator.core.reasons import Reason
+from orchestrator.virtual.spans import parse_moment
+
+VERBS = ("send", "skip", "leave", "hold")
+LINE = re.compile(
+    r"(?:at +)?(?P<at>\S+) +(?P<verb>\w+) +(?P<channel>\S+)(?: +by +(?P<provider>\S+))?"
+    r"(?: +because +(?P<reason>\S+))?(?: +until +(?P<until>\S+))?"
+)
+OUTCOME = re.compile(r"(?P<status>\w+)(?: +by +(?P<by>\S+))?(?: +because +(?P<reason>\S+))?")
+COST = re.compile(
+    r"(?P<compare><=|>=|≤|≥|<|>|=|)\s*(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?:\s+(?P<currency>[A-Z]{3}))?"
+)
+NO_MESSAGE = "no message"
+NOWHERE = Mark("<none>", 1, 1)
+SAYS = ("contains", "lacks", "is")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of ``steps``; times are milliseconds after the test's event."""
+
+    at_ms: int
+    verb: str
+    channel: str
+    provider: str | None
+    reason: Reason | None
+    until_ms: int | None
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``status`` None: the event makes no message at all."""
+
+    status: Status | None
+    by: str | None
+    reason: Reason | None
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class CostLimit:
+    compare: str
+    amount: Decimal
+    text: str
+    mark: Mark
+
+    def holds(self, cost: Decimal) -> bool:
+        """Whether a cost is as it should be."""
+        match self.compare:
+            case "<=" | "≤":
+                return cost <= self.amount
+            case ">=" | "≥":
+                return cost >= self.amount
+            case "<":
+                return cost < self.amount
+            case ">":
+                return cost > self.amount
+        return cost == self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a channel's text must say; ``how`` is one of ``SAYS``."""
+
+    channel: str
+    how: str
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """None where the test does not care."""
+
+    steps: tuple[Line, ...] | None = None
+    outcome: Outcome | None = None
+    flags: tuple[str, ...] | None = None
+    cost: CostLimit | None = None
+    not_sent: tuple[tuple[str, Mark], ...] = ()
+    words: tuple[Words, ...] = ()
+    mark: Mark = NOWHERE
+
+
+def read_expected(
+    section: Section, policy: Policy, configuration: Configuration, now: int
+) -> Expected:
+    """What a test expects; times in it are counted from ``now`` (UTC milliseconds)."""
+    channels = list(dict.fromkeys(step.channel for step in policy.plan))
+    providers = list(configuration.settings.providers)
+    steps: tuple[Line, ...] | None = None
+    if section.has("steps"):
+        read = [
+            read_line(node, section.report, channels, providers, now)
+            for node in section.items("steps", "steps")
+        ]
+        steps = tuple(line for line in read if line is not None)
+    flags = section.words("flags", "flags", FLAGS) if section.has("flags") else None
+    found = Expected(
+        steps=steps,
+        outcome=read_outcome(section, channels),
+        flags=flags,
+        cost=read_cost(section, configuration.settings.currency),
+        not_sent=tuple((node.word, node.mark) for node in read_not_sent(section, channels)),
+        words=tuple(read_words(section, channels)),
+        mark=section.mark,
+    )
+    section.done()
+    if not section.nodes and not section.broken:
+        section.report.error(
+            section.mark, "the test expects nothing", "write expect: {outcome: succeeded by viber}"
+        )
+    return found
+
+
+def read_line(
+    node: Node, report: Report, channels: Collection[str], providers: Collection[str], now: int
+) -> Line | None:
+    """One line of ``steps``."""
+    match = LINE.fullmatch(node.value) if node.kind == "str" else None
+    if match is None:
+        mend = (
+            "write TIME VERB CHANNEL [by PROVIDER] [because REASON] [until TIME], such as 2m send"
+            " viber"
+        )
+        report.error(node.mark, f"`{node.text or node.kind_name}` is not a line of steps", mend)
+        return None
+    known = len(report.problems)
+    must_be(match["verb"], VERBS, "the verb", node.mark, report)
+    must_be(match["channel"], channels, "the policy's channel", node.mark, report)
+    if match["provider"]:
+        must_be(match["provider"], providers, "the provider", node.mark, report)
+    reason = read_reason(match["reason"], node.mark, report)
+    times = [parse_moment(match[name], now) if match[name] else None for name in ("at", "until")]
+    for name, at_ms in zip(("at", "until"), times, strict=True):
+        if match[name] and at_ms is None:
+            mend = "write a span such as 2m or 1h30m, or an RFC 3339 time"
+            report.error(node.mark, f"`{match[name]}` is not a time", mend)
+    if match["verb"] == "send" and (match["reason"] or match["until"]):
+        report.error(node.mark, "a send has no reason and no end", "remove `because` and `until`")
+    if len(report.problems) > known:
+        return None
+    return Line(
+        times[0] or 0,
+        match["verb"],
+        match["channel"],
+        match["provider"],
+        reason,
+        times[1],
+        node.value,
+        node.mark,
+    )
+
+
+def must_be(word: str, known: Collection[str], called: str, mark: Mark, report: Report) -> None:
+    """Report a word that is none of the known ones."""
+    if word not in known:
+        report.error(
+            mark, f"{called} cannot be {word!r}", suggestion(word, known, f"write {listed(known)}")
+        )
+
+
+def read_reason(word: str | None, mark: Mark, report: Report) -> Reason | None:
+    """A Reason by its word."""
+    if word is None:
+        return None
+    words = [reason.value for reason in Reason]
+    if word not in words:
+        report.error(
+            mark,
+            f"there is no reason {word!r}",
+            suggestion(word, words, "see docs/reasons.md for the list"),
+        )
+        return None
+    return Reason(word)
+
+
+def read_outcome(section: Section, channels: Collection[str]) -> Outcome | None:
+    """How the message must end."""
+    node, text = section.get("outcome"), section.text("outcome")
+    if node is None or text is None:
+        return None
+    if text == NO_MESSAGE:
+        return Outcome(None, None, None, text, node.mark)
+    match = OUTCOME.fullmatch(text)
+    if match is None:
+        mend = "write succeeded by CHANNEL, STATUS because REASON, or no message"
+        section.report.error(node.mark, f"`outcome` cannot be {text!r}", mend)
+        return None
+    statuses = [status.value for status in Status]
+    must_be(match["status"], statuses, "the status", node.mark, section.report)
+    if match["by"]:
+        must_be(match["by"], channels, "the policy's channel", node.mark, section.report)
+    reason = read_reason(match["reason"], node.mark, section.report)
+    if match["status"] not in statuses:
+        return None
+    return Outcome(Status(match["status"]), match["by"], reason, text, node.mark)
+
+
+def read_cost(section: Section, currency: str | None) -> CostLimit | None:
+    """What it may cost, in the installation's currency."""
+    node = section.get("cost")
+    if node is None:
+        return None
+    match = COST.fullmatch(node.word) if node.kind in ("str", "int", "float") else None
+    if match is None:
+        section.wrong(node, "cost", "a cost", 'write an amount, or a limit such as "<= 1.20 UAH"')
+        return None
+    if match["currency"] and match["currency"] != currency:
+        what = f"this installation does not pay in {match['currency']}"
+        section.report.error(
+            node.mark,
+            what,
+            f"write {currency}" if currency else "remove it: nothing costs anything",
+        )
+        return None
+    return CostLimit(match["compare"] or "=", Decimal(match["amount"]), node.word, node.mark)
+
+
+def read_not_sent(section: Section, channels: Collection[str]) -> list[Node]:
+    """The channels that nothing may be sent on."""
+    nodes = section.items("not_sent", "channels")
+    return [node for node in nodes if section.choice(node, "an entry of `not_sent`", channels)]
+
+
+def read_words(section: Section, channels: Collection[str]) -> list[Words]:
+    """What the texts must say."""
+    inner = section.section("text")
+    found: list[Words] = []
+    for channel, mark in inner.keys.items():
+        must_be(channel, channels, "the policy's channel", mark, section.report)
+        node = inner.nodes[channel]
+        for one in node.value if node.kind == "list" else (node,):
+            how, _, text = one.word.partition(" ") if one.kind == "str" else ("", "", "")
+            if how not in SAYS or not text.strip():
+                what = f"`text.{channel}` does not say what is looked for"
+                section.report.error(one.mark, what, f'begin with {listed(SAYS)}: "contains Олено"')
+                continue
+            found.append(Words(channel, how, text.strip(), one.mark))
+    return found

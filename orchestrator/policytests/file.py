@@ -1,0 +1,140 @@
+"""
+Tests of a policy as YAML: ``config/policies/cart_abandoned.test.yaml`` beside
+``cart_abandoned.yaml``.
+
+    policy: cart_abandoned
+    given: {…}                  what all tests of the file share
+    tests:
+      - name: nobody opens the push, Viber is seen
+        given: {…}
+        expect: {…}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.configuration.loading import Configuration
+from orchestrator.configuration.policy_file import TEST_SUFFIX
+from orchestrator.configuration.reading import Report, Section, suggestion
+from orchestrator.configuration.yaml_file import ConfigError, Mark, Node, load
+from orchestrator.core.policy import Policy
+from orchestrator.policytests.expected import Expected, read_expected
+from orchestrator.policytests.given import Given, lay_over, read_given
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """One test; ``mark`` is where it begins."""
+
+    name: str
+    policy: Policy
+    given: Given
+    expected: Expected
+    mark: Mark
+
+
+def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
+    """
+    The test files that paths name: a file itself, all below a folder, and without any path all
+    beside the policies.
+
+    Raises ``ConfigError`` for a path that is not there or is no test file.
+    """
+    report = Report()
+    found: dict[Path, None] = {}
+    for path in paths or [configuration.settings.policies]:
+        mark = Mark(str(path), 1, 1)
+        if path.is_dir():
+            found.update(dict.fromkeys(sorted(path.rglob(f"*{TEST_SUFFIX}"))))
+        elif not path.is_file():
+            report.error(mark, "there is no such file", "name a test file or a folder of them")
+        elif not path.name.endswith(TEST_SUFFIX):
+            beside = path.with_name(path.name.removesuffix(".yaml") + TEST_SUFFIX)
+            report.error(
+                mark, f"tests stand in files that end in {TEST_SUFFIX}", f"name {beside.name}"
+            )
+        else:
+            found[path] = None
+    report.refuse()
+    return [nearby(path) for path in found]
+
+
+def nearby(path: Path) -> Path:
+    """The path as people would type it, where it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def read_test_file(path: Path, configuration: Configuration, report: Report) -> list[PolicyTest]:
+    """The tests of a file as far as they can be read; what is wrong goes to ``report``."""
+    try:
+        root = load(path)
+    except ConfigError as error:
+        report.problems.extend(error.problems)
+        return []
+    if root.kind != "map":
+        report.error(root.mark, "the file holds no tests", "write `policy:` and `tests:`")
+        return []
+    section = Section(root, report, "the test file")
+    policy = read_policy_name(section, configuration)
+    shared = section.get("given")
+    nodes = section.items("tests", "tests")
+    if not nodes and not section.nodes.get("tests"):
+        report.error(
+            root.mark,
+            "the test file has no `tests`",
+            "write at least one: tests: [{name: …, given: …, expect: …}]",
+        )
+    section.done()
+    if policy is None:
+        return []
+    found: list[PolicyTest] = []
+    names: dict[str, Mark] = {}
+    for node in nodes:
+        test = read_test(node, shared, policy, configuration, report)
+        if test is None:
+            continue
+        if test.name in names:
+            report.error(
+                test.mark,
+                f"the test {test.name!r} is also on line {names[test.name].line}",
+                "rename one",
+            )
+        names[test.name] = test.mark
+        found.append(test)
+    return found
+
+
+def read_policy_name(section: Section, configuration: Configuration) -> Policy | None:
+    """The policy under test."""
+    section.need("policy", "name the policy: policy: cart_abandoned")
+    name = section.text("policy")
+    if name is None:
+        return None
+    policies = configuration.rules.policies
+    if name not in policies:
+        mend = suggestion(name, policies, f"there are {', '.join(sorted(policies))}")
+        section.report.error(section.at("policy"), f"there is no policy {name!r}", mend)
+        return None
+    return policies[name]
+
+
+def read_test(
+    node: Node, shared: Node | None, policy: Policy, configuration: Configuration, report: Report
+) -> PolicyTest | None:
+    """One test; None where it cannot be played."""
+    section = Section(node, report, "the test")
+    if section.broken:
+        return None
+    section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
+    name = section.text("name") or "unnamed"
+    given = read_given(
+        lay_over(shared, section.get("given")), section.mark, policy, configuration, report
+    )
+    section.need("expect", "say what must come of it: expect: {outcome: succeeded by viber}")
+    expect = section.section("expect", "`expect`")
+    expected = read_expected(expect, policy, configuration, given.now if given is not None else 0)
+    section.done()
+    return PolicyTest(name, policy, given, expected, section.mark) if given is not None else None

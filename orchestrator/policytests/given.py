@@ -1,0 +1,207 @@
+"""
+The first half of a test: who, what happened, how the providers behave, and what else happens before
+and after.
+
+    now        when the event is published (RFC 3339)
+    recipient  as in an event; `phone: true`, `email: true` and `web_push: 2` stand for made-up addresses
+    event      the data of the policy's trigger
+    providers  by channel or provider, see reactions.py
+    history    [{ago: 3h, sent: viber, class: promotional}, {ago: 1d, event: {…}}, …]
+    then       [{at: 20m, event: {type: shop.order.placed, data: {…}}}, {at: 3m, opt_out: {channel: viber}}, …]
+
+A file may have a ``given`` of its own: each test's is laid over it, `recipient`, `event` and
+`providers` key by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.configuration.loading import Configuration
+from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.core.policy import CLASSES, DAY_MS, Policy
+from orchestrator.events.cloudevents import Malformed
+from orchestrator.events.event import Event
+from orchestrator.policytests.actions import Act, read_acts
+from orchestrator.policytests.event import make_event, tell_malformed
+from orchestrator.primitives.durations import rfc3339
+from orchestrator.virtual.reactions import Reactions, read_reactions
+from orchestrator.virtual.spans import read_instant, read_span
+
+LAID_OVER = ("recipient", "event", "providers")
+RECIPIENT = "recipient"
+PHONE, EMAIL = "+380501234567", "recipient@example.com"
+SUBSCRIPTIONS_MAX = 20
+CONSENTED_BEFORE_MS = 365 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """
+    Something that was sent to the recipient before, and that caps and gaps count: ``at_ms`` is
+    negative.
+    """
+
+    at_ms: int
+    channel: str
+    klass: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """
+    ``now`` is UTC milliseconds; ``acts`` are in the order in which they happen, those of the
+    history included.
+    """
+
+    now: int
+    event: Event
+    reactions: Mapping[str, Reactions]
+    acts: tuple[Act, ...]
+    earlier: tuple[Earlier, ...]
+
+
+def lay_over(below: Node | None, above: Node | None) -> Node | None:
+    """
+    One ``given`` over another: three of its keys are laid over each other in turn, all others
+    replace what was there.
+    """
+    if below is None or above is None or below.kind != "map" or above.kind != "map":
+        return above if above is not None and above.kind != "null" else below
+    value = {**below.value, **above.value}
+    for key in LAID_OVER:
+        if key in below.value and key in above.value:
+            low, high = below.value[key], above.value[key]
+            if low.kind == "map" and high.kind == "map":
+                merged = {**low.value, **high.value}
+                value[key] = Node("map", merged, high.mark, keys={**low.keys, **high.keys})
+    return Node("map", value, above.mark, keys={**below.keys, **above.keys})
+
+
+def read_given(
+    node: Node | None, test: Mark, policy: Policy, configuration: Configuration, report: Report
+) -> Given | None:
+    """What a test starts from; None where it cannot be played. ``test`` is where it stands."""
+    section = Section(node, report, "`given`", test)
+    now = read_instant(
+        section.need("now", 'say when: now: "2026-11-21T10:00:00+02:00"'), "`now`", report
+    )
+    recipient = read_recipient(section, now or 0)
+    event = event_at(section, policy, recipient, now, report) if now is not None else None
+    reactions = read_reactions(section.section("providers"), configuration.settings.channels)
+    section.known.update(("recipient", "event"))
+    scene = Scene(policy, configuration, recipient, section)
+    history = section.items("history", "what happened before")
+    earlier = [
+        read_earlier(Section(one, report, "the entry"), scene) for one in history if is_send(one)
+    ]
+    acts = read_acts([one for one in history if not is_send(one)], "ago", scene, now or 0, report)
+    acts += read_acts(section.items("then", "what happens after"), "at", scene, now or 0, report)
+    section.done()
+    if now is None or event is None:
+        return None
+    acts.sort(key=lambda act: act.at_ms)
+    return Given(
+        now, event, reactions, tuple(acts), tuple(one for one in earlier if one is not None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What reading an act needs to know."""
+
+    policy: Policy
+    configuration: Configuration
+    recipient: Mapping[str, Any]
+    given: Section
+
+    def trigger_data(self) -> dict[str, Any]:
+        """The data of the test's event."""
+        node = self.given.nodes.get("event")
+        return node.plain() if node is not None and node.kind == "map" else {}
+
+
+def read_recipient(section: Section, now: int) -> dict[str, Any]:
+    """
+    The recipient as an event would carry it, shorthands written out. Consents that do not say when
+    they were given are old ones, so that whatever happens in the test is newer.
+    """
+    node = section.get("recipient")
+    if node is None:
+        return {"id": RECIPIENT, "phone": PHONE}
+    if node.kind != "map":
+        section.wrong(node, "recipient", "a mapping: {phone: true, locale: uk-UA}")
+        return {"id": RECIPIENT}
+    found: dict[str, Any] = {"id": RECIPIENT, **node.plain()}
+    for key, value in (("phone", PHONE), ("email", EMAIL)):
+        if found.get(key) is True:
+            found[key] = value
+        elif found.get(key) is False:
+            del found[key]
+    devices = found.get("web_push")
+    if isinstance(devices, bool):
+        devices = int(devices)
+    if isinstance(devices, int):
+        found["web_push"] = [
+            subscription(number) for number in range(1, min(devices, SUBSCRIPTIONS_MAX) + 1)
+        ]
+    if isinstance(found.get("consents"), list):
+        old = {"at": rfc3339(max(0, now - CONSENTED_BEFORE_MS))}
+        found["consents"] = [
+            old | one if isinstance(one, dict) else one for one in found["consents"]
+        ]
+    return found
+
+
+def subscription(number: int) -> dict[str, Any]:
+    """A made-up browser."""
+    keys = {"p256dh": f"key-of-browser-{number}", "auth": f"secret-{number}"}
+    return {"endpoint": f"https://push.example.com/browser/{number}", "keys": keys}
+
+
+def event_at(
+    section: Section, policy: Policy, recipient: Mapping[str, Any], now: int, report: Report
+) -> Event | None:
+    """The policy's trigger, as an event of ``now``."""
+    node = section.get("event")
+    if node is not None and node.kind != "map":
+        section.wrong(node, "event", 'its data: {cart_id: "981"}')
+        return None
+    data = node.plain() if node is not None else {}
+    for key in ("recipient", "recipients"):
+        if key in data and node is not None:
+            report.error(
+                node.keys[key],
+                f"`{key}` stands inside `event`",
+                "write it beside `event`, as `recipient`",
+            )
+            return None
+    try:
+        return make_event("the-event", policy.event, now, data, recipient)
+    except Malformed as problem:
+        tell_malformed(problem, section, report)
+        return None
+
+
+def is_send(node: Node) -> bool:
+    return node.kind == "map" and "sent" in node.value
+
+
+def read_earlier(section: Section, scene: Scene) -> Earlier | None:
+    """A message of the past that caps and gaps count."""
+    ago_ms = read_span(section.need("ago", "say when: ago: 3h"), "`ago`", section.report)
+    channel = section.word("sent", list(scene.configuration.settings.channels), "")
+    klass = section.word("class", CLASSES, scene.policy.klass)
+    section.done()
+    return Earlier(-ago_ms, channel, klass) if ago_ms is not None and channel else None
+
+
+def charges(earlier: Sequence[Earlier], now: int) -> list[list[Any]]:
+    """Earlier sends as the rows of a recipient's document: each was a message of its own."""
+    return [
+        [f"earlier-{number}", one.klass, one.channel, 0, now + one.at_ms, True]
+        for number, one in enumerate(earlier, 1)
+    ]

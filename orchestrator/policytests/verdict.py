@@ -1,0 +1,228 @@
+"""What a test expected beside what happened: every difference, at its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.message import Message
+from orchestrator.policytests.expected import Expected, Line, Outcome, Words
+from orchestrator.policytests.file import PolicyTest
+from orchestrator.policytests.runner import Happened
+from orchestrator.policytests.timeline import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    ``line`` is where the test says otherwise; ``expected`` "" where something came that nobody
+    expected.
+    """
+
+    line: int
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A test and what came of it; it passed where there is no difference."""
+
+    test: PolicyTest
+    happened: Happened
+    differences: tuple[Difference, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.differences
+
+
+def judge(test: PolicyTest, happened: Happened) -> Verdict:
+    """Compare everything that the test cares about."""
+    expected = test.expected
+    differences = [
+        Difference(line, "", f"this could not be done: {what}") for line, what in happened.troubles
+    ]
+    if expected.outcome is not None:
+        differences += outcome_differences(expected.outcome, happened.message)
+    if happened.message is None and (
+        expected.outcome is None or expected.outcome.status is not None
+    ):
+        said = (
+            "no message: the event did not trigger the policy (its `when` is false, or could not be"
+            " evaluated)"
+        )
+        differences += [] if differences else [Difference(expected.mark.line, "a message", said)]
+    else:
+        differences += step_differences(test, happened)
+        differences += rest_differences(expected, happened)
+    return Verdict(test, happened, tuple(differences))
+
+
+def outcome_differences(outcome: Outcome, message: Message | None) -> Iterator[Difference]:
+    """The end of the message."""
+    actual = ending(message)
+    if message is None or outcome.status is None:
+        same = message is None and outcome.status is None
+    else:
+        same = message.status is outcome.status
+        same = (
+            same
+            and outcome.by in (None, message.succeeded_by)
+            and outcome.reason in (None, message.reason)
+        )
+    if not same:
+        yield Difference(outcome.mark.line, outcome.text, actual)
+
+
+def ending(message: Message | None) -> str:
+    """How a message ended, in the words of `outcome`."""
+    if message is None:
+        return "no message"
+    by = f" by {message.succeeded_by}" if message.succeeded_by else ""
+    because = f" because {message.reason.value}" if message.reason else ""
+    return f"{message.status.value}{by}{because}"
+
+
+def step_differences(test: PolicyTest, happened: Happened) -> Iterator[Difference]:
+    """
+    Sends must be the same (the order within one instant means nothing); other lines must be found.
+    """
+    if test.expected.steps is None:
+        return
+    since = test.given.now
+    sends = sorted(
+        (m for m in happened.moments if m.verb == "send"),
+        key=lambda m: (m.at, m.channel, m.provider),
+    )
+    wanted = [line for line in test.expected.steps if line.verb == "send"]
+    wanted.sort(key=lambda line: (line.at_ms, line.channel, line.provider or ""))
+    for line, moment in pairs(wanted, sends, since):
+        if line is None and moment is not None:
+            yield Difference(
+                test.expected.mark.line, "", f"{moment.show(since)}: nothing of `steps` expects it"
+            )
+        elif line is not None and moment is None:
+            yield Difference(line.mark.line, line.text, instead(line, happened.moments, since))
+    for line in test.expected.steps:
+        if line.verb != "send" and not any(
+            fits(line, moment, since) for moment in happened.moments
+        ):
+            yield Difference(line.mark.line, line.text, instead(line, happened.moments, since))
+
+
+def pairs(
+    lines: list[Line], sends: list[Moment], since: int
+) -> Iterator[tuple[Line | None, Moment | None]]:
+    """Lines beside the sends that fit them, in order; what of either is left over stands alone."""
+    lengths = [[0] * (len(sends) + 1) for _ in range(len(lines) + 1)]
+    for row in range(len(lines) - 1, -1, -1):
+        for column in range(len(sends) - 1, -1, -1):
+            best = max(lengths[row + 1][column], lengths[row][column + 1])
+            match = fits(lines[row], sends[column], since)
+            lengths[row][column] = max(best, lengths[row + 1][column + 1] + 1) if match else best
+    row = column = 0
+    while row < len(lines) or column < len(sends):
+        both = row < len(lines) and column < len(sends)
+        if both and fits(lines[row], sends[column], since):
+            yield lines[row], sends[column]
+            row, column = row + 1, column + 1
+        elif row < len(lines) and (
+            not both or lengths[row + 1][column] >= lengths[row][column + 1]
+        ):
+            yield lines[row], None
+            row += 1
+        else:
+            yield None, sends[column]
+            column += 1
+
+
+def fits(line: Line, moment: Moment, since: int) -> bool:
+    """Whether a moment is what a line means."""
+    until = line.until_ms is None or (
+        moment.until is not None and moment.until - since == line.until_ms
+    )
+    return (
+        (moment.verb, moment.channel, moment.at - since) == (line.verb, line.channel, line.at_ms)
+        and line.provider in (None, moment.provider)
+        and line.reason in (None, moment.reason)
+        and until
+    )
+
+
+def instead(line: Line, found: list[Moment], since: int) -> str:
+    """The most telling moment of the channel that a line is about: why it was not as expected."""
+    own = [
+        moment
+        for moment in found
+        if moment.channel == line.channel and moment.verb in ("send", "skip", "leave", "hold")
+    ]
+    same_verb = [moment for moment in own if moment.verb == line.verb]
+    telling = (
+        [moment for moment in own if moment.verb in ("skip", "hold")]
+        if line.verb == "send"
+        else own
+    )
+    nearest = min(
+        same_verb or telling or own,
+        key=lambda moment: abs(moment.at - since - line.at_ms),
+        default=None,
+    )
+    if nearest is not None:
+        return nearest.show(since)
+    end = next((moment for moment in found if moment.verb == "end"), None)
+    return f"{line.channel} was never reached" + (f": {end.show(since)}" if end is not None else "")
+
+
+def rest_differences(expected: Expected, happened: Happened) -> Iterator[Difference]:
+    """Flags, cost, channels that must be silent, and texts."""
+    message = happened.message
+    flags = sorted(message.flags) if message is not None else []
+    if expected.flags is not None and flags != sorted(expected.flags):
+        yield Difference(
+            expected.mark.line,
+            f"flags [{', '.join(expected.flags)}]",
+            f"flags [{', '.join(flags)}]",
+        )
+    if expected.cost is not None and not expected.cost.holds(happened.cost):
+        yield Difference(
+            expected.cost.mark.line, f"cost {expected.cost.text}", f"cost {happened.cost}"
+        )
+    for channel, mark in expected.not_sent:
+        sent = next((m for m in happened.moments if (m.verb, m.channel) == ("send", channel)), None)
+        if sent is not None:
+            yield Difference(mark.line, f"nothing sent on {channel}", "it was sent")
+    for words in expected.words:
+        yield from word_differences(words, happened.sent.get(words.channel))
+
+
+def word_differences(words: Words, content: Mapping[str, Any] | None) -> Iterator[Difference]:
+    """What a channel's text says; any white space is one space."""
+    wanted = f"text of {words.channel} {words.how} {words.text!r}"
+    if content is None:
+        yield Difference(words.mark.line, wanted, f"nothing was sent on {words.channel}")
+        return
+    texts = [" ".join(text.split()) for text in strings(content)]
+    looked_for = " ".join(words.text.split())
+    match words.how:
+        case "contains":
+            good = any(looked_for in text for text in texts)
+        case "lacks":
+            good = not any(looked_for in text for text in texts)
+        case _:
+            good = looked_for in texts
+    if not good:
+        yield Difference(words.mark.line, wanted, " | ".join(texts)[:400])
+
+
+def strings(content: Any) -> Iterator[str]:
+    """Every text in a rendered content."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from strings(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from strings(value)

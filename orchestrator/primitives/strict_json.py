@@ -1,0 +1,214 @@
+"""
+JSON from strangers: one value, no key twice, nothing nested without end, no number that a program
+would change.
+
+RFC 8259 leaves open what doubled keys mean, and parsers differ: whoever checks one reading and acts
+on the other can be fooled, so they are refused. Whole numbers of more than 64 bits and NaN are
+refused for the same reason.
+
+The quick path costs a parse and a serialisation. Serialised again, a document without doubled keys
+has as many colons as it came with, because JSON text outside strings keeps its colons and strings
+keep theirs (but for ``\\u003a``); a doubled key loses at least one. Only where the counts differ is
+it read a second time, slowly, to say which key it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import orjson
+
+DEPTH_MAX = 64
+CONTAINERS = (dict, list)
+WHOLE_MIN, WHOLE_MAX = -(2**63), 2**64 - 1
+
+WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
+
+
+class NotJson(ValueError):
+    """
+    ``what`` is wrong, ``where`` (a path, may be empty), and how to ``mend`` it; never with a value
+    in it.
+    """
+
+    def __init__(self, code: str, what: str, mend: str, where: str = "") -> None:
+        super().__init__(f"{what}: {mend}")
+        self.code = code
+        self.what = what
+        self.mend = mend
+        self.where = where
+
+
+class Doubled(dict[str, Any]):
+    """An object that had the same key twice; ``key`` is the first of them."""
+
+    key: str
+
+
+def parse(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
+    """
+    The value of a JSON text. Raises ``NotJson`` for anything that is none, or that two programs
+    could read apart.
+    """
+    value, plain = parse_loosely(body, depth_max)
+    if not plain:
+        refuse_oddities(value)
+    return value
+
+
+def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
+    """
+    The value of a JSON text, and whether there is nothing odd in it.
+
+    Where there may be, objects with doubled keys are ``Doubled`` and numbers are exact, and each
+    part is to be given to ``refuse_oddities``: that is how one event of a batch is refused without
+    the others.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise unreadable(error, depth_max) from None
+    if body.count(b"{") + body.count(b"[") > depth_max and depth(value, depth_max) > depth_max:
+        raise too_deep(depth_max)
+    if is_plain(body, value):
+        return value, True
+    try:
+        return json.loads(body, object_pairs_hook=pairs), False
+    except ValueError:  # Python refuses to read whole numbers of more than 4 300 digits
+        raise too_large_number() from None
+
+
+def is_plain(body: bytes, value: Any) -> bool:
+    """
+    Whether the quick reading lost nothing: no doubled key, no whole number that became a float
+    (only floats from 1e16 on are written with ``e+``, and every whole number that did not fit is
+    one).
+    """
+    again = orjson.dumps(value)
+    return b"\\u003" not in body and b"e+" not in again and body.count(b":") == again.count(b":")
+
+
+def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One object of the slow reading."""
+    made = dict(found)
+    if len(made) == len(found):
+        return made
+    doubled = Doubled(made)
+    counts = Counter(name for name, _ in found)
+    doubled.key = next(name for name, count in counts.items() if count > 1)
+    return doubled
+
+
+def refuse_oddities(value: Any) -> None:
+    """
+    Raise ``NotJson`` where a value from ``parse_loosely`` has a doubled key or a number that is too
+    large.
+    """
+    level: list[tuple[Any, str]] = [(value, "")]
+    while level:
+        below: list[tuple[Any, str]] = []
+        for item, path in level:
+            if isinstance(item, Doubled):
+                what = f"the key {clip(item.key)!r} stands there twice"
+                raise NotJson("duplicate_key", what, "keep one of them", join(path, item.key))
+            if type(item) is int and not WHOLE_MIN <= item <= WHOLE_MAX:
+                raise too_large_number(path)
+            below.extend((inner, join(path, name)) for inner, name in children(item))
+        level = below
+
+
+def children(item: Any) -> list[tuple[Any, str]]:
+    if isinstance(item, dict):
+        return [(inner, name) for name, inner in item.items()]
+    if isinstance(item, list):
+        return [(inner, f"[{index}]") for index, inner in enumerate(item)]
+    return []
+
+
+def depth(value: Any, enough: int) -> int:
+    """
+    How deeply lists and objects are nested (0 for neither); counting stops one past ``enough``.
+    """
+    levels = 0
+    level = [value] if isinstance(value, CONTAINERS) else []
+    while level and levels <= enough:
+        levels += 1
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [one for values in inner for one in values if isinstance(one, CONTAINERS)]
+    return levels
+
+
+def canonical(value: Any) -> bytes:
+    """
+    The bytes that all JSON texts of an equal value share: keys sorted, no white space, and 1.0
+    written as 1.
+
+    Raises ``NotJson`` for what cannot be written (a lone surrogate).
+    """
+    try:
+        found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if (b".0" in found or b"e+" in found) and WHOLE_FLOAT.search(found):
+            found = orjson.dumps(whole_floats(value), option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        raise NotJson(
+            "bad_text", "a string in it is not Unicode text", "send well-formed UTF-8"
+        ) from None
+    return found
+
+
+def whole_floats(value: Any) -> Any:
+    """The same value with every float that is a whole number as that number."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and WHOLE_MIN <= value < WHOLE_MAX else value
+    if isinstance(value, dict):
+        return {name: whole_floats(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [whole_floats(inner) for inner in value]
+    return value
+
+
+def unreadable(error: orjson.JSONDecodeError, depth_max: int) -> NotJson:
+    """A parser's complaint in words that carry nothing of the text."""
+    if "depth limit" in error.msg:
+        return too_deep(depth_max)
+    if "infinity" in error.msg:
+        return too_large_number()
+    where = f"line {error.lineno}, column {error.colno}"
+    if not error.doc:
+        return NotJson("bad_json", "the body is empty", "send one JSON value")
+    if "utf-8" in error.msg.lower() or "surrogate" in error.msg:
+        return NotJson(
+            "bad_json",
+            f"the body is not well-formed UTF-8 ({where})",
+            "encode it as UTF-8, without a BOM",
+        )
+    return NotJson(
+        "bad_json",
+        f"the body is not JSON ({where})",
+        "check it with a JSON validator; NaN and comments are no JSON",
+    )
+
+
+def too_deep(depth_max: int) -> NotJson:
+    return NotJson("too_deep", f"it is nested more than {depth_max} levels deep", "flatten it")
+
+
+def too_large_number(where: str = "") -> NotJson:
+    return NotJson(
+        "number_too_large", "a number is too large to be kept exactly", "send it as a string", where
+    )
+
+
+def join(path: str, name: str) -> str:
+    """The path of a member: ``data.items[3].price``."""
+    if name.startswith("["):
+        return path + name
+    return f"{path}.{clip(name)}" if path else clip(name)
+
+
+def clip(name: str) -> str:
+    """A key, short enough for an error."""
+    return name if len(name) <= 64 else f"{name[:63]}…"

@@ -1,0 +1,157 @@
+"""
+Keyed tokens: client references, receipt tokens, unsubscribe links, tracked links, pixels; and keyed
+hashes of addresses.
+
+A token is its payload, the id of its key and a truncated HMAC-SHA256, in base64url. Each purpose
+signs under its own name, so no token passes for another. Whoever does not have the key can neither
+make one nor change one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from orchestrator.primitives.ids import decode, encode
+
+KEY_BYTES = 32
+TAG_BYTES = 12
+VERIFY_DAYS = 400
+DAY_MS = 86_400_000
+STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+def new_key() -> bytes:
+    """A fresh secret of 256 bits."""
+    return os.urandom(KEY_BYTES)
+
+
+class SigningKeys:
+    """
+    ``keys`` are ``(id, secret, created_at ms)``, the newest first: it signs; those of the last 400
+    days verify.
+    """
+
+    def __init__(
+        self, keys: Sequence[tuple[int, bytes, int]], now: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._now = now
+        self.replace(keys)
+
+    def replace(self, keys: Sequence[tuple[int, bytes, int]]) -> None:
+        """Take other keys into use, after a rotation."""
+        self._keys = list(keys)
+        self._by_id = {id & 0xFF: (secret, at) for id, secret, at in reversed(self._keys)}
+
+    def reference(self, message: str, attempt: int) -> str:
+        """The client reference of an attempt: 40 characters of ``[A-Za-z0-9_-]``."""
+        return self._sign(b"ref", place(message, attempt))
+
+    def read_reference(self, token: str) -> tuple[str, int] | None:
+        """``(message id, attempt)``; None where the token is not ours."""
+        return read_place(self._verify(b"ref", token))
+
+    def receipt_token(self, message: str, attempt: int) -> str:
+        """What a browser shows when it reports on an attempt."""
+        return self._sign(b"rt", place(message, attempt))
+
+    def read_receipt_token(self, token: str) -> tuple[str, int] | None:
+        return read_place(self._verify(b"rt", token))
+
+    def pixel(self, message: str, attempt: int) -> str:
+        """Names an attempt in the address of the image that tells that a mail was opened."""
+        return self._sign(b"px", place(message, attempt))
+
+    def read_pixel(self, token: str) -> tuple[str, int] | None:
+        return read_place(self._verify(b"px", token))
+
+    def link(self, message: str, attempt: int, url: str) -> str:
+        """A tracked link. The target stands in it, signed: nobody can make it lead elsewhere."""
+        return self._sign(b"ln", place(message, attempt) + url.encode())
+
+    def read_link(self, token: str) -> tuple[str, int, str] | None:
+        payload = self._verify(b"ln", token)
+        found = read_place(payload[:18] if payload is not None else None)
+        if payload is None or found is None:
+            return None
+        return (*found, payload[18:].decode("utf-8", "replace"))
+
+    def unsubscribe(self, recipient: str, channel: str, topic: str, message: str) -> str:
+        """Names whom an unsubscribe link is for, and from what."""
+        return self._sign(b"un", "\0".join((recipient, channel, topic, message)).encode())
+
+    def read_unsubscribe(self, token: str) -> tuple[str, str, str, str] | None:
+        payload = self._verify(b"un", token)
+        parts = payload.decode("utf-8", "replace").split("\0") if payload is not None else []
+        return (parts[0], parts[1], parts[2], parts[3]) if len(parts) == 4 else None
+
+    def _sign(self, purpose: bytes, payload: bytes) -> str:
+        id, secret, _ = self._keys[0]
+        head = bytes([id & 0xFF])
+        return (
+            base64.urlsafe_b64encode(head + payload + tag(secret, purpose, payload))
+            .rstrip(b"=")
+            .decode()
+        )
+
+    def _verify(self, purpose: bytes, token: str) -> bytes | None:
+        try:
+            text = token.encode("ascii").translate(STANDARD) + b"=" * (-len(token) % 4)
+            raw = binascii.a2b_base64(text, strict_mode=True)
+        except (ValueError, UnicodeEncodeError):
+            return None
+        if len(raw) <= TAG_BYTES + 1 or raw[0] not in self._by_id:
+            return None
+        secret, created_at = self._by_id[raw[0]]
+        payload = raw[1:-TAG_BYTES]
+        if not hmac.compare_digest(raw[-TAG_BYTES:], tag(secret, purpose, payload)):
+            return None
+        return None if self._now() - created_at > VERIFY_DAYS * DAY_MS else payload
+
+
+def tag(secret: bytes, purpose: bytes, payload: bytes) -> bytes:
+    made = begun(secret, purpose).copy()
+    made.update(payload)
+    return made.digest()[:TAG_BYTES]
+
+
+@lru_cache(maxsize=64)
+def begun(secret: bytes, purpose: bytes) -> hmac.HMAC:
+    """The HMAC that every token of a purpose begins with."""
+    return hmac.new(secret, purpose + b"\0", hashlib.sha256)
+
+
+def place(message: str, attempt: int) -> bytes:
+    """An attempt in 18 bytes."""
+    return decode(message).to_bytes(16, "big") + attempt.to_bytes(2, "big")
+
+
+def read_place(payload: bytes | None) -> tuple[str, int] | None:
+    if payload is None or len(payload) != 18:
+        return None
+    return encode(int.from_bytes(payload[:16], "big")), int.from_bytes(payload[16:], "big")
+
+
+class AddressHasher:
+    """
+    The keyed hash under which an address's opt-outs and marks are kept, 32 hex characters.
+
+    Its key never changes: a hash that changed would forget who has opted out. Mail addresses are
+    folded to lower case.
+    """
+
+    def __init__(self, pepper: bytes) -> None:
+        self._pepper = pepper
+        self._hash = lru_cache(maxsize=65_536)(self._compute)
+
+    def __call__(self, kind: str, value: str) -> str:
+        return self._hash(kind, value)
+
+    def _compute(self, kind: str, value: str) -> str:
+        folded = value.strip().casefold() if kind == "email" else value.strip()
+        return hmac.new(self._pepper, f"{kind}\0{folded}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,257 @@
+"""
+Recipients as documents: profile, consents, charges, goals; and what is kept per address.
+
+A recipient's document::
+
+    {"id", <profile fields>, "attributes": {…},
+     "consents": [[channel, topic, state, at, source, [classes]]], "charges": [[message, class, channel, step, at, first]],
+     "goals": [{"type", "time", "at", "source", "id", "data"}]}
+
+An address's document::
+
+    {"consents": […], "marks": {channel: {reason, provider, at, detail}}, "strikes": {channel: [at]},
+     "inbound": {channel: at}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from orchestrator.core.caps import horizon_ms
+from orchestrator.core.effects import Strike
+from orchestrator.core.policy import Governance
+from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant, Mark
+from orchestrator.recipients.phones import country_of
+
+AddressHash = Callable[[str, str], str]
+"""The keyed hash of an address's kind and value."""
+
+FIELDS = (
+    "first_name",
+    "last_name",
+    "gender",
+    "locale",
+    "time_zone",
+    "email",
+    "phone",
+    "viber_bot_id",
+    "whatsapp_id",
+    "web_push",
+    "devices",
+)
+SINGLE_ADDRESSES = ("phone", "email", "viber_bot_id", "whatsapp_id")
+GOALS_MAX = 20
+STRIKE_APART_MS = 86_400_000
+CHARGES_KEPT_MS = 8 * 86_400_000
+
+
+class Person:
+    """One recipient within one batch. ``dirty`` says whether the document must be written."""
+
+    def __init__(self, id: str, document: dict[str, Any] | None, address_hash: AddressHash) -> None:
+        self.id = id
+        self.known = document is not None
+        self.document: dict[str, Any] = (
+            document if document is not None else {"id": id, "attributes": {}}
+        )
+        self.dirty = False
+        self._hash = address_hash
+        self._addresses: tuple[Address, ...] | None = None
+
+    def merge(self, profile: Mapping[str, Any], at: Instant) -> None:
+        """
+        Lay a profile over what is stored: null removes, consents are added, keys nobody knows are
+        attributes.
+        """
+        document = self.document
+        for name, value in profile.items():
+            if name == "id":
+                continue
+            if name == "consents":
+                self.add_consents(consents_from(value, at))
+            elif name == "attributes":
+                self._merge_into(document.setdefault("attributes", {}), value)
+            elif name in FIELDS:
+                self._merge_into(document, {name: value})
+            else:
+                self._merge_into(document.setdefault("attributes", {}), {name: value})
+        if not self.known and not self.dirty:
+            self.dirty = len(document) > 2 or bool(document["attributes"])
+
+    def _merge_into(self, target: dict[str, Any], values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if value is None:
+                self.dirty |= target.pop(name, None) is not None
+                self._addresses = None
+            elif target.get(name) != value:
+                target[name] = value
+                self.dirty = True
+                self._addresses = None
+
+    def add_consents(self, entries: Iterable[Consent]) -> None:
+        """Add entries to the history; the very same entry is kept once."""
+        rows = self.document.setdefault("consents", [])
+        for entry in entries:
+            row = consent_row(entry)
+            if row not in rows:
+                rows.append(row)
+                self.dirty = True
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Every address of the profile, in the profile's order."""
+        if self._addresses is None:
+            self._addresses = tuple(self._read_addresses())
+        return self._addresses
+
+    def _read_addresses(self) -> Iterable[Address]:
+        yield from single_addresses(single_values(self.document), self._hash)
+        for subscription in self.document.get("web_push") or ():
+            endpoint = subscription["endpoint"]
+            keys = dict(subscription.get("keys") or {})
+            if subscription.get("vapid_key_id"):
+                keys["vapid_key_id"] = subscription["vapid_key_id"]
+            yield Address(
+                "web_push", endpoint, self._hash("web_push", endpoint), tuple(sorted(keys.items()))
+            )
+
+    @property
+    def consents(self) -> tuple[Consent, ...]:
+        return tuple(consent_of(row) for row in self.document.get("consents", ()))
+
+    @property
+    def charges(self) -> tuple[Charge, ...]:
+        return tuple(Charge(*row) for row in self.document.get("charges", ()))
+
+    def reserve(self, charge: Charge, governance: Governance, now: Instant) -> None:
+        """Add a charge, and drop those that no rule can count any more."""
+        kept = [
+            row
+            for row in self.document.get("charges", ())
+            if row[0] == charge.message
+            or row[4] > now - max(CHARGES_KEPT_MS, horizon_ms(governance, row[1]))
+        ]
+        kept.append(
+            [charge.message, charge.klass, charge.channel, charge.step, charge.at, charge.first]
+        )
+        self.document["charges"] = kept
+        self.dirty = True
+
+    def give_back(self, message: str, step: int) -> None:
+        """
+        Remove a step's charge; where it was the message's first, the next oldest one becomes it.
+        """
+        rows = self.document.get("charges", [])
+        kept = [row for row in rows if not (row[0] == message and row[3] == step)]
+        own = [row for row in kept if row[0] == message]
+        if own and not any(row[5] for row in own):
+            min(own, key=lambda row: row[4])[5] = True
+        if len(kept) != len(rows):
+            self.document["charges"] = kept
+            self.dirty = True
+
+    def remember_goal(self, goal: dict[str, Any], keep_ms: int, now: Instant) -> None:
+        """Keep a goal for triggers that are accepted after it."""
+        kept = [known for known in self.document.get("goals", ()) if known["at"] > now - keep_ms]
+        self.document["goals"] = [*kept[-GOALS_MAX + 1 :], goal]
+        self.dirty = True
+
+    def view(self) -> dict[str, Any]:
+        """
+        What templates and conditions see as ``recipient``: the profile with its attributes, no
+        addresses' keys.
+        """
+        document = self.document
+        seen = dict(document.get("attributes", {}))
+        for name in FIELDS:
+            if name in document and name != "web_push":
+                seen[name] = document[name]
+        seen["id"] = self.id
+        return seen
+
+
+def consents_from(entries: Any, at: Instant) -> list[Consent]:
+    """
+    Consent entries as they come in: channel and topic default to ``*``, a time in the future
+    becomes ``at``.
+    """
+    found = []
+    for entry in entries or ():
+        given = entry.get("at")
+        when = min(int(given), at) if isinstance(given, int) else at
+        found.append(
+            Consent(
+                entry.get("channel") or "*",
+                entry.get("topic") or "*",
+                entry["state"],
+                when,
+                entry.get("source") or "",
+                tuple(entry.get("classes") or ()),
+            )
+        )
+    return found
+
+
+def consent_row(entry: Consent) -> list[Any]:
+    return [entry.channel, entry.topic, entry.state, entry.at, entry.source, list(entry.classes)]
+
+
+def consent_of(row: list[Any]) -> Consent:
+    return Consent(row[0], row[1], row[2], row[3], row[4], tuple(row[5]))
+
+
+def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
+    """An address's document as decisions see it."""
+    inbound = document.get("inbound") or {}
+    return AddressState(
+        hash,
+        tuple(consent_of(row) for row in document.get("consents", ())),
+        {channel: Mark(**mark) for channel, mark in document.get("marks", {}).items()},
+        max(inbound.values(), default=None),
+    )
+
+
+def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
+    """
+    Count one proof that an address is dead on a channel; True where it is marked now. Proofs of one
+    day count once.
+    """
+    marks = document.setdefault("marks", {})
+    if proof.channel in marks:
+        return False
+    known = document.setdefault("strikes", {}).setdefault(proof.channel, [])
+    if not known or now - known[-1] > STRIKE_APART_MS:
+        known.append(now)
+    if len(known) < proof.strikes:
+        return False
+    marks[proof.channel] = {
+        "reason": "refused_address",
+        "provider": proof.provider,
+        "at": now,
+        "detail": proof.code,
+    }
+    return True
+
+
+def single_values(document: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """What a profile has of each of ``SINGLE_ADDRESSES``."""
+    return tuple(map(document.get, SINGLE_ADDRESSES))
+
+
+@lru_cache(maxsize=32_768)
+def single_addresses(
+    values: tuple[str | None, ...], address_hash: AddressHash
+) -> tuple[Address, ...]:
+    """
+    The addresses that are one value each, with what follows from them, in the order of
+    ``SINGLE_ADDRESSES``.
+    """
+    return tuple(
+        Address(
+            kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else ""
+        )
+        for kind, value in zip(SINGLE_ADDRESSES, values, strict=True)
+        if value
+    )

@@ -1,0 +1,363 @@
+"""
+The shape of a recipient, wherever it comes in: with an event, or by the API.
+
+Every field is checked and brought into its one form; what is wrong is a ``Misshapen`` that names
+the field and how to mend it, and never repeats what stood there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from email_validator import EmailNotValidError, validate_email
+
+from orchestrator.recipients.phones import normal_phone
+
+LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+PLAIN_EMAIL = re.compile(
+    r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+)
+PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_MS = 253_402_300_800_000  # the year 10000
+
+ID_LENGTH_MAX = 256
+TEXT_LENGTH_MAX = 512
+EMAIL_LENGTH_MAX = 254
+LOCAL_PART_BYTES_MAX = 64
+PHONE_LENGTH_MAX = 40
+ENDPOINT_LENGTH_MAX = 2_048
+SUBSCRIPTIONS_MAX = 20
+DEVICES_MAX = 20
+CONSENTS_MAX = 100
+KEYS_MAX = 200
+CHANNELS = {"*", "web_push", "viber", "whatsapp", "email", "sms", "in_app", "mobile_push"}
+"""
+The channels that consents and opt-outs may name; ``know_channels`` adds those of an installation's
+own adapters.
+"""
+CONSENT_KEYS = frozenset({"channel", "topic", "state", "at", "source"})
+
+
+class Misshapen(ValueError):
+    """``field`` is wrong: what, and how to mend it."""
+
+    def __init__(self, field: str, what: str, mend: str) -> None:
+        super().__init__(f"{field}: {what}; {mend}" if field else f"{what}; {mend}")
+        self.field = field
+        self.what = what
+        self.mend = mend
+
+
+def know_channels(channels: Iterable[str]) -> None:
+    """Take the channels of a configuration into those that may be named."""
+    CHANNELS.update(channels)
+
+
+def recipient_profile(found: Any, subject: Any, field: str) -> dict[str, Any]:
+    """
+    A checked profile with its ``id`` (from ``subject`` where it has none). Raises ``Misshapen``.
+    """
+    if not isinstance(found, Mapping):
+        raise Misshapen(field, "it must be an object", 'write {"id": "user-42", …}')
+    if len(found) > KEYS_MAX:
+        raise Misshapen(field, f"it has more than {KEYS_MAX} fields", "send what is needed")
+    id = found.get("id")
+    profile = checked_profile(found, field)
+    profile["id"] = recipient_id(subject if id is None else id, inside(field, "id"))
+    return profile
+
+
+def recipient_id(value: Any, field: str) -> str:
+    """The caller's own id for a person; a whole number is taken as its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise Misshapen(field, "it must be a non-empty string", "name the recipient by your own id")
+    if len(value) > ID_LENGTH_MAX or CONTROL.search(value):
+        what = f"it is longer than {ID_LENGTH_MAX} characters, or has control characters in it"
+        raise Misshapen(field, what, "name the recipient by your own id")
+    return value
+
+
+def checked_profile(found: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """The fields of a profile, each checked and normalised; null stays null and removes."""
+    profile: dict[str, Any] = {}
+    for name, value in found.items():
+        if value is None and name in ("consents", "attributes"):
+            continue
+        check = CHECKS.get(name)
+        profile[name] = (
+            value if value is None or check is None else check(value, inside(field, name))
+        )
+    return profile
+
+
+def inside(field: str, name: str) -> str:
+    """The path of a member of ``field``, which is empty for the whole body."""
+    return f"{field}.{name}" if field else name
+
+
+def text(value: Any, field: str) -> str:
+    if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX:
+        raise Misshapen(
+            field,
+            f"it must be a string of at most {TEXT_LENGTH_MAX} characters",
+            "send text, or null",
+        )
+    return value
+
+
+def identifier(value: Any, field: str) -> str:
+    """A provider's id of a person."""
+    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH_MAX or CONTROL.search(value):
+        what = f"it must be a string of 1 to {ID_LENGTH_MAX} characters"
+        raise Misshapen(field, what, "send the id as the provider gave it, or null to remove it")
+    return value
+
+
+def phone(value: Any, field: str) -> str:
+    """E.164: a plus sign and digits, nothing else."""
+    number = (
+        normal_phone(value) if isinstance(value, str) and len(value) <= PHONE_LENGTH_MAX else None
+    )
+    if number is None:
+        raise Misshapen(field, "it is not a phone number in E.164", 'write it like "+380501234567"')
+    return number
+
+
+def email(value: Any, field: str) -> str:
+    address = (
+        normal_email(value) if isinstance(value, str) and len(value) <= EMAIL_LENGTH_MAX else None
+    )
+    if address is None:
+        raise Misshapen(field, "it is not a mail address", 'write it like "olena@example.com"')
+    return address
+
+
+@lru_cache(maxsize=65_536)
+def normal_email(value: str) -> str | None:
+    """
+    The address with its domain in lower case, None where it is none. Ordinary ones need no library
+    to be seen.
+    """
+    local, _, domain = value.rpartition("@")
+    if len(local.encode("utf-8", "replace")) > LOCAL_PART_BYTES_MAX:
+        return None
+    if PLAIN_EMAIL.fullmatch(value):
+        return f"{local}@{domain.lower()}"
+    try:
+        return validate_email(value, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError:
+        return None
+
+
+def gender(value: Any, field: str) -> str:
+    if value not in ("female", "male"):
+        raise Misshapen(field, "it must be female or male", "leave it out where it is not known")
+    return str(value)
+
+
+def locale(value: Any, field: str) -> str:
+    """A BCP 47 tag; the underscore that many systems write instead of the hyphen is understood."""
+    tag = value.replace("_", "-") if isinstance(value, str) and len(value) <= 35 else ""
+    if not LOCALE.fullmatch(tag):
+        raise Misshapen(field, "it is not a BCP 47 language tag", 'write it like "uk-UA"')
+    return tag
+
+
+@lru_cache(maxsize=1)
+def zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def time_zone(value: Any, field: str) -> str:
+    if not isinstance(value, str) or value not in zones():
+        raise Misshapen(field, "there is no such IANA time zone", 'write it like "Europe/Kyiv"')
+    return value
+
+
+def web_push(value: Any, field: str) -> list[dict[str, Any]]:
+    """
+    Subscriptions as browsers hand them over, each endpoint once; what else stands in them is left
+    out.
+    """
+    mend = (
+        'send PushSubscription.toJSON(): [{"endpoint": "https://…", "keys": {"p256dh": "…", "auth":'
+        ' "…"}}]'
+    )
+    if not isinstance(value, list) or len(value) > SUBSCRIPTIONS_MAX:
+        raise Misshapen(
+            field, f"it must be a list of at most {SUBSCRIPTIONS_MAX} subscriptions", mend
+        )
+    found: dict[str, dict[str, Any]] = {}
+    for index, one in enumerate(value):
+        place = f"{field}[{index}]"
+        if not isinstance(one, Mapping) or not isinstance(one.get("keys"), Mapping):
+            raise Misshapen(place, "it is not a subscription", mend)
+        endpoint = one.get("endpoint")
+        if (
+            not isinstance(endpoint, str)
+            or len(endpoint) > ENDPOINT_LENGTH_MAX
+            or not is_web_address(endpoint)
+        ):
+            raise Misshapen(f"{place}.endpoint", "it must be an https URL", mend)
+        keys = {
+            name: text(one["keys"].get(name), f"{place}.keys.{name}") for name in ("p256dh", "auth")
+        }
+        kept: dict[str, Any] = {"endpoint": endpoint, "keys": keys}
+        if one.get("vapid_key_id") is not None:
+            kept["vapid_key_id"] = text(one["vapid_key_id"], f"{place}.vapid_key_id")
+        found[endpoint] = kept
+    return list(found.values())
+
+
+def is_web_address(url: str) -> bool:
+    """
+    Whether it is an absolute http(s) URL. Whether it may be called is decided where it is called:
+    an installation may allow plain http for a stand-in of its own.
+    """
+    if PLAIN_URL.fullmatch(url):
+        return True
+    if CONTROL.search(url) or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def devices(value: Any, field: str) -> list[dict[str, str]]:
+    """Apps that can be pushed to."""
+    mend = 'write [{"platform": "fcm", "token": "…"}]'
+    if not isinstance(value, list) or len(value) > DEVICES_MAX:
+        raise Misshapen(field, f"it must be a list of at most {DEVICES_MAX} devices", mend)
+    found: list[dict[str, str]] = []
+    for index, one in enumerate(value):
+        place = f"{field}[{index}]"
+        if not isinstance(one, Mapping) or one.get("platform") not in ("fcm", "apns"):
+            raise Misshapen(f"{place}.platform", "it must be fcm or apns", mend)
+        token = one.get("token")
+        if not isinstance(token, str) or not 0 < len(token) <= ENDPOINT_LENGTH_MAX:
+            raise Misshapen(f"{place}.token", "it must be a non-empty string", mend)
+        found.append({"platform": one["platform"], "token": token})
+    return found
+
+
+def consents(value: Any, field: str) -> list[dict[str, Any]]:
+    """
+    Entries of a consent history; an omitted channel or topic is ``*``, ``at`` becomes UTC
+    milliseconds.
+    """
+    mend = 'write [{"channel": "sms", "topic": "cart_reminders", "state": "in"}]'
+    if not isinstance(value, list) or len(value) > CONSENTS_MAX:
+        raise Misshapen(field, f"it must be a list of at most {CONSENTS_MAX} entries", mend)
+    return [consent(one, f"{field}[{index}]") for index, one in enumerate(value)]
+
+
+def consent(one: Any, place: str) -> dict[str, Any]:
+    """
+    One entry. Keys that nobody knows are refused: a misspelt ``channel`` would make a yes or a no
+    of one channel one of all.
+    """
+    if not isinstance(one, Mapping) or one.get("state") not in ("in", "out"):
+        raise Misshapen(
+            f"{place}.state", "it must be in or out", 'write "state": "in" or "state": "out"'
+        )
+    refuse_unknown(one, CONSENT_KEYS, place)
+    entry: dict[str, Any] = scope_of(one, place)
+    entry["state"] = one["state"]
+    entry["source"] = text("" if one.get("source") is None else one["source"], f"{place}.source")
+    if one.get("at") is not None:
+        entry["at"] = instant(one["at"], f"{place}.at")
+    return entry
+
+
+def scope_of(one: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The channel and topic that an entry is about."""
+    channel = "*" if one.get("channel") is None else one["channel"]
+    topic = "*" if one.get("topic") is None else one["topic"]
+    if not isinstance(channel, str) or channel not in CHANNELS:
+        raise Misshapen(
+            f"{place}.channel", "there is no such channel", f"use {', '.join(sorted(CHANNELS))}"
+        )
+    if not isinstance(topic, str) or not 0 < len(topic) <= TEXT_LENGTH_MAX:
+        raise Misshapen(
+            f"{place}.topic",
+            "it must be a non-empty string",
+            "name a topic, or leave it out for all",
+        )
+    return {"channel": channel, "topic": topic}
+
+
+def refuse_unknown(one: Mapping[str, Any], known: Iterable[str], place: str) -> None:
+    """Raise ``Misshapen`` for a key that nobody knows."""
+    for name in one:
+        if name not in known:
+            raise Misshapen(
+                inside(place, name[:40]),
+                "there is no such key",
+                f"the keys are {', '.join(sorted(known))}",
+            )
+
+
+def instant(value: Any, field: str) -> int:
+    """UTC milliseconds of an RFC 3339 time."""
+    at = rfc3339_ms(value)
+    if at is None:
+        raise Misshapen(
+            field, "it is not an RFC 3339 time (from 1970 to 9999)", 'write "2026-11-21T10:00:00Z"'
+        )
+    return at
+
+
+def rfc3339_ms(value: Any) -> int | None:
+    """
+    UTC milliseconds of an RFC 3339 time from 1970 to 9999 (a leap second counts as the second after
+    it), None for anything else: what lies outside is a mistake, and not every program could write
+    it down again.
+    """
+    stamp = value.upper() if isinstance(value, str) and len(value) <= 64 else ""
+    if not TIME.fullmatch(stamp):
+        return None
+    leap = stamp[17:19] == "60"
+    if leap:
+        stamp = f"{stamp[:17]}59{stamp[19:]}"
+    try:
+        since = datetime.fromisoformat(stamp) - EPOCH
+    except (ValueError, OverflowError):
+        return None
+    at = since // timedelta(milliseconds=1) + 1000 * leap
+    return at if 0 <= at < END_MS else None
+
+
+def attributes(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or len(value) > KEYS_MAX:
+        raise Misshapen(field, f"it must be an object of at most {KEYS_MAX} keys", "write {…}")
+    return dict(value)
+
+
+CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "first_name": text,
+    "last_name": text,
+    "gender": gender,
+    "locale": locale,
+    "time_zone": time_zone,
+    "email": email,
+    "phone": phone,
+    "viber_bot_id": identifier,
+    "whatsapp_id": identifier,
+    "web_push": web_push,
+    "devices": devices,
+    "consents": consents,
+    "attributes": attributes,
+}

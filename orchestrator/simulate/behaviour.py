@@ -1,0 +1,212 @@
+"""
+How people and providers behave, as shares and lags, and what that means for one message: receipts
+drawn by chance.
+
+The chance of a message is a number made of the seed, the run, the event, the recipient and the
+address, never of the order in which things are asked. Two versions of a policy therefore meet the
+same people: who reads Viber under one reads it under the other, and what differs between two
+simulations comes from the policies alone (common random numbers).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from statistics import NormalDist
+
+from orchestrator.channels import (
+    Accepted,
+    Delivery,
+    Engagement,
+    NotSent,
+    Outcome,
+    Reason,
+    Refused,
+    Unknown,
+)
+from orchestrator.virtual.scripted_provider import Later, Reaction
+
+P95_SIGMAS = NormalDist().inv_cdf(0.95)
+NORMAL = NormalDist()
+DRAWS = 8
+DIGEST_BYTES = 8 * DRAWS
+UNIT = 1 / 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """
+    How long something takes: a log-normal by its median and 95th percentile (ms), or ``quantiles``
+    that were measured, evenly spaced from the shortest to the longest.
+    """
+
+    median_ms: float = 0
+    p95_ms: float = 0
+    quantiles: tuple[float, ...] = ()
+
+    def at(self, chance: float) -> int:
+        """The lag (ms) below which a share of ``chance`` lies."""
+        if self.quantiles:
+            place = chance * (len(self.quantiles) - 1)
+            low = int(place)
+            high = min(low + 1, len(self.quantiles) - 1)
+            return round(
+                self.quantiles[low] + (self.quantiles[high] - self.quantiles[low]) * (place - low)
+            )
+        if self.median_ms <= 0 or self.p95_ms <= self.median_ms:
+            return round(self.median_ms)
+        sigma = math.log(self.p95_ms / self.median_ms) / P95_SIGMAS
+        return round(
+            self.median_ms * math.exp(sigma * NORMAL.inv_cdf(min(max(chance, 1e-9), 1 - 1e-9)))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How often something happens, and how long after what it follows from."""
+
+    share: float
+    lag: Lag
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """
+    One channel or provider. ``answers`` are outcomes that are no yes, with their shares; the rest
+    is accepted. ``delivered`` and ``failed`` are shares of what was accepted, ``read`` of what was
+    delivered, ``clicked`` and ``replied`` of what was read, or of what was delivered where nothing
+    reports that it was read.
+    """
+
+    answers: tuple[tuple[float, Outcome], ...] = ()
+    delivered: Share | None = None
+    failed: Share | None = None
+    read: Share | None = None
+    clicked: Share | None = None
+    replied: Share | None = None
+
+
+@dataclass(frozen=True)
+class Habits:
+    """
+    By provider or by channel; a provider's own come first. ``source`` says in words where they are
+    from.
+    """
+
+    by_name: Mapping[str, Habit] = field(default_factory=dict)
+    source: str = ""
+
+    def of(self, provider: str, channel: str) -> Habit:
+        found = self.by_name.get(provider)
+        return found if found is not None else self.by_name.get(channel, NOTHING)
+
+
+NOTHING = Habit()
+
+
+def draw(*key: object) -> Sequence[float]:
+    """Eight numbers from 0 to 1 that depend on nothing but the key."""
+    digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=DIGEST_BYTES).digest()
+    return [
+        int.from_bytes(digest[place : place + 8], "big") * UNIT
+        for place in range(0, DIGEST_BYTES, 8)
+    ]
+
+
+def react(habit: Habit, chances: Sequence[float]) -> Reaction:
+    """
+    What becomes of one message. Where an outcome is unknown, the message may have arrived all the
+    same, and its receipts come like any others.
+    """
+    outcome = answer(habit, chances[0])
+    if isinstance(outcome, NotSent | Refused):
+        return Reaction(outcome)
+    delivered = habit.delivered
+    if delivered is not None and chances[1] < delivered.share:
+        at_ms = delivered.lag.at(chances[2])
+        return Reaction(
+            outcome, 0, (Later(at_ms, Delivery.DELIVERED), *engagement(habit, chances, at_ms))
+        )
+    arrived = habit.delivered is None
+    if habit.failed is not None and chances[1] >= 1 - habit.failed.share:
+        return Reaction(outcome, 0, (Later(habit.failed.lag.at(chances[2]), Delivery.FAILED),))
+    return Reaction(outcome, 0, tuple(engagement(habit, chances, 0)) if arrived else ())
+
+
+def answer(habit: Habit, chance: float) -> Outcome:
+    """What the provider says at once."""
+    if not habit.answers:
+        return Accepted()
+    limits = list(accumulate(share for share, _ in habit.answers))
+    place = bisect_left(limits, chance) if chance < limits[-1] else len(limits)
+    return habit.answers[place][1] if place < len(habit.answers) else Accepted()
+
+
+def engagement(habit: Habit, chances: Sequence[float], since_ms: int) -> list[Later]:
+    """What the person does with a message that has arrived ``since_ms`` after the answer."""
+    found: list[Later] = []
+    seen = habit.read is None
+    if habit.read is not None and chances[3] < habit.read.share:
+        since_ms += habit.read.lag.at(chances[4])
+        found.append(Later(since_ms, Engagement.READ))
+        seen = True
+    for share, state, place in (
+        (habit.clicked, Engagement.CLICKED, 5),
+        (habit.replied, Engagement.REPLIED, 7),
+    ):
+        if seen and share is not None and chances[place] < share.share:
+            lag = share.lag.at(
+                chances[6] if place == 5 else chances[5] / share.share if share.share else 0
+            )
+            found.append(Later(since_ms + lag, state))
+    return found
+
+
+def share_of(share: float, median_ms: float, p95_ms: float) -> Share:
+    """A share with a log-normal lag."""
+    return Share(share, Lag(median_ms, p95_ms))
+
+
+SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
+REFUSED = Refused(Reason.REFUSED_RECIPIENT, "assumed")
+DEAD = Refused(Reason.REFUSED_ADDRESS, "assumed")
+LOST = Unknown(Reason.CONNECTION_LOST)
+ASSUMED = Habits(
+    {
+        "web_push": Habit(
+            answers=((0.08, DEAD),),
+            delivered=share_of(0.65, 5 * SECOND, 2 * MINUTE),
+            clicked=share_of(0.12, 4 * MINUTE, HOUR),
+        ),
+        "viber": Habit(
+            answers=((0.15, REFUSED), (0.002, LOST)),
+            delivered=share_of(0.85, 6 * SECOND, 5 * MINUTE),
+            failed=share_of(0.03, 10 * SECOND, 2 * MINUTE),
+            read=share_of(0.6, 15 * MINUTE, 6 * HOUR),
+            clicked=share_of(0.15, MINUTE, 30 * MINUTE),
+        ),
+        "whatsapp": Habit(
+            answers=((0.1, REFUSED), (0.002, LOST)),
+            delivered=share_of(0.85, 4 * SECOND, 5 * MINUTE),
+            failed=share_of(0.05, 5 * SECOND, MINUTE),
+            read=share_of(0.65, 15 * MINUTE, 6 * HOUR),
+            clicked=share_of(0.12, MINUTE, 30 * MINUTE),
+        ),
+        "email": Habit(
+            answers=((0.01, DEAD), (0.002, LOST)),
+            read=share_of(0.35, 2 * HOUR, 24 * HOUR),
+            clicked=share_of(0.1, 30 * SECOND, 10 * MINUTE),
+        ),
+        "sms": Habit(
+            answers=((0.005, DEAD), (0.002, LOST)),
+            delivered=share_of(0.95, 5 * SECOND, MINUTE),
+            failed=share_of(0.03, 10 * SECOND, 5 * MINUTE),
+        ),
+    },
+    "as assumed, since neither --providers nor --fit was given: only differences between versions"
+    " mean something",
+)

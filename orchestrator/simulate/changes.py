@@ -1,0 +1,113 @@
+"""Two versions compared, message by message: what changes, for whom, and what it costs or saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core.message import Status
+from orchestrator.simulate.outcomes import Life
+from orchestrator.simulate.statistics import MILLIONTHS, Interval, interval
+
+EXAMPLES_MAX = 5
+
+
+@dataclass(slots=True)
+class Change:
+    """
+    One kind of change: how many messages, what they cost more (or less), and a few recipients.
+    """
+
+    count: int = 0
+    cost: float = 0.0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOver:
+    """The same over several runs."""
+
+    kind: str
+    count: Interval
+    cost: Interval
+    examples: tuple[str, ...]
+
+
+def changes(before: Iterable[Life], after: Iterable[Life]) -> dict[str, Change]:
+    """The kinds of change between two runs of the same chances, the most frequent first."""
+    old = {life.key: life for life in before}
+    new = {life.key: life for life in after}
+    found: dict[str, Change] = {}
+    for key in dict.fromkeys((*old, *new)):
+        left, right = old.get(key), new.get(key)
+        kind = kind_of(left, right)
+        if kind is None:
+            continue
+        change = found.setdefault(kind, Change())
+        change.count += 1
+        change.cost += ((right.cost if right else 0) - (left.cost if left else 0)) / MILLIONTHS
+        recipient = key[1]
+        if len(change.examples) < EXAMPLES_MAX and recipient not in change.examples:
+            change.examples.append(recipient)
+    return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))
+
+
+def kind_of(old: Life | None, new: Life | None) -> str | None:
+    """What has become of a message, in words; None where it is what it was."""
+    if old is None or new is None:
+        if new is None:
+            return "no message any more"
+        return f"now a message, {told(new)}"
+    if ending(old) != ending(new):
+        return f"{told(new)} instead of {told(old)}"
+    old_sends, new_sends = (
+        [channel for channel, _ in old.sends],
+        [channel for channel, _ in new.sends],
+    )
+    if old_sends != new_sends:
+        return f"{told(new)} as before, {sends_changed(old_sends, new_sends)}"
+    if old.cost != new.cost:
+        return f"{told(new)} as before, at another cost"
+    if old.sends != new.sends:
+        return f"{told(new)} as before, at another time"
+    return None
+
+
+def ending(life: Life) -> tuple[str, str, str]:
+    return (life.status, life.by, life.reason)
+
+
+def told(life: Life) -> str:
+    """How a message ended: ``reached by viber``, ``expired (quiet_hours)``."""
+    if life.status == Status.SUCCEEDED.value:
+        return f"reached by {life.by}"
+    return f"{life.status} ({life.reason})" if life.reason else life.status
+
+
+def sends_changed(old: Sequence[str], new: Sequence[str]) -> str:
+    """Which sends there are more, and which fewer."""
+    more = [channel for channel in dict.fromkeys(new) if new.count(channel) > old.count(channel)]
+    fewer = [channel for channel in dict.fromkeys(old) if old.count(channel) > new.count(channel)]
+    parts = [f"also sent on {', '.join(more)}"] if more else []
+    parts += [f"no longer sent on {', '.join(fewer)}"] if fewer else []
+    return " and ".join(parts) or "in another order"
+
+
+def changes_over(runs: Sequence[dict[str, Change]]) -> tuple[ChangeOver, ...]:
+    """
+    The kinds of change over all runs, the most frequent first; examples are of the first run that
+    has any.
+    """
+    kinds = dict.fromkeys(kind for run in runs for kind in run)
+    found = [
+        ChangeOver(
+            kind,
+            interval([run[kind].count if kind in run else 0 for run in runs]),
+            interval([run[kind].cost if kind in run else 0.0 for run in runs]),
+            next((tuple(run[kind].examples) for run in runs if kind in run), ()),
+        )
+        for kind in kinds
+    ]
+    return tuple(
+        sorted(found, key=lambda change: (-change.count.median, -change.count.high, change.kind))
+    )

@@ -1,0 +1,100 @@
+"""
+A file of events, in the order of their times: JSON Lines of structured CloudEvents, as Kafka or an
+archive gives them.
+
+Every line is read once here, strictly, so that a simulation that has started does not stumble; what
+is kept is the line itself, which is much smaller than what is made of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.events.cloudevents import Malformed, parse_structured
+from orchestrator.events.event import Event
+
+PROBLEMS_MAX = 20
+
+
+class BadTraffic(Exception):
+    """The file cannot be played; the text says where, what and how to mend it."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """
+    ``lines`` are ``(time in UTC milliseconds, line)`` in order of time; ``types`` counts the event
+    types.
+    """
+
+    lines: list[tuple[int, bytes]] = field(default_factory=list)
+    types: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def first(self) -> int:
+        return self.lines[0][0]
+
+    @property
+    def last(self) -> int:
+        return self.lines[-1][0]
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """The events with their times, parsed as they are needed."""
+        for at, line in self.lines:
+            yield at, parse_structured(line)
+
+
+def read_traffic(name: str) -> Traffic:
+    """
+    The events of a file; ``-`` is standard input. Raises ``BadTraffic`` with the lines that are
+    wrong.
+    """
+    problems: list[str] = []
+    found = Traffic()
+    for number, line in enumerate(lines_of(name), 1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            event = parse_structured(text)
+        except Malformed as problem:
+            problems.append(f"{shown(name)}:{number}: {problem}")
+            continue
+        if event.time is None:
+            problems.append(
+                f'{shown(name)}:{number}: the event has no time; write when it happened: "time":'
+                ' "…Z"'
+            )
+            continue
+        found.lines.append((event.time, text))
+        found.types[event.type] += 1
+    if problems:
+        more = len(problems) - PROBLEMS_MAX
+        rest = [f"… and {more} more like these"] if more > 0 else []
+        raise BadTraffic("\n".join(problems[:PROBLEMS_MAX] + rest))
+    if not found.lines:
+        raise BadTraffic(f"{shown(name)}: there is no event in it; write one CloudEvent a line")
+    found.lines.sort(key=lambda line: line[0])
+    return found
+
+
+def shown(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
+def lines_of(name: str) -> Iterator[bytes]:
+    """The lines of a file or of standard input."""
+    if name == "-":
+        yield from sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise BadTraffic(
+            f"{name}: it cannot be read: {(error.strerror or 'no reason given').lower()}"
+        ) from None

@@ -1,0 +1,110 @@
+"""What a simulation keeps of each message: enough to count and compare it, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.core.facts import Triggered, Unpreparable
+from orchestrator.core.gates import Verdict
+from orchestrator.core.message import Message, Status
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.engine.applying import MILLIONTHS
+from orchestrator.engine.batch import Decided
+
+RULE_GATES = ("quiet_hours", "caps", "gaps", "budget")
+
+
+@dataclass(slots=True)
+class Life:
+    """
+    ``event`` is ``source id``; ``sends`` the channels in the order of their sends with their times
+    (ms after the message was made); ``rules`` the rules that made it wait or skip; ``cost``
+    millionths of the currency; ``reached_ms`` how long after it was made it had succeeded, None
+    where it had not; ``skips`` the steps that were left without a send, as channel and reason;
+    ``broken`` what was wrong with its templates, as channel and what.
+    """
+
+    event: str
+    recipient: str
+    policy: str
+    klass: str
+    locale: str
+    status: str = ""
+    reason: str = ""
+    by: str = ""
+    reached_ms: int | None = None
+    cost: int = 0
+    flags: tuple[str, ...] = ()
+    sends: list[tuple[str, int]] = field(default_factory=list)
+    rules: set[tuple[str, str]] = field(default_factory=set)
+    skips: tuple[tuple[str, str], ...] = ()
+    broken: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same under every version of the policy."""
+        return (self.event, self.recipient, self.policy)
+
+
+class Lives:
+    """
+    Collects the lives of the messages of some policies. ``locale_of`` gives the locale of a
+    recipient, "" unknown.
+    """
+
+    def __init__(self, policies: frozenset[str]) -> None:
+        self._policies = policies
+        self.locales: dict[str, str] = {}
+        self.by_message: dict[str, Life] = {}
+
+    def watch(self, decided: Decided, now: int) -> None:
+        """Take note of one decision."""
+        message = decided.decision.message
+        if message.policy not in self._policies:
+            return
+        if isinstance(decided.fact, Triggered):
+            locale = self.locales.get(message.recipient, "")
+            event = f"{message.event_source} {message.event_id}"
+            self.by_message[message.id] = Life(
+                event, message.recipient, message.policy, message.klass, locale
+            )
+        life = self.by_message[message.id]
+        if isinstance(decided.fact, Unpreparable):
+            run = message.run_of(decided.fact.step)
+            life.broken.add((run.channel if run is not None else "", decided.fact.detail))
+        for check in decided.decision.checks:
+            if check.verdict is not Verdict.GO and check.gate in RULE_GATES:
+                life.rules.add((check.gate, check.rule or ""))
+        note(life, decided.before, message, now)
+
+
+def note(life: Life, before: Message | None, message: Message, now: int) -> None:
+    """What a decision has changed."""
+    known = len(before.attempts) if before is not None else 0
+    for attempt in message.attempts[known:]:
+        life.sends.append((attempt.channel, now - message.created_at))
+    if before is None or before.status is not message.status or before.flags != message.flags:
+        life.status = message.status.value
+        life.reason = message.reason.value if message.reason is not None else ""
+        life.by = message.succeeded_by or ""
+        life.flags = tuple(message.flags)
+        if message.status is Status.SUCCEEDED and life.reached_ms is None:
+            life.reached_ms = now - message.created_at
+        life.skips = tuple(skips(message))
+    if message.attempts and (
+        known != len(message.attempts) or outcomes(before) != outcomes(message)
+    ):
+        life.cost = int(message.spent() * MILLIONTHS)
+
+
+def skips(message: Message) -> Iterator[tuple[str, str]]:
+    """The steps that a message has left without a send."""
+    tried = {attempt.step for attempt in message.attempts}
+    for run in message.runs:
+        if run.ended is not None and run.step not in tried:
+            yield run.channel, run.ended.value
+
+
+def outcomes(message: Message | None) -> list[OutcomeKind]:
+    return [attempt.outcome for attempt in message.attempts] if message is not None else []

@@ -1,0 +1,165 @@
+"""
+Lives counted: one run's figures, and over several runs the interval in which each figure lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from orchestrator.core.message import Status
+from orchestrator.simulate.outcomes import Life
+
+MILLIONTHS = 1_000_000
+Figure = tuple[str, str]
+"""
+``(section, name)``: ("total", "messages"), ("sends", "viber"), ("rules", "quiet_hours night"), …
+"""
+SECTIONS = ("total", "sends", "reached_by", "ended", "skipped", "rules", "flags", "broken")
+UNDEFINED = ("reach", "median_ms", "p95_ms", "cost_per_reached")
+"""
+Figures of the section "total" that a run without any message, or without any reached one, does not
+have.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Over several runs: the lowest, the median and the highest."""
+
+    low: float
+    median: float
+    high: float
+
+
+def interval(values: Sequence[float]) -> Interval:
+    return Interval(min(values), median(values), max(values))
+
+
+@dataclass(slots=True)
+class Count:
+    """The figures of one group of lives."""
+
+    figures: dict[Figure, float] = field(default_factory=dict)
+    lags_ms: list[int] = field(default_factory=list)
+
+    def add(self, section: str, name: str, amount: float = 1) -> None:
+        key = (section, name)
+        self.figures[key] = self.figures.get(key, 0) + amount
+
+    def take(self, life: Life) -> None:
+        """Count one life."""
+        self.add("total", "messages")
+        self.add("total", "cost", life.cost / MILLIONTHS)
+        for channel, _ in life.sends:
+            self.add("sends", channel)
+        if life.status == Status.SUCCEEDED.value:
+            self.add("total", "reached")
+            self.add("reached_by", life.by)
+            self.lags_ms.append(life.reached_ms or 0)
+        else:
+            self.add("ended", f"{life.status} {life.reason}".strip())
+        for channel, reason in life.skips:
+            self.add("skipped", f"{channel} {reason}")
+        for channel, what in life.broken:
+            self.add("broken", f"{life.policy}, {channel}: {what}")
+        for gate, rule in life.rules:
+            self.add("rules", f"{gate} {rule}".strip())
+        for flag in life.flags:
+            self.add("flags", flag)
+
+    def close(self) -> dict[Figure, float]:
+        """All figures, with those that follow from others."""
+        messages = self.figures.get(("total", "messages"), 0)
+        reached = self.figures.setdefault(("total", "reached"), 0)
+        if messages:
+            self.figures["total", "reach"] = reached / messages
+        if self.lags_ms:
+            ordered = sorted(self.lags_ms)
+            self.figures["total", "median_ms"] = median(ordered)
+            self.figures["total", "p95_ms"] = ordered[
+                min(len(ordered) - 1, int(len(ordered) * 0.95))
+            ]
+            self.figures["total", "cost_per_reached"] = (
+                self.figures.get(("total", "cost"), 0) / reached
+            )
+        return self.figures
+
+
+Figures = Mapping[Figure, float]
+Group = tuple[str, str]
+"""
+``("all", "")``, ``("class", "promotional")``, ``("locale", "uk-UA")``, ``("policy", "survey")``.
+"""
+
+
+Differences = Mapping[Group, Mapping[Figure, Interval]]
+
+
+def tally(lives: Iterable[Life]) -> dict[Group, dict[Figure, float]]:
+    """The figures of one run, altogether and by class, locale and policy."""
+    counts: dict[Group, Count] = {}
+    for life in lives:
+        groups = (
+            ("all", ""),
+            ("class", life.klass),
+            ("locale", life.locale or "unknown"),
+            ("policy", life.policy),
+        )
+        for group in groups:
+            found = counts.get(group)
+            if found is None:
+                found = counts[group] = Count()
+            found.take(life)
+    return {group: count.close() for group, count in counts.items()}
+
+
+def over_runs(runs: Sequence[Mapping[Group, Figures]]) -> dict[Group, dict[Figure, Interval]]:
+    """
+    The interval of each figure over all runs. A figure that a run has not got was zero there, but
+    for those that have no value without a message.
+    """
+    groups = dict.fromkeys(group for run in runs for group in run)
+    found: dict[Group, dict[Figure, Interval]] = {}
+    for group in sorted(groups):
+        figures = [run.get(group, {}) for run in runs]
+        names = sorted(
+            {name for one in figures for name in one},
+            key=lambda name: (SECTIONS.index(name[0]), name[1]),
+        )
+        found[group] = {name: interval(values_of(name, figures)) for name in names}
+    return found
+
+
+def differences_over(
+    before: Sequence[Mapping[Group, Figures]], after: Sequence[Mapping[Group, Figures]]
+) -> Differences:
+    """
+    How much more of each figure there is afterwards, run by run: both met the same people, so this
+    is known far better than either figure is.
+    """
+    pairs = list(zip(before, after, strict=True))
+    found: dict[Group, dict[Figure, Interval]] = {}
+    for group in sorted({group for pair in pairs for run in pair for group in run}):
+        of_group = [(old.get(group, {}), new.get(group, {})) for old, new in pairs]
+        for name in {name for old, new in of_group for name in (*old, *new)}:
+            values = [
+                value for old, new in of_group if (value := difference(name, old, new)) is not None
+            ]
+            if values:
+                found.setdefault(group, {})[name] = interval(values)
+    return found
+
+
+def difference(name: Figure, old: Figures, new: Figures) -> float | None:
+    """None where one of both has no such figure."""
+    if name[0] == "total" and name[1] in UNDEFINED and not (name in old and name in new):
+        return None
+    return new.get(name, 0) - old.get(name, 0)
+
+
+def values_of(name: Figure, runs: Sequence[Figures]) -> list[float]:
+    if name[0] == "total" and name[1] in UNDEFINED:
+        return [run[name] for run in runs if name in run]
+    return [run.get(name, 0) for run in runs]

@@ -1,0 +1,96 @@
+"""
+A provider that is played: the production dispatcher calls it like any other, and it answers as its
+script says.
+
+Its capabilities are those of the adapter it stands for, so rendering, addresses and decisions are
+the real ones. Only the request itself is not made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.channels import (
+    Accepted,
+    Adapter,
+    Delivery,
+    Engagement,
+    Outcome,
+    Outgoing,
+    Refused,
+)
+from orchestrator.configuration.settings import ProviderSettings
+from orchestrator.core.values import replace
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A receipt: ``after_ms`` counts from the provider's answer."""
+
+    after_ms: int
+    state: Delivery | Engagement
+    failure: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """
+    How a provider takes one message: its answer, how long (ms) it takes, and the receipts that
+    follow.
+    """
+
+    outcome: Outcome
+    takes_ms: int = 0
+    receipts: tuple[Later, ...] = ()
+
+
+React = Callable[[str, Outgoing], Reaction]
+"""The reaction of a provider, by its name, to one message."""
+Report = Callable[[str, Outgoing, Later, int], None]
+"""Have a receipt come ``ms`` milliseconds from now: provider, message, receipt, ms."""
+
+
+class Played(Adapter[Any]):
+    """``play`` must be called before the first send."""
+
+    _react: React
+    _report: Report
+
+    def play(self, react: React, report: Report) -> None:
+        """Take up a script."""
+        self._react = react
+        self._report = report
+
+    async def send(self, message: Outgoing) -> Outcome:
+        reaction = self._react(self.provider, message)
+        for later in reaction.receipts:
+            self._report(self.provider, message, later, reaction.takes_ms + later.after_ms)
+        if reaction.takes_ms:
+            await asyncio.sleep(reaction.takes_ms / 1000)
+        outcome = reaction.outcome
+        return (
+            replace(outcome, provider_id=message.client_reference)
+            if isinstance(outcome, Accepted)
+            else outcome
+        )
+
+
+def played_type(adapter: type[Adapter[Any]]) -> type[Played]:
+    """A type of adapter that can do what another can, and sends nothing; made once for each."""
+    if adapter not in PLAYED:
+        members = {"name": adapter.name, "supports": adapter.supports}
+        PLAYED[adapter] = type(f"Played{adapter.__name__}", (Played,), members)
+    return PLAYED[adapter]
+
+
+PLAYED: dict[type[Adapter[Any]], type[Played]] = {}
+
+
+def played(one: ProviderSettings, react: React, report: Report) -> Played:
+    """The adapter of one account."""
+    adapter = played_type(one.adapter_type)(one.adapter_settings, one.provider)
+    adapter.play(react, report)
+    return adapter

@@ -1,0 +1,7 @@
+"""The log adapter has nothing on a wire."""
+
+from __future__ import annotations
+
+from tests.adapters.adapter_conformance import Examples
+
+EXAMPLES = Examples(adapter="log", settings={"path": "messages.jsonl"})

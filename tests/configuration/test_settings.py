@@ -1,0 +1,322 @@
+"""
+kaskad.yaml is read into typed settings; what is wrong has a place and a cure, and secrets never
+show.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.configuration import settings as s
+from orchestrator.configuration.settings_file import find_config, load_settings, read_settings
+from orchestrator.configuration.settings_view import view
+from orchestrator.configuration.yaml_file import ConfigError
+from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
+from tests.certificates import make_certificates
+from tests.configuration.bad_settings import BAD, SID, SMS, TWILIO
+
+ENV = {"TOKEN": "s3cr3t-token"}
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    folder = tmp_path / "config"
+    folder.mkdir(exist_ok=True)
+    path = folder / "k.yaml"
+    path.write_text(text)
+    return path
+
+
+def load(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> s.Settings:
+    return load_settings(write(tmp_path, text), ENV if env is None else env)
+
+
+def problems(tmp_path: Path, text: str, env: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text, env)
+    return [str(problem).removeprefix(f"{tmp_path}/config/") for problem in refused.value.problems]
+
+
+def warnings(tmp_path: Path, text: str) -> list[str]:
+    from orchestrator.configuration.reading import Report
+
+    report = Report()
+    read_settings(write(tmp_path, text), ENV, report)
+    return [str(problem).removeprefix(f"{tmp_path}/config/") for problem in report.problems]
+
+
+def test_one_channel_is_enough_and_every_number_has_a_default(tmp_path: Path) -> None:
+    settings = load(tmp_path, SMS)
+    folder = tmp_path / "config"
+    assert settings.store.kind == "sqlite"
+    assert settings.store.path == folder / "../data/kaskad.db"
+    assert settings.http == s.HttpSettings(
+        s.Address("127.0.0.1", 8080), s.Address("127.0.0.1", 9464), "http://127.0.0.1:8080", "keys"
+    )
+    assert (
+        settings.http_source,
+        settings.kafka,
+        settings.status_kafka,
+        settings.status_webhooks,
+    ) == (True, None, None, ())
+    assert (settings.policies, settings.templates) == (folder / "policies", folder / "../templates")
+    assert settings.governance is None
+    assert settings.receipt_outage == s.ReceiptOutage(True, 200, 0.5)
+    assert settings.limits == s.LimitSettings((5, HOUR_MS), (50, 10 * MINUTE_MS))
+    assert settings.breaker == s.BreakerSettings(0.5, 20, 30_000, 30_000)
+    assert settings.defaults == s.Defaults(10 * MINUTE_MS, Retry(3, 60_000))
+    assert settings.migrate == "auto"
+    assert settings.retention == s.Retention(90 * DAY_MS, 30 * DAY_MS, 30 * DAY_MS, 30 * DAY_MS)
+    assert settings.log == s.LogSettings("info", "json")
+    assert settings.signing_key is None
+    provider = settings.providers["twilio"]
+    assert (provider.timeout_ms, provider.rate_per_second, provider.cost, provider.connections) == (
+        10_000,
+        None,
+        None,
+        64,
+    )
+    assert provider.build().provider == "twilio"
+
+
+def test_a_governance_file_beside_it_is_used_without_being_named(tmp_path: Path) -> None:
+    path = write(tmp_path, SMS)
+    (path.parent / "governance.yaml").write_text("")
+    assert load_settings(path, ENV).governance == path.parent / "governance.yaml"
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    text = f"""
+store: postgresql://kaskad:${{env:TOKEN}}@db/kaskad
+sources:
+  kafka: {{bootstrap_servers: ["a:9092", "b:9092"], topics: [one, two], group: g, auto_offset_reset: latest,
+          dead_letters: off, security: {{protocol: SASL_SSL, sasl_mechanism: SCRAM-SHA-512, username: u,
+          password: ${{env:TOKEN}}, ca: ../ca.pem, cert: ../client.pem, key: ../client.key}}}}
+statuses: {{kafka: {{topic: t}}, webhooks: [{{url: https://a.example/h, secret: ${{env:TOKEN}}}}]}}
+channels:
+  sms: [{{{TWILIO}, auth_token: ${{env:TOKEN}}, timeout: 5s, rate: 90/1m, connections: 3,
+         cost: {{amount: "1.20", currency: UAH, per: part}}}}]
+http: {{listen: "0.0.0.0:80", admin: "[::1]:81", public_url: "https://k.example/base/", auth: keys}}
+egress: {{allow: ["http://127.0.0.1:8443"]}}
+policies: p
+templates: /abs/t
+governance: g.yaml
+receipt_outage: {{hold: false}}
+limits: {{sms_per_recipient: 2/30m}}
+breaker: off
+defaults: {{wait: 1m, retry: {{max: 1, within: 2s}}}}
+migrate: manual
+retention: {{messages: 1d, events: 2d, receipts: 3d, dead_letters: 4d}}
+log: {{level: debug, format: console}}
+signing_key: ${{env:KEY}}
+"""
+    settings = load(tmp_path, text, ENV | {"KEY": "k" * 32})
+    folder = tmp_path / "config"
+    assert (settings.store.kind, settings.store.path) == ("postgresql", None)
+    assert settings.store.url.get_secret_value() == "postgresql://kaskad:s3cr3t-token@db/kaskad"
+    assert not settings.http_source
+    assert settings.kafka is not None
+    assert (settings.kafka.bootstrap_servers, settings.kafka.topics) == (
+        "a:9092,b:9092",
+        ("one", "two"),
+    )
+    assert (settings.kafka.group, settings.kafka.auto_offset_reset) == ("g", "latest")
+    assert settings.kafka.dead_letters is None
+    assert settings.kafka.security.sasl_mechanism == "SCRAM-SHA-512"
+    assert settings.kafka.security.ca == folder / "../ca.pem"
+    assert (settings.kafka.security.cert, settings.kafka.security.key) == (
+        folder / "../client.pem",
+        folder / "../client.key",
+    )
+    assert settings.status_kafka == s.KafkaStatuses("a:9092,b:9092", "t", settings.kafka.security)
+    assert settings.status_webhooks[0].secret.get_secret_value() == "s3cr3t-token"
+    provider = settings.providers["twilio"]
+    assert (provider.timeout_ms, provider.rate_per_second, provider.connections) == (5_000, 1.5, 3)
+    assert provider.cost == s.Cost(Decimal("1.20"), "UAH", "part")
+    assert settings.currency == "UAH"
+    assert settings.http == s.HttpSettings(
+        s.Address("0.0.0.0", 80), s.Address("::1", 81), "https://k.example/base", "keys"
+    )
+    assert settings.egress_allow == ("http://127.0.0.1:8443",)
+    assert (settings.policies, settings.templates, settings.governance) == (
+        folder / "p",
+        Path("/abs/t"),
+        folder / "g.yaml",
+    )
+    assert settings.receipt_outage == s.ReceiptOutage(False, 200, 0.5)
+    assert settings.limits == s.LimitSettings((2, 30 * MINUTE_MS), None)
+    assert settings.breaker is None
+    assert settings.defaults == s.Defaults(MINUTE_MS, Retry(1, 2_000))
+    assert settings.migrate == "manual"
+    assert settings.retention == s.Retention(DAY_MS, 2 * DAY_MS, 3 * DAY_MS, 4 * DAY_MS)
+    assert settings.log == s.LogSettings("debug", "console")
+    assert settings.signing_key is not None
+
+
+def test_empty_limits_are_no_limits(tmp_path: Path) -> None:
+    assert load(tmp_path, SMS + "limits: {}").limits == s.LimitSettings(None, None)
+
+
+def test_the_kafka_options_are_what_aiokafka_takes() -> None:
+    security = s.KafkaSecurity("SASL_PLAINTEXT", "PLAIN", "u", SecretStr("p"))
+    assert security.options() == {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "u",
+        "sasl_plain_password": "p",
+    }
+
+
+def test_a_number_may_come_from_the_environment(tmp_path: Path) -> None:
+    text = SMS.replace("from: Shop", "from: Shop, connections: '${env:SLOTS}'")
+    assert load(tmp_path, text, ENV | {"SLOTS": "7"}).providers["twilio"].connections == 7
+
+
+def test_a_file_gives_its_content_without_the_last_line_end(tmp_path: Path) -> None:
+    path = write(tmp_path, SMS.replace("${env:TOKEN}", "${file:token.txt}"))
+    (path.parent / "token.txt").write_text("from-file\n")
+    provider: Any = load_settings(path, {}).providers["twilio"].adapter_settings
+    assert provider.auth_token.get_secret_value() == "from-file"
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD)
+def test_bad_settings_are_refused_with_place_and_cure(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    assert problems(tmp_path, text, ENV) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            SMS.replace("'${env:TOKEN}'", "plain"),
+            (
+                "k.yaml:1:103: warning: the secret `auth_token` is written in clear; "
+                "write ${env:AUTH_TOKEN} or ${file:…} and keep it elsewhere"
+            ),
+        ),
+        (
+            SMS.replace("from: Shop", "base_url: http://a.example, from: Shop"),
+            (
+                "k.yaml:1:89: warning: `base_url` is plain http, which anyone on the way can read;"
+                " write https://"
+            ),
+        ),
+        (
+            SMS + "store: postgresql://u:pw@db/k",
+            (
+                "k.yaml:2:8: warning: the password of `store` is written in clear; "
+                "write postgresql://user:${env:DB_PASSWORD}@host/name"
+            ),
+        ),
+        (
+            SMS + "statuses: {webhooks: [{url: https://a.example, secret: abc}]}",
+            (
+                "k.yaml:2:56: warning: the secret `secret` is written in clear; "
+                "write ${env:SECRET} or ${file:…} and keep it elsewhere"
+            ),
+        ),
+    ],
+)
+def test_what_works_but_should_not_stay_so_is_warned_of(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert warnings(tmp_path, text) == [expected]
+    load(tmp_path, text)
+
+
+def test_plain_http_to_this_machine_is_nobodys_business(tmp_path: Path) -> None:
+    assert (
+        warnings(tmp_path, SMS.replace("from: Shop", "base_url: http://127.0.0.1:9, from: Shop"))
+        == []
+    )
+
+
+def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, SMS + "migrate: x\nlog: {level: y}\nnonsense: z")) == 3
+
+
+SECRET_TEXT = """
+store: postgresql://kaskad:${env:S1}@db/kaskad
+sources: {kafka: {bootstrap_servers: "${env:S2}:9092", topics: [a],
+  security: {protocol: SASL_SSL, username: ${env:S3}, password: ${env:S4}}}}
+statuses: {webhooks: [{url: "https://a.example/${env:S5}", secret: CLEARSECRETCLEAR}]}
+channels:
+  sms: [{provider: twilio, adapter: twilio_sms, account_sid: ${env:S6}, auth_token: [${env:S7}, CLEARSECRETCLEAR],
+         from: ${env:S8}}]
+signing_key: ${file:key}
+"""
+CANARIES = {f"S{n}": f"ACcanary{n}canary{n}canary" for n in range(1, 9)}
+
+
+def test_secrets_and_whatever_came_from_a_reference_never_show(tmp_path: Path) -> None:
+    path = write(tmp_path, SECRET_TEXT)
+    (path.parent / "key").write_text("ACcanary9canary9canary")
+    settings = load_settings(path, CANARIES)
+    effective = view(settings)
+    provider = settings.providers["twilio"]
+    shown = "\n".join(
+        [repr(settings), str(settings), json.dumps(effective), repr(provider), str(provider)]
+    )
+    shown += repr(settings.store) + repr(settings.status_webhooks)
+    for secret in [*(f"canary{n}canary" for n in (1, 4, 6, 7, 8, 9)), "CLEARSECRET"]:
+        assert secret not in shown
+    assert "canary" not in json.dumps(effective)
+    assert effective["store"] == "postgresql://kaskad:${env:S1}@db/kaskad"
+    assert effective["channels"]["sms"][0]["account_sid"] == "${env:S6}"
+    assert effective["channels"]["sms"][0]["auth_token"] == ["${env:S7}", "***"]
+    assert effective["signing_key"] == "${file:key}"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["account_sid", "auth_token", "from", "base_url", "timeout", "rate", "connections", "adapter"],
+)
+def test_an_error_never_shows_what_a_reference_stands_for(tmp_path: Path, key: str) -> None:
+    own = {"account_sid": SID, "auth_token": "x", "from": "Shop"} | {key: "${env:CANARY}"}
+    inner = ", ".join(
+        f"{name}: '{value}'"
+        for name, value in ({"provider": "p", "adapter": "twilio_sms"} | own).items()
+    )
+    text = f"channels: {{sms: [{{{inner}}}]}}\nsigning_key: ${{env:CANARY}}"
+    found = problems(tmp_path, text, {"CANARY": "~canary~"})
+    assert found
+    assert not any("canary" in one.replace("env:CANARY", "") for one in found)
+
+
+def test_the_effective_configuration_is_a_configuration(tmp_path: Path) -> None:
+    settings = load(tmp_path, SMS + "breaker: off\nlimits: {sms_per_prefix: 9/1h}")
+    again = write(tmp_path, json.dumps(view(settings), ensure_ascii=False))
+    assert view(load_settings(again, ENV)) == view(settings)
+
+
+def test_the_file_is_found_by_option_then_environment_then_habit(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml", "config/kaskad.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    env = {"KASKAD_CONFIG": "b.yaml"}
+    assert find_config("a.yaml", env, tmp_path) == tmp_path / "a.yaml"
+    assert find_config(None, env, tmp_path) == tmp_path / "b.yaml"
+    assert find_config(None, {}, tmp_path) == tmp_path / "config/kaskad.yaml"
+
+
+@pytest.mark.parametrize(
+    ("arg", "env", "cure"),
+    [
+        ("none.yaml", {}, "check the path in --config"),
+        (None, {"KASKAD_CONFIG": "none.yaml"}, "check the path in KASKAD_CONFIG"),
+        (None, {}, "name the file with --config or KASKAD_CONFIG"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_with_where_it_was_named(
+    tmp_path: Path, arg: str | None, env: dict[str, str], cure: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"there is no such configuration file; {cure}"):
+        find_config(arg, env, tmp_path)

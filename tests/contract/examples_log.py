@@ -1,7 +1,0 @@
-"""The log adapter has nothing on a wire."""
-
-from __future__ import annotations
-
-from adapter_conformance import Examples
-
-EXAMPLES = Examples(adapter="log", settings={"path": "messages.jsonl"})

@@ -1,0 +1,222 @@
+"""Rates, breakers, the ear for receipts, tokens, and logs in which nobody can be recognised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.primitives.ids import IdMaker, decode
+from orchestrator.primitives.tokens import AddressHasher, SigningKeys
+from orchestrator.statuses.webhook_signature import sign, verify
+from orchestrator.stores.sqlite.bucket import TokenBucket
+from orchestrator.telemetry.logging import configure_logging
+
+NOW = 1_795_000_000_000
+MINUTE = 60_000
+MESSAGE = "01M7Q5CQG08M4ATBHZ3064NFKK"
+
+
+# ---- rates
+
+
+async def test_a_burst_is_at_most_half_a_second_s_worth() -> None:
+    time = [0.0]
+    bucket = TokenBucket(20, lambda: time[0])
+    time[0] = 100
+    assert await bucket.take(50) == 10
+    assert await bucket.take(1) == 0
+    assert bucket.next_in() == pytest.approx(0.05)
+    time[0] += 0.175
+    assert await bucket.take(50) == 3
+
+
+async def test_a_pause_gives_out_nothing_until_it_is_over() -> None:
+    time = [0.0]
+    bucket = TokenBucket(10, lambda: time[0])
+    await bucket.pause(5)
+    assert await bucket.take(1) == 0
+    time[0] = 5.1
+    assert await bucket.take(1) == 1
+
+
+# ---- breakers
+
+
+def feed(breaker: Breaker, outcome: Outcome, count: int, at: int = NOW) -> None:
+    for _ in range(count):
+        breaker.record(outcome, at)
+
+
+def test_a_breaker_opens_when_half_of_enough_requests_failed() -> None:
+    breaker = Breaker(0.5, 20, 30_000, 30_000)
+    feed(breaker, Accepted(), 10)
+    feed(breaker, Unknown(Reason.TIMED_OUT), 9)
+    assert breaker.shut_until(NOW) is None
+    feed(breaker, Unknown(Reason.SERVER_ERROR), 1)
+    assert breaker.shut_until(NOW) == NOW + 30_000
+
+
+@pytest.mark.parametrize(
+    "outcome", [NotSent(Reason.THROTTLED, 1000), Refused(Reason.REFUSED_RECIPIENT)]
+)
+def test_refusals_of_persons_and_requests_to_slow_down_never_open_it(outcome: Outcome) -> None:
+    breaker = Breaker(0.5, 20, 30_000, 30_000)
+    feed(breaker, outcome, 100)
+    assert breaker.shut_until(NOW) is None
+
+
+def test_failures_that_are_too_old_do_not_count() -> None:
+    breaker = Breaker(0.5, 20, 30_000, 30_000)
+    feed(breaker, Unknown(Reason.TIMED_OUT), 19)
+    feed(breaker, Unknown(Reason.TIMED_OUT), 1, NOW + 31_000)
+    assert breaker.shut_until(NOW + 31_000) is None
+
+
+def test_after_the_pause_one_request_decides() -> None:
+    breaker = Breaker(0.5, 20, 30_000, 30_000)
+    feed(breaker, NotSent(Reason.CONNECT_FAILED), 20)
+    later = NOW + 30_000
+    assert breaker.admits(later) == 1
+    breaker.probing(later)
+    assert breaker.admits(later) == 0
+    breaker.record(Unknown(Reason.TIMED_OUT), later)
+    assert breaker.shut_until(later) == later + 30_000
+    breaker.probing(later + 30_000)
+    breaker.record(Accepted(), later + 30_000)
+    assert breaker.admits(later + 30_000) > 1
+
+
+def test_a_refusal_of_our_configuration_opens_it_at_once() -> None:
+    breaker = Breaker.never()
+    breaker.force_open(NOW)
+    assert breaker.shut_until(NOW) == NOW + 30_000
+
+
+# ---- receipts that stop
+
+
+def sends(watch: ReceiptWatch, start: int, minutes: int, delivered: bool) -> None:
+    for minute in range(minutes):
+        for second in range(60):
+            at = start + minute * MINUTE + second * 1000
+            watch.sent("viber", at)
+            if delivered and second % 10:
+                watch.delivered("viber", at + 2_000, at)
+
+
+def test_a_channel_whose_receipts_stop_all_at_once_counts_as_out_until_they_are_back() -> None:
+    watch = ReceiptWatch(200, 0.5)
+    sends(watch, NOW, 60, True)
+    assert watch.outages(NOW + 60 * MINUTE) == ()
+    sends(watch, NOW + 60 * MINUTE, 20, False)
+    assert watch.outages(NOW + 80 * MINUTE) == ("viber",)
+    sends(watch, NOW + 80 * MINUTE, 20, True)
+    assert watch.outages(NOW + 100 * MINUTE) == ()
+
+
+def test_too_few_sends_say_nothing() -> None:
+    watch = ReceiptWatch(10_000, 0.5)
+    sends(watch, NOW, 60, True)
+    sends(watch, NOW + 60 * MINUTE, 20, False)
+    assert watch.outages(NOW + 80 * MINUTE) == ()
+
+
+# ---- tokens
+
+
+def test_tokens_say_what_was_signed_and_none_passes_for_another() -> None:
+    keys = SigningKeys([(1, b"k" * 32, NOW)], lambda: NOW)
+    token = keys.reference(MESSAGE, 3)
+    assert keys.read_reference(token) == (MESSAGE, 3)
+    assert len(token) <= 64
+    assert keys.read_receipt_token(token) is None
+    assert keys.read_pixel(token) is None
+    assert keys.read_link(keys.link(MESSAGE, 1, "https://x/я")) == (MESSAGE, 1, "https://x/я")
+    assert keys.read_unsubscribe(keys.unsubscribe("u", "email", "t", MESSAGE)) == (
+        "u",
+        "email",
+        "t",
+        MESSAGE,
+    )
+
+
+def test_a_changed_token_is_nobody_s() -> None:
+    keys = SigningKeys([(1, b"k" * 32, NOW)], lambda: NOW)
+    token = keys.reference(MESSAGE, 3)
+    for place in range(len(token)):
+        other = "A" if token[place] != "A" else "B"
+        assert keys.read_reference(token[:place] + other + token[place + 1 :]) in (
+            None,
+            (MESSAGE, 3),
+        )
+    assert SigningKeys([(1, b"other" * 7, NOW)], lambda: NOW).read_reference(token) is None
+    for junk in ("", "a", "ї", "=" * 50, "\ud800"):
+        assert keys.read_reference(junk) is None
+
+
+def test_old_keys_verify_for_400_days() -> None:
+    old = SigningKeys([(1, b"k" * 32, NOW)], lambda: NOW)
+    token = old.reference(MESSAGE, 0)
+    rotated = [(2, b"n" * 32, NOW), (1, b"k" * 32, NOW)]
+    assert SigningKeys(rotated, lambda: NOW + 399 * 86_400_000).read_reference(token) == (
+        MESSAGE,
+        0,
+    )
+    assert SigningKeys(rotated, lambda: NOW + 401 * 86_400_000).read_reference(token) is None
+
+
+def test_ids_grow_even_where_the_clock_goes_back() -> None:
+    time = [NOW]
+    ids = IdMaker(lambda: time[0])
+    made = [ids.next()]
+    for step in (5, -1000, 0, 7):
+        time[0] += step
+        made.append(ids.next())
+    assert made == sorted(made)
+    assert len({decode(id) for id in made}) == len(made)
+
+
+def test_mail_addresses_hash_alike_however_they_are_written() -> None:
+    hash = AddressHasher(b"p" * 32)
+    assert hash("email", "Olena@Example.com") == hash("email", "olena@example.com")
+    assert hash("email", "x") != hash("phone", "x")
+    assert AddressHasher(b"q" * 32)("email", "x") != hash("email", "x")
+
+
+def test_status_webhooks_are_signed_as_the_standard_says() -> None:
+    secret, body = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", b'{"test": 2432232314}'
+    header = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert header == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert verify(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, f"v1,other {header}")
+    assert not verify(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body + b" ", header)
+
+
+# ---- logs
+
+
+CANARIES = (
+    "+380 50 123 45 67",
+    "+380501234567",
+    "olena.canary@example.com",
+    "https://push.example.com/canary",
+    "kk_canarykeycanarykey",
+)
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_no_log_line_names_anybody(canary: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "json")
+    log = structlog.get_logger()
+    try:
+        raise ValueError(f"could not send to {canary}")
+    except ValueError:
+        log.exception("dispatch.failed", note=canary, nested={"a": [canary]}, provider="twilio")
+    line = capsys.readouterr().err
+    assert canary not in line
+    assert json.loads(line.splitlines()[-1])["provider"] == "twilio"

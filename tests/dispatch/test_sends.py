@@ -1,0 +1,190 @@
+"""
+What is under way: prepared from what is known, called once its intent is durable, finished when the
+service stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+from orchestrator.channels import Accepted, Adapter, Capabilities, Outcome, Outgoing, Settings
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.policy import Policy, Step
+from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.outgoing import Outside
+from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.recent_decisions import LATELY_SECONDS
+from orchestrator.engine.batch import Decided
+from orchestrator.engine.commands import Command, Tell
+from orchestrator.engine.engine import Hear
+from orchestrator.primitives.tokens import SigningKeys
+from orchestrator.render import TemplateSet
+from orchestrator.stores.port import StoreBusy
+from tests.engine.world import PROVIDERS, START, World, address_hash
+
+POLICY = Policy("order", "v1", "shop.event", (Step("viber"),), template="order")
+TEMPLATES = TemplateSet.from_sources(
+    {"order": {"viber.text.j2": "Dear {{ recipient.first_name }}"}}
+)
+
+
+class Waiter(Adapter[Settings]):
+    """Answers nothing until it is told to."""
+
+    name: ClassVar[str] = "waiter"
+    supports: ClassVar[Capabilities] = Capabilities(channel="viber", address=("phone",))
+
+    def __init__(self) -> None:
+        super().__init__(Settings(), "viber_a")
+        self.asked: asyncio.Queue[Outgoing] = asyncio.Queue()
+        self.may_answer = asyncio.Event()
+
+    async def send(self, message: Outgoing) -> Outcome:
+        self.asked.put_nowait(message)
+        await self.may_answer.wait()
+        return Accepted(f"id-{message.message_id}")
+
+
+class Shop:
+    """
+    A world with one provider at work. ``seconds`` is the dispatcher's monotonic clock, moved by
+    hand.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seconds = 0.0
+        self.adapter = Waiter()
+        self.provider = ProviderAtWork(
+            PROVIDERS["viber_a"], self.adapter, None, Breaker.never(), slots=2
+        )
+        self.dispatcher = Dispatcher(
+            world.engine,
+            world.store,
+            {"viber_a": self.provider},
+            sender_for=lambda provider: None,  # type: ignore[arg-type, return-value]
+            outside=Outside(
+                "https://shop.example", SigningKeys([(1, b"k" * 32, START)], lambda: world.now)
+            ),
+            books=self._book,
+            address_hash=address_hash,
+            now=lambda: world.now,
+            monotonic=lambda: self.seconds,
+        )
+        world.engine._ports.observe = self._observe
+
+    async def _book(self, name: str, version: str) -> tuple[Policy, TemplateSet]:
+        return POLICY, TEMPLATES
+
+    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+        for one in decided:
+            self.dispatcher.notice(one)
+
+    async def publish(self, event_id: str, **person: Any) -> str:
+        (id,) = (await self.world.publish(event_id, **person)).messages
+        return id
+
+    async def outcome(self, message: str) -> OutcomeKind:
+        return (await self.world.message(message)).attempts[0].outcome
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is under way, and every slot is free."""
+        return (
+            self.provider.free == self.provider.slots
+            and not self.provider.taken
+            and not self.dispatcher.in_flight
+        )
+
+
+@asynccontextmanager
+async def shop() -> AsyncIterator[Shop]:
+    async with World(POLICY) as world:
+        made = Shop(world)
+        await made.dispatcher.start()
+        yield made
+
+
+async def test_a_send_has_its_intent_before_the_call_and_its_slot_until_the_answer_is_durable() -> (
+    None
+):
+    async with shop() as at:
+        message = await at.publish("1", first_name="Olena")
+        outgoing = await at.adapter.asked.get()
+        assert outgoing.content["text"] == "Dear Olena"
+        assert await at.outcome(message) is OutcomeKind.PENDING
+        assert not at.at_rest
+        at.adapter.may_answer.set()
+        await at.dispatcher.stop(5)
+        assert await at.outcome(message) is OutcomeKind.ACCEPTED
+        assert at.at_rest
+
+
+async def test_a_stopping_service_lets_a_call_finish() -> None:
+    async with shop() as at:
+        message = await at.publish("1", first_name="Olena")
+        await at.adapter.asked.get()
+        stopping = asyncio.ensure_future(at.dispatcher.stop(60))
+        await asyncio.sleep(0)
+        at.adapter.may_answer.set()
+        await stopping
+        assert await at.outcome(message) is OutcomeKind.ACCEPTED
+
+
+async def test_a_call_that_does_not_finish_in_time_is_unknown_and_that_is_told() -> None:
+    async with shop() as at:
+        message = await at.publish("1", first_name="Olena")
+        await at.adapter.asked.get()
+        await at.dispatcher.stop(0)
+        await at.world.engine.stop()
+        assert await at.outcome(message) is OutcomeKind.UNKNOWN
+        assert at.at_rest
+
+
+async def test_what_cannot_be_rendered_gives_its_slot_back() -> None:
+    async with shop() as at:
+        message = await at.publish("1")  # the template asks for a first name
+        await at.dispatcher.stop(5)
+        await at.world.engine.stop()
+        assert at.at_rest
+        found = await at.world.message(message)
+        assert (found.attempts, found.terminal) == ([], True)
+
+
+async def test_a_send_whose_intent_cannot_be_written_waits_again() -> None:
+    async with shop() as at:
+        hand = at.world.engine.hand
+        tried: list[Tell] = []
+
+        def refuse_facts(command: Command, hear: Hear) -> None:
+            if not isinstance(command, Tell) or len(tried) >= 2:
+                hand(command, hear)
+                return
+            tried.append(command)
+            hear(StoreBusy("twice"))
+
+        at.world.engine.hand = refuse_facts  # type: ignore[method-assign]
+        await at.publish("1", first_name="Olena")
+        assert (await at.adapter.asked.get()).content["text"] == "Dear Olena"
+        assert len(tried) == 2
+        at.adapter.may_answer.set()
+        await at.dispatcher.stop(5)
+        assert at.at_rest
+
+
+async def test_what_was_decided_long_ago_is_read_again() -> None:
+    async with shop() as at:
+        await at.publish("1", first_name="Olena")
+        await at.adapter.asked.get()  # the one slot for ordinary messages is taken
+        await at.publish("2", id="ivan", first_name="Ivan", phone="+380671234567")
+        at.seconds += LATELY_SECONDS + 0.1
+        await at.world.publish(
+            "3", type="shop.other", id="ivan", first_name="Ioan", phone="+380671234567"
+        )
+        at.adapter.may_answer.set()
+        assert (await at.adapter.asked.get()).content["text"] == "Dear Ioan"
+        await at.dispatcher.stop(5)

@@ -1,0 +1,158 @@
+"""Servers that behave badly on purpose, and senders to call them with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from orchestrator.channels import HttpCall
+from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.rates import FREE, Token
+from orchestrator.dispatch.senders import AiohttpSender, Answer, HttpxSender
+
+Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Made = AiohttpSender | HttpxSender
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Heard(list[bytes]):
+    """
+    What a server has read, request by request; ``connections`` counts those made, ``silent`` those
+    without a byte.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections = 0
+        self.silent = 0
+        self.news = asyncio.Event()
+
+    async def until(self, there: Callable[[], bool]) -> None:
+        """Wait for something to be heard; five seconds are more than it takes."""
+        async with asyncio.timeout(5):
+            while not there():
+                self.news.clear()
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def server(behave: Behave, **options: Any) -> AsyncIterator[tuple[str, Heard]]:
+    """A server that reads one request after another and then behaves."""
+    heard = Heard()
+    open_ones: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.add(asyncio.current_task())  # type: ignore[arg-type]
+        heard.connections += 1
+        before = len(heard)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                fields = [line.lower() for line in head.split(b"\r\n")]
+                length = next(
+                    (int(field[15:]) for field in fields if field.startswith(b"content-length:")), 0
+                )
+                heard.append(head + await reader.readexactly(length))
+                heard.news.set()
+                await behave(reader, writer)
+        except asyncio.IncompleteReadError as end:
+            heard.silent += len(heard) == before and not end.partial
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            heard.news.set()
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, **options)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        yield f"{'https' if 'ssl' in options else 'http'}://127.0.0.1:{port}/send", heard
+    finally:
+        listening.close()
+        for task in open_ones:
+            task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
+
+
+@asynccontextmanager
+async def opened(made: Made) -> AsyncIterator[Made]:
+    """A sender, open for as long as it is needed."""
+    await made.open()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def post(
+    made: Made,
+    url: str,
+    *,
+    timeout_ms: int = 5_000,
+    within: float = 5,
+    now: float | None = None,
+    token: Token = FREE,
+    **more: Any,
+) -> Answer:
+    """
+    Send ``hello``; the first byte must leave ``within`` seconds of ``now`` (default: the machine's
+    clock).
+    """
+    fields: dict[str, Any] = {
+        "method": "POST",
+        "headers": {"content-type": "text/plain"},
+        "body": b"hello",
+        **more,
+    }
+    start_by = (time.monotonic() if now is None else now) + within
+    call = HttpCall(url=url, **fields)
+    return await made.call(
+        call, timeout_ms=timeout_ms, start_by=start_by, clock=time.time, token=token
+    )
+
+
+def aiohttp_sender(**options: Any) -> Made:
+    return AiohttpSender(**{"guard": EgressGuard(), "connections": 10, **options})
+
+
+def httpx_sender(**options: Any) -> Made:
+    return HttpxSender(**{"guard": EgressGuard(), "connections": 10, **options})
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK)
+    await writer.drain()
+
+
+async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+def saying(words: bytes, *, then_close: bool = False) -> Behave:
+    """Answer with these bytes, whatever was asked."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        await writer.drain()
+        if then_close:
+            writer.close()
+
+    return behave
+
+
+def once_then(second: Behave) -> Behave:
+    """Answer the first request, and then be somebody else."""
+    served = 0
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        served += 1
+        await (answer if served == 1 else second)(reader, writer)
+
+    return behave

@@ -1,0 +1,255 @@
+"""
+The doctor on one machine: what it sees of configuration, embedded store, ports, files and keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.app.app import App
+from orchestrator.cli import app as command
+from orchestrator.doctor import Finding, Result, in_time
+from orchestrator.doctor.embedded import existing, mounted_as
+from orchestrator.doctor.findings import error, exit_code, fine, unreachable, warning
+from orchestrator.doctor.machine import entropy_bits
+from orchestrator.primitives.tokens import new_key
+from tests.doctor.ward import MEASURED, Ward, wrong
+
+
+async def test_a_small_installation_on_a_sound_machine_is_fine(ward: Ward) -> None:
+    findings = await ward.findings()
+    assert wrong(findings) == [
+        "configuration check warning"
+    ]  # that a log never confirms a delivery
+    areas = {finding.area for finding in findings}
+    assert areas == {"configuration", "store", "http", "process"}
+
+
+async def test_nothing_is_left_behind(ward: Ward) -> None:
+    before = sorted(ward.folder.rglob("*"))
+    await ward.findings()
+    assert sorted(ward.folder.rglob("*")) == before
+
+
+async def test_what_check_says_is_a_finding_with_its_place_and_its_cure(ward: Ward) -> None:
+    ward.configure("receipt_outage: {ratio: 7}\n")
+    found = [one for one in await ward.findings() if one.result is Result.ERROR]
+    assert [(one.area, one.where) for one in found] == [("configuration", f"{ward.config}:3:25")]
+    assert found[0].mend
+
+
+async def test_a_file_that_cannot_be_read_at_all_ends_the_visit(ward: Ward) -> None:
+    ward.write("config/kaskad.yaml", "channels: [")
+    findings = await ward.findings()
+    assert [(one.area, one.result) for one in findings] == [("configuration", Result.ERROR)]
+
+
+async def test_an_area_that_breaks_is_a_finding_that_shows_no_secret() -> None:
+    async def breaks() -> list[Finding]:
+        raise LookupError("a-secret")
+
+    async def hangs() -> list[Finding]:
+        raise TimeoutError
+
+    broken, slow = await in_time("store", breaks()), await in_time("kafka", hangs())
+    assert [(one.area, one.result) for one in broken + slow] == [
+        ("store", Result.ERROR),
+        ("kafka", Result.UNREACHABLE),
+    ]
+    assert "a-secret" not in str(broken)
+
+
+async def test_a_folder_that_is_no_folder_cannot_hold_a_store(ward: Ward) -> None:
+    ward.write("data", "this is a file")
+    found = await ward.found("store", "writable")
+    assert found.result is Result.ERROR
+
+
+async def test_several_processes_cannot_share_an_embedded_store(ward: Ward) -> None:
+    assert (await ward.found("store", "processes", processes=2)).result is Result.WARNING
+
+
+async def test_a_store_in_memory_is_warned_of(ward: Ward) -> None:
+    ward.configure("store: 'sqlite:///:memory:'\n")
+    assert (await ward.found("store", "durable")).result is Result.WARNING
+
+
+@pytest.mark.parametrize(("migrate", "result"), [("auto", Result.FINE), ("manual", Result.ERROR)])
+async def test_an_old_schema_is_told_and_matters_where_it_is_migrated_by_hand(
+    ward: Ward, migrate: str, result: Result
+) -> None:
+    path = ward.write("data/kaskad.db", "")
+    sqlite3.connect(path).close()
+    ward.configure(f"migrate: {migrate}\n")
+    found = await ward.found("store", "schema")
+    assert (found.result, found.what.startswith("to come: 0001_start")) == (result, True)
+
+
+async def test_a_file_that_is_no_database_is_told(ward: Ward) -> None:
+    ward.write(
+        "data/kaskad.db", "not a database, and longer than the header that one would have" * 20
+    )
+    assert (await ward.found("store", "schema")).result is Result.ERROR
+
+
+async def test_a_database_that_everybody_can_read_is_warned_of(ward: Ward) -> None:
+    path = ward.write("data/kaskad.db", "")
+    path.chmod(0o644)
+    found = await ward.found("store", "private")
+    assert (found.result, "0644" in found.what) == (Result.WARNING, True)
+
+
+def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda / ext4 rw 0 0\nserver:/x /srv nfs4 rw 0 0\n/dev/sdb /srv/my\\040disk xfs rw 0 0\n"
+    )
+    places = {"/opt": "ext4", "/srv/data": "nfs4", "/srv/my disk/data": "xfs"}
+    assert {place: mounted_as(Path(place), mounts) for place in places} == places
+    assert mounted_as(Path("/srv"), tmp_path / "absent") == ""
+
+
+def test_the_nearest_folder_that_exists_is_looked_at(tmp_path: Path) -> None:
+    assert existing(tmp_path / "a" / "b" / "c") == tmp_path
+
+
+async def test_a_port_that_a_stranger_has_is_an_error(ward: Ward) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen(16)
+        port = stranger.getsockname()[1]
+        ward.configure(f'http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}\n')
+        found = [
+            one
+            for one in await ward.findings()
+            if one.check == "port" and one.result is Result.ERROR
+        ]
+    assert [one.where for one in found] == [f"http.listen 127.0.0.1:{port}"]
+
+
+async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(ward: Ward) -> None:
+    with socket.socket() as probe, socket.socket() as other:
+        for one in (probe, other):
+            one.bind(("127.0.0.1", 0))
+        listen, admin = probe.getsockname()[1], other.getsockname()[1]
+    ward.configure(f'http: {{listen: "127.0.0.1:{listen}", admin: "127.0.0.1:{admin}"}}\n')
+    service = App(ward.config, os.environ)
+    await service.start()
+    try:
+        findings = await ward.findings()
+    finally:
+        await service.stop()
+    assert [one.what for one in findings if one.check == "port"] == [
+        "the service is running there"
+    ] * 2
+    assert [one.what for one in findings if one.check == "schema"] == ["the schema is up to date"]
+    assert not any(
+        one.result in (Result.ERROR, Result.UNREACHABLE)
+        for one in findings
+        if one.check not in MEASURED
+    )
+
+
+async def test_an_address_of_another_machine_cannot_be_listened_on(ward: Ward) -> None:
+    ward.configure(
+        'http: {listen: "192.0.2.1:80", admin: "127.0.0.1:0", public_url: "https://kaskad.invalid"}\n'
+    )
+    found = [
+        one for one in await ward.findings() if one.check == "port" and one.result is Result.ERROR
+    ]
+    assert [one.mend for one in found] == [
+        "name an address of this machine, or 0.0.0.0 for all of them"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "result"),
+    [
+        ("https://kaskad.invalid", Result.UNREACHABLE),
+        ("https://10.1.2.3", Result.WARNING),
+        ("https://93.184.215.14", Result.FINE),
+        ("http://127.0.0.1:8080", Result.WARNING),
+    ],
+)
+async def test_the_public_address_must_lead_to_where_the_world_can_go(
+    ward: Ward, url: str, result: Result
+) -> None:
+    ward.configure(f'http: {{listen: "0.0.0.0:0", admin: "127.0.0.1:0", public_url: "{url}"}}\n')
+    assert (await ward.found("http", "public_url")).result is result
+
+
+@pytest.mark.parametrize(
+    ("key", "result"),
+    [
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Result.ERROR),
+        ("kaskad-signing-key-secret", Result.WARNING),
+        ("q8Zr0t1VwUuT7oJ4mGd2xCkHs5bNfYeL9PiAaRvXEQs=", Result.FINE),
+    ],
+)
+async def test_a_signing_key_that_can_be_guessed_is_told_but_never_shown(
+    ward: Ward, key: str, result: Result
+) -> None:
+    ward.env["KEY"] = key
+    ward.configure("signing_key: ${env:KEY}\n")
+    findings = await ward.findings()
+    assert [one.result for one in findings if one.check == "signing_key"] == [result]
+    assert key not in str(findings)
+
+
+def test_keys_that_we_make_ourselves_are_strong_by_the_same_measure() -> None:
+    assert all(entropy_bits(new_key().hex()) > 200 for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("mode", "result"), [(0o644, Result.WARNING), (0o660, Result.WARNING), (0o440, Result.FINE)]
+)
+async def test_a_secret_s_file_that_others_can_open_is_warned_of(
+    ward: Ward, mode: int, result: Result
+) -> None:
+    ward.write("secrets/hook", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", mode)
+    ward.configure(
+        "statuses: {webhooks: [{url: 'http://127.0.0.1:9/', secret: '${file:../secrets/hook}'}]}\n"
+    )
+    found = await ward.found("process", "secret_file")
+    assert (found.result, found.where.endswith("secrets/hook")) == (result, True)
+
+
+def test_exit_codes_tell_what_is_wrong_from_what_may_mend_itself() -> None:
+    well, so_so = fine("store", "x", "y", "z"), warning("store", "x", "y", "z", "m")
+    away, bad = unreachable("kafka", "x", "y", "z", "m"), error("store", "x", "y", "z", "m")
+    assert [exit_code(one) for one in ([well], [well, so_so], [so_so, away], [away, bad])] == [
+        0,
+        0,
+        3,
+        1,
+    ]
+
+
+def test_the_table_shows_each_cure_under_its_finding(ward: Ward) -> None:
+    ward.configure("store: 'sqlite:///:memory:'\n")
+    result = CliRunner().invoke(command, ["doctor", "--config", str(ward.config)])
+    lines = result.stdout.splitlines()
+    place = next(
+        number
+        for number, line in enumerate(lines)
+        if line.startswith("warning") and "memory" in line
+    )
+    assert lines[place + 1].strip().startswith("→ name a file")
+    assert lines[-1].endswith("0 unreachable")
+    assert result.exit_code == 0
+
+
+def test_json_has_the_same_findings_and_the_exit_code_tells_an_error(ward: Ward) -> None:
+    ward.configure("receipt_outage: {ratio: 7}\n")
+    result = CliRunner().invoke(command, ["doctor", "--config", str(ward.config), "-o", "json"])
+    findings = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert {"area", "check", "result", "where", "what", "mend"} == set(findings[0])
+    assert any(one["result"] == "error" and one["area"] == "configuration" for one in findings)

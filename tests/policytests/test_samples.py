@@ -1,0 +1,44 @@
+"""What the documentation shows is what works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+from orchestrator.configuration.judge import load_installation
+from orchestrator.configuration.reading import Report
+from orchestrator.policytests.file import read_test_file
+from orchestrator.policytests.runner import Trial
+from orchestrator.policytests.verdict import judge
+from orchestrator.simulate.behaviour_file import read_habits
+from orchestrator.virtual.full_runner import Props
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config" / "kaskad.yaml"
+
+
+def samples(page: str) -> list[str]:
+    """The YAML blocks of a page."""
+    text = (ROOT / "docs" / page).read_text()
+    return [dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.S | re.M)]
+
+
+def test_the_test_that_the_documentation_shows_holds(tmp_path: Path) -> None:
+    path = tmp_path / "cart_abandoned.test.yaml"
+    path.write_text(samples("testing-policies.md")[0])
+    configuration, report = load_installation(CONFIG, {}), Report()
+    (test,) = read_test_file(path, configuration, report)
+    assert report.problems == []
+    assert judge(test, Trial(test, configuration, Props()).play()).differences == ()
+
+
+def test_the_behaviour_that_the_documentation_shows_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "providers.yaml"
+    path.write_text(samples("simulating-changes.md")[0])
+    habit = read_habits(path, load_installation(CONFIG, {}).settings.channels).of(
+        "infobip", "viber"
+    )
+    assert habit.delivered is not None
+    assert (habit.delivered.share, habit.delivered.lag.at(0.5)) == (0.86, 6_000)
+    assert abs(habit.delivered.lag.at(0.95) - 300_000) <= 1

@@ -1,0 +1,158 @@
+"""`kaskad simulate --fit`: habits learnt from the receipts in the store, embedded or served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.message import Attempt, Message, Status
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.reasons import Reason
+from orchestrator.core.status import Delivery
+from orchestrator.primitives.ids import decode
+from orchestrator.simulate.fit import NothingToFit, fit, sqlite_messages
+from orchestrator.stores.port import Changes
+from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.sqlite.store import SqliteStore
+from tests.simulate.place import CONFIG, Place, event
+from tests.support.ports import free_port
+
+
+def finished(
+    number: int, outcome: OutcomeKind, state: Delivery, delivered_at: int | None
+) -> Message:
+    attempt = Attempt(0, 0, "viber", "infobip", "phone", "+380…", "h", 0, 1_000, 10_000)
+    attempt.outcome, attempt.state, attempt.answered_at = outcome, state, 2_000
+    attempt.reason = Reason.REFUSED_RECIPIENT if outcome is OutcomeKind.REFUSED else None
+    if delivered_at is not None:
+        attempt.times["delivered"] = delivered_at
+    return Message(
+        f"01K{number:023d}",
+        "s",
+        str(number),
+        "tale",
+        f"u{number}",
+        "tale",
+        "v",
+        "transactional",
+        "tale",
+        0,
+        3_600_000,
+        status=Status.EXHAUSTED,
+        finished_at=5_000,
+        attempts=[attempt],
+    )
+
+
+def history() -> list[Message]:
+    """
+    A hundred messages: ten refused, seventy-two delivered after one to ten seconds, the rest
+    silent.
+    """
+    found = []
+    for number in range(100):
+        if number < 10:
+            found.append(finished(number, OutcomeKind.REFUSED, Delivery.CREATED, None))
+        elif number < 82:
+            found.append(
+                finished(
+                    number, OutcomeKind.ACCEPTED, Delivery.DELIVERED, 3_000 + number % 10 * 1_000
+                )
+            )
+        else:
+            found.append(finished(number, OutcomeKind.ACCEPTED, Delivery.ACCEPTED, None))
+    return found
+
+
+def test_habits_are_learnt_from_what_was_heard() -> None:
+    habits = fit(history())
+    habit = habits.of("infobip", "viber")
+    assert [round(share, 2) for share, _ in habit.answers] == [0.1]
+    assert habit.delivered is not None
+    assert habit.delivered.share == pytest.approx(0.8)
+    assert (habit.delivered.lag.at(0), habit.delivered.lag.at(1)) == (1_000, 10_000)
+    assert "infobip (100 attempts)" in habits.source
+    assert "assumed for email, sms, web_push, whatsapp" in habits.source
+    with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
+        fit(history()[:20])
+
+
+async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(
+    place: Place, tmp_path: Path
+) -> None:
+    store = SqliteStore(tmp_path / "kaskad.db")
+    await store.open()
+    await store.commit(
+        Changes(created=[(message, {"ce": {}, "data": {}}, b"") for message in history()])
+    )
+    assert len(list(sqlite_messages(tmp_path / "kaskad.db"))) == 100
+    assert CONFIG.startswith("store: sqlite:///./kaskad.db")
+    done = place.kaskad(
+        "simulate", "--events", place.events([event(1)]), "--fit", "--runs", "1", "-o", "json"
+    )
+    await store.close()
+    assert done.exit_code == 0, done.stderr
+    assert "fitted from 100 messages of the store" in json.loads(done.stdout)["behaviour"]
+
+
+async def test_the_receipts_of_a_served_database_are_read_too(
+    place: Place, postgres_url: str
+) -> None:
+    messages = history()
+    store = PostgresStore(postgres_url, member="tests", now=lambda: decode(messages[0].id) >> 80)
+    await store.open()
+    async with store.unit() as unit:
+        created = [(message, {"ce": {}, "data": {}}, b"") for message in messages]
+        await unit.commit(Changes(created=created, buckets={message.id: 0 for message in messages}))
+    await store.close()
+    place.write(
+        "kaskad.yaml", CONFIG.replace("store: sqlite:///./kaskad.db", f"store: {postgres_url}")
+    )
+    arguments = (
+        "simulate",
+        "--events",
+        place.events([event(1)]),
+        "--fit",
+        "--runs",
+        "1",
+        "-o",
+        "json",
+    )
+    done = await asyncio.to_thread(place.kaskad, *arguments)
+    assert done.exit_code == 0, done.stderr  # though nobody has the providers' secrets here
+    assert (
+        "as fitted from 100 messages of the store: infobip (100 attempts)"
+        in json.loads(done.stdout)["behaviour"]
+    )
+
+
+async def test_a_database_that_cannot_be_reached_is_told_in_one_line(place: Place) -> None:
+    place.write(
+        "kaskad.yaml",
+        CONFIG.replace(
+            "sqlite:///./kaskad.db", f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+        ),
+    )
+    done = await asyncio.to_thread(
+        place.kaskad, "simulate", "--events", place.events([event(1)]), "--fit"
+    )
+    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+
+
+async def test_a_database_is_not_changed_to_learn_from_it(place: Place, postgres_url: str) -> None:
+    place.write(
+        "kaskad.yaml", CONFIG.replace("store: sqlite:///./kaskad.db", f"store: {postgres_url}")
+    )
+    done = await asyncio.to_thread(
+        place.kaskad, "simulate", "--events", place.events([event(1)]), "--fit"
+    )
+    assert (done.exit_code, "needs a migration" in done.stderr) == (3, True)
+
+
+def test_a_store_whose_place_is_unknown_cannot_be_learnt_from(place: Place) -> None:
+    place.write("kaskad.yaml", CONFIG.replace("sqlite:///./kaskad.db", "${env:NO_SUCH_STORE}"))
+    done = place.kaskad("simulate", "--events", place.events([event(1)]), "--fit")
+    assert (done.exit_code, "NO_SUCH_STORE is not set" in done.stderr) == (2, True)

@@ -1,0 +1,350 @@
+"""
+P6, the other half: what is said is true. A message that succeeded did reach somebody, one that is
+exhausted has tried each of its steps, and the reason that a step or a message gives has something
+in the world to stand on.
+
+Reasons are held against what was asked, what the providers did and what the policies say, not
+against the core's own words. Where a race lets both be right, both pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from orchestrator.core.message import Attempt, Message, Run, Status
+from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.policy import OTP, Cap, Gap, QuietHours, Step, covers
+from orchestrator.core.reasons import REFUSALS, Reason
+from tests.simulation.checks.consent import ADDRESSES, Words
+from tests.simulation.checks.evidence import Evidence, Sent
+from tests.simulation.checks.overtaking import FAILED, IMPLIED
+from tests.simulation.scenery import Human
+from tests.simulation.truth import Deed, Hook
+
+RULED = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP)
+COUNTED = (Reason.CONNECT_FAILED, Reason.NOT_TAKEN)
+PATIENT = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
+IN_TIME = {getattr(Reason, f"NOT_{state.upper()}_IN_TIME"): state for state in IMPLIED}
+
+
+def check(evidence: Evidence) -> Iterator[str]:
+    """Each broken promise in a sentence."""
+    words = Words(evidence)
+    hooks: dict[int, list[Hook]] = {}
+    for hook in evidence.ledger.hooks:
+        hooks.setdefault(id(hook.write), []).append(hook)
+    for message in evidence.messages.values():
+        name = evidence.name(message.id)
+        life = Life(evidence, words, hooks, message)
+        for why in life.faults():
+            yield f"P6 {name} {why}"
+
+
+@dataclass(slots=False)
+class Life:
+    """One message, and all that the world knows of it."""
+
+    evidence: Evidence
+    words: Words
+    hooks: Mapping[int, list[Hook]]
+    message: Message
+
+    @cached_property
+    def human(self) -> Human:
+        return self.evidence.humans[self.message.recipient]
+
+    @cached_property
+    def event(self) -> Deed:
+        return self.evidence.published[self.message.event_id]
+
+    @cached_property
+    def erased(self) -> bool:
+        return any(deed.what["recipient"] == self.human.id for deed in self.evidence.deeds("erase"))
+
+    @cached_property
+    def times_lie(self) -> bool:
+        """Where the clock was set, times that lie before and after it cannot be compared."""
+        return bool(self.evidence.ledger.jumps)
+
+    @cached_property
+    def addresses(self) -> set[str]:
+        profile = self.human.profile
+        devices = {one["endpoint"] for one in profile.get("web_push", ())}
+        return devices | {profile[kind] for kind in ADDRESSES if kind in profile}
+
+    def plan(self, run: Run) -> Step:
+        return self.evidence.policy(self.message).plan[run.step]
+
+    def sent(self, run: Run) -> list[Sent]:
+        """What reached a provider of a run."""
+        numbers = [attempt.number for attempt in self.message.attempts_of(run.step)]
+        return [
+            sent
+            for number in numbers
+            for sent in self.evidence.sent_of.get((self.message.id, number), ())
+        ]
+
+    def reported(self, run: Run) -> set[str]:
+        """The states that were reported of a run; whoever writes back has read it."""
+        replies = [deed.what for deed in self.evidence.deeds("reply") if deed.tried]
+        answered = any(
+            what["channel"] == run.channel and what["address"] in self.addresses for what in replies
+        )
+        states = {
+            hook.state for sent in self.sent(run) for hook in self.hooks.get(id(sent.write), ())
+        }
+        return states | {"replied"} if answered else states
+
+    def faults(self) -> Iterator[str]:
+        message = self.message
+        for attempt in message.attempts:
+            yield from self.attempt_faults(attempt)
+        for run in message.runs:
+            if run.ended is not None and not self.stands(run, run.ended):
+                yield (
+                    f"left step {run.step} ({run.channel}) for {run.ended} {run.rule}".rstrip()
+                    + ", which is not so"
+                )
+            yield from self.tries_faults(run)
+        if message.status is Status.SUCCEEDED and not any(
+            self.reached(run) for run in message.runs
+        ):
+            yield (
+                f"succeeded by {message.succeeded_by}, though nothing that it waits for was"
+                " reported"
+            )
+        if message.status in (Status.EXHAUSTED, Status.SUPPRESSED):
+            tried = {run.step for run in message.runs if run.over and not run.companion}
+            missing = set(range(len(self.evidence.policy(message).cascade))) - tried
+            if missing and message.reason not in (*RULED, Reason.DEDUPLICATED):
+                yield f"is {message.status}, and steps {sorted(missing)} never had their turn"
+        if message.reason is not None and not self.ended_so(message.reason):
+            yield f"is {message.status} for {message.reason}, which is not so"
+
+    def attempt_faults(self, attempt: Attempt) -> Iterator[str]:
+        taken = any(
+            sent.write.accepted
+            for sent in self.evidence.sent_of.get((self.message.id, attempt.number), ())
+        )
+        if taken and attempt.outcome in (OutcomeKind.NOT_SENT, OutcomeKind.REFUSED):
+            yield (
+                f"says that attempt {attempt.number} was {attempt.outcome}, and {attempt.provider}"
+                " took it"
+            )
+
+    def tries_faults(self, run: Run) -> Iterator[str]:
+        """
+        A provider is tried again at most as often as the policy says, unless it asks for patience.
+        A round in which one of several devices could not start in time is free for all of them, and
+        so is the one after an unknown outcome.
+        """
+        attempts = self.message.attempts_of(run.step)
+        if any(attempt.reason in PATIENT for attempt in attempts):
+            return
+        tries: dict[tuple[str, str], int] = {}
+        for attempt in attempts:
+            if attempt.reason in COUNTED:
+                key = (attempt.provider, attempt.address_hash)
+                tries[key] = tries.get(key, 0) + 1
+        free = sum(attempt.reason is Reason.START_TOO_LATE for attempt in attempts) + run.resent
+        most = self.plan(run).retry.max + 1 + free
+        for (provider, _), count in tries.items():
+            if count > most:
+                yield f"tried step {run.step} {count} times by {provider}, {most} are allowed"
+
+    def reached(self, run: Run) -> bool:
+        """
+        Whether a run reached its person: all that it waits for was reported, or it waits for
+        nothing and was taken.
+        """
+        if run.companion or run.channel != self.message.succeeded_by:
+            return False
+        taken = [sent for sent in self.sent(run) if sent.write.accepted]
+        reported = self.reported(run)
+        highest = max((IMPLIED[state] for state in reported if state in IMPLIED), default=-1)
+        waits = self.plan(run).wait
+        if "late" in self.message.flags:
+            return highest >= IMPLIED["delivered"]
+        if not waits:
+            return bool(taken) or highest >= 0
+        return all(highest >= IMPLIED[state] for state, _ in waits)
+
+    def ended_so(self, reason: Reason) -> bool:
+        """Whether a message's own reason is true."""
+        message, deeds = self.message, self.evidence.deeds
+        match reason:
+            case Reason.DEADLINE_PASSED:
+                return self.times_lie or (message.finished_at or 0) >= message.deadline_at
+            case Reason.CANCELLED:
+                return any(deed.what.get("message") == message.id for deed in deeds("cancel"))
+            case Reason.ERASED:
+                return self.erased
+            case Reason.GOAL_MET:
+                return any(self.is_goal(deed) for deed in deeds("publish"))
+            case Reason.DEDUPLICATED:
+                return any(self.is_double_of(other) for other in self.evidence.messages.values())
+        waited = message.status is Status.EXPIRED  # then it says what it waited for
+        return any(
+            self.stands(run, reason) or (waited and run.held_for is reason) for run in message.runs
+        )
+
+    def is_goal(self, deed: Deed) -> bool:
+        goal, what = self.evidence.policy(self.message).goal, deed.what
+        mine = goal is not None and what["type"] == goal.event and self.human.id in what["people"]
+        return mine and what["cart"] == self.event.what["cart"]
+
+    def is_double_of(self, other: Message) -> bool:
+        mine, dedupe = self.message, self.evidence.policy(self.message).dedupe
+        same = other.id != mine.id and (other.policy, other.recipient) == (
+            mine.policy,
+            mine.recipient,
+        )
+        if (
+            not same
+            or dedupe is None
+            or self.evidence.published[other.event_id].what["cart"] != self.event.what["cart"]
+        ):
+            return False
+        return (
+            self.times_lie
+            or other.created_at <= mine.created_at < other.created_at + dedupe.window_ms
+        )
+
+    def stands(self, run: Run, reason: Reason) -> bool:
+        """Whether the reason for which a step was left has something to stand on."""
+        if (
+            reason in REFUSALS
+            or reason in COUNTED
+            or reason in (Reason.THROTTLED, Reason.START_TOO_LATE)
+        ):
+            return any(attempt.reason is reason for attempt in self.message.attempts_of(run.step))
+        if reason in IN_TIME:
+            return self.late(run, IN_TIME[reason])
+        stands = STANDS.get(reason)
+        return stands is not None and stands(self, run)
+
+    def late(self, run: Run, state: str) -> bool:
+        """A state is waited for, and was not known before its time."""
+        policy, ended = self.evidence.policy(self.message), self.message.finished_at
+        waits = dict(self.plan(run).wait or (("sent", policy.default_wait_ms),))
+        if state not in waits or run.handed_off_at is None:
+            return False
+        past = (
+            ended is None
+            or self.message.status is Status.SUCCEEDED
+            or ended >= run.handed_off_at + waits[state]
+        )
+        return past or self.times_lie
+
+    def refused_somewhere(self, channel: str) -> bool:
+        """
+        Whether a provider of a channel has refused, or reported as failed, something to one of
+        these addresses.
+        """
+        for write in self.evidence.ledger.writes:
+            if write.channel == channel and write.address in self.addresses:
+                bad = any(hook.state in FAILED for hook in self.hooks.get(id(write), ()))
+                if write.answer == "refused" or bad:
+                    return True
+        return False
+
+    def said_no(self, run: Run) -> bool:
+        who, topic = {self.human.id, *self.addresses}, self.message.topic
+        return any(
+            not word.yes
+            and word.who in who
+            and word.channel in ("*", run.channel)
+            and word.topic in ("*", topic)
+            for word in self.words.words
+        )
+
+    def ruled(self, run: Run) -> bool:
+        """A rule of this name does not merely hold, and there is something for it to count."""
+        rules: list[QuietHours | Cap | Gap] = []
+        for book in self.evidence.run.scenery.books:
+            governance = book.governance
+            rules += [*governance.quiet_hours, *governance.caps, *governance.gaps]
+        mine = [rule for rule in rules if rule.name == run.rule and self.covered(rule, run)]
+        return any(self.bites(rule) for rule in mine)
+
+    def covered(self, rule: QuietHours | Cap | Gap, run: Run) -> bool:
+        return covers(rule.classes, self.message.klass) and (
+            not rule.channels or run.channel in rule.channels
+        )
+
+    def bites(self, rule: QuietHours | Cap | Gap) -> bool:
+        if isinstance(rule, QuietHours):
+            return (rule.on_hit != "defer" or rule.max_defer_ms is not None) and any(rule.windows)
+        others = [
+            other for other in self.evidence.messages.values() if other.recipient == self.human.id
+        ]
+        steps = {
+            (other.id, a.step if rule.channels else 0) for other in others for a in other.attempts
+        }
+        return rule.on_hit != "defer" and len(steps) >= (rule.limit if isinstance(rule, Cap) else 1)
+
+    def without_address(self, run: Run) -> bool:
+        accounts = self.evidence.run.scenery.accounts.values()
+        kinds = {
+            account.stand_in.kind for account in accounts if account.stand_in.channel == run.channel
+        }
+        unusable = self.said_no(run) or self.refused_somewhere(run.channel) or self.erased
+        return unusable or not any(kind in self.human.profile for kind in kinds)
+
+    def without_consent(self, run: Run) -> bool:
+        defaults = {
+            b.governance.consent.get(self.message.klass, "opt_out")
+            for b in self.evidence.run.scenery.books
+        }
+        return "opt_in" in defaults and (
+            not self.human.consents or self.erased or self.said_no(run)
+        )
+
+    def codes_before(self, run: Run) -> bool:
+        """Velocity limits: other codes went out by SMS."""
+        attempts = [
+            a for m in self.evidence.messages.values() if m.klass == OTP for a in m.attempts
+        ]
+        return (
+            self.message.klass == OTP
+            and run.channel == "sms"
+            and any(a.channel == "sms" for a in attempts)
+        )
+
+    def abroad(self, run: Run) -> bool:
+        allowed = [book.governance.sms_countries for book in self.evidence.run.scenery.books]
+        foreign = not self.human.profile.get("phone", "").startswith("+380")
+        return run.channel == "sms" and foreign and any(allowed)
+
+
+STANDS: dict[Reason, Callable[[Life, Run], bool]] = {
+    Reason.OPTED_OUT: lambda life, run: life.said_no(run) or life.refused_somewhere(run.channel),
+    Reason.NO_CONSENT: Life.without_consent,
+    Reason.NO_ADDRESS: Life.without_address,
+    Reason.ADDRESS_MARKED: lambda life, run: life.refused_somewhere(run.channel),
+    Reason.COUNTRY_NOT_ALLOWED: Life.abroad,
+    Reason.CONDITION_FALSE: lambda life, run: (
+        life.plan(run).when is not None and life.event.what["total"] < 100
+    ),
+    Reason.QUIET_HOURS: Life.ruled,
+    Reason.FREQUENCY_CAP: Life.ruled,
+    Reason.MIN_GAP: Life.ruled,
+    Reason.VELOCITY_LIMIT: Life.codes_before,
+    Reason.FAILURE_RECEIPT: lambda life, run: bool(life.reported(run) & set(FAILED)),
+    Reason.UNKNOWN_OUTCOME: lambda life, run: any(
+        a.took for a in life.message.attempts_of(run.step)
+    ),
+    Reason.BREAKER_OPEN: lambda life, run: any(
+        w.channel == run.channel for w in life.evidence.ledger.writes
+    ),
+    Reason.DEADLINE_PASSED: lambda life, run: life.ended_so(Reason.DEADLINE_PASSED),
+    Reason.CANCELLED: lambda life, run: life.ended_so(Reason.CANCELLED),
+    Reason.ERASED: lambda life, run: life.erased,
+    Reason.GOAL_MET: lambda life, run: life.ended_so(Reason.GOAL_MET),
+}
+"""
+What each reason for leaving a step needs; one that is not named here cannot come about in a
+simulated installation.
+"""

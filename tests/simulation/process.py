@@ -1,0 +1,339 @@
+"""
+One process of the service, wired as ``orchestrator/app/app.py`` wires it, but for its edges:
+scripted senders, no sockets.
+
+Everything between the edges is the production code: engine, dispatcher, timers, store, adapters,
+templates, tokens, and the way in for webhooks. It can be killed at any step; what it leaves is the
+bytes that it had committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+from typing import Any, cast
+
+from orchestrator.api.ports import ApiDeps
+from orchestrator.api.receipts import commands_of, hear_webhook
+from orchestrator.api.tracking import record
+from orchestrator.api.views import message_view
+from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
+from orchestrator.channels.registry import load_adapter
+from orchestrator.configuration.governance_file import governance_to_document
+from orchestrator.configuration.loading import Configuration, Shelf
+from orchestrator.configuration.policy_file import policy_to_document
+from orchestrator.configuration.settings import Settings
+from orchestrator.core.inputs import Provider
+from orchestrator.core.outcomes import Outcome
+from orchestrator.core.recipient import Instant
+from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.outgoing import Outside
+from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.engine.batch import Decided
+from orchestrator.engine.commands import Command
+from orchestrator.engine.engine import Engine, Ports
+from orchestrator.engine.rules import Rules
+from orchestrator.engine.timers import Timers
+from orchestrator.primitives.ids import IdMaker
+from orchestrator.primitives.tokens import AddressHasher, SigningKeys
+from orchestrator.render.evaluator import Evaluator
+from orchestrator.stores.sqlite.bucket import TokenBucket
+from orchestrator.telemetry.metrics import Metrics
+from tests.simulation.clock import JumpingClock
+from tests.simulation.gate import Gate, WatchedStore
+from tests.simulation.network import Network, ScriptedSender, post_mail
+from tests.simulation.options import Options
+from tests.simulation.providers.base import Post
+from tests.simulation.scenery import PUBLIC_URL, TEMPLATES, Account, Rulebook, Scenery, templates
+from tests.simulation.truth import Ledger
+
+SIGNING_KEY, PEPPER = b"s" * 32, b"p" * 32
+TIMERS_LOOK_SECONDS = 5.0
+"""
+How far a clock that is set forward can be behind before timers look again; a service looks each
+second.
+"""
+STOP_SECONDS = 18.0
+
+HERE: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
+"""Which process the running task belongs to; None for the world around it."""
+
+
+class Died(Exception):
+    """The process died before it had answered: whoever asked does not know what became of it."""
+
+
+@dataclass(slots=True)
+class Site:
+    """
+    What every process of a run shares: its surroundings, and which of the rulebooks is in force.
+    """
+
+    options: Options
+    scenery: Scenery
+    ledger: Ledger
+    clock: JumpingClock
+    network: Network
+    evaluator: Evaluator
+    metrics: Metrics
+    book: int = 0
+
+    @property
+    def rulebook(self) -> Rulebook:
+        return self.scenery.books[self.book]
+
+
+class Process:
+    """``number`` counts the processes of a run; ``kept`` is what the one before has committed."""
+
+    def __init__(self, site: Site, number: int, kept: bytes | None, crashes_left: int) -> None:
+        self.site = site
+        self.number = number
+        self.rng = Random(f"process {number} of {site.options.seed}")
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.died = asyncio.Event()
+        self.remains: bytes = b""
+        self.gate = Gate(site.options, Random(f"gate {number} of {site.options.seed}"), self.kill)
+        self.gate.crashes_left = crashes_left
+        self.store = WatchedStore(self.gate, site.ledger, kept)
+        self.hasher = AddressHasher(PEPPER)
+        self.keys = SigningKeys([(1, SIGNING_KEY, site.options.start)], site.clock.now)
+        self.shelf = Shelf(self.store)
+
+    # ---- starting and ending
+
+    async def start(self) -> None:
+        """Start every part, each task in this process's own context."""
+        context = copy_context()
+        context.run(HERE.set, self)
+        await asyncio.get_running_loop().create_task(self._start(), context=context)
+
+    async def _start(self) -> None:
+        site = self.site
+        await self.store.open()
+        await self._keep_versions()
+        ids = IdMaker(site.clock.now, self.rng.randbytes)
+        self.engine = Engine(
+            self.store,
+            self._rules(),
+            Ports(
+                now=site.clock.now,
+                monotonic=site.clock.monotonic,
+                new_id=ids.next,
+                evaluate=site.evaluator,
+                address_hash=self.hasher,
+                view=message_view,
+                policy=self.shelf.policy,
+                shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made later
+                observe=self._observe,
+            ),
+        )
+        accounts = site.scenery.accounts
+        self._senders = {name: self._sender(account) for name, account in accounts.items()}
+        self.dispatcher = Dispatcher(
+            self.engine,
+            self.store,
+            {name: self._at_work(account) for name, account in accounts.items()},
+            sender_for=lambda provider: self._senders[provider.name],
+            outside=Outside(PUBLIC_URL, self.keys),
+            books=self.shelf.book,
+            address_hash=self.hasher,
+            now=site.clock.now,
+            monotonic=site.clock.monotonic,
+            entropy=self.rng.randbytes,
+        )
+        self.timers = Timers(
+            self.engine, self.store, site.clock, longest_sleep_seconds=TIMERS_LOOK_SECONDS
+        )
+        self.deps = self._deps(ids)
+        await self.engine.start()
+        await self.dispatcher.start()
+        await self.timers.start()
+
+    async def stop(self) -> None:
+        """End in good order."""
+        await self.timers.stop()
+        await self.dispatcher.stop(STOP_SECONDS)
+        await self.engine.stop()
+        self.remains = self.store.committed_bytes()
+        self.gate.dead = True
+        await self.store.close()
+
+    def kill(self, where: str) -> None:
+        """Die now: nothing that is still going on has any effect from here on."""
+        if self.gate.dead:
+            return
+        self.site.ledger.note("crash", f"process {self.number} dies ({where})")
+        self.gate.dead = True
+        self.remains = self.store.committed_bytes()
+        self.died.set()
+
+    async def bury(self) -> None:
+        """
+        Take what is left of a dead process out of the loop; a task that will not be cancelled is
+        cancelled again.
+        """
+        while self.tasks:
+            for task in list(self.tasks):
+                task.cancel()
+            await asyncio.sleep(0)
+        await self.store.close()
+
+    async def reload(self) -> None:
+        """
+        Take the rulebook that is now in force into use, as a reload of the configuration does.
+        """
+        await self._keep_versions()
+        self.engine.rules = self._rules()
+
+    # ---- the way in
+
+    async def ask(self, command: Command) -> Any:
+        """
+        The answer to a command. Raises ``Died`` where the process died first, else what the engine
+        raises.
+        """
+        return await self._outlive(self.engine.submit(command))
+
+    async def _outlive(self, work: Awaitable[Any]) -> Any:
+        answer = asyncio.ensure_future(work)
+        death = asyncio.ensure_future(self.died.wait())
+        try:
+            await asyncio.wait({answer, death}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            death.cancel()
+        if self.gate.dead or not answer.done():
+            answer.cancel()
+            raise Died
+        return answer.result()
+
+    async def hear(self, provider: str, post: Post) -> None:
+        """
+        A webhook comes in. Raises ``Died``, ``Forged``, or what the engine raises: then it is to be
+        sent again.
+        """
+        adapter, channel = self._adapters()[provider]
+        url = f"{PUBLIC_URL}/v1/receipts/{provider}{post.query}"
+        query = dict(pair.split("=", 1) for pair in post.query[1:].split("&")) if post.query else {}
+        hook = Webhook(
+            method="POST",
+            url=url,
+            query=query,
+            headers=post.headers,
+            body=post.body,
+            now=self.site.clock.now() / 1000,
+        )
+        adapter.verify(hook)
+        said = commands_of(self.deps, provider, channel, adapter.receipts(hook))
+        await self._outlive(hear_webhook(self.deps, provider, post.body, said))
+
+    async def open_mail(self, reference: str) -> None:
+        """Somebody's mail program fetches the picture in a mail."""
+        place = self.keys.read_reference(reference)
+        if place is not None:
+            await self._outlive(record(self.deps, place, Engagement.READ))
+
+    # ---- wiring
+
+    def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
+        return {
+            name: (one.adapter, one.facts.channel)
+            for name, one in self.dispatcher.providers.items()
+        }
+
+    def _deps(self, ids: IdMaker) -> ApiDeps:
+        async def no_reload() -> list[str]:
+            return []
+
+        def no_settings() -> Any:
+            raise AssertionError("nothing on this path reads the settings")
+
+        return ApiDeps(
+            engine=self.engine,
+            reader=self.store,
+            keys=self.keys,
+            adapters=self._adapters,
+            settings=no_settings,
+            auth="off",
+            metrics=self.site.metrics,
+            now=self.site.clock.now,
+            new_id=ids.next,
+            is_ready=lambda: True,
+            reload=no_reload,
+            address_hash=self.hasher,
+        )
+
+    async def _keep_versions(self) -> None:
+        """Policies and governance by their version, before any message is started with them."""
+        book = self.site.rulebook
+        for policy in book.policies.values():
+            document = {"policy": policy_to_document(policy), "templates": TEMPLATES}
+            await self.store.keep_version("policy", policy.name, policy.version, document)
+        document = governance_to_document(book.governance)
+        await self.store.keep_version("governance", "governance", book.governance.version, document)
+        self.shelf.put(Configuration(cast(Settings, None), {}, templates(), self._rules()))
+
+    def _rules(self) -> Rules:
+        scenery, book = self.site.scenery, self.site.rulebook
+        return Rules(
+            policies=book.policies,
+            governance=book.governance,
+            providers={name: provider_facts(account) for name, account in scenery.accounts.items()},
+            channels=scenery.channels,
+            currency="UAH",
+            tells=True,
+        )
+
+    def _at_work(self, account: Account) -> ProviderAtWork:
+        monotonic = self.site.clock.monotonic
+        bucket = TokenBucket(account.rate, monotonic) if account.rate else None
+        cost = Cost(Decimal(account.cost)) if account.cost is not None else None
+        breaker = Breaker(0.5, 20, 30_000, 30_000)
+        return ProviderAtWork(
+            provider_facts(account), self._adapter(account), bucket, breaker, account.slots, cost
+        )
+
+    def _adapter(self, account: Account) -> Adapter[Any]:
+        kind = load_adapter(account.stand_in.adapter)
+        adapter = kind(kind.settings_type(**account.stand_in.settings()), account.name)
+        if account.stand_in.adapter == "smtp":
+
+            async def send(message: Outgoing) -> Outcome:
+                return await post_mail(self.site.network, account, self.gate, message)
+
+            adapter.send = send  # type: ignore[method-assign]
+        return adapter
+
+    def _sender(self, account: Account) -> ScriptedSender:
+        return ScriptedSender(
+            self.site.network, account, self.gate, EgressGuard(), self.site.clock.monotonic
+        )
+
+    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+        """Wake whoever has something to do now."""
+        due: list[Instant] = []
+        for one in decided:
+            message = one.decision.message
+            due += [message.due_at] if message.due_at is not None else []
+            self.dispatcher.notice(one)
+        if due:
+            self.timers.poke(min(due))
+
+
+def provider_facts(account: Account) -> Provider:
+    """A provider as decisions see it."""
+    supports = load_adapter(account.stand_in.adapter).supports
+    return Provider(
+        name=account.name,
+        channel=account.stand_in.channel,
+        kinds=supports.address,
+        timeout_ms=account.timeout_ms,
+        cost=account.cost,
+        idempotent=supports.idempotent_seconds > 0,
+    )

@@ -1,0 +1,299 @@
+"""
+The installation that a run takes place in: policies, governance, templates, providers, people;
+drawn from its seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+from orchestrator.core.policy import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    Cap,
+    Dedupe,
+    Gap,
+    Goal,
+    Governance,
+    Policy,
+    QuietHours,
+    Retry,
+    Step,
+    Window,
+)
+from orchestrator.core.values import replace
+from orchestrator.render import TemplateSet
+from tests.simulation.options import ZONES, Options
+from tests.simulation.providers.base import StandIn
+from tests.simulation.providers.infobip import Infobip
+from tests.simulation.providers.mail import Mail
+from tests.simulation.providers.twilio import Twilio
+from tests.simulation.providers.viber_bot import ViberBot
+from tests.simulation.providers.web_push import WebPush, subscription
+from tests.simulation.providers.whatsapp import WhatsApp
+
+PUBLIC_URL = "https://kaskad.example.com"
+GOAL_EVENT = "shop.done"
+TEXT = "<{{ event.cart }}, {{ message.policy }}, {{ recipient.id }}>"
+TEMPLATES = {
+    "t": {
+        "sms.text.j2": TEXT,
+        "viber.text.j2": TEXT,
+        "whatsapp.yaml.j2": f'template: hello\nlanguage: uk\nbody: ["{TEXT}"]',
+        "email.subject.j2": "{{ event.cart }}",
+        "email.text.j2": TEXT,
+        "web_push.title.j2": "{{ event.cart }}",
+        "web_push.text.j2": TEXT,
+    }
+}
+CAN_WAIT_FOR = {
+    "web_push": ("delivered", "clicked"),
+    "viber": ("delivered", "read"),
+    "whatsapp": ("sent", "delivered", "read"),
+    "email": ("read",),
+    "sms": ("delivered",),
+}
+CLASSES = ("otp", "transactional", "service", "promotional", "promotional")
+WAITS_MS = (MINUTE_MS, 3 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    A configured provider: its stand-in, its rate per second (None: none), how many connections, its
+    cost.
+    """
+
+    name: str
+    stand_in: StandIn
+    rate: float | None
+    slots: int
+    cost: str | None
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Human:
+    """
+    A recipient: the profile that every event about them carries, and what they have agreed to.
+    """
+
+    id: str
+    profile: Mapping[str, Any]
+    zone: str | None
+    consents: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Policies and governance as one loading of the configuration has them."""
+
+    policies: Mapping[str, Policy]
+    governance: Governance
+
+
+@dataclass(frozen=True, slots=True)
+class Scenery:
+    """``books`` are the configurations in the order in which they come into force."""
+
+    accounts: Mapping[str, Account]
+    channels: Mapping[str, tuple[str, ...]]
+    humans: tuple[Human, ...]
+    books: tuple[Rulebook, ...]
+
+
+@cache
+def templates() -> TemplateSet:
+    """The templates of every policy."""
+    return TemplateSet.from_sources(TEMPLATES)
+
+
+def paint(options: Options) -> Scenery:
+    """The scenery of a run."""
+    rng = Random(f"scenery {options.seed}")
+    accounts = draw_accounts(rng, options)
+    channels: dict[str, tuple[str, ...]] = {}
+    for account in accounts:
+        channels[account.stand_in.channel] = (
+            *channels.get(account.stand_in.channel, ()),
+            account.name,
+        )
+    policies = {f"p{n}": draw_policy(rng, n, sorted(channels)) for n in range(options.policies)}
+    books = [Rulebook(policies, draw_governance(rng, options, "0"))]
+    for number in range(1, options.reloads + 1):
+        before = books[-1].policies
+        books.append(
+            Rulebook(redraw(rng, before, number), draw_governance(rng, options, str(number)))
+        )
+    humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
+    return Scenery({account.name: account for account in accounts}, channels, humans, tuple(books))
+
+
+def draw_accounts(rng: Random, options: Options) -> list[Account]:
+    kinds: list[tuple[str, type[StandIn]]] = [
+        ("push", WebPush),
+        ("infobip", Infobip),
+        ("meta", WhatsApp),
+        ("relay", Mail),
+        ("twilio", Twilio),
+    ]
+    if options.bot:
+        kinds.insert(1, ("bot", ViberBot))
+    if options.second_providers:
+        kinds += [("infobip_b", Infobip), ("twilio_b", Twilio)]
+    found = []
+    for name, kind in kinds:
+        rate = rng.choice((0.2, 1.0, 5.0)) if options.rates_on else None
+        cost = rng.choice((None, "0.50", "1.20"))
+        stand_in = kind(name, f"{PUBLIC_URL}/v1/receipts/{name}")
+        found.append(
+            Account(name, stand_in, rate, rng.choice((1, 2, 8)), cost, rng.choice((2_000, 10_000)))
+        )
+    return found
+
+
+def draw_policy(rng: Random, number: int, channels: list[str]) -> Policy:
+    klass = rng.choice(CLASSES)
+    count = rng.randint(1, 4)
+    order = rng.sample(channels, count)
+    cascade = tuple(
+        draw_step(rng, channel, last=place == count - 1) for place, channel in enumerate(order)
+    )
+    spare = [channel for channel in channels if channel not in order]
+    also = (Step(rng.choice(spare)),) if spare and rng.random() < 0.15 else ()
+    return Policy(
+        name=f"p{number}",
+        version="0",
+        event=f"shop.{rng.choice('ab')}" if number else "shop.a",
+        cascade=cascade,
+        when="event.total >= 300" if rng.random() < 0.3 else None,
+        klass=klass,
+        topic=f"topic{number}",
+        template="t",
+        deadline_ms=rng.choice((10 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 16 * HOUR_MS)),
+        dedupe=Dedupe("event.cart", rng.choice((10 * MINUTE_MS, HOUR_MS)))
+        if rng.random() < 0.25
+        else None,
+        goal=Goal(GOAL_EVENT, "goal.cart == event.cart") if rng.random() < 0.5 else None,
+        also=also,
+        order=rng.choice(("fixed", "fixed", "fixed", "cheapest")),
+        late=rng.choice(("close", "close", "ignore")),
+        default_wait_ms=rng.choice((2 * MINUTE_MS, 10 * MINUTE_MS)),
+    )
+
+
+def draw_step(rng: Random, channel: str, *, last: bool) -> Step:
+    states = CAN_WAIT_FOR[channel]
+    wanted = sorted(
+        rng.sample(states, rng.randint(0 if last else 1, min(2, len(states)))), key=states.index
+    )
+    waits = sorted(rng.sample(WAITS_MS, len(wanted)))
+    return Step(
+        channel,
+        wait=tuple(zip(wanted, waits, strict=True)),
+        when="event.total >= 100" if rng.random() < 0.1 else None,
+        on_unknown=rng.choice(("wait", "wait", "wait", "resend", "advance")),
+        retry=Retry(rng.randint(0, 3), rng.choice((10 * SECOND_MS, MINUTE_MS))),
+    )
+
+
+def redraw(rng: Random, before: Mapping[str, Policy], number: int) -> dict[str, Policy]:
+    """The policies after a reload: some as they were, some with another cascade."""
+    found = {}
+    for name, policy in before.items():
+        if rng.random() < 0.4:
+            found[name] = policy
+            continue
+        steps = [
+            replace(step, wait=tuple((s, w * rng.choice((1, 2))) for s, w in step.wait))
+            for step in policy.cascade
+        ]
+        rng.shuffle(steps)
+        found[name] = replace(policy, version=str(number), cascade=tuple(steps))
+    return found
+
+
+def draw_governance(rng: Random, options: Options, version: str) -> Governance:
+    if not options.governed:
+        return Governance(version=version)
+    quiet = tuple(draw_quiet(rng, n) for n in range(rng.choice((0, 1, 1, 2))))
+    caps = tuple(draw_cap(rng, n) for n in range(rng.choice((0, 1, 1, 2))))
+    gaps = (
+        (Gap("gap", rng.choice((MINUTE_MS, 20 * MINUTE_MS)), on_hit=draw_hit(rng)),)
+        if rng.random() < 0.3
+        else ()
+    )
+    return Governance(
+        version=version,
+        quiet_hours=quiet,
+        caps=caps,
+        gaps=gaps,
+        time_zone=rng.choice(ZONES),
+        sms_countries=rng.choice(((), ("UA",))),
+    )
+
+
+def draw_hit(rng: Random) -> str:
+    return rng.choice(("defer", "defer", "defer", "skip_step", "drop"))
+
+
+def draw_quiet(rng: Random, number: int) -> QuietHours:
+    start = rng.randrange(0, 1_440, 15)
+    window = Window(start, (start + rng.choice((60, 180, 600))) % 1_440)
+    windows = [window if rng.random() < 0.9 else None for _ in range(7)]
+    return QuietHours(
+        name=f"quiet{number}",
+        windows=tuple(windows),
+        zone=rng.choice(("recipient", "recipient", "recipient", rng.choice(ZONES))),
+        fallback_zone=rng.choice((None, rng.choice(ZONES))),
+        classes=rng.choice(((), ("promotional",), ("promotional", "service"))),
+        on_hit=draw_hit(rng),
+        max_defer_ms=rng.choice((None, None, 2 * HOUR_MS)),
+    )
+
+
+def draw_cap(rng: Random, number: int) -> Cap:
+    rolling = rng.random() < 0.75
+    return Cap(
+        name=f"cap{number}",
+        limit=rng.randint(1, 3),
+        window_ms=rng.choice((10 * MINUTE_MS, HOUR_MS, DAY_MS)) if rolling else None,
+        calendar=None if rolling else "day",
+        classes=rng.choice(((), (), ("promotional",), ("otp", "promotional"))),
+        channels=rng.choice(((), (), ("sms",), ("viber", "whatsapp"))),
+        on_hit=draw_hit(rng),
+    )
+
+
+def draw_human(rng: Random, options: Options, number: int) -> Human:
+    """
+    Most have most addresses; with shared phones every second one has the phone of the one before.
+    """
+    owner = number - 1 if options.shared_phones and number % 2 else number
+    zone = rng.choice((None, *ZONES))
+    profile: dict[str, Any] = {}
+    if rng.random() < 0.9:
+        abroad = rng.random() < 0.1
+        profile["phone"] = (
+            f"+48{600_000_000 + owner}"
+            if abroad and owner == number
+            else f"+380{501_234_500 + owner}"
+        )
+    if rng.random() < 0.8:
+        profile["email"] = f"person{number}@example.com"
+    if rng.random() < 0.7:
+        profile["web_push"] = [subscription(number * 10 + n) for n in range(rng.choice((1, 1, 2)))]
+    if rng.random() < 0.7:
+        profile["viber_bot_id"] = f"bot-user-{number}"
+    if zone is not None:
+        profile["time_zone"] = zone
+    consents: tuple[dict[str, Any], ...] = ()
+    if rng.random() < 0.8:
+        consents = ({"channel": "*", "topic": "*", "state": "in"},)
+    return Human(f"person{number}", profile, zone, consents)

@@ -1,0 +1,166 @@
+"""
+What the outside world does in a run, and when: events, opt-outs, replies, goals, cancellations,
+erasures.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from tests.simulation.options import Options
+from tests.simulation.providers.base import iso
+from tests.simulation.scenery import GOAL_EVENT, Human, Scenery
+from tests.simulation.truth import Deed
+
+CONSENTED_MS = 86_400_000
+"""How long before the run everybody gave their consents."""
+TEXTS = ("STOP", "стоп", "START", "дякую", "ТАК", "не стоп")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When (virtual seconds) each deed is first tried."""
+
+    at: float
+    deed: Deed
+
+
+class Workload:
+    """
+    Draws everything before the run, so that faults and the service's own speed cannot change what
+    is asked of it.
+    """
+
+    def __init__(self, options: Options, scenery: Scenery) -> None:
+        self._options = options
+        self._scenery = scenery
+        self._rng = Random(f"workload {options.seed}")
+        self.plans: list[Plan] = []
+
+    def draw(self) -> list[Plan]:
+        """All deeds in the order of their times."""
+        rng, options = self._rng, self._options
+        humans = self._scenery.humans
+        for number in range(options.events):
+            at = rng.uniform(0, options.span_seconds) if rng.random() < 0.6 else rng.uniform(0, 120)
+            count = rng.randint(1, len(humans)) if options.fan_outs and rng.random() < 0.3 else 1
+            people = rng.sample(humans, count)
+            self._publish(
+                at,
+                f"e{number}",
+                rng.choice(("shop.a", "shop.a", "shop.b")),
+                f"c{rng.randint(0, number)}",
+                people,
+            )
+        events = list(self.plans)
+        for number in range(options.goals):
+            event = rng.choice(events)
+            someone = rng.choice(event.deed.what["people"])
+            human = next(human for human in humans if human.id == someone)
+            self._publish(
+                self._near(event.at), f"g{number}", GOAL_EVENT, event.deed.what["cart"], [human]
+            )
+        for _ in range(options.opt_outs):
+            self._add(self._near(rng.choice(events).at), "opt_out", self._scope(rng.choice(humans)))
+        for _ in range(options.replies):
+            self._add(self._near(rng.choice(events).at), *self._reply(rng.choice(humans)))
+        for _ in range(options.cancels):
+            event = rng.choice(events)
+            self._add(self._near(event.at), "cancel", {"event": event.deed.what["id"]})
+        for _ in range(options.erasures):
+            self._add(
+                self._near(rng.choice(events).at), "erase", {"recipient": rng.choice(humans).id}
+            )
+        return sorted(self.plans, key=lambda plan: plan.at)
+
+    def _add(self, at: float, kind: str, what: dict[str, Any]) -> None:
+        self.plans.append(Plan(at, Deed(kind, what)))
+
+    def _near(self, at: float) -> float:
+        """Soon after something else: that is where races are."""
+        return at + self._rng.choice(
+            (
+                0.0,
+                self._rng.expovariate(2),
+                self._rng.expovariate(1 / 40),
+                self._rng.expovariate(1 / 900),
+            )
+        )
+
+    def _publish(self, at: float, id: str, type: str, cart: str, people: list[Human]) -> None:
+        rng, options = self._rng, self._options
+        total = rng.choice((50, 200, 500))
+        happened = options.start + int(at * 1000)
+        if rng.random() < 0.2:
+            happened -= rng.choice((30_000, 600_000, 7_200_000))
+        time = happened if rng.random() < 0.8 else None
+        profiles = [self._profile(human) for human in people]
+        data: dict[str, Any] = {"cart": cart, "total": total}
+        data |= {"recipient": profiles[0]} if len(people) == 1 else {"recipients": profiles}
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": id,
+            "source": "shop",
+            "type": type,
+            "data": data,
+        }
+        if time is not None:
+            event["time"] = iso(time)
+        what = {
+            "id": id,
+            "type": type,
+            "cart": cart,
+            "total": total,
+            "people": [human.id for human in people],
+            "time": time,
+        }
+        self._add(at, "publish", what | {"body": json.dumps(event).encode()})
+
+    def _profile(self, human: Human) -> dict[str, Any]:
+        agreed = iso(self._options.start - CONSENTED_MS)
+        consents = [{**entry, "at": agreed} for entry in human.consents]
+        return {"id": human.id, **human.profile, **({"consents": consents} if consents else {})}
+
+    def _scope(self, human: Human) -> dict[str, Any]:
+        """
+        An opt-out by API: of a person or of a bare address, from everything, a channel, a topic, or
+        both.
+        """
+        rng = self._rng
+        channel = rng.choice(("*", "*", *self._scenery.channels))
+        topic = rng.choice(("*", "*", "*", f"topic{rng.randrange(self._options.policies)}"))
+        kinds = [kind for kind in ("phone", "email", "viber_bot_id") if kind in human.profile]
+        if kinds and rng.random() < 0.5:
+            kind = rng.choice(kinds)
+            return {
+                "kind": kind,
+                "address": human.profile[kind],
+                "channel": channel,
+                "topic": topic,
+            }
+        return {"recipient": human.id, "channel": channel, "topic": topic}
+
+    def _reply(self, human: Human) -> tuple[str, dict[str, Any]]:
+        """Somebody writes back, or leaves by the provider's own means."""
+        rng = self._rng
+        able = [
+            a
+            for a in self._scenery.accounts.values()
+            if a.stand_in.kind in human.profile and a.stand_in.kind != "web_push"
+        ]
+        if not able:
+            return "opt_out", self._scope(human)
+        account = rng.choice(able)
+        stand_in = account.stand_in
+        what = {
+            "provider": account.name,
+            "kind": stand_in.kind,
+            "address": human.profile[stand_in.kind],
+        }
+        what["channel"] = stand_in.channel
+        if rng.random() < 0.3 and stand_in.preference("1", "out", 0) is not None:
+            return "prefer", what | {"state": rng.choice(("out", "out", "in"))}
+        return "reply", what | {"text": rng.choice(TEXTS)}

@@ -1,0 +1,115 @@
+"""
+Status events to a signed webhook, on a real socket: retried until they are taken, in order, and
+ended by a 410.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from orchestrator.core.policy import Policy, Step
+from orchestrator.statuses import outbox as outboxes
+from orchestrator.statuses.outbox import Outbox
+from orchestrator.statuses.sinks import WebhookSink
+from orchestrator.statuses.webhook_signature import verify
+from tests.engine.world import World
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SMS = Policy("texts", "v1", "shop.event", (Step("sms"),))
+
+
+class Receiver:
+    """Answers with the statuses it was given, then 204; keeps what it has taken."""
+
+    def __init__(self) -> None:
+        self.answers: list[int] = []
+        self.tried: list[str] = []
+        self.taken: list[str] = []
+
+    async def post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        id, given = request.headers["webhook-id"], int(request.headers["webhook-timestamp"])
+        assert verify(SECRET, id, given, body, request.headers["webhook-signature"])
+        event = json.loads(body)
+        assert event["id"] == id
+        self.tried.append(event["type"])
+        status = self.answers.pop(0) if self.answers else 204
+        if status == 204:
+            self.taken.append(event["type"])
+        return web.Response(status=status)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
+    found = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", found.post)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield found, f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    await runner.cleanup()
+
+
+async def told(world: World, url: str, receiver: Receiver, enough: int) -> None:
+    """Run the outbox until so many events were taken."""
+    outbox = Outbox(
+        world.engine, world.store, [WebhookSink(url, SECRET, lambda: world.now)], lambda: world.now
+    )
+    await outbox.start()
+    async with asyncio.timeout(20):
+        while len(receiver.taken) < enough:  # noqa: ASYNC110  the receiver is another program
+            await asyncio.sleep(0.02)
+    await outbox.stop()
+
+
+async def test_every_change_is_told_once_it_is_taken(receiver: tuple[Receiver, str]) -> None:
+    found, url = receiver
+    async with World(SMS, tells=True) as world:
+        (id,) = (await world.publish()).messages
+        await world.send(id)
+        await told(world, url, found, 5)
+        assert found.taken[0] == "kaskad.message.accepted"
+        assert sorted(found.taken) == sorted(set(found.taken))
+        assert "kaskad.message.succeeded" in found.taken
+
+
+async def test_what_was_not_taken_is_tried_again_with_the_same_id(
+    receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "FIRST_PAUSE_SECONDS", 0.05)
+    found, url = receiver
+    found.answers = [500, 302]
+    async with World(SMS, tells=True) as world:
+        await world.publish()
+        await told(world, url, found, 1)
+        assert found.tried == ["kaskad.message.accepted"] * 3
+        assert await world.store.outbox(f"webhook:{url}", 10) == []
+
+
+async def test_a_receiver_that_is_gone_is_left_alone(receiver: tuple[Receiver, str]) -> None:
+    found, url = receiver
+    found.answers = [410]
+    async with World(SMS, tells=True) as world:
+        await world.publish()
+        outbox = Outbox(
+            world.engine,
+            world.store,
+            [WebhookSink(url, SECRET, lambda: world.now)],
+            lambda: world.now,
+        )
+        await outbox.start()
+        async with asyncio.timeout(10):
+            while not found.tried:  # noqa: ASYNC110  the receiver is another program
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        await world.publish("2")
+        outbox.poke()
+        await asyncio.sleep(0.2)
+        await outbox.stop()
+        assert len(found.tried) == 1
