@@ -67,7 +67,7 @@ def viber_call(port: int) -> HttpCall:
             idempotency_key="0" * 32,
             address=Address(kind="phone", value="+380500000042", hash="0" * 32),
             content={"text": TEXT},
-            klass="transactional",
+            message_class="transactional",
             topic="bench",
             locale="uk-UA",
             ttl_seconds=3600,

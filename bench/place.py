@@ -89,12 +89,12 @@ def last_words(log: Path) -> str:
 
 def policy(name: str) -> str:
     """One of ``POLICIES`` as its file says it."""
-    event, klass, deadline, steps = POLICIES[name]
+    event, message_class, deadline, steps = POLICIES[name]
     cascade = "".join(
         f"  - {{channel: {channel}, wait: {{delivered: {wait}}}}}\n" for channel, wait in steps
     )
     head = (
-        f"policy: bench_{name}\ntrigger: {{event: {event}}}\nclass: {klass}\ntopic:"
+        f"policy: bench_{name}\ntrigger: {{event: {event}}}\nclass: {message_class}\ntopic:"
         " bench\ntemplate: bench\n"
     )
     return f"{head}deadline: {deadline}\ncascade:\n{cascade}"

@@ -218,8 +218,8 @@ def kind_of(message: ch.Outgoing) -> dict[str, str]:
     """
     What keeps automatic answers away (RFC 3834), and tells Gmail's feedback loop what it has seen.
     """
-    feedback = {"Feedback-ID": f"{token(message.topic)}:{token(message.klass)}:{SENDER_ID}"}
-    if message.klass == "promotional":
+    feedback = {"Feedback-ID": f"{token(message.topic)}:{token(message.message_class)}:{SENDER_ID}"}
+    if message.message_class == "promotional":
         return {"Precedence": "bulk", **feedback}
     return {"Auto-Submitted": "auto-generated", **feedback}
 

@@ -43,7 +43,7 @@ class Log(ch.Adapter[LogSettings]):
             "message_id": message.message_id,
             "reference": message.client_reference,
             "to": {"kind": message.address.kind, "value": message.address.value},
-            "class": message.klass,
+            "class": message.message_class,
             "topic": message.topic,
             "locale": message.locale,
             "content": dict(message.content),

@@ -124,7 +124,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         One message to one destination; our client reference is its ``messageId`` and its
         ``callbackData``.
         """
-        promotional = message.klass == "promotional"
+        promotional = message.message_class == "promotional"
         entry = {
             "sender": self.settings.sender,
             "destinations": [

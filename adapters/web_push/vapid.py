@@ -143,7 +143,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         )
         headers = {
             "TTL": str(min(max(ttl, 0), TTL_SECONDS_MAX)),
-            "Urgency": self.settings.urgency or URGENCY.get(message.klass, "normal"),
+            "Urgency": self.settings.urgency or URGENCY.get(message.message_class, "normal"),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "Authorization": self._authorization(audience, message.now),

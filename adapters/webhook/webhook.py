@@ -119,7 +119,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
             "message_id": message.message_id,
             "reference": message.client_reference,
             "to": to,
-            "class": message.klass,
+            "class": message.message_class,
             "topic": message.topic,
             "locale": message.locale,
             "ttl_seconds": message.ttl_seconds,

@@ -17,7 +17,7 @@ from orchestrator.api import (
     unsubscribe,
 )
 from orchestrator.api.auth import RING, KeyRing, authenticate
-from orchestrator.api.fast_path import DOOR, ROUTE, Door
+from orchestrator.api.fast_path import DOOR, ROUTE, WebhookFastPath
 from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, safe_headers, store_away
@@ -36,7 +36,7 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     know_channels(deps.settings().channels)
     app = new_app(deps, [problems, store_away, authenticate])
     app[RING] = KeyRing()
-    app[DOOR] = Door(deps)
+    app[DOOR] = WebhookFastPath(deps)
     route = app.router
     if deps.settings().http_source or deps.auth == "off":
         route.add_post("/v1/events", events.publish)

@@ -73,8 +73,8 @@ async def parse(request: web.Request) -> Sequence[Event | Malformed]:
     """
     kind = request.content_type if "Content-Type" in request.headers else ""
     if not is_json(request.headers.get("Content-Type", "application/json")):
-        mend = f"send {STRUCTURED}, {BATCH}, or JSON data with ce-… headers, in UTF-8"
-        raise Refusal(415, "unsupported_media_type", f"this media type is not read here; {mend}")
+        fix = f"send {STRUCTURED}, {BATCH}, or JSON data with ce-… headers, in UTF-8"
+        raise Refusal(415, "unsupported_media_type", f"this media type is not read here; {fix}")
     body = await read_body(request, BATCH_BYTES_MAX if kind == BATCH else EVENT_BYTES_MAX)
     if kind == BATCH:
         return parse_batch(body)

@@ -28,7 +28,7 @@ PATH = ROUTE.partition("{")[0]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Door:
+class WebhookFastPath:
     """Takes a request, or hands it to the ordinary way."""
 
     def __init__(self, deps: ApiDeps) -> None:
@@ -64,7 +64,7 @@ class Door:
         return provider if plain and provider in self._deps.adapters() else None
 
 
-DOOR: web.AppKey[Door] = web.AppKey("door", Door)
+DOOR: web.AppKey[WebhookFastPath] = web.AppKey("door", WebhookFastPath)
 """Where an application that takes webhooks has its door."""
 
 

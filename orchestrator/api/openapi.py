@@ -13,7 +13,7 @@ from orchestrator.api.queries import LIMIT_DEFAULT, LIMIT_MAX
 from orchestrator.api.schemas import STRING, Schema, ref, schemas, several
 
 PROBLEMS = {
-    "400": "What is wrong, in which field, and how to mend it",
+    "400": "What is wrong, in which field, and how to fix it",
     "401": "No key, or one that is not valid",
     "403": "Not allowed: the key lacks the scope, or the webhook is not the provider's",
     "404": "There is no such thing",

@@ -32,7 +32,7 @@ SAFE_HEADERS = {
 class Refusal(Exception):
     """
     Ends a request with a problem: ``code`` is a short word, ``detail`` says what is wrong and how
-    to mend it.
+    to fix it.
     """
 
     def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
@@ -46,7 +46,7 @@ class Refusal(Exception):
 def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
     """
     A problem document: ``type`` is about:blank, so ``title`` is the status's own phrase; ``code``
-    is a word for programs, ``detail`` what is wrong and how to mend it. What may be tried again
+    is a word for programs, ``detail`` what is wrong and how to fix it. What may be tried again
     says when.
     """
     body = {
@@ -125,7 +125,7 @@ def of_error(error: Exception) -> web.Response | None:
         case Malformed():
             return of_malformed(error)
         case Misshapen():
-            return problem(400, "bad_field", f"{error.what}; {error.mend}", field=error.field)
+            return problem(400, "bad_field", f"{error.what}; {error.fix}", field=error.field)
         case UnknownMessage():
             return problem(
                 404, "unknown_message", f"there is no message {shown(str(error.args[0]))}"

@@ -38,8 +38,8 @@ def read_query(request: web.Request, known: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def wrong(name: str, what: str, mend: str) -> Refusal:
-    return Refusal(400, "bad_parameter", f"{what}; {mend}", field=name[:64])
+def wrong(name: str, what: str, fix: str) -> Refusal:
+    return Refusal(400, "bad_parameter", f"{what}; {fix}", field=name[:64])
 
 
 def read_limit(query: dict[str, str]) -> int:

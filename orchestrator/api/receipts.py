@@ -19,11 +19,11 @@ from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
 from orchestrator.engine.commands import (
     Command,
-    HearInbound,
-    HearPreference,
-    HearReceipt,
+    RecordInbound,
+    RecordPreference,
+    RecordReceipt,
+    RecordWebhook,
     Said,
-    TakeWebhook,
 )
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.primitives.strict_json import depth
@@ -67,7 +67,7 @@ def adapter_of(deps: ApiDeps, provider: str) -> tuple[Adapter[Any], str]:
 
 
 async def receive(request: web.Request) -> web.StreamResponse:
-    """A webhook, answered as the provider wants it; most come in by the ``Door``."""
+    """A webhook, answered as the provider wants it; most come in by the ``WebhookFastPath``."""
     answer = await take(request.app[DEPS], request.match_info["provider"], request)
     return web.Response(
         status=answer.status,
@@ -114,13 +114,13 @@ async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence
     """
     try:
         await hear(
-            deps, [TakeWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
+            deps, [RecordWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
         )
     except (Busy, Stopped, StoreBusy):
         raise
     except Exception:
         with suppress(Exception):
-            await deps.engine.submit(TakeWebhook(provider, body))
+            await deps.engine.submit(RecordWebhook(provider, body))
         raise
 
 
@@ -177,14 +177,14 @@ def commands_of(
         if isinstance(one, Receipt):
             place = read(one.client_reference) if one.client_reference else None
             if place is not None:
-                said.append(HearReceipt(provider, one, place[0], place[1]))
+                said.append(RecordReceipt(provider, one, place[0], place[1]))
             elif one.provider_id:
-                said.append(HearReceipt(provider, one))
+                said.append(RecordReceipt(provider, one))
             else:
                 deps.metrics.forged.labels(provider).inc()
                 log.warning("receipts.foreign_reference", provider=provider)
         elif isinstance(one, Inbound):
-            said.append(HearInbound(provider, channel, one))
+            said.append(RecordInbound(provider, channel, one))
         else:
-            said.append(HearPreference(provider, channel, one))
+            said.append(RecordPreference(provider, channel, one))
     return said

@@ -74,7 +74,7 @@ async def marks_of(deps: ApiDeps, id: str, document: dict[str, Any]) -> list[dic
     addresses = Person(id, document, deps.address_hash).addresses
     states = await deps.reader.addresses([address.hash for address in addresses])
     for address in addresses:
-        for channel, mark in (states.get(address.hash, {}).get("marks") or {}).items():
+        for channel, mark in (states.get(address.hash, {}).get("suppressions") or {}).items():
             marks.append({"channel": channel, **mark_view(address, mark)})
     return marks
 
@@ -113,8 +113,8 @@ async def post_opt_outs(request: web.Request) -> web.Response:
     refuse_unknown(body, ("opt_outs",), "")
     entries = body.get("opt_outs")
     if not isinstance(entries, list) or not 0 < len(entries) <= OPT_OUTS_MAX:
-        mend = 'send {"opt_outs": [{"recipient": "user-42", "channel": "sms"}]}'
-        raise Misshapen("opt_outs", f"it must be a list of 1 to {OPT_OUTS_MAX} entries", mend)
+        fix = 'send {"opt_outs": [{"recipient": "user-42", "channel": "sms"}]}'
+        raise Misshapen("opt_outs", f"it must be a list of 1 to {OPT_OUTS_MAX} entries", fix)
     commands = [opt_out_of(one, f"opt_outs[{index}]") for index, one in enumerate(entries)]
     for result in await deps.engine.submit_many(commands):
         if isinstance(result, BaseException):

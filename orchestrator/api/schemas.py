@@ -247,7 +247,7 @@ def recipient_schemas() -> dict[str, Schema]:
     given |= {"description": note, "maxProperties": limits.KEYS_MAX}
     inline = given | {"properties": {"id": {"type": ["string", "integer"]}, **given["properties"]}}
     stored = shape(
-        ["id", "consents", "marks"],
+        ["id", "consents", "suppressions"],
         id=STRING,
         **profile,
         consents=several(ref("Consent")),
@@ -308,7 +308,7 @@ def other_schemas() -> dict[str, Schema]:
         title=STRING,
         status=WHOLE,
         code=STRING | {"description": "A word for programs."},
-        detail=STRING | {"description": "What is wrong, and how to mend it."},
+        detail=STRING | {"description": "What is wrong, and how to fix it."},
         field=STRING | {"description": "Where it is wrong."},
         example=OBJECT | {"description": "An event that would have been taken."},
         results=several(OBJECT) | {"description": "Of events: what is wrong with each."},

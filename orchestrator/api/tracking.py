@@ -15,7 +15,7 @@ from aiohttp import web
 from orchestrator.api.pages import gone
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Engagement, Receipt
-from orchestrator.engine.commands import HearReceipt
+from orchestrator.engine.commands import RecordReceipt
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.stores.port import StoreBusy
 
@@ -73,7 +73,7 @@ async def record(deps: ApiDeps, place: tuple[str, int], state: Engagement) -> No
             provider = stored.message.attempts[attempt].provider
             # the command goes on when the person does not wait for it any longer
             await asyncio.shield(
-                deps.engine.submit(HearReceipt(provider, Receipt(state=state), message, attempt))
+                deps.engine.submit(RecordReceipt(provider, Receipt(state=state), message, attempt))
             )
     except (Busy, Stopped, StoreBusy, LookupError, TimeoutError) as error:
         log.warning("tracking.not_recorded", state=state.value, reason=type(error).__name__)

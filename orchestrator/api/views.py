@@ -15,7 +15,7 @@ from orchestrator.explain import readable_instants
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.port import StoredMessage
 
-HIDDEN = ("charges", "goals", "consents")
+HIDDEN = ("cap_usages", "goals", "consents")
 INSTANTS = ("at", "until")
 
 
@@ -32,7 +32,7 @@ def message_view(message: Message, event: Mapping[str, Any]) -> dict[str, Any]:
         "recipient": message.recipient,
         "policy": message.policy,
         "policy_version": message.policy_version,
-        "class": message.klass,
+        "class": message.message_class,
         "topic": message.topic,
         "status": message.status.value,
         "reason": message.reason.value if message.reason is not None else None,
@@ -142,7 +142,7 @@ def recipient_view(
 ) -> dict[str, Any]:
     """A profile with its consents and what is marked of its addresses."""
     shown = {name: value for name, value in document.items() if name not in HIDDEN}
-    return shown | {"consents": consents_view(document), "marks": list(marks)}
+    return shown | {"consents": consents_view(document), "suppressions": list(marks)}
 
 
 def consents_view(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -23,9 +23,9 @@ from orchestrator.api.control import Control
 from orchestrator.api.fast_path import open_runner
 from orchestrator.api.views import message_view
 from orchestrator.app.build import open_store, sinks_of, socket_path
-from orchestrator.app.maintenance import Chores
+from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
-from orchestrator.configuration.loading import Shelf, keep_versions, load_configuration
+from orchestrator.configuration.loading import PolicyVersions, keep_versions, load_configuration
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.core.outcomes import Outcome
@@ -33,7 +33,7 @@ from orchestrator.core.policy import OTP
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.dispatch.outage import OutageDetector
 from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
@@ -86,7 +86,7 @@ class App:
         self.metrics = Metrics()
         self.ready = False
         self._runners: list[web.AppRunner] = []
-        self.chores: Chores | None = None
+        self.maintenance: Maintenance | None = None
         self._stops: list[Callable[[], Any]] = []
         self.dispatcher: Dispatcher | None = None
         self._reporting: tuple[
@@ -106,7 +106,7 @@ class App:
         await self._start_core()
         settings = self.configuration.settings
         if not self.store.shared and self.roles != frozenset(ROLES):
-            mend = "leave --role away, or use PostgreSQL"
+            fix = "leave --role away, or use PostgreSQL"
             raise ConfigError(
                 [
                     Problem(
@@ -114,7 +114,7 @@ class App:
                         1,
                         1,
                         "roles can only be split over a store that is shared",
-                        mend,
+                        fix,
                     )
                 ]
             )
@@ -146,7 +146,7 @@ class App:
 
     async def _start_chores(self) -> None:
         assert self.dispatcher is not None
-        self.chores = Chores(
+        self.maintenance = Maintenance(
             self.engine,
             self.store,
             self.dispatcher,
@@ -157,7 +157,7 @@ class App:
             keys=self._read_signing_keys,
             works="work" in self.roles,
         )
-        await self.chores.start()
+        await self.maintenance.start()
 
     async def start_offline(self, socket: Path) -> None:
         """The store and the engine without any worker, for one verb of the command line."""
@@ -172,11 +172,13 @@ class App:
         self.store = open_store(settings, self.clock.now, [sink.name for sink in self.sinks])
         await self.store.open()
         self._stops.append(self.store.close)
-        self.shelf = Shelf(self.store)
+        self.policy_versions = PolicyVersions(self.store)
         await keep_versions(self.store, self.configuration)
-        self.shelf.put(self.configuration)
+        self.policy_versions.put(self.configuration)
         await self._load_keys()
-        self.watch = ReceiptWatch(settings.receipt_outage.min_sends, settings.receipt_outage.ratio)
+        self.watch = OutageDetector(
+            settings.receipt_outage.min_sends, settings.receipt_outage.ratio
+        )
         ids = IdMaker(self.clock.now)
         self.new_id = ids.next
         self.engine = Engine(
@@ -189,12 +191,12 @@ class App:
                 evaluate=Evaluator(),
                 address_hash=self.hasher,
                 view=message_view,
-                policy=self.shelf.policy,
+                policy=self.policy_versions.policy,
                 shut=lambda now: self.dispatcher.shut(now) if self.dispatcher is not None else {},
                 outages=self._outages,
                 observe=self._observe,
                 committed=self.metrics.batch_committed,
-                buried=lambda reason: self.metrics.dead.labels(reason).inc(),
+                dead_lettered=lambda reason: self.metrics.dead.labels(reason).inc(),
             ),
         )
         await self.engine.start()
@@ -237,7 +239,7 @@ class App:
             providers,
             sender_for=self._sender_for,
             outside=self.outside,
-            books=self.shelf.book,
+            books=self.policy_versions.book,
             address_hash=self.hasher,
             now=self.clock.now,
             monotonic=self.clock.monotonic,
@@ -315,7 +317,7 @@ class App:
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
             counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
-            trouble=lambda word: self.metrics.kafka_troubles.labels(word).inc(),
+            report_error=lambda word: self.metrics.kafka_errors.labels(word).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:
@@ -361,7 +363,7 @@ class App:
             if message.attempts:
                 self.watch.learn(one.before, message, now)
             if message.due_at is not None:
-                urgent = message.klass == OTP
+                urgent = message.message_class == OTP
                 due[urgent] = min(message.due_at, due.get(urgent, message.due_at))
         self.metrics.decided(decided, condition_errors)
         for urgent, at in due.items():
@@ -392,7 +394,7 @@ class App:
         await keep_versions(self.store, configuration)
         before = self.configuration.settings.providers
         self.configuration = configuration
-        self.shelf.put(configuration)
+        self.policy_versions.put(configuration)
         await self._read_signing_keys()
         self.engine.rules = configuration.rules
         if self.dispatcher is not None:
@@ -410,8 +412,8 @@ class App:
         was_serving, self.ready = self.ready, False
         if was_serving:
             await self.store.leave()
-        if self.chores is not None:
-            await self.chores.stop()
+        if self.maintenance is not None:
+            await self.maintenance.stop()
         await asyncio.gather(
             self._stop_taking(), self._stop_sending()
         )  # each may have to wait for something that is away

@@ -12,8 +12,8 @@ import structlog
 from orchestrator.core.facts import Shut
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.outage import DAY_MINUTES, ReceiptWatch
-from orchestrator.engine.commands import Tell
+from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
+from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.kafka import KafkaIntake
 from orchestrator.primitives.clock import Clock
@@ -30,7 +30,7 @@ SWEEP_MAX = 256
 PUT_OFF_MS = 60_000
 
 
-class Chores:
+class Maintenance:
     """
     ``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again; ``works``:
     this process has a share of what waits. What fails is tried again the next time.
@@ -41,7 +41,7 @@ class Chores:
         engine: Engine,
         store: Store,
         dispatcher: Dispatcher,
-        watch: ReceiptWatch,
+        watch: OutageDetector,
         metrics: Metrics,
         clock: Clock,
         kafka: Callable[[], KafkaIntake | None],
@@ -61,10 +61,10 @@ class Chores:
 
     async def start(self) -> None:
         await self._share_counts(DAY_MINUTES)
-        chores = [(TIDY_SECONDS, self._tidy), (GAUGE_SECONDS, self._gauges)]
+        maintenance = [(TIDY_SECONDS, self._tidy), (GAUGE_SECONDS, self._gauges)]
         if self._works:
-            chores.append((SWEEP_SECONDS, self._sweep))
-        for seconds, chore in chores:
+            maintenance.append((SWEEP_SECONDS, self._sweep))
+        for seconds, chore in maintenance:
             self._tasks.append(
                 asyncio.create_task(self._every(seconds, chore), name=chore.__name__.strip("_"))
             )
@@ -76,7 +76,7 @@ class Chores:
         try:
             await asyncio.wait_for(self._share_counts(RECENT_MINUTES), 2)
         except (StoreBusy, TimeoutError):
-            log.info("chores.counts_lost")
+            log.info("maintenance.counts_failed")
 
     async def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -86,9 +86,9 @@ class Chores:
             except Stopped:
                 return
             except StoreBusy as error:
-                log.info("chores.put_off", chore=chore.__name__, why=str(error))
+                log.info("maintenance.deferred", chore=chore.__name__, why=str(error))
             except Exception:
-                log.exception("chores.failed", chore=chore.__name__)
+                log.exception("maintenance.failed", chore=chore.__name__)
 
     async def _tidy(self) -> None:
         await self._read_keys()
@@ -101,7 +101,7 @@ class Chores:
             if queue not in self._dispatcher.providers:
                 rows = await self._store.claim(queue, SWEEP_MAX, ())
                 facts = [
-                    Tell(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, until))
+                    ApplyFact(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, until))
                     for row in rows
                 ]
                 await self._engine.submit_many(facts)
@@ -110,7 +110,7 @@ class Chores:
         kafka = self._kafka()
         if kafka is not None:
             self._metrics.kafka(kafka.connected, kafka.lag)
-        self._metrics.store_away.set(self._engine.away)
+        self._metrics.store_up.set(not self._engine.away)
         shut = self._dispatcher.shut(self._clock.now())
         in_flight = {name: len(one.taken) for name, one in self._dispatcher.providers.items()}
         await self._share_counts(RECENT_MINUTES)

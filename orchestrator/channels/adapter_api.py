@@ -137,7 +137,7 @@ class Outgoing:
     idempotency_key: str
     address: Address
     content: Content
-    klass: str
+    message_class: str
     topic: str
     locale: str
     ttl_seconds: int

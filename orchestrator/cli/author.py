@@ -48,7 +48,7 @@ def check(
 ) -> None:
     """
     Everything that is wrong with configuration, policies and templates: file:line:col, what, and
-    how to mend it.
+    how to fix it.
     """
     from orchestrator.configuration.check import check as look
     from orchestrator.configuration.judge import unknown_references

@@ -164,8 +164,8 @@ def reported_policies(names: list[str], base: Version, traffic: Traffic) -> froz
         return found
     for name in names:
         if name not in base.policies:
-            mend = suggestion(name, base.policies, f"there are {', '.join(sorted(base.policies))}")
-            fail(f"there is no policy {name!r}; {mend}", USAGE)
+            fix = suggestion(name, base.policies, f"there are {', '.join(sorted(base.policies))}")
+            fail(f"there is no policy {name!r}; {fix}", USAGE)
         event = base.policies[name].event
         if event not in traffic.types:
             fail(
@@ -249,7 +249,7 @@ def rehearsed(path: Path) -> Configuration:
 def nothing_to_test(
     paths: list[Path], wanted: str, names: list[str], configuration: Configuration
 ) -> str:
-    """Why there is nothing to do, and how to mend it."""
+    """Why there is nothing to do, and how to fix it."""
     from orchestrator.configuration.reading import suggestion
 
     if names:
@@ -258,8 +258,8 @@ def nothing_to_test(
             f" {suggestion(wanted, names, f'there is, for instance, {names[0]!r}')}"
         )
     where = " or ".join(str(path) for path in paths) or str(configuration.settings.policies)
-    mend = f"write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
-    return f"there are no tests in {where}; {mend}"
+    fix = f"write them beside a policy, as {configuration.settings.policies}/<policy>.test.yaml"
+    return f"there are no tests in {where}; {fix}"
 
 
 def collect_tests(paths: list[Path], configuration: Configuration) -> list[PolicyTest]:

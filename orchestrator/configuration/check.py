@@ -19,7 +19,7 @@ from orchestrator.configuration.lint_policy import lint_policy
 from orchestrator.configuration.policy_file import TEST_SUFFIX, read_policies
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings_file import read_settings
-from orchestrator.configuration.yaml_file import Mark, Problem
+from orchestrator.configuration.yaml_file import Position, Problem
 from orchestrator.core.policy import Governance
 from orchestrator.render import TemplateProblems, TemplateSet
 
@@ -62,13 +62,13 @@ def look_beside_policies(directory: Path, report: Report) -> None:
         return
     for path in sorted(directory.glob("*.yml")):
         report.warn(
-            Mark(str(path), 1, 1),
+            Position(str(path), 1, 1),
             "this file is not read, because it ends in .yml",
             "rename it to .yaml",
         )
     if not any(not path.name.endswith(TEST_SUFFIX) for path in directory.glob("*.yaml")):
         report.warn(
-            Mark(str(directory), 1, 1),
+            Position(str(directory), 1, 1),
             "there is no policy here",
             "write one: policies/order_shipped.yaml",
         )
@@ -77,12 +77,12 @@ def look_beside_policies(directory: Path, report: Report) -> None:
 def read_templates(directory: Path, report: Report) -> TemplateSet | None:
     """The templates; None where they cannot be used, which is reported."""
     if not directory.is_dir():
-        mend = "make it, or say under `templates` where they are"
-        report.error(Mark(str(directory), 1, 1), "there is no such directory of templates", mend)
+        fix = "make it, or say under `templates` where they are"
+        report.error(Position(str(directory), 1, 1), "there is no such directory of templates", fix)
         return None
     try:
         return TemplateSet.load(directory)
     except TemplateProblems as error:
         for one in error.problems:
-            report.error(Mark(str(one.path), one.line, one.column), one.what, one.mend)
+            report.error(Position(str(one.path), one.line, one.column), one.what, one.fix)
         return None

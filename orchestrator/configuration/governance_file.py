@@ -86,7 +86,7 @@ def read_quiet_hours(name: str, section: Section) -> QuietHours | None:
     windows: tuple[Window | None, ...] | None = None
     if single is not None and several is not None:
         section.report.error(
-            several.mark, f"{section.name} has `window` and `windows`", "keep one of them"
+            several.position, f"{section.name} has `window` and `windows`", "keep one of them"
         )
     elif several is not None:
         windows = read_windows(section, several)
@@ -110,24 +110,28 @@ def read_quiet_hours(name: str, section: Section) -> QuietHours | None:
 
 def read_window(section: Section, node: Node, called: str) -> Window | None:
     """``"21:00-09:00"``, or ``"all"`` for a whole day."""
-    mend = 'write it in quotes as "21:00-09:00", or "all"'
+    fix = 'write it in quotes as "21:00-09:00", or "all"'
     match = WINDOW.fullmatch(node.text) if node.kind == "str" else None
     if node.kind == "str" and node.text == "all":
         return ALL_DAY
     if match is None:
         shown = f"{clip(node.text)!r} " if node.text else ""
-        section.report.error(node.mark, f"{called} {shown}is not a time of day and another", mend)
+        section.report.error(
+            node.position, f"{called} {shown}is not a time of day and another", fix
+        )
         return None
     hours = [int(part) for part in match.groups()]
     start, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
     if hours[1] > 59 or hours[3] > 59 or start >= DAY_MINUTES or end > DAY_MINUTES:
         section.report.error(
-            node.mark, f"{called} {node.text!r} has a time that does not exist", mend
+            node.position, f"{called} {node.text!r} has a time that does not exist", fix
         )
         return None
     if start == end:
         section.report.error(
-            node.mark, f"{called} {node.text!r} begins when it ends", 'for a whole day write "all"'
+            node.position,
+            f"{called} {node.text!r} begins when it ends",
+            'for a whole day write "all"',
         )
         return None
     return Window(start, end)
@@ -137,15 +141,15 @@ def read_windows(section: Section, node: Node) -> tuple[Window | None, ...] | No
     """Windows by weekday: ``{mon-fri: "22:00-08:00", sun: "all"}``; a day may be named once."""
     if node.kind != "map" or not node.value:
         section.report.error(
-            node.mark, "`windows` names no day", 'write windows: {mon-fri: "22:00-08:00"}'
+            node.position, "`windows` names no day", 'write windows: {mon-fri: "22:00-08:00"}'
         )
         return None
     found: list[Window | None] = [None] * 7
     for days, inner in node.value.items():
         numbers = weekdays(days)
         if not numbers:
-            mend = "use mon tue wed thu fri sat sun, or a span such as mon-fri"
-            section.report.error(node.keys[days], f"{clip(days)!r} is not a day of the week", mend)
+            fix = "use mon tue wed thu fri sat sun, or a span such as mon-fri"
+            section.report.error(node.keys[days], f"{clip(days)!r} is not a day of the week", fix)
             continue
         window = read_window(section, inner, f"`windows.{days}`")
         for number in numbers:
@@ -174,8 +178,8 @@ def read_cap(name: str, section: Section) -> Cap | None:
     if per is not None and per.text in CALENDARS:
         calendar = CALENDARS[per.text]
     elif per is not None and per.kind == "str" and parse_duration(per.text) is None:
-        mend = suggestion(per.text, CALENDARS, "write 7d, or one of " + ", ".join(CALENDARS))
-        section.report.error(per.mark, f"`per` {clip(per.text)!r} is no window", mend)
+        fix = suggestion(per.text, CALENDARS, "write 7d, or one of " + ", ".join(CALENDARS))
+        section.report.error(per.position, f"`per` {clip(per.text)!r} is no window", fix)
     elif per is not None:
         window_ms = section.duration("per")
     on_hit = section.word("on_hit", ON_HIT, "defer")
@@ -214,11 +218,11 @@ def read_currency(section: Section) -> str | None:
     """A currency code."""
     currency = section.text("currency")
     if currency is not None and not CURRENCY.fullmatch(currency):
-        mend = "write three capital letters, such as UAH"
+        fix = "write three capital letters, such as UAH"
         section.report.error(
             section.at("currency"),
             f"`currency` {section.shown('currency')!r} is not a currency code",
-            mend,
+            fix,
         )
         return None
     return currency
@@ -228,18 +232,16 @@ def read_consent(section: Section) -> Mapping[str, str]:
     """What no entry means, by class; ``bypass`` belongs to one-time codes alone."""
     consent = dict(Governance().consent)
     inner = section.section("consent")
-    for klass in CLASSES:
-        node = inner.get(klass)
+    for message_class in CLASSES:
+        node = inner.get(message_class)
         if node is None:
             continue
-        choice = inner.choice(node, f"`consent.{klass}`", CONSENTS)
-        if choice == "bypass" and klass != OTP:
-            what = (
-                f"`consent.{klass}` cannot be bypass: only one-time codes may go out without asking"
-            )
-            section.report.error(node.mark, what, "write opt_in or opt_out")
+        choice = inner.choice(node, f"`consent.{message_class}`", CONSENTS)
+        if choice == "bypass" and message_class != OTP:
+            what = f"`consent.{message_class}` cannot be bypass: only one-time codes may go out without asking"
+            section.report.error(node.position, what, "write opt_in or opt_out")
         elif choice:
-            consent[klass] = choice
+            consent[message_class] = choice
     inner.done()
     return consent
 
@@ -255,10 +257,8 @@ def read_zone(section: Section, key: str) -> str | None:
     zone = section.text(key)
     if zone is None or zone in zones():
         return zone
-    mend = suggestion(zone, zones(), "write an IANA name such as Europe/Kyiv")
-    section.report.error(
-        section.at(key), f"`{key}` {section.shown(key)!r} is not a time zone", mend
-    )
+    fix = suggestion(zone, zones(), "write an IANA name such as Europe/Kyiv")
+    section.report.error(section.at(key), f"`{key}` {section.shown(key)!r} is not a time zone", fix)
     return None
 
 
@@ -275,8 +275,8 @@ def read_countries(section: Section) -> tuple[str, ...]:
     found = section.words("sms_countries", "country codes")
     for node in section.items("sms_countries", "country codes") if found else ():
         if node.text not in countries():
-            mend = suggestion(node.text, countries(), "write ISO codes such as UA")
-            section.report.error(node.mark, f"{clip(node.text)!r} is not a country code", mend)
+            fix = suggestion(node.text, countries(), "write ISO codes such as UA")
+            section.report.error(node.position, f"{clip(node.text)!r} is not a country code", fix)
     return found
 
 

@@ -140,5 +140,5 @@ def played_provider(node: Node, channel: str) -> ProviderSettings | None:
         adapter_type=adapter,
         timeout_ms=section.duration("timeout", ProviderSettings.timeout_ms),
         cost=read_cost(section),
-        mark=section.mark,
+        position=section.position,
     )

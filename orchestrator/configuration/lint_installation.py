@@ -11,7 +11,7 @@ from orchestrator.channels import Adapter
 from orchestrator.configuration.reading import Report, clip, suggestion
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import OTP, Governance
 from orchestrator.render import Conditions, TemplateSet
 
@@ -33,13 +33,13 @@ def find(root: Node | None, *path: str | int) -> Node | None:
     return node
 
 
-def place(root: Node, *path: str | int) -> Mark:
+def place(root: Node, *path: str | int) -> Position:
     """The place of the deepest node that exists on a path."""
     for length in range(len(path), 0, -1):
         node = find(root, *path[:length])
         if node is not None:
-            return node.mark
-    return root.mark
+            return node.position
+    return root.position
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Installation:
                 detail = f": {error}" if type(error) is ValueError else f" ({type(error).__name__})"
                 what = f"the adapter {provider.adapter} does not take these settings{detail}"
                 self.report.error(
-                    provider.mark, what, "check the keys and secrets of this provider"
+                    provider.position, what, "check the keys and secrets of this provider"
                 )
         return made
 
@@ -101,14 +101,16 @@ def lint_installation(installation: Installation) -> None:
     settings, report = installation.settings, installation.report
     assert settings.written is not None
     if settings.store.kind == "sqlite" and settings.store.path is None:
-        mark = place(settings.written, "store")
-        report.warn(mark, "the store is in memory and forgets everything at the end", "name a file")
+        position = place(settings.written, "store")
+        report.warn(
+            position, "the store is in memory and forgets everything at the end", "name a file"
+        )
     for provider in settings.providers.values():
         if provider.adapter_settings.allow_unsigned:
             what = (
                 f"anyone can forge receipts of {provider.provider}, because `allow_unsigned` is on"
             )
-            report.warn(provider.mark, what, "set up signatures at the provider and remove it")
+            report.warn(provider.position, what, "set up signatures at the provider and remove it")
     _ = installation.adapters
     lint_sms(installation)
     lint_currencies(installation)
@@ -121,7 +123,7 @@ def lint_sms(installation: Installation) -> None:
     if "sms" not in installation.declared or installation.governance.sms_countries:
         return
     root, report = installation.governance_root, installation.report
-    what, mend = (
+    what, fix = (
         "an SMS provider is configured, but not where SMS may go",
         "write sms_countries: [UA] in the governance file",
     )
@@ -132,29 +134,29 @@ def lint_sms(installation: Installation) -> None:
     ):
         return
     assert installation.settings.written is not None
-    mark = (
+    position = (
         place(root, "sms_countries")
         if root is not None
         else place(installation.settings.written, "channels", "sms")
     )
-    report.error(mark, what, mend)
+    report.error(position, what, fix)
 
 
 def lint_currencies(installation: Installation) -> None:
     """One currency in all costs and budgets."""
-    first: tuple[str, Mark] | None = None
-    for currency, mark in currencies(installation):
+    first: tuple[str, Position] | None = None
+    for currency, position in currencies(installation):
         if first is None:
-            first = (currency, mark)
+            first = (currency, position)
         elif currency != first[0]:
             what = (
                 f"the currency {currency} is not {first[0]}, which {first[1].path}:{first[1].line}"
                 " uses"
             )
-            installation.report.error(mark, what, "use one currency in the whole installation")
+            installation.report.error(position, what, "use one currency in the whole installation")
 
 
-def currencies(installation: Installation) -> Iterator[tuple[str, Mark]]:
+def currencies(installation: Installation) -> Iterator[tuple[str, Position]]:
     """Every currency that is written, and where."""
     channels = find(installation.settings.written, "channels")
     for providers in (
@@ -163,11 +165,11 @@ def currencies(installation: Installation) -> Iterator[tuple[str, Mark]]:
         for provider in providers.value if providers.kind == "list" else ():
             node = find(provider, "cost", "currency")
             if node is not None:
-                yield node.text, node.mark
+                yield node.text, node.position
     for budget in installation.governance.budgets:
         node = find(installation.governance_root, "budget", budget.channel, "currency")
         if node is not None:
-            yield node.text, node.mark
+            yield node.text, node.position
 
 
 def lint_rules(installation: Installation) -> None:
@@ -188,30 +190,32 @@ def lint_rules(installation: Installation) -> None:
         for name in rules.value if rules is not None and rules.kind == "map" else ():
             channels = find(root, key, name, "channels")
             for node in channels.value if channels is not None and channels.kind == "list" else ():
-                unknown_channel(report, node.mark, node.text, known)
+                unknown_channel(report, node.position, node.text, known)
     for budget in governance.budgets:
-        mark = place(root, "budget", budget.channel)
-        unknown_channel(report, mark, budget.channel, known)
+        position = place(root, "budget", budget.channel)
+        unknown_channel(report, position, budget.channel, known)
         providers = installation.settings.channels.get(budget.channel, ())
         if providers and not any(provider.cost for provider in providers):
             what = (
                 f"the budget of {budget.channel} counts nothing, because none of its providers has"
                 " a `cost`"
             )
-            report.warn(mark, what, "give its providers a cost")
+            report.warn(position, what, "give its providers a cost")
     for rule in governance.quiet_hours:
         if OTP in rule.classes:
-            mark = place(root, "quiet_hours", rule.name, "classes")
+            position = place(root, "quiet_hours", rule.name, "classes")
             report.warn(
-                mark, "one-time codes are held in these quiet hours", "remove otp from `classes`"
+                position,
+                "one-time codes are held in these quiet hours",
+                "remove otp from `classes`",
             )
 
 
-def unknown_channel(report: Report, mark: Mark, channel: str, known: set[str]) -> None:
+def unknown_channel(report: Report, position: Position, channel: str, known: set[str]) -> None:
     """The error for a channel that is neither built in nor configured."""
     if channel not in known:
-        mend = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
-        report.error(mark, f"there is no channel {clip(channel)!r}", mend)
+        fix = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
+        report.error(position, f"there is no channel {clip(channel)!r}", fix)
 
 
 def lint_one_click(installation: Installation) -> None:
@@ -222,9 +226,9 @@ def lint_one_click(installation: Installation) -> None:
         return
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         assert settings.written is not None
-        mark = place(settings.written, "http", "public_url")
+        position = place(settings.written, "http", "public_url")
         what = (
             "mails go out without the one-click unsubscribe header, because `public_url` is not"
             " https"
         )
-        installation.report.warn(mark, what, "write https://…")
+        installation.report.warn(position, what, "write https://…")

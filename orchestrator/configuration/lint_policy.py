@@ -17,7 +17,7 @@ from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import clip, listed, suggestion
 from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.settings_view import duration
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Step
 from orchestrator.core.status import WAITABLE
 
@@ -65,13 +65,13 @@ def lint_expression(node: Node, installation: Installation) -> None:
     except ValueError as error:
         what = f"the expression {clip(node.value)!r} cannot be read: {error}"
         installation.report.error(
-            node.mark, what, "write a Jinja expression such as event.total >= 300"
+            node.position, what, "write a Jinja expression such as event.total >= 300"
         )
         return
     if never_true(node.value):
         what = f"the condition {clip(node.value)!r} is never true"
         installation.report.warn(
-            node.mark, what, "remove what depends on it, or mend the condition"
+            node.position, what, "remove what depends on it, or fix the condition"
         )
 
 
@@ -107,25 +107,25 @@ def lint_channel(step: Step, file: PolicyFile, at: Place, installation: Installa
     report, root = installation.report, file.root
     if step.channel not in installation.declared:
         known = {*installation.declared}
-        mend = suggestion(step.channel, known, "add it under `channels`")
+        fix = suggestion(step.channel, known, "add it under `channels`")
         if step.channel in BUILT_IN_CHANNELS:
-            mend = f"add a provider under channels.{step.channel}, or remove the step"
+            fix = f"add a provider under channels.{step.channel}, or remove the step"
         report.error(
             place(root, *at, "channel"),
             f"no provider is configured for {clip(step.channel)!r}",
-            mend,
+            fix,
         )
         return False
     for number, name in enumerate(step.providers):
         if name not in installation.declared[step.channel]:
             known = installation.declared[step.channel]
-            mend = suggestion(
+            fix = suggestion(
                 name,
                 known,
                 f"{step.channel} has {listed(sorted(known))}" if known else "configure it",
             )
             what = f"{step.channel} has no provider {clip(name)!r}"
-            report.error(place(root, *at, "providers", number), what, mend)
+            report.error(place(root, *at, "providers", number), what, fix)
     return True
 
 
@@ -155,13 +155,13 @@ def lint_waits(
         if state in possible or (state == "sent" and "delivered" in possible):
             continue
         names = listed([provider.provider for provider in providers])
-        mend = how_to_report(state, providers) or (
+        fix = how_to_report(state, providers) or (
             f"wait for {listed([known for known in WAITABLE if known in possible])}"
             if possible
             else "remove the wait"
         )
         what = f"{names} never reports `{state}`, so this wait always runs out"
-        installation.report.error(place(file.root, *at, "wait", state), what, mend)
+        installation.report.error(place(file.root, *at, "wait", state), what, fix)
 
 
 def how_to_report(state: str, providers: tuple[ProviderSettings, ...]) -> str | None:
@@ -223,13 +223,13 @@ def lint_templates(
     report = installation.report
     if name not in templates.names:
         key = "template" if find(file.root, "template") is not None else "policy"
-        mend = suggestion(name, [*templates.names], f"write templates/{name}/")
-        report.error(place(file.root, key), f"there is no template {name!r}", mend)
+        fix = suggestion(name, [*templates.names], f"write templates/{name}/")
+        report.error(place(file.root, key), f"there is no template {name!r}", fix)
         return
-    mark = place(file.root, *at, "channel")
+    position = place(file.root, *at, "channel")
     if step.channel not in templates.channels(name):
-        mend = f"write {name}/{step.channel}.…j2, or remove the step"
-        report.error(mark, f"the template {name!r} has nothing for {step.channel}", mend)
+        fix = f"write {name}/{step.channel}.…j2, or remove the step"
+        report.error(position, f"the template {name!r} has nothing for {step.channel}", fix)
         return
     written = locales(installation.settings.templates / name, step.channel)
     if DEFAULT_LOCALE not in written:
@@ -238,11 +238,11 @@ def lint_templates(
             " else gets this step"
         )
         report.warn(
-            mark, what, f"add files without a locale, such as {name}/{step.channel}.text.j2"
+            position, what, f"add files without a locale, such as {name}/{step.channel}.text.j2"
         )
     for locale in written:
         present = templates.parts(name, step.channel, locale or None)
-        lint_parts(step, name, locale, present, mark, providers, installation)
+        lint_parts(step, name, locale, present, position, providers, installation)
 
 
 def locales(folder: Path, channel: str) -> list[str]:
@@ -256,7 +256,7 @@ def lint_parts(
     template: str,
     locale: str,
     present: frozenset[str],
-    mark: Mark,
+    position: Position,
     providers: tuple[ProviderSettings, ...],
     installation: Installation,
 ) -> None:
@@ -273,7 +273,7 @@ def lint_parts(
             what = (
                 f"the template {template!r} has no {stem}.{words}, which {provider.adapter} needs"
             )
-            installation.report.error(mark, what, f"write {template}/{stem}.{choices[0]}.j2")
+            installation.report.error(position, what, f"write {template}/{stem}.{choices[0]}.j2")
 
 
 def lint_order(file: PolicyFile, installation: Installation) -> None:
@@ -313,21 +313,21 @@ def lint_deadline(file: PolicyFile, installation: Installation) -> None:
         return
     shortest = longest = 0
     for number, step in enumerate(policy.cascade):
-        mark = place(file.root, "cascade", number)
+        position = place(file.root, "cascade", number)
         deadline = duration(policy.deadline_ms)
         if shortest >= policy.deadline_ms:
             what = (
                 f"the steps before this one wait {duration(shortest)}, longer than the deadline of"
                 f" {deadline}"
             )
-            report.error(mark, what, "shorten their waits, or lengthen the deadline")
+            report.error(position, what, "shorten their waits, or lengthen the deadline")
             break
         if longest >= policy.deadline_ms:
             what = (
                 f"the steps before this one may wait {duration(longest)}, longer than the deadline"
                 f" of {deadline}"
             )
-            report.warn(mark, what, "shorten their waits, or lengthen the deadline")
+            report.warn(position, what, "shorten their waits, or lengthen the deadline")
             break
         waits = [wait_ms for _, wait_ms in step.wait]
         shortest += min(waits, default=0)

@@ -31,7 +31,7 @@ from orchestrator.engine.rules import Limits, Rules
 from orchestrator.render import TemplateProblems, TemplateSet
 from orchestrator.stores.port import Store
 
-Book = tuple[Policy, TemplateSet]
+PolicyVersion = tuple[Policy, TemplateSet]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_templates(directory: Path) -> TemplateSet:
     try:
         return TemplateSet.load(directory)
     except TemplateProblems as error:
-        problems = [Problem(p.path, p.line, p.column, p.what, p.mend) for p in error.problems]
+        problems = [Problem(p.path, p.line, p.column, p.what, p.fix) for p in error.problems]
         raise ConfigError(problems) from error
 
 
@@ -81,7 +81,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
         },
         currency=settings.currency,
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
-        tells=bool(settings.status_kafka or settings.status_webhooks),
+        emits_statuses=bool(settings.status_kafka or settings.status_webhooks),
     )
 
 
@@ -114,7 +114,7 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
     )
 
 
-class Shelf:
+class PolicyVersions:
     """
     Policies with their templates, by name and version: the current ones, and those of messages in
     flight.
@@ -122,14 +122,14 @@ class Shelf:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._books: dict[tuple[str, str], Book] = {}
+        self._books: dict[tuple[str, str], PolicyVersion] = {}
 
     def put(self, configuration: Configuration) -> None:
         """Make a configuration's policies the ones at hand."""
         for policy in configuration.rules.policies.values():
             self._books[policy.name, policy.version] = (policy, configuration.templates)
 
-    async def book(self, name: str, version: str) -> Book:
+    async def book(self, name: str, version: str) -> PolicyVersion:
         """A policy and its templates; read from the store where the configuration has moved on."""
         found = self._books.get((name, version))
         if found is None:

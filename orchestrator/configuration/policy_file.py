@@ -27,7 +27,14 @@ from orchestrator.configuration.governance_file import (
     load_governance,
 )
 from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
-from orchestrator.configuration.yaml_file import ConfigError, Mark, Node, Problem, loads, read_text
+from orchestrator.configuration.yaml_file import (
+    ConfigError,
+    Node,
+    Position,
+    Problem,
+    loads,
+    read_text,
+)
 from orchestrator.core.policy import (
     CLASSES,
     HOUR_MS,
@@ -129,9 +136,9 @@ def policy_files(directory: Path) -> list[Path]:
     without one.
     """
     if not directory.is_dir():
-        mend = "make it, or say under `policies` where they are"
+        fix = "make it, or say under `policies` where they are"
         raise ConfigError(
-            [Problem(str(directory), 1, 1, "there is no such directory of policies", mend)]
+            [Problem(str(directory), 1, 1, "there is no such directory of policies", fix)]
         )
     return sorted(path for path in directory.glob("*.yaml") if not path.name.endswith(TEST_SUFFIX))
 
@@ -179,10 +186,14 @@ def read_policies(
             continue
         name = file.policy.name
         if name in files:
-            mark = file.root.value["policy"].mark if "policy" in file.root.value else file.root.mark
+            position = (
+                file.root.value["policy"].position
+                if "policy" in file.root.value
+                else file.root.position
+            )
             other = files[name].path.name
             report.error(
-                mark, f"the policy {name!r} is also in {other}", "give one of them another name"
+                position, f"the policy {name!r} is also in {other}", "give one of them another name"
             )
             continue
         files[name] = file
@@ -206,7 +217,7 @@ def parse_policy(
         what = (
             "the file holds no policy" if root.kind == "null" else f"the policy is {root.kind_name}"
         )
-        report.error(root.mark, what, "write `policy:`, `trigger:` and `cascade:`")
+        report.error(root.position, what, "write `policy:`, `trigger:` and `cascade:`")
         return None
     policy = read_policy(Section(root, report, "the policy"), defaults or Defaults())
     return PolicyFile(replace(policy, version=version_of(policy, templates)), path, raw, root)
@@ -228,16 +239,18 @@ def read_policy(section: Section, defaults: Defaults) -> Policy:
     name_node = section.need("policy", "name it: policy: cart_abandoned")
     name = (section.identifier("policy") if name_node is not None else None) or "unnamed"
     event, when = read_trigger(section)
-    klass = section.word("class", CLASSES, TRANSACTIONAL)
+    message_class = section.word("class", CLASSES, TRANSACTIONAL)
     policy = Policy(
         name=name,
         version="",
         event=event,
         when=when,
-        klass=klass,
+        message_class=message_class,
         topic=section.identifier("topic", name),
         template=section.identifier("template", name),
-        deadline_ms=section.duration("deadline", OTP_DEADLINE_MS if klass == OTP else DEADLINE_MS),
+        deadline_ms=section.duration(
+            "deadline", OTP_DEADLINE_MS if message_class == OTP else DEADLINE_MS
+        ),
         dedupe=read_dedupe(section),
         goal=read_goal(section),
         cascade=read_steps(section, "cascade", defaults),
@@ -265,8 +278,8 @@ def read_trigger(section: Section) -> tuple[str, str | None]:
 
 def expression(section: Section, key: str) -> str | None:
     """The text of an expression; a bare true or number is told to stand in quotes."""
-    mend = 'write an expression in quotes, such as "event.total >= 300"'
-    return section.text(key, None, mend)
+    fix = 'write an expression in quotes, such as "event.total >= 300"'
+    return section.text(key, None, fix)
 
 
 def read_dedupe(section: Section) -> Dedupe | None:
@@ -298,9 +311,9 @@ def read_order(section: Section) -> str:
     """The order of the steps."""
     node = section.get("order")
     if node is not None and node.text in RESERVED_ORDERS:
-        mend = f"write {listed(ORDERS)}"
+        fix = f"write {listed(ORDERS)}"
         section.report.error(
-            node.mark, f"`order: {node.text}` is reserved, not available yet", mend
+            node.position, f"`order: {node.text}` is reserved, not available yet", fix
         )
         return "fixed"
     return section.word("order", ORDERS, "fixed")
@@ -404,7 +417,7 @@ def read_wait(step: Section) -> tuple[tuple[str, int], ...]:
     if node.kind != "map":
         if node.kind == "list":
             step.report.error(
-                node.mark,
+                node.position,
                 "`wait` is a list",
                 "write wait: 10m, or wait: {delivered: 10m, read: 1h}",
             )
@@ -413,18 +426,18 @@ def read_wait(step: Section) -> tuple[tuple[str, int], ...]:
         return (("delivered", short),) if short else ()
     if not node.value:
         step.report.error(
-            node.mark, "`wait` names no state", "write wait: {delivered: 10m}, or remove it"
+            node.position, "`wait` names no state", "write wait: {delivered: 10m}, or remove it"
         )
         return ()
     found: dict[str, int] = {}
     for state, inner in node.value.items():
         if state not in WAITABLE:
-            mend = (
+            fix = (
                 "that is `read` here"
                 if state == "seen"
                 else suggestion(state, WAITABLE, f"wait for {listed(WAITABLE)}")
             )
-            step.report.error(node.keys[state], f"nothing can wait for {clip(state)!r}", mend)
+            step.report.error(node.keys[state], f"nothing can wait for {clip(state)!r}", fix)
             continue
         wait_ms = step.duration_of(inner, f"`wait.{state}`")
         if wait_ms is not None:
@@ -439,9 +452,9 @@ def contradictions(wait: tuple[tuple[str, int], ...], node: Node) -> Iterator[Pr
     """A later state that has less time than an earlier one, which it implies."""
     for (before, before_ms), (after, after_ms) in pairwise(wait):
         if after_ms < before_ms:
-            mark: Mark = node.value[after].mark
+            position: Position = node.value[after].position
             what = f"`{after}` has less time than `{before}`, which comes before it"
-            yield mark.problem(what, f"give `{after}` at least as long, or remove `{before}`")
+            yield position.problem(what, f"give `{after}` at least as long, or remove `{before}`")
 
 
 def policy_to_document(policy: Policy) -> dict[str, Any]:

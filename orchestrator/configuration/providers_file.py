@@ -24,7 +24,7 @@ from orchestrator.configuration.reading import NAME, Report, Section, clip, list
 from orchestrator.configuration.references import refers, unresolved, warn_of_clear_text
 from orchestrator.configuration.settings import Cost, ProviderSettings
 from orchestrator.configuration.urls import warn_of_plain_http
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import SECOND_MS
 
 OWN_KEYS = ("provider", "adapter", "timeout", "rate", "cost", "connections")
@@ -47,23 +47,27 @@ def read_channels(section: Section) -> Mapping[str, tuple[ProviderSettings, ...]
             "`channels` names no channel",
             "configure one: sms: [{provider: …}]",
         )
-    seen: dict[str, Mark] = {}
+    seen: dict[str, Position] = {}
     found: dict[str, tuple[ProviderSettings, ...]] = {}
-    for channel, mark in channels.keys.items():
+    for channel, position in channels.keys.items():
         if channel in RESERVED_CHANNELS:
             section.report.error(
-                mark, f"the channel {channel!r} is reserved, not available yet", "remove it"
+                position, f"the channel {channel!r} is reserved, not available yet", "remove it"
             )
             continue
         if not NAME.fullmatch(channel):
             section.report.error(
-                mark, f"the channel {clip(channel)!r} is not a name", "use lower-case letters and _"
+                position,
+                f"the channel {clip(channel)!r} is not a name",
+                "use lower-case letters and _",
             )
             continue
         nodes = channels.items(channel, "providers")
         if not nodes and channels.nodes[channel].kind in ("list", "null"):
             section.report.error(
-                mark, f"the channel {channel!r} has no provider", "add one, or remove the channel"
+                position,
+                f"the channel {channel!r} has no provider",
+                "add one, or remove the channel",
             )
         made = [
             read_provider(Section(node, section.report, "the provider"), channel, seen)
@@ -73,7 +77,9 @@ def read_channels(section: Section) -> Mapping[str, tuple[ProviderSettings, ...]
     return found
 
 
-def read_provider(section: Section, channel: str, seen: dict[str, Mark]) -> ProviderSettings | None:
+def read_provider(
+    section: Section, channel: str, seen: dict[str, Position]
+) -> ProviderSettings | None:
     """
     One provider; its name is unique in the whole configuration, because receipts come to it by
     name.
@@ -106,7 +112,7 @@ def read_provider(section: Section, channel: str, seen: dict[str, Mark]) -> Prov
         rate_per_second=rate[0] * SECOND_MS / rate[1] if rate else None,
         cost=cost,
         connections=connections,
-        mark=section.mark,
+        position=section.position,
     )
 
 
@@ -132,7 +138,7 @@ def read_adapter(section: Section, channel: str) -> type[Adapter[Any]] | None:
     name = section.text("adapter")
     if name is None:
         return None
-    mark, shown = section.at("adapter"), section.shown("adapter")
+    position, shown = section.at("adapter"), section.shown("adapter")
     try:
         found = load_adapter(name)
     except KeyError:
@@ -143,20 +149,22 @@ def read_adapter(section: Section, channel: str) -> type[Adapter[Any]] | None:
             else "install Kaskad, so that its adapters are registered"
         )
         section.report.error(
-            mark, f"there is no adapter {shown!r}", suggestion(name, names, otherwise)
+            position, f"there is no adapter {shown!r}", suggestion(name, names, otherwise)
         )
         return None
     except BrokenAdapter as error:
         section.report.error(
-            mark,
+            position,
             f"the adapter {shown!r} is broken: {error}",
-            "mend or reinstall the package it is in",
+            "fix or reinstall the package it is in",
         )
         return None
     serves = found.supports.channel
     if serves not in (channel, ANY_CHANNEL):
         section.report.error(
-            mark, f"the adapter {shown!r} serves {serves}, not {channel}", f"put it under {serves}"
+            position,
+            f"the adapter {shown!r} serves {serves}, not {channel}",
+            f"put it under {serves}",
         )
         return None
     return found
@@ -169,9 +177,9 @@ def read_adapter_settings(section: Section, adapter: type[Adapter[Any]]) -> Adap
     known = sorted({*keys_of(adapter.settings_type), *OWN_KEYS})
     strangers = [key for key in own if key not in known]
     for key in strangers:
-        mend = suggestion(key, known, f"known are: {', '.join(known)}")
+        fix = suggestion(key, known, f"known are: {', '.join(known)}")
         section.report.error(
-            section.keys[key], f"the adapter {adapter.name} has no setting {clip(key)!r}", mend
+            section.keys[key], f"the adapter {adapter.name} has no setting {clip(key)!r}", fix
         )
         del own[key]
     if any(unresolved(node) for node in own.values()):
@@ -181,7 +189,7 @@ def read_adapter_settings(section: Section, adapter: type[Adapter[Any]]) -> Adap
             {key: node.plain() for key, node in own.items()}
         )
     except ValidationError as error:
-        told: set[tuple[Mark, str]] = set()
+        told: set[tuple[Position, str]] = set()
         for detail in error.errors(include_url=False):
             tell(section, adapter, own, detail, told)
         return None
@@ -219,7 +227,7 @@ def tell(
     adapter: type[Adapter[Any]],
     own: Mapping[str, Node],
     detail: ErrorDetails,
-    told: set[tuple[Mark, str]],
+    told: set[tuple[Position, str]],
 ) -> None:
     """
     One of pydantic's errors in our words, at the key it is about; several about one key are told
@@ -229,25 +237,25 @@ def tell(
     key = path[0] if path else ""
     if detail["type"] == "missing":
         what = f"the provider has no `{key}`, which {adapter.name} needs"
-        section.report.error(section.mark, what, f"write {key}: …")
+        section.report.error(section.position, what, f"write {key}: …")
         return
-    mark, name = place_of(own, path, section.mark)
-    if (mark, name) in told:
+    position, name = place_of(own, path, section.position)
+    if (position, name) in told:
         return
-    told.add((mark, name))
+    told.add((position, name))
     called = f"`{name}`" if name else "the provider"
     expected = expectation(detail)
     if expected is None:
         section.report.error(
-            mark,
+            position,
             f"{called} is not well: {own_words(detail)}",
             "see the settings of " + adapter.name,
         )
     else:
-        section.report.error(mark, f"{called} is not {expected}", f"write {expected}")
+        section.report.error(position, f"{called} is not {expected}", f"write {expected}")
 
 
-def place_of(own: Mapping[str, Node], path: list[str], otherwise: Mark) -> tuple[Mark, str]:
+def place_of(own: Mapping[str, Node], path: list[str], otherwise: Position) -> tuple[Position, str]:
     """
     The deepest node on an error's path, and the name of it; steps of pydantic's own (union members)
     are passed over.
@@ -261,7 +269,7 @@ def place_of(own: Mapping[str, Node], path: list[str], otherwise: Mark) -> tuple
             node, name = node.value[part], f"{name}.{part}"
         elif node.kind == "list" and part.isdecimal() and int(part) < len(node.value):
             node = node.value[int(part)]
-    return node.mark, name
+    return node.position, name
 
 
 def _limit(words: str, key: str) -> Callable[[Mapping[str, Any]], str]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar, overload
 
-from orchestrator.configuration.yaml_file import ConfigError, Mark, Node, Problem, Severity
+from orchestrator.configuration.yaml_file import ConfigError, Node, Position, Problem, Severity
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
@@ -36,17 +36,17 @@ class Report:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def error(self, mark: Mark, what: str, mend: str) -> None:
+    def error(self, position: Position, what: str, fix: str) -> None:
         """Something that stops the configuration from being used."""
-        self.problems.append(mark.problem(what, mend))
+        self.problems.append(position.problem(what, fix))
 
-    def warn(self, mark: Mark, what: str, mend: str) -> None:
+    def warn(self, position: Position, what: str, fix: str) -> None:
         """Something that works, but probably not as meant."""
-        self.add(mark, what, mend, "warning")
+        self.add(position, what, fix, "warning")
 
-    def add(self, mark: Mark, what: str, mend: str, severity: Severity) -> None:
+    def add(self, position: Position, what: str, fix: str, severity: Severity) -> None:
         """One problem of the given severity."""
-        self.problems.append(mark.problem(what, mend, severity))
+        self.problems.append(position.problem(what, fix, severity))
 
     @property
     def failed(self) -> bool:
@@ -101,14 +101,14 @@ class Section:
     """
 
     def __init__(
-        self, node: Node | None, report: Report, name: str, mark: Mark | None = None
+        self, node: Node | None, report: Report, name: str, position: Position | None = None
     ) -> None:
         self.report = report
         self.name = name
-        self.mark = node.mark if node is not None else mark or Mark("<none>", 1, 1)
+        self.position = node.position if node is not None else position or Position("<none>", 1, 1)
         self.known: set[str] = set()
         self.nodes: Mapping[str, Node] = {}
-        self.keys: Mapping[str, Mark] = {}
+        self.keys: Mapping[str, Position] = {}
         self.broken = False
         if node is None or node.kind == "null":
             return
@@ -116,7 +116,9 @@ class Section:
             self.nodes, self.keys = node.value, node.keys
         else:
             self.broken = True
-            report.error(node.mark, f"{name} is {node.kind_name}", "write a mapping: key: value")
+            report.error(
+                node.position, f"{name} is {node.kind_name}", "write a mapping: key: value"
+            )
 
     def get(self, key: str) -> Node | None:
         """The node of a key (None where it is absent or empty), which is known from now on."""
@@ -128,10 +130,10 @@ class Section:
         """Whether the key is written."""
         return key in self.nodes
 
-    def at(self, key: str) -> Mark:
+    def at(self, key: str) -> Position:
         """Where the key's value stands, or the mapping where it is absent."""
         node = self.nodes.get(key)
-        return node.mark if node is not None else self.mark
+        return node.position if node is not None else self.position
 
     def shown(self, key: str) -> str:
         """
@@ -139,39 +141,37 @@ class Section:
         """
         return clip(self.nodes[key].text) if key in self.nodes else ""
 
-    def wrong(self, node: Node, key: str, expected: str, mend: str | None = None) -> None:
+    def wrong(self, node: Node, key: str, expected: str, fix: str | None = None) -> None:
         """Report a value of the wrong kind; values that came from a secret are never shown."""
         shown = f" ({clip(node.text)})" if node.text and node.kind not in ("map", "list") else ""
         self.report.error(
-            node.mark, f"`{key}` is {node.kind_name}{shown}", mend or f"write {expected}"
+            node.position, f"`{key}` is {node.kind_name}{shown}", fix or f"write {expected}"
         )
 
-    def need(self, key: str, mend: str) -> Node | None:
+    def need(self, key: str, fix: str) -> Node | None:
         """Like ``get``, but an absent key is an error."""
         node = self.get(key)
         if node is None and not self.broken:
-            self.report.error(self.at(key), f"{self.name} has no `{key}`", mend)
+            self.report.error(self.at(key), f"{self.name} has no `{key}`", fix)
         return node
 
     @overload
-    def text(self, key: str, default: str, mend: str | None = None) -> str: ...
+    def text(self, key: str, default: str, fix: str | None = None) -> str: ...
     @overload
-    def text(self, key: str, default: None = None, mend: str | None = None) -> str | None: ...
-    def text(self, key: str, default: str | None = None, mend: str | None = None) -> str | None:
+    def text(self, key: str, default: None = None, fix: str | None = None) -> str | None: ...
+    def text(self, key: str, default: str | None = None, fix: str | None = None) -> str | None:
         """A text that is not empty."""
         node = self.get(key)
         if node is None:
             return default
         if node.kind != "str":
-            self.wrong(
-                node, key, "a text" if node.kind in ("map", "list") else "it in quotes", mend
-            )
+            self.wrong(node, key, "a text" if node.kind in ("map", "list") else "it in quotes", fix)
             return default
         if not node.value and node.text:
             return default  # a reference that could not be looked up, which has been reported
         if not node.value.strip():
             self.report.error(
-                node.mark, f"`{key}` is empty", mend or "write a value, or remove the key"
+                node.position, f"`{key}` is empty", fix or "write a value, or remove the key"
             )
             return default
         return str(node.value)
@@ -186,11 +186,11 @@ class Section:
         if value is None:
             return default
         if not NAME.fullmatch(value):
-            mend = (
+            fix = (
                 "use lower-case letters, digits, _ and -, beginning with a letter, at most 64"
                 " characters"
             )
-            self.report.error(self.at(key), f"`{key}` {self.shown(key)!r} is not a name", mend)
+            self.report.error(self.at(key), f"`{key}` {self.shown(key)!r} is not a name", fix)
             return default
         return value
 
@@ -205,14 +205,14 @@ class Section:
         """The word of a node where it is among the choices, else a problem and None."""
         if node.kind in ("map", "list"):
             self.report.error(
-                node.mark, f"{called} is {node.kind_name}", f"write {listed(choices)}"
+                node.position, f"{called} is {node.kind_name}", f"write {listed(choices)}"
             )
             return None
         if not node.value and node.text and node.kind == "str":
             return None  # a reference that could not be looked up, which has been reported
         if node.word not in choices:
-            mend = suggestion(node.text, choices, f"write {listed(choices)}")
-            self.report.error(node.mark, f"{called} cannot be {clip(node.text)!r}", mend)
+            fix = suggestion(node.text, choices, f"write {listed(choices)}")
+            self.report.error(node.position, f"{called} cannot be {clip(node.text)!r}", fix)
             return None
         return node.word
 
@@ -233,24 +233,24 @@ class Section:
         value = parse_duration(node.value) if node.kind == "str" else None
         if value is None:
             if node.kind in ("int", "float"):
-                what, mend = (
+                what, fix = (
                     f"{called} {node.text} has no unit",
                     f"write the unit: {node.text}s, {node.text}m or so",
                 )
             else:
                 shown = f"{clip(node.text)!r}" if node.text else node.kind_name
-                what, mend = (
+                what, fix = (
                     f"{called} {shown} is not a duration",
                     "write a whole number and a unit: 250ms 30s 10m 24h 7d",
                 )
-            self.report.error(node.mark, what, mend)
+            self.report.error(node.position, what, fix)
             return None
         if value == 0 and not zero:
-            self.report.error(node.mark, f"{called} is zero", "write a duration longer than 0")
+            self.report.error(node.position, f"{called} is zero", "write a duration longer than 0")
             return None
         if value > DURATION_MS_MAX:
             self.report.error(
-                node.mark, f"{called} is longer than ten years", "write at most 3650d"
+                node.position, f"{called} is longer than ten years", "write at most 3650d"
             )
             return None
         return value
@@ -276,7 +276,7 @@ class Section:
             return default
         if not least <= value <= most:
             self.report.error(
-                node.mark,
+                node.position,
                 f"`{key}` cannot be {clip(node.text)}",
                 f"write a number from {least} to {most}",
             )
@@ -293,7 +293,9 @@ class Section:
             return default
         if not 0 < node.value <= 1:
             self.report.error(
-                node.mark, f"`{key}` cannot be {node.text}", "write a share above 0 and at most 1"
+                node.position,
+                f"`{key}` cannot be {node.text}",
+                "write a share above 0 and at most 1",
             )
             return default
         return float(node.value)
@@ -323,8 +325,8 @@ class Section:
             value = None
         if value is None or not value.is_finite() or value < 0 or "e" in node.word.lower():
             shown = f" ({clip(node.text)})" if node.text else ""
-            mend = 'write an amount such as "1.20"'
-            self.report.error(node.mark, f"`{key}` is not an amount of money{shown}", mend)
+            fix = 'write an amount such as "1.20"'
+            self.report.error(node.position, f"`{key}` is not an amount of money{shown}", fix)
             return None
         return value
 
@@ -337,7 +339,9 @@ class Section:
         if value is None:
             shown = f" ({clip(node.text)})" if node.text else ""
             self.report.error(
-                node.mark, f"`{key}` is not a rate{shown}", "write a count and a time: 80/s or 5/1h"
+                node.position,
+                f"`{key}` is not a rate{shown}",
+                "write a count and a time: 80/s or 5/1h",
             )
             return default
         return value
@@ -353,7 +357,7 @@ class Section:
             return ()
         if node.kind != "list":
             self.report.error(
-                node.mark, f"`{key}` is {node.kind_name}", f"write a list of {what}: [ … ]"
+                node.position, f"`{key}` is {node.kind_name}", f"write a list of {what}: [ … ]"
             )
             return ()
         return tuple(node.value)
@@ -364,14 +368,14 @@ class Section:
         for node in self.items(key, what):
             if node.kind in ("map", "list", "null"):
                 self.report.error(
-                    node.mark, f"`{key}` holds {node.kind_name}", f"write {what} as plain words"
+                    node.position, f"`{key}` holds {node.kind_name}", f"write {what} as plain words"
                 )
                 continue
             if choices is not None and self.choice(node, f"an entry of `{key}`", choices) is None:
                 continue
             if node.word in found:
                 self.report.error(
-                    node.mark, f"`{key}` names {clip(node.text)!r} twice", "remove one"
+                    node.position, f"`{key}` names {clip(node.text)!r} twice", "remove one"
                 )
                 continue
             found.append(node.word)
@@ -388,12 +392,12 @@ class Section:
 
     def done(self) -> None:
         """Report every key that nobody asked for."""
-        for key, mark in self.keys.items():
+        for key, position in self.keys.items():
             if key not in self.known:
-                mend = suggestion(
+                fix = suggestion(
                     key, sorted(self.known), f"known are: {', '.join(sorted(self.known))}"
                 )
-                self.report.error(mark, f"{self.name} has no key {clip(key)!r}", mend)
+                self.report.error(position, f"{self.name} has no key {clip(key)!r}", fix)
 
 
 def clip(text: str) -> str:

@@ -76,7 +76,7 @@ class References:
         what = f"${{{clip(reference)}}} is not a reference" + (
             "" if colon else " (it has no colon)"
         )
-        self.report.error(node.mark, what, "write ${env:NAME} or ${file:path}")
+        self.report.error(node.position, what, "write ${env:NAME} or ${file:path}")
         return ""
 
     def from_environment(self, name: str, node: Node) -> str:
@@ -85,7 +85,9 @@ class References:
         if not value:
             state = "empty" if name in self.env else "not set"
             self.report.error(
-                node.mark, f"the environment variable {name} is {state}", "set it before starting"
+                node.position,
+                f"the environment variable {name} is {state}",
+                "set it before starting",
             )
         return value
 
@@ -98,23 +100,23 @@ class References:
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
             self.report.error(
-                node.mark,
+                node.position,
                 f"the file {name} cannot be read: {reason}",
                 "check its path and permissions",
             )
             return ""
         except UnicodeDecodeError:
-            self.report.error(node.mark, f"the file {name} is not text", "save it as UTF-8")
+            self.report.error(node.position, f"the file {name} is not text", "save it as UTF-8")
             return ""
         if len(data) > FILE_BYTES_MAX:
             self.report.error(
-                node.mark,
+                node.position,
                 f"the file {name} is larger than {FILE_BYTES_MAX} bytes",
                 "name another file",
             )
             return ""
         if not text:
-            self.report.error(node.mark, f"the file {name} is empty", "write the value into it")
+            self.report.error(node.position, f"the file {name} is empty", "write the value into it")
         return text
 
 
@@ -131,5 +133,5 @@ def read_secret(section: Section, key: str) -> SecretStr | None:
 
 def warn_of_clear_text(report: Report, node: Node, key: str) -> None:
     """The warning for a secret that stands in the file."""
-    mend = f"write ${{env:{key.upper()}}} or ${{file:…}} and keep it elsewhere"
-    report.warn(node.mark, f"the secret `{key}` is written in clear", mend)
+    fix = f"write ${{env:{key.upper()}}} or ${{file:…}} and keep it elsewhere"
+    report.warn(node.position, f"the secret `{key}` is written in clear", fix)

@@ -143,7 +143,7 @@ def governance_schema() -> Schema:
                 obj({"limit": whole(), "per": per} | covers | on_hit, "limit", "per")
             ),
             "min_gaps": named(obj({"gap": DURATION} | covers | on_hit, "gap")),
-            "consent": obj({klass: one_of(*CONSENTS) for klass in CLASSES}),
+            "consent": obj({message_class: one_of(*CONSENTS) for message_class in CLASSES}),
             "budget": named(obj(budget, "per_day", "currency")),
             "time_zone": TEXT,
             "sms_countries": array({"type": "string", "pattern": "^[A-Z]{2}$"}),

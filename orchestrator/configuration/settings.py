@@ -23,7 +23,7 @@ from orchestrator.channels import Adapter
 from orchestrator.channels import Settings as AdapterSettings
 from orchestrator.channels.registry import BrokenAdapter, adapters_available, load_adapter
 from orchestrator.configuration.policy_file import Defaults
-from orchestrator.configuration.yaml_file import ConfigError, Mark, Node, Problem
+from orchestrator.configuration.yaml_file import ConfigError, Node, Position, Problem
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 DEFAULT_STORE = "sqlite:///../data/kaskad.db"
-NOWHERE = Mark("<none>", 1, 1)
+NOWHERE = Position("<none>", 1, 1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class ProviderSettings:
     validated itself.
 
     ``timeout_ms`` is the hard deadline of one request; ``rate_per_second`` is for the whole
-    installation (None: no limit); ``connections`` the slots of one process. ``mark`` is where it
+    installation (None: no limit); ``connections`` the slots of one process. ``position`` is where it
     stands in the file.
     """
 
@@ -164,7 +164,7 @@ class ProviderSettings:
     rate_per_second: float | None = None
     cost: Cost | None = None
     connections: int = 64
-    mark: Mark = field(default=NOWHERE, repr=False, compare=False)
+    position: Position = field(default=NOWHERE, repr=False, compare=False)
 
     def build(self) -> Adapter[Any]:
         """A new adapter with these settings."""

@@ -59,7 +59,7 @@ def read_settings(path: Path, env: Mapping[str, str], report: Report) -> Setting
             if written.kind == "null"
             else f"the configuration is {written.kind_name}"
         )
-        report.error(written.mark, what, "write at least `channels:` with one provider")
+        report.error(written.position, what, "write at least `channels:` with one provider")
         return None
     base = path.parent
     section = Section(References(env, base, report).resolve(written), report, "the configuration")
@@ -114,11 +114,11 @@ def read_store(section: Section, base: Path) -> StoreSettings:
         return StoreSettings("sqlite", SecretStr(url), None if name == ":memory:" else base / name)
     if scheme in ("postgresql", "postgres") and rest:
         if node is not None and not refers(node.text) and urllib.parse.urlsplit(url).password:
-            mend = "write postgresql://user:${env:DB_PASSWORD}@host/name"
-            section.report.warn(node.mark, "the password of `store` is written in clear", mend)
+            fix = "write postgresql://user:${env:DB_PASSWORD}@host/name"
+            section.report.warn(node.position, "the password of `store` is written in clear", fix)
         return StoreSettings("postgresql", SecretStr(url))
-    mend = f"write {DEFAULT_STORE} or postgresql://user@host/name"
-    section.report.error(section.at("store"), "`store` is not a database that is known", mend)
+    fix = f"write {DEFAULT_STORE} or postgresql://user@host/name"
+    section.report.error(section.at("store"), "`store` is not a database that is known", fix)
     return StoreSettings(
         "sqlite", SecretStr(DEFAULT_STORE), base / DEFAULT_STORE.removeprefix("sqlite:///")
     )
@@ -141,9 +141,9 @@ def read_http(section: Section) -> HttpSettings:
     local = is_loopback(listen.host) and is_loopback(admin.host)
     auth = http.word("auth", ("keys", "off"), "keys")
     if auth == "off" and not local:
-        mend = "write auth: keys, or listen on 127.0.0.1"
+        fix = "write auth: keys, or listen on 127.0.0.1"
         http.report.error(
-            http.at("auth"), "`auth: off` is for loopback only, and a listener is not on it", mend
+            http.at("auth"), "`auth: off` is for loopback only, and a listener is not on it", fix
         )
     public_url = read_public_url(http, listen, local)
     http.done()
@@ -175,23 +175,23 @@ def read_public_url(http: Section, listen: Address, local: bool) -> str:
     if http.get("public_url") is None:
         if not is_loopback(listen.host):
             what = "`public_url` is missing, and `listen` is not on loopback"
-            http.report.error(http.mark, what, 'write public_url: "https://kaskad.example.com"')
+            http.report.error(http.position, what, 'write public_url: "https://kaskad.example.com"')
         return own
     url = http.text("public_url")
     if url is None:
         return own
     parts = split_url(url)
     if parts is None or parts.query or parts.fragment or parts.username:
-        mend = "write https://host, with a path at most"
+        fix = "write https://host, with a path at most"
         http.report.error(
             http.at("public_url"),
             f"`public_url` {http.shown('public_url')!r} is not a public address",
-            mend,
+            fix,
         )
         return own
     if parts.scheme != "https" and not local and not is_loopback(parts.hostname or ""):
-        mend = "write https://…, or listen on 127.0.0.1"
-        http.report.error(http.at("public_url"), "`public_url` is plain http", mend)
+        fix = "write https://…, or listen on 127.0.0.1"
+        http.report.error(http.at("public_url"), "`public_url` is plain http", fix)
     return url.rstrip("/")
 
 
@@ -203,7 +203,7 @@ def read_egress(section: Section) -> tuple[str, ...]:
         parts = split_url(node.word) if node.kind == "str" else None
         if parts is None or parts.path or parts.query or parts.fragment or parts.username:
             egress.report.error(
-                node.mark,
+                node.position,
                 f"{clip(node.text)!r} is not an origin",
                 "write https://host:port without a path",
             )
@@ -300,9 +300,9 @@ def read_signing_key(section: Section) -> SecretStr | None:
     """The key that overrides the store's own."""
     key = read_secret(section, "signing_key")
     if key is not None and len(key.get_secret_value()) < SIGNING_KEY_CHARS_MIN:
-        mend = f"use at least {SIGNING_KEY_CHARS_MIN} random characters"
+        fix = f"use at least {SIGNING_KEY_CHARS_MIN} random characters"
         section.report.error(
-            section.at("signing_key"), "`signing_key` is too short to be safe", mend
+            section.at("signing_key"), "`signing_key` is too short to be safe", fix
         )
         return None
     return key
@@ -320,7 +320,7 @@ def find_config(arg: str | Path | None, env: Mapping[str, str], cwd: Path) -> Pa
         return path
     if named:
         source = "--config" if arg else "KASKAD_CONFIG"
-        mend = f"check the path in {source}"
+        fix = f"check the path in {source}"
     else:
-        mend = "name the file with --config or KASKAD_CONFIG"
-    raise ConfigError([Problem(str(path), 1, 1, "there is no such configuration file", mend)])
+        fix = "name the file with --config or KASKAD_CONFIG"
+    raise ConfigError([Problem(str(path), 1, 1, "there is no such configuration file", fix)])

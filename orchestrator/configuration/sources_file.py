@@ -95,8 +95,8 @@ def read_dead_letters(kafka: Section, topics: tuple[str, ...]) -> str | None:
 def check_topic(kafka: Section, key: str, name: str) -> None:
     """Report a name that Kafka would refuse."""
     if not TOPIC.fullmatch(name) or name in (".", ".."):
-        mend = "use letters, digits, dots, _ and -, at most 249 characters"
-        kafka.report.error(kafka.at(key), f"`{key}` {clip(name)!r} is not a topic name", mend)
+        fix = "use letters, digits, dots, _ and -, at most 249 characters"
+        kafka.report.error(kafka.at(key), f"`{key}` {clip(name)!r} is not a topic name", fix)
 
 
 def read_servers(kafka: Section) -> str | None:
@@ -118,7 +118,9 @@ def read_servers(kafka: Section) -> str | None:
         if not host or not port.isdecimal():
             shown = "" if refers(node.text) else f" {clip(server)!r}"
             kafka.report.error(
-                node.mark, f"`bootstrap_servers`{shown} is not host:port", "write localhost:9092"
+                node.position,
+                f"`bootstrap_servers`{shown} is not host:port",
+                "write localhost:9092",
             )
     return ",".join(servers) or None
 
@@ -146,7 +148,7 @@ def read_security(kafka: Section, base: Path, servers: str) -> KafkaSecurity:
             )
     elif mechanism or username or password:
         what = f"SASL is set up, but `protocol` is {protocol}"
-        inner.report.error(inner.mark, what, "write protocol: SASL_SSL")
+        inner.report.error(inner.position, what, "write protocol: SASL_SSL")
     made = KafkaSecurity(
         protocol, mechanism, username, password, **read_tls_files(inner, base, protocol)
     )
@@ -187,12 +189,12 @@ def check_pem(inner: Section, key: str, found: dict[str, Path | None]) -> None:
                 str(found["cert"]), found["key"], password=no_password
             )
     except (OSError, ValueError):
-        mend = (
+        fix = (
             "name a PEM file with certificates"
             if key == "ca"
             else "give a PEM certificate and its own key, unencrypted"
         )
-        inner.report.error(inner.at(key), f"the file of `{key}` cannot be used", mend)
+        inner.report.error(inner.at(key), f"the file of `{key}` cannot be used", fix)
 
 
 def no_password() -> str:
@@ -214,7 +216,7 @@ def read_statuses(
         servers = read_servers(inner) if own else source.bootstrap_servers if source else None
         if not servers and not own:
             what = "`statuses.kafka` does not know where Kafka is"
-            inner.report.error(inner.mark, what, 'write bootstrap_servers: "localhost:9092"')
+            inner.report.error(inner.position, what, 'write bootstrap_servers: "localhost:9092"')
         security = read_security(inner, base, servers or "")
         if not own and source and not inner.has("security"):
             security = source.security
@@ -255,10 +257,10 @@ def read_webhook(node: Node, report: Report) -> StatusWebhook | None:
                 key.get_secret_value().removeprefix(WEBHOOK_SECRET_PREFIX), validate=True
             )
         except binascii.Error:
-            mend = "copy it whole, as whsec_ and base64"
+            fix = "copy it whole, as whsec_ and base64"
             report.error(
                 section.at("secret"),
                 "`secret` begins with whsec_ but is not base64 after that",
-                mend,
+                fix,
             )
     return StatusWebhook(url, key) if url and key else None

@@ -51,5 +51,7 @@ def warn_of_plain_http(report: Report, node: Node, key: str, url: str) -> None:
     parts = split_url(url)
     if parts is not None and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         report.warn(
-            node.mark, f"`{key}` is plain http, which anyone on the way can read", "write https://"
+            node.position,
+            f"`{key}` is plain http, which anyone on the way can read",
+            "write https://",
         )

@@ -54,18 +54,18 @@ KIND_NAMES: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, where (line and column count from 1), and how to mend it."""
+    """One thing that is wrong, where (line and column count from 1), and how to fix it."""
 
     path: str
     line: int
     column: int
     what: str
-    mend: str
+    fix: str
     severity: Severity = "error"
 
     def __str__(self) -> str:
         prefix = "warning: " if self.severity == "warning" else ""
-        return f"{self.path}:{self.line}:{self.column}: {prefix}{self.what}; {self.mend}"
+        return f"{self.path}:{self.line}:{self.column}: {prefix}{self.what}; {self.fix}"
 
 
 class ConfigError(Exception):
@@ -80,16 +80,16 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Position:
     """A place in a file; line and column count from 1."""
 
     path: str
     line: int
     column: int
 
-    def problem(self, what: str, mend: str, severity: Severity = "error") -> Problem:
+    def problem(self, what: str, fix: str, severity: Severity = "error") -> Problem:
         """A problem at this place."""
-        return Problem(self.path, self.line, self.column, what, mend, severity)
+        return Problem(self.path, self.line, self.column, what, fix, severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,9 @@ class Node:
 
     kind: Kind
     value: Any
-    mark: Mark
+    position: Position
     text: str = ""
-    keys: Mapping[str, Mark] = field(default_factory=dict)
+    keys: Mapping[str, Position] = field(default_factory=dict)
     quoted: bool = False
     weight: int = 1
     depth: int = 0
@@ -175,12 +175,12 @@ def show_references(text: str) -> str:
 class _Open:
     """A mapping or list whose end has not been seen yet."""
 
-    def __init__(self, kind: Kind, mark: Mark, anchor: str | None) -> None:
+    def __init__(self, kind: Kind, position: Position, anchor: str | None) -> None:
         self.kind = kind
-        self.mark = mark
+        self.position = position
         self.anchor = anchor
         self.map: dict[str, Node] = {}
-        self.keys: dict[str, Mark] = {}
+        self.keys: dict[str, Position] = {}
         self.items: list[Node] = []
         self.key: str | None = None
         self.weight = 1
@@ -189,7 +189,7 @@ class _Open:
     def close(self) -> Node:
         value: Any = self.map if self.kind == "map" else tuple(self.items)
         return Node(
-            self.kind, value, self.mark, keys=self.keys, weight=self.weight, depth=self.depth
+            self.kind, value, self.position, keys=self.keys, weight=self.weight, depth=self.depth
         )
 
 
@@ -204,11 +204,11 @@ class _Builder:
         self.documents = 0
         self.root: Node | None = None
 
-    def mark(self, event: Any) -> Mark:
-        return Mark(self.path, event.start_mark.line + 1, event.start_mark.column + 1)
+    def position(self, event: Any) -> Position:
+        return Position(self.path, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def fail(self, event: Any, what: str, mend: str) -> ConfigError:
-        return ConfigError([self.mark(event).problem(what, mend)])
+    def fail(self, event: Any, what: str, fix: str) -> ConfigError:
+        return ConfigError([self.position(event).problem(what, fix)])
 
     def take(self, event: Any) -> None:
         """An event of either reader: their classes have the same names and attributes."""
@@ -256,7 +256,7 @@ class _Builder:
         kind: Kind
         kind, value = ("str", text) if quoted else resolve(text)
         self.place(
-            Node(kind, value, self.mark(event), text=text, quoted=quoted), event, event.anchor
+            Node(kind, value, self.position(event), text=text, quoted=quoted), event, event.anchor
         )
 
     def start(self, event: Any, kind: Kind) -> None:
@@ -267,7 +267,7 @@ class _Builder:
             raise self.fail(
                 event, f"this is nested more than {DEPTH_MAX} levels deep", "flatten it"
             )
-        self.stack.append(_Open(kind, self.mark(event), event.anchor))
+        self.stack.append(_Open(kind, self.position(event), event.anchor))
 
     def alias(self, event: Any) -> None:
         self.aliases += 1
@@ -322,7 +322,7 @@ class _Builder:
                 f"the key {node.text!r} is here twice",
                 f"remove one; the first is on line {first}",
             )
-        parent.keys[node.text] = self.mark(event)
+        parent.keys[node.text] = self.position(event)
         return node.text
 
 
@@ -343,8 +343,8 @@ CURES = (
 
 
 def _syntax_problem(error: MarkedYAMLError, path: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    position = error.problem_mark or error.context_mark
+    line, column = (position.line + 1, position.column + 1) if position is not None else (1, 1)
     detail = show_references(str(error.problem or error.context or "it cannot be read"))
     cure = next(
         (cure for sign, cure in CURES if sign in detail),
@@ -424,7 +424,7 @@ def loads(text: str, path: str = "<text>") -> Node:
         raise ConfigError(
             [Problem(path, 1, 1, what, "check the brackets, quotes and indentation")]
         ) from None
-    return root or Node("null", None, Mark(path, 1, 1))
+    return root or Node("null", None, Position(path, 1, 1))
 
 
 def read_text(path: Path, shown: str | None = None) -> str:
@@ -438,9 +438,9 @@ def read_text(path: Path, shown: str | None = None) -> str:
             return decode(file.read(BYTES_MAX + 1), name)
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
-        mend = "check the path and its permissions"
+        fix = "check the path and its permissions"
         raise ConfigError(
-            [Problem(name, 1, 1, f"the file cannot be read: {reason}", mend)]
+            [Problem(name, 1, 1, f"the file cannot be read: {reason}", fix)]
         ) from None
 
 

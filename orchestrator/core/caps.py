@@ -21,7 +21,7 @@ from typing import cast
 
 from orchestrator.core.policy import DAY_MS, HOUR_MS, Cap, Gap, Governance, covers
 from orchestrator.core.quiet_hours import CalendarKind, calendar_bounds
-from orchestrator.core.recipient import Charge, Instant
+from orchestrator.core.recipient import CapUsage, Instant
 from orchestrator.core.values import Value
 
 KEPT_MIN_MS = 48 * HOUR_MS
@@ -41,7 +41,7 @@ class CapResult(Value):
 
 def cap_room_at(
     cap: Cap,
-    charges: Sequence[Charge],
+    cap_usages: Sequence[CapUsage],
     message: str,
     channel: str,
     step: int,
@@ -51,7 +51,7 @@ def cap_room_at(
     """
     Ask a cap whether this step may start, and if not, from when it may.
 
-    ``charges`` are the recipient's, in any order, at most one for a message and step. ``zone`` is
+    ``cap_usages`` are the recipient's, in any order, at most one for a message and step. ``zone`` is
     where calendar windows are read. A step that is charged already, or, for a cap without
     ``channels``, any step of a message that is, goes through: ``used`` then counts the others. So
     does a step on a channel that the cap does not name.
@@ -60,7 +60,7 @@ def cap_room_at(
     reservation: the cap is asked again then. A limit of zero has room never, and is asked again
     when its window is over.
     """
-    counted, exempt = _counted(cap, charges, message, channel, step)
+    counted, exempt = _counted(cap, cap_usages, message, channel, step)
     if cap.window_ms is not None:
         return _rolling(cap.limit, cap.window_ms, counted, exempt, now)
     if not counted and cap.limit > 0:
@@ -69,7 +69,7 @@ def cap_room_at(
 
 
 def gap_room_at(
-    gap: Gap, charges: Sequence[Charge], message: str, channel: str, step: int, now: Instant
+    gap: Gap, cap_usages: Sequence[CapUsage], message: str, channel: str, step: int, now: Instant
 ) -> Instant | None:
     """
     The instant at which the gap to the latest of the other messages (with ``channels``: steps) is
@@ -78,14 +78,14 @@ def gap_room_at(
     A gap says "at least", so a message exactly one gap later goes through. What is exempt is what a
     cap exempts.
     """
-    counted, exempt = _counted(gap, charges, message, channel, step)
+    counted, exempt = _counted(gap, cap_usages, message, channel, step)
     if exempt or not counted:
         return None
     room_at = max(counted) + gap.gap_ms
     return room_at if room_at > now else None
 
 
-def horizon_ms(governance: Governance, klass: str) -> int:
+def horizon_ms(governance: Governance, message_class: str) -> int:
     """
     How long a charge of this class must be kept: the longest window or gap that counts it, and
     never less than 48 h.
@@ -96,14 +96,14 @@ def horizon_ms(governance: Governance, klass: str) -> int:
     windows = [
         cap.window_ms or CALENDAR_MS[str(cap.calendar)]
         for cap in governance.caps
-        if covers(cap.classes, klass)
+        if covers(cap.classes, message_class)
     ]
-    gaps = [gap.gap_ms for gap in governance.gaps if covers(gap.classes, klass)]
+    gaps = [gap.gap_ms for gap in governance.gaps if covers(gap.classes, message_class)]
     return max([KEPT_MIN_MS, *windows, *gaps])
 
 
 def _counted(
-    rule: Cap | Gap, charges: Sequence[Charge], message: str, channel: str, step: int
+    rule: Cap | Gap, cap_usages: Sequence[CapUsage], message: str, channel: str, step: int
 ) -> tuple[list[Instant], bool]:
     """
     When each thing that ``rule`` counts was charged, our own left out; and whether our own is
@@ -111,13 +111,13 @@ def _counted(
     """
     classes, channels = rule.classes, rule.channels
     counted, exempt = [], bool(channels) and channel not in channels
-    for charge in charges:
-        if charge.message == message and (not channels or charge.step == step):
+    for usage in cap_usages:
+        if usage.message == message and (not channels or usage.step == step):
             exempt = True
-        elif (charge.channel in channels if channels else charge.first) and covers(
-            classes, charge.klass
+        elif (usage.channel in channels if channels else usage.first) and covers(
+            classes, usage.message_class
         ):
-            counted.append(charge.at)
+            counted.append(usage.at)
     return counted, exempt
 
 

@@ -47,7 +47,7 @@ class ConsentVerdict(Value):
 
 
 def verdict(
-    entries: Iterable[Consent], channel: str, topic: str, klass: str, default: str
+    entries: Iterable[Consent], channel: str, topic: str, message_class: str, default: str
 ) -> ConsentVerdict:
     """
     Decide by the recipient's and the address's ``entries``, in any order, doubles allowed.
@@ -58,7 +58,7 @@ def verdict(
     """
     if default == "bypass":
         return ConsentVerdict(True)
-    applying = [entry for entry in entries if applies(entry, channel, topic, klass)]
+    applying = [entry for entry in entries if applies(entry, channel, topic, message_class)]
     if not applying:
         return (
             ConsentVerdict(True)
@@ -81,12 +81,12 @@ def verdict(
     return ConsentVerdict(False, None, Reason.NO_CONSENT)
 
 
-def applies(entry: Consent, channel: str, topic: str, klass: str) -> bool:
+def applies(entry: Consent, channel: str, topic: str, message_class: str) -> bool:
     """Whether an entry speaks for this channel, topic and class."""
     return (
         entry.channel in (EVERY, channel)
         and entry.topic in (EVERY, topic)
-        and (not entry.classes or klass in entry.classes)
+        and (not entry.classes or message_class in entry.classes)
     )
 
 

@@ -7,7 +7,7 @@ effects.
 
 from __future__ import annotations
 
-from orchestrator.core.recipient import Address, Charge
+from orchestrator.core.recipient import Address, CapUsage
 from orchestrator.core.values import Tagged
 
 
@@ -21,21 +21,21 @@ class Call(Tagged):
     target: Address
 
 
-class Reserve(Tagged):
+class ReserveCap(Tagged):
     """Count this against the caps and gaps."""
 
-    charge: Charge
+    usage: CapUsage
 
 
-class GiveBack(Tagged):
+class ReleaseCap(Tagged):
     """Take the charge of this step back: everything it covers ended refused or not sent."""
 
     step: int
 
 
-class Strike(Tagged):
+class BounceRecorded(Tagged):
     """
-    An address was proven dead on a channel by ``provider``; it is marked there after ``strikes`` of
+    An address was proven dead on a channel by ``provider``; it is suppressed there after ``strikes`` of
     these on as many days.
     """
 
@@ -46,7 +46,7 @@ class Strike(Tagged):
     strikes: int
 
 
-class OptOut(Tagged):
+class RecordOptOut(Tagged):
     """
     The provider says that the recipient opted out on ``channel``, for ``classes`` (empty: all).
     """
@@ -65,7 +65,7 @@ class ShutProvider(Tagged):
     detail: str
 
 
-class Tell(Tagged):
+class EmitStatus(Tagged):
     """
     A status event: ``message.<status>`` or ``attempt.<state>`` (then ``attempt`` is its number).
     """
@@ -74,4 +74,4 @@ class Tell(Tagged):
     attempt: int | None = None
 
 
-Effect = Call | Reserve | GiveBack | Strike | OptOut | ShutProvider | Tell
+Effect = Call | ReserveCap | ReleaseCap | BounceRecorded | RecordOptOut | ShutProvider | EmitStatus

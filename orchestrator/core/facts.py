@@ -74,7 +74,7 @@ class Answered(Tagged):
     outcome: Outcome
 
 
-class Heard(Tagged):
+class ReceiptReceived(Tagged):
     """
     ``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the
     provider says.
@@ -101,4 +101,14 @@ class Cancelled(Tagged):
     reason: Reason = Reason.CANCELLED
 
 
-Fact = Triggered | Due | Prepared | Unpreparable | Shut | Answered | Heard | GoalReached | Cancelled
+Fact = (
+    Triggered
+    | Due
+    | Prepared
+    | Unpreparable
+    | Shut
+    | Answered
+    | ReceiptReceived
+    | GoalReached
+    | Cancelled
+)

@@ -56,7 +56,7 @@ class Check(Struct):
 
 
 @dataclass(slots=True, eq=False)
-class Scene:
+class GateContext:
     """
     All that a gate may look at, about the step at position ``number`` of the plan.
 
@@ -104,21 +104,21 @@ class Scene:
         return found
 
 
-def ask(scene: Scene) -> tuple[Check, tuple[Check, ...]]:
+def ask(context: GateContext) -> tuple[Check, tuple[Check, ...]]:
     """
     The decisive check, and all that were made. Where every gate lets it pass, the decisive one says
     GO.
     """
     made: list[Check] = []
-    for gate in FIRM:
-        check = gate(scene)
-        check.step = scene.number
+    for gate in HARD_GATES:
+        check = gate(context)
+        check.step = context.number
         made.append(check)
         if check.verdict is not Verdict.GO:
             return check, tuple(made)
-    soft = [check for gate in PATIENT for check in gate(scene)]
+    soft = [check for gate in DEFERRABLE_GATES for check in gate(context)]
     for check in soft:
-        check.step = scene.number
+        check.step = context.number
     made.extend(soft)
     decisive = max(
         soft, key=lambda check: (SEVERITY[check.verdict], check.until or 0), default=Check("budget")
@@ -131,82 +131,86 @@ def price(cost: str | None) -> float:
     return float(cost) if cost is not None else float("inf")
 
 
-def targets_for(scene: Scene, provider: Provider) -> list[Address]:
+def targets_for(context: GateContext, provider: Provider) -> list[Address]:
     for kind in provider.kinds:
         found = [
             address
-            for address in scene.inputs.addresses
-            if address.kind == kind and usable(scene, address)
+            for address in context.inputs.addresses
+            if address.kind == kind and usable(context, address)
         ]
         if found:
             return found if kind == "web_push" else found[:1]
     return []
 
 
-def usable(scene: Scene, address: Address) -> bool:
+def usable(context: GateContext, address: Address) -> bool:
     """Not marked, allowed by consent, and in an allowed country."""
     return (
-        not marked(scene, address)
-        and scene.consent_of(address).allowed
-        and in_allowed_country(scene, address)
+        not suppressed(context, address)
+        and context.consent_of(address).allowed
+        and in_allowed_country(context, address)
     )
 
 
-def marked(scene: Scene, address: Address) -> bool:
-    state = scene.inputs.address_states.get(address.hash)
-    return state is not None and scene.step.channel in state.marks
+def suppressed(context: GateContext, address: Address) -> bool:
+    state = context.inputs.address_states.get(address.hash)
+    return state is not None and context.step.channel in state.suppressions
 
 
-def consents_to(scene: Scene, address: Address | None) -> consent.ConsentVerdict:
-    entries = scene.inputs.consents
-    if address is not None and (state := scene.inputs.address_states.get(address.hash)):
+def consents_to(context: GateContext, address: Address | None) -> consent.ConsentVerdict:
+    entries = context.inputs.consents
+    if address is not None and (state := context.inputs.address_states.get(address.hash)):
         entries += state.consents
-    message = scene.message
-    default = scene.inputs.governance.consent.get(message.klass, "opt_out")
-    return consent.verdict(entries, scene.step.channel, message.topic, message.klass, default)
+    message = context.message
+    default = context.inputs.governance.consent.get(message.message_class, "opt_out")
+    return consent.verdict(
+        entries, context.step.channel, message.topic, message.message_class, default
+    )
 
 
-def in_allowed_country(scene: Scene, address: Address) -> bool:
-    allowed = scene.inputs.governance.sms_countries
-    return scene.step.channel != "sms" or not allowed or address.country in allowed
+def in_allowed_country(context: GateContext, address: Address) -> bool:
+    allowed = context.inputs.governance.sms_countries
+    return context.step.channel != "sms" or not allowed or address.country in allowed
 
 
-def deadline(scene: Scene) -> Check:
+def deadline(context: GateContext) -> Check:
     """Nothing leaves at or after the deadline."""
-    at = scene.message.deadline_at
-    if scene.now >= at:
-        return Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(scene.now), str(at))
-    return Check("deadline", value=str(scene.now), limit=str(at))
+    at = context.message.deadline_at
+    if context.now >= at:
+        return Check("deadline", Verdict.DROP, Reason.DEADLINE_PASSED, str(context.now), str(at))
+    return Check("deadline", value=str(context.now), limit=str(at))
 
 
-def goal(scene: Scene) -> Check:
+def goal(context: GateContext) -> Check:
     """A goal that was reached before its trigger was accepted counts too."""
-    if scene.inputs.goal_reached:
+    if context.inputs.goal_reached:
         return Check("goal", Verdict.DROP, Reason.GOAL_MET)
     return Check("goal")
 
 
-def suppression(scene: Scene) -> Check:
+def suppression(context: GateContext) -> Check:
     """A marked address is left alone; where there are others, they are used."""
-    addresses = scene.addresses
-    marks = sum(marked(scene, address) for address in addresses)
-    if addresses and marks == len(addresses):
-        mark = scene.inputs.address_states[addresses[0].hash].marks[scene.step.channel]
+    addresses = context.addresses
+    suppressions = sum(suppressed(context, address) for address in addresses)
+    if addresses and suppressions == len(addresses):
+        mark = context.inputs.address_states[addresses[0].hash].suppressions[context.step.channel]
         return Check(
             "suppression",
             Verdict.SKIP,
-            Reason.ADDRESS_MARKED,
+            Reason.ADDRESS_SUPPRESSED,
             f"{mark.provider} {mark.detail}".strip(),
         )
-    return Check("suppression", value=f"{marks} of {len(addresses)} marked" if marks else None)
+    return Check(
+        "suppression", value=f"{suppressions} of {len(addresses)} marked" if suppressions else None
+    )
 
 
-def consent_gate(scene: Scene) -> Check:
+def consent_gate(context: GateContext) -> Check:
     """
     One address without an opt-out is enough; a step without any address is left to `reachability`.
     """
-    addresses: list[Address | None] = [a for a in scene.addresses if not marked(scene, a)]
-    verdicts = [scene.consent_of(address) for address in addresses or [None]]
+    addresses: list[Address | None] = [a for a in context.addresses if not suppressed(context, a)]
+    verdicts = [context.consent_of(address) for address in addresses or [None]]
     allowed = next((verdict for verdict in verdicts if verdict.allowed), None)
     chosen = allowed or verdicts[0]
     entry = chosen.entry
@@ -215,20 +219,20 @@ def consent_gate(scene: Scene) -> Check:
         if entry
         else "no entry"
     )
-    limit = scene.inputs.governance.consent.get(scene.message.klass)
+    limit = context.inputs.governance.consent.get(context.message.message_class)
     if allowed:
         return Check("consent", value=value, limit=limit)
     return Check("consent", Verdict.SKIP, chosen.reason, value, limit)
 
 
-def reachability(scene: Scene) -> Check:
+def reachability(context: GateContext) -> Check:
     """Is there an address that one of the step's providers can use?"""
-    reachable = [provider.name for provider in scene.providers if scene.targets(provider)]
+    reachable = [provider.name for provider in context.providers if context.targets(provider)]
     if reachable:
         return Check("reachability", value=",".join(reachable))
-    abroad = [address for address in scene.addresses if not in_allowed_country(scene, address)]
+    abroad = [address for address in context.addresses if not in_allowed_country(context, address)]
     if abroad:
-        limit = ",".join(scene.inputs.governance.sms_countries)
+        limit = ",".join(context.inputs.governance.sms_countries)
         return Check(
             "reachability",
             Verdict.SKIP,
@@ -239,12 +243,12 @@ def reachability(scene: Scene) -> Check:
     return Check("reachability", Verdict.SKIP, Reason.NO_ADDRESS)
 
 
-def when(scene: Scene) -> Check:
+def when(context: GateContext) -> Check:
     """The step's own condition; one that cannot be evaluated counts as false, and says so."""
-    expression = scene.step.when
+    expression = context.step.when
     if expression is None:
         return Check("when")
-    value = scene.inputs.conditions.get(f"step:{scene.number}")
+    value = context.inputs.conditions.get(f"step:{context.number}")
     if value is None:
         return Check("when", Verdict.SKIP, Reason.CONDITION_ERROR, limit=expression)
     if not value:
@@ -252,16 +256,16 @@ def when(scene: Scene) -> Check:
     return Check("when", value="true", limit=expression)
 
 
-def quiet(scene: Scene) -> Iterator[Check]:
+def quiet(context: GateContext) -> Iterator[Check]:
     """
     Every window that covers this class and channel; a hold longer than `max_defer` skips the step
     instead.
     """
-    for rule in scene.inputs.governance.quiet_hours:
-        if not applies(rule.classes, rule.channels, scene):
+    for rule in context.inputs.governance.quiet_hours:
+        if not applies(rule.classes, rule.channels, context):
             continue
-        zone = quiet_hours.zone_for(rule, scene.inputs.zone, scene.inputs.governance.time_zone)
-        until = quiet_hours.quiet_until(rule, scene.now, zone)
+        zone = quiet_hours.zone_for(rule, context.inputs.zone, context.inputs.governance.time_zone)
+        until = quiet_hours.quiet_until(rule, context.now, zone)
         if until is None:
             yield Check("quiet_hours", value=zone, rule=rule.name)
             continue
@@ -269,21 +273,21 @@ def quiet(scene: Scene) -> Iterator[Check]:
         if (
             verdict is Verdict.HOLD
             and rule.max_defer_ms is not None
-            and until - scene.now > rule.max_defer_ms
+            and until - context.now > rule.max_defer_ms
         ):
             verdict = Verdict.SKIP
         yield Check("quiet_hours", verdict, Reason.QUIET_HOURS, zone, None, until, rule.name)
 
 
-def frequency_caps(scene: Scene) -> Iterator[Check]:
+def frequency_caps(context: GateContext) -> Iterator[Check]:
     """Rolling and calendar caps, and for one-time codes by SMS the velocity limits."""
-    for cap in scene.inputs.governance.caps:
-        if not applies(cap.classes, cap.channels, scene):
+    for cap in context.inputs.governance.caps:
+        if not applies(cap.classes, cap.channels, context):
             continue
-        zone = quiet_hours.zone_or(scene.inputs.zone, scene.inputs.governance.time_zone)
-        charges, message = scene.inputs.charges, scene.message.id
+        zone = quiet_hours.zone_or(context.inputs.zone, context.inputs.governance.time_zone)
+        cap_usages, message = context.inputs.cap_usages, context.message.id
         result = caps.cap_room_at(
-            cap, charges, message, scene.step.channel, scene.number, scene.now, zone
+            cap, cap_usages, message, context.step.channel, context.number, context.now, zone
         )
         value, limit = str(result.used), str(result.limit)
         if result.room_at is None:
@@ -293,40 +297,40 @@ def frequency_caps(scene: Scene) -> Iterator[Check]:
             yield Check(
                 "caps", verdict, Reason.FREQUENCY_CAP, value, limit, result.room_at, cap.name
             )
-    if scene.message.klass == OTP and scene.step.channel == "sms":
+    if context.message.message_class == OTP and context.step.channel == "sms":
         hit = [
             a
-            for a in scene.inputs.addresses
-            if a.kind == "phone" and a.hash in scene.inputs.too_fast
+            for a in context.inputs.addresses
+            if a.kind == "phone" and a.hash in context.inputs.too_fast
         ]
         if hit:
             yield Check("caps", Verdict.SKIP, Reason.VELOCITY_LIMIT, hit[0].masked(), rule="limits")
 
 
-def min_gaps(scene: Scene) -> Iterator[Check]:
+def min_gaps(context: GateContext) -> Iterator[Check]:
     """The least time between two messages."""
-    for gap in scene.inputs.governance.gaps:
-        if not applies(gap.classes, gap.channels, scene):
+    for gap in context.inputs.governance.gaps:
+        if not applies(gap.classes, gap.channels, context):
             continue
-        charges, message = scene.inputs.charges, scene.message.id
+        cap_usages, message = context.inputs.cap_usages, context.message.id
         room_at = caps.gap_room_at(
-            gap, charges, message, scene.step.channel, scene.number, scene.now
+            gap, cap_usages, message, context.step.channel, context.number, context.now
         )
         limit = f"{gap.gap_ms} ms"
         if room_at is None:
             yield Check("gaps", limit=limit, rule=gap.name)
         else:
-            since = f"{scene.now - (room_at - gap.gap_ms)} ms"
+            since = f"{context.now - (room_at - gap.gap_ms)} ms"
             yield Check("gaps", ON_HIT[gap.on_hit], Reason.MIN_GAP, since, limit, room_at, gap.name)
 
 
-def budget(scene: Scene) -> Iterator[Check]:
+def budget(context: GateContext) -> Iterator[Check]:
     """The channel's money for the day."""
-    for rule in scene.inputs.governance.budgets:
-        if rule.channel != scene.step.channel:
+    for rule in context.inputs.governance.budgets:
+        if rule.channel != context.step.channel:
             continue
         limit = f"{rule.per_day} {rule.currency}"
-        until = scene.inputs.over_budget.get(rule.channel)
+        until = context.inputs.over_budget.get(rule.channel)
         if until is None:
             yield Check("budget", limit=limit, rule=rule.channel)
         else:
@@ -335,12 +339,14 @@ def budget(scene: Scene) -> Iterator[Check]:
             )
 
 
-def applies(classes: tuple[str, ...], channels: tuple[str, ...], scene: Scene) -> bool:
+def applies(classes: tuple[str, ...], channels: tuple[str, ...], context: GateContext) -> bool:
     """Whether a rule covers the message's class and the step's channel."""
-    return covers(classes, scene.message.klass) and (not channels or scene.step.channel in channels)
+    return covers(classes, context.message.message_class) and (
+        not channels or context.step.channel in channels
+    )
 
 
-FIRM: tuple[Callable[[Scene], Check], ...] = (
+HARD_GATES: tuple[Callable[[GateContext], Check], ...] = (
     deadline,
     goal,
     suppression,
@@ -348,4 +354,9 @@ FIRM: tuple[Callable[[Scene], Check], ...] = (
     reachability,
     when,
 )
-PATIENT: tuple[Callable[[Scene], Iterator[Check]], ...] = (quiet, frequency_caps, min_gaps, budget)
+DEFERRABLE_GATES: tuple[Callable[[GateContext], Iterator[Check]], ...] = (
+    quiet,
+    frequency_caps,
+    min_gaps,
+    budget,
+)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.core.policy import Governance
-from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant
+from orchestrator.core.recipient import Address, AddressState, CapUsage, Consent, Instant
 from orchestrator.core.values import Value, field
 
 
@@ -44,7 +44,7 @@ class Inputs(Value):
     addresses: tuple[Address, ...] = ()
     address_states: Mapping[str, AddressState] = field(default_factory=dict)
     consents: tuple[Consent, ...] = ()
-    charges: tuple[Charge, ...] = ()
+    cap_usages: tuple[CapUsage, ...] = ()
     conditions: Mapping[str, bool | None] = field(default_factory=dict)
     providers: Mapping[str, Provider] = field(default_factory=dict)
     channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

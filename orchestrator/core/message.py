@@ -192,7 +192,7 @@ class Message(Struct, omit_defaults=True):
     recipient: str
     policy: str
     policy_version: str
-    klass: str
+    message_class: str
     topic: str
     created_at: Instant
     deadline_at: Instant

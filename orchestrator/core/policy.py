@@ -85,7 +85,7 @@ class Policy(Value):
     event: str
     cascade: tuple[Step, ...]
     when: str | None = None
-    klass: str = TRANSACTIONAL
+    message_class: str = TRANSACTIONAL
     topic: str = ""
     template: str = ""
     deadline_ms: int = DAY_MS
@@ -192,9 +192,9 @@ class Governance(Value):
     sms_countries: tuple[str, ...] = ()
 
 
-def covers(classes: tuple[str, ...], klass: str) -> bool:
+def covers(classes: tuple[str, ...], message_class: str) -> bool:
     """
-    Whether a rule's ``classes`` include ``klass``: a rule that names none covers every class but
+    Whether a rule's ``classes`` include ``message_class``: a rule that names none covers every class but
     otp.
     """
-    return klass in classes if classes else klass != OTP
+    return message_class in classes if classes else message_class != OTP

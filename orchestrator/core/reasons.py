@@ -17,7 +17,7 @@ class Reason(StrEnum):
     # gates: why a step may not start now, or at all
     DEADLINE_PASSED = "deadline_passed"
     GOAL_MET = "goal_met"
-    ADDRESS_MARKED = "address_marked"
+    ADDRESS_SUPPRESSED = "address_suppressed"
     OPTED_OUT = "opted_out"
     NO_CONSENT = "no_consent"
     NO_ADDRESS = "no_address"
@@ -81,7 +81,7 @@ class Reason(StrEnum):
 SENTENCES: dict[Reason, str] = {
     Reason.DEADLINE_PASSED: "The policy's deadline has passed.",
     Reason.GOAL_MET: "The goal event arrived, so the message became pointless.",
-    Reason.ADDRESS_MARKED: "Every address for this step is marked invalid.",
+    Reason.ADDRESS_SUPPRESSED: "Every address for this step is marked invalid.",
     Reason.OPTED_OUT: "The recipient has opted out of this channel or topic.",
     Reason.NO_CONSENT: "This class needs a yes, and there is none.",
     Reason.NO_ADDRESS: "The recipient has no address that a provider of this step can use.",

@@ -43,7 +43,7 @@ class Address(Value, omit_defaults=True):
         return f"{self.kind}:{self.hash[:8]}"
 
 
-class Mark(Value):
+class Suppression(Value):
     """
     Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words
     ``detail``.
@@ -71,7 +71,7 @@ class Consent(Value):
     classes: tuple[str, ...] = ()
 
 
-class Charge(Value):
+class CapUsage(Value):
     """
     One thing that caps and gaps count.
 
@@ -81,7 +81,7 @@ class Charge(Value):
     """
 
     message: str
-    klass: str
+    message_class: str
     channel: str
     step: int
     at: Instant
@@ -96,5 +96,5 @@ class AddressState(Value):
 
     hash: str
     consents: tuple[Consent, ...] = ()
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    suppressions: Mapping[str, Suppression] = field(default_factory=dict)
     last_inbound_at: Instant | None = None

@@ -16,7 +16,7 @@ from rich.live import Live
 from orchestrator.core.message import Message
 from orchestrator.demo.people import Clientele
 from orchestrator.demo.show import ending, live, summarise
-from orchestrator.demo.stack import Stage
+from orchestrator.demo.stack import DemoStack
 
 PEOPLE_SHARE = 0.6
 BATCH = 20
@@ -33,7 +33,7 @@ async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
     """Run the demonstration; the exit code."""
     console = Console(stderr=as_json, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="kaskad-demo-") as directory:
-        async with Stage(Path(directory), seed) as stage:
+        async with DemoStack(Path(directory), seed) as stage:
             if not as_json:
                 introduce(console, stage)
             published = await perform(stage, console, events, seed, quiet=as_json)
@@ -49,7 +49,7 @@ async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
     return 0
 
 
-def introduce(console: Console, stage: Stage) -> None:
+def introduce(console: Console, stage: DemoStack) -> None:
     console.print("[bold]A Ukrainian shop publishes events; Kaskad reaches its people.[/bold]")
     console.print(
         "Real service, real sockets; the providers are the sandbox's, and the shop's time runs"
@@ -61,11 +61,11 @@ def introduce(console: Console, stage: Stage) -> None:
     )
 
 
-def metrics_url(stage: Stage) -> str:
+def metrics_url(stage: DemoStack) -> str:
     return f"http://127.0.0.1:{stage.admin_port}/metrics"
 
 
-async def perform(stage: Stage, console: Console, count: int, seed: int, *, quiet: bool) -> int:
+async def perform(stage: DemoStack, console: Console, count: int, seed: int, *, quiet: bool) -> int:
     """Publish everything, then let the day pass; how many events there were."""
     clientele = Clientele(seed, max(10, int(count * PEOPLE_SHARE)))
     for person in clientele.people:
@@ -92,18 +92,18 @@ async def perform(stage: Stage, console: Console, count: int, seed: int, *, quie
     return len(events)
 
 
-async def publish(stage: Stage, events: Sequence[dict[str, object]]) -> None:
+async def publish(stage: DemoStack, events: Sequence[dict[str, object]]) -> None:
     """The shop's day: a batch every quarter of a second or so."""
     for start in range(0, len(events), BATCH):
         await stage.publish([*events[start : start + BATCH]])
         await asyncio.sleep(0.25)
 
 
-async def everything(stage: Stage) -> list[Message]:
+async def everything(stage: DemoStack) -> list[Message]:
     return [stored.message for stored in await stage.app.store.messages(limit=MESSAGES_MAX)]
 
 
-def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: bool) -> None:
+def farewell(console: Console, stage: DemoStack, messages: Sequence[Message], keep: bool) -> None:
     """What to try next."""
     example = max(messages, key=lambda message: len(message.attempts), default=None)
     console.print("\n[bold]What to try next[/bold]")
@@ -125,7 +125,7 @@ def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: 
         )
         console.print(
             "  kaskad check --no-secrets       everything that is wrong with config/, and how to"
-            " mend it"
+            " fix it"
         )
         console.print(
             "  kaskad test                     what the five policies promise, in virtual time"
@@ -135,7 +135,7 @@ def farewell(console: Console, stage: Stage, messages: Sequence[Message], keep: 
         )
 
 
-async def until_told(stage: Stage) -> None:
+async def until_told(stage: DemoStack) -> None:
     """Run at the clock's ordinary speed until Ctrl-C or SIGTERM."""
     stage.speed(1.0)
     told = asyncio.Event()

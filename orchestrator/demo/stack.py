@@ -90,7 +90,7 @@ CHANCES: dict[str, Any] = {
 }
 
 
-class Stage:
+class DemoStack:
     """``directory`` holds everything of one show: configuration, database, keys."""
 
     def __init__(self, directory: Path, seed: int) -> None:
@@ -99,7 +99,7 @@ class Stage:
         morning = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
         self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
 
-    async def __aenter__(self) -> Stage:
+    async def __aenter__(self) -> DemoStack:
         accounts = Accounts(
             infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD
         )

@@ -25,12 +25,12 @@ from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Outside, Ready
-from orchestrator.dispatch.provider import HINTS_MAX, Line, ProviderAtWork
+from orchestrator.dispatch.provider import HINTS_MAX, ProviderAtWork, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
-from orchestrator.dispatch.recent_decisions import Lately
+from orchestrator.dispatch.recent_decisions import RecentDecisions
 from orchestrator.dispatch.sends import Send, Sender, Sends
 from orchestrator.engine.batch import Decided
-from orchestrator.engine.commands import Tell
+from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.primitives.ids import random_bytes
 from orchestrator.recipients.document import AddressHash, Person
@@ -99,7 +99,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
-        self._lately = Lately(monotonic)
+        self._lately = RecentDecisions(monotonic)
         self._retired: list[ProviderAtWork] = []
         self._stopping = False
 
@@ -153,7 +153,7 @@ class Dispatcher:
         """Something new waits for this provider; ``urgent`` where it is a code."""
         provider = self.providers.get(queue)
         if provider is not None:
-            (provider.codes if urgent else provider.others).wake.set()
+            (provider.otp if urgent else provider.others).wake.set()
 
     def notice(self, decided: Decided) -> None:
         """
@@ -172,7 +172,7 @@ class Dispatcher:
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue
-            if message.klass == OTP:
+            if message.message_class == OTP:
                 row = ReadyRow(
                     provider.name,
                     URGENT,
@@ -181,12 +181,14 @@ class Dispatcher:
                     run.step,
                     message.recipient,
                 )
-                self._hint(provider, provider.codes, [row])
-                provider.codes.wake.set()
+                self._hint(provider, provider.otp, [row])
+                provider.otp.wake.set()
             else:
                 provider.others.wake.set()
 
-    def _hint(self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]) -> None:
+    def _hint(
+        self, provider: ProviderAtWork, line: ProviderQueue, rows: Sequence[ReadyRow]
+    ) -> None:
         """
         Keep codes in mind that were not claimed, where that is of use and this process sends at
         all.
@@ -212,7 +214,7 @@ class Dispatcher:
 
     # ---- the pump
 
-    async def _pump(self, provider: ProviderAtWork, line: Line) -> None:
+    async def _pump(self, provider: ProviderAtWork, line: ProviderQueue) -> None:
         while not self._stopping:
             line.wake.clear()  # what comes while we look is looked at again
             try:
@@ -228,13 +230,13 @@ class Dispatcher:
             if pause and not self._stopping:
                 await self._rest(line, pause)
 
-    async def _rest(self, line: Line, seconds: float) -> None:
+    async def _rest(self, line: ProviderQueue, seconds: float) -> None:
         try:
             await asyncio.wait_for(line.wake.wait(), seconds)
         except TimeoutError:
             return
 
-    async def _turn(self, provider: ProviderAtWork, line: Line) -> float:
+    async def _turn(self, provider: ProviderAtWork, line: ProviderQueue) -> float:
         """Move as much as there are slots and tokens for; how long to rest then (0: not at all)."""
         shut = self._shut_fact(provider)
         if shut is not None:
@@ -258,7 +260,7 @@ class Dispatcher:
             sends = await self._begin(provider, line, rows)
             self._hint(provider, line, rows[len(sends) :])
         finally:
-            provider.give_back(held - len(sends))
+            provider.release_cap(held - len(sends))
         rate = self._rates[provider.name]
         for send in sends:
             send.begin(rate)
@@ -268,7 +270,7 @@ class Dispatcher:
         return 0
 
     async def _begin(
-        self, provider: ProviderAtWork, line: Line, rows: Sequence[ReadyRow]
+        self, provider: ProviderAtWork, line: ProviderQueue, rows: Sequence[ReadyRow]
     ) -> list[Send]:
         """
         The sends of as many rows as there are tokens for; from here on their slots are theirs.
@@ -312,12 +314,12 @@ class Dispatcher:
         return None
 
     async def _turn_away(
-        self, provider: ProviderAtWork, line: Line, reason: Reason, until: int
+        self, provider: ProviderAtWork, line: ProviderQueue, reason: Reason, until: int
     ) -> float:
         """Tell what waits for a shut provider, so that the core finds it another way."""
         rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, line.lanes)
         facts = [
-            Tell(row.message, Shut(row.step, provider.name, reason, until), line.urgent)
+            ApplyFact(row.message, Shut(row.step, provider.name, reason, until), line.urgent)
             for row in rows
         ]
         await self.engine.submit_many(facts)

@@ -31,7 +31,7 @@ LOOK_MS = 5_000
 
 
 @dataclass(slots=True)
-class Ear:
+class ReceiptStats:
     """What one channel was sent and reported, by the minute of the send: ``[sent, delivered]``."""
 
     minutes: dict[int, list[int]] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class Ear:
         return max(LAG_LEAST_MS, ordered[int(len(ordered) * USUAL_SHARE_OF_LAGS) - 1])
 
 
-class ReceiptWatch:
+class OutageDetector:
     """``min_sends`` and ``ratio`` as in ``receipt_outage`` of the configuration."""
 
     def __init__(self, min_sends: int, ratio: float) -> None:
         self._min_sends = min_sends
         self._ratio = ratio
-        self._ears: dict[str, Ear] = {}
+        self._ears: dict[str, ReceiptStats] = {}
         self._looked_at = 0
         self._out: tuple[str, ...] = ()
         self._news: dict[tuple[str, int], list[int]] = {}
@@ -85,13 +85,13 @@ class ReceiptWatch:
         """What all processes have counted so far, with this one's news already in it."""
         for channel, minute, sent, delivered in counts:
             own = self._news.get((channel, minute), (0, 0))
-            bucket = self._ears.setdefault(channel, Ear()).bucket(minute * MINUTE_MS)
+            bucket = self._ears.setdefault(channel, ReceiptStats()).bucket(minute * MINUTE_MS)
             bucket[0], bucket[1] = sent + own[0], delivered + own[1]
 
     def _count(self, channel: str, at: int, place: int) -> None:
         ear = self._ears.get(channel)
         if ear is None:
-            ear = self._ears[channel] = Ear()
+            ear = self._ears[channel] = ReceiptStats()
         ear.bucket(at)[place] += 1
         key = (channel, at // MINUTE_MS)
         news = self._news.get(key)
@@ -132,7 +132,7 @@ class ReceiptWatch:
             )
         return self._out
 
-    def _is_out(self, ear: Ear, now: int) -> bool:
+    def _is_out(self, ear: ReceiptStats, now: int) -> bool:
         tellable = (now - ear.usual_lag_ms()) // MINUTE_MS
         recent_from = tellable - RECENT_MINUTES
         recent = [0, 0]

@@ -130,14 +130,14 @@ def outgoing(
     """What the adapter of one attempt is given."""
     message = ready.message
     in_session = ready.inbound_at is not None and now - ready.inbound_at < SESSION_MS
-    marketing = message.klass in (PROMOTIONAL, SERVICE)
+    marketing = message.message_class in (PROMOTIONAL, SERVICE)
     return Outgoing(
         message_id=message.id,
         client_reference=outside.keys.reference(message.id, attempt.number),
         idempotency_key=idempotency_key(message, attempt),
         address=target,
         content=rendered.parts,
-        klass=message.klass,
+        message_class=message.message_class,
         topic=message.topic,
         locale=rendered.locale,
         ttl_seconds=ttl_seconds(ready, now),

@@ -42,7 +42,7 @@ KEPT_SHARE = 8
 
 
 @dataclass(slots=True)
-class Line:
+class ProviderQueue:
     """
     A part of a provider's backlog that is served by itself: codes, or everything else. ``lanes``
     are the first and the last of them; ``wake`` is set when there may be something to claim;
@@ -61,7 +61,7 @@ class Line:
 class ProviderAtWork:
     """
     ``facts`` is the provider as decisions see it. ``free`` counts connection slots; ``taken`` the
-    ``(message, step)`` pairs of its backlog that are in hand. ``codes`` and ``others`` are served
+    ``(message, step)`` pairs of its backlog that are in hand. ``otp`` and ``others`` are served
     side by side, so that no code waits for what is being done about anything else; the last few
     slots are for codes alone.
     """
@@ -74,8 +74,10 @@ class ProviderAtWork:
     cost: Cost | None = None
     free: int = 0
     taken: set[tuple[str, int]] = field(default_factory=set)
-    codes: Line = field(default_factory=lambda: Line(True, (URGENT, URGENT)))
-    others: Line = field(default_factory=lambda: Line(False, (URGENT + 1, ALL_LANES[1])))
+    otp: ProviderQueue = field(default_factory=lambda: ProviderQueue(True, (URGENT, URGENT)))
+    others: ProviderQueue = field(
+        default_factory=lambda: ProviderQueue(False, (URGENT + 1, ALL_LANES[1]))
+    )
     throttles: int = 0
 
     def __post_init__(self) -> None:
@@ -85,7 +87,7 @@ class ProviderAtWork:
     def name(self) -> str:
         return self.facts.name
 
-    def take_hinted(self, line: Line, most: int) -> list[ReadyRow]:
+    def take_hinted(self, line: ProviderQueue, most: int) -> list[ReadyRow]:
         """Rows of a line that need not be claimed; those that are in hand are left for later."""
         rows = [row for row in line.hinted if (row.message, row.step) not in self.taken][:most]
         for row in rows:
@@ -93,15 +95,15 @@ class ProviderAtWork:
         return rows
 
     @property
-    def lines(self) -> tuple[Line, Line]:
-        return self.codes, self.others
+    def lines(self) -> tuple[ProviderQueue, ProviderQueue]:
+        return self.otp, self.others
 
     @property
     def kept(self) -> int:
         """How many slots are for codes alone."""
         return min(self.slots - 1, max(1, self.slots // KEPT_SHARE))
 
-    def room(self, line: Line) -> int:
+    def room(self, line: ProviderQueue) -> int:
         """How many slots a line may take now."""
         return self.free if line.urgent else self.free - self.kept
 
@@ -109,7 +111,7 @@ class ProviderAtWork:
         for line in self.lines:
             line.wake.set()
 
-    def hold(self, line: Line, most: int) -> int:
+    def hold(self, line: ProviderQueue, most: int) -> int:
         """
         Take up to ``most`` slots for a line; how many there were. Where there was none it is woken
         once there is.
@@ -119,7 +121,7 @@ class ProviderAtWork:
         line.short = held == 0
         return held
 
-    def give_back(self, slots: int) -> None:
+    def release_cap(self, slots: int) -> None:
         """Slots are free again."""
         self.free += slots
         for line in self.lines:

@@ -19,23 +19,23 @@ SEEN_MAX = 2_048
 
 
 @dataclass(slots=True)
-class Seen:
+class RecentDecision:
     """A decision, and when it was committed, in monotonic seconds."""
 
     decided: Decided
     at: float
 
 
-class Lately:
+class RecentDecisions:
     """The newest decision about each message that waits to be sent. ``monotonic`` is in seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, RecentDecision] = {}
 
     def note(self, decided: Decided) -> None:
         """This has just been committed, and a step of its message waits to be sent."""
-        self._seen[decided.decision.message.id] = Seen(decided, self._monotonic())
+        self._seen[decided.decision.message.id] = RecentDecision(decided, self._monotonic())
         if len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]
 

@@ -23,9 +23,9 @@ from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
-from orchestrator.dispatch.provider import Line, ProviderAtWork
+from orchestrator.dispatch.provider import ProviderAtWork, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
-from orchestrator.engine.commands import Tell, Told
+from orchestrator.engine.commands import ApplyFact, FactApplied
 from orchestrator.engine.engine import Engine, Hear, Stopped
 from orchestrator.render import Rendered, Unrenderable
 from orchestrator.stores.port import ReadyRow, StoreBusy
@@ -86,7 +86,7 @@ class Sends:
             return
         self.under_way.discard(send)
         send.provider.taken.discard((send.row.message, send.row.step))
-        send.provider.give_back(1)
+        send.provider.release_cap(1)
         send.line.wake.set()
         if not self.under_way:
             self._ended.set()
@@ -130,7 +130,7 @@ class Send:
         self,
         sends: Sends,
         provider: ProviderAtWork,
-        line: Line,
+        line: ProviderQueue,
         row: ReadyRow,
         ready: Ready | None,
         token: Token,
@@ -175,7 +175,9 @@ class Send:
 
     async def _have_tokens(self, ready: Ready, rendered: Rendered, rate: Rate) -> None:
         try:
-            self.tokens += await rate.take_all(len(ready.targets) - 1, ready.message.klass == OTP)
+            self.tokens += await rate.take_all(
+                len(ready.targets) - 1, ready.message.message_class == OTP
+            )
             self._intend(ready, rendered)
         except Exception as error:
             self._fail(error)
@@ -198,7 +200,9 @@ class Send:
 
     def _tell(self, ready: Ready, fact: Fact, hear: Hear) -> None:
         message = ready.message
-        self._sends.engine.hand(Tell(message.id, fact, urgent=message.klass == OTP), hear)
+        self._sends.engine.hand(
+            ApplyFact(message.id, fact, urgent=message.message_class == OTP), hear
+        )
 
     def _decided(self, told: Any) -> None:
         """The intents are committed, if it came to any: each call has a second to start."""
@@ -210,7 +214,7 @@ class Send:
         except Exception as error:
             self._fail(error)
 
-    def _depart(self, told: Told) -> None:
+    def _depart(self, told: FactApplied) -> None:
         ready, rendered, sends = self.ready, self._rendered, self._sends
         if not told.calls or ready is None or rendered is None or sends.over:
             sends.end(self)
@@ -226,7 +230,7 @@ class Send:
             self._do(self._call(ready, told, call, rendered, token))
 
     async def _call(
-        self, ready: Ready, told: Told, call: Call, rendered: Rendered, token: Token
+        self, ready: Ready, told: FactApplied, call: Call, rendered: Rendered, token: Token
     ) -> None:
         sends, provider = self._sends, self.provider
         try:

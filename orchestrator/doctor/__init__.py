@@ -2,7 +2,7 @@
 Is this environment fit to run Kaskad? Everything that a configuration relies on outside its own
 files, looked at for real.
 
-    examine(path, env, processes) ──► [Finding, …]     what was looked at, where, what was found, and how to mend it
+    examine(path, env, processes) ──► [Finding, …]     what was looked at, where, what was found, and how to fix it
 
     configuration ─┬─► store       SQLite: its folder and disk · PostgreSQL: its settings, clock, locks, commit time
                    ├─► kafka       reachable, topics, partitions, how long they keep events
@@ -64,7 +64,7 @@ def look_at_configuration(path: Path, env: Mapping[str, str]) -> list[Finding]:
     for problem in problems:
         make = error if problem.severity == "error" else warning
         where = f"{problem.path}:{problem.line}:{problem.column}"
-        found.append(make("configuration", "check", where, problem.what, problem.mend))
+        found.append(make("configuration", "check", where, problem.what, problem.fix))
     return found or [fine("configuration", "check", str(path), "everything is in order")]
 
 

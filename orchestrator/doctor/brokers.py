@@ -73,10 +73,8 @@ async def look_at_cluster(
         topics = {one["topic"]: one for one in described if not one["error_code"]}
         configs = await topic_settings(client, [name for name in read if name in topics])
     except (KafkaError, OSError, TimeoutError) as problem:
-        mend = (
-            "check that the brokers run, what address they advertise, `security` and the firewall"
-        )
-        return [unreachable(AREA, "connect", servers, said(problem), mend)]
+        fix = "check that the brokers run, what address they advertise, `security` and the firewall"
+        return [unreachable(AREA, "connect", servers, said(problem), fix)]
     finally:
         await client.close()
     found = [fine(AREA, "connect", servers, "the brokers answer")]
@@ -114,20 +112,20 @@ def event_topic(
 ) -> list[Finding]:
     """A topic that events come from."""
     if topic is None:
-        mend = (
-            f"kafka-topics.sh --create --topic {name} --partitions {max(12, processes)}, or mend"
+        fix = (
+            f"kafka-topics.sh --create --topic {name} --partitions {max(12, processes)}, or fix"
             " `topics`"
         )
-        return [error(AREA, "topic", name, "there is no such topic, or it may not be seen", mend)]
+        return [error(AREA, "topic", name, "there is no such topic, or it may not be seen", fix)]
     partitions = topic["partitions"]
     found = [replication(name, partitions)]
     what = f"{len(partitions)} partition(s) for {processes} process(es)"
     if len(partitions) < processes:
-        mend = (
+        fix = (
             f"kafka-topics.sh --alter --topic {name} --partitions {processes}, or run fewer"
             " processes"
         )
-        found.append(warning(AREA, "partitions", name, f"{what}: the others get no events", mend))
+        found.append(warning(AREA, "partitions", name, f"{what}: the others get no events", fix))
     else:
         found.append(fine(AREA, "partitions", name, what))
     if config:
@@ -143,8 +141,8 @@ def replication(name: str, partitions: Sequence[Mapping[str, Any]]) -> Finding:
         return unreachable(AREA, "topic", name, "a partition has no leader", "start its brokers")
     copies = min((len(one["replicas"]) for one in partitions), default=0)
     if copies < 2:
-        mend = "give it a replication factor of 3 where losing events matters"
-        return warning(AREA, "topic", name, "every record is kept on one broker only", mend)
+        fix = "give it a replication factor of 3 where losing events matters"
+        return warning(AREA, "topic", name, "every record is kept on one broker only", fix)
     return fine(AREA, "topic", name, f"{copies} copies of every record")
 
 
@@ -160,8 +158,8 @@ def kept_for(name: str, config: Mapping[str, str], events_ms: int) -> Finding:
             f"records are kept {theirs}, events are remembered for {ours}: a replay could send"
             " again"
         )
-        mend = f"set retention.ms={events_ms} on the topic, or raise `retention.events`"
-        return warning(AREA, "retention", name, what, mend)
+        fix = f"set retention.ms={events_ms} on the topic, or raise `retention.events`"
+        return warning(AREA, "retention", name, what, fix)
     return fine(
         AREA,
         "retention",
@@ -188,11 +186,11 @@ def record_size(name: str, config: Mapping[str, str]) -> Finding:
 def written_topic(name: str, topic: Topic | None) -> Finding:
     """A topic that we write to."""
     if topic is None:
-        mend = (
+        fix = (
             f"kafka-topics.sh --create --topic {name}; it is made by itself only where the brokers"
             " allow it"
         )
         return warning(
-            AREA, "topic", name, "there is no such topic yet, or it may not be seen", mend
+            AREA, "topic", name, "there is no such topic yet, or it may not be seen", fix
         )
     return replication(name, topic["partitions"])

@@ -44,12 +44,12 @@ def look_at_sqlite(settings: Settings, processes: int) -> list[Finding]:
     found = [release()]
     if processes > 1:
         what = f"an embedded store serves one process, and {processes} are planned"
-        mend = "use store: postgresql://…, or say --processes 1"
-        found.append(warning(AREA, "processes", str(path), what, mend))
+        fix = "use store: postgresql://…, or say --processes 1"
+        found.append(warning(AREA, "processes", str(path), what, fix))
     folder = existing(path.parent)
     if not folder.is_dir():
-        mend = "name a file in a folder: sqlite:///../data/kaskad.db"
-        return [*found, error(AREA, "writable", str(folder), "this is not a folder", mend)]
+        fix = "name a file in a folder: sqlite:///../data/kaskad.db"
+        return [*found, error(AREA, "writable", str(folder), "this is not a folder", fix)]
     if not os.access(folder, os.W_OK | os.X_OK):
         what = f"user {os.getuid()} may not write here"
         return [
@@ -121,13 +121,13 @@ def space(folder: Path) -> Finding:
     """Room for the database and its log."""
     free_mib = shutil.disk_usage(folder).free // MIB
     what = f"{free_mib} MiB free"
-    mend = "make room, or shorten `retention`; a full disk stops everything"
+    fix = "make room, or shorten `retention`; a full disk stops everything"
     return by_limits(
         AREA,
         "space",
         str(folder),
         what,
-        mend,
+        fix,
         value=-free_mib,
         warn_over=-FREE_WARNING_MIB,
         refuse_over=-FREE_ERROR_MIB,
@@ -157,13 +157,13 @@ def fsync_time(folder: Path) -> Finding:
         f"fsync takes {median * 1000:.2f} ms (median of {FSYNC_TRIES}), {max(times) * 1000:.2f} ms"
         " at most"
     )
-    mend = "use a disk with a protected write cache: every batch waits for it"
+    fix = "use a disk with a protected write cache: every batch waits for it"
     return by_limits(
         AREA,
         "fsync",
         str(folder),
         what,
-        mend,
+        fix,
         value=median,
         warn_over=FSYNC_WARNING_SECONDS,
         refuse_over=FSYNC_ERROR_SECONDS,

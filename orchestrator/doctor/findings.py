@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Result(StrEnum):
-    """``unreachable`` is what may mend itself: something that did not answer now."""
+    """``unreachable`` is what may fix itself: something that did not answer now."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class Result(StrEnum):
 class Finding:
     """
     ``area`` is configuration, store, kafka, providers, http or process; ``check`` one word for what
-    was looked at; ``where`` the file, host or setting; ``what`` a sentence; ``mend`` what to do,
+    was looked at; ``where`` the file, host or setting; ``what`` a sentence; ``fix`` what to do,
     empty where all is well.
     """
 
@@ -30,7 +30,7 @@ class Finding:
     result: Result
     where: str
     what: str
-    mend: str = ""
+    fix: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,19 +41,19 @@ def fine(area: str, check: str, where: str, what: str) -> Finding:
     return Finding(area, check, Result.FINE, where, what)
 
 
-def warning(area: str, check: str, where: str, what: str, mend: str) -> Finding:
+def warning(area: str, check: str, where: str, what: str, fix: str) -> Finding:
     """It works, and will hurt one day."""
-    return Finding(area, check, Result.WARNING, where, what, mend)
+    return Finding(area, check, Result.WARNING, where, what, fix)
 
 
-def error(area: str, check: str, where: str, what: str, mend: str) -> Finding:
+def error(area: str, check: str, where: str, what: str, fix: str) -> Finding:
     """It cannot work, or a promise would be broken."""
-    return Finding(area, check, Result.ERROR, where, what, mend)
+    return Finding(area, check, Result.ERROR, where, what, fix)
 
 
-def unreachable(area: str, check: str, where: str, what: str, mend: str) -> Finding:
+def unreachable(area: str, check: str, where: str, what: str, fix: str) -> Finding:
     """It did not answer."""
-    return Finding(area, check, Result.UNREACHABLE, where, what, mend)
+    return Finding(area, check, Result.UNREACHABLE, where, what, fix)
 
 
 def by_limits(
@@ -61,7 +61,7 @@ def by_limits(
     check: str,
     where: str,
     what: str,
-    mend: str,
+    fix: str,
     *,
     value: float,
     warn_over: float,
@@ -69,9 +69,9 @@ def by_limits(
 ) -> Finding:
     """A finding about a number: fine, a warning over one limit, an error over the other."""
     if value > refuse_over:
-        return error(area, check, where, what, mend)
+        return error(area, check, where, what, fix)
     if value > warn_over:
-        return warning(area, check, where, what, mend)
+        return warning(area, check, where, what, fix)
     return fine(area, check, where, what)
 
 
@@ -87,9 +87,9 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def as_lines(findings: Sequence[Finding]) -> list[str]:
-    """A table for people, each mend under its finding, and the totals."""
+    """A table for people, each fix under its finding, and the totals."""
     rows = [
-        (one.result.value, one.area, one.check, one.where, one.what, one.mend) for one in findings
+        (one.result.value, one.area, one.check, one.where, one.what, one.fix) for one in findings
     ]
     headings = ("result", "area", "check", "where")
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]

@@ -57,12 +57,12 @@ async def look_at_port(place: Address, name: str) -> Finding:
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE and await is_ours(place):
             return fine("http", "port", where, "the service is running there")
-        mend = "stop what has it (ss -ltnp), or name another port"
+        fix = "stop what has it (ss -ltnp), or name another port"
         if problem.errno == errno.EACCES:
-            mend = "name a port above 1023, and let a proxy have 443"
+            fix = "name a port above 1023, and let a proxy have 443"
         elif problem.errno == errno.EADDRNOTAVAIL or isinstance(problem, socket.gaierror):
-            mend = "name an address of this machine, or 0.0.0.0 for all of them"
-        return error("http", "port", where, f"cannot listen: {problem.strerror}", mend)
+            fix = "name an address of this machine, or 0.0.0.0 for all of them"
+        return error("http", "port", where, f"cannot listen: {problem.strerror}", fix)
     return fine("http", "port", where, "free")
 
 
@@ -86,8 +86,8 @@ def descriptors(settings: Settings) -> Finding:
     wanted = sum(one.connections for one in settings.providers.values()) + DESCRIPTORS_SPARE
     what = f"{allowed} may be open, {wanted} may be wanted"
     if allowed != resource.RLIM_INFINITY and allowed < wanted:
-        mend = f"ulimit -n {max(65_536, wanted)}, LimitNOFILE= of systemd, or fewer `connections`"
-        return warning(AREA, "descriptors", "RLIMIT_NOFILE", what, mend)
+        fix = f"ulimit -n {max(65_536, wanted)}, LimitNOFILE= of systemd, or fewer `connections`"
+        return warning(AREA, "descriptors", "RLIMIT_NOFILE", what, fix)
     return fine(AREA, "descriptors", "RLIMIT_NOFILE", what)
 
 
@@ -109,11 +109,11 @@ def signing_key(settings: Settings) -> list[Finding]:
     what = (
         f"it looks like {bits:.0f} bits: links and references can be forged by whoever guesses it"
     )
-    mend = "make one with: openssl rand -base64 32"
+    fix = "make one with: openssl rand -base64 32"
     if bits < KEY_BITS_ERROR:
-        return [error(AREA, "signing_key", "signing_key", what, mend)]
+        return [error(AREA, "signing_key", "signing_key", what, fix)]
     if bits < KEY_BITS_WARNING:
-        return [warning(AREA, "signing_key", "signing_key", what, mend)]
+        return [warning(AREA, "signing_key", "signing_key", what, fix)]
     return [fine(AREA, "signing_key", "signing_key", "long and varied enough")]
 
 

@@ -91,13 +91,13 @@ async def look_at_target(target: Target) -> Finding:
     try:
         expires = await asyncio.wait_for(shake_hands(target), CONNECT_SECONDS)
     except ssl.SSLCertVerificationError as problem:
-        mend = "check the host's name, the machine's clock, and that ca-certificates is installed"
+        fix = "check the host's name, the machine's clock, and that ca-certificates is installed"
         return error(
             "providers",
             "tls",
             str(target),
             f"its certificate is refused: {problem.verify_message}",
-            mend,
+            fix,
         )
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
@@ -124,9 +124,9 @@ async def look_at_target(target: Target) -> Finding:
         )
     days = int((expires - time.time()) // DAY_SECONDS)
     if days < CERTIFICATE_DAYS_WARNING:
-        mend = "have it renewed: sends fail from that day on"
+        fix = "have it renewed: sends fail from that day on"
         return warning(
-            "providers", "tls", str(target), f"its certificate runs out in {days} days", mend
+            "providers", "tls", str(target), f"its certificate runs out in {days} days", fix
         )
     return fine(
         "providers", "connect", str(target), f"TLS works, its certificate runs for {days} days"
@@ -206,21 +206,21 @@ async def look_at_http(settings: Settings) -> list[Finding]:
                     "this machine only: no provider can report receipts to it",
                 )
             ]
-        mend = "write the address that the proxy in front answers to"
+        fix = "write the address that the proxy in front answers to"
         return [
             warning(
                 "http",
                 "public_url",
                 url,
                 "it is loopback, but the service listens to the network",
-                mend,
+                fix,
             )
         ]
     found = []
     if parts.scheme != "https":
-        mend = "write https://, with TLS ended by a proxy in front"
+        fix = "write https://, with TLS ended by a proxy in front"
         found.append(
-            warning("http", "public_url", url, "receipts and unsubscribe links go in clear", mend)
+            warning("http", "public_url", url, "receipts and unsubscribe links go in clear", fix)
         )
     return [*found, await look_at_name(url, host)]
 
@@ -232,13 +232,13 @@ async def look_at_name(url: str, host: str) -> Finding:
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
         return unreachable(
-            "http", "public_url", url, what, "make a DNS record for it, or mend `public_url`"
+            "http", "public_url", url, what, "make a DNS record for it, or fix `public_url`"
         )
     addresses = sorted({ipaddress.ip_address(answer[4][0]) for answer in answers}, key=str)
     shown = ", ".join(str(address) for address in addresses)
     if not any(address.is_global for address in addresses):
-        mend = "publish it, or live without receipts and one-click unsubscribing"
+        fix = "publish it, or live without receipts and one-click unsubscribing"
         return warning(
-            "http", "public_url", url, f"it leads to {shown}, where no provider can reach it", mend
+            "http", "public_url", url, f"it leads to {shown}, where no provider can reach it", fix
         )
     return fine("http", "public_url", url, f"it leads to {shown}")

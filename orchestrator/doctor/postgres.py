@@ -90,8 +90,8 @@ async def look_at_postgres(settings: Settings, processes: int) -> list[Finding]:
             )
         ]
     except (OSError, TimeoutError, asyncpg.PostgresError) as problem:
-        mend = "check that it runs, its address, pg_hba.conf and the firewall"
-        return [unreachable(AREA, "connect", where, said(problem), mend)]
+        fix = "check that it runs, its address, pg_hba.conf and the firewall"
+        return [unreachable(AREA, "connect", where, said(problem), fix)]
     try:
         return await look(db, settings, where, processes)
     except (OSError, TimeoutError, asyncpg.PostgresError) as problem:
@@ -119,7 +119,7 @@ async def look(
     found = [release(values, where), *durability(values, where), isolation(values, where)]
     found += [*timeouts(values, where), locks(values, where, processes), encoding(values, where)]
     found += await asked(db, values, settings, where, processes)
-    if any(one.check == "writable" and one.mend for one in found):
+    if any(one.check == "writable" and one.fix for one in found):
         return found
     return [*found, await commit_time(db, where)]
 
@@ -155,13 +155,13 @@ def isolation(values: Values, where: str) -> Finding:
     level = values["default_transaction_isolation"]
     if level == "read committed":
         return fine(AREA, "isolation", where, level)
-    mend = "set default_transaction_isolation = 'read committed' for this role"
+    fix = "set default_transaction_isolation = 'read committed' for this role"
     return error(
         AREA,
         "isolation",
         where,
         f"the default is {level}: batches would fail or read what is outdated",
-        mend,
+        fix,
     )
 
 
@@ -206,11 +206,11 @@ def locks(values: Values, where: str, processes: int) -> Finding:
     if room >= wanted:
         return fine(AREA, "locks", where, what)
     least = -(-wanted // sessions)
-    mend = (
+    fix = (
         f"set max_locks_per_transaction = {max(128, least)} and restart (now {per_transaction} ×"
         f" {sessions} sessions)"
     )
-    return error(AREA, "locks", where, what, mend)
+    return error(AREA, "locks", where, what, fix)
 
 
 def encoding(values: Values, where: str) -> Finding:
@@ -286,8 +286,8 @@ def rights(row: Mapping[str, Any], where: str) -> Finding:
     Migrations make tables, and so does the running service: a partition for each week to come.
     """
     if row["schema"] is None:
-        mend = "create schema kaskad authorization …, and alter role … set search_path = kaskad"
-        return error(AREA, "rights", where, "no schema of the search_path exists", mend)
+        fix = "create schema kaskad authorization …, and alter role … set search_path = kaskad"
+        return error(AREA, "rights", where, "no schema of the search_path exists", fix)
     if row["may_create"]:
         return fine(
             AREA, "rights", where, f"role {row['role']} may create tables in schema {row['schema']}"
@@ -335,10 +335,8 @@ async def partitions(db: asyncpg.Connection[Any], now_ms: int, where: str) -> Fi
     weeks = (max(ends) - now_ms) / WEEK_MS
     what = f"partitions reach {weeks:.1f} weeks ahead"
     if weeks < 1:
-        mend = (
-            "let a process run, and look for chores.failed in its log: its role must own the tables"
-        )
-        return error(AREA, "partitions", where, what, mend)
+        fix = "let a process run, and look for maintenance.failed in its log: its role must own the tables"
+        return error(AREA, "partitions", where, what, fix)
     return fine(AREA, "partitions", where, what)
 
 
@@ -349,8 +347,8 @@ def connections(values: Values, where: str, others: int, processes: int) -> Find
     what = f"{left} connections are left, {processes} process(es) use up to {wanted}"
     if left >= wanted:
         return fine(AREA, "connections", where, what)
-    mend = "raise max_connections, or find out who holds so many: select * from pg_stat_activity"
-    return error(AREA, "connections", where, what, mend)
+    fix = "raise max_connections, or find out who holds so many: select * from pg_stat_activity"
+    return error(AREA, "connections", where, what, fix)
 
 
 def transaction_ids(age: int, where: str) -> Finding:
@@ -358,7 +356,7 @@ def transaction_ids(age: int, where: str) -> Finding:
     How far the oldest row is from the point where PostgreSQL stops taking writes (about 2.1 × 10⁹).
     """
     what = f"the oldest transaction id is {age / 1e6:.0f} million old"
-    mend = (
+    fix = (
         "let autovacuum freeze: end long transactions, drop unused replication slots, vacuum"
         " (freeze)"
     )
@@ -367,7 +365,7 @@ def transaction_ids(age: int, where: str) -> Finding:
         "transaction_ids",
         where,
         what,
-        mend,
+        fix,
         value=age,
         warn_over=XIDS_WARNING,
         refuse_over=XIDS_ERROR,
@@ -381,10 +379,8 @@ def encryption(where: str, encrypted: bool) -> Finding:
         return fine(AREA, "encryption", where, "the connection is encrypted")
     if not host or is_loopback(host.strip("[]")):
         return fine(AREA, "encryption", where, "not encrypted, and does not leave this machine")
-    mend = "add ?sslmode=verify-full&sslrootcert=… to `store`"
-    return warning(
-        AREA, "encryption", where, "profiles and keys go over the network in clear", mend
-    )
+    fix = "add ?sslmode=verify-full&sslrootcert=… to `store`"
+    return warning(AREA, "encryption", where, "profiles and keys go over the network in clear", fix)
 
 
 async def clock(db: asyncpg.Connection[Any], where: str) -> Finding:
@@ -397,13 +393,13 @@ async def clock(db: asyncpg.Connection[Any], where: str) -> Finding:
         f"the server's clock is {abs(skew) * 1000:.0f} ms {'ahead of' if skew > 0 else 'behind'}"
         " ours"
     )
-    mend = "run chrony or systemd-timesyncd on both"
+    fix = "run chrony or systemd-timesyncd on both"
     return by_limits(
         AREA,
         "clock",
         where,
         what,
-        mend,
+        fix,
         value=abs(skew) - (after - before) / 2,
         warn_over=SKEW_WARNING_SECONDS,
         refuse_over=SKEW_ERROR_SECONDS,
@@ -427,7 +423,7 @@ async def commit_time(db: asyncpg.Connection[Any], where: str) -> Finding:
         times.append(time.perf_counter() - begun)
     median = statistics.median(times)
     what = f"a commit takes {median * 1000:.2f} ms (median of {COMMITS})"
-    mend = (
+    fix = (
         "bring the database nearer, or give it a faster disk for its log: every batch waits for it"
     )
     return by_limits(
@@ -435,7 +431,7 @@ async def commit_time(db: asyncpg.Connection[Any], where: str) -> Finding:
         "commit",
         where,
         what,
-        mend,
+        fix,
         value=median,
         warn_over=COMMIT_WARNING_SECONDS,
         refuse_over=COMMIT_ERROR_SECONDS,

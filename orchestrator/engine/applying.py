@@ -18,70 +18,80 @@ from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
-from orchestrator.engine.batch import Decided, Desk
-from orchestrator.engine.commands import Told
-from orchestrator.engine.unit_of_work import Entry
+from orchestrator.engine.batch import BatchContext, Decided
+from orchestrator.engine.commands import FactApplied
+from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.recipients.document import Person, strike
+from orchestrator.recipients.document import Person, record_bounce
 
 MILLIONTHS = 1_000_000
 REPLY_CHANNELS = ("sms", "viber", "whatsapp", "email")
 
 
-def tell(desk: Desk, entry: Entry, fact: Fact, **more: Any) -> Told:
+def apply_fact(
+    context: BatchContext, entry: WorkingMessage, fact: Fact, **more: Any
+) -> FactApplied:
     """
     Decide about one fact and write the decision into the book. ``more`` are inputs that only the
     caller knows.
     """
     before = entry.message
-    policy = desk.shelf[before.policy, before.policy_version]
-    person = desk.book.person(before.recipient)
+    policy = context.policies[before.policy, before.policy_version]
+    person = context.work.person(before.recipient)
     decision = decide(
-        policy, before, lambda: inputs_for(desk, policy, entry, person, **more), fact, desk.now
+        policy,
+        before,
+        lambda: inputs_for(context, policy, entry, person, **more),
+        fact,
+        context.now,
     )
     if not decision.effects and not decision.checks and decision.message == before:
-        return Told(decision)
+        return FactApplied(decision)
     entry.message = decision.message
-    entry.lines.append(encode_entry(desk.now, fact, decision))
+    entry.lines.append(encode_entry(context.now, fact, decision))
     earlier = None if isinstance(fact, Triggered) else before
-    desk.decided.append(Decided(earlier, fact, decision, entry.event, person, desk.book.addresses))
-    calls = carry_out(desk, entry, person, decision)
-    spend(desk, before, decision.message)
-    note_references(desk, before, decision.message)
-    return join_orphans(desk, entry, fact, Told(decision, calls, desk.started_at))
+    context.decided.append(
+        Decided(earlier, fact, decision, entry.event, person, context.work.addresses)
+    )
+    calls = carry_out(context, entry, person, decision)
+    spend(context, before, decision.message)
+    note_references(context, before, decision.message)
+    return join_orphans(context, entry, fact, FactApplied(decision, calls, context.started_at))
 
 
-def inputs_for(desk: Desk, policy: Policy, entry: Entry, person: Person, **more: Any) -> Inputs:
+def inputs_for(
+    context: BatchContext, policy: Policy, entry: WorkingMessage, person: Person, **more: Any
+) -> Inputs:
     """Everything a decision about this message rests on, as it is in this transaction."""
-    rules, message = desk.rules, entry.message
+    rules, message = context.rules, entry.message
     reach = rules.reach(policy)
     scope = scope_of(entry.event, person, message) if reach.conditions else {}
     return Inputs(
         governance=rules.governance,
         zone=person.document.get("time_zone"),
         addresses=person.addresses,
-        address_states=desk.book.address_states(person),
+        address_states=context.work.address_states(person),
         consents=person.consents,
-        charges=person.charges,
-        conditions={name: desk.truth(when, scope) for name, when in reach.conditions},
-        providers=live(desk, reach.providers) if desk.shut else reach.providers,
+        cap_usages=person.cap_usages,
+        conditions={name: context.truth(when, scope) for name, when in reach.conditions},
+        providers=live(context, reach.providers) if context.shut else reach.providers,
         channels=reach.channels,
         currency=rules.currency,
-        over_budget=over_budget(desk),
+        over_budget=over_budget(context),
         outages=tuple(
             channel
-            for channel in desk.outages
+            for channel in context.outages
             if any(step.channel == channel for step in policy.plan)
         ),
-        too_fast=too_fast(desk, message, person),
+        too_fast=too_fast(context, message, person),
         **more,
     )
 
 
-def live(desk: Desk, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+def live(context: BatchContext, providers: Mapping[str, Provider]) -> dict[str, Provider]:
     """Providers with the states of their breakers."""
-    shut = desk.shut
+    shut = context.shut
     return {
         name: replace(one, shut_until=shut[name]) if name in shut else one
         for name, one in providers.items()
@@ -95,31 +105,31 @@ def scope_of(event: Mapping[str, Any], person: Person, message: Message | None) 
         scope["message"] = {
             "id": message.id,
             "policy": message.policy,
-            "class": message.klass,
+            "class": message.message_class,
             "topic": message.topic,
         }
     return scope
 
 
-def over_budget(desk: Desk) -> dict[str, int]:
+def over_budget(context: BatchContext) -> dict[str, int]:
     """The channels whose money for today is spent."""
     return {
-        budget.channel: desk.day_ends
-        for budget in desk.rules.governance.budgets
-        if desk.spent.get(budget.channel, 0) >= int(Decimal(budget.per_day) * MILLIONTHS)
+        budget.channel: context.day_ends
+        for budget in context.rules.governance.budgets
+        if context.spent.get(budget.channel, 0) >= int(Decimal(budget.per_day) * MILLIONTHS)
     }
 
 
-def too_fast(desk: Desk, message: Message, person: Person) -> tuple[str, ...]:
+def too_fast(context: BatchContext, message: Message, person: Person) -> tuple[str, ...]:
     """The numbers that may not be sent one more code now."""
-    if message.klass != OTP:
+    if message.message_class != OTP:
         return ()
     phones = [address for address in person.addresses if address.kind == "phone"]
-    return tuple(a.hash for a in phones if desk.velocity.too_fast(a.value, desk.now))
+    return tuple(a.hash for a in phones if context.velocity.too_fast(a.value, context.now))
 
 
 def carry_out(
-    desk: Desk, entry: Entry, person: Person, decision: Decision
+    context: BatchContext, entry: WorkingMessage, person: Person, decision: Decision
 ) -> tuple[effects.Call, ...]:
     """Write what the effects say; the calls are the caller's to make once this is committed."""
     calls: list[effects.Call] = []
@@ -135,29 +145,29 @@ def carry_out(
                         attempt.channel,
                         message.id,
                         attempt.number,
-                        desk.now,
+                        context.now,
                     )
-                    desk.book.changes.contacts.append(row)
-                if message.klass == OTP and attempt.channel == "sms":
-                    desk.velocity.record(effect.target.value, desk.now)
-            case effects.Reserve():
-                person.reserve(effect.charge, desk.rules.governance, desk.now)
-            case effects.GiveBack():
-                person.give_back(message.id, effect.step)
-            case effects.Strike():
-                document = desk.book.address_document(effect.hash)
-                strike(document, effect, desk.now)
-            case effects.OptOut():
+                    context.work.changes.contacts.append(row)
+                if message.message_class == OTP and attempt.channel == "sms":
+                    context.velocity.record(effect.target.value, context.now)
+            case effects.ReserveCap():
+                person.reserve(effect.usage, context.rules.governance, context.now)
+            case effects.ReleaseCap():
+                person.release_cap(message.id, effect.step)
+            case effects.BounceRecorded():
+                document = context.work.address_document(effect.hash)
+                record_bounce(document, effect, context.now)
+            case effects.RecordOptOut():
                 entry_out = Consent(
-                    effect.channel, "*", "out", desk.now, effect.source, effect.classes
+                    effect.channel, "*", "out", context.now, effect.source, effect.classes
                 )
-                opt(desk, person, effect.hash, entry_out)
-            case effects.Tell() if desk.rules.tells:
-                desk.book.changes.outbox.append(status_event(desk, entry, effect))
+                opt(context, person, effect.hash, entry_out)
+            case effects.EmitStatus() if context.rules.emits_statuses:
+                context.work.changes.outbox.append(status_event(context, entry, effect))
     return tuple(calls)
 
 
-def opt(desk: Desk, person: Person | None, hash: str | None, consent: Consent) -> None:
+def opt(context: BatchContext, person: Person | None, hash: str | None, consent: Consent) -> None:
     """
     Write one consent entry to the recipient and to the address, so that it holds for whoever else
     has that.
@@ -165,7 +175,7 @@ def opt(desk: Desk, person: Person | None, hash: str | None, consent: Consent) -
     if person is not None:
         person.add_consents([consent])
     if hash is not None:
-        rows = desk.book.address_document(hash).setdefault("consents", [])
+        rows = context.work.address_document(hash).setdefault("consents", [])
         row = [
             consent.channel,
             consent.topic,
@@ -178,10 +188,12 @@ def opt(desk: Desk, person: Person | None, hash: str | None, consent: Consent) -
             rows.append(row)
 
 
-def status_event(desk: Desk, entry: Entry, effect: effects.Tell) -> tuple[str, str, bytes]:
+def status_event(
+    context: BatchContext, entry: WorkingMessage, effect: effects.EmitStatus
+) -> tuple[str, str, bytes]:
     """A status event as it goes out: a CloudEvent that carries the message."""
-    id = desk.new_id()
-    data = desk.view(entry.message, entry.event)
+    id = context.new_id()
+    data = context.view(entry.message, entry.event)
     if effect.attempt is not None:
         data["attempt"] = effect.attempt
     body = {
@@ -190,26 +202,26 @@ def status_event(desk: Desk, entry: Entry, effect: effects.Tell) -> tuple[str, s
         "source": "kaskad",
         "type": f"kaskad.{effect.what}",
         "subject": entry.message.id,
-        "time": rfc3339(desk.now),
+        "time": rfc3339(context.now),
         "datacontenttype": "application/json",
         "data": data,
     }
     return id, entry.message.recipient, orjson.dumps(body)
 
 
-def spend(desk: Desk, before: Message, after: Message) -> None:
+def spend(context: BatchContext, before: Message, after: Message) -> None:
     """Add to the day's spending what this decision has cost, or take back what it has not."""
     if all(attempt.cost is None for attempt in after.attempts):
         return
     for channel in {attempt.channel for attempt in after.attempts}:
         delta = int((after.spent(channel) - before.spent(channel)) * MILLIONTHS)
         if delta:
-            key = (channel, desk.day)
-            desk.book.changes.spent[key] = desk.book.changes.spent.get(key, 0) + delta
-            desk.spent[channel] = desk.spent.get(channel, 0) + delta
+            key = (channel, context.day)
+            context.work.changes.spent[key] = context.work.changes.spent.get(key, 0) + delta
+            context.spent[channel] = context.spent.get(channel, 0) + delta
 
 
-def note_references(desk: Desk, before: Message, after: Message) -> None:
+def note_references(context: BatchContext, before: Message, after: Message) -> None:
     """Remember the providers' ids that have just become known."""
     for attempt in after.attempts:
         if attempt.provider_id is None:
@@ -220,21 +232,28 @@ def note_references(desk: Desk, before: Message, after: Message) -> None:
         )
         if not known:
             row = (attempt.provider, attempt.provider_id, after.id, attempt.number)
-            desk.book.changes.references.append(row)
-            desk.book.references[attempt.provider, attempt.provider_id] = (after.id, attempt.number)
+            context.work.changes.references.append(row)
+            context.work.references[attempt.provider, attempt.provider_id] = (
+                after.id,
+                attempt.number,
+            )
 
 
-def join_orphans(desk: Desk, entry: Entry, fact: Fact, told: Told) -> Told:
+def join_orphans(
+    context: BatchContext, entry: WorkingMessage, fact: Fact, applied: FactApplied
+) -> FactApplied:
     """Receipts that came before their attempt was known are heard now."""
     if not isinstance(fact, Answered):
-        return told
+        return applied
     attempt = entry.message.attempts[fact.attempt]
     key = (attempt.provider, attempt.provider_id or "")
-    waiting = desk.book.orphans.pop(key, None)
+    waiting = context.work.orphans.pop(key, None)
     if not waiting:
-        return told
-    desk.book.changes.orphans_joined.append(key)
+        return applied
+    context.work.changes.orphans_joined.append(key)
     for receipt in waiting:
         heard = replace(decode_fact(receipt), attempt=fact.attempt)
-        told = Told(tell(desk, entry, heard).decision, told.calls, told.decided_at)
-    return told
+        applied = FactApplied(
+            apply_fact(context, entry, heard).decision, applied.calls, applied.decided_at
+        )
+    return applied

@@ -13,7 +13,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 from orchestrator.engine.rules import Evaluate, Rules
-from orchestrator.engine.unit_of_work import Book
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
 from orchestrator.recipients.document import AddressHash, Person
 
@@ -36,18 +36,18 @@ class Decided(Value):
 
 
 @dataclass(slots=True)
-class Desk:
+class BatchContext:
     """
-    ``shelf`` has the policies of every message in the book by ``(name, version)``; ``shut`` the
+    ``policies`` has the policies of every message in the work by ``(name, version)``; ``shut`` the
     providers whose breaker is open, and until when; ``spent`` what each channel has cost today, in
     millionths, and ``day_ends`` when that day ends; ``started_at`` is the monotonic clock in
     seconds.
     """
 
-    book: Book
+    work: UnitOfWork
     rules: Rules
     now: Instant
-    shelf: Mapping[tuple[str, str], Policy]
+    policies: Mapping[tuple[str, str], Policy]
     evaluate: Evaluate
     address_hash: AddressHash
     new_id: Callable[[], str]

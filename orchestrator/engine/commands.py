@@ -54,7 +54,7 @@ class Published(Value):
     messages: tuple[str, ...]
 
 
-class Tell(Value):
+class ApplyFact(Value):
     """
     A fact about one message. ``urgent``: the message is a one-time code, so this overtakes
     everything else.
@@ -65,7 +65,7 @@ class Tell(Value):
     urgent: bool = False
 
 
-class Told(Value):
+class FactApplied(Value):
     """
     What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic
     clock (seconds) before the commit began: the second within which a call must start counts from
@@ -77,7 +77,7 @@ class Told(Value):
     decided_at: float = 0.0
 
 
-class HearReceipt(Value):
+class RecordReceipt(Value):
     """
     ``message`` and ``attempt`` where a keyed reference named them, else found by provider and its
     id.
@@ -89,23 +89,23 @@ class HearReceipt(Value):
     attempt: int | None = None
 
 
-class HearInbound(Value):
+class RecordInbound(Value):
     provider: str
     channel: str
     inbound: Inbound
 
 
-class HearPreference(Value):
+class RecordPreference(Value):
     provider: str
     channel: str
     preference: Preference
 
 
-Said = HearReceipt | HearInbound | HearPreference
+Said = RecordReceipt | RecordInbound | RecordPreference
 """One thing that a webhook says."""
 
 
-class TakeWebhook(Value):
+class RecordWebhook(Value):
     """A verified webhook as it came in, and what it says: kept and heard in one transaction."""
 
     provider: str
@@ -174,11 +174,11 @@ class DeadLetter(Value):
 
 Command = (
     Publish
-    | Tell
-    | HearReceipt
-    | HearInbound
-    | HearPreference
-    | TakeWebhook
+    | ApplyFact
+    | RecordReceipt
+    | RecordInbound
+    | RecordPreference
+    | RecordWebhook
     | PutRecipient
     | PutConsents
     | OptOut

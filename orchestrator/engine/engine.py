@@ -23,28 +23,28 @@ import structlog
 
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.batch import Decided, Desk, View
+from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import (
+    ApplyFact,
     Command,
     Conflict,
     DeadLetter,
     Erase,
-    Tell,
 )
 from orchestrator.engine.handlers.handle import handle
 from orchestrator.engine.lanes import (
-    CODES,
     LET_PASS_SECONDS,
+    OTP_LANE,
     REST_SECONDS_MAX,
     REST_SHARE,
-    Hurry,
     Lanes,
-    Patience,
+    OtpPriority,
+    YieldBudget,
     lane_of,
 )
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Evaluate, Rules
-from orchestrator.engine.unit_of_work import Book
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
 from orchestrator.recipients.document import AddressHash
 from orchestrator.stores.port import Store, StoreAway, StoreBusy, Unit
@@ -59,7 +59,7 @@ for one as for ten.
 GATHER_FROM = 16
 """How many commands a batch had where much comes in."""
 BUSY_TRIES = 4
-BREATH = 16
+YIELD_EVERY = 16
 """
 After so many commands of a batch everything else in the process has its turn, where the store
 allows it.
@@ -83,7 +83,7 @@ class Ports:
     """
     What the engine is given of the world around it.
 
-    ``now``: UTC milliseconds. ``shelf``: the policy of a name and version, from the configuration
+    ``now``: UTC milliseconds. ``policies``: the policy of a name and version, from the configuration
     or the store. ``shut``: providers with an open breaker. ``observe``: called with each batch's
     decisions once they are committed.
     """
@@ -99,7 +99,7 @@ class Ports:
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
     observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
     committed: Callable[[int, float], None] = lambda size, seconds: None
-    buried: Callable[[str], None] = lambda reason: None
+    dead_lettered: Callable[[str], None] = lambda reason: None
 
 
 Hear = Callable[[Any], None]
@@ -162,7 +162,7 @@ class Engine:
         self.rules = rules
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
-        self.hurry = Hurry()
+        self.hurry = OtpPriority()
         self._spending = Spending()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -213,7 +213,7 @@ class Engine:
         if self._stopping or not self._tasks:
             raise Stopped("the service is shutting down")
         lane = lane_of(command, self.rules)
-        if not self._lanes.has_room(lane) and not isinstance(command, Tell):
+        if not self._lanes.has_room(lane) and not isinstance(command, ApplyFact):
             raise Busy(f"{self.waiting} commands are waiting")
         self._lanes.put(lane, Waiting(command, hear), alone=isinstance(command, Erase))
 
@@ -226,14 +226,14 @@ class Engine:
         """Decide what waits in one line of lanes, for as long as the service runs."""
         loop, not_before = asyncio.get_running_loop(), 0.0
         while True:
-            if line != CODES:
+            if line != OTP_LANE:
                 await self.hurry.passed()
             pause = not_before - loop.time()
             if pause > 0 and self._lanes.may_grow(line) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
             batch = self._lanes.take(line)
-            if batch and line == CODES and self.store.shared:
+            if batch and line == OTP_LANE and self.store.shared:
                 with self.hurry:
                     await self._work(batch)
             elif batch:
@@ -254,7 +254,7 @@ class Engine:
         if (
             self.store.shared
             and size >= GATHER_FROM
-            and self._lanes.codes_come()
+            and self._lanes.otp_active()
             and not self._stopping
         ):
             await asyncio.sleep(min(seconds * REST_SHARE, REST_SECONDS_MAX))
@@ -264,7 +264,7 @@ class Engine:
         One transaction. Where one command breaks it, the batch is halved until only that one fails.
         """
         try:
-            results, desk = await self._decide_whatever_it_takes(
+            results, context = await self._decide_whatever_it_takes(
                 [waiting.command for waiting in batch]
             )
         except Exception as error:
@@ -281,16 +281,16 @@ class Engine:
             await self._work(batch[:half])
             await self._work(batch[half:])
             return
-        self._ports.observe(desk.decided, desk.condition_errors)
+        self._ports.observe(context.decided, context.condition_errors)
         for waiting in batch:
             if isinstance(waiting.command, DeadLetter):
-                self._ports.buried(waiting.command.reason)
+                self._ports.dead_lettered(waiting.command.reason)
         for waiting, result in zip(batch, results, strict=True):
             waiting.hear(result)
 
     async def _decide_whatever_it_takes(
         self, commands: Sequence[Command]
-    ) -> tuple[list[Any], Desk]:
+    ) -> tuple[list[Any], BatchContext]:
         """
         Outlast a store that is away for a while, so that no answer of a provider is forgotten; a
         few more tries where it is only busy. What may have been committed after all does no harm:
@@ -303,7 +303,7 @@ class Engine:
             except StoreAway as error:
                 now = asyncio.get_running_loop().time()
                 if not self.away:
-                    log.warning("engine.store_away", why=str(error))
+                    log.warning("engine.store_unreachable", why=str(error))
                 self.away = True
                 if self._stopping:
                     gives_up_at = gives_up_at or now + LAST_WAIT_SECONDS
@@ -315,48 +315,48 @@ class Engine:
                 tries += 1
                 if tries >= BUSY_TRIES:
                     raise
-                log.info("engine.batch_again", why=str(error), size=len(commands))
+                log.info("engine.batch_retried", why=str(error), size=len(commands))
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * tries)
             else:
                 if self.away:
-                    log.info("engine.store_back")
+                    log.info("engine.store_reachable")
                 self.away = False
                 return found
 
-    async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], Desk]:
+    async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], BatchContext]:
         give_way = self._giving_way(commands[0])
         async with self.store.unit() as unit:
             await give_way()
-            book = await self._load(unit, commands)
+            work = await self._load(unit, commands)
             await give_way()
-            desk = await self._desk(book)
+            context = await self._desk(work)
             results: list[Any] = []
             for number, command in enumerate(commands, start=1):
                 try:
-                    results.append(handle(desk, command))
+                    results.append(handle(context, command))
                 except (LookupError, Conflict) as refusal:
                     results.append(refusal)
-                if number % BREATH == 0 and self.store.shared:
+                if number % YIELD_EVERY == 0 and self.store.shared:
                     await asyncio.sleep(0)
                     await give_way()
             started = asyncio.get_running_loop().time()
             try:
-                await unit.commit(book.close())
+                await unit.commit(work.close())
             except BaseException:
                 self._spending = Spending()
                 raise
         self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
-        return results, desk
+        return results, context
 
     def _giving_way(self, first: Command) -> Callable[[], Awaitable[None]]:
         """
         What a batch that begins with this command does between its parts: codes go on, others let
         them pass.
         """
-        patience = Patience(0.0 if lane_of(first, self.rules) == CODES else LET_PASS_SECONDS)
+        patience = YieldBudget(0.0 if lane_of(first, self.rules) == OTP_LANE else LET_PASS_SECONDS)
         return lambda: self.hurry.passed(patience)
 
-    async def _load(self, unit: Unit, commands: Sequence[Command]) -> Book:
+    async def _load(self, unit: Unit, commands: Sequence[Command]) -> UnitOfWork:
         """
         Everything the batch touches, in two stages: messages and their people, then those people's
         addresses.
@@ -364,42 +364,44 @@ class Engine:
         needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
         for command in commands:
             needs.add(command)
-        book = Book(await unit.load(needs.wanted), self._ports.address_hash)
+        work = UnitOfWork(await unit.load(needs.wanted), self._ports.address_hash)
         for command in commands:
-            needs.add_references(command, book)
-        for person in book.people.values():
+            needs.add_references(command, work)
+        for person in work.people.values():
             needs.add_person(person)
-        for entry in book.entries.values():
-            if entry.message.klass == OTP:
-                needs.add_codes(book.person(entry.message.recipient).document.get("phone"))
-        book.take_addresses(await unit.load_addresses(needs.addresses))
-        return book
+        for entry in work.entries.values():
+            if entry.message.message_class == OTP:
+                needs.add_codes(work.person(entry.message.recipient).document.get("phone"))
+        work.take_addresses(await unit.load_addresses(needs.addresses))
+        return work
 
-    async def _desk(self, book: Book) -> Desk:
+    async def _desk(self, work: UnitOfWork) -> BatchContext:
         names = {
-            (entry.message.policy, entry.message.policy_version) for entry in book.entries.values()
+            (entry.message.policy, entry.message.policy_version) for entry in work.entries.values()
         }
-        shelf = {(policy.name, policy.version): policy for policy in self.rules.policies.values()}
-        for name in names - shelf.keys():
-            shelf[name] = await self._ports.policy(*name)
+        policies = {
+            (policy.name, policy.version): policy for policy in self.rules.policies.values()
+        }
+        for name in names - policies.keys():
+            policies[name] = await self._ports.policy(*name)
         await self._turn_day(self._ports.now())
         ports = self._ports
         # everything above may have taken long (a lock, a slow store, a frozen process): decisions
         # are made by the time it is now, which is also the time from which a call has a second to
         # start
-        now = book.changes.at = ports.now()
-        return Desk(
-            book=book,
+        now = work.changes.at = ports.now()
+        return BatchContext(
+            work=work,
             rules=self.rules,
             now=now,
-            shelf=shelf,
+            policies=policies,
             evaluate=ports.evaluate,
             address_hash=ports.address_hash,
             new_id=ports.new_id,
             view=ports.view,
             shut=ports.shut(now),
             outages=ports.outages(now),
-            velocity=Velocity(book, ports.address_hash, self.rules.limits),
+            velocity=Velocity(work, ports.address_hash, self.rules.limits),
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,

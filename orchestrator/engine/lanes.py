@@ -8,7 +8,7 @@ Where commands wait, the most urgent first.
 A lane is emptied before the next one is looked at, and codes never share a batch with anything
 else: what is in a batch waits for all of it. Where the store allows two batches at once, codes are
 a line of their own that waits for nobody, and the other line begins nothing while a code is on its
-way (``Hurry``). Otherwise codes wait for the batch in hand, so while they come, batches are kept
+way (``OtpPriority``). Otherwise codes wait for the batch in hand, so while they come, batches are kept
 short.
 """
 
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from orchestrator.core.policy import OTP
-from orchestrator.engine.commands import Command, Publish, Tell
+from orchestrator.engine.commands import ApplyFact, Command, Publish
 from orchestrator.engine.rules import Rules
 from orchestrator.stores.port import LANES
 
 T = TypeVar("T")
 
-CODES, FACTS = 0, 1
+OTP_LANE, FACTS = 0, 1
 FIRST_OF_EVENTS = 2
 UNWANTED = "service"
 """An event that triggers nothing waits with these."""
@@ -46,14 +46,18 @@ While codes come, other batches leave so much of their own time to whatever else
 do.
 """
 WAITING_MAX = 20_000
-CODES_MORE = 5_000
+OTP_EXTRA = 5_000
 """So many codes more are taken where everything else is refused."""
 
 
 def event_lane(classes: Iterable[str]) -> int:
     """Where an event waits that triggers policies of these classes."""
     found = set(classes) or {UNWANTED}
-    return CODES if OTP in found else FIRST_OF_EVENTS + min(LANES[klass] for klass in found)
+    return (
+        OTP_LANE
+        if OTP in found
+        else FIRST_OF_EVENTS + min(LANES[message_class] for message_class in found)
+    )
 
 
 def lane_of(command: Command, rules: Rules) -> int:
@@ -63,21 +67,23 @@ def lane_of(command: Command, rules: Rules) -> int:
     """
     match command:
         case Publish():
-            classes = [policy.klass for policy in rules.by_event.get(command.event.type, ())]
+            classes = [
+                policy.message_class for policy in rules.by_event.get(command.event.type, ())
+            ]
             return event_lane(classes)
-        case Tell(urgent=True):
-            return CODES
+        case ApplyFact(urgent=True):
+            return OTP_LANE
     return FACTS
 
 
 @dataclass(slots=True)
-class Patience:
+class YieldBudget:
     """How long one piece of work will still wait for codes, whenever it meets one."""
 
     seconds: float = LET_PASS_SECONDS
 
 
-class Hurry:
+class OtpPriority:
     """
     Whether a code is on its way through this process, from its acceptance to its provider. Whatever
     else is about to begin lets it pass: for a moment only, so that no number of codes stops
@@ -98,12 +104,12 @@ class Hurry:
         if not self._under_way:
             self._passed.set()
 
-    async def passed(self, patience: Patience | None = None) -> None:
+    async def passed(self, patience: YieldBudget | None = None) -> None:
         """
         Return when no code is on its way, or after a moment: what is left of ``patience``, where
         there is one.
         """
-        patience = patience or Patience()
+        patience = patience or YieldBudget()
         if not self._under_way or patience.seconds <= 0:
             return
         began = asyncio.get_running_loop().time()
@@ -127,7 +133,7 @@ class Lanes(Generic[T]):
         self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
         self._apart = apart
         self._filled = [asyncio.Event() for _ in self._of_line]
-        self._line_of = [1 if apart and lane != CODES else 0 for lane in numbers]
+        self._line_of = [1 if apart and lane != OTP_LANE else 0 for lane in numbers]
         self._count = 0
         self._code_at = float("-inf")
 
@@ -139,19 +145,19 @@ class Lanes(Generic[T]):
     def __len__(self) -> int:
         return self._count
 
-    def codes_come(self) -> bool:
+    def otp_active(self) -> bool:
         """Whether there was a code lately."""
         return self._monotonic() - self._code_at <= CODES_COME_SECONDS
 
     def has_room(self, lane: int) -> bool:
         """Whether one more may wait there."""
-        return self._count < WAITING_MAX + (CODES_MORE if lane == CODES else 0)
+        return self._count < WAITING_MAX + (OTP_EXTRA if lane == OTP_LANE else 0)
 
     def put(self, lane: int, one: T, *, alone: bool) -> None:
         """
         ``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one.
         """
-        if lane == CODES:
+        if lane == OTP_LANE:
             self._code_at = self._monotonic()
         self._lanes[lane].append((one, alone))
         self._count += 1
@@ -173,7 +179,7 @@ class Lanes(Generic[T]):
         """
         numbers = self._of_line[line]
         waiting = sum(len(self._lanes[number]) for number in numbers)
-        return waiting < self._size(numbers[-1]) and not self._lanes[CODES]
+        return waiting < self._size(numbers[-1]) and not self._lanes[OTP_LANE]
 
     def take(self, line: int) -> list[T]:
         """
@@ -198,11 +204,11 @@ class Lanes(Generic[T]):
                 batch.append(lane.popleft()[0])
                 if alone:
                     return batch
-            if batch and number == CODES:
+            if batch and number == OTP_LANE:
                 return batch
         return batch
 
     def _size(self, lane: int) -> int:
-        if self._apart or lane == CODES or not self.codes_come():
+        if self._apart or lane == OTP_LANE or not self.otp_active():
             return BATCH_MAX
         return SHORT_BATCH_MAX

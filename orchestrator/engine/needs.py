@@ -14,23 +14,23 @@ from orchestrator.core import facts
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP
 from orchestrator.engine.commands import (
+    ApplyFact,
     Cancel,
     Command,
     Erase,
-    HearInbound,
-    HearPreference,
-    HearReceipt,
     OptOut,
     Publish,
     PutConsents,
     PutRecipient,
-    TakeWebhook,
-    Tell,
+    RecordInbound,
+    RecordPreference,
+    RecordReceipt,
+    RecordWebhook,
 )
 from orchestrator.engine.handlers import events as publishing
 from orchestrator.engine.handlers import recipients as profiles
 from orchestrator.engine.rules import Evaluate, Rules
-from orchestrator.engine.unit_of_work import Book
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import velocity_hashes
 from orchestrator.recipients.document import SINGLE_ADDRESSES, AddressHash, Person
 from orchestrator.stores.port import Wanted, WantedAddresses
@@ -53,19 +53,19 @@ class Needs:
         match command:
             case Publish():
                 self._event(command)
-            case Tell() | Cancel():
+            case ApplyFact() | Cancel():
                 wanted.messages.add(command.message)
-            case HearReceipt(message=None):
+            case RecordReceipt(message=None):
                 wanted.references.add((command.provider, command.receipt.provider_id or ""))
-            case HearReceipt():
+            case RecordReceipt():
                 wanted.messages.add(command.message or "")
-            case TakeWebhook():
+            case RecordWebhook():
                 for one in command.said:
                     self.add(one)
-            case HearInbound():
+            case RecordInbound():
                 self._contact(command.inbound.kind, command.inbound.value, command.channel)
                 wanted.references.add((command.provider, command.inbound.answers or ""))
-            case HearPreference():
+            case RecordPreference():
                 self._contact(command.preference.kind, command.preference.value, command.channel)
             case PutRecipient():
                 wanted.recipients.add(command.id)
@@ -81,9 +81,9 @@ class Needs:
     def _event(self, command: Publish) -> None:
         event = command.event
         self.wanted.events.add((event.source, event.id))
-        codes = any(policy.klass == OTP for policy in self.rules.by_event.get(event.type, ()))
+        otp = any(policy.message_class == OTP for policy in self.rules.by_event.get(event.type, ()))
         for profile in event.recipients:
-            if codes:
+            if otp:
                 self._codes.add(profile["id"])
                 self.add_codes(profile.get("phone"))
             self.wanted.recipients.add(profile["id"])
@@ -121,24 +121,24 @@ class Needs:
                         (policy.name, profile["id"], publishing.key_text(value))
                     )
 
-    def add_references(self, command: Command, book: Book) -> None:
+    def add_references(self, command: Command, work: UnitOfWork) -> None:
         """
         The provider's reference that an answer brings, or that a receipt names and nobody knows
         yet.
         """
         match command:
-            case HearReceipt(message=None):
+            case RecordReceipt(message=None):
                 key = (command.provider, command.receipt.provider_id or "")
-                if key not in book.references:
+                if key not in work.references:
                     self.addresses.unknown.add(key)
-            case TakeWebhook():
+            case RecordWebhook():
                 for one in command.said:
-                    self.add_references(one, book)
-            case Tell(
+                    self.add_references(one, work)
+            case ApplyFact(
                 message=id,
                 fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference))),
             ):
-                entry = book.entries.get(id)
+                entry = work.entries.get(id)
                 if entry is not None:
                     self.addresses.references.add(
                         (entry.message.attempts[number].provider, reference)

@@ -40,7 +40,7 @@ class Reach:
 class Rules:
     """
     One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
-    in their order; ``tells`` is whether anybody listens to status events.
+    in their order; ``emits_statuses`` is whether anybody listens to status events.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Rules:
     channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     currency: str | None = None
     limits: Limits = field(default_factory=Limits)
-    tells: bool = False
+    emits_statuses: bool = False
     _reaches: dict[tuple[str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )

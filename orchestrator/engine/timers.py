@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from orchestrator.core.facts import Due
-from orchestrator.engine.commands import Tell
+from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.primitives.clock import Clock
 from orchestrator.stores.port import Store, StoreBusy
@@ -40,8 +40,8 @@ class Timers:
         longest_sleep_seconds: float = LONGEST_SLEEP_SECONDS,
     ) -> None:
         self._codes, self._all = (
-            TimerLoop(engine, store, clock, fired, longest_sleep_seconds, codes)
-            for codes in (True, False)
+            TimerLoop(engine, store, clock, fired, longest_sleep_seconds, otp)
+            for otp in (True, False)
         )
 
     async def start(self) -> None:
@@ -60,7 +60,7 @@ class Timers:
 
 
 class TimerLoop:
-    """``codes``: only those of codes."""
+    """``otp``: only those of codes."""
 
     def __init__(
         self,
@@ -69,14 +69,14 @@ class TimerLoop:
         clock: Clock,
         fired: Callable[[int], None],
         longest_sleep_seconds: float,
-        codes: bool,
+        otp: bool,
     ) -> None:
         self.engine = engine
         self.store = store
         self._clock = clock
         self._fired = fired
         self._longest_sleep_seconds = longest_sleep_seconds
-        self._only_codes = codes
+        self._only_otp = otp
         self._sooner = asyncio.Event()
         self._next: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -109,12 +109,12 @@ class TimerLoop:
 
     async def _turn(self) -> None:
         now = self._clock.now()
-        rows = await self.store.due(now, BATCH_MAX, self._only_codes)
+        rows = await self.store.due(now, BATCH_MAX, self._only_otp)
         if rows:
             for due_at, _ in rows:
                 self._fired(now - due_at)
             facts = [
-                Tell(message, Due(due_at), urgent=self._only_codes) for due_at, message in rows
+                ApplyFact(message, Due(due_at), urgent=self._only_otp) for due_at, message in rows
             ]
             results = await self.engine.submit_many(facts)
             if any(isinstance(result, BaseException) for result in results):
@@ -124,7 +124,7 @@ class TimerLoop:
             return
         self._sooner.clear()
         self._next = None
-        self._next = await self.store.next_due(self._only_codes)
+        self._next = await self.store.next_due(self._only_otp)
         longest = self._longest_sleep_seconds
         seconds = (
             longest

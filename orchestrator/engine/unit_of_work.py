@@ -28,7 +28,7 @@ from orchestrator.stores.port import (
 )
 
 
-class Entry(Struct):
+class WorkingMessage(Struct):
     """A message within a batch: as it was loaded, as it is now, and its new history lines."""
 
     message: Message
@@ -37,7 +37,7 @@ class Entry(Struct):
     lines: list[bytes] = field(default_factory=list)
 
 
-class Book:
+class UnitOfWork:
     """
     The unit of work. ``changes`` collects what handlers add directly; ``close`` adds what follows
     from the rest.
@@ -51,7 +51,8 @@ class Book:
         self.live_of = loaded.live_of
         self.dedupes = loaded.dedupes
         self.entries = {
-            id: Entry(row.message, row.event, row.message) for id, row in loaded.messages.items()
+            id: WorkingMessage(row.message, row.event, row.message)
+            for id, row in loaded.messages.items()
         }
         self.people = {
             id: Person(id, document, address_hash) for id, document in loaded.recipients.items()
@@ -85,8 +86,8 @@ class Book:
             if (document := self.addresses.get(address.hash))
         }
 
-    def create(self, message: Message, event: dict[str, Any]) -> Entry:
-        entry = Entry(message, event)
+    def create(self, message: Message, event: dict[str, Any]) -> WorkingMessage:
+        entry = WorkingMessage(message, event)
         self.entries[message.id] = entry
         self.live_of.setdefault(message.recipient, []).append(message.id)
         return entry
@@ -110,7 +111,7 @@ class Book:
             changes.addresses[hash] = orjson.dumps(self.addresses[hash])
         return changes
 
-    def _differences(self, entry: Entry) -> None:
+    def _differences(self, entry: WorkingMessage) -> None:
         before = ready_rows(entry.before) if entry.before is not None else []
         after = ready_rows(entry.message)
         self.changes.ready_out.extend(row for row in before if row not in after)
@@ -123,15 +124,19 @@ class Book:
             if due_after is not None:
                 self.changes.timers_in.append((due_after, entry.message.id))
         self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
-        if entry.message.klass == OTP:
-            self.changes.codes.add(entry.message.id)
+        if entry.message.message_class == OTP:
+            self.changes.otp.add(entry.message.id)
 
 
 def ready_rows(message: Message) -> list[ReadyRow]:
     """A message's rows in the backlog."""
     return [
         ReadyRow(
-            run.provider or "", LANES[message.klass], run.ready_since or 0, message.id, run.step
+            run.provider or "",
+            LANES[message.message_class],
+            run.ready_since or 0,
+            message.id,
+            run.step,
         )
         for run in message.runs
         if run.sending is Sending.READY

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.rules import Limits
-from orchestrator.engine.unit_of_work import Book
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.recipients.document import AddressHash
 
 PREFIX_CUT = 3
-KIND = "sms_codes"
+KIND = "sms_otp"
 
 
 class Velocity:
@@ -23,8 +23,8 @@ class Velocity:
     batch.
     """
 
-    def __init__(self, book: Book, address_hash: AddressHash, limits: Limits) -> None:
-        self._book = book
+    def __init__(self, work: UnitOfWork, address_hash: AddressHash, limits: Limits) -> None:
+        self._book = work
         self._hash = address_hash
         self._limits = limits
 
@@ -33,8 +33,8 @@ class Velocity:
         for key, rule in self._rules(phone):
             if rule is not None:
                 document = self._book.address_document(self._hash(KIND, key))
-                kept = [at for at in document.get("codes", ()) if at > now - rule[1]]
-                document["codes"] = [*kept, now]
+                kept = [at for at in document.get("otp_sent", ()) if at > now - rule[1]]
+                document["otp_sent"] = [*kept, now]
 
     def too_fast(self, phone: str, now: Instant) -> bool:
         """Whether one more code would break a limit."""
@@ -48,7 +48,7 @@ class Velocity:
 
     def _count(self, key: str, window_ms: int, now: Instant) -> int:
         document = self._book.addresses.get(self._hash(KIND, key), {})
-        return sum(at > now - window_ms for at in document.get("codes", ()))
+        return sum(at > now - window_ms for at in document.get("otp_sent", ()))
 
 
 def velocity_hashes(phone: str, limits: Limits, address_hash: AddressHash) -> set[str]:

@@ -6,7 +6,7 @@ CloudEvents 1.0 in, from HTTP and Kafka alike: structured, binary, batch.
     parse_batch(body)               an array; what is wrong with one event does not refuse the others
     parse_kafka(value, headers)     whichever of the first two a record is
 
-Raises ``Malformed`` with the field, what is wrong and how to mend it; never with a value of the
+Raises ``Malformed`` with the field, what is wrong and how to fix it; never with a value of the
 event in it.
 
 Reference: CloudEvents 1.0.2, JSON event format, HTTP and Kafka protocol bindings.
@@ -45,18 +45,18 @@ PEOPLE = frozenset({"recipient", "recipients"})
 
 class Malformed(ValueError):
     """
-    ``code`` is a short word, ``field`` where it is wrong, ``mend`` what to do about it. ``example``
+    ``code`` is a short word, ``field`` where it is wrong, ``fix`` what to do about it. ``example``
     is a whole event that would have been taken, where one can be made.
     """
 
     def __init__(
-        self, code: str, field: str, what: str, mend: str, example: dict[str, Any] | None = None
+        self, code: str, field: str, what: str, fix: str, example: dict[str, Any] | None = None
     ) -> None:
         place = f"{field}: " if field else ""
-        super().__init__(f"{place}{what}; {mend}")
+        super().__init__(f"{place}{what}; {fix}")
         self.code = code
         self.field = field
-        self.what = f"{what}; {mend}"
+        self.what = f"{what}; {fix}"
         self.example = example
 
 
@@ -141,9 +141,9 @@ def decoded(value: str, attribute: str) -> str:
             raise ValueError
         return urllib.parse.unquote(value, errors="strict") if "%" in value else value
     except ValueError:
-        mend = "percent-encode UTF-8, and write % itself as %25"
+        fix = "percent-encode UTF-8, and write % itself as %25"
         raise Malformed(
-            "bad_attribute", attribute, "the header is not percent-encoded UTF-8", mend
+            "bad_attribute", attribute, "the header is not percent-encoded UTF-8", fix
         ) from None
 
 
@@ -173,7 +173,7 @@ def read_json(body: bytes) -> Any:
 
 
 def malformed(error: strictjson.NotJson) -> Malformed:
-    return Malformed(error.code, error.where, error.what, error.mend)
+    return Malformed(error.code, error.where, error.what, error.fix)
 
 
 def too_large() -> Malformed:
@@ -188,9 +188,9 @@ def too_large() -> Malformed:
 def read_event(found: Any) -> Event:
     """An event from its parsed JSON."""
     if isinstance(found, list):
-        mend = "send application/cloudevents-batch+json for several at once"
+        fix = "send application/cloudevents-batch+json for several at once"
         raise Malformed(
-            "not_an_event", "", "an event is a JSON object, not an array", mend, example({})
+            "not_an_event", "", "an event is a JSON object, not an array", fix, example({})
         )
     if not isinstance(found, dict):
         raise Malformed(
@@ -201,9 +201,9 @@ def read_event(found: Any) -> Event:
             example({}),
         )
     if "specversion" not in found:
-        mend = "wrap it as the example shows"
+        fix = "wrap it as the example shows"
         raise Malformed(
-            "not_a_cloudevent", "specversion", "this is no CloudEvent", mend, example(found)
+            "not_a_cloudevent", "specversion", "this is no CloudEvent", fix, example(found)
         )
     if found["specversion"] != "1.0":
         raise Malformed(
@@ -217,7 +217,7 @@ def read_event(found: Any) -> Event:
     try:
         recipients = read_recipients(data, attributes.get("subject"))
     except Misshapen as problem:
-        raise Malformed("bad_recipient", problem.field, problem.what, problem.mend) from None
+        raise Malformed("bad_recipient", problem.field, problem.what, problem.fix) from None
     return Event(
         id=attributes["id"],
         source=attributes["source"],
@@ -256,11 +256,11 @@ def read_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in NOT_ATTRIBUTES or value is None:
             continue
         if name not in ORDINARY and not ATTRIBUTE.fullmatch(name):
-            mend = (
+            fix = (
                 "attribute names are lower-case letters and digits; everything else belongs into"
                 " data"
             )
-            raise Malformed("bad_attribute", name[:64], "this is no attribute name", mend)
+            raise Malformed("bad_attribute", name[:64], "this is no attribute name", fix)
         if isinstance(value, str):
             check_text(name, value)
         elif not isinstance(value, int):
@@ -366,9 +366,9 @@ def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any
     one, many = data.get("recipient"), data.get("recipients")
     if many is not None:
         if one is not None:
-            mend = "send recipient for one person, recipients for several"
+            fix = "send recipient for one person, recipients for several"
             raise Malformed(
-                "bad_recipient", "data.recipient", "there are recipient and recipients", mend
+                "bad_recipient", "data.recipient", "there are recipient and recipients", fix
             )
         if not isinstance(many, list) or not many:
             raise Malformed(
@@ -387,8 +387,8 @@ def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any
             raise Malformed("too_large", "data.recipients", what, "publish several events")
         return list(found.values())
     if one is None and not subject:
-        mend = 'add data.recipient: {"id": "…"}, or a subject'
-        raise Malformed("no_recipient", "data.recipient.id", "nobody is named", mend)
+        fix = 'add data.recipient: {"id": "…"}, or a subject'
+        raise Malformed("no_recipient", "data.recipient.id", "nobody is named", fix)
     return [recipient_profile({} if one is None else one, subject, "data.recipient")]
 
 

@@ -39,11 +39,13 @@ class Asked:
         return bool(self.check["verdict"] == "go")
 
     @property
-    def scene(self) -> gates.Scene | None:
+    def scene(self) -> gates.GateContext | None:
         """What the gate saw; None where it cannot be put together again."""
         if self.policy is None or self.inputs is None or self.check.get("step") is None:
             return None
-        return gates.Scene(self.policy, self.message, self.check["step"], self.inputs, self.at)
+        return gates.GateContext(
+            self.policy, self.message, self.check["step"], self.inputs, self.at
+        )
 
     def rule(self, rules: str) -> Any:
         """
@@ -68,7 +70,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Told:
+class Account:
     """
     What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would
     have let it pass.
@@ -78,10 +80,10 @@ class Told:
     limit: str | None = None
     words: str = ""
     otherwise: str | None = None
-    charges: list[dict[str, Any]] = field(default_factory=list)
+    cap_usages: list[dict[str, Any]] = field(default_factory=list)
 
 
-def plain(asked: Asked) -> Told:
+def plain(asked: Asked) -> Account:
     """A check that says everything itself."""
     value, limit = asked.check.get("value"), asked.check.get("limit")
-    return Told(value, limit, " of ".join(filter(None, (value, limit))))
+    return Account(value, limit, " of ".join(filter(None, (value, limit))))

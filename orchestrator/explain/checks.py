@@ -15,10 +15,10 @@ from typing import Any
 from orchestrator.core.reasons import Reason
 from orchestrator.explain import deferrable_gates as patient
 from orchestrator.explain import hard_gates as firm
-from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.explain.asked import Account, Asked, plain
 from orchestrator.explain.otherwise import OTHERWISE
 
-TELLERS: dict[str, Callable[[Asked], Told]] = {
+TELLERS: dict[str, Callable[[Asked], Account]] = {
     "deadline": firm.deadline,
     "goal": firm.goal,
     "suppression": firm.suppression,
@@ -55,5 +55,5 @@ def explain_check(asked: Asked) -> dict[str, Any]:
         "until": until,
         "words": told.words,
         "otherwise": otherwise,
-        "charges": told.charges,
+        "cap_usages": told.cap_usages,
     }

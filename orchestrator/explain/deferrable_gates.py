@@ -9,8 +9,8 @@ from orchestrator.core import caps, quiet_hours
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.policy import Cap, Gap, QuietHours, Window
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Charge, Instant
-from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.core.recipient import CapUsage, Instant
+from orchestrator.explain.asked import Account, Asked, plain
 from orchestrator.explain.words import Place
 from orchestrator.primitives.durations import duration
 
@@ -41,9 +41,9 @@ def span(window: Window | None) -> str:
     )
 
 
-def quiet(asked: Asked) -> Told:
+def quiet(asked: Asked) -> Account:
     place, rule = Place(asked.check.get("value") or "UTC", "rule"), asked.rule("quiet_hours")
-    told = Told(place.clock(asked.at), window_words(rule) if rule is not None else None)
+    told = Account(place.clock(asked.at), window_words(rule) if rule is not None else None)
     told.words = (
         f"it was {told.value}, quiet {told.limit}" if told.limit else f"it was {told.value}"
     )
@@ -79,22 +79,24 @@ def whose_zone(rule: QuietHours | None, asked: Asked) -> str:
     )
 
 
-def capped(asked: Asked) -> Told:
+def capped(asked: Asked) -> Account:
     told = plain(asked)
     if asked.check.get("reason") == Reason.VELOCITY_LIMIT:
-        return Told(told.value, None, f"too many codes to {told.value or 'the number'}")
+        return Account(told.value, None, f"too many codes to {told.value or 'the number'}")
     cap: Cap | None = asked.rule("caps")
     span_words = f" in {cap_span(cap)}" if cap is not None else ""
     told.words = f"{told.value} of {told.limit} used{span_words}"
     if asked.passed or asked.until is None:
         return told
     if cap is not None and asked.inputs is not None:
-        told.charges = list(cap_charges(asked, cap, asked.inputs))
+        told.cap_usages = list(cap_charges(asked, cap, asked.inputs))
     room = f"There is room again at {asked.leaves(asked.until)}"
     if cap is not None and cap.limit == 0:
         room = "A limit of 0 never has room"
-    elif told.charges and cap is not None and cap.window_ms is not None:
-        first = next((c for c in told.charges if c["leaves_at"] == asked.until), told.charges[0])
+    elif told.cap_usages and cap is not None and cap.window_ms is not None:
+        first = next(
+            (c for c in told.cap_usages if c["leaves_at"] == asked.until), told.cap_usages[0]
+        )
         room += f", when {first['words']} leaves the window"
     on_hit = (
         ""
@@ -114,32 +116,32 @@ def cap_charges(asked: Asked, cap: Cap, inputs: Inputs) -> Iterator[dict[str, An
     """The charges that fill a cap now, the oldest first; each is asked of the core alone."""
     zone = quiet_hours.zone_or(inputs.zone, inputs.governance.time_zone)
     step = asked.check["step"]
-    for charge in sorted(inputs.charges, key=lambda one: one.at):
+    for usage in sorted(inputs.cap_usages, key=lambda one: one.at):
         alone = caps.cap_room_at(
-            cap, [charge], asked.message.id, asked.channel, step, asked.at, zone
+            cap, [usage], asked.message.id, asked.channel, step, asked.at, zone
         )
         if not alone.used:
             continue
         if cap.window_ms is not None:
-            leaves_at = charge.at + cap.window_ms
+            leaves_at = usage.at + cap.window_ms
         else:
-            _, leaves_at = quiet_hours.calendar_bounds(cap.calendar, charge.at, zone)  # type: ignore[arg-type]
-        yield charge_view(charge, leaves_at, asked.place)
+            _, leaves_at = quiet_hours.calendar_bounds(cap.calendar, usage.at, zone)  # type: ignore[arg-type]
+        yield charge_view(usage, leaves_at, asked.place)
 
 
-def charge_view(charge: Charge, leaves_at: Instant, place: Place) -> dict[str, Any]:
+def charge_view(usage: CapUsage, leaves_at: Instant, place: Place) -> dict[str, Any]:
     return {
-        "message": charge.message,
-        "step": charge.step,
-        "channel": charge.channel,
-        "class": charge.klass,
-        "at": charge.at,
+        "message": usage.message,
+        "step": usage.step,
+        "channel": usage.channel,
+        "class": usage.message_class,
+        "at": usage.at,
         "leaves_at": leaves_at,
-        "words": f"the {charge.channel} of {place.words(charge.at)} (message {charge.message})",
+        "words": f"the {usage.channel} of {place.words(usage.at)} (message {usage.message})",
     }
 
 
-def gapped(asked: Asked) -> Told:
+def gapped(asked: Asked) -> Account:
     gap: Gap | None = asked.rule("gaps")
     told = plain(asked)
     if gap is not None:
@@ -153,26 +155,26 @@ def gapped(asked: Asked) -> Told:
     last = asked.until - gap.gap_ms
     told.value = duration(max(0, asked.at - last))
     told.words = f"the last was {told.value} ago, at least {told.limit} apart"
-    held = [c for c in asked.inputs.charges if gap_holds(asked, gap, c)]
-    told.charges = [
+    held = [c for c in asked.inputs.cap_usages if gap_holds(asked, gap, c)]
+    told.cap_usages = [
         charge_view(c, c.at + gap.gap_ms, asked.place) for c in sorted(held, key=lambda one: one.at)
     ]
     told.otherwise = f"The gap is over at {asked.leaves(asked.until)}."
-    if told.charges:
+    if told.cap_usages:
         told.otherwise = (
-            f"The gap after {told.charges[-1]['words']} is over at {asked.leaves(asked.until)}."
+            f"The gap after {told.cap_usages[-1]['words']} is over at {asked.leaves(asked.until)}."
         )
     return told
 
 
-def gap_holds(asked: Asked, gap: Gap, charge: Charge) -> bool:
+def gap_holds(asked: Asked, gap: Gap, usage: CapUsage) -> bool:
     step = asked.check["step"]
     return (
-        caps.gap_room_at(gap, [charge], asked.message.id, asked.channel, step, asked.at) is not None
+        caps.gap_room_at(gap, [usage], asked.message.id, asked.channel, step, asked.at) is not None
     )
 
 
-def budgeted(asked: Asked) -> Told:
+def budgeted(asked: Asked) -> Account:
     told = plain(asked)
     told.words = (
         f"the day's {told.limit} for {asked.channel} is {'not ' if asked.passed else ''}spent"

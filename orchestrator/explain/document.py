@@ -192,7 +192,7 @@ def message_view(
         "recipient": message.recipient,
         "policy": message.policy,
         "policy_version": message.policy_version,
-        "class": message.klass,
+        "class": message.message_class,
         "topic": message.topic,
         "status": message.status.value,
         "finished": message.terminal,
@@ -287,7 +287,7 @@ def attempt_view(attempt: Attempt, stored: StoredMessage) -> dict[str, Any]:
     heard = [
         e
         for e in stored.history
-        if e["fact"]["kind"] == "Heard" and e["fact"]["attempt"] == attempt.number
+        if e["fact"]["kind"] == "ReceiptReceived" and e["fact"]["attempt"] == attempt.number
     ]
     receipts = [
         {

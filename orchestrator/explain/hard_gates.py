@@ -7,12 +7,12 @@ from __future__ import annotations
 from orchestrator.core import consent, gates
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Consent
-from orchestrator.explain.asked import Asked, Told, plain
+from orchestrator.explain.asked import Account, Asked, plain
 from orchestrator.explain.words import KIND_WORDS, Place, listed, plural
 from orchestrator.primitives.durations import duration
 
 
-def deadline(asked: Asked) -> Told:
+def deadline(asked: Asked) -> Account:
     at = asked.message.deadline_at
     left = at - asked.at
     given = (
@@ -25,10 +25,10 @@ def deadline(asked: Asked) -> Told:
         f" {duration(max(0, -left))} earlier."
     )
     words = f"{duration(left)} left" if left > 0 else f"over for {duration(-left)}"
-    return Told(asked.place.words(asked.at), asked.place.words(at), words, otherwise)
+    return Account(asked.place.words(asked.at), asked.place.words(at), words, otherwise)
 
 
-def suppression(asked: Asked) -> Told:
+def suppression(asked: Asked) -> Account:
     scene, told = asked.scene, plain(asked)
     told.words = told.words or "none marked"
     if scene is None or asked.passed:
@@ -36,7 +36,7 @@ def suppression(asked: Asked) -> Told:
     found = []
     for address in scene.addresses:
         state = scene.inputs.address_states.get(address.hash)
-        mark = state.marks.get(asked.channel) if state is not None else None
+        mark = state.suppressions.get(asked.channel) if state is not None else None
         if mark is not None:
             detail = f" ({mark.detail})" if mark.detail else ""
             found.append(
@@ -68,14 +68,14 @@ def entry_words(entry: Consent, place: Place) -> str:
     return f"a {said} to {scope(entry)} of {place.words(entry.at)} by {entry.source or 'api'}"
 
 
-def consented(asked: Asked) -> Told:
+def consented(asked: Asked) -> Account:
     scene, told = asked.scene, plain(asked)
     default = asked.check.get("limit")
     told.limit = f"class default {default}" if default else None
     told.words = told.value or ""
     if scene is None:
         return told
-    addresses: list[Address | None] = [a for a in scene.addresses if not gates.marked(scene, a)]
+    addresses: list[Address | None] = [a for a in scene.addresses if not gates.suppressed(scene, a)]
     verdicts = [gates.consents_to(scene, address) for address in addresses or [None]]
     chosen = next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
     if chosen.entry is not None:
@@ -90,21 +90,23 @@ def consented(asked: Asked) -> Told:
         topic = asked.message.topic
         told.words = f"no entry speaks for {asked.channel} × {topic}"
         told.otherwise = (
-            f"Class {asked.message.klass} needs a yes. One for {asked.channel} × {topic}, for"
+            f"Class {asked.message.message_class} needs a yes. One for {asked.channel} × {topic}, for"
             f" {asked.channel}, for {topic} or for everything, given by"
             f" {asked.place.words(asked.at)}, would have let it pass."
         )
     return told
 
 
-def blocking(scene: gates.Scene, address: Address | None) -> list[Consent]:
+def blocking(scene: gates.GateContext, address: Address | None) -> list[Consent]:
     """The noes that no yes has lifted, the most specific first."""
     entries = list(scene.inputs.consents)
     state = scene.inputs.address_states.get(address.hash) if address is not None else None
     entries += state.consents if state is not None else ()
     message = scene.message
     applying = [
-        e for e in entries if consent.applies(e, scene.step.channel, message.topic, message.klass)
+        e
+        for e in entries
+        if consent.applies(e, scene.step.channel, message.topic, message.message_class)
     ]
     yeses = [entry for entry in applying if entry.state == "in"]
     noes = [
@@ -137,7 +139,7 @@ def lifting(noes: list[Consent], asked: Asked) -> str:
     return f"{words}{others}."
 
 
-def reachability(asked: Asked) -> Told:
+def reachability(asked: Asked) -> Account:
     scene, told = asked.scene, plain(asked)
     if asked.passed:
         told.words = f"by {', '.join((told.value or '').split(','))}"
@@ -169,7 +171,7 @@ def reachability(asked: Asked) -> Told:
     return told
 
 
-def condition(asked: Asked) -> Told:
+def condition(asked: Asked) -> Account:
     told = plain(asked)
     told.words = f"{told.limit} is {told.value}" if told.value else told.limit or "no condition"
     if told.limit:
@@ -180,5 +182,5 @@ def condition(asked: Asked) -> Told:
     return told
 
 
-def goal(asked: Asked) -> Told:
-    return Told(words="not reached" if asked.passed else "reached before the event was accepted")
+def goal(asked: Asked) -> Account:
+    return Account(words="not reached" if asked.passed else "reached before the event was accepted")

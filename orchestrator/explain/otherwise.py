@@ -17,7 +17,7 @@ OTHERWISE: dict[Reason, str] = {
         "Without the goal event, or with a `match` that does not name it, the cascade would have"
         " gone on."
     ),
-    Reason.ADDRESS_MARKED: (
+    Reason.ADDRESS_SUPPRESSED: (
         "Another address, or this one given again with PUT /v1/recipients/{id}, clears the mark."
     ),
     Reason.OPTED_OUT: (

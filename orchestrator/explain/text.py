@@ -185,8 +185,8 @@ def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
     name = f"step {check['step']} ({check['channel']})"
     head = f"{name} {MARKS[check['verdict']]}: {check['reason']} ({name_of(check)}{words}{until})"
     yield Line(head, 4, VERDICT_STYLES[check["verdict"]])
-    for charge in check["charges"]:
-        yield Line(f"holds it: {charge['words']}, until {both(charge, 'leaves_at')}", 6, "dim")
+    for usage in check["cap_usages"]:
+        yield Line(f"holds it: {usage['words']}, until {both(usage, 'leaves_at')}", 6, "dim")
     if check["otherwise"]:
         yield Line(f"↳ {check['otherwise']}", 5, "italic")
 

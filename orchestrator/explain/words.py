@@ -135,7 +135,7 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
             )
         case "Answered":
             return answer_words(fact, message)
-        case "Heard":
+        case "ReceiptReceived":
             return heard_words(fact, message)
         case "GoalReached":
             return f"the goal was reached: event {fact['id']} from {fact['source']}"
@@ -192,16 +192,16 @@ def heard_words(fact: Mapping[str, Any], message: Message) -> str:
 def effect_words(effect: Mapping[str, Any]) -> str | None:
     """What was done besides; sends and status events are told elsewhere."""
     match effect["kind"]:
-        case "Reserve":
+        case "ReserveCap":
             return "counted for caps and gaps"
-        case "GiveBack":
+        case "ReleaseCap":
             return "taken back from caps and gaps: nothing was sent"
-        case "Strike":
+        case "BounceRecorded":
             return (
                 f"address proven dead on {effect['channel']} by {effect['provider']}"
                 f" ({effect['code']})"
             )
-        case "OptOut":
+        case "RecordOptOut":
             return f"opt-out recorded: {effect['channel']}, by {effect['source']}"
         case "ShutProvider":
             return f"{effect['provider']} is shut: it refuses our configuration ({effect['code']})"

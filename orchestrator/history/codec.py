@@ -50,7 +50,7 @@ decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decod
 """The message that ``encode_message`` wrote."""
 
 
-class Line(Struct, kw_only=True, omit_defaults=True):
+class HistoryEntry(Struct, kw_only=True, omit_defaults=True):
     """One line of a history, as it is written."""
 
     at: Instant
@@ -68,7 +68,7 @@ def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
     The message remembers which inputs were written last, so that the next line need not repeat
     them.
     """
-    line = Line(
+    line = HistoryEntry(
         at=at,
         fact=masked(fact),
         decision=decision.said,

@@ -44,7 +44,7 @@ def newborn(message: Message) -> Message:
         recipient=message.recipient,
         policy=message.policy,
         policy_version=message.policy_version,
-        klass=message.klass,
+        message_class=message.message_class,
         topic=message.topic,
         created_at=message.created_at,
         deadline_at=message.deadline_at,

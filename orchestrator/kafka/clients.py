@@ -69,60 +69,62 @@ NETWORK_ERRORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """``word`` is one of ``TROUBLES``; ``what`` says it and how to mend it, without any secret."""
+class ReportError:
+    """``word`` is one of ``TROUBLES``; ``what`` says it and how to fix it, without any secret."""
 
     word: str
     what: str
 
 
-def trouble_of(error: BaseException) -> Trouble:
+def error_of(error: BaseException) -> ReportError:
     """What an error of the client library means."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Trouble(
+        return ReportError(
             "certificate",
             f"the broker's certificate is not trusted ({error.verify_message}); look at `ca`",
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "no TLS").lower().replace("_", " ")
-        return Trouble("certificate", f"TLS fails ({reason}); look at `protocol`, `cert` and `key`")
+        return ReportError(
+            "certificate", f"TLS fails ({reason}); look at `protocol`, `cert` and `key`"
+        )
     if isinstance(error, errors.UnsupportedSaslMechanismError):
-        return Trouble(
+        return ReportError(
             "login",
             "the broker does not offer this `sasl_mechanism`; name one that its listener has",
         )
     if isinstance(error, LOGIN_ERRORS):
-        return Trouble(
+        return ReportError(
             "login",
             "the broker refuses the login; look at `username`, `password` and `sasl_mechanism`",
         )
     if isinstance(error, ACL_ERRORS):
-        return Trouble(
+        return ReportError(
             "not_allowed",
             f"an ACL of the broker forbids it ({type(error).__name__}); allow it for this user",
         )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return Trouble("topic_missing", "the broker has no such topic; create it")
+        return ReportError("topic_missing", "the broker has no such topic; create it")
     if isinstance(error, TOO_LARGE_ERRORS):
-        return Trouble(
+        return ReportError(
             "too_large",
             "the record is larger than its topic takes; raise the topic's max.message.bytes",
         )
     if isinstance(error, NETWORK_ERRORS):
-        return Trouble(
+        return ReportError(
             "unreachable",
             "no broker answers; look at `bootstrap_servers`, and whether `protocol` is the"
             " listener's",
         )
-    return Trouble("other", type(error).__name__)
+    return ReportError("other", type(error).__name__)
 
 
-async def diagnose(options: Mapping[str, Any], error: BaseException) -> Trouble:
+async def diagnose(options: Mapping[str, Any], error: BaseException) -> ReportError:
     """
     What is wrong, from an error and, where that only says that nobody answers, from one more
     connection to each broker. ``options`` are those of the client library.
     """
-    found = trouble_of(error)
+    found = error_of(error)
     if found.word != "unreachable":
         return found
     for server in str(options["bootstrap_servers"]).split(","):
@@ -131,7 +133,7 @@ async def diagnose(options: Mapping[str, Any], error: BaseException) -> Trouble:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect_once(host.strip("[]"), int(port), options)
         except (errors.KafkaError, OSError, TimeoutError, ValueError) as deeper:
-            why = trouble_of(deeper)
+            why = error_of(deeper)
             if why.word != "unreachable":
                 return why
     return found
@@ -174,4 +176,4 @@ async def stop_within(client: Any, seconds: float) -> None:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
     elif (error := stopping.exception()) is not None:
-        log.warning("kafka.stop_failed", error=trouble_of(error).what)
+        log.warning("kafka.stop_failed", error=error_of(error).what)

@@ -16,7 +16,7 @@ import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from orchestrator.kafka.clients import TOO_LARGE_ERRORS, stop_within, trouble_of
+from orchestrator.kafka.clients import TOO_LARGE_ERRORS, error_of, stop_within
 from orchestrator.kafka.records import origin_of
 
 log = structlog.get_logger()
@@ -37,12 +37,12 @@ class DeadLetterTopic:
         topic: str | None,
         options: Mapping[str, Any],
         seconds: float,
-        trouble: Callable[[str], None],
+        report_error: Callable[[str], None],
     ) -> None:
         self.topic = topic
         self._options = options
         self._seconds = seconds
-        self._trouble = trouble
+        self._report_error = report_error
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
         self._shut_until = 0.0
@@ -56,7 +56,7 @@ class DeadLetterTopic:
             return True
         now = asyncio.get_running_loop().time
         if now() < self._shut_until:
-            self._trouble("dead_letter")
+            self._report_error("dead_letter")
             return False
         error = await self._try(record, reason, now() + self._seconds)
         if error is None:
@@ -64,12 +64,12 @@ class DeadLetterTopic:
         if not isinstance(error, TOO_LARGE_ERRORS):
             self._shut_until = now() + LEFT_ALONE_SECONDS
             await self.close()
-        self._trouble("dead_letter")
+        self._report_error("dead_letter")
         log.warning(
             "kafka.dead_letter_only_in_store",
             topic=self.topic,
             origin=origin_of(record),
-            error=trouble_of(error).what,
+            error=error_of(error).what,
         )
         return False
 

@@ -112,7 +112,9 @@ class Handing:
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:
-            log.warning("kafka.not_durable_in_time", count=self._in_flight.total(), seconds=seconds)
+            log.warning(
+                "kafka.acceptance_timed_out", count=self._in_flight.total(), seconds=seconds
+            )
 
     def forget(self) -> None:
         """Follow nothing any more; what the engine has it keeps."""

@@ -28,12 +28,12 @@ class KafkaIntake:
     """
     One member of the consumer group. ``topics`` are taken in their order: what a later one has
     waits while an earlier one has more. ``security`` are the client library's options of how to
-    connect. ``counted`` is told the status of each event, ``trouble`` one of
+    connect. ``counted`` is told the status of each event, ``report_error`` one of
     ``kafkaclients.TROUBLES`` whenever something is wrong.
 
     A broker that cannot be reached, refuses us or lacks a topic keeps nobody from starting: it is
     tried again, ever more slowly up to a quarter of a minute, and ``connected``, the log and
-    ``trouble`` say so.
+    ``report_error`` say so.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class KafkaIntake:
         security: Mapping[str, Any],
         auto_offset_reset: str = "earliest",
         counted: Callable[[str], None] = lambda status: None,
-        trouble: Callable[[str], None] = lambda word: None,
+        report_error: Callable[[str], None] = lambda word: None,
         bounds: Bounds | None = None,
     ) -> None:
         self._engine = engine
@@ -57,7 +57,7 @@ class KafkaIntake:
         self._letters_topic = dead_letters
         self._reset = auto_offset_reset
         self._counted = counted
-        self._trouble = trouble
+        self._report_error = report_error
         self._bounds = bounds or Bounds()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -115,11 +115,11 @@ class KafkaIntake:
     async def _live(self) -> None:
         """One session, with clients of its own."""
         letters = DeadLetterTopic(
-            self._letters_topic, self._options, self._bounds.dead_letter_seconds, self._trouble
+            self._letters_topic, self._options, self._bounds.dead_letter_seconds, self._report_error
         )
         handing = Handing(self._engine, letters, self._bounds, self._counted)
         consumer = GroupConsumer(self._options, self._group, self._reset, self._bounds)
-        self._session = Session(consumer, handing, self._topics, self._bounds, self._trouble)
+        self._session = Session(consumer, handing, self._topics, self._bounds, self._report_error)
         try:
             await self._session.run(self._stopping)
         finally:
@@ -127,9 +127,9 @@ class KafkaIntake:
             await letters.close()
 
     async def _say(self, error: Exception) -> None:
-        """What is wrong and how to mend it, on one line."""
+        """What is wrong and how to fix it, on one line."""
         found = await diagnose(self._options, error)
-        self._trouble(found.word)
+        self._report_error(found.word)
         log.warning("kafka.failed", reason=found.word, error=found.what)
         if found.word == "other":
             log.warning("kafka.unexpected", exc_info=error)

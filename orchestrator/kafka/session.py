@@ -28,7 +28,7 @@ from aiokafka.errors import (
 )
 
 from orchestrator.kafka.bounds import Bounds
-from orchestrator.kafka.clients import trouble_of
+from orchestrator.kafka.clients import error_of
 from orchestrator.kafka.consumer import NOWHERE, GroupConsumer
 from orchestrator.kafka.hand_over import Handing
 from orchestrator.kafka.windows import Queue, Windows
@@ -55,14 +55,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         handing: Handing,
         topics: Sequence[str],
         bounds: Bounds,
-        trouble: Callable[[str], None],
+        report_error: Callable[[str], None],
     ) -> None:
         self.lag: dict[tuple[str, int], int] = {}
         self._consumer = consumer
         self._handing = handing
         self._topics = list(topics)
         self._bounds = bounds
-        self._trouble = trouble
+        self._report_error = report_error
         self._windows = Windows()
         self._queues = {topic: Queue() for topic in topics}
         self._gave_at = dict.fromkeys(topics, 0.0)
@@ -246,12 +246,12 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         now = asyncio.get_running_loop().time()
         if self._forbidden_until[topic] <= now:
-            self._trouble("not_allowed")
+            self._report_error("not_allowed")
             log.warning(
                 "kafka.topic_unreadable",
                 topic=topic,
                 reason="not_allowed",
-                error=trouble_of(error).what,
+                error=error_of(error).what,
             )
         self._forbidden_until[topic] = now + self._bounds.forbidden_seconds
 
@@ -260,7 +260,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         Find the record that cannot be taken apart, put it down as a dead letter, and read on behind
         it.
         """
-        self._trouble("unreadable")
+        self._report_error("unreadable")
         for partition in sorted(self._consumer.assignment()):
             try:
                 while self._take(
@@ -338,10 +338,10 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
                 for topic in self._topics:
                     await self._commit_topic(topic)
         except (CommitFailedError, IllegalStateError):
-            log.info("kafka.commit_too_late")
+            log.info("kafka.commit_rejected")
         except (KafkaError, TimeoutError) as error:
-            self._trouble("commit")
-            log.warning("kafka.commit_failed", error=trouble_of(error).what)
+            self._report_error("commit")
+            log.warning("kafka.commit_failed", error=error_of(error).what)
 
     async def _commit_topic(self, topic: str) -> None:
         offsets = self._windows.committable(topic)
@@ -371,7 +371,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         if not self._answers:
             self._answers = True
-            log.info("kafka.connected_again")
+            log.info("kafka.reconnected")
         ours = set(self._windows)
         self.lag = {
             (one.topic, one.partition): max(0, end - self._durable_to(one, end))
@@ -386,9 +386,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return end if position is None else position
 
     def _say_lost(self, error: BaseException) -> None:
-        self._trouble("unreachable")
+        self._report_error("unreachable")
         if self._answers:
-            log.warning("kafka.unreachable", error=trouble_of(error).what)
+            log.warning("kafka.unreachable", error=error_of(error).what)
         self._answers = False
 
     def _look_for_topics(self) -> None:
@@ -400,15 +400,18 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)
         }
         for topic in missing:
-            trouble = trouble_of(
+            report_error = error_of(
                 TopicAuthorizationFailedError()
                 if topic in forbidden
                 else UnknownTopicOrPartitionError()
             )
-            self._trouble(trouble.word)
+            self._report_error(report_error.word)
             if topic not in self._missing:
                 log.warning(
-                    "kafka.topic_unreadable", topic=topic, reason=trouble.word, error=trouble.what
+                    "kafka.topic_unreadable",
+                    topic=topic,
+                    reason=report_error.word,
+                    error=report_error.what,
                 )
         self._missing = missing
 

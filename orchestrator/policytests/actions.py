@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from orchestrator.channels import Delivery, Engagement
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section, listed
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
@@ -73,7 +73,7 @@ class Act:
 
     at_ms: int
     what: What
-    mark: Mark
+    position: Position
 
 
 class Setting(Protocol):
@@ -103,7 +103,7 @@ def read_acts(
         what = read_what(section, setting, f"{when}-{len(found)}", now + at_ms)
         section.done()
         if what is not None:
-            found.append(Act(at_ms, what, section.mark))
+            found.append(Act(at_ms, what, section.position))
     return found
 
 
@@ -113,7 +113,7 @@ def read_what(section: Section, setting: Setting, id: str, at: int) -> What | No
     given = [kind for kind in KINDS if section.has(kind)]
     if len(given) != 1:
         what = f"there are {listed(given)}" if given else "nothing happens here"
-        section.report.error(section.mark, what, f"write one of {listed(KINDS)}")
+        section.report.error(section.position, what, f"write one of {listed(KINDS)}")
         return None
     channels = list(setting.configuration.settings.channels)
     inner = section.section(given[0]) if given[0] != "cancel" else section
@@ -180,6 +180,6 @@ def read_change(section: Section) -> Becomes | None:
         return Becomes(checked_profile(node.plain(), "recipient"))
     except Misshapen as problem:
         section.report.error(
-            node.mark, f"`{problem.field}` is not right: {problem.what}", problem.mend
+            node.position, f"`{problem.field}` is not right: {problem.what}", problem.fix
         )
         return None

@@ -32,12 +32,12 @@ def tell_malformed(problem: Malformed, section: Section, report: Report) -> None
     """What the intake would refuse, at the nearest place of it that the test has written."""
     path = problem.field.removeprefix("data.").replace("[", ".").replace("]", "").split(".")
     node = section.nodes.get(path[0])
-    mark = node.mark if node is not None else section.mark
+    position = node.position if node is not None else section.position
     for part in path[1:]:
         node = below(node, part)
-        mark = node.mark if node is not None else mark
-    what, _, mend = problem.what.rpartition("; ")
-    report.error(mark, f"`{'.'.join(path)}` is not right: {what}", mend)
+        position = node.position if node is not None else position
+    what, _, fix = problem.what.rpartition("; ")
+    report.error(position, f"`{'.'.join(path)}` is not right: {what}", fix)
 
 
 def below(node: Node | None, part: str) -> Node | None:

@@ -26,7 +26,7 @@ from decimal import Decimal
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section, listed, suggestion
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.message import FLAGS, Status
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
@@ -42,7 +42,7 @@ COST = re.compile(
     r"(?P<compare><=|>=|≤|≥|<|>|=|)\s*(?P<amount>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?:\s+(?P<currency>[A-Z]{3}))?"
 )
 NO_MESSAGE = "no message"
-NOWHERE = Mark("<none>", 1, 1)
+NOWHERE = Position("<none>", 1, 1)
 SAYS = ("contains", "lacks", "is")
 
 
@@ -57,7 +57,7 @@ class Line:
     reason: Reason | None
     until_ms: int | None
     text: str
-    mark: Mark
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Outcome:
     by: str | None
     reason: Reason | None
     text: str
-    mark: Mark
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CostLimit:
     compare: str
     amount: Decimal
     text: str
-    mark: Mark
+    position: Position
 
     def holds(self, cost: Decimal) -> bool:
         """Whether a cost is as it should be."""
@@ -99,7 +99,7 @@ class Words:
     channel: str
     how: str
     text: str
-    mark: Mark
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ class Expected:
     outcome: Outcome | None = None
     flags: tuple[str, ...] | None = None
     cost: CostLimit | None = None
-    not_sent: tuple[tuple[str, Mark], ...] = ()
+    not_sent: tuple[tuple[str, Position], ...] = ()
     words: tuple[Words, ...] = ()
-    mark: Mark = NOWHERE
+    position: Position = NOWHERE
 
 
 def read_expected(
@@ -134,14 +134,16 @@ def read_expected(
         outcome=read_outcome(section, channels),
         flags=flags,
         cost=read_cost(section, configuration.settings.currency),
-        not_sent=tuple((node.word, node.mark) for node in read_not_sent(section, channels)),
+        not_sent=tuple((node.word, node.position) for node in read_not_sent(section, channels)),
         words=tuple(read_words(section, channels)),
-        mark=section.mark,
+        position=section.position,
     )
     section.done()
     if not section.nodes and not section.broken:
         section.report.error(
-            section.mark, "the test expects nothing", "write expect: {outcome: succeeded by viber}"
+            section.position,
+            "the test expects nothing",
+            "write expect: {outcome: succeeded by viber}",
         )
     return found
 
@@ -152,25 +154,27 @@ def read_line(
     """One line of ``steps``."""
     match = LINE.fullmatch(node.value) if node.kind == "str" else None
     if match is None:
-        mend = (
+        fix = (
             "write TIME VERB CHANNEL [by PROVIDER] [because REASON] [until TIME], such as 2m send"
             " viber"
         )
-        report.error(node.mark, f"`{node.text or node.kind_name}` is not a line of steps", mend)
+        report.error(node.position, f"`{node.text or node.kind_name}` is not a line of steps", fix)
         return None
     known = len(report.problems)
-    must_be(match["verb"], VERBS, "the verb", node.mark, report)
-    must_be(match["channel"], channels, "the policy's channel", node.mark, report)
+    must_be(match["verb"], VERBS, "the verb", node.position, report)
+    must_be(match["channel"], channels, "the policy's channel", node.position, report)
     if match["provider"]:
-        must_be(match["provider"], providers, "the provider", node.mark, report)
-    reason = read_reason(match["reason"], node.mark, report)
+        must_be(match["provider"], providers, "the provider", node.position, report)
+    reason = read_reason(match["reason"], node.position, report)
     times = [parse_moment(match[name], now) if match[name] else None for name in ("at", "until")]
     for name, at_ms in zip(("at", "until"), times, strict=True):
         if match[name] and at_ms is None:
-            mend = "write a span such as 2m or 1h30m, or an RFC 3339 time"
-            report.error(node.mark, f"`{match[name]}` is not a time", mend)
+            fix = "write a span such as 2m or 1h30m, or an RFC 3339 time"
+            report.error(node.position, f"`{match[name]}` is not a time", fix)
     if match["verb"] == "send" and (match["reason"] or match["until"]):
-        report.error(node.mark, "a send has no reason and no end", "remove `because` and `until`")
+        report.error(
+            node.position, "a send has no reason and no end", "remove `because` and `until`"
+        )
     if len(report.problems) > known:
         return None
     return Line(
@@ -181,26 +185,30 @@ def read_line(
         reason,
         times[1],
         node.value,
-        node.mark,
+        node.position,
     )
 
 
-def must_be(word: str, known: Collection[str], called: str, mark: Mark, report: Report) -> None:
+def must_be(
+    word: str, known: Collection[str], called: str, position: Position, report: Report
+) -> None:
     """Report a word that is none of the known ones."""
     if word not in known:
         report.error(
-            mark, f"{called} cannot be {word!r}", suggestion(word, known, f"write {listed(known)}")
+            position,
+            f"{called} cannot be {word!r}",
+            suggestion(word, known, f"write {listed(known)}"),
         )
 
 
-def read_reason(word: str | None, mark: Mark, report: Report) -> Reason | None:
+def read_reason(word: str | None, position: Position, report: Report) -> Reason | None:
     """A Reason by its word."""
     if word is None:
         return None
     words = [reason.value for reason in Reason]
     if word not in words:
         report.error(
-            mark,
+            position,
             f"there is no reason {word!r}",
             suggestion(word, words, "see docs/reasons.md for the list"),
         )
@@ -214,20 +222,20 @@ def read_outcome(section: Section, channels: Collection[str]) -> Outcome | None:
     if node is None or text is None:
         return None
     if text == NO_MESSAGE:
-        return Outcome(None, None, None, text, node.mark)
+        return Outcome(None, None, None, text, node.position)
     match = OUTCOME.fullmatch(text)
     if match is None:
-        mend = "write succeeded by CHANNEL, STATUS because REASON, or no message"
-        section.report.error(node.mark, f"`outcome` cannot be {text!r}", mend)
+        fix = "write succeeded by CHANNEL, STATUS because REASON, or no message"
+        section.report.error(node.position, f"`outcome` cannot be {text!r}", fix)
         return None
     statuses = [status.value for status in Status]
-    must_be(match["status"], statuses, "the status", node.mark, section.report)
+    must_be(match["status"], statuses, "the status", node.position, section.report)
     if match["by"]:
-        must_be(match["by"], channels, "the policy's channel", node.mark, section.report)
-    reason = read_reason(match["reason"], node.mark, section.report)
+        must_be(match["by"], channels, "the policy's channel", node.position, section.report)
+    reason = read_reason(match["reason"], node.position, section.report)
     if match["status"] not in statuses:
         return None
-    return Outcome(Status(match["status"]), match["by"], reason, text, node.mark)
+    return Outcome(Status(match["status"]), match["by"], reason, text, node.position)
 
 
 def read_cost(section: Section, currency: str | None) -> CostLimit | None:
@@ -242,12 +250,12 @@ def read_cost(section: Section, currency: str | None) -> CostLimit | None:
     if match["currency"] and match["currency"] != currency:
         what = f"this installation does not pay in {match['currency']}"
         section.report.error(
-            node.mark,
+            node.position,
             what,
             f"write {currency}" if currency else "remove it: nothing costs anything",
         )
         return None
-    return CostLimit(match["compare"] or "=", Decimal(match["amount"]), node.word, node.mark)
+    return CostLimit(match["compare"] or "=", Decimal(match["amount"]), node.word, node.position)
 
 
 def read_not_sent(section: Section, channels: Collection[str]) -> list[Node]:
@@ -260,14 +268,16 @@ def read_words(section: Section, channels: Collection[str]) -> list[Words]:
     """What the texts must say."""
     inner = section.section("text")
     found: list[Words] = []
-    for channel, mark in inner.keys.items():
-        must_be(channel, channels, "the policy's channel", mark, section.report)
+    for channel, position in inner.keys.items():
+        must_be(channel, channels, "the policy's channel", position, section.report)
         node = inner.nodes[channel]
         for one in node.value if node.kind == "list" else (node,):
             how, _, text = one.word.partition(" ") if one.kind == "str" else ("", "", "")
             if how not in SAYS or not text.strip():
                 what = f"`text.{channel}` does not say what is looked for"
-                section.report.error(one.mark, what, f'begin with {listed(SAYS)}: "contains Олено"')
+                section.report.error(
+                    one.position, what, f'begin with {listed(SAYS)}: "contains Олено"'
+                )
                 continue
-            found.append(Words(channel, how, text.strip(), one.mark))
+            found.append(Words(channel, how, text.strip(), one.position))
     return found

@@ -19,7 +19,7 @@ from pathlib import Path
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import TEST_SUFFIX
 from orchestrator.configuration.reading import Report, Section, suggestion
-from orchestrator.configuration.yaml_file import ConfigError, Mark, Node, load
+from orchestrator.configuration.yaml_file import ConfigError, Node, Position, load
 from orchestrator.core.policy import Policy
 from orchestrator.policytests.expected import Expected, read_expected
 from orchestrator.policytests.given import Given, lay_over, read_given
@@ -27,13 +27,13 @@ from orchestrator.policytests.given import Given, lay_over, read_given
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One test; ``mark`` is where it begins."""
+    """One test; ``position`` is where it begins."""
 
     name: str
     policy: Policy
     given: Given
     expected: Expected
-    mark: Mark
+    position: Position
 
 
 def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
@@ -46,15 +46,15 @@ def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list
     report = Report()
     found: dict[Path, None] = {}
     for path in paths or [configuration.settings.policies]:
-        mark = Mark(str(path), 1, 1)
+        position = Position(str(path), 1, 1)
         if path.is_dir():
             found.update(dict.fromkeys(sorted(path.rglob(f"*{TEST_SUFFIX}"))))
         elif not path.is_file():
-            report.error(mark, "there is no such file", "name a test file or a folder of them")
+            report.error(position, "there is no such file", "name a test file or a folder of them")
         elif not path.name.endswith(TEST_SUFFIX):
             beside = path.with_name(path.name.removesuffix(".yaml") + TEST_SUFFIX)
             report.error(
-                mark, f"tests stand in files that end in {TEST_SUFFIX}", f"name {beside.name}"
+                position, f"tests stand in files that end in {TEST_SUFFIX}", f"name {beside.name}"
             )
         else:
             found[path] = None
@@ -75,7 +75,7 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
         report.problems.extend(error.problems)
         return []
     if root.kind != "map":
-        report.error(root.mark, "the file holds no tests", "write `policy:` and `tests:`")
+        report.error(root.position, "the file holds no tests", "write `policy:` and `tests:`")
         return []
     section = Section(root, report, "the test file")
     policy = read_policy_name(section, configuration)
@@ -83,7 +83,7 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
     nodes = section.items("tests", "tests")
     if not nodes and not section.nodes.get("tests"):
         report.error(
-            root.mark,
+            root.position,
             "the test file has no `tests`",
             "write at least one: tests: [{name: …, given: …, expect: …}]",
         )
@@ -91,18 +91,18 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
     if policy is None:
         return []
     found: list[PolicyTest] = []
-    names: dict[str, Mark] = {}
+    names: dict[str, Position] = {}
     for node in nodes:
         test = read_test(node, shared, policy, configuration, report)
         if test is None:
             continue
         if test.name in names:
             report.error(
-                test.mark,
+                test.position,
                 f"the test {test.name!r} is also on line {names[test.name].line}",
                 "rename one",
             )
-        names[test.name] = test.mark
+        names[test.name] = test.position
         found.append(test)
     return found
 
@@ -115,8 +115,8 @@ def read_policy_name(section: Section, configuration: Configuration) -> Policy |
         return None
     policies = configuration.rules.policies
     if name not in policies:
-        mend = suggestion(name, policies, f"there are {', '.join(sorted(policies))}")
-        section.report.error(section.at("policy"), f"there is no policy {name!r}", mend)
+        fix = suggestion(name, policies, f"there are {', '.join(sorted(policies))}")
+        section.report.error(section.at("policy"), f"there is no policy {name!r}", fix)
         return None
     return policies[name]
 
@@ -131,10 +131,12 @@ def read_test(
     section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
     name = section.text("name") or "unnamed"
     given = read_given(
-        lay_over(shared, section.get("given")), section.mark, policy, configuration, report
+        lay_over(shared, section.get("given")), section.position, policy, configuration, report
     )
     section.need("expect", "say what must come of it: expect: {outcome: succeeded by viber}")
     expect = section.section("expect", "`expect`")
     expected = read_expected(expect, policy, configuration, given.now if given is not None else 0)
     section.done()
-    return PolicyTest(name, policy, given, expected, section.mark) if given is not None else None
+    return (
+        PolicyTest(name, policy, given, expected, section.position) if given is not None else None
+    )

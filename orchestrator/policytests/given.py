@@ -21,7 +21,7 @@ from typing import Any
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section
-from orchestrator.configuration.yaml_file import Mark, Node
+from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
@@ -47,7 +47,7 @@ class Earlier:
 
     at_ms: int
     channel: str
-    klass: str
+    message_class: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ def lay_over(below: Node | None, above: Node | None) -> Node | None:
             low, high = below.value[key], above.value[key]
             if low.kind == "map" and high.kind == "map":
                 merged = {**low.value, **high.value}
-                value[key] = Node("map", merged, high.mark, keys={**low.keys, **high.keys})
-    return Node("map", value, above.mark, keys={**below.keys, **above.keys})
+                value[key] = Node("map", merged, high.position, keys={**low.keys, **high.keys})
+    return Node("map", value, above.position, keys={**below.keys, **above.keys})
 
 
 def read_given(
-    node: Node | None, test: Mark, policy: Policy, configuration: Configuration, report: Report
+    node: Node | None, test: Position, policy: Policy, configuration: Configuration, report: Report
 ) -> Given | None:
     """What a test starts from; None where it cannot be played. ``test`` is where it stands."""
     section = Section(node, report, "`given`", test)
@@ -194,14 +194,14 @@ def read_earlier(section: Section, scene: Scene) -> Earlier | None:
     """A message of the past that caps and gaps count."""
     ago_ms = read_span(section.need("ago", "say when: ago: 3h"), "`ago`", section.report)
     channel = section.word("sent", list(scene.configuration.settings.channels), "")
-    klass = section.word("class", CLASSES, scene.policy.klass)
+    message_class = section.word("class", CLASSES, scene.policy.message_class)
     section.done()
-    return Earlier(-ago_ms, channel, klass) if ago_ms is not None and channel else None
+    return Earlier(-ago_ms, channel, message_class) if ago_ms is not None and channel else None
 
 
 def charges(earlier: Sequence[Earlier], now: int) -> list[list[Any]]:
     """Earlier sends as the rows of a recipient's document: each was a message of its own."""
     return [
-        [f"earlier-{number}", one.klass, one.channel, 0, now + one.at_ms, True]
+        [f"earlier-{number}", one.message_class, one.channel, 0, now + one.at_ms, True]
         for number, one in enumerate(earlier, 1)
     ]

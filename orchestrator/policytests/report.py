@@ -23,7 +23,7 @@ def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console
         if not verdict.passed:
             print_failure(verdict, console)
     failed = sum(not verdict.passed for verdict in verdicts)
-    files = len({verdict.test.mark.path for verdict in verdicts})
+    files = len({verdict.test.position.path for verdict in verdicts})
     each = f", {seconds / len(verdicts) * 1000:.1f} ms each" if verdicts else ""
     count = f"{len(verdicts)} test(s) in {files} file(s), {failed} failed ({seconds:.2f} s{each})"
     console.print(f"[{'red' if failed else 'green'}]{count}[/]", highlight=False)
@@ -32,7 +32,9 @@ def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console
 def print_failure(verdict: Verdict, console: Console) -> None:
     """One failed test: what differs, and the whole timeline."""
     test = verdict.test
-    headline = f"[red]FAILED[/] {escape(test.mark.path)}:{test.mark.line}  {escape(test.name)}"
+    headline = (
+        f"[red]FAILED[/] {escape(test.position.path)}:{test.position.line}  {escape(test.name)}"
+    )
     console.print(headline, highlight=False, soft_wrap=True)
     for difference in verdict.differences:
         said = (
@@ -120,8 +122,8 @@ def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     test, happened = verdict.test, verdict.happened
     return {
-        "file": test.mark.path,
-        "line": test.mark.line,
+        "file": test.position.path,
+        "line": test.position.line,
         "policy": test.policy.name,
         "name": test.name,
         "passed": verdict.passed,

@@ -18,12 +18,12 @@ from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import (
     Cancel,
     Command,
-    HearInbound,
-    HearReceipt,
     OptOut,
     Publish,
     Published,
     PutRecipient,
+    RecordInbound,
+    RecordReceipt,
 )
 from orchestrator.policytests.actions import (
     Act,
@@ -37,7 +37,7 @@ from orchestrator.policytests.actions import (
 from orchestrator.policytests.file import PolicyTest
 from orchestrator.policytests.given import charges
 from orchestrator.policytests.timeline import Moment, moments
-from orchestrator.virtual.fast_runner import Stage
+from orchestrator.virtual.fast_runner import FastRunner
 from orchestrator.virtual.full_runner import Props
 from orchestrator.virtual.scripted_provider import Reaction
 
@@ -91,7 +91,7 @@ class Trial:
         """The whole test, from the first entry of its history until nothing can come any more."""
         test, given = self.test, self.test.given
         configuration, meet, watch = self._configuration, self._meet, self._watch
-        self._stage = stage = Stage(
+        self._stage = stage = FastRunner(
             configuration, self.policies, self.start, meet, watch, {}, self._props, keep=True
         )
         if given.earlier:
@@ -129,7 +129,7 @@ class Trial:
         """The recipient's document, as somebody's who has had messages before."""
         given = self.test.given
         id = given.event.recipients[0]["id"]
-        return {"id": id, "attributes": {}, "charges": charges(given.earlier, given.now)}
+        return {"id": id, "attributes": {}, "cap_usages": charges(given.earlier, given.now)}
 
     def _meet(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
         return self.reaction(provider)
@@ -167,7 +167,7 @@ class Trial:
                 return self._receipt(act, channel, state)
             case Cancels() if self._main:
                 return Cancel(self._main)
-        self._happened.troubles.append((act.mark.line, "there is no message to cancel"))
+        self._happened.troubles.append((act.position.line, "there is no message to cancel"))
         return None
 
     def _receipt(self, act: Act, channel: str, state: Any) -> Command | None:
@@ -179,11 +179,11 @@ class Trial:
         ]
         if not found:
             self._happened.troubles.append(
-                (act.mark.line, f"nothing was sent on {channel} that a receipt could be about")
+                (act.position.line, f"nothing was sent on {channel} that a receipt could be about")
             )
             return None
         attempt = found[-1]
-        return HearReceipt(attempt.provider, Receipt(state=state), self._main, attempt.number)
+        return RecordReceipt(attempt.provider, Receipt(state=state), self._main, attempt.number)
 
     def _reply(self, act: Act, channel: str, text: str) -> Command | None:
         accounts = self._configuration.settings.channels[channel]
@@ -192,11 +192,11 @@ class Trial:
             for kind in account.adapter_type.supports.address:
                 value = profile.get(kind)
                 if isinstance(value, str):
-                    return HearInbound(
+                    return RecordInbound(
                         account.provider, channel, Inbound(kind=kind, value=value, text=text)
                     )
         self._happened.troubles.append(
-            (act.mark.line, f"the recipient has no address to reply from on {channel}")
+            (act.position.line, f"the recipient has no address to reply from on {channel}")
         )
         return None
 

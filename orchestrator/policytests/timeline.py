@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.core.facts import Answered, Heard
+from orchestrator.core.facts import Answered, ReceiptReceived
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.message import Message, Run, Sending
 from orchestrator.core.outcomes import Accepted, kind_of
@@ -117,7 +117,7 @@ def heard_or_answered(decided: Decided, now: int) -> Iterator[Moment]:
             yield Moment(
                 now, "answer", attempt.channel, attempt.provider, fact.outcome.reason, word=word
             )
-        case Heard() as fact:
+        case ReceiptReceived() as fact:
             attempt = decided.decision.message.attempts[fact.attempt]
             reason = fact.failure.reason if fact.failure is not None else None
             yield Moment(now, "hear", attempt.channel, reason=reason, word=fact.state)

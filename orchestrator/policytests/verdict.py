@@ -53,7 +53,9 @@ def judge(test: PolicyTest, happened: Happened) -> Verdict:
             "no message: the event did not trigger the policy (its `when` is false, or could not be"
             " evaluated)"
         )
-        differences += [] if differences else [Difference(expected.mark.line, "a message", said)]
+        differences += (
+            [] if differences else [Difference(expected.position.line, "a message", said)]
+        )
     else:
         differences += step_differences(test, happened)
         differences += rest_differences(expected, happened)
@@ -73,7 +75,7 @@ def outcome_differences(outcome: Outcome, message: Message | None) -> Iterator[D
             and outcome.reason in (None, message.reason)
         )
     if not same:
-        yield Difference(outcome.mark.line, outcome.text, actual)
+        yield Difference(outcome.position.line, outcome.text, actual)
 
 
 def ending(message: Message | None) -> str:
@@ -101,15 +103,17 @@ def step_differences(test: PolicyTest, happened: Happened) -> Iterator[Differenc
     for line, moment in pairs(wanted, sends, since):
         if line is None and moment is not None:
             yield Difference(
-                test.expected.mark.line, "", f"{moment.show(since)}: nothing of `steps` expects it"
+                test.expected.position.line,
+                "",
+                f"{moment.show(since)}: nothing of `steps` expects it",
             )
         elif line is not None and moment is None:
-            yield Difference(line.mark.line, line.text, instead(line, happened.moments, since))
+            yield Difference(line.position.line, line.text, instead(line, happened.moments, since))
     for line in test.expected.steps:
         if line.verb != "send" and not any(
             fits(line, moment, since) for moment in happened.moments
         ):
-            yield Difference(line.mark.line, line.text, instead(line, happened.moments, since))
+            yield Difference(line.position.line, line.text, instead(line, happened.moments, since))
 
 
 def pairs(
@@ -181,18 +185,18 @@ def rest_differences(expected: Expected, happened: Happened) -> Iterator[Differe
     flags = sorted(message.flags) if message is not None else []
     if expected.flags is not None and flags != sorted(expected.flags):
         yield Difference(
-            expected.mark.line,
+            expected.position.line,
             f"flags [{', '.join(expected.flags)}]",
             f"flags [{', '.join(flags)}]",
         )
     if expected.cost is not None and not expected.cost.holds(happened.cost):
         yield Difference(
-            expected.cost.mark.line, f"cost {expected.cost.text}", f"cost {happened.cost}"
+            expected.cost.position.line, f"cost {expected.cost.text}", f"cost {happened.cost}"
         )
-    for channel, mark in expected.not_sent:
+    for channel, position in expected.not_sent:
         sent = next((m for m in happened.moments if (m.verb, m.channel) == ("send", channel)), None)
         if sent is not None:
-            yield Difference(mark.line, f"nothing sent on {channel}", "it was sent")
+            yield Difference(position.line, f"nothing sent on {channel}", "it was sent")
     for words in expected.words:
         yield from word_differences(words, happened.sent.get(words.channel))
 
@@ -201,7 +205,7 @@ def word_differences(words: Words, content: Mapping[str, Any] | None) -> Iterato
     """What a channel's text says; any white space is one space."""
     wanted = f"text of {words.channel} {words.how} {words.text!r}"
     if content is None:
-        yield Difference(words.mark.line, wanted, f"nothing was sent on {words.channel}")
+        yield Difference(words.position.line, wanted, f"nothing was sent on {words.channel}")
         return
     texts = [" ".join(text.split()) for text in strings(content)]
     looked_for = " ".join(words.text.split())
@@ -213,7 +217,7 @@ def word_differences(words: Words, content: Mapping[str, Any] | None) -> Iterato
         case _:
             good = looked_for in texts
     if not good:
-        yield Difference(words.mark.line, wanted, " | ".join(texts)[:400])
+        yield Difference(words.position.line, wanted, " | ".join(texts)[:400])
 
 
 def strings(content: Any) -> Iterator[str]:

@@ -30,15 +30,15 @@ WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
 
 class NotJson(ValueError):
     """
-    ``what`` is wrong, ``where`` (a path, may be empty), and how to ``mend`` it; never with a value
+    ``what`` is wrong, ``where`` (a path, may be empty), and how to ``fix`` it; never with a value
     in it.
     """
 
-    def __init__(self, code: str, what: str, mend: str, where: str = "") -> None:
-        super().__init__(f"{what}: {mend}")
+    def __init__(self, code: str, what: str, fix: str, where: str = "") -> None:
+        super().__init__(f"{what}: {fix}")
         self.code = code
         self.what = what
-        self.mend = mend
+        self.fix = fix
         self.where = where
 
 

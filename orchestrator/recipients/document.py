@@ -4,12 +4,12 @@ Recipients as documents: profile, consents, charges, goals; and what is kept per
 A recipient's document::
 
     {"id", <profile fields>, "attributes": {…},
-     "consents": [[channel, topic, state, at, source, [classes]]], "charges": [[message, class, channel, step, at, first]],
+     "consents": [[channel, topic, state, at, source, [classes]]], "cap_usages": [[message, class, channel, step, at, first]],
      "goals": [{"type", "time", "at", "source", "id", "data"}]}
 
 An address's document::
 
-    {"consents": […], "marks": {channel: {reason, provider, at, detail}}, "strikes": {channel: [at]},
+    {"consents": […], "suppressions": {channel: {reason, provider, at, detail}}, "bounces": {channel: [at]},
      "inbound": {channel: at}}
 """
 
@@ -20,9 +20,16 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrator.core.caps import horizon_ms
-from orchestrator.core.effects import Strike
+from orchestrator.core.effects import BounceRecorded
 from orchestrator.core.policy import Governance
-from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Instant, Mark
+from orchestrator.core.recipient import (
+    Address,
+    AddressState,
+    CapUsage,
+    Consent,
+    Instant,
+    Suppression,
+)
 from orchestrator.recipients.phones import country_of
 
 AddressHash = Callable[[str, str], str]
@@ -122,34 +129,41 @@ class Person:
         return tuple(consent_of(row) for row in self.document.get("consents", ()))
 
     @property
-    def charges(self) -> tuple[Charge, ...]:
-        return tuple(Charge(*row) for row in self.document.get("charges", ()))
+    def cap_usages(self) -> tuple[CapUsage, ...]:
+        return tuple(CapUsage(*row) for row in self.document.get("cap_usages", ()))
 
-    def reserve(self, charge: Charge, governance: Governance, now: Instant) -> None:
+    def reserve(self, usage: CapUsage, governance: Governance, now: Instant) -> None:
         """Add a charge, and drop those that no rule can count any more."""
         kept = [
             row
-            for row in self.document.get("charges", ())
-            if row[0] == charge.message
+            for row in self.document.get("cap_usages", ())
+            if row[0] == usage.message
             or row[4] > now - max(CHARGES_KEPT_MS, horizon_ms(governance, row[1]))
         ]
         kept.append(
-            [charge.message, charge.klass, charge.channel, charge.step, charge.at, charge.first]
+            [
+                usage.message,
+                usage.message_class,
+                usage.channel,
+                usage.step,
+                usage.at,
+                usage.first,
+            ]
         )
-        self.document["charges"] = kept
+        self.document["cap_usages"] = kept
         self.dirty = True
 
-    def give_back(self, message: str, step: int) -> None:
+    def release_cap(self, message: str, step: int) -> None:
         """
         Remove a step's charge; where it was the message's first, the next oldest one becomes it.
         """
-        rows = self.document.get("charges", [])
+        rows = self.document.get("cap_usages", [])
         kept = [row for row in rows if not (row[0] == message and row[3] == step)]
         own = [row for row in kept if row[0] == message]
         if own and not any(row[5] for row in own):
             min(own, key=lambda row: row[4])[5] = True
         if len(kept) != len(rows):
-            self.document["charges"] = kept
+            self.document["cap_usages"] = kept
             self.dirty = True
 
     def remember_goal(self, goal: dict[str, Any], keep_ms: int, now: Instant) -> None:
@@ -208,25 +222,28 @@ def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
     return AddressState(
         hash,
         tuple(consent_of(row) for row in document.get("consents", ())),
-        {channel: Mark(**mark) for channel, mark in document.get("marks", {}).items()},
+        {
+            channel: Suppression(**mark)
+            for channel, mark in document.get("suppressions", {}).items()
+        },
         max(inbound.values(), default=None),
     )
 
 
-def strike(document: dict[str, Any], proof: Strike, now: Instant) -> bool:
+def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant) -> bool:
     """
     Count one proof that an address is dead on a channel; True where it is marked now. Proofs of one
     day count once.
     """
-    marks = document.setdefault("marks", {})
-    if proof.channel in marks:
+    suppressions = document.setdefault("suppressions", {})
+    if proof.channel in suppressions:
         return False
-    known = document.setdefault("strikes", {}).setdefault(proof.channel, [])
+    known = document.setdefault("bounces", {}).setdefault(proof.channel, [])
     if not known or now - known[-1] > STRIKE_APART_MS:
         known.append(now)
     if len(known) < proof.strikes:
         return False
-    marks[proof.channel] = {
+    suppressions[proof.channel] = {
         "reason": "refused_address",
         "provider": proof.provider,
         "at": now,

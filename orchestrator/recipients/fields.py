@@ -2,7 +2,7 @@
 The shape of a recipient, wherever it comes in: with an event, or by the API.
 
 Every field is checked and brought into its one form; what is wrong is a ``Misshapen`` that names
-the field and how to mend it, and never repeats what stood there.
+the field and how to fix it, and never repeats what stood there.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ CONSENT_KEYS = frozenset({"channel", "topic", "state", "at", "source"})
 
 
 class Misshapen(ValueError):
-    """``field`` is wrong: what, and how to mend it."""
+    """``field`` is wrong: what, and how to fix it."""
 
-    def __init__(self, field: str, what: str, mend: str) -> None:
-        super().__init__(f"{field}: {what}; {mend}" if field else f"{what}; {mend}")
+    def __init__(self, field: str, what: str, fix: str) -> None:
+        super().__init__(f"{field}: {what}; {fix}" if field else f"{what}; {fix}")
         self.field = field
         self.what = what
-        self.mend = mend
+        self.fix = fix
 
 
 def know_channels(channels: Iterable[str]) -> None:
@@ -190,26 +190,26 @@ def web_push(value: Any, field: str) -> list[dict[str, Any]]:
     Subscriptions as browsers hand them over, each endpoint once; what else stands in them is left
     out.
     """
-    mend = (
+    fix = (
         'send PushSubscription.toJSON(): [{"endpoint": "https://…", "keys": {"p256dh": "…", "auth":'
         ' "…"}}]'
     )
     if not isinstance(value, list) or len(value) > SUBSCRIPTIONS_MAX:
         raise Misshapen(
-            field, f"it must be a list of at most {SUBSCRIPTIONS_MAX} subscriptions", mend
+            field, f"it must be a list of at most {SUBSCRIPTIONS_MAX} subscriptions", fix
         )
     found: dict[str, dict[str, Any]] = {}
     for index, one in enumerate(value):
         place = f"{field}[{index}]"
         if not isinstance(one, Mapping) or not isinstance(one.get("keys"), Mapping):
-            raise Misshapen(place, "it is not a subscription", mend)
+            raise Misshapen(place, "it is not a subscription", fix)
         endpoint = one.get("endpoint")
         if (
             not isinstance(endpoint, str)
             or len(endpoint) > ENDPOINT_LENGTH_MAX
             or not is_web_address(endpoint)
         ):
-            raise Misshapen(f"{place}.endpoint", "it must be an https URL", mend)
+            raise Misshapen(f"{place}.endpoint", "it must be an https URL", fix)
         keys = {
             name: text(one["keys"].get(name), f"{place}.keys.{name}") for name in ("p256dh", "auth")
         }
@@ -238,17 +238,17 @@ def is_web_address(url: str) -> bool:
 
 def devices(value: Any, field: str) -> list[dict[str, str]]:
     """Apps that can be pushed to."""
-    mend = 'write [{"platform": "fcm", "token": "…"}]'
+    fix = 'write [{"platform": "fcm", "token": "…"}]'
     if not isinstance(value, list) or len(value) > DEVICES_MAX:
-        raise Misshapen(field, f"it must be a list of at most {DEVICES_MAX} devices", mend)
+        raise Misshapen(field, f"it must be a list of at most {DEVICES_MAX} devices", fix)
     found: list[dict[str, str]] = []
     for index, one in enumerate(value):
         place = f"{field}[{index}]"
         if not isinstance(one, Mapping) or one.get("platform") not in ("fcm", "apns"):
-            raise Misshapen(f"{place}.platform", "it must be fcm or apns", mend)
+            raise Misshapen(f"{place}.platform", "it must be fcm or apns", fix)
         token = one.get("token")
         if not isinstance(token, str) or not 0 < len(token) <= ENDPOINT_LENGTH_MAX:
-            raise Misshapen(f"{place}.token", "it must be a non-empty string", mend)
+            raise Misshapen(f"{place}.token", "it must be a non-empty string", fix)
         found.append({"platform": one["platform"], "token": token})
     return found
 
@@ -258,9 +258,9 @@ def consents(value: Any, field: str) -> list[dict[str, Any]]:
     Entries of a consent history; an omitted channel or topic is ``*``, ``at`` becomes UTC
     milliseconds.
     """
-    mend = 'write [{"channel": "sms", "topic": "cart_reminders", "state": "in"}]'
+    fix = 'write [{"channel": "sms", "topic": "cart_reminders", "state": "in"}]'
     if not isinstance(value, list) or len(value) > CONSENTS_MAX:
-        raise Misshapen(field, f"it must be a list of at most {CONSENTS_MAX} entries", mend)
+        raise Misshapen(field, f"it must be a list of at most {CONSENTS_MAX} entries", fix)
     return [consent(one, f"{field}[{index}]") for index, one in enumerate(value)]
 
 

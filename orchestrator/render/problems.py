@@ -12,16 +12,16 @@ from orchestrator.core.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class TemplateProblem:
-    """Found when templates are loaded: where, what, and how to mend it."""
+    """Found when templates are loaded: where, what, and how to fix it."""
 
     path: str
     line: int
     column: int
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}: {self.what}; {self.mend}"
+        return f"{self.path}:{self.line}:{self.column}: {self.what}; {self.fix}"
 
 
 class TemplateProblems(Exception):

@@ -131,9 +131,9 @@ class TemplateSet:
         """
         problems: list[TemplateProblem] = []
         if not root.is_dir():
-            mend = "make it, or say under `templates` where they are"
+            fix = "make it, or say under `templates` where they are"
             raise TemplateProblems(
-                [TemplateProblem(str(root), 1, 1, "there is no such directory of templates", mend)]
+                [TemplateProblem(str(root), 1, 1, "there is no such directory of templates", fix)]
             )
         sources: dict[str, dict[str, str]] = {}
         for path in sorted(root.glob("*/*.j2")):
@@ -173,11 +173,9 @@ class TemplateSet:
                 channel = match["channel"] if match else ""
                 part = match["part"] if match else ""
                 if match is None or part not in PARTS.get(channel, ()):
-                    mend = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
+                    fix = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
                     problems.append(
-                        TemplateProblem(
-                            path, 1, 1, "the file's name says no channel and part", mend
-                        )
+                        TemplateProblem(path, 1, 1, "the file's name says no channel and part", fix)
                     )
                     continue
                 compiled = compile_part(path, part, text, problems)
@@ -327,8 +325,8 @@ def compile_part(
             return None
         forbidden = refused(tree)
         if forbidden is not None:
-            mend = "write it out; what there is stands in docs/templates.md"
-            problems.append(TemplateProblem(path, 1, 1, forbidden, mend))
+            fix = "write it out; what there is stands in docs/templates.md"
+            problems.append(TemplateProblem(path, 1, 1, forbidden, fix))
             return None
         variables = paths(tree)
         count_rounds(tree)
@@ -342,8 +340,8 @@ def compile_part(
         problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
         return None
     except TemplateSyntaxError as error:
-        mend = "see the Jinja reference; filters are listed in docs/templates.md"
-        problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), mend))
+        fix = "see the Jinja reference; filters are listed in docs/templates.md"
+        problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), fix))
     except TemplateError as error:
         problems.append(TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows"))
     return None

@@ -15,7 +15,7 @@ The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
     POST     reset        forget traffic, opt-outs and the script; subscriptions and callbacks stay
 
 Requests that change something are JSON with ``Content-Type: application/json``, which keeps strange
-web pages out. Errors are ``{"error": "what is wrong and how to mend it"}``.
+web pages out. Errors are ``{"error": "what is wrong and how to fix it"}``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Body = dict[str, Any]
 
 
 class Wrong(Exception):
-    """A request to the control API that cannot be done; the text says why and how to mend it."""
+    """A request to the control API that cannot be done; the text says why and how to fix it."""
 
     def __init__(self, what: str, status: int = 400) -> None:
         super().__init__(what)

@@ -69,7 +69,7 @@ HTTP_ERRORS = {
     "E400": (
         400,
         "Bad request",
-        "Check the request against the API definition and mend what the violations name.",
+        "Check the request against the API definition and fix what the violations name.",
     ),
     "E401": (401, "Unauthorized", "Check the API key in the Authorization header."),
     "E403": (403, "Forbidden", "Check that the API key may use this service."),

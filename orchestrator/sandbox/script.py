@@ -63,7 +63,7 @@ Level = Mapping[str, Any]
 
 
 class ScriptError(ValueError):
-    """A script that cannot be used: where it is wrong, what is wrong, and how to mend it."""
+    """A script that cannot be used: where it is wrong, what is wrong, and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,15 +35,15 @@ def read_habits(path: Path, channels: Mapping[str, tuple[ProviderSettings, ...]]
     section = Section(load(path), report, "the file")
     known = [*channels, *(one.provider for accounts in channels.values() for one in accounts)]
     found: dict[str, Habit] = {}
-    for name, mark in section.keys.items():
+    for name, position in section.keys.items():
         if name not in known:
-            mend = suggestion(name, known, f"there are {listed(known)}")
-            report.error(mark, f"there is no channel or provider {name!r}", mend)
+            fix = suggestion(name, known, f"there are {listed(known)}")
+            report.error(position, f"there is no channel or provider {name!r}", fix)
             continue
-        found[name] = read_habit(Section(section.get(name), report, f"`{name}`", mark))
+        found[name] = read_habit(Section(section.get(name), report, f"`{name}`", position))
     if not section.keys and not section.broken:
         report.error(
-            section.mark,
+            section.position,
             "the file says nothing",
             "write viber: {delivered: {share: 0.86, median: 6s, p95: 5m}}",
         )
@@ -68,7 +68,7 @@ def read_habit(section: Section) -> Habit:
     total = sum(share for share, _ in answers)
     if total > 1:
         section.report.error(
-            section.mark,
+            section.position,
             f"the shares of {section.name} add up to {total:g}",
             "leave some to be accepted",
         )
@@ -94,7 +94,7 @@ def read_share(section: Section, key: str) -> float | None:
         return None
     if node.kind not in ("int", "float") or not 0 <= node.value <= 1:
         section.report.error(
-            node.mark, f"`{key}` is not a share", "write a number from 0 to 1, such as 0.05"
+            node.position, f"`{key}` is not a share", "write a number from 0 to 1, such as 0.05"
         )
         return None
     return float(node.value)

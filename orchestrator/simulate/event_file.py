@@ -21,7 +21,7 @@ PROBLEMS_MAX = 20
 
 
 class BadTraffic(Exception):
-    """The file cannot be played; the text says where, what and how to mend it."""
+    """The file cannot be played; the text says where, what and how to fix it."""
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ def names_of(findings: Findings, group: Group) -> list[Figure]:
 
 
 def print_broken(findings: Findings, console: Console) -> None:
-    """What was wrong with templates, the most frequent first: no chance mends that."""
+    """What was wrong with templates, the most frequent first: no chance fixes that."""
     found: dict[str, float] = {}
     for figures in findings.figures:
         for (section, what), count in figures.get(EVERYTHING, {}).items():

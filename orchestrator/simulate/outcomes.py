@@ -28,7 +28,7 @@ class Life:
     event: str
     recipient: str
     policy: str
-    klass: str
+    message_class: str
     locale: str
     status: str = ""
     reason: str = ""
@@ -67,7 +67,7 @@ class Lives:
             locale = self.locales.get(message.recipient, "")
             event = f"{message.event_source} {message.event_id}"
             self.by_message[message.id] = Life(
-                event, message.recipient, message.policy, message.klass, locale
+                event, message.recipient, message.policy, message.message_class, locale
             )
         life = self.by_message[message.id]
         if isinstance(decided.fact, Unpreparable):

@@ -22,8 +22,8 @@ from orchestrator.events.event import Event
 from orchestrator.simulate.behaviour import Habits, draw, react
 from orchestrator.simulate.event_file import Traffic
 from orchestrator.simulate.outcomes import Life, Lives
-from orchestrator.virtual.fast_runner import Contents, Stage
-from orchestrator.virtual.full_runner import World
+from orchestrator.virtual.fast_runner import Contents, FastRunner
+from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction
 
@@ -78,7 +78,7 @@ class Performance:
         The lives of all messages of the reported policies, in the order in which they were made.
         """
         play = self._play
-        stage = Stage(
+        stage = FastRunner(
             play.configuration,
             play.policies,
             play.traffic.first,
@@ -97,7 +97,7 @@ class Performance:
     async def _perform_whole(self, loop: VirtualLoop, grain_ms: int) -> None:
         play = self._play
         start = play.traffic.first - play.traffic.first % grain_ms
-        self._world = World(
+        self._world = FullRunner(
             loop,
             start,
             play.configuration,

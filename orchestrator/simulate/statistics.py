@@ -103,7 +103,7 @@ def tally(lives: Iterable[Life]) -> dict[Group, dict[Figure, float]]:
     for life in lives:
         groups = (
             ("all", ""),
-            ("class", life.klass),
+            ("class", life.message_class),
             ("locale", life.locale or "unknown"),
             ("policy", life.policy),
         )

@@ -116,7 +116,7 @@ class Outbox:
                     await self._bury(sink, events[0])
                     failing_since = None
             except Gone:
-                log.error("statuses.sink_gone", sink=sink.name)
+                log.error("statuses.sink_rejected", sink=sink.name)
                 return
             except Stopped:
                 return

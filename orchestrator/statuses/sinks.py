@@ -67,9 +67,12 @@ class KafkaSink:
         self._careful = error is not None
         if error is not None:
             await self.close()
-            trouble = await diagnose(self._options, error)
+            report_error = await diagnose(self._options, error)
             log.warning(
-                "statuses.kafka_failed", topic=self.topic, reason=trouble.word, error=trouble.what
+                "statuses.kafka_failed",
+                topic=self.topic,
+                reason=report_error.word,
+                error=report_error.what,
             )
         return taken
 

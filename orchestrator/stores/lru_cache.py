@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Kept(OrderedDict[str, T]):
+class LruCache(OrderedDict[str, T]):
     """
     The last ``limit`` values that were put. A plain dict would do, but to find its first key it
     walks over everything that has been taken out before it: a microsecond each time.

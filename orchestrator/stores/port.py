@@ -163,7 +163,7 @@ class LoadedAddresses:
 class Changes:
     """
     Everything one batch writes. ``at`` is its time, ``buckets`` has the buckets of messages that
-    wait for something, ``codes`` those of them that are one-time codes.
+    wait for something, ``otp`` those of them that are one-time codes.
 
     ``events``: ``(source, id, digest, status, message ids, at)``; ``created``: message, event
     document, history; ``changed``: message, history to append; ``ready_in``/``ready_out`` and
@@ -177,7 +177,7 @@ class Changes:
 
     at: int = 0
     buckets: dict[str, int] = field(default_factory=dict)
-    codes: set[str] = field(default_factory=set)
+    otp: set[str] = field(default_factory=set)
     events: list[tuple[str, str, bytes, str, tuple[str, ...], int]] = field(default_factory=list)
     created: list[tuple[Message, dict[str, Any], bytes]] = field(default_factory=list)
     changed: list[tuple[Message, bytes]] = field(default_factory=list)
@@ -226,14 +226,14 @@ class Unit(Protocol):
         """Write everything or nothing, durably."""
 
 
-def timers_of(codes: bool) -> str:
+def timers_of(otp: bool) -> str:
     """The condition on timers, in SQL; written out, because a partial index serves it."""
-    return f"lane = {URGENT}" if codes else "true"
+    return f"lane = {URGENT}" if otp else "true"
 
 
 def lane_of_timer(changes: Changes, message: str) -> int:
     """The lane of a message's timer: codes, or everything else."""
-    return URGENT if message in changes.codes else ALL_LANES[1]
+    return URGENT if message in changes.otp else ALL_LANES[1]
 
 
 class Bucket(Protocol):
@@ -318,10 +318,10 @@ class Store(Protocol):
     async def queues(self) -> list[str]:
         """The backlogs that are not empty."""
 
-    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
-        """Timers that are due, the oldest first; ``codes``: only those of codes."""
+    async def due(self, now: int, limit: int, otp: bool = False) -> list[tuple[int, str]]:
+        """Timers that are due, the oldest first; ``otp``: only those of codes."""
 
-    async def next_due(self, codes: bool = False) -> int | None:
+    async def next_due(self, otp: bool = False) -> int | None:
         """When the next timer is due, of the same."""
 
     async def depths(self) -> dict[tuple[str, int], int]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from orchestrator.core.facts import Answered, Due, Heard
+from orchestrator.core.facts import Answered, Due, ReceiptReceived
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown, kind_of
@@ -131,7 +131,8 @@ class Metrics:
         )
         self.inflight = self._gauge("inflight_requests", "Sends under way", "provider")
         self.open = self._gauge("circuit_open", "1 while a provider is left alone", "provider")
-        self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
+        self.store_up = self._gauge("store_up", "1 while the store can be reached")
+        self.store_up.set(1)
         self.kafka_lag = self._gauge(
             "kafka_consumer_lag",
             "Records that this process has still to take, of its partitions",
@@ -141,8 +142,8 @@ class Metrics:
         self.kafka_connected = self._gauge(
             "kafka_connected", "1 while this process is in its consumer group"
         )
-        self.kafka_troubles = self._counter(
-            "kafka_troubles", "What went wrong between us and Kafka", "trouble"
+        self.kafka_errors = self._counter(
+            "kafka_errors", "What went wrong between us and Kafka", "error"
         )
         self.reload_ok = self._gauge(
             "config_last_reload_successful", "1 where the last reload was good"
@@ -151,9 +152,9 @@ class Metrics:
         self._gauge("build_info", "The release", "version").labels(version).set(1)
         self.reload_ok.set(1)
         self._codes: set[str] = set()
-        for klass in CLASSES:
+        for message_class in CLASSES:
             for status in TERMINAL:
-                self.finished.labels(klass, status.value, "")
+                self.finished.labels(message_class, status.value, "")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return remembering(Counter(f"kaskad_{name}", text, labels, registry=self.registry))
@@ -174,10 +175,10 @@ class Metrics:
         for one in decided:
             before, message = one.before, one.decision.message
             if before is None:
-                tally.add(self.accepted, (message.policy, message.klass))
+                tally.add(self.accepted, (message.policy, message.message_class))
             if message.terminal and (before is None or before.status is not message.status):
                 reason = message.reason.value if message.reason is not None else ""
-                tally.add(self.finished, (message.klass, message.status.value, reason))
+                tally.add(self.finished, (message.message_class, message.status.value, reason))
                 self._reached(message)
             if "duplicate_delivery" in message.flags and (
                 before is None or "duplicate_delivery" not in before.flags
@@ -187,7 +188,7 @@ class Metrics:
                 if check.reason is not None and check.verdict is not Verdict.GO:
                     tally.add(self.skipped, (check.gate, check.verdict.value, check.reason.value))
             self._runs(before, message, tally)
-            if isinstance(one.fact, Heard):
+            if isinstance(one.fact, ReceiptReceived):
                 self._heard(message, one.fact, tally)
             elif message.currency is not None and isinstance(one.fact, Answered | Due):
                 self._paid(before, message)
@@ -196,7 +197,9 @@ class Metrics:
     def _reached(self, message: Message) -> None:
         if message.succeeded_by is not None and message.finished_at is not None:
             seconds = (message.finished_at - message.created_at) / 1000
-            self.reach.labels(message.klass, message.succeeded_by).observe(max(0.0, seconds))
+            self.reach.labels(message.message_class, message.succeeded_by).observe(
+                max(0.0, seconds)
+            )
 
     def _paid(self, before: Message | None, message: Message) -> None:
         """
@@ -233,7 +236,7 @@ class Metrics:
             ):
                 tally.add(self.fallbacks, (run.channel, run.ended.value))
 
-    def _heard(self, message: Message, fact: Heard, tally: Tally) -> None:
+    def _heard(self, message: Message, fact: ReceiptReceived, tally: Tally) -> None:
         attempt = message.attempts[fact.attempt]
         tally.add(self.receipts, (attempt.channel, attempt.provider, fact.state))
         lag = (fact.at - attempt.intent_at) / 1000

@@ -30,11 +30,11 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.outgoing import Ready, render
 from orchestrator.dispatch.provider import Cost, ProviderAtWork
-from orchestrator.engine.applying import tell
-from orchestrator.engine.batch import Decided, Desk
-from orchestrator.engine.commands import Command, HearReceipt, Publish
+from orchestrator.engine.applying import apply_fact
+from orchestrator.engine.batch import BatchContext, Decided
+from orchestrator.engine.commands import Command, Publish, RecordReceipt
 from orchestrator.engine.handlers.handle import handle
-from orchestrator.engine.unit_of_work import Book, Entry
+from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.engine.velocity import Velocity
 from orchestrator.events.event import Event
 from orchestrator.primitives.ids import encode
@@ -68,7 +68,7 @@ in every run, and under every version of a policy.
 """
 
 
-class Stage:
+class FastRunner:
     """
     One installation. ``meet`` is how messages are taken, ``watch`` is told every decision,
     ``contents`` may be shared by several runs of one file, ``props`` by all stages of a process.
@@ -106,12 +106,12 @@ class Stage:
             name: self._at_work(one) for name, one in configuration.settings.providers.items()
         }
         self._zone = ZoneInfo(self._rules.governance.time_zone)
-        self._book = Book(Loaded(), self._props.address_hash)
-        self._desk = Desk(
-            book=self._book,
+        self._book = UnitOfWork(Loaded(), self._props.address_hash)
+        self._desk = BatchContext(
+            work=self._book,
             rules=self._rules,
             now=start,
-            shelf={(policy.name, policy.version): policy for policy in policies.values()},
+            policies={(policy.name, policy.version): policy for policy in policies.values()},
             evaluate=self._props.evaluate,
             address_hash=self._props.address_hash,
             new_id=self._new_id,
@@ -177,12 +177,12 @@ class Stage:
 
     def _turn(self, now: int) -> None:
         """It is ``now``: the clock, and where a day has ended its spending."""
-        desk = self._desk
-        desk.now = now
-        if now >= desk.day_ends:
+        context = self._desk
+        context.now = now
+        if now >= context.day_ends:
             today = datetime.fromtimestamp(now / 1000, UTC).astimezone(self._zone).date()
             ends = datetime.combine(today + timedelta(days=1), time(), self._zone)
-            desk.day, desk.day_ends, desk.spent = (
+            context.day, context.day_ends, context.spent = (
                 today.isoformat(),
                 int(ends.timestamp() * 1000),
                 {},
@@ -198,8 +198,8 @@ class Stage:
 
     # ---- decisions
 
-    def _tell(self, entry: Entry, fact: Fact) -> Any:
-        told = tell(self._desk, entry, fact)
+    def _tell(self, entry: WorkingMessage, fact: Fact) -> Any:
+        told = apply_fact(self._desk, entry, fact)
         self._note()
         return told
 
@@ -225,23 +225,23 @@ class Stage:
 
     def _note(self) -> None:
         """Act on what was decided since the last look, and forget what a store would keep."""
-        desk, book = self._desk, self._book
-        decided, desk.decided = desk.decided, []
+        context, work = self._desk, self._book
+        decided, context.decided = context.decided, []
         for one in decided:
-            self._watch(one, desk.now)
+            self._watch(one, context.now)
             message = one.decision.message
             before_due = one.before.due_at if one.before is not None else None
             if message.due_at is not None and message.due_at != before_due:
                 self._wake(message.id, message.due_at)
             self._line_up(message)
-            book.entries[message.id].lines.clear()
+            work.entries[message.id].lines.clear()
             self._forget(message)
         if self._keep:
-            book.contacts = {
-                **book.contacts,
-                **{row[:2]: row[2:4] for row in book.changes.contacts},
+            work.contacts = {
+                **work.contacts,
+                **{row[:2]: row[2:4] for row in work.changes.contacts},
             }
-        book.changes = Changes()
+        work.changes = Changes()
 
     def _line_up(self, message: Message) -> None:
         """The message's rows in the backlogs of its providers."""
@@ -249,7 +249,7 @@ class Stage:
             self._ready.append(
                 (
                     run.provider or "",
-                    LANES[message.klass],
+                    LANES[message.message_class],
                     run.ready_since or 0,
                     message.id,
                     run.step,
@@ -279,7 +279,7 @@ class Stage:
 
     # ---- sending
 
-    def _send(self, entry: Entry, step: int) -> None:
+    def _send(self, entry: WorkingMessage, step: int) -> None:
         """What the dispatcher does with one step of the backlog."""
         run = entry.message.run_of(step)
         if run is None or run not in entry.message.ready():
@@ -302,10 +302,10 @@ class Stage:
         if entry is not None:
             self._line_up(entry.message)
 
-    def _prepare(self, entry: Entry, step: int, provider: ProviderAtWork) -> None:
+    def _prepare(self, entry: WorkingMessage, step: int, provider: ProviderAtWork) -> None:
         message = entry.message
         person = self._book.person(message.recipient)
-        policy = self._desk.shelf[message.policy, message.policy_version]
+        policy = self._desk.policies[message.policy, message.policy_version]
         kinds = provider.facts.kinds
         targets = tuple(address for address in person.addresses if address.kind in kinds)
         templates = self._configuration.templates
@@ -342,7 +342,7 @@ class Stage:
         parts = rendered.sms.parts if rendered.sms is not None else None
         return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
 
-    def _call(self, entry: Entry, provider: ProviderAtWork, call: Call) -> None:
+    def _call(self, entry: WorkingMessage, provider: ProviderAtWork, call: Call) -> None:
         """
         The provider's answer, which may take its time but never more than its timeout, and the
         receipts that follow.
@@ -381,7 +381,7 @@ class Stage:
 
         def hear() -> None:
             self._awaited[id] -= 1
-            handle(self._desk, HearReceipt(provider, receipt, id, attempt))
+            handle(self._desk, RecordReceipt(provider, receipt, id, attempt))
             self._note()
             entry = self._book.entries.get(id)
             if entry is not None:

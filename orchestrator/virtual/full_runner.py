@@ -24,10 +24,10 @@ from orchestrator.core.policy import Policy
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
 from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import Cost, Line, ProviderAtWork
+from orchestrator.dispatch.provider import Cost, ProviderAtWork, ProviderQueue
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided
-from orchestrator.engine.commands import Command, HearReceipt
+from orchestrator.engine.commands import Command, RecordReceipt
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.timers import Timers
@@ -72,7 +72,7 @@ class Pumps(Dispatcher):
     woken.
     """
 
-    async def _rest(self, line: Line, seconds: float) -> None:
+    async def _rest(self, line: ProviderQueue, seconds: float) -> None:
         if seconds < IDLE_LOOK_SECONDS:
             await super()._rest(line, seconds)
             return
@@ -116,7 +116,7 @@ def no_reaction(provider: str, message: Outgoing) -> Reaction:
     return Reaction(Accepted())
 
 
-class World:
+class FullRunner:
     """
     One installation from ``start`` (UTC milliseconds) on. ``policies`` are those that events may
     trigger, ``react`` is how the providers take messages; ``reports`` are the instants at which
@@ -229,12 +229,12 @@ class World:
             receipt = Receipt(
                 state=later.state, provider_id=message.client_reference, failure=later.failure
             )
-            command = HearReceipt(provider, receipt, *place)
+            command = RecordReceipt(provider, receipt, *place)
             due = self.clock.now() + ms
             self.reports.add(due)
             self.after(ms, lambda: self._hear(due, command))
 
-    def _hear(self, due: int, command: HearReceipt) -> None:
+    def _hear(self, due: int, command: RecordReceipt) -> None:
         self.reports.discard(due)
         self.engine.submit(command)
 

@@ -94,10 +94,8 @@ def read_reactions(
         accounts = (by_name[key],) if key in by_name else channels.get(key, ())
         if not accounts:
             known = [*channels, *by_name]
-            mend = suggestion(key, known, f"there are {listed(known)}")
-            section.report.error(
-                section.keys[key], f"there is no channel or provider {key!r}", mend
-            )
+            fix = suggestion(key, known, f"there are {listed(known)}")
+            section.report.error(section.keys[key], f"there is no channel or provider {key!r}", fix)
         for one in accounts:
             found[one.provider] = read_list(section.nodes[key], one, section.report)
     return found
@@ -107,7 +105,7 @@ def read_list(node: Node, account: ProviderSettings, report: Report) -> tuple[Re
     """One reaction, or several in the order of the attempts."""
     nodes = node.value if node.kind == "list" else (node,)
     if not nodes:
-        report.error(node.mark, "the list of reactions is empty", MEND)
+        report.error(node.position, "the list of reactions is empty", MEND)
     return tuple(read_reaction(one, account, report) for one in nodes)
 
 
@@ -116,7 +114,7 @@ def read_reaction(node: Node, account: ProviderSettings, report: Report) -> Reac
     if node.kind != "map":
         if node.word not in WORDS or node.kind == "list":
             report.error(
-                node.mark, f"a provider cannot behave as {node.text or node.kind_name!r}", MEND
+                node.position, f"a provider cannot behave as {node.text or node.kind_name!r}", MEND
             )
             return Reaction(Accepted())
         return slow(Reaction(WORDS[node.word]), account)
@@ -128,7 +126,7 @@ def read_reaction(node: Node, account: ProviderSettings, report: Report) -> Reac
     section.done()
     if receipts and isinstance(outcome, NotSent | Refused):
         what = "receipts come only for what was, or may have been, sent"
-        report.error(node.mark, what, "remove the receipts, or the refusal")
+        report.error(node.position, what, "remove the receipts, or the refusal")
     return slow(Reaction(outcome, takes_ms, receipts), account)
 
 
@@ -189,7 +187,7 @@ def read_receipts(section: Section, account: ProviderSettings) -> tuple[Later, .
         found.append(Later(after_ms or 0, state, failure))
     if because is not None and section.get("failed") is None:
         section.report.error(
-            because.mark, "`because` says why something failed", "write failed: 20s beside it"
+            because.position, "`because` says why something failed", "write failed: 20s beside it"
         )
     return tuple(found)
 

@@ -53,7 +53,7 @@ Report = Callable[[str, Outgoing, Later, int], None]
 """Have a receipt come ``ms`` milliseconds from now: provider, message, receipt, ms."""
 
 
-class Played(Adapter[Any]):
+class ScriptedProvider(Adapter[Any]):
     """``play`` must be called before the first send."""
 
     _react: React
@@ -78,18 +78,18 @@ class Played(Adapter[Any]):
         )
 
 
-def played_type(adapter: type[Adapter[Any]]) -> type[Played]:
+def played_type(adapter: type[Adapter[Any]]) -> type[ScriptedProvider]:
     """A type of adapter that can do what another can, and sends nothing; made once for each."""
     if adapter not in PLAYED:
         members = {"name": adapter.name, "supports": adapter.supports}
-        PLAYED[adapter] = type(f"Played{adapter.__name__}", (Played,), members)
+        PLAYED[adapter] = type(f"Played{adapter.__name__}", (ScriptedProvider,), members)
     return PLAYED[adapter]
 
 
-PLAYED: dict[type[Adapter[Any]], type[Played]] = {}
+PLAYED: dict[type[Adapter[Any]], type[ScriptedProvider]] = {}
 
 
-def played(one: ProviderSettings, react: React, report: Report) -> Played:
+def played(one: ProviderSettings, react: React, report: Report) -> ScriptedProvider:
     """The adapter of one account."""
     adapter = played_type(one.adapter_type)(one.adapter_settings, one.provider)
     adapter.play(react, report)

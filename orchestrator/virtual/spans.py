@@ -61,7 +61,9 @@ def read_span(node: Node | None, called: str, report: Report) -> int | None:
     span = parse_span(node.text) if node.kind not in ("map", "list") else None
     if span is None:
         report.error(
-            node.mark, f"{called} is not a time span", "write a number and a unit: 30s, 10m, 1h30m"
+            node.position,
+            f"{called} is not a time span",
+            "write a number and a unit: 30s, 10m, 1h30m",
         )
     return span
 
@@ -73,6 +75,6 @@ def read_instant(node: Node | None, called: str, report: Report) -> int | None:
     instant = rfc3339_ms(node.value) if node.kind == "str" else None
     if instant is None:
         report.error(
-            node.mark, f"{called} is not an RFC 3339 time", 'write "2026-11-21T10:00:00+02:00"'
+            node.position, f"{called} is not an RFC 3339 time", 'write "2026-11-21T10:00:00+02:00"'
         )
     return instant

@@ -10,7 +10,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from orchestrator.demo.stack import Stage
+from orchestrator.demo.stack import DemoStack
 
 TERMINAL = {"succeeded", "exhausted", "suppressed", "expired", "cancelled"}
 PERSON = {
@@ -35,7 +35,7 @@ TEMPLATE = {
 }
 
 
-class Place(Stage):
+class Place(DemoStack):
     """``cascade`` is the YAML of the one policy's steps, ``more`` its other keys."""
 
     def __init__(

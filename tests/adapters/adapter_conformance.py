@@ -151,7 +151,7 @@ def outgoing(kind: str = "phone", value: str = "+380501234567", **changed: Any) 
         "idempotency_key": "0123456789abcdef0123456789abcdef",
         "address": ch.Address(kind, value, "hash-of-the-address"),
         "content": {"text": "Ваш кошик чекає"},
-        "klass": "transactional",
+        "message_class": "transactional",
         "topic": "orders",
         "locale": "uk-UA",
         "ttl_seconds": 600,

@@ -206,7 +206,7 @@ EXAMPLES = Examples(
         ),
         RequestExample(
             promise="a promotion with image and button, valid for two days at most",
-            message=outgoing(klass="promotional", content=RICH, ttl_seconds=10**6),
+            message=outgoing(message_class="promotional", content=RICH, ttl_seconds=10**6),
             url=URL,
             json=body(
                 {
@@ -223,7 +223,9 @@ EXAMPLES = Examples(
         RequestExample(
             promise="a code with a button, valid for half a minute at least",
             message=outgoing(
-                klass="otp", ttl_seconds=5, content={"text": "123456", "yaml": {"button": BUTTON}}
+                message_class="otp",
+                ttl_seconds=5,
+                content={"text": "123456", "yaml": {"button": BUTTON}},
             ),
             url=URL,
             json=body(

@@ -108,7 +108,7 @@ EXAMPLES = Examples(
         ),
         RequestExample(
             promise="thirty days at most, and patient for a promotion",
-            message=message(ttl_seconds=9_999_999, klass="promotional"),
+            message=message(ttl_seconds=9_999_999, message_class="promotional"),
             url=ENDPOINT,
             headers={"TTL": "2592000", "Urgency": "low"},
         ),

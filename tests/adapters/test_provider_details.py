@@ -202,7 +202,7 @@ def test_infobip_reports_clicks_only_where_it_is_asked_to() -> None:
     assert silent.reports() == {"sent", "delivered", "read", "replied"}
     assert asked.reports() == asked.supports.receipts
     assert isinstance(asked, ch.HttpAdapter) and isinstance(silent, ch.HttpAdapter)
-    promotion = outgoing(klass="promotional")
+    promotion = outgoing(message_class="promotional")
     assert b"trackClicks" in asked.request(promotion).body
     assert b"trackClicks" not in asked.request(outgoing()).body
     assert b"trackClicks" not in silent.request(promotion).body

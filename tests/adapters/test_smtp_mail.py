@@ -210,21 +210,22 @@ def test_one_click_is_offered_only_where_it_works(
 
 
 @pytest.mark.parametrize(
-    ("klass", "automatic", "bulk"), [("otp", "auto-generated", None), ("promotional", None, "bulk")]
+    ("message_class", "automatic", "bulk"),
+    [("otp", "auto-generated", None), ("promotional", None, "bulk")],
 )
 def test_the_class_decides_what_keeps_automatic_answers_away(
-    klass: str, automatic: str | None, bulk: str | None
+    message_class: str, automatic: str | None, bulk: str | None
 ) -> None:
-    mail = read(made(klass=klass, topic="cart: reminders\r\n"))
+    mail = read(made(message_class=message_class, topic="cart: reminders\r\n"))
     assert (mail["Auto-Submitted"], mail["Precedence"]) == (automatic, bulk)
-    assert mail["Feedback-ID"] == f"cartreminders:{klass}:kaskad"
+    assert mail["Feedback-ID"] == f"cartreminders:{message_class}:kaskad"
 
 
 # replies
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "text", "reason", "strikes"),
+    ("stage", "code", "text", "reason", "bounces"),
     [
         (
             "rcpt",

@@ -110,7 +110,9 @@ async def test_a_mail_arrives_as_it_was_meant() -> None:
     boxes = Mailboxes()
     async with mail_server(boxes) as port, adapter(port, reply_to="help@shop.example.com") as own:
         sent = message(
-            unsubscribe_url="https://k.example.com/u/tok", one_click=True, klass="promotional"
+            unsubscribe_url="https://k.example.com/u/tok",
+            one_click=True,
+            message_class="promotional",
         )
         assert await own.send(sent) == ch.Accepted("4F2A1B")
     mail = boxes.mail()

@@ -244,7 +244,7 @@ def test_a_subscription_of_another_key_is_skipped_before_it_shuts_the_provider()
 
 
 @pytest.mark.parametrize(
-    ("klass", "setting", "urgency"),
+    ("message_class", "setting", "urgency"),
     [
         ("otp", None, "high"),
         ("transactional", None, "high"),
@@ -254,9 +254,12 @@ def test_a_subscription_of_another_key_is_skipped_before_it_shuts_the_provider()
     ],
 )
 def test_urgency_follows_the_class_unless_it_is_set(
-    klass: str, setting: str | None, urgency: str
+    message_class: str, setting: str | None, urgency: str
 ) -> None:
-    assert push(urgency=setting).request(message(klass=klass)).headers["Urgency"] == urgency
+    assert (
+        push(urgency=setting).request(message(message_class=message_class)).headers["Urgency"]
+        == urgency
+    )
 
 
 @pytest.mark.parametrize(

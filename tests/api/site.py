@@ -34,7 +34,7 @@ from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Policy, Step
-from orchestrator.engine.commands import Tell
+from orchestrator.engine.commands import ApplyFact
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
 from orchestrator.stores.port import Wanted
@@ -174,11 +174,11 @@ class Site:
         provider = self.world.rules.providers[run.provider or ""]
         targets = tuple(address for address in person.addresses if address.kind in provider.kinds)
         told = await self.world.engine.submit(
-            Tell(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
+            ApplyFact(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
         )
         for call in told.calls:
             await self.world.engine.submit(
-                Tell(message, Answered(call.attempt, Accepted(provider_id)))
+                ApplyFact(message, Answered(call.attempt, Accepted(provider_id)))
             )
 
     async def message(self, id: str) -> dict[str, Any]:

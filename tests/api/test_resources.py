@@ -10,7 +10,7 @@ import pytest
 from orchestrator.channels import Delivery, Receipt
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.reasons import Reason
-from orchestrator.engine.commands import DeadLetter, HearReceipt
+from orchestrator.engine.commands import DeadLetter, RecordReceipt
 from orchestrator.primitives.durations import rfc3339
 from tests.api.site import OLENA, Site, event, is_problem
 from tests.engine.world import START
@@ -144,7 +144,7 @@ async def test_cancelling_stops_what_has_not_left_and_is_harmless_twice(site: Si
 async def test_what_has_ended_otherwise_cannot_be_cancelled(site: Site) -> None:
     id = await site.publish(type="text")
     await site.hand_off(id)
-    await site.world.engine.submit(HearReceipt("texts", Receipt(state=Delivery.DELIVERED), id, 0))
+    await site.world.engine.submit(RecordReceipt("texts", Receipt(state=Delivery.DELIVERED), id, 0))
     answer = await site.client.post(f"/v1/messages/{id}/cancel")
     assert is_problem(answer, 409, "already_ended")["message_status"] == "succeeded"
 
@@ -162,7 +162,7 @@ async def test_a_profile_is_merged_and_null_removes(site: Site) -> None:
     found = (await site.client.get(url)).json()
     assert found == answer.json()
     assert found["id"] == "user 42" and found["first_name"] == "Олена" and "phone" not in found
-    assert (found["email"], found["attributes"], found["marks"]) == (
+    assert (found["email"], found["attributes"], found["suppressions"]) == (
         "O@example.com",
         {"shoe": 38},
         [],
@@ -203,13 +203,13 @@ async def test_a_dead_address_is_marked_in_the_profile_and_putting_it_again_clea
     await site.hand_off(id)
     refused = Refused(Reason.REFUSED_ADDRESS, "30005", "unknown handset")
     await site.world.engine.submit(
-        HearReceipt("texts", Receipt(state=Delivery.FAILED, failure=refused), id, 0)
+        RecordReceipt("texts", Receipt(state=Delivery.FAILED, failure=refused), id, 0)
     )
-    [mark] = (await site.client.get("/v1/recipients/olena")).json()["marks"]
+    [mark] = (await site.client.get("/v1/recipients/olena")).json()["suppressions"]
     assert (mark["kind"], mark["address"], mark["provider"]) == ("phone", OLENA["phone"], "texts")
     assert mark["at"].endswith("Z")
     again = await site.client.put("/v1/recipients/olena", json={"phone": OLENA["phone"]})
-    assert again.json()["marks"] == []
+    assert again.json()["suppressions"] == []
 
 
 async def test_consents_are_added_and_none_is_removed(site: Site) -> None:
@@ -312,7 +312,7 @@ async def test_erasing_cancels_and_forgets(site: Site) -> None:
 # ---- dead letters
 
 
-async def bury(
+async def dead_letter(
     site: Site, body: bytes, headers: dict[str, str] | None = None, reason: str = "bad_json"
 ) -> str:
     letter = DeadLetter("kafka:events/0/7", reason, "what was wrong", body, headers or {})
@@ -321,7 +321,7 @@ async def bury(
 
 
 async def test_dead_letters_are_listed_and_shown_with_their_bodies(site: Site) -> None:
-    first, second = await bury(site, b"{broken"), await bury(site, b"\xff\xfe")
+    first, second = await dead_letter(site, b"{broken"), await dead_letter(site, b"\xff\xfe")
     page = (await site.client.get("/v1/dead-letters?limit=1")).json()
     assert [item["id"] for item in page["items"]] == [second] and page["next_cursor"] == second
     rest = (await site.client.get(f"/v1/dead-letters?cursor={second}")).json()
@@ -335,7 +335,7 @@ async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is
     site: Site,
 ) -> None:
     headers = {"ce_specversion": "1.0", "ce_id": "9", "ce_source": "shop", "ce_type": "cart"}
-    id = await bury(site, json.dumps({"recipient": OLENA}).encode(), headers)
+    id = await dead_letter(site, json.dumps({"recipient": OLENA}).encode(), headers)
     answers = [await site.client.post(f"/v1/dead-letters/{id}/replay") for _ in range(2)]
     assert [answer.json()["status"] for answer in answers] == ["accepted", "duplicate"]
     assert answers[0].json()["messages"] == answers[1].json()["messages"]
@@ -344,10 +344,10 @@ async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is
 
 
 async def test_a_letter_that_is_still_bad_stays_and_says_why(site: Site) -> None:
-    id = await bury(site, b"{broken")
+    id = await dead_letter(site, b"{broken")
     is_problem(await site.client.post(f"/v1/dead-letters/{id}/replay"), 422, "bad_json")
     assert (await site.client.get(f"/v1/dead-letters/{id}")).json()["replayed_at"] is None
     await site.publish(id="1", n=1)
-    id = await bury(site, json.dumps(event("1", n=2)).encode(), reason="conflict")
+    id = await dead_letter(site, json.dumps(event("1", n=2)).encode(), reason="conflict")
     is_problem(await site.client.post(f"/v1/dead-letters/{id}/replay"), 409, "conflict")
     is_problem(await site.client.post("/v1/dead-letters/nope/replay"), 404)

@@ -1,6 +1,6 @@
 """
 `kaskad check` finds what only shows when everything is known together, and says where and how to
-mend it.
+fix it.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ POLICIES = [
         POLICY + '  - {channel: viber, wait: 1m, when: "1 > 2"}\n  - {channel: sms}',
         [
             "policies/p.yaml:4:38: warning: the condition '1 > 2' is never true; "
-            "remove what depends on it, or mend the condition"
+            "remove what depends on it, or fix the condition"
         ],
     ),
     (
         POLICY + '  - {channel: viber, wait: 1m, when: "false"}\n  - {channel: sms}',
         [
             "policies/p.yaml:4:38: warning: the condition 'false' is never true; "
-            "remove what depends on it, or mend the condition"
+            "remove what depends on it, or fix the condition"
         ],
     ),
     (
@@ -341,7 +341,7 @@ def test_mail_is_read_only_where_a_pixel_says_so(place: Place) -> None:
     assert [one.what for one in before] == [
         "relay never reports `read`, so this wait always runs out"
     ]
-    assert "open_pixel" in before[0].mend
+    assert "open_pixel" in before[0].fix
 
 
 def test_files_that_are_not_read_are_told(place: Place) -> None:
@@ -445,5 +445,5 @@ def test_an_adapter_that_cannot_be_imported_is_a_problem_and_not_a_crash(
         said
         == "kaskad.yaml:2:37: the adapter 'twilio_sms' is broken: no_such_module_anywhere:Nothing"
         " cannot be imported (ModuleNotFoundError: No module named 'no_such_module_anywhere');"
-        " mend or reinstall the package it is in"
+        " fix or reinstall the package it is in"
     )

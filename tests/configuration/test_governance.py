@@ -259,7 +259,7 @@ GOVERNANCE = st.builds(
         tuple
     ),
     budgets=st.lists(st.builds(Budget, WORDS, WORDS, WORDS), max_size=2).map(tuple),
-    consent=st.fixed_dictionaries({klass: WORDS for klass in CLASSES}),
+    consent=st.fixed_dictionaries({message_class: WORDS for message_class in CLASSES}),
     time_zone=WORDS,
     sms_countries=LISTS,
 )

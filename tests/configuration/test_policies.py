@@ -77,7 +77,7 @@ def test_a_minimal_policy_gets_every_default(tmp_path: Path) -> None:
         version=policy.version,
         event="e",
         cascade=(Step("sms", retry=Retry(3, 60_000)),),
-        klass="transactional",
+        message_class="transactional",
         topic="p",
         template="p",
         deadline_ms=24 * HOUR_MS,
@@ -243,7 +243,7 @@ def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
 
 def test_the_worked_policies_are_well() -> None:
     policies, _ = load_policies(ROOT / "config" / "policies", templates=no_templates)
-    assert {policy.klass for policy in policies.values()} == set(CLASSES)
+    assert {policy.message_class for policy in policies.values()} == set(CLASSES)
     assert list(policies) == ["cart_abandoned", "order_shipped", "otp_code", "price_drop", "survey"]
 
 
@@ -268,7 +268,7 @@ POLICIES = st.builds(
     event=TEXTS,
     cascade=st.lists(STEP, min_size=1, max_size=4).map(tuple),
     when=st.none() | TEXTS,
-    klass=st.sampled_from(CLASSES),
+    message_class=st.sampled_from(CLASSES),
     topic=TEXTS,
     template=TEXTS,
     deadline_ms=WAITS_MS,

@@ -94,8 +94,8 @@ def known_by_reader(kind: str, tmp_path: Path) -> list[set[str]]:
         read_governance(path, report)
     else:
         read_settings(path, {}, report)
-    mends = [problem.mend for problem in report.problems if "zzzzqqqq" in problem.what]
-    return [set(re.sub(r"^known are: ", "", mend).split(", ")) - {""} for mend in mends]
+    fixes = [problem.fix for problem in report.problems if "zzzzqqqq" in problem.what]
+    return [set(re.sub(r"^known are: ", "", fix).split(", ")) - {""} for fix in fixes]
 
 
 def known_by_schema(node: Any) -> Iterator[set[str]]:

@@ -119,8 +119,11 @@ def test_every_value_and_key_knows_its_place() -> None:
     root = loads("a:\n  - {b: c}\n  - 'd'\n", "f.yaml")
     inner = root.value["a"].value[0]
     assert (inner.keys["b"].line, inner.keys["b"].column) == (2, 6)
-    assert (inner.value["b"].mark.line, inner.value["b"].mark.column) == (2, 9)
-    assert (root.value["a"].value[1].mark.line, root.value["a"].value[1].mark.column) == (3, 5)
+    assert (inner.value["b"].position.line, inner.value["b"].position.column) == (2, 9)
+    assert (root.value["a"].value[1].position.line, root.value["a"].value[1].position.column) == (
+        3,
+        5,
+    )
 
 
 def test_references_may_stand_unquoted_inside_braces_and_keep_positions() -> None:
@@ -132,7 +135,7 @@ def test_references_may_stand_unquoted_inside_braces_and_keep_positions() -> Non
             "after",
         ]
     }
-    assert root.value["hooks"].value[2].mark.column == 75
+    assert root.value["hooks"].value[2].position.column == 75
 
 
 def test_an_alias_stands_for_its_value() -> None:

@@ -99,10 +99,10 @@ def meaning(node: Node | None) -> Any:
     if node is None:
         return None
     if node.kind == "map":
-        return node.mark, node.keys, {name: meaning(one) for name, one in node.value.items()}
+        return node.position, node.keys, {name: meaning(one) for name, one in node.value.items()}
     if node.kind == "list":
-        return node.mark, [meaning(one) for one in node.value]
-    return node.kind, node.value, node.text, node.quoted, node.mark if node.text else None
+        return node.position, [meaning(one) for one in node.value]
+    return node.kind, node.value, node.text, node.quoted, node.position if node.text else None
 
 
 def read_exactly(text: str) -> Any:

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.effects import Call, GiveBack, Reserve
-from orchestrator.core.facts import Answered, Due, Fact, Heard, Prepared, Triggered
+from orchestrator.core.effects import Call, ReleaseCap, ReserveCap
+from orchestrator.core.facts import Answered, Due, Fact, Prepared, ReceiptReceived, Triggered
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Policy, Step
-from orchestrator.core.recipient import Address, Charge
+from orchestrator.core.recipient import Address, CapUsage
 from orchestrator.core.values import replace
 
 START = 1_795_000_000_000
@@ -52,7 +52,7 @@ class Tale:
     """
 
     def __init__(self, *cascade: Step, inputs: Inputs | None = None, **policy: Any) -> None:
-        policy.setdefault("klass", "transactional")
+        policy.setdefault("message_class", "transactional")
         self.policy = Policy("tale", "v1", "shop.event", cascade, **policy)
         self.inputs = inputs or DEFAULT_INPUTS
         self.now = START
@@ -66,7 +66,7 @@ class Tale:
             recipient="olena",
             policy="tale",
             policy_version="v1",
-            klass=self.policy.klass,
+            message_class=self.policy.message_class,
             topic="topic",
             created_at=START,
             deadline_at=START + self.policy.deadline_ms,
@@ -85,14 +85,18 @@ class Tale:
         assert self.message == before, "decide must not change what it is given"
         self.message = decision.message
         self.calls = [effect for effect in decision.effects if isinstance(effect, Call)]
-        self.told += [effect.what for effect in decision.effects if type(effect).__name__ == "Tell"]
+        self.told += [
+            effect.what for effect in decision.effects if type(effect).__name__ == "EmitStatus"
+        ]
         for effect in decision.effects:
-            if isinstance(effect, Reserve):
-                self.given(charges=(*self.inputs.charges, effect.charge))
-            elif isinstance(effect, GiveBack):
+            if isinstance(effect, ReserveCap):
+                self.given(cap_usages=(*self.inputs.cap_usages, effect.usage))
+            elif isinstance(effect, ReleaseCap):
                 own = (self.message.id, effect.step)
                 self.given(
-                    charges=tuple(c for c in self.inputs.charges if (c.message, c.step) != own)
+                    cap_usages=tuple(
+                        c for c in self.inputs.cap_usages if (c.message, c.step) != own
+                    )
                 )
         self.last = decision
         return decision
@@ -132,7 +136,7 @@ class Tale:
         return self.tell((self.message.due_at - START) / 1000, Due(self.message.due_at))
 
     def hear(self, at: float, attempt: int, state: str, **more: Any) -> Decision:
-        return self.tell(at, Heard(attempt, state, START + seconds(at), **more))
+        return self.tell(at, ReceiptReceived(attempt, state, START + seconds(at), **more))
 
     @property
     def status(self) -> str:
@@ -148,7 +152,7 @@ class Tale:
         return [(run.step, run.provider or "") for run in self.message.ready()]
 
 
-def charge(
-    at: float, klass: str = "promotional", channel: str = "email", message: str = "other"
-) -> Charge:
-    return Charge(message, klass, channel, 0, START + seconds(at), True)
+def usage(
+    at: float, message_class: str = "promotional", channel: str = "email", message: str = "other"
+) -> CapUsage:
+    return CapUsage(message, message_class, channel, 0, START + seconds(at), True)

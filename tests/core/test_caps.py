@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from orchestrator.core.caps import CapResult, cap_room_at, gap_room_at, horizon_ms
 from orchestrator.core.policy import CLASSES, DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance
 from orchestrator.core.quiet_hours import calendar_bounds
-from orchestrator.core.recipient import Charge
+from orchestrator.core.recipient import CapUsage
 from tests.core.clocks import at
 
 NOON = 1_795_255_200_000  # 2026-11-21T10:00:00Z, noon in Kyiv
@@ -29,17 +29,17 @@ def sent(
     message: str,
     at: int,
     *,
-    klass: str = "promotional",
+    message_class: str = "promotional",
     channel: str = "sms",
     step: int = 0,
     first: bool = True,
-) -> Charge:
-    return Charge(message, klass, channel, step, at, first)
+) -> CapUsage:
+    return CapUsage(message, message_class, channel, step, at, first)
 
 
 def ask(
     cap: Cap,
-    charges: list[Charge],
+    cap_usages: list[CapUsage],
     now: int,
     *,
     message: str = "m-new",
@@ -47,7 +47,7 @@ def ask(
     step: int = 0,
     zone: str = KYIV,
 ) -> CapResult:
-    return cap_room_at(cap, charges, message, channel, step, now, zone)
+    return cap_room_at(cap, cap_usages, message, channel, step, now, zone)
 
 
 # -- what a cap counts
@@ -60,57 +60,59 @@ def test_under_the_limit_there_is_room_now() -> None:
 
 
 def test_at_the_limit_a_message_is_held_until_the_oldest_that_matters_leaves_the_window() -> None:
-    charges = [
+    cap_usages = [
         sent("b", NOON - 3 * HOUR_MS),
         sent("a", NOON - 5 * HOUR_MS),
         sent("c", NOON - HOUR_MS),
     ]
-    assert ask(Cap("day", 3, DAY_MS), charges, NOON) == CapResult(3, 3, NOON - 5 * HOUR_MS + DAY_MS)
-    assert ask(Cap("day", 1, DAY_MS), charges, NOON) == CapResult(3, 1, NOON - HOUR_MS + DAY_MS)
+    assert ask(Cap("day", 3, DAY_MS), cap_usages, NOON) == CapResult(
+        3, 3, NOON - 5 * HOUR_MS + DAY_MS
+    )
+    assert ask(Cap("day", 1, DAY_MS), cap_usages, NOON) == CapResult(3, 1, NOON - HOUR_MS + DAY_MS)
 
 
 def test_a_message_sent_exactly_one_window_ago_no_longer_counts() -> None:
     cap = Cap("day", 1, DAY_MS)
-    charges = [sent("a", NOON)]
-    assert ask(cap, charges, NOON + DAY_MS - 1) == CapResult(1, 1, NOON + DAY_MS)
-    assert ask(cap, charges, NOON + DAY_MS) == CapResult(0, 1, None)
+    cap_usages = [sent("a", NOON)]
+    assert ask(cap, cap_usages, NOON + DAY_MS - 1) == CapResult(1, 1, NOON + DAY_MS)
+    assert ask(cap, cap_usages, NOON + DAY_MS) == CapResult(0, 1, None)
 
 
 def test_a_cap_without_channels_counts_messages_not_steps() -> None:
-    charges = [
+    cap_usages = [
         sent("a", NOON - 9, channel="viber"),
         sent("a", NOON - 8, channel="email", step=1, first=False),
         sent("a", NOON - 7, channel="sms", step=2, first=False),
     ]
-    assert ask(Cap("day", 2, DAY_MS), charges, NOON) == CapResult(1, 2, None)
+    assert ask(Cap("day", 2, DAY_MS), cap_usages, NOON) == CapResult(1, 2, None)
 
 
 def test_a_message_that_is_charged_already_is_never_held_at_its_later_steps() -> None:
     cap = Cap("day", 1, DAY_MS)
-    charges = [sent("m-new", NOON - 9, channel="viber"), sent("b", NOON - 8)]
-    assert ask(cap, charges, NOON, channel="sms", step=3) == CapResult(1, 1, None)
+    cap_usages = [sent("m-new", NOON - 9, channel="viber"), sent("b", NOON - 8)]
+    assert ask(cap, cap_usages, NOON, channel="sms", step=3) == CapResult(1, 1, None)
 
 
 def test_a_cap_with_channels_counts_each_step_on_them_once() -> None:
     cap = Cap("sms", 2, DAY_MS, channels=("sms", "viber"))
-    charges = [
+    cap_usages = [
         sent("a", NOON - 9, channel="viber"),
         sent("a", NOON - 8, channel="email", step=1, first=False),
         sent("a", NOON - 7, channel="sms", step=2, first=False),
     ]
-    assert ask(cap, charges, NOON) == CapResult(2, 2, NOON - 9 + DAY_MS)
+    assert ask(cap, cap_usages, NOON) == CapResult(2, 2, NOON - 9 + DAY_MS)
 
 
 def test_a_cap_with_channels_holds_another_step_of_the_same_message() -> None:
     cap = Cap("sms", 1, DAY_MS, channels=("sms", "viber"))
-    charges = [sent("m-new", NOON - 9, channel="viber", step=0)]
-    assert ask(cap, charges, NOON, channel="sms", step=1) == CapResult(1, 1, NOON - 9 + DAY_MS)
+    cap_usages = [sent("m-new", NOON - 9, channel="viber", step=0)]
+    assert ask(cap, cap_usages, NOON, channel="sms", step=1) == CapResult(1, 1, NOON - 9 + DAY_MS)
 
 
 def test_a_retry_or_failover_of_a_charged_step_is_not_held() -> None:
     cap = Cap("sms", 1, DAY_MS, channels=("sms",))
-    charges = [sent("m-new", NOON - 9, step=1), sent("b", NOON - 8)]
-    assert ask(cap, charges, NOON, step=1) == CapResult(1, 1, None)
+    cap_usages = [sent("m-new", NOON - 9, step=1), sent("b", NOON - 8)]
+    assert ask(cap, cap_usages, NOON, step=1) == CapResult(1, 1, None)
 
 
 def test_a_cap_on_channels_never_holds_a_step_elsewhere() -> None:
@@ -119,15 +121,17 @@ def test_a_cap_on_channels_never_holds_a_step_elsewhere() -> None:
 
 
 def test_only_the_classes_that_a_cap_covers_count_and_otp_only_where_it_is_named() -> None:
-    charges = [sent(klass, NOON - 9, klass=klass) for klass in CLASSES]
-    assert ask(Cap("all", 9, DAY_MS), charges, NOON).used == 3
-    assert ask(Cap("promo", 9, DAY_MS, classes=("promotional",)), charges, NOON).used == 1
-    assert ask(Cap("codes", 9, DAY_MS, classes=("otp", "service")), charges, NOON).used == 2
+    cap_usages = [
+        sent(message_class, NOON - 9, message_class=message_class) for message_class in CLASSES
+    ]
+    assert ask(Cap("all", 9, DAY_MS), cap_usages, NOON).used == 3
+    assert ask(Cap("promo", 9, DAY_MS, classes=("promotional",)), cap_usages, NOON).used == 1
+    assert ask(Cap("codes", 9, DAY_MS, classes=("otp", "service")), cap_usages, NOON).used == 2
 
 
 def test_a_charge_by_a_clock_that_is_ahead_of_ours_counts() -> None:
-    charges = [sent("a", NOON + 700)]
-    assert ask(Cap("day", 1, DAY_MS), charges, NOON) == CapResult(1, 1, NOON + 700 + DAY_MS)
+    cap_usages = [sent("a", NOON + 700)]
+    assert ask(Cap("day", 1, DAY_MS), cap_usages, NOON) == CapResult(1, 1, NOON + 700 + DAY_MS)
 
 
 def test_a_limit_of_zero_has_no_room_and_is_asked_again_when_its_window_is_over() -> None:
@@ -141,13 +145,13 @@ def test_a_limit_of_zero_has_no_room_and_is_asked_again_when_its_window_is_over(
 
 def test_a_calendar_day_is_a_day_where_the_recipient_is() -> None:
     cap = Cap("daily", 1, calendar="day")
-    charges = [sent("a", NOON)]
-    assert ask(cap, charges, NOON + HOUR_MS).room_at == at("2026-11-22T00:00:00+02:00")
-    assert ask(cap, charges, NOON + HOUR_MS, zone="Asia/Tokyo").room_at == at(
+    cap_usages = [sent("a", NOON)]
+    assert ask(cap, cap_usages, NOON + HOUR_MS).room_at == at("2026-11-22T00:00:00+02:00")
+    assert ask(cap, cap_usages, NOON + HOUR_MS, zone="Asia/Tokyo").room_at == at(
         "2026-11-22T00:00:00+09:00"
     )
-    assert ask(cap, charges, at("2026-11-22T00:00:00+02:00")) == CapResult(0, 1, None)
-    assert ask(cap, charges, at("2026-11-22T00:00:00+02:00"), zone="America/New_York").used == 1
+    assert ask(cap, cap_usages, at("2026-11-22T00:00:00+02:00")) == CapResult(0, 1, None)
+    assert ask(cap, cap_usages, at("2026-11-22T00:00:00+02:00"), zone="America/New_York").used == 1
 
 
 def test_a_message_sent_exactly_at_midnight_counts_for_the_day_that_begins() -> None:
@@ -158,16 +162,16 @@ def test_a_message_sent_exactly_at_midnight_counts_for_the_day_that_begins() -> 
 
 
 def test_a_calendar_cap_does_not_hold_a_message_that_is_charged_already() -> None:
-    charges = [sent("m-new", NOON - 9), sent("b", NOON - 8)]
-    assert ask(Cap("daily", 1, calendar="day"), charges, NOON, step=1) == CapResult(1, 1, None)
+    cap_usages = [sent("m-new", NOON - 9), sent("b", NOON - 8)]
+    assert ask(Cap("daily", 1, calendar="day"), cap_usages, NOON, step=1) == CapResult(1, 1, None)
 
 
 def test_a_calendar_week_begins_on_monday_and_a_month_on_its_first() -> None:
-    charges = [sent("a", NOON)]
-    assert ask(Cap("weekly", 1, calendar="week"), charges, NOON + 1).room_at == at(
+    cap_usages = [sent("a", NOON)]
+    assert ask(Cap("weekly", 1, calendar="week"), cap_usages, NOON + 1).room_at == at(
         "2026-11-23T00:00:00+02:00"
     )
-    assert ask(Cap("monthly", 1, calendar="month"), charges, NOON + 1).room_at == at(
+    assert ask(Cap("monthly", 1, calendar="month"), cap_usages, NOON + 1).room_at == at(
         "2026-12-01T00:00:00+02:00"
     )
 
@@ -180,8 +184,8 @@ def test_a_calendar_day_on_which_clocks_change_ends_at_its_own_midnight() -> Non
 def test_a_day_that_other_clocks_have_already_filled_is_passed_over() -> None:
     cap = Cap("daily", 1, calendar="day")
     midnight = at("2026-11-22T00:00:00+02:00")
-    charges = [sent("a", midnight - 5), sent("b", midnight + 5)]
-    assert ask(cap, charges, midnight - 1) == CapResult(1, 1, midnight + DAY_MS)
+    cap_usages = [sent("a", midnight - 5), sent("b", midnight + 5)]
+    assert ask(cap, cap_usages, midnight - 1) == CapResult(1, 1, midnight + DAY_MS)
     assert ask(cap, [sent("b", midnight + 5)], midnight - 1) == CapResult(0, 1, None)
 
 
@@ -204,25 +208,27 @@ CLASS_SETS = st.sampled_from([(), ("promotional",), ("promotional", "otp")])
 CHANNEL_SETS = st.sampled_from([(), ("sms",), ("sms", "viber")])
 
 
-def covered(rule: Cap | Gap, charge: Charge) -> bool:
+def covered(rule: Cap | Gap, usage: CapUsage) -> bool:
     """What counts, said once more: by class, and as a message or as a step."""
-    by_class = charge.klass in rule.classes if rule.classes else charge.klass != "otp"
-    return by_class and (charge.channel in rule.channels if rule.channels else charge.first)
+    by_class = usage.message_class in rule.classes if rule.classes else usage.message_class != "otp"
+    return by_class and (usage.channel in rule.channels if rule.channels else usage.first)
 
 
-def asked(rule: Cap | Gap, klass: str, channel: str) -> bool:
+def asked(rule: Cap | Gap, message_class: str, channel: str) -> bool:
     """Whether the rule has a say over a step; the gate asks only then."""
-    by_class = klass in rule.classes if rule.classes else klass != "otp"
+    by_class = message_class in rule.classes if rule.classes else message_class != "otp"
     return by_class and (not rule.channels or channel in rule.channels)
 
 
 def charge_once(
-    charges: list[Charge], message: str, klass: str, channel: str, step: int, now: int
+    cap_usages: list[CapUsage], message: str, message_class: str, channel: str, step: int, now: int
 ) -> None:
-    own = [charge for charge in charges if charge.message == message]
-    if all(charge.step != step for charge in own):
-        charges.append(
-            Charge(message, klass, channel, step, now, not any(charge.first for charge in own))
+    own = [usage for usage in cap_usages if usage.message == message]
+    if all(usage.step != step for usage in own):
+        cap_usages.append(
+            CapUsage(
+                message, message_class, channel, step, now, not any(usage.first for usage in own)
+            )
         )
 
 
@@ -242,29 +248,31 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
     sends: list[tuple[int, int, int]],
 ) -> None:
     cap = Cap("sweep", limit, window_ms, None, classes, channels)
-    charges: list[Charge] = []
+    cap_usages: list[CapUsage] = []
     now = NOON
     for number, step, pause in sends:
-        message, klass = f"m{number}", CLASSES[number % len(CLASSES)]
+        message, message_class = f"m{number}", CLASSES[number % len(CLASSES)]
         channel = ("sms", "viber", "email")[(number + step) % 3]
         now += pause
-        if asked(cap, klass, channel):
-            room_at = ask(cap, charges, now, message=message, channel=channel, step=step).room_at
+        if asked(cap, message_class, channel):
+            room_at = ask(cap, cap_usages, now, message=message, channel=channel, step=step).room_at
             if room_at is not None:
                 assert room_at > now
                 assert (
                     ask(
-                        cap, charges, room_at - 1, message=message, channel=channel, step=step
+                        cap, cap_usages, room_at - 1, message=message, channel=channel, step=step
                     ).room_at
                     == room_at
                 )
                 assert (
-                    ask(cap, charges, room_at, message=message, channel=channel, step=step).room_at
+                    ask(
+                        cap, cap_usages, room_at, message=message, channel=channel, step=step
+                    ).room_at
                     is None
                 )
                 now = room_at
-        charge_once(charges, message, klass, channel, step, now)
-    times = [charge.at for charge in charges if covered(cap, charge)]
+        charge_once(cap_usages, message, message_class, channel, step, now)
+    times = [usage.at for usage in cap_usages if covered(cap, usage)]
     for end in times:
         assert sum(end - window_ms < one <= end for one in times) <= limit
 
@@ -280,38 +288,38 @@ def test_no_calendar_day_ever_holds_more_than_the_limit(
     limit: int, zone: str, start: int, pauses: list[int]
 ) -> None:
     cap = Cap("sweep", limit, calendar="day")
-    charges: list[Charge] = []
+    cap_usages: list[CapUsage] = []
     now = start
     for number, pause in enumerate(pauses):
         now += pause
-        room_at = ask(cap, charges, now, message=f"m{number}", zone=zone).room_at
+        room_at = ask(cap, cap_usages, now, message=f"m{number}", zone=zone).room_at
         if room_at is not None:
             assert room_at == calendar_bounds("day", now, zone)[1]
             now = room_at
-        charges.append(sent(f"m{number}", now))
+        cap_usages.append(sent(f"m{number}", now))
     days = Counter(
-        datetime.fromtimestamp(charge.at / 1000, ZoneInfo(zone)).date() for charge in charges
+        datetime.fromtimestamp(usage.at / 1000, ZoneInfo(zone)).date() for usage in cap_usages
     )
     assert max(days.values(), default=0) <= limit
 
 
 CHARGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_size=12).map(
-    lambda rows: [Charge(m, k, c, s, NOON + at, first) for (m, k, c, s), at, first in rows]
+    lambda rows: [CapUsage(m, k, c, s, NOON + at, first) for (m, k, c, s), at, first in rows]
 )
 
 
 @settings(max_examples=600, deadline=None)
 @given(CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
 def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
-    charges: list[Charge],
+    cap_usages: list[CapUsage],
     limit: int,
     window_ms: int,
     classes: tuple[str, ...],
     channels: tuple[str, ...],
 ) -> None:
     cap = Cap("by hand", limit, window_ms, None, classes, channels)
-    found = ask(cap, charges, NOON)
-    counted = [charge.at for charge in charges if covered(cap, charge)]
+    found = ask(cap, cap_usages, NOON)
+    counted = [usage.at for usage in cap_usages if covered(cap, usage)]
 
     def used(moment: int) -> int:
         return sum(one > moment - window_ms for one in counted)
@@ -324,37 +332,37 @@ def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
 
 
 def gap_ask(
-    gap: Gap, charges: list[Charge], now: int, *, channel: str = "sms", step: int = 0
+    gap: Gap, cap_usages: list[CapUsage], now: int, *, channel: str = "sms", step: int = 0
 ) -> int | None:
-    return gap_room_at(gap, charges, "m-new", channel, step, now)
+    return gap_room_at(gap, cap_usages, "m-new", channel, step, now)
 
 
 def test_a_gap_is_over_exactly_when_it_has_lasted_its_time() -> None:
     gap = Gap("promo", 2 * HOUR_MS)
-    charges = [sent("a", NOON), sent("older", NOON - HOUR_MS)]
-    assert gap_ask(gap, charges, NOON + 1) == NOON + 2 * HOUR_MS
-    assert gap_ask(gap, charges, NOON + 2 * HOUR_MS - 1) == NOON + 2 * HOUR_MS
-    assert gap_ask(gap, charges, NOON + 2 * HOUR_MS) is None
+    cap_usages = [sent("a", NOON), sent("older", NOON - HOUR_MS)]
+    assert gap_ask(gap, cap_usages, NOON + 1) == NOON + 2 * HOUR_MS
+    assert gap_ask(gap, cap_usages, NOON + 2 * HOUR_MS - 1) == NOON + 2 * HOUR_MS
+    assert gap_ask(gap, cap_usages, NOON + 2 * HOUR_MS) is None
     assert gap_ask(gap, [], NOON) is None
 
 
 def test_a_gap_between_messages_does_not_hold_a_messages_own_later_steps() -> None:
-    charges = [sent("m-new", NOON - 5), sent("b", NOON - 3)]
-    assert gap_ask(Gap("promo", HOUR_MS), charges, NOON, step=1) is None
+    cap_usages = [sent("m-new", NOON - 5), sent("b", NOON - 3)]
+    assert gap_ask(Gap("promo", HOUR_MS), cap_usages, NOON, step=1) is None
 
 
 def test_a_gap_between_steps_on_a_channel_holds_another_step_but_not_the_same_one() -> None:
     gap = Gap("phone", HOUR_MS, channels=("sms", "viber"))
-    charges = [sent("m-new", NOON - 5, channel="viber", step=0)]
-    assert gap_ask(gap, charges, NOON, channel="sms", step=1) == NOON - 5 + HOUR_MS
-    assert gap_ask(gap, charges, NOON, channel="viber", step=0) is None
-    assert gap_ask(gap, charges, NOON, channel="email", step=1) is None
+    cap_usages = [sent("m-new", NOON - 5, channel="viber", step=0)]
+    assert gap_ask(gap, cap_usages, NOON, channel="sms", step=1) == NOON - 5 + HOUR_MS
+    assert gap_ask(gap, cap_usages, NOON, channel="viber", step=0) is None
+    assert gap_ask(gap, cap_usages, NOON, channel="email", step=1) is None
 
 
 def test_a_gap_counts_only_its_classes_and_otp_only_where_it_is_named() -> None:
-    charges = [sent("a", NOON - 5, klass="otp")]
-    assert gap_ask(Gap("any", HOUR_MS), charges, NOON) is None
-    assert gap_ask(Gap("codes", HOUR_MS, classes=("otp",)), charges, NOON) == NOON - 5 + HOUR_MS
+    cap_usages = [sent("a", NOON - 5, message_class="otp")]
+    assert gap_ask(Gap("any", HOUR_MS), cap_usages, NOON) is None
+    assert gap_ask(Gap("codes", HOUR_MS, classes=("otp",)), cap_usages, NOON) == NOON - 5 + HOUR_MS
 
 
 @settings(max_examples=400, deadline=None)
@@ -367,20 +375,20 @@ def test_a_sender_that_honours_a_gap_never_comes_too_soon(
     gap_ms: int, channels: tuple[str, ...], sends: list[tuple[int, int, int]]
 ) -> None:
     gap = Gap("sweep", gap_ms, (), channels)
-    charges: list[Charge] = []
+    cap_usages: list[CapUsage] = []
     now = NOON
     for number, step, pause in sends:
         now += pause
         message, channel = f"m{number}", ("sms", "viber", "email")[(number + step) % 3]
         if asked(gap, "promotional", channel):
-            room_at = gap_room_at(gap, charges, message, channel, step, now)
+            room_at = gap_room_at(gap, cap_usages, message, channel, step, now)
             if room_at is not None:
                 assert room_at > now
-                assert gap_room_at(gap, charges, message, channel, step, room_at) is None
-                assert gap_room_at(gap, charges, message, channel, step, room_at - 1) == room_at
+                assert gap_room_at(gap, cap_usages, message, channel, step, room_at) is None
+                assert gap_room_at(gap, cap_usages, message, channel, step, room_at - 1) == room_at
                 now = room_at
-        charge_once(charges, message, "promotional", channel, step, now)
-    times = sorted(charge.at for charge in charges if covered(gap, charge))
+        charge_once(cap_usages, message, "promotional", channel, step, now)
+    times = sorted(usage.at for usage in cap_usages if covered(gap, usage))
     assert all(later - earlier >= gap_ms for earlier, later in pairwise(times))
 
 
@@ -388,7 +396,7 @@ def test_a_sender_that_honours_a_gap_never_comes_too_soon(
 
 
 @pytest.mark.parametrize(
-    ("governance", "klass", "kept_ms"),
+    ("governance", "message_class", "kept_ms"),
     [
         (Governance(), "promotional", 48 * HOUR_MS),
         (Governance(caps=(Cap("short", 1, HOUR_MS),)), "promotional", 48 * HOUR_MS),
@@ -403,9 +411,9 @@ def test_a_sender_that_honours_a_gap_never_comes_too_soon(
     ],
 )
 def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them(
-    governance: Governance, klass: str, kept_ms: int
+    governance: Governance, message_class: str, kept_ms: int
 ) -> None:
-    assert horizon_ms(governance, klass) == kept_ms
+    assert horizon_ms(governance, message_class) == kept_ms
 
 
 @settings(max_examples=300, deadline=None)
@@ -425,7 +433,7 @@ def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them
 def test_forgetting_what_is_past_its_horizon_never_changes_an_answer(
     cap: Cap, zone: str, now: int, ages: list[int]
 ) -> None:
-    charges = [sent(f"m{number}", now - age) for number, age in enumerate(ages)]
+    cap_usages = [sent(f"m{number}", now - age) for number, age in enumerate(ages)]
     kept_ms = horizon_ms(Governance(caps=(cap,)), "promotional")
-    kept = [charge for charge in charges if charge.at > now - kept_ms]
-    assert ask(cap, kept, now, zone=zone) == ask(cap, charges, now, zone=zone)
+    kept = [usage for usage in cap_usages if usage.at > now - kept_ms]
+    assert ask(cap, kept, now, zone=zone) == ask(cap, cap_usages, now, zone=zone)

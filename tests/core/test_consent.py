@@ -28,10 +28,10 @@ def allowed(
     *entries: Consent,
     channel: str = "sms",
     topic: str = "cart",
-    klass: str = "promotional",
+    message_class: str = "promotional",
     default: str = "opt_out",
 ) -> bool:
-    return verdict(entries, channel, topic, klass, default).allowed
+    return verdict(entries, channel, topic, message_class, default).allowed
 
 
 # -- without an entry
@@ -69,19 +69,21 @@ def test_a_word_about_something_else_says_nothing(scope: str) -> None:
     assert not allowed(said(f"in {scope}", 5), default="opt_in")
 
 
-@pytest.mark.parametrize("klass", ["transactional", "service", "promotional"])
-def test_opting_out_of_everything_stops_every_class_that_asks(klass: str) -> None:
-    assert not allowed(said("out * × *", 5), klass=klass)
+@pytest.mark.parametrize("message_class", ["transactional", "service", "promotional"])
+def test_opting_out_of_everything_stops_every_class_that_asks(message_class: str) -> None:
+    assert not allowed(said("out * × *", 5), message_class=message_class)
 
 
 def test_a_one_time_code_goes_through_whatever_was_said() -> None:
-    assert allowed(said("out * × *", 5), said("out sms × cart", 6), klass="otp", default="bypass")
+    assert allowed(
+        said("out * × *", 5), said("out sms × cart", 6), message_class="otp", default="bypass"
+    )
 
 
 def test_an_entry_for_some_classes_says_nothing_of_the_others() -> None:
     no = said("out sms × *", 5, classes=("promotional",))
     assert not allowed(no)
-    assert allowed(no, klass="service")
+    assert allowed(no, message_class="service")
     assert not allowed(said("in sms × *", 5, classes=("service",)), default="opt_in")
 
 
@@ -130,7 +132,7 @@ def test_a_yes_lifts_a_no_only_where_it_speaks() -> None:
 
 def test_a_yes_to_some_classes_lifts_a_no_for_those_only() -> None:
     history = (said("out sms × *", 1), said("in sms × *", 2, classes=("service",)))
-    assert allowed(*history, klass="service")
+    assert allowed(*history, message_class="service")
     assert not allowed(*history)
 
 
@@ -245,13 +247,13 @@ def as_told(history: list[Consent], question: tuple[str, str, str], default: str
     Play the history in time (of one instant the yeses first); what counts are the noes still
     standing at its end.
     """
-    channel, topic, klass = question
+    channel, topic, message_class = question
     standing: list[Consent] = []
     heard_yes = False
     for entry in sorted(history, key=lambda one: (one.at, one.state == "out")):
         if entry.channel not in ("*", channel) or entry.topic not in ("*", topic):
             continue
-        if entry.classes and klass not in entry.classes:
+        if entry.classes and message_class not in entry.classes:
             continue
         if entry.state == "out":
             standing.append(entry)
@@ -307,12 +309,12 @@ def test_one_more_no_never_allows_and_one_more_yes_never_forbids(
 def test_a_no_that_is_the_last_word_stops_everything_in_its_scope(
     history: list[Consent], entry: Consent, question: tuple[str, str, str], default: str
 ) -> None:
-    channel, topic, klass = question
+    channel, topic, message_class = question
     no = replace(entry, state="out", at=6)
     in_scope = (
         no.channel in ("*", channel)
         and no.topic in ("*", topic)
-        and (not no.classes or klass in no.classes)
+        and (not no.classes or message_class in no.classes)
     )
     if in_scope:
         assert not verdict([*history, no], *question, default).allowed

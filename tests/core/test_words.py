@@ -11,7 +11,7 @@ from orchestrator.core import message as messages
 from orchestrator.core import policy as policies
 from orchestrator.core.cascade.decide import ANSWER_GRACE_MS, OUTAGE_LOOK_MS
 from orchestrator.core.cascade.sending import CONFIGURATION_PAUSE_MS
-from orchestrator.core.facts import Cancelled, Heard, Prepared, Triggered, Unpreparable
+from orchestrator.core.facts import Cancelled, Prepared, ReceiptReceived, Triggered, Unpreparable
 from orchestrator.core.gates import ON_HIT, SEVERITY, Verdict
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import FLAGS, Message, Sending, Status
@@ -34,7 +34,7 @@ from orchestrator.core.recipient import KINDS, Address, AddressState, Consent
 from orchestrator.core.status import Delivery, Engagement
 
 REASONS = """
-deadline_passed goal_met address_marked opted_out no_consent no_address condition_false condition_error quiet_hours
+deadline_passed goal_met address_suppressed opted_out no_consent no_address condition_false condition_error quiet_hours
 frequency_cap min_gap over_budget country_not_allowed velocity_limit receipt_outage missing_variable template_missing
 template_error too_long too_expensive deduplicated cancelled erased unknown_outcome connect_failed throttled breaker_open
 not_taken start_too_late refused_address refused_recipient refused_opted_out refused_content refused_configuration timed_out
@@ -103,7 +103,7 @@ def test_the_severest_verdict_counts_and_every_on_hit_has_one() -> None:
 
 def test_what_a_policy_does_not_say_is_as_documented() -> None:
     policy = Policy("p", "v", "e", ())
-    assert (policy.klass, policy.topic, policy.template, policy.order, policy.late) == (
+    assert (policy.message_class, policy.topic, policy.template, policy.order, policy.late) == (
         "transactional",
         "",
         "",
@@ -155,8 +155,18 @@ def test_units_are_what_they_are_called() -> None:
 
 
 def test_a_rule_without_classes_covers_all_but_one_time_codes() -> None:
-    assert [covers((), klass) for klass in policies.CLASSES] == [False, True, True, True]
-    assert [covers(("otp",), klass) for klass in policies.CLASSES] == [True, False, False, False]
+    assert [covers((), message_class) for message_class in policies.CLASSES] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    assert [covers(("otp",), message_class) for message_class in policies.CLASSES] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_facts_outcomes_and_inputs_say_nothing_that_nobody_said() -> None:
@@ -164,7 +174,7 @@ def test_facts_outcomes_and_inputs_say_nothing_that_nobody_said() -> None:
     assert Cancelled().reason is Reason.CANCELLED
     assert Prepared(0, "p", ()) == Prepared(0, "p", (), "", None, None)
     assert Unpreparable(0, Reason.TOO_LONG).detail == ""
-    assert Heard(0, "sent", 1) == Heard(0, "sent", 1, None, "", None)
+    assert ReceiptReceived(0, "sent", 1) == ReceiptReceived(0, "sent", 1, None, "", None)
     assert Accepted() == Accepted(None, False)
     assert Refused(Reason.REFUSED_CONTENT) == Refused(Reason.REFUSED_CONTENT, None, "", 1, ())
     assert NotSent(Reason.THROTTLED) == NotSent(Reason.THROTTLED, None, None, "")

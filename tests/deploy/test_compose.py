@@ -198,7 +198,7 @@ async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts
     assert f'kaskad_reach_seconds_count{{channel="{channel}",class="otp"}} 1.0' in metrics
     assert f'kaskad_cost_total{{channel="{channel}",currency="UAH"}}' in metrics
     assert 'kaskad_messages_accepted_total{class="otp",policy="otp_code"} 1.0' in metrics
-    assert "kaskad_store_away 0.0" in metrics
+    assert "kaskad_store_up 1.0" in metrics
 
 
 async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_sees_both(

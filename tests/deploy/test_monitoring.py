@@ -110,7 +110,7 @@ def left_over(expression: str) -> set[str]:
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_an_alert_says_how_bad_it_is_what_happened_and_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")
-    assert set(rule["annotations"]) == {"summary", "mend"}
+    assert set(rule["annotations"]) == {"summary", "fix"}
     for label in LEGEND.findall(rule["annotations"]["summary"]):
         assert label in left_over(rule["expr"]), label
 

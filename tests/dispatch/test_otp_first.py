@@ -28,9 +28,7 @@ templates: ./templates
 governance: ./governance.yaml
 log: {{level: error}}
 """
-POLICY = (
-    "policy: {name}\ntrigger: {{event: shop.{name}}}\nclass: {klass}\ncascade: [{{channel: sms}}]\n"
-)
+POLICY = "policy: {name}\ntrigger: {{event: shop.{name}}}\nclass: {message_class}\ncascade: [{{channel: sms}}]\n"
 CLASSES = {"code": "otp", "promo": "promotional"}
 
 
@@ -39,8 +37,10 @@ def lay_out(folder: Path, store: str) -> Path:
     A configuration with one policy for codes and one for promotions, through the same account.
     """
     (folder / "policies").mkdir(parents=True)
-    for name, klass in CLASSES.items():
-        (folder / "policies" / f"{name}.yaml").write_text(POLICY.format(name=name, klass=klass))
+    for name, message_class in CLASSES.items():
+        (folder / "policies" / f"{name}.yaml").write_text(
+            POLICY.format(name=name, message_class=message_class)
+        )
         (folder / "templates" / name).mkdir(parents=True)
         (folder / "templates" / name / "sms.text.j2").write_text(name)
     (folder / "governance.yaml").write_text(
@@ -137,19 +137,19 @@ async def test_a_code_leaves_while_everything_else_has_taken_all_slots_that_it_m
     found = await app.store.message(promo)
     assert found is not None
     assert found.message.status == "accepted"
-    paper.give_back(held)
+    paper.release_cap(held)
     await succeeded(app, promo)
 
 
 async def test_a_line_that_found_no_slot_is_woken_once_there_is_one_for_it(app: App) -> None:
     paper = await rested(app)
-    paper.codes.wake.clear()
+    paper.otp.wake.clear()
     paper.others.wake.clear()
-    others, codes = paper.hold(paper.others, 1_000), paper.hold(paper.codes, paper.kept)
+    others, otp = paper.hold(paper.others, 1_000), paper.hold(paper.otp, paper.kept)
     assert (paper.free, paper.hold(paper.others, 1)) == (0, 0)
-    paper.give_back(codes)
+    paper.release_cap(otp)
     assert not paper.others.wake.is_set(), "what has come back is kept for codes"
-    paper.give_back(others)
+    paper.release_cap(others)
     assert paper.others.wake.is_set()
 
 
@@ -161,7 +161,7 @@ async def test_what_a_process_has_just_written_it_sends_without_asking_for_it(
     try:
         app.store._share = ()  # type: ignore[attr-defined]  # as if every recipient fell to somebody else
         await succeeded(app, await publish(app, "code", 1))
-        assert not provider(app).codes.hinted
+        assert not provider(app).otp.hinted
     finally:
         await app.stop()
 
@@ -169,11 +169,11 @@ async def test_what_a_process_has_just_written_it_sends_without_asking_for_it(
 async def test_a_row_that_is_in_hand_is_kept_in_mind_and_there_are_never_too_many(app: App) -> None:
     paper = provider(app)
     rows = [ReadyRow("paper", URGENT, 0, f"m-{number}", 0) for number in range(3)]
-    paper.codes.hinted.extend(rows)
+    paper.otp.hinted.extend(rows)
     paper.taken.add(("m-1", 0))
-    assert paper.take_hinted(paper.codes, 10) == [rows[0], rows[2]]
-    assert list(paper.codes.hinted) == [rows[1]]
-    paper.codes.hinted.clear()
+    assert paper.take_hinted(paper.otp, 10) == [rows[0], rows[2]]
+    assert list(paper.otp.hinted) == [rows[1]]
+    paper.otp.hinted.clear()
     assert app.dispatcher is not None
-    app.dispatcher._hint(paper, paper.codes, rows * HINTS_MAX)
-    assert len(paper.codes.hinted) == (HINTS_MAX if app.store.shared else 0)
+    app.dispatcher._hint(paper, paper.otp, rows * HINTS_MAX)
+    assert len(paper.otp.hinted) == (HINTS_MAX if app.store.shared else 0)

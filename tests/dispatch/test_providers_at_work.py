@@ -10,7 +10,7 @@ import structlog
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.outage import ReceiptWatch
+from orchestrator.dispatch.outage import OutageDetector
 from orchestrator.primitives.ids import IdMaker, decode
 from orchestrator.primitives.tokens import AddressHasher, SigningKeys
 from orchestrator.statuses.webhook_signature import sign, verify
@@ -101,7 +101,7 @@ def test_a_refusal_of_our_configuration_opens_it_at_once() -> None:
 # ---- receipts that stop
 
 
-def sends(watch: ReceiptWatch, start: int, minutes: int, delivered: bool) -> None:
+def sends(watch: OutageDetector, start: int, minutes: int, delivered: bool) -> None:
     for minute in range(minutes):
         for second in range(60):
             at = start + minute * MINUTE + second * 1000
@@ -111,7 +111,7 @@ def sends(watch: ReceiptWatch, start: int, minutes: int, delivered: bool) -> Non
 
 
 def test_a_channel_whose_receipts_stop_all_at_once_counts_as_out_until_they_are_back() -> None:
-    watch = ReceiptWatch(200, 0.5)
+    watch = OutageDetector(200, 0.5)
     sends(watch, NOW, 60, True)
     assert watch.outages(NOW + 60 * MINUTE) == ()
     sends(watch, NOW + 60 * MINUTE, 20, False)
@@ -121,7 +121,7 @@ def test_a_channel_whose_receipts_stop_all_at_once_counts_as_out_until_they_are_
 
 
 def test_too_few_sends_say_nothing() -> None:
-    watch = ReceiptWatch(10_000, 0.5)
+    watch = OutageDetector(10_000, 0.5)
     sends(watch, NOW, 60, True)
     sends(watch, NOW + 60 * MINUTE, 20, False)
     assert watch.outages(NOW + 80 * MINUTE) == ()

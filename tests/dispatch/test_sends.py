@@ -19,7 +19,7 @@ from orchestrator.dispatch.outgoing import Outside
 from orchestrator.dispatch.provider import ProviderAtWork
 from orchestrator.dispatch.recent_decisions import LATELY_SECONDS
 from orchestrator.engine.batch import Decided
-from orchestrator.engine.commands import Command, Tell
+from orchestrator.engine.commands import ApplyFact, Command
 from orchestrator.engine.engine import Hear
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.render import TemplateSet
@@ -158,10 +158,10 @@ async def test_what_cannot_be_rendered_gives_its_slot_back() -> None:
 async def test_a_send_whose_intent_cannot_be_written_waits_again() -> None:
     async with shop() as at:
         hand = at.world.engine.hand
-        tried: list[Tell] = []
+        tried: list[ApplyFact] = []
 
         def refuse_facts(command: Command, hear: Hear) -> None:
-            if not isinstance(command, Tell) or len(tried) >= 2:
+            if not isinstance(command, ApplyFact) or len(tried) >= 2:
                 hand(command, hear)
                 return
             tried.append(command)

@@ -42,7 +42,7 @@ async def test_what_check_says_is_a_finding_with_its_place_and_its_cure(ward: Wa
     ward.configure("receipt_outage: {ratio: 7}\n")
     found = [one for one in await ward.findings() if one.result is Result.ERROR]
     assert [(one.area, one.where) for one in found] == [("configuration", f"{ward.config}:3:25")]
-    assert found[0].mend
+    assert found[0].fix
 
 
 async def test_a_file_that_cannot_be_read_at_all_ends_the_visit(ward: Ward) -> None:
@@ -164,7 +164,7 @@ async def test_an_address_of_another_machine_cannot_be_listened_on(ward: Ward) -
     found = [
         one for one in await ward.findings() if one.check == "port" and one.result is Result.ERROR
     ]
-    assert [one.mend for one in found] == [
+    assert [one.fix for one in found] == [
         "name an address of this machine, or 0.0.0.0 for all of them"
     ]
 
@@ -251,5 +251,5 @@ def test_json_has_the_same_findings_and_the_exit_code_tells_an_error(ward: Ward)
     result = CliRunner().invoke(command, ["doctor", "--config", str(ward.config), "-o", "json"])
     findings = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert {"area", "check", "result", "where", "what", "mend"} == set(findings[0])
+    assert {"area", "check", "result", "where", "what", "fix"} == set(findings[0])
     assert any(one["result"] == "error" and one["area"] == "configuration" for one in findings)

@@ -66,7 +66,7 @@ async def test_more_processes_than_the_lock_table_has_room_for_are_refused_with_
 ) -> None:
     found = (await visit(ward, postgres_url, processes=12))["locks"]
     assert found.result is Result.ERROR
-    assert found.mend.startswith("set max_locks_per_transaction = ")
+    assert found.fix.startswith("set max_locks_per_transaction = ")
 
 
 async def test_more_processes_than_connections_are_refused(ward: Ward, postgres_url: str) -> None:
@@ -77,7 +77,7 @@ async def test_a_role_that_may_not_make_tables_is_told(
     ward: Ward, postgres_server: Server, postgres_url: str
 ) -> None:
     found = (await visit(ward, limited(postgres_server, postgres_url, "guest")))["rights"]
-    assert (found.result, found.mend) == (
+    assert (found.result, found.fix) == (
         Result.ERROR,
         'grant create on schema "public" to "guest"',
     )

@@ -14,16 +14,16 @@ from orchestrator.core.outcomes import Refused, Unknown
 from orchestrator.core.policy import Cap, Dedupe, Gap, Goal, Governance, Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import (
+    ApplyFact,
     Cancel,
     Conflict,
     DeadLetter,
     Erase,
-    HearInbound,
-    HearReceipt,
     OptOut,
     PutConsents,
     PutRecipient,
-    Tell,
+    RecordInbound,
+    RecordReceipt,
     UnknownMessage,
 )
 from orchestrator.history.codec import encode_message
@@ -91,8 +91,8 @@ async def test_backlog_and_timers_are_exactly_what_the_messages_say():
 
 
 async def test_the_backlog_is_claimed_in_order_of_urgency():
-    otp = Policy("otp", "v1", "otp.event", (Step("sms"),), klass="otp")
-    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="transactional")
+    otp = Policy("otp", "v1", "otp.event", (Step("sms"),), message_class="otp")
+    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="transactional")
     async with World(promo, otp) as world:
         await world.publish("1")
         (code,) = (await world.publish("2", type="otp.event")).messages
@@ -103,7 +103,7 @@ async def test_a_receipt_that_comes_before_the_response_is_not_lost():
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.engine.submit(
-            HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{id}"))
+            RecordReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{id}"))
         )
         await world.send(id)
         message = await world.message(id)
@@ -115,7 +115,7 @@ async def test_a_receipt_by_reference_finds_an_attempt_whose_answer_was_lost():
         (id,) = (await world.publish()).messages
         await world.send(id, Unknown(Reason.TIMED_OUT))
         await world.engine.submit(
-            HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id="x"), id, 0)
+            RecordReceipt("viber_a", Receipt(state=Delivery.DELIVERED, provider_id="x"), id, 0)
         )
         assert (await world.message(id)).status is Status.SUCCEEDED
 
@@ -124,12 +124,12 @@ async def test_a_receipt_may_only_move_attempts_of_its_own_provider():
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
-        await world.engine.submit(HearReceipt("texts", Receipt(state=Delivery.DELIVERED), id, 0))
+        await world.engine.submit(RecordReceipt("texts", Receipt(state=Delivery.DELIVERED), id, 0))
         assert (await world.message(id)).status is Status.RUNNING
 
 
 async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
-    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
+    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(
         caps=(Cap("week", 3, window_ms=7 * 24 * 60 * MINUTE, classes=("promotional",)),),
         consent={"promotional": "opt_out"},
@@ -151,7 +151,7 @@ async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
 
 
 async def test_a_refused_send_gives_its_place_under_the_cap_back():
-    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
+    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(
         caps=(Cap("one", 1, window_ms=24 * 60 * MINUTE),), consent={"promotional": "opt_out"}
     )
@@ -164,7 +164,7 @@ async def test_a_refused_send_gives_its_place_under_the_cap_back():
 
 
 async def test_a_gap_holds_the_next_message_for_exactly_as_long_as_it_must():
-    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
+    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(gaps=(Gap("gap", 120 * MINUTE),), consent={"promotional": "opt_out"})
     async with World(promo, governance=governance) as world:
         (first,) = (await world.publish("1")).messages
@@ -179,7 +179,7 @@ async def test_an_opt_out_by_one_recipient_stops_the_phone_for_everyone_who_shar
         (first,) = (await world.publish("1")).messages
         await world.send(first)
         stop = Inbound(kind="phone", value="+380501234567", text="СТОП")
-        await world.engine.submit(HearInbound("texts", "sms", stop))
+        await world.engine.submit(RecordInbound("texts", "sms", stop))
         (second,) = (await world.publish("2", id="petro")).messages
         message = await world.message(second)
         assert (message.status, message.reason) == (Status.SUPPRESSED, Reason.OPTED_OUT)
@@ -192,7 +192,9 @@ async def test_start_undoes_a_stop_and_nothing_else():
         for text in ("stop", "START"):
             world.now += 1000
             await world.engine.submit(
-                HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text=text))
+                RecordInbound(
+                    "texts", "sms", Inbound(kind="phone", value="+380501234567", text=text)
+                )
             )
         world.now += 1000
         assert (
@@ -201,7 +203,9 @@ async def test_start_undoes_a_stop_and_nothing_else():
         await world.engine.submit(OptOut(recipient="olena", channel="sms"))
         world.now += 1000
         await world.engine.submit(
-            HearInbound("texts", "sms", Inbound(kind="phone", value="+380501234567", text="start"))
+            RecordInbound(
+                "texts", "sms", Inbound(kind="phone", value="+380501234567", text="start")
+            )
         )
         assert (
             await world.message((await world.publish("3")).messages[0])
@@ -220,7 +224,7 @@ async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_
         await world.send(first, Refused(Reason.REFUSED_ADDRESS, "21614"))
         assert (
             await world.message((await world.publish("2")).messages[0])
-        ).reason is Reason.ADDRESS_MARKED
+        ).reason is Reason.ADDRESS_SUPPRESSED
         other = (await world.publish("3", phone="+380671234567")).messages[0]
         assert (await world.message(other)).status is Status.ACCEPTED
         await world.engine.submit(PutRecipient("olena", {"phone": "+380501234567"}))
@@ -290,7 +294,7 @@ async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address():
 
 
 async def test_consents_add_up_and_the_history_is_kept():
-    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), klass="promotional")
+    promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     async with World(promo) as world:
         assert (
             await world.message((await world.publish("1")).messages[0])
@@ -306,7 +310,7 @@ async def test_consents_add_up_and_the_history_is_kept():
 
 async def test_a_poisonous_command_fails_alone():
     async with World(SMS) as world:
-        good, bad = world.publish("1"), world.engine.submit(Tell("nobody", None))  # type: ignore[arg-type]
+        good, bad = world.publish("1"), world.engine.submit(ApplyFact("nobody", None))  # type: ignore[arg-type]
         results = await asyncio.gather(good, bad, world.publish("2"), return_exceptions=True)
         assert [getattr(result, "status", type(result)) for result in results] == [
             "accepted",
@@ -337,7 +341,7 @@ async def test_dead_letters_are_kept_whole():
 
 
 async def test_status_events_are_written_with_the_change_they_tell():
-    async with World(SMS, tells=True) as world:
+    async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
         kinds = [orjson_type(body) for _, _, _, body in await world.store.outbox("told", 100)]
@@ -362,7 +366,9 @@ async def test_replaying_a_history_gives_the_stored_state():
         world.at(700)
         await world.fire()
         await world.send(id)
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0))
+        await world.engine.submit(
+            RecordReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0)
+        )
         stored = await world.stored(id)
         assert (
             replay(CASCADE, stored.message, stored.history, lambda version: governance)

@@ -15,8 +15,8 @@ from orchestrator.core.facts import (
     Answered,
     Fact,
     GoalReached,
-    Heard,
     Prepared,
+    ReceiptReceived,
     Triggered,
     Unpreparable,
 )
@@ -61,7 +61,12 @@ def newborn() -> Message:
         "event_type": "shop.cart",
         "recipient": "olena",
     }
-    kept = {"policy": "cart", "policy_version": "v1", "klass": "transactional", "topic": "cart"}
+    kept = {
+        "policy": "cart",
+        "policy_version": "v1",
+        "message_class": "transactional",
+        "topic": "cart",
+    }
     return Message(id="0" * 26, created_at=0, deadline_at=86_400_000, **place, **kept)
 
 
@@ -136,8 +141,8 @@ def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept():
         Answered(0, NotSent(Reason.THROTTLED, 5_000, "429")),
         Answered(2, Refused(Reason.REFUSED_OPTED_OUT, "7003", "stopped", classes=("promotional",))),
         Answered(1, Unknown(Reason.TIMED_OUT)),
-        Heard(0, "failed", 5, Refused(Reason.REFUSED_ADDRESS, strikes=2)),
-        Heard(0, "delivered", 5, provider_id="x"),
+        ReceiptReceived(0, "failed", 5, Refused(Reason.REFUSED_ADDRESS, strikes=2)),
+        ReceiptReceived(0, "delivered", 5, provider_id="x"),
         GoalReached("shop", "order-1"),
     ],
 )

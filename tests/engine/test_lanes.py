@@ -10,25 +10,25 @@ import pytest
 
 from orchestrator.core.facts import Due
 from orchestrator.core.policy import Policy, Step
-from orchestrator.engine.commands import Cancel, OptOut, Publish, Tell
+from orchestrator.engine.commands import ApplyFact, Cancel, OptOut, Publish
 from orchestrator.engine.engine import Busy
 from orchestrator.engine.lanes import (
     BATCH_MAX,
-    CODES,
     CODES_COME_SECONDS,
     FACTS,
+    OTP_LANE,
     SHORT_BATCH_MAX,
     WAITING_MAX,
-    Hurry,
     Lanes,
-    Patience,
+    OtpPriority,
+    YieldBudget,
     event_lane,
     lane_of,
 )
 from tests.engine.world import World, event
 
-CODE = Policy("code", "v1", "shop.code", (Step("sms"),), klass="otp")
-PROMO = Policy("promo", "v1", "shop.promo", (Step("sms"),), klass="transactional")
+CODE = Policy("code", "v1", "shop.code", (Step("sms"),), message_class="otp")
+PROMO = Policy("promo", "v1", "shop.promo", (Step("sms"),), message_class="transactional")
 
 
 class Clock:
@@ -64,7 +64,7 @@ def test_what_came_last_is_taken_first_where_it_is_a_code() -> None:
 def test_a_code_shares_its_batch_with_codes_only() -> None:
     lanes, _ = filled()
     put(lanes, FACTS, *("fact" for _ in range(500)))
-    put(lanes, CODES, "code", "another")
+    put(lanes, OTP_LANE, "code", "another")
     assert lanes.take(0) == ["code", "another"]
     assert "code" not in lanes.take(0)
 
@@ -73,7 +73,7 @@ def test_batches_are_short_while_codes_come() -> None:
     lanes, clock = filled()
     put(lanes, FACTS, *("fact" for _ in range(3 * BATCH_MAX)))
     assert len(lanes.take(0)) == BATCH_MAX
-    put(lanes, CODES, "code")
+    put(lanes, OTP_LANE, "code")
     assert lanes.take(0) == ["code"]
     assert len(lanes.take(0)) == SHORT_BATCH_MAX
     clock.now += CODES_COME_SECONDS + 1
@@ -83,7 +83,7 @@ def test_batches_are_short_while_codes_come() -> None:
 def test_where_two_batches_may_be_in_hand_codes_are_a_line_of_their_own() -> None:
     lanes, _ = filled(apart=True)
     put(lanes, FACTS, "fact")
-    put(lanes, CODES, "code")
+    put(lanes, OTP_LANE, "code")
     assert lanes.lines == 2
     assert lanes.take(1) == ["fact"]
     assert lanes.take(0) == ["code"]
@@ -102,29 +102,29 @@ def test_an_erasure_is_a_batch_by_itself_and_what_comes_behind_it_waits() -> Non
 async def test_whoever_waits_for_a_line_hears_of_what_comes_into_it() -> None:
     lanes, _ = filled(apart=True)
     assert lanes.take(0) == lanes.take(1) == []
-    codes, others = (asyncio.create_task(lanes.filled(line)) for line in (0, 1))
-    put(lanes, CODES, "code")
-    await codes
+    otp, others = (asyncio.create_task(lanes.filled(line)) for line in (0, 1))
+    put(lanes, OTP_LANE, "code")
+    await otp
     assert not others.done()
     lanes.wake()
     await others
 
 
 async def test_other_work_lets_a_code_pass_and_then_goes_on() -> None:
-    hurry = Hurry()
+    hurry = OtpPriority()
     await hurry.passed()
     with hurry:
         waiting = asyncio.create_task(hurry.passed())
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
-    patience = Patience()
+    patience = YieldBudget()
     with hurry:
         await hurry.passed(patience)  # a code that takes long keeps nobody for ever
         assert patience.seconds == 0
         await hurry.passed(patience)
     with hurry:
-        await hurry.passed(Patience(0.0))  # a batch of codes waits for no code
+        await hurry.passed(YieldBudget(0.0))  # a batch of codes waits for no code
 
 
 async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
@@ -138,15 +138,15 @@ async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
             lane_of(command, world.rules)
             for command in (
                 publish("shop.code"),
-                Tell("m", Due(0), urgent=True),
-                Tell("m", Due(0)),
+                ApplyFact("m", Due(0), urgent=True),
+                ApplyFact("m", Due(0)),
                 OptOut("olena"),
                 Cancel("m"),
                 publish("shop.promo"),
                 publish("shop.unknown"),
             )
         ]
-        assert lanes[:2] == [CODES, CODES]
+        assert lanes[:2] == [OTP_LANE, OTP_LANE]
         assert lanes[2:5] == [FACTS] * 3
         assert lanes[5:] == [event_lane(["transactional"]), event_lane(["service"])]
 
@@ -180,7 +180,7 @@ async def test_codes_and_facts_are_taken_where_other_events_are_refused() -> Non
             await world.publish("late", type="shop.promo")
         assert len(lanes) == WAITING_MAX
         code = asyncio.ensure_future(world.publish("code", type="shop.code"))
-        told = world.engine.submit(Tell(id, Due(0)))
+        told = world.engine.submit(ApplyFact(id, Due(0)))
         assert (await code).status == "accepted"
         assert (await told).decision.message.id == id
         await asyncio.gather(*answers, return_exceptions=True)

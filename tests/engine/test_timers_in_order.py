@@ -13,8 +13,10 @@ from orchestrator.primitives.clock import FastClock
 from tests.engine.world import World
 
 HOUR = 3_600_000
-CODE = Policy("code", "v1", "shop.code", (Step("sms"),), klass="otp", deadline_ms=2 * HOUR)
-PROMO = Policy("promo", "v1", "shop.promo", (Step("sms"),), klass="transactional", deadline_ms=HOUR)
+CODE = Policy("code", "v1", "shop.code", (Step("sms"),), message_class="otp", deadline_ms=2 * HOUR)
+PROMO = Policy(
+    "promo", "v1", "shop.promo", (Step("sms"),), message_class="transactional", deadline_ms=HOUR
+)
 CROWD = 600
 
 
@@ -51,9 +53,7 @@ async def test_timers_of_codes_are_found_among_all_and_by_themselves() -> None:
         (code,) = (await world.publish("c", type="shop.code")).messages
         (promo,) = (await world.publish("p", type="shop.promo")).messages
         world.at(3 * 3600)
-        assert [message for _, message in await world.store.due(world.now, 10, codes=True)] == [
-            code
-        ]
+        assert [message for _, message in await world.store.due(world.now, 10, otp=True)] == [code]
         assert [message for _, message in await world.store.due(world.now, 10)] == [promo, code]
-        assert await world.store.next_due(codes=True) == (await world.message(code)).due_at
+        assert await world.store.next_due(otp=True) == (await world.message(code)).due_at
         assert await world.store.next_due() == (await world.message(promo)).due_at

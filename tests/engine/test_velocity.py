@@ -11,7 +11,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.engine.rules import Limits
 from tests.engine.world import World
 
-CODE = Policy("code", "v1", "shop.event", (Step("sms"),), klass="otp", deadline_ms=600_000)
+CODE = Policy("code", "v1", "shop.event", (Step("sms"),), message_class="otp", deadline_ms=600_000)
 
 
 async def code(world: World, number: int, phone: str, who: str = "olena") -> Reason | None:

@@ -17,7 +17,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.recipient import Address
-from orchestrator.engine.commands import Publish, Published, Tell, Told
+from orchestrator.engine.commands import ApplyFact, FactApplied, Publish, Published
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.rules import Rules
 from orchestrator.events.event import Event
@@ -66,9 +66,9 @@ class World:
         *policies: Policy,
         governance: Governance | None = None,
         path: Path | None = None,
-        tells: bool = False,
+        emits_statuses: bool = False,
     ):
-        self.sinks = ("told",) if tells else ()
+        self.sinks = ("told",) if emits_statuses else ()
         self.now = START
         self.path = path
         self.rules = Rules(
@@ -77,7 +77,7 @@ class World:
             providers=PROVIDERS,
             channels=CHANNELS,
             currency="UAH",
-            tells=tells,
+            emits_statuses=emits_statuses,
         )
         self._ids = (f"01K{number:023d}" for number in itertools.count(1))
         self.condition_errors = 0
@@ -142,7 +142,7 @@ class World:
         )
         return published
 
-    async def send(self, message: str, outcome: Outcome | None = None) -> Told:
+    async def send(self, message: str, outcome: Outcome | None = None) -> FactApplied:
         """What dispatch does for the first step that is ready."""
         loaded = await self.store.load(Wanted(messages={message}))
         row = loaded.messages[message]
@@ -156,17 +156,17 @@ class World:
             a for a in person.addresses if a.kind in provider.kinds
         )
         prepared = Prepared(run.step, provider.name, targets, "c", 1, provider.cost)
-        told: Told = await self.engine.submit(Tell(message, prepared))
+        told: FactApplied = await self.engine.submit(ApplyFact(message, prepared))
         for call in told.calls:
             told = await self.engine.submit(
-                Tell(message, Answered(call.attempt, outcome or Accepted(f"id-{message}")))
+                ApplyFact(message, Answered(call.attempt, outcome or Accepted(f"id-{message}")))
             )
         return told
 
     async def fire(self) -> int:
         """Fire every timer that is due now; how many there were."""
         rows = await self.store.due(self.now, 1000)
-        await self.engine.submit_many([Tell(message, Due(due_at)) for due_at, message in rows])
+        await self.engine.submit_many([ApplyFact(message, Due(due_at)) for due_at, message in rows])
         return len(rows)
 
     async def message(self, id: str) -> Message:

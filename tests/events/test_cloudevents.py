@@ -1,6 +1,6 @@
 """
 Events as strangers send them: what is read, what is refused, and that a refusal says where, what
-and how to mend it.
+and how to fix it.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_thousand_recipients_are_taken_and_one_more_is_not() -> None:
 def test_a_wrong_attribute_is_named(changes: dict[str, Any], field: str) -> None:
     problem = refusal(body(**changes))
     assert problem.field == field
-    assert ";" in problem.what, "it says how to mend it, too"
+    assert ";" in problem.what, "it says how to fix it, too"
 
 
 @pytest.mark.parametrize(

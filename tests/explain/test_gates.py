@@ -34,9 +34,15 @@ NIGHT = QuietHours(
 EVENING = 9 * 3600  # 22:06:40 in Kyiv
 
 
-def policy(*steps: Step, klass: str = "promotional", **more: Any) -> Policy:
+def policy(*steps: Step, message_class: str = "promotional", **more: Any) -> Policy:
     return Policy(
-        "tale", "v1", "shop.event", steps or (Step("sms"),), klass=klass, topic="news", **more
+        "tale",
+        "v1",
+        "shop.event",
+        steps or (Step("sms"),),
+        message_class=message_class,
+        topic="news",
+        **more,
     )
 
 
@@ -112,12 +118,12 @@ async def test_a_full_cap_names_the_charges_that_hold_it_and_when_each_leaves() 
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
     assert (check["rule"], check["value"], check["limit"]) == ("promo_week", "2", "2")
-    assert [charge["message"] for charge in check["charges"]] == others
-    assert [charge["leaves_at"] for charge in check["charges"]] == [
+    assert [usage["message"] for usage in check["cap_usages"]] == others
+    assert [usage["leaves_at"] for usage in check["cap_usages"]] == [
         "2026-11-19T11:06:40.000Z",
         "2026-11-20T11:06:40.000Z",
     ]
-    assert check["until"] == check["charges"][0]["leaves_at"]
+    assert check["until"] == check["cap_usages"][0]["leaves_at"]
     assert "A `limit` of 3 would have let it pass now" in check["otherwise"]
     assert others[0] in check["otherwise"]
     assert "comes before that" in check["otherwise"], "the deadline of 24 hours is no later"
@@ -132,7 +138,7 @@ async def test_a_calendar_cap_counts_the_day_of_the_place_where_the_person_lives
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
     assert check["words"] == "1 of 1 used in a calendar day"
-    assert check["charges"][0]["leaves_at_local"] == "2026-11-19T00:00:00.000+02:00"
+    assert check["cap_usages"][0]["leaves_at_local"] == "2026-11-19T00:00:00.000+02:00"
     assert "With `on_hit: defer` it would have waited" in check["otherwise"]
 
 
@@ -153,7 +159,7 @@ async def test_a_gap_says_how_long_ago_the_last_message_was() -> None:
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
     assert (check["reason"], check["value"], check["limit"]) == ("min_gap", "30m", "2h")
-    assert check["charges"][0]["message"] == first
+    assert check["cap_usages"][0]["message"] == first
     assert "1h 30m later" in check["otherwise"]
 
 
@@ -189,7 +195,7 @@ async def test_an_opt_out_says_which_yes_would_lift_it() -> None:
 
 
 async def test_a_stop_is_lifted_by_start_too_and_other_noes_are_counted() -> None:
-    async with World(policy(klass="transactional")) as world:
+    async with World(policy(message_class="transactional")) as world:
         await world.publish("0")
         for topic in ("*", "news"):
             await world.engine.submit(
@@ -222,13 +228,13 @@ async def test_a_yes_that_let_it_pass_is_named() -> None:
 
 
 async def test_a_dead_address_says_who_proved_it_and_how_it_comes_back() -> None:
-    async with World(policy(klass="transactional")) as world:
+    async with World(policy(message_class="transactional")) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first, Refused(Reason.REFUSED_ADDRESS, "21211"))
         world.at(60)
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
-    assert check["reason"] == "address_marked"
+    assert check["reason"] == "address_suppressed"
     assert (
         "+380…67 was proven dead by texts (21211) at 2026-11-18 11:06:40 UTC" in check["otherwise"]
     )
@@ -236,7 +242,7 @@ async def test_a_dead_address_says_who_proved_it_and_how_it_comes_back() -> None
 
 
 async def test_a_person_without_an_address_is_told_which_one_was_needed() -> None:
-    async with World(policy(Step("viber"), klass="transactional")) as world:
+    async with World(policy(Step("viber"), message_class="transactional")) as world:
         (id,) = (await world.publish(phone=None)).messages
         (check,) = stopped(await explain(world, id))
     assert check["words"] == "the recipient had o…@example.com"
@@ -245,7 +251,7 @@ async def test_a_person_without_an_address_is_told_which_one_was_needed() -> Non
 
 
 async def test_a_channel_that_nobody_serves_is_told_as_that() -> None:
-    async with World(policy(Step("whatsapp"), klass="transactional")) as world:
+    async with World(policy(Step("whatsapp"), message_class="transactional")) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
     assert (
@@ -256,7 +262,8 @@ async def test_a_channel_that_nobody_serves_is_told_as_that() -> None:
 
 async def test_a_country_that_is_not_allowed_is_named() -> None:
     async with World(
-        policy(klass="transactional"), governance=Governance("g1", sms_countries=("PL", "DE"))
+        policy(message_class="transactional"),
+        governance=Governance("g1", sms_countries=("PL", "DE")),
     ) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
@@ -267,14 +274,14 @@ async def test_a_country_that_is_not_allowed_is_named() -> None:
     ("expression", "was"), [("event.n == 2", "false"), ("event.n > 'x'", "not to be evaluated")]
 )
 async def test_a_condition_is_shown_with_what_it_was(expression: str, was: str) -> None:
-    async with World(policy(Step("sms", when=expression), klass="transactional")) as world:
+    async with World(policy(Step("sms", when=expression), message_class="transactional")) as world:
         (id,) = (await world.publish("1", {"n": 1})).messages
         (check,) = stopped(await explain(world, id))
     assert check["otherwise"] == f"`{expression}` would have had to be true; it was {was}."
 
 
 async def test_codes_that_come_too_fast_name_the_masked_number() -> None:
-    async with World(policy(klass="otp")) as world:
+    async with World(policy(message_class="otp")) as world:
         for number in range(5):
             (other,) = (await world.publish(str(number))).messages
             await world.send(other)
@@ -285,7 +292,9 @@ async def test_codes_that_come_too_fast_name_the_masked_number() -> None:
 
 async def test_a_deadline_that_was_over_says_by_how_much() -> None:
     late = policy(
-        Step("viber", wait=(("delivered", 600_000),)), klass="transactional", deadline_ms=HOUR_MS
+        Step("viber", wait=(("delivered", 600_000),)),
+        message_class="transactional",
+        deadline_ms=HOUR_MS,
     )
     async with World(late) as world:
         (id,) = (await world.publish()).messages
@@ -301,7 +310,7 @@ async def test_a_deadline_that_was_over_says_by_how_much() -> None:
 async def test_a_goal_and_a_double_are_told_with_what_they_rest_on() -> None:
     once = policy(
         Step("viber", wait=(("delivered", 600_000),)),
-        klass="transactional",
+        message_class="transactional",
         goal=Goal("shop.order"),
         dedupe=Dedupe("event.cart", HOUR_MS),
     )
@@ -327,8 +336,8 @@ async def test_a_governance_that_is_no_longer_kept_leaves_what_the_checks_themse
         unkept = await explain(world, id, kept=False)
         assert unkept["replay"]["same"] is None
         (check,) = stopped(unkept)
-        assert (check["value"], check["limit"], check["charges"]) == ("1", "1", [])
+        assert (check["value"], check["limit"], check["cap_usages"]) == ("1", "1", [])
         assert check["otherwise"].startswith("There is room again at")
         await keep_governance(world, rules)
         (check,) = stopped(await explain(world, id, kept=False))
-        assert len(check["charges"]) == 1, "the policy is not needed for that"
+        assert len(check["cap_usages"]) == 1, "the policy is not needed for that"

@@ -22,7 +22,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
 from orchestrator.core.values import replace
-from orchestrator.engine.commands import Cancel, HearReceipt, Tell
+from orchestrator.engine.commands import ApplyFact, Cancel, RecordReceipt
 from orchestrator.explain import as_page, as_text
 from tests.engine.world import World
 from tests.explain.tales import explain, keep, keep_governance, moves
@@ -67,7 +67,7 @@ async def test_what_is_waited_for_is_said_with_its_time() -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish()).messages
         (ready,) = (await explain(world, id))["waiting"]["for"]
-        await world.engine.submit(Tell(id, (await prepared(world, id))))
+        await world.engine.submit(ApplyFact(id, (await prepared(world, id))))
         (sending,) = (await explain(world, id))["waiting"]["for"]
     assert (ready["state"], ready["provider"]) == ("ready", "viber_a")
     assert (sending["state"], sending["until"]) == ("open", "2026-11-18T11:06:55.000Z")
@@ -92,7 +92,9 @@ async def test_a_handed_off_step_says_which_receipts_are_missing_until_when() ->
             "delivered until 2026-11-18 11:16:40 UTC, in 10m and read until 2026-11-18 12:06:40"
             " UTC, in 1h" in wait["words"]
         )
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0))
+        await world.engine.submit(
+            RecordReceipt("viber_a", Receipt(state=Delivery.DELIVERED), id, 0)
+        )
         (wait,) = (await explain(world, id))["waiting"]["for"]
         assert "waits to be read until" in wait["words"]
         assert wait["until"] == "2026-11-18T12:06:40.000Z"
@@ -127,7 +129,7 @@ async def test_too_dear_says_by_how_much() -> None:
     async with World(policy) as world:
         (id,) = (await world.publish()).messages
         await world.engine.submit(
-            Tell(id, Prepared(0, "texts", (await prepared(world, id)).targets, "c", 1, "1.20"))
+            ApplyFact(id, Prepared(0, "texts", (await prepared(world, id)).targets, "c", 1, "1.20"))
         )
         document = await explain(world, id)
     found = document["story"][-1]["moves"][0]
@@ -148,7 +150,7 @@ async def test_content_that_could_not_be_made_says_what_was_missing(
 ) -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish()).messages
-        await world.engine.submit(Tell(id, Unpreparable(0, reason, detail)))
+        await world.engine.submit(ApplyFact(id, Unpreparable(0, reason, detail)))
         document = await explain(world, id)
     assert says in document["steps"][0]["otherwise"]
 
@@ -178,9 +180,9 @@ async def test_attempts_have_their_receipts_in_the_order_they_came() -> None:
         await world.send(id)
         failure = Refused(Reason.REFUSED_RECIPIENT, "12")
         world.at(5)
-        await world.engine.submit(HearReceipt("viber_a", Receipt(state=Delivery.SENT), id, 0))
+        await world.engine.submit(RecordReceipt("viber_a", Receipt(state=Delivery.SENT), id, 0))
         await world.engine.submit(
-            HearReceipt("viber_a", Receipt(state=Delivery.FAILED, failure=failure), id, 0)
+            RecordReceipt("viber_a", Receipt(state=Delivery.FAILED, failure=failure), id, 0)
         )
         attempt, *_ = (await explain(world, id))["attempts"]
     assert [

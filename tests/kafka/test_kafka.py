@@ -294,11 +294,11 @@ async def right(value: bool) -> bool:
 
 
 async def test_stopping_needs_no_broker_and_starting_waits_for_none() -> None:
-    troubles: list[str] = []
+    errors: list[str] = []
     async with World(SMS) as world:
-        source = intake(world, "127.0.0.1:1", ["any"], "any", trouble=troubles.append)
+        source = intake(world, "127.0.0.1:1", ["any"], "any", report_error=errors.append)
         await source.start()
-        await until(lambda: right(troubles == ["unreachable"]))
+        await until(lambda: right(errors == ["unreachable"]))
         await source.stop()
         assert not source.connected
 
@@ -322,7 +322,7 @@ async def test_offsets_are_committed_only_after_acceptance_so_a_restart_reads_on
 
 
 async def test_status_events_go_out_keyed_by_recipient(cluster: str) -> None:
-    async with World(SMS, tells=True) as world:
+    async with World(SMS, emits_statuses=True) as world:
         outbox = Outbox(
             world.engine, world.store, [KafkaSink(cluster, "statuses", {})], lambda: world.now
         )

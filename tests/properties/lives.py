@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.core import facts
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.effects import GiveBack, Reserve
+from orchestrator.core.effects import ReleaseCap, ReserveCap
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
@@ -33,7 +33,7 @@ from orchestrator.core.policy import (
     Window,
 )
 from orchestrator.core.reasons import REFUSALS, Reason
-from orchestrator.core.recipient import Address, AddressState, Charge, Consent, Mark
+from orchestrator.core.recipient import Address, AddressState, CapUsage, Consent, Suppression
 from orchestrator.core.status import WAITABLE, Delivery, Engagement
 from orchestrator.core.values import replace
 from orchestrator.history.codec import decode_history, encode_entry
@@ -94,7 +94,7 @@ def a_policy(rng: Random) -> Policy:
         "v1",
         "shop.event",
         tuple(a_step(rng, rng.choice(CHANNELS)) for _ in range(1 + rng.randrange(4))),
-        klass=rng.choice(CLASSES),
+        message_class=rng.choice(CLASSES),
         topic="news",
         deadline_ms=rng.choice((10 * MINUTE_MS, HOUR_MS, DAY_MS)),
         also=(a_step(rng, rng.choice(CHANNELS)),) if chance(rng, 3) else (),
@@ -176,7 +176,7 @@ class Life:
     rng: Random
     policy: Policy = field(init=False)
     governances: dict[str, Governance] = field(default_factory=dict)
-    charges: tuple[Charge, ...] = ()
+    cap_usages: tuple[CapUsage, ...] = ()
     lines: bytes = b""
     lived: list[Lived] = field(default_factory=list)
 
@@ -194,16 +194,21 @@ class Life:
             recipient="olena",
             policy="life",
             policy_version="v1",
-            klass=self.policy.klass,
+            message_class=self.policy.message_class,
             topic="news",
             created_at=START,
             deadline_at=START + self.policy.deadline_ms,
             currency="UAH",
         )
         if chance(rng, 3):
-            self.charges = (
-                Charge(
-                    "other", self.policy.klass, "sms", 0, START - rng.randrange(2 * HOUR_MS), True
+            self.cap_usages = (
+                CapUsage(
+                    "other",
+                    self.policy.message_class,
+                    "sms",
+                    0,
+                    START - rng.randrange(2 * HOUR_MS),
+                    True,
                 ),
             )
         self.tell(facts.Triggered())
@@ -232,12 +237,12 @@ class Life:
             for name in names
             if not chance(rng, 8)
         }
-        marks = {"sms": Mark("refused_address", "sms_a", START, "410")}
+        suppressions = {"sms": Suppression("refused_address", "sms_a", START, "410")}
         states = {
             address.hash: AddressState(
                 address.hash,
                 (a_consent(rng, self.now),) if chance(rng, 6) else (),
-                marks if chance(rng, 6) else {},
+                suppressions if chance(rng, 6) else {},
             )
             for address in some(rng, ADDRESSES)
         }
@@ -247,7 +252,7 @@ class Life:
             addresses=tuple(address for address in ADDRESSES if not chance(rng, 8)),
             address_states=states,
             consents=tuple(a_consent(rng, self.now) for _ in range(rng.randrange(3))),
-            charges=self.charges,
+            cap_usages=self.cap_usages,
             conditions={
                 f"step:{step}": rng.choice((True, True, False, None))
                 for step in range(len(self.policy.plan))
@@ -270,11 +275,13 @@ class Life:
         self.lived.append(Lived(self.now, fact, inputs, before, decision))
         self.message = decision.message
         for effect in decision.effects:
-            if isinstance(effect, Reserve):
-                self.charges = (*self.charges, effect.charge)
-            elif isinstance(effect, GiveBack):
-                kept = (c for c in self.charges if (c.message, c.step) != (before.id, effect.step))
-                self.charges = tuple(kept)
+            if isinstance(effect, ReserveCap):
+                self.cap_usages = (*self.cap_usages, effect.usage)
+            elif isinstance(effect, ReleaseCap):
+                kept = (
+                    c for c in self.cap_usages if (c.message, c.step) != (before.id, effect.step)
+                )
+                self.cap_usages = tuple(kept)
 
     def live(self, most: int) -> None:
         """Up to ``most`` more facts."""
@@ -348,13 +355,13 @@ class Life:
             rng.choice((None, "0.40", "1.20")),
         )
 
-    def heard(self) -> facts.Heard:
+    def heard(self) -> facts.ReceiptReceived:
         rng = self.rng
         state = rng.choice([*Delivery, *Engagement, Delivery.DELIVERED, Engagement.READ]).value
         failing = state in ("failed", "rejected", "expired", "cancelled") and not chance(rng, 3)
         failure = Refused(rng.choice(sorted(REFUSALS)), "30003") if failing else None
         at = self.now - rng.randrange(MINUTE_MS)
-        return facts.Heard(
+        return facts.ReceiptReceived(
             rng.randrange(len(self.message.attempts)),
             state,
             at,

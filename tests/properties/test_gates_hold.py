@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core import facts
 from orchestrator.core.cascade.decide import decide
-from orchestrator.core.effects import Call, GiveBack, Reserve
+from orchestrator.core.effects import Call, ReleaseCap, ReserveCap
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
@@ -50,12 +50,14 @@ def rank(entry: Consent) -> int:
     return (2 if entry.channel != "*" else 0) + (1 if entry.topic != "*" else 0)
 
 
-def was_allowed(entries: list[Consent], channel: str, topic: str, klass: str, default: str) -> bool:
+def was_allowed(
+    entries: list[Consent], channel: str, topic: str, message_class: str, default: str
+) -> bool:
     """Every no that speaks here must have been taken back by something later."""
     if default == "bypass":
         return True
     here = [e for e in entries if e.channel in ("*", channel) and e.topic in ("*", topic)]
-    here = [e for e in here if not e.classes or klass in e.classes]
+    here = [e for e in here if not e.classes or message_class in e.classes]
     for no in here:
         if no.state != "out":
             continue
@@ -81,10 +83,10 @@ def test_nothing_is_sent_to_an_address_that_its_owner_has_not_allowed_or_that_is
         for lived, attempt, call in calls_of(a_life(seed)):
             state = lived.inputs.address_states.get(call.target.hash)
             entries = [*lived.inputs.consents, *(state.consents if state is not None else ())]
-            klass = lived.before.klass
-            default = lived.inputs.governance.consent.get(klass, "opt_out")
-            assert was_allowed(entries, attempt.channel, "news", klass, default)
-            assert state is None or attempt.channel not in state.marks
+            message_class = lived.before.message_class
+            default = lived.inputs.governance.consent.get(message_class, "opt_out")
+            assert was_allowed(entries, attempt.channel, "news", message_class, default)
+            assert state is None or attempt.channel not in state.suppressions
             if attempt.channel == "sms" and lived.inputs.governance.sms_countries:
                 assert call.target.country in lived.inputs.governance.sms_countries
 
@@ -97,7 +99,7 @@ def test_nothing_is_sent_in_the_night_of_the_place_where_its_recipient_lives(siz
     @given(SEEDS)
     def holds(seed: int) -> None:
         for lived, _, _ in calls_of(a_life(seed)):
-            if not lived.inputs.governance.quiet_hours or lived.before.klass == "otp":
+            if not lived.inputs.governance.quiet_hours or lived.before.message_class == "otp":
                 continue
             zone = "Europe/Kyiv" if lived.inputs.zone == "Europe/Kyiv" else "UTC"
             hour = datetime.fromtimestamp(lived.at / 1000, ZoneInfo(zone)).hour
@@ -144,16 +146,16 @@ class Sweep:
             governance=self.governance,
             zone=self.zone,
             addresses=(PHONE,),
-            charges=self.person.charges,
+            cap_usages=self.person.cap_usages,
             providers={name: provider(name) for name in ("viber", "sms")},
             channels={"viber": ("viber",), "sms": ("sms",)},
         )
         decision = decide(CAPPED, self.messages[number], inputs, fact, self.now)
         for effect in decision.effects:
-            if isinstance(effect, Reserve):
-                self.person.reserve(effect.charge, self.governance, self.now)
-            elif isinstance(effect, GiveBack):
-                self.person.give_back(self.messages[number].id, effect.step)
+            if isinstance(effect, ReserveCap):
+                self.person.reserve(effect.usage, self.governance, self.now)
+            elif isinstance(effect, ReleaseCap):
+                self.person.release_cap(self.messages[number].id, effect.step)
         self.messages[number] = decision.message
         return [effect for effect in decision.effects if isinstance(effect, Call)]
 

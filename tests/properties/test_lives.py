@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core import facts
-from orchestrator.core.effects import Call, Tell
+from orchestrator.core.effects import Call, EmitStatus
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.message import LEGAL, SENDING_LEGAL, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -46,7 +46,7 @@ def statuses_told(lived: Lived) -> Iterator[Status]:
     """
     for effect in lived.decision.effects:
         if (
-            isinstance(effect, Tell)
+            isinstance(effect, EmitStatus)
             and effect.attempt is None
             and effect.what != "message.accepted"
         ):

@@ -18,7 +18,7 @@ WORDS = st.sampled_from(
     [*(state.value for state in Delivery), *(word.value for word in Engagement)]
 )
 RECEIPTS = st.lists(st.tuples(WORDS, st.integers(0, 5)), max_size=7)
-PATIENT = Step("viber", wait=(("delivered", DAY_MS),))
+DEFERRABLE_GATES = Step("viber", wait=(("delivered", DAY_MS),))
 
 
 def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
@@ -26,7 +26,7 @@ def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
     The same life, with these receipts in this order; each with the time at which it says that it
     happened.
     """
-    tale = Tale(PATIENT, late="close")
+    tale = Tale(DEFERRABLE_GATES, late="close")
     number = tale.send(1)
     for state, at in receipts:
         tale.hear(at, number, state)

@@ -24,7 +24,7 @@ from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
 from orchestrator.channels.registry import load_adapter
 from orchestrator.configuration.governance_file import governance_to_document
-from orchestrator.configuration.loading import Configuration, Shelf
+from orchestrator.configuration.loading import Configuration, PolicyVersions
 from orchestrator.configuration.policy_file import policy_to_document
 from orchestrator.configuration.settings import Settings
 from orchestrator.core.inputs import Provider
@@ -104,7 +104,7 @@ class Process:
         self.store = WatchedStore(self.gate, site.ledger, kept)
         self.hasher = AddressHasher(PEPPER)
         self.keys = SigningKeys([(1, SIGNING_KEY, site.options.start)], site.clock.now)
-        self.shelf = Shelf(self.store)
+        self.policy_versions = PolicyVersions(self.store)
 
     # ---- starting and ending
 
@@ -129,7 +129,7 @@ class Process:
                 evaluate=site.evaluator,
                 address_hash=self.hasher,
                 view=message_view,
-                policy=self.shelf.policy,
+                policy=self.policy_versions.policy,
                 shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made later
                 observe=self._observe,
             ),
@@ -142,7 +142,7 @@ class Process:
             {name: self._at_work(account) for name, account in accounts.items()},
             sender_for=lambda provider: self._senders[provider.name],
             outside=Outside(PUBLIC_URL, self.keys),
-            books=self.shelf.book,
+            books=self.policy_versions.book,
             address_hash=self.hasher,
             now=site.clock.now,
             monotonic=site.clock.monotonic,
@@ -174,7 +174,7 @@ class Process:
         self.remains = self.store.committed_bytes()
         self.died.set()
 
-    async def bury(self) -> None:
+    async def dead_letter(self) -> None:
         """
         Take what is left of a dead process out of the loop; a task that will not be cancelled is
         cancelled again.
@@ -277,7 +277,9 @@ class Process:
             await self.store.keep_version("policy", policy.name, policy.version, document)
         document = governance_to_document(book.governance)
         await self.store.keep_version("governance", "governance", book.governance.version, document)
-        self.shelf.put(Configuration(cast(Settings, None), {}, templates(), self._rules()))
+        self.policy_versions.put(
+            Configuration(cast(Settings, None), {}, templates(), self._rules())
+        )
 
     def _rules(self) -> Rules:
         scenery, book = self.site.scenery, self.site.rulebook
@@ -287,7 +289,7 @@ class Process:
             providers={name: provider_facts(account) for name, account in scenery.accounts.items()},
             channels=scenery.channels,
             currency="UAH",
-            tells=True,
+            emits_statuses=True,
         )
 
     def _at_work(self, account: Account) -> ProviderAtWork:

@@ -159,7 +159,7 @@ def draw_accounts(rng: Random, options: Options) -> list[Account]:
 
 
 def draw_policy(rng: Random, number: int, channels: list[str]) -> Policy:
-    klass = rng.choice(CLASSES)
+    message_class = rng.choice(CLASSES)
     count = rng.randint(1, 4)
     order = rng.sample(channels, count)
     cascade = tuple(
@@ -173,7 +173,7 @@ def draw_policy(rng: Random, number: int, channels: list[str]) -> Policy:
         event=f"shop.{rng.choice('ab')}" if number else "shop.a",
         cascade=cascade,
         when="event.total >= 300" if rng.random() < 0.3 else None,
-        klass=klass,
+        message_class=message_class,
         topic=f"topic{number}",
         template="t",
         deadline_ms=rng.choice((10 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 16 * HOUR_MS)),

@@ -182,7 +182,7 @@ class World:
             await process.died.wait()
             down_from = self.loop.time()
             kept, crashes_left = process.remains, process.gate.crashes_left - 1
-            await process.bury()
+            await process.dead_letter()
             await asyncio.sleep(0.5 if self.calm else self.rng.choice((0.2, 3.0, 20.0, 120.0)))
             self.ledger.breaks.append((down_from, self.loop.time()))
 

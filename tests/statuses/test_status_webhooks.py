@@ -70,7 +70,7 @@ async def told(world: World, url: str, receiver: Receiver, enough: int) -> None:
 
 async def test_every_change_is_told_once_it_is_taken(receiver: tuple[Receiver, str]) -> None:
     found, url = receiver
-    async with World(SMS, tells=True) as world:
+    async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
         await told(world, url, found, 5)
@@ -85,7 +85,7 @@ async def test_what_was_not_taken_is_tried_again_with_the_same_id(
     monkeypatch.setattr(outboxes, "FIRST_PAUSE_SECONDS", 0.05)
     found, url = receiver
     found.answers = [500, 302]
-    async with World(SMS, tells=True) as world:
+    async with World(SMS, emits_statuses=True) as world:
         await world.publish()
         await told(world, url, found, 1)
         assert found.tried == ["kaskad.message.accepted"] * 3
@@ -95,7 +95,7 @@ async def test_what_was_not_taken_is_tried_again_with_the_same_id(
 async def test_a_receiver_that_is_gone_is_left_alone(receiver: tuple[Receiver, str]) -> None:
     found, url = receiver
     found.answers = [410]
-    async with World(SMS, tells=True) as world:
+    async with World(SMS, emits_statuses=True) as world:
         await world.publish()
         outbox = Outbox(
             world.engine,

@@ -15,7 +15,7 @@ from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Cap, Governance, Policy, Step
 from orchestrator.dispatch.rates import Rate
-from orchestrator.engine.commands import HearReceipt, OptOut, Tell, UnknownMessage
+from orchestrator.engine.commands import ApplyFact, OptOut, RecordReceipt, UnknownMessage
 from orchestrator.engine.engine import Engine
 from orchestrator.stores.port import (
     BUCKETS,
@@ -41,7 +41,7 @@ class Process(World):
     def __init__(
         self, name: str, url: str, *policies: Policy, governance: Governance | None = None
     ) -> None:
-        super().__init__(*policies, governance=governance, tells=True)
+        super().__init__(*policies, governance=governance, emits_statuses=True)
         self.name = name
         self.database = url
         self._ids = (f"01K{name}{number:022d}" for number in itertools.count(1))
@@ -146,7 +146,7 @@ async def test_what_one_leaves_for_another_wakes_it(postgres_url: str) -> None:
 
 
 async def test_a_code_that_one_only_takes_in_wakes_another_as_what_it_is(postgres_url: str) -> None:
-    code = Policy("codes", "v1", "shop.event", (Step("sms"),), klass="otp")
+    code = Policy("codes", "v1", "shop.event", (Step("sms"),), message_class="otp")
     door = Process("D", postgres_url, code)
     async with processes(postgres_url, 1) as (worker,):
         woken: asyncio.Queue[str] = asyncio.Queue()
@@ -228,7 +228,7 @@ async def test_a_receipt_that_races_with_its_own_answer_is_heard(postgres_url: s
             receipt = Receipt(state=Delivery.DELIVERED, provider_id=f"ref-{number}")
             await asyncio.gather(
                 a.send(id, Accepted(f"ref-{number}")),
-                b.engine.submit(HearReceipt("texts", receipt, None, None)),
+                b.engine.submit(RecordReceipt("texts", receipt, None, None)),
             )
         for id in ids:
             assert (await b.message(id)).status is Status.SUCCEEDED
@@ -323,7 +323,7 @@ async def test_they_agree_on_the_first_secret(postgres_url: str) -> None:
 async def test_a_message_that_nobody_has_is_said_to_be_unknown(postgres_url: str) -> None:
     async with processes(postgres_url, 1) as (a,):
         with pytest.raises(UnknownMessage):
-            await a.engine.submit(Tell("01KNOBODY", None))  # type: ignore[arg-type]
+            await a.engine.submit(ApplyFact("01KNOBODY", None))  # type: ignore[arg-type]
 
 
 # ---- what a process remembers
@@ -336,7 +336,7 @@ async def test_what_another_process_has_written_counts_though_this_one_remembers
         (message,) = (await a.publish()).messages
         await b.send(message)
         told = await a.engine.submit(
-            HearReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}"))
+            RecordReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}"))
         )
         assert told.decision.message.attempts[0].state is Delivery.DELIVERED
         assert (await b.message(message)).status is Status.SUCCEEDED

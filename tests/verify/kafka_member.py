@@ -143,9 +143,9 @@ async def main(given: dict[str, Any]) -> None:
         name, record, given.pop("seed"), given.pop("pace_ms"), given.pop("fails")
     )
     working = asyncio.create_task(engine.run())
-    troubles: list[str] = []
+    errors: list[str] = []
     intake = KafkaIntake(
-        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, trouble=troubles.append
+        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, trouble=errors.append
     )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
@@ -154,9 +154,7 @@ async def main(given: dict[str, Any]) -> None:
         lag = [[topic, partition, records] for (topic, partition), records in intake.lag.items()]
         half = state.with_suffix(".half")
         half.write_text(
-            json.dumps(
-                {"connected": intake.connected, "lag": lag, "troubles": sorted(set(troubles))}
-            )
+            json.dumps({"connected": intake.connected, "lag": lag, "troubles": sorted(set(errors))})
         )
         half.rename(state)
         try:

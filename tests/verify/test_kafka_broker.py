@@ -198,7 +198,7 @@ async def test_without_a_broker_the_service_starts_says_so_and_takes_events_once
 
         async def said() -> bool:
             async with place.session.get(f"http://127.0.0.1:{place.admin}/metrics") as answer:
-                return 'kaskad_kafka_troubles_total{trouble="unreachable"}' in await answer.text()
+                return 'kaskad_kafka_errors_total{error="unreachable"}' in await answer.text()
 
         await until(said)
         assert "no broker answers; look at `bootstrap_servers`" in place.log_tail()

@@ -75,7 +75,7 @@ async def read(broker: Broker, topic: str, count: int) -> list[Any]:
 
 
 class Client:
-    """An intake in front of a real engine; ``troubles`` counts what it has said."""
+    """An intake in front of a real engine; ``errors`` counts what it has said."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Client:
         dead: str | None = None,
     ):
         self.world = world
-        self.troubles: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
         self.intake = KafkaIntake(
             world.engine,
             bootstrap_servers=address,
@@ -94,7 +94,7 @@ class Client:
             group=f"group-of-{topics[0]}",
             dead_letters=dead,
             security=security.options(),
-            trouble=lambda word: self.troubles.update([word]),
+            trouble=lambda word: self.errors.update([word]),
             bounds=QUICK,
         )
 
@@ -109,13 +109,13 @@ class Client:
         async def enough() -> bool:
             return len(await self.world.store.messages()) == count
 
-        await until(enough, 40, lambda: str(self.troubles))
+        await until(enough, 40, lambda: str(self.errors))
 
     async def says(self, word: str) -> None:
         async def said() -> bool:
-            return self.troubles[word] > 0
+            return self.errors[word] > 0
 
-        await until(said, 40, lambda: str(self.troubles))
+        await until(said, 40, lambda: str(self.errors))
 
 
 def login(
@@ -153,7 +153,7 @@ async def works(broker: Broker, address: str, security: KafkaSecurity, topic: st
         (letter,) = await read(broker, dead, 1)
         assert letter.value == b"{"
         assert dict(letter.headers)["kaskad_reason"] == b"bad_json"
-        assert client.troubles == {}
+        assert client.errors == {}
         assert client.intake.connected
     sink = KafkaSink(address, statuses, security.options())
     assert await sink.deliver([StatusEvent(1, "s1", "olena", b"{}")]) == 1
@@ -174,7 +174,7 @@ async def test_a_wrong_password_is_said_and_tried_again(broker: Broker) -> None:
             async with Client(world, broker.sasl_ssl, security, ["wrong"]) as client:
                 await client.says("login")
                 assert not client.intake.connected
-                assert set(client.troubles) == {"login"}
+                assert set(client.errors) == {"login"}
 
 
 async def test_a_certificate_that_is_not_trusted_is_said(broker: Broker, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ async def test_a_certificate_that_is_not_trusted_is_said(broker: Broker, tmp_pat
     ):
         async with World(SMS) as world, Client(world, broker.sasl_ssl, security, ["any"]) as client:
             await client.says("certificate")
-            assert set(client.troubles) == {"certificate"}
+            assert set(client.errors) == {"certificate"}
 
 
 async def test_a_broker_that_wants_a_client_certificate_and_gets_none_is_said(
@@ -200,7 +200,7 @@ async def test_a_broker_that_wants_a_client_certificate_and_gets_none_is_said(
     ):
         async with World(SMS) as world, Client(world, broker.tls, security, ["any"]) as client:
             await client.says("certificate")
-            assert set(client.troubles) == {"certificate"}
+            assert set(client.errors) == {"certificate"}
 
 
 async def test_an_address_where_nobody_is_and_a_listener_of_another_protocol_are_said(
@@ -255,7 +255,7 @@ async def test_a_topic_that_an_acl_forbids_holds_up_no_other_and_is_read_once_it
     ):
         await client.says("not_allowed")
         await client.took(1)
-        assert set(client.troubles) == {"not_allowed"}
+        assert set(client.errors) == {"not_allowed"}
         lifted = AclBindingFilter(*whom, AclOperation.ANY, AclPermissionType.ANY)
         await asyncio.to_thread(broker.admin.delete_acls([lifted])[lifted].result, 20)
         await client.took(2)

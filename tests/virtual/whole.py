@@ -16,7 +16,7 @@ from orchestrator.engine.commands import Publish
 from orchestrator.policytests.actions import Act
 from orchestrator.policytests.runner import AFTERMATH_MS, Happened, Trial
 from orchestrator.stores.port import Changes
-from orchestrator.virtual.full_runner import World
+from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction
 
@@ -30,7 +30,7 @@ class WholeTrial(Trial):
     async def _play(self, loop: VirtualLoop) -> Happened:
         given = self.test.given
         self._said: dict[str, dict[str, Mapping[str, Any]]] = {}
-        self._world = World(
+        self._world = FullRunner(
             loop,
             self.start,
             self._configuration,

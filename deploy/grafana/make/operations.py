@@ -28,7 +28,7 @@ OPERATIONS = Dashboard(
                 ),
                 stat(
                     "Without a store",
-                    "sum(kaskad_store_away)",
+                    "sum(1 - kaskad_store_up)",
                     "Processes that cannot reach the store.",
                     red_over=1,
                 ),
@@ -158,8 +158,8 @@ OPERATIONS = Dashboard(
                     "Troubles with Kafka",
                     "What went wrong between us and the brokers; a rebalance or two is nothing.",
                     (
-                        "{{trouble}}",
-                        f"sum by (trouble) (increase(kaskad_kafka_troubles_total{RATE}))",
+                        "{{error}}",
+                        f"sum by (error) (increase(kaskad_kafka_errors_total{RATE}))",
                     ),
                     ("processes in the group", "sum(kaskad_kafka_connected)"),
                     width=12,

@@ -62,7 +62,7 @@ PROVIDERS = Dashboard(
                     "Refusals, by whose fault it is",
                     "{{provider}} {{reason}}",
                     f"sum by (provider, reason) (increase(kaskad_refusals_total{CHOSEN}{RANGE}))",
-                    "refused_configuration is ours to mend, at once.",
+                    "refused_configuration is ours to fix, at once.",
                 ),
             ),
         ),

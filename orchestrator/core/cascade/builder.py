@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.core.effects import Effect, Tell
-from orchestrator.core.gates import Check, Scene, Verdict, ask
+from orchestrator.core.effects import Effect, EmitStatus
+from orchestrator.core.gates import Check, GateContext, Verdict, ask
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import LEGAL, UNCONFIRMED, Attempt, Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -21,7 +21,7 @@ from orchestrator.core.status import reached
 from orchestrator.core.values import Struct, field
 
 
-class Draft(Struct):
+class DecisionBuilder(Struct):
     """
     ``said`` collects, in words, what was decided. ``gather`` gives the inputs, which are asked for
     only where they are looked at; ``looked_at`` is what was seen of them.
@@ -35,7 +35,7 @@ class Draft(Struct):
     checks: list[Check] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     looked_at: Inputs | None = None
-    _scenes: dict[int, Scene] = field(default_factory=dict)
+    _scenes: dict[int, GateContext] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Inputs:
@@ -47,21 +47,21 @@ class Draft(Struct):
     def step_of(self, run: Run) -> Step:
         return self.policy.plan[run.step]
 
-    def scene(self, run: Run) -> Scene:
+    def context(self, run: Run) -> GateContext:
         """
         What gates may look at; one for each step of a decision, so that nothing in it is worked out
         twice.
         """
-        scene = self._scenes.get(run.step)
-        if scene is None:
-            scene = self._scenes[run.step] = Scene(
+        context = self._scenes.get(run.step)
+        if context is None:
+            context = self._scenes[run.step] = GateContext(
                 self.policy, self.message, run.step, self.inputs, self.now
             )
-        return scene
+        return context
 
     def ask(self, run: Run) -> Check:
         """Ask the gates about a run, and keep every answer for the trace."""
-        decisive, checks = ask(self.scene(run))
+        decisive, checks = ask(self.context(run))
         self.checks.extend(checks)
         return decisive
 
@@ -77,7 +77,7 @@ class Draft(Struct):
         if status not in LEGAL[message.status]:
             raise AssertionError(f"{message.id}: {message.status} cannot become {status}")
         message.status = status
-        self.effects.append(Tell(f"message.{status}"))
+        self.effects.append(EmitStatus(f"message.{status}"))
 
     def flag(self, flag: str) -> bool:
         """Set a flag; True where it is new."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.core import facts
-from orchestrator.core.cascade.builder import Draft
+from orchestrator.core.cascade.builder import DecisionBuilder
 from orchestrator.core.cascade.sending import (
     answered,
     candidates,
@@ -25,7 +25,7 @@ from orchestrator.core.cascade.sending import (
     shut,
 )
 from orchestrator.core.cascade.waiting import examine, heard, next_look
-from orchestrator.core.effects import Effect, Tell
+from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
 from orchestrator.core.inputs import Inputs
@@ -71,204 +71,212 @@ def decide(
     any. ``message`` is not changed. ``now`` is UTC milliseconds; a clock that went backwards does
     no harm, because every comparison is with instants that the message itself carries.
     """
-    draft = Draft(policy, message.copy(), inputs if callable(inputs) else lambda: inputs, now)
-    apply(draft, fact)
-    progress(draft)
-    draft.message.due_at = wake_at(draft)
+    builder = DecisionBuilder(
+        policy, message.copy(), inputs if callable(inputs) else lambda: inputs, now
+    )
+    apply(builder, fact)
+    progress(builder)
+    builder.message.due_at = wake_at(builder)
     return Decision(
-        draft.message, tuple(draft.effects), tuple(draft.checks), tuple(draft.said), draft.looked_at
+        builder.message,
+        tuple(builder.effects),
+        tuple(builder.checks),
+        tuple(builder.said),
+        builder.looked_at,
     )
 
 
-def apply(draft: Draft, fact: Fact) -> None:
+def apply(builder: DecisionBuilder, fact: Fact) -> None:
     """What the fact itself says; what comes of it is ``progress``'s."""
-    message = draft.message
+    message = builder.message
     match fact:
         case facts.Triggered():
-            trigger(draft)
+            trigger(builder)
         case facts.Due():
             if fact.due_at != message.due_at:
-                draft.say("void: another time was asked for since")
+                builder.say("void: another time was asked for since")
             else:
-                presume_dead(draft)
+                presume_dead(builder)
         case facts.Prepared() | facts.Unpreparable() | facts.Shut():
-            on_step(draft, fact)
+            on_step(builder, fact)
         case facts.Answered():
-            answered(draft, message.attempts[fact.attempt], fact.outcome)
-        case facts.Heard():
-            heard(draft, message.attempts[fact.attempt], fact)
+            answered(builder, message.attempts[fact.attempt], fact.outcome)
+        case facts.ReceiptReceived():
+            heard(builder, message.attempts[fact.attempt], fact)
         case facts.GoalReached():
             if not message.terminal:
-                draft.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
+                builder.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
         case facts.Cancelled():
             if message.terminal:
-                stop_companions(draft, fact.reason)
+                stop_companions(builder, fact.reason)
             else:
-                draft.finish(Status.CANCELLED, fact.reason)
+                builder.finish(Status.CANCELLED, fact.reason)
 
 
-def stop_companions(draft: Draft, reason: Reason) -> None:
+def stop_companions(builder: DecisionBuilder, reason: Reason) -> None:
     """The cascade has ended; what still waits beside it is not sent any more either."""
-    for run in draft.message.runs:
+    for run in builder.message.runs:
         if run.companion and not run.over and run.sending in (Sending.HELD, Sending.READY):
-            draft.leave(run, reason)
+            builder.leave(run, reason)
 
 
-def trigger(draft: Draft) -> None:
+def trigger(builder: DecisionBuilder) -> None:
     """
     A new message: settle what can be settled at once, then lay out its cascade and start its
     companions.
     """
-    message = draft.message
-    draft.effects.append(Tell("message.accepted"))
-    if draft.inputs.duplicate_of is not None:
-        draft.finish(Status.SUPPRESSED, Reason.DEDUPLICATED, draft.inputs.duplicate_of)
-    elif draft.now >= message.deadline_at:
-        draft.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
-    elif draft.inputs.goal_reached:
-        draft.finish(Status.CANCELLED, Reason.GOAL_MET)
+    message = builder.message
+    builder.effects.append(EmitStatus("message.accepted"))
+    if builder.inputs.duplicate_of is not None:
+        builder.finish(Status.SUPPRESSED, Reason.DEDUPLICATED, builder.inputs.duplicate_of)
+    elif builder.now >= message.deadline_at:
+        builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
+    elif builder.inputs.goal_reached:
+        builder.finish(Status.CANCELLED, Reason.GOAL_MET)
     else:
-        message.sequence = sequence(draft)
-        first = len(draft.policy.cascade)
-        for step in range(first, first + len(draft.policy.also)):
-            run = Run(step, draft.policy.plan[step].channel, companion=True)
+        message.sequence = sequence(builder)
+        first = len(builder.policy.cascade)
+        for step in range(first, first + len(builder.policy.also)):
+            run = Run(step, builder.policy.plan[step].channel, companion=True)
             message.runs.append(run)
-            seek(draft, run)
+            seek(builder, run)
 
 
-def sequence(draft: Draft) -> tuple[int, ...]:
+def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
     """
     The order of the cascade's steps: as written, or the cheapest first with unknown costs last.
     """
-    steps = range(len(draft.policy.cascade))
-    if draft.policy.order != "cheapest":
+    steps = range(len(builder.policy.cascade))
+    if builder.policy.order != "cheapest":
         return tuple(steps)
 
     def cost(step: int) -> float:
-        providers = draft.scene(Run(step, draft.policy.cascade[step].channel)).providers
+        providers = builder.context(Run(step, builder.policy.cascade[step].channel)).providers
         return min((price(provider.cost) for provider in providers), default=float("inf"))
 
     return tuple(sorted(steps, key=cost))
 
 
-def on_step(draft: Draft, fact: facts.Prepared | facts.Unpreparable | facts.Shut) -> None:
+def on_step(
+    builder: DecisionBuilder, fact: facts.Prepared | facts.Unpreparable | facts.Shut
+) -> None:
     """Something about a step in the backlog; void where the step is not there any more."""
-    run = draft.message.run_of(fact.step)
+    run = builder.message.run_of(fact.step)
     if run is None or run.over or run.sending is not Sending.READY:
-        draft.say("void: the step is not ready any more")
+        builder.say("void: the step is not ready any more")
         return
     match fact:
         case facts.Prepared():
-            depart(draft, run, fact)
+            depart(builder, run, fact)
         case facts.Unpreparable():
-            give_up(draft, run, fact.reason, fact.detail)
+            give_up(builder, run, fact.reason, fact.detail)
         case facts.Shut():
-            shut(draft, run, fact)
+            shut(builder, run, fact)
 
 
-def presume_dead(draft: Draft) -> None:
+def presume_dead(builder: DecisionBuilder) -> None:
     """
     An intent whose answer is long overdue belongs to a process that died: what became of it is
     unknown.
     """
-    for attempt in draft.message.attempts:
+    for attempt in builder.message.attempts:
         if (
             attempt.outcome is OutcomeKind.PENDING
-            and draft.now >= attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+            and builder.now >= attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
         ):
-            answered(draft, attempt, Unknown(Reason.PROCESS_DIED))
+            answered(builder, attempt, Unknown(Reason.PROCESS_DIED))
 
 
-def progress(draft: Draft) -> None:
+def progress(builder: DecisionBuilder) -> None:
     """Move the cascade as far as it goes without another fact."""
-    message = draft.message
+    message = builder.message
     for run in message.runs:
         if run.companion and not run.over:
-            wake(draft, run)
-    for _ in range(2 * len(draft.policy.cascade) + 2):
+            wake(builder, run)
+    for _ in range(2 * len(builder.policy.cascade) + 2):
         if message.terminal:
             return
         run_now = message.current
         if run_now is not None:
-            examine(draft, run_now)
+            examine(builder, run_now)
             if message.terminal or not run_now.over:
-                if not message.terminal and not expire(draft, run_now):
-                    wake(draft, run_now)
+                if not message.terminal and not expire(builder, run_now):
+                    wake(builder, run_now)
                 if message.terminal or not run_now.over:
                     return
-        enter_next(draft)
+        enter_next(builder)
 
 
-def wake(draft: Draft, run: Run) -> None:
+def wake(builder: DecisionBuilder, run: Run) -> None:
     """Ask again about a run whose hold is over."""
     if (
         run.sending is Sending.HELD
         and run.until is not None
-        and draft.now >= run.until
-        and draft.now < draft.message.deadline_at
+        and builder.now >= run.until
+        and builder.now < builder.message.deadline_at
     ):
-        if run.handed_off_at is not None and not candidates(draft, run):
+        if run.handed_off_at is not None and not candidates(builder, run):
             run.sending = Sending.IDLE
         else:
-            seek(draft, run)
+            seek(builder, run)
 
 
-def expire(draft: Draft, run: Run) -> bool:
+def expire(builder: DecisionBuilder, run: Run) -> bool:
     """
     End the message at its deadline; an open intent is answered first, because it left in time.
     """
-    if draft.now < draft.message.deadline_at or run.sending is Sending.OPEN:
+    if builder.now < builder.message.deadline_at or run.sending is Sending.OPEN:
         return False
     reason = (
         run.held_for if run.sending is Sending.HELD and run.held_for else Reason.DEADLINE_PASSED
     )
-    draft.finish(Status.EXPIRED, reason, run.rule)
+    builder.finish(Status.EXPIRED, reason, run.rule)
     return True
 
 
-def enter_next(draft: Draft) -> None:
+def enter_next(builder: DecisionBuilder) -> None:
     """Start the next step of the sequence, or end the message where there is none."""
-    message = draft.message
+    message = builder.message
     before = next((run for run in reversed(message.runs) if not run.companion), None)
-    if draft.now >= message.deadline_at:
-        draft.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
+    if builder.now >= message.deadline_at:
+        builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
         return
     message.position += 1
     if message.position >= len(message.sequence):
         message.position = len(message.sequence) - 1
         ended = before.ended if before is not None else Reason.NO_ADDRESS
-        status = Status.EXHAUSTED if draft.attempted() else Status.SUPPRESSED
-        draft.finish(status, ended, before.rule if before is not None else "")
+        status = Status.EXHAUSTED if builder.attempted() else Status.SUPPRESSED
+        builder.finish(status, ended, before.rule if before is not None else "")
         return
     step = message.sequence[message.position]
-    run = Run(step, draft.policy.plan[step].channel)
+    run = Run(step, builder.policy.plan[step].channel)
     message.runs.append(run)
-    if before is not None and holds_for_outage(draft, before, run):
-        draft.hold(run, draft.now + OUTAGE_LOOK_MS, Reason.RECEIPT_OUTAGE, before.channel)
+    if before is not None and holds_for_outage(builder, before, run):
+        builder.hold(run, builder.now + OUTAGE_LOOK_MS, Reason.RECEIPT_OUTAGE, before.channel)
     else:
-        seek(draft, run)
+        seek(builder, run)
 
 
-def holds_for_outage(draft: Draft, before: Run, run: Run) -> bool:
+def holds_for_outage(builder: DecisionBuilder, before: Run, run: Run) -> bool:
     """
     Silence of a channel whose receipts have collapsed proves nothing, so it does not open a paid
     channel.
     """
     silent = before.ended in (Reason.NOT_SENT_IN_TIME, Reason.NOT_DELIVERED_IN_TIME)
-    if not silent or before.channel not in draft.inputs.outages:
+    if not silent or before.channel not in builder.inputs.outages:
         return False
-    return any(price(provider.cost) > 0 for provider in draft.scene(run).providers)
+    return any(price(provider.cost) > 0 for provider in builder.context(run).providers)
 
 
-def wake_at(draft: Draft) -> Instant | None:
+def wake_at(builder: DecisionBuilder) -> Instant | None:
     """
     The next instant at which this message must be looked at, None where nothing can come but
     receipts.
     """
-    message = draft.message
+    message = builder.message
     # an overdue answer is looked for at once: another fact may have come before its timer fired
     instants = [
-        max(draft.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
+        max(builder.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]
@@ -276,14 +284,14 @@ def wake_at(draft: Draft) -> Instant | None:
     for run in live:
         if run.sending is Sending.HELD and run.until is not None:
             instants.append(run.until)
-        if not run.companion and (look := next_look(draft, run)) is not None:
+        if not run.companion and (look := next_look(builder, run)) is not None:
             instants.append(look)
     if any(run.sending in (Sending.HELD, Sending.READY) for run in live) or not message.terminal:
         instants.append(message.deadline_at)
-    future = [instant for instant in instants if instant > draft.now]
-    late_deadline = not message.terminal and message.deadline_at <= draft.now
+    future = [instant for instant in instants if instant > builder.now]
+    late_deadline = not message.terminal and message.deadline_at <= builder.now
     if late_deadline and not future:
-        return draft.now + 1
+        return builder.now + 1
     return min(future, default=None)
 
 

@@ -15,8 +15,16 @@ from __future__ import annotations
 from itertools import takewhile
 
 from orchestrator.core.cascade.backoff import delay_ms
-from orchestrator.core.cascade.builder import Draft
-from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
+from orchestrator.core.cascade.builder import DecisionBuilder
+from orchestrator.core.effects import (
+    BounceRecorded,
+    Call,
+    EmitStatus,
+    RecordOptOut,
+    ReleaseCap,
+    ReserveCap,
+    ShutProvider,
+)
 from orchestrator.core.facts import Prepared, Shut
 from orchestrator.core.gates import Check, Verdict, price
 from orchestrator.core.inputs import Provider
@@ -31,7 +39,7 @@ from orchestrator.core.outcomes import (
     kind_of,
 )
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address, Charge, Instant
+from orchestrator.core.recipient import Address, CapUsage, Instant
 from orchestrator.core.status import Delivery, merge_delivery
 
 CONFIGURATION_PAUSE_MS = 30_000
@@ -42,125 +50,125 @@ reached in time.
 """
 
 
-def seek(draft: Draft, run: Run) -> None:
+def seek(builder: DecisionBuilder, run: Run) -> None:
     """
     Ask the gates about a run; hold it, leave it, or put it in the backlog of the provider whose
     turn it is.
     """
-    check = draft.ask(run)
+    check = builder.ask(run)
     if check.verdict is Verdict.GO:
-        choose(draft, run)
+        choose(builder, run)
     elif check.verdict is Verdict.HOLD and check.until is not None and check.reason is not None:
-        draft.hold(run, check.until, check.reason, check.rule or "")
+        builder.hold(run, check.until, check.reason, check.rule or "")
     else:
-        refuse(draft, run, check)
+        refuse(builder, run, check)
 
 
-def refuse(draft: Draft, run: Run, check: Check) -> None:
+def refuse(builder: DecisionBuilder, run: Run, check: Check) -> None:
     """
     A gate said never: the step is left, unless a part of it has been handed off; then only what was
     to follow is.
     """
     if run.handed_off_at is not None:
-        stop_sending(draft, run, check.reason)
+        stop_sending(builder, run, check.reason)
     else:
-        draft.refuse(run, check)
+        builder.refuse(run, check)
 
 
-def give_up(draft: Draft, run: Run, reason: Reason, detail: str = "") -> None:
+def give_up(builder: DecisionBuilder, run: Run, reason: Reason, detail: str = "") -> None:
     """
     Nothing more of a step can be sent. One that was handed off still has its wait; any other is
     left.
     """
     if run.handed_off_at is not None:
-        stop_sending(draft, run, reason)
+        stop_sending(builder, run, reason)
     else:
-        draft.leave(run, reason, detail)
+        builder.leave(run, reason, detail)
 
 
-def stop_sending(draft: Draft, run: Run, reason: Reason | None) -> None:
+def stop_sending(builder: DecisionBuilder, run: Run, reason: Reason | None) -> None:
     run.sending = Sending.IDLE
     run.until = None
-    draft.say(
+    builder.say(
         f"nothing more is sent of step {run.step} ({run.channel}), its wait goes on: {reason}"
     )
 
 
-def candidates(draft: Draft, run: Run) -> list[Provider]:
+def candidates(builder: DecisionBuilder, run: Run) -> list[Provider]:
     """The providers whose turn is not over and that have an address to send to."""
     return [
         p
-        for p in draft.scene(run).providers
-        if p.name not in run.given_up and open_targets(draft, run, p)
+        for p in builder.context(run).providers
+        if p.name not in run.given_up and open_targets(builder, run, p)
     ]
 
 
-def choose(draft: Draft, run: Run) -> None:
+def choose(builder: DecisionBuilder, run: Run) -> None:
     """
     Give the turn to the first open provider. While all are shut, wait as long as the step may.
     """
-    left = candidates(draft, run)
-    open_now = [p for p in left if p.shut_until is None or p.shut_until <= draft.now]
+    left = candidates(builder, run)
+    open_now = [p for p in left if p.shut_until is None or p.shut_until <= builder.now]
     if open_now:
-        take_turn(draft, run, open_now[0])
+        take_turn(builder, run, open_now[0])
     elif left:
-        wait_shut(draft, run, min(p.shut_until or draft.now for p in left), Reason.BREAKER_OPEN)
+        wait_shut(builder, run, min(p.shut_until or builder.now for p in left), Reason.BREAKER_OPEN)
     else:
-        give_up(draft, run, run.held_for or Reason.NO_ADDRESS)
+        give_up(builder, run, run.held_for or Reason.NO_ADDRESS)
 
 
-def take_turn(draft: Draft, run: Run, provider: Provider) -> None:
+def take_turn(builder: DecisionBuilder, run: Run, provider: Provider) -> None:
     """Put the run into a provider's backlog; a new provider starts its own count of tries."""
     if run.provider != provider.name:
         run.provider = provider.name
         run.tries = 0
         run.tried_since = None
     run.sending = Sending.READY
-    run.ready_since = draft.now
+    run.ready_since = builder.now
     run.until = None
-    draft.say(f"step {run.step} ({run.channel}) ready for {provider.name}")
+    builder.say(f"step {run.step} ({run.channel}) ready for {provider.name}")
 
 
-def wait_shut(draft: Draft, run: Run, until: Instant, reason: Reason) -> None:
+def wait_shut(builder: DecisionBuilder, run: Run, until: Instant, reason: Reason) -> None:
     """
     Every provider of the step is shut or throttled. The last step waits until the deadline, an
     earlier one for its longest wait counted from its first try; without a wait it moves on at once.
     """
     if run.first_try_at is None:
-        run.first_try_at = draft.now
-    if draft.is_last(run):
-        draft.hold(run, max(until, draft.now + 1), reason)
+        run.first_try_at = builder.now
+    if builder.is_last(run):
+        builder.hold(run, max(until, builder.now + 1), reason)
         return
-    longest_ms = draft.step_of(run).longest_wait_ms
+    longest_ms = builder.step_of(run).longest_wait_ms
     limit = run.first_try_at + (longest_ms or 0)
     if run.companion and longest_ms is None:
-        limit = draft.message.deadline_at
-    if draft.now >= limit:
-        give_up(draft, run, reason)
+        limit = builder.message.deadline_at
+    if builder.now >= limit:
+        give_up(builder, run, reason)
     else:
-        draft.hold(run, min(max(until, draft.now + 1), limit), reason)
+        builder.hold(run, min(max(until, builder.now + 1), limit), reason)
 
 
-def shut(draft: Draft, run: Run, fact: Shut) -> None:
+def shut(builder: DecisionBuilder, run: Run, fact: Shut) -> None:
     """The provider whose turn it is cannot be used now: the next one, or wait."""
     if run.sending is not Sending.READY or run.provider != fact.provider:
-        draft.say("void: not waiting for that provider")
+        builder.say("void: not waiting for that provider")
         return
     run.held_for = fact.reason
     others = [
-        p for p in candidates(draft, run) if p.name != fact.provider and not shut_now(draft, p)
+        p for p in candidates(builder, run) if p.name != fact.provider and not shut_now(builder, p)
     ]
     if others:
-        take_turn(draft, run, others[0])
+        take_turn(builder, run, others[0])
     else:
-        wait_shut(draft, run, fact.until, fact.reason)
+        wait_shut(builder, run, fact.until, fact.reason)
 
 
-def shut_now(draft: Draft, provider: Provider) -> bool:
-    return provider.shut_until is not None and provider.shut_until > draft.now
+def shut_now(builder: DecisionBuilder, provider: Provider) -> bool:
+    return provider.shut_until is not None and provider.shut_until > builder.now
 
 
-def open_targets(draft: Draft, run: Run, provider: Provider) -> list[Address]:
+def open_targets(builder: DecisionBuilder, run: Run, provider: Provider) -> list[Address]:
     """
     The addresses that this run still has to try: not taken, not refused, and unknown only where it
     may be resent.
@@ -168,7 +176,7 @@ def open_targets(draft: Draft, run: Run, provider: Provider) -> list[Address]:
     latest: dict[str, Attempt] = {}
     taken: set[str] = set()
     unknown_tries: dict[str, int] = {}
-    for attempt in draft.message.attempts_of(run.step):
+    for attempt in builder.message.attempts_of(run.step):
         latest[attempt.address_hash] = attempt
         if attempt.outcome in (OutcomeKind.ACCEPTED, OutcomeKind.PENDING):
             taken.add(attempt.address_hash)
@@ -176,7 +184,7 @@ def open_targets(draft: Draft, run: Run, provider: Provider) -> list[Address]:
             unknown_tries[attempt.address_hash] = unknown_tries.get(attempt.address_hash, 0) + 1
     return [
         address
-        for address in draft.scene(run).targets(provider)
+        for address in builder.context(run).targets(provider)
         if address.hash not in taken
         and (
             (run.resent and unknown_tries.get(address.hash, 0) == 1)
@@ -192,61 +200,63 @@ def refused_for_good(attempt: Attempt | None) -> bool:
     return refused and attempt is not None and attempt.reason is not Reason.REFUSED_CONFIGURATION
 
 
-def depart(draft: Draft, run: Run, fact: Prepared) -> None:
+def depart(builder: DecisionBuilder, run: Run, fact: Prepared) -> None:
     """
     The last look before the send: everything is asked again, and what may leave gets its intents.
     """
     if run.sending is not Sending.READY or run.provider != fact.provider:
-        draft.say("void: not ready for that provider")
+        builder.say("void: not ready for that provider")
         return
-    check = draft.ask(run)
+    check = builder.ask(run)
     if check.verdict is not Verdict.GO:
         if check.verdict is Verdict.HOLD and check.until is not None and check.reason is not None:
-            draft.hold(run, check.until, check.reason, check.rule or "")
+            builder.hold(run, check.until, check.reason, check.rule or "")
         else:
-            refuse(draft, run, check)
+            refuse(builder, run, check)
         return
-    provider = draft.inputs.providers.get(fact.provider)
-    if provider is None or shut_now(draft, provider):
-        choose(draft, run)
+    provider = builder.inputs.providers.get(fact.provider)
+    if provider is None or shut_now(builder, provider):
+        choose(builder, run)
         return
-    wanted = open_targets(draft, run, provider)
+    wanted = open_targets(builder, run, provider)
     prepared = {target.hash: target for target in fact.targets}
     if not wanted or any(address.hash not in prepared for address in wanted):
-        draft.say("prepared for an older address; prepare again")
-        choose(draft, run)
+        builder.say("prepared for an older address; prepare again")
+        choose(builder, run)
         return
-    if unaffordable(draft, run, fact):
+    if unaffordable(builder, run, fact):
         return
     for address in wanted:
-        intend(draft, run, provider, prepared[address.hash], fact)
-    reserve(draft, run)
+        intend(builder, run, provider, prepared[address.hash], fact)
+    reserve(builder, run)
     run.sending = Sending.OPEN
     run.tries += 1
-    run.tried_since = run.tried_since if run.tried_since is not None else draft.now
-    run.first_try_at = run.first_try_at if run.first_try_at is not None else draft.now
+    run.tried_since = run.tried_since if run.tried_since is not None else builder.now
+    run.first_try_at = run.first_try_at if run.first_try_at is not None else builder.now
     run.held_for = None
-    if draft.message.status is Status.ACCEPTED:
-        draft.move(Status.RUNNING)
+    if builder.message.status is Status.ACCEPTED:
+        builder.move(Status.RUNNING)
 
 
-def unaffordable(draft: Draft, run: Run, fact: Prepared) -> bool:
+def unaffordable(builder: DecisionBuilder, run: Run, fact: Prepared) -> bool:
     """Leave a step whose content takes more parts, or costs more, than it may."""
-    step = draft.step_of(run)
+    step = builder.step_of(run)
     if step.max_parts is not None and fact.parts is not None and fact.parts > step.max_parts:
-        give_up(draft, run, Reason.TOO_LONG, f"{fact.parts} parts, at most {step.max_parts}")
+        give_up(builder, run, Reason.TOO_LONG, f"{fact.parts} parts, at most {step.max_parts}")
         return True
     if step.max_cost is not None and price(fact.cost) > float(step.max_cost):
         run.given_up.append(fact.provider)
         run.held_for = Reason.TOO_EXPENSIVE
-        choose(draft, run)
+        choose(builder, run)
         return True
     return False
 
 
-def intend(draft: Draft, run: Run, provider: Provider, target: Address, fact: Prepared) -> None:
+def intend(
+    builder: DecisionBuilder, run: Run, provider: Provider, target: Address, fact: Prepared
+) -> None:
     """Write one intent, and ask for its call."""
-    message = draft.message
+    message = builder.message
     earlier = [
         a
         for a in message.attempts_of(run.step)
@@ -262,62 +272,67 @@ def intend(draft: Draft, run: Run, provider: Provider, target: Address, fact: Pr
         address=target.masked(),
         address_hash=target.hash,
         try_number=definite,
-        intent_at=draft.now,
+        intent_at=builder.now,
         timeout_ms=provider.timeout_ms,
         content_hash=fact.content_hash,
         parts=fact.parts,
         cost=fact.cost,
     )
     message.attempts.append(attempt)
-    draft.effects.append(Call(attempt.number, target))
-    draft.effects.append(Tell("attempt.created", attempt.number))
-    draft.say(f"send step {run.step} ({run.channel}) by {provider.name} to {attempt.address}")
+    builder.effects.append(Call(attempt.number, target))
+    builder.effects.append(EmitStatus("attempt.created", attempt.number))
+    builder.say(f"send step {run.step} ({run.channel}) by {provider.name} to {attempt.address}")
 
 
-def reserve(draft: Draft, run: Run) -> None:
+def reserve(builder: DecisionBuilder, run: Run) -> None:
     """
     Charge the step once; the message's first charge is the one that rules without channels count.
     """
-    own = [charge for charge in draft.inputs.charges if charge.message == draft.message.id]
-    if any(charge.step == run.step for charge in own):
+    own = [usage for usage in builder.inputs.cap_usages if usage.message == builder.message.id]
+    if any(usage.step == run.step for usage in own):
         return
-    message = draft.message
-    charge = Charge(
-        message.id, message.klass, run.channel, run.step, draft.now, not any(c.first for c in own)
+    message = builder.message
+    usage = CapUsage(
+        message.id,
+        message.message_class,
+        run.channel,
+        run.step,
+        builder.now,
+        not any(c.first for c in own),
     )
-    draft.effects.append(Reserve(charge))
+    builder.effects.append(ReserveCap(usage))
 
 
-def answered(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
+def answered(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> None:
     """Record an answer, and when it is the round's last one, see what follows."""
     if attempt.outcome not in (OutcomeKind.PENDING, OutcomeKind.UNKNOWN):
-        draft.say("void: already answered")
+        builder.say("void: already answered")
         return
     first = attempt.outcome is OutcomeKind.PENDING
     if not first and isinstance(outcome, Unknown):
-        draft.say("void: still unknown")
+        builder.say("void: still unknown")
         return
-    record(draft, attempt, outcome)
-    run = draft.message.run_of(attempt.step)
+    record(builder, attempt, outcome)
+    run = builder.message.run_of(attempt.step)
     if run is None or not first:
         return
-    if any(a.outcome is OutcomeKind.PENDING for a in draft.message.attempts_of(run.step)):
+    if any(a.outcome is OutcomeKind.PENDING for a in builder.message.attempts_of(run.step)):
         return
     run.sending = Sending.IDLE
-    if not any(a.took for a in draft.message.attempts_of(run.step)):
-        draft.effects.append(GiveBack(run.step))
+    if not any(a.took for a in builder.message.attempts_of(run.step)):
+        builder.effects.append(ReleaseCap(run.step))
     if not run.over:
-        settle(draft, run)
+        settle(builder, run)
 
 
-def record(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
+def record(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> None:
     """Write the outcome into its attempt, with what it means for the address and the provider."""
     attempt.outcome = kind_of(outcome)
-    attempt.answered_at = draft.now
+    attempt.answered_at = builder.now
     match outcome:
         case Accepted():
             attempt.provider_id = outcome.provider_id
-            hear(draft, attempt, Delivery.ACCEPTED)
+            hear(builder, attempt, Delivery.ACCEPTED)
         case Unknown():
             attempt.reason, attempt.code, attempt.detail = (
                 outcome.reason,
@@ -326,7 +341,7 @@ def record(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
             )
             if attempt.state is not Delivery.CREATED:  # a receipt came first: it was taken
                 attempt.outcome = OutcomeKind.ACCEPTED
-            draft.effects.append(Tell("attempt.unknown", attempt.number))
+            builder.effects.append(EmitStatus("attempt.unknown", attempt.number))
         case NotSent():
             attempt.reason, attempt.code, attempt.detail = (
                 outcome.reason,
@@ -334,65 +349,65 @@ def record(draft: Draft, attempt: Attempt, outcome: Outcome) -> None:
                 outcome.detail,
             )
             attempt.retry_after_ms = outcome.retry_after_ms
-            draft.effects.append(Tell("attempt.not_sent", attempt.number))
+            builder.effects.append(EmitStatus("attempt.not_sent", attempt.number))
         case Refused():
             attempt.reason, attempt.code, attempt.detail = (
                 outcome.reason,
                 outcome.code,
                 outcome.detail,
             )
-            hear(draft, attempt, Delivery.REJECTED)
-            blame(draft, attempt, outcome)
-    draft.say(
+            hear(builder, attempt, Delivery.REJECTED)
+            blame(builder, attempt, outcome)
+    builder.say(
         f"attempt {attempt.number}"
         f" {attempt.outcome}{f': {attempt.reason}' if attempt.reason else ''}"
     )
 
 
-def hear(draft: Draft, attempt: Attempt, state: Delivery) -> None:
+def hear(builder: DecisionBuilder, attempt: Attempt, state: Delivery) -> None:
     """Merge a delivery state into an attempt; a new one is told."""
     merged = merge_delivery(attempt.state, state)
     if merged is not attempt.state:
         attempt.state = merged
-        attempt.times.setdefault(merged.value, draft.now)
-        draft.effects.append(Tell(f"attempt.{merged}", attempt.number))
+        attempt.times.setdefault(merged.value, builder.now)
+        builder.effects.append(EmitStatus(f"attempt.{merged}", attempt.number))
 
 
-def blame(draft: Draft, attempt: Attempt, refused: Refused) -> None:
+def blame(builder: DecisionBuilder, attempt: Attempt, refused: Refused) -> None:
     """
     What a refusal, now or by receipt, says about the address, the person or our configuration.
     """
     code = refused.code or refused.reason.value
     match refused.reason:
         case Reason.REFUSED_ADDRESS:
-            strike = Strike(
+            strike = BounceRecorded(
                 attempt.address_hash, attempt.channel, attempt.provider, code, refused.strikes
             )
-            draft.effects.append(strike)
+            builder.effects.append(strike)
         case Reason.REFUSED_OPTED_OUT:
             source = f"{attempt.provider} {code}"
-            draft.effects.append(
-                OptOut(attempt.address_hash, attempt.channel, refused.classes, source)
+            builder.effects.append(
+                RecordOptOut(attempt.address_hash, attempt.channel, refused.classes, source)
             )
         case Reason.REFUSED_CONFIGURATION:
-            draft.effects.append(ShutProvider(attempt.provider, code, refused.detail))
+            builder.effects.append(ShutProvider(attempt.provider, code, refused.detail))
 
 
-def settle(draft: Draft, run: Run) -> None:
+def settle(builder: DecisionBuilder, run: Run) -> None:
     """All answers of a round are in."""
-    attempts = draft.message.attempts_of(run.step)
+    attempts = builder.message.attempts_of(run.step)
     taken = [a for a in attempts if a.took]
     if taken and run.handed_off_at is None:
         run.handed_off_at = min(handed_off_at(a) for a in taken)
     if taken and all(a.outcome is OutcomeKind.UNKNOWN for a in taken):
-        resolve_unknown(draft, run)
+        resolve_unknown(builder, run)
         return
     latest = {a.address_hash: a for a in attempts}.values()
     unsent = [a for a in latest if a.outcome is OutcomeKind.NOT_SENT]
     if unsent:
-        retry(draft, run, unsent)
+        retry(builder, run, unsent)
     elif not taken:
-        refused(draft, run, list(latest))
+        refused(builder, run, list(latest))
 
 
 def handed_off_at(attempt: Attempt) -> Instant:
@@ -406,23 +421,23 @@ def handed_off_at(attempt: Attempt) -> Instant:
     return answered_at
 
 
-def resolve_unknown(draft: Draft, run: Run) -> None:
+def resolve_unknown(builder: DecisionBuilder, run: Run) -> None:
     """
     It may have been sent. By default nothing is done and the wait runs; the policy may say
     otherwise.
     """
-    step = draft.step_of(run)
-    provider = draft.inputs.providers.get(run.provider or "")
+    step = builder.step_of(run)
+    provider = builder.inputs.providers.get(run.provider or "")
     may_repeat = step.on_unknown == "resend" or (provider is not None and provider.idempotent)
-    if may_repeat and not run.resent and draft.now < draft.message.deadline_at:
+    if may_repeat and not run.resent and builder.now < builder.message.deadline_at:
         run.resent = True
-        draft.say(f"step {run.step} may be sent once more with the same key")
-        seek(draft, run)
+        builder.say(f"step {run.step} may be sent once more with the same key")
+        seek(builder, run)
     elif step.on_unknown == "advance":
-        draft.leave(run, Reason.UNKNOWN_OUTCOME)
+        builder.leave(run, Reason.UNKNOWN_OUTCOME)
 
 
-def retry(draft: Draft, run: Run, unsent: list[Attempt]) -> None:
+def retry(builder: DecisionBuilder, run: Run, unsent: list[Attempt]) -> None:
     """
     Nothing was taken at some address: again on the same provider, else the next one, else see
     ``exhausted``.
@@ -430,53 +445,55 @@ def retry(draft: Draft, run: Run, unsent: list[Attempt]) -> None:
     last = unsent[-1]
     reason = last.reason or Reason.NOT_TAKEN
     run.held_for = reason
-    if reason is Reason.START_TOO_LATE and late_in_a_row(draft, run) <= LATE_STARTS_MAX:
+    if reason is Reason.START_TOO_LATE and late_in_a_row(builder, run) <= LATE_STARTS_MAX:
         run.tries -= 1
-        seek(draft, run)
+        seek(builder, run)
         return
     asked_ms = [a.retry_after_ms for a in unsent if a.retry_after_ms is not None]
-    wait_ms = max(asked_ms) if asked_ms else delay_ms(run.tries, draft.message.id)
-    limits = draft.step_of(run).retry
-    since = run.tried_since if run.tried_since is not None else draft.now
-    if run.tries <= limits.max and draft.now + wait_ms <= since + limits.within_ms:
-        draft.hold(run, draft.now + wait_ms, reason)
+    wait_ms = max(asked_ms) if asked_ms else delay_ms(run.tries, builder.message.id)
+    limits = builder.step_of(run).retry
+    since = run.tried_since if run.tried_since is not None else builder.now
+    if run.tries <= limits.max and builder.now + wait_ms <= since + limits.within_ms:
+        builder.hold(run, builder.now + wait_ms, reason)
         return
-    next_provider(draft, run, reason, draft.now + wait_ms)
+    next_provider(builder, run, reason, builder.now + wait_ms)
 
 
-def late_in_a_row(draft: Draft, run: Run) -> int:
+def late_in_a_row(builder: DecisionBuilder, run: Run) -> int:
     """How many of a step's latest attempts could not start in time."""
-    attempts = reversed(draft.message.attempts_of(run.step))
+    attempts = reversed(builder.message.attempts_of(run.step))
     return sum(
         1 for _ in takewhile(lambda attempt: attempt.reason is Reason.START_TOO_LATE, attempts)
     )
 
 
-def next_provider(draft: Draft, run: Run, reason: Reason, until: Instant) -> None:
+def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Instant) -> None:
     """
     The provider's turn is over. Where it only asked for patience and nobody else is left, it is
     waited for.
     """
     current = run.provider or ""
-    others = [p for p in candidates(draft, run) if p.name != current]
+    others = [p for p in candidates(builder, run) if p.name != current]
     patient = reason in (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
-    if any(not shut_now(draft, p) for p in others):
+    if any(not shut_now(builder, p) for p in others):
         run.given_up.append(current)
-        choose(draft, run)
+        choose(builder, run)
     elif run.handed_off_at is not None:
         run.sending = Sending.IDLE
-    elif patient and (reason is not Reason.REFUSED_CONFIGURATION or draft.is_last(run)):
+    elif patient and (reason is not Reason.REFUSED_CONFIGURATION or builder.is_last(run)):
         run.tries = 0
         run.tried_since = None
-        wait_shut(draft, run, min([until, *(p.shut_until or until for p in others)]), reason)
+        wait_shut(builder, run, min([until, *(p.shut_until or until for p in others)]), reason)
     else:
-        draft.leave(run, reason)
+        builder.leave(run, reason)
 
 
-def refused(draft: Draft, run: Run, latest: list[Attempt]) -> None:
+def refused(builder: DecisionBuilder, run: Run, latest: list[Attempt]) -> None:
     """Everyone said no. Only a refusal of our configuration gives the next provider a turn."""
     if any(a.reason is Reason.REFUSED_CONFIGURATION for a in latest):
-        next_provider(draft, run, Reason.REFUSED_CONFIGURATION, draft.now + CONFIGURATION_PAUSE_MS)
+        next_provider(
+            builder, run, Reason.REFUSED_CONFIGURATION, builder.now + CONFIGURATION_PAUSE_MS
+        )
     else:
         last = latest[-1]
-        draft.leave(run, last.reason or Reason.REFUSED_RECIPIENT, last.code or "")
+        builder.leave(run, last.reason or Reason.REFUSED_RECIPIENT, last.code or "")

@@ -13,8 +13,8 @@ import orjson
 from orchestrator.core.facts import GoalReached, Triggered
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
-from orchestrator.engine.applying import scope_of, tell
-from orchestrator.engine.batch import Desk
+from orchestrator.engine.applying import apply_fact, scope_of
+from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, Publish, Published
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
@@ -23,13 +23,13 @@ from orchestrator.stores.port import EventRow
 GOAL_DATA_BYTES_MAX = 8_192
 
 
-def publish(desk: Desk, command: Publish) -> Published:
+def publish(context: BatchContext, command: Publish) -> Published:
     """
     Accept one event. A repeat does nothing; the same id with another body raises ``Conflict``.
     """
     event = command.event
     key = (event.source, event.id)
-    seen = desk.book.events.get(key)
+    seen = context.work.events.get(key)
     if seen is not None:
         if seen.digest != event.digest:
             raise Conflict(
@@ -40,18 +40,18 @@ def publish(desk: Desk, command: Publish) -> Published:
     document = {"ce": dict(event.attributes), "data": dict(event.data)}
     made: list[str] = []
     for profile in unique(event.recipients):
-        person = desk.book.person(profile["id"])
-        person.merge(profile, consent_time(event, desk.now))
-        reach_goals(desk, event, document, person)
-        for policy in desk.rules.by_event.get(event.type, ()):
-            if message := start(desk, command, policy, document, person):
+        person = context.work.person(profile["id"])
+        person.merge(profile, consent_time(event, context.now))
+        reach_goals(context, event, document, person)
+        for policy in context.rules.by_event.get(event.type, ()):
+            if message := start(context, command, policy, document, person):
                 made.append(message)
     status = "accepted" if made else "unmatched"
     if seen is None:
         row = EventRow(event.digest, tuple(made), status)
-        desk.book.events[key] = row
-        desk.book.changes.events.append(
-            (event.source, event.id, event.digest, status, row.messages, desk.now)
+        context.work.events[key] = row
+        context.work.changes.events.append(
+            (event.source, event.id, event.digest, status, row.messages, context.now)
         )
     return Published(status, tuple(made))
 
@@ -69,43 +69,49 @@ def consent_time(event: Event, now: int) -> int:
 
 
 def start(
-    desk: Desk, command: Publish, policy: Policy, document: dict[str, Any], person: Person
+    context: BatchContext,
+    command: Publish,
+    policy: Policy,
+    document: dict[str, Any],
+    person: Person,
 ) -> str | None:
     """Make the message that a policy wants of an event; None where its trigger's `when` says no."""
     event = command.event
     scope = scope_of(document, person, None)
-    if policy.when is not None and not desk.truth(policy.when, scope):
+    if policy.when is not None and not context.truth(policy.when, scope):
         return None
-    since = desk.now if command.replayed or event.time is None else min(event.time, desk.now)
+    since = context.now if command.replayed or event.time is None else min(event.time, context.now)
     message = Message(
-        id=desk.new_id(),
+        id=context.new_id(),
         event_source=event.source,
         event_id=event.id,
         event_type=event.type,
         recipient=person.id,
         policy=policy.name,
         policy_version=policy.version,
-        klass=policy.klass,
+        message_class=policy.message_class,
         topic=policy.topic,
-        created_at=desk.now,
+        created_at=context.now,
         deadline_at=since + policy.deadline_ms,
-        currency=desk.rules.currency,
+        currency=context.rules.currency,
     )
-    entry = desk.book.create(message, document)
-    duplicate_of = deduplicate(desk, policy, message, scope)
-    goal = goal_before(desk, policy, event, scope, person)
-    tell(desk, entry, Triggered(command.replayed), duplicate_of=duplicate_of, goal_reached=goal)
+    entry = context.work.create(message, document)
+    duplicate_of = deduplicate(context, policy, message, scope)
+    goal = goal_before(context, policy, event, scope, person)
+    apply_fact(
+        context, entry, Triggered(command.replayed), duplicate_of=duplicate_of, goal_reached=goal
+    )
     return message.id
 
 
-def dedupe_key(desk: Desk, policy: Policy, scope: Mapping[str, Any]) -> str | None:
+def dedupe_key(context: BatchContext, policy: Policy, scope: Mapping[str, Any]) -> str | None:
     """The value of a policy's dedupe key as text; None where there is none."""
     if policy.dedupe is None:
         return None
     try:
-        value = desk.evaluate(policy.dedupe.key, scope)
+        value = context.evaluate(policy.dedupe.key, scope)
     except ValueError:
-        desk.condition_errors += 1
+        context.condition_errors += 1
         return None
     return None if value is None else key_text(value)
 
@@ -116,41 +122,43 @@ def key_text(value: Any) -> str:
 
 
 def deduplicate(
-    desk: Desk, policy: Policy, message: Message, scope: Mapping[str, Any]
+    context: BatchContext, policy: Policy, message: Message, scope: Mapping[str, Any]
 ) -> str | None:
     """
     The earlier message with the same key, if its window is still open; else open one for this
     message.
     """
-    key = dedupe_key(desk, policy, scope)
+    key = dedupe_key(context, policy, scope)
     if key is None or policy.dedupe is None:
         return None
     place = (policy.name, message.recipient, key)
-    known = desk.book.dedupes.get(place)
-    if known is not None and known[1] > desk.now:
+    known = context.work.dedupes.get(place)
+    if known is not None and known[1] > context.now:
         return known[0]
-    until = desk.now + policy.dedupe.window_ms
-    desk.book.dedupes[place] = (message.id, until)
-    desk.book.changes.dedupes.append((*place, message.id, until))
+    until = context.now + policy.dedupe.window_ms
+    context.work.dedupes[place] = (message.id, until)
+    context.work.changes.dedupes.append((*place, message.id, until))
     return None
 
 
-def reach_goals(desk: Desk, event: Event, document: dict[str, Any], person: Person) -> None:
+def reach_goals(
+    context: BatchContext, event: Event, document: dict[str, Any], person: Person
+) -> None:
     """
     End the recipient's messages whose goal this event is, and remember it for triggers that come
     after it.
     """
-    for id in list(desk.book.live_of.get(person.id, ())):
-        entry = desk.book.entries.get(id)
+    for id in list(context.work.live_of.get(person.id, ())):
+        entry = context.work.entries.get(id)
         if entry is None or entry.message.terminal:
             continue
-        policy = desk.shelf[entry.message.policy, entry.message.policy_version]
+        policy = context.policies[entry.message.policy, entry.message.policy_version]
         if policy.goal is None or policy.goal.event != event.type:
             continue
         scope = scope_of(entry.event, person, entry.message) | {"goal": document["data"]}
-        if policy.goal.match is None or desk.truth(policy.goal.match, scope):
-            tell(desk, entry, GoalReached(event.source, event.id))
-    keep_ms = desk.rules.goals.get(event.type)
+        if policy.goal.match is None or context.truth(policy.goal.match, scope):
+            apply_fact(context, entry, GoalReached(event.source, event.id))
+    keep_ms = context.rules.goals.get(event.type)
     if keep_ms is not None:
         data = (
             document["data"] if len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX else {}
@@ -158,15 +166,15 @@ def reach_goals(desk: Desk, event: Event, document: dict[str, Any], person: Pers
         goal = {
             "type": event.type,
             "time": event.time,
-            "at": desk.now,
+            "at": context.now,
             "source": event.source,
             "id": event.id,
         }
-        person.remember_goal(goal | {"data": data}, keep_ms, desk.now)
+        person.remember_goal(goal | {"data": data}, keep_ms, context.now)
 
 
 def goal_before(
-    desk: Desk, policy: Policy, event: Event, scope: Mapping[str, Any], person: Person
+    context: BatchContext, policy: Policy, event: Event, scope: Mapping[str, Any], person: Person
 ) -> bool:
     """
     Whether the goal was reached before its trigger was accepted, though not before the trigger
@@ -174,13 +182,13 @@ def goal_before(
     """
     if policy.goal is None:
         return False
-    triggered = min(event.time, desk.now) if event.time is not None else desk.now
+    triggered = min(event.time, context.now) if event.time is not None else context.now
     for goal in person.document.get("goals", ()):
         reached = goal["time"] if goal["time"] is not None else goal["at"]
         same_event = (goal["source"], goal["id"]) == (event.source, event.id)
         if goal["type"] != policy.goal.event or triggered > reached or same_event:
             continue
-        if policy.goal.match is None or desk.truth(
+        if policy.goal.match is None or context.truth(
             policy.goal.match, {**scope, "goal": goal["data"]}
         ):
             return True

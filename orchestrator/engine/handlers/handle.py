@@ -6,22 +6,22 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.core import facts
-from orchestrator.engine.applying import tell
-from orchestrator.engine.batch import Desk
+from orchestrator.engine.applying import apply_fact
+from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
+    ApplyFact,
     Cancel,
     Command,
     DeadLetter,
     Erase,
-    HearInbound,
-    HearPreference,
-    HearReceipt,
     OptOut,
     Publish,
     PutConsents,
     PutRecipient,
-    TakeWebhook,
-    Tell,
+    RecordInbound,
+    RecordPreference,
+    RecordReceipt,
+    RecordWebhook,
     UnknownMessage,
 )
 from orchestrator.engine.handlers import events as publishing
@@ -29,62 +29,62 @@ from orchestrator.engine.handlers import receipts as hearing
 from orchestrator.engine.handlers import recipients as profiles
 
 
-def handle(desk: Desk, command: Command) -> Any:
+def handle(context: BatchContext, command: Command) -> Any:
     """Each command to its handler."""
     match command:
         case Publish():
-            return publishing.publish(desk, command)
-        case Tell():
-            return tell(desk, find(desk, command.message), command.fact)
+            return publishing.publish(context, command)
+        case ApplyFact():
+            return apply_fact(context, find(context, command.message), command.fact)
         case Cancel():
-            return tell(desk, find(desk, command.message), facts.Cancelled())
-        case HearReceipt():
-            return hearing.hear_receipt(desk, command)
-        case HearInbound():
-            return hearing.hear_inbound(desk, command)
-        case HearPreference():
-            return hearing.hear_preference(desk, command)
-        case TakeWebhook():
-            return take_webhook(desk, command)
+            return apply_fact(context, find(context, command.message), facts.Cancelled())
+        case RecordReceipt():
+            return hearing.hear_receipt(context, command)
+        case RecordInbound():
+            return hearing.hear_inbound(context, command)
+        case RecordPreference():
+            return hearing.hear_preference(context, command)
+        case RecordWebhook():
+            return take_webhook(context, command)
         case PutRecipient():
-            return profiles.put_recipient(desk, command)
+            return profiles.put_recipient(context, command)
         case PutConsents():
-            return profiles.put_consents(desk, command)
+            return profiles.put_consents(context, command)
         case OptOut():
-            return profiles.opt_out(desk, command)
+            return profiles.opt_out(context, command)
         case Erase():
-            return profiles.erase(desk, command)
+            return profiles.erase(context, command)
         case DeadLetter():
-            return bury(desk, command)
+            return dead_letter(context, command)
 
 
-def take_webhook(desk: Desk, command: TakeWebhook) -> None:
+def take_webhook(context: BatchContext, command: RecordWebhook) -> None:
     """Keep it as it came, and hear what it says; what is said of somebody unknown is let go."""
     if command.body:
-        desk.book.changes.raw_receipts.append((desk.now, command.provider, command.body))
+        context.work.changes.raw_receipts.append((context.now, command.provider, command.body))
     for one in command.said:
         with suppress(LookupError):
-            handle(desk, one)
+            handle(context, one)
 
 
-def find(desk: Desk, message: str) -> Any:
-    entry = desk.book.entries.get(message)
+def find(context: BatchContext, message: str) -> Any:
+    entry = context.work.entries.get(message)
     if entry is None:
         raise UnknownMessage(message)
     return entry
 
 
-def bury(desk: Desk, letter: DeadLetter) -> str:
+def dead_letter(context: BatchContext, letter: DeadLetter) -> str:
     """Keep what could not be processed; its id."""
-    id = desk.new_id()
+    id = context.new_id()
     row = {
         "id": id,
-        "at": desk.now,
+        "at": context.now,
         "origin": letter.origin,
         "reason": letter.reason,
         "detail": letter.detail,
         "headers": dict(letter.headers),
         "body": letter.body,
     }
-    desk.book.changes.dead_letters.append(row)
+    context.work.changes.dead_letters.append(row)
     return id

@@ -7,51 +7,55 @@ from typing import Any
 from orchestrator.core.facts import Cancelled
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import KINDS, Consent
-from orchestrator.engine.applying import opt, tell
-from orchestrator.engine.batch import Desk
+from orchestrator.engine.applying import apply_fact, opt
+from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient, UnknownRecipient
 from orchestrator.recipients.document import SINGLE_ADDRESSES, consents_from
 
 
-def put_recipient(desk: Desk, command: PutRecipient) -> dict[str, Any]:
+def put_recipient(context: BatchContext, command: PutRecipient) -> dict[str, Any]:
     """
     Merge a profile. An address that is put again is trusted again: its mark is cleared, whoever
     shares it.
     """
-    person = desk.book.person(command.id)
-    person.merge(command.profile, desk.now)
+    person = context.work.person(command.id)
+    person.merge(command.profile, context.now)
     person.dirty = True
     given = {command.profile.get(kind) for kind in SINGLE_ADDRESSES}
     given |= {
         subscription.get("endpoint") for subscription in command.profile.get("web_push") or ()
     }
     for address in person.addresses:
-        if address.value in given and desk.book.addresses.get(address.hash, {}).get("marks"):
-            document = desk.book.address_document(address.hash)
-            document.pop("marks", None)
-            document.pop("strikes", None)
+        if address.value in given and context.work.addresses.get(address.hash, {}).get(
+            "suppressions"
+        ):
+            document = context.work.address_document(address.hash)
+            document.pop("suppressions", None)
+            document.pop("bounces", None)
     return person.document
 
 
-def put_consents(desk: Desk, command: PutConsents) -> dict[str, Any]:
+def put_consents(context: BatchContext, command: PutConsents) -> dict[str, Any]:
     """Add entries to a recipient's history, who need not be known yet."""
-    person = desk.book.person(command.id)
-    person.add_consents(consents_from(command.entries, desk.now))
+    person = context.work.person(command.id)
+    person.add_consents(consents_from(command.entries, context.now))
     return person.document
 
 
-def opt_out(desk: Desk, command: OptOut) -> None:
+def opt_out(context: BatchContext, command: OptOut) -> None:
     """Record an opt-out for a recipient, an address, or both; it holds from this transaction on."""
     consent = Consent(
-        command.channel, command.topic, command.state, desk.now, command.source, command.classes
+        command.channel, command.topic, command.state, context.now, command.source, command.classes
     )
-    person = desk.book.person(command.recipient) if command.recipient else None
+    person = context.work.person(command.recipient) if command.recipient else None
     hashes = [command.address_hash] if command.address_hash else []
     if command.address:
-        hashes += [desk.address_hash(kind, command.address) for kind in kinds_of(command.address)]
-    opt(desk, person, None, consent)
+        hashes += [
+            context.address_hash(kind, command.address) for kind in kinds_of(command.address)
+        ]
+    opt(context, person, None, consent)
     for hash in hashes:
-        opt(desk, None, hash, consent)
+        opt(context, None, hash, consent)
 
 
 def kinds_of(address: str) -> tuple[str, ...]:
@@ -65,22 +69,22 @@ def kinds_of(address: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind.endswith("_id"))
 
 
-def erase(desk: Desk, command: Erase) -> None:
+def erase(context: BatchContext, command: Erase) -> None:
     """
     Forget a recipient. What runs is cancelled; what they opted out of stays with the keyed hashes
     of their addresses, so that nobody writes to them again because they asked to be forgotten.
     """
-    person = desk.book.person(command.id)
-    if not person.known and not desk.book.live_of.get(command.id):
+    person = context.work.person(command.id)
+    if not person.known and not context.work.live_of.get(command.id):
         raise UnknownRecipient(command.id)
-    for id in desk.book.live_of.get(command.id, ()):
-        entry = desk.book.entries.get(id)
+    for id in context.work.live_of.get(command.id, ()):
+        entry = context.work.entries.get(id)
         if entry is not None and not entry.message.terminal:
-            tell(desk, entry, Cancelled(Reason.ERASED))
+            apply_fact(context, entry, Cancelled(Reason.ERASED))
     outs = [consent for consent in person.consents if consent.state == "out"]
     for address in person.addresses:
         for consent in outs:
-            opt(desk, None, address.hash, consent)
+            opt(context, None, address.hash, consent)
     person.dirty = False
-    desk.book.people.pop(command.id, None)
-    desk.book.changes.erased.append(command.id)
+    context.work.people.pop(command.id, None)
+    context.work.changes.erased.append(command.id)

@@ -15,7 +15,7 @@ import orjson
 
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.history.codec import decode_history, decode_message, encode_message
-from orchestrator.stores.lru_cache import Kept
+from orchestrator.stores.lru_cache import LruCache
 from orchestrator.stores.port import (
     Changes,
     EventRow,
@@ -41,7 +41,7 @@ MESSAGES_MAX = 4_096
 LOCK_KEYS_MAX = 16_384
 
 
-class Remembered(Kept[tuple[str, MessageRow]]):
+class MessageCache(LruCache[tuple[str, MessageRow]]):
     """
     Live messages as they were read or written last, each with the version of its row: the
     transaction that wrote it. What is remembered is used only where the row that stands there now
@@ -85,7 +85,7 @@ async def take_locks(connection: Any, keys: Iterable[int]) -> None:
 # ---- reading
 
 
-async def load(connection: Any, wanted: Wanted, remembered: Remembered, *, lock: bool) -> Loaded:
+async def load(connection: Any, wanted: Wanted, remembered: MessageCache, *, lock: bool) -> Loaded:
     """What ``Unit.load`` says; without ``lock`` what ``Store.load`` says."""
     found = Loaded()
     messages, people = set(wanted.messages), wanted.recipients | wanted.live_of

@@ -124,7 +124,7 @@ class PostgresStore(PostgresAdmin):
         self._now = now
         self.member = member
         self.sinks = sinks
-        self.remembered = batch.Remembered()
+        self.remembered = batch.MessageCache()
         self._migrate = migrate
         self._share: tuple[int, ...] | None = None
         self._mine: frozenset[int] = frozenset()
@@ -190,7 +190,7 @@ class PostgresStore(PostgresAdmin):
                 await self._execute("delete from members where id = $1", self.member)
                 await self._execute("select pg_notify($1, $2)", CHANNEL, f"{self.member} members")
         except (StoreBusy, TimeoutError):
-            log.info("store.left_without_a_word", member=self.member)
+            log.info("store.leave_failed", member=self.member)
 
     async def close(self) -> None:
         await self.leave()
@@ -256,16 +256,16 @@ class PostgresStore(PostgresAdmin):
         )
         return [row[0] for row in await self._fetch(query)]
 
-    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
+    async def due(self, now: int, limit: int, otp: bool = False) -> list[tuple[int, str]]:
         query = (
-            f"select due_at, message from timers where due_at <= $1 and {timers_of(codes)} "
+            f"select due_at, message from timers where due_at <= $1 and {timers_of(otp)} "
             "and ($2::smallint[] is null or bucket = any($2)) order by due_at, message limit $3"
         )
         return [tuple(row) for row in await self._fetch(query, now, self._share, limit)]
 
-    async def next_due(self, codes: bool = False) -> int | None:
+    async def next_due(self, otp: bool = False) -> int | None:
         query = (
-            f"select due_at from timers where {timers_of(codes)} and ($1::smallint[] is null or"
+            f"select due_at from timers where {timers_of(otp)} and ($1::smallint[] is null or"
             " bucket = any($1)) order by due_at limit 1"
         )
         rows = await self._fetch(query, self._share)
@@ -351,7 +351,7 @@ class PostgresStore(PostgresAdmin):
                 "select pg_notify($1, word) from unnest($2::text[]) as w (word)", CHANNEL, words
             )
         except StoreBusy as error:
-            log.info("store.nobody_woken", why=str(error))
+            log.info("store.wake_failed", why=str(error))
 
     def _heard(self, connection: Any, pid: int, channel: str, payload: str) -> None:
         speaker, _, queue = payload.partition(" ")

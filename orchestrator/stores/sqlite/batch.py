@@ -13,7 +13,7 @@ import orjson
 
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.history.codec import decode_message, encode_message
-from orchestrator.stores.lru_cache import Kept
+from orchestrator.stores.lru_cache import LruCache
 from orchestrator.stores.port import (
     Changes,
     EventRow,
@@ -41,7 +41,7 @@ RECIPIENTS_MAX = 8_192
 ADDRESSES_MAX = 16_384
 
 
-class Memory:
+class MessageCache:
     """
     What was read or written last. It is never stale, because nobody else writes this store, and
     what a commit is about to change is withdrawn before it; messages are never changed in place,
@@ -51,9 +51,9 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self.messages: Kept[MessageRow] = Kept(MESSAGES_MAX)
-        self.recipients: Kept[bytes] = Kept(RECIPIENTS_MAX)
-        self.addresses: Kept[bytes] = Kept(ADDRESSES_MAX)
+        self.messages: LruCache[MessageRow] = LruCache(MESSAGES_MAX)
+        self.recipients: LruCache[bytes] = LruCache(RECIPIENTS_MAX)
+        self.addresses: LruCache[bytes] = LruCache(ADDRESSES_MAX)
 
     def withdraw(self, changes: Changes) -> dict[str, MessageRow]:
         """
@@ -95,7 +95,7 @@ class Memory:
         self.addresses.clear()
 
 
-def load(db: sqlite3.Connection, memory: Memory, wanted: Wanted) -> Loaded:
+def load(db: sqlite3.Connection, memory: MessageCache, wanted: Wanted) -> Loaded:
     """What ``Store.load`` says, one query a table."""
     found = Loaded()
     one = db.execute
@@ -121,7 +121,9 @@ def load(db: sqlite3.Connection, memory: Memory, wanted: Wanted) -> Loaded:
     return found
 
 
-def load_documents(db: sqlite3.Connection, memory: Memory, wanted: Wanted, found: Loaded) -> None:
+def load_documents(
+    db: sqlite3.Connection, memory: MessageCache, wanted: Wanted, found: Loaded
+) -> None:
     """The messages that were named in any way, and their recipients."""
     named = {place[0] for places in (found.references, found.contacts) for place in places.values()}
     for recipient in wanted.live_of:
@@ -150,7 +152,7 @@ def load_documents(db: sqlite3.Connection, memory: Memory, wanted: Wanted, found
 
 
 def documents(
-    db: sqlite3.Connection, query: str, keys: Collection[str], known: Kept[bytes]
+    db: sqlite3.Connection, query: str, keys: Collection[str], known: LruCache[bytes]
 ) -> dict[str, dict[str, Any]]:
     """
     Documents by key, from memory or else from the database; those that are not there are
@@ -165,7 +167,7 @@ def documents(
 
 
 def load_addresses(
-    db: sqlite3.Connection, memory: Memory, wanted: WantedAddresses
+    db: sqlite3.Connection, memory: MessageCache, wanted: WantedAddresses
 ) -> LoadedAddresses:
     """What ``Unit.load_addresses`` says; with one writer nothing can have moved."""
     query = "select hash, document from addresses where hash in"

@@ -38,7 +38,14 @@ from orchestrator.stores.port import (
     timers_of,
 )
 from orchestrator.stores.sqlite.admin import SqliteAdmin
-from orchestrator.stores.sqlite.batch import MESSAGE, NO_EVENT, Memory, load, load_addresses, write
+from orchestrator.stores.sqlite.batch import (
+    MESSAGE,
+    NO_EVENT,
+    MessageCache,
+    load,
+    load_addresses,
+    write,
+)
 from orchestrator.stores.sqlite.bucket import TokenBucket
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -70,7 +77,7 @@ class SqliteStore(SqliteAdmin):
         self._thread: ThreadPoolExecutor | None = None
         self._turn = asyncio.Lock()
         self._lock: IO[str] | None = None
-        self._memory = Memory()
+        self._memory = MessageCache()
 
     async def open(self) -> None:
         """Open and migrate the file. Raises ``StoreInUse`` where another process has it."""
@@ -219,16 +226,16 @@ class SqliteStore(SqliteAdmin):
             )
         ]
 
-    async def due(self, now: int, limit: int, codes: bool = False) -> list[tuple[int, str]]:
+    async def due(self, now: int, limit: int, otp: bool = False) -> list[tuple[int, str]]:
         query = (
-            f"select due_at, message from timers where due_at <= ? and {timers_of(codes)} order by"
+            f"select due_at, message from timers where due_at <= ? and {timers_of(otp)} order by"
             " due_at, message limit ?"
         )
         return list(self._committed.execute(query, (now, limit)))
 
-    async def next_due(self, codes: bool = False) -> int | None:
+    async def next_due(self, otp: bool = False) -> int | None:
         row = self._committed.execute(
-            f"select min(due_at) from timers where {timers_of(codes)}"
+            f"select min(due_at) from timers where {timers_of(otp)}"
         ).fetchone()
         return row[0] if row else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.effects import ShutProvider, Strike
+from orchestrator.core.effects import BounceRecorded, ShutProvider
 from orchestrator.core.facts import Answered, GoalReached, Prepared, Shut
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Retry, Step
@@ -58,7 +58,7 @@ def test_a_refusal_moves_the_cascade_on_at_once():
     tale = Tale(PUSH, VIBER)
     tale.send(1, Refused(Reason.REFUSED_ADDRESS, "410"))
     assert tale.ready == [(1, "viber_a")]
-    assert any(isinstance(effect, Strike) for effect in tale.last.effects)
+    assert any(isinstance(effect, BounceRecorded) for effect in tale.last.effects)
 
 
 def test_a_failure_receipt_moves_the_cascade_on_and_never_to_another_provider_of_the_step():

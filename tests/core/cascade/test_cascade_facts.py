@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.effects import GiveBack, OptOut
+from orchestrator.core.effects import RecordOptOut, ReleaseCap
 from orchestrator.core.facts import Answered, Cancelled, Due, Prepared, Unpreparable
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Step
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import AddressState, Consent, Mark
+from orchestrator.core.recipient import AddressState, Consent, Suppression
 from tests.core.tale import CHANNELS, EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
 PUSH = Step("web_push", wait=(("delivered", seconds(120)), ("clicked", seconds(600))))
@@ -253,14 +253,16 @@ def test_an_opt_out_between_rendering_and_the_send_stops_it():
 
 
 def test_a_marked_address_is_left_alone():
-    mark = AddressState(PHONE.hash, marks={"sms": Mark("refused_address", "texts", START)})
+    mark = AddressState(
+        PHONE.hash, suppressions={"sms": Suppression("refused_address", "texts", START)}
+    )
     states = {PHONE.hash: mark}
     inputs = Inputs(
         addresses=(PHONE, EMAIL), address_states=states, providers=PROVIDERS, channels=CHANNELS
     )
     tale = Tale(SMS, Step("email"), inputs=inputs)
     assert tale.ready == [(1, "mail")]
-    assert tale.message.runs[0].ended is Reason.ADDRESS_MARKED
+    assert tale.message.runs[0].ended is Reason.ADDRESS_SUPPRESSED
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,8 @@ def test_a_provider_s_opt_out_is_recorded_and_moves_on():
     tale = Tale(VIBER, SMS)
     tale.send(1, Refused(Reason.REFUSED_OPTED_OUT, "7003"))
     assert any(
-        isinstance(effect, OptOut) and effect.channel == "viber" for effect in tale.last.effects
+        isinstance(effect, RecordOptOut) and effect.channel == "viber"
+        for effect in tale.last.effects
     )
     assert tale.ready == [(1, "texts")]
 
@@ -289,10 +292,10 @@ def test_a_provider_s_opt_out_is_recorded_and_moves_on():
 def test_a_charge_is_given_back_when_nothing_was_sent_and_kept_when_it_may_have_been():
     refused = Tale(VIBER, SMS)
     refused.send(1, Refused(Reason.REFUSED_RECIPIENT, "x"))
-    assert any(isinstance(effect, GiveBack) for effect in refused.last.effects)
+    assert any(isinstance(effect, ReleaseCap) for effect in refused.last.effects)
     unknown = Tale(VIBER, SMS)
     unknown.send(1, Unknown(Reason.TIMED_OUT))
-    assert not any(isinstance(effect, GiveBack) for effect in unknown.last.effects)
+    assert not any(isinstance(effect, ReleaseCap) for effect in unknown.last.effects)
 
 
 def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid_one():

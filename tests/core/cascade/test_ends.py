@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.effects import Tell
+from orchestrator.core.effects import EmitStatus
 from orchestrator.core.facts import (
     Answered,
     Cancelled,
@@ -21,15 +21,15 @@ from orchestrator.core.policy import HOUR_MS, Cap, Governance, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import replace
-from tests.core.tale import EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, charge, seconds
+from tests.core.tale import EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds, usage
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)), ("read", seconds(3600))))
 PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
 SMS = Step("sms")
 
 
-def told(tale: Tale) -> list[Tell]:
-    return [effect for effect in tale.last.effects if isinstance(effect, Tell)]
+def told(tale: Tale) -> list[EmitStatus]:
+    return [effect for effect in tale.last.effects if isinstance(effect, EmitStatus)]
 
 
 # ---- ends
@@ -46,7 +46,7 @@ def test_an_end_is_written_down_whole():
         START + 30_000,
     )
     assert (message.runs[0].over, message.runs[0].until, message.due_at) == (True, None, None)
-    assert told(tale) == [Tell("message.cancelled")]
+    assert told(tale) == [EmitStatus("message.cancelled")]
 
 
 def test_a_terminal_message_is_not_ended_again():
@@ -80,16 +80,16 @@ def test_a_success_leaves_companions_be():
 
 def test_the_first_status_is_told_and_a_message_that_ends_at_once_says_both():
     tale = Tale(SMS)
-    assert tale.last.effects == (Tell("message.accepted"),)
+    assert tale.last.effects == (EmitStatus("message.accepted"),)
     late = Tale(SMS, inputs=replace(tale.inputs, duplicate_of="01KOLD"))
     assert (late.message.reason, late.message.reason_detail) == (Reason.DEDUPLICATED, "01KOLD")
-    assert late.last.effects == (Tell("message.accepted"), Tell("message.suppressed"))
+    assert late.last.effects == (EmitStatus("message.accepted"), EmitStatus("message.suppressed"))
     assert late.message.sequence == ()
 
 
 def test_a_step_s_gate_that_drops_ends_the_message_with_its_rule():
     cap = Governance(caps=(Cap("cap", 1, HOUR_MS, on_hit="drop"),))
-    base = replace(Tale(SMS).inputs, governance=cap, charges=(charge(-60),))
+    base = replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),))
     tale = Tale(SMS, Step("email"), inputs=base)
     assert (tale.status, tale.message.reason, tale.message.reason_detail) == (
         "suppressed",
@@ -120,7 +120,7 @@ def test_a_drop_that_only_concerns_a_companion_leaves_the_cascade():
 
 def test_a_message_that_was_held_past_its_deadline_says_what_held_it():
     cap = Governance(caps=(Cap("cap", 1, 48 * HOUR_MS),))
-    base = replace(Tale(SMS).inputs, governance=cap, charges=(charge(-60),))
+    base = replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),))
     tale = Tale(SMS, inputs=base, deadline_ms=HOUR_MS)
     assert tale.waits_until == 3600
     tale.due()
@@ -156,7 +156,7 @@ def test_every_step_may_be_skipped_in_one_decision_and_the_last_ones_reason_is_t
 
 def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before():
     cap = Governance(caps=(Cap("cap", 1, HOUR_MS),))
-    tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, governance=cap, charges=(charge(-60),)))
+    tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),)))
     until = tale.message.due_at
     assert until == START - 60_000 + HOUR_MS
     assert (
@@ -238,7 +238,7 @@ def test_a_word_about_a_step_that_is_not_ready_is_void():
 
 def test_a_replayed_trigger_is_a_trigger():
     tale = Tale(SMS)
-    assert tale.tell(0, Triggered(replayed=True)).effects[0] == Tell("message.accepted")
+    assert tale.tell(0, Triggered(replayed=True)).effects[0] == EmitStatus("message.accepted")
 
 
 def test_addresses_are_found_for_what_they_are():
@@ -345,7 +345,7 @@ def test_what_was_left_or_ended_keeps_no_time_and_no_detail_that_nobody_gave():
 
 def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left():
     cap = Cap("cap", 1, HOUR_MS)
-    base = replace(Tale(SMS).inputs, governance=Governance(caps=(cap,)), charges=(charge(-60),))
+    base = replace(Tale(SMS).inputs, governance=Governance(caps=(cap,)), cap_usages=(usage(-60),))
     tale = Tale(SMS, Step("email"), inputs=base)
     tale.given(addresses=(EMAIL,))
     tale.due()

@@ -63,7 +63,7 @@ def test_a_cap_that_drops_at_the_last_look_does_not_end_the_message_that_is_half
         governance=Governance(
             caps=(Cap("cap", 0, HOUR_MS, channels=("web_push",), on_hit="drop"),)
         ),
-        charges=(),
+        cap_usages=(),
     )
     tale.tell(6, Prepared(0, "push", (LAPTOP, TABLET)))
     assert waits_on(tale)
@@ -230,7 +230,7 @@ def test_a_gate_that_drops_when_the_hold_is_over_leaves_no_time_behind() -> None
         governance=Governance(
             caps=(Cap("cap", 0, HOUR_MS, channels=("web_push",), on_hit="drop"),)
         ),
-        charges=(),
+        cap_usages=(),
     )
     tale.due()
     assert waits_on(tale)

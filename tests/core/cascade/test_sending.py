@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.effects import Call, GiveBack, OptOut, Reserve, ShutProvider, Strike, Tell
+from orchestrator.core.effects import (
+    BounceRecorded,
+    Call,
+    EmitStatus,
+    RecordOptOut,
+    ReleaseCap,
+    ReserveCap,
+    ShutProvider,
+)
 from orchestrator.core.facts import Answered, Due, Prepared, Shut
 from orchestrator.core.message import Sending
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import HOUR_MS, Retry, Step
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Charge
+from orchestrator.core.recipient import CapUsage
 from orchestrator.core.values import replace
 from tests.core.tale import LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
@@ -50,9 +58,9 @@ def test_an_intent_says_everything_that_a_call_needs_and_is_charged_once():
     assert (attempt.parts, attempt.cost) == (2, "2.40")
     assert decision.effects == (
         Call(0, PHONE),
-        Tell("attempt.created", 0),
-        Reserve(Charge("01KTALE", "transactional", "sms", 0, START + 1000, True)),
-        Tell("message.running"),
+        EmitStatus("attempt.created", 0),
+        ReserveCap(CapUsage("01KTALE", "transactional", "sms", 0, START + 1000, True)),
+        EmitStatus("message.running"),
     )
     run = tale.message.runs[0]
     assert (run.sending, run.tries, run.tried_since, run.first_try_at) == (
@@ -68,8 +76,8 @@ def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_fir
     tale.send(1)
     tale.due()
     tale.tell(700, prepared(1))
-    reserve = next(effect for effect in tale.last.effects if isinstance(effect, Reserve))
-    assert (reserve.charge.step, reserve.charge.first) == (1, False)
+    reserve = next(effect for effect in tale.last.effects if isinstance(effect, ReserveCap))
+    assert (reserve.usage.step, reserve.usage.first) == (1, False)
 
 
 def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again():
@@ -78,11 +86,11 @@ def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again():
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
     tale.tell(2, Answered(0, Accepted("a")))
     tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
-    assert not any(isinstance(effect, GiveBack) for effect in tale.last.effects)
+    assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
     tale.due()
     decision = tale.tell(5, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [TABLET]
-    assert not any(isinstance(effect, Reserve) for effect in decision.effects)
+    assert not any(isinstance(effect, ReserveCap) for effect in decision.effects)
 
 
 @pytest.mark.parametrize("known", [(), (TABLET,)])
@@ -157,8 +165,8 @@ def test_an_answer_is_written_down_as_it_was_given():
         "slow down",
     )
     assert (attempt.retry_after_ms, attempt.answered_at) == (2_000, START + 1_200)
-    assert Tell("attempt.not_sent", 0) in tale.last.effects
-    assert GiveBack(0) in tale.last.effects
+    assert EmitStatus("attempt.not_sent", 0) in tale.last.effects
+    assert ReleaseCap(0) in tale.last.effects
     run = tale.message.runs[0]
     assert (run.sending, run.held_for, run.until, run.rule) == (
         Sending.HELD,
@@ -178,7 +186,7 @@ def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge():
         "500",
         "oops",
     )
-    assert tale.last.effects == (Tell("attempt.unknown", 0),)
+    assert tale.last.effects == (EmitStatus("attempt.unknown", 0),)
 
 
 def test_a_refusal_is_a_state_too_and_taking_it_is_told():
@@ -187,7 +195,7 @@ def test_a_refusal_is_a_state_too_and_taking_it_is_told():
     attempt = tale.message.attempts[number]
     assert (attempt.state, attempt.times) == ("rejected", {"rejected": START + 1_200})
     assert (attempt.reason, attempt.code, attempt.detail) == ("refused_content", "22", "spam")
-    assert Tell("attempt.rejected", 0) in tale.last.effects
+    assert EmitStatus("attempt.rejected", 0) in tale.last.effects
     run = tale.message.runs[0]
     assert (run.ended, run.rule, run.sending, run.over) == (
         Reason.REFUSED_CONTENT,
@@ -203,7 +211,7 @@ def test_an_acceptance_names_the_id_and_is_told_once():
     attempt = tale.message.attempts[number]
     assert (attempt.outcome, attempt.provider_id, attempt.state) == ("accepted", "abc", "accepted")
     assert attempt.times == {"accepted": START + 1_200}
-    assert tale.last.effects == (Tell("attempt.accepted", 0),)
+    assert tale.last.effects == (EmitStatus("attempt.accepted", 0),)
     assert tale.message.runs[0].handed_off_at == START + 1_200
 
 
@@ -212,15 +220,15 @@ def test_an_acceptance_names_the_id_and_is_told_once():
     [
         (
             Refused(Reason.REFUSED_ADDRESS, "410", strikes=2),
-            Strike("hash-phone", "sms", "texts", "410", 2),
+            BounceRecorded("hash-phone", "sms", "texts", "410", 2),
         ),
         (
             Refused(Reason.REFUSED_ADDRESS),
-            Strike("hash-phone", "sms", "texts", "refused_address", 1),
+            BounceRecorded("hash-phone", "sms", "texts", "refused_address", 1),
         ),
         (
             Refused(Reason.REFUSED_OPTED_OUT, "9", classes=("x",)),
-            OptOut("hash-phone", "sms", ("x",), "texts 9"),
+            RecordOptOut("hash-phone", "sms", ("x",), "texts 9"),
         ),
         (
             Refused(Reason.REFUSED_CONFIGURATION, "401", "bad key"),
@@ -239,7 +247,8 @@ def test_a_refusal_of_the_content_or_the_person_accuses_nobody():
         tale = Tale(SMS, Step("email"))
         tale.send(1, Refused(reason))
         assert not any(
-            isinstance(effect, Strike | OptOut | ShutProvider) for effect in tale.last.effects
+            isinstance(effect, BounceRecorded | RecordOptOut | ShutProvider)
+            for effect in tale.last.effects
         )
 
 
@@ -266,9 +275,9 @@ def test_a_round_is_judged_when_its_last_answer_is_in():
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
     tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS)))
     assert (tale.message.runs[0].sending, tale.ready) == (Sending.OPEN, [])
-    assert not any(isinstance(effect, GiveBack) for effect in tale.last.effects)
+    assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
     tale.tell(3, Answered(1, Refused(Reason.REFUSED_ADDRESS)))
-    assert GiveBack(0) in tale.last.effects
+    assert ReleaseCap(0) in tale.last.effects
     assert tale.ready == [(1, "texts")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.effects import GiveBack
+from orchestrator.core.effects import ReleaseCap
 from orchestrator.core.facts import Answered, Prepared, Shut
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Sending
@@ -57,7 +57,7 @@ def test_a_device_that_took_it_is_enough_and_the_unknown_other_is_left_alone():
 def test_a_hold_that_comes_between_rendering_and_the_send_holds_it():
     tale = Tale(
         SMS,
-        klass="promotional",
+        message_class="promotional",
         inputs=replace(Tale(SMS).inputs, governance=Governance(consent={})),
     )
     tale.given(over_budget={"sms": START + 9_000}, governance=tale_with_budget())
@@ -103,7 +103,7 @@ def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_agai
         tale.tell(20, Answered(0, late))
         run = tale.message.runs[0]
         assert (tale.ready, run.sending, run.until, run.ended) == ([], Sending.IDLE, None, None)
-        assert not any(isinstance(effect, GiveBack) for effect in tale.last.effects)
+        assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
 
 
 def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_one_that_has_one():

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.core.effects import OptOut, ShutProvider, Strike, Tell
-from orchestrator.core.facts import Cancelled, Due, Heard, Prepared
+from orchestrator.core.effects import BounceRecorded, EmitStatus, RecordOptOut, ShutProvider
+from orchestrator.core.facts import Cancelled, Due, Prepared, ReceiptReceived
 from orchestrator.core.message import Sending
 from orchestrator.core.outcomes import Accepted, Refused, Unknown
 from orchestrator.core.policy import Step
@@ -19,8 +19,8 @@ PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
 SMS = Step("sms")
 
 
-def told(tale: Tale) -> list[Tell]:
-    return [effect for effect in tale.last.effects if isinstance(effect, Tell)]
+def told(tale: Tale) -> list[EmitStatus]:
+    return [effect for effect in tale.last.effects if isinstance(effect, EmitStatus)]
 
 
 # ---- receipts
@@ -29,15 +29,15 @@ def told(tale: Tale) -> list[Tell]:
 def test_a_receipt_is_written_down_with_its_own_time_and_told_once():
     tale = Tale(VIBER)
     number = tale.send(1, Accepted(None))
-    tale.tell(9, Heard(number, "delivered", START + 7_000, provider_id="late-id"))
+    tale.tell(9, ReceiptReceived(number, "delivered", START + 7_000, provider_id="late-id"))
     attempt = tale.message.attempts[number]
     assert (attempt.state, attempt.times["delivered"], attempt.provider_id) == (
         "delivered",
         START + 7_000,
         "late-id",
     )
-    assert told(tale) == [Tell("attempt.delivered", 0)]
-    tale.tell(12, Heard(number, "delivered", START + 3_000, provider_id="other"))
+    assert told(tale) == [EmitStatus("attempt.delivered", 0)]
+    tale.tell(12, ReceiptReceived(number, "delivered", START + 3_000, provider_id="other"))
     attempt = tale.message.attempts[number]
     assert (attempt.times["delivered"], attempt.provider_id, told(tale)) == (
         START + 3_000,
@@ -50,8 +50,8 @@ def test_a_receipt_is_written_down_with_its_own_time_and_told_once():
 def test_an_engagement_is_news_once_and_keeps_its_first_time():
     tale = Tale(VIBER)
     number = tale.send(1)
-    for at, words in ((9, [Tell("attempt.complained", 0)]), (5, [])):
-        tale.tell(10, Heard(number, "complained", START + seconds(at)))
+    for at, words in ((9, [EmitStatus("attempt.complained", 0)]), (5, [])):
+        tale.tell(10, ReceiptReceived(number, "complained", START + seconds(at)))
         assert told(tale) == words
     attempt = tale.message.attempts[number]
     assert (attempt.engagement, attempt.state) == ({"complained": START + 5_000}, "delivered")
@@ -64,13 +64,13 @@ def test_a_failure_receipt_says_why_and_keeps_the_first_reason():
     tale.hear(6, number, "failed", failure=Refused(Reason.REFUSED_ADDRESS, "2", "dead"))
     attempt = tale.message.attempts[number]
     assert (attempt.reason, attempt.code, attempt.detail) == (Reason.REFUSED_RECIPIENT, "2", "dead")
-    assert Strike("hash-phone", "viber", "viber_a", "2", 1) in tale.last.effects
+    assert BounceRecorded("hash-phone", "viber", "viber_a", "2", 1) in tale.last.effects
     assert (tale.message.runs[0].ended, tale.message.runs[0].rule) == (Reason.FAILURE_RECEIPT, "1")
 
 
 @pytest.mark.parametrize(
     ("failure", "kind"),
-    [(Reason.REFUSED_OPTED_OUT, OptOut), (Reason.REFUSED_CONFIGURATION, ShutProvider)],
+    [(Reason.REFUSED_OPTED_OUT, RecordOptOut), (Reason.REFUSED_CONFIGURATION, ShutProvider)],
 )
 def test_a_failure_receipt_accuses_as_a_refusal_does(failure, kind):
     tale = Tale(VIBER, SMS)
@@ -233,7 +233,7 @@ def test_a_late_delivery_after_a_failure_corrects_reason_and_flags():
         "",
     )
     assert message.flags == ["late"]
-    assert Tell("message.succeeded") in tale.last.effects
+    assert EmitStatus("message.succeeded") in tale.last.effects
 
 
 def test_a_late_delivery_while_the_next_step_waits_ends_it_there():
@@ -283,12 +283,12 @@ def test_undelivered_is_flagged_and_told_once_and_only_where_acceptance_was_all_
     tale = Tale(Step("web_push"), inputs=tale.inputs)
     tale.send(1)
     tale.hear(5, 0, "failed")
-    assert (tale.message.flags, told(tale)) == ([], [Tell("attempt.failed", 0)])
+    assert (tale.message.flags, told(tale)) == ([], [EmitStatus("attempt.failed", 0)])
     tale.hear(6, 1, "failed")
     assert tale.message.flags == ["undelivered"]
-    assert told(tale) == [Tell("attempt.failed", 1), Tell("message.succeeded")]
+    assert told(tale) == [EmitStatus("attempt.failed", 1), EmitStatus("message.succeeded")]
     tale.hear(7, 1, "expired")
-    assert Tell("message.succeeded") not in told(tale)
+    assert EmitStatus("message.succeeded") not in told(tale)
     waited = Tale(Step("viber", wait=(("sent", 60_000),)))
     number = waited.send(1)
     waited.hear(2, number, "sent")

@@ -135,7 +135,7 @@ class Words:
                 word.who in (message.recipient, sent.write.address)
                 and word.channel in ("*", sent.write.channel)
                 and word.topic in ("*", message.topic)
-                and (not word.classes or message.klass in word.classes)
+                and (not word.classes or message.message_class in word.classes)
                 and (word.gone is None or order < word.gone)
             ):
                 yield word

@@ -163,14 +163,14 @@ def unwanted(words: Words) -> Callable[[Evidence, Sent, Governance], str | None]
 
     def rule(evidence: Evidence, sent: Sent, governance: Governance) -> str | None:
         assert sent.intent is not None
-        default = governance.consent.get(sent.message.klass, "opt_out")
+        default = governance.consent.get(sent.message.message_class, "opt_out")
         return forbidden(words, sent, sent.intent.order, default)
 
     return rule
 
 
 def applies(classes: tuple[str, ...], channels: tuple[str, ...], sent: Sent) -> bool:
-    named = sent.message.klass in classes if classes else sent.message.klass != OTP
+    named = sent.message.message_class in classes if classes else sent.message.message_class != OTP
     return named and (not channels or sent.write.channel in channels)
 
 
@@ -205,7 +205,9 @@ def others(evidence: Evidence, sent: Sent, rule: Cap | Gap) -> list[int]:
     )
     charged: dict[tuple[str, int], int] = {}
     for message in evidence.messages.values():
-        if message.recipient != sent.message.recipient or not covers(rule.classes, message.klass):
+        if message.recipient != sent.message.recipient or not covers(
+            rule.classes, message.message_class
+        ):
             continue
         for attempt in message.attempts:
             moment = evidence.intents.get((message.id, attempt.number))

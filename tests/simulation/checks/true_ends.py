@@ -25,7 +25,7 @@ from tests.simulation.truth import Deed, Hook
 
 RULED = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP)
 COUNTED = (Reason.CONNECT_FAILED, Reason.NOT_TAKEN)
-PATIENT = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
+DEFERRABLE_GATES = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
 IN_TIME = {getattr(Reason, f"NOT_{state.upper()}_IN_TIME"): state for state in IMPLIED}
 
 
@@ -141,7 +141,7 @@ class Life:
         so is the one after an unknown outcome.
         """
         attempts = self.message.attempts_of(run.step)
-        if any(attempt.reason in PATIENT for attempt in attempts):
+        if any(attempt.reason in DEFERRABLE_GATES for attempt in attempts):
             return
         tries: dict[tuple[str, str], int] = {}
         for attempt in attempts:
@@ -270,7 +270,7 @@ class Life:
         return any(self.bites(rule) for rule in mine)
 
     def covered(self, rule: QuietHours | Cap | Gap, run: Run) -> bool:
-        return covers(rule.classes, self.message.klass) and (
+        return covers(rule.classes, self.message.message_class) and (
             not rule.channels or run.channel in rule.channels
         )
 
@@ -295,7 +295,7 @@ class Life:
 
     def without_consent(self, run: Run) -> bool:
         defaults = {
-            b.governance.consent.get(self.message.klass, "opt_out")
+            b.governance.consent.get(self.message.message_class, "opt_out")
             for b in self.evidence.run.scenery.books
         }
         return "opt_in" in defaults and (
@@ -305,10 +305,10 @@ class Life:
     def codes_before(self, run: Run) -> bool:
         """Velocity limits: other codes went out by SMS."""
         attempts = [
-            a for m in self.evidence.messages.values() if m.klass == OTP for a in m.attempts
+            a for m in self.evidence.messages.values() if m.message_class == OTP for a in m.attempts
         ]
         return (
-            self.message.klass == OTP
+            self.message.message_class == OTP
             and run.channel == "sms"
             and any(a.channel == "sms" for a in attempts)
         )
@@ -323,7 +323,7 @@ STANDS: dict[Reason, Callable[[Life, Run], bool]] = {
     Reason.OPTED_OUT: lambda life, run: life.said_no(run) or life.refused_somewhere(run.channel),
     Reason.NO_CONSENT: Life.without_consent,
     Reason.NO_ADDRESS: Life.without_address,
-    Reason.ADDRESS_MARKED: lambda life, run: life.refused_somewhere(run.channel),
+    Reason.ADDRESS_SUPPRESSED: lambda life, run: life.refused_somewhere(run.channel),
     Reason.COUNTRY_NOT_ALLOWED: Life.abroad,
     Reason.CONDITION_FALSE: lambda life, run: (
         life.plan(run).when is not None and life.event.what["total"] < 100

@@ -13,12 +13,12 @@ from orchestrator.core.cascade import decide, sending
 from orchestrator.core.outcomes import NotSent, OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import send_once as sendonce
-from orchestrator.engine.commands import Publish, Published, Tell
+from orchestrator.engine.commands import ApplyFact, Publish, Published
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.handlers import events as publish
 from orchestrator.engine.handlers import receipts as hearing
 from orchestrator.stores.port import Changes, MessageRow
-from orchestrator.stores.sqlite.batch import Memory
+from orchestrator.stores.sqlite.batch import MessageCache
 from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulation.mutations.registry import Replacement, bug
 
@@ -62,7 +62,7 @@ def send_before_intent() -> Sequence[Replacement]:
 
     async def work(self: Engine, batch: list[Any]) -> None:
         if not any(
-            isinstance(one.command, Tell) and isinstance(one.command.fact, core_facts.Prepared)
+            isinstance(one.command, ApplyFact) and isinstance(one.command.fact, core_facts.Prepared)
             for one in batch
         ):
             return await original(self, batch)
@@ -86,11 +86,11 @@ def new_message_beside_old_person() -> Sequence[Replacement]:
     committed of them.
     """
 
-    def withdraw(memory: Memory, changes: Changes) -> dict[str, MessageRow]:
+    def withdraw(memory: MessageCache, changes: Changes) -> dict[str, MessageRow]:
         found = ((message.id, memory.messages.get(message.id)) for message, _ in changes.changed)
         return {id: row for id, row in found if row is not None}
 
-    return [(Memory, "withdraw", withdraw)]
+    return [(MessageCache, "withdraw", withdraw)]
 
 
 @bug
@@ -113,12 +113,12 @@ def redelivered_event_counts_as_new() -> Sequence[Replacement]:
     """A repeat of an event makes its messages once more."""
     original = publish.publish
 
-    def again(desk: Any, command: Publish) -> Any:
-        seen = desk.book.events.pop((command.event.source, command.event.id), None)
-        before = len(desk.book.changes.events)
-        published = original(desk, command)
+    def again(context: Any, command: Publish) -> Any:
+        seen = context.work.events.pop((command.event.source, command.event.id), None)
+        before = len(context.work.changes.events)
+        published = original(context, command)
         if seen is not None:
-            del desk.book.changes.events[before:]
+            del context.work.changes.events[before:]
         return published
 
     return [(publish, "publish", again)]
@@ -129,11 +129,11 @@ def orphan_receipt_dropped() -> Sequence[Replacement]:
     """A receipt that comes before its message's id is known is thrown away."""
     original = hearing.hear_receipt
 
-    def hear(desk: Any, command: Any) -> Any:
-        orphans, known = len(desk.book.changes.orphans), dict(desk.book.orphans)
-        told = original(desk, command)
-        del desk.book.changes.orphans[orphans:]
-        desk.book.orphans = known
+    def hear(context: Any, command: Any) -> Any:
+        orphans, known = len(context.work.changes.orphans), dict(context.work.orphans)
+        told = original(context, command)
+        del context.work.changes.orphans[orphans:]
+        context.work.orphans = known
         return told
 
     return [(hearing, "hear_receipt", hear)]
@@ -143,10 +143,10 @@ def orphan_receipt_dropped() -> Sequence[Replacement]:
 def unknown_retried() -> Sequence[Replacement]:
     """What may have been sent is sent again, whatever the policy says."""
 
-    def resolve(draft: Any, run: Any) -> None:
+    def resolve(builder: Any, run: Any) -> None:
         if not run.resent:
             run.resent = True
-            sending.seek(draft, run)
+            sending.seek(builder, run)
 
     return [(sending, "resolve_unknown", resolve)]
 
@@ -156,19 +156,19 @@ def unknown_fails_over() -> Sequence[Replacement]:
     """After an unknown outcome the step's next provider gets its turn."""
     original = sending.resolve_unknown
 
-    def resolve(draft: Any, run: Any) -> None:
+    def resolve(builder: Any, run: Any) -> None:
         run.given_up.append(run.provider)
-        scene = draft.scene(run)
+        scene = builder.scene(run)
         others = [
             p for p in scene.providers if p.name not in run.given_up and gates.targets_for(scene, p)
         ]
         if others:
-            sending.take_turn(draft, run, others[0])
+            sending.take_turn(builder, run, others[0])
         else:
-            original(draft, run)
+            original(builder, run)
 
-    def targets(draft: Any, run: Any, provider: Any) -> Any:
-        return list(gates.targets_for(draft.scene(run), provider))
+    def targets(builder: Any, run: Any, provider: Any) -> Any:
+        return list(gates.targets_for(builder.scene(run), provider))
 
     return [(sending, "resolve_unknown", resolve), (sending, "open_targets", targets)]
 
@@ -187,11 +187,11 @@ def timeout_counts_as_not_sent() -> Sequence[Replacement]:
 def dead_process_sent_nothing() -> Sequence[Replacement]:
     """An intent whose process died is taken for not sent."""
 
-    def presume(draft: Any) -> None:
-        for attempt in draft.message.attempts:
-            overdue = draft.now >= attempt.intent_at + attempt.timeout_ms + decide.ANSWER_GRACE_MS
+    def presume(builder: Any) -> None:
+        for attempt in builder.message.attempts:
+            overdue = builder.now >= attempt.intent_at + attempt.timeout_ms + decide.ANSWER_GRACE_MS
             if attempt.outcome is OutcomeKind.PENDING and overdue:
-                decide.answered(draft, attempt, NotSent(Reason.NOT_TAKEN))
+                decide.answered(builder, attempt, NotSent(Reason.NOT_TAKEN))
 
     return [(decide, "presume_dead", presume)]
 
@@ -214,14 +214,14 @@ def clock_read_before_loading() -> Sequence[Replacement]:
 
     async def load(self: Engine, unit: Any, commands: Any) -> Any:
         now = self._ports.now()
-        book = await original_load(self, unit, commands)
-        read_at[id(book)] = now
-        return book
+        work = await original_load(self, unit, commands)
+        read_at[id(work)] = now
+        return work
 
-    async def make(self: Engine, book: Any) -> Any:
-        desk = await original_desk(self, book)
-        desk.now = book.changes.at = read_at.pop(id(book))
-        return desk
+    async def make(self: Engine, work: Any) -> Any:
+        context = await original_desk(self, work)
+        context.now = work.changes.at = read_at.pop(id(work))
+        return context
 
     return [(Engine, "_load", load), (Engine, "_desk", make)]
 
@@ -231,8 +231,8 @@ def overdue_intent_forgotten() -> Sequence[Replacement]:
     """An open intent that nobody looked at in time is never looked at again."""
     original = decide.wake_at
 
-    def wake_at(draft: Any) -> int | None:
-        found = original(draft)
-        return found if found != draft.now + 1 else None
+    def wake_at(builder: Any) -> int | None:
+        found = original(builder)
+        return found if found != builder.now + 1 else None
 
     return [(decide, "wake_at", wake_at)]

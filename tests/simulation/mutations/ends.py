@@ -18,7 +18,11 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
     """What a provider has accepted is taken for delivered and read."""
     every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
     return [
-        (draft_of.Draft, "states_of", lambda draft, attempts: every if attempts else frozenset())
+        (
+            draft_of.DecisionBuilder,
+            "states_of",
+            lambda builder, attempts: every if attempts else frozenset(),
+        )
     ]
 
 
@@ -40,11 +44,11 @@ def step_skipped() -> Sequence[Replacement]:
     """A step that fails takes the next one with it."""
     original = decide.enter_next
 
-    def enter_next(draft: Any) -> None:
-        message = draft.message
+    def enter_next(builder: Any) -> None:
+        message = builder.message
         if 0 <= message.position < len(message.sequence) - 2:
             message.position += 1
-        original(draft)
+        original(builder)
 
     return [(decide, "enter_next", enter_next)]
 
@@ -54,9 +58,9 @@ def one_try_too_many() -> Sequence[Replacement]:
     """The first try of a provider is not counted."""
     original = sending.retry
 
-    def retry(draft: Any, run: Any, unsent: Any) -> None:
+    def retry(builder: Any, run: Any, unsent: Any) -> None:
         run.tries -= 1
-        original(draft, run, unsent)
+        original(builder, run, unsent)
         run.tries += 1
 
     return [(sending, "retry", retry)]
@@ -65,14 +69,14 @@ def one_try_too_many() -> Sequence[Replacement]:
 @bug
 def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
     """A step is refused for a reason that nobody gave."""
-    original = draft_of.Draft.ask
+    original = draft_of.DecisionBuilder.ask
 
     def ask(self: Any, run: Any) -> Check:
         if run.channel == "sms":
             return Check("consent", Verdict.SKIP, Reason.OPTED_OUT, step=run.step)
         return original(self, run)
 
-    return [(draft_of.Draft, "ask", ask)]
+    return [(draft_of.DecisionBuilder, "ask", ask)]
 
 
 @bug
@@ -80,9 +84,9 @@ def refused_counts_for_the_whole_message() -> Sequence[Replacement]:
     """One provider's no ends the message, though other channels are left."""
     original = sending.refused
 
-    def refused(draft: Any, run: Any, latest: Any) -> None:
-        original(draft, run, latest)
+    def refused(builder: Any, run: Any, latest: Any) -> None:
+        original(builder, run, latest)
         if run.over:
-            draft.message.position = len(draft.message.sequence) - 1
+            builder.message.position = len(builder.message.sequence) - 1
 
     return [(sending, "refused", refused)]

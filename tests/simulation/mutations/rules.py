@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from orchestrator.core import caps, gates
 from orchestrator.core.cascade import decide, sending
-from orchestrator.core.effects import GiveBack
+from orchestrator.core.effects import ReleaseCap
 from orchestrator.core.gates import Check
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
@@ -36,8 +36,8 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
                 seen[row.message, row.step] = (ready.person.consents, documents)
         return gathered
 
-    def inputs_for(desk: Any, policy: Any, entry: Any, person: Person, **more: Any) -> Any:
-        inputs = original_inputs(desk, policy, entry, person, **more)
+    def inputs_for(context: Any, policy: Any, entry: Any, person: Person, **more: Any) -> Any:
+        inputs = original_inputs(context, policy, entry, person, **more)
         ready = entry.message.ready()
         old = seen.get((entry.message.id, ready[0].step)) if ready else None
         if old is None:
@@ -61,12 +61,12 @@ def gates_asked_only_once() -> Sequence[Replacement]:
     """What was allowed when the step was chosen is not asked again when it leaves."""
     original = sending.depart
 
-    def depart(draft: Any, run: Any, fact: Any) -> None:
-        draft_type = type(draft)
+    def depart(builder: Any, run: Any, fact: Any) -> None:
+        draft_type = type(builder)
         with_ask = draft_type.ask
         draft_type.ask = lambda self, run: Check("budget")
         try:
-            original(draft, run, fact)
+            original(builder, run, fact)
         finally:
             draft_type.ask = with_ask
 
@@ -117,9 +117,9 @@ def refund_on_unknown() -> Sequence[Replacement]:
     """What may have been sent is given back to the cap."""
     original = sending.resolve_unknown
 
-    def resolve(draft: Any, run: Any) -> None:
-        draft.effects.append(GiveBack(run.step))
-        original(draft, run)
+    def resolve(builder: Any, run: Any) -> None:
+        builder.effects.append(ReleaseCap(run.step))
+        original(builder, run)
 
     return [(sending, "resolve_unknown", resolve)]
 
@@ -129,13 +129,13 @@ def cap_checked_without_reserve() -> Sequence[Replacement]:
     """A cap is charged when the provider has answered, not when the send is decided."""
     reserve, record = sending.reserve, sending.record
 
-    def later(draft: Any, attempt: Any, outcome: Any) -> None:
-        record(draft, attempt, outcome)
-        run = draft.message.run_of(attempt.step)
+    def later(builder: Any, attempt: Any, outcome: Any) -> None:
+        record(builder, attempt, outcome)
+        run = builder.message.run_of(attempt.step)
         if run is not None and isinstance(outcome, Accepted):
-            reserve(draft, run)
+            reserve(builder, run)
 
-    return [(sending, "reserve", lambda draft, run: None), (sending, "record", later)]
+    return [(sending, "reserve", lambda builder, run: None), (sending, "record", later)]
 
 
 @bug
@@ -156,15 +156,15 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
     """A goal reaches only messages that have not been sent yet."""
     original = publish.reach_goals
 
-    def reach(desk: Any, event: Any, document: Any, person: Person) -> None:
-        kept = desk.book.live_of.get(person.id, [])
+    def reach(context: Any, event: Any, document: Any, person: Person) -> None:
+        kept = context.work.live_of.get(person.id, [])
         waiting = [
             id
             for id in kept
-            if id in desk.book.entries and not desk.book.entries[id].message.attempts
+            if id in context.work.entries and not context.work.entries[id].message.attempts
         ]
-        with patch.dict(desk.book.live_of, {person.id: waiting}):
-            original(desk, event, document, person)
+        with patch.dict(context.work.live_of, {person.id: waiting}):
+            original(context, event, document, person)
 
     return [(publish, "reach_goals", reach)]
 
@@ -180,17 +180,20 @@ def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
     """A message is decided by the policy as it is now, not by the version that it started with."""
     original = Engine._desk
 
-    async def desk(self: Engine, book: Any) -> Any:
-        made = await original(self, book)
-        shelf = {key: self.rules.policies.get(key[0], policy) for key, policy in made.shelf.items()}
-        made.shelf = shelf
+    async def context(self: Engine, work: Any) -> Any:
+        made = await original(self, work)
+        policy_versions = {
+            key: self.rules.policies.get(key[0], policy)
+            for key, policy in made.policy_versions.items()
+        }
+        made.policy_versions = policy_versions
         return made
 
-    return [(Engine, "_desk", desk)]
+    return [(Engine, "_desk", context)]
 
 
 @bug
 def history_without_charges() -> Sequence[Replacement]:
     """A history does not keep what the caps were decided by."""
-    fields = tuple(name for name in codec.INPUT_FIELDS if name != "charges")
+    fields = tuple(name for name in codec.INPUT_FIELDS if name != "cap_usages")
     return [(codec, "INPUT_FIELDS", fields), (codec, "values_of", attrgetter(*fields))]

@@ -20,11 +20,11 @@ def timer_without_generation_check() -> Sequence[Replacement]:
     """Any timer that fires is taken for the end of the current step's wait."""
     original = decide.apply
 
-    def apply(draft: Any, fact: Any) -> None:
-        original(draft, fact)
-        run = draft.message.current
+    def apply(builder: Any, fact: Any) -> None:
+        original(builder, fact)
+        run = builder.message.current
         if isinstance(fact, core_facts.Due) and run is not None and run.handed_off_at is not None:
-            draft.leave(run, Reason.NOT_DELIVERED_IN_TIME)
+            builder.leave(run, Reason.NOT_DELIVERED_IN_TIME)
 
     return [(decide, "apply", apply)]
 
@@ -60,24 +60,24 @@ def late_wait_after_read() -> Sequence[Replacement]:
 @bug
 def late_receipt_does_not_close() -> Sequence[Replacement]:
     """A step that was left behind reaches its person, and the cascade goes on."""
-    return [(waiting, "close_late", lambda draft, run: None)]
+    return [(waiting, "close_late", lambda builder, run: None)]
 
 
 @bug
 def not_ended_at_its_deadline() -> Sequence[Replacement]:
     """A message that waits goes on waiting."""
-    return [(decide, "expire", lambda draft, run: False)]
+    return [(decide, "expire", lambda builder, run: False)]
 
 
 @bug
 def resend_refused_leaves_the_step() -> Sequence[Replacement]:
     """A gate that forbids a second try ends a step that may have been sent."""
 
-    def refuse(draft: Any, run: Any, check: Check) -> None:
-        draft.refuse(run, check)
+    def refuse(builder: Any, run: Any, check: Check) -> None:
+        builder.refuse(run, check)
 
-    def give_up(draft: Any, run: Any, reason: Reason, detail: str = "") -> None:
-        draft.leave(run, reason, detail)
+    def give_up(builder: Any, run: Any, reason: Reason, detail: str = "") -> None:
+        builder.leave(run, reason, detail)
 
     return [
         (sending, "refuse", refuse),

@@ -13,7 +13,7 @@ from tests.simulation.providers.base import Post, Reply, Request, StandIn, as_js
 
 ACCOUNT, TOKEN = "AC00000000000000000000000000000001", "a-token-of-twilio"
 FORM = "application/x-www-form-urlencoded"
-CODES = {
+OTP_LANE = {
     "address": 21211,
     "recipient": 21612,
     "opted_out": 21610,
@@ -47,7 +47,7 @@ class Twilio(StandIn):
         )
 
     def refuse(self, why: str) -> Reply:
-        code = CODES[why]
+        code = OTP_LANE[why]
         return Reply(
             401 if why == "configuration" else 400,
             as_json({"code": code, "message": "as scripted"}),

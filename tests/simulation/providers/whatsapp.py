@@ -14,7 +14,7 @@ from orchestrator.channels import HttpCall
 from tests.simulation.providers.base import Post, Reply, Request, StandIn, as_json, secret
 
 NUMBER, SECRET = "100200300", "an-app-secret"
-CODES = {
+OTP_LANE = {
     "address": 131026,
     "recipient": 130472,
     "opted_out": 131050,
@@ -48,7 +48,7 @@ class WhatsApp(StandIn):
         )
 
     def refuse(self, why: str) -> Reply:
-        return Reply(400, as_json({"error": {"code": CODES[why], "message": "as scripted"}}))
+        return Reply(400, as_json({"error": {"code": OTP_LANE[why], "message": "as scripted"}}))
 
     def receipt(self, request: Request, id: str, state: str, now_ms: int) -> Post | None:
         status: dict[str, Any] = {
