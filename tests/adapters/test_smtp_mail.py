@@ -225,7 +225,7 @@ def test_the_class_decides_what_keeps_automatic_answers_away(
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "text", "reason", "bounces"),
+    ("stage", "code", "text", "reason", "strikes"),
     [
         (
             "rcpt",
