@@ -10,7 +10,7 @@ import shutil
 import socket
 from datetime import datetime, time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -99,7 +99,7 @@ class DemoStack:
         morning = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
         self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
 
-    async def __aenter__(self) -> DemoStack:
+    async def __aenter__(self) -> Self:
         accounts = Accounts(
             infobip_webhook_username=HOOK_USER, infobip_webhook_password=HOOK_PASSWORD
         )

@@ -126,7 +126,7 @@ def test_a_request_keeps_secrets_out_of_its_address(
 )
 def test_hostile_content_stays_content(examples: Examples, case: RequestExample, text: str) -> None:
     for content in suite.leaves_replaced(dict(case.message.content), text):
-        fields = {name: getattr(case.message, name) for name in ch.Outgoing.__slots__}
+        fields = {name: getattr(case.message, name) for name in ch.Outgoing.__dataclass_fields__}
         try:
             call = examples.http().request(ch.Outgoing(**{**fields, "content": content}))
         except ch.Unsendable as refused:

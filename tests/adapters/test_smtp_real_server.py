@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -91,7 +91,7 @@ async def mail_server(
         server.close()
         for one in sessions:
             if one.transport is not None:
-                one.transport.abort()
+                cast(asyncio.WriteTransport, one.transport).abort()
         await server.wait_closed()
 
 
@@ -183,8 +183,16 @@ async def test_a_mail_goes_encrypted_and_logged_in(
     tls: str, certificate: tuple[ssl.SSLContext, Path]
 ) -> None:
     boxes, (context, ca) = Mailboxes(), certificate
-    starttls = {"tls_context": context, "require_starttls": True, "auth_required": True}
-    implicit = {"implicit": context, "auth_require_tls": False, "auth_required": True}
+    starttls: dict[str, Any] = {
+        "tls_context": context,
+        "require_starttls": True,
+        "auth_required": True,
+    }
+    implicit: dict[str, Any] = {
+        "implicit": context,
+        "auth_require_tls": False,
+        "auth_required": True,
+    }
     async with (
         mail_server(
             boxes, authenticator=check_login, **(implicit if tls == "implicit" else starttls)
@@ -415,7 +423,7 @@ async def test_the_relay_is_told_our_reference_for_its_bounces() -> None:
 )
 def test_a_wrong_setting_says_what_is_wrong(changed: dict[str, Any], what: str) -> None:
     with pytest.raises(ValueError, match=what):
-        SmtpSettings(**{**settings(25), **changed})  # type: ignore[arg-type]
+        SmtpSettings(**{**settings(25), **changed})
 
 
 def test_what_a_wait_can_rest_on_follows_from_the_settings() -> None:

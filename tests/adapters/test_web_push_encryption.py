@@ -155,7 +155,7 @@ def test_the_payload_has_everything_the_worker_needs_at_its_top_level() -> None:
         "title": "Кошик",
         "text": "Два товари",
         **extra,
-        "actions": [{**extra["actions"][0], "action": "0"}, extra["actions"][1]],  # type: ignore[index, dict-item]
+        "actions": [{**extra["actions"][0], "action": "0"}, extra["actions"][1]],  # type: ignore[dict-item]
     }
 
 

@@ -153,12 +153,12 @@ async def test_a_recipient_with_a_thousand_others_is_refused_by_number(site: Sit
 
 
 async def test_where_too_much_waits_nothing_is_taken_and_one_is_told_when_to_come_again(
-    site: Site,
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(commands: Any) -> Any:
         raise Busy("full")
 
-    site.world.engine.submit_many = full  # type: ignore[method-assign]
+    monkeypatch.setattr(site.world.engine, "submit_many", full)
     answer = await post(site, event())
     is_problem(answer, 429, "busy")
     assert answer.headers["Retry-After"] == "1"
@@ -172,14 +172,14 @@ async def test_a_service_that_stops_takes_nothing_more(site: Site) -> None:
 async def test_an_event_whose_commit_fails_is_not_acknowledged_and_can_be_sent_again(
     site: Site,
 ) -> None:
-    commit = site.world.store.commit
+    commit = site.world.open_store.commit
 
     async def broken(changes: Any) -> None:
         raise OSError("disk full")
 
-    site.world.store.commit = broken  # type: ignore[method-assign]
+    site.world.open_store.commit = broken
     is_problem(await post(site, [event("1"), event("2")], BATCH), 500, "internal_error")
-    site.world.store.commit = commit  # type: ignore[method-assign]
+    site.world.open_store.commit = commit
     results = (await post(site, [event("1"), event("2")], BATCH)).json()["results"]
     assert [result["status"] for result in results] == ["accepted", "accepted"]
 

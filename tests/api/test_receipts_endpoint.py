@@ -175,7 +175,9 @@ async def test_a_token_names_one_attempt_and_no_other_message(site: Site) -> Non
 
 
 async def raw_receipts(site: Site) -> list[bytes]:
-    return [row[0] for row in site.world.store._reader.execute("select body from raw_receipts")]
+    return [
+        row[0] for row in site.world.open_store._reader.execute("select body from raw_receipts")
+    ]
 
 
 async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send_is_not(
@@ -225,14 +227,14 @@ async def test_nonsense_is_answered_and_never_an_error(
 
 async def test_a_receipt_whose_commit_fails_is_not_acknowledged(site: Site) -> None:
     await sent_text(site)
-    commit = site.world.store.commit
+    commit = site.world.open_store.commit
 
     async def broken(changes: Any) -> None:
         raise OSError("disk full")
 
-    site.world.store.commit = broken  # type: ignore[method-assign]
+    site.world.open_store.commit = broken
     is_problem(await site.twilio(MessageSid="SM1", MessageStatus="delivered"), 500)
-    site.world.store.commit = commit  # type: ignore[method-assign]
+    site.world.open_store.commit = commit
     assert (await site.twilio(MessageSid="SM1", MessageStatus="delivered")).status_code == 200
 
 

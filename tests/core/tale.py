@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.effects import Call, ReleaseCap, ReserveCap
+from orchestrator.core.effects import Call, EmitStatus, ReleaseCap, ReserveCap
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, ReceiptReceived, Triggered
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
@@ -43,6 +43,12 @@ DEFAULT_INPUTS = Inputs(
 
 def seconds(count: float) -> int:
     return int(count * 1000)
+
+
+def due(at: int | None) -> Due:
+    """The timer that a message asked for; it must have asked for one."""
+    assert at is not None
+    return Due(at)
 
 
 class Tale:
@@ -85,9 +91,7 @@ class Tale:
         assert self.message == before, "decide must not change what it is given"
         self.message = decision.message
         self.calls = [effect for effect in decision.effects if isinstance(effect, Call)]
-        self.told += [
-            effect.what for effect in decision.effects if type(effect).__name__ == "EmitStatus"
-        ]
+        self.told += [effect.what for effect in decision.effects if isinstance(effect, EmitStatus)]
         for effect in decision.effects:
             if isinstance(effect, ReserveCap):
                 self.given(cap_usages=(*self.inputs.cap_usages, effect.usage))

@@ -15,7 +15,15 @@ from orchestrator.core.facts import Cancelled, Prepared, ReceiptReceived, Trigge
 from orchestrator.core.gates import ON_HIT, SEVERITY, Verdict
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import FLAGS, Message, Sending, Status
-from orchestrator.core.outcomes import Accepted, NotSent, OutcomeKind, Refused, Unknown, kind_of
+from orchestrator.core.outcomes import (
+    Accepted,
+    NotSent,
+    Outcome,
+    OutcomeKind,
+    Refused,
+    Unknown,
+    kind_of,
+)
 from orchestrator.core.policy import (
     Budget,
     Cap,
@@ -77,7 +85,7 @@ def test_refusals_are_the_five_reasons_that_say_so_and_nothing_else_is_one() -> 
 
 
 def test_each_outcome_has_its_word() -> None:
-    outcomes = [
+    outcomes: list[Outcome] = [
         Accepted(),
         NotSent(Reason.THROTTLED),
         Refused(Reason.REFUSED_CONTENT),

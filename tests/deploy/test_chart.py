@@ -227,7 +227,7 @@ def mounted(folder: Path, pod: Json, config_maps: list[Json]) -> Path:
         for one in pod["spec"]["containers"][0]["volumeMounts"]
         if one["name"] == "config"
     )
-    return folder / os.path.relpath(environment["KASKAD_CONFIG"], inside)
+    return folder / os.path.relpath(str(environment["KASKAD_CONFIG"]), inside)
 
 
 def errors(config: Path) -> list[Problem]:

@@ -23,7 +23,7 @@ from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 from orchestrator.stores.postgres.schema import migrate_url
 from tests.doctor.ward import MEASURED
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -102,7 +102,9 @@ async def rested(app: App) -> ProviderAtWork:
     return paper
 
 
-async def test_a_code_leaves_while_the_claim_of_everything_else_hangs(app: App) -> None:
+async def test_a_code_leaves_while_the_claim_of_everything_else_hangs(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     claim, hanging, released = app.store.claim, asyncio.Event(), asyncio.Event()
 
     async def slow(
@@ -113,7 +115,7 @@ async def test_a_code_leaves_while_the_claim_of_everything_else_hangs(app: App) 
             await released.wait()
         return await claim(queue, limit, taken, lanes)
 
-    app.store.claim = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(app.store, "claim", slow)
     promo = await publish(app, "promo", 1)
     await hanging.wait()
     await succeeded(app, await publish(app, "code", 2))

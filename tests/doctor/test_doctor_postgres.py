@@ -24,7 +24,8 @@ async def visit(ward: Ward, url: str, processes: int = 1, more: str = "") -> dic
     ward.env["STORE"] = url
     ward.configure("store: '${env:STORE}'\n" + more)
     findings = [one for one in await ward.findings(processes) if one.area == "store"]
-    assert urlsplit(url).password is None or urlsplit(url).password not in str(findings)
+    password = urlsplit(url).password
+    assert password is None or password not in str(findings)
     return {one.check: one for one in findings}
 
 

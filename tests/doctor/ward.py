@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.doctor import Finding, Result, examine
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 LOG = "{provider: notes, adapter: log}"
 

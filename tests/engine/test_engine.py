@@ -37,7 +37,7 @@ CASCADE = Policy(
 )
 
 
-async def test_a_repeat_is_accepted_and_does_nothing():
+async def test_a_repeat_is_accepted_and_does_nothing() -> None:
     async with World(SMS) as world:
         first = await world.publish()
         again = await world.publish()
@@ -45,25 +45,25 @@ async def test_a_repeat_is_accepted_and_does_nothing():
         assert first.messages == again.messages
 
 
-async def test_the_same_id_with_another_body_is_refused():
+async def test_the_same_id_with_another_body_is_refused() -> None:
     async with World(SMS) as world:
         await world.publish(data={"n": 1})
         with pytest.raises(Conflict):
             await world.publish(data={"n": 2})
 
 
-async def test_two_repeats_in_one_batch_make_one_message():
+async def test_two_repeats_in_one_batch_make_one_message() -> None:
     async with World(SMS) as world:
         results = await asyncio.gather(*(world.publish() for _ in range(5)))
         assert sorted(result.status for result in results) == ["accepted"] + ["duplicate"] * 4
 
 
-async def test_an_event_that_nobody_wants_is_unmatched():
+async def test_an_event_that_nobody_wants_is_unmatched() -> None:
     async with World(SMS) as world:
         assert (await world.publish(type="shop.other")).status == "unmatched"
 
 
-async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path):
+async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> None:
     world = World(CASCADE, path=tmp_path / "k.db")
     await world.open()
     (id,) = (await world.publish()).messages
@@ -76,7 +76,7 @@ async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path):
     await world.close()
 
 
-async def test_backlog_and_timers_are_exactly_what_the_messages_say():
+async def test_backlog_and_timers_are_exactly_what_the_messages_say() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         assert [row.message for row in await world.store.claim("viber_a", 10, ())] == [id]
@@ -90,7 +90,7 @@ async def test_backlog_and_timers_are_exactly_what_the_messages_say():
         assert await world.store.next_due() is None
 
 
-async def test_the_backlog_is_claimed_in_order_of_urgency():
+async def test_the_backlog_is_claimed_in_order_of_urgency() -> None:
     otp = Policy("otp", "v1", "otp.event", (Step("sms"),), message_class="otp")
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="transactional")
     async with World(promo, otp) as world:
@@ -99,7 +99,7 @@ async def test_the_backlog_is_claimed_in_order_of_urgency():
         assert (await world.store.claim("texts", 1, ()))[0].message == code
 
 
-async def test_a_receipt_that_comes_before_the_response_is_not_lost():
+async def test_a_receipt_that_comes_before_the_response_is_not_lost() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.engine.submit(
@@ -110,7 +110,7 @@ async def test_a_receipt_that_comes_before_the_response_is_not_lost():
         assert (message.status, message.succeeded_by) == (Status.SUCCEEDED, "viber")
 
 
-async def test_a_receipt_by_reference_finds_an_attempt_whose_answer_was_lost():
+async def test_a_receipt_by_reference_finds_an_attempt_whose_answer_was_lost() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.send(id, Unknown(Reason.TIMED_OUT))
@@ -120,7 +120,7 @@ async def test_a_receipt_by_reference_finds_an_attempt_whose_answer_was_lost():
         assert (await world.message(id)).status is Status.SUCCEEDED
 
 
-async def test_a_receipt_may_only_move_attempts_of_its_own_provider():
+async def test_a_receipt_may_only_move_attempts_of_its_own_provider() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
@@ -128,7 +128,7 @@ async def test_a_receipt_may_only_move_attempts_of_its_own_provider():
         assert (await world.message(id)).status is Status.RUNNING
 
 
-async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
+async def test_a_cap_is_exact_when_many_messages_arrive_at_once() -> None:
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(
         caps=(Cap("week", 3, window_ms=7 * 24 * 60 * MINUTE, classes=("promotional",)),),
@@ -150,7 +150,7 @@ async def test_a_cap_is_exact_when_many_messages_arrive_at_once():
         }
 
 
-async def test_a_refused_send_gives_its_place_under_the_cap_back():
+async def test_a_refused_send_gives_its_place_under_the_cap_back() -> None:
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(
         caps=(Cap("one", 1, window_ms=24 * 60 * MINUTE),), consent={"promotional": "opt_out"}
@@ -163,7 +163,7 @@ async def test_a_refused_send_gives_its_place_under_the_cap_back():
         assert (await world.message(second)).status is Status.SUCCEEDED
 
 
-async def test_a_gap_holds_the_next_message_for_exactly_as_long_as_it_must():
+async def test_a_gap_holds_the_next_message_for_exactly_as_long_as_it_must() -> None:
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     governance = Governance(gaps=(Gap("gap", 120 * MINUTE),), consent={"promotional": "opt_out"})
     async with World(promo, governance=governance) as world:
@@ -174,7 +174,7 @@ async def test_a_gap_holds_the_next_message_for_exactly_as_long_as_it_must():
         assert (await world.message(second)).due_at == START + 120 * MINUTE
 
 
-async def test_an_opt_out_by_one_recipient_stops_the_phone_for_everyone_who_shares_it():
+async def test_an_opt_out_by_one_recipient_stops_the_phone_for_everyone_who_shares_it() -> None:
     async with World(SMS) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first)
@@ -185,7 +185,7 @@ async def test_an_opt_out_by_one_recipient_stops_the_phone_for_everyone_who_shar
         assert (message.status, message.reason) == (Status.SUPPRESSED, Reason.OPTED_OUT)
 
 
-async def test_start_undoes_a_stop_and_nothing_else():
+async def test_start_undoes_a_stop_and_nothing_else() -> None:
     async with World(SMS) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first)
@@ -212,13 +212,13 @@ async def test_start_undoes_a_stop_and_nothing_else():
         ).reason is Reason.OPTED_OUT
 
 
-async def test_an_opt_out_of_an_unknown_address_applies_when_it_turns_up():
+async def test_an_opt_out_of_an_unknown_address_applies_when_it_turns_up() -> None:
     async with World(SMS) as world:
         await world.engine.submit(OptOut(address="+380501234567", channel="sms"))
         assert (await world.message((await world.publish()).messages[0])).reason is Reason.OPTED_OUT
 
 
-async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_value():
+async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_value() -> None:
     async with World(SMS) as world:
         (first,) = (await world.publish("1")).messages
         await world.send(first, Refused(Reason.REFUSED_ADDRESS, "21614"))
@@ -233,7 +233,7 @@ async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_
         ).status is Status.ACCEPTED
 
 
-async def test_dedupe_runs_from_the_first_and_is_not_extended():
+async def test_dedupe_runs_from_the_first_and_is_not_extended() -> None:
     policy = Policy(
         "cart", "v1", "shop.event", (Step("sms"),), dedupe=Dedupe("event.cart", 60 * MINUTE)
     )
@@ -248,7 +248,7 @@ async def test_dedupe_runs_from_the_first_and_is_not_extended():
         ).status is Status.ACCEPTED
 
 
-async def test_a_goal_ends_its_own_recipient_s_message_only():
+async def test_a_goal_ends_its_own_recipient_s_message_only() -> None:
     policy = Policy(
         "cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart")
     )
@@ -264,7 +264,7 @@ async def test_a_goal_ends_its_own_recipient_s_message_only():
         ]
 
 
-async def test_a_goal_also_ends_a_trigger_that_is_accepted_after_it_but_happened_before():
+async def test_a_goal_also_ends_a_trigger_that_is_accepted_after_it_but_happened_before() -> None:
     policy = Policy(
         "cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart")
     )
@@ -277,7 +277,7 @@ async def test_a_goal_also_ends_a_trigger_that_is_accepted_after_it_but_happened
         assert (await world.message(fresh)).status is Status.ACCEPTED
 
 
-async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address():
+async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish("1", {"secret": "чай"})).messages
         await world.engine.submit(OptOut(recipient="olena"))
@@ -293,7 +293,7 @@ async def test_erasing_cancels_what_runs_and_keeps_the_opt_out_of_the_address():
         assert again.reason is Reason.OPTED_OUT
 
 
-async def test_consents_add_up_and_the_history_is_kept():
+async def test_consents_add_up_and_the_history_is_kept() -> None:
     promo = Policy("promo", "v1", "shop.event", (Step("sms"),), message_class="promotional")
     async with World(promo) as world:
         assert (
@@ -308,7 +308,7 @@ async def test_consents_add_up_and_the_history_is_kept():
         assert len(document["consents"]) == 1
 
 
-async def test_a_poisonous_command_fails_alone():
+async def test_a_poisonous_command_fails_alone() -> None:
     async with World(SMS) as world:
         good, bad = world.publish("1"), world.engine.submit(ApplyFact("nobody", None))  # type: ignore[arg-type]
         results = await asyncio.gather(good, bad, world.publish("2"), return_exceptions=True)
@@ -319,7 +319,7 @@ async def test_a_poisonous_command_fails_alone():
         ]
 
 
-async def test_cancelling_twice_is_harmless():
+async def test_cancelling_twice_is_harmless() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish()).messages
         await world.engine.submit(Cancel(id))
@@ -327,7 +327,7 @@ async def test_cancelling_twice_is_harmless():
         assert (await world.message(id)).status is Status.CANCELLED
 
 
-async def test_dead_letters_are_kept_whole():
+async def test_dead_letters_are_kept_whole() -> None:
     async with World(SMS) as world:
         await world.engine.submit(
             DeadLetter("kafka:events/0/7", "bad_json", "not JSON", b"\xff\x00", {"h": "v"})
@@ -340,7 +340,7 @@ async def test_dead_letters_are_kept_whole():
         )
 
 
-async def test_status_events_are_written_with_the_change_they_tell():
+async def test_status_events_are_written_with_the_change_they_tell() -> None:
     async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
@@ -356,7 +356,7 @@ def orjson_type(body: bytes) -> str:
     return str(orjson.loads(body)["type"])
 
 
-async def test_replaying_a_history_gives_the_stored_state():
+async def test_replaying_a_history_gives_the_stored_state() -> None:
     governance = Governance(
         caps=(Cap("day", 2, calendar="day"),), consent={"transactional": "opt_out"}
     )
@@ -376,7 +376,7 @@ async def test_replaying_a_history_gives_the_stored_state():
         )
 
 
-async def test_nothing_that_names_a_person_stands_in_a_message_or_its_history():
+async def test_nothing_that_names_a_person_stands_in_a_message_or_its_history() -> None:
     async with World(CASCADE) as world:
         (id,) = (await world.publish(first_name="Олена")).messages
         await world.send(id)

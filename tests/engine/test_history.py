@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from msgspec.structs import asdict
@@ -55,13 +55,13 @@ BODIES = (
 
 
 def newborn() -> Message:
-    place = {
+    place: dict[str, Any] = {
         "event_source": "shop",
         "event_id": "1",
         "event_type": "shop.cart",
         "recipient": "olena",
     }
-    kept = {
+    kept: dict[str, Any] = {
         "policy": "cart",
         "policy_version": "v1",
         "message_class": "transactional",
@@ -81,7 +81,7 @@ def told(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
     return decisions, b"".join(lines)
 
 
-def test_every_check_is_read_back_with_its_verdict_and_its_step():
+def test_every_check_is_read_back_with_its_verdict_and_its_step() -> None:
     decisions, history = told(Triggered(), Unpreparable(0, Reason.MISSING_VARIABLE, "event.name"))
     for decision, entry in zip(decisions, decode_history(history), strict=True):
         made = [
@@ -92,14 +92,14 @@ def test_every_check_is_read_back_with_its_verdict_and_its_step():
     assert {check["step"] for check in entry["checks"]} == {1}
 
 
-def test_inputs_that_have_not_changed_are_written_once_and_read_everywhere():
+def test_inputs_that_have_not_changed_are_written_once_and_read_everywhere() -> None:
     _, history = told(Triggered(), Prepared(0, "a", (PHONE,)))
     first, second = decode_history(history)
     assert second["inputs"] == first["inputs"]
     assert history.count(b"Europe/Kyiv") == 1
 
 
-def test_a_decision_that_looked_at_no_inputs_keeps_none():
+def test_a_decision_that_looked_at_no_inputs_keeps_none() -> None:
     decisions, history = told(
         Triggered(), Prepared(0, "a", (PHONE,)), Answered(0, Accepted("id-1"))
     )
@@ -108,7 +108,7 @@ def test_a_decision_that_looked_at_no_inputs_keeps_none():
     assert "inputs" not in answered
 
 
-def test_inputs_are_gathered_only_where_they_are_looked_at():
+def test_inputs_are_gathered_only_where_they_are_looked_at() -> None:
     decisions, _ = told(Triggered(), Prepared(0, "a", (PHONE,)))
 
     def gather() -> Inputs:
@@ -120,7 +120,7 @@ def test_inputs_are_gathered_only_where_they_are_looked_at():
     )
 
 
-def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept():
+def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept() -> None:
     """Another one with an address in it has to be added to ``masked``, and then here."""
     holders = {
         (kind.__name__, name)
@@ -146,14 +146,14 @@ def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept():
         GoalReached("shop", "order-1"),
     ],
 )
-def test_a_fact_is_read_back_as_it_was_written(fact: Fact):
+def test_a_fact_is_read_back_as_it_was_written(fact: Fact) -> None:
     assert decode_fact(encode_fact(fact)) == fact
     (entry,) = decode_history(encode_entry(1, fact, Decision(newborn(), (), (), ())))
     assert decode_fact(entry["fact"]) == fact
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_provider_s_json_is_read_as_python_reads_it(body: bytes):
+def test_a_provider_s_json_is_read_as_python_reads_it(body: bytes) -> None:
     try:
         expected = json.loads(body)
     except (ValueError, RecursionError):
@@ -165,12 +165,12 @@ def test_a_provider_s_json_is_read_as_python_reads_it(body: bytes):
 @pytest.mark.parametrize(
     "number", [0, 1, 2**80 - 1, 2**128 - 1, 0x0123456789ABCDEF0123456789ABCDEF]
 )
-def test_an_id_is_read_back_as_its_number(number: int):
+def test_an_id_is_read_back_as_its_number(number: int) -> None:
     assert len(encode(number)) == LENGTH
     assert decode(encode(number)) == number
 
 
 @pytest.mark.parametrize("change", ["I", "L", "O", "U", "a", "_", " ", "+", "-", "١", ""])
-def test_what_is_no_id_is_refused(change: str):
+def test_what_is_no_id_is_refused(change: str) -> None:
     with pytest.raises(ValueError, match="no ULID"):
         decode("01K" + "0" * (LENGTH - 4) + change)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,6 +81,11 @@ class World:
         )
         self._ids = (f"01K{number:023d}" for number in itertools.count(1))
         self.condition_errors = 0
+
+    @property
+    def open_store(self) -> Any:
+        """The store, for tests that replace a method of it or look behind its port."""
+        return self.store
 
     async def __aenter__(self) -> World:
         await self.open()
@@ -183,7 +188,7 @@ def event(
     data: Mapping[str, Any],
     type: str,
     time: int | None,
-    recipients: list[Mapping[str, Any]],
+    recipients: Sequence[Mapping[str, Any]],
 ) -> Event:
     digest = hashlib.sha256(
         repr((id, sorted(data.items()), type, time, recipients)).encode()

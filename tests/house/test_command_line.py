@@ -8,9 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from typer.main import get_command
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from orchestrator.cli import GROUPS, app
 

@@ -237,7 +237,7 @@ async def test_a_busy_engine_is_waited_for_and_a_failing_store_is_tried_again(
         await producer.send("full", json.dumps(event(f"f{number}")).encode())
     await producer.flush()
     async with World(SMS) as world:
-        commit, failures = world.store.commit, [0]
+        commit, failures = world.open_store.commit, [0]
 
         async def fails_now_and_then(changes: Any) -> None:
             if failures[0] < 8 and changes.created:
@@ -268,13 +268,13 @@ async def test_what_is_connected_and_how_much_is_to_come_can_be_seen(
         )
     async with World(SMS) as world:
         release = asyncio.Event()
-        commit = world.store.commit
+        commit = world.open_store.commit
 
         async def waits(changes: Any) -> None:
             await release.wait()
             await commit(changes)
 
-        world.store.commit = waits  # type: ignore[method-assign]
+        world.open_store.commit = waits
         source = intake(world, cluster, ["seen"], "seen")
         assert (source.connected, source.lag) == (False, {})
         await source.start()

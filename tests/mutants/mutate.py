@@ -238,7 +238,7 @@ def constant(node: ast.Constant, function: str) -> Site:
         if isinstance(value, bool)
         else value + 1
         if isinstance(value, int)
-        else f"XX{value}"
+        else f"XX{value!s}"
     )
     return Site(
         node.lineno,

@@ -177,7 +177,7 @@ class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             importlib.util.spec_from_file_location(name, self.path, loader=self)
             if name == self.name
             else None
-        )  # type: ignore[arg-type]
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.code, module.__dict__)
@@ -208,7 +208,7 @@ class Seen(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         file = CORE / f"{name.rpartition('.')[2]}.py"
         if not name.startswith("orchestrator.core.") or not file.exists():
             return None
-        return importlib.util.spec_from_file_location(name, file, loader=self)  # type: ignore[arg-type]
+        return importlib.util.spec_from_file_location(name, file, loader=self)
 
     def exec_module(self, module: ModuleType) -> None:
         path = Path(str(module.__file__))
@@ -272,7 +272,7 @@ class Trial:
             os.waitpid(apart(lambda: self.look(notes)), 0)
             seen = json.loads(notes.read_text())
         self.seconds, self.failed = seen["seconds"], seen["failed"]
-        self.through = {name: set(tests) for name, tests in seen["through"].items()}  # type: ignore[assignment]
+        self.through = {name: set(tests) for name, tests in seen["through"].items()}
         if not self.failed:
             self.try_all()
         return True
@@ -344,7 +344,8 @@ class Trial:
 
     def try_all(self) -> None:
         """Every mutant, ``jobs`` at a time; shows how far it is."""
-        waiting, running, done = list(reversed(self.chosen)), {}, 0
+        waiting, done = list(reversed(self.chosen)), 0
+        running: dict[Any, Any] = {}
         while waiting or running:
             while waiting and len(running) < self.jobs:
                 mutant = waiting.pop()

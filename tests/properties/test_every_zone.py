@@ -6,7 +6,7 @@ too long.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import pytest
@@ -37,8 +37,9 @@ def offsets(zone: str, instant: int) -> tuple[int, ...]:
     """What makes two zones' clocks the same around an instant."""
     days = range(-DAYS, DAYS + 1)
     return tuple(
-        int(local(instant + day * DAY_MS, zone).utcoffset().total_seconds()) for day in days
-    )  # type: ignore[union-attr]
+        int((local(instant + day * DAY_MS, zone).utcoffset() or timedelta()).total_seconds())
+        for day in days
+    )
 
 
 @lru_cache(maxsize=4_096)

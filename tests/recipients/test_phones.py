@@ -48,22 +48,23 @@ def by_library(value: str) -> tuple[str | None, str]:
 
 
 @pytest.mark.parametrize("code", sorted(COUNTRY_CODE_TO_REGION_CODE))
-def test_every_calling_code_gives_what_the_library_gives(code: int):
+def test_every_calling_code_gives_what_the_library_gives(code: int) -> None:
     chance = random.Random(code)
     for length in [*range(2, 15)] * 3:
         value = f"+{code}" + "".join(chance.choices("0123456789", k=length))
         assert (normal_phone(value), country_of(value)) == by_library(value), value
 
 
-def test_real_numbers_of_every_country_keep_their_form_and_country():
+def test_real_numbers_of_every_country_keep_their_form_and_country() -> None:
     for country in phonenumbers.SUPPORTED_REGIONS:
         example = phonenumbers.example_number(country)
+        assert example is not None
         value = phonenumbers.format_number(example, PhoneNumberFormat.E164)
         assert (normal_phone(value), country_of(value)) == by_library(value), value
 
 
 @pytest.mark.parametrize("value", ODD)
-def test_odd_numbers_are_read_by_the_library(value: str):
+def test_odd_numbers_are_read_by_the_library(value: str) -> None:
     form, country = by_library(value)
     assert normal_phone(value) == (form if value.startswith("+") else None)
     assert country_of(value) == country

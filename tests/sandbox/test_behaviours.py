@@ -251,7 +251,12 @@ async def test_lines_are_synced_before_append_returns(
 ) -> None:
     events: list[str] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: (real(handle), events.append("synced"))[0])
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        events.append("synced")
+
+    monkeypatch.setattr(os, "fsync", fsync)
     file = RecordFile(tmp_path / "lines")
     await file.open()
     await file.append("one\n")

@@ -71,7 +71,7 @@ async def test_the_page_runs_only_its_own_files_and_asks_nobody_else() -> None:
 async def test_the_page_speaks_the_reader_s_language(
     header: str, query: str, language: str
 ) -> None:
-    wanted = {"headers": {"Accept-Language": header}}
+    wanted: dict[str, Any] = {"headers": {"Accept-Language": header}}
     async with (
         benched() as bench,
         bench.client.get(f"{bench.sandbox.url}/{query}", **wanted) as reply,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,7 @@ async def test_the_receipts_of_a_served_database_are_read_too(
     store = PostgresStore(postgres_url, member="tests", now=lambda: decode(messages[0].id) >> 80)
     await store.open()
     async with store.unit() as unit:
-        created = [(message, {"ce": {}, "data": {}}, b"") for message in messages]
+        created: list[Any] = [(message, {"ce": {}, "data": {}}, b"") for message in messages]
         await unit.commit(Changes(created=created, buckets={message.id: 0 for message in messages}))
     await store.close()
     place.write(

@@ -107,7 +107,12 @@ class Chromium:
     async def open(self, url: str, language: str = "uk") -> None:
         """Load a page, in a browser of this language, on a screen as wide as a phone's."""
         await self.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
-        metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        metrics: dict[str, Any] = {
+            "width": 390,
+            "height": 844,
+            "deviceScaleFactor": 1,
+            "mobile": True,
+        }
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.events["Page.loadEventFired"].clear()
         await self.call("Page.navigate", url=url)

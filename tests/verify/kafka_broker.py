@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]  # its stubs hide what it re-exports
 
 from tests.certificates import make_certificates
 from tests.verify.installation import free_port
@@ -221,7 +221,8 @@ class Broker:
             TopicPartition(topic, number) for topic in topics for number in known[topic].partitions
         ]
         found = self.admin.list_offsets(
-            {one: OffsetSpec.latest() for one in partitions}, request_timeout=20
+            {one: OffsetSpec.latest() for one in partitions},  # type: ignore[no-untyped-call]
+            request_timeout=20,
         )
         return {
             (one.topic, one.partition): future.result(20).offset for one, future in found.items()

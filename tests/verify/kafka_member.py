@@ -145,7 +145,7 @@ async def main(given: dict[str, Any]) -> None:
     working = asyncio.create_task(engine.run())
     errors: list[str] = []
     intake = KafkaIntake(
-        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, trouble=errors.append
+        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, report_error=errors.append
     )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

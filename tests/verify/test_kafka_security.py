@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -94,7 +94,7 @@ class Client:
             group=f"group-of-{topics[0]}",
             dead_letters=dead,
             security=security.options(),
-            trouble=lambda word: self.errors.update([word]),
+            report_error=lambda word: self.errors.update([word]),
             bounds=QUICK,
         )
 

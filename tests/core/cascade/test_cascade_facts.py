@@ -26,7 +26,7 @@ def both_devices() -> Inputs:
     return Inputs(addresses=(LAPTOP, TABLET, PHONE), providers=PROVIDERS, channels=CHANNELS)
 
 
-def test_every_device_is_tried_and_one_that_took_it_is_enough():
+def test_every_device_is_tried_and_one_that_took_it_is_enough() -> None:
     tale = Tale(PUSH, SMS, inputs=both_devices())
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
     tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
@@ -36,7 +36,7 @@ def test_every_device_is_tried_and_one_that_took_it_is_enough():
     assert tale.status == "succeeded"
 
 
-def test_all_devices_refusing_moves_the_cascade_on():
+def test_all_devices_refusing_moves_the_cascade_on() -> None:
     tale = Tale(PUSH, SMS, inputs=both_devices())
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
     tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
@@ -44,7 +44,9 @@ def test_all_devices_refusing_moves_the_cascade_on():
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_device_that_was_throttled_is_tried_again_while_the_other_one_waits_for_its_click():
+def test_a_device_that_was_throttled_is_tried_again_while_the_other_one_waits_for_its_click() -> (
+    None
+):
     tale = Tale(PUSH, SMS, inputs=both_devices())
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
     tale.tell(2, Answered(0, NotSent(Reason.THROTTLED, 5_000)))
@@ -58,7 +60,7 @@ def test_a_device_that_was_throttled_is_tried_again_while_the_other_one_waits_fo
 # ---- late facts
 
 
-def test_a_late_delivery_closes_the_message_and_cancels_what_is_unsent():
+def test_a_late_delivery_closes_the_message_and_cancels_what_is_unsent() -> None:
     tale = Tale(VIBER, SMS)
     attempt = tale.send(1)
     tale.due()
@@ -72,7 +74,7 @@ def test_a_late_delivery_closes_the_message_and_cancels_what_is_unsent():
     assert tale.ready == []
 
 
-def test_a_late_sent_receipt_closes_nothing():
+def test_a_late_sent_receipt_closes_nothing() -> None:
     tale = Tale(VIBER, SMS)
     attempt = tale.send(1)
     tale.due()
@@ -80,7 +82,7 @@ def test_a_late_sent_receipt_closes_nothing():
     assert tale.ready == [(1, "texts")]
 
 
-def test_late_ignore_only_records_it():
+def test_late_ignore_only_records_it() -> None:
     tale = Tale(VIBER, SMS, late="ignore")
     attempt = tale.send(1)
     tale.due()
@@ -89,7 +91,7 @@ def test_late_ignore_only_records_it():
     assert tale.message.attempts[0].state.value == "delivered"
 
 
-def test_a_late_delivery_corrects_an_exhausted_message_once():
+def test_a_late_delivery_corrects_an_exhausted_message_once() -> None:
     tale = Tale(VIBER)
     attempt = tale.send(1)
     tale.due()
@@ -100,7 +102,7 @@ def test_a_late_delivery_corrects_an_exhausted_message_once():
     assert tale.told.count("message.succeeded") == 1
 
 
-def test_two_channels_that_delivered_are_flagged_whichever_came_first():
+def test_two_channels_that_delivered_are_flagged_whichever_came_first() -> None:
     tale = Tale(VIBER, Step("sms", wait=(("delivered", seconds(60)),)))
     first = tale.send(1)
     tale.due()
@@ -111,7 +113,7 @@ def test_two_channels_that_delivered_are_flagged_whichever_came_first():
     assert tale.message.succeeded_by == "sms"
 
 
-def test_delivered_after_failed_is_delivered():
+def test_delivered_after_failed_is_delivered() -> None:
     tale = Tale(VIBER)
     attempt = tale.send(1)
     tale.hear(5, attempt, "failed")
@@ -119,7 +121,7 @@ def test_delivered_after_failed_is_delivered():
     assert tale.status == "succeeded"
 
 
-def test_a_receipt_before_the_answer_counts_when_the_answer_is_lost():
+def test_a_receipt_before_the_answer_counts_when_the_answer_is_lost() -> None:
     tale = Tale(SMS)
     tale.tell(1, Prepared(0, "texts", (PHONE,)))
     tale.hear(2, 0, "sent")
@@ -127,7 +129,7 @@ def test_a_receipt_before_the_answer_counts_when_the_answer_is_lost():
     assert (tale.status, tale.message.attempts[0].outcome.value) == ("succeeded", "accepted")
 
 
-def test_the_same_receipt_twice_changes_nothing():
+def test_the_same_receipt_twice_changes_nothing() -> None:
     tale = Tale(PUSH, SMS)
     attempt = tale.send(1)
     tale.hear(5, attempt, "delivered")
@@ -136,7 +138,7 @@ def test_the_same_receipt_twice_changes_nothing():
     assert tale.message == before
 
 
-def test_a_timer_for_a_time_that_is_no_longer_asked_for_is_void():
+def test_a_timer_for_a_time_that_is_no_longer_asked_for_is_void() -> None:
     tale = Tale(PUSH, SMS)
     attempt = tale.send(1)
     old = tale.message.due_at
@@ -149,37 +151,37 @@ def test_a_timer_for_a_time_that_is_no_longer_asked_for_is_void():
 # ---- how it ends
 
 
-def test_a_message_that_no_step_could_attempt_is_suppressed_with_the_last_gate_s_reason():
+def test_a_message_that_no_step_could_attempt_is_suppressed_with_the_last_gate_s_reason() -> None:
     tale = Tale(PUSH, SMS, inputs=Inputs(providers=PROVIDERS, channels=CHANNELS))
     assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)
 
 
-def test_a_message_that_is_already_past_its_deadline_expires_at_once():
+def test_a_message_that_is_already_past_its_deadline_expires_at_once() -> None:
     tale = Tale(SMS, deadline_ms=0)
     assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
 
 
-def test_nothing_leaves_after_the_deadline():
+def test_nothing_leaves_after_the_deadline() -> None:
     tale = Tale(SMS, deadline_ms=seconds(60))
     tale.tell(60, Prepared(0, "texts", (PHONE,)))
     assert (tale.status, tale.calls) == ("expired", [])
 
 
-def test_what_left_before_the_deadline_may_be_answered_after_it():
+def test_what_left_before_the_deadline_may_be_answered_after_it() -> None:
     tale = Tale(SMS, deadline_ms=seconds(60))
     tale.tell(59, Prepared(0, "texts", (PHONE,)))
     tale.tell(61, Answered(0, Accepted("SM1")))
     assert tale.status == "succeeded"
 
 
-def test_a_cancelled_message_sends_nothing_more():
+def test_a_cancelled_message_sends_nothing_more() -> None:
     tale = Tale(PUSH, SMS)
     tale.tell(1, Cancelled())
     tale.tell(2, Prepared(0, "push", (LAPTOP,)))
     assert (tale.status, tale.message.reason, tale.calls) == ("cancelled", Reason.CANCELLED, [])
 
 
-def test_a_repeat_within_the_dedupe_window_is_suppressed():
+def test_a_repeat_within_the_dedupe_window_is_suppressed() -> None:
     tale = Tale(
         SMS,
         inputs=Inputs(
@@ -189,7 +191,7 @@ def test_a_repeat_within_the_dedupe_window_is_suppressed():
     assert (tale.status, tale.message.reason) == ("suppressed", Reason.DEDUPLICATED)
 
 
-def test_a_goal_that_was_reached_before_its_trigger_was_accepted_counts():
+def test_a_goal_that_was_reached_before_its_trigger_was_accepted_counts() -> None:
     tale = Tale(
         SMS,
         inputs=Inputs(
@@ -202,7 +204,7 @@ def test_a_goal_that_was_reached_before_its_trigger_was_accepted_counts():
 # ---- companions, order, content, gates
 
 
-def test_a_companion_leaves_beside_the_first_step_and_never_counts():
+def test_a_companion_leaves_beside_the_first_step_and_never_counts() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
     assert sorted(tale.ready) == [(0, "viber_a"), (1, "mail")]
     tale.send(1, step=1)
@@ -211,7 +213,7 @@ def test_a_companion_leaves_beside_the_first_step_and_never_counts():
     assert tale.status == "running"
 
 
-def test_a_companion_still_leaves_when_the_cascade_was_quicker():
+def test_a_companion_still_leaves_when_the_cascade_was_quicker() -> None:
     tale = Tale(SMS, also=(Step("email"),))
     tale.send(1, step=0)
     assert tale.status == "succeeded"
@@ -219,25 +221,25 @@ def test_a_companion_still_leaves_when_the_cascade_was_quicker():
     assert tale.message.attempts[1].outcome.value == "accepted"
 
 
-def test_cheapest_tries_the_cheapest_step_and_the_cheapest_provider_first():
+def test_cheapest_tries_the_cheapest_step_and_the_cheapest_provider_first() -> None:
     tale = Tale(SMS, VIBER, Step("email"), order="cheapest")
     assert tale.message.sequence == (2, 1, 0)
 
 
-def test_a_step_that_cannot_be_rendered_is_skipped_with_its_reason():
+def test_a_step_that_cannot_be_rendered_is_skipped_with_its_reason() -> None:
     tale = Tale(VIBER, SMS)
     tale.tell(1, Unpreparable(0, Reason.MISSING_VARIABLE, "event.total"))
     assert tale.message.runs[0].ended is Reason.MISSING_VARIABLE
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_text_with_too_many_parts_is_not_sent():
+def test_a_text_with_too_many_parts_is_not_sent() -> None:
     tale = Tale(Step("sms", max_parts=2))
     tale.tell(1, Prepared(0, "texts", (PHONE,), "c", 3, "3.60"))
     assert (tale.calls, tale.message.reason) == ([], Reason.TOO_LONG)
 
 
-def test_a_step_that_costs_more_than_it_may_tries_the_next_provider_then_moves_on():
+def test_a_step_that_costs_more_than_it_may_tries_the_next_provider_then_moves_on() -> None:
     tale = Tale(Step("viber", wait=VIBER.wait, max_cost="0.45"), SMS)
     tale.tell(1, Prepared(0, "viber_a", (PHONE,), "c", None, "0.50"))
     assert tale.ready == [(0, "viber_b")]
@@ -245,14 +247,14 @@ def test_a_step_that_costs_more_than_it_may_tries_the_next_provider_then_moves_o
     assert tale.message.runs[0].ended is Reason.TOO_EXPENSIVE
 
 
-def test_an_opt_out_between_rendering_and_the_send_stops_it():
+def test_an_opt_out_between_rendering_and_the_send_stops_it() -> None:
     tale = Tale(VIBER)
     tale.given(consents=(Consent("viber", "*", "out", START + 500, "api"),))
     tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
     assert (tale.calls, tale.status, tale.message.reason) == ([], "suppressed", Reason.OPTED_OUT)
 
 
-def test_a_marked_address_is_left_alone():
+def test_a_marked_address_is_left_alone() -> None:
     mark = AddressState(
         PHONE.hash, suppressions={"sms": Suppression("refused_address", "texts", START)}
     )
@@ -268,7 +270,9 @@ def test_a_marked_address_is_left_alone():
 @pytest.mark.parametrize(
     ("value", "reason"), [(False, Reason.CONDITION_FALSE), (None, Reason.CONDITION_ERROR)]
 )
-def test_a_condition_that_is_false_or_broken_skips_its_step(value: bool | None, reason: Reason):
+def test_a_condition_that_is_false_or_broken_skips_its_step(
+    value: bool | None, reason: Reason
+) -> None:
     inputs = Inputs(
         addresses=(PHONE, EMAIL),
         providers=PROVIDERS,
@@ -279,7 +283,7 @@ def test_a_condition_that_is_false_or_broken_skips_its_step(value: bool | None, 
     assert tale.message.runs[0].ended is reason
 
 
-def test_a_provider_s_opt_out_is_recorded_and_moves_on():
+def test_a_provider_s_opt_out_is_recorded_and_moves_on() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1, Refused(Reason.REFUSED_OPTED_OUT, "7003"))
     assert any(
@@ -289,7 +293,7 @@ def test_a_provider_s_opt_out_is_recorded_and_moves_on():
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_charge_is_given_back_when_nothing_was_sent_and_kept_when_it_may_have_been():
+def test_a_charge_is_given_back_when_nothing_was_sent_and_kept_when_it_may_have_been() -> None:
     refused = Tale(VIBER, SMS)
     refused.send(1, Refused(Reason.REFUSED_RECIPIENT, "x"))
     assert any(isinstance(effect, ReleaseCap) for effect in refused.last.effects)
@@ -298,7 +302,7 @@ def test_a_charge_is_given_back_when_nothing_was_sent_and_kept_when_it_may_have_
     assert not any(isinstance(effect, ReleaseCap) for effect in unknown.last.effects)
 
 
-def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid_one():
+def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid_one() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
     tale.given(outages=("viber",))
@@ -310,7 +314,7 @@ def test_silence_of_a_channel_whose_receipts_have_collapsed_does_not_open_a_paid
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_attempt():
+def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_attempt() -> None:
     tale = Tale(Step("viber"), SMS, also=(Step("email"),))
     tale.send(1, step=2)
     tale.given(addresses=(EMAIL,))

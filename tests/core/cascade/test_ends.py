@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core.effects import EmitStatus
 from orchestrator.core.facts import (
     Answered,
     Cancelled,
-    Due,
     GoalReached,
     Prepared,
     Shut,
@@ -21,7 +22,18 @@ from orchestrator.core.policy import HOUR_MS, Cap, Governance, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import replace
-from tests.core.tale import EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds, usage
+from tests.core.tale import (
+    EMAIL,
+    LAPTOP,
+    PHONE,
+    PROVIDERS,
+    START,
+    TABLET,
+    Tale,
+    due,
+    seconds,
+    usage,
+)
 
 VIBER = Step("viber", wait=(("delivered", seconds(600)), ("read", seconds(3600))))
 PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
@@ -35,7 +47,7 @@ def told(tale: Tale) -> list[EmitStatus]:
 # ---- ends
 
 
-def test_an_end_is_written_down_whole():
+def test_an_end_is_written_down_whole() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
     tale.tell(30, GoalReached("shop", "o-1"))
@@ -49,7 +61,7 @@ def test_an_end_is_written_down_whole():
     assert told(tale) == [EmitStatus("message.cancelled")]
 
 
-def test_a_terminal_message_is_not_ended_again():
+def test_a_terminal_message_is_not_ended_again() -> None:
     tale = Tale(SMS)
     tale.send(1)
     for fact in (GoalReached("s", "1"), Cancelled(Reason.ERASED)):
@@ -61,7 +73,7 @@ def test_a_terminal_message_is_not_ended_again():
     )
 
 
-def test_a_cancel_takes_companions_and_holds_along_but_not_what_is_open():
+def test_a_cancel_takes_companions_and_holds_along_but_not_what_is_open() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
     tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
     tale.tell(2, Cancelled(Reason.ERASED))
@@ -69,16 +81,17 @@ def test_a_cancel_takes_companions_and_holds_along_but_not_what_is_open():
     assert [run.sending for run in tale.message.runs] == [Sending.IDLE, Sending.OPEN]
     assert tale.waits_until == 16, "its answer is still waited for"
     tale.tell(3, Answered(0, Accepted("x")))
-    assert (tale.message.attempts[0].outcome, tale.waits_until) == ("accepted", None)
+    assert tale.message.attempts[0].outcome == "accepted"
+    assert tale.message.due_at is None
 
 
-def test_a_success_leaves_companions_be():
+def test_a_success_leaves_companions_be() -> None:
     tale = Tale(SMS, also=(Step("email"),))
     tale.send(1, step=0)
     assert (tale.status, tale.ready) == ("succeeded", [(1, "mail")])
 
 
-def test_the_first_status_is_told_and_a_message_that_ends_at_once_says_both():
+def test_the_first_status_is_told_and_a_message_that_ends_at_once_says_both() -> None:
     tale = Tale(SMS)
     assert tale.last.effects == (EmitStatus("message.accepted"),)
     late = Tale(SMS, inputs=replace(tale.inputs, duplicate_of="01KOLD"))
@@ -87,7 +100,7 @@ def test_the_first_status_is_told_and_a_message_that_ends_at_once_says_both():
     assert late.message.sequence == ()
 
 
-def test_a_step_s_gate_that_drops_ends_the_message_with_its_rule():
+def test_a_step_s_gate_that_drops_ends_the_message_with_its_rule() -> None:
     cap = Governance(caps=(Cap("cap", 1, HOUR_MS, on_hit="drop"),))
     base = replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),))
     tale = Tale(SMS, Step("email"), inputs=base)
@@ -99,7 +112,7 @@ def test_a_step_s_gate_that_drops_ends_the_message_with_its_rule():
     assert len(tale.message.runs) == 1
 
 
-def test_a_drop_after_an_attempt_exhausts():
+def test_a_drop_after_an_attempt_exhausts() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 60_000),)), SMS)
     tale.send(1)
     cap = Cap("cap", 0, HOUR_MS, channels=("sms",), on_hit="drop")
@@ -108,7 +121,7 @@ def test_a_drop_after_an_attempt_exhausts():
     assert (tale.status, tale.message.reason) == ("exhausted", Reason.FREQUENCY_CAP)
 
 
-def test_a_drop_that_only_concerns_a_companion_leaves_the_cascade():
+def test_a_drop_that_only_concerns_a_companion_leaves_the_cascade() -> None:
     cap = Cap("cap", 0, HOUR_MS, channels=("email",), on_hit="drop")
     base = replace(Tale(SMS).inputs, governance=Governance(caps=(cap,)))
     tale = Tale(SMS, also=(Step("email"),), inputs=base)
@@ -118,7 +131,7 @@ def test_a_drop_that_only_concerns_a_companion_leaves_the_cascade():
     assert (companion.ended, companion.rule, companion.over) == (Reason.FREQUENCY_CAP, "cap", True)
 
 
-def test_a_message_that_was_held_past_its_deadline_says_what_held_it():
+def test_a_message_that_was_held_past_its_deadline_says_what_held_it() -> None:
     cap = Governance(caps=(Cap("cap", 1, 48 * HOUR_MS),))
     base = replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),))
     tale = Tale(SMS, inputs=base, deadline_ms=HOUR_MS)
@@ -132,10 +145,10 @@ def test_a_message_that_was_held_past_its_deadline_says_what_held_it():
     assert tale.message.flags == []
 
 
-def test_a_message_whose_step_ends_at_the_deadline_expires_and_starts_nothing():
+def test_a_message_whose_step_ends_at_the_deadline_expires_and_starts_nothing() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 3_600_000),)), SMS, deadline_ms=HOUR_MS)
     tale.send(1)
-    tale.tell(3700, Due(tale.message.due_at))
+    tale.tell(3700, due(tale.message.due_at))
     assert (tale.status, tale.message.reason, len(tale.message.runs)) == (
         "expired",
         Reason.DEADLINE_PASSED,
@@ -143,7 +156,7 @@ def test_a_message_whose_step_ends_at_the_deadline_expires_and_starts_nothing():
     )
 
 
-def test_every_step_may_be_skipped_in_one_decision_and_the_last_ones_reason_is_told():
+def test_every_step_may_be_skipped_in_one_decision_and_the_last_ones_reason_is_told() -> None:
     steps = [Step("fax") for _ in range(6)]
     tale = Tale(
         *steps,
@@ -154,7 +167,7 @@ def test_every_step_may_be_skipped_in_one_decision_and_the_last_ones_reason_is_t
     assert (tale.message.position, len(tale.message.runs)) == (6, 7)
 
 
-def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before():
+def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before() -> None:
     cap = Governance(caps=(Cap("cap", 1, HOUR_MS),))
     tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, governance=cap, cap_usages=(usage(-60),)))
     until = tale.message.due_at
@@ -170,7 +183,7 @@ def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before():
     assert (run.until, run.ready_since, run.provider) == (None, until, "texts")
 
 
-def test_a_device_whose_retry_finds_nothing_left_to_try_is_let_be():
+def test_a_device_whose_retry_finds_nothing_left_to_try_is_let_be() -> None:
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -182,7 +195,7 @@ def test_a_device_whose_retry_finds_nothing_left_to_try_is_let_be():
     assert tale.waits_until == 602, "it waits for its click"
 
 
-def test_outage_holds_for_a_minute_only_what_is_paid_and_only_after_silence():
+def test_outage_holds_for_a_minute_only_what_is_paid_and_only_after_silence() -> None:
     silent = Step("web_push", wait=(("delivered", 60_000),))
     tale = Tale(silent, SMS)
     tale.send(1)
@@ -211,7 +224,7 @@ def test_outage_holds_for_a_minute_only_what_is_paid_and_only_after_silence():
     assert tale.ready == [(1, "texts")], "a failure is no silence"
 
 
-def test_cheapest_puts_unknown_prices_last_and_keeps_the_written_order_of_equals():
+def test_cheapest_puts_unknown_prices_last_and_keeps_the_written_order_of_equals() -> None:
     prices = {
         name: replace(one, cost={"texts": None, "mail": "0.40"}.get(name, one.cost))
         for name, one in PROVIDERS.items()
@@ -222,7 +235,7 @@ def test_cheapest_puts_unknown_prices_last_and_keeps_the_written_order_of_equals
     assert Tale(SMS, Step("viber")).message.sequence == (0, 1)
 
 
-def test_a_word_about_a_step_that_is_not_ready_is_void():
+def test_a_word_about_a_step_that_is_not_ready_is_void() -> None:
     tale = Tale(SMS, Step("email"))
     tale.tell(1, Prepared(0, "texts", (PHONE,)))
     for fact in (
@@ -236,18 +249,20 @@ def test_a_word_about_a_step_that_is_not_ready_is_void():
         assert tale.message.runs[0].sending is Sending.OPEN
 
 
-def test_a_replayed_trigger_is_a_trigger():
+def test_a_replayed_trigger_is_a_trigger() -> None:
     tale = Tale(SMS)
     assert tale.tell(0, Triggered(replayed=True)).effects[0] == EmitStatus("message.accepted")
 
 
-def test_addresses_are_found_for_what_they_are():
+def test_addresses_are_found_for_what_they_are() -> None:
     other = Address("viber_bot_id", "b", "hash-bot")
     tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, addresses=(other,)))
     assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)
 
 
-def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looked_at_at_once():
+def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looked_at_at_once() -> (
+    None
+):
     tale = Tale(SMS, deadline_ms=8_000)
     tale.tell(1, Prepared(0, "texts", (PHONE,)))
     tale.hear(20, 0, "queued")
@@ -258,22 +273,22 @@ def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looke
     )
 
 
-def test_a_message_that_comes_exactly_at_its_deadline_starts_nothing():
+def test_a_message_that_comes_exactly_at_its_deadline_starts_nothing() -> None:
     tale = Tale(SMS, also=(Step("email"),), deadline_ms=0)
     assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
     assert (tale.message.runs, tale.message.sequence, tale.last.checks) == ([], (), ())
 
 
-def test_a_message_that_was_held_once_but_only_waited_for_a_slot_at_its_deadline_says_so():
+def test_a_message_that_was_held_once_but_only_waited_for_a_slot_at_its_deadline_says_so() -> None:
     tale = Tale(SMS, deadline_ms=HOUR_MS)
     tale.send(1, NotSent(Reason.THROTTLED, 30_000))
     tale.due()
     assert tale.ready == [(0, "texts")]
-    tale.tell(3600, Due(tale.message.due_at))
+    tale.tell(3600, due(tale.message.due_at))
     assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
 
 
-def test_one_paid_provider_makes_a_channel_a_paid_one():
+def test_one_paid_provider_makes_a_channel_a_paid_one() -> None:
     prices = {**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], cost="0")}
     tale = Tale(Step("web_push", wait=(("delivered", 60_000),)), Step("viber"))
     tale.given(providers=prices)
@@ -284,7 +299,7 @@ def test_one_paid_provider_makes_a_channel_a_paid_one():
 
 
 @pytest.mark.parametrize("waits", ["ready", "held"])
-def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(waits):
+def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(waits: Any) -> None:
     tale = Tale(SMS, also=(Step("email"), Step("viber")))
     tale.send(1, step=0)
     tale.send(2, step=2)
@@ -304,7 +319,7 @@ def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(wai
     assert (tale.status, tale.ready, tale.waits_until) == ("succeeded", [], None)
 
 
-def test_a_cancel_lets_an_open_companion_be_answered():
+def test_a_cancel_lets_an_open_companion_be_answered() -> None:
     tale = Tale(SMS, also=(Step("email"),))
     tale.send(1, step=0)
     tale.tell(2, Prepared(1, "mail", (EMAIL,)))
@@ -314,7 +329,7 @@ def test_a_cancel_lets_an_open_companion_be_answered():
     assert (companion.sending, companion.ended) == (Sending.OPEN, None)
 
 
-def test_a_held_companion_is_asked_again_when_its_hold_is_over():
+def test_a_held_companion_is_asked_again_when_its_hold_is_over() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
     tale.tell(1, Shut(1, "mail", Reason.BREAKER_OPEN, START + 9_000))
     assert tale.waits_until == 9
@@ -322,7 +337,7 @@ def test_a_held_companion_is_asked_again_when_its_hold_is_over():
     assert sorted(tale.ready) == [(0, "viber_a"), (1, "mail")]
 
 
-def test_a_wait_that_ends_exactly_at_the_deadline_starts_nothing_more():
+def test_a_wait_that_ends_exactly_at_the_deadline_starts_nothing_more() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 3_598_800),)), SMS, deadline_ms=HOUR_MS)
     tale.send(1)
     assert tale.waits_until == 3600
@@ -334,7 +349,7 @@ def test_a_wait_that_ends_exactly_at_the_deadline_starts_nothing_more():
     )
 
 
-def test_what_was_left_or_ended_keeps_no_time_and_no_detail_that_nobody_gave():
+def test_what_was_left_or_ended_keeps_no_time_and_no_detail_that_nobody_gave() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 60_000),)), Step("fax"), SMS)
     tale.send(1)
     tale.due()
@@ -343,7 +358,7 @@ def test_what_was_left_or_ended_keeps_no_time_and_no_detail_that_nobody_gave():
     assert (tale.status, tale.message.reason_detail) == ("succeeded", "")
 
 
-def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left():
+def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left() -> None:
     cap = Cap("cap", 1, HOUR_MS)
     base = replace(Tale(SMS).inputs, governance=Governance(caps=(cap,)), cap_usages=(usage(-60),))
     tale = Tale(SMS, Step("email"), inputs=base)
@@ -353,4 +368,5 @@ def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left():
     tale = Tale(SMS, inputs=base)
     assert tale.message.runs[0].until is not None
     tale.tell(1, Cancelled())
-    assert (tale.message.runs[0].until, tale.message.runs[0].over) == (None, True)
+    ended = tale.message.runs[0]
+    assert (ended.until, ended.over) == (None, True)

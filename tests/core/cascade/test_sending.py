@@ -5,6 +5,8 @@ and when.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core.effects import (
@@ -31,10 +33,10 @@ SMS = Step("sms")
 
 
 def prepared(step: int = 0, provider: str = "texts", **more: object) -> Prepared:
-    return Prepared(step, provider, (PHONE,), "hash", 2, "2.40", **more)  # type: ignore[arg-type]
+    return Prepared(step, provider, (PHONE,), "hash", 2, "2.40", **more)
 
 
-def test_an_intent_says_everything_that_a_call_needs_and_is_charged_once():
+def test_an_intent_says_everything_that_a_call_needs_and_is_charged_once() -> None:
     tale = Tale(SMS)
     decision = tale.tell(1, prepared())
     attempt = tale.message.attempts[0]
@@ -71,7 +73,7 @@ def test_an_intent_says_everything_that_a_call_needs_and_is_charged_once():
     )
 
 
-def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_first():
+def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_first() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
     tale.due()
@@ -80,7 +82,7 @@ def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_fir
     assert (reserve.usage.step, reserve.usage.first) == (1, False)
 
 
-def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again():
+def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -94,20 +96,20 @@ def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again():
 
 
 @pytest.mark.parametrize("known", [(), (TABLET,)])
-def test_what_was_rendered_for_other_addresses_is_prepared_again(known):
+def test_what_was_rendered_for_other_addresses_is_prepared_again(known: Any) -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", known))
     assert (tale.calls, tale.ready) == ([], [(0, "push")])
 
 
-def test_what_was_prepared_for_another_provider_is_void():
+def test_what_was_prepared_for_another_provider_is_void() -> None:
     tale = Tale(VIBER)
     decision = tale.tell(1, Prepared(0, "viber_b", (PHONE,)))
     assert (tale.calls, tale.ready, decision.checks) == ([], [(0, "viber_a")], ())
 
 
-def test_a_provider_that_was_shut_or_taken_away_after_rendering_gives_its_turn_away():
+def test_a_provider_that_was_shut_or_taken_away_after_rendering_gives_its_turn_away() -> None:
     shut = {**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], shut_until=START + 99_000)}
     gone = {name: one for name, one in PROVIDERS.items() if name != "viber_a"}
     for providers in (shut, gone):
@@ -117,7 +119,7 @@ def test_a_provider_that_was_shut_or_taken_away_after_rendering_gives_its_turn_a
         assert (tale.calls, tale.ready) == ([], [(0, "viber_b")])
 
 
-def test_a_breaker_is_open_until_its_instant_and_not_at_it():
+def test_a_breaker_is_open_until_its_instant_and_not_at_it() -> None:
     tale = Tale(VIBER)
     tale.given(
         providers={**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], shut_until=START + 1000)}
@@ -130,7 +132,7 @@ def test_a_breaker_is_open_until_its_instant_and_not_at_it():
 
 
 @pytest.mark.parametrize(("parts", "left"), [(2, 1), (3, 0), (None, 1)])
-def test_as_many_parts_as_are_allowed_may_leave_and_not_one_more(parts, left):
+def test_as_many_parts_as_are_allowed_may_leave_and_not_one_more(parts: Any, left: Any) -> None:
     tale = Tale(Step("sms", max_parts=2))
     tale.tell(1, Prepared(0, "texts", (PHONE,), "", parts, "1.20"))
     assert len(tale.calls) == left
@@ -142,7 +144,9 @@ def test_as_many_parts_as_are_allowed_may_leave_and_not_one_more(parts, left):
 
 
 @pytest.mark.parametrize(("cost", "left"), [("1.20", 1), ("1.21", 0), (None, 0)])
-def test_as_dear_as_it_may_be_it_leaves_and_an_unknown_price_is_too_dear(cost, left):
+def test_as_dear_as_it_may_be_it_leaves_and_an_unknown_price_is_too_dear(
+    cost: Any, left: Any
+) -> None:
     tale = Tale(Step("sms", max_cost="1.20"))
     tale.tell(1, Prepared(0, "texts", (PHONE,), "", 1, cost))
     assert len(tale.calls) == left
@@ -154,7 +158,7 @@ def test_as_dear_as_it_may_be_it_leaves_and_an_unknown_price_is_too_dear(cost, l
 # ---- answers
 
 
-def test_an_answer_is_written_down_as_it_was_given():
+def test_an_answer_is_written_down_as_it_was_given() -> None:
     tale = Tale(SMS)
     number = tale.send(1, NotSent(Reason.THROTTLED, 2_000, "429", "slow down"))
     attempt = tale.message.attempts[number]
@@ -176,7 +180,7 @@ def test_an_answer_is_written_down_as_it_was_given():
     )
 
 
-def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge():
+def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge() -> None:
     tale = Tale(SMS)
     number = tale.send(1, Unknown(Reason.SERVER_ERROR, "500", "oops"))
     attempt = tale.message.attempts[number]
@@ -189,7 +193,7 @@ def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge():
     assert tale.last.effects == (EmitStatus("attempt.unknown", 0),)
 
 
-def test_a_refusal_is_a_state_too_and_taking_it_is_told():
+def test_a_refusal_is_a_state_too_and_taking_it_is_told() -> None:
     tale = Tale(SMS, Step("email"))
     number = tale.send(1, Refused(Reason.REFUSED_CONTENT, "22", "spam"))
     attempt = tale.message.attempts[number]
@@ -205,7 +209,7 @@ def test_a_refusal_is_a_state_too_and_taking_it_is_told():
     )
 
 
-def test_an_acceptance_names_the_id_and_is_told_once():
+def test_an_acceptance_names_the_id_and_is_told_once() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Accepted("abc"))
     attempt = tale.message.attempts[number]
@@ -236,13 +240,13 @@ def test_an_acceptance_names_the_id_and_is_told_once():
         ),
     ],
 )
-def test_what_a_refusal_says_about_somebody_is_passed_on(outcome, expected):
+def test_what_a_refusal_says_about_somebody_is_passed_on(outcome: Any, expected: Any) -> None:
     tale = Tale(SMS, Step("email"))
     tale.send(1, outcome)
     assert expected in tale.last.effects
 
 
-def test_a_refusal_of_the_content_or_the_person_accuses_nobody():
+def test_a_refusal_of_the_content_or_the_person_accuses_nobody() -> None:
     for reason in (Reason.REFUSED_CONTENT, Reason.REFUSED_RECIPIENT):
         tale = Tale(SMS, Step("email"))
         tale.send(1, Refused(reason))
@@ -252,7 +256,7 @@ def test_a_refusal_of_the_content_or_the_person_accuses_nobody():
         )
 
 
-def test_a_second_answer_to_the_same_attempt_is_void():
+def test_a_second_answer_to_the_same_attempt_is_void() -> None:
     tale = Tale(VIBER)
     number = tale.send(1)
     before = tale.message.copy()
@@ -261,7 +265,7 @@ def test_a_second_answer_to_the_same_attempt_is_void():
         assert (decision.effects, tale.message) == ((), before)
 
 
-def test_an_unknown_one_that_stays_unknown_changes_nothing():
+def test_an_unknown_one_that_stays_unknown_changes_nothing() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Unknown(Reason.TIMED_OUT))
     before = tale.message.copy()
@@ -269,7 +273,7 @@ def test_an_unknown_one_that_stays_unknown_changes_nothing():
     assert (decision.effects, tale.message) == ((), before)
 
 
-def test_a_round_is_judged_when_its_last_answer_is_in():
+def test_a_round_is_judged_when_its_last_answer_is_in() -> None:
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -281,7 +285,7 @@ def test_a_round_is_judged_when_its_last_answer_is_in():
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_step_is_handed_off_when_the_first_of_its_devices_took_it():
+def test_a_step_is_handed_off_when_the_first_of_its_devices_took_it() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -290,7 +294,7 @@ def test_a_step_is_handed_off_when_the_first_of_its_devices_took_it():
     assert tale.message.runs[0].handed_off_at == START + 2_000
 
 
-def test_an_unknown_one_was_handed_off_when_that_was_known_or_its_timeout_was_over():
+def test_an_unknown_one_was_handed_off_when_that_was_known_or_its_timeout_was_over() -> None:
     for answer, handed_off in ((4, 5_000), (30, 11_000)):
         tale = Tale(VIBER)
         tale.send(1, Unknown(Reason.TIMED_OUT), answer=answer)
@@ -300,7 +304,7 @@ def test_an_unknown_one_was_handed_off_when_that_was_known_or_its_timeout_was_ov
 # ---- retries
 
 
-def test_a_step_is_tried_again_as_often_as_it_may_and_no_longer_than_it_may():
+def test_a_step_is_tried_again_as_often_as_it_may_and_no_longer_than_it_may() -> None:
     tale = Tale(Step("sms", retry=Retry(1, 60_000)), Step("email"))
     tale.send(1, NotSent(Reason.CONNECT_FAILED))
     tale.due()
@@ -310,13 +314,15 @@ def test_a_step_is_tried_again_as_often_as_it_may_and_no_longer_than_it_may():
 
 
 @pytest.mark.parametrize(("within_ms", "held"), [(5_200, True), (5_199, False)])
-def test_a_pause_that_ends_exactly_when_the_retries_do_is_still_taken(within_ms, held):
+def test_a_pause_that_ends_exactly_when_the_retries_do_is_still_taken(
+    within_ms: Any, held: Any
+) -> None:
     tale = Tale(Step("sms", retry=Retry(3, within_ms)), Step("email"))
     tale.send(1, NotSent(Reason.NOT_TAKEN, 5_000))
     assert (tale.message.runs[0].sending is Sending.HELD) is held
 
 
-def test_the_longest_pause_that_any_device_was_asked_for_is_kept():
+def test_the_longest_pause_that_any_device_was_asked_for_is_kept() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -325,21 +331,21 @@ def test_the_longest_pause_that_any_device_was_asked_for_is_kept():
     assert tale.message.runs[0].until == START + 11_000
 
 
-def test_a_send_that_started_too_late_is_no_try():
+def test_a_send_that_started_too_late_is_no_try() -> None:
     tale = Tale(Step("sms", retry=Retry(0, 0)))
     for at in (1, 2, 3):
         tale.send(at, NotSent(Reason.START_TOO_LATE))
         assert (tale.message.runs[0].tries, tale.ready) == (0, [(0, "texts")])
 
 
-def test_a_provider_that_never_starts_in_time_runs_out_of_tries():
+def test_a_provider_that_never_starts_in_time_runs_out_of_tries() -> None:
     tale = Tale(Step("sms", retry=Retry(0, 0)))
     for at in (1, 2, 3, 4):
         tale.send(at, NotSent(Reason.START_TOO_LATE))
     assert (tale.status, tale.message.reason) == ("exhausted", "start_too_late")
 
 
-def test_the_next_provider_has_tries_of_its_own():
+def test_the_next_provider_has_tries_of_its_own() -> None:
     tale = Tale(Step("viber", retry=Retry(0, 60_000)))
     tale.send(1, NotSent(Reason.CONNECT_FAILED))
     run = tale.message.runs[0]
@@ -352,7 +358,7 @@ def test_the_next_provider_has_tries_of_its_own():
     assert run.first_try_at == START + 1_000
 
 
-def test_a_throttled_earlier_step_waits_as_long_as_its_longest_wait_and_then_moves_on():
+def test_a_throttled_earlier_step_waits_as_long_as_its_longest_wait_and_then_moves_on() -> None:
     tale = Tale(Step("sms", wait=(("delivered", seconds(60)),), retry=Retry(0, 0)), Step("email"))
     tale.send(1, NotSent(Reason.THROTTLED, seconds(100)))
     run = tale.message.runs[0]
@@ -361,13 +367,13 @@ def test_a_throttled_earlier_step_waits_as_long_as_its_longest_wait_and_then_mov
     assert tale.ready == [(0, "texts")], "its time is up, but the provider may be free again"
 
 
-def test_a_throttled_earlier_step_without_a_wait_moves_on_at_once():
+def test_a_throttled_earlier_step_without_a_wait_moves_on_at_once() -> None:
     tale = Tale(Step("sms", retry=Retry(0, 0)), Step("email"))
     tale.send(1, NotSent(Reason.THROTTLED, seconds(100)))
     assert (tale.message.runs[0].ended, tale.ready) == (Reason.THROTTLED, [(1, "mail")])
 
 
-def test_all_shut_the_last_step_waits_until_the_first_of_them_opens():
+def test_all_shut_the_last_step_waits_until_the_first_of_them_opens() -> None:
     shut = {
         name: replace(PROVIDERS[name], shut_until=START + ms)
         for name, ms in (("viber_a", 50_000), ("viber_b", 20_000))
@@ -382,7 +388,7 @@ def test_all_shut_the_last_step_waits_until_the_first_of_them_opens():
     )
 
 
-def test_a_shut_provider_is_passed_over_and_a_word_about_another_is_void():
+def test_a_shut_provider_is_passed_over_and_a_word_about_another_is_void() -> None:
     tale = Tale(VIBER)
     tale.tell(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
     assert tale.ready == [(0, "viber_a")]
@@ -390,7 +396,7 @@ def test_a_shut_provider_is_passed_over_and_a_word_about_another_is_void():
     assert tale.ready == [(0, "viber_b")]
 
 
-def test_when_the_other_is_shut_too_it_waits():
+def test_when_the_other_is_shut_too_it_waits() -> None:
     tale = Tale(VIBER)
     tale.given(
         providers={**PROVIDERS, "viber_b": replace(PROVIDERS["viber_b"], shut_until=START + 50_000)}
@@ -400,7 +406,7 @@ def test_when_the_other_is_shut_too_it_waits():
     assert (run.sending, run.until, run.held_for) == (Sending.HELD, START + 9_000, Reason.THROTTLED)
 
 
-def test_a_companion_without_a_wait_may_wait_until_the_deadline():
+def test_a_companion_without_a_wait_may_wait_until_the_deadline() -> None:
     tale = Tale(VIBER, also=(Step("sms"),))
     tale.tell(1, Shut(1, "texts", Reason.BREAKER_OPEN, START + 9_000))
     run = tale.message.run_of(1)
@@ -408,7 +414,7 @@ def test_a_companion_without_a_wait_may_wait_until_the_deadline():
     assert (run.sending, run.until) == (Sending.HELD, START + 9_000)
 
 
-def test_a_hold_is_never_longer_than_the_deadline():
+def test_a_hold_is_never_longer_than_the_deadline() -> None:
     tale = Tale(SMS, deadline_ms=HOUR_MS)
     tale.send(1, NotSent(Reason.THROTTLED, 30_000))
     tale.tell(40, Due(tale.message.due_at or 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core.effects import ReleaseCap
@@ -21,13 +23,13 @@ SMS = Step("sms")
 
 
 def prepared(step: int = 0, provider: str = "texts", **more: object) -> Prepared:
-    return Prepared(step, provider, (PHONE,), "hash", 2, "2.40", **more)  # type: ignore[arg-type]
+    return Prepared(step, provider, (PHONE,), "hash", 2, "2.40", **more)
 
 
 # ---- unknown outcomes
 
 
-def test_a_provider_that_knows_repeats_is_asked_once_more_with_the_same_key():
+def test_a_provider_that_knows_repeats_is_asked_once_more_with_the_same_key() -> None:
     idempotent = {**PROVIDERS, "texts": replace(PROVIDERS["texts"], idempotent=True)}
     tale = Tale(SMS, inputs=replace(Tale(SMS).inputs, providers=idempotent))
     tale.send(1, Unknown(Reason.TIMED_OUT), answer=10)
@@ -36,13 +38,13 @@ def test_a_provider_that_knows_repeats_is_asked_once_more_with_the_same_key():
     assert (tale.status, [a.try_number for a in tale.message.attempts]) == ("succeeded", [0, 0])
 
 
-def test_nothing_is_resent_at_the_deadline():
+def test_nothing_is_resent_at_the_deadline() -> None:
     tale = Tale(Step("sms", on_unknown="resend"), deadline_ms=5_000)
     tale.send(1, Unknown(Reason.TIMED_OUT), answer=4)
     assert (tale.ready, tale.message.runs[0].resent) == ([], False)
 
 
-def test_a_device_that_took_it_is_enough_and_the_unknown_other_is_left_alone():
+def test_a_device_that_took_it_is_enough_and_the_unknown_other_is_left_alone() -> None:
     tale = Tale(Step("web_push", wait=PUSH.wait, on_unknown="resend"))
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -54,7 +56,7 @@ def test_a_device_that_took_it_is_enough_and_the_unknown_other_is_left_alone():
 # ---- the last look
 
 
-def test_a_hold_that_comes_between_rendering_and_the_send_holds_it():
+def test_a_hold_that_comes_between_rendering_and_the_send_holds_it() -> None:
     tale = Tale(
         SMS,
         message_class="promotional",
@@ -77,7 +79,7 @@ def tale_with_budget() -> Governance:
     return Governance(consent={}, budgets=(Budget("sms", "1", "UAH"),))
 
 
-def test_an_address_whose_owner_said_no_meanwhile_is_not_called_but_the_others_are():
+def test_an_address_whose_owner_said_no_meanwhile_is_not_called_but_the_others_are() -> None:
     from orchestrator.core.recipient import AddressState
 
     tale = Tale(PUSH)
@@ -88,14 +90,14 @@ def test_an_address_whose_owner_said_no_meanwhile_is_not_called_but_the_others_a
     assert [call.target for call in tale.calls] == [TABLET]
 
 
-def test_providers_have_an_address_to_send_to_or_no_turn():
+def test_providers_have_an_address_to_send_to_or_no_turn() -> None:
     bots = Provider("bots", "viber", ("viber_bot_id",))
     channels = {**CHANNELS, "viber": ("bots", "viber_b")}
     base = replace(Tale(VIBER).inputs, providers={**PROVIDERS, "bots": bots}, channels=channels)
     assert Tale(VIBER, inputs=base).ready == [(0, "viber_b")]
 
 
-def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_again():
+def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_again() -> None:
     for late in (NotSent(Reason.CONNECT_FAILED), Refused(Reason.REFUSED_CONFIGURATION)):
         tale = Tale(VIBER, SMS)
         tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
@@ -106,7 +108,9 @@ def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_agai
         assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
 
 
-def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_one_that_has_one():
+def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_one_that_has_one() -> (
+    None
+):
     bots = Provider("bots", "viber", ("viber_bot_id",))
     channels = {**CHANNELS, "viber": ("bots", "viber_b")}
     bot = Address("viber_bot_id", "b", "hash-bot")
@@ -123,7 +127,7 @@ def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_on
     assert (tale.calls, tale.ready) == ([], [(0, "viber_b")])
 
 
-def test_a_throttled_provider_is_not_waited_for_longer_than_until_another_one_opens():
+def test_a_throttled_provider_is_not_waited_for_longer_than_until_another_one_opens() -> None:
     shut = {**PROVIDERS, "viber_b": replace(PROVIDERS["viber_b"], shut_until=START + 20_000)}
     tale = Tale(
         Step("viber", retry=Retry(0, 0)), inputs=replace(Tale(VIBER).inputs, providers=shut)
@@ -139,7 +143,9 @@ def test_a_throttled_provider_is_not_waited_for_longer_than_until_another_one_op
     )
 
 
-def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retries_are_over():
+def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retries_are_over() -> (
+    None
+):
     tale = Tale(Step("web_push", wait=PUSH.wait, retry=Retry(0, 0)), SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -150,7 +156,7 @@ def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retrie
 
 
 @pytest.mark.parametrize("settled", [Refused(Reason.REFUSED_ADDRESS), Accepted("a")])
-def test_only_the_device_that_took_nothing_is_tried_again(settled):
+def test_only_the_device_that_took_nothing_is_tried_again(settled: Any) -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -161,7 +167,7 @@ def test_only_the_device_that_took_nothing_is_tried_again(settled):
     assert [call.target for call in tale.calls] == [TABLET]
 
 
-def test_an_unknown_device_beside_one_that_took_nothing_is_not_tried_again_without_leave():
+def test_an_unknown_device_beside_one_that_took_nothing_is_not_tried_again_without_leave() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
     tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
@@ -176,7 +182,7 @@ def test_an_unknown_device_beside_one_that_took_nothing_is_not_tried_again_witho
     assert [attempt.address_hash for attempt in tale.message.attempts].count(LAPTOP.hash) == 1
 
 
-def test_a_provider_whose_breaker_closes_this_very_millisecond_has_its_turn():
+def test_a_provider_whose_breaker_closes_this_very_millisecond_has_its_turn() -> None:
     shut = {name: replace(PROVIDERS[name], shut_until=START) for name in ("viber_a", "viber_b")}
     assert Tale(
         VIBER, inputs=replace(Tale(VIBER).inputs, providers={**PROVIDERS, **shut})
@@ -187,14 +193,14 @@ def test_a_provider_whose_breaker_closes_this_very_millisecond_has_its_turn():
     "cascade", [(SMS,), (Step("sms", wait=(("delivered", 60_000),)), Step("email"))]
 )
 def test_a_word_that_a_provider_is_shut_until_a_moment_ago_is_looked_at_a_millisecond_later(
-    cascade,
-):
+    cascade: Any,
+) -> None:
     tale = Tale(*cascade)
     tale.tell(1, Shut(0, "texts", Reason.THROTTLED, START))
     assert tale.message.runs[0].until == START + 1_001
 
 
-def test_a_refusal_without_a_code_has_no_detail():
+def test_a_refusal_without_a_code_has_no_detail() -> None:
     tale = Tale(SMS, Step("email"))
     tale.send(1, Refused(Reason.REFUSED_RECIPIENT))
     assert (tale.message.runs[0].ended, tale.message.runs[0].rule) == (Reason.REFUSED_RECIPIENT, "")

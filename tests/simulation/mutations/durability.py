@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.core import facts as core_facts
 from orchestrator.core import gates
@@ -48,7 +48,8 @@ def send_before_intent() -> Sequence[Replacement]:
         """A store whose units keep what they should commit."""
 
         def __init__(self, store: Any) -> None:
-            self._store, self.held = store, []
+            self._store = store
+            self.held: list[Any] = []
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._store, name)
@@ -74,7 +75,7 @@ def send_before_intent() -> Sequence[Replacement]:
             self.store = store
         await asyncio.sleep(0.1)
         for changes in later.held:
-            await store.commit(changes)
+            await cast(Any, store).commit(changes)
 
     return [(Engine, "_work", work)]
 
@@ -191,7 +192,7 @@ def dead_process_sent_nothing() -> Sequence[Replacement]:
         for attempt in builder.message.attempts:
             overdue = builder.now >= attempt.intent_at + attempt.timeout_ms + decide.ANSWER_GRACE_MS
             if attempt.outcome is OutcomeKind.PENDING and overdue:
-                decide.answered(builder, attempt, NotSent(Reason.NOT_TAKEN))
+                sending.answered(builder, attempt, NotSent(Reason.NOT_TAKEN))
 
     return [(decide, "presume_dead", presume)]
 

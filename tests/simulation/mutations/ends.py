@@ -29,7 +29,7 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
 @bug
 def text_of_somebody_else() -> Sequence[Replacement]:
     """What was rendered is kept by its policy and channel, and not by its message."""
-    original = sends.render
+    original = vars(sends)["render"]
     kept: dict[tuple[str, str], Any] = {}
 
     def render(ready: Any, outside: Any, provider: Any, attempt: int, now: int) -> Any:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core import caps, gates
+from orchestrator.core import caps, gates, quiet_hours
 from orchestrator.core.cascade import decide, sending
 from orchestrator.core.effects import ReleaseCap
 from orchestrator.core.gates import Check
@@ -83,7 +83,7 @@ def opt_outs_of_addresses_ignored() -> Sequence[Replacement]:
 @bug
 def quiet_hours_in_the_servers_zone() -> Sequence[Replacement]:
     """Nights are kept by the server's clock."""
-    return [(gates.quiet_hours, "zone_for", lambda rule, recipient_zone, default_zone: "UTC")]
+    return [(quiet_hours, "zone_for", lambda rule, recipient_zone, default_zone: "UTC")]
 
 
 @bug
@@ -91,25 +91,25 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
     """
     The end of a night is worked out with the offset of its beginning, as if clocks were never set.
     """
-    original = gates.quiet_hours.quiet_until
+    original = quiet_hours.quiet_until
 
     def quiet_until(rule: Any, now: int, zone: str) -> int | None:
         original(rule, now, zone)
-        place = gates.quiet_hours._place(zone)
+        place = quiet_hours._place(zone)
         from datetime import datetime
 
-        offset = gates.quiet_hours._offset(datetime.fromtimestamp(now // 1000, place))
+        offset = quiet_hours._offset(datetime.fromtimestamp(now // 1000, place))
         minute = (now // 1000 + offset) % 86_400 // 60
         day = ((now // 1000 + offset) // 86_400 + 3) % 7
         for back in (0, 1):
             window = rule.windows[(day - back) % 7]
-            length = gates.quiet_hours._minutes(window) if window is not None else 0
+            length = quiet_hours._minutes(window) if window is not None else 0
             since = minute + back * 1_440 - (window.start if window is not None else 0)
             if window is not None and 0 <= since < length:
                 return now - now % 60_000 + (length - since) * 60_000
         return None
 
-    return [(gates.quiet_hours, "quiet_until", quiet_until)]
+    return [(quiet_hours, "quiet_until", quiet_until)]
 
 
 @bug
@@ -183,10 +183,9 @@ def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
     async def context(self: Engine, work: Any) -> Any:
         made = await original(self, work)
         policy_versions = {
-            key: self.rules.policies.get(key[0], policy)
-            for key, policy in made.policy_versions.items()
+            key: self.rules.policies.get(key[0], policy) for key, policy in made.policies.items()
         }
-        made.policy_versions = policy_versions
+        made.policies = policy_versions
         return made
 
     return [(Engine, "_desk", context)]
