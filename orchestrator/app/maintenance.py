@@ -1,6 +1,4 @@
-"""
-What a process does every few seconds or minutes, beside its work: tidying, sweeping, counting.
-"""
+"""What a process does every few seconds or minutes beside its work: purge, move on, count."""
 
 from __future__ import annotations
 
@@ -11,125 +9,101 @@ import structlog
 
 from orchestrator.core.facts import Shut
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
 from orchestrator.engine.commands import ApplyFact
-from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.engine.engine import Stopped
 from orchestrator.kafka import KafkaIntake
-from orchestrator.primitives.clock import Clock
-from orchestrator.stores.port import Store, StoreBusy
-from orchestrator.telemetry.metrics import Metrics
+from orchestrator.runtime.runtime import RECENT_MINUTES, Runtime
+from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
 
-TIDY_SECONDS = 60.0
-SWEEP_SECONDS = 30.0
+PURGE_SECONDS = 60.0
+MOVE_ON_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
-RECENT_MINUTES = 30
-SWEEP_MAX = 256
+MOVE_ON_MAX = 256
 PUT_OFF_MS = 60_000
+
+Task = Callable[[], Awaitable[None]]
 
 
 class Maintenance:
     """
-    ``kafka`` gives the intake where there is one, ``keys`` reads the signing keys again; ``works``:
-    this process has a share of what waits. What fails is tried again the next time.
+    ``kafka`` gives the intake if there is one, ``read_keys`` reads the signing keys again;
+    ``works`` is whether this process has a share of what waits. What fails is tried again the next
+    time.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        store: Store,
-        dispatcher: Dispatcher,
-        watch: OutageDetector,
-        metrics: Metrics,
-        clock: Clock,
+        runtime: Runtime,
         kafka: Callable[[], KafkaIntake | None],
-        keys: Callable[[], Awaitable[None]],
+        read_keys: Task,
         works: bool,
     ) -> None:
-        self._engine = engine
-        self._store = store
-        self._dispatcher = dispatcher
-        self._watch = watch
-        self._metrics = metrics
-        self._clock = clock
+        self._runtime = runtime
+        self._store = runtime.edges.store
+        self._now = runtime.edges.clock.now
         self._kafka = kafka
-        self._read_keys = keys
+        self._read_keys = read_keys
         self._works = works
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        await self._share_counts(DAY_MINUTES)
-        maintenance = [(TIDY_SECONDS, self._tidy), (GAUGE_SECONDS, self._gauges)]
+        await self._runtime.share_receipt_counts()
+        routine: list[tuple[float, Task]] = [
+            (PURGE_SECONDS, self._purge),
+            (GAUGE_SECONDS, self._gauges),
+        ]
         if self._works:
-            maintenance.append((SWEEP_SECONDS, self._sweep))
-        for seconds, chore in maintenance:
-            self._tasks.append(
-                asyncio.create_task(self._every(seconds, chore), name=chore.__name__.strip("_"))
-            )
+            routine.append((MOVE_ON_SECONDS, self._move_on))
+        for seconds, task in routine:
+            self._tasks.append(asyncio.create_task(self._every(seconds, task)))
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            await asyncio.wait_for(self._share_counts(RECENT_MINUTES), 2)
+            await asyncio.wait_for(self._runtime.share_receipt_counts(RECENT_MINUTES), 2)
         except (StoreBusy, TimeoutError):
             log.info("maintenance.counts_failed")
 
-    async def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, task: Task) -> None:
+        name = getattr(task, "__name__", "").strip("_")
         while True:
             await asyncio.sleep(seconds)
             try:
-                await chore()
+                await task()
             except Stopped:
                 return
             except StoreBusy as error:
-                log.info("maintenance.deferred", chore=chore.__name__, why=str(error))
+                log.info("maintenance.deferred", task=name, why=str(error))
             except Exception:
-                log.exception("maintenance.failed", chore=chore.__name__)
+                log.exception("maintenance.failed", task=name)
 
-    async def _tidy(self) -> None:
+    async def _purge(self) -> None:
         await self._read_keys()
-        await self._store.tidy(self._clock.now())
+        await self._store.tidy(self._now())
 
-    async def _sweep(self) -> None:
+    async def _move_on(self) -> None:
         """Move on what waits for a provider that the configuration no longer has."""
-        until = self._clock.now() + PUT_OFF_MS
+        until = self._now() + PUT_OFF_MS
         for queue in await self._store.queues():
-            if queue not in self._dispatcher.providers:
-                rows = await self._store.claim(queue, SWEEP_MAX, ())
+            if queue not in self._runtime.dispatcher.providers:
+                rows = await self._store.claim(queue, MOVE_ON_MAX, ())
                 facts = [
                     ApplyFact(row.message, Shut(row.step, queue, Reason.BREAKER_OPEN, until))
                     for row in rows
                 ]
-                await self._engine.submit_many(facts)
+                await self._runtime.engine.submit_many(facts)
 
     async def _gauges(self) -> None:
-        kafka = self._kafka()
+        runtime, metrics, kafka = self._runtime, self._runtime.edges.metrics, self._kafka()
         if kafka is not None:
-            self._metrics.kafka(kafka.connected, kafka.lag)
-        self._metrics.store_up.set(not self._engine.away)
-        shut = self._dispatcher.shut(self._clock.now())
-        in_flight = {name: len(one.taken) for name, one in self._dispatcher.providers.items()}
-        await self._share_counts(RECENT_MINUTES)
+            metrics.kafka(kafka.connected, kafka.lag)
+        metrics.store_up.set(not runtime.engine.away)
+        shut = runtime.dispatcher.shut(self._now())
+        in_flight = {name: len(one.taken) for name, one in runtime.dispatcher.providers.items()}
+        await runtime.share_receipt_counts(RECENT_MINUTES)
         if self._works:
-            self._metrics.backlog(await self._store.depths(), shut, in_flight)
-
-    async def _share_counts(self, minutes: int) -> None:
-        """
-        What this process has counted of sends and deliveries for the others, and theirs for this
-        one.
-        """
-        news = self._watch.take_news()
-        try:
-            if news:
-                await self._store.count_receipts(news)
-            if self._store.shared or minutes > RECENT_MINUTES:
-                self._watch.know(
-                    await self._store.receipt_counts(self._clock.now() // 60_000 - minutes)
-                )
-        except BaseException:
-            self._watch.put_back(news)
-            raise
+            metrics.backlog(await self._store.depths(), shut, in_flight)

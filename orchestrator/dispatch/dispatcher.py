@@ -88,6 +88,7 @@ class Dispatcher:
         answered: Callable[
             [ProviderAtWork, Outcome, float], None
         ] = lambda provider, outcome, seconds: None,
+        idle_look_seconds: float = IDLE_LOOK_SECONDS,
     ) -> None:
         self.engine = engine
         self.store = store
@@ -97,6 +98,7 @@ class Dispatcher:
         self._hash = address_hash
         self._now = now
         self._monotonic = monotonic
+        self._idle_look_seconds = idle_look_seconds
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
         self._lately = RecentDecisions(monotonic)
@@ -250,13 +252,13 @@ class Dispatcher:
             line, min(CLAIM_MAX, admitted)
         )  # before anything is awaited: the other line holds some, too
         if held == 0:
-            return IDLE_LOOK_SECONDS
+            return self._idle_look_seconds
         sends: list[Send] = []
         try:
             rows = provider.take_hinted(line, held)
             rows = rows or await self.store.claim(provider.name, held, provider.taken, line.lanes)
             if not rows:
-                return IDLE_LOOK_SECONDS
+                return self._idle_look_seconds
             sends = await self._begin(provider, line, rows)
             self._hint(provider, line, rows[len(sends) :])
         finally:

@@ -32,14 +32,13 @@ async def test_what_is_being_sent_ends_beside_an_intake_whose_broker_is_away(
     await app.start()
     intake = SlowIntake()
     app.kafka = intake  # type: ignore[assignment]
-    assert app.dispatcher is not None
-    stop = app.dispatcher.stop
+    stop = app.runtime.dispatcher.stop
 
     async def stop_sends(within_seconds: float) -> None:
         await stop(within_seconds)
         intake.released.set()
 
-    app.dispatcher.stop = stop_sends  # type: ignore[method-assign]
+    app.runtime.dispatcher.stop = stop_sends  # type: ignore[method-assign]
     await asyncio.wait_for(app.stop(), 20)
 
 

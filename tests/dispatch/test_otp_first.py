@@ -73,7 +73,9 @@ async def publish(app: App, kind: str, number: int) -> str:
         "type": f"shop.{kind}",
         "data": {"recipient": {"id": f"{kind}-{number}", "phone": f"+38050{number:07d}"}},
     }
-    published = await app.engine.submit(Publish(parse_structured(json.dumps(document).encode())))
+    published = await app.runtime.engine.submit(
+        Publish(parse_structured(json.dumps(document).encode()))
+    )
     assert published.status == "accepted", published
     return str(published.messages[0])
 
@@ -89,8 +91,7 @@ async def succeeded(app: App, id: str) -> None:
 
 
 def provider(app: App) -> ProviderAtWork:
-    assert app.dispatcher is not None
-    return app.dispatcher.providers["paper"]
+    return app.runtime.dispatcher.providers["paper"]
 
 
 async def rested(app: App) -> ProviderAtWork:
@@ -176,6 +177,5 @@ async def test_a_row_that_is_in_hand_is_kept_in_mind_and_there_are_never_too_man
     assert paper.take_hinted(paper.otp, 10) == [rows[0], rows[2]]
     assert list(paper.otp.hinted) == [rows[1]]
     paper.otp.hinted.clear()
-    assert app.dispatcher is not None
-    app.dispatcher._hint(paper, paper.otp, rows * HINTS_MAX)
+    app.runtime.dispatcher._hint(paper, paper.otp, rows * HINTS_MAX)
     assert len(paper.otp.hinted) == (HINTS_MAX if app.store.shared else 0)

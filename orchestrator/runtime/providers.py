@@ -1,0 +1,30 @@
+"""A provider at work, built from its entry in the configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.channels import Adapter
+from orchestrator.configuration.loading import provider_facts
+from orchestrator.configuration.settings import ProviderSettings, Settings
+from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.stores.port import Bucket
+
+
+def provider_at_work(
+    one: ProviderSettings,
+    settings: Settings,
+    adapter: Adapter[Any],
+    bucket: Bucket | None = None,
+    slots: int = 1,
+) -> ProviderAtWork:
+    """The account ``one`` with a breaker as ``settings`` want it; without a bucket, no rate."""
+    rules = settings.breaker
+    breaker = (
+        Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms)
+        if rules
+        else Breaker.never()
+    )
+    cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
+    return ProviderAtWork(provider_facts(one), adapter, bucket, breaker, slots, cost)

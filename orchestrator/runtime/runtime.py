@@ -1,0 +1,210 @@
+"""
+The engine, the dispatcher and the timers of one process, wired to each other.
+
+The service, the fault simulator, policy tests, simulations and the tests of the engine all construct
+a ``Runtime``. They differ only in the ``Edges`` they hand in, so what is tested is what runs. A new
+port of the engine or the dispatcher is wired here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.configuration.loading import PolicyVersion
+from orchestrator.configuration.settings import ReceiptOutage
+from orchestrator.core.message import Message
+from orchestrator.core.outcomes import Outcome
+from orchestrator.core.policy import OTP, Policy
+from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
+from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
+from orchestrator.dispatch.outgoing import Outside
+from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.sends import Sender
+from orchestrator.engine.batch import Decided, View
+from orchestrator.engine.engine import Engine, Ports
+from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.timers import LONGEST_SLEEP_SECONDS, Timers
+from orchestrator.primitives.clock import Clock
+from orchestrator.primitives.ids import random_bytes
+from orchestrator.recipients.document import AddressHash
+from orchestrator.stores.port import URGENT_WORD, Store
+from orchestrator.telemetry.metrics import Metrics
+
+RECENT_MINUTES = 30
+"""How far back receipt counts are shared while the process runs; a start reads a whole day."""
+
+
+def no_sender(provider: ProviderAtWork) -> Sender:
+    """For a runtime whose adapters send by themselves."""
+    raise AssertionError(f"{provider.name} is scripted and has no sender")
+
+
+def ignore(decided: Sequence[Decided], condition_errors: int) -> None:
+    """For a runtime that nobody observes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Edges:
+    """
+    What a runtime is given of the world around it.
+
+    ``policy_version`` finds a policy and its templates by name and version; ``outside`` holds the
+    public address and the signing keys; ``observe`` is called after each committed batch with its
+    decisions and the number of conditions that failed to evaluate. The two ``…_look_seconds`` are
+    how long timers and provider queues sleep when nothing wakes them.
+    """
+
+    clock: Clock
+    store: Store
+    metrics: Metrics
+    policy_version: Callable[[str, str], Awaitable[PolicyVersion]]
+    address_hash: AddressHash
+    outside: Outside
+    evaluate: Evaluate
+    view: View
+    new_id: Callable[[], str]
+    entropy: Callable[[int], bytes] = random_bytes
+    sender_for: Callable[[ProviderAtWork], Sender] = no_sender
+    observe: Callable[[Sequence[Decided], int], None] = ignore
+    receipt_outage: ReceiptOutage = field(default_factory=ReceiptOutage)
+    timers_look_seconds: float = LONGEST_SLEEP_SECONDS
+    queues_look_seconds: float = IDLE_LOOK_SECONDS
+
+
+class Runtime:
+    """
+    ``providers`` may be empty in a process that only takes commands. The engine starts first and
+    stops last; ``works`` is true while the dispatcher and the timers run.
+    """
+
+    def __init__(
+        self, edges: Edges, rules: Rules, providers: Mapping[str, ProviderAtWork] | None = None
+    ) -> None:
+        self.edges = edges
+        self.works = False
+        self.receipt_outage = edges.receipt_outage
+        self.outages = OutageDetector(self.receipt_outage.min_sends, self.receipt_outage.ratio)
+        clock, store, metrics = edges.clock, edges.store, edges.metrics
+        self.engine = Engine(
+            store,
+            rules,
+            Ports(
+                now=clock.now,
+                monotonic=clock.monotonic,
+                new_id=edges.new_id,
+                evaluate=edges.evaluate,
+                address_hash=edges.address_hash,
+                view=edges.view,
+                policy=self._policy,
+                shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made below
+                outages=self._outages,
+                observe=self._observe,
+                committed=metrics.batch_committed,
+                dead_lettered=lambda reason: metrics.dead.labels(reason).inc(),
+            ),
+        )
+        self.dispatcher = Dispatcher(
+            self.engine,
+            store,
+            providers or {},
+            sender_for=edges.sender_for,
+            outside=edges.outside,
+            books=edges.policy_version,
+            address_hash=edges.address_hash,
+            now=clock.now,
+            monotonic=clock.monotonic,
+            entropy=edges.entropy,
+            answered=self._answered,
+            idle_look_seconds=edges.queues_look_seconds,
+        )
+        self.timers = Timers(
+            self.engine, store, clock, metrics.timer_fired, edges.timers_look_seconds
+        )
+
+    # ---- starting and stopping
+
+    async def start(self, *, works: bool = True) -> None:
+        """Start the engine and, if this process ``works``, whatever serves the store's backlog."""
+        await self.engine.start()
+        if works:
+            await self.start_work()
+
+    async def start_work(self) -> None:
+        """Send what is ready and fire what is due; the engine is running already."""
+        await self.dispatcher.start()
+        await self.timers.start()
+        self.works = True
+
+    async def stop_work(self, within_seconds: float) -> None:
+        """Fire and claim nothing more; calls under way have ``within_seconds`` to end."""
+        self.works = False
+        await asyncio.gather(self.timers.stop(), self.dispatcher.stop(within_seconds))
+
+    async def replace(
+        self,
+        rules: Rules,
+        providers: Mapping[str, ProviderAtWork],
+        unchanged: Callable[[ProviderAtWork], bool],
+        receipt_outage: ReceiptOutage,
+    ) -> None:
+        """Take another configuration into use; ``unchanged`` providers keep their connections."""
+        self.engine.rules = rules
+        self.receipt_outage = receipt_outage
+        if self.works:
+            await self.dispatcher.replace(providers, unchanged)
+        else:
+            self.dispatcher.providers = providers
+
+    # ---- between the parts
+
+    def wake(self, what: str) -> None:
+        """Another process left work for this one: ``timers``, ``members`` or a provider's name."""
+        if what in ("timers", "members"):
+            now = self.edges.clock.now()
+            self.timers.poke(now)
+            self.timers.poke(now, urgent=True)
+        if what == "members":
+            self.dispatcher.poke_all()
+        else:
+            self.dispatcher.poke(what.removeprefix(URGENT_WORD), what.startswith(URGENT_WORD))
+
+    async def share_receipt_counts(self, minutes: int = DAY_MINUTES) -> None:
+        """Store what this process counted of sends and deliveries, and read what all counted."""
+        deltas, store = self.outages.take_news(), self.edges.store
+        try:
+            if deltas:
+                await store.count_receipts(deltas)
+            if store.shared or minutes > RECENT_MINUTES:
+                since = self.edges.clock.now() // 60_000 - minutes
+                self.outages.know(await store.receipt_counts(since))
+        except BaseException:
+            self.outages.put_back(deltas)
+            raise
+
+    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+        """Wake whatever has something to do now, and count."""
+        now = self.edges.clock.now()
+        due: dict[bool, int] = {}
+        for one in decided:
+            message: Message = one.decision.message
+            self.dispatcher.notice(one)
+            if message.attempts:
+                self.outages.learn(one.before, message, now)
+            if message.due_at is not None:
+                urgent = message.message_class == OTP
+                due[urgent] = min(message.due_at, due.get(urgent, message.due_at))
+        self.edges.metrics.decided(decided, condition_errors)
+        for urgent, at in due.items():
+            self.timers.poke(at, urgent)
+        self.edges.observe(decided, condition_errors)
+
+    def _outages(self, now: int) -> tuple[str, ...]:
+        return self.outages.outages(now) if self.receipt_outage.hold else ()
+
+    async def _policy(self, name: str, version: str) -> Policy:
+        return (await self.edges.policy_version(name, version))[0]
+
+    def _answered(self, provider: ProviderAtWork, outcome: Outcome, seconds: float) -> None:
+        self.edges.metrics.answered(provider.facts.channel, provider.name, outcome, seconds)
