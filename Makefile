@@ -9,7 +9,8 @@ JOBS ?= 2
 .PHONY: help
 help:
 	@echo "make demo     the whole thing on this machine, with sandbox providers"
-	@echo "make test     everything that shows the product right (under ten minutes)"
+	@echo "make quick    style, types and the pure tests, while you work (under half a minute)"
+	@echo "make test     everything that shows the product right (about four minutes on two cores)"
 	@echo "make verify   the long proofs: kills, real servers, a real browser (under 45 minutes)"
 	@echo "make bench    how fast, measured side by side (under 20 minutes; BENCH_QUICK=1: under 4)"
 	@echo "make seeds    the simulator: FIRST=1 SEEDS=2000"
@@ -40,6 +41,17 @@ lint: .venv/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Tests without sockets, servers and subprocesses.
+QUICK := tests/house tests/core tests/primitives tests/history tests/events tests/recipients \
+	tests/channels tests/render
+
+.PHONY: quick
+quick: .venv/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not verify and not browser and not chaos" -n $(JOBS) $(wildcard $(QUICK))
 
 .PHONY: test
 test: .venv/.tested lint

@@ -1,18 +1,25 @@
 """
-Kaskad, in the order in which an event flows through it.
+Kaskad: one event in, one person reached.
 
-1.  ``intake``        CloudEvents by HTTP and Kafka are checked and become commands.
-2.  ``engine``        The only loop: load what a batch touches, decide, commit once, answer. (``engine/engine.py``)
-3.  ``core``          A pure function decides: ``decide(policy, message, inputs, fact, now)``. Cascades, gates, waits,
-                      retries, failover and late receipts are here and nowhere else. (``core/decide.py``)
-4.  ``stores``        One transaction per batch: messages, backlog, timers, recipients, addresses.
-5.  ``dispatch``      Takes from the backlog, renders (``render``), takes a rate token and a slot, asks the engine, calls
-                      the adapter, brings the outcome back as a fact. (``dispatch/dispatcher.py``, ``dispatch/sends.py``)
-6.  ``channels``      The door through which adapters come; the built-in ones are in the package ``adapters``.
-7.  ``api``           Receipts, messages, recipients, opt-outs, unsubscribe pages, dead letters.
-8.  ``timers``        A due timer is one more fact. ``statuses`` tells the outside what has changed.
-9.  ``app``           The wiring of one process; ``cli`` its verbs; ``demo`` and ``sandbox`` what you try it with.
+The packages in the order in which an event flows through them:
 
-Where is a decision taken? Always in ``core``: ``gates`` says whether a step may start, ``sending``
-what follows from an answer, ``waiting`` what follows from a receipt or from silence.
+1.  ``api``, ``kafka``  receive CloudEvents; ``events`` checks them and returns an ``Event``.
+2.  ``engine``          The only loop: load what a batch touches, decide, commit once, answer.
+3.  ``core``            ``decide(policy, message, inputs, fact, now)`` is pure: the cascade, the
+                        gates, waits, retries, failover and late receipts are here, nowhere else.
+4.  ``stores``          One transaction a batch, on SQLite or PostgreSQL.
+5.  ``dispatch``        Claims steps from the backlog, renders them (``render``), takes a rate token
+                        and a connection slot, calls the adapter, reports the outcome as a fact.
+6.  ``channels``        The channels and the adapter API; the built-in adapters are in ``adapters``.
+7.  ``api``             Receives providers' webhooks and serves messages, recipients, opt-outs.
+8.  ``engine.timers``   A timer that is due is one more fact. ``statuses`` publishes status events.
+9.  ``app``             One process: ``runtime`` with its edges. ``cli`` has the verbs.
+
+Beside the flow: ``configuration`` reads YAML; ``explain`` tells a message's story; ``virtual``
+runs the same runtime in virtual time for ``policytests`` and ``simulate``; ``doctor`` examines an
+installation; ``demo`` and ``sandbox`` are for trying it out.
+
+``docs/architecture.md`` has the picture, and who may import whom.
 """
+
+__version__ = "0.1.0"

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from orchestrator import __version__
 from orchestrator.core.facts import Answered, Due, ReceiptReceived
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
@@ -53,7 +54,7 @@ class Tally(dict[tuple[Counter, tuple[str, ...]], int]):
 class Metrics:
     """Every metric of one process, in a registry of its own. Names begin with ``kaskad_``."""
 
-    def __init__(self, version: str = "0.1.0") -> None:
+    def __init__(self, version: str = __version__) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="kaskad", registry=self.registry)
         self.events = self._counter("events", "Events by what became of them", "source", "status")
