@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core import gates
+from orchestrator.core.gates import GateContext
 from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
@@ -39,13 +39,11 @@ class Asked:
         return bool(self.check["verdict"] == "go")
 
     @property
-    def scene(self) -> gates.GateContext | None:
+    def context(self) -> GateContext | None:
         """What the gate saw; None where it cannot be put together again."""
         if self.policy is None or self.inputs is None or self.check.get("step") is None:
             return None
-        return gates.GateContext(
-            self.policy, self.message, self.check["step"], self.inputs, self.at
-        )
+        return GateContext(self.policy, self.message, self.check["step"], self.inputs, self.at)
 
     def rule(self, rules: str) -> Any:
         """

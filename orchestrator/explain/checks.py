@@ -13,22 +13,22 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core.reasons import Reason
-from orchestrator.explain import deferrable_gates as patient
-from orchestrator.explain import hard_gates as firm
+from orchestrator.explain import deferrable_gates as deferrable
+from orchestrator.explain import hard_gates as hard
 from orchestrator.explain.asked import Account, Asked, plain
 from orchestrator.explain.otherwise import OTHERWISE
 
-TELLERS: dict[str, Callable[[Asked], Account]] = {
-    "deadline": firm.deadline,
-    "goal": firm.goal,
-    "suppression": firm.suppression,
-    "consent": firm.consented,
-    "reachability": firm.reachability,
-    "when": firm.condition,
-    "quiet_hours": patient.quiet,
-    "caps": patient.capped,
-    "gaps": patient.gapped,
-    "budget": patient.budgeted,
+EXPLAINERS: dict[str, Callable[[Asked], Account]] = {
+    "deadline": hard.deadline,
+    "goal": hard.goal,
+    "suppression": hard.suppression,
+    "consent": hard.consented,
+    "reachability": hard.reachability,
+    "when": hard.condition,
+    "quiet_hours": deferrable.quiet,
+    "caps": deferrable.capped,
+    "gaps": deferrable.gapped,
+    "budget": deferrable.budgeted,
 }
 
 
@@ -36,7 +36,7 @@ def explain_check(asked: Asked) -> dict[str, Any]:
     """The check as the explanation shows it (see docs/explain.md for the shape)."""
     check = asked.check
     reason = Reason(check["reason"]) if check.get("reason") else None
-    told = TELLERS.get(check["gate"], plain)(asked)
+    told = EXPLAINERS.get(check["gate"], plain)(asked)
     otherwise = None
     if not asked.passed:
         otherwise = told.otherwise or (OTHERWISE[reason] if reason is not None else None)

@@ -4,7 +4,8 @@ The gates that say "now" or "never": deadline, goal, suppression, consent, reach
 
 from __future__ import annotations
 
-from orchestrator.core import consent, gates
+from orchestrator.core import consent
+from orchestrator.core.gates import GateContext
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Consent
 from orchestrator.explain.asked import Account, Asked, plain
@@ -29,15 +30,13 @@ def deadline(asked: Asked) -> Account:
 
 
 def suppression(asked: Asked) -> Account:
-    scene, told = asked.scene, plain(asked)
+    context, told = asked.context, plain(asked)
     told.words = told.words or "none marked"
-    if scene is None or asked.passed:
+    if context is None or asked.passed:
         return told
     found = []
-    for address in scene.addresses:
-        state = scene.inputs.address_states.get(address.hash)
-        mark = state.suppressions.get(asked.channel) if state is not None else None
-        if mark is not None:
+    for address in context.addresses:
+        if (mark := context.suppression_of(address)) is not None:
             detail = f" ({mark.detail})" if mark.detail else ""
             found.append(
                 f"{shown(address)} was proven dead by {mark.provider}{detail} at"
@@ -69,21 +68,23 @@ def entry_words(entry: Consent, place: Place) -> str:
 
 
 def consented(asked: Asked) -> Account:
-    scene, told = asked.scene, plain(asked)
+    context, told = asked.context, plain(asked)
     default = asked.check.get("limit")
     told.limit = f"class default {default}" if default else None
     told.words = told.value or ""
-    if scene is None:
+    if context is None:
         return told
-    addresses: list[Address | None] = [a for a in scene.addresses if not gates.suppressed(scene, a)]
-    verdicts = [gates.consents_to(scene, address) for address in addresses or [None]]
+    addresses: list[Address | None] = [
+        a for a in context.addresses if context.suppression_of(a) is None
+    ]
+    verdicts = [context.consent_of(address) for address in addresses or [None]]
     chosen = next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
     if chosen.entry is not None:
         told.words = entry_words(chosen.entry, asked.place)
     if asked.passed:
         told.words = told.words if chosen.entry is not None else f"nobody said no; {told.limit}"
         return told
-    noes = blocking(scene, addresses[0] if addresses else None)
+    noes = blocking(context, addresses[0] if addresses else None)
     if noes:
         told.otherwise = lifting(noes, asked)
     else:
@@ -97,16 +98,16 @@ def consented(asked: Asked) -> Account:
     return told
 
 
-def blocking(scene: gates.GateContext, address: Address | None) -> list[Consent]:
+def blocking(context: GateContext, address: Address | None) -> list[Consent]:
     """The noes that no yes has lifted, the most specific first."""
-    entries = list(scene.inputs.consents)
-    state = scene.inputs.address_states.get(address.hash) if address is not None else None
+    entries = list(context.inputs.consents)
+    state = context.inputs.address_states.get(address.hash) if address is not None else None
     entries += state.consents if state is not None else ()
-    message = scene.message
+    message = context.message
     applying = [
         e
         for e in entries
-        if consent.applies(e, scene.step.channel, message.topic, message.message_class)
+        if consent.applies(e, context.step.channel, message.topic, message.message_class)
     ]
     yeses = [entry for entry in applying if entry.state == "in"]
     noes = [
@@ -140,7 +141,7 @@ def lifting(noes: list[Consent], asked: Asked) -> str:
 
 
 def reachability(asked: Asked) -> Account:
-    scene, told = asked.scene, plain(asked)
+    context, told = asked.context, plain(asked)
     if asked.passed:
         told.words = f"by {', '.join((told.value or '').split(','))}"
         return told
@@ -149,9 +150,9 @@ def reachability(asked: Asked) -> Account:
             f"{told.value} would have had to stand in `sms_countries` (now {told.limit})."
         )
         return told
-    if scene is None:
+    if context is None:
         return told
-    providers = scene.providers
+    providers = context.providers
     if not providers:
         told.words = f"no provider for {asked.channel}"
         told.otherwise = (
@@ -159,7 +160,7 @@ def reachability(asked: Asked) -> Account:
         )
         return told
     kinds = list(dict.fromkeys(kind for provider in providers for kind in provider.kinds))
-    has = [shown(address) for address in scene.inputs.addresses]
+    has = [shown(address) for address in context.inputs.addresses]
     told.words = (
         f"the recipient had {listed(has)}" if has else "the recipient had no address at all"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, EmitStatus, ReleaseCap, ReserveCap
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, ReceiptReceived, Triggered
+from orchestrator.core.gates import DEFERRABLE_GATES, HARD_GATES
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
@@ -35,6 +36,9 @@ CHANNELS = {
     "email": ("mail",),
     "sms": ("texts",),
 }
+
+REASONS = {gate.name: gate.reasons for gate in (*HARD_GATES, *DEFERRABLE_GATES)}
+"""What each gate may say; every check of every tale is held against it."""
 
 DEFAULT_INPUTS = Inputs(
     addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH"
@@ -90,6 +94,8 @@ class Tale:
         decision = decide(self.policy, self.message, self.inputs, fact, self.now)
         assert self.message == before, "decide must not change what it is given"
         self.message = decision.message
+        for check in decision.checks:
+            assert check.reason is None or check.reason in REASONS[check.gate]
         self.calls = [effect for effect in decision.effects if isinstance(effect, Call)]
         self.told += [effect.what for effect in decision.effects if isinstance(effect, EmitStatus)]
         for effect in decision.effects:

@@ -35,7 +35,7 @@ class DecisionBuilder(Struct):
     checks: list[Check] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     looked_at: Inputs | None = None
-    _scenes: dict[int, GateContext] = field(default_factory=dict)
+    _contexts: dict[int, GateContext] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Inputs:
@@ -52,9 +52,9 @@ class DecisionBuilder(Struct):
         What gates may look at; one for each step of a decision, so that nothing in it is worked out
         twice.
         """
-        context = self._scenes.get(run.step)
+        context = self._contexts.get(run.step)
         if context is None:
-            context = self._scenes[run.step] = GateContext(
+            context = self._contexts[run.step] = GateContext(
                 self.policy, self.message, run.step, self.inputs, self.now
             )
         return context

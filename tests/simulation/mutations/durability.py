@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from orchestrator.core import facts as core_facts
-from orchestrator.core import gates
 from orchestrator.core.cascade import decide, sending
+from orchestrator.core.gates.context import targets_for
 from orchestrator.core.outcomes import NotSent, OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import send_once as sendonce
@@ -159,9 +159,9 @@ def unknown_fails_over() -> Sequence[Replacement]:
 
     def resolve(builder: Any, run: Any) -> None:
         run.given_up.append(run.provider)
-        scene = builder.scene(run)
+        context = builder.context(run)
         others = [
-            p for p in scene.providers if p.name not in run.given_up and gates.targets_for(scene, p)
+            p for p in context.providers if p.name not in run.given_up and targets_for(context, p)
         ]
         if others:
             sending.take_turn(builder, run, others[0])
@@ -169,7 +169,7 @@ def unknown_fails_over() -> Sequence[Replacement]:
             original(builder, run)
 
     def targets(builder: Any, run: Any, provider: Any) -> Any:
-        return list(gates.targets_for(builder.scene(run), provider))
+        return list(targets_for(builder.context(run), provider))
 
     return [(sending, "resolve_unknown", resolve), (sending, "open_targets", targets)]
 

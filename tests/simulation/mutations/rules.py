@@ -7,10 +7,10 @@ from operator import attrgetter
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core import caps, gates, quiet_hours
+from orchestrator.core import caps, quiet_hours
 from orchestrator.core.cascade import decide, sending
 from orchestrator.core.effects import ReleaseCap
-from orchestrator.core.gates import Check
+from orchestrator.core.gates import Check, context
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
@@ -76,8 +76,8 @@ def gates_asked_only_once() -> Sequence[Replacement]:
 @bug
 def opt_outs_of_addresses_ignored() -> Sequence[Replacement]:
     """Only what a recipient said themselves counts, not what was said from their phone."""
-    original = gates.consents_to
-    return [(gates, "consents_to", lambda scene, address: original(scene, None))]
+    original = context.consents_to
+    return [(context, "consents_to", lambda asked, address: original(asked, None))]
 
 
 @bug

@@ -1,0 +1,113 @@
+"""What a gate may look at: one step of one message, and the inputs of the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.core import consent
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Policy, Step, covers
+from orchestrator.core.recipient import Address, Instant, Suppression
+
+
+def price(cost: str | None) -> float:
+    """A sort key for costs: an unknown one is last."""
+    return float(cost) if cost is not None else float("inf")
+
+
+@dataclass(slots=True, eq=False)
+class GateContext:
+    """
+    The step at position ``number`` of the plan, with everything that decides about it.
+
+    ``providers`` are the step's in the order in which they are tried, without those that the
+    configuration no longer has. ``addresses`` are all that one of them could use, suppressed or
+    not.
+    """
+
+    policy: Policy
+    message: Message
+    number: int
+    inputs: Inputs
+    now: Instant
+    step: Step = field(init=False)
+    providers: list[Provider] = field(init=False)
+    addresses: list[Address] = field(init=False)
+    _consents: dict[str, consent.ConsentVerdict] = field(init=False, default_factory=dict)
+    _targets: dict[tuple[str, ...], list[Address]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        inputs = self.inputs
+        self.step = step = self.policy.plan[self.number]
+        names = step.providers or inputs.channels.get(step.channel, ())
+        self.providers = [inputs.providers[name] for name in names if name in inputs.providers]
+        if self.policy.order == "cheapest":
+            self.providers.sort(key=lambda provider: price(provider.cost))
+        kinds = {kind for provider in self.providers for kind in provider.kinds}
+        self.addresses = [address for address in inputs.addresses if address.kind in kinds]
+
+    def suppression_of(self, address: Address) -> Suppression | None:
+        """Why the address is not used on the step's channel, None if it may be."""
+        state = self.inputs.address_states.get(address.hash)
+        return state.suppressions.get(self.step.channel) if state is not None else None
+
+    def consent_of(self, address: Address | None) -> consent.ConsentVerdict:
+        """The verdict of the recipient's and the address's consent entries together."""
+        key = address.hash if address is not None else ""
+        found = self._consents.get(key)
+        if found is None:
+            found = self._consents[key] = consents_to(self, address)
+        return found
+
+    def country_allowed(self, address: Address) -> bool:
+        """Whether `sms_countries` lets an SMS go to this number."""
+        allowed = self.inputs.governance.sms_countries
+        return self.step.channel != "sms" or not allowed or address.country in allowed
+
+    def targets(self, provider: Provider) -> list[Address]:
+        """
+        The addresses that a provider may be given now: of its best kind that has any which is not
+        suppressed, not opted out and in an allowed country.
+        """
+        found = self._targets.get(provider.kinds)
+        if found is None:
+            found = self._targets[provider.kinds] = targets_for(self, provider)
+        return found
+
+    def governed_by(self, classes: tuple[str, ...], channels: tuple[str, ...]) -> bool:
+        """Whether a rule for these classes and channels applies to the step (no channels: all)."""
+        return covers(classes, self.message.message_class) and (
+            not channels or self.step.channel in channels
+        )
+
+
+def consents_to(context: GateContext, address: Address | None) -> consent.ConsentVerdict:
+    entries = context.inputs.consents
+    if address is not None and (state := context.inputs.address_states.get(address.hash)):
+        entries += state.consents
+    message = context.message
+    default = context.inputs.governance.consent.get(message.message_class, "opt_out")
+    return consent.verdict(
+        entries, context.step.channel, message.topic, message.message_class, default
+    )
+
+
+def targets_for(context: GateContext, provider: Provider) -> list[Address]:
+    for kind in provider.kinds:
+        found = [
+            address
+            for address in context.inputs.addresses
+            if address.kind == kind and usable(context, address)
+        ]
+        if found:
+            return found if kind == "web_push" else found[:1]
+    return []
+
+
+def usable(context: GateContext, address: Address) -> bool:
+    return (
+        context.suppression_of(address) is None
+        and context.consent_of(address).allowed
+        and context.country_allowed(address)
+    )
