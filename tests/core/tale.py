@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, EmitStatus, ReleaseCap, ReserveCap
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, ReceiptReceived, Triggered
-from orchestrator.core.gates import DEFERRABLE_GATES, HARD_GATES
+from orchestrator.core.gates import DEFERRABLE_GATES, HARD_GATES, Gate
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
@@ -37,7 +37,8 @@ CHANNELS = {
     "sms": ("texts",),
 }
 
-REASONS = {gate.name: gate.reasons for gate in (*HARD_GATES, *DEFERRABLE_GATES)}
+GATES: tuple[Gate, ...] = HARD_GATES + DEFERRABLE_GATES
+REASONS = {gate.name: gate.reasons for gate in GATES}
 """What each gate may say; every check of every tale is held against it."""
 
 DEFAULT_INPUTS = Inputs(

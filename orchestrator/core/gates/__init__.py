@@ -28,6 +28,7 @@ from orchestrator.core.gates.gate import (
     SEVERITY,
     Check,
     DeferrableGate,
+    Gate,
     HardGate,
     Verdict,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "SEVERITY",
     "Check",
     "DeferrableGate",
+    "Gate",
     "GateContext",
     "HardGate",
     "Verdict",

@@ -46,17 +46,20 @@ class Check(Struct):
     step: int | None = None
 
 
-class HardGate(Value):
-    """A gate that answers GO or never. ``reasons`` are all that it can give."""
+class Gate(Value):
+    """``reasons`` are all that it can give for not letting a step pass."""
 
     name: str
     reasons: tuple[Reason, ...]
+
+
+class HardGate(Gate):
+    """A gate that answers GO or never."""
+
     check: Callable[[GateContext], Check]
 
 
-class DeferrableGate(Value):
+class DeferrableGate(Gate):
     """A gate whose rules may also answer "not yet": one check for each rule that applies."""
 
-    name: str
-    reasons: tuple[Reason, ...]
     checks: Callable[[GateContext], Iterator[Check]]
