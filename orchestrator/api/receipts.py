@@ -93,7 +93,7 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
         heard = list(adapter.receipts(hook))
         answer = adapter.answer(hook)
     except Forged as error:
-        deps.metrics.forged.labels(provider).inc()
+        deps.metrics.webhook_signature_failures.labels(provider).inc()
         log.warning("receipts.forged", provider=provider, why=str(error))
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
@@ -181,7 +181,7 @@ def commands_of(
             elif one.provider_id:
                 said.append(RecordReceipt(provider, one))
             else:
-                deps.metrics.forged.labels(provider).inc()
+                deps.metrics.webhook_signature_failures.labels(provider).inc()
                 log.warning("receipts.foreign_reference", provider=provider)
         elif isinstance(one, Inbound):
             said.append(RecordInbound(provider, channel, one))

@@ -120,7 +120,7 @@ async def post_opt_outs(request: web.Request) -> web.Response:
         if isinstance(result, BaseException):
             raise result
     for command in commands:
-        deps.metrics.opt_outs.labels(command.channel, "api").inc()
+        deps.metrics.optouts.labels(command.channel, "api").inc()
     return web.json_response({"recorded": len(commands)})
 
 

@@ -50,7 +50,7 @@ async def unsubscribe(request: web.Request) -> web.Response:
     for hash in await addresses_of(deps, message, channel):
         commands.append(OptOut(address_hash=hash, channel=scope[0], topic=scope[1], source=source))
     await hear(deps, commands)
-    deps.metrics.opt_outs.labels(scope[0], source).inc()
+    deps.metrics.optouts.labels(scope[0], source).inc()
     return pages.done(await language(deps, request, recipient), topic, everything)
 
 

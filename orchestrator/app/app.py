@@ -28,8 +28,8 @@ from orchestrator.configuration.loading import PolicyVersions, keep_versions, lo
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided
@@ -38,7 +38,7 @@ from orchestrator.primitives.clock import Clock, SystemClock
 from orchestrator.primitives.ids import IdMaker
 from orchestrator.primitives.tokens import AddressHasher, SigningKeys, new_key
 from orchestrator.render.evaluator import Evaluator
-from orchestrator.runtime.providers import provider_at_work
+from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.telemetry.logging import configure_logging
@@ -76,7 +76,7 @@ class App:
         self._runners: list[web.AppRunner] = []
         self._stops: list[Callable[[], Any]] = []
         self._adapters_of: tuple[
-            Mapping[str, ProviderAtWork], Mapping[str, tuple[Adapter[Any], str]]
+            Mapping[str, ActiveProvider], Mapping[str, tuple[Adapter[Any], str]]
         ] = ({}, {})
         self.maintenance: Maintenance | None = None
         self.kafka: KafkaIntake | None = None
@@ -139,7 +139,7 @@ class App:
             metrics=self.metrics,
             policy_version=self.policy_versions.book,
             address_hash=self.hasher,
-            outside=Outside(settings.http.public_url, self.keys),
+            urls=PublicUrls(settings.http.public_url, self.keys),
             evaluate=Evaluator(),
             view=message_view,
             new_id=self.new_id,
@@ -187,21 +187,21 @@ class App:
         for sender in self._senders:
             await sender.open()
 
-    def _sender_for(self, provider: ProviderAtWork) -> Sender:
+    def _sender_for(self, provider: ActiveProvider) -> Sender:
         assert self._senders is not None
         return self._senders[1 if provider.adapter.supports.http2 else 0]
 
-    def _providers(self, settings: Settings) -> dict[str, ProviderAtWork]:
+    def _providers(self, settings: Settings) -> dict[str, ActiveProvider]:
         """The configured providers; none in an offline process, which sends nothing."""
         if not self._serving:
             return {}
         return {name: self._at_work(one, settings) for name, one in settings.providers.items()}
 
-    def _at_work(self, one: ProviderSettings, settings: Settings) -> ProviderAtWork:
+    def _at_work(self, one: ProviderSettings, settings: Settings) -> ActiveProvider:
         rate = one.rate_per_second
         bucket = self.store.bucket(one.provider, rate, self.clock.monotonic) if rate else None
         slots = min(one.connections, getattr(one.adapter_settings, "pool", one.connections))
-        return provider_at_work(one, settings, one.build(), bucket, slots)
+        return active_provider(one, settings, one.build(), bucket, slots)
 
     async def _listen(self, settings: Settings) -> None:
         listeners = [(build_admin_app(self._api_deps(auth="off")), settings.http.admin)]
@@ -233,7 +233,7 @@ class App:
         """Every provider's adapter and channel, for its webhooks."""
         providers = self.runtime.dispatcher.providers
         if self._adapters_of[0] is not providers:
-            found = {name: (one.adapter, one.facts.channel) for name, one in providers.items()}
+            found = {name: (one.adapter, one.definition.channel) for name, one in providers.items()}
             self._adapters_of = (providers, found)
         return self._adapters_of[1]
 

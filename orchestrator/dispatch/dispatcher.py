@@ -1,13 +1,13 @@
 """
-Effects carried out: from the backlog to the provider, and its answer back as a fact.
+Carries out what was decided: from the backlog to the provider, and its answer back as a fact.
 
-    claim ─► render ─► token and slot in hand ─► Prepared ─► intent committed ─► call ─► Answered ─►
-    slot given back
+    claim ─► render ─► token and slot taken ─► Prepared ─► intent committed ─► call ─► Answered ─►
+    slot released
 
-Two pumps a provider, one for codes and one for everything else, so that no code waits for what is
-being done about others. What waits, waits in the store; a pump takes no more than it has slots for,
-the most urgent first. The order matters: by the time the engine is asked, nothing stands between
-its yes and the first byte, so no opt-out can slip in between.
+A provider has two pumps, one for OTPs and one for everything else, so that no OTP waits for other
+messages. Waiting rows stay in the store: a pump claims no more than it has slots for, the most
+urgent first. Token and slot come before the intent: once the engine has said yes, nothing delays
+the first byte, so no opt-out can slip in between.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ import structlog
 
 from orchestrator.core.facts import Shut
 from orchestrator.core.message import Message
-from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.outgoing import Outside, Ready
-from orchestrator.dispatch.provider import HINTS_MAX, ProviderAtWork, ProviderQueue
+from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep
+from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.dispatch.recent_decisions import RecentDecisions
-from orchestrator.dispatch.sends import Send, Sender, Sends
+from orchestrator.dispatch.sends import OnAnswer, Send, Sender, Sends
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
@@ -44,22 +43,15 @@ SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
 GATHER_TOKENS_SECONDS = 0.05
-"""
-Where a rate gives less than there is to send, tokens are let gather for so long: each look at the
-backlog costs.
-"""
+"""A pump that ran out of tokens lets some gather before its next claim: each claim costs."""
 
-
-Gathered = tuple[ReadyRow, Ready | None]
-"""A row with what its send needs; None where there is nothing to send any more."""
+Gathered = tuple[ReadyRow, ReadyStep | None]
+"""A row with what its send needs; None if nothing is left to send."""
 
 
 @dataclass(slots=True)
-class Whole:
-    """
-    A message, its event, its recipient, and documents of addresses, those of the recipient among
-    them.
-    """
+class LoadedMessage:
+    """A message with its event, its recipient and the documents of the recipient's addresses."""
 
     message: Message
     event: Mapping[str, Any]
@@ -69,56 +61,54 @@ class Whole:
 
 class Dispatcher:
     """
-    ``books`` gives the policy and templates of a name and version; ``now`` is UTC milliseconds,
-    ``monotonic`` seconds.
+    ``policies`` gives the policy and templates of a name and version. ``now`` is UTC milliseconds,
+    ``monotonic`` seconds. ``on_answer`` is called after each provider call.
     """
 
     def __init__(
         self,
         engine: Engine,
         store: Store,
-        providers: Mapping[str, ProviderAtWork],
-        sender_for: Callable[[ProviderAtWork], Sender],
-        outside: Outside,
-        books: Callable[[str, str], Awaitable[tuple[Policy, TemplateSet]]],
+        providers: Mapping[str, ActiveProvider],
+        sender_for: Callable[[ActiveProvider], Sender],
+        urls: PublicUrls,
+        policies: Callable[[str, str], Awaitable[tuple[Policy, TemplateSet]]],
         address_hash: AddressHash,
         now: Callable[[], int],
         monotonic: Callable[[], float],
         entropy: Callable[[int], bytes] = random_bytes,
-        answered: Callable[
-            [ProviderAtWork, Outcome, float], None
-        ] = lambda provider, outcome, seconds: None,
+        on_answer: OnAnswer = lambda provider, rule, outcome, seconds: None,
         idle_look_seconds: float = IDLE_LOOK_SECONDS,
     ) -> None:
         self.engine = engine
         self.store = store
         self.providers = providers
-        self._sends = Sends(engine, sender_for, outside, now, monotonic, entropy, answered)
-        self._books = books
+        self._sends = Sends(engine, sender_for, urls, now, monotonic, entropy, on_answer)
+        self._policies = policies
         self._hash = address_hash
         self._now = now
         self._monotonic = monotonic
         self._idle_look_seconds = idle_look_seconds
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
-        self._lately = RecentDecisions(monotonic)
-        self._retired: list[ProviderAtWork] = []
+        self._recent = RecentDecisions(monotonic)
+        self._retired: list[ActiveProvider] = []
         self._stopping = False
 
     async def start(self) -> None:
         for provider in self.providers.values():
-            await self._put_to_work(provider)
+            await self._start_pumps(provider)
 
-    async def _put_to_work(self, provider: ProviderAtWork) -> None:
+    async def _start_pumps(self, provider: ActiveProvider) -> None:
         await provider.adapter.open()
         self._rates[provider.name] = Rate(provider.bucket, self._monotonic)
         self._pumps[provider.name] = [
-            asyncio.create_task(self._pump(provider, line), name=f"pump:{provider.name}")
-            for line in provider.lines
+            asyncio.create_task(self._pump(provider, queue), name=f"pump:{provider.name}")
+            for queue in provider.queues
         ]
 
     async def stop(self, within_seconds: float) -> None:
-        """Take nothing more from the backlog, and let what is under way finish."""
+        """Claim nothing more, and let running sends finish."""
         self._stopping = True
         for provider in self.providers.values():
             provider.wake_all()
@@ -130,11 +120,11 @@ class Dispatcher:
             await provider.adapter.close()
 
     async def replace(
-        self, providers: Mapping[str, ProviderAtWork], unchanged: Callable[[ProviderAtWork], bool]
+        self, providers: Mapping[str, ActiveProvider], unchanged: Callable[[ActiveProvider], bool]
     ) -> None:
         """
-        Take new providers into work and let go of old ones; those that are ``unchanged`` keep their
-        connections, rate and breaker. What is being sent by an old one ends as it would have.
+        Start new providers and retire old ones. Those that are ``unchanged`` keep their
+        connections, rate and breaker; running sends of a retired one end as usual.
         """
         kept = {
             name: old
@@ -149,27 +139,26 @@ class Dispatcher:
         self.providers = {name: kept.get(name, new) for name, new in providers.items()}
         for name, new in self.providers.items():
             if name not in kept:
-                await self._put_to_work(new)
+                await self._start_pumps(new)
 
     def poke(self, queue: str, urgent: bool = False) -> None:
-        """Something new waits for this provider; ``urgent`` where it is a code."""
+        """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""
         provider = self.providers.get(queue)
         if provider is not None:
             (provider.otp if urgent else provider.others).wake.set()
 
     def notice(self, decided: Decided) -> None:
         """
-        This process has just committed a decision: see to what of its message is ready. A code is
-        sent by whoever has decided that it is ready, without asking the store for it or waiting for
-        whom it falls to; should this process die, that one finds it.
+        Wake the pumps for what a committed decision left ready. The process that made an OTP ready
+        sends it without claiming it; should it die, the process that the row falls to claims it.
         """
         message = decided.decision.message
         waiting = message.ready()
         if not waiting:
-            self._lately.forget(message.id)
+            self._recent.forget(message.id)
             return
         if self._pumps:
-            self._lately.note(decided)
+            self._recent.note(decided)
         for run in waiting:
             provider = self.providers.get(run.provider or "")
             if provider is None:
@@ -189,22 +178,19 @@ class Dispatcher:
                 provider.others.wake.set()
 
     def _hint(
-        self, provider: ProviderAtWork, line: ProviderQueue, rows: Sequence[ReadyRow]
+        self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]
     ) -> None:
-        """
-        Keep codes in mind that were not claimed, where that is of use and this process sends at
-        all.
-        """
-        if line.urgent and self.store.shared and provider.name in self._pumps:
-            line.hinted.extend(rows[: max(0, HINTS_MAX - len(line.hinted))])
+        """Keep rows of OTPs that need no claim, if the store is shared and this process sends."""
+        if queue.urgent and self.store.shared and provider.name in self._pumps:
+            queue.hinted.extend(rows[: max(0, HINTS_MAX - len(queue.hinted))])
 
     def poke_all(self) -> None:
-        """Anything may wait for anybody."""
+        """Wake every pump."""
         for provider in self.providers.values():
             provider.wake_all()
 
     def shut(self, now: int) -> dict[str, int]:
-        """The providers with an open breaker, and until when."""
+        """The providers with an open breaker, and until when (UTC milliseconds)."""
         found = {
             name: provider.breaker.shut_until(now) for name, provider in self.providers.items()
         }
@@ -212,15 +198,15 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._sends.under_way)
+        return len(self._sends.running)
 
     # ---- the pump
 
-    async def _pump(self, provider: ProviderAtWork, line: ProviderQueue) -> None:
+    async def _pump(self, provider: ActiveProvider, queue: ProviderQueue) -> None:
         while not self._stopping:
-            line.wake.clear()  # what comes while we look is looked at again
+            queue.wake.clear()  # before the claim: a row written during it wakes the pump again
             try:
-                pause = await self._turn(provider, line)
+                pause = await self._turn(provider, queue)
             except Stopped:
                 return
             except StoreBusy as error:
@@ -230,54 +216,52 @@ class Dispatcher:
                 log.exception("dispatch.pump_failed", provider=provider.name)
                 pause = SHUT_LOOK_SECONDS
             if pause and not self._stopping:
-                await self._rest(line, pause)
+                await self._rest(queue, pause)
 
-    async def _rest(self, line: ProviderQueue, seconds: float) -> None:
+    async def _rest(self, queue: ProviderQueue, seconds: float) -> None:
         try:
-            await asyncio.wait_for(line.wake.wait(), seconds)
+            await asyncio.wait_for(queue.wake.wait(), seconds)
         except TimeoutError:
             return
 
-    async def _turn(self, provider: ProviderAtWork, line: ProviderQueue) -> float:
-        """Move as much as there are slots and tokens for; how long to rest then (0: not at all)."""
-        shut = self._shut_fact(provider)
-        if shut is not None:
-            return await self._turn_away(provider, line, *shut)
-        if not line.urgent:
+    async def _turn(self, provider: ActiveProvider, queue: ProviderQueue) -> float:
+        """Send what there are slots and tokens for. Returns the seconds to rest afterwards."""
+        pause = self._long_pause(provider)
+        if pause is not None:
+            return await self._turn_away(provider, queue, *pause)
+        if not queue.urgent:
             await self.engine.hurry.passed()
         admitted = provider.breaker.admits(self._now())
         if admitted == 0:
             return SHUT_LOOK_SECONDS
-        held = provider.hold(
-            line, min(CLAIM_MAX, admitted)
-        )  # before anything is awaited: the other line holds some, too
+        # before anything is awaited: the other queue takes slots, too
+        held = provider.acquire(queue, min(CLAIM_MAX, admitted))
         if held == 0:
             return self._idle_look_seconds
         sends: list[Send] = []
         try:
-            rows = provider.take_hinted(line, held)
-            rows = rows or await self.store.claim(provider.name, held, provider.taken, line.lanes)
+            rows = provider.take_hinted(queue, held)
+            rows = rows or await self.store.claim(provider.name, held, provider.taken, queue.lanes)
             if not rows:
                 return self._idle_look_seconds
-            sends = await self._begin(provider, line, rows)
-            self._hint(provider, line, rows[len(sends) :])
+            sends = await self._begin(provider, queue, rows)
+            self._hint(provider, queue, rows[len(sends) :])
         finally:
-            provider.release_cap(held - len(sends))
+            provider.release(held - len(sends))
         rate = self._rates[provider.name]
         for send in sends:
             send.begin(rate)
         if len(sends) < len(rows) and provider.bucket is not None:
-            least = 0.0 if line.urgent else GATHER_TOKENS_SECONDS
+            least = 0.0 if queue.urgent else GATHER_TOKENS_SECONDS
             await asyncio.sleep(max(rate.next_in(), least))
         return 0
 
     async def _begin(
-        self, provider: ProviderAtWork, line: ProviderQueue, rows: Sequence[ReadyRow]
+        self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]
     ) -> list[Send]:
-        """
-        The sends of as many rows as there are tokens for; from here on their slots are theirs.
-        """
-        tokens, gathered = await (self._hurried if line.urgent else self._unhurried)(provider, rows)
+        """The sends of as many rows as there are tokens for; each owns its slot from here on."""
+        prepare = self._prepare_otp if queue.urgent else self._prepare_others
+        tokens, gathered = await prepare(provider, rows)
         tokens = tokens[: provider.breaker.admits(self._now())]
         if not tokens:
             return []
@@ -285,27 +269,27 @@ class Dispatcher:
         sends = list(zip(gathered, tokens, strict=False))
         provider.taken.update((row.message, row.step) for (row, _), _ in sends)
         return [
-            Send(self._sends, provider, line, row, ready, token) for (row, ready), token in sends
+            Send(self._sends, provider, queue, row, ready, token) for (row, ready), token in sends
         ]
 
-    async def _hurried(
-        self, provider: ProviderAtWork, rows: Sequence[ReadyRow]
+    async def _prepare_otp(
+        self, provider: ActiveProvider, rows: Sequence[ReadyRow]
     ) -> tuple[list[Token], list[Gathered]]:
-        """Tokens for codes, and what their sends need, both asked for at once."""
+        """Tokens for OTPs and what their sends need, loaded at the same time."""
         with self.engine.hurry:
             taking = self._rates[provider.name].take(len(rows), urgent=True)
             tokens, gathered = await asyncio.gather(taking, self._gather(provider, rows))
         return tokens, gathered
 
-    async def _unhurried(
-        self, provider: ProviderAtWork, rows: Sequence[ReadyRow]
+    async def _prepare_others(
+        self, provider: ActiveProvider, rows: Sequence[ReadyRow]
     ) -> tuple[list[Token], list[Gathered]]:
-        """Tokens, and what so many sends need: where a rate gives few, nothing is read in vain."""
+        """Tokens first, then what that many sends need: nothing is loaded in vain."""
         tokens = await self._rates[provider.name].take(len(rows), urgent=False)
         return tokens, await self._gather(provider, rows[: len(tokens)]) if tokens else []
 
-    def _shut_fact(self, provider: ProviderAtWork) -> tuple[Reason, int] | None:
-        """Whether what waits must be told not to wait here, and why."""
+    def _long_pause(self, provider: ActiveProvider) -> tuple[Reason, int] | None:
+        """The reason and end of a pause that is too long to wait for; None if there is none."""
         now = self._now()
         until = provider.breaker.shut_until(now)
         if until is not None:
@@ -316,55 +300,52 @@ class Dispatcher:
         return None
 
     async def _turn_away(
-        self, provider: ProviderAtWork, line: ProviderQueue, reason: Reason, until: int
+        self, provider: ActiveProvider, queue: ProviderQueue, reason: Reason, until: int
     ) -> float:
-        """Tell what waits for a shut provider, so that the core finds it another way."""
-        rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, line.lanes)
+        """Tell waiting rows that the provider is shut, so that the core finds another way."""
+        rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, queue.lanes)
         facts = [
-            ApplyFact(row.message, Shut(row.step, provider.name, reason, until), line.urgent)
+            ApplyFact(row.message, Shut(row.step, provider.name, reason, until), queue.urgent)
             for row in rows
         ]
         await self.engine.submit_many(facts)
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
-    async def _gather(self, provider: ProviderAtWork, rows: Sequence[ReadyRow]) -> list[Gathered]:
-        """What a claim's messages need; None for a message that is gone, or whose step has left."""
-        books: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
-        whole = await self._known(rows)
+    async def _gather(self, provider: ActiveProvider, rows: Sequence[ReadyRow]) -> list[Gathered]:
+        """What the sends of a claim need; None for a message that is gone or a step already sent."""
+        policies: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
+        loaded = await self._messages(rows)
         gathered: list[Gathered] = []
         for row in rows:
-            found = whole.get(row.message)
+            found = loaded.get(row.message)
             if found is None or all([run.step != row.step for run in found.message.ready()]):
                 gathered.append((row, None))
                 continue
             key = (found.message.policy, found.message.policy_version)
-            book = books.get(key)
-            if book is None:
-                book = books[key] = await self._books(*key)
-            gathered.append((row, ready_of(provider, found, book, row.step)))
+            policy = policies.get(key)
+            if policy is None:
+                policy = policies[key] = await self._policies(*key)
+            gathered.append((row, ready_step(provider, found, *policy, row.step)))
         return gathered
 
-    async def _known(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
-        """
-        The messages of a claim: those decided about a moment ago as they were then, the others from
-        the store.
-        """
-        whole: dict[str, Whole] = {}
+    async def _messages(self, rows: Sequence[ReadyRow]) -> dict[str, LoadedMessage]:
+        """The messages of a claim: from recent decisions if possible, else from the store."""
+        known: dict[str, LoadedMessage] = {}
         unknown: list[ReadyRow] = []
         for row in rows:
-            decided = self._lately.find(row.message)
+            decided = self._recent.find(row.message)
             if decided is None:
                 unknown.append(row)
             else:
-                whole[row.message] = Whole(
+                known[row.message] = LoadedMessage(
                     decided.decision.message, decided.event, decided.person, decided.addresses
                 )
         if unknown:
-            whole.update(await self._load(unknown))
-        return whole
+            known.update(await self._load(unknown))
+        return known
 
-    async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, Whole]:
-        """Messages, their people and those people's addresses, in two queries."""
+    async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, LoadedMessage]:
+        """Messages, their recipients and the recipients' addresses, in two queries."""
         known = {row.recipient for row in rows if row.recipient}
         loaded = await self.store.load(
             Wanted(messages={row.message for row in rows}, recipients=known)
@@ -374,24 +355,25 @@ class Dispatcher:
         hashes = {address.hash for person in persons.values() for address in person.addresses}
         addresses = await self.store.addresses(hashes)
         return {
-            id: Whole(row.message, row.event, persons[row.message.recipient], addresses)
+            id: LoadedMessage(row.message, row.event, persons[row.message.recipient], addresses)
             for id, row in loaded.messages.items()
         }
 
 
-def ready_of(
-    provider: ProviderAtWork, found: Whole, book: tuple[Policy, TemplateSet], step: int
-) -> Ready:
-    """A step with what its provider can use of its recipient's addresses."""
-    policy, templates = book
-    channel = policy.plan[step].channel
-    targets = tuple(
-        [address for address in found.person.addresses if address.kind in provider.facts.kinds]
-    )
-    heard = [
+def ready_step(
+    provider: ActiveProvider,
+    found: LoadedMessage,
+    policy: Policy,
+    templates: TemplateSet,
+    step: int,
+) -> ReadyStep:
+    """A step with those addresses of its recipient that the provider can send to."""
+    channel, kinds = policy.plan[step].channel, provider.definition.kinds
+    targets = tuple([address for address in found.person.addresses if address.kind in kinds])
+    inbound = [
         found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets
     ]
-    inbound_at = max([at for at in heard if at is not None], default=None)
-    return Ready(
+    inbound_at = max([at for at in inbound if at is not None], default=None)
+    return ReadyStep(
         found.message, found.event, found.person, policy, templates, step, targets, inbound_at
     )

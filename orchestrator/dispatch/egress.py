@@ -1,11 +1,10 @@
 """
-The guard on URLs that come from users: a push subscription's endpoint is whatever somebody's
-browser said it was.
+The guard for URLs that come from users: a browser reports the endpoint of a push subscription.
 
-A guarded URL is https on port 443 to a host of the allow-list, without credentials and without a
-literal address. Its name is resolved here, every address is held against a table of our own
-(``ipaddress.is_global`` calls several private ranges global), and the connection goes to the very
-address that was checked. Origins in ``egress.allow`` are the operator's word and pass every guard.
+A guarded URL is https on port 443 to a host on the allow-list, without credentials and without a
+literal address. The guard resolves the name, checks every address against its own table
+(``ipaddress.is_global`` calls several private ranges global), and the connection goes to the
+checked address. The operator's origins in ``egress.allow`` pass every check.
 
 Source of the table: IANA's special-purpose address registries for IPv4 and IPv6.
 """
@@ -59,10 +58,7 @@ DENIED_NETWORKS = (
     "4000::/2",  # not assigned, segment routing
     "8000::/1",  # not assigned, unique local, link-local, site-local, multicast
 )
-"""
-Where nothing may be sent. Of IPv6 that leaves global unicast, 2000::/3, without what wraps or
-stands for others.
-"""
+"""Networks that are never called. Of IPv6 that leaves 2000::/3 without wrapped addresses."""
 
 DENIED = tuple(ipaddress.ip_network(network) for network in DENIED_NETWORKS)
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -70,17 +66,13 @@ NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*")
 
 
 class EgressForbidden(Exception):
-    """
-    Nothing may be sent there; nothing was. Not an ``OSError``: aiohttp takes those for failed
-    look-ups.
-    """
+    """The address may not be called. No ``OSError``: aiohttp takes those for failed look-ups."""
 
 
 class EgressGuard:
     """
-    ``allow``: origins past the guard (``https://host:port``, ``http://127.0.0.1:8090``); ``hosts``:
-    allowed names, where ``*.example.com`` stands for every name below ``example.com``.
-    ``resolver``: who resolves (default: the system).
+    ``allow``: origins that are not checked (``http://127.0.0.1:8090``). ``hosts``: allowed names;
+    ``*.example.com`` is every name below ``example.com``. ``resolver``: by default the system's.
     """
 
     def __init__(
@@ -97,7 +89,7 @@ class EgressGuard:
 
     @property
     def resolver(self) -> AbstractResolver:
-        """Resolves a name only to addresses that may be reached; made inside the running loop."""
+        """The resolver that checks addresses; made inside the running loop."""
         if self._resolver is None:
             exempt = {(host, port) for _, host, port in self._allow}
             self._resolver = PinningResolver(self._inner or ThreadedResolver(), exempt)
@@ -105,11 +97,9 @@ class EgressGuard:
 
     def check_url(self, url: str) -> str | None:
         """
-        Why a URL is forbidden, None where it is not; the addresses of its host are still for
-        ``resolver`` to check.
+        The reason why a URL is forbidden, None if it is not; ``resolver`` then checks its addresses.
 
-        Two parsers must agree on where the URL leads, ours and that of the client which will follow
-        it.
+        Our parser and that of the HTTP client must agree on where the URL leads.
         """
         try:
             origin = origin_of(url)
@@ -131,11 +121,10 @@ class EgressGuard:
 
 class PinningResolver(AbstractResolver):
     """
-    Hands out addresses only where none of a name's addresses is in the table: one forbidden among
-    them is an attack.
+    Resolves a name unless one of its addresses is in the table: a single one is an attack.
 
-    aiohttp connects to what it is handed and asks nobody else, so what was checked is what is
-    reached. ``exempt`` are the ``(host, port)`` of the operator's own origins.
+    aiohttp connects to the addresses it gets here, so the checked address is the one reached.
+    ``exempt`` are the ``(host, port)`` of the operator's own origins.
     """
 
     def __init__(self, inner: AbstractResolver, exempt: Iterable[tuple[str, int]]) -> None:
@@ -145,9 +134,7 @@ class PinningResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """
-        As aiohttp asks. Raises ``EgressForbidden``, or ``OSError`` where the name has no address.
-        """
+        """Raises ``EgressForbidden``, or ``OSError`` if the name has no address."""
         found = await self._inner.resolve(host, port, family)
         if (host.lower().rstrip("."), port) in self._exempt:
             return found
@@ -156,17 +143,16 @@ class PinningResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close what resolves."""
+        """Close the inner resolver."""
         await self._inner.close()
 
 
 def origin_of(url: str) -> Origin:
     """
-    Where an absolute http(s) URL leads.
+    The origin of an absolute http(s) URL.
 
-    Raises ``ValueError`` for anything that could be read in two ways: other characters than
-    printable ASCII, spaces, backslashes, credentials, a port of 0, or a URL that two parsers
-    disagree about.
+    Raises ``ValueError`` for an ambiguous URL: characters other than printable ASCII, spaces,
+    backslashes, credentials, a port of 0, or a URL that two parsers disagree about.
     """
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise ValueError("a URL has printable ASCII only, no spaces and no backslashes")
@@ -192,25 +178,19 @@ def origin_of(url: str) -> Origin:
 
 
 def matches(host: str, pattern: str) -> bool:
-    """Whether a host is a pattern's own, or one label or more below ``*.…``."""
+    """True if a host is the pattern, or at least one label below ``*.…``."""
     if pattern.startswith("*."):
         return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
     return host == pattern
 
 
 def is_literal(host: str) -> bool:
-    """
-    An address in any notation that a resolver would take as one: ``127.0.0.1``, ``::1``, ``127.1``,
-    ``0x7f000001``.
-    """
+    """True for an address in any notation: ``127.0.0.1``, ``::1``, ``127.1``, ``0x7f000001``."""
     return ":" in host or NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def denied(address: str) -> bool:
-    """
-    Whether an address may not be reached. A v4-mapped one (``::ffff:…``) counts as what it maps;
-    nonsense is denied.
-    """
+    """True if an address may not be called: a mapped one as the IPv4 it maps, nonsense always."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,15 +1,14 @@
 """
-Has a channel gone deaf? Receipts that stop all at once say that reporting is broken, not that
-nobody was reached.
+Detects a receipt outage: receipts of a channel that stop all at once mean that reporting is broken,
+not that nobody was reached.
 
-Sends and deliveries are counted in buckets of a minute. A channel's baseline is the share of its
-sends of the last day that were ever delivered, leaving out those too young to tell; "too young" is
-learnt from how long its deliveries usually take. When the share of the sends that are just old
-enough falls below ``ratio`` of the baseline, over at least ``min_sends`` of them, the channel
-counts as out until it recovers.
+Sends and deliveries are counted by the minute of the send. The baseline of a channel is the share
+of the last day's sends that were delivered, without the newest ones, whose receipts may still come;
+how new that is follows from the usual lag of its receipts. A channel is out while the share of its
+newest countable sends (at least ``min_sends``) is below ``ratio`` of the baseline.
 
-The counts are kept in the store: what one process sends another may hear about, and a restart must
-not forget the baseline.
+The counts are in the store: a receipt may reach another process than the one that sent, and a
+restart must not forget the baseline.
 """
 
 from __future__ import annotations
@@ -26,18 +25,23 @@ DAY_MINUTES = 24 * 60
 RECENT_MINUTES = 15
 USUAL_SHARE_OF_LAGS = 0.9
 LAGS_MAX = 500
-LAG_LEAST_MS = 30_000
-LOOK_MS = 5_000
+LAG_MIN_MS = 30_000
+COMPUTE_EVERY_MS = 5_000
+
+
+ReceiptCount = tuple[str, int, int, int]
+"""Channel, minute, sent, delivered."""
 
 
 @dataclass(slots=True)
 class ReceiptStats:
-    """What one channel was sent and reported, by the minute of the send: ``[sent, delivered]``."""
+    """One channel: ``minutes`` has ``[sent, delivered]`` by the minute of the send."""
 
     minutes: dict[int, list[int]] = field(default_factory=dict)
     lags_ms: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS_MAX))
 
     def bucket(self, at: int) -> list[int]:
+        """The counts of the minute of ``at`` (UTC milliseconds)."""
         minute = at // MINUTE_MS
         found = self.minutes.get(minute)
         if found is None:
@@ -47,11 +51,11 @@ class ReceiptStats:
         return found
 
     def usual_lag_ms(self) -> int:
-        """Within how long nine of ten deliveries were reported."""
+        """The lag within which nine of ten deliveries were reported."""
         if not self.lags_ms:
-            return LAG_LEAST_MS
+            return LAG_MIN_MS
         ordered = sorted(self.lags_ms)
-        return max(LAG_LEAST_MS, ordered[int(len(ordered) * USUAL_SHARE_OF_LAGS) - 1])
+        return max(LAG_MIN_MS, ordered[int(len(ordered) * USUAL_SHARE_OF_LAGS) - 1])
 
 
 class OutageDetector:
@@ -60,56 +64,49 @@ class OutageDetector:
     def __init__(self, min_sends: int, ratio: float) -> None:
         self._min_sends = min_sends
         self._ratio = ratio
-        self._ears: dict[str, ReceiptStats] = {}
-        self._looked_at = 0
+        self._stats: dict[str, ReceiptStats] = {}
+        self._computed_at = 0
         self._out: tuple[str, ...] = ()
-        self._news: dict[tuple[str, int], list[int]] = {}
+        self._deltas: dict[tuple[str, int], list[int]] = {}
 
-    def take_news(self) -> list[tuple[str, int, int, int]]:
-        """What was counted here since the last time: ``(channel, minute, sent, delivered)``."""
-        news = [
-            (channel, minute, sent, delivered)
-            for (channel, minute), (sent, delivered) in sorted(self._news.items())
-        ]
-        self._news.clear()
-        return news
+    def take_deltas(self) -> list[ReceiptCount]:
+        """What this process has counted since the last call."""
+        deltas = [(*key, counts[0], counts[1]) for key, counts in sorted(self._deltas.items())]
+        self._deltas.clear()
+        return deltas
 
-    def put_back(self, news: Iterable[tuple[str, int, int, int]]) -> None:
-        """It could not be kept: it is news still."""
-        for channel, minute, sent, delivered in news:
-            counts = self._news.setdefault((channel, minute), [0, 0])
+    def restore_deltas(self, deltas: Iterable[ReceiptCount]) -> None:
+        """Take deltas back that could not be stored."""
+        for channel, minute, sent, delivered in deltas:
+            counts = self._deltas.setdefault((channel, minute), [0, 0])
             counts[0] += sent
             counts[1] += delivered
 
-    def know(self, counts: Iterable[tuple[str, int, int, int]]) -> None:
-        """What all processes have counted so far, with this one's news already in it."""
-        for channel, minute, sent, delivered in counts:
-            own = self._news.get((channel, minute), (0, 0))
-            bucket = self._ears.setdefault(channel, ReceiptStats()).bucket(minute * MINUTE_MS)
+    def set_totals(self, totals: Iterable[ReceiptCount]) -> None:
+        """Replace the counts by the store's, which hold those of every process."""
+        for channel, minute, sent, delivered in totals:
+            own = self._deltas.get((channel, minute), (0, 0))
+            bucket = self._stats.setdefault(channel, ReceiptStats()).bucket(minute * MINUTE_MS)
             bucket[0], bucket[1] = sent + own[0], delivered + own[1]
 
     def _count(self, channel: str, at: int, place: int) -> None:
-        ear = self._ears.get(channel)
-        if ear is None:
-            ear = self._ears[channel] = ReceiptStats()
-        ear.bucket(at)[place] += 1
-        key = (channel, at // MINUTE_MS)
-        news = self._news.get(key)
-        if news is None:
-            news = self._news[key] = [0, 0]
-        news[place] += 1
+        stats = self._stats.get(channel)
+        if stats is None:
+            stats = self._stats[channel] = ReceiptStats()
+        stats.bucket(at)[place] += 1
+        self._deltas.setdefault((channel, at // MINUTE_MS), [0, 0])[place] += 1
 
     def sent(self, channel: str, at: int) -> None:
-        """A provider took, or may have taken, a message at ``at``."""
+        """A provider took, or may have taken, a message."""
         self._count(channel, at, 0)
 
     def delivered(self, channel: str, at: int, sent_at: int) -> None:
-        """A message that was sent at ``sent_at`` was reported delivered at ``at``."""
+        """A message sent at ``sent_at`` was reported delivered at ``at``."""
         self._count(channel, sent_at, 1)
-        self._ears[channel].lags_ms.append(max(0, at - sent_at))
+        self._stats[channel].lags_ms.append(max(0, at - sent_at))
 
     def learn(self, before: Message | None, after: Message, now: int) -> None:
-        """Take note of what a decision has changed: attempts that were taken, or delivered."""
+        """Count the attempts that a decision made taken or delivered."""
         known = before.attempts if before is not None else []
         for attempt in after.attempts:
             earlier = known[attempt.number] if attempt.number < len(known) else None
@@ -121,24 +118,21 @@ class OutageDetector:
                 self.delivered(attempt.channel, now, attempt.intent_at)
 
     def outages(self, now: int) -> tuple[str, ...]:
-        """
-        The channels whose receipts have collapsed; looked at every few seconds, for it reads a
-        whole day.
-        """
-        if abs(now - self._looked_at) >= LOOK_MS:
-            self._looked_at = now
+        """The channels that are out; computed every few seconds, because it reads a whole day."""
+        if abs(now - self._computed_at) >= COMPUTE_EVERY_MS:
+            self._computed_at = now
             self._out = tuple(
-                channel for channel, ear in self._ears.items() if self._is_out(ear, now)
+                channel for channel, stats in self._stats.items() if self._is_out(stats, now)
             )
         return self._out
 
-    def _is_out(self, ear: ReceiptStats, now: int) -> bool:
-        tellable = (now - ear.usual_lag_ms()) // MINUTE_MS
-        recent_from = tellable - RECENT_MINUTES
+    def _is_out(self, stats: ReceiptStats, now: int) -> bool:
+        countable_to = (now - stats.usual_lag_ms()) // MINUTE_MS
+        recent_from = countable_to - RECENT_MINUTES
         recent = [0, 0]
         before = [0, 0]
-        for minute, (sent, delivered) in ear.minutes.items():
-            if minute >= tellable:
+        for minute, (sent, delivered) in stats.minutes.items():
+            if minute >= countable_to:
                 continue
             totals = recent if minute >= recent_from else before
             totals[0] += sent

@@ -1,7 +1,4 @@
-"""
-From a message and its recipient to what an adapter is given: rendered content, keyed references,
-links.
-"""
+"""Builds what an adapter sends: rendered content, keyed references and links."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from orchestrator.core.policy import PROMOTIONAL, SERVICE, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import Value
-from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
 from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
@@ -28,7 +25,7 @@ SESSION_MS = 24 * 3_600_000
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
-class Ready(Value):
+class ReadyStep(Value):
     """A step of the backlog with everything that rendering and sending it needs."""
 
     message: Message
@@ -46,8 +43,8 @@ class Ready(Value):
 
 
 @dataclass(frozen=True)
-class Outside:
-    """The installation as the world sees it: its public address and the keys of its tokens."""
+class PublicUrls:
+    """The links of this installation: its public address, and the keys that sign their tokens."""
 
     public_url: str
     keys: SigningKeys
@@ -67,17 +64,14 @@ class Outside:
 
 
 def render(
-    ready: Ready, outside: Outside, provider: ProviderAtWork, attempt: int, now: int
+    ready: ReadyStep, urls: PublicUrls, provider: ActiveProvider, attempt: int, now: int
 ) -> Rendered:
-    """
-    Render one step. Raises ``Unrenderable``, also where its event was erased while it waited beside
-    an ended cascade.
-    """
+    """Render one step. Raises ``Unrenderable``, also if its event was erased meanwhile."""
     message, person = ready.message, ready.person
     if not any(ready.event.values()):
         raise Unrenderable(Reason.ERASED, "", "")
     template, locale = ready.policy.template, person.document.get("locale")
-    unsubscribing = outside.one_click and ready.templates.names_variable(
+    unsubscribing = urls.one_click and ready.templates.names_variable(
         template, ready.channel, locale, "unsubscribe_url"
     )
     context = RenderContext(
@@ -92,19 +86,19 @@ def render(
         now=datetime.fromtimestamp(now / 1000, UTC),
         locale=locale,
         time_zone=person.document.get("time_zone") or "UTC",
-        unsubscribe_url=outside.unsubscribe_url(message, "email") if unsubscribing else None,
-        link=lambda url: f"{outside.public_url}/c/{outside.keys.link(message.id, attempt, url)}",
+        unsubscribe_url=urls.unsubscribe_url(message, "email") if unsubscribing else None,
+        link=lambda url: f"{urls.public_url}/c/{urls.keys.link(message.id, attempt, url)}",
     )
     rendered = ready.templates.render(template, ready.channel, context)
     need(provider, rendered)
     if "html" in rendered.parts and getattr(provider.adapter.settings, "open_pixel", False):
-        pixel = f"{outside.public_url}/o/{outside.keys.pixel(message.id, attempt)}"
+        pixel = f"{urls.public_url}/o/{urls.keys.pixel(message.id, attempt)}"
         rendered.parts["html"] = with_pixel(str(rendered.parts["html"]), pixel)
     return rendered
 
 
-def need(provider: ProviderAtWork, rendered: Rendered) -> None:
-    """Refuse content that lacks a part without which the adapter cannot send."""
+def need(provider: ActiveProvider, rendered: Rendered) -> None:
+    """Raises ``Unrenderable`` if the content lacks a part that the adapter needs."""
     for part in provider.adapter.supports.parts:
         choices = (part,) if isinstance(part, str) else part
         if not any(choice in rendered.parts for choice in choices):
@@ -119,21 +113,21 @@ def with_pixel(html: str, url: str) -> str:
 
 
 def outgoing(
-    ready: Ready,
-    outside: Outside,
+    ready: ReadyStep,
+    urls: PublicUrls,
     attempt: Attempt,
     target: Address,
     rendered: Rendered,
     now: int,
     entropy: bytes,
 ) -> Outgoing:
-    """What the adapter of one attempt is given."""
+    """The message as the adapter of one attempt gets it."""
     message = ready.message
     in_session = ready.inbound_at is not None and now - ready.inbound_at < SESSION_MS
     marketing = message.message_class in (PROMOTIONAL, SERVICE)
     return Outgoing(
         message_id=message.id,
-        client_reference=outside.keys.reference(message.id, attempt.number),
+        client_reference=urls.keys.reference(message.id, attempt.number),
         idempotency_key=idempotency_key(message, attempt),
         address=target,
         content=rendered.parts,
@@ -141,25 +135,22 @@ def outgoing(
         topic=message.topic,
         locale=rendered.locale,
         ttl_seconds=ttl_seconds(ready, now),
-        receipt_url=outside.receipt_url(attempt.provider),
-        receipt_token=outside.keys.receipt_token(message.id, attempt.number)
+        receipt_url=urls.receipt_url(attempt.provider),
+        receipt_token=urls.keys.receipt_token(message.id, attempt.number)
         if ready.channel == "web_push"
         else "",
-        unsubscribe_url=outside.unsubscribe_url(message, ready.channel)
-        if outside.one_click and marketing
+        unsubscribe_url=urls.unsubscribe_url(message, ready.channel)
+        if urls.one_click and marketing
         else None,
-        one_click=outside.one_click and marketing,
+        one_click=urls.one_click and marketing,
         in_session=in_session,
         now=now / 1000,
         entropy=entropy,
     )
 
 
-def ttl_seconds(ready: Ready, now: int) -> int:
-    """
-    How long the message is worth delivering: the step's own word, else its longest wait, never past
-    the deadline.
-    """
+def ttl_seconds(ready: ReadyStep, now: int) -> int:
+    """How long to try delivery: the step's ttl, else its longest wait; never past the deadline."""
     step = ready.policy.plan[ready.step]
     left_ms = ready.message.deadline_at - now
     wanted_ms = step.ttl_ms if step.ttl_ms is not None else step.longest_wait_ms
@@ -167,7 +158,7 @@ def ttl_seconds(ready: Ready, now: int) -> int:
 
 
 def idempotency_key(message: Message, attempt: Attempt) -> str:
-    """The same whenever the same try is repeated, by whichever process."""
+    """A key that is the same in every process that repeats the same try."""
     parts = (
         message.id,
         str(attempt.step),

@@ -1,13 +1,11 @@
 """
-The tokens of a provider's rate while they are in hand.
+Tokens of a provider's rate between the bucket and the first byte of a send.
 
-A token is taken before a send is decided, so that nothing has to be waited for afterwards, and it
-is good for half a second; where there are fewer than two a second, until the next one comes, or a
-slow connection would never find a good one. A process that was stopped, a database that was away or
-a slow start of a connection would otherwise have it spent in some later second, on top of that
-second's own. So right before the first byte the token is looked at once more: one that is too old
-is dropped and another one taken, while the send may still start; where there is none, the message
-waits again.
+A token is taken before a send is decided, so that nothing delays the send afterwards. It is good
+for half a second (below two a second: until the next one comes). Otherwise a paused process, an
+unreachable database or a slow connect would spend it in a later second, on top of that second's own
+tokens. So a token that is too old right before the first byte is replaced while the send may still
+start; if there is no other, the message waits again.
 """
 
 from __future__ import annotations
@@ -18,15 +16,15 @@ from collections.abc import Callable
 from orchestrator.stores.port import Bucket
 
 NEARLY_OVER_SECONDS = 0.1
-"""A token with so little left is renewed while it can still be waited for."""
+"""A token that is about to expire is renewed while there is time to wait for another."""
 LEAST_WAIT_SECONDS = 0.005
-"""Between two questions for a token: others may have taken the one that was expected."""
+"""The pause between two requests for a token, which another process may have taken."""
 
 
 class Token:
     """
-    The right to start one send. ``good_until`` is on the monotonic clock (seconds). It counts from
-    before the bucket was asked, so it is never good for longer than the bucket thinks.
+    The right to start one send. ``good_until`` is in monotonic seconds and counts from before the
+    bucket was asked, so the token is never good for longer than the bucket assumes.
     """
 
     __slots__ = ("_rate", "good_until", "urgent")
@@ -40,19 +38,17 @@ class Token:
         return self._rate.monotonic() <= self.good_until
 
     def lasts(self) -> bool:
-        """Whether it will be good for a moment still."""
+        """True if it stays good for another moment."""
         return self._rate.monotonic() + NEARLY_OVER_SECONDS <= self.good_until
 
     async def renew(self, by: float) -> None:
-        """
-        Have one that lasts; return without it where there is none until ``by`` (monotonic seconds).
-        """
+        """Replace it if it is too old; give up at ``by`` (monotonic seconds)."""
         if not self.lasts():
             await self._rate.renew(self, by)
 
 
 class NoRate(Token):
-    """For a provider without a rate: always good."""
+    """The token of a provider without a rate: always good."""
 
     __slots__ = ()
 
@@ -74,7 +70,7 @@ FREE = NoRate()
 
 class Rate:
     """
-    A provider's bucket as the sends of this process use it; without a bucket everything is free.
+    A provider's bucket as the sends of this process use it; without a bucket, tokens are free.
     ``monotonic`` is in seconds; a token is good for ``token_seconds``.
     """
 
@@ -82,14 +78,11 @@ class Rate:
         self._bucket = bucket
         self.monotonic = monotonic
         self.token_seconds = bucket.token_seconds if bucket is not None else float("inf")
-        self._turns = {True: asyncio.Lock(), False: asyncio.Lock()}
-        """
-        Who asks for a new token: one after the other, or each of many would ask again and again.
-        Codes by themselves.
-        """
+        self._renewing = {True: asyncio.Lock(), False: asyncio.Lock()}
+        """One renewal at a time, or many would poll the bucket. OTPs have their own lock."""
 
     async def take(self, wanted: int, urgent: bool) -> list[Token]:
-        """As many tokens as there are now, up to ``wanted``."""
+        """Take up to ``wanted`` tokens that are there now."""
         if self._bucket is None:
             return [FREE] * wanted
         asked_at = self.monotonic()
@@ -97,7 +90,7 @@ class Rate:
         return [Token(self, asked_at, urgent) for _ in range(granted)]
 
     async def take_all(self, wanted: int, urgent: bool) -> list[Token]:
-        """``wanted`` tokens, however long that takes; the first ones may be old by then."""
+        """Wait for ``wanted`` tokens; the first ones may be too old by then."""
         tokens = await self.take(wanted, urgent) if wanted > 0 else []
         while len(tokens) < wanted:
             await asyncio.sleep(self.next_in())
@@ -105,13 +98,14 @@ class Rate:
         return tokens
 
     def next_in(self) -> float:
-        """Seconds until it is worth asking again."""
+        """Seconds until the bucket may have a token."""
         return max(self._bucket.next_in(), LEAST_WAIT_SECONDS) if self._bucket is not None else 0.0
 
     async def renew(self, token: Token, by: float) -> None:
-        """Another token in the place of an old one, until ``by``."""
+        """Replace an old token; give up at ``by``."""
         try:
-            async with asyncio.timeout(max(0.0, by - self.monotonic())), self._turns[token.urgent]:
+            left_seconds = max(0.0, by - self.monotonic())
+            async with asyncio.timeout(left_seconds), self._renewing[token.urgent]:
                 (found,) = await self.take_all(1, token.urgent)
                 token.good_until = found.good_until
         except TimeoutError:

@@ -1,13 +1,11 @@
 """
-What the senders have in common: one request, written at most once, and an outcome that says what
-left.
+The base of the senders: one request, written at most once, and an outcome that says what left.
 
     guard → slot → connection → token → last look → write → answer
     └──────── NotSent ────────────────────────────┘ └─ Unknown or HttpReply
 
-Up to the last look everything can be undone; connects that failed are tried again by tenacity, for
-at most two seconds and never past the time to start. From then on nothing is repeated, whatever
-happens.
+Until the last look nothing has left; tenacity repeats failed connects for at most two seconds and
+never past the time to start. After it nothing is repeated.
 """
 
 from __future__ import annotations
@@ -23,9 +21,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import NotSent, Refused, Unknown
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.deadlines import Deadlines
 from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
 from orchestrator.dispatch.rates import FREE, Token
+from orchestrator.dispatch.timeouts import Timeouts
 
 BODY_BYTES_MAX = 256 * 1024
 GUARDED_BODY_BYTES_MAX = 16 * 1024
@@ -40,21 +38,15 @@ Answer = HttpReply | NotSent | Unknown | Refused
 
 
 class TooLate(Exception):
-    """The first byte would leave after its time; raised before the write."""
+    """The first byte would leave too late; raised before the write."""
 
 
 class Repeated(Exception):
-    """
-    A client was about to write a request again that may have been read already; raised before the
-    second write.
-    """
+    """The client is about to write a request a second time; raised before that write."""
 
 
 class Unconnected(Exception):
-    """
-    There is no connection, and nothing left. ``lasting``: trying again at once cannot help (a bad
-    certificate).
-    """
+    """No connection was made. ``lasting``: another try at once cannot help (bad certificate)."""
 
     def __init__(self, error: BaseException, *, lasting: bool = False) -> None:
         super().__init__(type(error).__name__)
@@ -62,21 +54,17 @@ class Unconnected(Exception):
 
 
 class Unwritable(Exception):
-    """
-    The request itself cannot be written (a control character in a header, a URL that is none);
-    nothing left.
-    """
+    """The request cannot be written: a control character in a header, or an invalid URL."""
 
 
 class Unreadable(Exception):
-    """There was an answer, and it is too long, packed in an unknown way, or no HTTP."""
+    """The answer is too long, has an unknown Content-Encoding, or is not HTTP."""
 
 
 class Trace:
     """
-    What one request has done. ``start_by`` is its limit on the monotonic clock, ``token`` its place
-    in the provider's rate, ``wrote`` whether any byte may have left, ``over`` whether its caller
-    has gone.
+    The progress of one request. ``start_by`` (monotonic seconds) bounds its first byte, for which
+    ``token`` was taken. ``wrote``: a byte may have left. ``over``: its caller has gone.
     """
 
     __slots__ = ("monotonic", "over", "start_by", "token", "wrote")
@@ -90,28 +78,23 @@ class Trace:
         self.wrote = self.over = False
 
     def left_seconds(self) -> float:
-        """Until the time to start has passed."""
+        """The time that is left to start."""
         return self.start_by - self.monotonic()
 
     def look(self) -> None:
-        """May it still leave? Raises ``TooLate`` or ``Repeated``."""
+        """Raises ``TooLate`` or ``Repeated`` if the request may not be written any more."""
         if self.wrote:
             raise Repeated
         if self.over or self.monotonic() > self.start_by:
             raise TooLate
 
     async def have_token(self) -> None:
-        """
-        There is a connection: where its making took longer than a token is good, take another one.
-        """
+        """Replace the token if connecting took longer than it is good."""
         if not self.token.lasts():
             await self.token.renew(self.start_by)
 
     def last_look(self) -> None:
-        """
-        As ``look``, and is its token still good? The write follows at once, so from here on a byte
-        may have left.
-        """
+        """``look`` once more, and at the token. The write follows: a byte may have left now."""
         self.look()
         if not self.token.is_good():
             raise TooLate
@@ -120,10 +103,10 @@ class Trace:
 
 class OnceSender(ABC):
     """
-    One HTTP request per call, under a hard deadline; ``_once`` is the client's part.
+    One HTTP request per call, under a hard timeout; a subclass implements ``_once``.
 
-    ``connections`` bounds the requests under way; whoever calls takes a slot first, so nothing
-    waits here for long.
+    ``connections`` bounds the running requests. Callers take a slot of the provider first, so
+    nothing waits here for long.
     """
 
     def __init__(
@@ -135,7 +118,7 @@ class OnceSender(ABC):
     ) -> None:
         self._guard = guard
         self._slots = asyncio.Semaphore(connections)
-        self._deadlines = Deadlines()
+        self._timeouts = Timeouts()
         self._monotonic = monotonic
 
     async def call(
@@ -148,14 +131,14 @@ class OnceSender(ABC):
         token: Token = FREE,
     ) -> Answer:
         """
-        Send once. ``timeout_ms`` bounds all of it, ``start_by`` (monotonic seconds) the first byte,
-        for which ``token`` is taken; ``clock`` gives UTC seconds for the reply. Redirects are
-        answers; cookies and proxies of the environment are not used.
+        Send once. ``timeout_ms`` bounds the whole call, ``start_by`` (monotonic seconds) its first
+        byte; ``clock`` gives UTC seconds for the reply. Redirects are not followed, and cookies and
+        proxies of the environment are not used.
         """
         if call.guarded and (forbidden := self._forbidden(call.url)) is not None:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", forbidden)
         trace = Trace(start_by, self._monotonic, token)
-        deadline = self._deadlines.begin(timeout_ms / 1000)
+        timeout = self._timeouts.begin(timeout_ms / 1000)
         try:
             if self._slots.locked():
                 await self._wait_for_slot(trace)
@@ -170,7 +153,7 @@ class OnceSender(ABC):
             finally:
                 self._slots.release()
         except asyncio.CancelledError:
-            if deadline.passed():
+            if timeout.cancelled_it():
                 return timed_out(timeout_ms, trace.wrote)
             raise
         except TimeoutError:
@@ -187,14 +170,14 @@ class OnceSender(ABC):
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", str(forbidden))
         finally:
             trace.over = True
-            deadline.end()
+            timeout.end()
 
     def _forbidden(self, url: str) -> str | None:
-        """Why a guarded URL may not be called."""
+        """The reason why a guarded URL may not be called; None if it may."""
         return self._guard.check_url(url)
 
     async def _wait_for_slot(self, trace: Trace) -> None:
-        """A slot as soon as there is one, while the send may still start. Raises ``TooLate``."""
+        """Wait for a slot while the send may still start. Raises ``TooLate``."""
         try:
             async with asyncio.timeout(max(0.0, trace.left_seconds())):
                 await self._slots.acquire()
@@ -204,7 +187,7 @@ class OnceSender(ABC):
     async def _again(
         self, problem: Unconnected, call: HttpCall, trace: Trace, clock: Callable[[], float]
     ) -> Answer:
-        """Try again for as long as no connection can be made, and the send may still start."""
+        """Repeat the connect while it fails and the send may still start."""
         give_up_at = min(self._monotonic() + RETRY_SECONDS, trace.start_by)
         if problem.lasting or self._monotonic() + FIRST_PAUSE_SECONDS >= give_up_at:
             raise problem
@@ -229,29 +212,26 @@ class OnceSender(ABC):
     @abstractmethod
     async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
         """
-        One try. Has ``trace.have_token()`` once there is a connection, and calls
-        ``trace.last_look()`` right before the first byte of the request. Raises ``TooLate``,
-        ``Unconnected``, ``Unwritable``, ``Unreadable`` or ``EgressForbidden``.
+        One try. Awaits ``trace.have_token()`` once connected, and calls ``trace.last_look()`` right
+        before the first byte. Raises ``TooLate``, ``Unconnected``, ``Unwritable``, ``Unreadable``
+        or ``EgressForbidden``.
         """
 
 
 def timed_out(timeout_ms: int, wrote: bool) -> NotSent | Unknown:
-    """The hard deadline has passed: what that means depends on whether a byte may have left."""
+    """The outcome of a call whose timeout has passed: unknown once a byte may have left."""
     if wrote:
         return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
     return NotSent(Reason.CONNECT_FAILED, detail=f"no connection within {timeout_ms} ms")
 
 
 def connect_seconds(trace: Trace) -> float:
-    """How long one connect may take: no longer than the send may still start."""
+    """How long one connect may take: never past the time to start."""
     return min(CONNECT_SECONDS, max(0.001, trace.left_seconds()))
 
 
 async def read_body(chunks: AsyncIterable[bytes], guarded: bool) -> bytes:
-    """
-    The whole body, as it came. Raises ``Unreadable`` where it is too long; what a user's URL
-    answers is kept short.
-    """
+    """Read the body. Raises ``Unreadable`` if it is too long; guarded URLs have a lower limit."""
     body = b""
     async for chunk in chunks:
         body = bounded(body + chunk, guarded)
@@ -259,7 +239,7 @@ async def read_body(chunks: AsyncIterable[bytes], guarded: bool) -> bytes:
 
 
 def bounded(body: bytes, guarded: bool) -> bytes:
-    """A body, or the beginning of one. Raises ``Unreadable`` where it is too long already."""
+    """The body so far. Raises ``Unreadable`` if it is too long already."""
     limit = GUARDED_BODY_BYTES_MAX if guarded else BODY_BYTES_MAX
     if len(body) > limit:
         raise Unreadable(f"the answer is larger than {limit // 1024} KiB")
@@ -268,10 +248,9 @@ def bounded(body: bytes, guarded: bool) -> bytes:
 
 def unpacked(body: bytes, encoding: str) -> bytes:
     """
-    A body without its ``Content-Encoding``. None is asked for, but some answer gzip to everybody.
+    The body without its ``Content-Encoding``: requests ask for none, but some servers always gzip.
 
-    Raises ``Unreadable`` where the encoding is another, the body is broken, or it unpacks to more
-    than is kept.
+    Raises ``Unreadable`` if the encoding is unknown, the body is broken or it unpacks to too much.
     """
     match encoding.strip().lower():
         case "" | "identity":

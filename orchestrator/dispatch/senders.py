@@ -1,15 +1,15 @@
 """
-HTTP, done once for every adapter, and exact about what left.
+HTTP for every adapter, exact about what has left this machine.
 
     NotSent   no connection could be made, or the first byte would have left too late
     Unknown   bytes left and no readable answer came back in time
     Refused   the guard forbids the address, or the request cannot be written
-    HttpReply everything else; what it means is the adapter's to say
+    HttpReply everything else; the adapter says what it means
 
-``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` for adapters that need HTTP/2. A kept
-connection that its server has closed is noticed right before the write and replaced. What cannot be
-noticed is a server that closes while our bytes are under way: nobody knows whether it read them, so
-that is Unknown. Short keep-alive makes it rare.
+``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` is for adapters that need HTTP/2. A
+pooled connection that its server has closed is noticed right before the write and replaced. A
+server that closes while our bytes are on their way cannot be noticed: it may have read them, so
+that is Unknown. A short keep-alive makes it rare.
 """
 
 from __future__ import annotations
@@ -63,22 +63,19 @@ SWITCHING = 101
 
 
 class Stale(Exception):
-    """
-    A kept connection had been closed by its server, or spoken on unasked, before anything was
-    written to it.
-    """
+    """A pooled connection was closed by its server, or has unexpected bytes; nothing written."""
 
 
 class Destination:
     """
-    Where a URL leads, worked out once: ``request`` names the connection to aiohttp's pool,
-    ``target`` and ``headers`` are what every request to it begins with.
+    A URL, parsed once: ``request`` is the key of aiohttp's connection pool, ``headers`` are those
+    that every request to it begins with.
     """
 
     __slots__ = ("_beginnings", "_target", "headers", "request")
 
     def __init__(self, url: str) -> None:
-        """Raises ``ValueError`` where this is no http(s) URL with a host."""
+        """Raises ``ValueError`` if this is no http(s) URL with a host."""
         where = URL(url, encoded=True)
         if where.scheme not in ("http", "https"):
             raise ValueError("neither http nor https")
@@ -90,10 +87,7 @@ class Destination:
         self._beginnings: dict[tuple[str, ...], str] = {}
 
     def written(self, call: HttpCall) -> bytes:
-        """
-        The request, ready to be written. Raises ``ValueError`` where a header would not be one
-        line.
-        """
+        """The bytes of a request. Raises ``ValueError`` for a header that is not one line."""
         if CONTROL.search("".join(call.headers.values())):
             raise ValueError("a control character in a header")
         kind = (call.method, *call.headers)
@@ -106,7 +100,7 @@ class Destination:
         return f"{beginning}{own}Content-Length: {len(call.body)}\r\n\r\n".encode() + call.body
 
     def _beginning(self, method: str, names: list[str]) -> str:
-        """What stands before a call's own headers of these names, which replace ours."""
+        """The request line and our headers, without those that the call sets itself."""
         own = {name.lower() for name in names}
         lines = [f"{method} {self._target} HTTP/1.1"]
         lines += [
@@ -118,7 +112,7 @@ class Destination:
 
 
 def hung_up(transport: asyncio.BaseTransport) -> bool:
-    """Whether the other end has closed, even where the event loop has not heard of it yet."""
+    """True if the other end has closed, even if the event loop has not noticed yet."""
     if transport.is_closing():
         return True
     socket = transport.get_extra_info("socket")
@@ -127,10 +121,7 @@ def hung_up(transport: asyncio.BaseTransport) -> bool:
 
 @lru_cache(maxsize=WATCHES_MAX)
 def watch_of(descriptor: int) -> select.poll:
-    """
-    What asks whether the other end of a descriptor has closed, whichever connection has that number
-    just now.
-    """
+    """The poll object of a file descriptor, whichever connection has that number now."""
     watch = select.poll()
     watch.register(descriptor, HUNG_UP)
     return watch
@@ -138,9 +129,9 @@ def watch_of(descriptor: int) -> select.poll:
 
 class AiohttpSender(OnceSender):
     """
-    HTTP/1.1 over aiohttp's connections, without its session: that would follow, repeat and rebuild
-    for every request what is never wanted here. A request is one write. Guarded calls have a pool
-    of their own, whose names the guard resolves.
+    HTTP/1.1 over aiohttp's connection pool, without its session, which would follow redirects and
+    repeat requests. A request is one write. Guarded calls have their own pool, for which the guard
+    resolves names.
     """
 
     def __init__(
@@ -162,7 +153,7 @@ class AiohttpSender(OnceSender):
 
     async def close(self) -> None:
         """Close every connection."""
-        self._deadlines.close()
+        self._timeouts.close()
         for connector in (self._plain, self._guarded):
             if connector is not None:
                 await connector.close()
@@ -190,15 +181,12 @@ class AiohttpSender(OnceSender):
             except Stale:
                 continue
             finally:
-                # one whose answer was read to its end has been given back before
+                # a connection whose answer was read to its end is in the pool already
                 connection.close()
 
 
 def connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    """
-    So long for a new connection; to the hundredth, for few of them are ever needed and many are
-    asked for.
-    """
+    """The timeout of a new connection, to the hundredth of a second so that it can be cached."""
     return timeout_of(max(1, int(seconds * 100)))
 
 
@@ -208,27 +196,21 @@ def timeout_of(hundredths: int) -> aiohttp.ClientTimeout:
 
 
 def pool(resolver: Any) -> aiohttp.TCPConnector:
-    """
-    Connections to be used again. ``resolver`` is asked for each new one, and the system's names
-    kept for a minute.
-    """
-    own = resolver is None
+    """A connection pool. Without a ``resolver``, names are cached for a minute."""
+    cached = resolver is None
     return aiohttp.TCPConnector(
         limit=0,
         resolver=resolver,
         keepalive_timeout=KEEPALIVE_SECONDS,
-        ttl_dns_cache=60 if own else 0,
-        use_dns_cache=own,
+        ttl_dns_cache=60 if cached else 0,
+        use_dns_cache=cached,
     )
 
 
 async def exchange(
     connection: Connection, call: HttpCall, request: bytes, trace: Trace, clock: Callable[[], float]
 ) -> Answer:
-    """
-    Write, and read the answer to its end. Raises ``Stale`` or ``TooLate`` where nothing was
-    written.
-    """
+    """Write, and read the answer. Raises ``Stale`` or ``TooLate`` if nothing was written."""
     if not trace.token.lasts():
         await trace.have_token()
     protocol, transport = connection.protocol, connection.transport
@@ -243,7 +225,7 @@ async def exchange(
         message, payload = await protocol.read()
         while message.code < 200 and message.code != SWITCHING:
             message, payload = await protocol.read()
-        body = await whole(payload, call.guarded)
+        body = await body_of(payload, call.guarded)
     except HttpProcessingError as error:
         raise Unreadable(type(error).__name__) from error
     except (aiohttp.ClientError, aiohttp.EofStream, OSError) as error:
@@ -258,8 +240,8 @@ async def exchange(
     )
 
 
-async def whole(payload: aiohttp.StreamReader, guarded: bool) -> bytes:
-    """The body of an answer, which mostly has come with its head. Raises ``Unreadable``."""
+async def body_of(payload: aiohttp.StreamReader, guarded: bool) -> bytes:
+    """The body of an answer; most bodies came with the head. Raises ``Unreadable``."""
     if not payload.is_eof():
         return await read_body(payload.iter_any(), guarded)
     return bounded(payload.read_nowait(), guarded)
@@ -267,10 +249,9 @@ async def whole(payload: aiohttp.StreamReader, guarded: bool) -> bytes:
 
 class HttpxSender(OnceSender):
     """
-    HTTP/2 (and 1.1, where the server has no more) by httpx, with the same contract.
+    HTTP/2 (1.1 if the server has no more) by httpx, with the same contract.
 
-    It speaks to httpx's transport and not to its client, which would keep cookies and unpack bodies
-    without a limit.
+    It uses httpx's transport, because the client would keep cookies and unpack bodies of any size.
     """
 
     def __init__(
@@ -292,7 +273,7 @@ class HttpxSender(OnceSender):
 
     async def close(self) -> None:
         """Close every connection."""
-        self._deadlines.close()
+        self._timeouts.close()
         if self._transport is not None:
             await self._transport.aclose()
 
@@ -334,10 +315,7 @@ class HttpxSender(OnceSender):
 
 
 def broken_httpx(error: Exception, trace: Trace) -> Unknown:
-    """
-    What an error of httpx means; only those that come before the write by their very nature prove
-    anything.
-    """
+    """The outcome of an httpx error: only errors that come before any write prove "not sent"."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         raise Unconnected(error, lasting=caused_by(error, ssl.SSLError)) from error
     never_left = (
@@ -349,7 +327,7 @@ def broken_httpx(error: Exception, trace: Trace) -> Unknown:
 
 
 def caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Whether an error of this kind is behind another."""
+    """True if an error of this kind is among the causes of another."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None

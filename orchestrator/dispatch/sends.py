@@ -1,10 +1,10 @@
 """
-One send, from its row of the backlog to the fact of what became of it.
+One send, from its row of the backlog to the fact that records the provider's answer.
 
-    render ─► Prepared ─► intent committed ─► call ─► Answered ─► committed, slot given back
+    render ─► Prepared ─► intent committed ─► call ─► Answered ─► committed, slot released
 
-Each part is begun by the one before: what the engine has committed it says to the send at once, in
-its own turn. Only the call itself is a task, so nothing waits for anything but a provider.
+Each step is begun by the one before it: the engine calls back as soon as a fact is committed. Only
+the call itself is a task, so nothing waits for anything but a provider.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from orchestrator.core.facts import Answered, Fact, Prepared, Unpreparable
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.outgoing import Outside, Ready, outgoing, render
-from orchestrator.dispatch.provider import ProviderAtWork, ProviderQueue
+from orchestrator.dispatch.answers import AnswerRule, OnBreaker
+from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep, outgoing, render
+from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.engine.commands import ApplyFact, FactApplied
 from orchestrator.engine.engine import Engine, Hear, Stopped
@@ -34,9 +35,12 @@ log = structlog.get_logger()
 
 START_WITHIN_SECONDS = 1.0
 
+OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
+"""Called after each call, with its row of the answer table and its duration in seconds."""
+
 
 class Sender(Protocol):
-    """HTTP done once, for every adapter."""
+    """Makes the HTTP request of an adapter."""
 
     async def call(
         self,
@@ -50,27 +54,27 @@ class Sender(Protocol):
 
 
 class Sends:
-    """What all sends of a process have in common, and which of them are under way."""
+    """What all sends of a process share, and the set of those that are running."""
 
     def __init__(
         self,
         engine: Engine,
-        sender_for: Callable[[ProviderAtWork], Sender],
-        outside: Outside,
+        sender_for: Callable[[ActiveProvider], Sender],
+        urls: PublicUrls,
         now: Callable[[], int],
         monotonic: Callable[[], float],
         entropy: Callable[[int], bytes],
-        answered: Callable[[ProviderAtWork, Outcome, float], None],
+        on_answer: OnAnswer,
     ) -> None:
         self.engine = engine
         self.sender_for = sender_for
-        self.outside = outside
+        self.urls = urls
         self.now = now
         self.monotonic = monotonic
         self.entropy = entropy
-        self.answered = answered
-        self.under_way: set[Send] = set()
-        self.over = False
+        self.on_answer = on_answer
+        self.running: set[Send] = set()
+        self.stopped = False
         self._ended = asyncio.Event()
 
     def seconds(self) -> float:
@@ -78,48 +82,42 @@ class Sends:
         return self.now() / 1000
 
     def end(self, send: Send) -> None:
-        """
-        This one is done with, whatever became of it: its slot is free, and its row may be claimed
-        again.
-        """
-        if send not in self.under_way:
+        """End a send, whatever its result: release its slot and let its row be claimed again."""
+        if send not in self.running:
             return
-        self.under_way.discard(send)
+        self.running.discard(send)
         send.provider.taken.discard((send.row.message, send.row.step))
-        send.provider.release_cap(1)
-        send.line.wake.set()
-        if not self.under_way:
+        send.provider.release(1)
+        send.queue.wake.set()
+        if not self.running:
             self._ended.set()
 
     async def stop(self, within_seconds: float) -> None:
         """
-        Let what is under way finish for so long, then end every call that is: nobody knows what
-        became of it, and that is told. What has not been called by then is not called any more.
+        Let running sends finish, then cancel the calls that are left: each is recorded as unknown.
+        A send that has not called by then does not call any more.
         """
-        if self.under_way:
+        if self.running:
             self._ended.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), within_seconds)
-        self.over = True
-        late = [task for send in self.under_way for task in send.tasks]
+        self.stopped = True
+        late = [task for send in self.running for task in send.tasks]
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
 
 class Send:
-    """
-    One row on its way out, with a token and a slot of its own. ``ready`` is None where nothing is
-    left to send.
-    """
+    """One row on its way out, with a slot and a token. ``ready`` None: nothing is left to send."""
 
     __slots__ = (
         "_attempt",
-        "_calls",
+        "_open_calls",
         "_rendered",
         "_sends",
-        "line",
         "provider",
+        "queue",
         "ready",
         "row",
         "tasks",
@@ -129,122 +127,119 @@ class Send:
     def __init__(
         self,
         sends: Sends,
-        provider: ProviderAtWork,
-        line: ProviderQueue,
+        provider: ActiveProvider,
+        queue: ProviderQueue,
         row: ReadyRow,
-        ready: Ready | None,
+        ready: ReadyStep | None,
         token: Token,
     ) -> None:
         self._sends = sends
         self.provider = provider
-        self.line = line
+        self.queue = queue
         self.row = row
         self.ready = ready
         self.tokens = [token]
         self.tasks: list[asyncio.Task[None]] = []
         self._attempt = 0
-        self._calls = 0
+        self._open_calls = 0
         self._rendered: Rendered | None = None
 
     def begin(self, rate: Rate) -> None:
-        """
-        Render, and ask for the intent. Raises nothing; where several devices are sent to, each has
-        a token first.
-        """
-        self._sends.under_way.add(self)
+        """Render and ask for the intents. Raises nothing. Each of several devices needs a token."""
+        self._sends.running.add(self)
         ready = self.ready
         if ready is None:
             self._sends.end(self)
             return
         try:
             self._attempt = len(ready.message.attempts)
-            self._rendered = render(
-                ready, self._sends.outside, self.provider, self._attempt, self._sends.now()
-            )
+            self._rendered = self._render(ready, self._attempt)
             if len(ready.targets) > 1:
-                self._do(self._have_tokens(ready, self._rendered, rate))
+                self._start(self._take_tokens(ready, self._rendered, rate))
             else:
-                self._intend(ready, self._rendered)
+                self._ask_for_intents(ready, self._rendered)
         except Unrenderable as problem:
-            self._give_up(ready, problem)
+            self._report_unrenderable(ready, problem)
         except Exception as error:
             self._fail(error)
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _render(self, ready: ReadyStep, attempt: int) -> Rendered:
+        return render(ready, self._sends.urls, self.provider, attempt, self._sends.now())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.create_task(work))
 
-    async def _have_tokens(self, ready: Ready, rendered: Rendered, rate: Rate) -> None:
+    async def _take_tokens(self, ready: ReadyStep, rendered: Rendered, rate: Rate) -> None:
         try:
             self.tokens += await rate.take_all(
                 len(ready.targets) - 1, ready.message.message_class == OTP
             )
-            self._intend(ready, rendered)
+            self._ask_for_intents(ready, rendered)
         except Exception as error:
             self._fail(error)
 
-    def _intend(self, ready: Ready, rendered: Rendered) -> None:
+    def _ask_for_intents(self, ready: ReadyStep, rendered: Rendered) -> None:
         parts = rendered.sms.parts if rendered.sms is not None else None
         cost = self.provider.cost.of(parts) if self.provider.cost is not None else None
         fact = Prepared(
             ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost
         )
-        self._tell(ready, fact, self._decided)
+        self._apply_fact(ready, fact, self._on_intents)
 
-    def _give_up(self, ready: Ready, problem: Unrenderable) -> None:
+    def _report_unrenderable(self, ready: ReadyStep, problem: Unrenderable) -> None:
         try:
             detail = f"{problem.detail} {problem.where}".strip()
-            self._calls = 1
-            self._tell(ready, Unpreparable(ready.step, problem.reason, detail), self._told)
+            self._open_calls = 1
+            fact = Unpreparable(ready.step, problem.reason, detail)
+            self._apply_fact(ready, fact, self._on_recorded)
         except Exception as error:
             self._fail(error)
 
-    def _tell(self, ready: Ready, fact: Fact, hear: Hear) -> None:
+    def _apply_fact(self, ready: ReadyStep, fact: Fact, on_result: Hear) -> None:
         message = ready.message
-        self._sends.engine.hand(
-            ApplyFact(message.id, fact, urgent=message.message_class == OTP), hear
-        )
+        command = ApplyFact(message.id, fact, urgent=message.message_class == OTP)
+        self._sends.engine.hand(command, on_result)
 
-    def _decided(self, told: Any) -> None:
-        """The intents are committed, if it came to any: each call has a second to start."""
-        if isinstance(told, BaseException):
-            self._fail(told)
+    def _on_intents(self, result: Any) -> None:
+        """The intents are committed, if the core decided on any: each call has 1 s to start."""
+        if isinstance(result, BaseException):
+            self._fail(result)
             return
         try:
-            self._depart(told)
+            self._start_calls(result)
         except Exception as error:
             self._fail(error)
 
-    def _depart(self, told: FactApplied) -> None:
+    def _start_calls(self, applied: FactApplied) -> None:
         ready, rendered, sends = self.ready, self._rendered, self._sends
-        if not told.calls or ready is None or rendered is None or sends.over:
+        if not applied.calls or ready is None or rendered is None or sends.stopped:
             sends.end(self)
             return
-        if (
-            told.calls[0].attempt != self._attempt
-        ):  # another step of the message left meanwhile: links name the attempt
-            rendered = render(
-                ready, sends.outside, self.provider, told.calls[0].attempt, sends.now()
-            )
-        self._calls = len(told.calls)
-        for call, token in zip(told.calls, self.tokens, strict=False):
-            self._do(self._call(ready, told, call, rendered, token))
+        first = applied.calls[0].attempt
+        if first != self._attempt:  # another step was sent meanwhile, and links name the attempt
+            rendered = self._render(ready, first)
+        self._open_calls = len(applied.calls)
+        for call, token in zip(applied.calls, self.tokens, strict=False):
+            self._start(self._call(ready, applied, call, rendered, token))
 
     async def _call(
-        self, ready: Ready, told: FactApplied, call: Call, rendered: Rendered, token: Token
+        self, ready: ReadyStep, applied: FactApplied, call: Call, rendered: Rendered, token: Token
     ) -> None:
         sends, provider = self._sends, self.provider
         try:
-            attempt = told.decision.message.attempts[call.attempt]
+            attempt = applied.decision.message.attempts[call.attempt]
             message = outgoing(
-                ready, sends.outside, attempt, call.target, rendered, sends.now(), sends.entropy(64)
+                ready, sends.urls, attempt, call.target, rendered, sends.now(), sends.entropy(64)
             )
             started = sends.monotonic()
-            outcome = await self._outcome(message, told.decided_at + START_WITHIN_SECONDS, token)
-            provider.learn(outcome, sends.now())
-            if isinstance(outcome, NotSent) and outcome.reason is Reason.THROTTLED:
-                await provider.throttled(outcome.retry_after_ms)
-            sends.answered(provider, outcome, sends.monotonic() - started)
-            self._tell(ready, Answered(call.attempt, outcome), self._told)
+            outcome = await self._outcome(message, applied.decided_at + START_WITHIN_SECONDS, token)
+            rule = await provider.apply(outcome, sends.now())
+            if rule.breaker is OnBreaker.OPENS and isinstance(outcome, Refused):
+                log.error(
+                    "provider.configuration_refused", provider=provider.name, code=outcome.code
+                )
+            sends.on_answer(provider, rule, outcome, sends.monotonic() - started)
+            self._apply_fact(ready, Answered(call.attempt, outcome), self._on_recorded)
         except Exception as error:
             self._fail(error)
 
@@ -264,12 +259,9 @@ class Send:
             return Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
 
     async def _deliver(self, message: Outgoing, start_by: float, token: Token) -> Outcome:
-        """One request under its hard deadline, and what its answer means."""
-        sends, adapter, timeout_ms = (
-            self._sends,
-            self.provider.adapter,
-            self.provider.facts.timeout_ms,
-        )
+        """Make one request under its hard timeout, and translate the answer."""
+        sends, adapter = self._sends, self.provider.adapter
+        timeout_ms = self.provider.definition.timeout_ms
         if isinstance(adapter, HttpAdapter):
             request = adapter.request(message)
             sender = sends.sender_for(self.provider)
@@ -286,19 +278,19 @@ class Send:
         except TimeoutError:
             return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
 
-    def _told(self, told: Any) -> None:
-        """What became of one call is durable; with the last of them the send has ended."""
-        if isinstance(told, BaseException):
-            self._fail(told)
+    def _on_recorded(self, result: Any) -> None:
+        """One answer is durable; the send ends with the last one."""
+        if isinstance(result, BaseException):
+            self._fail(result)
             return
-        self._calls -= 1
-        if not self._calls:
+        self._open_calls -= 1
+        if not self._open_calls:
             self._sends.end(self)
 
     def _fail(self, error: BaseException) -> None:
         """
-        It goes no further: what still waits is claimed again, and an intent without an answer is
-        found by a timer.
+        End the send: a row without an intent is claimed again; a timer finds an intent without an
+        answer.
         """
         if not isinstance(error, Stopped | LookupError | StoreBusy | asyncio.CancelledError):
             log.error(

@@ -8,17 +8,17 @@ from orchestrator.channels import Adapter
 from orchestrator.configuration.loading import provider_facts
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.dispatch.provider import ActiveProvider, Cost
 from orchestrator.stores.port import Bucket
 
 
-def provider_at_work(
+def active_provider(
     one: ProviderSettings,
     settings: Settings,
     adapter: Adapter[Any],
     bucket: Bucket | None = None,
     slots: int = 1,
-) -> ProviderAtWork:
+) -> ActiveProvider:
     """The account ``one`` with a breaker as ``settings`` want it; without a bucket, no rate."""
     rules = settings.breaker
     breaker = (
@@ -27,4 +27,4 @@ def provider_at_work(
         else Breaker.never()
     )
     cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
-    return ProviderAtWork(provider_facts(one), adapter, bucket, breaker, slots, cost)
+    return ActiveProvider(provider_facts(one), adapter, bucket, breaker, slots, cost)

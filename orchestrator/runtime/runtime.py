@@ -17,10 +17,11 @@ from orchestrator.configuration.settings import ReceiptOutage
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
+from orchestrator.dispatch.answers import AnswerRule
 from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
 from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
-from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import ProviderAtWork
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.engine import Engine, Ports
@@ -36,7 +37,7 @@ RECENT_MINUTES = 30
 """How far back receipt counts are shared while the process runs; a start reads a whole day."""
 
 
-def no_sender(provider: ProviderAtWork) -> Sender:
+def no_sender(provider: ActiveProvider) -> Sender:
     """For a runtime whose adapters send by themselves."""
     raise AssertionError(f"{provider.name} is scripted and has no sender")
 
@@ -50,7 +51,7 @@ class Edges:
     """
     What a runtime is given of the world around it.
 
-    ``policy_version`` finds a policy and its templates by name and version; ``outside`` holds the
+    ``policy_version`` finds a policy and its templates by name and version; ``urls`` holds the
     public address and the signing keys; ``observe`` is called after each committed batch with its
     decisions and the number of conditions that failed to evaluate. The two ``…_look_seconds`` are
     how long timers and provider queues sleep when nothing wakes them.
@@ -61,12 +62,12 @@ class Edges:
     metrics: Metrics
     policy_version: Callable[[str, str], Awaitable[PolicyVersion]]
     address_hash: AddressHash
-    outside: Outside
+    urls: PublicUrls
     evaluate: Evaluate
     view: View
     new_id: Callable[[], str]
     entropy: Callable[[int], bytes] = random_bytes
-    sender_for: Callable[[ProviderAtWork], Sender] = no_sender
+    sender_for: Callable[[ActiveProvider], Sender] = no_sender
     observe: Callable[[Sequence[Decided], int], None] = ignore
     receipt_outage: ReceiptOutage = field(default_factory=ReceiptOutage)
     timers_look_seconds: float = LONGEST_SLEEP_SECONDS
@@ -80,7 +81,7 @@ class Runtime:
     """
 
     def __init__(
-        self, edges: Edges, rules: Rules, providers: Mapping[str, ProviderAtWork] | None = None
+        self, edges: Edges, rules: Rules, providers: Mapping[str, ActiveProvider] | None = None
     ) -> None:
         self.edges = edges
         self.works = False
@@ -102,7 +103,7 @@ class Runtime:
                 outages=self._outages,
                 observe=self._observe,
                 committed=metrics.batch_committed,
-                dead_lettered=lambda reason: metrics.dead.labels(reason).inc(),
+                dead_lettered=lambda reason: metrics.dead_letters.labels(reason).inc(),
             ),
         )
         self.dispatcher = Dispatcher(
@@ -110,13 +111,13 @@ class Runtime:
             store,
             providers or {},
             sender_for=edges.sender_for,
-            outside=edges.outside,
-            books=edges.policy_version,
+            urls=edges.urls,
+            policies=edges.policy_version,
             address_hash=edges.address_hash,
             now=clock.now,
             monotonic=clock.monotonic,
             entropy=edges.entropy,
-            answered=self._answered,
+            on_answer=self._on_answer,
             idle_look_seconds=edges.queues_look_seconds,
         )
         self.timers = Timers(
@@ -145,8 +146,8 @@ class Runtime:
     async def replace(
         self,
         rules: Rules,
-        providers: Mapping[str, ProviderAtWork],
-        unchanged: Callable[[ProviderAtWork], bool],
+        providers: Mapping[str, ActiveProvider],
+        unchanged: Callable[[ActiveProvider], bool],
         receipt_outage: ReceiptOutage,
     ) -> None:
         """Take another configuration into use; ``unchanged`` providers keep their connections."""
@@ -172,15 +173,15 @@ class Runtime:
 
     async def share_receipt_counts(self, minutes: int = DAY_MINUTES) -> None:
         """Store what this process counted of sends and deliveries, and read what all counted."""
-        deltas, store = self.outages.take_news(), self.edges.store
+        deltas, store = self.outages.take_deltas(), self.edges.store
         try:
             if deltas:
                 await store.count_receipts(deltas)
             if store.shared or minutes > RECENT_MINUTES:
                 since = self.edges.clock.now() // 60_000 - minutes
-                self.outages.know(await store.receipt_counts(since))
+                self.outages.set_totals(await store.receipt_counts(since))
         except BaseException:
-            self.outages.put_back(deltas)
+            self.outages.restore_deltas(deltas)
             raise
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
@@ -206,5 +207,8 @@ class Runtime:
     async def _policy(self, name: str, version: str) -> Policy:
         return (await self.edges.policy_version(name, version))[0]
 
-    def _answered(self, provider: ProviderAtWork, outcome: Outcome, seconds: float) -> None:
-        self.edges.metrics.answered(provider.facts.channel, provider.name, outcome, seconds)
+    def _on_answer(
+        self, provider: ActiveProvider, rule: AnswerRule, outcome: Outcome, seconds: float
+    ) -> None:
+        channel, metrics = provider.definition.channel, self.edges.metrics
+        metrics.answered(channel, provider.name, outcome, rule.counters, seconds)

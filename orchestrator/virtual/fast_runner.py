@@ -25,11 +25,12 @@ from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, Shut, Unpreparable
 from orchestrator.core.message import Attempt, Message
-from orchestrator.core.outcomes import Outcome, Refused, Unknown
+from orchestrator.core.outcomes import Outcome, Unknown
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.outgoing import Ready, render
-from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.dispatch.answers import rule_for
+from orchestrator.dispatch.outgoing import ReadyStep, render
+from orchestrator.dispatch.provider import ActiveProvider, Cost
 from orchestrator.engine.applying import apply_fact
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import Command, Publish, RecordReceipt
@@ -302,14 +303,14 @@ class FastRunner:
         if entry is not None:
             self._line_up(entry.message)
 
-    def _prepare(self, entry: WorkingMessage, step: int, provider: ProviderAtWork) -> None:
+    def _prepare(self, entry: WorkingMessage, step: int, provider: ActiveProvider) -> None:
         message = entry.message
         person = self._book.person(message.recipient)
         policy = self._desk.policies[message.policy, message.policy_version]
-        kinds = provider.facts.kinds
+        kinds = provider.definition.kinds
         targets = tuple(address for address in person.addresses if address.kind in kinds)
         templates = self._configuration.templates
-        ready = Ready(message, entry.event, person, policy, templates, step, targets, None)
+        ready = ReadyStep(message, entry.event, person, policy, templates, step, targets, None)
         content = self._render(ready, provider) if self._keep else self._content(ready, provider)
         if content.refused is not None:
             self._tell(entry, Unpreparable(step, *content.refused))
@@ -322,7 +323,7 @@ class FastRunner:
         for call in calls:
             self._call(entry, provider, call)
 
-    def _content(self, ready: Ready, provider: ProviderAtWork) -> Content:
+    def _content(self, ready: ReadyStep, provider: ActiveProvider) -> Content:
         """The content of a step, rendered once for all runs."""
         message, template = ready.message, ready.policy.template
         event = (message.event_source, message.event_id)
@@ -332,7 +333,7 @@ class FastRunner:
             found = self._contents[key] = self._render(ready, provider)
         return found
 
-    def _render(self, ready: Ready, provider: ProviderAtWork) -> Content:
+    def _render(self, ready: ReadyStep, provider: ActiveProvider) -> Content:
         try:
             rendered = render(
                 ready, self._props.outside, provider, len(ready.message.attempts), self._desk.now
@@ -342,7 +343,7 @@ class FastRunner:
         parts = rendered.sms.parts if rendered.sms is not None else None
         return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
 
-    def _call(self, entry: WorkingMessage, provider: ProviderAtWork, call: Call) -> None:
+    def _call(self, entry: WorkingMessage, provider: ActiveProvider, call: Call) -> None:
         """
         The provider's answer, which may take its time but never more than its timeout, and the
         receipts that follow.
@@ -351,7 +352,7 @@ class FastRunner:
         reaction = self._meet(provider.name, entry.message, entry.message.attempts[attempt])
         for later in reaction.receipts:
             self._expect(id, provider.name, attempt, later, reaction.takes_ms)
-        timeout_ms = provider.facts.timeout_ms
+        timeout_ms = provider.definition.timeout_ms
         in_time = reaction.takes_ms <= timeout_ms
         outcome = (
             reaction.outcome
@@ -369,7 +370,7 @@ class FastRunner:
 
         self._at(self._desk.now + min(reaction.takes_ms, timeout_ms), id, answer)
 
-    def _answer(self, id: str, provider: ProviderAtWork, attempt: int, outcome: Outcome) -> None:
+    def _answer(self, id: str, provider: ActiveProvider, attempt: int, outcome: Outcome) -> None:
         self._learn(provider, outcome)
         self._tell(self._book.entries[id], Answered(attempt, outcome))
 
@@ -389,19 +390,17 @@ class FastRunner:
 
         self._at(due, id, hear)
 
-    def _learn(self, provider: ProviderAtWork, outcome: Outcome) -> None:
+    def _learn(self, provider: ActiveProvider, outcome: Outcome) -> None:
         """What an answer says about the provider itself."""
         now = self._desk.now
-        provider.breaker.record(outcome, now)
-        if isinstance(outcome, Refused) and outcome.reason is Reason.REFUSED_CONFIGURATION:
-            provider.breaker.force_open(now)
+        provider.breaker.record(rule_for(outcome).breaker, now)
         shut = {name: one.breaker.shut_until(now) for name, one in self._providers.items()}
         self._desk.shut = {name: until for name, until in shut.items() if until is not None}
 
-    def _at_work(self, one: ProviderSettings) -> ProviderAtWork:
+    def _at_work(self, one: ProviderSettings) -> ActiveProvider:
         settings = self._configuration.settings
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         adapter = played_type(one.adapter_type)(one.adapter_settings, one.provider)
-        return ProviderAtWork(
+        return ActiveProvider(
             self._rules.providers[one.provider], adapter, None, breaker_of(settings), 1, cost
         )

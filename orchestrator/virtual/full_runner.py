@@ -23,8 +23,8 @@ from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.core.policy import Policy
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
-from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import Cost, ProviderAtWork, ProviderQueue
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider, Cost, ProviderQueue
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import Command, RecordReceipt
@@ -72,12 +72,12 @@ class Pumps(Dispatcher):
     woken.
     """
 
-    async def _rest(self, line: ProviderQueue, seconds: float) -> None:
+    async def _rest(self, queue: ProviderQueue, seconds: float) -> None:
         if seconds < IDLE_LOOK_SECONDS:
-            await super()._rest(line, seconds)
+            await super()._rest(queue, seconds)
             return
-        line.wake.clear()
-        await line.wake.wait()
+        queue.wake.clear()
+        await queue.wake.wait()
 
 
 class BlankStore(SqliteStore):
@@ -108,7 +108,7 @@ class Props:
     def __init__(self) -> None:
         self.evaluate = Evaluator()
         self.address_hash = AddressHasher(KEY)
-        self.outside = Outside(PUBLIC_URL, SigningKeys([(1, KEY, 0)]))
+        self.outside = PublicUrls(PUBLIC_URL, SigningKeys([(1, KEY, 0)]))
 
 
 def no_reaction(provider: str, message: Outgoing) -> Reaction:
@@ -203,18 +203,18 @@ class FullRunner:
             self.store,
             {name: self._at_work(one, rules) for name, one in self._settings.providers.items()},
             sender_for=no_sender,
-            outside=self.props.outside,
-            books=self._book,
+            urls=self.props.outside,
+            policies=self._book,
             address_hash=self.props.address_hash,
             now=self.clock.now,
             monotonic=self.clock.monotonic,
             entropy=bytes,
         )
 
-    def _at_work(self, one: ProviderSettings, rules: Rules) -> ProviderAtWork:
+    def _at_work(self, one: ProviderSettings, rules: Rules) -> ActiveProvider:
         cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
         adapter = played(one, self._react, self._report)
-        return ProviderAtWork(
+        return ActiveProvider(
             rules.providers[one.provider],
             adapter,
             None,
@@ -287,6 +287,6 @@ def breaker_of(settings: Settings) -> Breaker:
     return Breaker(rules.ratio, rules.min_requests, rules.window_ms, rules.open_for_ms)
 
 
-def no_sender(provider: ProviderAtWork) -> Sender:
+def no_sender(provider: ActiveProvider) -> Sender:
     """Played providers send by themselves."""
     raise AssertionError(f"{provider.name} is played and has no sender")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.app.app import App
-from orchestrator.dispatch.provider import HINTS_MAX, ProviderAtWork
+from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider
 from orchestrator.engine.commands import Publish
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.stores.port import URGENT, ReadyRow
@@ -90,15 +90,15 @@ async def succeeded(app: App, id: str) -> None:
             await asyncio.sleep(0.02)
 
 
-def provider(app: App) -> ProviderAtWork:
+def provider(app: App) -> ActiveProvider:
     return app.runtime.dispatcher.providers["paper"]
 
 
-async def rested(app: App) -> ProviderAtWork:
+async def rested(app: App) -> ActiveProvider:
     """The provider once both its pumps have looked, found nothing, and rest."""
     paper = provider(app)
     async with asyncio.timeout(30):
-        while paper.free < paper.slots or any(line.wake.is_set() for line in paper.lines):  # noqa: ASYNC110
+        while paper.free < paper.slots or any(queue.wake.is_set() for queue in paper.queues):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return paper
 
@@ -131,16 +131,16 @@ async def test_a_code_leaves_while_everything_else_has_taken_all_slots_that_it_m
     app: App,
 ) -> None:
     paper = await rested(app)
-    held = paper.hold(paper.others, 1_000)
-    assert (held, paper.hold(paper.others, 1)) == (paper.slots - paper.kept, 0)
-    assert paper.kept == 2
+    held = paper.acquire(paper.others, 1_000)
+    assert (held, paper.acquire(paper.others, 1)) == (paper.slots - paper.reserved, 0)
+    assert paper.reserved == 2
     await succeeded(app, await publish(app, "code", 1))
     promo = await publish(app, "promo", 2)
     await asyncio.sleep(0.2)
     found = await app.store.message(promo)
     assert found is not None
     assert found.message.status == "accepted"
-    paper.release_cap(held)
+    paper.release(held)
     await succeeded(app, promo)
 
 
@@ -148,11 +148,11 @@ async def test_a_line_that_found_no_slot_is_woken_once_there_is_one_for_it(app: 
     paper = await rested(app)
     paper.otp.wake.clear()
     paper.others.wake.clear()
-    others, otp = paper.hold(paper.others, 1_000), paper.hold(paper.otp, paper.kept)
-    assert (paper.free, paper.hold(paper.others, 1)) == (0, 0)
-    paper.release_cap(otp)
-    assert not paper.others.wake.is_set(), "what has come back is kept for codes"
-    paper.release_cap(others)
+    others, otp = paper.acquire(paper.others, 1_000), paper.acquire(paper.otp, paper.reserved)
+    assert (paper.free, paper.acquire(paper.others, 1)) == (0, 0)
+    paper.release(otp)
+    assert not paper.others.wake.is_set(), "what has come back is reserved for OTPs"
+    paper.release(others)
     assert paper.others.wake.is_set()
 
 

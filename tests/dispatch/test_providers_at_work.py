@@ -1,4 +1,4 @@
-"""Rates, breakers, the ear for receipts, tokens, and logs in which nobody can be recognised."""
+"""Rates, breakers, receipt outages, tokens, and logs without personal data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.answers import rule_for
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.outage import OutageDetector
 from orchestrator.primitives.ids import IdMaker, decode
@@ -50,7 +51,7 @@ async def test_a_pause_gives_out_nothing_until_it_is_over() -> None:
 
 def feed(breaker: Breaker, outcome: Outcome, count: int, at: int = NOW) -> None:
     for _ in range(count):
-        breaker.record(outcome, at)
+        breaker.record(rule_for(outcome).breaker, at)
 
 
 def test_a_breaker_opens_when_half_of_enough_requests_failed() -> None:
@@ -85,46 +86,46 @@ def test_after_the_pause_one_request_decides() -> None:
     assert breaker.admits(later) == 1
     breaker.probing(later)
     assert breaker.admits(later) == 0
-    breaker.record(Unknown(Reason.TIMED_OUT), later)
+    feed(breaker, Unknown(Reason.TIMED_OUT), 1, later)
     assert breaker.shut_until(later) == later + 30_000
     breaker.probing(later + 30_000)
-    breaker.record(Accepted(), later + 30_000)
+    feed(breaker, Accepted(), 1, later + 30_000)
     assert breaker.admits(later + 30_000) > 1
 
 
 def test_a_refusal_of_our_configuration_opens_it_at_once() -> None:
     breaker = Breaker.never()
-    breaker.force_open(NOW)
+    feed(breaker, Refused(Reason.REFUSED_CONFIGURATION), 1)
     assert breaker.shut_until(NOW) == NOW + 30_000
 
 
 # ---- receipts that stop
 
 
-def sends(watch: OutageDetector, start: int, minutes: int, delivered: bool) -> None:
+def sends(detector: OutageDetector, start: int, minutes: int, delivered: bool) -> None:
     for minute in range(minutes):
         for second in range(60):
             at = start + minute * MINUTE + second * 1000
-            watch.sent("viber", at)
+            detector.sent("viber", at)
             if delivered and second % 10:
-                watch.delivered("viber", at + 2_000, at)
+                detector.delivered("viber", at + 2_000, at)
 
 
 def test_a_channel_whose_receipts_stop_all_at_once_counts_as_out_until_they_are_back() -> None:
-    watch = OutageDetector(200, 0.5)
-    sends(watch, NOW, 60, True)
-    assert watch.outages(NOW + 60 * MINUTE) == ()
-    sends(watch, NOW + 60 * MINUTE, 20, False)
-    assert watch.outages(NOW + 80 * MINUTE) == ("viber",)
-    sends(watch, NOW + 80 * MINUTE, 20, True)
-    assert watch.outages(NOW + 100 * MINUTE) == ()
+    detector = OutageDetector(200, 0.5)
+    sends(detector, NOW, 60, True)
+    assert detector.outages(NOW + 60 * MINUTE) == ()
+    sends(detector, NOW + 60 * MINUTE, 20, False)
+    assert detector.outages(NOW + 80 * MINUTE) == ("viber",)
+    sends(detector, NOW + 80 * MINUTE, 20, True)
+    assert detector.outages(NOW + 100 * MINUTE) == ()
 
 
 def test_too_few_sends_say_nothing() -> None:
-    watch = OutageDetector(10_000, 0.5)
-    sends(watch, NOW, 60, True)
-    sends(watch, NOW + 60 * MINUTE, 20, False)
-    assert watch.outages(NOW + 80 * MINUTE) == ()
+    detector = OutageDetector(10_000, 0.5)
+    sends(detector, NOW, 60, True)
+    sends(detector, NOW + 60 * MINUTE, 20, False)
+    assert detector.outages(NOW + 80 * MINUTE) == ()
 
 
 # ---- tokens

@@ -15,9 +15,9 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import ProviderAtWork
-from orchestrator.dispatch.recent_decisions import LATELY_SECONDS
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider
+from orchestrator.dispatch.recent_decisions import RECENT_SECONDS
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact, Command
 from orchestrator.engine.engine import Hear
@@ -59,7 +59,7 @@ class Shop:
         self.world = world
         self.seconds = 0.0
         self.adapter = Waiter()
-        self.provider = ProviderAtWork(
+        self.provider = ActiveProvider(
             PROVIDERS["viber_a"], self.adapter, None, Breaker.never(), slots=2
         )
         self.dispatcher = Dispatcher(
@@ -67,10 +67,10 @@ class Shop:
             world.store,
             {"viber_a": self.provider},
             sender_for=lambda provider: None,  # type: ignore[arg-type, return-value]
-            outside=Outside(
+            urls=PublicUrls(
                 "https://shop.example", SigningKeys([(1, b"k" * 32, START)], lambda: world.now)
             ),
-            books=self._book,
+            policies=self._book,
             address_hash=address_hash,
             now=lambda: world.now,
             monotonic=lambda: self.seconds,
@@ -181,7 +181,7 @@ async def test_what_was_decided_long_ago_is_read_again() -> None:
         await at.publish("1", first_name="Olena")
         await at.adapter.asked.get()  # the one slot for ordinary messages is taken
         await at.publish("2", id="ivan", first_name="Ivan", phone="+380671234567")
-        at.seconds += LATELY_SECONDS + 0.1
+        at.seconds += RECENT_SECONDS + 0.1
         await at.world.publish(
             "3", type="shop.other", id="ivan", first_name="Ioan", phone="+380671234567"
         )

@@ -16,7 +16,7 @@ from orchestrator.events.cloudevents import parse_structured
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS
 from orchestrator.simulate.event_file import read_traffic
-from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.metrics import DECLARED, Metrics
 from tests.house.documented import PAGES, commands, mistake
 
 ROOT = Path(__file__).parents[2]
@@ -37,10 +37,14 @@ def test_every_reason_is_explained(reason: Reason) -> None:
 
 
 def test_every_metric_is_listed() -> None:
+    """Each row of the table follows from the metric's declaration."""
     text = doc("operations.md")
     for family in Metrics().registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
-        assert f"`{name}`" in text, name
+        declared = DECLARED.get(family.name.removeprefix("kaskad_"))
+        labels = ", ".join(f"`{label}`" for label in declared.labels) if declared else ""
+        what = family.documentation.rstrip(".")
+        assert f"| `{name}` | {family.type} | {labels or '–'} | {what} |" in text, name
 
 
 def test_every_verb_is_listed() -> None:

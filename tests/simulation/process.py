@@ -33,8 +33,8 @@ from orchestrator.core.recipient import Instant
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
-from orchestrator.dispatch.outgoing import Outside
-from orchestrator.dispatch.provider import Cost, ProviderAtWork
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider, Cost
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import Command
 from orchestrator.engine.engine import Engine, Ports
@@ -141,8 +141,8 @@ class Process:
             self.store,
             {name: self._at_work(account) for name, account in accounts.items()},
             sender_for=lambda provider: self._senders[provider.name],
-            outside=Outside(PUBLIC_URL, self.keys),
-            books=self.policy_versions.book,
+            urls=PublicUrls(PUBLIC_URL, self.keys),
+            policies=self.policy_versions.book,
             address_hash=self.hasher,
             now=site.clock.now,
             monotonic=site.clock.monotonic,
@@ -243,7 +243,7 @@ class Process:
 
     def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
         return {
-            name: (one.adapter, one.facts.channel)
+            name: (one.adapter, one.definition.channel)
             for name, one in self.dispatcher.providers.items()
         }
 
@@ -292,12 +292,12 @@ class Process:
             emits_statuses=True,
         )
 
-    def _at_work(self, account: Account) -> ProviderAtWork:
+    def _at_work(self, account: Account) -> ActiveProvider:
         monotonic = self.site.clock.monotonic
         bucket = TokenBucket(account.rate, monotonic) if account.rate else None
         cost = Cost(Decimal(account.cost)) if account.cost is not None else None
         breaker = Breaker(0.5, 20, 30_000, 30_000)
-        return ProviderAtWork(
+        return ActiveProvider(
             provider_facts(account), self._adapter(account), bucket, breaker, account.slots, cost
         )
 
