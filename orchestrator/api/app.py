@@ -38,7 +38,7 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     app[RING] = KeyRing()
     app[DOOR] = WebhookFastPath(deps)
     route = app.router
-    if deps.settings().http_source or deps.auth == "off":
+    if deps.settings().sources.http or deps.auth == "off":
         route.add_post("/v1/events", events.publish)
     route.add_get("/v1/messages", messages.list_messages)
     route.add_get("/v1/messages/{id}", messages.get_message)

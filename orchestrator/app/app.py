@@ -178,7 +178,7 @@ class App:
         self.keys.replace(stored)
 
     async def _open_senders(self, settings: Settings) -> None:
-        guard = EgressGuard(allow=settings.egress_allow)
+        guard = EgressGuard(allow=settings.egress.allow)
         connections = sum(one.connections for one in settings.providers.values()) or 1
         self._senders = (
             AiohttpSender(guard=guard, connections=connections),
@@ -238,7 +238,7 @@ class App:
         return self._adapters_of[1]
 
     def _kafka(self, settings: Settings) -> KafkaIntake | None:
-        source = settings.kafka
+        source = settings.sources.kafka
         if source is None:
             return None
         return KafkaIntake(

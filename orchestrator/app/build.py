@@ -45,9 +45,9 @@ def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str])
 def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
     """Everybody who is told about status changes."""
     sinks: list[Sink] = []
-    if settings.status_kafka is not None:
-        kafka = settings.status_kafka
+    if settings.statuses.kafka is not None:
+        kafka = settings.statuses.kafka
         sinks.append(KafkaSink(kafka.bootstrap_servers, kafka.topic, kafka.security.options()))
-    for webhook in settings.status_webhooks:
+    for webhook in settings.statuses.webhooks:
         sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
     return sinks

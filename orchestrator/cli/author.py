@@ -199,8 +199,7 @@ def schema(
 @config_app.command("show")
 def config_show(config: ConfigOption = None, output: OutputOption = "text") -> None:
     """The effective configuration: defaults filled in, secrets masked."""
-    from orchestrator.configuration.settings_file import load_settings
-    from orchestrator.configuration.settings_view import view
+    from orchestrator.configuration.settings_file import load_settings, view
     from orchestrator.configuration.yaml_file import ConfigError
 
     try:

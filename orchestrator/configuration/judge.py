@@ -19,7 +19,7 @@ from orchestrator.configuration.lint_installation import Installation
 from orchestrator.configuration.lint_policy import lint_channel
 from orchestrator.configuration.loading import Configuration, load_templates, rules_of
 from orchestrator.configuration.policy_file import PolicyFile, hash_templates, read_policies
-from orchestrator.configuration.providers_file import read_adapter, read_cost
+from orchestrator.configuration.provider_settings import PROVIDER, find_adapter
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.references import References
 from orchestrator.configuration.settings import ProviderSettings
@@ -129,16 +129,15 @@ def played_channels(root: Node) -> Mapping[str, tuple[ProviderSettings, ...]]:
 def played_provider(node: Node, channel: str) -> ProviderSettings | None:
     """One account as decisions see it."""
     section = Section(node, Report(), "the provider")
-    name, adapter = section.identifier("provider"), read_adapter(section, channel)
-    if name is None or adapter is None:
+    values = {one.field: one.read(section, None) for one in PROVIDER.keys}
+    adapter = find_adapter(section, values["adapter"], channel)
+    if values["provider"] is None or adapter is None:
         return None
+    values["adapter"] = adapter.name
     return ProviderSettings(
-        provider=name,
+        **values,
         channel=channel,
-        adapter=adapter.name,
         adapter_settings=PlayedSettings(open_pixel=section.boolean("open_pixel", False)),
         adapter_type=adapter,
-        timeout_ms=section.duration("timeout", ProviderSettings.timeout_ms),
-        cost=read_cost(section),
         position=section.position,
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.channels import Adapter
-from orchestrator.configuration.reading import Report, clip, suggestion
+from orchestrator.configuration.reading import Report, clip, find, place, suggestion
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
@@ -16,30 +16,6 @@ from orchestrator.core.policy import OTP, Governance
 from orchestrator.render import Conditions, TemplateSet
 
 BUILT_IN_CHANNELS = ("web_push", "viber", "whatsapp", "email", "sms")
-
-
-def find(root: Node | None, *path: str | int) -> Node | None:
-    """The node at a path of keys and positions, None where there is none."""
-    node = root
-    for part in path:
-        if node is None:
-            return None
-        if node.kind == "map" and isinstance(part, str):
-            node = node.value.get(part)
-        elif node.kind == "list" and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-        else:
-            return None
-    return node
-
-
-def place(root: Node, *path: str | int) -> Position:
-    """The place of the deepest node that exists on a path."""
-    for length in range(len(path), 0, -1):
-        node = find(root, *path[:length])
-        if node is not None:
-            return node.position
-    return root.position
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,11 @@ import jinja2
 from orchestrator.configuration.lint_installation import (
     BUILT_IN_CHANNELS,
     Installation,
-    find,
-    place,
 )
 from orchestrator.configuration.policy_file import PolicyFile
-from orchestrator.configuration.reading import clip, listed, suggestion
+from orchestrator.configuration.reading import clip, find, listed, place, suggestion
+from orchestrator.configuration.scalars import duration_text as duration
 from orchestrator.configuration.settings import ProviderSettings
-from orchestrator.configuration.settings_view import duration
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Step
 from orchestrator.core.status import WAITABLE

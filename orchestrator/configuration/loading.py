@@ -81,7 +81,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
         },
         currency=settings.currency,
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
-        emits_statuses=bool(settings.status_kafka or settings.status_webhooks),
+        emits_statuses=bool(settings.statuses.kafka or settings.statuses.webhooks),
     )
 
 

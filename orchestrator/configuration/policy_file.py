@@ -1,6 +1,6 @@
 """
-Policies from YAML: one cascade per file, checked, versioned, and written back as JSON for the
-store.
+The keys of a policy, and policies from YAML: one cascade a file, checked, versioned, and written
+back as JSON for the store.
 
     config/policies/cart_abandoned.yaml ──► PolicyFile(policy, path, raw, root)
 
@@ -13,28 +13,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from orchestrator.configuration.governance_file import (
-    governance_from_document,
-    governance_to_document,
-    load_governance,
+from orchestrator.configuration.keys import (
+    Key,
+    Kind,
+    Schema,
+    Table,
+    array,
+    describe,
+    nested,
+    obj,
+    read,
+    table,
 )
-from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
-from orchestrator.configuration.yaml_file import (
-    ConfigError,
-    Node,
-    Position,
-    Problem,
-    loads,
-    read_text,
+from orchestrator.configuration.kinds import (
+    AMOUNT,
+    DURATION,
+    EXPRESSION,
+    NAME,
+    TEXT,
+    whole,
+    word,
+    words,
 )
+from orchestrator.configuration.provider_settings import RESERVED_CHANNELS
+from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.scalars import clip, duration_of, listed, name_of, suggestion
+from orchestrator.configuration.settings import RETRY, Defaults
+from orchestrator.configuration.yaml_file import ConfigError, Node, Problem, loads, read_text
 from orchestrator.core.policy import (
     CLASSES,
     HOUR_MS,
@@ -44,54 +58,252 @@ from orchestrator.core.policy import (
     Dedupe,
     Goal,
     Policy,
-    Retry,
     Step,
 )
 from orchestrator.core.status import WAITABLE
-from orchestrator.core.values import replace
+from orchestrator.core.values import Value, replace
 
-__all__ = [
-    "Defaults",
-    "PolicyFile",
-    "TemplateHash",
-    "governance_from_document",
-    "governance_to_document",
-    "hash_templates",
-    "load_governance",
-    "load_policies",
-    "load_policy",
-    "parse_policy",
-    "policy_files",
-    "policy_from_document",
-    "policy_to_document",
-]
-
-RESERVED_CHANNELS = ("in_app", "mobile_push")
 RESERVED_ORDERS = ("most_engaged",)
 ORDERS = ("fixed", "cheapest")
-ON_UNKNOWN = ("wait", "resend", "advance")
-LATE = ("close", "ignore")
 OTP_DEADLINE_MS = 10 * MINUTE_MS
 DEADLINE_MS = 24 * HOUR_MS
 PARTS_MAX = 10
 STEPS_MAX = 20
 TEST_SUFFIX = ".test.yaml"
 
+
+class Trigger(Value):
+    """The event type that starts a policy, and a condition on it."""
+
+    event: str
+    when: str | None = None
+
+
+def read_channel(section: Section, key: str, default: str) -> str:
+    """The step's channel; that a provider serves it is checked with the whole configuration."""
+    channel = section.value(key, "", name_of)
+    if channel in RESERVED_CHANNELS:
+        section.error(key, f"the channel {channel!r} is reserved, not available yet", "use another")
+        return ""
+    return channel
+
+
+def read_order(section: Section, key: str, default: str) -> str:
+    """The order of the steps."""
+    node = section.get(key)
+    if node is not None and node.text in RESERVED_ORDERS:
+        what = f"`order: {node.text}` is reserved, not available yet"
+        section.error(key, what, f"write {listed(ORDERS)}")
+        return default
+    return section.word(key, ORDERS, default)
+
+
+def read_wait(section: Section, key: str, default: Any) -> tuple[tuple[str, int], ...]:
+    """The states waited for, in their order; ``wait: 10m`` is short for ``{delivered: 10m}``."""
+    node = section.get(key)
+    if node is None:
+        return ()
+    if node.kind == "list":
+        fix = "write wait: 10m, or wait: {delivered: 10m, read: 1h}"
+        section.error(key, "`wait` is a list", fix)
+        return ()
+    if node.kind != "map":
+        short = section.parse(node, "`wait`", duration_of, None)
+        return (("delivered", short),) if short else ()
+    if not node.value:
+        fix = "write wait: {delivered: 10m}, or remove it"
+        section.error(key, "`wait` names no state", fix)
+    found: dict[str, int] = {}
+    for state, inner in node.value.items():
+        if state not in WAITABLE:
+            fix = suggestion(state, WAITABLE, f"wait for {listed(WAITABLE)}")
+            fix = "that is `read` here" if state == "seen" else fix
+            what = f"nothing can wait for {clip(state)!r}"
+            section.report.error(node.keys[state], what, fix)
+            continue
+        wait_ms = section.parse(inner, f"`wait.{state}`", duration_of, None)
+        if wait_ms is not None:
+            found[state] = wait_ms
+    ordered = tuple((state, found[state]) for state in WAITABLE if state in found)
+    for (before, before_ms), (after, after_ms) in pairwise(ordered):
+        if after_ms < before_ms:  # the later state implies the earlier one
+            what = f"`{after}` has less time than `{before}`, which comes before it"
+            fix = f"give `{after}` at least as long, or remove `{before}`"
+            section.report.error(node.value[after].position, what, fix)
+    return ordered
+
+
+CHANNEL: Kind[str] = Kind("channel", read_channel, NAME.schema)
+ORDER: Kind[str] = Kind("`fixed`, `cheapest`", read_order, {"enum": list(ORDERS)})
+WAIT: Kind[tuple[tuple[str, int], ...]] = Kind(
+    "duration, or durations by state",
+    read_wait,
+    {
+        "anyOf": [
+            DURATION.describe(),
+            obj(dict.fromkeys(WAITABLE, DURATION.describe())) | {"minProperties": 1},
+        ]
+    },
+)
+WAITING_KEYS = (
+    Key("wait", WAIT, "How long a state is waited for before the next step.", otherwise="no wait"),
+    Key(
+        "on_unknown",
+        word("wait", "resend", "advance"),
+        "What follows an outcome that nobody knows.",
+    ),
+)
+TRIGGER = table(
+    Trigger,
+    Key(
+        "event",
+        TEXT,
+        "The CloudEvents type.",
+        need="name the CloudEvents type: event: shop.cart.abandoned",
+    ),
+    Key("when", EXPRESSION, "A condition on the event."),
+)
+DEDUPE = table(
+    Dedupe,
+    Key(
+        "key",
+        EXPRESSION,
+        "What makes two events the same.",
+        need='write an expression: key: "event.cart_id"',
+    ),
+    Key(
+        "window", DURATION, "How long a key counts.", need="say how long a key counts: window: 24h"
+    ),
+)
+GOAL = table(
+    Goal,
+    Key(
+        "event",
+        TEXT,
+        "The CloudEvents type.",
+        need="name the CloudEvents type: event: shop.order.placed",
+    ),
+    Key("match", EXPRESSION, "A condition over `goal` and `event`."),
+)
+
+
+@cache
+def step_keys(defaults: Defaults, companion: bool) -> Table[Step]:
+    """The keys of a step, or of a companion, which has nothing to wait for."""
+    return table(
+        Step,
+        Key("channel", CHANNEL, "The channel.", need="name the channel: channel: sms"),
+        *(() if companion else WAITING_KEYS),
+        Key("when", EXPRESSION, "The step is skipped unless this is true."),
+        Key("providers", words("provider names"), "The providers to use.", otherwise="all"),
+        Key("ttl", DURATION, "How long the provider may try.", otherwise="the longest wait"),
+        Key("retry", nested(RETRY), "Further tries on one provider.", defaults.retry),
+        Key("max_cost", AMOUNT, "The most that a message may cost.", otherwise="no limit"),
+        Key("max_parts", whole(1, PARTS_MAX), "The most parts of an SMS.", otherwise="no limit"),
+        make=make_step,
+    )
+
+
+def make_step(step: Section, values: dict[str, Any]) -> Step:
+    """One step. Companions never count for the cascade, so they have nothing to wait for."""
+    for key in ("wait", "on_unknown"):
+        if key not in step.known and step.has(key):
+            step.known.add(key)
+            what = f"a companion cannot have `{key}`: it never counts for the cascade"
+            step.report.error(step.keys[key], what, "remove it, or make it a step of the cascade")
+    cost = values.pop("max_cost")
+    made = Step(max_cost=None if cost is None else str(cost), **values)
+    if made.max_parts is not None and made.channel not in ("sms", ""):
+        what = f"`max_parts` means nothing on {made.channel}"
+        step.report.error(step.keys["max_parts"], what, "only sms is sent in parts")
+    return made
+
+
+def steps(inner: Table[Step], called: str) -> Kind[tuple[Step, ...]]:
+    """A list of steps; that of a cascade is not empty."""
+    cascade = called == "the step"
+
+    def read_steps(section: Section, key: str, default: Any) -> tuple[Step, ...]:
+        nodes = section.items(key, "steps")
+        if cascade and not nodes and section.has(key) and section.nodes[key].kind == "list":
+            fix = "write at least one: - channel: sms"
+            section.error(key, "the cascade has no steps", fix)
+        if len(nodes) > STEPS_MAX:
+            section.error(key, f"`{key}` has more than {STEPS_MAX} steps", "shorten it")
+        made = (read(inner, Section(node, section.report, called)) for node in nodes)
+        return tuple(one for one in made if one is not None)
+
+    def schema() -> Schema:
+        return array(describe(inner), 1 if cascade else 0)
+
+    return Kind("list of steps", read_steps, schema, table=inner, path="[].")
+
+
+@cache
+def policy_keys(defaults: Defaults) -> Table[Policy]:
+    """The keys of a policy; ``defaults`` are those of the installation."""
+    return table(
+        Policy,
+        Key("policy", NAME, "Its name.", need="name it: policy: cart_abandoned"),
+        Key(
+            "trigger",
+            nested(TRIGGER),
+            "The event that starts it.",
+            need="say what starts it: trigger: {event: shop.cart.abandoned}",
+        ),
+        Key(
+            "class",
+            word(*CLASSES),
+            "What kind of message it is.",
+            TRANSACTIONAL,
+            field="message_class",
+        ),
+        Key("topic", NAME, "What recipients opt out of.", otherwise="its name"),
+        Key("template", NAME, "The directory of its templates.", otherwise="its name"),
+        Key(
+            "deadline",
+            DURATION,
+            "How long after the event anything is sent.",
+            otherwise="`10m` for `otp`, else `24h`",
+        ),
+        Key("dedupe", nested(DEDUPE), "Which events are the same one."),
+        Key("goal", nested(GOAL), "The later event that makes the message pointless."),
+        Key(
+            "cascade",
+            steps(step_keys(defaults, False), "the step"),
+            "The steps, until one reaches the recipient.",
+            need="write at least one step: cascade: [{channel: sms}]",
+        ),
+        Key("also", steps(step_keys(defaults, True), "the companion"), "Steps beside the cascade."),
+        Key("order", ORDER, "The order of the steps."),
+        Key("late", word("close", "ignore"), "What a receipt after the end does."),
+        make=lambda section, values: make_policy(values, defaults),
+    )
+
+
+def make_policy(values: dict[str, Any], defaults: Defaults) -> Policy:
+    """The policy without its version; what is wrong has been reported and has a default."""
+    name = values.pop("policy") or "unnamed"
+    trigger = values.pop("trigger") or Trigger("")
+    is_otp = values["message_class"] == OTP
+    values["topic"] = values["topic"] or name
+    values["template"] = values["template"] or name
+    values["deadline_ms"] = values["deadline_ms"] or (OTP_DEADLINE_MS if is_otp else DEADLINE_MS)
+    return Policy(
+        name=name,
+        version="",
+        event=trigger.event,
+        when=trigger.when,
+        default_wait_ms=defaults.wait_ms,
+        **values,
+    )
+
+
 TemplateHash = Callable[[str], str]
 """
 The content hash of a template's sources, by the template's name; "" where there is no such
 template.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """
-    What a step gets that says nothing: ``wait_ms`` for outcomes nobody confirms, and ``retry``.
-    """
-
-    wait_ms: int = 10 * MINUTE_MS
-    retry: Retry = field(default_factory=Retry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +431,8 @@ def parse_policy(
         )
         report.error(root.position, what, "write `policy:`, `trigger:` and `cascade:`")
         return None
-    policy = read_policy(Section(root, report, "the policy"), defaults or Defaults())
+    policy = read(policy_keys(defaults or Defaults()), Section(root, report, "the policy"))
+    assert policy is not None
     return PolicyFile(replace(policy, version=version_of(policy, templates)), path, raw, root)
 
 
@@ -230,231 +443,6 @@ def version_of(policy: Policy, templates: TemplateHash) -> str:
         [document, templates(policy.template)], sort_keys=True, separators=(",", ":")
     )
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def read_policy(section: Section, defaults: Defaults) -> Policy:
-    """
-    The policy of a file, without its version; what is wrong is reported and replaced by a default.
-    """
-    name_node = section.need("policy", "name it: policy: cart_abandoned")
-    name = (section.identifier("policy") if name_node is not None else None) or "unnamed"
-    event, when = read_trigger(section)
-    message_class = section.word("class", CLASSES, TRANSACTIONAL)
-    policy = Policy(
-        name=name,
-        version="",
-        event=event,
-        when=when,
-        message_class=message_class,
-        topic=section.identifier("topic", name),
-        template=section.identifier("template", name),
-        deadline_ms=section.duration(
-            "deadline", OTP_DEADLINE_MS if message_class == OTP else DEADLINE_MS
-        ),
-        dedupe=read_dedupe(section),
-        goal=read_goal(section),
-        cascade=read_steps(section, "cascade", defaults),
-        also=read_steps(section, "also", defaults),
-        order=read_order(section),
-        late=section.word("late", LATE, "close"),
-        default_wait_ms=defaults.wait_ms,
-    )
-    section.done()
-    return policy
-
-
-def read_trigger(section: Section) -> tuple[str, str | None]:
-    """The event type that starts the policy, and its condition."""
-    section.need("trigger", "say what starts it: trigger: {event: shop.cart.abandoned}")
-    trigger = section.section("trigger")
-    if not section.has("trigger"):
-        return "", None
-    trigger.need("event", "name the CloudEvents type: event: shop.cart.abandoned")
-    event = trigger.text("event") or ""
-    when = expression(trigger, "when")
-    trigger.done()
-    return event, when
-
-
-def expression(section: Section, key: str) -> str | None:
-    """The text of an expression; a bare true or number is told to stand in quotes."""
-    fix = 'write an expression in quotes, such as "event.total >= 300"'
-    return section.text(key, None, fix)
-
-
-def read_dedupe(section: Section) -> Dedupe | None:
-    """The dedupe key and window, None where there is none."""
-    if section.get("dedupe") is None:
-        return None
-    dedupe = section.section("dedupe")
-    dedupe.need("key", 'write an expression: key: "event.cart_id"')
-    key = expression(dedupe, "key")
-    dedupe.need("window", "say how long a key counts: window: 24h")
-    window_ms = dedupe.duration("window")
-    dedupe.done()
-    return Dedupe(key, window_ms) if key and window_ms else None
-
-
-def read_goal(section: Section) -> Goal | None:
-    """The event that makes a message pointless, None where there is none."""
-    if section.get("goal") is None:
-        return None
-    goal = section.section("goal")
-    goal.need("event", "name the CloudEvents type: event: shop.order.placed")
-    event = goal.text("event")
-    match = expression(goal, "match")
-    goal.done()
-    return Goal(event, match) if event else None
-
-
-def read_order(section: Section) -> str:
-    """The order of the steps."""
-    node = section.get("order")
-    if node is not None and node.text in RESERVED_ORDERS:
-        fix = f"write {listed(ORDERS)}"
-        section.report.error(
-            node.position, f"`order: {node.text}` is reserved, not available yet", fix
-        )
-        return "fixed"
-    return section.word("order", ORDERS, "fixed")
-
-
-def read_steps(section: Section, key: str, defaults: Defaults) -> tuple[Step, ...]:
-    """The steps of a cascade, or its companions."""
-    if key == "cascade":
-        section.need("cascade", "write at least one step: cascade: [{channel: sms}]")
-    nodes = section.items(key, "steps")
-    if (
-        key == "cascade"
-        and section.get(key) is not None
-        and not nodes
-        and section.nodes[key].kind == "list"
-    ):
-        section.report.error(
-            section.at(key), "the cascade has no steps", "write at least one: - channel: sms"
-        )
-    if len(nodes) > STEPS_MAX:
-        section.report.error(
-            section.at(key), f"`{key}` has more than {STEPS_MAX} steps", "shorten it"
-        )
-    called = "the step" if key == "cascade" else "the companion"
-    return tuple(
-        read_step(Section(node, section.report, called), key == "also", defaults) for node in nodes
-    )
-
-
-def read_step(step: Section, companion: bool, defaults: Defaults) -> Step:
-    """One step. Companions never count for the cascade, so they have nothing to wait for."""
-    channel = read_channel(step)
-    wait: tuple[tuple[str, int], ...] = ()
-    on_unknown = "wait"
-    if not companion:
-        wait = read_wait(step)
-        on_unknown = step.word("on_unknown", ON_UNKNOWN, "wait")
-    else:
-        for key in ("wait", "on_unknown"):
-            if step.has(key):
-                step.known.add(key)
-                what = f"a companion cannot have `{key}`: it never counts for the cascade"
-                step.report.error(
-                    step.keys[key], what, "remove it, or make it a step of the cascade"
-                )
-    cost = step.amount("max_cost")
-    made = Step(
-        channel=channel,
-        wait=wait,
-        when=expression(step, "when"),
-        providers=step.words("providers", "provider names"),
-        ttl_ms=step.duration("ttl"),
-        on_unknown=on_unknown,
-        retry=read_retry(step, defaults.retry),
-        max_cost=None if cost is None else str(cost),
-        max_parts=step.integer("max_parts", None, 1, PARTS_MAX),
-    )
-    if made.max_parts is not None and channel not in ("sms", ""):
-        step.report.error(
-            step.keys["max_parts"],
-            f"`max_parts` means nothing on {channel}",
-            "only sms is sent in parts",
-        )
-    step.done()
-    return made
-
-
-def read_channel(step: Section) -> str:
-    """
-    The step's channel; whether anything serves it is looked at where the whole configuration is
-    known.
-    """
-    if step.need("channel", "name the channel: channel: sms") is None:
-        return ""
-    channel = step.identifier("channel", "")
-    if channel in RESERVED_CHANNELS:
-        step.report.error(
-            step.at("channel"),
-            f"the channel {channel!r} is reserved, not available yet",
-            "use another",
-        )
-        return ""
-    return channel
-
-
-def read_retry(section: Section, default: Retry) -> Retry:
-    """How often a step is tried again after it provably did not leave."""
-    retry = section.section("retry")
-    made = Retry(
-        retry.integer("max", default.max, 0, 100), retry.duration("within", default.within_ms)
-    )
-    retry.done()
-    return made
-
-
-def read_wait(step: Section) -> tuple[tuple[str, int], ...]:
-    """The states waited for, in their order; ``wait: 10m`` is short for ``{delivered: 10m}``."""
-    node = step.get("wait")
-    if node is None:
-        return ()
-    if node.kind != "map":
-        if node.kind == "list":
-            step.report.error(
-                node.position,
-                "`wait` is a list",
-                "write wait: 10m, or wait: {delivered: 10m, read: 1h}",
-            )
-            return ()
-        short = step.duration_of(node, "`wait`")
-        return (("delivered", short),) if short else ()
-    if not node.value:
-        step.report.error(
-            node.position, "`wait` names no state", "write wait: {delivered: 10m}, or remove it"
-        )
-        return ()
-    found: dict[str, int] = {}
-    for state, inner in node.value.items():
-        if state not in WAITABLE:
-            fix = (
-                "that is `read` here"
-                if state == "seen"
-                else suggestion(state, WAITABLE, f"wait for {listed(WAITABLE)}")
-            )
-            step.report.error(node.keys[state], f"nothing can wait for {clip(state)!r}", fix)
-            continue
-        wait_ms = step.duration_of(inner, f"`wait.{state}`")
-        if wait_ms is not None:
-            found[state] = wait_ms
-    ordered = tuple((state, found[state]) for state in WAITABLE if state in found)
-    for problem in contradictions(ordered, node):
-        step.report.problems.append(problem)
-    return ordered
-
-
-def contradictions(wait: tuple[tuple[str, int], ...], node: Node) -> Iterator[Problem]:
-    """A later state that has less time than an earlier one, which it implies."""
-    for (before, before_ms), (after, after_ms) in pairwise(wait):
-        if after_ms < before_ms:
-            position: Position = node.value[after].position
-            what = f"`{after}` has less time than `{before}`, which comes before it"
-            yield position.problem(what, f"give `{after}` at least as long, or remove `{before}`")
 
 
 def policy_to_document(policy: Policy) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class References:
 
 def read_secret(section: Section, key: str) -> SecretStr | None:
     """A secret; one that is written out is warned of."""
-    value = section.text(key)
+    value = section.text(key, None)
     if value is None:
         return None
     node = section.nodes[key]

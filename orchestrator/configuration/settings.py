@@ -1,284 +1,380 @@
 """
-The configuration of an installation, as typed values.
+The keys of ``kaskad.yaml``, each declared once, and the values they are read into.
 
-    config/kaskad.yaml ──► settings.load(path, env) ──► Settings
+    config/kaskad.yaml ──► settings_file.load_settings(path, env) ──► Settings
 
-Paths are relative to the file. Secrets are ``SecretStr`` or stand inside an adapter's own settings;
-neither they nor anything that came from ``${env:…}`` or ``${file:…}`` shows in a ``repr``, an
-error, or ``config show``. How the file is read is in ``settingsfile.py``; what is wrong beyond a
-single value is looked for in ``check.py``.
+The declarations make the reader, the defaults, ``kaskad config show``, the JSON Schema and
+docs/configuration.md. Paths are relative to the file. Secrets are ``SecretStr`` or stand inside an
+adapter's own settings; neither they nor anything that came from ``${env:…}`` or ``${file:…}`` shows
+in a ``repr``, an error, or ``config show``.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pydantic import SecretStr
 
-from orchestrator.channels import Adapter
-from orchestrator.channels import Settings as AdapterSettings
-from orchestrator.channels.registry import BrokenAdapter, adapters_available, load_adapter
-from orchestrator.configuration.policy_file import Defaults
-from orchestrator.configuration.yaml_file import ConfigError, Node, Position, Problem
-from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS
-
-if TYPE_CHECKING:
-    pass
+from orchestrator.configuration.kafka_settings import KafkaSecurity, KafkaSource, KafkaStatuses
+from orchestrator.configuration.keys import Key, Kind, listing, nested, or_off, setting, table
+from orchestrator.configuration.kinds import (
+    ADDRESS,
+    BOOLEAN,
+    DURATION,
+    MASK,
+    ORIGINS,
+    PATH,
+    RATE,
+    RATIO,
+    SECRET,
+    TEXT_SCHEMA,
+    URL,
+    Address,
+    whole,
+    word,
+)
+from orchestrator.configuration.provider_settings import CHANNELS, Cost, ProviderSettings
+from orchestrator.configuration.reading import Section, clip
+from orchestrator.configuration.references import refers
+from orchestrator.configuration.urls import is_loopback, split_url
+from orchestrator.configuration.yaml_file import Node
+from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS, Retry
 
 __all__ = [
     "Address",
     "BreakerSettings",
-    "BrokenAdapter",
-    "ConfigError",
     "Cost",
     "Defaults",
+    "Egress",
     "HttpSettings",
     "KafkaSecurity",
     "KafkaSource",
     "KafkaStatuses",
     "LimitSettings",
     "LogSettings",
-    "Problem",
     "ProviderSettings",
     "ReceiptOutage",
     "Retention",
     "Settings",
+    "Sources",
     "StatusWebhook",
+    "Statuses",
     "StoreSettings",
-    "adapters_available",
-    "load_adapter",
 ]
 
 DEFAULT_STORE = "sqlite:///../data/kaskad.db"
-NOWHERE = Position("<none>", 1, 1)
+SIGNING_KEY_CHARS_MIN = 16
+WEBHOOK_SECRET_PREFIX = "whsec_"
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """
-    ``kind`` is sqlite or postgresql; ``path`` the SQLite file, None where it is in memory or not
-    SQLite.
-    """
+    """``path`` is the SQLite file, None if it is in memory or not SQLite."""
 
     kind: Literal["sqlite", "postgresql"]
     url: SecretStr
     path: Path | None = None
 
 
-@dataclass(frozen=True)
-class KafkaSecurity:
-    """
-    How a connection to Kafka is secured; ``protocol`` and ``sasl_mechanism`` in Kafka's own words.
-    ``ca``: who may have signed the broker's certificate (None: whom the system trusts); ``cert``
-    and ``key``: ours, where the broker asks.
-    """
-
-    protocol: str = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-
-    def options(self) -> dict[str, Any]:
-        """The same as keyword arguments of aiokafka's clients."""
-        found: dict[str, Any] = {"security_protocol": self.protocol}
-        if self.protocol.endswith("SSL"):
-            from aiokafka.helpers import create_ssl_context
-
-            found["ssl_context"] = create_ssl_context(
-                cafile=self.ca, certfile=self.cert, keyfile=self.key
-            )
-        if self.protocol.startswith("SASL"):
-            found["sasl_mechanism"] = self.sasl_mechanism
-            found["sasl_plain_username"] = self.username
-            found["sasl_plain_password"] = (
-                self.password.get_secret_value() if self.password else None
-            )
-        return found
+def read_store(section: Section, key: str, default: object) -> StoreSettings:
+    """``sqlite:///relative/to/this/file.db`` (four slashes: absolute) or ``postgresql://…``."""
+    url = section.text(key, DEFAULT_STORE)
+    node = section.get(key)
+    scheme, _, rest = url.partition("://")
+    if scheme in ("postgresql", "postgres") and rest:
+        if node is not None and not refers(node.text) and urllib.parse.urlsplit(url).password:
+            fix = "write postgresql://user:${env:DB_PASSWORD}@host/name"
+            section.report.warn(node.position, "the password of `store` is written in clear", fix)
+        return StoreSettings("postgresql", SecretStr(url))
+    if scheme != "sqlite" or len(rest) < 2 or rest[0] != "/":
+        fix = f"write {DEFAULT_STORE} or postgresql://user@host/name"
+        section.error(key, "`store` is not a database that is known", fix)
+        url = DEFAULT_STORE
+    name = url.removeprefix("sqlite:///")
+    path = None if name == ":memory:" else section.base / name
+    return StoreSettings("sqlite", SecretStr(url), path)
 
 
-@dataclass(frozen=True)
-class KafkaSource:
-    """
-    Events from Kafka; of several topics the earlier are taken first. ``dead_letters`` None: only in
-    the store.
-    """
+def masked_url(store: StoreSettings) -> str:
+    """The store's URL without its password."""
+    url = store.url.get_secret_value()
+    password = urllib.parse.urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", f":{MASK}@", 1)
 
-    bootstrap_servers: str
-    topics: tuple[str, ...]
-    group: str = "kaskad"
-    auto_offset_reset: str = "earliest"
-    dead_letters: str | None = "kaskad.dead-letters"
-    security: KafkaSecurity = field(default_factory=KafkaSecurity)
+
+STORE: Kind[StoreSettings] = Kind("store URL", read_store, TEXT_SCHEMA, masked_url)
+
+
+def read_presence(section: Section, key: str, default: bool) -> bool:
+    """Whether an empty mapping stands there."""
+    section.section(key).done()
+    return section.has(key) or default
+
+
+PRESENCE: Kind[bool] = Kind(
+    "empty mapping",
+    read_presence,
+    {"type": "object", "properties": {}, "additionalProperties": False},
+    lambda there: {} if there else None,
+)
 
 
 @dataclass(frozen=True)
-class KafkaStatuses:
-    """Status events to Kafka."""
+class Sources:
+    """Where events come from."""
 
-    bootstrap_servers: str
-    topic: str = "kaskad.statuses"
-    security: KafkaSecurity = field(default_factory=KafkaSecurity)
+    http: bool = setting(PRESENCE, "Take events over HTTP.", True, otherwise="on without `sources`")
+    kafka: KafkaSource | None = setting(nested(KafkaSource), "Take events from Kafka.")
 
 
 @dataclass(frozen=True)
 class StatusWebhook:
-    """Status events to a URL, signed with ``secret`` as Standard Webhooks say."""
+    """Status events to a URL, signed as Standard Webhooks say."""
 
-    url: str
-    secret: SecretStr
+    url: str = setting(URL, "Where status events are posted.", need="write url: https://…")
+    secret: SecretStr = setting(
+        SECRET, "The secret they are signed with.", need="write secret: ${env:HOOK_SECRET}"
+    )
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What one message, or one part of it, costs."""
-
-    amount: Decimal
-    currency: str
-    per: Literal["message", "part"] = "message"
-
-
-@dataclass(frozen=True)
-class ProviderSettings:
-    """
-    One configured account. ``adapter`` is the adapter's name; ``adapter_settings`` are what it
-    validated itself.
-
-    ``timeout_ms`` is the hard deadline of one request; ``rate_per_second`` is for the whole
-    installation (None: no limit); ``connections`` the slots of one process. ``position`` is where it
-    stands in the file.
-    """
-
-    provider: str
-    channel: str
-    adapter: str
-    adapter_settings: AdapterSettings = field(repr=False)
-    adapter_type: type[Adapter[Any]] = field(repr=False)
-    timeout_ms: int = 10 * SECOND_MS
-    rate_per_second: float | None = None
-    cost: Cost | None = None
-    connections: int = 64
-    position: Position = field(default=NOWHERE, repr=False, compare=False)
-
-    def build(self) -> Adapter[Any]:
-        """A new adapter with these settings."""
-        return self.adapter_type(self.adapter_settings, self.provider)
+    def checked(self, section: Section) -> StatusWebhook:
+        """The same; a secret with the Standard Webhooks prefix must be base64 behind it."""
+        prefix, found, encoded = self.secret.get_secret_value().partition(WEBHOOK_SECRET_PREFIX)
+        if found and not prefix:
+            try:
+                base64.b64decode(encoded, validate=True)
+            except binascii.Error:
+                what = "`secret` begins with whsec_ but is not base64 after that"
+                section.error("secret", what, "copy it whole, as whsec_ and base64")
+        return self
 
 
 @dataclass(frozen=True)
-class Address:
-    """A host and port to listen on."""
+class Statuses:
+    """Where status events go."""
 
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    kafka: KafkaStatuses | None = setting(
+        nested(KafkaStatuses, given=KafkaStatuses(), bare=True), "Status events to Kafka."
+    )
+    webhooks: tuple[StatusWebhook, ...] = setting(
+        listing(StatusWebhook, "webhooks", "the webhook"), "Status events to URLs.", ()
+    )
 
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """``public_url`` has no trailing slash. ``auth`` is keys or off."""
+    """The listeners, and the public address (without a trailing slash)."""
 
-    listen: Address = Address("127.0.0.1", 8080)
-    admin: Address = Address("127.0.0.1", 9464)
-    public_url: str = "http://127.0.0.1:8080"
-    auth: str = "keys"
+    listen: Address = setting(ADDRESS, "Where the public API listens.", Address("127.0.0.1", 8080))
+    admin: Address = setting(
+        ADDRESS, "Where metrics and health are served.", Address("127.0.0.1", 9464)
+    )
+    public_url: str = setting(
+        Kind("URL", lambda section, key, default: section.text(key, default), TEXT_SCHEMA),
+        "Where providers and people reach this installation.",
+        "",
+        otherwise="`http://` and `listen`",
+    )
+    auth: str = setting(word("keys", "off"), "Whether callers need an API key.", "keys")
+
+    def checked(self, section: Section) -> HttpSettings:
+        """The same with the public address filled in; contradictions are reported."""
+        if self.listen == self.admin and self.listen.port != 0:
+            fix = "give them different ports"
+            section.error("admin", "`listen` and `admin` are the same address", fix)
+        local = is_loopback(self.listen.host) and is_loopback(self.admin.host)
+        if self.auth == "off" and not local:
+            what = "`auth: off` is for loopback only, and a listener is not on it"
+            section.error("auth", what, "write auth: keys, or listen on 127.0.0.1")
+        own = f"http://{self.listen}"
+        if self.public_url:
+            return replace(self, public_url=self.checked_url(section, local) or own)
+        if not is_loopback(self.listen.host) and section.get("public_url") is None:
+            what = "`public_url` is missing, and `listen` is not on loopback"
+            fix = 'write public_url: "https://kaskad.example.com"'
+            section.report.error(section.position, what, fix)
+        return replace(self, public_url=own)
+
+    def checked_url(self, section: Section, local: bool) -> str | None:
+        """The public address; https unless everything is on loopback. None if it is no address."""
+        parts = split_url(self.public_url)
+        if parts is None or parts.query or parts.fragment or parts.username:
+            what = f"`public_url` {section.shown('public_url')!r} is not a public address"
+            section.error("public_url", what, "write https://host, with a path at most")
+            return None
+        if parts.scheme != "https" and not local and not is_loopback(parts.hostname or ""):
+            fix = "write https://…, or listen on 127.0.0.1"
+            section.error("public_url", "`public_url` is plain http", fix)
+        return self.public_url.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Egress:
+    """What requests to addresses that users supply may reach."""
+
+    allow: tuple[str, ...] = setting(
+        ORIGINS, "Origins that pass every guard on user-supplied URLs.", ()
+    )
 
 
 @dataclass(frozen=True)
 class ReceiptOutage:
-    """
-    When a channel's receipts have collapsed: fewer than ``ratio`` of their baseline over
-    ``min_sends`` sends.
-    """
+    """When a channel's receipts have collapsed."""
 
-    hold: bool = True
-    min_sends: int = 200
-    ratio: float = 0.5
+    hold: bool = setting(BOOLEAN, "Hold paid steps during an outage.", True)
+    min_sends: int = setting(whole(), "The sends that a verdict needs.", 200)
+    ratio: float = setting(RATIO, "The share of the usual receipts below which it is one.", 0.5)
 
 
 @dataclass(frozen=True)
 class LimitSettings:
-    """
-    Velocity limits for one-time codes by SMS: ``(count, window_ms)``, None where there is none.
-    """
+    """Velocity limits for OTP by SMS: ``(count, window_ms)``, None if there is none."""
 
-    sms_per_recipient: tuple[int, int] | None = (5, 60 * MINUTE_MS)
-    sms_per_prefix: tuple[int, int] | None = (50, 10 * MINUTE_MS)
+    sms_per_recipient: tuple[int, int] | None = setting(
+        RATE, "OTP by SMS to one recipient.", (5, 60 * MINUTE_MS)
+    )
+    sms_per_prefix: tuple[int, int] | None = setting(
+        RATE, "OTP by SMS to one number range.", (50, 10 * MINUTE_MS)
+    )
 
 
 @dataclass(frozen=True)
 class BreakerSettings:
-    """
-    When a provider is left alone: ``ratio`` of at least ``min_requests`` failed within
-    ``window_ms``.
-    """
+    """When a provider is left alone for a while."""
 
-    ratio: float = 0.5
-    min_requests: int = 20
-    window_ms: int = 30 * SECOND_MS
-    open_for_ms: int = 30 * SECOND_MS
+    ratio: float = setting(RATIO, "The share of failed requests that opens the breaker.", 0.5)
+    min_requests: int = setting(whole(), "The requests that a verdict needs.", 20)
+    window_ms: int = setting(DURATION, "The time that requests are counted in.", 30 * SECOND_MS)
+    open_for_ms: int = setting(DURATION, "How long an open breaker waits.", 30 * SECOND_MS)
 
 
 @dataclass(frozen=True)
 class Retention:
-    """
-    How long finished things are kept. ``events`` is how long a repeat of an event is recognised.
-    """
+    """How long finished things are kept."""
 
-    messages_ms: int = 90 * DAY_MS
-    events_ms: int = 30 * DAY_MS
-    receipts_ms: int = 30 * DAY_MS
-    dead_letters_ms: int = 30 * DAY_MS
+    messages_ms: int = setting(DURATION, "Finished messages.", 90 * DAY_MS)
+    events_ms: int = setting(
+        DURATION, "Event ids, by which a repeated event is recognised.", 30 * DAY_MS
+    )
+    receipts_ms: int = setting(DURATION, "Raw webhooks of providers.", 30 * DAY_MS)
+    dead_letters_ms: int = setting(DURATION, "Dead letters.", 30 * DAY_MS)
 
 
 @dataclass(frozen=True)
 class LogSettings:
-    """``level`` is debug, info, warning or error; ``format`` json or console."""
+    """How much is logged, and how it looks."""
 
-    level: str = "info"
-    format: str = "json"
+    level: str = setting(
+        word("debug", "info", "warning", "error"), "The least that is logged.", "info"
+    )
+    format: str = setting(word("json", "console"), "How a line looks.", "json")
 
 
-@dataclass(frozen=True)
+RETRY = table(
+    Retry,
+    Key("max", whole(0, 100), "How often a step is tried again after it provably did not leave."),
+    Key("within", DURATION, "How long after the first try."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Values for steps that do not give their own."""
+
+    wait_ms: int = setting(DURATION, "The wait for outcomes nobody confirms.", 10 * MINUTE_MS)
+    retry: Retry = setting(nested(RETRY), "Further tries on one provider.", Retry())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """
     Everything in ``kaskad.yaml``, defaults filled in.
 
     ``channels`` has the providers of each channel in the order of preference. ``governance`` is
-    None where the file is not named and the default one does not exist. ``http_source``: events are
-    taken over HTTP. ``breaker`` None: never opens. ``currency`` is the installation's one currency,
-    None where nothing costs anything.
+    None if the file is not named and the default one does not exist. ``breaker`` None: it never
+    opens. ``written`` is the file as it stands.
     """
 
     path: Path
-    store: StoreSettings
-    channels: Mapping[str, tuple[ProviderSettings, ...]]
-    http_source: bool = True
-    kafka: KafkaSource | None = None
-    status_kafka: KafkaStatuses | None = None
-    status_webhooks: tuple[StatusWebhook, ...] = ()
-    http: HttpSettings = field(default_factory=HttpSettings)
-    egress_allow: tuple[str, ...] = ()
-    policies: Path = Path("policies")
-    templates: Path = Path("../templates")
-    governance: Path | None = None
-    receipt_outage: ReceiptOutage = field(default_factory=ReceiptOutage)
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    breaker: BreakerSettings | None = field(default_factory=BreakerSettings)
-    defaults: Defaults = field(default_factory=Defaults)
-    migrate: str = "auto"
-    retention: Retention = field(default_factory=Retention)
-    log: LogSettings = field(default_factory=LogSettings)
-    signing_key: SecretStr | None = None
+    store: StoreSettings = setting(
+        STORE, "The database.", StoreSettings("sqlite", SecretStr(DEFAULT_STORE))
+    )
+    channels: Mapping[str, tuple[ProviderSettings, ...]] = setting(
+        CHANNELS,
+        "The providers of each channel, in the order of preference.",
+        need="name a provider: channels: {sms: [{provider: …, adapter: …}]}",
+    )
+    sources: Sources = setting(
+        nested(Sources, given=Sources(http=False)), "Where events come from.", Sources()
+    )
+    statuses: Statuses = setting(nested(Statuses), "Where status events go.", Statuses())
+    http: HttpSettings = setting(nested(HttpSettings), "Listeners and addresses.", HttpSettings())
+    egress: Egress = setting(nested(Egress), "Requests to user-supplied addresses.", Egress())
+    policies: Path = setting(PATH, "The directory of policies.", Path("policies"))
+    templates: Path = setting(PATH, "The directory of templates.", Path("../templates"))
+    governance: Path | None = setting(
+        PATH, "The governance file.", otherwise="`governance.yaml`, if it exists"
+    )
+    receipt_outage: ReceiptOutage = setting(
+        nested(ReceiptOutage), "When receipts of a channel have collapsed.", ReceiptOutage()
+    )
+    limits: LimitSettings = setting(
+        nested(LimitSettings, given=LimitSettings(None, None)),
+        "Velocity limits; with the key written, only the limits in it.",
+        LimitSettings(),
+    )
+    breaker: BreakerSettings | None = setting(
+        or_off(nested(BreakerSettings)), "When a provider is left alone.", BreakerSettings()
+    )
+    defaults: Defaults = setting(nested(Defaults), "For steps without their own.", Defaults())
+    migrate: str = setting(
+        word("auto", "manual"), "Whether the start brings the schema up to date.", "auto"
+    )
+    retention: Retention = setting(
+        nested(Retention), "How long finished things are kept.", Retention()
+    )
+    log: LogSettings = setting(nested(LogSettings), "Logging.", LogSettings())
+    signing_key: SecretStr | None = setting(
+        SECRET, "Signs links and tokens.", otherwise="a key that the store keeps"
+    )
     written: Node | None = field(default=None, repr=False, compare=False)
+
+    def checked(self, section: Section) -> Settings:
+        """The same with defaults that depend on other keys; contradictions are reported."""
+        governance = self.governance
+        if governance is None and (section.base / "governance.yaml").exists():
+            governance = section.base / "governance.yaml"
+        key = self.signing_key
+        if key is not None and len(key.get_secret_value()) < SIGNING_KEY_CHARS_MIN:
+            fix = f"use at least {SIGNING_KEY_CHARS_MIN} random characters"
+            section.error("signing_key", "`signing_key` is too short to be safe", fix)
+        statuses = replace(self.statuses, kafka=self.checked_statuses(section))
+        return replace(self, governance=governance, statuses=statuses)
+
+    def checked_statuses(self, section: Section) -> KafkaStatuses | None:
+        """Status events to Kafka; what is not given is as in ``sources.kafka``."""
+        kafka, source = self.statuses.kafka, self.sources.kafka
+        if kafka is None:
+            return None
+        written = section.inside("statuses", "kafka")
+        if source is not None and not kafka.bootstrap_servers:
+            security = kafka.security if written.has("security") else source.security
+            kafka = replace(kafka, bootstrap_servers=source.bootstrap_servers, security=security)
+            if kafka.topic in (*source.topics, source.dead_letters):
+                what = f"{clip(kafka.topic)!r} is a topic of `sources.kafka` already"
+                written.error("topic", what, "name a topic of its own: topic: kaskad.statuses")
+        elif not written.has("bootstrap_servers"):
+            what = "`statuses.kafka` does not know where Kafka is"
+            fix = 'write bootstrap_servers: "localhost:9092"'
+            section.report.error(written.position, what, fix)
+        position = written.place("security", "protocol")
+        kafka.security.warn_of_clear_password(kafka.bootstrap_servers, section.report, position)
+        return kafka
 
     @property
     def providers(self) -> dict[str, ProviderSettings]:
@@ -287,5 +383,5 @@ class Settings:
 
     @property
     def currency(self) -> str | None:
-        """The currency of the first cost; ``check`` sees to it that there is no other."""
+        """The currency of the first cost; ``judge`` sees to it that there is no other."""
         return next((one.cost.currency for one in self.providers.values() if one.cost), None)

@@ -12,7 +12,7 @@ from orchestrator.configuration.yaml_file import Node
 
 def read_url(section: Section, key: str) -> str | None:
     """An absolute http(s) URL; plain http is the operator's own word, and warned of."""
-    url = section.text(key)
+    url = section.text(key, None)
     if url is None:
         return None
     shown = "" if refers(section.nodes[key].text) else f" {clip(url)!r}"

@@ -29,7 +29,7 @@ Topic = Mapping[str, Any]
 
 async def look_at_kafka(settings: Settings, processes: int) -> list[Finding]:
     """Every cluster that the configuration names, with the topics wanted there."""
-    source, statuses = settings.kafka, settings.status_kafka
+    source, statuses = settings.sources.kafka, settings.statuses.kafka
     clusters: dict[tuple[str, KafkaSecurity], tuple[list[str], list[str]]] = {}
     if source is not None:
         written = [source.dead_letters] if source.dead_letters else []

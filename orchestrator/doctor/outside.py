@@ -51,7 +51,7 @@ class Target:
 async def look_at_providers(settings: Settings) -> list[Finding]:
     """One finding for each host that messages or status webhooks go to."""
     targets = [target for one in settings.providers.values() for target in targets_of(one)]
-    for number, webhook in enumerate(settings.status_webhooks, start=1):
+    for number, webhook in enumerate(settings.statuses.webhooks, start=1):
         targets += from_url(f"status webhook {number}", webhook.url)
     pushes = any(one.adapter == "web_push" for one in settings.providers.values())
     services = (

@@ -218,7 +218,7 @@ def read_reason(word: str | None, position: Position, report: Report) -> Reason 
 
 def read_outcome(section: Section, channels: Collection[str]) -> Outcome | None:
     """How the message must end."""
-    node, text = section.get("outcome"), section.text("outcome")
+    node, text = section.get("outcome"), section.text("outcome", None)
     if node is None or text is None:
         return None
     if text == NO_MESSAGE:
@@ -245,7 +245,7 @@ def read_cost(section: Section, currency: str | None) -> CostLimit | None:
         return None
     match = COST.fullmatch(node.word) if node.kind in ("str", "int", "float") else None
     if match is None:
-        section.wrong(node, "cost", "a cost", 'write an amount, or a limit such as "<= 1.20 UAH"')
+        section.wrong(node, "cost", 'an amount, or a limit such as "<= 1.20 UAH"')
         return None
     if match["currency"] and match["currency"] != currency:
         what = f"this installation does not pay in {match['currency']}"

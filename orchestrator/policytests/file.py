@@ -110,7 +110,7 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
 def read_policy_name(section: Section, configuration: Configuration) -> Policy | None:
     """The policy under test."""
     section.need("policy", "name the policy: policy: cart_abandoned")
-    name = section.text("policy")
+    name = section.text("policy", None)
     if name is None:
         return None
     policies = configuration.rules.policies
@@ -129,7 +129,7 @@ def read_test(
     if section.broken:
         return None
     section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
-    name = section.text("name") or "unnamed"
+    name = section.text("name", "unnamed")
     given = read_given(
         lay_over(shared, section.get("given")), section.position, policy, configuration, report
     )

@@ -5,18 +5,9 @@ everything else.
 
 from __future__ import annotations
 
-from orchestrator.configuration.schema import (
-    AMOUNT,
-    BOOLEAN,
-    DIALECT,
-    NAME,
-    TEXT,
-    Schema,
-    array,
-    named,
-    obj,
-    one_of,
-)
+from orchestrator.configuration.keys import Schema, array, obj
+from orchestrator.configuration.kinds import AMOUNT_SCHEMA, NAME_SCHEMA, TEXT_SCHEMA
+from orchestrator.configuration.schema import DIALECT
 from orchestrator.core.message import FLAGS
 from orchestrator.core.policy import CLASSES
 from orchestrator.policytests.expected import SAYS, VERBS
@@ -42,29 +33,31 @@ FREE: Schema = {"type": "object"}
 def reaction() -> Schema:
     """How a provider takes one attempt."""
     answers: dict[str, Schema] = {
-        "refuses": one_of(*REFUSES),
-        "not_sent": one_of(*NOT_SENT),
+        "refuses": {"enum": list(REFUSES)},
+        "not_sent": {"enum": list(NOT_SENT)},
         "throttled": SPAN,
-        "unknown": one_of(*UNKNOWN),
+        "unknown": {"enum": list(UNKNOWN)},
         "takes": SPAN,
-        "because": one_of(*REFUSES),
+        "because": {"enum": list(REFUSES)},
     }
-    return {"anyOf": [one_of(*WORDS), obj(answers | dict.fromkeys(STATES, SPAN))]}
+    return {"anyOf": [{"enum": list(WORDS)}, obj(answers | dict.fromkeys(STATES, SPAN))]}
 
 
 def entry(when: str) -> Schema:
     """One thing that happens."""
     acts: dict[str, Schema] = {
         when: SPAN,
-        "event": obj({"type": TEXT, "data": FREE}),
-        "opt_out": obj({"channel": TEXT, "topic": TEXT}),
-        "reply": obj({"channel": NAME, "text": TEXT}, "channel", "text"),
-        "receipt": obj({"channel": NAME, "state": one_of(*STATES)}, "channel", "state"),
+        "event": obj({"type": TEXT_SCHEMA, "data": FREE}),
+        "opt_out": obj({"channel": TEXT_SCHEMA, "topic": TEXT_SCHEMA}),
+        "reply": obj({"channel": NAME_SCHEMA, "text": TEXT_SCHEMA}, "channel", "text"),
+        "receipt": obj(
+            {"channel": NAME_SCHEMA, "state": {"enum": list(STATES)}}, "channel", "state"
+        ),
         "recipient": FREE,
-        "cancel": BOOLEAN,
+        "cancel": {"type": "boolean"},
     }
     if when == "ago":
-        acts |= {"sent": NAME, "class": one_of(*CLASSES)}
+        acts |= {"sent": NAME_SCHEMA, "class": {"enum": list(CLASSES)}}
     return obj(acts, when)
 
 
@@ -75,7 +68,10 @@ def given() -> Schema:
             "now": INSTANT,
             "recipient": FREE,
             "event": FREE,
-            "providers": named({"anyOf": [reaction(), array(reaction(), 1)]}),
+            "providers": {
+                "type": "object",
+                "additionalProperties": {"anyOf": [reaction(), array(reaction(), 1)]},
+            },
             "history": array(entry("ago")),
             "then": array(entry("at")),
         }
@@ -87,17 +83,23 @@ def expect() -> Schema:
     return obj(
         {
             "steps": array(STEP),
-            "outcome": TEXT,
-            "flags": array(one_of(*FLAGS)),
-            "cost": AMOUNT | {"pattern": r"^(<=|>=|≤|≥|<|>|=)?\s*[0-9]+(\.[0-9]+)?(\s+[A-Z]{3})?$"},
-            "not_sent": array(NAME),
-            "text": named({"anyOf": [SAYING, array(SAYING, 1)]}),
+            "outcome": TEXT_SCHEMA,
+            "flags": array({"enum": list(FLAGS)}),
+            "cost": AMOUNT_SCHEMA
+            | {"pattern": r"^(<=|>=|≤|≥|<|>|=)?\s*[0-9]+(\.[0-9]+)?(\s+[A-Z]{3})?$"},
+            "not_sent": array(NAME_SCHEMA),
+            "text": {
+                "type": "object",
+                "additionalProperties": {"anyOf": [SAYING, array(SAYING, 1)]},
+            },
         }
     )
 
 
 def test_schema() -> Schema:
     """A file ``config/policies/<policy>.test.yaml``."""
-    one = obj({"name": TEXT, "given": given(), "expect": expect()}, "name", "expect")
+    one = obj({"name": TEXT_SCHEMA, "given": given(), "expect": expect()}, "name", "expect")
     head: Schema = {"$schema": DIALECT, "title": "Kaskad: tests of a policy"}
-    return head | obj({"policy": NAME, "given": given(), "tests": array(one, 1)}, "policy", "tests")
+    return head | obj(
+        {"policy": NAME_SCHEMA, "given": given(), "tests": array(one, 1)}, "policy", "tests"
+    )

@@ -29,7 +29,7 @@ from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
 from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
 from orchestrator.api.fast_path import open_runner
 from orchestrator.channels import Adapter
-from orchestrator.configuration.settings import HttpSettings, Settings, StoreSettings
+from orchestrator.configuration.settings import HttpSettings, Settings, Sources, StoreSettings
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Accepted
@@ -127,7 +127,7 @@ class Site:
             path=Path("kaskad.yaml"),
             store=StoreSettings("sqlite", SecretStr("")),
             channels={},
-            http_source=http_source,
+            sources=Sources(http=http_source),
             http=HttpSettings(public_url=PUBLIC_URL),
         )
         self._adapters = adapters()

@@ -434,11 +434,11 @@ def test_an_adapter_that_cannot_be_imported_is_a_problem_and_not_a_crash(
     from importlib.metadata import EntryPoint
 
     from orchestrator.channels import registry as plugins
-    from orchestrator.configuration import providers_file as providersfile
+    from orchestrator.configuration import provider_settings
 
     broken = EntryPoint("twilio_sms", "no_such_module_anywhere:Nothing", plugins.GROUP)
     monkeypatch.setattr(plugins, "adapter_points", lambda: {"twilio_sms": broken})
-    monkeypatch.setattr(providersfile, "load_adapter", plugins.load_adapter.__wrapped__)
+    monkeypatch.setattr(provider_settings, "load_adapter", plugins.load_adapter.__wrapped__)
     place.write("config/kaskad.yaml", f"channels:\n  sms: [{TWILIO}]\n")
     (said,) = [one for one in place.said() if "broken" in one]
     assert (

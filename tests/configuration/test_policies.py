@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.configuration.policy_file import (
-    Defaults,
     hash_templates,
     load_policies,
     load_policy,
     policy_from_document,
     policy_to_document,
 )
+from orchestrator.configuration.settings import Defaults
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import (
     CLASSES,

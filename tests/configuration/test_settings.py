@@ -14,8 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from orchestrator.configuration import settings as s
-from orchestrator.configuration.settings_file import find_config, load_settings, read_settings
-from orchestrator.configuration.settings_view import view
+from orchestrator.configuration.settings_file import find_config, load_settings, read_settings, view
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
 from tests.certificates import make_certificates
@@ -58,12 +57,8 @@ def test_one_channel_is_enough_and_every_number_has_a_default(tmp_path: Path) ->
     assert settings.http == s.HttpSettings(
         s.Address("127.0.0.1", 8080), s.Address("127.0.0.1", 9464), "http://127.0.0.1:8080", "keys"
     )
-    assert (
-        settings.http_source,
-        settings.kafka,
-        settings.status_kafka,
-        settings.status_webhooks,
-    ) == (True, None, None, ())
+    assert settings.sources == s.Sources(http=True, kafka=None)
+    assert settings.statuses == s.Statuses(kafka=None, webhooks=())
     assert (settings.policies, settings.templates) == (folder / "policies", folder / "../templates")
     assert settings.governance is None
     assert settings.receipt_outage == s.ReceiptOutage(True, 200, 0.5)
@@ -120,22 +115,27 @@ signing_key: ${{env:KEY}}
     folder = tmp_path / "config"
     assert (settings.store.kind, settings.store.path) == ("postgresql", None)
     assert settings.store.url.get_secret_value() == "postgresql://kaskad:s3cr3t-token@db/kaskad"
-    assert not settings.http_source
-    assert settings.kafka is not None
-    assert (settings.kafka.bootstrap_servers, settings.kafka.topics) == (
+    assert not settings.sources.http
+    assert settings.sources.kafka is not None
+    assert (settings.sources.kafka.bootstrap_servers, settings.sources.kafka.topics) == (
         "a:9092,b:9092",
         ("one", "two"),
     )
-    assert (settings.kafka.group, settings.kafka.auto_offset_reset) == ("g", "latest")
-    assert settings.kafka.dead_letters is None
-    assert settings.kafka.security.sasl_mechanism == "SCRAM-SHA-512"
-    assert settings.kafka.security.ca == folder / "../ca.pem"
-    assert (settings.kafka.security.cert, settings.kafka.security.key) == (
+    assert (settings.sources.kafka.group, settings.sources.kafka.auto_offset_reset) == (
+        "g",
+        "latest",
+    )
+    assert settings.sources.kafka.dead_letters is None
+    assert settings.sources.kafka.security.sasl_mechanism == "SCRAM-SHA-512"
+    assert settings.sources.kafka.security.ca == folder / "../ca.pem"
+    assert (settings.sources.kafka.security.cert, settings.sources.kafka.security.key) == (
         folder / "../client.pem",
         folder / "../client.key",
     )
-    assert settings.status_kafka == s.KafkaStatuses("a:9092,b:9092", "t", settings.kafka.security)
-    assert settings.status_webhooks[0].secret.get_secret_value() == "s3cr3t-token"
+    assert settings.statuses.kafka == s.KafkaStatuses(
+        "a:9092,b:9092", "t", settings.sources.kafka.security
+    )
+    assert settings.statuses.webhooks[0].secret.get_secret_value() == "s3cr3t-token"
     provider = settings.providers["twilio"]
     assert (provider.timeout_ms, provider.rate_per_second, provider.connections) == (5_000, 1.5, 3)
     assert provider.cost == s.Cost(Decimal("1.20"), "UAH", "part")
@@ -143,7 +143,7 @@ signing_key: ${{env:KEY}}
     assert settings.http == s.HttpSettings(
         s.Address("0.0.0.0", 80), s.Address("::1", 81), "https://k.example/base", "keys"
     )
-    assert settings.egress_allow == ("http://127.0.0.1:8443",)
+    assert settings.egress.allow == ("http://127.0.0.1:8443",)
     assert (settings.policies, settings.templates, settings.governance) == (
         folder / "p",
         Path("/abs/t"),
@@ -265,7 +265,7 @@ def test_secrets_and_whatever_came_from_a_reference_never_show(tmp_path: Path) -
     shown = "\n".join(
         [repr(settings), str(settings), json.dumps(effective), repr(provider), str(provider)]
     )
-    shown += repr(settings.store) + repr(settings.status_webhooks)
+    shown += repr(settings.store) + repr(settings.statuses.webhooks)
     for secret in [*(f"canary{n}canary" for n in (1, 4, 6, 7, 8, 9)), "CLEARSECRET"]:
         assert secret not in shown
     assert "canary" not in json.dumps(effective)

@@ -1,0 +1,170 @@
+"""
+An adapter's own settings, validated by the adapter's ``settings_type``.
+
+What pydantic finds is said in our words, at the position of the key. A value that came from a
+secret is never shown, and neither is one that may be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.channels import Adapter
+from orchestrator.channels import Settings as AdapterSettings
+from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
+from orchestrator.configuration.references import refers, unresolved, warn_of_clear_text
+from orchestrator.configuration.urls import warn_of_plain_http
+from orchestrator.configuration.yaml_file import Node, Position
+
+
+def read_adapter_settings(
+    section: Section, adapter: type[Adapter[Any]], common: Collection[str]
+) -> AdapterSettings | None:
+    """
+    The adapter's own settings, None if they are wrong; ``common`` are the keys of every provider.
+    """
+    own = {key: node for key, node in section.nodes.items() if key not in common}
+    look_for_warnings(section.report, own, adapter.settings_type)
+    known = sorted({*keys_of(adapter.settings_type), *common})
+    strangers = [key for key in own if key not in known]
+    for key in strangers:
+        fix = suggestion(key, known, f"known are: {', '.join(known)}")
+        what = f"the adapter {adapter.name} has no setting {clip(key)!r}"
+        section.report.error(section.keys[key], what, fix)
+        del own[key]
+    if any(unresolved(node) for node in own.values()):
+        return None
+    plain = {key: node.plain() for key, node in own.items()}
+    try:
+        made = adapter.settings_type.model_validate(plain)
+    except ValidationError as error:
+        said: set[tuple[Position, str]] = set()
+        for detail in error.errors(include_url=False):
+            translate(section, adapter, own, detail, said)
+        return None
+    return None if strangers else made
+
+
+def keys_of(settings_type: type[AdapterSettings]) -> dict[str, Any]:
+    """The annotations of an adapter's settings, by the key that stands in YAML."""
+    fields = settings_type.model_fields.items()
+    return {field.alias or name: field.annotation for name, field in fields}
+
+
+def holds_secret(annotation: Any) -> bool:
+    """Whether a type is, or may hold, a secret."""
+    return annotation is SecretStr or any(holds_secret(inner) for inner in get_args(annotation))
+
+
+def look_for_warnings(
+    report: Report, own: Mapping[str, Node], settings_type: type[AdapterSettings]
+) -> None:
+    """Secrets in clear, and plain http."""
+    annotations = keys_of(settings_type)
+    for key, node in own.items():
+        nodes = node.value if node.kind == "list" else (node,)
+        if holds_secret(annotations.get(key)):
+            for one in nodes:
+                if one.kind == "str" and one.value and not refers(one.text):
+                    warn_of_clear_text(report, one, key)
+        elif node.kind == "str" and node.value.startswith("http://"):
+            warn_of_plain_http(report, node, key, node.value)
+
+
+def translate(
+    section: Section,
+    adapter: type[Adapter[Any]],
+    own: Mapping[str, Node],
+    detail: ErrorDetails,
+    said: set[tuple[Position, str]],
+) -> None:
+    """Report one of pydantic's errors in our words; a key is reported once."""
+    path = [str(part) for part in detail["loc"]]
+    if detail["type"] == "missing":
+        key = path[0] if path else ""
+        what = f"the provider has no `{key}`, which {adapter.name} needs"
+        section.report.error(section.position, what, f"write {key}: …")
+        return
+    position, name = place_of(own, path, section.position)
+    if (position, name) in said:
+        return
+    said.add((position, name))
+    called = f"`{name}`" if name else "the provider"
+    expected = expectation(detail)
+    if expected is not None:
+        section.report.error(position, f"{called} is not {expected}", f"write {expected}")
+        return
+    what = f"{called} is not well: {own_words(detail)}"
+    section.report.error(position, what, "see the settings of " + adapter.name)
+
+
+def place_of(own: Mapping[str, Node], path: list[str], otherwise: Position) -> tuple[Position, str]:
+    """
+    The deepest node on an error's path, and the name of it; steps of pydantic's own (union members)
+    are passed over.
+    """
+    node = own.get(path[0]) if path else None
+    if node is None:
+        return otherwise, ""
+    name = path[0]
+    for part in path[1:]:
+        if node.kind == "map" and part in node.value:
+            node, name = node.value[part], f"{name}.{part}"
+        elif node.kind == "list" and part.isdecimal() and int(part) < len(node.value):
+            node = node.value[int(part)]
+    return node.position, name
+
+
+def _limit(words: str, key: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda context: words.format(context.get(key, ""))
+
+
+def _choices(context: Mapping[str, Any]) -> str:
+    words = str(context.get("expected", "")).replace(" or ", ",").split(",")
+    return listed([word.strip().strip("'") for word in words])
+
+
+EXPECTATIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "literal_error": _choices,
+    "enum": _choices,
+    "greater_than": _limit("a number above {}", "gt"),
+    "greater_than_equal": _limit("a number of at least {}", "ge"),
+    "less_than": _limit("a number below {}", "lt"),
+    "less_than_equal": _limit("a number of at most {}", "le"),
+    "string_too_short": _limit("a text of at least {} characters", "min_length"),
+    "string_too_long": _limit("a text of at most {} characters", "max_length"),
+    "string_pattern_mismatch": _limit("a text of the form {}", "pattern"),
+    "too_short": _limit("a list of at least {} entries", "min_length"),
+    "too_long": _limit("a list of at most {} entries", "max_length"),
+}
+
+KINDS = (
+    ("string", "a text in quotes"),
+    ("int", "a whole number"),
+    ("float", "a number"),
+    ("decimal", "a number"),
+    ("bool", "true or false"),
+    ("url", "a URL such as https://host/path"),
+    ("list", "a list"),
+    ("tuple", "a list"),
+    ("dict", "a mapping"),
+    ("model", "a mapping"),
+)
+
+
+def expectation(detail: ErrorDetails) -> str | None:
+    """What a setting should have been, in words; None where only the adapter can say."""
+    kind = detail["type"]
+    if kind in EXPECTATIONS:
+        return EXPECTATIONS[kind](detail.get("ctx", {}))
+    return next((words for prefix, words in KINDS if kind.startswith(prefix)), None)
+
+
+def own_words(detail: ErrorDetails) -> str:
+    """What the adapter itself raised; never pydantic's text, which may show the value."""
+    raised = detail.get("ctx", {}).get("error")
+    return str(raised) if raised is not None and str(raised) else "it does not fit"
