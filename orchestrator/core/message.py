@@ -1,7 +1,7 @@
 """
 A message: one event, one recipient, one policy, and how far its cascade has come.
 
-Its status only ever moves along ``LEGAL``::
+Its status only ever moves along ``STATUS_LEGAL``::
 
     accepted ──► running ──► succeeded
         │           ├──────► exhausted ──┐
@@ -9,14 +9,13 @@ Its status only ever moves along ``LEGAL``::
         ├───────────┼──────► cancelled   ▼
         └───────────┴──────► suppressed  succeeded
 
-A message that runs can still be suppressed: where only a companion has left, nothing of its cascade
-was attempted.
+A running message can still be suppressed: if only a companion was sent, nothing of its cascade was
+attempted.
 
-Within it, each started step is a ``Run``. A run's sending half is in one of four places
-(``Sending``): held until an instant, ready in the backlog, open (an intent without an answer), or
-idle. Its waiting half starts at hand-off and is nothing but ``handed_off_at`` and the receipts of
-its attempts; both halves can be alive at once, when one of two devices has taken the message and
-the other is to be tried again.
+Each started step is a ``Run``. A run's sending half is in one of four places (``Sending``): held
+until an instant, ready in the backlog, open (an intent without an answer), or idle. Its waiting
+half starts at hand-off and consists of ``handed_off_at`` and the receipts of its attempts. Both
+halves can be alive at once: one of two devices has taken the message, the other is tried again.
 """
 
 from __future__ import annotations
@@ -44,18 +43,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-TERMINAL = frozenset(
-    {Status.SUCCEEDED, Status.EXHAUSTED, Status.SUPPRESSED, Status.EXPIRED, Status.CANCELLED}
-)
-
-LEGAL: dict[Status, frozenset[Status]] = {
+STATUS_LEGAL: dict[Status, frozenset[Status]] = {
     Status.ACCEPTED: frozenset(
-        {
-            Status.RUNNING,
-            Status.SUPPRESSED,
-            Status.EXPIRED,
-            Status.CANCELLED,
-        }
+        {Status.RUNNING, Status.SUPPRESSED, Status.EXPIRED, Status.CANCELLED}
     ),
     Status.RUNNING: frozenset(
         {
@@ -72,14 +62,16 @@ LEGAL: dict[Status, frozenset[Status]] = {
     Status.SUPPRESSED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+"""Every move of a message's status; ``DecisionBuilder.move_status`` refuses any other."""
 
-UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = (
+TERMINAL = frozenset(Status) - {Status.ACCEPTED, Status.RUNNING}
+
+UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = FLAGS = (
     "unconfirmed",
     "late",
     "duplicate_delivery",
     "undelivered",
 )
-FLAGS = (UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED)
 
 
 class Sending(StrEnum):
@@ -98,16 +90,19 @@ SENDING_LEGAL: dict[Sending | None, frozenset[Sending]] = {
     Sending.OPEN: frozenset({Sending.HELD, Sending.READY, Sending.IDLE}),
     Sending.IDLE: frozenset(),
 }
-"""Where one decision may take a run's sending half; None is a run that it has just started."""
+"""
+Every move of a run's sending half; ``DecisionBuilder.move_sending`` refuses any other. None is a
+run that the decision has just started.
+"""
 
 
 class Attempt(Struct, omit_defaults=True):
     """
     One provider call to one address, from its intent on.
 
-    ``address`` is masked for people, ``address_hash`` finds it again; ``try_number`` grows only
-    after a definite "not sent", so that the idempotency key made of it is the same whenever the
-    same try is repeated. ``times`` has the first time of every state heard.
+    ``address`` is masked for people, ``address_hash`` identifies it. ``try_number`` grows only
+    after a definite "not sent", so the idempotency key made of it stays the same while the same try
+    is repeated. ``times`` has the first time of every state that was reported.
     """
 
     number: int
@@ -141,7 +136,7 @@ class Attempt(Struct, omit_defaults=True):
 
     @property
     def costs(self) -> bool:
-        """Whether its price counts: it is under way, taken, or perhaps taken."""
+        """Whether its price counts: its answer is pending, or the provider may have taken it."""
         return self.cost is not None and (self.took or self.outcome is OutcomeKind.PENDING)
 
 
@@ -150,9 +145,10 @@ class Run(Struct, omit_defaults=True):
     One started step. ``step`` is its position in the policy's plan; ``companion`` runs never move
     the cascade.
 
-    ``ready_since`` is when it entered the backlog; ``provider`` is whose turn it is, ``given_up``
-    whose turn is over; ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to
-    the step. ``ended`` says why the step was left (None while it runs).
+    ``ready_since`` is when it entered the backlog. It is the turn of ``provider``; the turns of
+    ``given_up`` are over. ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to
+    the step. ``ended`` says why the step was left (None while it runs), ``rule`` by which rule or
+    code.
     """
 
     step: int
@@ -176,13 +172,13 @@ class Run(Struct, omit_defaults=True):
 
 class Message(Struct, omit_defaults=True):
     """
-    The state that ``decide`` reads and returns; everything a message is, but for its event's data.
-    Written down it leaves out what is at its default, here and in its runs and attempts; so a
-    default changes no more.
+    The state that ``decide`` reads and returns: everything but the event's data.
 
-    ``sequence`` is the order in which the cascade's steps are tried, ``position`` how far in it the
-    message is (-1 before the first). ``inputs_digest`` names the inputs that its history has
-    written down last; it is the history's own and no part of what is decided.
+    Its JSON leaves out defaults, here and in runs and attempts, so a default must never change.
+
+    ``sequence`` is the order in which the cascade's steps are tried, ``position`` the current place
+    in it (-1 before the first). ``inputs_digest`` names the inputs that the history stored last; it
+    belongs to the history and decides nothing.
     """
 
     id: str
@@ -212,44 +208,44 @@ class Message(Struct, omit_defaults=True):
 
     @property
     def terminal(self) -> bool:
-        """Whether it has ended."""
+        """Whether the message has ended."""
         return self.status in TERMINAL
 
     @property
     def current(self) -> Run | None:
-        """The run of the cascade's current step."""
-        for run in reversed(self.runs):
-            if not run.companion:
-                return None if run.over else run
-        return None
+        """The run of the cascade's current step, None between two steps."""
+        last = self.last_run
+        return None if last is None or last.over else last
+
+    @property
+    def last_run(self) -> Run | None:
+        """The run of the cascade's latest step, over or not; None before the first."""
+        return next((run for run in reversed(self.runs) if not run.companion), None)
 
     def run_of(self, step: int) -> Run | None:
-        """The run of one step of the plan, None before it started."""
+        """The run of a step of the plan, None if it has not started."""
         return next((run for run in self.runs if run.step == step), None)
 
     def attempts_of(self, step: int) -> list[Attempt]:
-        """The attempts of one step, oldest first."""
+        """The attempts of a step, oldest first."""
         return [attempt for attempt in self.attempts if attempt.step == step]
 
+    def cascade_attempts(self) -> list[Attempt]:
+        """The attempts of the cascade's own steps, without those of companions."""
+        cascade = {run.step for run in self.runs if not run.companion}
+        return [attempt for attempt in self.attempts if attempt.step in cascade]
+
     def spent(self, channel: str | None = None) -> Decimal:
-        """
-        What its attempts cost, all of them or those of one channel, in the installation's currency.
-        """
-        return sum(
-            (
-                Decimal(a.cost)
-                for a in self.attempts
-                if a.cost is not None and a.costs and channel in (None, a.channel)
-            ),
-            Decimal("0.00"),
-        )
+        """The cost of its attempts (on one channel, or all), in the installation's currency."""
+        costs = (a.cost for a in self.attempts if a.costs and channel in (None, a.channel))
+        return sum((Decimal(cost) for cost in costs if cost is not None), Decimal("0.00"))
 
     def ready(self) -> list[Run]:
-        """The runs that stand in the backlog of their provider."""
+        """The runs in the backlog of their provider."""
         return [run for run in self.runs if run.sending is Sending.READY]
 
     def copy(self) -> Message:
-        """A copy that shares nothing that can change."""
+        """A copy that shares nothing mutable."""
         copied = copy(self)
         copied.flags = self.flags.copy()
         copied.runs = [copy(run) for run in self.runs]

@@ -1,12 +1,9 @@
 """
-What receipts say later, and how they are merged.
+What receipts report, and how they are merged.
 
 Receipts come early, late, repeated and out of order, so an attempt's state is the maximum of all
-that was ever heard: any order and any number of repeats give the same state. Delivery is a rank;
-engagement is a set of first times, and any engagement implies delivery.
-
-    created < queued < submitted < accepted < sent < {cancelled, rejected, failed, expired} <
-    delivered
+that were ever reported: any order and any number of repeats give the same state. Delivery is a
+rank; engagement is a set of first times, and any engagement implies delivery.
 
 A failure never takes back a delivery, and a delivery heals a failure.
 """
@@ -18,7 +15,7 @@ from enum import StrEnum
 
 
 class Delivery(StrEnum):
-    """How far an attempt got, by rank."""
+    """How far an attempt got; the order of the words is their rank, the lowest first."""
 
     CREATED = "created"
     QUEUED = "queued"
@@ -33,7 +30,7 @@ class Delivery(StrEnum):
 
 
 class Engagement(StrEnum):
-    """What the recipient did. The first five move or end a cascade; the rest are kept."""
+    """What the recipient did. The states in ``WAITABLE`` can end a step; all are stored."""
 
     READ = "read"
     CLICKED = "clicked"
@@ -43,18 +40,7 @@ class Engagement(StrEnum):
     DISMISSED = "dismissed"
 
 
-RANK: dict[Delivery, int] = {
-    Delivery.CREATED: 0,
-    Delivery.QUEUED: 1,
-    Delivery.SUBMITTED: 2,
-    Delivery.ACCEPTED: 3,
-    Delivery.SENT: 4,
-    Delivery.CANCELLED: 5,
-    Delivery.REJECTED: 6,
-    Delivery.FAILED: 7,
-    Delivery.EXPIRED: 8,
-    Delivery.DELIVERED: 9,
-}
+RANK = {state: rank for rank, state in enumerate(Delivery)}
 
 FAILURES = frozenset({Delivery.CANCELLED, Delivery.REJECTED, Delivery.FAILED, Delivery.EXPIRED})
 
@@ -62,26 +48,26 @@ WAITABLE = ("sent", "delivered", "read", "clicked", "replied")
 """The states a step can wait for, each implying those before it."""
 
 UP_TO = tuple(frozenset(WAITABLE[:count]) for count in range(len(WAITABLE) + 1))
-"""The first so many of them."""
+"""By count, the first so many waitable states."""
 
 
-def merge_delivery(known: Delivery, heard: Delivery) -> Delivery:
-    """The later rank of the two; commutative, associative and idempotent."""
-    return heard if RANK[heard] > RANK[known] else known
+def merge_delivery(known: Delivery, reported: Delivery) -> Delivery:
+    """The higher rank of the two; commutative, associative and idempotent."""
+    return reported if RANK[reported] > RANK[known] else known
 
 
-def merge_engagement(known: Mapping[str, int], heard: str, at: int) -> dict[str, int]:
-    """The set with ``heard`` in it, keeping the earliest time (UTC milliseconds) of each."""
+def merge_engagement(known: Mapping[str, int], reported: str, at: int) -> dict[str, int]:
+    """The engagements with ``reported`` added, each with its earliest time (UTC milliseconds)."""
     merged = dict(known)
-    merged[heard] = min(at, merged.get(heard, at))
+    merged[reported] = min(at, merged.get(reported, at))
     return merged
 
 
 def reached(delivery: Delivery, engagement: Mapping[str, int]) -> frozenset[str]:
     """
-    The waitable states that this much evidence proves; each implies those before it.
+    The waitable states that this evidence proves; each implies those before it.
 
-    Engagement outside the waitable states (a complaint, a dismissal) still implies ``delivered``.
+    Engagement that is not waitable (a complaint, a dismissal) still implies ``delivered``.
     """
     if not engagement:
         return UP_TO[2 if delivery is Delivery.DELIVERED else 1 if delivery is Delivery.SENT else 0]

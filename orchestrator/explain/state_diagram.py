@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from orchestrator.core.message import LEGAL, SENDING_LEGAL, TERMINAL, Sending, Status
+from orchestrator.core.message import SENDING_LEGAL, STATUS_LEGAL, TERMINAL, Sending, Status
 from orchestrator.core.status import FAILURES, RANK, WAITABLE, Delivery, Engagement, reached
 
 MOVES: dict[tuple[Status, Status], str] = {
@@ -90,7 +90,8 @@ def message_part() -> Iterator[str]:
     yield from mermaid(message_diagram())
     yield "| from | to | when |\n|---|---|---|"
     yield from (
-        f"| `{before}` | `{after}` | {MOVES[before, after]} |" for before, after in edges(LEGAL)
+        f"| `{before}` | `{after}` | {MOVES[before, after]} |"
+        for before, after in edges(STATUS_LEGAL)
     )
     ends = ", ".join(f"`{status}`" for status in Status if status in TERMINAL)
     yield f"\nTerminal: {ends}. A terminal status is told once, and corrected at most once.\n"
@@ -100,7 +101,7 @@ def message_diagram() -> Iterator[str]:
     yield "stateDiagram-v2"
     yield f"    [*] --> {next(iter(Status))}: an event matched"
     yield from (
-        f"    {before} --> {after}: {MOVES[before, after]}" for before, after in edges(LEGAL)
+        f"    {before} --> {after}: {MOVES[before, after]}" for before, after in edges(STATUS_LEGAL)
     )
     yield from (f"    {status} --> [*]" for status in Status if status in TERMINAL)
 

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.core import message as messages
 from orchestrator.core import policy as policies
+from orchestrator.core.cascade.answers import CONFIGURATION_PAUSE_MS
 from orchestrator.core.cascade.decide import ANSWER_GRACE_MS, OUTAGE_LOOK_MS
-from orchestrator.core.cascade.sending import CONFIGURATION_PAUSE_MS
 from orchestrator.core.facts import Cancelled, Prepared, ReceiptReceived, Triggered, Unpreparable
 from orchestrator.core.gates import ON_HIT, SEVERITY, Verdict
 from orchestrator.core.inputs import Inputs, Provider

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.core import facts
 from orchestrator.core.effects import Call, EmitStatus
 from orchestrator.core.gates import Check, Verdict
-from orchestrator.core.message import LEGAL, SENDING_LEGAL, Sending, Status
+from orchestrator.core.message import SENDING_LEGAL, STATUS_LEGAL, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.values import replace
 from orchestrator.history.codec import (
@@ -78,7 +78,7 @@ def test_a_status_moves_only_where_it_may_and_a_sending_half_too(size: int) -> N
         for lived in a_life(rng).lived:
             at = lived.before.status
             for after in statuses_told(lived):
-                assert after in LEGAL[at] or after is at, f"{at} → {after}"
+                assert after in STATUS_LEGAL[at] or after is at, f"{at} → {after}"
                 at = after
             assert lived.decision.message.status is at, "a status that nobody was told"
             for run in lived.decision.message.runs:

@@ -1,8 +1,9 @@
 """
-The working copy of one decision: a message that may be changed, and what is to come of it.
+The working copy of one decision: a message that may change, and the effects of its changes.
 
-Only ``decide`` and the two halves it is made of (``sending``, ``waiting``) use it; nobody outside
-ever sees a message half changed.
+Only ``decide`` and its parts (``sending``, ``answers``, ``waiting``) use it; nobody outside ever
+sees a message half changed. The three states of a message each have one writer here, and each
+writer obeys the table that docs/states.md is drawn from.
 """
 
 from __future__ import annotations
@@ -10,21 +11,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.core.effects import Effect, EmitStatus
-from orchestrator.core.gates import Check, GateContext, Verdict, ask
+from orchestrator.core.gates import Check, GateContext, ask
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import LEGAL, UNCONFIRMED, Attempt, Message, Run, Sending, Status
+from orchestrator.core.message import (
+    SENDING_LEGAL,
+    STATUS_LEGAL,
+    UNCONFIRMED,
+    Attempt,
+    Message,
+    Run,
+    Sending,
+    Status,
+)
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
-from orchestrator.core.status import reached
+from orchestrator.core.status import Delivery, merge_delivery, reached
 from orchestrator.core.values import Struct, field
+
+
+class IllegalMove(AssertionError):
+    """The core tried to take a message where its tables allow no way: a bug in the core."""
 
 
 class DecisionBuilder(Struct):
     """
-    ``said`` collects, in words, what was decided. ``gather`` gives the inputs, which are asked for
-    only where they are looked at; ``looked_at`` is what was seen of them.
+    ``said`` collects the decision in words. ``gather`` gives the inputs; it is called only if the
+    decision looks at them, and ``looked_at`` is then what it gave. ``started`` are the steps that
+    this decision started and has not yet put anywhere.
     """
 
     policy: Policy
@@ -35,6 +50,7 @@ class DecisionBuilder(Struct):
     checks: list[Check] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     looked_at: Inputs | None = None
+    started: set[int] = field(default_factory=set)
     _contexts: dict[int, GateContext] = field(default_factory=dict)
 
     @property
@@ -47,21 +63,17 @@ class DecisionBuilder(Struct):
     def step_of(self, run: Run) -> Step:
         return self.policy.plan[run.step]
 
-    def context(self, run: Run) -> GateContext:
-        """
-        What gates may look at; one for each step of a decision, so that nothing in it is worked out
-        twice.
-        """
-        context = self._contexts.get(run.step)
+    def context(self, step: int) -> GateContext:
+        """The gates' view of a step of the plan; made once, so nothing in it is computed twice."""
+        context = self._contexts.get(step)
         if context is None:
-            context = self._contexts[run.step] = GateContext(
-                self.policy, self.message, run.step, self.inputs, self.now
-            )
+            context = GateContext(self.policy, self.message, step, self.inputs, self.now)
+            self._contexts[step] = context
         return context
 
     def ask(self, run: Run) -> Check:
-        """Ask the gates about a run, and keep every answer for the trace."""
-        decisive, checks = ask(self.context(run))
+        """Ask the gates about a run; every answer goes into the trace."""
+        decisive, checks = ask(self.context(run.step))
         self.checks.extend(checks)
         return decisive
 
@@ -71,50 +83,79 @@ class DecisionBuilder(Struct):
     def is_last(self, run: Run) -> bool:
         return not run.companion and self.message.position == len(self.message.sequence) - 1
 
-    def move(self, status: Status) -> None:
-        """Change the status along a legal transition, and tell it."""
+    def start(self, step: int, companion: bool = False) -> Run:
+        """Start a step of the plan. The same decision must move its sending half somewhere."""
+        run = Run(step, self.policy.plan[step].channel, companion=companion)
+        self.message.runs.append(run)
+        self.started.add(step)
+        return run
+
+    # ---- the three writers
+
+    def move_status(self, status: Status) -> None:
+        """Move the message along ``STATUS_LEGAL`` and emit its new status."""
         message = self.message
-        if status not in LEGAL[message.status]:
-            raise AssertionError(f"{message.id}: {message.status} cannot become {status}")
+        if status not in STATUS_LEGAL[message.status]:
+            raise IllegalMove(f"{message.id}: status {message.status} cannot become {status}")
         message.status = status
         self.effects.append(EmitStatus(f"message.{status}"))
 
+    def move_sending(self, run: Run, place: Sending) -> None:
+        """Move a run's sending half along ``SENDING_LEGAL``; staying where it is is no move."""
+        before = None if run.step in self.started else run.sending
+        if place is before:
+            return
+        if place not in SENDING_LEGAL[before]:
+            raise IllegalMove(
+                f"{self.message.id}: the sending half of step {run.step} ({run.channel})"
+                f" cannot go from {before or 'its start'} to {place}"
+            )
+        self.started.discard(run.step)
+        run.sending = place
+
+    def move_delivery(self, attempt: Attempt, state: Delivery) -> bool:
+        """Merge a state into an attempt's, by ``RANK``; True if that raised it."""
+        merged = merge_delivery(attempt.state, state)
+        raised = merged is not attempt.state
+        attempt.state = merged
+        return raised
+
+    # ---- the ends of steps and messages
+
     def flag(self, flag: str) -> bool:
-        """Set a flag; True where it is new."""
+        """Set a flag; True if it is new."""
         if flag in self.message.flags:
             return False
         self.message.flags.append(flag)
         return True
 
-    def leave(self, run: Run, reason: Reason, detail: str = "") -> None:
-        """A step is over; whatever of it had not left never will."""
+    def close(self, run: Run) -> None:
+        """End a run. Nothing more of it will be sent; an open intent still gets its answer."""
         run.over = True
-        run.ended = reason
-        run.rule = detail
         run.until = None
         if run.sending is not Sending.OPEN:
-            run.sending = Sending.IDLE
+            self.move_sending(run, Sending.IDLE)
+
+    def leave(self, run: Run, reason: Reason, detail: str = "") -> None:
+        """End a step that did not reach the recipient."""
+        self.close(run)
+        run.ended = reason
+        run.rule = detail
         self.say(f"left step {run.step} ({run.channel}): {reason}{f' {detail}' if detail else ''}")
 
-    def refuse(self, run: Run, check: Check) -> None:
-        """A gate said never. DROP ends the message, except where only a companion is concerned."""
-        reason = check.reason or Reason.CONDITION_FALSE
-        self.leave(run, reason, check.rule or "")
-        if check.verdict is Verdict.DROP and not run.companion:
-            self.drop(reason, check.rule or "")
-
-    def drop(self, reason: Reason, detail: str = "") -> None:
-        """End a message that a gate will not let go on."""
+    def drop(self, reason: Reason, detail: str) -> None:
+        """End the message because a gate said DROP."""
         if reason is Reason.DEADLINE_PASSED:
             self.finish(Status.EXPIRED, reason)
         elif reason is Reason.GOAL_MET:
+            # second guard: `trigger` has already settled a goal reached before the event
             self.finish(Status.CANCELLED, reason)
         else:
-            self.finish(Status.EXHAUSTED if self.attempted() else Status.SUPPRESSED, reason, detail)
+            self.finish(self.failed_status(), reason, detail)
 
     def hold(self, run: Run, until: Instant, reason: Reason, rule: str = "") -> None:
         """Make a run wait, never past the deadline."""
-        run.sending = Sending.HELD
+        self.move_sending(run, Sending.HELD)
         run.until = min(until, self.message.deadline_at)
         run.held_for = reason
         run.rule = rule
@@ -123,51 +164,42 @@ class DecisionBuilder(Struct):
             f" {reason}{f' {rule}' if rule else ''}"
         )
 
-    def attempted(self) -> bool:
-        """Whether any step of the cascade was attempted; companions do not count."""
-        cascade = {run.step for run in self.message.runs if not run.companion}
-        return any(attempt.step in cascade for attempt in self.message.attempts)
+    def failed_status(self) -> Status:
+        """EXHAUSTED if any step of the cascade was attempted, else SUPPRESSED."""
+        return Status.EXHAUSTED if self.message.cascade_attempts() else Status.SUPPRESSED
 
     def finish(self, status: Status, reason: Reason | None = None, detail: str = "") -> None:
         """
-        End the message. What is unsent of the cascade is cancelled; companions go on, unless the
-        message was called off or ran out of time.
+        End the message and the runs of its cascade. Companions go on, unless the message was
+        cancelled or expired.
         """
         message = self.message
         if status is Status.EXHAUSTED and message.status is Status.ACCEPTED:
-            self.move(Status.RUNNING)
-        calls_off = status in (Status.CANCELLED, Status.EXPIRED)
+            # second guard: a message that attempted something is running already
+            self.move_status(Status.RUNNING)
+        with_companions = status in (Status.CANCELLED, Status.EXPIRED)
         for run in message.runs:
-            if run.companion and not calls_off:
-                continue
-            run.over = True
-            run.until = None
-            if run.sending is not Sending.OPEN:
-                run.sending = Sending.IDLE
-        if status in (Status.EXHAUSTED, Status.EXPIRED) and self.unconfirmed():
+            if with_companions or not run.companion:
+                self.close(run)
+        if status in (Status.EXHAUSTED, Status.EXPIRED) and any(
+            attempt.outcome is OutcomeKind.UNKNOWN for attempt in message.cascade_attempts()
+        ):
             self.flag(UNCONFIRMED)
         message.reason = reason
         message.reason_detail = detail
         message.finished_at = self.now
-        self.move(status)
+        self.move_status(status)
         self.say(f"{status}{f': {reason}' if reason else ''}")
 
+    def succeed(self, channel: str) -> None:
+        """End the message: the recipient was reached on ``channel``."""
+        self.message.succeeded_by = channel
+        self.finish(Status.SUCCEEDED)
+
     def states_of(self, attempts: list[Attempt]) -> frozenset[str]:
-        """The waitable states that some of these attempts are known to have reached."""
+        """The waitable states that at least one of these attempts has reached."""
         if len(attempts) == 1:
             return reached(attempts[0].state, attempts[0].engagement)
         return frozenset().union(
             *(reached(attempt.state, attempt.engagement) for attempt in attempts)
         )
-
-    def unconfirmed(self) -> bool:
-        """Whether some attempt of the cascade may have been sent and nothing ever said so."""
-        cascade = {run.step for run in self.message.runs if not run.companion}
-        return any(
-            a.step in cascade and a.outcome is OutcomeKind.UNKNOWN for a in self.message.attempts
-        )
-
-    def succeed(self, channel: str) -> None:
-        """The person was reached."""
-        self.message.succeeded_by = channel
-        self.finish(Status.SUCCEEDED)

@@ -1,12 +1,12 @@
 """
-Fact in, decision out: everything about *what should happen* is here and in the two halves it calls.
+Fact in, decision out.
 
-    decide ─► on the fact   Triggered, Due, Prepared, …      (this file)
-           ─► progress      examine what waits, start what comes next
-           ─► wake          when to look again
+    decide ─► apply      what the fact itself says       Triggered, Due, Prepared, …
+           ─► progress   examine what waits, start what comes next
+           ─► wake_at    when to look again
 
-The same message, inputs, fact and time always give the same decision, which is what lets a history
-be replayed, a policy be tested and a change be simulated.
+The same message, inputs, fact and time always give the same decision. So a history can be replayed,
+a policy tested and a change simulated.
 """
 
 from __future__ import annotations
@@ -14,17 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.core import facts
+from orchestrator.core.cascade.answers import answered
 from orchestrator.core.cascade.builder import DecisionBuilder
-from orchestrator.core.cascade.sending import (
-    answered,
-    candidates,
-    choose,
-    depart,
-    give_up,
-    seek,
-    shut,
-)
-from orchestrator.core.cascade.waiting import examine, heard, next_look
+from orchestrator.core.cascade.sending import candidates, depart, give_up, seek, shut
+from orchestrator.core.cascade.waiting import apply_receipt, examine, next_look
 from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
@@ -37,17 +30,16 @@ from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 
 ANSWER_GRACE_MS = 5_000
-"""
-How long after a provider's timeout an answer is still waited for before its process counts as dead.
-"""
+"""An answer this long after its provider's timeout is lost: its process counts as dead."""
 
 OUTAGE_LOOK_MS = 60_000
+"""How often a step that is held for a receipt outage is asked again."""
 
 
 class Decision(Value):
     """
-    The new state, what the shell must do, every check that was made, and the decision in words.
-    ``inputs`` are those it rests on, None where it looked at none.
+    The new state, the effects for the shell, every check that was made, and the decision in words.
+    ``inputs`` are those it rests on, None if it looked at none.
     """
 
     message: Message
@@ -65,11 +57,11 @@ def decide(
     now: Instant,
 ) -> Decision:
     """
-    What follows from one fact.
+    Decide what follows from one fact.
 
     ``inputs`` may be a function that gathers them: most answers and receipts are decided without
     any. ``message`` is not changed. ``now`` is UTC milliseconds; a clock that went backwards does
-    no harm, because every comparison is with instants that the message itself carries.
+    no harm, because it is only compared with instants that the message itself carries.
     """
     builder = DecisionBuilder(
         policy, message.copy(), inputs if callable(inputs) else lambda: inputs, now
@@ -87,7 +79,7 @@ def decide(
 
 
 def apply(builder: DecisionBuilder, fact: Fact) -> None:
-    """What the fact itself says; what comes of it is ``progress``'s."""
+    """Apply the fact itself; ``progress`` then draws the consequences."""
     message = builder.message
     match fact:
         case facts.Triggered():
@@ -102,7 +94,7 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
         case facts.Answered():
             answered(builder, message.attempts[fact.attempt], fact.outcome)
         case facts.ReceiptReceived():
-            heard(builder, message.attempts[fact.attempt], fact)
+            apply_receipt(builder, message.attempts[fact.attempt], fact)
         case facts.GoalReached():
             if not message.terminal:
                 builder.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
@@ -114,17 +106,14 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
 
 
 def stop_companions(builder: DecisionBuilder, reason: Reason) -> None:
-    """The cascade has ended; what still waits beside it is not sent any more either."""
+    """Cancel the unsent companions of a message whose cascade has already ended."""
     for run in builder.message.runs:
         if run.companion and not run.over and run.sending in (Sending.HELD, Sending.READY):
             builder.leave(run, reason)
 
 
 def trigger(builder: DecisionBuilder) -> None:
-    """
-    A new message: settle what can be settled at once, then lay out its cascade and start its
-    companions.
-    """
+    """End a new message that is pointless; else lay out its cascade and start its companions."""
     message = builder.message
     builder.effects.append(EmitStatus("message.accepted"))
     if builder.inputs.duplicate_of is not None:
@@ -137,21 +126,17 @@ def trigger(builder: DecisionBuilder) -> None:
         message.sequence = sequence(builder)
         first = len(builder.policy.cascade)
         for step in range(first, first + len(builder.policy.also)):
-            run = Run(step, builder.policy.plan[step].channel, companion=True)
-            message.runs.append(run)
-            seek(builder, run)
+            seek(builder, builder.start(step, companion=True))
 
 
 def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
-    """
-    The order of the cascade's steps: as written, or the cheapest first with unknown costs last.
-    """
+    """The order of the cascade's steps: as written, or the cheapest first (unknown costs last)."""
     steps = range(len(builder.policy.cascade))
     if builder.policy.order != "cheapest":
         return tuple(steps)
 
     def cost(step: int) -> float:
-        providers = builder.context(Run(step, builder.policy.cascade[step].channel)).providers
+        providers = builder.context(step).providers
         return min((price(provider.cost) for provider in providers), default=float("inf"))
 
     return tuple(sorted(steps, key=cost))
@@ -160,97 +145,80 @@ def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
 def on_step(
     builder: DecisionBuilder, fact: facts.Prepared | facts.Unpreparable | facts.Shut
 ) -> None:
-    """Something about a step in the backlog; void where the step is not there any more."""
+    """Apply a fact about a step in the backlog; void if the step has left it since."""
     run = builder.message.run_of(fact.step)
     if run is None or run.over or run.sending is not Sending.READY:
         builder.say("void: the step is not ready any more")
-        return
-    match fact:
-        case facts.Prepared():
-            depart(builder, run, fact)
-        case facts.Unpreparable():
-            give_up(builder, run, fact.reason, fact.detail)
-        case facts.Shut():
-            shut(builder, run, fact)
+    elif isinstance(fact, facts.Unpreparable):
+        give_up(builder, run, fact.reason, fact.detail)
+    elif run.provider != fact.provider:
+        builder.say("void: it is another provider's turn")
+    elif isinstance(fact, facts.Prepared):
+        depart(builder, run, fact)
+    else:
+        shut(builder, run, fact)
 
 
 def presume_dead(builder: DecisionBuilder) -> None:
-    """
-    An intent whose answer is long overdue belongs to a process that died: what became of it is
-    unknown.
-    """
+    """Answer overdue intents with UNKNOWN: their process died, and they may have been sent."""
     for attempt in builder.message.attempts:
-        if (
-            attempt.outcome is OutcomeKind.PENDING
-            and builder.now >= attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
-        ):
+        overdue_at = attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+        if attempt.outcome is OutcomeKind.PENDING and builder.now >= overdue_at:
             answered(builder, attempt, Unknown(Reason.PROCESS_DIED))
 
 
 def progress(builder: DecisionBuilder) -> None:
-    """Move the cascade as far as it goes without another fact."""
+    """Move the message as far as it goes without another fact."""
     message = builder.message
     for run in message.runs:
         if run.companion and not run.over:
             wake(builder, run)
-    for _ in range(2 * len(builder.policy.cascade) + 2):
-        if message.terminal:
+    while not message.terminal:  # each round stays at a step, leaves it, or enters the next one
+        current = message.current
+        if current is None:
+            enter_next(builder)
+            continue
+        examine(builder, current)
+        if not current.over and not expire(builder, current):
+            wake(builder, current)
+        if not current.over:
             return
-        run_now = message.current
-        if run_now is not None:
-            examine(builder, run_now)
-            if message.terminal or not run_now.over:
-                if not message.terminal and not expire(builder, run_now):
-                    wake(builder, run_now)
-                if message.terminal or not run_now.over:
-                    return
-        enter_next(builder)
 
 
 def wake(builder: DecisionBuilder, run: Run) -> None:
     """Ask again about a run whose hold is over."""
-    if (
-        run.sending is Sending.HELD
-        and run.until is not None
-        and builder.now >= run.until
-        and builder.now < builder.message.deadline_at
-    ):
-        if run.handed_off_at is not None and not candidates(builder, run):
-            run.sending = Sending.IDLE
-        else:
-            seek(builder, run)
+    if run.sending is not Sending.HELD or run.until is None or builder.now < run.until:
+        return
+    if builder.now >= builder.message.deadline_at:  # a companion; the cascade is expired by now
+        return
+    if run.handed_off_at is not None and not candidates(builder, run):
+        builder.move_sending(run, Sending.IDLE)
+    else:
+        seek(builder, run)
 
 
 def expire(builder: DecisionBuilder, run: Run) -> bool:
-    """
-    End the message at its deadline; an open intent is answered first, because it left in time.
-    """
+    """End the message at its deadline; an open intent is answered first: it left in time."""
     if builder.now < builder.message.deadline_at or run.sending is Sending.OPEN:
         return False
-    reason = (
-        run.held_for if run.sending is Sending.HELD and run.held_for else Reason.DEADLINE_PASSED
-    )
-    builder.finish(Status.EXPIRED, reason, run.rule)
+    held_for = run.held_for if run.sending is Sending.HELD else None
+    builder.finish(Status.EXPIRED, held_for or Reason.DEADLINE_PASSED, run.rule)
     return True
 
 
 def enter_next(builder: DecisionBuilder) -> None:
-    """Start the next step of the sequence, or end the message where there is none."""
+    """Start the next step of the sequence, or end the message if there is none."""
     message = builder.message
-    before = next((run for run in reversed(message.runs) if not run.companion), None)
+    before = message.last_run
     if builder.now >= message.deadline_at:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
         return
-    message.position += 1
-    if message.position >= len(message.sequence):
-        message.position = len(message.sequence) - 1
-        ended = before.ended if before is not None else Reason.NO_ADDRESS
-        status = Status.EXHAUSTED if builder.attempted() else Status.SUPPRESSED
-        builder.finish(status, ended, before.rule if before is not None else "")
+    if message.position + 1 >= len(message.sequence):
+        ended, rule = (before.ended, before.rule) if before else (Reason.NO_ADDRESS, "")
+        builder.finish(builder.failed_status(), ended, rule)
         return
-    step = message.sequence[message.position]
-    run = Run(step, builder.policy.plan[step].channel)
-    message.runs.append(run)
+    message.position += 1
+    run = builder.start(message.sequence[message.position])
     if before is not None and holds_for_outage(builder, before, run):
         builder.hold(run, builder.now + OUTAGE_LOOK_MS, Reason.RECEIPT_OUTAGE, before.channel)
     else:
@@ -259,24 +227,21 @@ def enter_next(builder: DecisionBuilder) -> None:
 
 def holds_for_outage(builder: DecisionBuilder, before: Run, run: Run) -> bool:
     """
-    Silence of a channel whose receipts have collapsed proves nothing, so it does not open a paid
-    channel.
+    Whether a paid step must wait: the silence of a channel whose receipts have collapsed proves
+    nothing.
     """
     silent = before.ended in (Reason.NOT_SENT_IN_TIME, Reason.NOT_DELIVERED_IN_TIME)
     if not silent or before.channel not in builder.inputs.outages:
         return False
-    return any(price(provider.cost) > 0 for provider in builder.context(run).providers)
+    return any(price(provider.cost) > 0 for provider in builder.context(run.step).providers)
 
 
 def wake_at(builder: DecisionBuilder) -> Instant | None:
-    """
-    The next instant at which this message must be looked at, None where nothing can come but
-    receipts.
-    """
-    message = builder.message
+    """When this message must be looked at next, None if only receipts can still come."""
+    message, now = builder.message, builder.now
     # an overdue answer is looked for at once: another fact may have come before its timer fired
     instants = [
-        max(builder.now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
+        max(now + 1, attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS)
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]
@@ -288,11 +253,8 @@ def wake_at(builder: DecisionBuilder) -> Instant | None:
             instants.append(look)
     if any(run.sending in (Sending.HELD, Sending.READY) for run in live) or not message.terminal:
         instants.append(message.deadline_at)
-    future = [instant for instant in instants if instant > builder.now]
-    late_deadline = not message.terminal and message.deadline_at <= builder.now
-    if late_deadline and not future:
-        return builder.now + 1
+    future = [instant for instant in instants if instant > now]
+    if not future and not message.terminal and message.deadline_at <= now:
+        # second guard: past its deadline a message has an open intent, which is looked for later
+        return now + 1
     return min(future, default=None)
-
-
-__all__ = ["Decision", "choose", "decide"]

@@ -1,20 +1,21 @@
 """
 The waiting half of a step: from hand-off until its states are reached, its time is up, or a receipt
-says that it failed.
+reports a failure.
 
-``examine`` is asked after every fact; it looks only at the message and the clock, so it does not
-matter which fact came first, nor how often. ``heard`` merges one receipt.
+``examine`` runs after every fact. It looks only at the message and the clock, so the order and
+number of facts do not matter. ``apply_receipt`` merges one receipt.
 """
 
 from __future__ import annotations
 
+from orchestrator.core.cascade.answers import blame
 from orchestrator.core.cascade.builder import DecisionBuilder
-from orchestrator.core.cascade.sending import blame
 from orchestrator.core.effects import EmitStatus
 from orchestrator.core.facts import ReceiptReceived
 from orchestrator.core.message import (
     DUPLICATE_DELIVERY,
     LATE,
+    UNCONFIRMED,
     UNDELIVERED,
     Attempt,
     Run,
@@ -28,11 +29,11 @@ from orchestrator.core.status import (
     FAILURES,
     Delivery,
     Engagement,
-    merge_delivery,
     merge_engagement,
     reached,
 )
 
+ENGAGED = frozenset(word.value for word in Engagement)
 IN_TIME = {
     "sent": Reason.NOT_SENT_IN_TIME,
     "delivered": Reason.NOT_DELIVERED_IN_TIME,
@@ -43,71 +44,58 @@ IN_TIME = {
 
 
 def examine(builder: DecisionBuilder, run: Run) -> None:
-    """See whether a handed-off step of the cascade has succeeded, failed, or run out of time."""
-    attempts = builder.message.attempts_of(run.step)
-    taken = [attempt for attempt in attempts if attempt.took]
+    """See if a handed-off step of the cascade has succeeded, failed, or run out of time."""
+    taken = [attempt for attempt in builder.message.attempts_of(run.step) if attempt.took]
     if run.handed_off_at is None or not taken:
         return
     waits = builder.step_of(run).wait
     states = builder.states_of(taken)
     unknown = all(attempt.outcome is OutcomeKind.UNKNOWN for attempt in taken)
-    pending = run.sending is not Sending.IDLE
-    if not pending and all(
-        attempt.state in FAILURES and not attempt.engagement for attempt in taken
-    ):
+    if run.sending is Sending.IDLE and failed(taken):
         builder.leave(run, Reason.FAILURE_RECEIPT, taken[-1].code or "")
     elif (not waits and not unknown) or (waits and all(state in states for state, _ in waits)):
         builder.succeed(run.channel)
-    elif (missed := overdue(builder, run, waits, states)) is not None:
+    elif (missed := overdue(builder, run, states)) is not None:
         builder.leave(run, Reason.UNKNOWN_OUTCOME if unknown else missed)
 
 
-def limits(
-    builder: DecisionBuilder, run: Run, waits: tuple[tuple[str, int], ...]
-) -> list[tuple[str, Instant]]:
-    """
-    When each state must be reached; a step without waits is only looked at where its outcome is
-    unknown.
-    """
+def failed(taken: list[Attempt]) -> bool:
+    """Whether receipts report a failure for every attempt that a provider has taken."""
+    return all(attempt.state in FAILURES and not attempt.engagement for attempt in taken)
+
+
+def limits(builder: DecisionBuilder, run: Run) -> list[tuple[str, Instant]]:
+    """When each state must be reached; a step without waits is only left if it stays unknown."""
     since = run.handed_off_at or 0
-    if not waits:
-        return [("sent", since + builder.policy.default_wait_ms)]
+    waits = builder.step_of(run).wait or (("sent", builder.policy.default_wait_ms),)
     return [(state, since + wait_ms) for state, wait_ms in waits]
 
 
-def overdue(
-    builder: DecisionBuilder, run: Run, waits: tuple[tuple[str, int], ...], states: frozenset[str]
-) -> Reason | None:
-    """The reason of the first state that is missing past its time."""
+def overdue(builder: DecisionBuilder, run: Run, states: frozenset[str]) -> Reason | None:
+    """The reason for the first state that is missing past its time."""
     late = [
         (at, state)
-        for state, at in limits(builder, run, waits)
+        for state, at in limits(builder, run)
         if state not in states and builder.now >= at
     ]
     return IN_TIME[min(late)[1]] if late else None
 
 
 def next_look(builder: DecisionBuilder, run: Run) -> Instant | None:
-    """The next instant at which ``examine`` may say something new without a fact."""
+    """The next instant at which ``examine`` may decide something new without a fact."""
     if run.handed_off_at is None or run.over:
         return None
     taken = [attempt for attempt in builder.message.attempts_of(run.step) if attempt.took]
     states = builder.states_of(taken)
-    waits = builder.step_of(run).wait
-    return min(
-        (at for state, at in limits(builder, run, waits) if state not in states), default=None
-    )
+    return min((at for state, at in limits(builder, run) if state not in states), default=None)
 
 
-def heard(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> None:
-    """
-    Merge one receipt into its attempt, and see whether it closes, corrects or flags the message.
-    """
+def apply_receipt(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> None:
+    """Merge one receipt into its attempt; it may close, correct or flag the message."""
     message = builder.message
     before = reached(attempt.state, attempt.engagement)
     attempt.provider_id = attempt.provider_id or fact.provider_id
-    news = merge(builder, attempt, fact)
-    if not news:
+    if not merge(builder, attempt, fact):
         builder.say("nothing new")
         return
     run = message.run_of(attempt.step)
@@ -120,28 +108,22 @@ def heard(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> 
         blame(builder, attempt, fact.failure)
     if run is None or run.companion:
         return
-    count_deliveries(builder)
+    flag_duplicate(builder)
     positive = bool(reached(attempt.state, attempt.engagement) - before - {"sent"})
     if positive and (run.over or message.terminal):
         close_late(builder, run)
     elif attempt.state in FAILURES and message.status is Status.SUCCEEDED:
-        undelivered(builder, run)
-
-
-ENGAGED = frozenset(word.value for word in Engagement)
+        correct_success(builder, run)
 
 
 def merge(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> bool:
-    """Fold the state in; False where it says nothing new."""
+    """Merge the reported state; False if it is nothing new."""
     if fact.state in ENGAGED:
-        merged = merge_engagement(attempt.engagement, fact.state, fact.at)
         new = fact.state not in attempt.engagement
-        attempt.engagement = merged
-        attempt.state = merge_delivery(attempt.state, Delivery.DELIVERED)
+        attempt.engagement = merge_engagement(attempt.engagement, fact.state, fact.at)
+        builder.move_delivery(attempt, Delivery.DELIVERED)
     else:
-        state = merge_delivery(attempt.state, Delivery(fact.state))
-        new = state is not attempt.state
-        attempt.state = state
+        new = builder.move_delivery(attempt, Delivery(fact.state))
     attempt.times[fact.state] = min(fact.at, attempt.times.get(fact.state, fact.at))
     if new:
         builder.effects.append(EmitStatus(f"attempt.{fact.state}", attempt.number))
@@ -149,19 +131,19 @@ def merge(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> 
     return new
 
 
-def count_deliveries(builder: DecisionBuilder) -> None:
+def flag_duplicate(builder: DecisionBuilder) -> None:
     """Flag a message that reached its recipient on two channels of its cascade."""
-    message = builder.message
-    cascade = {run.step for run in message.runs if not run.companion}
-    channels = {
-        a.channel for a in message.attempts if a.step in cascade and a.state is Delivery.DELIVERED
+    delivered = {
+        attempt.channel
+        for attempt in builder.message.cascade_attempts()
+        if attempt.state is Delivery.DELIVERED
     }
-    if len(channels) > 1:
+    if len(delivered) > 1:
         builder.flag(DUPLICATE_DELIVERY)
 
 
 def close_late(builder: DecisionBuilder, run: Run) -> None:
-    """A step that was left behind has reached the person after all."""
+    """A step that was left behind has reached the recipient after all: the policy's `late`."""
     message = builder.message
     if builder.policy.late != "close":
         return
@@ -169,26 +151,25 @@ def close_late(builder: DecisionBuilder, run: Run) -> None:
         message.succeeded_by = run.channel
         message.reason = None
         message.reason_detail = ""
-        if "unconfirmed" in message.flags:
-            message.flags.remove("unconfirmed")
+        if UNCONFIRMED in message.flags:
+            message.flags.remove(UNCONFIRMED)
         builder.flag(LATE)
-        builder.move(Status.SUCCEEDED)
+        builder.move_status(Status.SUCCEEDED)
         builder.say(f"succeeded late by {run.channel}")
     elif not message.terminal:
         builder.flag(LATE)
         builder.succeed(run.channel)
 
 
-def undelivered(builder: DecisionBuilder, run: Run) -> None:
+def correct_success(builder: DecisionBuilder, run: Run) -> None:
     """
-    A failure after a success that rested on acceptance alone: the success stands, and is told to be
-    undelivered.
+    A failure after a success that rested on acceptance alone: the success stands, with the flag
+    UNDELIVERED, and is emitted again.
     """
     message = builder.message
     taken = [attempt for attempt in message.attempts_of(run.step) if attempt.took]
-    failed = all(attempt.state in FAILURES for attempt in taken)
     if (
-        failed
+        all(attempt.state in FAILURES for attempt in taken)
         and message.succeeded_by == run.channel
         and not builder.step_of(run).wait
         and builder.flag(UNDELIVERED)

@@ -116,7 +116,7 @@ def test_a_shut_provider_is_why_the_step_is_left_when_nobody_else_can_send() -> 
 def test_a_word_about_a_shut_provider_changes_nothing_while_another_s_turn_it_is() -> None:
     tale = Tale(VIBER)
     decision = tale.tell(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
-    assert decision.said == ("void: not waiting for that provider",)
+    assert decision.said == ("void: it is another provider's turn",)
     assert tale.message.runs[0].held_for is None
 
 

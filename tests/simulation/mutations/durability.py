@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from orchestrator.core import facts as core_facts
-from orchestrator.core.cascade import decide, sending
+from orchestrator.core.cascade import answers, decide, sending
 from orchestrator.core.gates.context import targets_for
 from orchestrator.core.outcomes import NotSent, OutcomeKind
 from orchestrator.core.reasons import Reason
@@ -149,13 +149,13 @@ def unknown_retried() -> Sequence[Replacement]:
             run.resent = True
             sending.seek(builder, run)
 
-    return [(sending, "resolve_unknown", resolve)]
+    return [(answers, "resolve_unknown", resolve)]
 
 
 @bug
 def unknown_fails_over() -> Sequence[Replacement]:
     """After an unknown outcome the step's next provider gets its turn."""
-    original = sending.resolve_unknown
+    original = answers.resolve_unknown
 
     def resolve(builder: Any, run: Any) -> None:
         run.given_up.append(run.provider)
@@ -171,7 +171,7 @@ def unknown_fails_over() -> Sequence[Replacement]:
     def targets(builder: Any, run: Any, provider: Any) -> Any:
         return list(targets_for(builder.context(run), provider))
 
-    return [(sending, "resolve_unknown", resolve), (sending, "open_targets", targets)]
+    return [(answers, "resolve_unknown", resolve), (sending, "open_targets", targets)]
 
 
 @bug
@@ -192,7 +192,7 @@ def dead_process_sent_nothing() -> Sequence[Replacement]:
         for attempt in builder.message.attempts:
             overdue = builder.now >= attempt.intent_at + attempt.timeout_ms + decide.ANSWER_GRACE_MS
             if attempt.outcome is OutcomeKind.PENDING and overdue:
-                sending.answered(builder, attempt, NotSent(Reason.NOT_TAKEN))
+                answers.answered(builder, attempt, NotSent(Reason.NOT_TAKEN))
 
     return [(decide, "presume_dead", presume)]
 

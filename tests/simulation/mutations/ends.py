@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.core.cascade import answers, decide
 from orchestrator.core.cascade import builder as draft_of
-from orchestrator.core.cascade import decide, sending
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import sends
@@ -56,14 +56,14 @@ def step_skipped() -> Sequence[Replacement]:
 @bug
 def one_try_too_many() -> Sequence[Replacement]:
     """The first try of a provider is not counted."""
-    original = sending.retry
+    original = answers.retry
 
     def retry(builder: Any, run: Any, unsent: Any) -> None:
         run.tries -= 1
         original(builder, run, unsent)
         run.tries += 1
 
-    return [(sending, "retry", retry)]
+    return [(answers, "retry", retry)]
 
 
 @bug
@@ -82,11 +82,11 @@ def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
 @bug
 def refused_counts_for_the_whole_message() -> Sequence[Replacement]:
     """One provider's no ends the message, though other channels are left."""
-    original = sending.refused
+    original = answers.refused
 
     def refused(builder: Any, run: Any, latest: Any) -> None:
         original(builder, run, latest)
         if run.over:
             builder.message.position = len(builder.message.sequence) - 1
 
-    return [(sending, "refused", refused)]
+    return [(answers, "refused", refused)]

@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from orchestrator.core import caps, quiet_hours
-from orchestrator.core.cascade import decide, sending
+from orchestrator.core.cascade import answers, decide, sending
 from orchestrator.core.effects import ReleaseCap
 from orchestrator.core.gates import Check, context
 from orchestrator.core.outcomes import Accepted
@@ -115,19 +115,19 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
 @bug
 def refund_on_unknown() -> Sequence[Replacement]:
     """What may have been sent is given back to the cap."""
-    original = sending.resolve_unknown
+    original = answers.resolve_unknown
 
     def resolve(builder: Any, run: Any) -> None:
         builder.effects.append(ReleaseCap(run.step))
         original(builder, run)
 
-    return [(sending, "resolve_unknown", resolve)]
+    return [(answers, "resolve_unknown", resolve)]
 
 
 @bug
 def cap_checked_without_reserve() -> Sequence[Replacement]:
     """A cap is charged when the provider has answered, not when the send is decided."""
-    reserve, record = sending.reserve, sending.record
+    reserve, record = sending.reserve, answers.record
 
     def later(builder: Any, attempt: Any, outcome: Any) -> None:
         record(builder, attempt, outcome)
@@ -135,7 +135,7 @@ def cap_checked_without_reserve() -> Sequence[Replacement]:
         if run is not None and isinstance(outcome, Accepted):
             reserve(builder, run)
 
-    return [(sending, "reserve", lambda builder, run: None), (sending, "record", later)]
+    return [(sending, "reserve", lambda builder, run: None), (answers, "record", later)]
 
 
 @bug

@@ -9,7 +9,6 @@ from orchestrator.core import facts as core_facts
 from orchestrator.core import status
 from orchestrator.core.cascade import builder as draft_of
 from orchestrator.core.cascade import decide, sending, waiting
-from orchestrator.core.gates import Check
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery, Engagement
 from tests.simulation.mutations.registry import Replacement, bug
@@ -36,11 +35,7 @@ def receipt_overwrites() -> Sequence[Replacement]:
     def merge(known: Delivery, heard: Delivery) -> Delivery:
         return heard
 
-    return [
-        (waiting, "merge_delivery", merge),
-        (sending, "merge_delivery", merge),
-        (status, "merge_delivery", merge),
-    ]
+    return [(draft_of, "merge_delivery", merge), (status, "merge_delivery", merge)]
 
 
 @bug
@@ -73,14 +68,7 @@ def not_ended_at_its_deadline() -> Sequence[Replacement]:
 def resend_refused_leaves_the_step() -> Sequence[Replacement]:
     """A gate that forbids a second try ends a step that may have been sent."""
 
-    def refuse(builder: Any, run: Any, check: Check) -> None:
-        builder.refuse(run, check)
-
     def give_up(builder: Any, run: Any, reason: Reason, detail: str = "") -> None:
         builder.leave(run, reason, detail)
 
-    return [
-        (sending, "refuse", refuse),
-        (sending, "give_up", give_up),
-        (decide, "give_up", give_up),
-    ]
+    return [(sending, "give_up", give_up), (decide, "give_up", give_up)]
