@@ -249,8 +249,8 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            counted=lambda status: self.metrics.events.labels("kafka", status).inc(),
-            report_error=lambda word: self.metrics.kafka_errors.labels(word).inc(),
+            on_status=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            on_error=lambda kind: self.metrics.kafka_errors.labels(kind).inc(),
         )
 
     async def _start_control(self, socket: Path | None) -> None:

@@ -1,23 +1,19 @@
 """
-The client library's consumer, with what a group member needs and its public interface (aiokafka
-0.14) does not give.
+The client library's consumer, with what a group member needs beyond its public interface (aiokafka
+0.14). Its undocumented behaviour:
 
-What has to be known about it:
-
-* ``getmany`` that is cancelled or raises leaves its count of running polls up, which switches off
-  ``max_poll_interval``. So it is never cancelled, and the count is put right where it raises.
-* ``getmany`` without partitions means all of them, and throws away what was read ahead of a paused
-  one; so it is always called with the ones that are wanted, and with ``NOWHERE`` where there are
-  none (the poll still counts as one).
-* During a rebalance it waits without a limit.
-* ``commit`` tries again by itself, also across a rebalance, with the new generation: it could
-  commit for a partition that is somebody else's by then. So each commit has a limit, and is given
-  up before the partitions are.
-* A member that was thrown out has generation -1 until it joins again, and the broker takes commits
-  of that generation from anybody once the group is empty.
-* Exceptions in rebalance listeners are only logged; listeners are not told whether partitions were
-  revoked or lost.
-* A task that fetches may die of a surprise without anybody being told.
+* A ``getmany`` that is cancelled or raises leaves its count of running polls too high, which
+  disables ``max_poll_interval``. So it is never cancelled, and the count is corrected if it raises.
+* ``getmany`` without partitions reads all of them and discards what was prefetched of paused ones.
+  So the wanted partitions are always named; ``NOWHERE`` if there are none, to count as a poll.
+* ``getmany`` waits without limit during a rebalance, and may hang on a closed consumer.
+* ``commit`` retries by itself, even across a rebalance with the new generation: it could commit for
+  a partition of another process. So each commit has a limit that ends before a revocation does.
+* An expelled member has generation -1 until it rejoins, and the broker accepts commits of that
+  generation from anybody once the group is empty.
+* Exceptions in rebalance listeners are only logged, and listeners are not told whether partitions
+  were revoked or lost.
+* The fetching task may die without an error reaching anybody.
 """
 
 from __future__ import annotations
@@ -57,7 +53,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> Any:
-        """The library's own, with its count of running polls put right where it raises."""
+        """``getmany`` of the library, with its count of running polls corrected if it raises."""
         running = self._subscription._fetch_count
         try:
             return await super().getmany(
@@ -69,17 +65,17 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     @property
     def is_member(self) -> bool:
-        """Whether the group knows us, as far as we have heard."""
+        """True if, as far as we know, the group has us as a member."""
         return self._coordinator is not None and self._coordinator.generation > 0
 
     @property
     def knows_coordinator(self) -> bool:
-        """Whether the broker that coordinates the group answers, as far as we have heard."""
+        """True if, as far as we know, the coordinator of the group answers."""
         return self._coordinator is not None and self._coordinator.coordinator_id is not None
 
     @property
     def forbidden_topics(self) -> set[str]:
-        """Topics that the broker does not even describe to us."""
+        """Topics that the broker does not describe to us."""
         return set(self._client.cluster.unauthorized_topics)
 
     @property
@@ -88,22 +84,17 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     @property
     def broken(self) -> bool:
-        """Whether the task that fetches has ended."""
+        """True if the fetching task has ended."""
         return self._fetcher is not None and self._fetcher.error_future.done()
 
     def position_now(self, partition: TopicPartition) -> int | None:
-        """
-        The offset after the last one that was returned; None while it is not known. Never waits.
-        """
+        """The offset after the last returned record; None while unknown. Never waits."""
         subscription = self._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         state = assignment.state_value(partition) if assignment is not None else None
         return state.position if state is not None and state.has_valid_position else None
 
     def has_more(self, partition: TopicPartition) -> bool:
-        """
-        Whether the broker has records that were not returned yet, as far as is known; true where
-        nothing is known.
-        """
+        """True if the broker has records that were not returned yet, or if that is unknown."""
         position, end = self.position_now(partition), self.last_stable_offset(partition)
         return position is None or end is None or position < end

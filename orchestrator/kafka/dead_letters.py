@@ -1,9 +1,10 @@
 """
-The dead-letter topic: the record's key and body as they came, and in the headers why and from
-where, never what was in it.
+The dead-letter topic: the key and value of a record, byte for byte, with the reason and its origin
+as headers.
 
-The store has the letter already when it is sent here, with its headers, and replays it. So what the
-topic does not take within a bound stays in the store only, and the topic is left alone for a while.
+The store has the dead letter already, with the record's headers, and replays it from there. A dead
+letter that the topic does not take within a bound stays in the store only; then the topic is not
+tried for a while.
 """
 
 from __future__ import annotations
@@ -16,65 +17,61 @@ import structlog
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from orchestrator.kafka.clients import TOO_LARGE_ERRORS, error_of, stop_within
+from orchestrator.kafka.clients import TOO_LARGE_ERRORS, diagnosis_of, stop_within
 from orchestrator.kafka.records import origin_of
 
 log = structlog.get_logger()
 
 REASON_HEADER = "kaskad_reason"
 ORIGIN_HEADER = "kaskad_origin"
-PAUSE_SECONDS = 0.5
-LEFT_ALONE_SECONDS = 30.0
+RETRY_SECONDS = 0.5
+SHUT_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 REQUEST_BYTES_MAX = 32 * 1024 * 1024
 
 
 class DeadLetterTopic:
-    """``topic`` None: letters stay in the store. The producer is opened with the first letter."""
+    """``topic`` None: dead letters stay in the store. The first one opens the producer."""
 
     def __init__(
         self,
         topic: str | None,
         options: Mapping[str, Any],
         seconds: float,
-        report_error: Callable[[str], None],
+        on_error: Callable[[str], None],
     ) -> None:
         self.topic = topic
         self._options = options
         self._seconds = seconds
-        self._report_error = report_error
+        self._on_error = on_error
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
         self._shut_until = 0.0
 
-    async def send(self, record: ConsumerRecord, reason: str) -> bool:
-        """
-        Whether the topic has it, acknowledged by all replicas in sync. Takes no longer than the
-        bound.
-        """
-        if self.topic is None:
-            return True
+    async def send(self, record: ConsumerRecord, reason: str) -> None:
+        """Send within the bound, acknowledged by all replicas in sync. Raises nothing."""
         now = asyncio.get_running_loop().time
+        if self.topic is None:
+            return
         if now() < self._shut_until:
-            self._report_error("dead_letter")
-            return False
+            self._on_error("dead_letter")
+            return
         error = await self._try(record, reason, now() + self._seconds)
         if error is None:
-            return True
+            return
         if not isinstance(error, TOO_LARGE_ERRORS):
-            self._shut_until = now() + LEFT_ALONE_SECONDS
+            self._shut_until = now() + SHUT_SECONDS
             await self.close()
-        self._report_error("dead_letter")
+        self._on_error("dead_letter")
         log.warning(
             "kafka.dead_letter_only_in_store",
             topic=self.topic,
             origin=origin_of(record),
-            error=error_of(error).what,
+            error=diagnosis_of(error).text,
         )
-        return False
 
     async def _try(self, record: ConsumerRecord, reason: str, until: float) -> Exception | None:
-        """The last error, None once it is taken."""
+        """Send until it is taken (None) or the time is over (the last error)."""
         headers = [(REASON_HEADER, reason.encode()), (ORIGIN_HEADER, origin_of(record).encode())]
         last: Exception = TimeoutError()
         try:
@@ -90,7 +87,7 @@ class DeadLetterTopic:
                         last = error
                         if isinstance(error, TOO_LARGE_ERRORS):
                             return last
-                    await asyncio.sleep(PAUSE_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
             return last
 

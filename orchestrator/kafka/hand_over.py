@@ -1,11 +1,11 @@
 """
-From the queues to the engine, and what becomes of each record until it is durable.
+Records from the queues to the engine, and each one until it is durable.
 
-    accepted, or known      durable
-    cannot be read          its dead letter in the store, then in the dead-letter topic: durable
-    the engine is busy      waits in its queue, with everything behind it
-    the store fails         tried again, ever more slowly
-    only this one fails     again and again, while the engine answers anything else: a dead letter
+    accepted, or a duplicate      durable
+    unreadable                    dead letter in the store, then in its topic: durable
+    the engine is busy            waits in its queue, with everything behind it
+    the store fails               tried again, with longer pauses
+    fails while the engine works  after some tries: a dead letter
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, 
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.dead_letters import DeadLetterTopic
-from orchestrator.kafka.records import command_of, dead_letter
+from orchestrator.kafka.records import command_of, dead_letter, unreadable
 from orchestrator.kafka.windows import Queue, Window
 
 log = structlog.get_logger()
@@ -33,54 +34,51 @@ BUSY_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 TRIES_MAX = 6
-SAY_FAILED_SECONDS = 5.0
+LOG_EVERY_SECONDS = 5.0
 NO_MESSAGE = "no-such-message"
 
 
-class Taker(Protocol):
-    """
-    What the intake needs of the engine; raises ``Busy`` or ``Stopped`` at once, and answers when it
-    is durable.
-    """
+class Acceptor(Protocol):
+    """The engine: raises ``Busy`` or ``Stopped`` at once, else answers when it is durable."""
 
     def submit(self, command: Command) -> asyncio.Future[Any]: ...
 
 
 @dataclass(slots=True)
 class Item:
-    """One record on its way."""
+    """One record in flight."""
 
     window: Window
     record: ConsumerRecord
     command: Command
 
 
-class Handing:
-    """``counted`` is told what became of each event: accepted, duplicate, unmatched, refused."""
+class HandOver:
+    """``on_status`` gets the result of each event: accepted, duplicate, unmatched, refused."""
 
     def __init__(
         self,
-        engine: Taker,
-        letters: DeadLetterTopic,
+        engine: Acceptor,
+        dead_letters: DeadLetterTopic,
         bounds: Bounds,
-        counted: Callable[[str], None],
+        on_status: Callable[[str], None],
     ) -> None:
-        self.news = asyncio.Event()
+        self.changed = asyncio.Event()
         self._engine = engine
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._bounds = bounds
-        self._counted = counted
+        self._on_status = on_status
         self._in_flight: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0
-        self._say_failed_at = 0.0
+        self._log_again_at = 0.0
 
     # ---- taking from a queue
 
-    async def hand_on(self, queue: Queue, topic: str) -> bool:
-        """Some records of a queue; False where none could be handed on now."""
+    async def hand_over(self, queue: Queue, topic: str) -> bool:
+        """Submit some records of a queue; False if none could be submitted now."""
         room = self._bounds.in_flight_max - self._in_flight[topic]
         group = queue.take(min(GROUP_MAX, room)) if room > 0 else []
         submitted: list[tuple[Item, asyncio.Future[Any]]] = []
@@ -101,23 +99,20 @@ class Handing:
         return bool(submitted)
 
     async def wait(self, seconds: float) -> None:
-        """Until there is something new: records read, or room for more."""
-        try:
-            await asyncio.wait_for(self.news.wait(), seconds)
-        except TimeoutError:
-            return
+        """Wait until records were read or room was made, for so long at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), seconds)
 
     async def idle_within(self, seconds: float) -> None:
-        """Until nothing is in flight, or the time is over."""
+        """Wait until nothing is in flight, for so long at most."""
         try:
             await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:
-            log.warning(
-                "kafka.acceptance_timed_out", count=self._in_flight.total(), seconds=seconds
-            )
+            count = self._in_flight.total()
+            log.warning("kafka.acceptance_timed_out", count=count, seconds=seconds)
 
     def forget(self) -> None:
-        """Follow nothing any more; what the engine has it keeps."""
+        """Follow nothing any more; the engine still finishes what it has."""
         for task in self._tasks:
             task.cancel()
 
@@ -129,69 +124,67 @@ class Handing:
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, submitted: list[tuple[Item, asyncio.Future[Any]]]) -> None:
-        """A group at once; each that is not simply durable goes on by itself."""
+        """Follow a group; each record that is not simply accepted goes on by itself."""
         results = await asyncio.gather(*(answer for _, answer in submitted), return_exceptions=True)
         for (item, _), result in zip(submitted, results, strict=True):
             if isinstance(result, Published):
-                self._counted(result.status)
+                self._on_status(result.status)
                 self._settle(item)
             elif isinstance(result, Stopped):
                 self._drop(item)
             else:
-                self._start(self._see_through(item, result))
+                self._start(self._finish(item, result))
 
-    async def _see_through(self, item: Item, result: Any) -> None:
-        """One record to its end, or until its partition is no longer ours."""
+    async def _finish(self, item: Item, result: Any) -> None:
+        """Follow one record until it is durable or its partition belongs to another process."""
+        durable = False
         try:
-            if await self._durable_with(item, result):
-                self._settle(item)
-                return
-        except Stopped:
-            pass
-        except asyncio.CancelledError:
+            with suppress(Stopped):
+                durable = await self._make_durable(item, result)
+        finally:
+            if durable:
+                item.window.mark(item.record.offset)
             self._drop(item)
-            raise
-        self._drop(item)
 
-    async def _durable_with(self, item: Item, result: Any) -> bool:
+    async def _make_durable(self, item: Item, result: Any) -> bool:
         pause, tries = FIRST_PAUSE_SECONDS, 0
         while True:
             match result:
                 case Published():
-                    self._counted(result.status)
+                    self._on_status(result.status)
                     return True
                 case Conflict():
                     item.command = dead_letter(item.record, "conflict", str(result))
                 case BaseException():
-                    self._say_failed(result)
+                    self._log_failure(result)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                    tries = tries + 1 if await self._engine_is_well() else 0
+                    tries = tries + 1 if await self._engine_works() else 0
                     if tries >= TRIES_MAX and not isinstance(item.command, DeadLetter):
-                        what = f"the engine failed on it again and again ({type(result).__name__})"
-                        item.command = dead_letter(item.record, "unprocessable", what)
+                        detail = f"the engine failed on it repeatedly ({type(result).__name__})"
+                        item.command = dead_letter(item.record, "unprocessable", detail)
                 case _ if isinstance(item.command, DeadLetter):
-                    self._counted("refused")
-                    await self._letters.send(item.record, item.command.reason)
+                    self._on_status("refused")
+                    await self._dead_letters.send(item.record, item.command.reason)
                     return True
             if not item.window.alive:
                 return False
             result = await self._ask(item.command)
 
-    def _say_failed(self, error: BaseException) -> None:
-        """One line for all records that failed within some seconds."""
+    def _log_failure(self, error: BaseException) -> None:
+        """Write one line for all records that fail within some seconds."""
         self._failures += 1
         now = asyncio.get_running_loop().time()
-        if now >= self._say_failed_at:
+        if now >= self._log_again_at:
             log.warning("kafka.not_accepted", count=self._failures, error=type(error).__name__)
-            self._failures, self._say_failed_at = 0, now + SAY_FAILED_SECONDS
+            self._failures, self._log_again_at = 0, now + LOG_EVERY_SECONDS
 
-    async def _engine_is_well(self) -> bool:
-        """Whether a question that changes nothing goes through the engine and its store."""
+    async def _engine_works(self) -> bool:
+        """True if a command that changes nothing passes the engine and its store."""
         return isinstance(await self._ask(Cancel(NO_MESSAGE)), LookupError)
 
     async def _ask(self, command: Command) -> Any:
-        """The engine's answer, or what it raised. Raises ``Stopped``."""
+        """The engine's answer, or the error that it raised. Raises ``Stopped``."""
         while True:
             try:
                 return await self._engine.submit(command)
@@ -202,32 +195,25 @@ class Handing:
             except Exception as error:
                 return error
 
-    def bury_unreadable(
+    def dead_letter_unreadable(
         self, window: Window, partition: TopicPartition, offset: int, error: str
     ) -> None:
-        """A dead letter for a record that could not be taken apart: its body is where it was."""
-        self._start(self._bury_unreadable(window, partition, offset, error))
+        """Store a dead letter for a record that the client library cannot parse."""
+        self._start(self._store_unreadable(window, partition, offset, error))
 
-    async def _bury_unreadable(
+    async def _store_unreadable(
         self, window: Window, partition: TopicPartition, offset: int, error: str
     ) -> None:
-        origin = f"kafka:{partition.topic}/{partition.partition}/{offset}"
-        letter = DeadLetter(
-            origin,
-            "unreadable",
-            f"the record cannot be taken apart ({error}); it stands in its topic",
-            b"",
-        )
         while window.alive:
             try:
-                result = await self._ask(letter)
+                result = await self._ask(unreadable(partition, offset, error))
             except Stopped:
                 return
             if not isinstance(result, BaseException):
-                self._counted("refused")
+                self._on_status("refused")
                 window.mark(offset)
                 return
-            self._say_failed(result)
+            self._log_failure(result)
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
     def _settle(self, item: Item) -> None:
@@ -235,8 +221,8 @@ class Handing:
         self._drop(item)
 
     def _drop(self, item: Item) -> None:
-        """It is no longer in flight."""
+        """The item is no longer in flight."""
         self._in_flight[item.record.topic] -= 1
         if not self._in_flight.total():
             self._idle.set()
-        self.news.set()
+        self.changed.set()

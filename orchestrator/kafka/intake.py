@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -13,32 +14,30 @@ from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.clients import diagnose
 from orchestrator.kafka.consumer import GroupConsumer
 from orchestrator.kafka.dead_letters import DeadLetterTopic
-from orchestrator.kafka.hand_over import Handing, Taker
+from orchestrator.kafka.hand_over import Acceptor, HandOver
 from orchestrator.kafka.session import Session
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
-GOOD_LIFE_SECONDS = 60.0
-STOP_PATIENCE = 4.0
+STABLE_SECONDS = 60.0
+STOP_PARTS = 4  # a stop waits for records, a commit, leaving the group and the producer
 
 
 class KafkaIntake:
     """
-    One member of the consumer group. ``topics`` are taken in their order: what a later one has
-    waits while an earlier one has more. ``security`` are the client library's options of how to
-    connect. ``counted`` is told the status of each event, ``report_error`` one of
-    ``kafkaclients.TROUBLES`` whenever something is wrong.
+    One member of the consumer group. Earlier ``topics`` come first: a later one waits while an
+    earlier one has more. ``security`` are connection options of the client library. ``on_status``
+    gets the status of each event, ``on_error`` the kind of each error (``clients.DIAGNOSES``).
 
-    A broker that cannot be reached, refuses us or lacks a topic keeps nobody from starting: it is
-    tried again, ever more slowly up to a quarter of a minute, and ``connected``, the log and
-    ``report_error`` say so.
+    A broker that is unreachable, refuses us or lacks a topic does not fail the start: the intake
+    tries again, every 15 seconds in the end; ``connected``, the log and ``on_error`` say so.
     """
 
     def __init__(
         self,
-        engine: Taker,
+        engine: Acceptor,
         *,
         bootstrap_servers: str,
         topics: Sequence[str],
@@ -46,18 +45,18 @@ class KafkaIntake:
         dead_letters: str | None,
         security: Mapping[str, Any],
         auto_offset_reset: str = "earliest",
-        counted: Callable[[str], None] = lambda status: None,
-        report_error: Callable[[str], None] = lambda word: None,
+        on_status: Callable[[str], None] = lambda status: None,
+        on_error: Callable[[str], None] = lambda kind: None,
         bounds: Bounds | None = None,
     ) -> None:
         self._engine = engine
         self._topics = list(topics)
         self._options: dict[str, Any] = {"bootstrap_servers": bootstrap_servers, **security}
         self._group = group
-        self._letters_topic = dead_letters
+        self._dead_letters = dead_letters
         self._reset = auto_offset_reset
-        self._counted = counted
-        self._report_error = report_error
+        self._on_status = on_status
+        self._on_error = on_error
         self._bounds = bounds or Bounds()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -65,31 +64,25 @@ class KafkaIntake:
 
     @property
     def connected(self) -> bool:
-        """Whether this process is in the group and the broker answers."""
+        """True while this process is in the group and the broker answers."""
         return self._session is not None and self._session.connected
 
     @property
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """
-        By topic and partition, for those that are ours: records that are not durable with us yet.
-        """
+        """The records that are not durable yet, by topic and partition of this process."""
         return dict(self._session.lag) if self._session is not None else {}
 
     async def start(self) -> None:
-        """Begin to connect; does not wait for it."""
+        """Begin to connect, without waiting for it."""
         self._task = asyncio.create_task(self._run(), name="kafka")
 
     async def stop(self) -> None:
-        """
-        Finish what is in hand within the bound, commit it, and leave the group, so that others take
-        over at once.
-        """
+        """Finish records in flight within the bound, commit them, and leave the group."""
         self._stopping.set()
         if self._task is None:
             return
-        done, _ = await asyncio.wait(
-            {self._task}, timeout=self._bounds.stop_seconds * STOP_PATIENCE
-        )
+        seconds = self._bounds.stop_seconds * STOP_PARTS
+        done, _ = await asyncio.wait({self._task}, timeout=seconds)
         if not done:
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -100,42 +93,34 @@ class KafkaIntake:
         while not self._stopping.is_set():
             began = now()
             try:
-                await self._live()
+                await self._run_session()
             except Stopped:
                 return
             except Exception as error:
-                await self._say(error)
-            pause = (
-                FIRST_PAUSE_SECONDS
-                if now() - began > GOOD_LIFE_SECONDS
-                else min(pause * 2, LONGEST_PAUSE_SECONDS)
-            )
-            await self._rest(pause)
+                await self._report(error)
+            stable = now() - began > STABLE_SECONDS
+            pause = FIRST_PAUSE_SECONDS if stable else min(pause * 2, LONGEST_PAUSE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
 
-    async def _live(self) -> None:
-        """One session, with clients of its own."""
-        letters = DeadLetterTopic(
-            self._letters_topic, self._options, self._bounds.dead_letter_seconds, self._report_error
+    async def _run_session(self) -> None:
+        """Run one session with its own clients."""
+        bounds = self._bounds
+        dead_letters = DeadLetterTopic(
+            self._dead_letters, self._options, bounds.dead_letter_seconds, self._on_error
         )
-        handing = Handing(self._engine, letters, self._bounds, self._counted)
-        consumer = GroupConsumer(self._options, self._group, self._reset, self._bounds)
-        self._session = Session(consumer, handing, self._topics, self._bounds, self._report_error)
+        hand_over = HandOver(self._engine, dead_letters, bounds, self._on_status)
+        consumer = GroupConsumer(self._options, self._group, self._reset, bounds)
+        self._session = Session(consumer, hand_over, self._topics, bounds, self._on_error)
         try:
             await self._session.run(self._stopping)
         finally:
             self._session = None
-            await letters.close()
+            await dead_letters.close()
 
-    async def _say(self, error: Exception) -> None:
-        """What is wrong and how to fix it, on one line."""
+    async def _report(self, error: Exception) -> None:
+        """Count and log an error, with how to fix it."""
         found = await diagnose(self._options, error)
-        self._report_error(found.word)
-        log.warning("kafka.failed", reason=found.word, error=found.what)
-        if found.word == "other":
-            log.warning("kafka.unexpected", exc_info=error)
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        self._on_error(found.kind)
+        unexpected = error if found.kind == "other" else None
+        log.warning("kafka.failed", reason=found.kind, error=found.text, exc_info=unexpected)

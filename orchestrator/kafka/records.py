@@ -1,15 +1,15 @@
 """
 A record as a command: an event, or a dead letter that says what is wrong with it.
 
-Headers are anybody's bytes: a ``ce_`` header that is not UTF-8 or stands there twice makes the
-record malformed (two ids must never look the same), any other is of no interest and cannot do harm.
+Anybody may write headers: a ``ce_`` header that is not UTF-8 or occurs twice makes the record
+malformed (two ids must never look the same); other headers are ignored.
 """
 
 from __future__ import annotations
 
 import re
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Command, DeadLetter, Publish
 from orchestrator.events.cloudevents import Malformed, parse_kafka
@@ -26,16 +26,12 @@ def command_of(record: ConsumerRecord) -> Command:
     except Malformed as problem:
         return dead_letter(record, problem.code, str(problem))
     except (ValueError, TypeError, RecursionError) as error:
-        return dead_letter(
-            record, "unreadable", f"the record cannot be read ({type(error).__name__})"
-        )
+        detail = f"the record cannot be read ({type(error).__name__})"
+        return dead_letter(record, "unreadable", detail)
 
 
 def event_headers(record: ConsumerRecord) -> dict[str, str]:
-    """
-    What an event may be read from: ``ce_`` headers and the content type, names in lower case.
-    Raises ``Malformed``.
-    """
+    """The ``ce_`` headers and the content type, names in lower case. Raises ``Malformed``."""
     found: dict[str, str] = {}
     for written, value in record.headers:
         name = written.lower()
@@ -54,18 +50,22 @@ def event_headers(record: ConsumerRecord) -> dict[str, str]:
 
 
 def origin_of(record: ConsumerRecord) -> str:
-    """Where a record stands: ``kafka:topic/partition/offset``."""
+    """The place of a record: ``kafka:topic/partition/offset``."""
     return f"kafka:{record.topic}/{record.partition}/{record.offset}"
 
 
 def dead_letter(record: ConsumerRecord, reason: str, detail: str) -> DeadLetter:
-    """
-    What is kept of a record that cannot be processed: its body as it is, its headers as text that
-    any store can keep.
-    """
+    """A dead letter with the record's body, and its headers as text that any store can keep."""
     headers = {}
     for name, value in record.headers[:HEADERS_KEPT_MAX]:
         if value is not None:
             text = value[:HEADER_LENGTH_MAX].decode("utf-8", "replace")
             headers[CONTROL.sub("�", name[:HEADER_LENGTH_MAX])] = CONTROL.sub("�", text)
     return DeadLetter(origin_of(record), reason, detail, record.value or b"", headers)
+
+
+def unreadable(partition: TopicPartition, offset: int, error: str) -> DeadLetter:
+    """A dead letter without a body, for a record that the client library cannot parse."""
+    origin = f"kafka:{partition.topic}/{partition.partition}/{offset}"
+    detail = f"the record cannot be parsed ({error}); its topic still has it"
+    return DeadLetter(origin, "unreadable", detail, b"")

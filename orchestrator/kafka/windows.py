@@ -1,10 +1,9 @@
 """
-What was read of each partition and is not committed yet.
+The records that were read of each partition and are not committed yet.
 
-Records become durable in any order; what may be committed is only the end of the unbroken run of
-durable ones. A window lives as long as its partition is ours: after a rebalance there are new
-windows, and a record that becomes durable late marks one that nobody commits from any more. (Its
-next owner reads it again, and the store knows it.)
+Records become durable in any order; only the end of the unbroken run of durable ones may be
+committed. A window lives as long as its partition is ours. After a rebalance there are new windows,
+so a record that becomes durable late commits nothing: the next owner reads it again.
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 
 class Window:
-    """
-    One partition. ``safe`` is the offset that may be committed: everything before it is durable.
-    None: nothing yet.
-    """
+    """One partition. Everything before the offset ``safe`` is durable; None: nothing was read."""
 
     __slots__ = ("_durable", "_order", "alive", "committed", "safe")
 
@@ -34,13 +30,13 @@ class Window:
         return len(self._order)
 
     def add(self, offset: int) -> None:
-        """A record was read; offsets rise, with gaps where a topic is compacted."""
+        """Add a record that was read. Offsets rise, with gaps if the topic is compacted."""
         if self.safe is None:
             self.safe = offset
         self._order.append(offset)
 
     def mark(self, offset: int) -> None:
-        """A record is durable."""
+        """Mark a record durable."""
         self._durable.add(offset)
         while self._order and self._order[0] in self._durable:
             first = self._order.popleft()
@@ -49,16 +45,16 @@ class Window:
 
     def skip_to(self, position: int) -> None:
         """
-        With nothing open, the end may be past markers and gaps that are no records. Where nothing
-        was read yet this is the start, which is committed too: else a group that begins at the
-        latest record would begin there again tomorrow.
+        If no record is open, move ``safe`` past gaps and transaction markers. Before the first
+        record it is the start, which is committed, too: else a group that begins at the latest
+        record would begin there again after a restart.
         """
         if not self._order and (self.safe is None or position > self.safe):
             self.safe = position
 
 
 class Windows:
-    """All partitions that are ours now."""
+    """The windows of all partitions that this process has now."""
 
     def __init__(self) -> None:
         self._open: dict[TopicPartition, Window] = {}
@@ -67,7 +63,7 @@ class Windows:
         return iter(self._open)
 
     def of(self, partition: TopicPartition) -> Window:
-        """The window of a partition; one that was not there yet is made."""
+        """The window of a partition, made if there is none."""
         return self._open.setdefault(partition, Window())
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
@@ -75,26 +71,26 @@ class Windows:
             self.of(partition)
 
     def close(self) -> None:
-        """The partitions are no longer ours: nothing that is still open will be committed by us."""
+        """Drop all windows: their partitions belong to another process now."""
         for window in self._open.values():
             window.alive = False
         self._open = {}
 
     def open_records(self, topic: str) -> int:
-        """How many records of a topic were read and may not be committed yet."""
+        """How many records of a topic are read and not yet committable."""
         return sum(
             len(window) for partition, window in self._open.items() if partition.topic == topic
         )
 
     def skip_to(self, position: Callable[[TopicPartition], int | None]) -> None:
-        """Move on over what is no record, as far as each partition was read."""
+        """``Window.skip_to`` for each partition, up to where it was read."""
         for partition, window in self._open.items():
             at = position(partition) if not window else None
             if at is not None:
                 window.skip_to(at)
 
     def committable(self, topic: str) -> dict[TopicPartition, int]:
-        """What may be committed of a topic and is not yet."""
+        """The offsets of a topic that may be committed and are not."""
         return {
             partition: window.safe
             for partition, window in self._open.items()
@@ -104,16 +100,14 @@ class Windows:
         }
 
     def committed(self, offsets: dict[TopicPartition, int]) -> None:
-        """These offsets are committed."""
+        """Note that these offsets are committed."""
         for partition, offset in offsets.items():
             if partition in self._open:
                 self._open[partition].committed = offset
 
 
 class Queue:
-    """
-    Records of one topic that were read and not yet handed on, with the window that each belongs to.
-    """
+    """Records of one topic that were not handed over yet, each with its window."""
 
     def __init__(self) -> None:
         self._records: deque[tuple[Window, ConsumerRecord]] = deque()
@@ -127,7 +121,7 @@ class Queue:
         self.bytes += size_of(record)
 
     def put_back(self, items: list[tuple[Window, ConsumerRecord]]) -> None:
-        """Taken too early: they are first again."""
+        """Put taken records back in front."""
         for window, record in reversed(items):
             self._records.appendleft((window, record))
             self.bytes += size_of(record)
@@ -143,5 +137,5 @@ class Queue:
 
 
 def size_of(record: ConsumerRecord) -> int:
-    """What a record takes in memory, roughly, in bytes."""
+    """The approximate size of a record in memory, in bytes."""
     return len(record.value or b"") + len(record.key or b"") + 256

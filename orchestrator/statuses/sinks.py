@@ -67,12 +67,12 @@ class KafkaSink:
         self._careful = error is not None
         if error is not None:
             await self.close()
-            report_error = await diagnose(self._options, error)
+            found = await diagnose(self._options, error)
             log.warning(
                 "statuses.kafka_failed",
                 topic=self.topic,
-                reason=report_error.word,
-                error=report_error.what,
+                reason=found.kind,
+                error=found.text,
             )
         return taken
 

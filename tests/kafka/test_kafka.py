@@ -215,7 +215,7 @@ async def test_an_earlier_topic_is_taken_first(cluster: str, producer: AIOKafkaP
             cluster,
             ["codes", "rest"],
             "precedence",
-            counted=lambda status: counted.update([status]),
+            on_status=lambda status: counted.update([status]),
         )
         await source.start()
         await until(lambda: right(counted["accepted"] == 1_200), 60)
@@ -248,7 +248,7 @@ async def test_a_busy_engine_is_waited_for_and_a_failing_store_is_tried_again(
         monkeypatch.setattr(world.store, "commit", fails_now_and_then)
         counted: Counter[str] = Counter()
         source = intake(
-            world, cluster, ["full"], "full", counted=lambda status: counted.update([status])
+            world, cluster, ["full"], "full", on_status=lambda status: counted.update([status])
         )
         await source.start()
         await until(lambda: right(counted["accepted"] == 200), 60)
@@ -296,7 +296,7 @@ async def right(value: bool) -> bool:
 async def test_stopping_needs_no_broker_and_starting_waits_for_none() -> None:
     errors: list[str] = []
     async with World(SMS) as world:
-        source = intake(world, "127.0.0.1:1", ["any"], "any", report_error=errors.append)
+        source = intake(world, "127.0.0.1:1", ["any"], "any", on_error=errors.append)
         await source.start()
         await until(lambda: right(errors == ["unreachable"]))
         await source.stop()

@@ -92,12 +92,12 @@ class Group:
 
     def state(self, name: str) -> dict[str, Any]:
         """
-        What a member says of itself: connected, lag as [topic, partition, records], troubles so
+        What a member says of itself: connected, lag as [topic, partition, records], errors so
         far.
         """
         path = self.folder / f"{name}.json"
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return {"connected": False, "lag": [], "troubles": []} | found
+        return {"connected": False, "lag": [], "errors": []} | found
 
     def log_tail(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]

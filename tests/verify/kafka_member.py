@@ -145,7 +145,7 @@ async def main(given: dict[str, Any]) -> None:
     working = asyncio.create_task(engine.run())
     errors: list[str] = []
     intake = KafkaIntake(
-        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, report_error=errors.append
+        engine, **given | {"bounds": Bounds(**given.pop("bounds"))}, on_error=errors.append
     )
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
@@ -154,7 +154,7 @@ async def main(given: dict[str, Any]) -> None:
         lag = [[topic, partition, records] for (topic, partition), records in intake.lag.items()]
         half = state.with_suffix(".half")
         half.write_text(
-            json.dumps({"connected": intake.connected, "lag": lag, "troubles": sorted(set(errors))})
+            json.dumps({"connected": intake.connected, "lag": lag, "errors": sorted(set(errors))})
         )
         half.rename(state)
         try:

@@ -94,7 +94,7 @@ class Client:
             group=f"group-of-{topics[0]}",
             dead_letters=dead,
             security=security.options(),
-            report_error=lambda word: self.errors.update([word]),
+            on_error=lambda kind: self.errors.update([kind]),
             bounds=QUICK,
         )
 
