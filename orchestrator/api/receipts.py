@@ -94,7 +94,7 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
         answer = adapter.answer(hook)
     except Forged as error:
         deps.metrics.webhook_signature_failures.labels(provider).inc()
-        log.warning("receipts.forged", provider=provider, why=str(error))
+        log.warning("receipts.signature_invalid", provider=provider, why=str(error))
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
     said = commands_of(deps, provider, channel, heard)

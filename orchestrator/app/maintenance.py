@@ -66,7 +66,7 @@ class Maintenance:
         try:
             await asyncio.wait_for(self._runtime.share_receipt_counts(RECENT_MINUTES), 2)
         except (StoreBusy, TimeoutError):
-            log.info("maintenance.counts_failed")
+            log.info("maintenance.receipt_counts_failed")
 
     async def _every(self, seconds: float, task: Task) -> None:
         name = getattr(task, "__name__", "").strip("_")

@@ -176,7 +176,7 @@ class HandOver:
         self._failures += 1
         now = asyncio.get_running_loop().time()
         if now >= self._log_again_at:
-            log.warning("kafka.not_accepted", count=self._failures, error=type(error).__name__)
+            log.warning("kafka.accept_failed", count=self._failures, error=type(error).__name__)
             self._failures, self._log_again_at = 0, now + LOG_EVERY_SECONDS
 
     async def _engine_works(self) -> bool:

@@ -153,7 +153,7 @@ class Courier:
         result, _ = await self.fetch(post)
         self._inbox.posted(entry, state, post.url, result, attempt)
         if attempt in (1, self._tries) and not result.startswith(("2", "3")):
-            log.warning("sandbox.receipt_not_taken", state=state, result=result, attempt=attempt)
+            log.warning("sandbox.receipt_rejected", state=state, result=result, attempt=attempt)
         return result
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

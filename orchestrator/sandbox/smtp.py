@@ -157,7 +157,7 @@ class MailHandler:
     def _plan(self, taking: asyncio.Task[Waiting]) -> None:
         if taking.cancelled() or taking.exception() is not None:
             log.error(
-                "sandbox.mail_not_taken",
+                "sandbox.mail_failed",
                 exc_info=None if taking.cancelled() else taking.exception(),
             )
             return

@@ -117,7 +117,7 @@ class KafkaSink:
                 done, _ = await asyncio.wait({answer}, timeout=KAFKA_PATIENCE_SECONDS)
                 if not done:
                     log.warning(
-                        "statuses.kafka_waiting", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS
+                        "statuses.kafka_slow", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS
                     )
             if (refusal := answer.exception()) is not None:
                 return taken, refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -45,6 +46,28 @@ def test_every_metric_is_listed() -> None:
         labels = ", ".join(f"`{label}`" for label in declared.labels) if declared else ""
         what = family.documentation.rstrip(".")
         assert f"| `{name}` | {family.type} | {labels or '–'} | {what} |" in text, name
+
+
+def log_events() -> dict[str, str]:
+    """Every event that the product logs, with its level."""
+    found = {"library.warning": "warning"}
+    for path in [*(ROOT / "orchestrator").rglob("*.py"), *(ROOT / "adapters").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[event, *_]
+                ):
+                    name = event.value if isinstance(event, ast.Constant) else None
+                    assert isinstance(name, str), f"{path}:{node.lineno} is not constant"
+                    assert re.fullmatch(r"[a-z]+\.[a-z_]+", name), name
+                    found[name] = {"exception": "error"}.get(level, level)
+    return found
+
+
+def test_every_log_event_is_listed_and_no_other() -> None:
+    section = doc("operations.md").partition("## Log events")[2].partition("\n## ")[0]
+    listed = dict(re.findall(r"^\| `(\w+\.\w+)` \| (\w+) \| ", section, re.M))
+    assert listed == log_events(), "docs/operations.md, Log events"
 
 
 def test_every_verb_is_listed() -> None:

@@ -384,7 +384,7 @@ class PostgresStore(PostgresAdmin):
             self._share = share_of(self.member, members)
             self._mine = frozenset(self._share or ())
             log.info(
-                "store.members",
+                "store.members_changed",
                 members=len(members),
                 buckets=len(self._share) if self._share is not None else None,
             )
