@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Handler, problem
+from orchestrator.stores.rows import ApiKeyRow
 
 OPEN = ("receipts", "inbox")
 SCOPES = {
@@ -35,10 +34,10 @@ class KeyRing:
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, tuple[int, Mapping[str, Any]]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[int, ApiKeyRow]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    async def find(self, deps: ApiDeps, key: str) -> Mapping[str, Any] | None:
+    async def find(self, deps: ApiDeps, key: str) -> ApiKeyRow | None:
         """The stored key, None where there is none or it was revoked."""
         hash = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
         now = deps.now()
@@ -49,8 +48,8 @@ class KeyRing:
         self._known.pop(hash, None)
         if (
             found is None
-            or found["revoked_at"] is not None
-            or not hmac.compare_digest(found["hash"], hash)
+            or found.revoked_at is not None
+            or not hmac.compare_digest(found.hash, hash)
         ):
             return None
         self._known[hash] = (now, found)
@@ -108,7 +107,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
             ', error="invalid_token"' if key else ""
         )
         return answer
-    if scope not in found["scopes"] and "all" not in found["scopes"]:
+    if scope not in found.scopes and "all" not in found.scopes:
         detail = f"this key has no scope {scope}; make one with kaskad keys create --scope {scope}"
         answer = problem(403, "forbidden", detail, scope=scope)
         answer.headers["WWW-Authenticate"] = (

@@ -13,7 +13,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -109,10 +108,9 @@ class Control:
         return web.json_response({"id": id, "key": key})
 
     async def list_keys(self, request: web.Request) -> web.Response:
-        keys: list[dict[str, Any]] = []
-        for key in await self.store.api_keys():
-            keys.append({**key, "scopes": list(key["scopes"])})
-            keys[-1].pop("hash")
+        keys = [key._asdict() for key in await self.store.api_keys()]
+        for key in keys:
+            del key["hash"]
         return web.json_response({"items": keys})
 
     async def revoke_key(self, request: web.Request) -> web.Response:

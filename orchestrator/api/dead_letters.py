@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
@@ -14,6 +11,7 @@ from orchestrator.api.views import dead_letter_view
 from orchestrator.engine.commands import Conflict, Publish
 from orchestrator.events.cloudevents import Malformed, parse_kafka
 from orchestrator.events.event import Event
+from orchestrator.stores.rows import DeadLetterRow
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
@@ -24,7 +22,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     return listed([dead_letter_view(letter) for letter in found], limit)
 
 
-async def letter_of(deps: ApiDeps, id: str) -> dict[str, Any]:
+async def letter_of(deps: ApiDeps, id: str) -> DeadLetterRow:
     letter = await deps.reader.dead_letter(id)
     if letter is None:
         raise unknown("dead letter", id)
@@ -58,14 +56,14 @@ async def replay_dead_letter(request: web.Request) -> web.Response:
     return web.json_response({"status": published.status, "messages": list(published.messages)})
 
 
-def event_of(letter: Mapping[str, Any]) -> Event:
+def event_of(letter: DeadLetterRow) -> Event:
     """
     The event in a dead letter, read as it would have been when it came. Raises ``Refusal`` where it
     still cannot be.
     """
-    headers = {name.lower(): value for name, value in letter["headers"].items()}
+    headers = {name.lower(): value for name, value in letter.headers.items()}
     try:
-        return parse_kafka(letter["body"] or None, headers)
+        return parse_kafka(letter.body or None, headers)
     except Malformed as error:
         what = f"it still cannot be processed: {error.what}"
         raise Refusal(422, error.code, what, field=error.field) from None

@@ -13,7 +13,7 @@ from orchestrator.core.message import Attempt, Message
 from orchestrator.core.recipient import Address
 from orchestrator.explain import readable_instants
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.stores.port import StoredMessage
+from orchestrator.stores.rows import DeadLetterRow, StoredMessage
 
 HIDDEN = ("cap_usages", "goals", "consents")
 INSTANTS = ("at", "until")
@@ -168,20 +168,20 @@ def mark_view(address: Address, mark: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": address.kind, "address": address.value, "at": rfc3339(mark["at"]), **known}
 
 
-def dead_letter_view(letter: Mapping[str, Any]) -> dict[str, Any]:
+def dead_letter_view(letter: DeadLetterRow) -> dict[str, Any]:
     """The body as text where it is some, else as base64."""
-    body: bytes = letter["body"]
+    body = letter.body
     try:
         shown = {"body": body.decode()}
     except UnicodeDecodeError:
         shown = {"body_base64": base64.b64encode(body).decode()}
     return {
-        "id": letter["id"],
-        "at": rfc3339(letter["at"]),
-        "origin": letter["origin"],
-        "reason": letter["reason"],
-        "detail": letter["detail"],
-        "headers": letter["headers"],
+        "id": letter.id,
+        "at": rfc3339(letter.at),
+        "origin": letter.origin,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "headers": letter.headers,
         **shown,
-        "replayed_at": instant(letter["replayed_at"]),
+        "replayed_at": instant(letter.replayed_at),
     }

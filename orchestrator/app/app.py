@@ -41,6 +41,7 @@ from orchestrator.render.evaluator import Evaluator
 from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.statuses.outbox import Outbox
+from orchestrator.stores.rows import SecretRow
 from orchestrator.telemetry.logging import configure_logging
 from orchestrator.telemetry.metrics import Metrics
 
@@ -174,7 +175,8 @@ class App:
         override = self.configuration.settings.signing_key
         stored = await self.store.secrets("signing")
         if override is not None:
-            stored = [(0, override.get_secret_value().encode(), self.clock.now()), *stored]
+            own = SecretRow(0, override.get_secret_value().encode(), self.clock.now())
+            stored = [own, *stored]
         self.keys.replace(stored)
 
     async def _open_senders(self, settings: Settings) -> None:

@@ -83,7 +83,7 @@ class Maintenance:
 
     async def _purge(self) -> None:
         await self._read_keys()
-        await self._store.tidy(self._now())
+        await self._store.purge(self._now())
 
     async def _move_on(self) -> None:
         """Move on what waits for a provider that the configuration no longer has."""

@@ -91,7 +91,7 @@ async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreInUse
     from orchestrator.stores.postgres import schema as postgres_schema
-    from orchestrator.stores.sqlite import store as sqlite
+    from orchestrator.stores.sqlite import schema as sqlite_schema
 
     try:
         settings = load_settings(config, os.environ)
@@ -102,7 +102,7 @@ async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
             return await postgres_schema.migrate_url(settings.store.url.get_secret_value(), up=up)
         if settings.store.path is None:
             fail(f"{config}: a store in memory has nothing to migrate", USAGE)
-        return sqlite.migrate_file(settings.store.path, up=up)
+        return sqlite_schema.migrate_file(settings.store.path, up=up)
     except (StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)
 

@@ -34,7 +34,8 @@ from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.primitives.ids import random_bytes
 from orchestrator.recipients.document import AddressHash, Person
 from orchestrator.render import TemplateSet
-from orchestrator.stores.port import URGENT, ReadyRow, Store, StoreBusy, Wanted
+from orchestrator.stores.port import Store, StoreBusy
+from orchestrator.stores.rows import URGENT, ReadyRow, Wanted
 
 log = structlog.get_logger()
 

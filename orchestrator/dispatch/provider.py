@@ -19,7 +19,8 @@ from orchestrator.dispatch.answers import (
     rule_for,
 )
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.stores.port import ALL_LANES, URGENT, Bucket, ReadyRow
+from orchestrator.stores.port import Bucket
+from orchestrator.stores.rows import ALL_LANES, URGENT, ReadyRow
 
 HINTS_MAX = 1_000
 """Rows of OTPs kept without being claimed; further ones are claimed by the process they fall to."""

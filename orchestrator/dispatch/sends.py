@@ -29,7 +29,8 @@ from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.engine.commands import ApplyFact, FactApplied
 from orchestrator.engine.engine import Engine, Hear, Stopped
 from orchestrator.render import Rendered, Unrenderable
-from orchestrator.stores.port import ReadyRow, StoreBusy
+from orchestrator.stores.port import StoreBusy
+from orchestrator.stores.rows import ReadyRow
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from orchestrator.configuration.settings import Settings
 from orchestrator.doctor.findings import Finding, by_limits, error, fine, warning
-from orchestrator.stores.sqlite.store import migration_status
+from orchestrator.stores.sqlite.schema import migration_status
 
 AREA = "store"
 NETWORK_FILE_SYSTEMS = frozenset(

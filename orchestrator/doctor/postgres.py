@@ -25,7 +25,7 @@ from orchestrator.configuration.urls import is_loopback
 from orchestrator.doctor.findings import Finding, by_limits, error, fine, unreachable, warning
 from orchestrator.stores.postgres.members import DEAD_AFTER_SECONDS
 from orchestrator.stores.postgres.schema import BY_MESSAGE, WEEK_MS, migration_status, start_of
-from orchestrator.stores.postgres.store import CONNECTIONS_MAX, SESSION
+from orchestrator.stores.postgres.session import CONNECTIONS_MAX, SESSION
 
 AREA = "store"
 VERSION_LEAST = 13

@@ -24,6 +24,7 @@ from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients.document import Person, record_bounce
+from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
 REPLY_CHANNELS = ("sms", "viber", "whatsapp", "email")
@@ -140,7 +141,7 @@ def carry_out(
                 calls.append(effect)
                 attempt = message.attempts[effect.attempt]
                 if attempt.channel in REPLY_CHANNELS:
-                    row = (
+                    row = ContactRow(
                         attempt.address_hash,
                         attempt.channel,
                         message.id,
@@ -190,7 +191,7 @@ def opt(context: BatchContext, person: Person | None, hash: str | None, consent:
 
 def status_event(
     context: BatchContext, entry: WorkingMessage, effect: effects.EmitStatus
-) -> tuple[str, str, bytes]:
+) -> NewStatusEvent:
     """A status event as it goes out: a CloudEvent that carries the message."""
     id = context.new_id()
     data = context.view(entry.message, entry.event)
@@ -206,7 +207,7 @@ def status_event(
         "datacontenttype": "application/json",
         "data": data,
     }
-    return id, entry.message.recipient, orjson.dumps(body)
+    return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
 
 
 def spend(context: BatchContext, before: Message, after: Message) -> None:
@@ -231,11 +232,10 @@ def note_references(context: BatchContext, before: Message, after: Message) -> N
             and before.attempts[attempt.number].provider_id is not None
         )
         if not known:
-            row = (attempt.provider, attempt.provider_id, after.id, attempt.number)
+            row = ReferenceRow(attempt.provider, attempt.provider_id, after.id, attempt.number)
             context.work.changes.references.append(row)
-            context.work.references[attempt.provider, attempt.provider_id] = (
-                after.id,
-                attempt.number,
+            context.work.references[attempt.provider, attempt.provider_id] = AttemptPlace(
+                after.id, attempt.number
             )
 
 

@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 from orchestrator.core.policy import OTP
 from orchestrator.engine.commands import ApplyFact, Command, Publish
 from orchestrator.engine.rules import Rules
-from orchestrator.stores.port import LANES
+from orchestrator.stores.rows import LANES
 
 T = TypeVar("T")
 

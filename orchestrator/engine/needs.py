@@ -33,7 +33,7 @@ from orchestrator.engine.rules import Evaluate, Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import velocity_hashes
 from orchestrator.recipients.document import SINGLE_ADDRESSES, AddressHash, Person
-from orchestrator.stores.port import Wanted, WantedAddresses
+from orchestrator.stores.rows import Wanted, WantedAddresses
 
 
 class Needs:

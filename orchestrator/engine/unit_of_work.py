@@ -17,13 +17,16 @@ from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.core.values import Struct, field
 from orchestrator.recipients.document import AddressHash, Person, address_state
-from orchestrator.stores.port import (
+from orchestrator.stores.rows import (
     LANES,
+    ChangedMessage,
     Changes,
+    CreatedMessage,
     EventRow,
     Loaded,
     LoadedAddresses,
     ReadyRow,
+    TimerRow,
     bucket_of,
 )
 
@@ -100,9 +103,9 @@ class UnitOfWork:
                 continue
             history = b"".join(entry.lines)
             if entry.before is None:
-                changes.created.append((entry.message, entry.event, history))
+                changes.created.append(CreatedMessage(entry.message, entry.event, history))
             else:
-                changes.changed.append((entry.message, history))
+                changes.changed.append(ChangedMessage(entry.message, history))
             self._differences(entry)
         for person in self.people.values():
             if person.dirty:
@@ -120,9 +123,9 @@ class UnitOfWork:
         due_after = entry.message.due_at
         if due_before != due_after:
             if due_before is not None:
-                self.changes.timers_out.append((due_before, entry.message.id))
+                self.changes.timers_out.append(TimerRow(due_before, entry.message.id))
             if due_after is not None:
-                self.changes.timers_in.append((due_after, entry.message.id))
+                self.changes.timers_in.append(TimerRow(due_after, entry.message.id))
         self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
         if entry.message.message_class == OTP:
             self.changes.otp.add(entry.message.id)

@@ -28,7 +28,8 @@ from orchestrator.explain.words import Place, effect_words, fact_words, local_in
 from orchestrator.history.codec import decode_inputs
 from orchestrator.history.replay import Moment, moments
 from orchestrator.primitives.durations import duration, rfc3339
-from orchestrator.stores.port import Store, StoredMessage
+from orchestrator.stores.port import Store
+from orchestrator.stores.rows import StoredMessage
 
 INSTANTS = ("at", "until")
 

@@ -1,6 +1,6 @@
 """
-Where status events go: a Kafka topic, keyed by recipient, and webhooks signed as Standard Webhooks
-1.0 say.
+The sinks of status events: a Kafka topic, keyed by recipient, and webhooks signed as in Standard
+Webhooks 1.0.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from orchestrator.kafka.clients import diagnose, stop_within
-from orchestrator.statuses.outbox import Gone, StatusEvent
+from orchestrator.statuses.outbox import Gone
 from orchestrator.statuses.webhook_signature import sign
+from orchestrator.stores.rows import StatusEvent
 
 log = structlog.get_logger()
 
 WEBHOOK_TIMEOUT_SECONDS = 20
 WEBHOOKS_AT_ONCE = 16
 KAFKA_CLOSE_SECONDS = 2.0
-KAFKA_PATIENCE_SECONDS = 30.0
+KAFKA_WARN_SECONDS = 30.0
 KAFKA_REQUEST_BYTES_MAX = 8 * 1024 * 1024
 
 
@@ -31,12 +32,11 @@ class KafkaSink:
     """
     Structured CloudEvents; the key is the recipient's id, so that one person's events stay in
     order. The producer is idempotent and waits for all replicas in sync: while a broker is away it
-    tries again, and neither doubles nor reorders.
+    retries without duplicates and without changing the order.
 
-    What it refuses for good is not known before everything behind it is under way. So after a
-    refusal the first event goes alone until it is taken: nothing else is told twice meanwhile. And
-    the producer is another one, because the library's count of what it has sent is off after a
-    refusal.
+    A final refusal is known only after later events are under way. So after a refusal the first
+    event is sent alone until it is taken, and nothing behind it is sent twice. The producer is
+    replaced, because the library's sequence numbers are off after a refusal.
     """
 
     name = "kafka"
@@ -45,12 +45,10 @@ class KafkaSink:
         self.topic = topic
         self._options: dict[str, Any] = {"bootstrap_servers": bootstrap_servers, **security}
         self._producer: AIOKafkaProducer | None = None
-        self._careful = False
+        self._one_by_one = False
 
     async def open(self) -> None:
-        """
-        Nothing yet: the producer is opened with the first event, and again after it has failed.
-        """
+        """The producer is opened with the first event, and again after a failure."""
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
@@ -61,18 +59,15 @@ class KafkaSink:
         taken, error = 0, None
         try:
             producer = await self._open_producer()
-            taken, error = await self._send(producer, events[:1] if self._careful else events)
+            taken, error = await self._send(producer, events[:1] if self._one_by_one else events)
         except (KafkaError, OSError) as failure:
             error = failure
-        self._careful = error is not None
+        self._one_by_one = error is not None
         if error is not None:
             await self.close()
             found = await diagnose(self._options, error)
             log.warning(
-                "statuses.kafka_failed",
-                topic=self.topic,
-                reason=found.kind,
-                error=found.text,
+                "statuses.kafka_failed", topic=self.topic, reason=found.kind, error=found.text
             )
         return taken
 
@@ -96,9 +91,7 @@ class KafkaSink:
     async def _send(
         self, producer: AIOKafkaProducer, events: Sequence[StatusEvent]
     ) -> tuple[int, KafkaError | None]:
-        """
-        How many of the events, from the first on, were taken, and what the next one failed of.
-        """
+        """Returns how many events were taken, from the first on, and why the next one was not."""
         headers = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
         sent: list[asyncio.Future[Any]] = []
         failed: KafkaError | None = None
@@ -114,26 +107,24 @@ class KafkaSink:
             sent.append(answer)
         for taken, answer in enumerate(sent):
             while not answer.done():
-                done, _ = await asyncio.wait({answer}, timeout=KAFKA_PATIENCE_SECONDS)
+                done, _ = await asyncio.wait({answer}, timeout=KAFKA_WARN_SECONDS)
                 if not done:
-                    log.warning(
-                        "statuses.kafka_slow", topic=self.topic, seconds=KAFKA_PATIENCE_SECONDS
-                    )
+                    log.warning("statuses.kafka_slow", topic=self.topic, seconds=KAFKA_WARN_SECONDS)
             if (refusal := answer.exception()) is not None:
                 return taken, refusal
         return len(sent), failed
 
 
 def retrieve(answer: asyncio.Future[Any]) -> None:
-    """An answer that nobody waits for any more must not leave a warning behind."""
+    """Read the exception of an answer that nobody awaits, or asyncio logs a warning."""
     if not answer.cancelled():
         answer.exception()
 
 
 class WebhookSink:
     """
-    One endpoint. Only a 2xx takes an event; a redirect is a failure; 410 ends it. The
-    ``webhook-id`` is the event's id, the same on every try.
+    One endpoint. Only a 2xx takes an event, a redirect is a failure, and a 410 ends the sink. The
+    ``webhook-id`` is the event's id, the same on every attempt.
     """
 
     def __init__(self, url: str, secret: str, now: Callable[[], int]) -> None:
@@ -157,8 +148,8 @@ class WebhookSink:
         for start in range(0, len(events), WEBHOOKS_AT_ONCE):
             group = events[start : start + WEBHOOKS_AT_ONCE]
             results = await asyncio.gather(*(self._post(event) for event in group))
-            for result in results:
-                if not result:
+            for accepted in results:
+                if not accepted:
                     return taken
                 taken += 1
         return taken

@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks 1.0 have them: HMAC-SHA256 over ``id.timestamp.body``."""
+"""Signatures of Standard Webhooks 1.0: HMAC-SHA256 over ``id.timestamp.body``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ def key_of(secret: str) -> bytes:
         try:
             return base64.b64decode(secret[len(PREFIX) :], validate=True)
         except binascii.Error as error:
-            raise ValueError("a secret that begins with whsec_ goes on in base64") from error
+            raise ValueError(
+                "after whsec_ a secret must be base64: check it, or make another"
+            ) from error
     return secret.encode()
 
 
 def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
-    """The ``webhook-signature`` header of one try; ``timestamp`` is UTC seconds of this try."""
+    """The ``webhook-signature`` header of one attempt, made at ``timestamp`` (UTC seconds)."""
     signed = f"{id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key_of(secret), signed, "sha256")).decode()
 

@@ -1,7 +1,4 @@
-"""
-What a store remembers of what it read and wrote last, so that it need not be read and decoded
-again.
-"""
+"""The values that were put last, up to a limit."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ T = TypeVar("T")
 
 class LruCache(OrderedDict[str, T]):
     """
-    The last ``limit`` values that were put. A plain dict would do, but to find its first key it
-    walks over everything that has been taken out before it: a microsecond each time.
+    A plain dict would do, but to find its first key it walks over every slot that was emptied
+    before it: a microsecond each time.
     """
 
     def __init__(self, limit: int) -> None:
@@ -22,6 +19,7 @@ class LruCache(OrderedDict[str, T]):
         self._limit = limit
 
     def put(self, key: str, value: T) -> None:
+        """Add a value, and drop the oldest one if there are more than the limit."""
         self[key] = value
         self.move_to_end(key)
         if len(self) > self._limit:

@@ -41,7 +41,7 @@ from orchestrator.events.event import Event
 from orchestrator.primitives.ids import encode
 from orchestrator.recipients.document import Person
 from orchestrator.render import Unrenderable
-from orchestrator.stores.port import LANES, Changes, Loaded
+from orchestrator.stores.rows import LANES, AttemptPlace, Changes, Loaded
 from orchestrator.virtual.full_runner import Props, breaker_of, rules_for
 from orchestrator.virtual.scripted_provider import Later, Reaction, played_type
 
@@ -240,7 +240,9 @@ class FastRunner:
         if self._keep:
             work.contacts = {
                 **work.contacts,
-                **{row[:2]: row[2:4] for row in work.changes.contacts},
+                **{
+                    row[:2]: AttemptPlace(row.message, row.attempt) for row in work.changes.contacts
+                },
             }
         work.changes = Changes()
 

@@ -35,7 +35,8 @@ from orchestrator.primitives.ids import encode
 from orchestrator.primitives.tokens import AddressHasher, SigningKeys
 from orchestrator.render import TemplateSet
 from orchestrator.render.evaluator import Evaluator
-from orchestrator.stores.sqlite.store import SqliteStore, connect, migrate
+from orchestrator.stores.sqlite.schema import connect, migrate
+from orchestrator.stores.sqlite.store import SqliteStore
 from orchestrator.virtual.loop import VirtualClock, VirtualLoop
 from orchestrator.virtual.scripted_provider import Later, React, Reaction, played
 

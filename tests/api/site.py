@@ -37,7 +37,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
-from orchestrator.stores.port import Wanted
+from orchestrator.stores.rows import Wanted
 from orchestrator.telemetry.metrics import Metrics
 from tests.engine.world import CHANNELS, PROVIDERS, World, address_hash
 

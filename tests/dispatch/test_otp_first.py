@@ -16,7 +16,7 @@ from orchestrator.app.app import App
 from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider
 from orchestrator.engine.commands import Publish
 from orchestrator.events.cloudevents import parse_structured
-from orchestrator.stores.port import URGENT, ReadyRow
+from orchestrator.stores.rows import URGENT, ReadyRow
 from tests.support.ports import free_port
 
 CONFIG = """\

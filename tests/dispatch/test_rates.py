@@ -13,7 +13,7 @@ from orchestrator.channels import HttpReply
 from orchestrator.core.outcomes import NotSent
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.rates import FREE, Rate, Token
-from orchestrator.stores.port import TOKEN_SECONDS, URGENT_WAIT_SECONDS
+from orchestrator.stores.rates import TOKEN_SECONDS, URGENT_WAIT_SECONDS
 from orchestrator.stores.sqlite.bucket import TokenBucket
 from tests.dispatch.test_senders import Make, both
 from tests.dispatch.wires import answer, opened, post, server

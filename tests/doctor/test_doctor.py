@@ -89,7 +89,7 @@ async def test_an_old_schema_is_told_and_matters_where_it_is_migrated_by_hand(
     sqlite3.connect(path).close()
     ward.configure(f"migrate: {migrate}\n")
     found = await ward.found("store", "schema")
-    assert (found.result, found.what.startswith("to come: 0001_start")) == (result, True)
+    assert (found.result, found.what.startswith("to come: 0001_initial")) == (result, True)
 
 
 async def test_a_file_that_is_no_database_is_told(ward: Ward) -> None:

@@ -333,7 +333,7 @@ async def test_dead_letters_are_kept_whole() -> None:
             DeadLetter("kafka:events/0/7", "bad_json", "not JSON", b"\xff\x00", {"h": "v"})
         )
         (letter,) = await world.store.dead_letters(None, 10)
-        assert (letter["body"], letter["headers"], letter["reason"]) == (
+        assert (letter.body, letter.headers, letter.reason) == (
             b"\xff\x00",
             {"h": "v"},
             "bad_json",

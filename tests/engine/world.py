@@ -23,8 +23,9 @@ from orchestrator.engine.rules import Rules
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
 from orchestrator.render import Conditions
-from orchestrator.stores.port import Store, StoredMessage, Wanted
+from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.rows import StoredMessage, Wanted
 from orchestrator.stores.sqlite.store import SqliteStore
 
 START = 1_795_000_000_000

@@ -75,7 +75,7 @@ async def test_what_is_waited_for_is_said_with_its_time() -> None:
 
 async def prepared(world: World, id: str) -> Prepared:
     from orchestrator.recipients.document import Person
-    from orchestrator.stores.port import Wanted
+    from orchestrator.stores.rows import Wanted
     from tests.engine.world import address_hash
 
     people = await world.store.load(Wanted(recipients={"olena"}))

@@ -144,8 +144,8 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nothing(
         records = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(3)]
         await consumer.stop()
         await source.stop()
-        letters = {letter["origin"]: letter for letter in await world.store.dead_letters(None, 10)}
-        assert sorted(letter["reason"] for letter in letters.values()) == [
+        letters = {letter.origin: letter for letter in await world.store.dead_letters(None, 10)}
+        assert sorted(letter.reason for letter in letters.values()) == [
             "bad_json",
             "conflict",
             "not_a_cloudevent",
@@ -155,8 +155,8 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nothing(
         headers = dict(record.headers)
         assert headers.keys() == {"kaskad_reason", "kaskad_origin"}
         letter = letters[headers["kaskad_origin"].decode()]
-        assert headers["kaskad_reason"].decode() == letter["reason"]
-        assert (record.key, record.value) == (b"olena", letter["body"])
+        assert headers["kaskad_reason"].decode() == letter.reason
+        assert (record.key, record.value) == (b"olena", letter.body)
 
 
 HOSTILE = [
@@ -197,7 +197,7 @@ async def test_a_record_that_the_client_library_cannot_take_apart_is_passed_over
         await until(both)
         await source.stop()
         (letter,) = await world.store.dead_letters(None, 10)
-        assert (letter["reason"], letter["origin"]) == ("unreadable", "kafka:torn/0/1")
+        assert (letter.reason, letter.origin) == ("unreadable", "kafka:torn/0/1")
 
 
 async def test_an_earlier_topic_is_taken_first(cluster: str, producer: AIOKafkaProducer) -> None:

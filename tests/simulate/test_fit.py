@@ -15,8 +15,8 @@ from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
 from orchestrator.primitives.ids import decode
 from orchestrator.simulate.fit import NothingToFit, fit, sqlite_messages
-from orchestrator.stores.port import Changes
 from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.rows import Changes, CreatedMessage
 from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulate.place import CONFIG, Place, event
 from tests.support.ports import free_port
@@ -87,7 +87,9 @@ async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(
     store = SqliteStore(tmp_path / "kaskad.db")
     await store.open()
     await store.commit(
-        Changes(created=[(message, {"ce": {}, "data": {}}, b"") for message in history()])
+        Changes(
+            created=[CreatedMessage(message, {"ce": {}, "data": {}}, b"") for message in history()]
+        )
     )
     assert len(list(sqlite_messages(tmp_path / "kaskad.db"))) == 100
     assert CONFIG.startswith("store: sqlite:///./kaskad.db")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import TypeVar
 
-from orchestrator.stores.port import ALL_LANES, Changes, Loaded, ReadyRow, Wanted
+from orchestrator.stores.rows import ALL_LANES, Changes, Loaded, ReadyRow, Wanted
 from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulation.options import Options
 from tests.simulation.truth import Committed, Ledger

@@ -30,7 +30,7 @@ from orchestrator.engine import timers
 from orchestrator.engine.commands import Cancel, Command, Erase, OptOut, Publish
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.render.evaluator import Evaluator
-from orchestrator.stores.port import StoredMessage
+from orchestrator.stores.rows import StoredMessage
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.virtual import loop as virtual
 from tests.simulation.clock import JumpingClock

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from orchestrator.core.policy import Policy, Step
-from orchestrator.stores.port import Changes, ReadyRow, StoreInUse, Wanted
-from orchestrator.stores.sqlite.admin import DAY_MS
+from orchestrator.stores.port import StoreInUse
+from orchestrator.stores.rows import Changes, NewEventRow, RawReceiptRow, ReadyRow, Wanted
+from orchestrator.stores.sqlite import schema
 from orchestrator.stores.sqlite.store import SqliteStore
+from orchestrator.stores.tables import DAY_MS
 from tests.engine.world import World
 
 POLICY = Policy(
@@ -128,7 +130,7 @@ async def test_a_batch_that_cannot_be_written_leaves_nothing_and_the_next_one_is
 ) -> None:
     store = SqliteStore(tmp_path / "k.db")
     await store.open()
-    event = ("shop", "1", b"digest", "accepted", (), 0)
+    event = NewEventRow("shop", "1", b"digest", "accepted", (), 0)
     with pytest.raises(sqlite3.IntegrityError):
         await store.commit(Changes(events=[event, event]))
     await store.commit(Changes(events=[event]))
@@ -151,30 +153,48 @@ async def test_a_commit_that_fails_leaves_nothing_and_the_next_one_succeeds(tmp_
     await store.close()
 
 
-async def test_a_message_of_the_release_before_keeps_its_whole_history_and_goes_on(
+async def test_a_file_that_a_newer_release_has_migrated_is_read_and_written(
     tmp_path: Path,
 ) -> None:
     world = World(POLICY, path=tmp_path / "k.db")
     await world.open()
     (id,) = (await world.publish()).messages
     await world.close()
-    as_the_release_before_wrote_it(tmp_path / "k.db")
+    as_a_newer_release_migrates_it(tmp_path / "k.db")
     await world.open()
     await world.send(id)
+    await world.publish("2")
     kinds = [line["fact"]["kind"] for line in (await world.stored(id)).history]
     assert kinds == ["Triggered", "Prepared", "Answered"]
     await world.close()
 
 
-def as_the_release_before_wrote_it(path: Path) -> None:
-    """Undo the third migration: each line of history in the table of histories."""
+def as_a_newer_release_migrates_it(path: Path) -> None:
+    """Every table gets another column, which is all that a migration may do to old releases."""
     db = sqlite3.connect(path)
-    db.executescript(
-        "insert into history select message, lines from message_events; alter table message_events"
-        " drop column lines; create index raw_receipts_by_time on raw_receipts (at); pragma"
-        " user_version=2"
-    )
+    for (table,) in db.execute(
+        "select name from sqlite_master where type='table' and name not like 'sqlite_%'"
+    ).fetchall():
+        db.execute(f"alter table {table} add column more text not null default 'new'")
+    db.execute("pragma user_version=2")
     db.close()
+
+
+async def test_a_migration_that_fails_leaves_nothing_and_runs_whole_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path)
+    (tmp_path / "0001_first.sql").write_text("create table a (x integer);")
+    second = tmp_path / "0002_second.sql"
+    second.write_text("create table b (x integer); insert into nowhere values (1);")
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        schema.migrate_file(tmp_path / "k.db", up=True)
+    assert schema.migrate_file(tmp_path / "k.db", up=False) == {
+        "0001_first": True,
+        "0002_second": False,
+    }
+    second.write_text("create table b (x integer);")
+    assert schema.migrate_file(tmp_path / "k.db", up=True) == {"0002_second": True}
 
 
 async def test_raw_receipts_past_their_time_are_dropped_and_no_others(tmp_path: Path) -> None:
@@ -182,10 +202,10 @@ async def test_raw_receipts_past_their_time_are_dropped_and_no_others(tmp_path: 
     await store.open()
     now = 100 * DAY_MS
     old, new = (
-        (now - store.receipts_ms - 1, "infobip", b"old"),
-        (now - store.receipts_ms + 1, "infobip", b"new"),
+        RawReceiptRow(now - store.receipts_ms - 1, "infobip", b"old"),
+        RawReceiptRow(now - store.receipts_ms + 1, "infobip", b"new"),
     )
     await store.commit(Changes(raw_receipts=[old, old, new]))
-    await store.tidy(now)
+    await store.purge(now)
     assert store._reader.execute("select body from raw_receipts").fetchall() == [(b"new",)]
     await store.close()

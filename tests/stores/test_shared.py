@@ -17,18 +17,19 @@ from orchestrator.core.policy import Cap, Governance, Policy, Step
 from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import ApplyFact, OptOut, RecordReceipt, UnknownMessage
 from orchestrator.engine.engine import Engine
-from orchestrator.stores.port import (
+from orchestrator.stores.port import Moved, StoreBusy
+from orchestrator.stores.postgres.members import share_of
+from orchestrator.stores.postgres.schema import migrate
+from orchestrator.stores.postgres.store import PostgresStore
+from orchestrator.stores.rows import (
     BUCKETS,
+    ChangedMessage,
     Changes,
-    Moved,
-    StoreBusy,
+    NewEventRow,
     Wanted,
     WantedAddresses,
     bucket_of,
 )
-from orchestrator.stores.postgres.members import share_of
-from orchestrator.stores.postgres.schema import migrate
-from orchestrator.stores.postgres.store import PostgresStore
 from tests.engine.world import START, World
 
 SMS = Policy("texts", "v1", "shop.event", (Step("sms", wait=(("delivered", 600_000),)),))
@@ -292,7 +293,7 @@ async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywh
 
 async def test_no_session_starts_helpers_for_a_look(postgres_url: str) -> None:
     async with processes(postgres_url, 1) as (a,):
-        (row,) = await a.store._fetch("show max_parallel_workers_per_gather")  # type: ignore[attr-defined]
+        (row,) = await a.store.fetch_text("show max_parallel_workers_per_gather")  # type: ignore[attr-defined]
         assert row[0] == "0"
 
 
@@ -365,8 +366,8 @@ async def test_a_message_whose_commit_failed_is_read_as_it_was_before(postgres_u
             with pytest.raises(StoreBusy):
                 await unit.commit(
                     Changes(
-                        changed=[(changed, b"{}\n")],
-                        events=[("s", "1", b"", "accepted", (), 0)] * 2,
+                        changed=[ChangedMessage(changed, b"{}\n")],
+                        events=[NewEventRow("s", "1", b"", "accepted", (), 0)] * 2,
                     )
                 )
         assert (await a.store.load(Wanted(messages={message}))).messages[

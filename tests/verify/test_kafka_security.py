@@ -24,8 +24,8 @@ from pydantic import SecretStr
 from orchestrator.configuration.settings import KafkaSecurity
 from orchestrator.core.policy import Policy, Step
 from orchestrator.kafka import Bounds, KafkaIntake
-from orchestrator.statuses.outbox import StatusEvent
 from orchestrator.statuses.sinks import KafkaSink
+from orchestrator.stores.rows import StatusEvent
 from tests.certificates import make_certificates
 from tests.engine.world import World
 from tests.verify.kafka_broker import PASSWORD, USER, Broker, missing, running, why_not
@@ -278,7 +278,7 @@ async def test_a_dead_letter_topic_that_is_missing_leaves_the_letter_in_the_stor
 
         await until(committed)
         letters = await world.store.dead_letters(None, 10)
-        assert sorted(letter["reason"] for letter in letters) == ["bad_json", "not_an_event"]
+        assert sorted(letter.reason for letter in letters) == ["bad_json", "not_an_event"]
 
 
 async def test_a_status_topic_that_is_missing_is_tried_again_until_it_is_there(

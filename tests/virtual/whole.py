@@ -15,7 +15,7 @@ from orchestrator.core.policy import MINUTE_MS
 from orchestrator.engine.commands import Publish
 from orchestrator.policytests.actions import Act
 from orchestrator.policytests.runner import AFTERMATH_MS, Happened, Trial
-from orchestrator.stores.port import Changes
+from orchestrator.stores.rows import Changes
 from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction

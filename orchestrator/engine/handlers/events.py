@@ -18,7 +18,7 @@ from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, Publish, Published
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
-from orchestrator.stores.port import EventRow
+from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
 
 GOAL_DATA_BYTES_MAX = 8_192
 
@@ -51,7 +51,7 @@ def publish(context: BatchContext, command: Publish) -> Published:
         row = EventRow(event.digest, tuple(made), status)
         context.work.events[key] = row
         context.work.changes.events.append(
-            (event.source, event.id, event.digest, status, row.messages, context.now)
+            NewEventRow(event.source, event.id, event.digest, status, row.messages, context.now)
         )
     return Published(status, tuple(made))
 
@@ -133,11 +133,11 @@ def deduplicate(
         return None
     place = (policy.name, message.recipient, key)
     known = context.work.dedupes.get(place)
-    if known is not None and known[1] > context.now:
-        return known[0]
+    if known is not None and known.until > context.now:
+        return known.message
     until = context.now + policy.dedupe.window_ms
-    context.work.dedupes[place] = (message.id, until)
-    context.work.changes.dedupes.append((*place, message.id, until))
+    context.work.dedupes[place] = DedupeWindow(message.id, until)
+    context.work.changes.dedupes.append(DedupeRow(*place, message.id, until))
     return None
 
 

@@ -27,6 +27,7 @@ from orchestrator.engine.commands import (
 from orchestrator.engine.handlers import events as publishing
 from orchestrator.engine.handlers import receipts as hearing
 from orchestrator.engine.handlers import recipients as profiles
+from orchestrator.stores.rows import DeadLetterRow, RawReceiptRow
 
 
 def handle(context: BatchContext, command: Command) -> Any:
@@ -61,7 +62,9 @@ def handle(context: BatchContext, command: Command) -> Any:
 def take_webhook(context: BatchContext, command: RecordWebhook) -> None:
     """Keep it as it came, and hear what it says; what is said of somebody unknown is let go."""
     if command.body:
-        context.work.changes.raw_receipts.append((context.now, command.provider, command.body))
+        context.work.changes.raw_receipts.append(
+            RawReceiptRow(context.now, command.provider, command.body)
+        )
     for one in command.said:
         with suppress(LookupError):
             handle(context, one)
@@ -77,14 +80,7 @@ def find(context: BatchContext, message: str) -> Any:
 def dead_letter(context: BatchContext, letter: DeadLetter) -> str:
     """Keep what could not be processed; its id."""
     id = context.new_id()
-    row = {
-        "id": id,
-        "at": context.now,
-        "origin": letter.origin,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "headers": dict(letter.headers),
-        "body": letter.body,
-    }
+    why = (letter.origin, letter.reason, letter.detail)
+    row = DeadLetterRow(id, context.now, *why, dict(letter.headers), letter.body)
     context.work.changes.dead_letters.append(row)
     return id

@@ -12,6 +12,7 @@ from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import FactApplied, RecordInbound, RecordPreference, RecordReceipt
 from orchestrator.history.codec import encode_fact
 from orchestrator.recipients.opt_out_words import opt_out_word
+from orchestrator.stores.rows import OrphanRow
 
 
 def hear_receipt(context: BatchContext, command: RecordReceipt) -> FactApplied | None:
@@ -27,10 +28,10 @@ def hear_receipt(context: BatchContext, command: RecordReceipt) -> FactApplied |
         place = context.work.references.get((command.provider, receipt.provider_id or ""))
     if place is None:
         if receipt.provider_id:
-            row = (command.provider, receipt.provider_id, context.now, encode_fact(fact))
+            row = OrphanRow(command.provider, receipt.provider_id, context.now, encode_fact(fact))
             context.work.changes.orphans.append(row)
             # the answer that tells whose it is may stand behind it in this very batch
-            context.work.orphans.setdefault(row[:2], []).append(row[3])
+            context.work.orphans.setdefault(row[:2], []).append(row.receipt)
         return None
     entry = context.work.entries.get(place[0])
     if entry is None or place[1] >= len(entry.message.attempts):

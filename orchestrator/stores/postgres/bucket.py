@@ -1,31 +1,26 @@
-"""
-A provider's rate, one bucket for the installation: it stands in the database and runs by the
-database's clock.
-"""
+"""A provider's rate for the whole installation, kept in the database by the database's clock."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
+from orchestrator.stores.rates import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
 
 
 class PostgresBucket:
     """
-    ``fetch`` runs one query. What is known of the bucket between two calls is only when it may be
-    worth asking again.
+    See ``Bucket``. ``fetch`` runs a named statement. Between two calls only the time is known at
+    which it may be worth asking again.
     """
 
     def __init__(
         self,
-        fetch: Callable[..., Awaitable[list[Any]]],
+        fetch: Callable[..., Awaitable[Any]],
         provider: str,
         rate: float,
         monotonic: Callable[[], float],
     ) -> None:
-        if rate <= 0:
-            raise ValueError(f"a rate is more than nothing, not {rate}")
         self.token_seconds = token_seconds(rate)
         self._fetch = fetch
         self._provider = provider
@@ -36,8 +31,7 @@ class PostgresBucket:
 
     async def take(self, wanted: int, urgent: bool = False) -> int:
         limits = (BURST_SECONDS, URGENT_WAIT_SECONDS)
-        query = "select * from take_tokens($1, $2, $3, $4, $5, $6)"
-        rows = await self._fetch(query, self._provider, self._rate, wanted, urgent, *limits)
+        rows = await self._fetch("take_tokens", self._provider, self._rate, wanted, urgent, *limits)
         granted, next_in, paused_for = rows[0]
         now = self._monotonic()
         self._next_at, self._paused_until = now + next_in, now + paused_for
@@ -47,13 +41,7 @@ class PostgresBucket:
         return max(0.0, self._next_at - self._monotonic())
 
     async def pause(self, seconds: float) -> None:
-        query = (
-            "insert into rates (provider, tokens, filled_at, paused_until) values ($1, 0,"
-            " clock_timestamp(), clock_timestamp() + make_interval(secs => $2)) on conflict"
-            " (provider) do update set paused_until = greatest(rates.paused_until,"
-            " excluded.paused_until)"
-        )
-        await self._fetch(query, self._provider, seconds)
+        await self._fetch("pause", self._provider, seconds)
         self._paused_until = max(self._paused_until, self._monotonic() + seconds)
 
     def paused_for(self) -> float:

@@ -1,27 +1,160 @@
 """
-Who shares a store, and who of them looks after which buckets.
+The processes that share a store: each looks after its own buckets and wakes the others.
 
-Each process writes down every few seconds that it lives. The buckets are dealt out among those that
-have done so lately, by the highest random weight, so that when one joins or dies only its own share
-moves. Everybody works this out alone; for a moment two may look after the same bucket, which costs
-a little work and nothing else, because what is decided about a message is decided under its
-recipient's lock.
+Each process updates its row every few seconds. The buckets are divided among those that have done
+so recently, by the highest random weight, so that when one joins or dies only its own share moves.
+Every process computes this alone. For a moment two may look after the same bucket, which costs a
+little work and nothing else, because a message is decided under its recipient's lock.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
-from orchestrator.stores.port import BUCKETS
+import structlog
 
+from orchestrator.stores.port import URGENT_WORD, StoreBusy
+from orchestrator.stores.postgres.database import PostgresDatabase
+from orchestrator.stores.postgres.session import connect, translated
+from orchestrator.stores.rows import BUCKETS, URGENT, Changes
+
+log = structlog.get_logger()
+
+CHANNEL = "kaskad_wake"
+"""Of LISTEN and NOTIFY; a payload is the sender's name, a space, and what ``on_wake`` gets."""
 BEAT_SECONDS = 3.0
 DEAD_AFTER_SECONDS = 15.0
 """How long a process may be silent, by the database's clock, before its work is taken over."""
+CLOSE_SECONDS = 5
+LEAVE_SECONDS = 2
+WAKE_PAUSE_SECONDS = 0.01
+SOON_MS = 1_500
+"""A timer that is due sooner is announced to its process; later ones are found by polling."""
+
+
+class PostgresMembership(PostgresDatabase):
+    """Implements ``MembershipStore``."""
+
+    shared = True
+
+    _members: tuple[str, ...] = ()
+    _buckets: tuple[int, ...] | None = None
+    _mine: frozenset[int] = frozenset()
+    _words: frozenset[str] = frozenset()
+    """What is to be announced."""
+    _announcing: asyncio.Task[None] | None = None
+    _beating: asyncio.Task[None] | None = None
+    _listener: Any = None
+    _wake: Callable[[str], None] = staticmethod(lambda word: None)
+
+    @property
+    def share(self) -> tuple[tuple[int, ...] | None]:
+        return (self._buckets,)
+
+    async def join(self) -> None:
+        await self._beat()
+        self._beating = asyncio.create_task(self._keep_beating(), name="store:members")
+
+    async def leave(self) -> None:
+        """Sign off, so that the others take over at once."""
+        if self._beating is None:
+            return
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+        self._beating = None
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.execute("leave", self.member)
+                await self._notify("members")
+        except (StoreBusy, TimeoutError):
+            log.info("store.leave_failed", member=self.member)
+
+    async def close(self) -> None:
+        await self.leave()
+        if self._announcing is not None:
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.terminate()
+        try:
+            await asyncio.wait_for(self._pool.close(), CLOSE_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    def on_wake(self, wake: Callable[[str], None]) -> None:
+        self._wake = wake
+
+    def announce(self, changes: Changes) -> None:
+        """Wake the processes that a batch has left work to; several batches share one call."""
+        if self._members == (self.member,):
+            return
+        theirs = {id for id, bucket in changes.buckets.items() if bucket not in self._mine}
+        works = self._beating is not None
+        words = {
+            f"{URGENT_WORD}{row.queue}" if row.lane == URGENT else row.queue
+            for row in changes.ready_in
+            # OTP is sent by the process that accepted it, if that one sends at all
+            if row.message in theirs and not (row.lane == URGENT and works)
+        }
+        soon = changes.at + SOON_MS
+        if any(timer.message in theirs and timer.due_at < soon for timer in changes.timers_in):
+            words.add("timers")
+        self._words |= words
+        if self._words and (self._announcing is None or self._announcing.done()):
+            self._announcing = asyncio.create_task(self._announce(), name="store:wake")
+
+    async def _announce(self) -> None:
+        await asyncio.sleep(WAKE_PAUSE_SECONDS)
+        words, self._words = sorted(self._words), frozenset()
+        try:
+            await self._notify(*words)
+        except StoreBusy as error:
+            log.info("store.wake_failed", why=str(error))
+
+    async def _notify(self, *words: str) -> None:
+        await self.fetch("notify", CHANNEL, [f"{self.member} {word}" for word in words])
+
+    def _on_notify(self, connection: Any, pid: int, channel: str, payload: str) -> None:
+        sender, _, word = payload.partition(" ")
+        if sender == self.member:
+            return
+        if word == "members" and self._beating is not None:
+            asyncio.get_running_loop().create_task(self._beat())
+            return
+        self._wake(word)
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._beat()
+            except StoreBusy as error:
+                log.warning("store.unreachable", why=str(error))
+
+    async def _beat(self) -> None:
+        """Note that this process is alive, see which others are, and keep listening to them."""
+        others = await self.fetch("beat", self.member, DEAD_AFTER_SECONDS)
+        members = tuple(sorted({self.member, *(row[0] for row in others)}))
+        if members != self._members:
+            self._buckets = share_of(self.member, members)
+            self._mine = frozenset(self._buckets or ())
+            own = len(self._buckets) if self._buckets is not None else None
+            log.info("store.members_changed", members=len(members), buckets=own)
+            joined = self.member not in self._members
+            self._members = members
+            if joined:
+                await self._notify("members")
+            self._wake("members")
+        if self._listener is None or self._listener.is_closed():
+            async with translated():
+                self._listener = await connect(self._url)
+                await self._listener.add_listener(CHANNEL, self._on_notify)
 
 
 def share_of(member: str, members: Collection[str]) -> tuple[int, ...] | None:
-    """The buckets that fall to ``member``; None where it is alone and all are its."""
+    """The buckets that fall to ``member``; None if it is alone and has all of them."""
     others = [other for other in members if other != member]
     if not others:
         return None
@@ -33,5 +166,5 @@ def share_of(member: str, members: Collection[str]) -> tuple[int, ...] | None:
 
 
 def weight(member: str, bucket: int) -> bytes:
-    """How strongly a bucket is drawn to a member: chance that is the same for everybody."""
+    """How strongly a member attracts a bucket: random, and the same in every process."""
     return hashlib.blake2b(f"{bucket}:{member}".encode(), digest_size=8).digest()

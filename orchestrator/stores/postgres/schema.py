@@ -20,17 +20,21 @@ WEEK_MS = 7 * 86_400_000
 WEEKS_AHEAD = 4
 BY_MESSAGE = ("finished", "message_events", "history", "provider_references")
 BY_TIME = ("raw_receipts",)
+PARTITIONS = """
+select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+ where i.inhparent = $1::regclass
+"""
 TIME_LETTERS = 10
 """How many of a ULID's letters are its time."""
 
 
 async def migrate(connection: Any) -> list[str]:
     """
-    Bring the schema up to date; the names of the migrations that were run, each whole or not at
-    all.
+    Bring the schema up to date; returns the names of the migrations that were run, each whole or
+    not at all.
 
-    Any number of processes may do this at once. Migrations that a newer release has run are left
-    alone: releases only ever add to the schema what the one before them can live with.
+    Any number of processes may do this at once. Migrations of a newer release are left alone: a
+    release only adds to the schema what the one before it can live with.
     """
     await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
     try:
@@ -51,7 +55,7 @@ async def migrate(connection: Any) -> list[str]:
 
 
 async def migration_status(connection: Any) -> Mapping[str, bool]:
-    """Each migration of this release and whether it has been run."""
+    """Each migration of this release by name, and whether it has been run."""
     try:
         ran = {row[0] for row in await connection.fetch("select name from migrations")}
     except asyncpg.UndefinedTableError:
@@ -61,8 +65,8 @@ async def migration_status(connection: Any) -> Mapping[str, bool]:
 
 async def migrate_url(url: str, *, up: bool) -> dict[str, bool]:
     """
-    With ``up`` each migration that was run now, else each and whether it has been. Raises
-    ``OSError``.
+    The migrations of a database: with ``up`` run them and return those that were run, else return
+    each and whether it has been run. Raises ``OSError`` if the database cannot be reached.
     """
     try:
         connection = await asyncpg.connect(url, timeout=10)
@@ -79,12 +83,12 @@ async def migrate_url(url: str, *, up: bool) -> dict[str, bool]:
 
 
 def first_id(at: int) -> str:
-    """The beginning of all ids that are made from ``at`` on: less than each of them."""
+    """The first letters of ids made at ``at`` (milliseconds): not above any id made later."""
     return encode(at << 80)[:TIME_LETTERS]
 
 
 async def prepare_partitions(connection: Any, now: int) -> None:
-    """The same for a process that starts: whoever is at it already is waited for."""
+    """Make the partitions at a start; waits for a process that is making them already."""
     await connection.execute("select pg_advisory_lock($1)", PARTITION_LOCK)
     try:
         await make_partitions(connection, now)
@@ -93,18 +97,16 @@ async def prepare_partitions(connection: Any, now: int) -> None:
 
 
 async def make_partitions(connection: Any, now: int) -> None:
-    """The partitions of this week and the next ones, made long before anything goes there."""
+    """Make the partitions of this week and the next ones, long before rows go there."""
     week = now - now % WEEK_MS
     wanted = [
         (table, week + number * WEEK_MS)
         for table in (*BY_MESSAGE, *BY_TIME)
         for number in range(WEEKS_AHEAD)
     ]
-    names = {partition_name(table, start) for table, start in wanted}
-    rows = await connection.fetch(
-        "select relname from pg_class where relname = any ($1::text[])", sorted(names)
-    )
-    known = {row[0] for row in rows}
+    query = "select relname from pg_class where relname = any ($1::text[])"
+    names = [partition_name(table, start) for table, start in wanted]
+    known = {row[0] for row in await connection.fetch(query, names)}
     for table in (*BY_MESSAGE, *BY_TIME):
         await connection.execute(
             f"create table if not exists {table}_other partition of {table} default"
@@ -120,20 +122,19 @@ async def make_partitions(connection: Any, now: int) -> None:
 
 
 async def drop_partitions(connection: Any, table: str, before: int) -> list[str]:
-    """Drop the partitions that have nothing from ``before`` on; their names."""
-    rows = await connection.fetch(
-        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where"
-        " i.inhparent = $1::regclass",
-        table,
-    )
-    old = [
-        row[0]
-        for row in rows
-        if (start := start_of(row[0])) is not None and start + WEEK_MS <= before
-    ]
+    """Drop the partitions that hold nothing from ``before`` on; returns their names."""
+    starts = await partition_starts(connection, table)
+    old = [name for name, start in starts.items() if start + WEEK_MS <= before]
     for name in old:
         await connection.execute(f"drop table {name}")
     return old
+
+
+async def partition_starts(connection: Any, table: str) -> dict[str, int]:
+    """When each weekly partition of a table begins, by its name; without the default one."""
+    rows = await connection.fetch(PARTITIONS, table)
+    starts = {row[0]: start_of(row[0]) for row in rows}
+    return {name: start for name, start in starts.items() if start is not None}
 
 
 def partition_name(table: str, start: int) -> str:
@@ -141,7 +142,7 @@ def partition_name(table: str, start: int) -> str:
 
 
 def start_of(partition: str) -> int | None:
-    """When a partition begins; None for the one that takes what has no place."""
+    """When a partition begins; None for the default one."""
     day = partition.rpartition("_")[2]
     if not day.isdigit():
         return None

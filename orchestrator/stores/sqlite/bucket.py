@@ -1,21 +1,16 @@
-"""
-How fast a provider may be used, where one process has it alone: a token bucket whose burst is half
-a second's worth.
-"""
+"""How fast one process may use a provider: a token bucket, with half a second's worth as burst."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.stores.port import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
+from orchestrator.stores.rates import BURST_SECONDS, URGENT_WAIT_SECONDS, token_seconds
 
 
 class TokenBucket:
-    """``rate`` tokens a second; ``monotonic`` is in seconds."""
+    """See ``Bucket``; ``rate`` is tokens a second, ``monotonic`` returns seconds."""
 
     def __init__(self, rate: float, monotonic: Callable[[], float]) -> None:
-        if rate <= 0:
-            raise ValueError(f"a rate is more than nothing, not {rate}")
         self.token_seconds = token_seconds(rate)
         self._rate = rate
         self._burst = max(1.0, rate * BURST_SECONDS)
@@ -26,10 +21,6 @@ class TokenBucket:
         self._urgent_until = 0.0
 
     async def take(self, wanted: int, urgent: bool = False) -> int:
-        """
-        Take up to ``wanted`` tokens; how many there were. While something urgent has asked for more
-        than there were, nothing else gets any.
-        """
         self._fill()
         if self.paused_for() > 0 or (not urgent and self._at < self._urgent_until):
             return 0
@@ -42,16 +33,13 @@ class TokenBucket:
         return granted
 
     def next_in(self) -> float:
-        """Seconds until there is a token."""
         self._fill()
         return max(self.paused_for(), (1 - self._tokens) / self._rate, 0.0)
 
     async def pause(self, seconds: float) -> None:
-        """Give out nothing for so long; a longer pause that is already on stays."""
         self._paused_until = max(self._paused_until, self._monotonic() + seconds)
 
     def paused_for(self) -> float:
-        """Seconds that a pause has still to run."""
         return max(0.0, self._paused_until - self._monotonic())
 
     def _fill(self) -> None:

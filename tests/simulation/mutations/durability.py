@@ -17,8 +17,8 @@ from orchestrator.engine.commands import ApplyFact, Publish, Published
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.handlers import events as publish
 from orchestrator.engine.handlers import receipts as hearing
-from orchestrator.stores.port import Changes, MessageRow
-from orchestrator.stores.sqlite.batch import MessageCache
+from orchestrator.stores.rows import Changes, MessageRow
+from orchestrator.stores.sqlite.cache import RowCache
 from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulation.mutations.registry import Replacement, bug
 
@@ -87,11 +87,11 @@ def new_message_beside_old_person() -> Sequence[Replacement]:
     committed of them.
     """
 
-    def withdraw(memory: MessageCache, changes: Changes) -> dict[str, MessageRow]:
+    def withdraw(memory: RowCache, changes: Changes) -> dict[str, MessageRow]:
         found = ((message.id, memory.messages.get(message.id)) for message, _ in changes.changed)
         return {id: row for id, row in found if row is not None}
 
-    return [(MessageCache, "withdraw", withdraw)]
+    return [(RowCache, "withdraw", withdraw)]
 
 
 @bug

@@ -1,8 +1,12 @@
--- Small hot tables for what is alive, partitions by time for what is only kept.
+-- The whole schema: small hot tables for what is alive, partitions by time for what is only kept.
 -- Times are UTC milliseconds. `bucket` is crc32(recipient) % 1024: the store can be split by it.
--- Ids of messages are ULIDs: compared byte by byte they are in order of time, so a partition is a range of ids.
+-- Ids of messages are ULIDs: compared byte by byte they are in order of time, so a partition is a
+-- range of ids. "Batch" below is the engine's commit; "purge" is the regular deletion of rows and
+-- partitions whose time is over.
 
-create table events (                    -- what was accepted before: (source, id) is unique for as long as it is kept
+-- Events that were accepted: a repeat is recognised while its row is here. Written by batches;
+-- purged after `retention.events`.
+create table events (
     source text collate "C" not null,
     id text collate "C" not null,
     digest bytea not null,
@@ -13,7 +17,10 @@ create table events (                    -- what was accepted before: (source, i
 );
 create index events_by_time on events using brin (accepted_at) with (autosummarize = on);
 
-create table messages (                  -- those that have not ended; updated in place (no column that changes is indexed)
+-- Messages that have not finished. Written by batches, in place: no column that changes is indexed,
+-- and the pages have room for three versions of a row, so that an update needs no new index
+-- entries. A row moves to `finished`.
+create table messages (
     id text collate "C" primary key,
     bucket smallint not null,
     recipient text collate "C" not null,
@@ -21,10 +28,12 @@ create table messages (                  -- those that have not ended; updated i
     status text not null,
     created_at bigint not null,
     state bytea not null
-) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+) with (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index messages_by_recipient on messages (recipient, id);
 
-create table finished (                  -- those that have ended
+-- Messages that have finished. Written by batches; a week's partition is dropped after
+-- `retention.messages`, once no message of that week is alive.
+create table finished (
     id text collate "C" primary key,
     bucket smallint not null,
     recipient text collate "C" not null,
@@ -36,13 +45,19 @@ create table finished (                  -- those that have ended
 ) partition by range (id);
 create index finished_by_recipient on finished (recipient, id);
 
-create table message_events (            -- {"ce": attributes, "data": …} of each message, never changed
+-- How a message began: {"ce": attributes, "data": …} and the first lines of its history. Written
+-- once, by the batch that creates the message; dropped with `finished`, or deleted when the
+-- recipient is erased.
+create table message_events (
     message text collate "C" primary key,
-    document bytea not null
+    document bytea not null,
+    lines bytea not null
 ) partition by range (message);
 
+-- The other lines of a message's history (JSON lines). Appended by batches; dropped and deleted
+-- like message_events.
 create sequence history_order cache 64;
-create table history (                   -- JSON lines, appended
+create table history (
     message text collate "C" not null,
     position bigint not null default nextval('history_order'),
     at bigint not null,
@@ -50,7 +65,8 @@ create table history (                   -- JSON lines, appended
     primary key (message, at, position)
 ) partition by range (message);
 
-create table provider_references (       -- the providers' ids of our attempts
+-- The providers' ids of our attempts. Written by batches; dropped with `finished`.
+create table provider_references (
     provider text collate "C" not null,
     reference text collate "C" not null,
     message text collate "C" not null,
@@ -58,15 +74,19 @@ create table provider_references (       -- the providers' ids of our attempts
     primary key (provider, reference, message)
 ) partition by range (message);
 
-create table raw_receipts (              -- webhooks as they came in, before anything was made of them
+-- Webhooks as they arrived, before anything was parsed. Written by batches; a week's partition is
+-- dropped after `retention.receipts`.
+create table raw_receipts (
     at bigint not null,
     provider text not null,
     body bytea not null
 ) partition by range (at);
 
--- what waits ------------------------------------------------------------------------------------------------------
+-- what waits ---
 
-create table ready (                     -- the backlog, most urgent first
+-- The backlog: steps that wait for a provider, the most urgent first. Written by batches; a row
+-- goes when its step is sent, held or over.
+create table ready (
     queue text collate "C" not null,
     lane smallint not null,
     since bigint not null,
@@ -76,14 +96,20 @@ create table ready (                     -- the backlog, most urgent first
     primary key (queue, lane, since, message, step) include (bucket)
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
+-- When a message is to be looked at again; at most one row a message. Written by batches; lane 0 is
+-- OTP.
 create table timers (
     due_at bigint not null,
     message text collate "C" not null,
     bucket smallint not null,
+    lane smallint not null default 3,
     primary key (due_at, message) include (bucket)
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
+create index otp_timers on timers (due_at, message) include (bucket) where lane = 0;
 
-create table outbox (                    -- status events, one row for each sink that has not taken it
+-- Status events, one row for each sink that has not taken it. Written by batches; deleted by the
+-- sinks' loops, and after a week if the sink is no longer configured.
+create table outbox (
     sequence bigint generated always as identity primary key,
     sink text not null,
     bucket smallint not null,
@@ -94,20 +120,26 @@ create table outbox (                    -- status events, one row for each sink
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 create index outbox_by_sink on outbox (sink, sequence);
 
--- people ----------------------------------------------------------------------------------------------------------
+-- people ---
 
+-- Profiles, consents and cap usage. Written by batches and the API; kept until the recipient is
+-- erased.
 create table recipients (
     id text collate "C" primary key,
     bucket smallint not null,
     document bytea not null
-) with (fillfactor = 80);
+) with (fillfactor = 65);
 
-create table addresses (                 -- by keyed hash: marks, opt-outs, strikes, last word from its owner
+-- Suppressions, opt-outs, bounces and the last inbound message, by the keyed hash of an address.
+-- Written by batches; one row for each address that ever had one of them.
+create table addresses (
     hash text collate "C" primary key,
     document bytea not null
 ) with (fillfactor = 80);
 
-create table contacts (                  -- the last attempt to an address on a channel: whom a reply answers
+-- The last attempt to an address on a channel, which a reply answers. Written by batches; one row
+-- an address and channel.
+create table contacts (
     hash text collate "C" not null,
     channel text not null,
     message text collate "C" not null,
@@ -116,7 +148,9 @@ create table contacts (                  -- the last attempt to an address on a 
     primary key (hash, channel)
 ) with (fillfactor = 80);
 
-create table orphans (                   -- receipts whose attempt is not known yet
+-- Receipts that came before the answer with their reference. Written by batches; deleted when they
+-- have found their attempt, else purged after ten days.
+create table orphans (
     provider text collate "C" not null,
     reference text collate "C" not null,
     at bigint not null,
@@ -124,6 +158,8 @@ create table orphans (                   -- receipts whose attempt is not known 
 );
 create index orphans_by_reference on orphans (provider, reference);
 
+-- Windows in which a policy makes no second message for the same key. Written by batches; purged
+-- when they have ended.
 create table dedupes (
     policy text collate "C" not null,
     recipient text collate "C" not null,
@@ -134,20 +170,24 @@ create table dedupes (
 );
 create index dedupes_by_end on dedupes using brin (until) with (autosummarize = on);
 
--- operations ------------------------------------------------------------------------------------------------------
+-- operations ---
 
+-- Input that could not be processed. Written by batches and replays; purged after
+-- `retention.dead_letters`.
 create table dead_letters (
     id text collate "C" primary key,
     at bigint not null,
     origin text not null,
     reason text not null,
     detail text not null,
-    headers text not null,
+    headers text not null,               -- JSON object
     body bytea not null,
     replayed_at bigint
 );
 
-create table versions (                  -- what messages in flight were started with
+-- Policies and governance as messages were decided with. Written at every start and reload; a row
+-- for each version.
+create table versions (
     kind text not null,
     name text not null,
     version text not null,
@@ -155,6 +195,8 @@ create table versions (                  -- what messages in flight were started
     primary key (kind, name, version)
 );
 
+-- Keys that Kaskad made for itself: signing, pepper. Written at the first start and by `kaskad keys
+-- rotate`.
 create table secrets (
     id bigint generated always as identity primary key,
     purpose text not null,
@@ -162,14 +204,16 @@ create table secrets (
     created_at bigint not null
 );
 
+-- API keys, as hashes. Written by operators; revoked keys stay.
 create table api_keys (
     id text primary key,
     hash text not null unique,
-    scopes text not null,
+    scopes text not null,                -- separated by commas
     created_at bigint not null,
     revoked_at bigint
 );
 
+-- Money spent, for caps on spending. Added to by batches; one row a channel and day.
 create table spending (
     channel text not null,
     day text not null,
@@ -177,7 +221,9 @@ create table spending (
     primary key (channel, day)
 );
 
-create table receipt_counts (            -- sends and deliveries by the minute of the send, for the outage watch
+-- Sends and deliveries by the minute of the send, for the detection of outages. Added to every few
+-- seconds; purged after two days.
+create table receipt_counts (
     channel text not null,
     minute bigint not null,
     sent bigint not null,
@@ -187,34 +233,53 @@ create table receipt_counts (            -- sends and deliveries by the minute o
 
 -- the processes of this installation; nothing in these two is worth keeping through a crash of the database ----------
 
+-- Processes that share this store. Each writes its row every few seconds; rows that are five
+-- minutes old are deleted.
 create unlogged table members (
     id text primary key,
     seen_at timestamptz not null
 );
 
-create unlogged table rates (            -- one token bucket a provider
+-- One token bucket a provider. Written by take_tokens and by pauses. Nothing but OTP gets tokens
+-- before `urgent_until`.
+create unlogged table rates (
     provider text primary key,
     tokens double precision not null,
     filled_at timestamptz not null,
-    paused_until timestamptz not null
+    paused_until timestamptz not null,
+    urgent_until timestamptz not null default '-infinity'
 );
 
--- Take up to `wanted` tokens: how many there were, and in how many seconds there is another one or the pause ends.
+-- Take up to `wanted` tokens: how many there were, and in how many seconds there is another one or
+-- the pause ends. While something urgent has got fewer tokens than it wanted, nothing else gets
+-- any. That ends when it has got them, or after `urgent_wait` seconds and the time of a token: the
+-- process that asked may have died.
 create function take_tokens(of_provider text, rate double precision, wanted integer,
+                            urgent boolean default false, burst_seconds double precision default 0.5,
+                            urgent_wait double precision default 0.5,
                             out granted integer, out next_in double precision, out paused_for double precision)
 language plpgsql as $$
 declare
     bucket rates%rowtype;
-    burst double precision := greatest(1.0, rate);
+    burst double precision := greatest(1.0, rate * burst_seconds);
     moment timestamptz;
 begin
-    insert into rates values (of_provider, burst, clock_timestamp(), '-infinity') on conflict do nothing;
+    insert into rates (provider, tokens, filled_at, paused_until)
+        values (of_provider, burst, clock_timestamp(), '-infinity') on conflict do nothing;
     select * into bucket from rates where provider = of_provider for update;
     moment := clock_timestamp();
     bucket.tokens := least(burst, bucket.tokens + rate * greatest(0, extract(epoch from moment - bucket.filled_at)));
     paused_for := case when bucket.paused_until > moment then extract(epoch from bucket.paused_until - moment) else 0 end;
-    granted := case when paused_for > 0 then 0 else least(wanted, floor(bucket.tokens)::integer) end;
+    granted := least(wanted, floor(bucket.tokens)::integer);
+    if paused_for > 0 or (bucket.urgent_until > moment and not urgent) then
+        granted := 0;
+    end if;
     bucket.tokens := bucket.tokens - granted;
-    update rates set tokens = bucket.tokens, filled_at = moment where provider = of_provider;
+    if urgent then
+        bucket.urgent_until := case when granted < wanted
+                                    then moment + make_interval(secs => 1 / rate + urgent_wait) else '-infinity' end;
+    end if;
+    update rates set tokens = bucket.tokens, filled_at = moment, urgent_until = bucket.urgent_until
+        where provider = of_provider;
     next_in := greatest(paused_for, (1 - bucket.tokens) / rate, 0);
 end $$;

@@ -1,7 +1,10 @@
--- One document row a message, a key row an event, small hot tables for what waits; what never changes stands elsewhere, so
--- that a change rewrites little.
--- Times are UTC milliseconds. `bucket` is crc32(recipient) % 1024: the store can be split by it.
+-- The whole schema. A message is one document row, an event one key row; small hot tables hold what
+-- waits. Parts that never change have a table of their own, so that a change rewrites little. Times
+-- are UTC milliseconds. `bucket` is crc32(recipient) % 1024: the store can be split by it. "Batch"
+-- below is the engine's commit; "purge" is the regular deletion of rows whose time is over.
 
+-- Events that were accepted: a repeat is recognised while its row is here. Written by batches;
+-- purged after `retention.events`.
 create table events (
     source text not null,
     id text not null,
@@ -11,16 +14,18 @@ create table events (
     accepted_at integer not null,
     primary key (source, id)
 ) without rowid;
-
 create index events_by_time on events (accepted_at);
 
-create table raw_receipts (              -- webhooks as they came in, before anything was made of them
+-- Webhooks as they arrived, before anything was parsed. Written by batches; purged after
+-- `retention.receipts`, in the order of their row ids, so they need no index.
+create table raw_receipts (
     at integer not null,
     provider text not null,
     body blob not null
 );
-create index raw_receipts_by_time on raw_receipts (at);
 
+-- One row a message. Written by batches; purged after `retention.messages`, once the message has
+-- finished.
 create table messages (
     id text primary key,                 -- ULID: in order of time
     bucket integer not null,
@@ -33,18 +38,25 @@ create table messages (
 );
 create index messages_by_recipient on messages (recipient, id);
 
-create table message_events (            -- {"ce": attributes, "data": …} of each message, never changed
+-- How a message began: {"ce": attributes, "data": …} and the first lines of its history. Written
+-- once, by the batch that creates the message; deleted with it, or when its recipient is erased.
+create table message_events (
     message text primary key,
-    document blob not null
+    document blob not null,
+    lines blob not null
 );
 
-create table history (                   -- JSON lines, appended
+-- The other lines of a message's history (JSON lines). Appended by batches; deleted like
+-- message_events.
+create table history (
     message text not null,
     lines blob not null
 );
 create index history_by_message on history (message);
 
-create table ready (                     -- the backlog, most urgent first
+-- The backlog: steps that wait for a provider, the most urgent first. Written by batches; a row
+-- goes when its step is sent, held or over.
+create table ready (
     queue text not null,
     lane integer not null,
     since integer not null,
@@ -53,24 +65,33 @@ create table ready (                     -- the backlog, most urgent first
     primary key (queue, lane, since, message, step)
 ) without rowid;
 
+-- When a message is to be looked at again; at most one row a message. Written by batches; lane 0 is
+-- OTP.
 create table timers (
     due_at integer not null,
     message text not null,
+    lane integer not null default 3,
     primary key (due_at, message)
 ) without rowid;
+create index otp_timers on timers (due_at, message) where lane = 0;
 
+-- Profiles, consents and cap usage. Written by batches and the API; kept until the recipient is
+-- erased.
 create table recipients (
     id text primary key,
     bucket integer not null,
     document blob not null
 ) without rowid;
 
-create table addresses (                 -- by keyed hash: marks, opt-outs, strikes, last word from its owner
+-- Suppressions, opt-outs, bounces and the last inbound message, by the keyed hash of an address.
+-- Written by batches; one row for each address that ever had one of them.
+create table addresses (
     hash text primary key,
     document blob not null
 ) without rowid;
 
-create table provider_references (       -- the providers' ids of our attempts
+-- The providers' ids of our attempts. Written by batches; deleted with their message.
+create table provider_references (
     provider text not null,
     reference text not null,
     message text not null,
@@ -79,7 +100,9 @@ create table provider_references (       -- the providers' ids of our attempts
 ) without rowid;
 create index references_by_message on provider_references (message);
 
-create table contacts (                  -- the last attempt to an address on a channel: whom a reply answers
+-- The last attempt to an address on a channel, which a reply answers. Written by batches; one row
+-- an address and channel.
+create table contacts (
     hash text not null,
     channel text not null,
     message text not null,
@@ -88,7 +111,9 @@ create table contacts (                  -- the last attempt to an address on a 
     primary key (hash, channel)
 ) without rowid;
 
-create table orphans (                   -- receipts whose attempt is not known yet
+-- Receipts that came before the answer with their reference. Written by batches; deleted when they
+-- have found their attempt, else purged after ten days.
+create table orphans (
     provider text not null,
     reference text not null,
     at integer not null,
@@ -96,6 +121,8 @@ create table orphans (                   -- receipts whose attempt is not known 
 );
 create index orphans_by_reference on orphans (provider, reference);
 
+-- Windows in which a policy makes no second message for the same key. Written by batches; purged
+-- when they have ended.
 create table dedupes (
     policy text not null,
     recipient text not null,
@@ -105,26 +132,33 @@ create table dedupes (
     primary key (policy, recipient, key)
 ) without rowid;
 
-create table outbox (                    -- status events, in order
+-- Status events, in order. Written by batches; purged when every sink has taken them.
+create table outbox (
     sequence integer primary key autoincrement,
     id text not null,
     recipient text not null,
     body blob not null
 );
+
+-- How far each sink has come in the outbox. Written by the sinks' loops; one row a sink.
 create table sinks (sink text primary key, sequence integer not null) without rowid;
 
+-- Input that could not be processed. Written by batches and replays; purged after
+-- `retention.dead_letters`.
 create table dead_letters (
     id text primary key,
     at integer not null,
     origin text not null,
     reason text not null,
     detail text not null,
-    headers text not null,
+    headers text not null,               -- JSON object
     body blob not null,
     replayed_at integer
 ) without rowid;
 
-create table versions (                  -- what messages in flight were started with
+-- Policies and governance as messages were decided with. Written at every start and reload; a row
+-- for each version.
+create table versions (
     kind text not null,
     name text not null,
     version text not null,
@@ -132,6 +166,8 @@ create table versions (                  -- what messages in flight were started
     primary key (kind, name, version)
 ) without rowid;
 
+-- Keys that Kaskad made for itself: signing, pepper. Written at the first start and by `kaskad keys
+-- rotate`.
 create table secrets (
     id integer primary key autoincrement,
     purpose text not null,
@@ -139,14 +175,16 @@ create table secrets (
     created_at integer not null
 );
 
+-- API keys, as hashes. Written by operators; revoked keys stay.
 create table api_keys (
     id text primary key,
     hash text not null unique,
-    scopes text not null,
+    scopes text not null,                -- separated by commas
     created_at integer not null,
     revoked_at integer
 ) without rowid;
 
+-- Money spent, for caps on spending. Added to by batches; one row a channel and day.
 create table spending (
     channel text not null,
     day text not null,
@@ -154,7 +192,9 @@ create table spending (
     primary key (channel, day)
 ) without rowid;
 
-create table receipt_counts (            -- sends and deliveries by the minute of the send, for the outage watch
+-- Sends and deliveries by the minute of the send, for the detection of outages. Added to every few
+-- seconds; purged after two days.
+create table receipt_counts (
     channel text not null,
     minute integer not null,
     sent integer not null,

@@ -1,0 +1,153 @@
+"""What a batch loads from PostgreSQL, in three statements, and the locks that it takes first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from orchestrator.history.codec import decode_message
+from orchestrator.stores.port import Moved
+from orchestrator.stores.postgres.cache import MessageCache
+from orchestrator.stores.postgres.database import QUERIES
+from orchestrator.stores.rows import (
+    AttemptPlace,
+    DedupeWindow,
+    EventRow,
+    Loaded,
+    LoadedAddresses,
+    MessageRow,
+    Wanted,
+    WantedAddresses,
+)
+from orchestrator.stores.tables import event_of
+
+LOCK = "select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as w (key)"
+LOCK_KEYS_MAX = 16_384
+
+
+@lru_cache(maxsize=LOCK_KEYS_MAX)
+def lock_key(kind: str, name: str) -> int:
+    """The advisory lock of a recipient, an address or a reference: 64 bits of a hash, signed."""
+    digest = hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+async def take_locks(connection: Any, keys: Iterable[int]) -> None:
+    """Take locks in order, so that two units never wait for each other."""
+    if ordered := sorted(keys):
+        await connection.fetch(LOCK, ordered)
+
+
+async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bool) -> Loaded:
+    """``Unit.load``; without ``lock`` it is ``BatchStore.load``."""
+    found = Loaded()
+    messages, people = set(wanted.messages), wanted.recipients | wanted.live_of
+    unseen = messages - cache.keys() if lock else set()
+    if lock:  # a message never changes its recipient
+        people |= {cache[id][1].message.recipient for id in messages - unseen}
+    if wanted.references or wanted.contacts or unseen:
+        for row in await named(connection, wanted, unseen):
+            messages.add(row["message"])
+            if row["recipient"] is not None:
+                people.add(row["recipient"])
+            place = AttemptPlace(row["message"], row["attempt"])
+            if row["kind"] == "r":
+                found.references[row["a"], row["b"]] = place
+            elif row["kind"] == "c":
+                found.contacts[row["a"], row["b"]] = place
+    if lock:
+        await take_locks(connection, (lock_key("r", person) for person in people))
+    known = {id: cache[id] for id in messages if id in cache}
+    rows = await connection.fetch(
+        QUERIES["load"],
+        list(messages),
+        list(wanted.live_of),
+        list(people),
+        *columns(sorted(wanted.events), 2),
+        *columns(sorted(wanted.dedupes), 3),
+        [known[id][0] if id in known else "" for id in messages],
+    )
+    found.live_of = {recipient: [] for recipient in wanted.live_of}
+    for row in rows:
+        take(found, row, known)
+        if row["version"] is not None and row["body"] is not None:
+            cache.put(row["a"], (row["version"], found.messages[row["a"]]))
+    for ids in found.live_of.values():
+        ids.sort()
+    missing = {row.message.recipient for row in found.messages.values()} - people
+    if missing and not lock:
+        rows = await connection.fetch(QUERIES["load_recipients"], list(missing))
+        found.recipients |= {row[0]: orjson.loads(row[1]) for row in rows}
+    return found
+
+
+async def named(connection: Any, wanted: Wanted, messages: set[str]) -> Sequence[Any]:
+    """The messages that the batch names, and these, with their recipients."""
+    references = columns(sorted(wanted.references), 2)
+    contacts = columns(sorted(wanted.contacts), 2)
+    rows: Sequence[Any] = await connection.fetch(
+        QUERIES["named"], *references, *contacts, list(messages)
+    )
+    return rows
+
+
+def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -> None:
+    """Add one row of the statement ``load``."""
+    match row["kind"]:
+        case "m":
+            id, state = row["a"], row["body"]
+            if state is None:
+                found.messages[id] = known[id][1]
+            else:
+                found.messages[id] = MessageRow(decode_message(state), event_of(row["more"]))
+            if row["version"] is not None and row["b"] in found.live_of:
+                found.live_of[row["b"]].append(id)
+        case "p":
+            found.recipients[row["a"]] = orjson.loads(row["body"])
+        case "e":
+            event = EventRow(row["body"], tuple(row["list"]), row["more"].decode())
+            found.events[row["a"], row["b"]] = event
+        case "d":
+            window = DedupeWindow(row["more"].decode(), row["until"])
+            found.dedupes[row["a"], row["b"], row["body"].decode()] = window
+
+
+async def load_addresses(
+    connection: Any, wanted: WantedAddresses, *, lock: bool
+) -> LoadedAddresses:
+    """``Unit.load_addresses``; without ``lock`` only to look."""
+    found = LoadedAddresses()
+    references, unknown = sorted(wanted.references), sorted(wanted.unknown)
+    if not (wanted.addresses or references or unknown):
+        return found
+    if lock:
+        places = (*references, *unknown)
+        keys = {lock_key("a", hash) for hash in wanted.addresses}
+        keys |= {lock_key("o", f"{provider} {reference}") for provider, reference in places}
+        await take_locks(connection, keys)
+    rows = await connection.fetch(
+        QUERIES["load_addresses"],
+        list(wanted.addresses),
+        *columns(references, 2),
+        *columns(unknown, 2),
+    )
+    for row in sorted(rows, key=lambda row: row["at"]):
+        match row["kind"]:
+            case "a":
+                found.addresses[row["a"]] = orjson.loads(row["body"])
+            case "o":
+                found.orphans.setdefault((row["a"], row["b"]), []).append(row["body"])
+            case "r":
+                raise Moved(f"reference {row['b']} of {row['a']} has become known")
+    return found
+
+
+def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows as one array a column, as ``unnest`` takes them."""
+    if not rows:
+        return [[] for _ in range(width)]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,29 @@
+-- Deletions of at most $2 rows that are older than $1.
+
+-- name: purge_events
+delete from events where ctid = any (array(
+    select ctid from events where accepted_at < $1 limit $2
+))
+
+-- name: purge_dedupes
+delete from dedupes where ctid = any (array(select ctid from dedupes where until < $1 limit $2))
+
+-- name: purge_orphans
+delete from orphans where ctid = any (array(select ctid from orphans where at < $1 limit $2))
+
+-- name: purge_dead_letters
+delete from dead_letters where ctid = any (array(
+    select ctid from dead_letters where at < $1 limit $2
+))
+
+-- name: purge_receipt_counts
+delete from receipt_counts where ctid = any (array(
+    select ctid from receipt_counts where minute < $1 limit $2
+))
+
+-- name: purge_outbox
+-- Status events for sinks that are not configured any more; $1 are those that are.
+delete from outbox where not sink = any ($1::text[]) and queued_at < now() - interval '7 days'
+
+-- name: oldest_message
+select min(id) from messages

@@ -1,0 +1,101 @@
+-- What a batch writes, in three statements and the deletions of an erasure.
+
+-- name: write
+-- What nearly every batch writes, in one statement. Its parts touch different tables or different
+-- rows, so their order does not matter. Live messages that are new ($1…$7) or have changed ($8 ids,
+-- $9 statuses, $10 states); those that have ended ($11…$18), which leave the live table; history
+-- ($19 messages, $20 times, $21 lines); how new messages began ($22 messages, $23 events, $24
+-- lines); backlog rows to remove ($25…$29) and add ($30…$35); timers to remove ($36, $37) and add
+-- ($38…$41). Returns the version of the live messages that it wrote: this transaction.
+with created as (
+    insert into messages (id, bucket, recipient, policy, status, created_at, state)
+    select * from unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])
+), changed as (
+    update messages m set status = w.status, state = w.state
+      from unnest($8::text[], $9::text[], $10::bytea[]) as w (id, status, state) where m.id = w.id
+), left_live as (
+    delete from messages where id = any ($11::text[])
+), ended as (
+    insert into finished (id, bucket, recipient, policy, status, created_at, finished_at, state)
+    select * from unnest($11::text[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[],
+                         $18::bytea[])
+        on conflict (id) do update set status = excluded.status, finished_at = excluded.finished_at, state = excluded.state
+), lines as (
+    insert into history (message, at, lines) select * from unnest($19::text[], $20::bigint[], $21::bytea[])
+), origins as (
+    insert into message_events (message, document, lines) select * from unnest($22::text[], $23::bytea[], $24::bytea[])
+), ready_out as (
+    delete from ready r using unnest($25::text[], $26::smallint[], $27::bigint[], $28::text[], $29::smallint[])
+        as w (queue, lane, since, message, step)
+     where r.queue = w.queue and r.lane = w.lane and r.since = w.since and r.message = w.message and r.step = w.step
+), ready_in as (
+    insert into ready (queue, lane, since, message, step, bucket)
+    select * from unnest($30::text[], $31::smallint[], $32::bigint[], $33::text[], $34::smallint[], $35::smallint[])
+        on conflict do nothing
+), timers_out as (
+    delete from timers t using unnest($36::bigint[], $37::text[]) as w (due_at, message)
+     where t.due_at = w.due_at and t.message = w.message
+), timers_in as (
+    insert into timers (due_at, message, bucket, lane)
+    select * from unnest($38::bigint[], $39::text[], $40::smallint[], $41::smallint[])
+        on conflict do nothing
+)
+select pg_current_xact_id()::xid::text
+
+-- name: write_people
+-- The documents of recipients ($1, $2, $3) and addresses ($4, $5), who was written to last
+-- ($6…$10), and the providers' references ($11…$14).
+with people as (
+    insert into recipients (id, bucket, document) select * from unnest($1::text[], $2::smallint[], $3::bytea[])
+        on conflict (id) do update set document = excluded.document
+), places as (
+    insert into addresses (hash, document) select * from unnest($4::text[], $5::bytea[])
+        on conflict (hash) do update set document = excluded.document
+), contacted as (
+    insert into contacts (hash, channel, message, attempt, at)
+    select * from unnest($6::text[], $7::text[], $8::text[], $9::integer[], $10::bigint[])
+        on conflict (hash, channel) do update
+        set message = excluded.message, attempt = excluded.attempt, at = excluded.at
+)
+insert into provider_references (provider, reference, message, attempt)
+select * from unnest($11::text[], $12::text[], $13::text[], $14::integer[]) on conflict do nothing
+
+-- name: write_events
+-- What comes in: events ($1…$6, their message ids as JSON arrays), raw receipts ($7…$9), dedupe
+-- windows ($10…$14) and status events ($15 sinks; $16 ids, $17 buckets, $18 recipients, $19 bodies
+-- in their order).
+with accepted as (
+    insert into events (source, id, digest, status, messages, accepted_at)
+    select w.source, w.id, w.digest, w.status, array(select json_array_elements_text(w.messages::json)), w.accepted_at
+      from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::bigint[])
+        as w (source, id, digest, status, messages, accepted_at)
+), raw as (
+    insert into raw_receipts (at, provider, body) select * from unnest($7::bigint[], $8::text[], $9::bytea[])
+), windows as (
+    insert into dedupes (policy, recipient, key, message, until)
+    select * from unnest($10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[])
+        on conflict (policy, recipient, key) do update set message = excluded.message, until = excluded.until
+)
+insert into outbox (sink, bucket, id, recipient, body)
+select s.sink, w.bucket, w.id, w.recipient, w.body
+  from unnest($16::text[], $17::smallint[], $18::text[], $19::bytea[]) with ordinality as w (id, bucket, recipient, body, n)
+ cross join unnest($15::text[]) as s (sink)
+ order by w.n
+
+-- name: erase_recipient
+delete from recipients where id = $1
+
+-- name: messages_of
+-- Everything that is stored of an erased recipient goes but the bare states of these messages.
+select id from messages where recipient = $1
+union all
+select id from finished where recipient = $1
+
+-- name: erase_message_events
+delete from message_events where message = any ($1::text[])
+
+-- name: erase_history
+delete from history where message = any ($1::text[])
+
+-- name: erase_contacts
+delete from contacts where message = any ($1::text[])

@@ -1,0 +1,48 @@
+"""Makes the partitions of the coming weeks, and deletes what is past its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.stores.postgres.database import QUERIES, PostgresDatabase, affected
+from orchestrator.stores.postgres.schema import (
+    BY_MESSAGE,
+    PARTITION_LOCK,
+    drop_partitions,
+    first_id,
+    make_partitions,
+)
+from orchestrator.stores.tables import Retention
+
+PURGE_ROWS = 5_000
+PURGE_ROUNDS = 20
+
+
+class PostgresRetention(Retention, PostgresDatabase):
+    """Implements ``RetentionStore``."""
+
+    async def purge(self, now: int) -> None:
+        """One process of the installation does it, whichever comes first."""
+        async with self.connection() as connection:
+            if not await connection.fetchval("select pg_try_advisory_lock($1)", PARTITION_LOCK):
+                return
+            try:
+                await make_partitions(connection, now)
+                await self._drop(connection, now)
+                for name, before in self.limits(now).items():
+                    for _ in range(PURGE_ROUNDS):
+                        done = await connection.execute(QUERIES[name], before, PURGE_ROWS)
+                        if affected(done) < PURGE_ROWS:
+                            break
+                await connection.execute(QUERIES["purge_outbox"], list(self.sinks))
+            finally:
+                await connection.execute("select pg_advisory_unlock($1)", PARTITION_LOCK)
+
+    async def _drop(self, connection: Any, now: int) -> None:
+        """Drop whole weeks of messages, but none that still has a live one."""
+        oldest = await connection.fetchval(QUERIES["oldest_message"])
+        before = now - self.messages_ms
+        if oldest is None or oldest >= first_id(before):
+            for table in BY_MESSAGE:
+                await drop_partitions(connection, table, before)
+        await drop_partitions(connection, "raw_receipts", now - self.receipts_ms)

@@ -1,0 +1,118 @@
+"""What a batch writes to PostgreSQL: most batches need three statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from orchestrator.core.message import TERMINAL, Message
+from orchestrator.history.codec import encode_message
+from orchestrator.stores.postgres.database import QUERIES
+from orchestrator.stores.postgres.loading import columns
+from orchestrator.stores.rows import Changes, ReadyRow, bucket_of
+from orchestrator.stores.tables import rare_writes
+
+
+async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
+    """
+    Everything of one batch. Statements that would write nothing are left out. Returns the version
+    that live messages now have.
+    """
+    version = ""
+    if changes.changed or changes.created:
+        version = await connection.fetchval(
+            QUERIES["write"], *message_columns(changes), *waiting_columns(changes)
+        )
+    people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
+    contacts = {row[:2]: row for row in changes.contacts}
+    if people or changes.addresses or contacts or changes.references:
+        await connection.execute(
+            QUERIES["write_people"],
+            *columns(people, 3),
+            *columns(list(changes.addresses.items()), 2),
+            *columns(list(contacts.values()), 5),
+            *columns(changes.references, 4),
+        )
+    windows = {row[:3]: row for row in changes.dedupes}
+    statuses = [(row.id, bucket_of(row.recipient), *row[1:]) for row in changes.outbox if sinks]
+    if changes.events or changes.raw_receipts or windows or statuses:
+        events = [(*row[:4], orjson.dumps(row.messages).decode(), row[5]) for row in changes.events]
+        await connection.execute(
+            QUERIES["write_events"],
+            *columns(sorted(events), 6),
+            *columns(changes.raw_receipts, 3),
+            *columns(list(windows.values()), 5),
+            list(sinks),
+            *columns(statuses, 4),
+        )
+    for name, rows in rare_writes(changes):
+        await connection.executemany(QUERIES[name], rows)
+    for recipient in changes.erased:
+        await erase(connection, recipient)
+    return version
+
+
+def message_columns(changes: Changes) -> list[list[Any]]:
+    """The columns of new, changed and finished messages, of their history and their beginnings."""
+    created, changed, finished, lines, began = [], [], [], [], []
+    for message, event, history in changes.created:
+        if message.status in TERMINAL:
+            finished.append(finished_row(message))
+        else:
+            created.append((*head(message), encode_message(message)))
+        began.append((message.id, orjson.dumps(event), history))
+    for message, history in changes.changed:
+        if message.status in TERMINAL:
+            finished.append(finished_row(message))
+        else:
+            changed.append((message.id, message.status.value, encode_message(message)))
+        lines.append((message.id, changes.at, history))
+    return [
+        *columns(created, 7),
+        *columns(changed, 3),
+        *columns(finished, 8),
+        *columns(lines, 3),
+        *columns(began, 3),
+    ]
+
+
+def head(message: Message) -> tuple[Any, ...]:
+    """The first columns of ``messages`` and ``finished``."""
+    return (
+        message.id,
+        bucket_of(message.recipient),
+        message.recipient,
+        message.policy,
+        message.status.value,
+        message.created_at,
+    )
+
+
+def finished_row(message: Message) -> tuple[Any, ...]:
+    at = message.finished_at if message.finished_at is not None else message.created_at
+    return (*head(message), at, encode_message(message))
+
+
+def waiting_columns(changes: Changes) -> list[list[Any]]:
+    """The columns of backlog rows and timers to remove and to add."""
+
+    def key(row: ReadyRow) -> tuple[str, int, int, str, int]:
+        return (row.queue, row.lane, row.since, row.message, row.step)
+
+    buckets, lane = changes.buckets, changes.timer_lane
+    return [
+        *columns([key(row) for row in changes.ready_out], 5),
+        *columns([(*key(row), buckets[row.message]) for row in changes.ready_in], 6),
+        *columns(changes.timers_out, 2),
+        *columns([(at, id, buckets[id], lane(id)) for at, id in changes.timers_in], 4),
+    ]
+
+
+async def erase(connection: Any, recipient: str) -> None:
+    """Delete everything of a recipient but the bare states of their messages."""
+    await connection.execute(QUERIES["erase_recipient"], recipient)
+    ids = [row[0] for row in await connection.fetch(QUERIES["messages_of"], recipient)]
+    for table in ("message_events", "history", "contacts"):
+        await connection.execute(QUERIES[f"erase_{table}"], ids)

@@ -1,0 +1,16 @@
+-- What most batches do not write; both stores run these as they are.
+
+-- name: add_orphans
+insert into orphans (provider, reference, at, receipt) values ($1, $2, $3, $4)
+
+-- name: drop_orphans
+delete from orphans where provider = $1 and reference = $2
+
+-- name: add_dead_letters
+-- A batch that is committed again after a lost answer has the same ids.
+insert into dead_letters (id, at, origin, reason, detail, headers, body)
+values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
+
+-- name: add_spending
+insert into spending (channel, day, millionths) values ($1, $2, $3)
+    on conflict (channel, day) do update set millionths = spending.millionths + excluded.millionths

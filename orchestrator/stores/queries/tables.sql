@@ -1,0 +1,67 @@
+-- Statements that both stores run as they are.
+
+-- name: queues
+-- A loose index scan: one step of the index for each queue, however many rows wait in it.
+with recursive q (queue) as (
+    select min(queue) from ready
+    union all
+    select (select min(queue) from ready where queue > q.queue) from q where q.queue is not null
+)
+select queue from q where queue is not null
+
+-- name: recipient
+select document from recipients where id = $1
+
+-- name: history_began
+select lines from message_events where message = $1
+
+-- name: dead_letters
+select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters
+ where id < $1 order by id desc limit $2
+
+-- name: dead_letter
+select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id = $1
+
+-- name: resolve_dead_letter
+update dead_letters set replayed_at = $1 where id = $2
+
+-- name: keep_version
+insert into versions (kind, name, version, document) values ($1, $2, $3, $4) on conflict do nothing
+
+-- name: version
+select document from versions where kind = $1 and name = $2 and version = $3
+
+-- name: secrets
+select id, secret, created_at from secrets where purpose = $1 order by id desc
+
+-- name: add_secret
+insert into secrets (purpose, secret, created_at) values ($1, $2, $3)
+
+-- name: add_first_secret
+-- If several processes share the store, the caller holds a lock.
+insert into secrets (purpose, secret, created_at)
+select $1, $2, $3 where not exists (select 1 from secrets where purpose = $1)
+
+-- name: add_api_key
+insert into api_keys (id, hash, scopes, created_at) values ($1, $2, $3, $4)
+
+-- name: api_key
+select id, hash, scopes, created_at, revoked_at from api_keys where hash = $1
+
+-- name: api_keys
+select id, hash, scopes, created_at, revoked_at from api_keys order by created_at
+
+-- name: revoke_api_key
+update api_keys set revoked_at = $1 where id = $2 and revoked_at is null
+
+-- name: spent
+select channel, millionths from spending where day = $1
+
+-- name: count_receipts
+insert into receipt_counts (channel, minute, sent, delivered) values ($1, $2, $3, $4)
+    on conflict (channel, minute) do update
+   set sent = receipt_counts.sent + excluded.sent,
+       delivered = receipt_counts.delivered + excluded.delivered
+
+-- name: receipt_counts
+select channel, minute, sent, delivered from receipt_counts where minute >= $1

@@ -1,0 +1,314 @@
+"""
+What goes into a store and comes out of it: typed rows, and what one batch reads and writes.
+
+Times are UTC milliseconds. Every row is in the order of its table's columns, so that the stores
+write it as it is.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from orchestrator.core.message import Message
+from orchestrator.core.values import Struct, Value
+
+BUCKETS = 1024
+LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
+"""The backlog's priority by message class."""
+URGENT = LANES["otp"]
+ALL_LANES = (0, len(LANES) - 1)
+
+
+def bucket_of(recipient: str) -> int:
+    """
+    The bucket of a recipient's rows: ``0 ≤ bucket < 1024``, the same in every process and release.
+    """
+    return zlib.crc32(recipient.encode()) % BUCKETS
+
+
+class ReadyRow(Value):
+    """
+    A step that waits in the backlog of ``queue`` (a provider's name) since ``since``.
+
+    ``recipient`` is "" if it was not known without another query.
+    """
+
+    queue: str
+    lane: int
+    since: int
+    message: str
+    step: int
+    recipient: str = ""
+
+
+class TimerRow(NamedTuple):
+    """A message that is to be looked at again at ``due_at``."""
+
+    due_at: int
+    message: str
+
+
+class AttemptPlace(NamedTuple):
+    """Where an attempt is: its message and its number there."""
+
+    message: str
+    attempt: int
+
+
+class ReferenceRow(NamedTuple):
+    """The id that a provider gave to an attempt."""
+
+    provider: str
+    reference: str
+    message: str
+    attempt: int
+
+
+class ContactRow(NamedTuple):
+    """The last attempt to an address on a channel; a reply from there answers it."""
+
+    address_hash: str
+    channel: str
+    message: str
+    attempt: int
+    at: int
+
+
+class OrphanRow(NamedTuple):
+    """A receipt (an encoded fact) whose reference belongs to no attempt yet."""
+
+    provider: str
+    reference: str
+    at: int
+    receipt: bytes
+
+
+class RawReceiptRow(NamedTuple):
+    """A webhook's body as it arrived."""
+
+    at: int
+    provider: str
+    body: bytes
+
+
+class DedupeRow(NamedTuple):
+    """A window in which a policy makes no second message for the same key."""
+
+    policy: str
+    recipient: str
+    key: str
+    message: str
+    until: int
+
+
+class DedupeWindow(NamedTuple):
+    """The message that opened a window, and when the window ends."""
+
+    message: str
+    until: int
+
+
+class NewEventRow(NamedTuple):
+    """An event that was accepted: ``messages`` are the ids that it made."""
+
+    source: str
+    id: str
+    digest: bytes
+    status: str
+    messages: tuple[str, ...]
+    accepted_at: int
+
+
+class EventRow(Value):
+    """An event that was seen before."""
+
+    digest: bytes
+    messages: tuple[str, ...]
+    status: str
+
+
+class MessageRow(Struct):
+    """A message with its event: ``event`` is ``{"ce": {…attributes}, "data": {…}}``."""
+
+    message: Message
+    event: dict[str, Any]
+
+
+class CreatedMessage(NamedTuple):
+    """A new message, its event as in ``MessageRow``, and the first lines of its history."""
+
+    message: Message
+    event: dict[str, Any]
+    history: bytes
+
+
+class ChangedMessage(NamedTuple):
+    """A message as it is now, and the lines to append to its history."""
+
+    message: Message
+    history: bytes
+
+
+class StoredMessage(Value):
+    """A message as people read it; ``history`` is empty if only a list was asked for."""
+
+    message: Message
+    event: dict[str, Any]
+    history: tuple[dict[str, Any], ...] = ()
+
+
+class NewStatusEvent(NamedTuple):
+    """A status event to hand to every sink; ``body`` is the CloudEvent's JSON."""
+
+    id: str
+    recipient: str
+    body: bytes
+
+
+class StatusEvent(NamedTuple):
+    """
+    A status event that a sink has not taken yet. ``id`` is the CloudEvent's own, ``body`` its JSON
+    exactly as it is sent and signed.
+    """
+
+    sequence: int
+    id: str
+    recipient: str
+    body: bytes
+
+
+class DeadLetterRow(NamedTuple):
+    """Input that could not be processed; ``replayed_at`` is set once a replay has succeeded."""
+
+    id: str
+    at: int
+    origin: str
+    reason: str
+    detail: str
+    headers: Mapping[str, str]
+    body: bytes
+    replayed_at: int | None = None
+
+
+class SecretRow(NamedTuple):
+    """A key that Kaskad made for itself."""
+
+    id: int
+    secret: bytes
+    created_at: int
+
+
+class ApiKeyRow(NamedTuple):
+    """An API key; only the SHA-256 of the key is stored, as hex."""
+
+    id: str
+    hash: str
+    scopes: tuple[str, ...]
+    created_at: int
+    revoked_at: int | None
+
+
+class ReceiptCount(NamedTuple):
+    """Sends of one minute (since 1970) on a channel, and how many of them were delivered."""
+
+    channel: str
+    minute: int
+    sent: int
+    delivered: int
+
+
+@dataclass(slots=True)
+class Wanted:
+    """
+    What a batch needs to see. References, contacts and ``live_of`` bring their messages, messages
+    bring their recipients, recipients bring nothing else.
+    """
+
+    events: set[tuple[str, str]] = field(default_factory=set)
+    """``(source, id)``"""
+    messages: set[str] = field(default_factory=set)
+    references: set[tuple[str, str]] = field(default_factory=set)
+    """``(provider, reference)``"""
+    contacts: set[tuple[str, str]] = field(default_factory=set)
+    """``(address hash, channel)``"""
+    recipients: set[str] = field(default_factory=set)
+    live_of: set[str] = field(default_factory=set)
+    """Recipients whose unfinished messages are wanted."""
+    dedupes: set[tuple[str, str, str]] = field(default_factory=set)
+    """``(policy, recipient, key)``"""
+
+
+@dataclass(slots=True)
+class WantedAddresses:
+    """The second stage of a load, once the recipients and their addresses are known."""
+
+    addresses: set[str] = field(default_factory=set)
+    """Hashes of addresses whose documents are wanted."""
+    references: set[tuple[str, str]] = field(default_factory=set)
+    """References that are about to be written: receipts may have come before them."""
+    unknown: set[tuple[str, str]] = field(default_factory=set)
+    """References that the first stage did not find."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a store found, under the keys of ``Wanted``."""
+
+    events: dict[tuple[str, str], EventRow] = field(default_factory=dict)
+    messages: dict[str, MessageRow] = field(default_factory=dict)
+    references: dict[tuple[str, str], AttemptPlace] = field(default_factory=dict)
+    contacts: dict[tuple[str, str], AttemptPlace] = field(default_factory=dict)
+    recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
+    live_of: dict[str, list[str]] = field(default_factory=dict)
+    dedupes: dict[tuple[str, str, str], DedupeWindow] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class LoadedAddresses:
+    """Documents by address hash, and the receipts that wait by ``(provider, reference)``."""
+
+    addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    orphans: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything that one batch writes."""
+
+    at: int = 0
+    """The time of the batch."""
+    buckets: dict[str, int] = field(default_factory=dict)
+    """The buckets of the messages that have rows in ``ready_in`` or ``timers_in``."""
+    otp: set[str] = field(default_factory=set)
+    """Those of these messages that are one-time passwords: their timers have a lane of their own."""
+    events: list[NewEventRow] = field(default_factory=list)
+    created: list[CreatedMessage] = field(default_factory=list)
+    changed: list[ChangedMessage] = field(default_factory=list)
+    ready_in: list[ReadyRow] = field(default_factory=list)
+    ready_out: list[ReadyRow] = field(default_factory=list)
+    timers_in: list[TimerRow] = field(default_factory=list)
+    timers_out: list[TimerRow] = field(default_factory=list)
+    references: list[ReferenceRow] = field(default_factory=list)
+    contacts: list[ContactRow] = field(default_factory=list)
+    orphans: list[OrphanRow] = field(default_factory=list)
+    orphans_joined: list[tuple[str, str]] = field(default_factory=list)
+    """``(provider, reference)`` of orphans that have found their attempt."""
+    raw_receipts: list[RawReceiptRow] = field(default_factory=list)
+    recipients: dict[str, bytes] = field(default_factory=dict)
+    """Documents by recipient."""
+    addresses: dict[str, bytes] = field(default_factory=dict)
+    """Documents by address hash."""
+    dedupes: list[DedupeRow] = field(default_factory=list)
+    outbox: list[NewStatusEvent] = field(default_factory=list)
+    dead_letters: list[DeadLetterRow] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
+    """Recipients to forget."""
+    spent: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Millionths of the currency to add by ``(channel, day)``; the day is in ISO format."""
+
+    def timer_lane(self, message: str) -> int:
+        """The lane of a message's timer: one for OTP, one for everything else."""
+        return URGENT if message in self.otp else ALL_LANES[1]

@@ -1,0 +1,55 @@
+"""
+SQL in named files, and what the tables need of a driver to run it.
+
+A file has a statement after each ``-- name: …`` line. Statements write their parameters ``$1``,
+``$2``, …; for SQLite they become ``?1``, ``?2``, ….
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+SHARED = Path(__file__).parent / "queries"
+
+
+def read_queries(folder: Path) -> dict[str, str]:
+    """Every statement by its name: those of both stores, and those of the files of ``folder``."""
+    found: dict[str, str] = {}
+    for file in (*sorted(SHARED.glob("*.sql")), *sorted(folder.glob("*.sql"))):
+        _, *parts = NAME.split(file.read_text())
+        found.update(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+    return found
+
+
+class Driver(ABC):
+    """Runs statements by their name. The tables stand on it, so they are written once."""
+
+    queries: ClassVar[Mapping[str, str]]
+    parameter: ClassVar[str]
+    """What stands before a parameter's number."""
+
+    @property
+    @abstractmethod
+    def share(self) -> tuple[Any, ...]:
+        """The last parameter of statements that return only this process's share; () if all do."""
+
+    @abstractmethod
+    async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
+        """The rows of a statement in SQL."""
+
+    @abstractmethod
+    async def execute(self, name: str, *values: Any) -> int:
+        """Run a statement durably; returns how many rows it changed."""
+
+    @abstractmethod
+    async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement once for each row, in one transaction."""
+
+    async def fetch(self, name: str, *values: Any) -> Sequence[Any]:
+        """The rows of a named statement."""
+        return await self.fetch_text(self.queries[name], *values)

@@ -1,0 +1,134 @@
+"""
+SQLite in WAL mode with ``synchronous=FULL``, one connection that writes.
+
+Commits, which wait for the disk, run in a thread of their own; everything else runs in the event
+loop, because a page in memory costs microseconds. The connection that writes keeps its pages from
+one commit to the next, so reads use it while nothing is being written. Otherwise they use a second
+connection, whose cache is empty after each commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from orchestrator.stores.port import NeedsMigration
+from orchestrator.stores.sql import Driver, read_queries
+from orchestrator.stores.sqlite.cache import RowCache
+from orchestrator.stores.sqlite.schema import connect, migrate, migration_status, prepare_file
+
+T = TypeVar("T")
+QUERIES = {
+    name: re.sub(r"\$(\d)", r"?\1", text)
+    for name, text in read_queries(Path(__file__).parent / "queries").items()
+}
+
+
+class SqliteDatabase(Driver):
+    """
+    One file, open for writing. ``path`` may be ``:memory:`` for tests (a cache shared within this
+    process).
+
+    ``inline``: commit in the caller's thread, for the simulator, whose time must not depend on
+    threads.
+    """
+
+    queries = QUERIES
+    parameter = "?"
+    share = ()
+
+    def __init__(self, path: Path | str, *, inline: bool = False, migrate: bool = True) -> None:
+        self.path = str(path)
+        self._inline = inline
+        self._migrate = migrate
+        self._thread: ThreadPoolExecutor | None = None
+        self._turn = asyncio.Lock()
+        self._lock: IO[str] | None = None
+        self.cache = RowCache()
+
+    async def open(self) -> None:
+        """
+        Open and migrate the file. Raises ``StoreInUse`` if another process has it, and
+        ``NeedsMigration``.
+        """
+        in_file = self.path != ":memory:"
+        if in_file:
+            self._lock = prepare_file(Path(self.path))
+        self._writer = connect(self.path, self)
+        if self._migrate:
+            migrate(self._writer)
+        elif not all(migration_status(self._writer).values()):
+            self._writer.close()
+            raise NeedsMigration(
+                f"{self.path} needs a migration: run `kaskad migrate up`, or set `migrate: auto`"
+            )
+        self._reader = connect(self.path, self) if in_file else self._writer
+        if in_file and not self._inline:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+
+    async def close(self) -> None:
+        """Checkpoint and close; the lock is released last."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        if self._reader is not self._writer:
+            self._reader.close()
+        self._writer.execute("pragma wal_checkpoint(truncate)")
+        self._writer.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def _committed(self) -> sqlite3.Connection:
+        """A connection that sees what is committed, and only that."""
+        return self._reader if self._turn.locked() else self._writer
+
+    async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
+        return self._committed.execute(text, values).fetchall()
+
+    async def execute(self, name: str, *values: Any) -> int:
+        return await self._write(lambda db: db.execute(QUERIES[name], values).rowcount)
+
+    async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
+        await self._write(lambda db: db.executemany(QUERIES[name], rows))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a transaction of the writing connection, off the loop."""
+        await self._turn.acquire()
+        return await self._finish(work)
+
+    async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Finish a turn. It ends when ``work`` is committed, even if its caller no longer waits.
+        """
+        if self._thread is None:
+            try:
+                return self._transaction(work)
+            finally:
+                self._turn.release()
+        working = asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
+        working.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(working)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run and commit ``work``, together with the open transaction if there is one."""
+        db = self._writer
+        try:
+            if not db.in_transaction:
+                db.execute("begin immediate")
+            result = work(db)
+            db.execute("commit")
+        except BaseException:
+            self._undo()
+            raise
+        return result
+
+    def _undo(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("rollback")

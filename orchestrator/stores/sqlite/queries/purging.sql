@@ -1,0 +1,58 @@
+-- Deletions of at most $2 rows that are older than $1, so that none of them holds up the engine.
+
+-- name: purge_orphans
+delete from orphans where rowid in (select rowid from orphans where at < $1 limit $2)
+
+-- name: purge_raw_receipts
+-- Row ids are in order of time, so the oldest rows are found without an index.
+delete from raw_receipts
+ where at < $1 and rowid in (select rowid from raw_receipts order by rowid limit $2)
+
+-- name: purge_events
+delete from events
+ where (source, id) in (
+           select source, id from events where accepted_at < $1 order by accepted_at limit $2
+       )
+
+-- name: purge_dead_letters
+delete from dead_letters
+ where id in (select id from dead_letters where at < $1 order by id limit $2)
+
+-- name: purge_outbox
+-- What every sink has taken; $1 is not used.
+delete from outbox
+ where sequence in (
+           select sequence from outbox
+            where sequence <= (select coalesce(min(sequence), 0) from sinks) and $1 > 0 limit $2
+       )
+
+-- name: purge_dedupes
+delete from dedupes
+ where (policy, recipient, key) in (
+           select policy, recipient, key from dedupes where until < $1 limit $2
+       )
+
+-- name: purge_receipt_counts
+delete from receipt_counts
+ where (channel, minute) in (
+           select channel, minute from receipt_counts where minute < $1 limit $2
+       )
+
+-- name: old_messages
+-- Messages that finished long ago, and that no timer asks for.
+select id from messages
+ where created_at < $1 and finished_at is not null
+   and not exists (select 1 from timers where message = messages.id)
+ order by id limit $2
+
+-- name: purge_history
+delete from history where message = $1
+
+-- name: purge_message_events
+delete from message_events where message = $1
+
+-- name: purge_references
+delete from provider_references where message = $1
+
+-- name: purge_messages
+delete from messages where id = $1

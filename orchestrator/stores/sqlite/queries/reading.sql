@@ -1,0 +1,79 @@
+-- What this store reads in its own way.
+
+-- name: claim
+select lane, since, message, step from ready
+ where queue = $1 and lane between $2 and $3 order by lane, since, message, step limit $4
+
+-- name: depths
+with recursive q (queue) as (
+    select min(queue) from ready
+    union all
+    select (select min(queue) from ready where queue > q.queue) from q where q.queue is not null
+), l (lane) as (values (0), (1), (2), (3))
+select q.queue, l.lane, (
+           select count(*) from (
+               select 1 from ready r where r.queue = q.queue and r.lane = l.lane limit 10000
+           )
+       )
+  from q, l where q.queue is not null
+
+-- name: due
+select due_at, message from timers where due_at <= $1 order by due_at, message limit $2
+
+-- name: due_otp
+-- The lane is written out, because a partial index serves this.
+select due_at, message from timers
+ where due_at <= $1 and lane = 0 order by due_at, message limit $2
+
+-- name: next_due
+select due_at from timers order by due_at limit 1
+
+-- name: next_due_otp
+select due_at from timers where lane = 0 order by due_at limit 1
+
+-- name: message
+select state, document from messages left join message_events on message = id where id = $1
+
+-- name: messages
+select state, document from messages left join message_events on message = id
+ where {where} order by id desc limit {limit}
+
+-- name: history
+select lines from history where message = $1 order by rowid
+
+-- name: outbox
+select sequence, id, recipient, body from outbox
+ where sequence > coalesce((select sequence from sinks where sink = $1), 0)
+ order by sequence limit $2
+
+-- name: delivered
+insert or replace into sinks (sink, sequence) values ($1, $2)
+
+-- name: load_event
+select digest, messages, status from events where source = $1 and id = $2
+
+-- name: load_reference
+select message, attempt from provider_references where provider = $1 and reference = $2
+
+-- name: load_contact
+select message, attempt from contacts where hash = $1 and channel = $2
+
+-- name: load_dedupe
+select message, until from dedupes where policy = $1 and recipient = $2 and key = $3
+
+-- name: load_live
+select id from messages where recipient = $1 and finished_at is null order by id
+
+-- name: load_messages
+-- $1 is a JSON array, as in the next two.
+select id, state, document from messages left join message_events on message = id
+ where id in (select value from json_each($1))
+
+-- name: load_recipients
+select id, document from recipients where id in (select value from json_each($1))
+
+-- name: load_addresses
+select hash, document from addresses where hash in (select value from json_each($1))
+
+-- name: load_orphans
+select receipt from orphans where provider = $1 and reference = $2 order by at, rowid

@@ -1,0 +1,66 @@
+-- One batch, table by table.
+
+-- name: add_events
+insert into events (source, id, digest, status, messages, accepted_at)
+values ($1, $2, $3, $4, $5, $6)
+
+-- name: add_messages
+insert into messages (id, bucket, recipient, policy, status, created_at, finished_at, state)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: add_message_events
+insert into message_events (message, document, lines) values ($1, $2, $3)
+
+-- name: change_messages
+update messages set status = $2, finished_at = $3, state = $4 where id = $1
+
+-- name: add_history
+insert into history (message, lines) values ($1, $2)
+
+-- name: drop_ready
+delete from ready
+ where queue = $1 and lane = $2 and since = $3 and message = $4 and step = $5
+
+-- name: add_ready
+insert or ignore into ready (queue, lane, since, message, step) values ($1, $2, $3, $4, $5)
+
+-- name: drop_timers
+delete from timers where due_at = $1 and message = $2
+
+-- name: add_timers
+insert or ignore into timers (due_at, message, lane) values ($1, $2, $3)
+
+-- name: add_references
+insert or ignore into provider_references (provider, reference, message, attempt)
+values ($1, $2, $3, $4)
+
+-- name: put_contacts
+insert or replace into contacts (hash, channel, message, attempt, at) values ($1, $2, $3, $4, $5)
+
+-- name: put_recipients
+insert or replace into recipients (id, bucket, document) values ($1, $2, $3)
+
+-- name: put_addresses
+insert or replace into addresses (hash, document) values ($1, $2)
+
+-- name: add_raw_receipts
+insert into raw_receipts (at, provider, body) values ($1, $2, $3)
+
+-- name: put_dedupes
+insert or replace into dedupes (policy, recipient, key, message, until) values ($1, $2, $3, $4, $5)
+
+-- name: add_outbox
+insert into outbox (id, recipient, body) values ($1, $2, $3)
+
+-- name: erase_recipient
+delete from recipients where id = $1
+
+-- name: erase_contacts
+-- Of the erased recipient's messages only the bare states stay.
+delete from contacts where message in (select id from messages where recipient = $1)
+
+-- name: erase_message_events
+delete from message_events where message in (select id from messages where recipient = $1)
+
+-- name: erase_history
+delete from history where message in (select id from messages where recipient = $1)

@@ -1,0 +1,230 @@
+"""
+The ports that both stores implement alike, one class for each; only their SQL may differ.
+
+Here is also what the two share of a batch: the statements that most batches do not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from orchestrator.history.codec import decode_history, decode_message
+from orchestrator.stores.rows import (
+    ALL_LANES,
+    ApiKeyRow,
+    Changes,
+    DeadLetterRow,
+    ReadyRow,
+    ReceiptCount,
+    SecretRow,
+    StatusEvent,
+    StoredMessage,
+    TimerRow,
+)
+from orchestrator.stores.sql import Driver
+
+DAY_MS = 86_400_000
+NO_EVENT = b'{"ce":{},"data":{}}'
+
+
+class BacklogTable(Driver):
+    """Implements ``BacklogStore``."""
+
+    async def claim(
+        self,
+        queue: str,
+        limit: int,
+        taken: Collection[tuple[str, int]],
+        lanes: tuple[int, int] = ALL_LANES,
+    ) -> list[ReadyRow]:
+        rows = await self.fetch("claim", queue, *lanes, limit + len(taken), *self.share)
+        return [ReadyRow(queue, *row) for row in rows if (row[2], row[3]) not in taken][:limit]
+
+    async def queues(self) -> list[str]:
+        return [row[0] for row in await self.fetch("queues")]
+
+    async def depths(self) -> dict[tuple[str, int], int]:
+        """The depths of this process's share: the processes' figures add up."""
+        rows = await self.fetch("depths", *self.share)
+        return {(queue, lane): count for queue, lane, count in rows}
+
+
+class TimerTable(Driver):
+    """Implements ``TimerStore``."""
+
+    async def due(self, now: int, limit: int, otp: bool = False) -> list[TimerRow]:
+        name = "due_otp" if otp else "due"
+        return [TimerRow(*row) for row in await self.fetch(name, now, limit, *self.share)]
+
+    async def next_due(self, otp: bool = False) -> int | None:
+        rows = await self.fetch("next_due_otp" if otp else "next_due", *self.share)
+        return rows[0][0] if rows else None
+
+
+class MessageTables(Driver):
+    """Implements ``MessageStore``."""
+
+    async def message(self, id: str) -> StoredMessage | None:
+        rows = await self.fetch("message", id)
+        if not rows:
+            return None
+        lines = (*await self.fetch("history_began", id), *await self.fetch("history", id))
+        history = tuple(decode_history(b"".join(row[0] for row in lines)))
+        return StoredMessage(decode_message(rows[0][0]), event_of(rows[0][1]), history)
+
+    async def messages(
+        self,
+        *,
+        recipient: str | None = None,
+        policy: str | None = None,
+        status: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[StoredMessage]:
+        given = {"recipient =": recipient, "policy =": policy, "status =": status, "id <": before}
+        values = {clause: value for clause, value in given.items() if value is not None}
+        where = " and ".join(f"{clause} {self.parameter}{n}" for n, clause in enumerate(values, 1))
+        text = self.queries["messages"].format(where=where or "true", limit=int(limit))
+        rows = await self.fetch_text(text, *values.values())
+        return [StoredMessage(decode_message(state), event_of(event)) for state, event in rows]
+
+    async def recipient(self, id: str) -> dict[str, Any] | None:
+        rows = await self.fetch("recipient", id)
+        return orjson.loads(rows[0][0]) if rows else None
+
+
+class OutboxTable(Driver):
+    """The half of ``OutboxStore`` that reads: one recipient's events go through one process."""
+
+    async def outbox(self, sink: str, limit: int) -> list[StatusEvent]:
+        return [StatusEvent(*row) for row in await self.fetch("outbox", sink, limit, *self.share)]
+
+
+class DeadLetterTable(Driver):
+    """Implements ``DeadLetterStore``."""
+
+    async def dead_letters(self, before: str | None, limit: int) -> list[DeadLetterRow]:
+        rows = await self.fetch("dead_letters", before or "~", limit)
+        return [dead_letter_row(row) for row in rows]
+
+    async def dead_letter(self, id: str) -> DeadLetterRow | None:
+        rows = await self.fetch("dead_letter", id)
+        return dead_letter_row(rows[0]) if rows else None
+
+    async def resolve_dead_letter(self, id: str, at: int) -> None:
+        await self.execute("resolve_dead_letter", at, id)
+
+
+class VersionTable(Driver):
+    """Implements ``VersionStore``."""
+
+    async def keep_version(
+        self, kind: str, name: str, version: str, document: Mapping[str, Any]
+    ) -> None:
+        await self.execute("keep_version", kind, name, version, orjson.dumps(document))
+
+    async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None:
+        rows = await self.fetch("version", kind, name, version)
+        return orjson.loads(rows[0][0]) if rows else None
+
+
+class KeyTables(Driver):
+    """Implements ``KeyStore`` for one process."""
+
+    async def secrets(self, purpose: str) -> list[SecretRow]:
+        return [SecretRow(*row) for row in await self.fetch("secrets", purpose)]
+
+    async def add_secret(
+        self, purpose: str, secret: bytes, at: int, *, first: bool = False
+    ) -> None:
+        await self.execute("add_first_secret" if first else "add_secret", purpose, secret, at)
+
+    async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
+        await self.execute("add_api_key", id, hash, ",".join(scopes), at)
+
+    async def api_key(self, hash: str) -> ApiKeyRow | None:
+        rows = await self.fetch("api_key", hash)
+        return api_key_row(rows[0]) if rows else None
+
+    async def api_keys(self) -> list[ApiKeyRow]:
+        return [api_key_row(row) for row in await self.fetch("api_keys")]
+
+    async def revoke_api_key(self, id: str, at: int) -> bool:
+        return await self.execute("revoke_api_key", at, id) == 1
+
+
+class CounterTables(Driver):
+    """Implements ``CounterStore``."""
+
+    async def spent(self, day: str) -> dict[str, int]:
+        return {channel: millionths for channel, millionths in await self.fetch("spent", day)}
+
+    async def count_receipts(self, counts: Sequence[tuple[str, int, int, int]]) -> None:
+        # in one order in every process, so that two of them never wait for each other
+        await self.execute_many("count_receipts", sorted(counts))
+
+    async def receipt_counts(self, since_minute: int) -> list[ReceiptCount]:
+        return [ReceiptCount(*row) for row in await self.fetch("receipt_counts", since_minute)]
+
+
+class Retention:
+    """The times of ``RetentionStore``."""
+
+    messages_ms = 90 * DAY_MS
+    events_ms = 30 * DAY_MS
+    receipts_ms = 30 * DAY_MS
+    dead_letters_ms = 30 * DAY_MS
+
+    def limits(self, now: int) -> dict[str, int]:
+        """The statements that delete a bounded number of rows, and the time before which rows go."""
+        return {
+            "purge_events": now - self.events_ms,
+            "purge_dedupes": now,
+            "purge_orphans": now - 10 * DAY_MS,
+            "purge_dead_letters": now - self.dead_letters_ms,
+            "purge_receipt_counts": (now - 2 * DAY_MS) // 60_000,
+        }
+
+
+class Tables(
+    BacklogTable,
+    TimerTable,
+    MessageTables,
+    OutboxTable,
+    DeadLetterTable,
+    VersionTable,
+    KeyTables,
+    CounterTables,
+):
+    """All of these."""
+
+
+def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]]]:
+    """The names of the statements of ``rare_writes.sql`` that a batch needs, with their rows."""
+    if changes.orphans:
+        yield "add_orphans", changes.orphans
+    if changes.orphans_joined:
+        yield "drop_orphans", changes.orphans_joined
+    if changes.dead_letters:
+        headers = (orjson.dumps(letter.headers).decode() for letter in changes.dead_letters)
+        letters = zip(changes.dead_letters, headers, strict=True)
+        yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
+    if changes.spent:
+        yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
+
+
+def dead_letter_row(row: Sequence[Any]) -> DeadLetterRow:
+    return DeadLetterRow(*row)._replace(headers=orjson.loads(row[5]))
+
+
+def api_key_row(row: Sequence[Any]) -> ApiKeyRow:
+    return ApiKeyRow(*row)._replace(scopes=tuple(row[2].split(",")))
+
+
+def event_of(document: bytes | None) -> dict[str, Any]:
+    """A message's event; an empty one if its recipient was erased."""
+    event: dict[str, Any] = orjson.loads(document or NO_EVENT)
+    return event
