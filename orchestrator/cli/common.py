@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Coroutine
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -41,6 +42,13 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong on standard error, and end with a code."""
     typer.echo(message, err=True)
     raise typer.Exit(code)
+
+
+def require_extra(extra: str, module: str) -> None:
+    """End the program with the pip command if an optional dependency is missing."""
+    if find_spec(module) is None:
+        command = f"pip install 'kaskad[{extra}]'"
+        fail(f"this verb needs {module}, which is not installed; run: {command}", USAGE)
 
 
 def wants_json(output: str) -> bool:

@@ -17,6 +17,7 @@ from orchestrator.cli.common import (
     fail,
     find_config,
     print_json,
+    require_extra,
     run_async,
     wants_json,
 )
@@ -125,6 +126,7 @@ def sandbox(
     """
     Stand-in providers with the real wire formats, and a page that shows each recipient's phones.
     """
+    require_extra("sandbox", "aiosmtpd")
     from orchestrator.sandbox import SandboxConfig, serve
 
     config = SandboxConfig(
@@ -166,6 +168,7 @@ def demo(
     The whole thing on one machine, with no account: watch cascades move down their channels, then
     read the summary.
     """
+    require_extra("sandbox", "aiosmtpd")
     from orchestrator.demo import run_demo
 
     raise typer.Exit(

@@ -205,7 +205,7 @@ class Inbox:
         if self._record is not None:
             await self._record.append(json.dumps(entry.record(), ensure_ascii=False) + "\n")
         self._accepted[entry.seq] = entry
-        _put(self._last, (provider, item.address), entry, self._keep)
+        put(self._last, (provider, item.address), entry, self._keep)
         while len(self._accepted) > self._keep:
             self._accepted.popitem(last=False)
         self._tell("message", entry.view())
@@ -262,7 +262,7 @@ class Inbox:
     def opt(self, provider: str, address: str, out: bool) -> None:
         """The person stopped a provider's messages, or wants them again."""
         if out:
-            _put(self.opted_out, (provider, address), time.time(), self._keep)
+            put(self.opted_out, (provider, address), time.time(), self._keep)
         else:
             self.opted_out.pop((provider, address), None)
         self._tell("opted", {"provider": provider, "address": address, "out": out})
@@ -319,7 +319,8 @@ class Inbox:
             _offer(listener, {"kind": kind, "data": data})
 
 
-def _put(table: OrderedDict[Any, Any], key: Any, value: Any, keep: int) -> None:
+def put(table: OrderedDict[Any, Any], key: Any, value: Any, keep: int) -> None:
+    """Set a key of a table that keeps its ``keep`` newest keys."""
     table[key] = value
     table.move_to_end(key)
     while len(table) > keep:

@@ -10,20 +10,18 @@ a good HTTP status says nothing; every message in the answer has a status of its
 from __future__ import annotations
 
 import base64
-import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
+from orchestrator.sandbox.inbox import Accepted, Item, put
 from orchestrator.sandbox.script import Planned, canonical
 from orchestrator.sandbox.standin import (
     Common,
-    NoReplies,
     Refusal,
     Result,
     StandIn,
@@ -31,11 +29,12 @@ from orchestrator.sandbox.standin import (
     is_web_url,
     json_post,
     read_json,
-    tracked_link,
+    same_secret,
 )
 
 IDS_KEPT = 100_000
 TYPES = ("TEXT", "IMAGE", "VIDEO", "FILE", "LIST", "CAROUSEL", "OTP_TEMPLATE", "TEMPLATE")
+LABELS = ("PROMOTIONAL", "TRANSACTIONAL")
 GROUPS = {1: "PENDING", 2: "UNDELIVERABLE", 3: "DELIVERED", 4: "EXPIRED", 5: "REJECTED"}
 STATUSES = {
     "PENDING_ACCEPTED": (1, 26, "Message sent to next instance"),
@@ -85,6 +84,8 @@ class Infobip(StandIn):
     channel = "viber"
     paths = ("/viber/2/messages",)
     usual_refusal = "EC_UNKNOWN_USER"
+    blocked_code = "EC_BLOCKED_USER"
+    throttle_code = "E429"
 
     def __init__(self, common: Common) -> None:
         super().__init__(common)
@@ -92,7 +93,7 @@ class Infobip(StandIn):
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         key = f"App {self.common.accounts.infobip_api_key}"
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), key.encode()):
+        if not same_secret(request.headers.get("Authorization"), key):
             raise Refusal(failure("E401"), "E401")
         body = read_json(raw)
         wrong = list(violations(body))
@@ -109,12 +110,10 @@ class Infobip(StandIn):
         key = (provider, item.provider_id)
         if key in self._ids:
             return "REJECTED_DUPLICATE_MESSAGE_ID"
-        if (provider, item.address) in self.common.inbox.opted_out:
-            return "EC_BLOCKED_USER"
-        self._ids[key] = None
-        if len(self._ids) > IDS_KEPT:
-            self._ids.popitem(last=False)
-        return None
+        blocked = super().objection(provider, item)
+        if blocked is None:
+            put(self._ids, key, None, IDS_KEPT)
+        return blocked
 
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
         whole = next((result.code for result in results if result.code in HTTP_ERRORS), None)
@@ -123,36 +122,24 @@ class Infobip(StandIn):
         bulk = self.common.new_id()
         return as_json(200, {"bulkId": bulk, "messages": [entry_of(result) for result in results]})
 
-    def throttled(self, seconds: float) -> web.Response:
-        return failure("E429", headers={"Retry-After": str(round(seconds))})
+    def refused(self, code: str, address: str = "") -> web.Response:
+        return failure(code)
 
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: Accepted, planned: Planned) -> Post | None:
         hooks, state = entry.item.hooks, planned.state
-        if state == "replied":
-            return self.inbound(entry.provider, entry.item.address, planned.detail or "OK", entry)
-        if state == "clicked":
-            return self._click(entry)
         if state == "read":
-            return (
-                self._post(hooks["seen"], {"results": [self._seen(entry)]})
-                if hooks["seen"]
-                else None
-            )
-        wanted = state in ("delivered", "failed", "expired") or (
+            url, result = hooks["seen"], self._seen(entry)
+        elif state in ("delivered", "failed", "expired") or (
             state == "sent" and hooks["intermediate"]
-        )
-        if not wanted or not hooks["delivery"]:
+        ):
+            url, result = hooks["delivery"], self._report(entry, planned)
+        else:
             return None
-        return self._post(hooks["delivery"], {"results": [self._report(entry, planned)]})
+        return self._post(url, {"results": [result]}) if url else None
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         entry = entry or self.common.inbox.last(provider)
-        url = self.common.callbacks.get(provider, entry.item.hooks["delivery"] if entry else None)
-        if url is None:
-            raise NoReplies(
-                "nothing says where replies go; set one with PUT /_sandbox/callbacks"
-                f" {{{provider!r}: URL}}"
-            )
+        url = self.callback(provider, entry.item.hooks["delivery"] if entry else None)
         message = {"type": "TEXT", "text": text}
         if entry and entry.item.address == address and entry.item.hooks["tracking_data"]:
             message["trackingData"] = entry.item.hooks["tracking_data"]
@@ -170,11 +157,8 @@ class Infobip(StandIn):
     def _item(
         self, message: dict[str, Any], destination: dict[str, Any], tracking: dict[str, Any]
     ) -> Item:
-        content, webhooks, options = (
-            message["content"],
-            message.get("webhooks", {}),
-            message.get("options", {}),
-        )
+        content = message["content"]
+        webhooks, options = message.get("webhooks", {}), message.get("options", {})
         shown = {
             "text": content.get("text", ""),
             "type": content["type"],
@@ -182,9 +166,8 @@ class Infobip(StandIn):
             "label": options.get("label"),
         }
         if "button" in content:
-            shown["buttons"] = [
-                {"title": content["button"]["title"], "url": content["button"]["action"]}
-            ]
+            button = content["button"]
+            shown["buttons"] = [{"title": button["title"], "url": button["action"]}]
         if "mediaUrl" in content:
             shown["image"] = content["mediaUrl"]
         delivery = webhooks.get("delivery", {})
@@ -236,14 +219,11 @@ class Infobip(StandIn):
             "seenAt": moment(),
         }
 
-    def _click(self, entry: Accepted) -> Post | None:
-        """
-        A click on a link that Infobip shortened is reported; a link of the sender's own is simply
-        opened.
-        """
+    def clicked(self, entry: Accepted) -> Post | None:
+        """A click on a link that Infobip shortened is reported; the sender's own link is opened."""
         url = entry.item.hooks["tracking"]
         if not url:
-            return tracked_link(entry)
+            return super().clicked(entry)
         buttons = entry.item.content.get("buttons") or [{"url": ""}]
         return self._post(
             url,
@@ -265,7 +245,7 @@ class Infobip(StandIn):
 
 
 def violations(body: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with a request, as property and complaint."""
+    """The faults of a request, as property and complaint."""
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list) or not messages:
         yield "messages", "must not be empty"
@@ -281,9 +261,8 @@ def violations(body: Any) -> Iterator[tuple[str, str]]:
         yield from destination_violations(message.get("destinations"), f"{at}.destinations")
         yield from content_violations(message.get("content"), f"{at}.content")
         yield from option_violations(message, at)
-    if not isinstance(body.get("options", {}), dict) or not isinstance(
-        body.get("options", {}).get("tracking", {}), dict
-    ):
+    options = body.get("options", {})
+    if not isinstance(options, dict) or not isinstance(options.get("tracking", {}), dict):
         yield "options", "must be an object"
 
 
@@ -295,10 +274,7 @@ def destination_violations(value: Any, at: str) -> Iterator[tuple[str, str]]:
         to = destination.get("to") if isinstance(destination, dict) else None
         if not isinstance(to, str) or not to.lstrip("+").isdigit() or not 7 <= len(to) <= 64:
             yield f"{at}[{index}].to", "must be a phone number in international format"
-        elif (
-            not isinstance(destination.get("messageId", ""), str)
-            or len(destination.get("messageId", "")) > 200
-        ):
+        elif not is_text(destination.get("messageId", ""), 200):
             yield f"{at}[{index}].messageId", "size must be between 0 and 200"
 
 
@@ -321,10 +297,7 @@ def content_violations(content: Any, at: str) -> Iterator[tuple[str, str]]:
 
 def option_violations(message: dict[str, Any], at: str) -> Iterator[tuple[str, str]]:
     options, webhooks = message.get("options", {}), message.get("webhooks", {})
-    if not isinstance(options, dict) or options.get("label", "PROMOTIONAL") not in (
-        "TRANSACTIONAL",
-        "PROMOTIONAL",
-    ):
+    if not isinstance(options, dict) or options.get("label", LABELS[0]) not in LABELS:
         yield f"{at}.options.label", "must be TRANSACTIONAL or PROMOTIONAL"
     if not isinstance(webhooks, dict):
         yield f"{at}.webhooks", "must be an object"
@@ -333,14 +306,15 @@ def option_violations(message: dict[str, Any], at: str) -> Iterator[tuple[str, s
         hook = webhooks.get(name)
         if hook is not None and not (isinstance(hook, dict) and is_web_url(hook.get("url"))):
             yield f"{at}.webhooks.{name}.url", "must be a valid URL"
-    data = webhooks.get("callbackData", "")
-    if not isinstance(data, str) or len(data) > 4_000:
+    if not is_text(webhooks.get("callbackData", ""), 4_000):
         yield f"{at}.webhooks.callbackData", "size must be between 0 and 4000"
 
 
-def failure(
-    code: str, wrong: Sequence[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
-) -> web.Response:
+def is_text(value: object, longest: int) -> bool:
+    return isinstance(value, str) and len(value) <= longest
+
+
+def failure(code: str, wrong: Sequence[tuple[str, str]] = ()) -> web.Response:
     """Infobip's error envelope for a request as a whole."""
     status, description, action = HTTP_ERRORS[code]
     named = [{"property": name, "violation": complaint} for name, complaint in wrong]
@@ -351,7 +325,7 @@ def failure(
         "violations": named,
         "resources": [],
     }
-    return as_json(status, body, headers)
+    return as_json(status, body)
 
 
 def entry_of(result: Result) -> dict[str, Any]:
@@ -370,10 +344,7 @@ def entry_of(result: Result) -> dict[str, Any]:
 
 
 def split_code(code: str) -> tuple[str, str]:
-    """
-    A status name and an error name for a code, given by name or number; an unknown number stays an
-    error's.
-    """
+    """A status name and an error name for a code, by name or number (unknown: an error's)."""
     by_number = {str(number): name for name, number in ERRORS.items()}
     by_number |= {str(number): name for name, (_, number, _) in STATUSES.items()}
     name = by_number.get(code, code)

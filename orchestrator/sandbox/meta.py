@@ -17,23 +17,20 @@ import re
 import time
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
+from orchestrator.sandbox.inbox import Accepted, Item, put
 from orchestrator.sandbox.script import Planned, canonical
 from orchestrator.sandbox.standin import (
     Common,
-    NoReplies,
     Refusal,
-    Result,
     StandIn,
     as_json,
     read_json,
-    tracked_link,
+    same_secret,
 )
 
 WINDOW_SECONDS = 24 * 3600
@@ -88,16 +85,15 @@ class Meta(StandIn):
     channel = "whatsapp"
     paths = (r"/{version:v\d+\.\d+}/{number}/messages",)
     usual_refusal = "131026"
+    throttle_code = "130429"
 
     def __init__(self, common: Common) -> None:
         super().__init__(common)
-        self._heard: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._wrote_at: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         expected = f"Bearer {self.common.accounts.meta_access_token}"
-        if not hmac.compare_digest(
-            request.headers.get("Authorization", "").encode(), expected.encode()
-        ):
+        if not same_secret(request.headers.get("Authorization"), expected):
             raise Refusal(failure("190"), "190")
         number = request.match_info["number"]
         if number != self.common.accounts.meta_phone_number_id:
@@ -125,32 +121,21 @@ class Meta(StandIn):
         ]
 
     def objection(self, provider: str, item: Item) -> str | None:
-        heard = self._heard.get((provider, item.address), 0.0)
-        return (
-            "131047" if item.hooks["free"] and self.common.now() - heard > WINDOW_SECONDS else None
-        )
+        seconds = self.common.now() - self._wrote_at.get((provider, item.address), 0.0)
+        return "131047" if item.hooks["free"] and seconds > WINDOW_SECONDS else None
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
-        item, code = results[0].item, results[0].code
-        if code is not None:
-            return failure(code)
+    def refused(self, code: str, address: str = "") -> web.Response:
+        return failure(code)
+
+    def taken(self, item: Item) -> web.Response:
         contact = {"input": item.hooks["input"]} | whom(item.address, "wa_id", "user_id")
         message = {"id": item.provider_id, "message_status": "accepted"}
         return as_json(
             200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
         )
 
-    def throttled(self, seconds: float) -> web.Response:
-        response = failure("130429")
-        response.headers["Retry-After"] = str(round(seconds))
-        return response
-
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: Accepted, planned: Planned) -> Post | None:
         item = entry.item
-        if planned.state == "clicked":
-            return self._pressed(entry) or tracked_link(entry)
-        if planned.state == "replied":
-            return self.inbound(entry.provider, item.address, planned.detail or "OK", entry)
         if planned.state not in STATES or entry.provider not in self.common.callbacks:
             return None
         status: dict[str, Any] = {
@@ -174,16 +159,10 @@ class Meta(StandIn):
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         """
-        A text; it opens the 24-hour window.
-
-        ``/stop`` and ``/resume`` are the person's own settings for marketing messages, which
-        WhatsApp reports apart.
+        A text; it opens the 24-hour window. ``/stop`` and ``/resume`` are the person's settings for
+        marketing messages, which WhatsApp reports separately.
         """
-        if provider not in self.common.callbacks:
-            raise NoReplies(
-                f"{provider} has no webhook; set it with PUT /_sandbox/callbacks {{{provider!r}:"
-                " URL}"
-            )
+        self.callback(provider)
         now = str(int(time.time()))
         if text in ("/stop", "/resume"):
             preference = {
@@ -209,11 +188,11 @@ class Meta(StandIn):
         status, body = await self.common.courier.fetch(Post(method="GET", url=url, repeat=False))
         return status == "200" and body == challenge.encode()
 
-    def _pressed(self, entry: Accepted) -> Post | None:
-        """The person presses a quick-reply button of a template, if it has one."""
+    def clicked(self, entry: Accepted) -> Post | None:
+        """The person presses the quick-reply button of a template, if it has one."""
         payload = entry.item.content.get("payload")
         if payload is None or entry.provider not in self.common.callbacks:
-            return None
+            return super().clicked(entry)
         message = {
             "id": self._wamid(),
             "timestamp": str(int(time.time())),
@@ -227,10 +206,7 @@ class Meta(StandIn):
         return self._message(entry.provider, entry.item.address, message)
 
     def _message(self, provider: str, address: str, message: dict[str, Any]) -> Post:
-        self._heard[(provider, address)] = self.common.now()
-        self._heard.move_to_end((provider, address))
-        if len(self._heard) > SESSIONS_KEPT:
-            self._heard.popitem(last=False)
+        put(self._wrote_at, (provider, address), self.common.now(), SESSIONS_KEPT)
         contact = {"profile": {"name": "Sandbox"}} | whom(address, "wa_id", "user_id")
         message = message | whom(address, "from", "from_user_id")
         return self._webhook(provider, {"contacts": [contact], "messages": [message]})
@@ -260,7 +236,7 @@ class Meta(StandIn):
 
 
 def problem_of(body: Any) -> tuple[str, str] | None:
-    """The first thing wrong with a message, as code and details."""
+    """The first fault of a message, as code and details."""
     if not isinstance(body, dict) or body.get("messaging_product") != "whatsapp":
         return "100", "messaging_product must be whatsapp"
     to, recipient, kind = body.get("to"), body.get("recipient"), body.get("type", "text")
@@ -277,13 +253,8 @@ def problem_of(body: Any) -> tuple[str, str] | None:
         return "131008", f"{kind} is required"
     if not isinstance(data, str) or len(data) > 512:
         return "131009", "biz_opaque_callback_data must have at most 512 characters"
-    return (
-        template_problem(part)
-        if kind == "template"
-        else text_problem(part)
-        if kind == "text"
-        else None
-    )
+    checks = {"template": template_problem, "text": text_problem}
+    return checks[kind](part) if kind in checks else None
 
 
 def text_problem(part: dict[str, Any]) -> tuple[str, str] | None:
@@ -311,7 +282,7 @@ def template_problem(part: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def content_of(body: dict[str, Any]) -> dict[str, Any]:
-    """What the person sees; of a template only its name and parameters are known here."""
+    """The message as the person sees it; of a template, only name and parameters are known."""
     kind = body.get("type", "text")
     part = body[kind]
     if kind != "template":
@@ -348,7 +319,7 @@ def shown(parameter: dict[str, Any]) -> str:
 
 
 def whom(address: str, phone_key: str, user_key: str) -> dict[str, str]:
-    """How Meta names a person: by the digits of the phone, else by the business-scoped user id."""
+    """A person in Meta's terms: the digits of the phone, else the business-scoped user id."""
     return {phone_key: address[1:]} if address.startswith("+") else {user_key: address}
 
 

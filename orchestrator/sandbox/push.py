@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,11 @@ from aiohttp import web
 
 from orchestrator.sandbox import push_crypto as crypto
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
+from orchestrator.sandbox.inbox import Accepted, Item, put
 from orchestrator.sandbox.script import Planned
 from orchestrator.sandbox.standin import (
     Common,
     Refusal,
-    Result,
     StandIn,
     as_json,
     is_web_url,
@@ -71,6 +70,7 @@ class Push(StandIn):
     channel = "web_push"
     paths = ("/push/{id}",)
     usual_refusal = "410"
+    throttle_code = "429"
 
     def __init__(self, common: Common) -> None:
         super().__init__(common)
@@ -82,35 +82,27 @@ class Push(StandIn):
 
     def subscribe(self, application_server_key: str | None = None) -> dict[str, Any]:
         """
-        A new subscription, as ``PushSubscription.toJSON()`` has it.
-
-        Raises ValueError where the key is not a point of P-256 in base64url.
+        A new subscription, as ``PushSubscription.toJSON()`` returns it. Raises ValueError if the
+        key is not a point of P-256 in base64url.
         """
-        key = (
-            None if application_server_key is None else crypto.checked_point(application_server_key)
-        )
+        given = application_server_key
+        key = None if given is None else crypto.checked_point(given)
         name = self._name()
         seed = hashlib.sha512(name.encode() + b"browser").digest()
         keys = crypto.BrowserKeys.of(1 + int.from_bytes(seed[:30], "big"), seed[48:])
         subscription = Subscription(f"{self.common.url}/push/{name}", keys, key)
-        self._subscriptions[name] = subscription
-        if len(self._subscriptions) > SUBSCRIPTIONS_KEPT:
-            self._subscriptions.popitem(last=False)
+        put(self._subscriptions, name, subscription, SUBSCRIPTIONS_KEPT)
         return {"endpoint": subscription.endpoint, "expirationTime": None, "keys": keys.public()}
 
     def _name(self) -> str:
-        """The last part of an endpoint; with a seed, the same ones in every run."""
+        """The last part of an endpoint; with a seed, the same in every run."""
         if self.common.seed is None:
             return self.common.new_id()
-        return hashlib.sha256(
-            f"{self.common.seed}|push|{len(self._subscriptions)}".encode()
-        ).hexdigest()[:32]
+        text = f"{self.common.seed}|push|{len(self._subscriptions)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def expire(self, endpoint: str) -> bool:
-        """
-        The browser unsubscribes: the endpoint is gone from now on. False where there is no such
-        endpoint.
-        """
+        """The browser unsubscribes. False if there is no such endpoint."""
         subscription = self._subscriptions.get(endpoint.rpartition("/")[2])
         if subscription is None or subscription.endpoint != endpoint:
             return False
@@ -156,24 +148,16 @@ class Push(StandIn):
             )
         ]
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
-        item, code = results[0].item, results[0].code
-        if code is not None:
-            return failure(
-                int(code) if code.isdigit() and 400 <= int(code) <= 599 else 400,
-                "Refused by the script",
-            )
-        return web.Response(
-            status=201, headers={"Location": item.provider_id, "TTL": str(item.hooks["ttl"])}
-        )
+    def refused(self, code: str, address: str = "") -> web.Response:
+        status = int(code) if code.isdigit() and 400 <= int(code) <= 599 else 400
+        return failure(status, "Please slow down" if status == 429 else "Refused by the script")
 
-    def throttled(self, seconds: float) -> web.Response:
-        return failure(429, "Please slow down", headers={"Retry-After": str(round(seconds))})
+    def taken(self, item: Item) -> web.Response:
+        headers = {"Location": item.provider_id, "TTL": str(item.hooks["ttl"])}
+        return web.Response(status=201, headers=headers)
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        """
-        What the service worker posts: small JSON as text, so that the browser asks nobody first.
-        """
+        """The service worker's report: JSON as text, so that the browser sends no preflight."""
         payload, event = entry.item.hooks["payload"], EVENTS.get(planned.state)
         if event is None or not is_web_url(payload.get("report")):
             return None
@@ -199,12 +183,12 @@ class Push(StandIn):
             raise refuse(403, "VAPID public key mismatch")
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        """Every message is delivered at once, so there is never one to withdraw."""
+        """Messages are delivered at once, so there is none to withdraw."""
         return failure(404, "Message not found")
 
 
 def open_message(keys: crypto.BrowserKeys, raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is shown, and the payload; a message that cannot be opened shows why."""
+    """The shown content and the payload; a message that cannot be decrypted shows why."""
     if not raw:
         return {"text": ""}, {}
     try:
@@ -236,9 +220,7 @@ def refuser(address: str) -> Any:
     return refuse
 
 
-def failure(
-    status: int, message: str, errno: int | None = None, headers: dict[str, str] | None = None
-) -> web.Response:
+def failure(status: int, message: str, errno: int | None = None) -> web.Response:
     """The error body of Mozilla's push service."""
     body = {
         "code": status,
@@ -247,4 +229,4 @@ def failure(
         "message": message,
         "more_info": "http://autopush.readthedocs.io/en/latest/http.html#error-codes",
     }
-    return as_json(status, body, headers)
+    return as_json(status, body)

@@ -1,8 +1,8 @@
 """
-What all HTTP stand-ins share: read the request, look up the behaviour, carry it out on the socket.
+The base of the HTTP stand-ins: read the request, look up the behaviour, carry it out on the socket.
 
-    read      the provider's own validation; a bad request is refused with the provider's own error body
-    decide    what the script says, else what the provider itself knows (opted out, a repeated id, no session)
+    read      the provider's validation; a bad request gets the provider's own error body
+    decide    the script, else what the provider knows (opted out, a repeated id, no session)
     take      accepted messages are durable before a byte of the answer is written
     answer    at once, late, never, or by cutting the connection
     receipts  after the answer, unless the script wants them before it
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import json
 import re
 import time
@@ -33,11 +34,11 @@ LINK = re.compile(r"https?://[^\s\"'<>)\]\\]+/c/[^\s\"'<>)\]\\]+")
 @dataclass(slots=True, kw_only=True)
 class Common:
     """
-    What the stand-ins share.
+    The state that the stand-ins share.
 
     ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id``
-    gives 32 fresh hex characters, never the same in two runs, for senders keep provider ids for
-    long; ``now`` is the providers' clock, UTC seconds.
+    gives 32 hex characters that no other run gives, because senders keep provider ids for long;
+    ``now`` is the providers' clock (UTC seconds).
     """
 
     accounts: Accounts
@@ -53,10 +54,7 @@ class Common:
 
 
 class Refusal(Exception):
-    """
-    The provider says no to a request as a whole: its answer, and its code for the count of
-    requests.
-    """
+    """The provider refuses a whole request: its answer, and its code for the request counts."""
 
     def __init__(self, response: web.Response, code: object, address: str | None = None) -> None:
         super().__init__(str(code))
@@ -67,84 +65,112 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """
-    What becomes of one item: accepted where ``code`` is None, else refused with the provider's
-    code.
-    """
+    """One item of a request: accepted if ``code`` is None, else refused with that code."""
 
     item: Item
     code: str | None
 
 
 class NoReplies(ValueError):
-    """This channel has no inbound messages, or nothing says where to post them."""
+    """The channel has no inbound messages, or no webhook for them is known."""
 
 
 class StandIn:
     """
-    A stand-in for one provider API; subclasses say how its requests, answers and receipts look.
+    A stand-in for one provider API; subclasses give its requests, answers and receipts.
+
+    ``usual_refusal``, ``blocked_code`` and ``throttle_code`` are the provider's codes for a scripted
+    refusal, a person who has opted out (None: not checked) and "slow down".
     """
 
     name: ClassVar[str]
     channel: ClassVar[str]
     paths: ClassVar[tuple[str, ...]]
     usual_refusal: ClassVar[str]
+    blocked_code: ClassVar[str | None] = None
+    throttle_code: ClassVar[str]
 
     def __init__(self, common: Common) -> None:
         self.common = common
 
     def routes(self) -> Iterator[web.AbstractRouteDef]:
-        """
-        The API's paths; each also under ``/as/{alias}`` for a second account of the same provider.
-        """
+        """The API's paths; each also under ``/as/{alias}`` for a second account."""
         for path in self.paths:
             yield web.post(path, self.handle)
 
-    # what a provider's stand-in supplies
+    # supplied by a provider's stand-in
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         """The messages in a request. Raises ``Refusal``."""
         raise NotImplementedError
 
     def objection(self, provider: str, item: Item) -> str | None:
-        """
-        The provider's own reason to refuse a well-formed message; also where it remembers having
-        seen it.
-        """
-        return None
+        """The provider's code if it refuses a well-formed message; it may note the message."""
+        blocked = (provider, item.address) in self.common.inbox.opted_out
+        return self.blocked_code if blocked else None
 
     def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
-        """The answer to a request that was read."""
+        """The answer to a request that was read; by default it has one message."""
+        item, code = results[0].item, results[0].code
+        return self.taken(item) if code is None else self.refused(code, item.address)
+
+    def taken(self, item: Item) -> web.Response:
+        """The answer to one accepted message."""
+        raise NotImplementedError
+
+    def refused(self, code: str, address: str = "") -> web.Response:
+        """The provider's error answer for a code."""
         raise NotImplementedError
 
     def throttled(self, seconds: float) -> web.Response:
         """The answer "slow down"."""
-        raise NotImplementedError
+        response = self.refused(self.throttle_code)
+        response.headers["Retry-After"] = str(round(seconds))
+        return response
 
     def broken(self, status: int) -> web.Response:
-        """An answer with a bare status, as a gateway in front of the provider gives it."""
+        """An answer with a bare status, as of a gateway in front of the provider."""
         return web.Response(
             status=status, text=f"{status}", headers={"Location": "/"} if status < 400 else None
         )
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        """
-        The receipt for a state; None where this provider reports no such thing or has nowhere to
-        post it.
-        """
+        """The receipt for a state; None if the provider has none or nowhere to post it."""
+        if planned.state == "clicked":
+            return self.clicked(entry)
+        if planned.state == "replied":
+            return self.inbound(entry.provider, entry.item.address, planned.detail or "OK", entry)
+        return self.report(entry, planned)
+
+    def clicked(self, entry: Accepted) -> Post | None:
+        """The request that a click causes: by default the tracked link is opened."""
+        return tracked_link(entry)
+
+    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+        """The delivery report for a state."""
         return None
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
-        """The webhook for something the person wrote. Raises ``NoReplies``."""
+        """The webhook for a text that the person wrote. Raises ``NoReplies``."""
         raise NoReplies(
             f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do"
         )
+
+    def callback(self, provider: str, learned: str | None = None) -> str:
+        """The webhook of a provider, else the ``learned`` one. Raises ``NoReplies``."""
+        url = self.common.callbacks.get(provider, learned)
+        if url is None:
+            raise NoReplies(
+                f"{provider} has no webhook; set it with PUT /_sandbox/callbacks {{{provider!r}:"
+                " URL}"
+            )
+        return url
 
     def raw_text(self, raw: bytes) -> str:
         """The request's body for the record."""
         return raw.decode("utf-8", "replace")
 
-    # what they share
+    # shared
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request of the provider's API."""
@@ -168,7 +194,7 @@ class StandIn:
         )
 
     async def _turn_away(self, request: web.Request, turn: Behaviour) -> web.Response:
-        """Take nothing."""
+        """Answer without taking the message."""
         answer = turn.answer
         if answer.kind == "throttle":
             return self.throttled(answer.seconds)
@@ -220,7 +246,7 @@ class StandIn:
     async def _answer_oddly(
         self, request: web.Request, turn: Behaviour, response: web.Response
     ) -> web.StreamResponse:
-        """Taken, but the sender does not get to see it as usual."""
+        """Answer a taken message late, wrongly or not at all."""
         if turn.answer.kind == "late":
             await self.common.courier.pause(turn.answer.seconds)
             return response
@@ -229,7 +255,7 @@ class StandIn:
         return cut(request)
 
     async def _hang(self, request: web.Request) -> None:
-        """Say nothing until the sender gives up or the sandbox stops."""
+        """Stay silent until the sender gives up or the sandbox stops."""
         while request.transport is not None and not request.transport.is_closing():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.common.stopping.wait(), HANG_POLL_SECONDS)
@@ -244,7 +270,7 @@ def cut(request: web.Request) -> web.Response:
 
 
 async def finish(request: web.Request, response: web.Response) -> None:
-    """Write the whole answer now, so that what follows provably comes after it."""
+    """Write the whole answer now, so that receipts provably come after it."""
     with contextlib.suppress(ConnectionError):
         await response.prepare(request)
         await response.write_eof()
@@ -267,11 +293,16 @@ def json_post(
 
 
 def read_json(raw: bytes) -> Any:
-    """The body as JSON, None where it is not."""
+    """The body as JSON; None if it is not JSON."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
+
+
+def same_secret(given: object, expected: str) -> bool:
+    """Compare a credential in constant time."""
+    return hmac.compare_digest(str(given or "").encode(), expected.encode())
 
 
 def is_web_url(value: object, longest: int = 4_000) -> TypeGuard[str]:
@@ -284,7 +315,7 @@ def is_web_url(value: object, longest: int = 4_000) -> TypeGuard[str]:
 
 
 def tracked_link(entry: Accepted) -> Post | None:
-    """The person opens the first tracked link of the message, if it has one."""
+    """The request that opens the first tracked link of a message, if it has one."""
     found = LINK.search(json.dumps(entry.item.content, ensure_ascii=False))
     return (
         Post(method="GET", url=found.group().replace("&amp;", "&"), repeat=False) if found else None

@@ -14,7 +14,7 @@ import hmac
 import re
 import time
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -22,13 +22,11 @@ from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned
 from orchestrator.sandbox.standin import (
-    NoReplies,
     Refusal,
-    Result,
     StandIn,
     as_json,
     is_web_url,
-    tracked_link,
+    same_secret,
 )
 
 PHONE = re.compile(r"\+[1-9]\d{7,14}")
@@ -62,10 +60,7 @@ MESSAGES = {
     "21212": (400, "Invalid 'From' Phone Number: {detail}"),
     "21408": (
         400,
-        (
-            "Permission to send an SMS has not been enabled for the region indicated by the 'To'"
-            " number"
-        ),
+        "Permission to send an SMS has not been enabled for the region indicated by the 'To' number",
     ),
     "21602": (400, "Message body is required."),
     "21603": (400, "A 'From' phone number is required."),
@@ -90,6 +85,8 @@ class Twilio(StandIn):
     channel = "sms"
     paths = ("/2010-04-01/Accounts/{sid}/Messages.json",)
     usual_refusal = "21614"
+    blocked_code = "21610"
+    throttle_code = "20429"
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         self._authenticate(request)
@@ -119,13 +116,10 @@ class Twilio(StandIn):
             )
         ]
 
-    def objection(self, provider: str, item: Item) -> str | None:
-        return "21610" if (provider, item.address) in self.common.inbox.opted_out else None
+    def refused(self, code: str, address: str = "") -> web.Response:
+        return failure(code, address)
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
-        item, code = results[0].item, results[0].code
-        if code is not None:
-            return failure(code, item.address)
+    def taken(self, item: Item) -> web.Response:
         account = self.common.accounts.twilio_account_sid
         service = item.hooks["service"]
         body = {
@@ -149,14 +143,7 @@ class Twilio(StandIn):
         }
         return as_json(201, body)
 
-    def throttled(self, seconds: float) -> web.Response:
-        return failure("20429", "", {"Retry-After": str(round(seconds))})
-
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        if planned.state == "clicked":
-            return tracked_link(entry)
-        if planned.state == "replied":
-            return self.inbound(entry.provider, entry.item.address, planned.detail or "OK", entry)
+    def report(self, entry: Accepted, planned: Planned) -> Post | None:
         url, status = entry.item.hooks["callback"], STATUS.get(planned.state)
         if not url or status is None:
             return None
@@ -177,17 +164,8 @@ class Twilio(StandIn):
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
         entry = entry or self.common.inbox.last(provider)
-        learned = (
-            entry.item.hooks["callback"].partition("?")[0]
-            if entry and entry.item.hooks["callback"]
-            else None
-        )
-        url = self.common.callbacks.get(provider, learned)
-        if url is None:
-            raise NoReplies(
-                "nothing says where replies go; set one with PUT /_sandbox/callbacks"
-                f" {{{provider!r}: URL}}"
-            )
+        learned = (entry.item.hooks["callback"] or "").partition("?")[0] if entry else ""
+        url = self.callback(provider, learned or None)
         sid = "SM" + self.common.new_id()
         form = {
             "MessageSid": sid,
@@ -211,8 +189,8 @@ class Twilio(StandIn):
         accounts = self.common.accounts
         login = f"{accounts.twilio_account_sid}:{accounts.twilio_auth_token}"
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        expected = base64.b64encode(login.encode())
-        if scheme.lower() != "basic" or not hmac.compare_digest(given.strip().encode(), expected):
+        expected = base64.b64encode(login.encode()).decode()
+        if scheme.lower() != "basic" or not same_secret(given.strip(), expected):
             raise Refusal(failure("20003"), "20003")
         if request.match_info["sid"] != accounts.twilio_account_sid:
             raise Refusal(failure("20404", request.path), "20404")
@@ -245,7 +223,7 @@ def problem_of(form: Mapping[str, str]) -> tuple[str, str] | None:
     return next(((code, detail) for wrong, code, detail in checks if wrong), None)
 
 
-def failure(code: str, detail: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
+def failure(code: str, detail: str = "") -> web.Response:
     """Twilio's error body; a code that is not in the table is a plain 400."""
     status, message = MESSAGES.get(code, (400, "Unable to create record"))
     body = {
@@ -254,8 +232,8 @@ def failure(code: str, detail: str = "", headers: Mapping[str, str] | None = Non
         "more_info": f"https://www.twilio.com/docs/errors/{code}",
         "status": status,
     }
-    challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if status == 401 else {}
-    return as_json(status, body, {**challenge, **(headers or {})})
+    challenge = {"WWW-Authenticate": 'Basic realm="Twilio API"'} if status == 401 else None
+    return as_json(status, body, challenge)
 
 
 def sign(token: str, url: str, form: Mapping[str, str]) -> str:
@@ -265,10 +243,7 @@ def sign(token: str, url: str, form: Mapping[str, str]) -> str:
 
 
 def reference_of(callback: str | None) -> str | None:
-    """
-    What the sender calls the message: the last field of the callback's query, for Twilio has no
-    field of its own.
-    """
+    """The sender's reference: the last field of the callback's query (Twilio has no own field)."""
     fields = urllib.parse.parse_qsl(urllib.parse.urlsplit(callback or "").query)
     return fields[-1][1] if fields else None
 

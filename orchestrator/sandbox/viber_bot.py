@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -22,14 +22,12 @@ from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned
 from orchestrator.sandbox.standin import (
     Common,
-    NoReplies,
     Refusal,
-    Result,
     StandIn,
     as_json,
     is_web_url,
     read_json,
-    tracked_link,
+    same_secret,
 )
 
 MESSAGE_BYTES_MAX = 30 * 1024
@@ -73,6 +71,8 @@ class ViberBot(StandIn):
     channel = "viber"
     paths = ("/pa/send_message",)
     usual_refusal = "5"
+    blocked_code = "6"
+    throttle_code = "12"
 
     def __init__(self, common: Common) -> None:
         super().__init__(common)
@@ -116,23 +116,17 @@ class ViberBot(StandIn):
             )
         ]
 
-    def objection(self, provider: str, item: Item) -> str | None:
-        return "6" if (provider, item.address) in self.common.inbox.opted_out else None
+    def refused(self, code: str, address: str = "") -> web.Response:
+        return answer(code)
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
-        if results[0].code is not None:
-            return answer(results[0].code)
-        return answer("0", message_token=int(results[0].item.provider_id), billing_status=1)
+    def taken(self, item: Item) -> web.Response:
+        return answer("0", message_token=int(item.provider_id), billing_status=1)
 
     def throttled(self, seconds: float) -> web.Response:
-        """Viber has no Retry-After: it says that there are too many requests."""
-        return answer("12")
+        """Viber sends no Retry-After."""
+        return answer(self.throttle_code)
 
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
-        if planned.state == "clicked":
-            return tracked_link(entry)
-        if planned.state == "replied":
-            return self.inbound(entry.provider, entry.item.address, planned.detail or "OK", entry)
+    def report(self, entry: Accepted, planned: Planned) -> Post | None:
         name, url = EVENTS.get(planned.state), self.common.callbacks.get(entry.provider)
         if name is None or url is None:
             return None
@@ -146,16 +140,8 @@ class ViberBot(StandIn):
         return self._event(url, name, token, event)
 
     def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
-        """
-        A message; the words ``/subscribe`` and ``/unsubscribe`` are the person's buttons of the
-        same names.
-        """
-        url = self.common.callbacks.get(provider)
-        if url is None:
-            raise NoReplies(
-                "the bot has no webhook; set it with POST /pa/set_webhook or PUT"
-                " /_sandbox/callbacks"
-            )
+        """A message; ``/subscribe`` and ``/unsubscribe`` press the buttons of the same names."""
+        url = self.callback(provider)
         if text == "/unsubscribe":
             self.common.inbox.opt(provider, address, True)
             return self._event(url, "unsubscribed", self._next_token(), {"user_id": address})
@@ -202,10 +188,10 @@ class ViberBot(StandIn):
             body.get("auth_token") if isinstance(body, dict) else None
         )
         expected = self.common.accounts.viber_bot_token
-        return None if hmac.compare_digest(str(given or "").encode(), expected.encode()) else "2"
+        return None if same_secret(given, expected) else "2"
 
     def _next_token(self) -> int:
-        """Whole numbers of nineteen digits that only grow, also over restarts."""
+        """A number of nineteen digits that only grows, also over restarts."""
         self._token = max(self._token + 1, 4_000_000_000_000_000_000 + time.time_ns() // 1_000)
         return self._token
 
@@ -225,7 +211,7 @@ class ViberBot(StandIn):
 
 
 def problem_of(body: Any, raw: bytes) -> str | None:
-    """The status for the first thing wrong with a message."""
+    """The status for the first fault of a message."""
     if (
         not isinstance(body, dict)
         or len(raw) > MESSAGE_BYTES_MAX

@@ -1,0 +1,29 @@
+"""The sandbox's dependencies are an extra; the verbs that need them say how to install it."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("verb", ["sandbox", "demo"])
+def test_a_verb_without_its_extra_names_the_command_that_installs_it(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiosmtpd", None)
+    ended = CliRunner().invoke(app, [verb])
+    assert ended.exit_code == 2
+    assert "pip install 'kaskad[sandbox]'" in ended.stderr
+
+
+def test_the_service_itself_does_not_need_it() -> None:
+    assert not any(one.startswith("aiosmtpd") for one in PROJECT["dependencies"])
+    assert "kaskad[sandbox]" in PROJECT["optional-dependencies"]["test"]
