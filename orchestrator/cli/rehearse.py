@@ -301,13 +301,13 @@ def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]
     from orchestrator.policytests.runner import Trial
     from orchestrator.policytests.verdict import judge
     from orchestrator.simulate.workers import share_out, workers
-    from orchestrator.virtual.full_runner import Props
+    from orchestrator.virtual.shared_tools import SharedTools
 
-    props = Props()
+    tools = SharedTools()
 
     def share(number: int) -> list[Verdict]:
         found = [
-            judge(one, Trial(one, configuration, props).play())
+            judge(one, Trial(one, configuration, tools).play())
             for one in tests[number * SHARE :][:SHARE]
         ]
         # each world leaves cycles behind, and the next loop to end would look through all of their

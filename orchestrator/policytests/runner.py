@@ -38,8 +38,8 @@ from orchestrator.policytests.file import PolicyTest
 from orchestrator.policytests.given import charges
 from orchestrator.policytests.timeline import Moment, moments
 from orchestrator.virtual.fast_runner import FastRunner
-from orchestrator.virtual.full_runner import Props
 from orchestrator.virtual.scripted_provider import Reaction
+from orchestrator.virtual.shared_tools import SharedTools
 
 AFTERMATH_MS = 30 * DAY_MS
 """Receipts are heard so long after the deadline."""
@@ -67,10 +67,10 @@ class Happened:
 class Trial:
     """One test on a stage of its own."""
 
-    def __init__(self, test: PolicyTest, configuration: Configuration, props: Props) -> None:
+    def __init__(self, test: PolicyTest, configuration: Configuration, tools: SharedTools) -> None:
         self.test = test
         self._configuration = configuration
-        self._props = props
+        self._tools = tools
         self._moments: dict[str, list[Moment]] = {}
         self._messages: dict[str, Message] = {}
         self._asked: dict[str, int] = {}
@@ -92,10 +92,10 @@ class Trial:
         test, given = self.test, self.test.given
         configuration, meet, watch = self._configuration, self._meet, self._watch
         self._stage = stage = FastRunner(
-            configuration, self.policies, self.start, meet, watch, {}, self._props, keep=True
+            configuration, self.policies, self.start, meet, watch, {}, self._tools, keep=True
         )
         if given.earlier:
-            stage.know(self.known_recipient())
+            stage.add_recipient(self.known_recipient())
         self._play_acts([act for act in given.acts if act.at_ms < 0])
         stage.run_until(given.now)
         self._published(stage.submit(given.now, Publish(given.event)))
@@ -104,8 +104,8 @@ class Trial:
             [test.policy.deadline_ms + MINUTE_MS, *(act.at_ms for act in given.acts)]
         )
         stage.run_until(end)
-        while end < stage.last_report < given.now + test.policy.deadline_ms + AFTERMATH_MS:
-            end = stage.last_report
+        while end < stage.last_receipt_at < given.now + test.policy.deadline_ms + AFTERMATH_MS:
+            end = stage.last_receipt_at
             stage.run_until(end)
         sent = {
             channel: words

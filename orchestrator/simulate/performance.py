@@ -86,7 +86,7 @@ class Performance:
             self._lives.watch,
             self._contents,
         )
-        stage.play(self._events(), self._advance, lambda last: last + play.aftermath_ms)
+        stage.run(self._events(), self._advance, lambda last: last + play.aftermath_ms)
         return list(self._lives.by_message.values())
 
     def perform_whole(self, grain_ms: int = GRAIN_MS) -> list[Life]:
@@ -137,7 +137,7 @@ class Performance:
 
     def _react(self, provider: str, outgoing: Outgoing) -> Reaction:
         message = self._messages[outgoing.message_id]
-        place = self._world.props.outside.keys.read_reference(outgoing.client_reference)
+        place = self._world.tools.urls.keys.read_reference(outgoing.client_reference)
         assert place is not None
         return self._meet(provider, message, message.attempts[place[1]])
 

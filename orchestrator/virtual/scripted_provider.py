@@ -1,6 +1,6 @@
 """
-A provider that is played: the production dispatcher calls it like any other, and it answers as its
-script says.
+A scripted provider: the production dispatcher calls it like any other, and it answers as its script
+says.
 
 Its capabilities are those of the adapter it stands for, so rendering, addresses and decisions are
 the real ones. Only the request itself is not made.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from orchestrator.channels import (
@@ -22,7 +23,6 @@ from orchestrator.channels import (
     Outgoing,
     Refused,
 )
-from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.core.values import replace
 
 
@@ -37,10 +37,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """
-    How a provider takes one message: its answer, how long (ms) it takes, and the receipts that
-    follow.
-    """
+    """How a provider takes a message: its answer, the milliseconds it takes, later receipts."""
 
     outcome: Outcome
     takes_ms: int = 0
@@ -54,12 +51,12 @@ Report = Callable[[str, Outgoing, Later, int], None]
 
 
 class ScriptedProvider(Adapter[Any]):
-    """``play`` must be called before the first send."""
+    """``follow`` must be called before the first send."""
 
     _react: React
     _report: Report
 
-    def play(self, react: React, report: Report) -> None:
+    def follow(self, react: React, report: Report) -> None:
         """Take up a script."""
         self._react = react
         self._report = report
@@ -78,19 +75,8 @@ class ScriptedProvider(Adapter[Any]):
         )
 
 
-def played_type(adapter: type[Adapter[Any]]) -> type[ScriptedProvider]:
-    """A type of adapter that can do what another can, and sends nothing; made once for each."""
-    if adapter not in PLAYED:
-        members = {"name": adapter.name, "supports": adapter.supports}
-        PLAYED[adapter] = type(f"Played{adapter.__name__}", (ScriptedProvider,), members)
-    return PLAYED[adapter]
-
-
-PLAYED: dict[type[Adapter[Any]], type[ScriptedProvider]] = {}
-
-
-def played(one: ProviderSettings, react: React, report: Report) -> ScriptedProvider:
-    """The adapter of one account."""
-    adapter = played_type(one.adapter_type)(one.adapter_settings, one.provider)
-    adapter.play(react, report)
-    return adapter
+@cache
+def scripted_type(adapter: type[Adapter[Any]]) -> type[ScriptedProvider]:
+    """A type of adapter that has another's capabilities and sends nothing."""
+    members = {"name": adapter.name, "supports": adapter.supports}
+    return type(f"Scripted{adapter.__name__}", (ScriptedProvider,), members)

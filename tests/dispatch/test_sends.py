@@ -6,7 +6,7 @@ service stops.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -15,16 +15,13 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.recent_decisions import RECENT_SECONDS
-from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact, Command
 from orchestrator.engine.engine import Hear
-from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import StoreBusy
-from tests.engine.world import PROVIDERS, START, World, address_hash
+from tests.engine.world import PROVIDERS, World
 
 POLICY = Policy("order", "v1", "shop.event", (Step("viber"),), template="order")
 TEMPLATES = TemplateSet.from_sources(
@@ -50,39 +47,19 @@ class Waiter(Adapter[Settings]):
 
 
 class Shop:
-    """
-    A world with one provider at work. ``seconds`` is the dispatcher's monotonic clock, moved by
-    hand.
-    """
+    """A world with one provider at work, whose monotonic clock is moved by hand."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.seconds = 0.0
+    def __init__(self) -> None:
         self.adapter = Waiter()
         self.provider = ActiveProvider(
             PROVIDERS["viber_a"], self.adapter, None, Breaker.never(), slots=2
         )
-        self.dispatcher = Dispatcher(
-            world.engine,
-            world.store,
-            {"viber_a": self.provider},
-            sender_for=lambda provider: None,  # type: ignore[arg-type, return-value]
-            urls=PublicUrls(
-                "https://shop.example", SigningKeys([(1, b"k" * 32, START)], lambda: world.now)
-            ),
-            policies=self._book,
-            address_hash=address_hash,
-            now=lambda: world.now,
-            monotonic=lambda: self.seconds,
-        )
-        world.engine._ports.observe = self._observe
+        self.world = World(POLICY, providers={"viber_a": self.provider}, templates=TEMPLATES)
+        self.world.seconds = 0.0
 
-    async def _book(self, name: str, version: str) -> tuple[Policy, TemplateSet]:
-        return POLICY, TEMPLATES
-
-    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
-        for one in decided:
-            self.dispatcher.notice(one)
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self.world.runtime.dispatcher
 
     async def publish(self, event_id: str, **person: Any) -> str:
         (id,) = (await self.world.publish(event_id, **person)).messages
@@ -103,8 +80,8 @@ class Shop:
 
 @asynccontextmanager
 async def shop() -> AsyncIterator[Shop]:
-    async with World(POLICY) as world:
-        made = Shop(world)
+    made = Shop()
+    async with made.world:
         await made.dispatcher.start()
         yield made
 
@@ -181,7 +158,7 @@ async def test_what_was_decided_long_ago_is_read_again() -> None:
         await at.publish("1", first_name="Olena")
         await at.adapter.asked.get()  # the one slot for ordinary messages is taken
         await at.publish("2", id="ivan", first_name="Ivan", phone="+380671234567")
-        at.seconds += RECENT_SECONDS + 0.1
+        at.world.seconds = RECENT_SECONDS + 0.1
         await at.world.publish(
             "3", type="shop.other", id="ivan", first_name="Ioan", phone="+380671234567"
         )

@@ -154,7 +154,7 @@ async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:
 async def test_a_code_is_decided_before_everything_that_was_waiting_already() -> None:
     async with World(CODE, PROMO) as world:
         order: list[str] = []
-        world.engine._ports.observe = lambda decided, errors: order.extend(
+        world.runtime.edges.observe = lambda decided, errors: order.extend(
             one.decision.message.policy for one in decided
         )
         others = [

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.lanes import BATCH_MAX
-from orchestrator.engine.timers import Timers
-from orchestrator.primitives.clock import FastClock
 from tests.engine.world import World
 
 HOUR = 3_600_000
@@ -36,11 +34,10 @@ async def test_a_code_that_is_due_last_fires_first() -> None:
             if len(fired) > CROWD:
                 all_fired.set()
 
-        world.engine._ports.observe = observe
-        timers = Timers(world.engine, world.store, FastClock(world.now, 1.0))
-        await timers.start()
+        world.runtime.edges.observe = observe
+        await world.runtime.timers.start()
         await asyncio.wait_for(all_fired.wait(), 60)
-        await timers.stop()
+        await world.runtime.timers.stop()
         beside = (
             BATCH_MAX if world.store.shared else 0
         )  # one other batch may be in hand at the same time

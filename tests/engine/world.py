@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from orchestrator.configuration.loading import PolicyVersion
 from orchestrator.core.facts import Answered, Due, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.recipient import Address
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.commands import ApplyFact, FactApplied, Publish, Published
-from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.rules import Rules
 from orchestrator.events.event import Event
+from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
-from orchestrator.render import Conditions
+from orchestrator.render import TemplateSet
+from orchestrator.render.evaluator import Evaluator
+from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.rows import StoredMessage, Wanted
 from orchestrator.stores.sqlite.store import SqliteStore
+from orchestrator.telemetry.metrics import Metrics
 
 START = 1_795_000_000_000
 PROVIDERS = {
@@ -41,23 +49,16 @@ def address_hash(kind: str, value: str) -> str:
     return hashlib.sha256(f"{kind}:{value}".encode()).hexdigest()[:32]
 
 
-class Evaluator:
-    """Expressions as the service evaluates them, each compiled once."""
-
-    def __init__(self) -> None:
-        self._conditions = Conditions()
-        self._compiled: dict[str, Any] = {}
-
-    def __call__(self, expression: str, scope: Mapping[str, Any]) -> Any:
-        if expression not in self._compiled:
-            self._compiled[expression] = self._conditions.compile(expression)
-        return self._compiled[expression].evaluate(scope)
+@cache
+def shared_metrics() -> Metrics:
+    return Metrics()
 
 
 class World:
     """
-    ``path`` None keeps the store in memory; ``url`` is set where the world stands on PostgreSQL
-    instead.
+    A runtime whose clock the test moves. ``path`` None keeps the store in memory; with ``url`` set
+    it is PostgreSQL instead. ``providers`` work only once the test starts the dispatcher;
+    ``seconds`` set stands in for the monotonic clock.
     """
 
     url: ClassVar[str | None] = None
@@ -68,9 +69,12 @@ class World:
         governance: Governance | None = None,
         path: Path | None = None,
         emits_statuses: bool = False,
+        providers: Mapping[str, ActiveProvider] | None = None,
+        templates: TemplateSet | None = None,
     ):
         self.sinks = ("told",) if emits_statuses else ()
         self.now = START
+        self.seconds: float | None = None
         self.path = path
         self.rules = Rules(
             policies={policy.name: policy for policy in policies},
@@ -80,13 +84,9 @@ class World:
             currency="UAH",
             emits_statuses=emits_statuses,
         )
+        self._providers = providers
+        self._templates = templates or TemplateSet.from_sources({})
         self._ids = (f"01K{number:023d}" for number in itertools.count(1))
-        self.condition_errors = 0
-
-    @property
-    def open_store(self) -> Any:
-        """The store, for tests that replace a method of it or look behind its port."""
-        return self.store
 
     async def __aenter__(self) -> World:
         await self.open()
@@ -95,37 +95,39 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def open(self) -> None:
-        self.store: Store = SqliteStore(self.path or ":memory:", inline=self.path is None)
-        if self.url is not None:
-            self.store = PostgresStore(
-                self.url, member="test", now=lambda: self.now, sinks=self.sinks
-            )
+    async def open(self, *, join: bool = True) -> None:
+        self.store: Store = self.new_store()
         await self.store.open()
-        await self.store.join()
-        self.engine = Engine(self.store, self.rules, self._ports())
-        await self.engine.start()
+        if join:
+            await self.store.join()
+        self.runtime = Runtime(self._edges(), self.rules, self._providers)
+        self.engine = self.runtime.engine
+        await self.runtime.start(works=False)
 
     async def close(self) -> None:
         await self.engine.stop()
         await self.store.close()
 
-    def _ports(self) -> Ports:
-        return Ports(
-            now=lambda: self.now,
-            new_id=lambda: next(self._ids),
-            evaluate=Evaluator(),
+    def new_store(self) -> Store:
+        if self.url is None:
+            return SqliteStore(self.path or ":memory:", inline=self.path is None)
+        return PostgresStore(self.url, member="test", now=lambda: self.now, sinks=self.sinks)
+
+    def _edges(self) -> Edges:
+        return Edges(
+            clock=WorldClock(self),
+            store=self.store,
+            metrics=shared_metrics(),
+            policy_version=self._policy_version,
             address_hash=address_hash,
+            urls=PublicUrls("https://shop.example", SigningKeys([(1, b"k" * 32, START)])),
+            evaluate=Evaluator(),
             view=lambda message, event: {"id": message.id, "status": message.status.value},
-            policy=self._policy,
-            observe=self._observe,
+            new_id=lambda: next(self._ids),
         )
 
-    async def _policy(self, name: str, version: str) -> Policy:
-        return self.rules.policies[name]
-
-    def _observe(self, decided: Any, condition_errors: int) -> None:
-        self.condition_errors += condition_errors
+    async def _policy_version(self, name: str, version: str) -> PolicyVersion:
+        return self.rules.policies[name], self._templates
 
     def at(self, seconds: float) -> None:
         """Move the clock to ``seconds`` after the start."""
@@ -149,7 +151,7 @@ class World:
         return published
 
     async def send(self, message: str, outcome: Outcome | None = None) -> FactApplied:
-        """What dispatch does for the first step that is ready."""
+        """Do what the dispatcher does for the first step that is ready."""
         loaded = await self.store.load(Wanted(messages={message}))
         row = loaded.messages[message]
         people = await self.store.load(Wanted(recipients={row.message.recipient}))
@@ -170,7 +172,7 @@ class World:
         return told
 
     async def fire(self) -> int:
-        """Fire every timer that is due now; how many there were."""
+        """Fire every timer that is due now, and return how many there were."""
         rows = await self.store.due(self.now, 1000)
         await self.engine.submit_many([ApplyFact(message, Due(due_at)) for due_at, message in rows])
         return len(rows)
@@ -182,6 +184,22 @@ class World:
         found = await self.store.message(id)
         assert found is not None
         return found
+
+
+class WorldClock:
+    """The ``Clock`` port: it stands where the test has set it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> int:
+        return self._world.now
+
+    def monotonic(self) -> float:
+        return time.monotonic() if self._world.seconds is None else self._world.seconds
+
+    def real_seconds(self, ms: int) -> float:
+        return ms / 1000
 
 
 def event(

@@ -18,7 +18,7 @@ from orchestrator.policytests.file import read_test_file
 from orchestrator.policytests.runner import Trial
 from orchestrator.policytests.schema import test_schema as schema_of_tests
 from orchestrator.policytests.verdict import judge
-from orchestrator.virtual.full_runner import Props
+from orchestrator.virtual.shared_tools import SharedTools
 from orchestrator.virtual.spans import parse_span, show_span
 from tests.simulate.place import HEAD, POLICY, Place
 
@@ -29,12 +29,12 @@ POLICIES = ROOT / "config" / "policies"
 @pytest.mark.parametrize("policy", sorted(POLICIES.glob("*[!t].yaml")), ids=lambda path: path.stem)
 def test_every_worked_policy_has_tests_and_keeps_what_they_promise(policy: Path) -> None:
     configuration = load_installation(ROOT / "config" / "kaskad.yaml", {})
-    report, props = Report(), Props()
+    report, tools = Report(), SharedTools()
     tests = read_test_file(policy.with_suffix(".test.yaml"), configuration, report)
     assert report.problems == []
     assert len(tests) >= 8
     for test in tests:
-        verdict = judge(test, Trial(test, configuration, props).play())
+        verdict = judge(test, Trial(test, configuration, tools).play())
         assert verdict.passed, (test.name, verdict.differences)
 
 

@@ -12,7 +12,7 @@ from orchestrator.policytests.file import read_test_file
 from orchestrator.policytests.runner import Trial
 from orchestrator.policytests.verdict import judge
 from orchestrator.simulate.behaviour_file import read_habits
-from orchestrator.virtual.full_runner import Props
+from orchestrator.virtual.shared_tools import SharedTools
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "kaskad.yaml"
@@ -30,7 +30,7 @@ def test_the_test_that_the_documentation_shows_holds(tmp_path: Path) -> None:
     configuration, report = load_installation(CONFIG, {}), Report()
     (test,) = read_test_file(path, configuration, report)
     assert report.problems == []
-    assert judge(test, Trial(test, configuration, Props()).play()).differences == ()
+    assert judge(test, Trial(test, configuration, SharedTools()).play()).differences == ()
 
 
 def test_the_behaviour_that_the_documentation_shows_can_be_read(tmp_path: Path) -> None:

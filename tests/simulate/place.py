@@ -16,7 +16,7 @@ from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
 from orchestrator.policytests.runner import Trial
 from orchestrator.policytests.verdict import Verdict, judge
-from orchestrator.virtual.full_runner import Props
+from orchestrator.virtual.shared_tools import SharedTools
 
 CONFIG = """\
 store: sqlite:///./kaskad.db
@@ -96,8 +96,8 @@ class Place:
         configuration, report = self.load(), Report()
         found = read_test_file(path, configuration, report)
         report.refuse()
-        props = Props()
-        return [judge(test, Trial(test, configuration, props).play()) for test in found]
+        tools = SharedTools()
+        return [judge(test, Trial(test, configuration, tools).play()) for test in found]
 
     def verdict(self, given: str, expect: str) -> Verdict:
         """The verdict of one test."""

@@ -16,7 +16,6 @@ from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Cap, Governance, Policy, Step
 from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import ApplyFact, OptOut, RecordReceipt, UnknownMessage
-from orchestrator.engine.engine import Engine
 from orchestrator.stores.port import Moved, StoreBusy
 from orchestrator.stores.postgres.members import share_of
 from orchestrator.stores.postgres.schema import migrate
@@ -47,14 +46,10 @@ class Process(World):
         self.database = url
         self._ids = (f"01K{name}{number:022d}" for number in itertools.count(1))
 
-    async def open(self) -> None:
-        self.store = PostgresStore(
+    def new_store(self) -> PostgresStore:
+        return PostgresStore(
             self.database, member=self.name, now=lambda: self.now, sinks=self.sinks
         )
-        await self.store.open()
-        await self.store.join()
-        self.engine = Engine(self.store, self.rules, self._ports())
-        await self.engine.start()
 
 
 @asynccontextmanager
@@ -152,10 +147,7 @@ async def test_a_code_that_one_only_takes_in_wakes_another_as_what_it_is(postgre
     async with processes(postgres_url, 1) as (worker,):
         woken: asyncio.Queue[str] = asyncio.Queue()
         worker.store.on_wake(woken.put_nowait)
-        door.store = PostgresStore(postgres_url, member="D", now=lambda: door.now)
-        await door.store.open()
-        door.engine = Engine(door.store, door.rules, door._ports())
-        await door.engine.start()
+        await door.open(join=False)
         await door.publish("1")
         assert await asyncio.wait_for(woken.get(), 5) == "urgent texts"
         await door.close()

@@ -11,7 +11,7 @@ from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import PolicyTest, read_test_file
 from orchestrator.policytests.runner import Happened, Trial
-from orchestrator.virtual.full_runner import Props
+from orchestrator.virtual.shared_tools import SharedTools
 from tests.policytests.test_policy_tests import PASSING
 from tests.simulate.place import HEAD, Place
 from tests.virtual.whole import WholeTrial
@@ -61,20 +61,20 @@ def told(happened: Happened) -> tuple[object, ...]:
     return ending, story, happened.cost, words, happened.troubles
 
 
-def assert_same_story(test: PolicyTest, configuration: Configuration, props: Props) -> None:
-    quick, whole = (kind(test, configuration, props).play() for kind in (Trial, WholeTrial))
+def assert_same_story(test: PolicyTest, configuration: Configuration, tools: SharedTools) -> None:
+    quick, whole = (kind(test, configuration, tools).play() for kind in (Trial, WholeTrial))
     assert told(quick) == told(whole), test.name
 
 
 @pytest.mark.parametrize("path", WORKED, ids=lambda path: path.name)
 def test_the_worked_tests_go_the_same_way_through_the_whole_service(path: Path) -> None:
-    configuration, report, props = (
+    configuration, report, tools = (
         load_installation(ROOT / "config" / "kaskad.yaml", {}),
         Report(),
-        Props(),
+        SharedTools(),
     )
     for test in read_test_file(path, configuration, report):
-        assert_same_story(test, configuration, props)
+        assert_same_story(test, configuration, tools)
 
 
 @pytest.mark.parametrize("given", [*AWKWARD, *(given for given, _ in PASSING)])
@@ -88,4 +88,4 @@ def test_whatever_is_given_goes_the_same_way_through_the_whole_service(
     configuration, report = place.load(), Report()
     (test,) = read_test_file(path, configuration, report)
     report.refuse()
-    assert_same_story(test, configuration, Props())
+    assert_same_story(test, configuration, SharedTools())

@@ -35,7 +35,7 @@ class WholeTrial(Trial):
             self.start,
             self._configuration,
             self.policies,
-            props=self._props,
+            tools=self._tools,
             react=self._react,
             watch=self._watch,
         )

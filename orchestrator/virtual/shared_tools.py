@@ -1,0 +1,44 @@
+"""What both runners in virtual time have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from orchestrator.configuration.loading import Configuration
+from orchestrator.core.message import Message
+from orchestrator.core.policy import Policy
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.engine.rules import Rules
+from orchestrator.primitives.tokens import AddressHasher, SigningKeys
+from orchestrator.render.evaluator import Evaluator
+from orchestrator.telemetry.metrics import Metrics
+
+PUBLIC_URL = "https://simulated.example"
+KEY = b"nothing signed in a simulation leaves it"
+
+
+class SharedTools:
+    """What is expensive to make and never changes, so that several runners may share it."""
+
+    def __init__(self) -> None:
+        self.evaluate = Evaluator()
+        self.address_hash = AddressHasher(KEY)
+        self.urls = PublicUrls(PUBLIC_URL, SigningKeys([(1, KEY, 0)]))
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Counted and shown to nobody."""
+        return Metrics()
+
+
+def rules_for(configuration: Configuration, policies: Mapping[str, Policy]) -> Rules:
+    """A configuration's rules with other policies; nobody listens to status events."""
+    return replace(configuration.rules, policies=policies, emits_statuses=False)
+
+
+def no_view(message: Message, event: Mapping[str, Any]) -> dict[str, Any]:
+    """The view of a message if nobody listens to status events."""
+    return {}
