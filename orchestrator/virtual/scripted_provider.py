@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from orchestrator.channels import (
@@ -75,8 +74,12 @@ class ScriptedProvider(Adapter[Any]):
         )
 
 
-@cache
+SCRIPTED: dict[type[Adapter[Any]], type[ScriptedProvider]] = {}
+
+
 def scripted_type(adapter: type[Adapter[Any]]) -> type[ScriptedProvider]:
-    """A type of adapter that has another's capabilities and sends nothing."""
-    members = {"name": adapter.name, "supports": adapter.supports}
-    return type(f"Scripted{adapter.__name__}", (ScriptedProvider,), members)
+    """A type of adapter that has another's capabilities and sends nothing; made once for each."""
+    if adapter not in SCRIPTED:
+        members = {"name": adapter.name, "supports": adapter.supports}
+        SCRIPTED[adapter] = type(f"Scripted{adapter.__name__}", (ScriptedProvider,), members)
+    return SCRIPTED[adapter]

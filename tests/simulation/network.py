@@ -85,6 +85,11 @@ class Network:
                 start = self._rng.uniform(0, self._options.span_seconds)
                 spell = (start, start + self._rng.uniform(30, self._options.span_seconds / 2), kind)
                 self.spells.setdefault(self._rng.choice(providers), []).append(spell)
+        if self._options.receipt_outage:
+            for name in providers:
+                if name.startswith(("bot", "infobip")):
+                    spell = (self._options.span_seconds / 2, self._options.span_seconds, "deaf")
+                    self.spells.setdefault(name, []).append(spell)
 
     def is_in(self, account: Account, kind: str) -> bool:
         now = asyncio.get_running_loop().time()

@@ -29,6 +29,8 @@ ZONES = (
     "Asia/Kolkata",
     "Pacific/Kiritimati",
 )
+OUTAGE_SPAN_SECONDS = 3_600.0
+"""A channel's baseline is older than its last 15 minutes, so a short run has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Options:
     """
     ``start`` is UTC milliseconds; ``span_seconds`` how long faults and events go on. Everything
     named ``…_rate`` is a share from 0 to 1; a rate of 0 means that this fault is off.
+    ``receipt_outage`` is how many sends without receipts count as one; with 0 none is looked for.
     """
 
     seed: int
@@ -64,6 +67,7 @@ class Options:
     bad_news_rate: float
     outages: int
     deaf_spells: int
+    receipt_outage: int
     # our own side
     store_seconds: float
     crash_rate: float
@@ -108,6 +112,8 @@ def draw(seed: int) -> Options:
     span = rng.choice((900.0, 3_600.0, 10_800.0, 28_800.0))
     start = int(edge.timestamp() * 1000) - int(rng.uniform(-0.5, 1.2) * span * 1000)
     calm = rng.random() < 0.15
+    own = Random(f"receipt outage {seed}")  # so that the seed keeps all its other options
+    outage = own.randint(1, 2) if span >= OUTAGE_SPAN_SECONDS and own.random() < 0.4 else 0
     return Options(
         seed=seed,
         start=start,
@@ -134,6 +140,7 @@ def draw(seed: int) -> Options:
         bad_news_rate=sometimes(0.4, 0.05, 0.4),
         outages=count(0.25, 2),
         deaf_spells=count(0.2, 2),
+        receipt_outage=outage,
         store_seconds=0.0 if calm else sometimes(0.5, 0.001, 0.3),
         crash_rate=0.0 if calm else sometimes(0.4, 0.003, 0.06),
         crashes=0 if calm else count(0.3, 3),

@@ -1,16 +1,14 @@
 """
-One process of the service, wired as ``orchestrator/app/app.py`` wires it, but for its edges:
-scripted senders, no sockets.
+One process of the service: the production ``Runtime`` with scripted senders and no sockets.
 
-Everything between the edges is the production code: engine, dispatcher, timers, store, adapters,
-templates, tokens, and the way in for webhooks. It can be killed at any step; what it leaves is the
-bytes that it had committed.
+Store, adapters, templates, tokens and the handling of webhooks are production code, too. A process
+can be killed at any step; it leaves the bytes that it had committed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,23 +24,19 @@ from orchestrator.channels.registry import load_adapter
 from orchestrator.configuration.governance_file import governance_to_document
 from orchestrator.configuration.loading import Configuration, PolicyVersions
 from orchestrator.configuration.policy_file import policy_to_document
-from orchestrator.configuration.settings import Settings
+from orchestrator.configuration.settings import ReceiptOutage, Settings
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Outcome
-from orchestrator.core.recipient import Instant
 from orchestrator.dispatch.breakers import Breaker
-from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider, Cost
-from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import Command
-from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.rules import Rules
-from orchestrator.engine.timers import Timers
 from orchestrator.primitives.ids import IdMaker
 from orchestrator.primitives.tokens import AddressHasher, SigningKeys
 from orchestrator.render.evaluator import Evaluator
+from orchestrator.runtime.runtime import RECENT_MINUTES, Edges, Runtime
 from orchestrator.stores.sqlite.bucket import TokenBucket
 from orchestrator.telemetry.metrics import Metrics
 from tests.simulation.clock import JumpingClock
@@ -59,7 +53,10 @@ TIMERS_LOOK_SECONDS = 5.0
 How far a clock that is set forward can be behind before timers look again; a service looks each
 second.
 """
+QUEUES_LOOK_SECONDS = 300.0
+"""An hour of nothing should cost nothing; whatever is ready wakes its queue anyway."""
 STOP_SECONDS = 18.0
+SHARE_SECONDS = 20.0
 
 HERE: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 """Which process the running task belongs to; None for the world around it."""
@@ -118,49 +115,47 @@ class Process:
         site = self.site
         await self.store.open()
         await self._keep_versions()
-        ids = IdMaker(site.clock.now, self.rng.randbytes)
-        self.engine = Engine(
-            self.store,
-            self._rules(),
-            Ports(
-                now=site.clock.now,
-                monotonic=site.clock.monotonic,
-                new_id=ids.next,
-                evaluate=site.evaluator,
-                address_hash=self.hasher,
-                view=message_view,
-                policy=self.policy_versions.policy,
-                shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made later
-                observe=self._observe,
-            ),
-        )
         accounts = site.scenery.accounts
         self._senders = {name: self._sender(account) for name, account in accounts.items()}
-        self.dispatcher = Dispatcher(
-            self.engine,
-            self.store,
-            {name: self._at_work(account) for name, account in accounts.items()},
-            sender_for=lambda provider: self._senders[provider.name],
-            urls=PublicUrls(PUBLIC_URL, self.keys),
-            policies=self.policy_versions.book,
+        providers = {name: self._at_work(account) for name, account in accounts.items()}
+        self.runtime = Runtime(self._edges(), self._rules(), providers)
+        self.deps = self._deps()
+        await self.runtime.share_receipt_counts()
+        await self.runtime.start()
+        if site.options.receipt_outage:
+            asyncio.get_running_loop().create_task(self._share_receipt_counts())
+
+    def _edges(self) -> Edges:
+        site, min_sends = self.site, self.site.options.receipt_outage
+        self._new_id = IdMaker(site.clock.now, self.rng.randbytes).next
+        return Edges(
+            clock=site.clock,
+            store=self.store,
+            metrics=site.metrics,
+            policy_version=self.policy_versions.book,
             address_hash=self.hasher,
-            now=site.clock.now,
-            monotonic=site.clock.monotonic,
+            urls=PublicUrls(PUBLIC_URL, self.keys),
+            evaluate=site.evaluator,
+            view=message_view,
+            new_id=self._new_id,
             entropy=self.rng.randbytes,
+            sender_for=lambda provider: self._senders[provider.name],
+            receipt_outage=ReceiptOutage(hold=min_sends > 0, min_sends=min_sends or 1),
+            timers_look_seconds=TIMERS_LOOK_SECONDS,
+            queues_look_seconds=QUEUES_LOOK_SECONDS,
         )
-        self.timers = Timers(
-            self.engine, self.store, site.clock, longest_sleep_seconds=TIMERS_LOOK_SECONDS
-        )
-        self.deps = self._deps(ids)
-        await self.engine.start()
-        await self.dispatcher.start()
-        await self.timers.start()
+
+    async def _share_receipt_counts(self) -> None:
+        """Store what was counted, as maintenance does, so that the next process knows it."""
+        while not self.gate.dead:
+            await asyncio.sleep(SHARE_SECONDS)
+            self.gate.alive()
+            await self.runtime.share_receipt_counts(RECENT_MINUTES)
 
     async def stop(self) -> None:
         """End in good order."""
-        await self.timers.stop()
-        await self.dispatcher.stop(STOP_SECONDS)
-        await self.engine.stop()
+        await self.runtime.stop_work(STOP_SECONDS)
+        await self.runtime.engine.stop()
         self.remains = self.store.committed_bytes()
         self.gate.dead = True
         await self.store.close()
@@ -190,7 +185,7 @@ class Process:
         Take the rulebook that is now in force into use, as a reload of the configuration does.
         """
         await self._keep_versions()
-        self.engine.rules = self._rules()
+        self.runtime.engine.rules = self._rules()
 
     # ---- the way in
 
@@ -199,7 +194,7 @@ class Process:
         The answer to a command. Raises ``Died`` where the process died first, else what the engine
         raises.
         """
-        return await self._outlive(self.engine.submit(command))
+        return await self._outlive(self.runtime.engine.submit(command))
 
     async def _outlive(self, work: Awaitable[Any]) -> Any:
         answer = asyncio.ensure_future(work)
@@ -244,10 +239,10 @@ class Process:
     def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
         return {
             name: (one.adapter, one.definition.channel)
-            for name, one in self.dispatcher.providers.items()
+            for name, one in self.runtime.dispatcher.providers.items()
         }
 
-    def _deps(self, ids: IdMaker) -> ApiDeps:
+    def _deps(self) -> ApiDeps:
         async def no_reload() -> list[str]:
             return []
 
@@ -255,7 +250,7 @@ class Process:
             raise AssertionError("nothing on this path reads the settings")
 
         return ApiDeps(
-            engine=self.engine,
+            engine=self.runtime.engine,
             reader=self.store,
             keys=self.keys,
             adapters=self._adapters,
@@ -263,7 +258,7 @@ class Process:
             auth="off",
             metrics=self.site.metrics,
             now=self.site.clock.now,
-            new_id=ids.next,
+            new_id=self._new_id,
             is_ready=lambda: True,
             reload=no_reload,
             address_hash=self.hasher,
@@ -316,16 +311,6 @@ class Process:
         return ScriptedSender(
             self.site.network, account, self.gate, EgressGuard(), self.site.clock.monotonic
         )
-
-    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
-        """Wake whoever has something to do now."""
-        due: list[Instant] = []
-        for one in decided:
-            message = one.decision.message
-            due += [message.due_at] if message.due_at is not None else []
-            self.dispatcher.notice(one)
-        if due:
-            self.timers.poke(min(due))
 
 
 def provider_facts(account: Account) -> Provider:

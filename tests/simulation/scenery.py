@@ -5,6 +5,7 @@ drawn from its seed.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -60,7 +61,19 @@ CAN_WAIT_FOR = {
     "sms": ("delivered",),
 }
 CLASSES = ("otp", "transactional", "service", "promotional", "promotional")
+OUTAGE_EVENT = "shop.outage"
 WAITS_MS = (MINUTE_MS, 3 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS)
+OUTAGE_POLICY = Policy(
+    name="outage",
+    version="0",
+    event=OUTAGE_EVENT,
+    cascade=(Step("viber", wait=(("delivered", 3 * MINUTE_MS),)), Step("sms")),
+    message_class="otp",
+    topic="topic0",
+    template="t",
+    deadline_ms=4 * HOUR_MS,
+)
+"""Viber first, then a paid channel: what a receipt outage of Viber must not open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +138,14 @@ def paint(options: Options) -> Scenery:
             account.name,
         )
     policies = {f"p{n}": draw_policy(rng, n, sorted(channels)) for n in range(options.policies)}
+    if options.receipt_outage:
+        policies[OUTAGE_POLICY.name] = OUTAGE_POLICY
+        accounts = [
+            dataclasses.replace(account, cost="0.50")
+            if account.stand_in.channel == "sms"
+            else account
+            for account in accounts
+        ]
     books = [Rulebook(policies, draw_governance(rng, options, "0"))]
     for number in range(1, options.reloads + 1):
         before = books[-1].policies

@@ -12,11 +12,12 @@ from typing import Any
 
 from tests.simulation.options import Options
 from tests.simulation.providers.base import iso
-from tests.simulation.scenery import GOAL_EVENT, Human, Scenery
+from tests.simulation.scenery import GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
 from tests.simulation.truth import Deed
 
 CONSENTED_MS = 86_400_000
 """How long before the run everybody gave their consents."""
+OUTAGE_EVENTS, OUTAGE_SECONDS = 12, 480.0
 TEXTS = ("STOP", "стоп", "START", "дякую", "ТАК", "не стоп")
 
 
@@ -74,6 +75,11 @@ class Workload:
             self._add(
                 self._near(rng.choice(events).at), "erase", {"recipient": rng.choice(humans).id}
             )
+        for number in range(OUTAGE_EVENTS if options.receipt_outage else 0):
+            early = number < OUTAGE_EVENTS // 2  # while receipts still come: these are the baseline
+            at = rng.uniform(0, 0.2) if early else 0.6
+            at = at * options.span_seconds + rng.uniform(0, OUTAGE_SECONDS)
+            self._publish(at, f"o{number}", OUTAGE_EVENT, f"o{number}", [rng.choice(humans)])
         return sorted(self.plans, key=lambda plan: plan.at)
 
     def _add(self, at: float, kind: str, what: dict[str, Any]) -> None:

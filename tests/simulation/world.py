@@ -25,8 +25,6 @@ import structlog
 
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.dispatch import dispatcher
-from orchestrator.engine import timers
 from orchestrator.engine.commands import Cancel, Command, Erase, OptOut, Publish
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.render.evaluator import Evaluator
@@ -47,8 +45,6 @@ AGAIN_SECONDS = 2.0
 SETTLE_LOOK_SECONDS = 30.0
 LATEST_SECONDS = 90.0
 """How long after the last deadline everything must have settled; checkers look closer."""
-TIMERS_LOOK_SECONDS = 20.0
-PUMPS_LOOK_SECONDS = 300.0
 STORED_MAX = 10_000
 TURNS_MAX = 1_000_000
 
@@ -374,12 +370,10 @@ def shared_metrics() -> Metrics:
 @contextmanager
 def surroundings(ledger_of: Callable[[], Ledger | None], seed: int) -> Iterator[None]:
     """
-    What a run needs of its interpreter: chance from the seed alone, idle loops that look seldom (an
-    hour of nothing should cost nothing), and logs that are listened to instead of printed. All of
-    it is put back afterwards.
+    Give a run what it needs of its interpreter: chance from the seed alone, and logs that are
+    collected instead of printed. Everything is put back afterwards.
     """
     state, processors = random.getstate(), structlog.get_config()["processors"]
-    paces = (timers.LONGEST_SLEEP_SECONDS, dispatcher.IDLE_LOOK_SECONDS)
     before = list(processors)
 
     def listen(logger: Any, method: str, event: Any) -> Any:
@@ -397,16 +391,11 @@ def surroundings(ledger_of: Callable[[], Ledger | None], seed: int) -> Iterator[
 
     random.seed(seed)
     processors[:] = [listen]
-    timers.LONGEST_SLEEP_SECONDS, dispatcher.IDLE_LOOK_SECONDS = (
-        TIMERS_LOOK_SECONDS,
-        PUMPS_LOOK_SECONDS,
-    )
     try:
         yield
     finally:
         random.setstate(state)
         processors[:] = before
-        timers.LONGEST_SLEEP_SECONDS, dispatcher.IDLE_LOOK_SECONDS = paces
 
 
 def in_process(
