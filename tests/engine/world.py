@@ -88,6 +88,11 @@ class World:
         self._templates = templates or TemplateSet.from_sources({})
         self._ids = (f"01K{number:023d}" for number in itertools.count(1))
 
+    @property
+    def open_store(self) -> Any:
+        """The store, for tests that replace a method of it or look behind its port."""
+        return self.store
+
     async def __aenter__(self) -> World:
         await self.open()
         return self
