@@ -31,7 +31,7 @@ class Log(ch.Adapter[LogSettings]):
     """Any channel, written down. Every message counts as accepted; it never reports more."""
 
     name: ClassVar[str] = "log"
-    supports: ClassVar[ch.Capabilities] = ch.Capabilities(channel="*", address=ch.KINDS, parts=())
+    supports: ClassVar[ch.Capabilities] = ch.Capabilities(channel="*", parts=())
     settings_type: ClassVar[type[ch.Settings]] = LogSettings
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:

@@ -105,7 +105,6 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         address=("phone",),
         receipts=frozenset({"sent", "delivered", "read", "clicked", "replied"}),
         parts=("text",),
-        optional_parts=("yaml",),
         echo=True,
         failure_receipts=True,
         signed=False,

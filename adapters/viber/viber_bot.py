@@ -65,7 +65,6 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         address=("viber_bot_id",),
         receipts=frozenset({"delivered", "read", "replied"}),
         parts=("text",),
-        optional_parts=("yaml",),
         failure_receipts=True,
     )
 

@@ -102,7 +102,6 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         address=("web_push",),
         receipts=frozenset({"delivered", "clicked"}),
         parts=("title", "text"),
-        optional_parts=("yaml",),
         echo=True,
     )
     settings_type: ClassVar[type[ch.Settings]] = WebPushSettings

@@ -97,7 +97,6 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
     name: ClassVar[str] = "webhook"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="*",
-        address=ch.KINDS,
         receipts=frozenset({"sent", "delivered", "read", "clicked", "replied"}),
         parts=(),
         echo=True,

@@ -22,7 +22,6 @@ from orchestrator.api.openapi import document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, safe_headers, store_away
 from orchestrator.events.cloudevents import BATCH_BYTES_MAX
-from orchestrator.recipients.fields import know_channels
 
 __all__ = ["ApiDeps", "build_admin_app", "build_public_app"]
 
@@ -33,7 +32,6 @@ def build_public_app(deps: ApiDeps) -> web.Application:
     listener, or the control socket) events are taken even where HTTP is no source of the
     configuration: that is how the command line publishes.
     """
-    know_channels(deps.settings().channels)
     app = new_app(deps, [problems, store_away, authenticate])
     app[RING] = KeyRing()
     app[DOOR] = WebhookFastPath(deps)

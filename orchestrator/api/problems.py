@@ -11,10 +11,10 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
+from orchestrator.channels import Misshapen
 from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.events.cloudevents import Malformed
-from orchestrator.recipients.fields import Misshapen
 from orchestrator.stores.port import StoreAway, StoreBusy
 
 log = structlog.get_logger()

@@ -17,6 +17,7 @@ from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
+from orchestrator.channels.registry import channels
 from orchestrator.engine.commands import (
     Command,
     RecordInbound,
@@ -35,7 +36,6 @@ BODY_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
 TOGETHER_MAX = 16
 """So much of what a webhook says is one command; more would make a batch long."""
-BROWSER_CHANNEL = "web_push"
 NO_QUERY: dict[str, str] = {}
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -51,11 +51,16 @@ async def preflight(request: web.Request) -> web.Response:
     such leave.
     """
     _, channel = adapter_of(request.app[DEPS], request.match_info["provider"])
-    if channel != BROWSER_CHANNEL:
+    if not from_device(channel):
         raise Refusal(
             405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook"
         )
     return web.Response(status=204, headers=CORS)
+
+
+def from_device(channel: str) -> bool:
+    """Whether the recipients' devices report, each with the token it was given."""
+    return channels()[channel].receipts_from == "device"
 
 
 def adapter_of(deps: ApiDeps, provider: str) -> tuple[Adapter[Any], str]:
@@ -98,7 +103,7 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
     said = commands_of(deps, provider, channel, heard)
-    if channel != BROWSER_CHANNEL:
+    if not from_device(channel):
         if body or said:
             await hear_webhook(deps, provider, body, said)
         return answer
@@ -171,7 +176,7 @@ def commands_of(
     Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the
     provider has ours.
     """
-    read = deps.keys.read_receipt_token if channel == BROWSER_CHANNEL else deps.keys.read_reference
+    read = deps.keys.read_receipt_token if from_device(channel) else deps.keys.read_reference
     said: list[Said] = []
     for one in heard:
         if isinstance(one, Receipt):

@@ -12,15 +12,12 @@ from orchestrator.api.bodies import read_object
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import unknown
 from orchestrator.api.views import consents_view, full_view, mark_view, recipient_view
+from orchestrator.channels import Misshapen
 from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.fields import (
-    Misshapen,
+    bare_address,
     consents,
-    email,
-    identifier,
-    is_web_address,
-    phone,
     recipient_id,
     recipient_profile,
     refuse_unknown,
@@ -142,17 +139,6 @@ def opt_out_of(entry: Any, field: str) -> OptOut:
         address=bare_address(address, f"{field}.address") if address is not None else None,
         **scope_of(entry, field),
     )
-
-
-def bare_address(value: Any, field: str) -> str:
-    """An address without its kind, in the form in which profiles have it."""
-    if isinstance(value, str) and value.startswith("+"):
-        return phone(value, field)
-    if isinstance(value, str) and "@" in value and "://" not in value:
-        return email(value, field)
-    if isinstance(value, str) and is_web_address(value):
-        return value
-    return identifier(value, field)
 
 
 # ---- export

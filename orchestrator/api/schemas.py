@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.channels.address_kinds import ID_LENGTH_MAX, TEXT_LENGTH_MAX
+from orchestrator.channels.registry import address_kinds, consent_channels
 from orchestrator.core.message import FLAGS, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import CLASSES
@@ -202,8 +204,8 @@ def message_schemas() -> dict[str, Schema]:
 
 def recipient_schemas() -> dict[str, Schema]:
     """Profiles, consents, opt-outs."""
-    channel = {"enum": sorted(limits.CHANNELS), "default": "*"}
-    topic = TEXT | {"default": "*", "maxLength": limits.TEXT_LENGTH_MAX}
+    channel = {"enum": list(consent_channels()), "default": "*"}
+    topic = TEXT | {"default": "*", "maxLength": TEXT_LENGTH_MAX}
     consent = closed(
         ["state"],
         channel=channel,
@@ -212,25 +214,14 @@ def recipient_schemas() -> dict[str, Schema]:
         at=TIME,
         source=STRING,
     )
-    keys = shape(["p256dh", "auth"], p256dh=STRING, auth=STRING)
-    subscription = shape(
-        ["endpoint", "keys"], endpoint=STRING | {"format": "uri"}, keys=keys, vapid_key_id=STRING
-    )
     device = shape(["platform", "token"], platform={"enum": ["fcm", "apns"]}, token=TEXT)
     profile = {
-        "first_name": maybe(text_up_to(limits.TEXT_LENGTH_MAX)),
-        "last_name": maybe(text_up_to(limits.TEXT_LENGTH_MAX)),
+        "first_name": maybe(text_up_to(TEXT_LENGTH_MAX)),
+        "last_name": maybe(text_up_to(TEXT_LENGTH_MAX)),
         "gender": {"enum": ["female", "male", None]},
         "locale": maybe(text_up_to(35)) | {"description": "BCP 47, such as uk-UA."},
         "time_zone": maybe(STRING) | {"description": "IANA, such as Europe/Kyiv."},
-        "email": maybe(text_up_to(limits.EMAIL_LENGTH_MAX)) | {"format": "email"},
-        "phone": (
-            maybe(text_up_to(limits.PHONE_LENGTH_MAX))
-            | {"description": "E.164, such as +380501234567."}
-        ),
-        "viber_bot_id": maybe(TEXT | {"maxLength": limits.ID_LENGTH_MAX}),
-        "whatsapp_id": maybe(TEXT | {"maxLength": limits.ID_LENGTH_MAX}),
-        "web_push": maybe(several(subscription, limits.SUBSCRIPTIONS_MAX)),
+        **{name: maybe(dict(kind.schema)) for name, kind in address_kinds().items()},
         "devices": maybe(several(device, limits.DEVICES_MAX)),
         "attributes": maybe(OBJECT | {"maxProperties": limits.KEYS_MAX}),
     }
@@ -255,7 +246,7 @@ def recipient_schemas() -> dict[str, Schema]:
     )
     opt_out = closed(
         [],
-        recipient=TEXT | {"maxLength": limits.ID_LENGTH_MAX},
+        recipient=TEXT | {"maxLength": ID_LENGTH_MAX},
         address=TEXT,
         channel=channel,
         topic=topic,

@@ -24,6 +24,7 @@ from orchestrator.api.views import message_view
 from orchestrator.app.build import open_store, sinks_of, socket_path
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
+from orchestrator.channels.registry import case_folded_kinds
 from orchestrator.configuration.loading import PolicyVersions, keep_versions, load_configuration
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
@@ -167,7 +168,7 @@ class App:
         for purpose in ("signing", "pepper"):
             await self.store.add_secret(purpose, new_key(), now, first=True)
         pepper = (await self.store.secrets("pepper"))[-1][1]
-        self.hasher = AddressHasher(pepper)
+        self.hasher = AddressHasher(pepper, case_folded_kinds())
         self.keys = SigningKeys([], self.clock.now)
         await self._read_signing_keys()
 

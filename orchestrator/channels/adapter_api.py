@@ -11,44 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict
 
-from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
+from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import KINDS, Address
+from orchestrator.core.recipient import Address
 from orchestrator.core.status import Delivery, Engagement
-
-__all__ = [
-    "KINDS",
-    "Accepted",
-    "Adapter",
-    "Address",
-    "Answer",
-    "Capabilities",
-    "Content",
-    "Delivery",
-    "Engagement",
-    "Forged",
-    "HttpAdapter",
-    "HttpCall",
-    "HttpReply",
-    "Inbound",
-    "NotSent",
-    "Outcome",
-    "Outgoing",
-    "Preference",
-    "Reason",
-    "Receipt",
-    "Refused",
-    "SecretStr",
-    "Settings",
-    "Unknown",
-    "Unsendable",
-    "Webhook",
-    "by_http_status",
-    "hours",
-    "same",
-]
 
 HOUR_SECONDS = 3600
 RETRY_AFTER_SECONDS_MAX = 30 * 86_400
@@ -77,19 +45,19 @@ class Capabilities:
     What an adapter and its provider can do; ``kaskad check`` and the core rely on it.
 
     ``receipts`` are the waitable states its receipts can ever report (``sent delivered read clicked
-    replied``). ``address`` are the kinds of address it can use, the best first (fields of the
-    recipient). ``parts`` are the template parts it needs, ``optional_parts`` those it can use; an
-    inner tuple means "one of these". ``echo``: receipts carry our client reference.
+    replied``). ``channel`` is a channel's name, ``*`` an adapter that serves every channel.
+    ``address`` are the kinds of address it can use, the best first; empty: the channel's.
+    ``parts`` are the template parts it needs; an inner tuple means "one of these". ``echo``:
+    receipts carry our client reference.
     ``idempotent_seconds``: the provider refuses or recognises a repeat of the same idempotency key
     for that long (0: not at all). ``failure_receipts``: it reports failures later. ``signed``: its
     webhooks carry a signature that ``verify`` checks.
     """
 
     channel: str
-    address: tuple[str, ...]
+    address: tuple[str, ...] = ()
     receipts: frozenset[str] = frozenset()
     parts: tuple[str | tuple[str, ...], ...] = ("text",)
-    optional_parts: tuple[str, ...] = ()
     echo: bool = False
     failure_receipts: bool = False
     idempotent_seconds: float = 0

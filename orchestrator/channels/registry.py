@@ -1,31 +1,64 @@
 """
-Which adapters there are: entry points of the group ``kaskad.adapters``, built-in ones and anyone's
-alike.
+The channels and adapters that are installed: entry points of the groups ``kaskad.channels`` and
+``kaskad.adapters``, the built-in ones and plug-ins alike.
 
-Each is imported when it is first named, so that one broken plug-in is one clear problem and not a
-crash.
+A plug-in that cannot be loaded is reported where the configuration names it; it never stops the
+others.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from orchestrator.channels.adapter_api import Adapter
+from orchestrator.channels.adapter_api import Adapter, Capabilities
+from orchestrator.channels.address_kinds import AddressKind
+from orchestrator.channels.kinds import PARTS, Channel
 
 GROUP = "kaskad.adapters"
+CHANNEL_GROUP = "kaskad.channels"
+ANY_CHANNEL = "*"
+"""What an adapter that serves every channel says in place of one."""
+RESERVED = frozenset({"in_app", "mobile_push"})
+"""Names of channels to come; consents may name them already."""
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 class BrokenAdapter(Exception):
     """An adapter that is registered but cannot be loaded; the text says why."""
 
 
+class BrokenChannel(Exception):
+    """A channel that is registered but cannot be loaded; the text says why."""
+
+
 @cache
 def adapter_points() -> Mapping[str, EntryPoint]:
     """The registered adapters by name, none of them loaded."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return points(GROUP)
+
+
+@cache
+def channel_points() -> Mapping[str, EntryPoint]:
+    """The registered channels by name, none of them loaded."""
+    return points(CHANNEL_GROUP)
+
+
+def points(group: str) -> Mapping[str, EntryPoint]:
+    """
+    The entry points of a group. In a checkout those in pyproject.toml count too: what was added
+    there since ``pip install -e .`` is not in the installed metadata.
+    """
+    found = {point.name: point for point in entry_points(group=group)}
+    if PYPROJECT.is_file():
+        project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8")).get("project", {})
+        for name, value in project.get("entry-points", {}).get(group, {}).items():
+            found.setdefault(name, EntryPoint(name, value, group))
+    return dict(sorted(found.items()))
 
 
 @cache
@@ -33,16 +66,14 @@ def load_adapter(name: str) -> type[Adapter[Any]]:
     """
     The adapter of a name.
 
-    Raises ``KeyError`` where nothing has registered it, ``BrokenAdapter`` where it cannot be
-    imported or is no adapter.
+    Raises ``KeyError`` if nothing has registered it, ``BrokenAdapter`` if it cannot be imported or
+    is not an adapter.
     """
     point = adapter_points()[name]
     try:
         found = point.load()
     except Exception as error:
-        raise BrokenAdapter(
-            f"{point.value} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
+        raise BrokenAdapter(unloadable(point, error)) from error
     if not (isinstance(found, type) and issubclass(found, Adapter)):
         raise BrokenAdapter(f"{point.value} is not a subclass of orchestrator.channels.Adapter")
     if not hasattr(found, "supports"):
@@ -59,3 +90,104 @@ def adapters_available() -> dict[str, type[Adapter[Any]]]:
         except BrokenAdapter:
             continue  # it is reported where a provider names it
     return found
+
+
+@cache
+def load_channel(name: str) -> Channel:
+    """
+    The channel of a name.
+
+    Raises ``KeyError`` if nothing has registered it, ``BrokenChannel`` if it cannot be imported or
+    is not a well-formed channel.
+    """
+    point = channel_points()[name]
+    try:
+        found = point.load()
+    except Exception as error:
+        raise BrokenChannel(unloadable(point, error)) from error
+    if not isinstance(found, Channel):
+        raise BrokenChannel(f"{point.value} is not an orchestrator.channels.Channel")
+    if found.name != name:
+        raise BrokenChannel(f"{point.value} is named {found.name!r} but registered as {name!r}")
+    unknown = [part for part in found.parts if part not in PARTS]
+    if unknown:
+        known = ", ".join(PARTS)
+        raise BrokenChannel(f"{point.value} has a part {unknown[0]!r}; there are {known}")
+    return found
+
+
+def unloadable(point: EntryPoint, error: Exception) -> str:
+    return f"{point.value} cannot be imported ({type(error).__name__}: {error})"
+
+
+@cache
+def channels() -> Mapping[str, Channel]:
+    """Every channel that can be loaded, by name."""
+    found = {}
+    for name in channel_points():
+        try:
+            found[name] = load_channel(name)
+        except BrokenChannel:
+            continue  # it is reported where the configuration names it
+    return found
+
+
+@cache
+def address_kinds() -> Mapping[str, AddressKind]:
+    """The kinds of address of all channels, by name; the first channel to name one defines it."""
+    found: dict[str, AddressKind] = {}
+    for channel in channels().values():
+        for kind in channel.addresses:
+            found.setdefault(kind.name, kind)
+    return found
+
+
+@cache
+def otp_limited_kinds() -> frozenset[str]:
+    """The kinds of address whose one-time codes count against the velocity limits."""
+    return frozenset(
+        kind for channel in channels().values() if channel.otp_limits for kind in channel.kinds
+    )
+
+
+@cache
+def case_folded_kinds() -> frozenset[str]:
+    """The kinds of address in which case does not matter."""
+    return frozenset(kind.name for kind in address_kinds().values() if kind.folds_case)
+
+
+@cache
+def consent_channels() -> tuple[str, ...]:
+    """What a consent or an opt-out may name as its channel."""
+    return tuple(sorted({ANY_CHANNEL, *channels(), *RESERVED}))
+
+
+def usable_kinds(supports: Capabilities, channel: str) -> tuple[str, ...]:
+    """
+    The kinds of address that an adapter can use on a channel, the best first: its own, or the
+    channel's if it names none.
+    """
+    return supports.address or channels()[channel].kinds
+
+
+def kinds_like(address: str) -> tuple[str, ...]:
+    """The kinds that a bare address may be of; an id may be of any kind that has no form."""
+    kinds = address_kinds().values()
+    sure = tuple(one.name for one in kinds if one.looks_like and one.looks_like(address))
+    return sure or tuple(one.name for one in kinds if one.looks_like is None)
+
+
+def refresh() -> None:
+    """Forget what was found, after a plug-in was installed or removed in a running process."""
+    for cached in (
+        adapter_points,
+        channel_points,
+        load_adapter,
+        load_channel,
+        channels,
+        address_kinds,
+        otp_limited_kinds,
+        case_folded_kinds,
+        consent_channels,
+    ):
+        cached.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,12 +113,7 @@ def render(
             failed = True
             shown[name] = {"error": f"{problem.reason}: {problem.detail} {problem.where}".strip()}
             continue
-        sms = rendered.sms
-        count = (
-            {"sms": {"alphabet": sms.alphabet, "units": sms.units, "parts": sms.parts}}
-            if sms
-            else {}
-        )
+        count = {"count": asdict(rendered.count)} if rendered.count else {}
         shown[name] = {"locale": rendered.locale, **count, "parts": rendered.parts}
     if wants_json(output):
         print_json(shown)
@@ -167,11 +163,8 @@ def context(given: dict[str, Any], locale: str) -> Any:
 def show(channel: str, found: dict[str, Any]) -> None:
     """One channel's parts, each under its name."""
     note = ""
-    if "sms" in found:
-        note = (
-            f", {found['sms']['alphabet']}, {found['sms']['units']} units, {found['sms']['parts']}"
-            " part(s)"
-        )
+    if count := found.get("count"):
+        note = f", {count['alphabet']}, {count['units']} units, {count['parts']} part(s)"
     typer.echo(f"── {channel} ({found.get('locale') or 'default'}{note})")
     if "error" in found:
         typer.echo(f"   cannot be rendered: {found['error']}")

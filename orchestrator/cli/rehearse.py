@@ -179,7 +179,7 @@ def reported_policies(names: list[str], base: Version, traffic: Traffic) -> froz
 def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
     """How providers and people behave: as a file says, as the store shows, or as assumed."""
     from orchestrator.configuration.yaml_file import ConfigError
-    from orchestrator.simulate.behaviour import ASSUMED
+    from orchestrator.simulate.behaviour import assumed
     from orchestrator.simulate.behaviour_file import read_habits
     from orchestrator.simulate.fit import NothingToFit
 
@@ -190,7 +190,7 @@ def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
     try:
         if providers is not None:
             return read_habits(providers, rehearsed(path).settings.channels)
-        return fitted(path) if fit else ASSUMED
+        return fitted(path) if fit else assumed()
     except (ConfigError, NothingToFit) as error:
         fail(str(error), USAGE)
 

@@ -27,7 +27,6 @@ from orchestrator.configuration.settings_file import read_settings
 from orchestrator.configuration.yaml_file import Node, Problem
 from orchestrator.configuration.yaml_file import load as load_yaml
 from orchestrator.core.policy import Governance
-from orchestrator.recipients.fields import know_channels
 
 
 class PlayedSettings(AdapterSettings):
@@ -54,7 +53,6 @@ def load_installation(path: Path, env: Mapping[str, str]) -> Configuration:
         report.refuse()
         raise AssertionError("settings that cannot be read at all have said why")
     settings = replace(settings, channels=played_channels(load_yaml(path)))
-    know_channels(settings.channels)
     files = read_policies(
         settings.policies,
         report,

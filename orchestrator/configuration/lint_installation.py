@@ -8,14 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.channels import Adapter
+from orchestrator.channels.registry import channels
 from orchestrator.configuration.reading import Report, clip, find, place, suggestion
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import OTP, Governance
 from orchestrator.render import Conditions, TemplateSet
-
-BUILT_IN_CHANNELS = ("web_push", "viber", "whatsapp", "email", "sms")
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ def lint_installation(installation: Installation) -> None:
 
 def lint_sms(installation: Installation) -> None:
     """Where SMS may go has no default."""
-    if "sms" not in installation.declared or installation.governance.sms_countries:
+    ruled = [name for name in installation.declared if rules_countries(name)]
+    if not ruled or installation.governance.sms_countries:
         return
     root, report = installation.governance_root, installation.report
     what, fix = (
@@ -113,9 +113,14 @@ def lint_sms(installation: Installation) -> None:
     position = (
         place(root, "sms_countries")
         if root is not None
-        else place(installation.settings.written, "channels", "sms")
+        else place(installation.settings.written, "channels", ruled[0])
     )
     report.error(position, what, fix)
+
+
+def rules_countries(name: str) -> bool:
+    """Whether `sms_countries` is about this channel."""
+    return name in channels() and channels()[name].country_rule
 
 
 def lint_currencies(installation: Installation) -> None:
@@ -160,12 +165,12 @@ def lint_rules(installation: Installation) -> None:
     )
     if root is None:
         return
-    known = {*BUILT_IN_CHANNELS, *installation.declared}
+    known = {*channels(), *installation.declared}
     for key in ("quiet_hours", "frequency_caps", "min_gaps"):
         rules = find(root, key)
         for name in rules.value if rules is not None and rules.kind == "map" else ():
-            channels = find(root, key, name, "channels")
-            for node in channels.value if channels is not None and channels.kind == "list" else ():
+            named = find(root, key, name, "channels")
+            for node in named.value if named is not None and named.kind == "list" else ():
                 unknown_channel(report, node.position, node.text, known)
     for budget in governance.budgets:
         position = place(root, "budget", budget.channel)
@@ -198,7 +203,8 @@ def lint_one_click(installation: Installation) -> None:
     """One-click unsubscribe needs an address that mail providers accept."""
     settings = installation.settings
     parts = split_url(settings.http.public_url)
-    if not settings.channels.get("email") or parts is None:
+    used = (channels()[name] for name, providers in settings.channels.items() if providers)
+    if not any(channel.one_click for channel in used) or parts is None:
         return
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         assert settings.written is not None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jinja2
 
+from orchestrator.channels.registry import channels
 from orchestrator.configuration.lint_installation import (
-    BUILT_IN_CHANNELS,
     Installation,
 )
 from orchestrator.configuration.policy_file import PolicyFile
@@ -106,7 +106,7 @@ def lint_channel(step: Step, file: PolicyFile, at: Place, installation: Installa
     if step.channel not in installation.declared:
         known = {*installation.declared}
         fix = suggestion(step.channel, known, "add it under `channels`")
-        if step.channel in BUILT_IN_CHANNELS:
+        if step.channel in channels():
             fix = f"add a provider under channels.{step.channel}, or remove the step"
         report.error(
             place(root, *at, "channel"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.channels.registry import channels, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document, load_governance
 from orchestrator.configuration.policy_file import (
     PolicyFile,
@@ -87,14 +88,17 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
 
 def provider_facts(one: ProviderSettings) -> Provider:
     """A provider as decisions see it."""
-    supports = one.adapter_type.supports
+    supports, channel = one.adapter_type.supports, channels()[one.channel]
     return Provider(
         name=one.provider,
         channel=one.channel,
-        kinds=supports.address,
+        kinds=usable_kinds(supports, one.channel),
         timeout_ms=one.timeout_ms,
         cost=str(one.cost.amount) if one.cost is not None else None,
         idempotent=supports.idempotent_seconds > 0,
+        fan_out=channel.fan_out,
+        country_rule=channel.country_rule,
+        otp_limits=channel.otp_limits,
     )
 
 

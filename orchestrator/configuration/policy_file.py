@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.channels.registry import RESERVED, channels
 from orchestrator.configuration.keys import (
     Key,
     Kind,
@@ -44,7 +45,6 @@ from orchestrator.configuration.kinds import (
     word,
     words,
 )
-from orchestrator.configuration.provider_settings import RESERVED_CHANNELS
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.scalars import clip, duration_of, listed, name_of, suggestion
 from orchestrator.configuration.settings import RETRY, Defaults
@@ -82,7 +82,7 @@ class Trigger(Value):
 def read_channel(section: Section, key: str, default: str) -> str:
     """The step's channel; that a provider serves it is checked with the whole configuration."""
     channel = section.value(key, "", name_of)
-    if channel in RESERVED_CHANNELS:
+    if channel in RESERVED:
         section.error(key, f"the channel {channel!r} is reserved, not available yet", "use another")
         return ""
     return channel
@@ -213,9 +213,11 @@ def make_step(step: Section, values: dict[str, Any]) -> Step:
             step.report.error(step.keys[key], what, "remove it, or make it a step of the cascade")
     cost = values.pop("max_cost")
     made = Step(max_cost=None if cost is None else str(cost), **values)
-    if made.max_parts is not None and made.channel not in ("sms", ""):
+    channel = channels().get(made.channel)
+    if made.max_parts is not None and channel is not None and not channel.counts_parts:
+        counting = listed([name for name, one in channels().items() if one.counts_parts])
         what = f"`max_parts` means nothing on {made.channel}"
-        step.report.error(step.keys["max_parts"], what, "only sms is sent in parts")
+        step.report.error(step.keys["max_parts"], what, f"only {counting} is sent in parts")
     return made
 
 

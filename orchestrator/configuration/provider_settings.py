@@ -16,10 +16,15 @@ from pydantic import SecretStr
 from orchestrator.channels import Adapter
 from orchestrator.channels import Settings as AdapterSettings
 from orchestrator.channels.registry import (
+    ANY_CHANNEL,
+    RESERVED,
     BrokenAdapter,
+    BrokenChannel,
     adapter_points,
     adapters_available,
+    channel_points,
     load_adapter,
+    load_channel,
 )
 from orchestrator.configuration.adapter_settings import read_adapter_settings
 from orchestrator.configuration.keys import (
@@ -43,15 +48,13 @@ from orchestrator.configuration.kinds import (
     whole,
     word,
 )
-from orchestrator.configuration.reading import Section, clip, suggestion
+from orchestrator.configuration.reading import Report, Section, clip, suggestion
 from orchestrator.configuration.scalars import NAME as NAME_PATTERN
 from orchestrator.configuration.scalars import rate_of
 from orchestrator.configuration.yaml_file import Position
 from orchestrator.core.policy import SECOND_MS
 
 NOWHERE = Position("<none>", 1, 1)
-ANY_CHANNEL = "*"
-RESERVED_CHANNELS = ("in_app", "mobile_push")
 EXAMPLE = "configure one: sms: [{provider: …}]"
 
 
@@ -133,13 +136,15 @@ def read_channels(
     seen: dict[str, Position] = {}
     found: dict[str, tuple[ProviderSettings, ...]] = {}
     for channel, position in channels.keys.items():
-        if channel in RESERVED_CHANNELS:
+        if channel in RESERVED:
             what = f"the channel {channel!r} is reserved, not available yet"
             section.report.error(position, what, "remove it")
             continue
         if not NAME_PATTERN.fullmatch(channel):
             what = f"the channel {clip(channel)!r} is not a name"
             section.report.error(position, what, "use lower-case letters and _")
+            continue
+        if not channel_is_known(section.report, position, channel):
             continue
         nodes = channels.items(channel, "providers")
         if not nodes and channels.nodes[channel].kind in ("list", "null"):
@@ -149,6 +154,22 @@ def read_channels(
         made = [read_provider(one, channel, seen) for one in sections]
         found[channel] = tuple(one for one in made if one is not None)
     return found
+
+
+def channel_is_known(report: Report, position: Position, channel: str) -> bool:
+    """Whether a channel is installed and can be loaded; if not, that is reported."""
+    try:
+        load_channel(channel)
+    except KeyError:
+        names = sorted(channel_points())
+        fix = suggestion(channel, names, f"known are: {', '.join(names)}")
+        report.error(position, f"there is no channel {channel!r}", fix)
+    except BrokenChannel as error:
+        fix = "fix or reinstall the package it is in"
+        report.error(position, f"the channel {channel!r} is broken: {error}", fix)
+    else:
+        return True
+    return False
 
 
 def read_provider(

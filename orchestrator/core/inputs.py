@@ -14,12 +14,14 @@ from orchestrator.core.recipient import Address, AddressState, CapUsage, Consent
 from orchestrator.core.values import Value, field
 
 
-class Provider(Value):
+class Provider(Value, omit_defaults=True):
     """
     A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best
     first. ``cost``: the price of one message or part (decimal string), None where unknown.
     ``shut_until``: its breaker is open until then. ``idempotent``: it recognises a repeat of the
-    same try, so an unknown outcome may be asked again.
+    same try, so an unknown outcome may be asked again. What its channel says: ``fan_out``: a step
+    goes to every usable address, not only to the first; ``country_rule``: only to countries in
+    `sms_countries`; ``otp_limits``: the velocity limits hold here.
     """
 
     name: str
@@ -29,6 +31,9 @@ class Provider(Value):
     cost: str | None = None
     shut_until: Instant | None = None
     idempotent: bool = False
+    fan_out: bool = False
+    country_rule: bool = False
+    otp_limits: bool = False
 
 
 class Inputs(Value):

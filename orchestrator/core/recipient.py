@@ -13,18 +13,17 @@ from orchestrator.core.values import Value, field
 
 Instant = int
 
-KINDS = ("phone", "email", "web_push", "viber_bot_id", "whatsapp_id")
-"""The kinds of address, named as the recipient's fields are."""
-
 
 class Address(Value, omit_defaults=True):
     """
     One way to reach a recipient.
 
-    ``kind`` is one of ``KINDS``; ``value`` the phone (E.164), mail address, provider's user id or
-    push endpoint; ``hash`` the keyed hash under which marks and opt-outs are kept, shared by
-    everyone who has this address; ``keys`` what a push subscription needs besides (``p256dh``,
-    ``auth``, ``vapid_key_id``); ``country`` the ISO 3166 code of a phone, "" where it is not known.
+    ``kind`` is named as the recipient's field; ``value`` is the phone (E.164), mail address,
+    provider's user id or push endpoint, "" in a history; ``hash`` the keyed hash under which
+    suppressions and opt-outs are stored, shared by everyone who has this address; ``keys`` what a
+    push subscription needs besides (``p256dh``, ``auth``, ``vapid_key_id``); ``country`` the ISO
+    3166 code of a phone, "" if unknown; ``shown`` the masked value for people, "" if the kind has
+    no form that people would recognise.
     """
 
     kind: str
@@ -32,15 +31,11 @@ class Address(Value, omit_defaults=True):
     hash: str
     keys: tuple[tuple[str, str], ...] = ()
     country: str = ""
+    shown: str = ""
 
     def masked(self) -> str:
         """Enough for people to recognise it, too little to use it."""
-        if self.kind == "email":
-            name, _, domain = self.value.partition("@")
-            return f"{name[:1]}…@{domain}"
-        if self.kind == "phone":
-            return f"{self.value[:4]}…{self.value[-2:]}"
-        return f"{self.kind}:{self.hash[:8]}"
+        return self.shown or f"{self.kind}:{self.hash[:8]}"
 
 
 class Suppression(Value):

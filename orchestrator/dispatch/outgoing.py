@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.channels import Outgoing
+from orchestrator.channels.registry import channels
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import PROMOTIONAL, SERVICE, Policy
 from orchestrator.core.reasons import Reason
@@ -21,7 +22,6 @@ from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
 from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
 
-SESSION_MS = 24 * 3_600_000
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
@@ -86,7 +86,7 @@ def render(
         now=datetime.fromtimestamp(now / 1000, UTC),
         locale=locale,
         time_zone=person.document.get("time_zone") or "UTC",
-        unsubscribe_url=urls.unsubscribe_url(message, "email") if unsubscribing else None,
+        unsubscribe_url=urls.unsubscribe_url(message, ready.channel) if unsubscribing else None,
         link=lambda url: f"{urls.public_url}/c/{urls.keys.link(message.id, attempt, url)}",
     )
     rendered = ready.templates.render(template, ready.channel, context)
@@ -123,7 +123,8 @@ def outgoing(
 ) -> Outgoing:
     """The message as the adapter of one attempt gets it."""
     message = ready.message
-    in_session = ready.inbound_at is not None and now - ready.inbound_at < SESSION_MS
+    channel = channels()[ready.channel]
+    in_session = ready.inbound_at is not None and now - ready.inbound_at < channel.session_ms
     marketing = message.message_class in (PROMOTIONAL, SERVICE)
     return Outgoing(
         message_id=message.id,
@@ -137,7 +138,7 @@ def outgoing(
         ttl_seconds=ttl_seconds(ready, now),
         receipt_url=urls.receipt_url(attempt.provider),
         receipt_token=urls.keys.receipt_token(message.id, attempt.number)
-        if ready.channel == "web_push"
+        if channel.receipts_from == "device"
         else "",
         unsubscribe_url=urls.unsubscribe_url(message, ready.channel)
         if urls.one_click and marketing

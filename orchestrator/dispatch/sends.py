@@ -180,7 +180,7 @@ class Send:
             self._fail(error)
 
     def _ask_for_intents(self, ready: ReadyStep, rendered: Rendered) -> None:
-        parts = rendered.sms.parts if rendered.sms is not None else None
+        parts = rendered.count.parts if rendered.count is not None else None
         cost = self.provider.cost.of(parts) if self.provider.cost is not None else None
         fact = Prepared(
             ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost

@@ -19,6 +19,7 @@ from typing import Any
 
 import aiosmtplib
 
+from orchestrator.channels.registry import channels
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.dispatch.egress import PUSH_HOSTS
@@ -53,7 +54,11 @@ async def look_at_providers(settings: Settings) -> list[Finding]:
     targets = [target for one in settings.providers.values() for target in targets_of(one)]
     for number, webhook in enumerate(settings.statuses.webhooks, start=1):
         targets += from_url(f"status webhook {number}", webhook.url)
-    pushes = any(one.adapter == "web_push" for one in settings.providers.values())
+    pushes = any(
+        channels()[one.channel].receipts_from == "device"
+        and one.adapter_type.supports.channel == one.channel
+        for one in settings.providers.values()
+    )
     services = (
         [Target("push service", host, 443, "implicit") for host in PUSH_HOSTS if "*" not in host]
         if pushes

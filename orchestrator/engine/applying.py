@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
@@ -27,7 +28,6 @@ from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
-REPLY_CHANNELS = ("sms", "viber", "whatsapp", "email")
 
 
 def apply_fact(
@@ -125,8 +125,12 @@ def too_fast(context: BatchContext, message: Message, person: Person) -> tuple[s
     """The numbers that may not be sent one more code now."""
     if message.message_class != OTP:
         return ()
-    phones = [address for address in person.addresses if address.kind == "phone"]
-    return tuple(a.hash for a in phones if context.velocity.too_fast(a.value, context.now))
+    kinds = otp_limited_kinds()
+    return tuple(
+        address.hash
+        for address in person.addresses
+        if address.kind in kinds and context.velocity.too_fast(address.value, context.now)
+    )
 
 
 def carry_out(
@@ -140,7 +144,8 @@ def carry_out(
             case effects.Call():
                 calls.append(effect)
                 attempt = message.attempts[effect.attempt]
-                if attempt.channel in REPLY_CHANNELS:
+                channel = channels()[attempt.channel]
+                if channel.two_way:
                     row = ContactRow(
                         attempt.address_hash,
                         attempt.channel,
@@ -149,7 +154,7 @@ def carry_out(
                         context.now,
                     )
                     context.work.changes.contacts.append(row)
-                if message.message_class == OTP and attempt.channel == "sms":
+                if message.message_class == OTP and channel.otp_limits:
                     context.velocity.record(effect.target.value, context.now)
             case effects.ReserveCap():
                 person.reserve(effect.usage, context.rules.governance, context.now)

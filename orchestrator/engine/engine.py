@@ -371,7 +371,7 @@ class Engine:
             needs.add_person(person)
         for entry in work.entries.values():
             if entry.message.message_class == OTP:
-                needs.add_codes(work.person(entry.message.recipient).document.get("phone"))
+                needs.add_codes(work.person(entry.message.recipient).document)
         work.take_addresses(await unit.load_addresses(needs.addresses))
         return work
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.channels.registry import kinds_like
 from orchestrator.core import facts
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP
@@ -28,11 +29,15 @@ from orchestrator.engine.commands import (
     RecordWebhook,
 )
 from orchestrator.engine.handlers import events as publishing
-from orchestrator.engine.handlers import recipients as profiles
 from orchestrator.engine.rules import Evaluate, Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import velocity_hashes
-from orchestrator.recipients.document import SINGLE_ADDRESSES, AddressHash, Person
+from orchestrator.recipients.document import (
+    AddressHash,
+    Person,
+    addresses_in,
+    otp_limited_values,
+)
 from orchestrator.stores.rows import Wanted, WantedAddresses
 
 
@@ -85,7 +90,7 @@ class Needs:
         for profile in event.recipients:
             if otp:
                 self._codes.add(profile["id"])
-                self.add_codes(profile.get("phone"))
+                self.add_codes(profile)
             self.wanted.recipients.add(profile["id"])
             self.addresses.addresses.update(self._hashes(profile))
             if event.type in self.rules.goals:
@@ -103,7 +108,7 @@ class Needs:
         if command.address_hash:
             self.addresses.addresses.add(command.address_hash)
         if command.address:
-            kinds = profiles.kinds_of(command.address)
+            kinds = kinds_like(command.address)
             self.addresses.addresses.update(self._hash(kind, command.address) for kind in kinds)
 
     def _dedupes(self, command: Publish) -> None:
@@ -148,16 +153,13 @@ class Needs:
         """The addresses of somebody who was loaded."""
         self.addresses.addresses.update(address.hash for address in person.addresses)
         if person.id in self._codes:
-            self.add_codes(person.document.get("phone"))
+            self.add_codes(person.document)
 
-    def add_codes(self, phone: str | None) -> None:
+    def add_codes(self, profile: Mapping[str, Any]) -> None:
         """How many codes went to a number: it may be about to get another one."""
-        if phone:
-            self.addresses.addresses |= velocity_hashes(phone, self.rules.limits, self._hash)
+        for value in otp_limited_values(profile):
+            self.addresses.addresses |= velocity_hashes(value, self.rules.limits, self._hash)
 
     def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
         """The hashes of the addresses in a profile that is about to be merged."""
-        hashes = {self._hash(kind, profile[kind]) for kind in SINGLE_ADDRESSES if profile.get(kind)}
-        for subscription in profile.get("web_push") or ():
-            hashes.add(self._hash("web_push", subscription["endpoint"]))
-        return hashes
+        return {address.hash for address in addresses_in(profile, self._hash)}

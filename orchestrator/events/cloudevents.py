@@ -23,9 +23,10 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.channels.address_kinds import CONTROL, Misshapen
 from orchestrator.events.event import Event
 from orchestrator.primitives import strict_json as strictjson
-from orchestrator.recipients.fields import CONTROL, Misshapen, recipient_profile, rfc3339_ms
+from orchestrator.recipients.fields import recipient_profile, rfc3339_ms
 
 EVENT_BYTES_MAX = 256 * 1024
 BATCH_BYTES_MAX = 4 * 1024 * 1024

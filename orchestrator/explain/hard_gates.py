@@ -9,7 +9,7 @@ from orchestrator.core.gates import GateContext
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Consent
 from orchestrator.explain.asked import Account, Asked, plain
-from orchestrator.explain.words import KIND_WORDS, Place, listed, plural
+from orchestrator.explain.words import Place, label_of, listed, plural
 from orchestrator.primitives.durations import duration
 
 
@@ -39,7 +39,7 @@ def suppression(asked: Asked) -> Account:
         if (mark := context.suppression_of(address)) is not None:
             detail = f" ({mark.detail})" if mark.detail else ""
             found.append(
-                f"{shown(address)} was proven dead by {mark.provider}{detail} at"
+                f"{address.masked()} was proven dead by {mark.provider}{detail} at"
                 f" {asked.place.words(mark.at)}"
             )
     told.words = listed(found)
@@ -48,11 +48,6 @@ def suppression(asked: Asked) -> Account:
         f" /v1/recipients/{asked.message.recipient}, would have been tried."
     )
     return told
-
-
-def shown(address: Address) -> str:
-    """A masked address as it is: in a history nothing else is left of it."""
-    return address.value if "…" in address.value else address.masked()
 
 
 def scope(entry: Consent) -> str:
@@ -160,11 +155,11 @@ def reachability(asked: Asked) -> Account:
         )
         return told
     kinds = list(dict.fromkeys(kind for provider in providers for kind in provider.kinds))
-    has = [shown(address) for address in context.inputs.addresses]
+    has = [address.masked() for address in context.inputs.addresses]
     told.words = (
         f"the recipient had {listed(has)}" if has else "the recipient had no address at all"
     )
-    needed = listed([KIND_WORDS.get(kind, kind) for kind in kinds], "or")
+    needed = listed([label_of(kind) for kind in kinds], "or")
     names = listed([provider.name for provider in providers], "or")
     told.otherwise = (
         f"The recipient would have needed {needed} (not marked, not opted out), for {names}."

@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orchestrator.channels.registry import address_kinds
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.primitives.durations import duration, rfc3339
 
-KIND_WORDS = {
-    "phone": "a phone number",
-    "email": "an email address",
-    "web_push": "a web-push subscription",
-    "viber_bot_id": "a Viber bot id",
-    "whatsapp_id": "a WhatsApp id",
-}
+
+def label_of(kind: str) -> str:
+    """A kind of address in words; of a plug-in that is gone, its name."""
+    found = address_kinds().get(kind)
+    return found.label if found is not None else kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
 
 def mask(address: Address) -> Address:
     """The same address with nothing in it that could be used."""
-    return Address(address.kind, address.masked(), address.hash, (), address.country)
+    return Address(address.kind, "", address.hash, (), address.country, address.shown)
 
 
 def masked(spoken: T) -> T:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.channels import Delivery, Engagement
+from orchestrator.channels import Delivery, Engagement, Misshapen
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section, listed
 from orchestrator.configuration.yaml_file import Node, Position
@@ -24,7 +24,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
 from orchestrator.policytests.event import make_event, tell_malformed
-from orchestrator.recipients.fields import Misshapen, checked_profile
+from orchestrator.recipients.fields import checked_profile
 from orchestrator.virtual.reactions import STATES
 from orchestrator.virtual.spans import read_span
 

@@ -3,7 +3,8 @@ The first half of a test: who, what happened, how the providers behave, and what
 and after.
 
     now        when the event is published (RFC 3339)
-    recipient  as in an event; `phone: true`, `email: true` and `web_push: 2` stand for made-up addresses
+    recipient  as in an event; `true` at a field of addresses, and a number at a list of them,
+               stand for made-up ones: `phone: true`, `web_push: 2`
     event      the data of the policy's trigger
     providers  by channel or provider, see reactions.py
     history    [{ago: 3h, sent: viber, class: promotional}, {ago: 1d, event: {…}}, …]
@@ -19,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.channels import PHONE
+from orchestrator.channels.registry import address_kinds
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.yaml_file import Node, Position
@@ -33,8 +36,6 @@ from orchestrator.virtual.spans import read_instant, read_span
 
 LAID_OVER = ("recipient", "event", "providers")
 RECIPIENT = "recipient"
-PHONE, EMAIL = "+380501234567", "recipient@example.com"
-SUBSCRIPTIONS_MAX = 20
 CONSENTED_BEFORE_MS = 365 * DAY_MS
 
 
@@ -131,35 +132,23 @@ def read_recipient(section: Section, now: int) -> dict[str, Any]:
     """
     node = section.get("recipient")
     if node is None:
-        return {"id": RECIPIENT, "phone": PHONE}
+        return {"id": RECIPIENT, PHONE.name: PHONE.sample(1)}
     if node.kind != "map":
         section.wrong(node, "recipient", "a mapping: {phone: true, locale: uk-UA}")
         return {"id": RECIPIENT}
     found: dict[str, Any] = {"id": RECIPIENT, **node.plain()}
-    for key, value in (("phone", PHONE), ("email", EMAIL)):
-        if found.get(key) is True:
-            found[key] = value
-        elif found.get(key) is False:
-            del found[key]
-    devices = found.get("web_push")
-    if isinstance(devices, bool):
-        devices = int(devices)
-    if isinstance(devices, int):
-        found["web_push"] = [
-            subscription(number) for number in range(1, min(devices, SUBSCRIPTIONS_MAX) + 1)
-        ]
+    for name, kind in address_kinds().items():
+        given = found.get(name)
+        if given is False:
+            del found[name]
+        elif given is True or (kind.several and isinstance(given, int)):
+            found[name] = kind.sample(int(given))
     if isinstance(found.get("consents"), list):
         old = {"at": rfc3339(max(0, now - CONSENTED_BEFORE_MS))}
         found["consents"] = [
             old | one if isinstance(one, dict) else one for one in found["consents"]
         ]
     return found
-
-
-def subscription(number: int) -> dict[str, Any]:
-    """A made-up browser."""
-    keys = {"p256dh": f"key-of-browser-{number}", "auth": f"secret-{number}"}
-    return {"endpoint": f"https://push.example.com/browser/{number}", "keys": keys}
 
 
 def event_at(

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator.channels import Accepted, Inbound, Receipt
+from orchestrator.channels.registry import address_kinds, channels, usable_kinds
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, Policy
@@ -188,10 +189,9 @@ class Trial:
     def _reply(self, act: Act, channel: str, text: str) -> Command | None:
         accounts = self._configuration.settings.channels[channel]
         profile = self.test.given.event.recipients[0]
-        for account in accounts:
-            for kind in account.adapter_type.supports.address:
-                value = profile.get(kind)
-                if isinstance(value, str):
+        for account in accounts if channels()[channel].two_way else ():
+            for kind in usable_kinds(account.adapter_type.supports, channel):
+                for value, _ in address_kinds()[kind].entries(profile.get(kind)):
                     return RecordInbound(
                         account.provider, channel, Inbound(kind=kind, value=value, text=text)
                     )

@@ -14,7 +14,7 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 
 from orchestrator.primitives.ids import decode, encode
@@ -141,17 +141,18 @@ class AddressHasher:
     """
     The keyed hash under which an address's opt-outs and marks are kept, 32 hex characters.
 
-    Its key never changes: a hash that changed would forget who has opted out. Mail addresses are
-    folded to lower case.
+    Its key never changes: a hash that changed would forget who has opted out. Addresses of the
+    kinds in ``folded`` are folded to lower case.
     """
 
-    def __init__(self, pepper: bytes) -> None:
+    def __init__(self, pepper: bytes, folded: Container[str]) -> None:
         self._pepper = pepper
+        self._folded = folded
         self._hash = lru_cache(maxsize=65_536)(self._compute)
 
     def __call__(self, kind: str, value: str) -> str:
         return self._hash(kind, value)
 
     def _compute(self, kind: str, value: str) -> str:
-        folded = value.strip().casefold() if kind == "email" else value.strip()
+        folded = value.strip().casefold() if kind in self._folded else value.strip()
         return hmac.new(self._pepper, f"{kind}\0{folded}".encode(), hashlib.sha256).hexdigest()[:32]

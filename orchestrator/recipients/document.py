@@ -15,10 +15,12 @@ An address's document::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from orchestrator.channels.address_kinds import Keys
+from orchestrator.channels.registry import address_kinds, otp_limited_kinds
 from orchestrator.core.caps import horizon_ms
 from orchestrator.core.effects import BounceRecorded
 from orchestrator.core.policy import Governance
@@ -30,25 +32,12 @@ from orchestrator.core.recipient import (
     Instant,
     Suppression,
 )
-from orchestrator.recipients.phones import country_of
 
 AddressHash = Callable[[str, str], str]
 """The keyed hash of an address's kind and value."""
 
-FIELDS = (
-    "first_name",
-    "last_name",
-    "gender",
-    "locale",
-    "time_zone",
-    "email",
-    "phone",
-    "viber_bot_id",
-    "whatsapp_id",
-    "web_push",
-    "devices",
-)
-SINGLE_ADDRESSES = ("phone", "email", "viber_bot_id", "whatsapp_id")
+FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone", "devices")
+"""The fields of a profile besides its addresses, which are named as their kinds."""
 GOALS_MAX = 20
 STRIKE_APART_MS = 86_400_000
 CHARGES_KEPT_MS = 8 * 86_400_000
@@ -80,7 +69,7 @@ class Person:
                 self.add_consents(consents_from(value, at))
             elif name == "attributes":
                 self._merge_into(document.setdefault("attributes", {}), value)
-            elif name in FIELDS:
+            elif name in FIELDS or name in address_kinds():
                 self._merge_into(document, {name: value})
             else:
                 self._merge_into(document.setdefault("attributes", {}), {name: value})
@@ -110,19 +99,8 @@ class Person:
     def addresses(self) -> tuple[Address, ...]:
         """Every address of the profile, in the profile's order."""
         if self._addresses is None:
-            self._addresses = tuple(self._read_addresses())
+            self._addresses = tuple(addresses_in(self.document, self._hash))
         return self._addresses
-
-    def _read_addresses(self) -> Iterable[Address]:
-        yield from single_addresses(single_values(self.document), self._hash)
-        for subscription in self.document.get("web_push") or ():
-            endpoint = subscription["endpoint"]
-            keys = dict(subscription.get("keys") or {})
-            if subscription.get("vapid_key_id"):
-                keys["vapid_key_id"] = subscription["vapid_key_id"]
-            yield Address(
-                "web_push", endpoint, self._hash("web_push", endpoint), tuple(sorted(keys.items()))
-            )
 
     @property
     def consents(self) -> tuple[Consent, ...]:
@@ -179,8 +157,9 @@ class Person:
         """
         document = self.document
         seen = dict(document.get("attributes", {}))
-        for name in FIELDS:
-            if name in document and name != "web_push":
+        plain = (name for name, kind in address_kinds().items() if not kind.several)
+        for name in (*FIELDS, *plain):
+            if name in document:
                 seen[name] = document[name]
         seen["id"] = self.id
         return seen
@@ -252,23 +231,29 @@ def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant)
     return True
 
 
-def single_values(document: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """What a profile has of each of ``SINGLE_ADDRESSES``."""
-    return tuple(map(document.get, SINGLE_ADDRESSES))
+def addresses_in(profile: Mapping[str, Any], address_hash: AddressHash) -> Iterator[Address]:
+    """Every address in a profile, or in the part of one that is about to be merged."""
+    for name, kind in address_kinds().items():
+        if field := profile.get(name):
+            for value, keys in kind.entries(field):
+                yield address_of(name, value, keys, address_hash)
 
 
-@lru_cache(maxsize=32_768)
-def single_addresses(
-    values: tuple[str | None, ...], address_hash: AddressHash
-) -> tuple[Address, ...]:
-    """
-    The addresses that are one value each, with what follows from them, in the order of
-    ``SINGLE_ADDRESSES``.
-    """
-    return tuple(
-        Address(
-            kind, value, address_hash(kind, value), (), country_of(value) if kind == "phone" else ""
-        )
-        for kind, value in zip(SINGLE_ADDRESSES, values, strict=True)
-        if value
-    )
+@lru_cache(maxsize=65_536)
+def address_of(kind: str, value: str, keys: Keys, address_hash: AddressHash) -> Address:
+    """An address with everything that follows from its value."""
+    asked = address_kinds()[kind]
+    country = asked.country(value) if asked.country is not None else ""
+    shown = asked.masked(value) if asked.masked is not None else ""
+    return Address(kind, value, address_hash(kind, value), keys, country, shown)
+
+
+def otp_limited_values(profile: Mapping[str, Any]) -> list[str]:
+    """The addresses in a profile whose one-time codes count against the velocity limits."""
+    kinds = address_kinds()
+    return [
+        value
+        for name in otp_limited_kinds()
+        if (field := profile.get(name))
+        for value, _ in kinds[name].entries(field)
+    ]

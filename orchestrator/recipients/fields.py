@@ -12,54 +12,28 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
-from email_validator import EmailNotValidError, validate_email
-
-from orchestrator.recipients.phones import normal_phone
+from orchestrator.channels.address_kinds import (
+    CONTROL,
+    ENDPOINT_LENGTH_MAX,
+    ID_LENGTH_MAX,
+    TEXT_LENGTH_MAX,
+    Misshapen,
+    identifier,
+    text,
+)
+from orchestrator.channels.registry import address_kinds, consent_channels
 
 LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-PLAIN_EMAIL = re.compile(
-    r"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
-)
-PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_MS = 253_402_300_800_000  # the year 10000
 
-ID_LENGTH_MAX = 256
-TEXT_LENGTH_MAX = 512
-EMAIL_LENGTH_MAX = 254
-LOCAL_PART_BYTES_MAX = 64
-PHONE_LENGTH_MAX = 40
-ENDPOINT_LENGTH_MAX = 2_048
-SUBSCRIPTIONS_MAX = 20
 DEVICES_MAX = 20
 CONSENTS_MAX = 100
 KEYS_MAX = 200
-CHANNELS = {"*", "web_push", "viber", "whatsapp", "email", "sms", "in_app", "mobile_push"}
-"""
-The channels that consents and opt-outs may name; ``know_channels`` adds those of an installation's
-own adapters.
-"""
 CONSENT_KEYS = frozenset({"channel", "topic", "state", "at", "source"})
-
-
-class Misshapen(ValueError):
-    """``field`` is wrong: what, and how to fix it."""
-
-    def __init__(self, field: str, what: str, fix: str) -> None:
-        super().__init__(f"{field}: {what}; {fix}" if field else f"{what}; {fix}")
-        self.field = field
-        self.what = what
-        self.fix = fix
-
-
-def know_channels(channels: Iterable[str]) -> None:
-    """Take the channels of a configuration into those that may be named."""
-    CHANNELS.update(channels)
 
 
 def recipient_profile(found: Any, subject: Any, field: str) -> dict[str, Any]:
@@ -91,73 +65,28 @@ def recipient_id(value: Any, field: str) -> str:
 def checked_profile(found: Mapping[str, Any], field: str) -> dict[str, Any]:
     """The fields of a profile, each checked and normalised; null stays null and removes."""
     profile: dict[str, Any] = {}
+    kinds = address_kinds()
     for name, value in found.items():
         if value is None and name in ("consents", "attributes"):
             continue
-        check = CHECKS.get(name)
+        check = CHECKS.get(name) or (kinds[name].read if name in kinds else None)
         profile[name] = (
             value if value is None or check is None else check(value, inside(field, name))
         )
     return profile
 
 
+def bare_address(value: Any, field: str) -> str:
+    """An address without its kind, in the form in which profiles have it."""
+    for kind in address_kinds().values() if isinstance(value, str) else ():
+        if kind.looks_like is not None and kind.looks_like(value):
+            return value if kind.several else str(kind.read(value, field))
+    return identifier(value, field)
+
+
 def inside(field: str, name: str) -> str:
     """The path of a member of ``field``, which is empty for the whole body."""
     return f"{field}.{name}" if field else name
-
-
-def text(value: Any, field: str) -> str:
-    if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX:
-        raise Misshapen(
-            field,
-            f"it must be a string of at most {TEXT_LENGTH_MAX} characters",
-            "send text, or null",
-        )
-    return value
-
-
-def identifier(value: Any, field: str) -> str:
-    """A provider's id of a person."""
-    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH_MAX or CONTROL.search(value):
-        what = f"it must be a string of 1 to {ID_LENGTH_MAX} characters"
-        raise Misshapen(field, what, "send the id as the provider gave it, or null to remove it")
-    return value
-
-
-def phone(value: Any, field: str) -> str:
-    """E.164: a plus sign and digits, nothing else."""
-    number = (
-        normal_phone(value) if isinstance(value, str) and len(value) <= PHONE_LENGTH_MAX else None
-    )
-    if number is None:
-        raise Misshapen(field, "it is not a phone number in E.164", 'write it like "+380501234567"')
-    return number
-
-
-def email(value: Any, field: str) -> str:
-    address = (
-        normal_email(value) if isinstance(value, str) and len(value) <= EMAIL_LENGTH_MAX else None
-    )
-    if address is None:
-        raise Misshapen(field, "it is not a mail address", 'write it like "olena@example.com"')
-    return address
-
-
-@lru_cache(maxsize=65_536)
-def normal_email(value: str) -> str | None:
-    """
-    The address with its domain in lower case, None where it is none. Ordinary ones need no library
-    to be seen.
-    """
-    local, _, domain = value.rpartition("@")
-    if len(local.encode("utf-8", "replace")) > LOCAL_PART_BYTES_MAX:
-        return None
-    if PLAIN_EMAIL.fullmatch(value):
-        return f"{local}@{domain.lower()}"
-    try:
-        return validate_email(value, check_deliverability=False, test_environment=True).normalized
-    except EmailNotValidError:
-        return None
 
 
 def gender(value: Any, field: str) -> str:
@@ -183,57 +112,6 @@ def time_zone(value: Any, field: str) -> str:
     if not isinstance(value, str) or value not in zones():
         raise Misshapen(field, "there is no such IANA time zone", 'write it like "Europe/Kyiv"')
     return value
-
-
-def web_push(value: Any, field: str) -> list[dict[str, Any]]:
-    """
-    Subscriptions as browsers hand them over, each endpoint once; what else stands in them is left
-    out.
-    """
-    fix = (
-        'send PushSubscription.toJSON(): [{"endpoint": "https://…", "keys": {"p256dh": "…", "auth":'
-        ' "…"}}]'
-    )
-    if not isinstance(value, list) or len(value) > SUBSCRIPTIONS_MAX:
-        raise Misshapen(
-            field, f"it must be a list of at most {SUBSCRIPTIONS_MAX} subscriptions", fix
-        )
-    found: dict[str, dict[str, Any]] = {}
-    for index, one in enumerate(value):
-        place = f"{field}[{index}]"
-        if not isinstance(one, Mapping) or not isinstance(one.get("keys"), Mapping):
-            raise Misshapen(place, "it is not a subscription", fix)
-        endpoint = one.get("endpoint")
-        if (
-            not isinstance(endpoint, str)
-            or len(endpoint) > ENDPOINT_LENGTH_MAX
-            or not is_web_address(endpoint)
-        ):
-            raise Misshapen(f"{place}.endpoint", "it must be an https URL", fix)
-        keys = {
-            name: text(one["keys"].get(name), f"{place}.keys.{name}") for name in ("p256dh", "auth")
-        }
-        kept: dict[str, Any] = {"endpoint": endpoint, "keys": keys}
-        if one.get("vapid_key_id") is not None:
-            kept["vapid_key_id"] = text(one["vapid_key_id"], f"{place}.vapid_key_id")
-        found[endpoint] = kept
-    return list(found.values())
-
-
-def is_web_address(url: str) -> bool:
-    """
-    Whether it is an absolute http(s) URL. Whether it may be called is decided where it is called:
-    an installation may allow plain http for a stand-in of its own.
-    """
-    if PLAIN_URL.fullmatch(url):
-        return True
-    if CONTROL.search(url) or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def devices(value: Any, field: str) -> list[dict[str, str]]:
@@ -286,10 +164,9 @@ def scope_of(one: Mapping[str, Any], place: str) -> dict[str, Any]:
     """The channel and topic that an entry is about."""
     channel = "*" if one.get("channel") is None else one["channel"]
     topic = "*" if one.get("topic") is None else one["topic"]
-    if not isinstance(channel, str) or channel not in CHANNELS:
-        raise Misshapen(
-            f"{place}.channel", "there is no such channel", f"use {', '.join(sorted(CHANNELS))}"
-        )
+    known = consent_channels()
+    if not isinstance(channel, str) or channel not in known:
+        raise Misshapen(f"{place}.channel", "there is no such channel", f"use {', '.join(known)}")
     if not isinstance(topic, str) or not 0 < len(topic) <= TEXT_LENGTH_MAX:
         raise Misshapen(
             f"{place}.topic",
@@ -352,11 +229,6 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "gender": gender,
     "locale": locale,
     "time_zone": time_zone,
-    "email": email,
-    "phone": phone,
-    "viber_bot_id": identifier,
-    "whatsapp_id": identifier,
-    "web_push": web_push,
     "devices": devices,
     "consents": consents,
     "attributes": attributes,

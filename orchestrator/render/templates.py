@@ -19,6 +19,8 @@ from jinja2 import TemplateSyntaxError, UndefinedError, pass_context
 from jinja2.exceptions import SecurityError, TemplateError, TemplateRuntimeError
 from jinja2.runtime import Context
 
+from orchestrator.channels import Channel
+from orchestrator.channels.registry import channels
 from orchestrator.core.reasons import Reason
 from orchestrator.core.values import Value
 from orchestrator.render import sms
@@ -38,24 +40,9 @@ from orchestrator.render.filters import OURS, content_hash
 from orchestrator.render.missing import Path as Variable
 from orchestrator.render.missing import missing, paths
 from orchestrator.render.problems import NullValue, TemplateProblem, TemplateProblems, Unrenderable
-from orchestrator.render.structure import shape_problem
 from orchestrator.render.text import ENCODED_WORD, clean_html, settled
 from orchestrator.render.yamlpart import keep, misplaced, structure, values
 
-PARTS: dict[str, tuple[str, ...]] = {
-    "sms": ("text",),
-    "viber": ("text", "yaml"),
-    "whatsapp": ("text", "yaml"),
-    "email": ("subject", "text", "html"),
-    "web_push": ("title", "text", "yaml"),
-}
-NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "sms": (("text",),),
-    "viber": (("text", "yaml"),),
-    "whatsapp": (("text", "yaml"),),
-    "email": (("subject",), ("text", "html")),
-    "web_push": (("title",), ("text",)),
-}
 FILE = re.compile(
     r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2"
 )
@@ -84,13 +71,14 @@ class RenderContext(Value):
 @dataclass(slots=True)
 class Rendered:
     """
-    ``parts`` by name, text or (for ``yaml``) a structure; ``sms`` counts a text of the SMS channel.
+    ``parts`` by name, text or (for ``yaml``) a structure; ``count`` of the text if the channel
+    counts SMS parts.
     """
 
     parts: dict[str, Any]
     locale: str
     content_hash: str
-    sms: sms.SmsCount | None = None
+    count: sms.SmsCount | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +160,7 @@ class TemplateSet:
                 match = FILE.fullmatch(name)
                 channel = match["channel"] if match else ""
                 part = match["part"] if match else ""
-                if match is None or part not in PARTS.get(channel, ()):
+                if match is None or part not in parts_of(channel):
                     fix = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
                     problems.append(
                         TemplateProblem(path, 1, 1, "the file's name says no channel and part", fix)
@@ -214,7 +202,7 @@ class TemplateSet:
         found = self._sought.get(key)
         if found is None:
             found = {}
-            for part in PARTS.get(channel, ()):
+            for part in parts_of(channel):
                 near = [
                     one
                     for one in fallbacks(locale)
@@ -238,23 +226,26 @@ class TemplateSet:
             raise Unrenderable(
                 Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template
             ) from error
+        kind = channels()[channel]
         parts: dict[str, Any] = {}
         locales: list[str] = []
         for name, found in self._find(template, channel, context.locale).items():
             locales.append(found.locale)
             names["_locale"] = found.spoken
-            parts[name] = render_part(found.part, channel, name, names)
-        for choices in NEEDED.get(channel, ()):
-            if not any(choice in parts for choice in choices):
-                detail = (
-                    f"{channel} has no {' or '.join(choices)} for"
-                    f" {context.locale or 'the default locale'}"
-                )
-                raise Unrenderable(Reason.TEMPLATE_MISSING, detail, template)
-        count = sms.count(parts["text"]) if channel == "sms" else None
-        return Rendered(
-            parts, max(locales, key=len, default="") or "default", content_hash(parts), count
-        )
+            parts[name] = render_part(found.part, kind, name, names)
+        if (choices := kind.lacking(parts)) is not None:
+            locale = context.locale or "the default locale"
+            detail = f"{channel} has no {' or '.join(choices)} for {locale}"
+            raise Unrenderable(Reason.TEMPLATE_MISSING, detail, template)
+        counted = sms.count(parts["text"]) if kind.counts_parts and "text" in parts else None
+        locale = max(locales, key=len, default="") or "default"
+        return Rendered(parts, locale, content_hash(parts), counted)
+
+
+def parts_of(channel: str) -> tuple[str, ...]:
+    """The parts a channel can have; none if there is no such channel."""
+    found = channels().get(channel)
+    return found.parts if found is not None else ()
 
 
 def spoken(locale: str, wanted: str | None) -> str:
@@ -363,7 +354,7 @@ def variables(context: RenderContext) -> dict[str, Any]:
     return names
 
 
-def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -> Any:
+def render_part(part: Part, channel: Channel, name: str, names: Mapping[str, Any]) -> Any:
     """One part as it is sent: cleaned text, HTML, or a checked structure."""
     try:
         return said(collect(part, names, OUTPUT_MAX.get(name, TEXT_MAX)), channel, name)
@@ -386,19 +377,19 @@ def render_part(part: Part, channel: str, name: str, names: Mapping[str, Any]) -
         ) from error
 
 
-def said(text: str, channel: str, name: str) -> Any:
+def said(text: str, channel: Channel, name: str) -> Any:
     """
     What a rendered text says, by its kind. Raises ``TemplateRuntimeError`` where it says nothing
     that can be sent.
     """
     if name == "yaml":
         found = structure(text, values.get())
-        if (problem := shape_problem(channel, found)) is not None:
+        if (problem := channel.structure_problem(found)) is not None:
             raise TemplateRuntimeError(problem)
         return found
     if name == "html":
         return clean_html(text)
-    settled_text = settled(text, whole=channel == "sms")
+    settled_text = settled(text, whole=channel.counts_parts)
     if not settled_text:
         raise TemplateRuntimeError("the text is empty")
     if name not in ("subject", "title"):

@@ -20,14 +20,17 @@ from statistics import NormalDist
 
 from orchestrator.channels import (
     Accepted,
+    Assumed,
     Delivery,
     Engagement,
+    Likelihood,
     NotSent,
     Outcome,
     Reason,
     Refused,
     Unknown,
 )
+from orchestrator.channels.registry import channels
 from orchestrator.virtual.scripted_provider import Later, Reaction
 
 P95_SIGMAS = NormalDist().inv_cdf(0.95)
@@ -166,47 +169,33 @@ def engagement(habit: Habit, chances: Sequence[float], since_ms: int) -> list[La
     return found
 
 
-def share_of(share: float, median_ms: float, p95_ms: float) -> Share:
+def assumed() -> Habits:
+    """What the channels assume of providers and people, for want of anything better."""
+    return Habits(
+        {name: assumed_habit(channel.assumed) for name, channel in channels().items()},
+        "as assumed, since neither --providers nor --fit was given: only differences between"
+        " versions mean something",
+    )
+
+
+def assumed_habit(assumed: Assumed) -> Habit:
+    """A channel's assumptions as a habit."""
+    answers: tuple[tuple[float, Outcome], ...] = (
+        (assumed.dead, Refused(Reason.REFUSED_ADDRESS, "assumed")),
+        (assumed.refused, Refused(Reason.REFUSED_RECIPIENT, "assumed")),
+        (assumed.lost, Unknown(Reason.CONNECTION_LOST)),
+    )
+    return Habit(
+        answers=tuple((share, outcome) for share, outcome in answers if share),
+        delivered=share_of(assumed.delivered),
+        failed=share_of(assumed.failed),
+        read=share_of(assumed.read),
+        clicked=share_of(assumed.clicked),
+    )
+
+
+def share_of(happens: Likelihood | None) -> Share | None:
     """A share with a log-normal lag."""
-    return Share(share, Lag(median_ms, p95_ms))
-
-
-SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
-REFUSED = Refused(Reason.REFUSED_RECIPIENT, "assumed")
-DEAD = Refused(Reason.REFUSED_ADDRESS, "assumed")
-LOST = Unknown(Reason.CONNECTION_LOST)
-ASSUMED = Habits(
-    {
-        "web_push": Habit(
-            answers=((0.08, DEAD),),
-            delivered=share_of(0.65, 5 * SECOND, 2 * MINUTE),
-            clicked=share_of(0.12, 4 * MINUTE, HOUR),
-        ),
-        "viber": Habit(
-            answers=((0.15, REFUSED), (0.002, LOST)),
-            delivered=share_of(0.85, 6 * SECOND, 5 * MINUTE),
-            failed=share_of(0.03, 10 * SECOND, 2 * MINUTE),
-            read=share_of(0.6, 15 * MINUTE, 6 * HOUR),
-            clicked=share_of(0.15, MINUTE, 30 * MINUTE),
-        ),
-        "whatsapp": Habit(
-            answers=((0.1, REFUSED), (0.002, LOST)),
-            delivered=share_of(0.85, 4 * SECOND, 5 * MINUTE),
-            failed=share_of(0.05, 5 * SECOND, MINUTE),
-            read=share_of(0.65, 15 * MINUTE, 6 * HOUR),
-            clicked=share_of(0.12, MINUTE, 30 * MINUTE),
-        ),
-        "email": Habit(
-            answers=((0.01, DEAD), (0.002, LOST)),
-            read=share_of(0.35, 2 * HOUR, 24 * HOUR),
-            clicked=share_of(0.1, 30 * SECOND, 10 * MINUTE),
-        ),
-        "sms": Habit(
-            answers=((0.005, DEAD), (0.002, LOST)),
-            delivered=share_of(0.95, 5 * SECOND, MINUTE),
-            failed=share_of(0.03, 10 * SECOND, 5 * MINUTE),
-        ),
-    },
-    "as assumed, since neither --providers nor --fit was given: only differences between versions"
-    " mean something",
-)
+    if happens is None:
+        return None
+    return Share(happens.share, Lag(happens.median_seconds * 1000, happens.p95_seconds * 1000))

@@ -19,7 +19,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import REFUSALS
 from orchestrator.core.status import FAILURES, reached
 from orchestrator.history.codec import decode_message
-from orchestrator.simulate.behaviour import ASSUMED, Habit, Habits, Lag, Share
+from orchestrator.simulate.behaviour import Habit, Habits, Lag, Share, assumed
 from orchestrator.stores.port import Store
 
 MESSAGES_MAX = 100_000
@@ -131,7 +131,7 @@ def fit(messages: Iterable[Message]) -> Habits:
         )
     fitted = {channel_of[name] for name in known}
     by_channel = {
-        channel: habit for channel, habit in ASSUMED.by_name.items() if channel not in fitted
+        channel: habit for channel, habit in assumed().by_name.items() if channel not in fitted
     }
     rest = f"; assumed for {', '.join(sorted(by_channel))}" if by_channel else ""
     shown = ", ".join(f"{name} ({seen[name].attempts} attempts)" for name in sorted(known))

@@ -325,7 +325,7 @@ class FastRunner:
             )
         except Unrenderable as problem:
             return Content(refused=(problem.reason, f"{problem.detail} {problem.where}".strip()))
-        parts = rendered.sms.parts if rendered.sms is not None else None
+        parts = rendered.count.parts if rendered.count is not None else None
         return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
 
     def _call(self, entry: WorkingMessage, provider: ActiveProvider, call: Call) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import channels as ch
-from orchestrator.core.recipient import KINDS
+from orchestrator.channels.registry import address_kinds
 
 HERE = Path(__file__).parent
 NOW = 1_795_600_000.0
@@ -378,7 +378,7 @@ def check_said(item: Said) -> None:
         if item.failure is not None:
             check_outcome(item.failure)
         return
-    assert item.kind in KINDS
+    assert item.kind in address_kinds()
     assert item.value and storable(item.value, 2048)
     if isinstance(item, ch.Inbound):
         assert storable(item.text, 20_000) and storable(item.id, 2048)

@@ -114,7 +114,7 @@ class Site:
     def __init__(self, auth: str = "off", http_source: bool = True) -> None:
         self.world = World(MAIL, TEXT, PUSH)
         rules = self.world.rules
-        providers = {**PROVIDERS, "push": Provider("push", "web_push", ("web_push",))}
+        providers = {**PROVIDERS, "push": Provider("push", "web_push", ("web_push",), fan_out=True)}
         self.world.rules = replace(
             rules, providers=providers, channels={**CHANNELS, "web_push": ("push",)}
         )

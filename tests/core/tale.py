@@ -18,17 +18,17 @@ from orchestrator.core.recipient import Address, CapUsage
 from orchestrator.core.values import replace
 
 START = 1_795_000_000_000
-PHONE = Address("phone", "+380501234567", "hash-phone", (), "UA")
-EMAIL = Address("email", "olena@example.com", "hash-email")
+PHONE = Address("phone", "+380501234567", "hash-phone", (), "UA", "+380…67")
+EMAIL = Address("email", "olena@example.com", "hash-email", shown="o…@example.com")
 LAPTOP = Address("web_push", "https://push.example/a", "hash-push-a")
 TABLET = Address("web_push", "https://push.example/b", "hash-push-b")
 
 PROVIDERS = {
-    "push": Provider("push", "web_push", ("web_push",), cost="0"),
+    "push": Provider("push", "web_push", ("web_push",), cost="0", fan_out=True),
     "viber_a": Provider("viber_a", "viber", ("phone",), cost="0.40"),
     "viber_b": Provider("viber_b", "viber", ("phone",), cost="0.50"),
     "mail": Provider("mail", "email", ("email",), cost="0.01"),
-    "texts": Provider("texts", "sms", ("phone",), cost="1.20"),
+    "texts": Provider("texts", "sms", ("phone",), cost="1.20", country_rule=True, otp_limits=True),
 }
 CHANNELS = {
     "web_push": ("push",),

@@ -29,7 +29,7 @@ from orchestrator.core.recipient import Address
 from orchestrator.history.codec import decode_fact, decode_history, encode_entry, encode_fact
 from orchestrator.primitives.ids import LENGTH, decode, encode
 
-PHONE = Address("phone", "+380501234567", "a" * 32, country="UA")
+PHONE = Address("phone", "+380501234567", "a" * 32, country="UA", shown="+380…67")
 POLICY = Policy(
     "cart", "v1", "shop.cart", (Step("viber", wait=(("delivered", 600_000),)), Step("sms"))
 )

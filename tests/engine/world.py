@@ -40,7 +40,7 @@ START = 1_795_000_000_000
 PROVIDERS = {
     "viber_a": Provider("viber_a", "viber", ("phone",)),
     "mail": Provider("mail", "email", ("email",)),
-    "texts": Provider("texts", "sms", ("phone",), cost="1.20"),
+    "texts": Provider("texts", "sms", ("phone",), cost="1.20", country_rule=True, otp_limits=True),
 }
 CHANNELS = {"viber": ("viber_a",), "email": ("mail",), "sms": ("texts",)}
 

@@ -47,12 +47,12 @@ KINDS = {
     "sms": ("phone",),
 }
 ADDRESSES = (
-    Address("phone", "+380501234567", "h-phone", (), "UA"),
-    Address("email", "olena@example.com", "h-mail"),
+    Address("phone", "+380501234567", "h-phone", (), "UA", "+380…67"),
+    Address("email", "olena@example.com", "h-mail", shown="o…@example.com"),
     Address("web_push", "https://push.example/a", "h-push-a", (("auth", "x"), ("p256dh", "y"))),
     Address("web_push", "https://push.example/b", "h-push-b"),
     Address("viber_bot_id", "bot-1", "h-bot"),
-    Address("phone", "+48501234567", "h-phone-pl", (), "PL"),
+    Address("phone", "+48501234567", "h-phone-pl", (), "PL", "+485…67"),
 )
 NOT_SENT = (Reason.CONNECT_FAILED, Reason.THROTTLED, Reason.NOT_TAKEN, Reason.START_TOO_LATE)
 UNKNOWN = (
@@ -233,6 +233,9 @@ class Life:
                 cost=rng.choice((None, "0", "0.40", "1.20")),
                 shut_until=self.now + rng.choice((-1, 1, MINUTE_MS)) if chance(rng, 8) else None,
                 idempotent=chance(rng, 4),
+                fan_out=name[:-2] == "web_push",
+                country_rule=name[:-2] == "sms",
+                otp_limits=name[:-2] == "sms",
             )
             for name in names
             if not chance(rng, 8)
@@ -372,4 +375,4 @@ class Life:
 
 def masked(address: Address) -> Address:
     """The address as a history keeps it."""
-    return replace(address, value=address.masked(), keys=())
+    return replace(address, value="", keys=())

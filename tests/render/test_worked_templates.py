@@ -93,13 +93,13 @@ def test_a_push_is_there_wherever_a_link_is_worth_a_tap() -> None:
 def test_a_worked_sms_needs_no_more_than_two_parts_and_a_code_only_one(
     template: str, locale: str
 ) -> None:
-    count = TEMPLATES.render(template, "sms", context(template, locale)).sms
+    count = TEMPLATES.render(template, "sms", context(template, locale)).count
     assert count is not None and count.parts <= (1 if template == "otp_code" else 2)
 
 
 def test_english_sms_stay_in_the_cheap_alphabet_where_the_data_is_latin() -> None:
     for template in ("cart_abandoned", "otp_code"):
-        count = TEMPLATES.render(template, "sms", context(template, "en")).sms
+        count = TEMPLATES.render(template, "sms", context(template, "en")).count
         assert count is not None and count.alphabet == "gsm7"
 
 

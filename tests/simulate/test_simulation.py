@@ -18,7 +18,7 @@ from orchestrator.configuration.judge import load_installation
 from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.engine import engine
-from orchestrator.simulate.behaviour import ASSUMED, Habit, Habits, Lag, Share, draw, react
+from orchestrator.simulate.behaviour import Habit, Habits, Lag, Share, assumed, draw, react
 from orchestrator.simulate.changes import changes
 from orchestrator.simulate.event_file import Traffic, read_traffic
 from orchestrator.simulate.findings import altogether
@@ -67,7 +67,7 @@ def test_the_quick_stage_plays_what_the_whole_service_would(
     configuration = load_installation(ROOT / "config" / "kaskad.yaml", {})
     traffic = shop_traffic(place, 250, 601)
     policies = configuration.rules.policies
-    play = Play(configuration, policies, frozenset(policies), traffic, ASSUMED, seed=11, run=0)
+    play = Play(configuration, policies, frozenset(policies), traffic, assumed(), seed=11, run=0)
     quick = Performance(play).perform()
     whole = Performance(play).perform_whole(grain_ms=1)
     assert len(quick) > 200
@@ -124,9 +124,9 @@ def test_goals_and_rules_of_the_governance_are_counted(place: Place) -> None:
 
 def test_the_same_seed_gives_the_same_result_in_one_process_and_in_several(place: Place) -> None:
     events = [event(number) for number in range(40)]
-    one = simulate(plan_for(place, events, ASSUMED, runs=3), processes=1)
-    assert simulate(plan_for(place, events, ASSUMED, runs=3), processes=2) == one
-    assert simulate(plan_for(place, events, ASSUMED, runs=3, seed=2), processes=1) != one
+    one = simulate(plan_for(place, events, assumed(), runs=3), processes=1)
+    assert simulate(plan_for(place, events, assumed(), runs=3), processes=2) == one
+    assert simulate(plan_for(place, events, assumed(), runs=3, seed=2), processes=1) != one
 
 
 def test_people_are_the_same_under_both_versions(place: Place) -> None:
@@ -136,7 +136,7 @@ def test_people_are_the_same_under_both_versions(place: Place) -> None:
     events = [event(number) for number in range(60)]
     configuration = place.load()
     same = Version("same", configuration, configuration.rules.policies)
-    findings = simulate(plan_for(place, events, ASSUMED, versions=(same,)), processes=1)
+    findings = simulate(plan_for(place, events, assumed(), versions=(same,)), processes=1)
     assert findings.changes == ()
 
 
@@ -381,7 +381,7 @@ def test_events_may_come_from_standard_input(place: Place) -> None:
 
 
 def test_chances_follow_the_shares_and_lags_they_are_drawn_from() -> None:
-    habit = ASSUMED.of("anybody", "viber")
+    habit = assumed().of("anybody", "viber")
     reactions = [react(habit, draw(1, 0, "e", number)) for number in range(20_000)]
     kinds = Counter(type(one.outcome).__name__ for one in reactions)
     assert kinds["Refused"] / len(reactions) == pytest.approx(0.15, abs=0.01)

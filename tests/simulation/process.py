@@ -20,7 +20,7 @@ from orchestrator.api.receipts import commands_of, hear_webhook
 from orchestrator.api.tracking import record
 from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
-from orchestrator.channels.registry import load_adapter
+from orchestrator.channels.registry import case_folded_kinds, channels, load_adapter, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document
 from orchestrator.configuration.loading import Configuration, PolicyVersions
 from orchestrator.configuration.policy_file import policy_to_document
@@ -99,7 +99,7 @@ class Process:
         self.gate = Gate(site.options, Random(f"gate {number} of {site.options.seed}"), self.kill)
         self.gate.crashes_left = crashes_left
         self.store = WatchedStore(self.gate, site.ledger, kept)
-        self.hasher = AddressHasher(PEPPER)
+        self.hasher = AddressHasher(PEPPER, case_folded_kinds())
         self.keys = SigningKeys([(1, SIGNING_KEY, site.options.start)], site.clock.now)
         self.policy_versions = PolicyVersions(self.store)
 
@@ -316,11 +316,15 @@ class Process:
 def provider_facts(account: Account) -> Provider:
     """A provider as decisions see it."""
     supports = load_adapter(account.stand_in.adapter).supports
+    channel = channels()[account.stand_in.channel]
     return Provider(
         name=account.name,
         channel=account.stand_in.channel,
-        kinds=supports.address,
+        kinds=usable_kinds(supports, account.stand_in.channel),
         timeout_ms=account.timeout_ms,
         cost=account.cost,
         idempotent=supports.idempotent_seconds > 0,
+        fan_out=channel.fan_out,
+        country_rule=channel.country_rule,
+        otp_limits=channel.otp_limits,
     )

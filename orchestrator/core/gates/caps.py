@@ -18,7 +18,7 @@ def caps(context: GateContext) -> Iterator[Check]:
     """
     Ask every rolling and calendar cap; a full one holds until there is room, or as `on_hit` says.
 
-    An OTP by SMS is skipped if its number is over the velocity limits: waiting would not help a
+    An OTP is skipped if its number is over the velocity limits: waiting would not help a
     code that is asked for now.
     """
     inputs, message, channel = context.inputs, context.message, context.step.channel
@@ -35,9 +35,9 @@ def caps(context: GateContext) -> Iterator[Check]:
         else:
             hit, reason = ON_HIT[cap.on_hit], Reason.FREQUENCY_CAP
             yield Check(NAME, hit, reason, used, limit, until, cap.name)
-    if message.message_class == OTP and channel == "sms":
-        for address in inputs.addresses:
-            if address.kind == "phone" and address.hash in inputs.too_fast:
+    if message.message_class == OTP and any(one.otp_limits for one in context.providers):
+        for address in context.addresses:
+            if address.hash in inputs.too_fast:
                 masked = address.masked()
                 yield Check(NAME, Verdict.SKIP, Reason.VELOCITY_LIMIT, masked, rule="limits")
                 break

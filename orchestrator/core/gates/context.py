@@ -23,7 +23,7 @@ class GateContext:
 
     ``providers`` are the step's in the order in which they are tried, without those that the
     configuration no longer has. ``addresses`` are all that one of them could use, suppressed or
-    not.
+    not. ``countries`` are those it may go to (empty: all).
     """
 
     policy: Policy
@@ -34,6 +34,7 @@ class GateContext:
     step: Step = field(init=False)
     providers: list[Provider] = field(init=False)
     addresses: list[Address] = field(init=False)
+    countries: tuple[str, ...] = field(init=False, default=())
     _consents: dict[str, consent.ConsentVerdict] = field(init=False, default_factory=dict)
     _targets: dict[tuple[str, ...], list[Address]] = field(init=False, default_factory=dict)
 
@@ -46,6 +47,8 @@ class GateContext:
             self.providers.sort(key=lambda provider: price(provider.cost))
         kinds = {kind for provider in self.providers for kind in provider.kinds}
         self.addresses = [address for address in inputs.addresses if address.kind in kinds]
+        if any(provider.country_rule for provider in self.providers):
+            self.countries = inputs.governance.sms_countries
 
     def suppression_of(self, address: Address) -> Suppression | None:
         """Why the address is not used on the step's channel, None if it may be."""
@@ -61,9 +64,8 @@ class GateContext:
         return found
 
     def country_allowed(self, address: Address) -> bool:
-        """Whether `sms_countries` lets an SMS go to this number."""
-        allowed = self.inputs.governance.sms_countries
-        return self.step.channel != "sms" or not allowed or address.country in allowed
+        """Whether `sms_countries`, if it rules the step's channel, lets a message go there."""
+        return not self.countries or address.country in self.countries
 
     def targets(self, provider: Provider) -> list[Address]:
         """
@@ -101,7 +103,7 @@ def targets_for(context: GateContext, provider: Provider) -> list[Address]:
             if address.kind == kind and usable(context, address)
         ]
         if found:
-            return found if kind == "web_push" else found[:1]
+            return found if provider.fan_out else found[:1]
     return []
 
 

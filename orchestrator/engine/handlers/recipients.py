@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.channels.registry import kinds_like
 from orchestrator.core.facts import Cancelled
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import KINDS, Consent
+from orchestrator.core.recipient import Consent
 from orchestrator.engine.applying import apply_fact, opt
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient, UnknownRecipient
-from orchestrator.recipients.document import SINGLE_ADDRESSES, consents_from
+from orchestrator.recipients.document import addresses_in, consents_from
 
 
 def put_recipient(context: BatchContext, command: PutRecipient) -> dict[str, Any]:
@@ -21,14 +22,8 @@ def put_recipient(context: BatchContext, command: PutRecipient) -> dict[str, Any
     person = context.work.person(command.id)
     person.merge(command.profile, context.now)
     person.dirty = True
-    given = {command.profile.get(kind) for kind in SINGLE_ADDRESSES}
-    given |= {
-        subscription.get("endpoint") for subscription in command.profile.get("web_push") or ()
-    }
-    for address in person.addresses:
-        if address.value in given and context.work.addresses.get(address.hash, {}).get(
-            "suppressions"
-        ):
+    for address in addresses_in(command.profile, context.address_hash):
+        if context.work.addresses.get(address.hash, {}).get("suppressions"):
             document = context.work.address_document(address.hash)
             document.pop("suppressions", None)
             document.pop("bounces", None)
@@ -51,22 +46,11 @@ def opt_out(context: BatchContext, command: OptOut) -> None:
     hashes = [command.address_hash] if command.address_hash else []
     if command.address:
         hashes += [
-            context.address_hash(kind, command.address) for kind in kinds_of(command.address)
+            context.address_hash(kind, command.address) for kind in kinds_like(command.address)
         ]
     opt(context, person, None, consent)
     for hash in hashes:
         opt(context, None, hash, consent)
-
-
-def kinds_of(address: str) -> tuple[str, ...]:
-    """The kinds that a bare address may be of."""
-    if address.startswith(("https://", "http://")):
-        return ("web_push",)
-    if "@" in address:
-        return ("email",)
-    if address.startswith("+"):
-        return ("phone",)
-    return tuple(kind for kind in KINDS if kind.endswith("_id"))
 
 
 def erase(context: BatchContext, command: Erase) -> None:

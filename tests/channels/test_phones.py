@@ -8,7 +8,7 @@ import phonenumbers
 import pytest
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumberFormat, ValidationResult
 
-from orchestrator.recipients.phones import country_of, normal_phone
+from orchestrator.channels.phones import country_of, normal_phone
 
 ODD = (
     *(

@@ -1,0 +1,243 @@
+"""
+The kinds of address: how a field of the recipient becomes addresses.
+
+A channel names the kinds that it can use. A kind is named as the recipient's field is, and knows
+how the field is checked, how an address is shown to people, and what a made-up one looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.channels.mailboxes import normal_email
+from orchestrator.channels.phones import country_of, normal_phone
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
+ID_LENGTH_MAX = 256
+TEXT_LENGTH_MAX = 512
+EMAIL_LENGTH_MAX = 254
+PHONE_LENGTH_MAX = 40
+ENDPOINT_LENGTH_MAX = 2_048
+SUBSCRIPTIONS_MAX = 20
+
+Keys = tuple[tuple[str, str], ...]
+
+
+class Misshapen(ValueError):
+    """``field`` is wrong: what, and how to fix it. The text never repeats the value."""
+
+    def __init__(self, field: str, what: str, fix: str) -> None:
+        super().__init__(f"{field}: {what}; {fix}" if field else f"{what}; {fix}")
+        self.field = field
+        self.what = what
+        self.fix = fix
+
+
+def one_value(value: Any) -> Iterable[tuple[str, Keys]]:
+    """The entries of a field that holds one plain address."""
+    return ((value, ()),) if value else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressKind:
+    """One kind of address. Only ``name``, ``label``, ``read``, ``schema`` and ``sample`` are needed."""
+
+    name: str
+    """The recipient's field, and ``Address.kind``."""
+    label: str
+    """For people, with its article: ``a phone number``."""
+    read: Callable[[Any, str], Any]
+    """``(value, field)`` → the field's one form. Raises ``Misshapen``."""
+    schema: Mapping[str, Any]
+    """The field's JSON Schema, without null."""
+    sample: Callable[[int], Any]
+    """The field with ``n`` made-up addresses, for tests of policies."""
+    entries: Callable[[Any], Iterable[tuple[str, Keys]]] = one_value
+    """The field's addresses: the value of each and its further keys."""
+    several: bool = False
+    """The field is a list, so that ``entries`` is needed."""
+    masked: Callable[[str], str] | None = None
+    """Enough of an address for people to recognise it; None: they see a part of its hash."""
+    country: Callable[[str], str] | None = None
+    """The ISO 3166 code of an address, "" if unknown."""
+    folds_case: bool = False
+    """Addresses that differ only in case are the same one."""
+    looks_like: Callable[[str], bool] | None = None
+    """Whether a bare text is of this kind; None: nobody can tell an id from another."""
+
+
+def text(value: Any, field: str) -> str:
+    """A short text."""
+    if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX:
+        what = f"it must be a string of at most {TEXT_LENGTH_MAX} characters"
+        raise Misshapen(field, what, "send text, or null")
+    return value
+
+
+def identifier(value: Any, field: str) -> str:
+    """A provider's id of a person."""
+    if not isinstance(value, str) or not 0 < len(value) <= ID_LENGTH_MAX or CONTROL.search(value):
+        what = f"it must be a string of 1 to {ID_LENGTH_MAX} characters"
+        raise Misshapen(field, what, "send the id as the provider gave it, or null to remove it")
+    return value
+
+
+def phone(value: Any, field: str) -> str:
+    """E.164: a plus sign and digits, nothing else."""
+    short = isinstance(value, str) and len(value) <= PHONE_LENGTH_MAX
+    number = normal_phone(value) if short else None
+    if number is None:
+        raise Misshapen(field, "it is not a phone number in E.164", 'write it like "+380501234567"')
+    return number
+
+
+def email(value: Any, field: str) -> str:
+    """A mail address, its domain in lower case."""
+    short = isinstance(value, str) and len(value) <= EMAIL_LENGTH_MAX
+    address = normal_email(value) if short else None
+    if address is None:
+        raise Misshapen(field, "it is not a mail address", 'write it like "olena@example.com"')
+    return address
+
+
+def subscriptions(value: Any, field: str) -> list[dict[str, Any]]:
+    """
+    Push subscriptions as browsers hand them over, each endpoint once. Keys that we do not know are
+    left out.
+    """
+    fix = (
+        'send PushSubscription.toJSON(): [{"endpoint": "https://…", "keys": {"p256dh": "…", "auth":'
+        ' "…"}}]'
+    )
+    if not isinstance(value, list) or len(value) > SUBSCRIPTIONS_MAX:
+        what = f"it must be a list of at most {SUBSCRIPTIONS_MAX} subscriptions"
+        raise Misshapen(field, what, fix)
+    found: dict[str, dict[str, Any]] = {}
+    for index, one in enumerate(value):
+        place = f"{field}[{index}]"
+        if not isinstance(one, Mapping) or not isinstance(one.get("keys"), Mapping):
+            raise Misshapen(place, "it is not a subscription", fix)
+        endpoint = one.get("endpoint")
+        if not isinstance(endpoint, str) or not is_web_address(endpoint):
+            raise Misshapen(f"{place}.endpoint", "it must be an https URL", fix)
+        keys = {
+            name: text(one["keys"].get(name), f"{place}.keys.{name}") for name in ("p256dh", "auth")
+        }
+        kept: dict[str, Any] = {"endpoint": endpoint, "keys": keys}
+        if one.get("vapid_key_id") is not None:
+            kept["vapid_key_id"] = text(one["vapid_key_id"], f"{place}.vapid_key_id")
+        found[endpoint] = kept
+    return list(found.values())
+
+
+def endpoints(value: Any) -> Iterable[tuple[str, Keys]]:
+    """The endpoint and keys of each subscription."""
+    for one in value or ():
+        keys = dict(one.get("keys") or {})
+        if one.get("vapid_key_id"):
+            keys["vapid_key_id"] = one["vapid_key_id"]
+        yield one["endpoint"], tuple(sorted(keys.items()))
+
+
+def is_web_address(url: str) -> bool:
+    """
+    Whether it is an absolute http(s) URL. Dispatch decides whether it may be called: an
+    installation may allow plain http for its own stand-in.
+    """
+    if len(url) > ENDPOINT_LENGTH_MAX:
+        return False
+    if PLAIN_URL.fullmatch(url):
+        return True
+    if CONTROL.search(url) or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def masked_email(value: str) -> str:
+    name, _, domain = value.partition("@")
+    return f"{name[:1]}…@{domain}"
+
+
+def made_up_browsers(count: int) -> list[dict[str, Any]]:
+    """Subscriptions of browsers that do not exist."""
+    return [
+        {
+            "endpoint": f"https://push.example.com/browser/{number}",
+            "keys": {"p256dh": f"key-of-browser-{number}", "auth": f"secret-{number}"},
+        }
+        for number in range(1, min(count, SUBSCRIPTIONS_MAX) + 1)
+    ]
+
+
+def id_kind(name: str, label: str) -> AddressKind:
+    """A kind whose addresses are a provider's ids of people."""
+    return AddressKind(
+        name=name,
+        label=label,
+        read=identifier,
+        schema={"type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX},
+        sample=lambda _: f"{name}-1",
+    )
+
+
+PHONE = AddressKind(
+    name="phone",
+    label="a phone number",
+    read=phone,
+    schema={
+        "type": "string",
+        "maxLength": PHONE_LENGTH_MAX,
+        "description": "E.164, such as +380501234567.",
+    },
+    sample=lambda _: "+380501234567",
+    masked=lambda value: f"{value[:4]}…{value[-2:]}",
+    country=country_of,
+    looks_like=lambda value: value.startswith("+") and "@" not in value,
+)
+EMAIL = AddressKind(
+    name="email",
+    label="an email address",
+    read=email,
+    schema={"type": "string", "maxLength": EMAIL_LENGTH_MAX, "format": "email"},
+    sample=lambda _: "recipient@example.com",
+    masked=masked_email,
+    folds_case=True,
+    looks_like=lambda value: "@" in value and "://" not in value,
+)
+WEB_PUSH = AddressKind(
+    name="web_push",
+    label="a web-push subscription",
+    read=subscriptions,
+    schema={
+        "type": "array",
+        "maxItems": SUBSCRIPTIONS_MAX,
+        "items": {
+            "type": "object",
+            "required": ["endpoint", "keys"],
+            "properties": {
+                "endpoint": {"type": "string", "format": "uri"},
+                "keys": {
+                    "type": "object",
+                    "required": ["p256dh", "auth"],
+                    "properties": {"p256dh": {"type": "string"}, "auth": {"type": "string"}},
+                },
+                "vapid_key_id": {"type": "string"},
+            },
+        },
+    },
+    sample=made_up_browsers,
+    entries=endpoints,
+    several=True,
+    looks_like=is_web_address,
+)
+VIBER_BOT_ID = id_kind("viber_bot_id", "a Viber bot id")
+WHATSAPP_ID = id_kind("whatsapp_id", "a WhatsApp id")

@@ -1,0 +1,163 @@
+"""The channels that Kaskad brings, registered like those of anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.channels.address_kinds import (
+    EMAIL as EMAIL_ADDRESS,
+)
+from orchestrator.channels.address_kinds import (
+    PHONE,
+    VIBER_BOT_ID,
+    WHATSAPP_ID,
+)
+from orchestrator.channels.address_kinds import (
+    WEB_PUSH as SUBSCRIPTION,
+)
+from orchestrator.channels.kinds import Assumed, Channel, Likelihood, Structure
+
+ACTIONS_MAX = 4
+TEXT_MAX = 2_000
+SESSION_MS = 24 * 3_600_000
+MINUTE, HOUR = 60, 3_600
+
+
+def viber_problem(found: Mapping[str, Any]) -> str | None:
+    if "image" in found and not is_url(found["image"]):
+        return "image must be an http(s) URL"
+    button = found.get("button")
+    if button is not None and not (
+        isinstance(button, Mapping) and is_text(button.get("title")) and is_url(button.get("url"))
+    ):
+        return "button must be {title: …, url: https://…}"
+    return None
+
+
+def whatsapp_problem(found: Mapping[str, Any]) -> str | None:
+    if not is_text(found.get("template")) or not is_text(found.get("language")):
+        return "template and language must be given"
+    body = found.get("body", [])
+    if not isinstance(body, list) or not all(
+        is_text(one) or isinstance(one, Mapping) for one in body
+    ):
+        return "body must be a list of parameters"
+    if not isinstance(found.get("buttons", []), list):
+        return "buttons must be a list"
+    return None
+
+
+def web_push_problem(found: Mapping[str, Any]) -> str | None:
+    for key in ("url", "icon", "image"):
+        if key in found and not is_url(found[key]):
+            return f"{key} must be an http(s) URL"
+    actions = found.get("actions", [])
+    if not isinstance(actions, list) or len(actions) > ACTIONS_MAX:
+        return f"actions must be a list of at most {ACTIONS_MAX}"
+    for action in actions:
+        if not (
+            isinstance(action, Mapping)
+            and is_text(action.get("action"))
+            and is_text(action.get("title"))
+        ):
+            return "an action must be {action: …, title: …}"
+    return None
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= TEXT_MAX
+
+
+def is_url(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= TEXT_MAX
+        and urlsplit(value).scheme in ("http", "https")
+    )
+
+
+SMS = Channel(
+    name="sms",
+    parts=("text",),
+    needed=(("text",),),
+    addresses=(PHONE,),
+    two_way=True,
+    counts_parts=True,
+    country_rule=True,
+    otp_limits=True,
+    assumed=Assumed(
+        dead=0.005,
+        lost=0.002,
+        delivered=Likelihood(0.95, 5, MINUTE),
+        failed=Likelihood(0.03, 10, 5 * MINUTE),
+    ),
+)
+VIBER = Channel(
+    name="viber",
+    parts=("text", "yaml"),
+    needed=(("text", "yaml"),),
+    addresses=(PHONE, VIBER_BOT_ID),
+    structure=Structure(keys=frozenset({"image", "button"}), problem=viber_problem),
+    two_way=True,
+    session_ms=SESSION_MS,
+    assumed=Assumed(
+        refused=0.15,
+        lost=0.002,
+        delivered=Likelihood(0.85, 6, 5 * MINUTE),
+        failed=Likelihood(0.03, 10, 2 * MINUTE),
+        read=Likelihood(0.6, 15 * MINUTE, 6 * HOUR),
+        clicked=Likelihood(0.15, MINUTE, 30 * MINUTE),
+    ),
+)
+WHATSAPP = Channel(
+    name="whatsapp",
+    parts=("text", "yaml"),
+    needed=(("text", "yaml"),),
+    addresses=(PHONE, WHATSAPP_ID),
+    structure=Structure(
+        keys=frozenset({"template", "language", "header", "body", "buttons"}),
+        problem=whatsapp_problem,
+    ),
+    two_way=True,
+    session_ms=SESSION_MS,
+    assumed=Assumed(
+        refused=0.1,
+        lost=0.002,
+        delivered=Likelihood(0.85, 4, 5 * MINUTE),
+        failed=Likelihood(0.05, 5, MINUTE),
+        read=Likelihood(0.65, 15 * MINUTE, 6 * HOUR),
+        clicked=Likelihood(0.12, MINUTE, 30 * MINUTE),
+    ),
+)
+EMAIL = Channel(
+    name="email",
+    parts=("subject", "text", "html"),
+    needed=(("subject",), ("text", "html")),
+    addresses=(EMAIL_ADDRESS,),
+    two_way=True,
+    one_click=True,
+    assumed=Assumed(
+        dead=0.01,
+        lost=0.002,
+        read=Likelihood(0.35, 2 * HOUR, 24 * HOUR),
+        clicked=Likelihood(0.1, 30, 10 * MINUTE),
+    ),
+)
+WEB_PUSH = Channel(
+    name="web_push",
+    parts=("title", "text", "yaml"),
+    needed=(("title",), ("text",)),
+    addresses=(SUBSCRIPTION,),
+    structure=Structure(
+        keys=frozenset({"url", "icon", "image", "actions", "tag"}), problem=web_push_problem
+    ),
+    fan_out=True,
+    receipts_from="device",
+    assumed=Assumed(
+        dead=0.08,
+        delivered=Likelihood(0.65, 5, 2 * MINUTE),
+        clicked=Likelihood(0.12, 4 * MINUTE, HOUR),
+    ),
+)

@@ -1,0 +1,105 @@
+"""
+A channel as one value. Whoever needs to know something about a channel asks its value; no code
+outside this package names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from orchestrator.channels.address_kinds import AddressKind
+
+PARTS = ("subject", "title", "text", "html", "yaml")
+"""The template parts that a channel can choose from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """The ``yaml`` part of a channel: its keys, and what is wrong with one (None: nothing)."""
+
+    keys: frozenset[str]
+    problem: Callable[[Mapping[str, Any]], str | None] = lambda found: None
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How often something happens, and how long after what it follows from (seconds)."""
+
+    share: float
+    median_seconds: float
+    p95_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """
+    How providers and people behave on a channel, for simulations that were given nothing better.
+    ``dead``, ``refused`` and ``lost`` are shares of what is sent: a dead address, a recipient the
+    provider refuses, an answer that is lost.
+    """
+
+    dead: float = 0
+    refused: float = 0
+    lost: float = 0
+    delivered: Likelihood | None = None
+    failed: Likelihood | None = None
+    read: Likelihood | None = None
+    clicked: Likelihood | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One channel. Register it under the entry-point group ``kaskad.channels``, by its name."""
+
+    name: str
+    parts: tuple[str, ...]
+    """The template parts it can have, some of ``PARTS``, in the order they are rendered in."""
+    needed: tuple[tuple[str, ...], ...] = ()
+    """Parts without which nothing can be sent; of each inner tuple one is enough."""
+    addresses: tuple[AddressKind, ...]
+    """The kinds of address that its adapters can use."""
+    structure: Structure | None = None
+    """What its ``yaml`` part may say."""
+    fan_out: bool = False
+    """A step goes to every usable address of the recipient, not only to the first."""
+    two_way: bool = False
+    """Recipients can answer: replies are matched to what was last sent to them here."""
+    receipts_from: Literal["provider", "device"] = "provider"
+    """Who reports: the provider's webhooks, or the recipient's device with a signed token."""
+    counts_parts: bool = False
+    """A text is sent, and billed, in SMS parts."""
+    country_rule: bool = False
+    """``sms_countries`` says to which countries it may go."""
+    otp_limits: bool = False
+    """One-time codes count against the velocity limits."""
+    one_click: bool = False
+    """Its messages carry a one-click unsubscribe header, which needs a public https address."""
+    session_ms: int = 0
+    """A message from the recipient opens a session of this length, with rules of its own; 0: none."""
+    assumed: Assumed = Assumed()
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of its address kinds."""
+        return tuple(kind.name for kind in self.addresses)
+
+    def lacking(self, present: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The first alternatives of ``needed`` of which none is present, None if none lacks."""
+        for choices in self.needed:
+            if not any(choice in present for choice in choices):
+                return choices
+        return None
+
+    def structure_problem(self, found: Any) -> str | None:
+        """What is wrong with a ``yaml`` part, None if nothing is."""
+        if not isinstance(found, Mapping):
+            return "the YAML part is not a mapping"
+        structure = self.structure or Structure(keys=frozenset())
+        unknown = sorted(set(map(str, found)) - structure.keys)
+        if unknown:
+            keys = ", ".join(sorted(structure.keys))
+            return f"{self.name}.yaml has no key {unknown[0]!r}; it has {keys}"
+        return structure.problem(found)
