@@ -1,16 +1,17 @@
 """
-Is this environment fit to run Kaskad? Everything that a configuration relies on outside its own
-files, looked at for real.
+Is this environment fit to run Kaskad? Tries everything outside its own files that a configuration
+relies on.
 
-    examine(path, env, processes) ──► [Finding, …]     what was looked at, where, what was found, and how to fix it
+    examine(path, env, processes) ──► [Finding, …]   what, where, the result, and how to fix it
 
-    configuration ─┬─► store       SQLite: its folder and disk · PostgreSQL: its settings, clock, locks, commit time
+    configuration ─┬─► store       SQLite: its folder and disk
+                   │               PostgreSQL: its settings, clock, locks, commit time
                    ├─► kafka       reachable, topics, partitions, how long they keep events
-                   ├─► providers   every host resolves and its TLS handshake succeeds; nothing is ever sent
+                   ├─► providers   every host resolves and its TLS handshake succeeds
                    └─► process     ports, file descriptors, time zones, secrets and their files
 
-Nothing is changed: probes write a temporary file beside an embedded store, and one empty record in
-PostgreSQL's log.
+Nothing is changed and nothing is sent: probes write a temporary file beside an embedded store, and
+one empty record in PostgreSQL's log.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings
 from orchestrator.doctor.brokers import look_at_kafka
 from orchestrator.doctor.embedded import look_at_sqlite
-from orchestrator.doctor.findings import Finding, Result, error, fine, unreachable, warning
+from orchestrator.doctor.findings import Finding, Result, Subject
 from orchestrator.doctor.machine import look_at_machine
 from orchestrator.doctor.outside import look_at_http, look_at_providers
 from orchestrator.doctor.postgres import look_at_postgres
@@ -37,9 +38,9 @@ AREA_SECONDS_MAX = 30.0
 
 async def examine(path: Path, env: Mapping[str, str], processes: int = 1) -> list[Finding]:
     """
-    Look at everything; never raises for what it finds.
+    Examine everything; never raises for what it finds.
 
-    ``processes`` is how many Kaskad processes will share the store and the Kafka group. Where the
+    ``processes`` is how many Kaskad processes will share the store and the Kafka group. If the
     configuration cannot be read at all, its problems are the only findings.
     """
     found = look_at_configuration(path, env)
@@ -58,14 +59,13 @@ async def examine(path: Path, env: Mapping[str, str], processes: int = 1) -> lis
 
 
 def look_at_configuration(path: Path, env: Mapping[str, str]) -> list[Finding]:
-    """What ``kaskad check`` says, as findings."""
-    problems = check(path, env)
+    """The problems that ``kaskad check`` reports, as findings."""
     found = []
-    for problem in problems:
-        make = error if problem.severity == "error" else warning
-        where = f"{problem.path}:{problem.line}:{problem.column}"
-        found.append(make("configuration", "check", where, problem.what, problem.fix))
-    return found or [fine("configuration", "check", str(path), "everything is in order")]
+    for problem in check(path, env):
+        at = Subject("configuration", f"{problem.path}:{problem.line}:{problem.column}")
+        make = at.error if problem.severity == "error" else at.warning
+        found.append(make("check", problem.what, problem.fix))
+    return found or [Subject("configuration", str(path)).fine("check", "everything is in order")]
 
 
 async def look_at_store(settings: Settings, processes: int) -> list[Finding]:
@@ -77,29 +77,15 @@ async def look_at_store(settings: Settings, processes: int) -> list[Finding]:
 
 async def in_time(area: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
     """One area's findings; an area that takes too long, or breaks, is a finding itself."""
+    at = Subject(area, area)
     try:
         return await asyncio.wait_for(looking, AREA_SECONDS_MAX)
     except TimeoutError:
         what = f"no answer within {AREA_SECONDS_MAX:.0f} s"
-        return [
-            unreachable(
-                area,
-                "time",
-                area,
-                what,
-                "look for a firewall that drops packets, or a server that hangs",
-            )
-        ]
-    except (
-        Exception
-    ) as problem:  # only its kind: its text may hold what the configuration keeps secret
-        what = f"this could not be looked at: {type(problem).__name__}"
-        return [
-            error(
-                area,
-                "look",
-                area,
-                what,
-                "look at the other findings first; if it stays, report it as a bug",
-            )
-        ]
+        fix = "look for a firewall that drops packets, or a server that hangs"
+        return [at.unreachable("time", what, fix)]
+    except Exception as problem:
+        # only its type: its text may hold what the configuration keeps secret
+        what = f"this could not be examined: {type(problem).__name__}"
+        fix = "look at the other findings first; if it stays, report it as a bug"
+        return [at.error("look", what, fix)]

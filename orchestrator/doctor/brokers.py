@@ -1,9 +1,8 @@
 """
-Kafka: do the brokers answer, are the topics there, and do they suit what we promise.
+Kafka: do the brokers answer, are the topics there, and do they suit our promises.
 
 A repeat of an event is recognised for ``retention.events``; a topic that keeps records for longer
-could bring one back after it was forgotten. More processes than partitions of a topic leave some of
-them without events.
+could deliver one again after that. More processes than partitions leave some without events.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from aiokafka.errors import KafkaError
 
 from orchestrator.configuration.settings import KafkaSecurity, Settings
 from orchestrator.core.policy import DAY_MS
-from orchestrator.doctor.findings import Finding, error, fine, unreachable, warning
+from orchestrator.doctor.findings import Finding, Subject, words_of
 
-AREA = "kafka"
 ANSWER_MS = 5_000
 CONNECT_SECONDS = 8.0
 EVENT_BYTES_MAX = 256 * 1024
@@ -40,14 +38,13 @@ async def look_at_kafka(settings: Settings, processes: int) -> list[Finding]:
         )
     found: list[Finding] = []
     for (servers, security), (read, write) in clusters.items():
-        found += await look_at_cluster(
-            servers, security, read, write, settings.retention.events_ms, processes
-        )
+        at, events_ms = Subject("kafka", servers), settings.retention.events_ms
+        found += await look_at_cluster(at, security, read, write, events_ms, processes)
     return found
 
 
 async def look_at_cluster(
-    servers: str,
+    at: Subject,
     security: KafkaSecurity,
     read: Sequence[str],
     write: Sequence[str],
@@ -56,36 +53,29 @@ async def look_at_cluster(
 ) -> list[Finding]:
     """One cluster: ``read`` are topics of events, ``write`` those that we write to."""
     try:
-        options = security.options()
         client = AIOKafkaAdminClient(
-            bootstrap_servers=servers,
+            bootstrap_servers=at.where,
             client_id="kaskad-doctor",
             request_timeout_ms=ANSWER_MS,
-            **options,
+            **security.options(),
         )
     except (OSError, ValueError) as problem:
-        return [error(AREA, "connect", servers, said(problem), "check `security`")]
+        return [at.error("connect", words_of(problem), "check `security`")]
     try:
         await asyncio.wait_for(client.start(), CONNECT_SECONDS)
-        described = (
-            await client.describe_topics()
-        )  # all of them: asking for one by name could make it
+        described = await client.describe_topics()  # all: asking for one by name could make it
         topics = {one["topic"]: one for one in described if not one["error_code"]}
         configs = await topic_settings(client, [name for name in read if name in topics])
     except (KafkaError, OSError, TimeoutError) as problem:
         fix = "check that the brokers run, what address they advertise, `security` and the firewall"
-        return [unreachable(AREA, "connect", servers, said(problem), fix)]
+        return [at.unreachable("connect", words_of(problem), fix)]
     finally:
         await client.close()
-    found = [fine(AREA, "connect", servers, "the brokers answer")]
+    found = [at.fine("connect", "the brokers answer")]
     for name in read:
-        found += event_topic(name, topics.get(name), configs.get(name, {}), events_ms, processes)
-    return found + [written_topic(name, topics.get(name)) for name in write]
-
-
-def said(problem: BaseException) -> str:
-    """A problem's own words, or its kind where it has none."""
-    return str(problem) or type(problem).__name__
+        config = configs.get(name, {})
+        found += event_topic(at.at(name), topics.get(name), config, events_ms, processes)
+    return found + [written_topic(at.at(name), topics.get(name)) for name in write]
 
 
 async def topic_settings(
@@ -108,89 +98,68 @@ async def topic_settings(
 
 
 def event_topic(
-    name: str, topic: Topic | None, config: Mapping[str, str], events_ms: int, processes: int
+    at: Subject, topic: Topic | None, config: Mapping[str, str], events_ms: int, processes: int
 ) -> list[Finding]:
     """A topic that events come from."""
     if topic is None:
-        fix = (
-            f"kafka-topics.sh --create --topic {name} --partitions {max(12, processes)}, or fix"
-            " `topics`"
-        )
-        return [error(AREA, "topic", name, "there is no such topic, or it may not be seen", fix)]
+        create = f"kafka-topics.sh --create --topic {at.where} --partitions {max(12, processes)}"
+        what = "there is no such topic, or it may not be seen"
+        return [at.error("topic", what, f"{create}, or fix `topics`")]
     partitions = topic["partitions"]
-    found = [replication(name, partitions)]
+    found = [replication(at, partitions)]
     what = f"{len(partitions)} partition(s) for {processes} process(es)"
     if len(partitions) < processes:
-        fix = (
-            f"kafka-topics.sh --alter --topic {name} --partitions {processes}, or run fewer"
-            " processes"
-        )
-        found.append(warning(AREA, "partitions", name, f"{what}: the others get no events", fix))
+        alter = f"kafka-topics.sh --alter --topic {at.where} --partitions {processes}"
+        what, fix = f"{what}: the others get no events", f"{alter}, or run fewer processes"
+        found.append(at.warning("partitions", what, fix))
     else:
-        found.append(fine(AREA, "partitions", name, what))
+        found.append(at.fine("partitions", what))
     if config:
-        found += [kept_for(name, config, events_ms), record_size(name, config)]
+        found += [retention(at, config, events_ms), record_size(at, config)]
     return found
 
 
-def replication(name: str, partitions: Sequence[Mapping[str, Any]]) -> Finding:
+def replication(at: Subject, partitions: Sequence[Mapping[str, Any]]) -> Finding:
     """
     A topic that lives on one broker is lost with its disk; one without a leader cannot be read.
     """
     if any(one["leader"] < 0 for one in partitions):
-        return unreachable(AREA, "topic", name, "a partition has no leader", "start its brokers")
+        return at.unreachable("topic", "a partition has no leader", "start its brokers")
     copies = min((len(one["replicas"]) for one in partitions), default=0)
     if copies < 2:
-        fix = "give it a replication factor of 3 where losing events matters"
-        return warning(AREA, "topic", name, "every record is kept on one broker only", fix)
-    return fine(AREA, "topic", name, f"{copies} copies of every record")
+        fix = "give it a replication factor of 3 if losing events matters"
+        return at.warning("topic", "every record is kept on one broker only", fix)
+    return at.fine("topic", f"{copies} copies of every record")
 
 
-def kept_for(name: str, config: Mapping[str, str], events_ms: int) -> Finding:
-    """Whether a record can outlive the memory of its event."""
+def retention(at: Subject, config: Mapping[str, str], events_ms: int) -> Finding:
+    """Whether a record can outlive the row of its event."""
     kept_ms = int(config.get("retention.ms", "-1"))
     ours = f"{events_ms / DAY_MS:.3g} days (`retention.events`)"
     if "delete" not in config.get("cleanup.policy", "delete"):
         kept_ms = -1
-    if kept_ms < 0 or kept_ms > events_ms:
-        theirs = "for ever" if kept_ms < 0 else f"for {kept_ms / DAY_MS:.3g} days"
-        what = (
-            f"records are kept {theirs}, events are remembered for {ours}: a replay could send"
-            " again"
-        )
-        fix = f"set retention.ms={events_ms} on the topic, or raise `retention.events`"
-        return warning(AREA, "retention", name, what, fix)
-    return fine(
-        AREA,
-        "retention",
-        name,
-        f"records are kept for {kept_ms / DAY_MS:.3g} days, events remembered for {ours}",
-    )
+    theirs = "for ever" if kept_ms < 0 else f"for {kept_ms / DAY_MS:.3g} days"
+    what = f"records are kept {theirs}, events are recognised for {ours}"
+    if 0 <= kept_ms <= events_ms:
+        return at.fine("retention", what)
+    fix = f"set retention.ms={events_ms} on the topic, or raise `retention.events`"
+    return at.warning("retention", f"{what}: a replay could send again", fix)
 
 
-def record_size(name: str, config: Mapping[str, str]) -> Finding:
+def record_size(at: Subject, config: Mapping[str, str]) -> Finding:
     """Whether the largest event that we take fits."""
     limit = int(config.get("max.message.bytes", str(EVENT_BYTES_MAX)))
     if limit < EVENT_BYTES_MAX:
         what = f"records may have {limit} bytes, events {EVENT_BYTES_MAX}"
-        return warning(
-            AREA,
-            "record_size",
-            name,
-            what,
-            f"set max.message.bytes={EVENT_BYTES_MAX} or more on the topic",
-        )
-    return fine(AREA, "record_size", name, f"records may have {limit} bytes")
+        fix = f"set max.message.bytes={EVENT_BYTES_MAX} or more on the topic"
+        return at.warning("record_size", what, fix)
+    return at.fine("record_size", f"records may have {limit} bytes")
 
 
-def written_topic(name: str, topic: Topic | None) -> Finding:
+def written_topic(at: Subject, topic: Topic | None) -> Finding:
     """A topic that we write to."""
-    if topic is None:
-        fix = (
-            f"kafka-topics.sh --create --topic {name}; it is made by itself only where the brokers"
-            " allow it"
-        )
-        return warning(
-            AREA, "topic", name, "there is no such topic yet, or it may not be seen", fix
-        )
-    return replication(name, topic["partitions"])
+    if topic is not None:
+        return replication(at, topic["partitions"])
+    create = f"kafka-topics.sh --create --topic {at.where}"
+    what = "there is no such topic yet, or it may not be seen"
+    return at.warning("topic", what, f"{create}; it is made by itself only if the brokers allow it")

@@ -1,15 +1,15 @@
-"""What the doctor says: one finding for each thing that was looked at."""
+"""What the doctor reports: one finding for each thing that was examined."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 
 class Result(StrEnum):
-    """``unreachable`` is what may fix itself: something that did not answer now."""
+    """``unreachable`` may fix itself: something did not answer now."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -21,8 +21,8 @@ class Result(StrEnum):
 class Finding:
     """
     ``area`` is configuration, store, kafka, providers, http or process; ``check`` one word for what
-    was looked at; ``where`` the file, host or setting; ``what`` a sentence; ``fix`` what to do,
-    empty where all is well.
+    was examined; ``where`` the file, host or setting; ``what`` a sentence; ``fix`` what to do,
+    empty if all is well.
     """
 
     area: str
@@ -36,50 +36,64 @@ class Finding:
         return asdict(self)
 
 
-def fine(area: str, check: str, where: str, what: str) -> Finding:
-    """All is well."""
-    return Finding(area, check, Result.FINE, where, what)
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What findings are about: an area, and the place in it."""
+
+    area: str
+    where: str
+
+    def at(self, where: str) -> Subject:
+        """Another place in the same area."""
+        return Subject(self.area, where)
+
+    def fine(self, check: str, what: str) -> Finding:
+        return Finding(self.area, check, Result.FINE, self.where, what)
+
+    def warning(self, check: str, what: str, fix: str) -> Finding:
+        """It works, and will cause harm one day."""
+        return Finding(self.area, check, Result.WARNING, self.where, what, fix)
+
+    def error(self, check: str, what: str, fix: str) -> Finding:
+        """It cannot work, or a promise would be broken."""
+        return Finding(self.area, check, Result.ERROR, self.where, what, fix)
+
+    def unreachable(self, check: str, what: str, fix: str) -> Finding:
+        """It did not answer."""
+        return Finding(self.area, check, Result.UNREACHABLE, self.where, what, fix)
+
+    def expect(self, check: str, sound: bool, what: str, fix: str) -> Finding:
+        """Fine if it is sound, else an error, in the same words."""
+        return self.fine(check, what) if sound else self.error(check, what, fix)
+
+    def graded(
+        self, check: str, value: float, what: str, fix: str, *, limits: tuple[float, float]
+    ) -> Finding:
+        """A number: fine, a warning above the first limit, an error above the second."""
+        if value > limits[1]:
+            return self.error(check, what, fix)
+        return self.warning(check, what, fix) if value > limits[0] else self.fine(check, what)
 
 
-def warning(area: str, check: str, where: str, what: str, fix: str) -> Finding:
-    """It works, and will hurt one day."""
-    return Finding(area, check, Result.WARNING, where, what, fix)
+def words_of(problem: BaseException) -> str:
+    """The first line of a problem's text, or its type if it has none."""
+    text = str(problem).strip()
+    return text.splitlines()[0] if text else type(problem).__name__
 
 
-def error(area: str, check: str, where: str, what: str, fix: str) -> Finding:
-    """It cannot work, or a promise would be broken."""
-    return Finding(area, check, Result.ERROR, where, what, fix)
-
-
-def unreachable(area: str, check: str, where: str, what: str, fix: str) -> Finding:
-    """It did not answer."""
-    return Finding(area, check, Result.UNREACHABLE, where, what, fix)
-
-
-def by_limits(
-    area: str,
-    check: str,
-    where: str,
-    what: str,
-    fix: str,
-    *,
-    value: float,
-    warn_over: float,
-    refuse_over: float,
-) -> Finding:
-    """A finding about a number: fine, a warning over one limit, an error over the other."""
-    if value > refuse_over:
-        return error(area, check, where, what, fix)
-    if value > warn_over:
-        return warning(area, check, where, what, fix)
-    return fine(area, check, where, what)
+def schema_state(at: Subject, steps: Mapping[str, bool], migrate: str, current: str) -> Finding:
+    """Whether a store's schema is as this release needs it; ``current`` is said if it is."""
+    waiting = [name for name, done in steps.items() if not done]
+    if not waiting:
+        return at.fine("schema", current)
+    what = f"to come: {', '.join(waiting)}"
+    if migrate == "manual":
+        return at.error("schema", what, "run `kaskad migrate up`, or set migrate: auto")
+    return at.fine("schema", f"{what}; run at the next start")
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """
-    1 where something is wrong, else 3 where something did not answer, else 0; warnings let
-    everything pass.
-    """
+    """1 if there is an error, else 3 if something did not answer, else 0 (also with warnings)."""
     results = {finding.result for finding in findings}
     if Result.ERROR in results:
         return 1
@@ -94,11 +108,8 @@ def as_lines(findings: Sequence[Finding]) -> list[str]:
     headings = ("result", "area", "check", "where")
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     widths[-1] = min(widths[-1], 48)
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(headings, widths, strict=True))
-        + "  what"
-    ]
-    for row in rows:
+    lines = []
+    for row in [(*headings, "what", ""), *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join([*cells, row[4]]).rstrip())
         if row[5]:

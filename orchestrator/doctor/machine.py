@@ -1,6 +1,6 @@
 """
-What the process itself needs: ports, file descriptors, time zones, a strong signing key, secrets
-that stay secret.
+The process's own needs: ports, file descriptors, time zones, a strong signing key, secrets that
+stay secret.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import aiohttp
 from orchestrator.configuration.references import REFERENCE
 from orchestrator.configuration.settings import Address, Settings
 from orchestrator.configuration.yaml_file import Node
-from orchestrator.doctor.findings import Finding, error, fine, warning
+from orchestrator.doctor.findings import Finding, Subject
 
-AREA = "process"
+DESCRIPTORS = Subject("process", "RLIMIT_NOFILE")
+ZONES = Subject("process", "tzdata")
 DESCRIPTORS_SPARE = 512
 ZONES_LEAST = 300
 KEY_BITS_WARNING, KEY_BITS_ERROR = 100, 56
@@ -31,22 +32,19 @@ PROBE_SECONDS = 2.0
 
 async def look_at_machine(settings: Settings) -> list[Finding]:
     """Everything about this machine and this user."""
-    ports = [
+    return [
         await look_at_port(settings.http.listen, "listen"),
         await look_at_port(settings.http.admin, "admin"),
-    ]
-    return [
-        *ports,
         descriptors(settings),
         time_zones(),
-        *signing_key(settings),
+        signing_key(settings),
         *secret_files(settings),
     ]
 
 
 async def look_at_port(place: Address, name: str) -> Finding:
     """Whether we could listen there, or already do."""
-    where = f"http.{name} {place}"
+    at = Subject("http", f"http.{name} {place}")
     try:
         families = await asyncio.get_running_loop().getaddrinfo(
             place.host, place.port, type=socket.SOCK_STREAM
@@ -56,14 +54,14 @@ async def look_at_port(place: Address, name: str) -> Finding:
             probe.bind(families[0][4])
     except OSError as problem:
         if problem.errno == errno.EADDRINUSE and await is_ours(place):
-            return fine("http", "port", where, "the service is running there")
-        fix = "stop what has it (ss -ltnp), or name another port"
+            return at.fine("port", "the service is running there")
+        fix = "stop the process that has it (ss -ltnp), or name another port"
         if problem.errno == errno.EACCES:
             fix = "name a port above 1023, and let a proxy have 443"
         elif problem.errno == errno.EADDRNOTAVAIL or isinstance(problem, socket.gaierror):
             fix = "name an address of this machine, or 0.0.0.0 for all of them"
-        return error("http", "port", where, f"cannot listen: {problem.strerror}", fix)
-    return fine("http", "port", where, "free")
+        return at.error("port", f"cannot listen: {problem.strerror}", fix)
+    return at.fine("port", "free")
 
 
 async def is_ours(place: Address) -> bool:
@@ -87,40 +85,37 @@ def descriptors(settings: Settings) -> Finding:
     what = f"{allowed} may be open, {wanted} may be wanted"
     if allowed != resource.RLIM_INFINITY and allowed < wanted:
         fix = f"ulimit -n {max(65_536, wanted)}, LimitNOFILE= of systemd, or fewer `connections`"
-        return warning(AREA, "descriptors", "RLIMIT_NOFILE", what, fix)
-    return fine(AREA, "descriptors", "RLIMIT_NOFILE", what)
+        return DESCRIPTORS.warning("descriptors", what, fix)
+    return DESCRIPTORS.fine("descriptors", what)
 
 
 def time_zones() -> Finding:
     """Quiet hours need the rules of every zone that a recipient may live in."""
     known = len(zoneinfo.available_timezones())
-    if known < ZONES_LEAST:
-        return error(
-            AREA, "time_zones", "tzdata", f"only {known} time zones are known", "pip install tzdata"
-        )
-    return fine(AREA, "time_zones", "tzdata", f"{known} time zones are known")
+    what = f"{known} time zones are known, {ZONES_LEAST} are expected"
+    return ZONES.expect("time_zones", known >= ZONES_LEAST, what, "pip install tzdata")
 
 
-def signing_key(settings: Settings) -> list[Finding]:
-    """A key of one's own must be as hard to guess as one that we would make."""
+def signing_key(settings: Settings) -> Finding:
+    """A configured key must be as hard to guess as one that we would make."""
     if settings.signing_key is None:
-        return [fine(AREA, "signing_key", "store", "made at the first start and kept in the store")]
-    bits = entropy_bits(settings.signing_key.get_secret_value())
-    what = (
-        f"it looks like {bits:.0f} bits: links and references can be forged by whoever guesses it"
+        what = "made at the first start and kept in the store"
+        return Subject("process", "store").fine("signing_key", what)
+    at, bits = (
+        Subject("process", "signing_key"),
+        entropy_bits(settings.signing_key.get_secret_value()),
     )
-    fix = "make one with: openssl rand -base64 32"
-    if bits < KEY_BITS_ERROR:
-        return [error(AREA, "signing_key", "signing_key", what, fix)]
-    if bits < KEY_BITS_WARNING:
-        return [warning(AREA, "signing_key", "signing_key", what, fix)]
-    return [fine(AREA, "signing_key", "signing_key", "long and varied enough")]
+    if bits >= KEY_BITS_WARNING:
+        return at.fine("signing_key", "long and varied enough")
+    what = f"about {bits:.0f} bits: whoever guesses it can forge links and references"
+    make = at.error if bits < KEY_BITS_ERROR else at.warning
+    return make("signing_key", what, "make one with: openssl rand -base64 32")
 
 
 def entropy_bits(text: str) -> float:
     """
-    What the frequencies of its characters allow for: too little for short random keys, too much for
-    sentences.
+    The bits that the frequencies of its characters allow for: too few for short random keys, too
+    many for sentences.
     """
     counts = Counter(text).values()
     return -sum(count * math.log2(count / len(text)) for count in counts)
@@ -132,21 +127,17 @@ def secret_files(settings: Settings) -> Iterator[Finding]:
     names = dict.fromkeys(file_references(settings.written)) if settings.written is not None else ()
     for name in names:
         path = base / name
+        at = Subject("process", str(path))
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except OSError:
             continue  # that it cannot be read is a finding of the configuration already
         if mode & (stat.S_IRWXO | stat.S_IWGRP):
             what = f"mode {mode:04o}: others may read or change a secret"
-            yield warning(
-                AREA,
-                "secret_file",
-                str(path),
-                what,
-                f"chmod 0440 {path} (Kubernetes: defaultMode: 0440)",
-            )
+            fix = f"chmod 0440 {path} (Kubernetes: defaultMode: 0440)"
+            yield at.warning("secret_file", what, fix)
         else:
-            yield fine(AREA, "secret_file", str(path), f"mode {mode:04o}")
+            yield at.fine("secret_file", f"mode {mode:04o}")
 
 
 def file_references(node: Node) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """
-What is reached over the network: every provider's host, status webhooks, and the public address.
+Over the network: every provider's host, status webhooks, and the public address.
 
-A host must resolve, take a connection and, where TLS is spoken, show a certificate that is trusted
-and will be for a while. Nothing is sent but what a handshake needs: no request, no log-in, no mail.
+A host must resolve, accept a connection and, if it speaks TLS, show a certificate that is trusted
+and will be for a while. Only a handshake is sent: no request, no log-in, no mail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orchestrator.channels.registry import channels
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.dispatch.egress import PUSH_HOSTS
-from orchestrator.doctor.findings import Finding, error, fine, unreachable, warning
+from orchestrator.doctor.findings import Finding, Subject
 
 CONNECT_SECONDS = 5.0
 CERTIFICATE_DAYS_WARNING = 14
@@ -69,7 +69,7 @@ async def look_at_providers(settings: Settings) -> list[Finding]:
 
 
 def targets_of(provider: ProviderSettings) -> Iterator[Target]:
-    """Where a provider's settings say that it is; adapters that name no place have none."""
+    """The hosts that a provider's settings name; some adapters name none."""
     own: Any = provider.adapter_settings
     for name in ("base_url", "url"):
         url = getattr(own, name, None)
@@ -93,53 +93,33 @@ def from_url(name: str, url: str) -> Iterator[Target]:
 
 async def look_at_target(target: Target) -> Finding:
     """Resolve, connect, shake hands, hang up."""
+    at = Subject("providers", str(target))
     try:
         expires = await asyncio.wait_for(shake_hands(target), CONNECT_SECONDS)
     except ssl.SSLCertVerificationError as problem:
         fix = "check the host's name, the machine's clock, and that ca-certificates is installed"
-        return error(
-            "providers",
-            "tls",
-            str(target),
-            f"its certificate is refused: {problem.verify_message}",
-            fix,
-        )
+        return at.error("tls", f"its certificate is refused: {problem.verify_message}", fix)
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
-        return unreachable(
-            "providers", "resolve", str(target), what, "check the spelling and the DNS servers"
-        )
+        return at.unreachable("resolve", what, "check the spelling and the DNS servers")
     except (OSError, TimeoutError, aiosmtplib.SMTPException) as problem:
         what = f"no connection: {str(problem) or 'no answer'}"
-        return unreachable(
-            "providers",
-            "connect",
-            str(target),
-            what,
-            "check the address, the firewall and any proxy",
-        )
+        return at.unreachable("connect", what, "check the address, the firewall and any proxy")
     if target.tls == "none":
-        return fine("providers", "connect", str(target), "it takes connections, without TLS")
+        return at.fine("connect", "it takes connections, without TLS")
     if expires is None:
-        return fine(
-            "providers",
-            "connect",
-            str(target),
-            "TLS works; the certificate is not verified, as configured",
-        )
+        return at.fine("connect", "TLS works; the certificate is not verified, as configured")
     days = int((expires - time.time()) // DAY_SECONDS)
     if days < CERTIFICATE_DAYS_WARNING:
         fix = "have it renewed: sends fail from that day on"
-        return warning(
-            "providers", "tls", str(target), f"its certificate runs out in {days} days", fix
-        )
-    return fine(
-        "providers", "connect", str(target), f"TLS works, its certificate runs for {days} days"
-    )
+        return at.warning("tls", f"its certificate runs out in {days} days", fix)
+    return at.fine("connect", f"TLS works, its certificate runs for {days} days")
 
 
 async def shake_hands(target: Target) -> float | None:
-    """When the certificate runs out, in seconds since 1970; None without TLS or verification."""
+    """
+    Returns when the certificate expires, in seconds since 1970; None without TLS or verification.
+    """
     await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     if target.tls == "starttls":
         return await shake_hands_with_mail(target)
@@ -152,7 +132,7 @@ async def shake_hands(target: Target) -> float | None:
 
 
 async def shake_hands_with_mail(target: Target) -> float | None:
-    """Greet a mail server, go over to TLS, and take leave."""
+    """Greet a mail server, start TLS, and hang up."""
     client = aiosmtplib.SMTP(
         hostname=target.host,
         port=target.port,
@@ -169,7 +149,7 @@ async def shake_hands_with_mail(target: Target) -> float | None:
 
 
 def context_of(target: Target) -> ssl.SSLContext:
-    """What is trusted: the system's certificates and the target's own."""
+    """Trusts the system's certificates and the target's own."""
     context = ssl.create_default_context()
     if target.ca is not None:
         context.load_verify_locations(target.ca)
@@ -189,61 +169,34 @@ def expiry(certificate: Any) -> float | None:
 async def look_at_http(settings: Settings) -> list[Finding]:
     """The public address: providers report to it, people unsubscribe at it."""
     url = settings.http.public_url
-    parts = split_url(url)
-    host = parts.hostname if parts is not None else None
-    if parts is None or not host:
-        return [
-            error(
-                "http",
-                "public_url",
-                url,
-                "it is not an address",
-                "write https://kaskad.example.com",
-            )
-        ]
-    if is_loopback(host):
+    at, parts = Subject("http", url), split_url(url)
+    if parts is None or not parts.hostname:
+        fix = "write https://kaskad.example.com"
+        return [at.error("public_url", "it is not an address", fix)]
+    if is_loopback(parts.hostname):
         if is_loopback(settings.http.listen.host):
-            return [
-                fine(
-                    "http",
-                    "public_url",
-                    url,
-                    "this machine only: no provider can report receipts to it",
-                )
-            ]
+            what = "this machine only: no provider can report receipts to it"
+            return [at.fine("public_url", what)]
         fix = "write the address that the proxy in front answers to"
-        return [
-            warning(
-                "http",
-                "public_url",
-                url,
-                "it is loopback, but the service listens to the network",
-                fix,
-            )
-        ]
+        what = "it is loopback, but the service listens to the network"
+        return [at.warning("public_url", what, fix)]
     found = []
     if parts.scheme != "https":
         fix = "write https://, with TLS ended by a proxy in front"
-        found.append(
-            warning("http", "public_url", url, "receipts and unsubscribe links go in clear", fix)
-        )
-    return [*found, await look_at_name(url, host)]
+        found.append(at.warning("public_url", "receipts and unsubscribe links go in clear", fix))
+    return [*found, await look_at_name(at, parts.hostname)]
 
 
-async def look_at_name(url: str, host: str) -> Finding:
+async def look_at_name(at: Subject, host: str) -> Finding:
     """Whether the public name leads to an address that the world can reach."""
     try:
         answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror as problem:
         what = f"the name does not resolve: {problem.strerror}"
-        return unreachable(
-            "http", "public_url", url, what, "make a DNS record for it, or fix `public_url`"
-        )
+        return at.unreachable("public_url", what, "make a DNS record for it, or fix `public_url`")
     addresses = sorted({ipaddress.ip_address(answer[4][0]) for answer in answers}, key=str)
-    shown = ", ".join(str(address) for address in addresses)
-    if not any(address.is_global for address in addresses):
-        fix = "publish it, or live without receipts and one-click unsubscribing"
-        return warning(
-            "http", "public_url", url, f"it leads to {shown}, where no provider can reach it", fix
-        )
-    return fine("http", "public_url", url, f"it leads to {shown}")
+    what = f"it leads to {', '.join(str(address) for address in addresses)}"
+    if any(address.is_global for address in addresses):
+        return at.fine("public_url", what)
+    fix = "publish it, or live without receipts and one-click unsubscribing"
+    return at.warning("public_url", f"{what}, where no provider can reach it", fix)

@@ -17,7 +17,7 @@ from orchestrator.app.app import App
 from orchestrator.cli import app as command
 from orchestrator.doctor import Finding, Result, in_time
 from orchestrator.doctor.embedded import existing, mounted_as
-from orchestrator.doctor.findings import error, exit_code, fine, unreachable, warning
+from orchestrator.doctor.findings import Subject, exit_code
 from orchestrator.doctor.machine import entropy_bits
 from orchestrator.primitives.tokens import new_key
 from tests.doctor.ward import MEASURED, Ward, wrong
@@ -221,15 +221,12 @@ async def test_a_secret_s_file_that_others_can_open_is_warned_of(
     assert (found.result, found.where.endswith("secrets/hook")) == (result, True)
 
 
-def test_exit_codes_tell_what_is_wrong_from_what_may_mend_itself() -> None:
-    well, so_so = fine("store", "x", "y", "z"), warning("store", "x", "y", "z", "m")
-    away, bad = unreachable("kafka", "x", "y", "z", "m"), error("store", "x", "y", "z", "m")
-    assert [exit_code(one) for one in ([well], [well, so_so], [so_so, away], [away, bad])] == [
-        0,
-        0,
-        3,
-        1,
-    ]
+def test_exit_codes_tell_what_is_wrong_from_what_may_fix_itself() -> None:
+    at = Subject("store", "y")
+    fine, warning = at.fine("x", "z"), at.warning("x", "z", "m")
+    unreachable, error = at.unreachable("x", "z", "m"), at.error("x", "z", "m")
+    found = ([fine], [fine, warning], [warning, unreachable], [unreachable, error])
+    assert [exit_code(one) for one in found] == [0, 0, 3, 1]
 
 
 def test_the_table_shows_each_cure_under_its_finding(ward: Ward) -> None:

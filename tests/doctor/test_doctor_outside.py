@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from orchestrator.doctor import Finding, Result
 from orchestrator.doctor.brokers import event_topic
+from orchestrator.doctor.findings import Subject
 from orchestrator.sandbox import Sandbox, SandboxConfig
 from orchestrator.sandbox.tls import own_certificate
 from tests.doctor.ward import Ward
@@ -182,7 +183,8 @@ def judged(
 ) -> dict[str, Result]:
     """What is said of a topic with two partitions."""
     partitions = [{"leader": leader, "replicas": list(range(replicas))}] * 2
-    findings = event_topic("events", {"partitions": partitions}, config, 30 * DAY_MS, processes)
+    at, topic = Subject("kafka", "events"), {"partitions": partitions}
+    findings = event_topic(at, topic, config, 30 * DAY_MS, processes)
     return {finding.check: finding.result for finding in findings}
 
 

@@ -10,7 +10,9 @@ import asyncpg
 import pytest
 
 from orchestrator.doctor import Finding, Result
-from orchestrator.doctor.postgres import encryption, place, release, transaction_ids, writable
+from orchestrator.doctor.findings import Subject
+from orchestrator.doctor.postgres import place
+from orchestrator.doctor.server import encryption, release, transaction_ids, writable
 from orchestrator.stores.postgres.schema import WEEK_MS, make_partitions, migrate
 from tests.doctor.ward import Ward, wrong
 from tests.support.postgres import Server
@@ -172,15 +174,12 @@ def test_where_a_database_is_never_says_who_logs_in() -> None:
 
 
 def test_old_releases_standbys_and_old_transaction_ids_are_told() -> None:
-    assert (
-        release({"server_version": "12.9", "server_version_num": "120009"}, "db").result
-        is Result.ERROR
-    )
-    assert (
-        writable({"default_transaction_read_only": "off"}, "db", standby=True).result
-        is Result.ERROR
-    )
-    ages = [transaction_ids(age, "db").result for age in (10**6, 10**9, 2 * 10**9)]
+    at = Subject("store", "db")
+    old = {"server_version": "12.9", "server_version_num": "120009"}
+    assert release(at, old).result is Result.ERROR
+    values = {"default_transaction_read_only": "off"}
+    assert writable(at, values, standby=True).result is Result.ERROR
+    ages = [transaction_ids(at, age).result for age in (10**6, 10**9, 2 * 10**9)]
     assert ages == [Result.FINE, Result.WARNING, Result.ERROR]
 
 
@@ -191,5 +190,6 @@ def test_only_a_connection_that_leaves_the_machine_must_be_encrypted() -> None:
         "/k": Result.FINE,
         "db:5432/k": Result.WARNING,
     }
-    assert {one: encryption(one, encrypted=False).result for one in where} == where
-    assert encryption("db:5432/k", encrypted=True).result is Result.FINE
+    subjects = [Subject("store", one) for one in where]
+    assert {at.where: encryption(at, encrypted=False).result for at in subjects} == where
+    assert encryption(subjects[-1], encrypted=True).result is Result.FINE
