@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import html
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -194,7 +194,7 @@ def receipt(event: str, body: Event) -> Iterator[ch.Receipt]:
         )
 
 
-def preference(state: str, user: Any, body: Event) -> Iterator[ch.Preference]:
+def preference(state: Literal["in", "out"], user: Any, body: Event) -> Iterator[ch.Preference]:
     """The user subscribed to the bot, or left it."""
     value = ch.id_of(user)
     if value is not None:

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -97,7 +97,7 @@ are no answer.
 
 BUTTON_TYPES = ("button", "interactive")
 KEYWORDS = {"STOP": "stop", "START": "start"}
-PREFERENCES = {"stop": "out", "resume": "in"}
+PREFERENCES: dict[str, Literal["in", "out"]] = {"stop": "out", "resume": "in"}
 NAMES_TO = re.compile(r"""["'`]to["'`]|\b(?:param|parameter|field)\s+to\b""", re.IGNORECASE)
 
 

@@ -8,7 +8,7 @@ import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
@@ -275,7 +275,7 @@ class Preference:
 
     kind: str
     value: str
-    state: str  # in | out
+    state: Literal["in", "out"]
     classes: tuple[str, ...] = ()
     source: str = "provider"
     at: float | None = None

@@ -38,11 +38,25 @@ from orchestrator.configuration.scalars import (
     text_of,
 )
 from orchestrator.configuration.yaml_file import ConfigError, Node, load
-from orchestrator.core.policy import CLASSES, OTP, Budget, Cap, Gap, Governance, QuietHours, Window
+from orchestrator.core.policy import (
+    CLASSES,
+    OTP,
+    Budget,
+    CalendarKind,
+    Cap,
+    Gap,
+    Governance,
+    QuietHours,
+    Window,
+)
 from orchestrator.core.values import replace
 
 CONSENTS = ("opt_in", "opt_out", "bypass")
-CALENDARS = {"calendar_day": "day", "calendar_week": "week", "calendar_month": "month"}
+CALENDARS: dict[str, CalendarKind] = {
+    "calendar_day": "day",
+    "calendar_week": "week",
+    "calendar_month": "month",
+}
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WINDOW = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})")
 WINDOW_FIX = 'write it in quotes as "21:00-09:00", or "all"'
@@ -217,7 +231,7 @@ def make_cap(section: Section, values: dict[str, Any]) -> Cap | None:
     per = values.pop("per")
     if per is None or values["limit"] is None:
         return None
-    return Cap(calendar=per, **values) if isinstance(per, str) else Cap(window_ms=per, **values)
+    return Cap(window_ms=per, **values) if isinstance(per, int) else Cap(calendar=per, **values)
 
 
 QUIET_HOURS = table(

@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from orchestrator.core.policy import DAY_MS, HOUR_MS, Cap, Gap, Governance, covers
-from orchestrator.core.quiet_hours import CalendarKind, calendar_bounds
+from orchestrator.core.policy import DAY_MS, HOUR_MS, CalendarKind, Cap, Gap, Governance, covers
+from orchestrator.core.quiet_hours import calendar_bounds
 from orchestrator.core.recipient import CapUsage, Instant
 from orchestrator.core.values import Value
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator.core.policy import ConsentDefault
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import Value
@@ -47,7 +48,11 @@ class ConsentVerdict(Value):
 
 
 def verdict(
-    entries: Iterable[Consent], channel: str, topic: str, message_class: str, default: str
+    entries: Iterable[Consent],
+    channel: str,
+    topic: str,
+    message_class: str,
+    default: ConsentDefault,
 ) -> ConsentVerdict:
     """
     Decide by the recipient's and the address's ``entries``, in any order, doubles allowed.

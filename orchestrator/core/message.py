@@ -25,6 +25,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.policy import MessageClass
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import Delivery
@@ -188,7 +189,7 @@ class Message(Struct, omit_defaults=True):
     recipient: str
     policy: str
     policy_version: str
-    message_class: str
+    message_class: MessageClass
     topic: str
     created_at: Instant
     deadline_at: Instant

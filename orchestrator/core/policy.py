@@ -1,20 +1,32 @@
 """
 Policies and governance as the core sees them: plain, frozen data.
 
-The YAML is read, checked and given positions in ``orchestrator/configuration/policy_file.py``; by
-the time a policy is one of these, nothing in it can be wrong. Durations are milliseconds. Times of
-day are minutes from local midnight.
+The YAML is read and checked in ``orchestrator/configuration/policy_file.py``, so nothing in these
+values can be wrong. Durations are milliseconds. Times of day are minutes from local midnight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from orchestrator.core.values import Value, field
 
-OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL = "otp", "transactional", "service", "promotional"
-CLASSES = (OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL)
+MessageClass = Literal["otp", "transactional", "service", "promotional"]
+OTP: Literal["otp"] = "otp"
+TRANSACTIONAL: Literal["transactional"] = "transactional"
+SERVICE: Literal["service"] = "service"
+PROMOTIONAL: Literal["promotional"] = "promotional"
+CLASSES: tuple[MessageClass, ...] = (OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL)
 """In order of priority: a one-time code never waits behind a promotion."""
+
+Order = Literal["fixed", "cheapest"]
+Late = Literal["close", "ignore"]
+OnUnknown = Literal["wait", "resend", "advance"]
+OnHit = Literal["defer", "skip_step", "drop"]
+BudgetOnHit = Literal["hold", "skip_step", "drop"]
+ConsentDefault = Literal["opt_in", "opt_out", "bypass"]
+CalendarKind = Literal["day", "week", "month"]
 
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
@@ -24,8 +36,8 @@ DAY_MS = 24 * HOUR_MS
 
 class Retry(Value):
     """
-    How often, and within how long of the first try, a step is tried again on one provider after
-    NOT_SENT.
+    How often a step is tried again on one provider after NOT_SENT, and within how long of its first
+    try there.
     """
 
     max: int = 3
@@ -37,8 +49,8 @@ class Step(Value):
     One step of a cascade, or a companion of it.
 
     ``wait`` is in the order of the states (``(("delivered", 120000), ("clicked", 600000))``), each
-    counted from hand-off. ``providers`` is empty where the channel's own order counts. ``ttl_ms``
-    None means the longest wait. ``max_cost`` is a decimal string in the installation's currency.
+    counted from hand-off. Empty ``providers``: the channel's own, in its order. ``ttl_ms`` None:
+    the longest wait. ``max_cost`` is a decimal string in the installation's currency.
     """
 
     channel: str
@@ -46,32 +58,26 @@ class Step(Value):
     when: str | None = None
     providers: tuple[str, ...] = ()
     ttl_ms: int | None = None
-    on_unknown: str = "wait"  # wait | resend | advance
+    on_unknown: OnUnknown = "wait"
     retry: Retry = Retry()
     max_cost: str | None = None
     max_parts: int | None = None
 
     @property
     def longest_wait_ms(self) -> int | None:
-        """The longest of the step's waits, None where it has none."""
+        """The longest of the step's waits, None if it has none."""
         return max((wait_ms for _, wait_ms in self.wait), default=None)
 
 
 class Dedupe(Value):
-    """
-    ``key`` is an expression; the window runs from the first message with the key and is not
-    extended.
-    """
+    """``key`` is an expression. The window starts with the first message and is not extended."""
 
     key: str
     window_ms: int
 
 
 class Goal(Value):
-    """
-    The later event that makes a message pointless; ``match`` is an expression over ``goal`` and
-    ``event``.
-    """
+    """The event that makes a message pointless; ``match`` is over ``goal`` and ``event``."""
 
     event: str
     match: str | None = None
@@ -85,22 +91,20 @@ class Policy(Value):
     event: str
     cascade: tuple[Step, ...]
     when: str | None = None
-    message_class: str = TRANSACTIONAL
+    message_class: MessageClass = TRANSACTIONAL
     topic: str = ""
     template: str = ""
     deadline_ms: int = DAY_MS
     dedupe: Dedupe | None = None
     goal: Goal | None = None
     also: tuple[Step, ...] = ()
-    order: str = "fixed"  # fixed | cheapest
-    late: str = "close"  # close | ignore
+    order: Order = "fixed"
+    late: Late = "close"
     default_wait_ms: int = 10 * MINUTE_MS
 
     @property
     def plan(self) -> tuple[Step, ...]:
-        """
-        Cascade steps first, companions after them; a step's position here is its number everywhere.
-        """
+        """Cascade steps, then companions; a step's position here is its number everywhere."""
         return self.cascade + self.also
 
 
@@ -108,7 +112,7 @@ class Window(Value):
     """
     Quiet from ``start`` to ``end`` minutes of the local day (start inclusive, end exclusive).
 
-    Where ``end`` ≤ ``start`` it runs over midnight and belongs to the day on which it begins; 0 to
+    If ``end`` ≤ ``start``, it runs over midnight and belongs to the day on which it begins; 0 to
     1440 is a whole day.
     """
 
@@ -117,10 +121,7 @@ class Window(Value):
 
 
 class QuietHours(Value):
-    """
-    ``windows`` has one entry a weekday (0 is Monday), None where that day has no window beginning
-    on it.
-    """
+    """``windows`` has one entry a weekday (0 is Monday): the window that begins on that day."""
 
     name: str
     windows: tuple[Window | None, ...]
@@ -128,51 +129,49 @@ class QuietHours(Value):
     fallback_zone: str | None = None
     classes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    on_hit: str = "defer"  # defer | skip_step | drop
+    on_hit: OnHit = "defer"
     max_defer_ms: int | None = None
 
 
 class Cap(Value):
     """
-    At most ``limit`` in a window: ``window_ms`` rolling, or, where that is None, the calendar
-    ``calendar`` (day, week, month) in the recipient's zone. Empty ``classes``: every class but otp.
-    Empty ``channels``: counts messages.
+    At most ``limit`` in a window: rolling ``window_ms``, else ``calendar`` in the recipient's zone.
+
+    Empty ``classes``: every class but otp. Empty ``channels``: counts messages, not steps.
     """
 
     name: str
     limit: int
     window_ms: int | None = None
-    calendar: str | None = None
+    calendar: CalendarKind | None = None
     classes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    on_hit: str = "defer"
+    on_hit: OnHit = "defer"
 
 
 class Gap(Value):
-    """
-    At least ``gap_ms`` between two messages (or, with ``channels``, two steps on those channels).
-    """
+    """At least ``gap_ms`` between two messages (with ``channels``: two steps on those channels)."""
 
     name: str
     gap_ms: int
     classes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
-    on_hit: str = "defer"
+    on_hit: OnHit = "defer"
 
 
 class Budget(Value):
-    """What a channel may cost per calendar day in ``zone``; amounts are decimal strings."""
+    """What a channel may cost per calendar day; amounts are decimal strings."""
 
     channel: str
     per_day: str
     currency: str
-    on_hit: str = "hold"  # hold | skip_step | drop
+    on_hit: BudgetOnHit = "hold"
 
 
 class Governance(Value):
     """
-    Always the current one, whatever policy version a message keeps. ``version`` is its content
-    hash.
+    The rules for all messages: always today's, whatever policy version a message was accepted under.
+    ``version`` is the content hash.
     """
 
     version: str = "none"
@@ -180,7 +179,7 @@ class Governance(Value):
     caps: tuple[Cap, ...] = ()
     gaps: tuple[Gap, ...] = ()
     budgets: tuple[Budget, ...] = ()
-    consent: Mapping[str, str] = field(
+    consent: Mapping[str, ConsentDefault] = field(
         default_factory=lambda: {
             OTP: "bypass",
             TRANSACTIONAL: "opt_out",
@@ -193,8 +192,5 @@ class Governance(Value):
 
 
 def covers(classes: tuple[str, ...], message_class: str) -> bool:
-    """
-    Whether a rule's ``classes`` include ``message_class``: a rule that names none covers every class but
-    otp.
-    """
+    """Whether a rule with these ``classes`` applies: a rule that names none covers all but otp."""
     return message_class in classes if classes else message_class != OTP

@@ -17,13 +17,11 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from orchestrator.core.policy import DAY_MS, QuietHours, Window
+from orchestrator.core.policy import DAY_MS, CalendarKind, QuietHours, Window
 from orchestrator.core.recipient import Instant
-
-CalendarKind = Literal["day", "week", "month"]
 
 QUIET_MAX_MS = 8 * DAY_MS
 """

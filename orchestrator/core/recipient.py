@@ -8,10 +8,12 @@ milliseconds and end in ``_ms``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from orchestrator.core.values import Value, field
 
 Instant = int
+ConsentState = Literal["in", "out"]
 
 
 class Address(Value, omit_defaults=True):
@@ -60,7 +62,7 @@ class Consent(Value):
 
     channel: str
     topic: str
-    state: str
+    state: ConsentState
     at: Instant
     source: str = ""
     classes: tuple[str, ...] = ()

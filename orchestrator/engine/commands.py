@@ -21,6 +21,7 @@ from orchestrator.channels import Inbound, Preference, Receipt
 from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact
+from orchestrator.core.recipient import ConsentState
 from orchestrator.core.values import Value, field
 from orchestrator.events.event import Event
 
@@ -141,7 +142,7 @@ class OptOut(Value):
     address_hash: str | None = None
     channel: str = "*"
     topic: str = "*"
-    state: str = "out"
+    state: ConsentState = "out"
     source: str = "api"
     classes: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator import channels as ch
 from tests.adapters.adapter_conformance import (
@@ -190,7 +190,7 @@ def preference(value: str, **fields: Any) -> dict[str, Any]:
     return {**known, "detail": "User requested it", **fields}
 
 
-def prefers(kind: str, value: str, state: str) -> ch.Preference:
+def prefers(kind: str, value: str, state: Literal["in", "out"]) -> ch.Preference:
     return ch.Preference(kind=kind, value=value, state=state, classes=("promotional",), at=AT)
 
 

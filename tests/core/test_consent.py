@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.consent import ConsentVerdict, verdict
-from orchestrator.core.policy import CLASSES
+from orchestrator.core.policy import CLASSES, ConsentDefault
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
@@ -21,7 +21,7 @@ from orchestrator.core.values import replace
 def said(text: str, at: int, source: str = "form", classes: tuple[str, ...] = ()) -> Consent:
     """``said("out sms × *", 3)``."""
     state, channel, _, topic = text.split()
-    return Consent(channel, topic, state, at, source, classes)
+    return Consent(channel, topic, "in" if state == "in" else "out", at, source, classes)
 
 
 def allowed(
@@ -29,7 +29,7 @@ def allowed(
     channel: str = "sms",
     topic: str = "cart",
     message_class: str = "promotional",
-    default: str = "opt_out",
+    default: ConsentDefault = "opt_out",
 ) -> bool:
     return verdict(entries, channel, topic, message_class, default).allowed
 
@@ -45,7 +45,9 @@ def allowed(
         ("bypass", ConsentVerdict(True)),
     ],
 )
-def test_without_an_entry_the_class_default_decides(default: str, expected: ConsentVerdict) -> None:
+def test_without_an_entry_the_class_default_decides(
+    default: ConsentDefault, expected: ConsentVerdict
+) -> None:
     assert verdict([], "sms", "cart", "promotional", default) == expected
     elsewhere = [said("out email × *", 1), said("out * × news", 2), said("in viber × cart", 3)]
     assert verdict(elsewhere, "sms", "cart", "promotional", default) == expected
@@ -118,7 +120,7 @@ def test_a_no_beats_every_older_yes_in_its_scope_however_specific(narrow: str) -
 )
 @pytest.mark.parametrize("default", ["opt_in", "opt_out"])
 def test_only_a_later_yes_that_is_at_least_as_specific_lifts_a_no(
-    no: str, yes: str, lifted: bool, default: str
+    no: str, yes: str, lifted: bool, default: ConsentDefault
 ) -> None:
     assert allowed(said(no, 1), said(yes, 2), default=default) is lifted
 
@@ -166,8 +168,10 @@ def test_the_verdict_shows_the_most_specific_entry_then_the_newest() -> None:
 
 def test_of_entries_that_differ_only_in_their_source_every_order_shows_the_same_one() -> None:
     one, other = said("out sms × *", 5, "api"), said("out sms × *", 5, "unsubscribe")
-    question = ("sms", "cart", "promotional", "opt_out")
-    assert verdict([one, other], *question) == verdict([other, one], *question)
+    question = ("sms", "cart", "promotional")
+    assert verdict([one, other], *question, "opt_out") == verdict(
+        [other, one], *question, "opt_out"
+    )
 
 
 # -- STOP and START
@@ -242,7 +246,9 @@ def shape(entry: Consent) -> int:
     return ORDER.index(f"{channel} × {topic}")
 
 
-def as_told(history: list[Consent], question: tuple[str, str, str], default: str) -> bool:
+def as_told(
+    history: list[Consent], question: tuple[str, str, str], default: ConsentDefault
+) -> bool:
     """
     Play the history in time (of one instant the yeses first); what counts are the noes still
     standing at its end.
@@ -272,7 +278,7 @@ def as_told(history: list[Consent], question: tuple[str, str, str], default: str
 @settings(max_examples=2000, deadline=None)
 @given(HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out", "bypass"]))
 def test_any_history_is_read_as_if_it_were_heard_word_by_word(
-    history: list[Consent], question: tuple[str, str, str], default: str
+    history: list[Consent], question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
     found = verdict(history, *question, default)
     assert found.allowed == as_told(history, question, default)
@@ -288,7 +294,10 @@ def test_any_history_is_read_as_if_it_were_heard_word_by_word(
 @settings(max_examples=500, deadline=None)
 @given(st.data(), HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_the_order_in_which_entries_are_kept_and_doubles_do_not_matter(
-    data: st.DataObject, history: list[Consent], question: tuple[str, str, str], default: str
+    data: st.DataObject,
+    history: list[Consent],
+    question: tuple[str, str, str],
+    default: ConsentDefault,
 ) -> None:
     shuffled = data.draw(st.permutations(history + history[:2]))
     assert verdict(shuffled, *question, default) == verdict(history, *question, default)
@@ -297,7 +306,7 @@ def test_the_order_in_which_entries_are_kept_and_doubles_do_not_matter(
 @settings(max_examples=500, deadline=None)
 @given(HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_one_more_no_never_allows_and_one_more_yes_never_forbids(
-    history: list[Consent], entry: Consent, question: tuple[str, str, str], default: str
+    history: list[Consent], entry: Consent, question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
     before = verdict(history, *question, default).allowed
     after = verdict([*history, entry], *question, default).allowed
@@ -307,7 +316,7 @@ def test_one_more_no_never_allows_and_one_more_yes_never_forbids(
 @settings(max_examples=500, deadline=None)
 @given(HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_a_no_that_is_the_last_word_stops_everything_in_its_scope(
-    history: list[Consent], entry: Consent, question: tuple[str, str, str], default: str
+    history: list[Consent], entry: Consent, question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
     channel, topic, message_class = question
     no = replace(entry, state="out", at=6)

@@ -17,6 +17,7 @@ from orchestrator.core.policy import (
     Gap,
     Goal,
     Governance,
+    MessageClass,
     Policy,
     QuietHours,
     Step,
@@ -34,7 +35,7 @@ NIGHT = QuietHours(
 EVENING = 9 * 3600  # 22:06:40 in Kyiv
 
 
-def policy(*steps: Step, message_class: str = "promotional", **more: Any) -> Policy:
+def policy(*steps: Step, message_class: MessageClass = "promotional", **more: Any) -> Policy:
     return Policy(
         "tale",
         "v1",

@@ -26,6 +26,7 @@ from orchestrator.core.policy import (
     Cap,
     Gap,
     Governance,
+    OnHit,
     Policy,
     QuietHours,
     Retry,
@@ -104,7 +105,7 @@ def a_policy(rng: Random) -> Policy:
 
 
 def a_governance(rng: Random, version: str) -> Governance:
-    on_hit = ("defer", "skip_step", "drop")
+    on_hit: tuple[OnHit, ...] = ("defer", "skip_step", "drop")
     quiet = QuietHours(
         "night",
         (Window(21 * 60, 9 * 60),) * 7,

@@ -22,6 +22,8 @@ from orchestrator.core.policy import (
     Gap,
     Goal,
     Governance,
+    MessageClass,
+    OnHit,
     Policy,
     QuietHours,
     Retry,
@@ -60,7 +62,13 @@ CAN_WAIT_FOR = {
     "email": ("read",),
     "sms": ("delivered",),
 }
-CLASSES = ("otp", "transactional", "service", "promotional", "promotional")
+CLASSES: tuple[MessageClass, ...] = (
+    "otp",
+    "transactional",
+    "service",
+    "promotional",
+    "promotional",
+)
 OUTAGE_EVENT = "shop.outage"
 WAITS_MS = (MINUTE_MS, 3 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS)
 OUTAGE_POLICY = Policy(
@@ -260,7 +268,7 @@ def draw_governance(rng: Random, options: Options, version: str) -> Governance:
     )
 
 
-def draw_hit(rng: Random) -> str:
+def draw_hit(rng: Random) -> OnHit:
     return rng.choice(("defer", "defer", "defer", "skip_step", "drop"))
 
 

@@ -192,7 +192,7 @@ async def test_an_opt_out_at_one_process_stops_what_another_is_about_to_send(
     async with processes(postgres_url, 2) as (a, b):
         (id,) = (await a.publish("1")).messages
         assert (await a.message(id)).ready()
-        await b.engine.submit(OptOut(None, "+380501234567", None, "sms", "*", "api"))
+        await b.engine.submit(OptOut(None, "+380501234567", None, "sms", "*", source="api"))
         await a.send(id)
         message = await a.message(id)
         assert message.status is Status.SUPPRESSED

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 from orchestrator.core.gates.context import GateContext
+from orchestrator.core.policy import BudgetOnHit, OnHit
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Struct, Value
@@ -21,7 +22,7 @@ class Verdict(StrEnum):
 
 
 SEVERITY = {Verdict.GO: 0, Verdict.HOLD: 1, Verdict.SKIP: 2, Verdict.DROP: 3}
-ON_HIT = {
+ON_HIT: dict[OnHit | BudgetOnHit, Verdict] = {
     "defer": Verdict.HOLD,
     "hold": Verdict.HOLD,
     "skip_step": Verdict.SKIP,

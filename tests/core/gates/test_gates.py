@@ -15,13 +15,16 @@ from orchestrator.core.policy import (
     Cap,
     Gap,
     Governance,
+    MessageClass,
+    OnHit,
+    Order,
     Policy,
     QuietHours,
     Step,
     Window,
 )
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address, AddressState, Consent, Suppression
+from orchestrator.core.recipient import Address, AddressState, Consent, ConsentState, Suppression
 from orchestrator.core.values import replace
 from tests.core.tale import CHANNELS, EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, usage
 
@@ -32,8 +35,8 @@ EVENING = QuietHours("evening", (Window(20 * 60, 23 * 60),) * 7)  # it is 11:06:
 def context(
     step: Step | None = None,
     *,
-    message_class: str = "transactional",
-    order: str = "fixed",
+    message_class: MessageClass = "transactional",
+    order: Order = "fixed",
     **inputs: Any,
 ) -> GateContext:
     policy = Policy(
@@ -148,7 +151,7 @@ def test_a_mark_without_words_shows_who_set_it() -> None:
     assert ask(context(address_states={PHONE.hash: state}))[0].value == "texts"
 
 
-def said(state: str, source: str = "", **more: Any) -> Consent:
+def said(state: ConsentState, source: str = "", **more: Any) -> Consent:
     return Consent(
         more.pop("channel", "sms"), more.pop("topic", "*"), state, START - 1, source, **more
     )
@@ -235,7 +238,7 @@ def test_a_condition_that_is_false_or_broken_skips_the_step(
     ("on_hit", "verdict"),
     [("defer", Verdict.HOLD), ("skip_step", Verdict.SKIP), ("drop", Verdict.DROP)],
 )
-def test_a_quiet_hour_does_what_its_rule_says(on_hit: str, verdict: Verdict) -> None:
+def test_a_quiet_hour_does_what_its_rule_says(on_hit: OnHit, verdict: Verdict) -> None:
     morning = QuietHours("morning", (Window(11 * 60, 12 * 60),) * 7, on_hit=on_hit)
     end = START // HOUR_MS * HOUR_MS + HOUR_MS
     expected = Check("quiet_hours", verdict, Reason.QUIET_HOURS, "UTC", None, end, "morning", 0)
