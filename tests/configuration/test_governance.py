@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.configuration.governance_file import (
+    CALENDARS,
+    CONSENTS,
     governance_from_document,
     governance_to_document,
     load_governance,
@@ -251,7 +253,11 @@ GOVERNANCE = st.builds(
     ).map(tuple),
     caps=st.lists(
         st.builds(
-            Cap, name=WORDS, limit=st.integers(1), channels=LISTS, calendar=st.none() | WORDS
+            Cap,
+            name=WORDS,
+            limit=st.integers(1),
+            channels=LISTS,
+            calendar=st.sampled_from((None, *CALENDARS.values())),
         ),
         max_size=2,
     ).map(tuple),
@@ -259,7 +265,9 @@ GOVERNANCE = st.builds(
         tuple
     ),
     budgets=st.lists(st.builds(Budget, WORDS, WORDS, WORDS), max_size=2).map(tuple),
-    consent=st.fixed_dictionaries({message_class: WORDS for message_class in CLASSES}),
+    consent=st.fixed_dictionaries(
+        {message_class: st.sampled_from(CONSENTS) for message_class in CLASSES}
+    ),
     time_zone=WORDS,
     sms_countries=LISTS,
 )
