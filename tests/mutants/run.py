@@ -3,7 +3,7 @@ How many small wrongs in the core would be noticed.
 
     python -m tests.mutants.run                     every mutant
     python -m tests.mutants.run --sample 400        that many, drawn with --seed
-    python -m tests.mutants.run --only decide.py    of one file
+    python -m tests.mutants.run --only cascade/decide.py   of one file
     python -m tests.mutants.run --again FILE        those that survived before, as `--out FILE` wrote them
 
 The tests are collected once. Each mutant is then a process of its own, forked from there: the one
@@ -90,8 +90,13 @@ def short_properties() -> None:
 # ---- putting a wrong in
 
 
+def name_of(path: Path) -> str:
+    """``orchestrator.core.cascade.decide`` for the file of that module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def module_of(mutant: Mutant) -> str:
-    return f"orchestrator.core.{mutant.path.stem}".removesuffix(".__init__")
+    return name_of(mutant.path)
 
 
 def made(mutant: Mutant) -> ModuleType:
@@ -163,6 +168,15 @@ def outermost(module: ModuleType, name: str) -> FunctionType | None:
     return None
 
 
+def in_core(path: Path) -> str:
+    """``cascade/decide.py``."""
+    return path.relative_to(CORE).as_posix()
+
+
+FILES = {name_of(path): path for path in sorted(CORE.rglob("*.py"))}
+"""The core's files by module name."""
+
+
 class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Gives the mutant instead of the module that it was made from."""
 
@@ -173,10 +187,11 @@ class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return (
-            importlib.util.spec_from_file_location(name, self.path, loader=self)
-            if name == self.name
-            else None
+        if name != self.name:
+            return None
+        within = [str(self.path.parent)] if self.path.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            name, self.path, loader=self, submodule_search_locations=within
         )
 
     def exec_module(self, module: ModuleType) -> None:
@@ -205,21 +220,24 @@ class Seen(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        file = CORE / f"{name.rpartition('.')[2]}.py"
-        if not name.startswith("orchestrator.core.") or not file.exists():
+        file = FILES.get(name)
+        if file is None:
             return None
-        return importlib.util.spec_from_file_location(name, file, loader=self)
+        within = [str(file.parent)] if file.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            name, file, loader=self, submodule_search_locations=within
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         path = Path(str(module.__file__))
         tree = ast.parse(path.read_text("utf-8"))
-        noting(tree, f"{path.stem}:", "")
+        noting(tree, f"{name_of(path)}:", "")
         module.__dict__["__seen__"] = SEEN.add
         exec(compile(ast.fix_missing_locations(tree), str(path), "exec"), module.__dict__)
 
 
 def noting(node: ast.AST, stem: str, name: str) -> None:
-    """Put the note at the top of every function."""
+    """Put the note at the top of every function, below its docstring."""
     for child in ast.iter_child_nodes(node):
         inner = (
             f"{name}.{child.name}".lstrip(".")
@@ -229,7 +247,8 @@ def noting(node: ast.AST, stem: str, name: str) -> None:
         noting(child, stem, inner)
         if isinstance(child, ast.FunctionDef):
             note = ast.Call(ast.Name("__seen__", ast.Load()), [ast.Constant(stem + inner)], [])
-            child.body.insert(0, ast.copy_location(ast.Expr(note), child.body[0]))
+            first = 1 if ast.get_docstring(child) is not None else 0
+            child.body.insert(first, ast.copy_location(ast.Expr(note), child.body[0]))
 
 
 class Quickest:
@@ -313,7 +332,7 @@ class Trial:
         """
         parts = mutant.function.split(".")
         for length in range(len(parts), 0, -1):
-            found = self.through.get(f"{mutant.path.stem}:{'.'.join(parts[:length])}")
+            found = self.through.get(f"{module_of(mutant)}:{'.'.join(parts[:length])}")
             if found:
                 return found
         inside_a_function = outermost(sys.modules[module_of(mutant)], mutant.function) is not None
@@ -397,7 +416,10 @@ def choose(
 ) -> tuple[list[Mutant], int]:
     """What is tried, and out of how many."""
     everything = [
-        m for path in sorted(CORE.glob("*.py")) if only in (None, path.name) for m in mutants(path)
+        mutant
+        for path in FILES.values()
+        if only in (None, in_core(path))
+        for mutant in mutants(path)
     ]
     if again is not None:
         survivors = set(again.read_text("utf-8").splitlines())
@@ -413,7 +435,7 @@ def arguments() -> argparse.Namespace:
         "--sample", type=int, help="how many mutants, drawn at random; all where left out"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="one file of the core, such as decide.py")
+    parser.add_argument("--only", help="one file of the core, such as cascade/decide.py")
     parser.add_argument("--again", type=Path, help="a file of survivors: try those once more")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="a file for the survivors, one a line")
@@ -440,8 +462,9 @@ def main() -> int:
         f"\n{killed} of {len(chosen)} killed: {killed / max(1, len(chosen)):.1%} ({trial.timed_out}"
         " by taking too long)"
     )
-    for file, count in sorted(Counter(one.path.name for one in trial.survivors).items()):
-        print(f"  {file}: {count} of {sum(one.path.name == file for one in chosen)} survive")
+    tried = Counter(in_core(one.path) for one in chosen)
+    for file, count in sorted(Counter(in_core(one.path) for one in trial.survivors).items()):
+        print(f"  {file}: {count} of {tried[file]} survive")
     if out is not None:
         out.write_text("".join(f"{named(one)}\n" for one in trial.survivors))
     return 0 if killed >= options.at_least * len(chosen) else 1
