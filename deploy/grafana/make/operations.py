@@ -32,9 +32,7 @@ OPERATIONS = Dashboard(
                     "Processes that cannot reach the store.",
                     red_over=1,
                 ),
-                stat(
-                    "Waiting", "sum(kaskad_queue_depth)", "Steps in the backlog of some provider."
-                ),
+                stat("Waiting", "sum(kaskad_queue_depth)", "Steps in the backlog of a provider."),
                 stat(
                     "Dead letters",
                     f"sum(increase(kaskad_dead_letters_total{RANGE})) or vector(0)",
@@ -48,7 +46,7 @@ OPERATIONS = Dashboard(
             (
                 lines(
                     "How long a commit takes (median, 19 of 20, 99 of 100)",
-                    "Everything waits for this.",
+                    "Every command waits for its commit.",
                     (
                         "{{instance}} median",
                         quantile(0.5, "kaskad_engine_commit_seconds", "instance", ON),
@@ -74,7 +72,7 @@ OPERATIONS = Dashboard(
                 ),
                 lines(
                     "Commands in a commit",
-                    "Larger batches under load are what makes it fast.",
+                    "Batches grow under load.",
                     (
                         "{{instance}}",
                         f"sum by (instance) (rate(kaskad_engine_batch_size_sum{ON}{RATE}))"
@@ -83,7 +81,7 @@ OPERATIONS = Dashboard(
                 ),
                 lines(
                     "How late timers fire (median, 19 of 20)",
-                    "Waits and deferrals that end late say that there is too much to do.",
+                    "Late timers mean that the process or the store is overloaded.",
                     (
                         "{{instance}} median",
                         quantile(0.5, "kaskad_timer_lateness_seconds", "instance", ON),
@@ -108,7 +106,7 @@ OPERATIONS = Dashboard(
             ),
         ),
         (
-            "What waits",
+            "Backlog",
             (
                 lines(
                     "Backlog, by class",
@@ -155,8 +153,8 @@ OPERATIONS = Dashboard(
                     width=12,
                 ),
                 lines(
-                    "Troubles with Kafka",
-                    "What went wrong between us and the brokers; a rebalance or two is nothing.",
+                    "Kafka errors",
+                    "Errors by kind; one or two around a rebalance are normal.",
                     (
                         "{{error}}",
                         f"sum by (error) (increase(kaskad_kafka_errors_total{RATE}))",
@@ -190,7 +188,7 @@ OPERATIONS = Dashboard(
                 ),
                 lines(
                     "Memory",
-                    "It does not grow with the backlog: that stands in the store.",
+                    "It does not grow with the backlog, which is in the store.",
                     (
                         "{{instance}}",
                         f"sum by (instance) (kaskad_process_resident_memory_bytes{ON})",

@@ -17,7 +17,7 @@ OVERVIEW = Dashboard(
             "In this time range",
             (
                 stat(
-                    "Messages begun",
+                    "Messages started",
                     f"sum(increase(kaskad_messages_accepted_total{RANGE}))",
                     "One for each recipient and policy.",
                 ),
@@ -44,7 +44,7 @@ OVERVIEW = Dashboard(
                     "Unknown outcomes",
                     f"sum(increase(kaskad_unknown_outcomes_total{RANGE}))"
                     f" / sum(increase(kaskad_send_attempts_total{RANGE}))",
-                    "Share of sends of which nobody knows whether they left.",
+                    "Share of calls that may or may not have sent.",
                     "percentunit",
                     red_over=0.02,
                 ),
@@ -54,7 +54,7 @@ OVERVIEW = Dashboard(
             "How many",
             (
                 lines(
-                    "Begun, by policy",
+                    "Started, by policy",
                     "Which policies are at work.",
                     ("{{policy}}", f"sum by (policy) (rate(kaskad_messages_accepted_total{RATE}))"),
                     unit="mps",
@@ -69,7 +69,7 @@ OVERVIEW = Dashboard(
                 ),
                 lines(
                     "Share reached, by class",
-                    "A step down means that a channel fell away.",
+                    "A drop means that a channel stopped working.",
                     (
                         "{{class}}",
                         (

@@ -9,7 +9,7 @@ PROVIDERS = Dashboard(
     "Kaskad / Providers",
     (
         (
-            "What they answer",
+            "Answers",
             (
                 lines(
                     "Calls, by outcome",
@@ -40,7 +40,7 @@ PROVIDERS = Dashboard(
                 ),
                 lines(
                     "Share unknown",
-                    "Nobody knows whether these left; they are never repeated blindly.",
+                    "Calls that may or may not have sent; repeated only if the policy says so.",
                     (
                         "{{provider}}",
                         (
@@ -59,7 +59,7 @@ PROVIDERS = Dashboard(
                     "The provider's own words; its documentation explains them.",
                 ),
                 bars(
-                    "Refusals, by whose fault it is",
+                    "Refusals, by reason",
                     "{{provider}} {{reason}}",
                     f"sum by (provider, reason) (increase(kaskad_refusals_total{CHOSEN}{RANGE}))",
                     "refused_configuration is ours to fix, at once.",
@@ -118,17 +118,17 @@ PROVIDERS = Dashboard(
                     "state-timeline",
                     "Breaker",
                     (("{{provider}}", f"max by (provider) (kaskad_circuit_open{CHOSEN})"),),
-                    "Red while a provider is left alone.",
+                    "Red while the breaker is open.",
                     red_over=1,
                 ),
             ),
         ),
         (
-            "What they report later",
+            "Receipts",
             (
                 lines(
                     "Receipts, by state",
-                    "Receipts that said something new.",
+                    "Receipts that reported something new.",
                     (
                         "{{provider}} {{state}}",
                         f"sum by (provider, state) (rate(kaskad_receipts_total{CHOSEN}{RATE}))",
@@ -164,7 +164,7 @@ PROVIDERS = Dashboard(
                 ),
                 lines(
                     "Webhooks with a wrong signature",
-                    "Somebody knocks, or a secret has changed and receipts are being lost.",
+                    "Somebody forges webhooks, or a secret has changed and receipts are being lost.",
                     (
                         "{{provider}}",
                         (
