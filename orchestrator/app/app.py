@@ -25,7 +25,8 @@ from orchestrator.app.build import open_store, sinks_of, socket_path
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
 from orchestrator.channels.registry import case_folded_kinds
-from orchestrator.configuration.loading import PolicyVersions, keep_versions, load_configuration
+from orchestrator.configuration.judge import load_configuration
+from orchestrator.configuration.loading import PolicyVersions, keep_versions
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
@@ -139,7 +140,7 @@ class App:
             clock=self.clock,
             store=self.store,
             metrics=self.metrics,
-            policy_version=self.policy_versions.book,
+            policy_version=self.policy_versions.find,
             address_hash=self.hasher,
             urls=PublicUrls(settings.http.public_url, self.keys),
             evaluate=Evaluator(),

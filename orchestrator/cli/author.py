@@ -51,15 +51,11 @@ def check(
     Everything that is wrong with configuration, policies and templates: file:line:col, what, and
     how to fix it.
     """
-    from orchestrator.configuration.check import check as look
-    from orchestrator.configuration.judge import unknown_references
+    from orchestrator.configuration.judge import judge
 
     found = find_config(path or config)
-    problems = look(found, os.environ)
-    absent = unknown_references(found, os.environ) if problems else frozenset()
-    if not secrets:
-        problems = [problem for problem in problems if problem not in absent]
-    errors = [problem for problem in problems if problem.severity == "error"]
+    verdict = judge(found, os.environ, secrets=secrets)
+    problems, errors = verdict.problems, verdict.errors
     if wants_json(output):
         print_json([problem.__dict__ for problem in problems])
     else:
@@ -71,7 +67,7 @@ def check(
             if problems
             else "everything is in order"
         )
-        if errors and absent.issuperset(errors):
+        if errors and secrets and not judge(found, os.environ, secrets=False).errors:
             typer.echo(
                 "Only secrets are missing on this machine; --no-secrets looks at all the rest.",
                 err=True,
@@ -90,12 +86,12 @@ def render(
     output: OutputOption = "text",
 ) -> None:
     """What a template makes of an event, as each channel would get it."""
-    from orchestrator.configuration.judge import load_installation
+    from orchestrator.configuration.judge import load_configuration
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.render import Unrenderable
 
     try:
-        templates = load_installation(find_config(config), os.environ).templates
+        templates = load_configuration(find_config(config), os.environ, secrets=False).templates
     except ConfigError as error:
         fail(str(error), USAGE)
     given = read_event(event)

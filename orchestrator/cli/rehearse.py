@@ -237,11 +237,11 @@ def rehearsed(path: Path) -> Configuration:
     """
     The configuration without its secrets; ends the program where something else is wrong with it.
     """
-    from orchestrator.configuration.judge import load_installation
+    from orchestrator.configuration.judge import load_configuration
     from orchestrator.configuration.yaml_file import ConfigError
 
     try:
-        return load_installation(path, os.environ)
+        return load_configuration(path, os.environ, secrets=False)
     except ConfigError as error:
         fail(str(error), USAGE)
 

@@ -47,7 +47,6 @@ def run(
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
     from orchestrator.app.app import ROLES, App
     from orchestrator.app.serve import serve
-    from orchestrator.configuration.check import check
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreBusy, StoreInUse
 
@@ -55,9 +54,6 @@ def run(
     if not roles or not set(roles) <= set(ROLES):
         fail(f"--role takes {', '.join(ROLES)}, not {role!r}", USAGE)
     path = find_config(config)
-    errors = [problem for problem in check(path, os.environ) if problem.severity == "error"]
-    if errors:
-        fail("\n".join(str(problem) for problem in errors), CHECK_FAILED)
     try:
         raise typer.Exit(run_async(serve(App(path, os.environ, roles=roles))))
     except ConfigError as error:

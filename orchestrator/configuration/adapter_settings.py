@@ -16,9 +16,11 @@ from pydantic_core import ErrorDetails
 from orchestrator.channels import Adapter
 from orchestrator.channels import Settings as AdapterSettings
 from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
-from orchestrator.configuration.references import refers, unresolved, warn_of_clear_text
+from orchestrator.configuration.references import refers, warn_of_clear_text
 from orchestrator.configuration.urls import warn_of_plain_http
 from orchestrator.configuration.yaml_file import Node, Position
+
+PLACEHOLDERS = ("placeholder", "https://placeholder.example", "1", "a@example.com")
 
 
 def read_adapter_settings(
@@ -36,17 +38,36 @@ def read_adapter_settings(
         what = f"the adapter {adapter.name} has no setting {clip(key)!r}"
         section.report.error(section.keys[key], what, fix)
         del own[key]
-    if any(unresolved(node) for node in own.values()):
-        return None
+    made, wrong = validated(adapter.settings_type, own)
+    said: set[tuple[Position, str]] = set()
+    for detail in wrong:
+        translate(section, adapter, own, detail, said)
+    return None if wrong or strangers else made
+
+
+def validated(
+    settings_type: type[AdapterSettings], own: Mapping[str, Node]
+) -> tuple[AdapterSettings | None, list[ErrorDetails]]:
+    """
+    The settings, and what is wrong with them.
+
+    A value whose reference could not be looked up (which has been reported, or does not matter) is
+    replaced by the first placeholder that fits; if none does, its errors don't count.
+    """
     plain = {key: node.plain() for key, node in own.items()}
-    try:
-        made = adapter.settings_type.model_validate(plain)
-    except ValidationError as error:
-        said: set[tuple[Position, str]] = set()
-        for detail in error.errors(include_url=False):
-            translate(section, adapter, own, detail, said)
-        return None
-    return None if strangers else made
+    fill = {key: iter(PLACEHOLDERS) for key, node in own.items() if node.unresolved}
+    plain |= {key: next(options) for key, options in fill.items()}
+    while True:
+        try:
+            return settings_type.model_validate(plain), []
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        misfits = {str(part) for one in details for part in one["loc"][:1] if part in fill}
+        better = {key: value for key in misfits if (value := next(fill[key], None)) is not None}
+        if not better:
+            wrong = [one for one in details if not misfits.intersection(one["loc"][:1])]
+            return (None if wrong else settings_type.model_construct(**plain)), wrong
+        plain |= better
 
 
 def keys_of(settings_type: type[AdapterSettings]) -> dict[str, Any]:

@@ -1,141 +1,133 @@
 """
-The configuration as a rehearsal needs it: everything but the secrets.
+Everything that can be wrong with a configuration, its policies, its governance and its templates.
 
-A policy must be testable where nobody has the passwords of the providers, so references that cannot
-be looked up are forgiven, and of an account only what decisions see is read: name, channel,
-adapter, cost, timeout. A cascade with a misspelt channel or provider is refused as `kaskad check`
-would: its rehearsal would tell nothing.
+    judge(path, env) ──► Verdict(problems, configuration)     errors stop `kaskad run`, warnings don't
+
+``check``, ``run``, a reload, ``test``, ``simulate`` and ``doctor`` judge by this one function, so
+what one of them takes no other refuses. Single values are checked where they are read; what only
+shows when everything is known together is in ``lint_installation`` (providers, money, addresses)
+and ``lint_policy`` (one cascade among these providers).
+
+Without ``secrets``, a reference that cannot be looked up on this machine is no problem, and every
+other check is made all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.channels import Settings as AdapterSettings
 from orchestrator.configuration.governance_file import read_governance
-from orchestrator.configuration.lint_installation import Installation
-from orchestrator.configuration.lint_policy import lint_channel
-from orchestrator.configuration.loading import Configuration, load_templates, rules_of
-from orchestrator.configuration.policy_file import PolicyFile, hash_templates, read_policies
-from orchestrator.configuration.provider_settings import PROVIDER, find_adapter
-from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.lint_installation import Installation, lint_installation
+from orchestrator.configuration.lint_policy import lint_policy
+from orchestrator.configuration.loading import Configuration, rules_of
+from orchestrator.configuration.policy_file import (
+    TEST_SUFFIX,
+    PolicyFile,
+    hash_templates,
+    read_policies,
+)
+from orchestrator.configuration.reading import Report
 from orchestrator.configuration.references import References
-from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.settings_file import read_settings
-from orchestrator.configuration.yaml_file import Node, Problem
-from orchestrator.configuration.yaml_file import load as load_yaml
+from orchestrator.configuration.yaml_file import ConfigError, Position, Problem, load
 from orchestrator.core.policy import Governance
+from orchestrator.render import TemplateProblems, TemplateSet
 
 
-class PlayedSettings(AdapterSettings):
-    """
-    What is left of an account's settings: whether its mails carry the pixel that reports that they
-    were opened.
-    """
+@dataclass(frozen=True)
+class Verdict:
+    """``problems`` in the order of files and lines; ``configuration`` is None if one is an error."""
 
-    open_pixel: bool = False
+    problems: tuple[Problem, ...]
+    configuration: Configuration | None = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that stop the configuration from being used."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
-def load_installation(path: Path, env: Mapping[str, str]) -> Configuration:
-    """
-    Everything that the configuration file names, without its secrets.
+def load_configuration(
+    path: Path, env: Mapping[str, str], *, secrets: bool = True
+) -> Configuration:
+    """Everything that a configuration file names. Raises ``ConfigError`` with every error."""
+    verdict = judge(path, env, secrets=secrets)
+    if verdict.configuration is None:
+        raise ConfigError(verdict.errors)
+    return verdict.configuration
 
-    Raises ``ConfigError`` with all that is wrong in settings, policies, governance or templates,
-    but for references that cannot be looked up.
-    """
+
+def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Verdict:
+    """Read and check everything that a configuration file names."""
     report = Report()
-    settings = read_settings(path, env, report)
-    excused = unknown_references(path, env)
-    report.problems = [problem for problem in report.problems if problem not in excused]
+    settings = read_settings(path, env, report, secrets=secrets)
     if settings is None:
-        report.refuse()
-        raise AssertionError("settings that cannot be read at all have said why")
-    settings = replace(settings, channels=played_channels(load_yaml(path)))
-    files = read_policies(
-        settings.policies,
-        report,
-        templates=hash_templates(settings.templates),
-        defaults=settings.defaults,
-    )
-    governance = Governance()
+        return Verdict(in_order(report))
+    governance, root = Governance(), None
     if settings.governance is not None:
-        governance, _ = read_governance(settings.governance, report)
-    report.refuse()
-    templates = load_templates(settings.templates)
-    installation = Installation(settings, governance, None, templates, report)
+        governance, root = read_governance(settings.governance, report)
+    hashes = hash_templates(settings.templates)
+    files = read_policies(settings.policies, report, templates=hashes, defaults=settings.defaults)
+    look_beside_policies(settings.policies, report)
+    templates = read_templates(settings.templates, report)
+    installation = Installation(settings, governance, root, templates, report)
+    lint_installation(installation)
     for file in files.values():
-        lint_channels(file, installation)
-    report.refuse()
+        lint_policy(file, installation)
+    if report.failed or templates is None:
+        return Verdict(in_order(report))
     policies = {name: file.policy for name, file in files.items()}
-    return Configuration(settings, files, templates, rules_of(settings, policies, governance))
+    rules = rules_of(settings, policies, governance)
+    return Verdict(in_order(report), Configuration(settings, files, templates, rules))
 
 
-def refuse_strange_channels(file: PolicyFile, base: Configuration) -> None:
-    """
-    Raises ``ConfigError`` where one more policy of a configuration names a channel or provider that
-    it has not.
-    """
+def in_order(report: Report) -> tuple[Problem, ...]:
+    """Each problem once, by file and place."""
+    unique = dict.fromkeys(report.problems)
+    return tuple(sorted(unique, key=lambda one: (one.path, one.line, one.column)))
+
+
+def judge_policy(file: PolicyFile, base: Configuration) -> None:
+    """Raises ``ConfigError`` if one more policy does not fit a configuration."""
     report = Report()
-    lint_channels(
+    lint_policy(
         file, Installation(base.settings, base.rules.governance, None, base.templates, report)
     )
     report.refuse()
 
 
-def lint_channels(file: PolicyFile, installation: Installation) -> None:
-    """Report the channels and providers of a policy that nobody has configured."""
-    for key, steps in (("cascade", file.policy.cascade), ("also", file.policy.also)):
-        for number, step in enumerate(steps):
-            if step.channel:
-                lint_channel(step, file, (key, number), installation)
-
-
-def unknown_references(path: Path, env: Mapping[str, str]) -> frozenset[Problem]:
-    """The problems that come only from secrets nobody has here."""
-    report = Report()
-    References(env, path.parent, report).resolve(load_yaml(path))
-    return frozenset(report.problems)
-
-
 def refuse_unknown_store(path: Path, env: Mapping[str, str]) -> None:
-    """
-    Raises ``ConfigError`` where the store's place is a secret that nobody has here: it is needed to
-    learn from it.
-    """
+    """Raises ``ConfigError`` if the store's address is a reference that cannot be looked up."""
     report = Report()
-    store = load_yaml(path).value.get("store")
+    store = load(path).value.get("store")
     if store is not None:
         References(env, path.parent, report).resolve(store)
     report.refuse()
 
 
-def played_channels(root: Node) -> Mapping[str, tuple[ProviderSettings, ...]]:
-    """
-    The accounts by channel, in their order; what is wrong with them was found before, so nothing is
-    reported here.
-    """
-    channels = Section(root, Report(), "the configuration").section("channels")
-    found: dict[str, tuple[ProviderSettings, ...]] = {}
-    for channel in channels.nodes:
-        made = [played_provider(node, channel) for node in channels.items(channel, "providers")]
-        found[channel] = tuple(one for one in made if one is not None)
-    return found
+def look_beside_policies(directory: Path, report: Report) -> None:
+    """Warn of files that look like policies and are none, and of a directory without any."""
+    if not directory.is_dir():
+        return
+    for path in sorted(directory.glob("*.yml")):
+        what = "this file is not read, because it ends in .yml"
+        report.warn(Position(str(path), 1, 1), what, "rename it to .yaml")
+    if not any(not path.name.endswith(TEST_SUFFIX) for path in directory.glob("*.yaml")):
+        fix = "write one: policies/order_shipped.yaml"
+        report.warn(Position(str(directory), 1, 1), "there is no policy here", fix)
 
 
-def played_provider(node: Node, channel: str) -> ProviderSettings | None:
-    """One account as decisions see it."""
-    section = Section(node, Report(), "the provider")
-    values = {one.field: one.read(section, None) for one in PROVIDER.keys}
-    adapter = find_adapter(section, values["adapter"], channel)
-    if values["provider"] is None or adapter is None:
+def read_templates(directory: Path, report: Report) -> TemplateSet | None:
+    """The templates; None if they cannot be used, which is reported."""
+    if not directory.is_dir():
+        fix = "make it, or say under `templates` where they are"
+        report.error(Position(str(directory), 1, 1), "there is no such directory of templates", fix)
         return None
-    values["adapter"] = adapter.name
-    return ProviderSettings(
-        **values,
-        channel=channel,
-        adapter_settings=PlayedSettings(open_pixel=section.boolean("open_pixel", False)),
-        adapter_type=adapter,
-        position=section.position,
-    )
+    try:
+        return TemplateSet.load(directory)
+    except TemplateProblems as error:
+        for one in error.problems:
+            report.error(Position(str(one.path), one.line, one.column), one.what, one.fix)
+        return None

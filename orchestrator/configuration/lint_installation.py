@@ -50,9 +50,16 @@ class Installation:
 
     @cached_property
     def adapters(self) -> dict[str, Adapter[Any]]:
-        """The adapter of each provider that can be made; one that cannot is an error."""
+        """
+        The adapter of each provider. One that cannot be made is an error; one whose secrets are not
+        on this machine only knows its settings.
+        """
         made: dict[str, Adapter[Any]] = {}
         for name, provider in self.settings.providers.items():
+            if not provider.complete:
+                made[name] = object.__new__(provider.adapter_type)
+                Adapter.__init__(made[name], provider.adapter_settings, name)
+                continue
             try:
                 made[name] = provider.build()
             except Exception as error:
@@ -60,9 +67,8 @@ class Installation:
                 # may show a secret.
                 detail = f": {error}" if type(error) is ValueError else f" ({type(error).__name__})"
                 what = f"the adapter {provider.adapter} does not take these settings{detail}"
-                self.report.error(
-                    provider.position, what, "check the keys and secrets of this provider"
-                )
+                fix = "check the keys and secrets of this provider"
+                self.report.error(provider.position, what, fix)
         return made
 
     def reports(self, provider: ProviderSettings) -> frozenset[str]:

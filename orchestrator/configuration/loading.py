@@ -1,35 +1,29 @@
 """
-One loading of the configuration, whole: settings, policies, templates and governance, and the rules
-made of them.
+A valid configuration as the service uses it, and the versions of policies that messages keep.
 
-It is loaded at the start and again at every reload. A message keeps the policy and the templates it
-started with, so both are kept in the store under the policy's version before the new rules come
-into force.
+It is loaded (``judge.load_configuration``) at the start and again at every reload. A message keeps
+the policy and the templates it started with, so both are stored under the policy's version before
+new rules come into force.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from orchestrator.channels.registry import channels, usable_kinds
-from orchestrator.configuration.governance_file import governance_to_document, load_governance
+from orchestrator.configuration.governance_file import governance_to_document
 from orchestrator.configuration.policy_file import (
     PolicyFile,
-    hash_templates,
-    load_policies,
     policy_from_document,
     policy_to_document,
 )
 from orchestrator.configuration.settings import ProviderSettings, Settings
-from orchestrator.configuration.settings_file import load_settings
-from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.core.inputs import Provider
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.engine.rules import Limits, Rules
-from orchestrator.render import TemplateProblems, TemplateSet
+from orchestrator.render import TemplateSet
 from orchestrator.stores.port import Store
 
 PolicyVersion = tuple[Policy, TemplateSet]
@@ -37,37 +31,12 @@ PolicyVersion = tuple[Policy, TemplateSet]
 
 @dataclass(frozen=True)
 class Configuration:
-    """What one loading found, all of it valid."""
+    """Everything that a configuration file names, all of it valid."""
 
     settings: Settings
     files: Mapping[str, PolicyFile]
     templates: TemplateSet
     rules: Rules
-
-
-def load_configuration(path: Path, env: Mapping[str, str]) -> Configuration:
-    """
-    Read everything that a configuration file names. Raises ``ConfigError`` with every problem
-    found.
-    """
-    settings = load_settings(path, env)
-    policies, files = load_policies(
-        settings.policies, templates=hash_templates(settings.templates), defaults=settings.defaults
-    )
-    governance = (
-        load_governance(settings.governance) if settings.governance is not None else Governance()
-    )
-    templates = load_templates(settings.templates)
-    return Configuration(settings, files, templates, rules_of(settings, policies, governance))
-
-
-def load_templates(directory: Path) -> TemplateSet:
-    """The templates of a directory; their problems in the shape that all problems have."""
-    try:
-        return TemplateSet.load(directory)
-    except TemplateProblems as error:
-        problems = [Problem(p.path, p.line, p.column, p.what, p.fix) for p in error.problems]
-        raise ConfigError(problems) from error
 
 
 def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Governance) -> Rules:
@@ -103,7 +72,7 @@ def provider_facts(one: ProviderSettings) -> Provider:
 
 
 async def keep_versions(store: Store, configuration: Configuration) -> None:
-    """Keep what messages will be started with, before any is."""
+    """Store the policies, templates and governance that messages will start with."""
     for name, file in configuration.files.items():
         policy = file.policy
         document: dict[str, Any] = {
@@ -113,37 +82,38 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
         }
         await store.keep_version("policy", name, policy.version, document)
     governance = configuration.rules.governance
-    await store.keep_version(
-        "governance", "governance", governance.version, governance_to_document(governance)
-    )
+    document = governance_to_document(governance)
+    await store.keep_version("governance", "governance", governance.version, document)
 
 
 class PolicyVersions:
-    """
-    Policies with their templates, by name and version: the current ones, and those of messages in
-    flight.
-    """
+    """Policies with their templates by name and version: current ones and those in flight."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._books: dict[tuple[str, str], PolicyVersion] = {}
+        self._found: dict[tuple[str, str], PolicyVersion] = {}
 
     def put(self, configuration: Configuration) -> None:
-        """Make a configuration's policies the ones at hand."""
+        """Add the policies of a configuration."""
         for policy in configuration.rules.policies.values():
-            self._books[policy.name, policy.version] = (policy, configuration.templates)
+            self._found[policy.name, policy.version] = (policy, configuration.templates)
 
-    async def book(self, name: str, version: str) -> PolicyVersion:
-        """A policy and its templates; read from the store where the configuration has moved on."""
-        found = self._books.get((name, version))
+    async def find(self, name: str, version: str) -> PolicyVersion:
+        """
+        A policy and its templates, from the store unless the configuration has that version.
+
+        Raises ``LookupError`` if the store does not have it either.
+        """
+        found = self._found.get((name, version))
         if found is None:
             document = await self._store.version("policy", name, version)
             if document is None:
                 raise LookupError(f"policy {name} version {version} is not in the store")
             policy = policy_from_document(dict(document["policy"]))
             found = (policy, TemplateSet.from_sources(document["templates"]))
-            self._books[name, version] = found
+            self._found[name, version] = found
         return found
 
     async def policy(self, name: str, version: str) -> Policy:
-        return (await self.book(name, version))[0]
+        """The policy alone; see ``find``."""
+        return (await self.find(name, version))[0]

@@ -98,7 +98,8 @@ ADAPTER: Kind[str] = Kind(
 class ProviderSettings:
     """
     One configured account. ``adapter_settings`` are what the adapter validated itself;
-    ``position`` is where the account stands in the file.
+    ``position`` is where the account stands in the file; it is not ``complete`` if a reference in
+    it could not be looked up.
     """
 
     provider: str = setting(
@@ -117,6 +118,7 @@ class ProviderSettings:
     adapter_settings: AdapterSettings = field(repr=False)
     adapter_type: type[Adapter[Any]] = field(repr=False)
     position: Position = field(default=NOWHERE, repr=False, compare=False)
+    complete: bool = field(default=True, repr=False, compare=False)
 
     def build(self) -> Adapter[Any]:
         """A new adapter with these settings."""
@@ -196,6 +198,7 @@ def read_provider(
         adapter_settings=own,
         adapter_type=adapter,
         position=section.position,
+        complete=not any(node.unresolved for node in section.nodes.values()),
     )
 
 

@@ -19,7 +19,6 @@ from typing import TypeVar
 from orchestrator.configuration.scalars import (
     DURATION_MS_MAX,
     Invalid,
-    Unresolved,
     boolean_of,
     clip,
     listed,
@@ -168,13 +167,16 @@ class Section:
         return node
 
     def parse(self, node: Node, called: str, read: Callable[[Node, str], V], default: D) -> V | D:
-        """What ``read`` makes of a node; the default, and a problem, if it is invalid."""
+        """
+        What ``read`` makes of a node; the default if it is invalid (which is reported) or holds a
+        reference that could not be looked up.
+        """
+        if node.unresolved:
+            return default
         try:
             return read(node, called)
         except Invalid as error:
             self.report.error(node.position, error.what, error.fix)
-        except Unresolved:
-            pass
         return default
 
     def value(self, key: str, default: D, read: Callable[[Node, str], V]) -> V | D:

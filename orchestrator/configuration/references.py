@@ -26,25 +26,26 @@ def refers(text: str) -> bool:
     return REFERENCE.search(text) is not None
 
 
-def unresolved(node: Node) -> bool:
-    """
-    Whether a reference somewhere in a resolved tree could not be looked up (which has been
-    reported).
-    """
-    if node.kind == "map":
-        return any(unresolved(child) for child in node.value.values())
-    if node.kind == "list":
-        return any(unresolved(child) for child in node.value)
-    return node.kind == "str" and node.value == "" and node.text != ""
-
-
 class References:
-    """Resolves references against an environment; relative files are relative to ``base``."""
+    """
+    Resolves references against an environment; relative files are relative to ``base``.
 
-    def __init__(self, env: Mapping[str, str], base: Path, report: Report) -> None:
+    Without ``secrets``, one that cannot be looked up on this machine is no problem.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], base: Path, report: Report, *, secrets: bool = True
+    ) -> None:
         self.env = env
         self.base = base
         self.report = report
+        self.secrets = secrets
+
+    def missing(self, node: Node, what: str, fix: str) -> str:
+        """Report a reference that cannot be looked up. Its value is empty."""
+        if self.secrets:
+            self.report.error(node.position, what, fix)
+        return ""
 
     def resolve(self, node: Node) -> Node:
         """
@@ -81,15 +82,9 @@ class References:
 
     def from_environment(self, name: str, node: Node) -> str:
         """The value of an environment variable."""
-        value = self.env.get(name, "")
-        if not value:
-            state = "empty" if name in self.env else "not set"
-            self.report.error(
-                node.position,
-                f"the environment variable {name} is {state}",
-                "set it before starting",
-            )
-        return value
+        state = "empty" if name in self.env else "not set"
+        what = f"the environment variable {name} is {state}"
+        return self.env.get(name) or self.missing(node, what, "set it before starting")
 
     def from_file(self, name: str, node: Node) -> str:
         """The content of a file without its last line end."""
@@ -99,25 +94,15 @@ class References:
             text = data.decode("utf-8").rstrip("\r\n")
         except OSError as error:
             reason = (error.strerror or "it cannot be read").lower()
-            self.report.error(
-                node.position,
-                f"the file {name} cannot be read: {reason}",
-                "check its path and permissions",
-            )
-            return ""
+            what = f"the file {name} cannot be read: {reason}"
+            return self.missing(node, what, "check its path and permissions")
         except UnicodeDecodeError:
-            self.report.error(node.position, f"the file {name} is not text", "save it as UTF-8")
-            return ""
+            return self.missing(node, f"the file {name} is not text", "save it as UTF-8")
         if len(data) > FILE_BYTES_MAX:
-            self.report.error(
-                node.position,
-                f"the file {name} is larger than {FILE_BYTES_MAX} bytes",
-                "name another file",
-            )
-            return ""
-        if not text:
-            self.report.error(node.position, f"the file {name} is empty", "write the value into it")
-        return text
+            what = f"the file {name} is larger than {FILE_BYTES_MAX} bytes"
+            return self.missing(node, what, "name another file")
+        fix = "write the value into it"
+        return text or self.missing(node, f"the file {name} is empty", fix)
 
 
 def read_secret(section: Section, key: str) -> SecretStr | None:

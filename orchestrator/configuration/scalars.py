@@ -34,10 +34,6 @@ class Invalid(Exception):
         super().__init__(f"{what}; {fix}")
 
 
-class Unresolved(Exception):
-    """A value whose reference could not be looked up. That has been reported already."""
-
-
 def listed(words: Collection[str]) -> str:
     """``a, b or c``."""
     ordered = list(words)
@@ -87,8 +83,6 @@ def text_of(node: Node, called: str, fix: str | None = None) -> str:
     if node.kind != "str":
         plain = "write a text" if node.kind in ("map", "list") else "write it in quotes"
         raise wrong_kind(node, called, fix or plain)
-    if not node.value and node.text:
-        raise Unresolved
     if not node.value.strip():
         raise Invalid(f"{called} is empty", fix or "write a value, or remove the key")
     return str(node.value)
@@ -106,8 +100,6 @@ def word_of(node: Node, called: str, choices: Collection[str]) -> str:
     """One word of a closed list."""
     if node.kind in ("map", "list"):
         raise Invalid(f"{called} is {node.kind_name}", f"write {listed(choices)}")
-    if not node.value and node.text and node.kind == "str":
-        raise Unresolved
     if node.word not in choices:
         fix = suggestion(node.text, choices, f"write {listed(choices)}")
         raise Invalid(f"{called} cannot be {clip(node.text)!r}", fix)

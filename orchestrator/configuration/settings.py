@@ -368,7 +368,7 @@ class Settings:
             if kafka.topic in (*source.topics, source.dead_letters):
                 what = f"{clip(kafka.topic)!r} is a topic of `sources.kafka` already"
                 written.error("topic", what, "name a topic of its own: topic: kaskad.statuses")
-        elif not written.has("bootstrap_servers"):
+        elif not written.has("bootstrap_servers") and not section.inside("sources").has("kafka"):
             what = "`statuses.kafka` does not know where Kafka is"
             fix = 'write bootstrap_servers: "localhost:9092"'
             section.report.error(written.position, what, fix)

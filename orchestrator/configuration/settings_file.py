@@ -43,11 +43,14 @@ def load_settings(path: Path, env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def read_settings(path: Path, env: Mapping[str, str], report: Report) -> Settings | None:
+def read_settings(
+    path: Path, env: Mapping[str, str], report: Report, *, secrets: bool = True
+) -> Settings | None:
     """
     The settings of a file as far as they can be read; problems go to ``report``.
 
-    None if the file is no mapping or names no channels.
+    None if the file is no mapping or names no channels. Without ``secrets``, references that cannot
+    be looked up are no problems.
     """
     try:
         written = load(path)
@@ -59,7 +62,7 @@ def read_settings(path: Path, env: Mapping[str, str], report: Report) -> Setting
         fix = "write at least `channels:` with one provider"
         report.error(written.position, f"the configuration is {state}", fix)
         return None
-    resolved = References(env, path.parent, report).resolve(written)
+    resolved = References(env, path.parent, report, secrets=secrets).resolve(written)
     section = Section(resolved, report, "the configuration")
     settings = read(table_of(Settings), section, path=path)
     return None if settings is None else replace(settings, written=written)

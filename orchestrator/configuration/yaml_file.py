@@ -121,6 +121,15 @@ class Node:
         """A scalar as a text: its value where it is one (references resolved), else as written."""
         return self.value if self.kind == "str" else self.text
 
+    @property
+    def unresolved(self) -> bool:
+        """Whether a reference somewhere in it could not be looked up (see ``references``)."""
+        if self.kind == "map":
+            return any(child.unresolved for child in self.value.values())
+        if self.kind == "list":
+            return any(child.unresolved for child in self.value)
+        return self.kind == "str" and self.value == "" and self.text != ""
+
     def plain(self) -> Any:
         """The same as dicts, lists and scalars, without positions."""
         if self.kind == "map":

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
-from orchestrator.configuration.check import check
+from orchestrator.configuration.judge import judge
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings
@@ -61,7 +61,7 @@ async def examine(path: Path, env: Mapping[str, str], processes: int = 1) -> lis
 def look_at_configuration(path: Path, env: Mapping[str, str]) -> list[Finding]:
     """The problems that ``kaskad check`` reports, as findings."""
     found = []
-    for problem in check(path, env):
+    for problem in judge(path, env).problems:
         at = Subject("configuration", f"{problem.path}:{problem.line}:{problem.column}")
         make = at.error if problem.severity == "error" else at.warning
         found.append(make("check", problem.what, problem.fix))

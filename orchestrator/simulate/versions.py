@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.configuration.judge import load_installation, refuse_strange_channels
+from orchestrator.configuration.judge import judge_policy, load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import TEST_SUFFIX, hash_templates, load_policy
 from orchestrator.configuration.yaml_file import load
@@ -49,16 +49,14 @@ def find_version(
                 f"{against}: there is no {CONFIG_NAMES[0]} in this folder; name the one with the"
                 " configuration"
             )
-        return whole(against, load_installation(found.absolute(), env))
+        return whole(against, load_configuration(found.absolute(), env, secrets=False))
     if path.is_file():
         root = load(path)
         if root.kind == "map" and "policy" in root.value:
             return with_policy(path, base)
-        return whole(against, load_installation(path.absolute(), env))
-    was = whole(
-        against, load_installation(from_git(against, config, base.configuration, scratch), env)
-    )
-    return replace(was, earlier=True)
+        return whole(against, load_configuration(path.absolute(), env, secrets=False))
+    then = from_git(against, config, base.configuration, scratch)
+    return replace(whole(against, load_configuration(then, env, secrets=False)), earlier=True)
 
 
 def whole(label: str, configuration: Configuration) -> Version:
@@ -73,7 +71,7 @@ def with_policy(path: Path, base: Version) -> Version:
     file = load_policy(
         path, templates=hash_templates(settings.templates), defaults=settings.defaults
     )
-    refuse_strange_channels(file, base.configuration)
+    judge_policy(file, base.configuration)
     name = file.policy.name
     if name not in base.policies:
         known = ", ".join(sorted(base.policies))

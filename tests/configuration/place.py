@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.configuration.check import check
+from orchestrator.configuration.judge import judge
 from orchestrator.configuration.yaml_file import Problem
 
 ENV = {"T": "token-token", "SID": "ACcafe"}
@@ -41,7 +41,8 @@ class Place:
         path.write_text(text)
 
     def problems(self, env: dict[str, str] | None = None) -> list[Problem]:
-        return check(self.folder / "config/kaskad.yaml", ENV if env is None else env)
+        verdict = judge(self.folder / "config/kaskad.yaml", ENV if env is None else env)
+        return list(verdict.problems)
 
     def said(self) -> list[str]:
         return [str(problem).replace(f"{self.folder}/config/", "") for problem in self.problems()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.configuration.check import check
+from orchestrator.configuration.judge import judge
 from tests.configuration.place import (
     BOT,
     CONFIG,
@@ -425,7 +425,7 @@ def environment_for(config: Path) -> dict[str, str]:
 
 def test_the_worked_configuration_is_in_order() -> None:
     config = ROOT / "config" / "kaskad.yaml"
-    assert [str(problem) for problem in check(config, environment_for(config))] == []
+    assert [str(problem) for problem in judge(config, environment_for(config)).problems] == []
 
 
 def test_an_adapter_that_cannot_be_imported_is_a_problem_and_not_a_crash(

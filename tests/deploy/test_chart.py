@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.configuration.check import check
+from orchestrator.configuration.judge import judge
 from orchestrator.configuration.yaml_file import Problem
 from tests.deploy import chart
 
@@ -231,7 +231,7 @@ def mounted(folder: Path, pod: Json, config_maps: list[Json]) -> Path:
 
 
 def errors(config: Path) -> list[Problem]:
-    problems = check(config, {"KASKAD_DB_PASSWORD": "x"})
+    problems = judge(config, {"KASKAD_DB_PASSWORD": "x"}).problems
     return [one for one in problems if one.severity == "error"]
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
 
 from orchestrator.app.app import App
-from orchestrator.configuration.check import check
+from orchestrator.configuration.judge import judge
 from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 from orchestrator.stores.postgres.schema import migrate_url
@@ -173,7 +173,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 async def test_the_configuration_is_in_order(sandbox: Sandbox, tmp_path: Path) -> None:
-    problems = check(installed(tmp_path, sandbox.url, sandbox.smtp_port), env_file())
+    problems = judge(installed(tmp_path, sandbox.url, sandbox.smtp_port), env_file()).problems
     assert [str(one) for one in problems if one.severity == "error"] == []
 
 

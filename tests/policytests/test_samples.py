@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-from orchestrator.configuration.judge import load_installation
+from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
 from orchestrator.policytests.runner import Trial
@@ -27,7 +27,7 @@ def samples(page: str) -> list[str]:
 def test_the_test_that_the_documentation_shows_holds(tmp_path: Path) -> None:
     path = tmp_path / "cart_abandoned.test.yaml"
     path.write_text(samples("testing-policies.md")[0])
-    configuration, report = load_installation(CONFIG, {}), Report()
+    configuration, report = load_configuration(CONFIG, {}, secrets=False), Report()
     (test,) = read_test_file(path, configuration, report)
     assert report.problems == []
     assert judge(test, Trial(test, configuration, SharedTools()).play()).differences == ()
@@ -36,7 +36,7 @@ def test_the_test_that_the_documentation_shows_holds(tmp_path: Path) -> None:
 def test_the_behaviour_that_the_documentation_shows_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "providers.yaml"
     path.write_text(samples("simulating-changes.md")[0])
-    habit = read_habits(path, load_installation(CONFIG, {}).settings.channels).of(
+    habit = read_habits(path, load_configuration(CONFIG, {}, secrets=False).settings.channels).of(
         "infobip", "viber"
     )
     assert habit.delivered is not None

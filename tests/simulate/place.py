@@ -10,7 +10,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.configuration.judge import load_installation
+from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
@@ -88,7 +88,7 @@ class Place:
         return path
 
     def load(self) -> Configuration:
-        return load_installation(self.config, {})
+        return load_configuration(self.config, {}, secrets=False)
 
     def verdicts(self, tests: str, head: str = HEAD) -> list[Verdict]:
         """The verdicts of tests written below the shared head."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import rehearse
-from orchestrator.configuration.judge import load_installation
+from orchestrator.configuration.judge import load_configuration
 from orchestrator.core.status import Delivery
 from orchestrator.demo.people import Clientele
 from orchestrator.engine import engine
@@ -64,7 +64,7 @@ def test_the_quick_stage_plays_what_the_whole_service_would(
     monkeypatch.setattr(
         engine, "GATHER_SECONDS", 0.0
     )  # a busy engine gathers for a while; in virtual time that shows
-    configuration = load_installation(ROOT / "config" / "kaskad.yaml", {})
+    configuration = load_configuration(ROOT / "config" / "kaskad.yaml", {}, secrets=False)
     traffic = shop_traffic(place, 250, 601)
     policies = configuration.rules.policies
     play = Play(configuration, policies, frozenset(policies), traffic, assumed(), seed=11, run=0)

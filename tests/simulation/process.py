@@ -132,7 +132,7 @@ class Process:
             clock=site.clock,
             store=self.store,
             metrics=site.metrics,
-            policy_version=self.policy_versions.book,
+            policy_version=self.policy_versions.find,
             address_hash=self.hasher,
             urls=PublicUrls(PUBLIC_URL, self.keys),
             evaluate=site.evaluator,
