@@ -1,4 +1,4 @@
-"""API keys: ``Authorization: Bearer kk_…``, scoped by the first word of the path."""
+"""API keys: ``Authorization: Bearer kk_…``. The scope that a call needs stands in its row."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Handler, problem
+from orchestrator.api.route import Route, Scope
 from orchestrator.stores.rows import ApiKeyRow
 
-OPEN = ("receipts", "inbox")
-SCOPES = {
-    "events": "events",
-    "messages": "messages",
-    "recipients": "recipients",
-    "opt-outs": "recipients",
-    "dead-letters": "dead_letters",
-}
 CACHE_MS = 2_000
 CACHE_MAX = 1_000
 FAILURES_PER_MINUTE = 60
-MAKE_ONE = "kaskad keys create makes one"
+
+ROWS: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("rows", dict)
+"""The row behind each route of an application's router."""
+
+
+def key_hash(key: str) -> str:
+    """How an API key is stored: it has 256 random bits, so one plain hash is enough."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class KeyRing:
     """
-    Keys that were looked up within the last two seconds (so long a revoked key may still be taken),
-    and how often somebody guessed. A good key is taken however many wrong ones came from the same
-    address: others may share that address.
+    The keys found within the last two seconds (for that long a revoked key may still be accepted),
+    and the failures of each remote address. A good key is accepted however many wrong ones came
+    from the same address, because others may share it.
     """
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class KeyRing:
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     async def find(self, deps: ApiDeps, key: str) -> ApiKeyRow | None:
-        """The stored key, None where there is none or it was revoked."""
-        hash = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+        """The stored key, or None if it is unknown or revoked."""
+        hash = key_hash(key)
         now = deps.now()
         known = self._known.get(hash)
         if known is not None and 0 <= now - known[0] < CACHE_MS:
@@ -57,8 +57,8 @@ class KeyRing:
             self._known.popitem(last=False)
         return found
 
-    def guessed(self, remote: str, now: int) -> bool:
-        """Count a wrong key; whether too many came from one address within a minute."""
+    def count_failure(self, remote: str, now: int) -> bool:
+        """Count a wrong key; whether there were too many from one address within a minute."""
         minute = now // 60_000
         at, count = self._failures.pop(remote, (minute, 0))
         count = count + 1 if at == minute else 1
@@ -68,46 +68,47 @@ class KeyRing:
         return count > FAILURES_PER_MINUTE
 
 
-RING: web.AppKey[KeyRing] = web.AppKey("ring", KeyRing)
+KEY_RING: web.AppKey[KeyRing] = web.AppKey("key_ring", KeyRing)
 
 
-def needed_scope(path: str) -> str | None:
-    """The scope of a path under ``/v1``; None where no key is needed."""
-    words = path.strip("/").split("/")
-    if words[0] != "v1" or (len(words) > 1 and words[1] in OPEN):
+def needed_scope(request: web.Request) -> Scope | None:
+    """
+    The scope of the matched row. A path or method that does not exist needs the scope of its first
+    word under ``/v1``, so that a caller without a key cannot find out which ones do.
+    """
+    rows = request.app[ROWS]
+    row = rows.get(request.match_info.route)
+    if row is not None:
+        return row.scope
+    words = request.path.split("/")[1:3]
+    if words[0] != "v1":
         return None
-    return SCOPES.get(words[1], "all") if len(words) > 1 else "all"
+    beside = (row.scope for row in rows.values() if row.path.split("/")[1:3] == words)
+    return next(beside, Scope.ALL)
 
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """401 without a good key, 403 with one for something else, 429 for those who guess."""
+    """401 without a valid key, 403 if it lacks the scope, 429 after too many wrong keys."""
     deps = request.app[DEPS]
-    scope = needed_scope(request.path) if deps.auth != "off" else None
+    scope = needed_scope(request) if deps.auth != "off" else None
     if scope is None:
         return await handler(request)
-    ring = request.app[RING]
+    ring = request.app[KEY_RING]
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     found = await ring.find(deps, key.strip()) if kind.lower() == "bearer" and key.strip() else None
     if found is None:
-        if ring.guessed(request.remote or "", deps.now()):
-            answer = problem(
-                429,
-                "too_many_failures",
-                "too many wrong keys came from this address; wait a minute",
-            )
+        if ring.count_failure(request.remote or "", deps.now()):
+            detail = "too many wrong keys came from this address; wait a minute"
+            answer = problem(429, "too_many_failures", detail)
             answer.headers["Retry-After"] = "60"
             return answer
-        answer = problem(
-            401,
-            "unauthorized",
-            f"send Authorization: Bearer kk_… with a key that is valid ({MAKE_ONE})",
-        )
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + (
-            ', error="invalid_token"' if key else ""
-        )
+        fix = "send Authorization: Bearer kk_… with a valid key (kaskad keys create makes one)"
+        answer = problem(401, "unauthorized", fix)
+        invalid = ', error="invalid_token"' if key else ""
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + invalid
         return answer
-    if scope not in found.scopes and "all" not in found.scopes:
+    if scope not in found.scopes and Scope.ALL not in found.scopes:
         detail = f"this key has no scope {scope}; make one with kaskad keys create --scope {scope}"
         answer = problem(403, "forbidden", detail, scope=scope)
         answer.headers["WWW-Authenticate"] = (

@@ -1,7 +1,4 @@
-"""
-Request bodies: bounded in size and time, never decompressed, and JSON that no two programs read
-apart.
-"""
+"""Request bodies: bounded in size and time, never decompressed, and strict JSON."""
 
 from __future__ import annotations
 
@@ -21,40 +18,32 @@ JSON_BYTES_MAX = 1024 * 1024
 
 async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
     """
-    The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 where it is compressed, 408 where
-    it never ends.
+    The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 if it is compressed, 408 if it
+    does not end in time, 400 if it ends early.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refusal(415, "compressed_body", "compressed bodies are not read; send it as it is")
+        raise Refusal(
+            415, "compressed_body", "compressed bodies are not read; send it uncompressed"
+        )
     if (request.content_length or 0) > bytes_max:
         raise too_large(bytes_max)
     try:
-        if (
-            request.content.is_eof()
-        ):  # all of it came with the headers: there is nothing to wait for
-            body = request.content.read_nowait()
-        else:
-            body = await read_slowly(request, bytes_max)
+        # mostly the whole body came with the headers, and there is nothing to wait for
+        whole = request.content.is_eof()
+        body = request.content.read_nowait() if whole else await read_slowly(request, bytes_max)
     except TimeoutError:
-        raise Refusal(
-            408,
-            "body_timeout",
-            f"the body did not end within {BODY_SECONDS:.0f} s; send it at once",
-        ) from None
+        detail = f"the body did not end within {BODY_SECONDS:.0f} s; send it at once"
+        raise Refusal(408, "body_timeout", detail) from None
     except (web.RequestPayloadError, HttpProcessingError):
-        raise Refusal(
-            400, "bad_body", "the body ended early, or its chunks are broken; send it again"
-        ) from None
+        detail = "the body ended early, or its chunks are broken; send it again"
+        raise Refusal(400, "bad_body", detail) from None
     if len(body) > bytes_max:
         raise too_large(bytes_max)
     return body
 
 
 async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
-    """
-    A body that is still coming, no further than ``bytes_max``. Raises ``Refusal`` or
-    ``TimeoutError``.
-    """
+    """Read on, but not past ``bytes_max``. Raises ``Refusal`` or ``TimeoutError``."""
     body = bytearray()
     async with asyncio.timeout(BODY_SECONDS):
         async for chunk in request.content.iter_any():
@@ -65,9 +54,8 @@ async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
 
 
 def too_large(bytes_max: int) -> Refusal:
-    return Refusal(
-        413, "too_large", f"the body is larger than {bytes_max // 1024} KiB; send less at once"
-    )
+    detail = f"the body is larger than {bytes_max // 1024} KiB; send less at once"
+    return Refusal(413, "too_large", detail)
 
 
 async def read_object(request: web.Request, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:

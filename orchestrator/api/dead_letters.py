@@ -1,28 +1,56 @@
-"""What could not be processed: looked at, and tried again under the policies as they are now."""
+"""Dead letters: events and webhooks that could not be processed, and replaying them."""
 
 from __future__ import annotations
+
+import base64
+from typing import Literal, NotRequired, TypedDict
 
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
-from orchestrator.api.queries import listed, read_cursor, read_limit, read_query
-from orchestrator.api.views import dead_letter_view
+from orchestrator.api.queries import PAGING, Cursor, page, read_cursor, read_limit, read_query
+from orchestrator.api.route import Time
 from orchestrator.engine.commands import Conflict, Publish
 from orchestrator.events.cloudevents import Malformed, parse_kafka
 from orchestrator.events.event import Event
+from orchestrator.explain.views import instant
+from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.rows import DeadLetterRow
 
 
+class DeadLetterView(TypedDict):
+    """One of them. The body is ``body`` if it is UTF-8, else ``body_base64``."""
+
+    id: str
+    at: Time
+    origin: str
+    reason: str
+    detail: str
+    headers: dict[str, str]
+    body: NotRequired[str]
+    body_base64: NotRequired[str]
+    replayed_at: Time | None
+
+
+class DeadLettersView(TypedDict):
+    items: list[DeadLetterView]
+    next_cursor: Cursor
+
+
+class ReplayedView(TypedDict):
+    status: Literal["accepted", "duplicate", "unmatched"]
+    messages: list[str]
+
+
 async def list_dead_letters(request: web.Request) -> web.Response:
-    """The newest first."""
-    query = read_query(request, ())
+    query = read_query(request, PAGING)
     limit = read_limit(query)
     found = await request.app[DEPS].reader.dead_letters(read_cursor(query), limit + 1)
-    return listed([dead_letter_view(letter) for letter in found], limit)
+    return page([dead_letter_view(letter) for letter in found], limit)
 
 
-async def letter_of(deps: ApiDeps, id: str) -> DeadLetterRow:
+async def find_dead_letter(deps: ApiDeps, id: str) -> DeadLetterRow:
     letter = await deps.reader.dead_letter(id)
     if letter is None:
         raise unknown("dead letter", id)
@@ -30,40 +58,48 @@ async def letter_of(deps: ApiDeps, id: str) -> DeadLetterRow:
 
 
 async def get_dead_letter(request: web.Request) -> web.Response:
-    """One of them, with its body."""
-    return web.json_response(
-        dead_letter_view(await letter_of(request.app[DEPS], request.match_info["id"]))
-    )
+    letter = await find_dead_letter(request.app[DEPS], request.match_info["id"])
+    return web.json_response(dead_letter_view(letter))
 
 
 async def replay_dead_letter(request: web.Request) -> web.Response:
     """
-    Process it again, under the policies as they are now; deadlines count from now. It stays where
-    it still cannot be processed. A second replay finds the messages that the first has made, and
-    makes no others.
+    Process it again under the current policies; deadlines count from now. If it still cannot be
+    processed it stays. A second replay finds the messages of the first and starts no others.
     """
     deps, id = request.app[DEPS], request.match_info["id"]
-    event = event_of(await letter_of(deps, id))
+    event = event_of(await find_dead_letter(deps, id))
     try:
         published = await deps.engine.submit(Publish(event, replayed=True))
     except Conflict:
-        detail = (
-            "this source and id were published before, with another body; publish it under"
-            " another id"
-        )
+        detail = "this source and id were published before with another body; use another id"
         raise Refusal(409, "conflict", detail, field="id") from None
     await deps.reader.resolve_dead_letter(id, deps.now())
     return web.json_response({"status": published.status, "messages": list(published.messages)})
 
 
 def event_of(letter: DeadLetterRow) -> Event:
-    """
-    The event in a dead letter, read as it would have been when it came. Raises ``Refusal`` where it
-    still cannot be.
-    """
+    """The event in a dead letter, read as a Kafka record. Raises ``Refusal`` if it cannot be."""
     headers = {name.lower(): value for name, value in letter.headers.items()}
     try:
         return parse_kafka(letter.body or None, headers)
     except Malformed as error:
-        what = f"it still cannot be processed: {error.what}"
-        raise Refusal(422, error.code, what, field=error.field) from None
+        detail = f"it still cannot be processed: {error.what}"
+        raise Refusal(422, error.code, detail, field=error.field) from None
+
+
+def dead_letter_view(letter: DeadLetterRow) -> DeadLetterView:
+    view: DeadLetterView = {
+        "id": letter.id,
+        "at": rfc3339(letter.at),
+        "origin": letter.origin,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "headers": dict(letter.headers),
+        "replayed_at": instant(letter.replayed_at),
+    }
+    try:
+        view["body"] = letter.body.decode()
+    except UnicodeDecodeError:
+        view["body_base64"] = base64.b64encode(letter.body).decode()
+    return view

@@ -1,24 +1,30 @@
 """
-``POST /v1/events``: single structured, binary, or a batch. Answered when what it accepted is
-durable.
+``POST /v1/events``: one structured event, one in binary mode, or a batch. The answer comes when the
+accepted events are durable.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
+from msgspec import Meta
 
 from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, of_malformed, problem, status_of
+from orchestrator.api.recipients import InlineRecipient
+from orchestrator.api.route import JSON, Time
 from orchestrator.engine.commands import Conflict, Publish, Published
 from orchestrator.events.cloudevents import (
     BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
     EVENT_BYTES_MAX,
+    RECIPIENTS_MAX,
+    TEXT_LENGTH_MAX,
     Malformed,
     is_json,
     parse_batch,
@@ -31,17 +37,88 @@ STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 ATTRIBUTE_PREFIX = "ce-"
 
+Attribute = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
+
+
+class EventData(TypedDict, total=False):
+    """What happened. Policies and templates read it as `event`."""
+
+    recipient: InlineRecipient
+    recipients: Annotated[list[InlineRecipient], Meta(max_length=RECIPIENTS_MAX)]
+
+
+class EventBody(TypedDict):
+    """A CloudEvent 1.0. Other attributes are extensions: lower-case letters and digits."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[
+        Attribute, Meta(description="With `source` it names the event: a repeat does nothing.")
+    ]
+    source: Attribute
+    type: Attribute
+    subject: NotRequired[
+        Annotated[
+            Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)] | None,
+            Meta(description="The recipient, if `data` names none."),
+        ]
+    ]
+    time: NotRequired[
+        Annotated[Time | None, Meta(description="When it happened; deadlines count from it.")]
+    ]
+    datacontenttype: NotRequired[str]
+    data: NotRequired[EventData]
+    data_base64: NotRequired[Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})]]
+
+
+class EventErrorView(TypedDict):
+    code: str
+    field: str
+    what: str
+
+
+class ResultView(TypedDict):
+    """
+    What became of one event. `source`, `id` and `messages` are there unless it was refused,
+    `error` if it was.
+    """
+
+    index: int
+    status: Literal["accepted", "duplicate", "unmatched", "refused"]
+    source: NotRequired[str]
+    id: NotRequired[str]
+    messages: NotRequired[list[str]]
+    error: NotRequired[EventErrorView]
+
+
+class ResultsView(TypedDict):
+    """One result for each event, in their order."""
+
+    results: list[ResultView]
+
+
+BODIES = {
+    STRUCTURED: EventBody,
+    JSON: EventBody,
+    BATCH: Annotated[list[EventBody], Meta(max_length=BATCH_EVENTS_MAX)],
+}
+
+
+def is_source(deps: ApiDeps) -> bool:
+    """
+    Whether this listener takes events: HTTP is a source of the configuration, or the listener has
+    no authentication, as the control socket through which the command line publishes.
+    """
+    return deps.settings().sources.http or deps.auth == "off"
+
 
 async def publish(request: web.Request) -> web.Response:
     """
-    202 with a result for each event, in their order. Where none was accepted: 400 with what is
-    wrong with each, 409 where all of them conflict, 413 where a lone one is too large. Nothing is
-    acknowledged before it is durable: where the store fails in the middle the whole request fails,
-    and is to be sent again, which repeats nothing.
+    202 with a result for each event, in their order. If none was accepted: 400 with what is wrong
+    with each, 409 if all of them conflict, 413 if a single one is too large. Nothing is
+    acknowledged before it is durable: if the store fails halfway the whole request fails, and
+    sending it again repeats nothing.
     """
-    deps = request.app[DEPS]
-    given = await parse(request)
-    results = await accept(deps, given)
+    results = await accept(request.app[DEPS], await parse(request))
     refusals = [result for result in results if isinstance(result, Malformed)]
     body = [
         refused(i, one) if isinstance(one, Malformed) else {"index": i, **one}
@@ -56,23 +133,18 @@ async def publish(request: web.Request) -> web.Response:
         )
     if len(results) == 1:
         return of_malformed(refusals[0], results=body)
-    codes = {one.code for one in refusals}
-    code = "conflict" if codes == {"conflict"} else "refused"
-    return problem(
-        status_of(code),
-        code,
-        f"none of the {len(results)} events was accepted; see results",
-        results=body,
-    )
+    code = "conflict" if {one.code for one in refusals} == {"conflict"} else "refused"
+    detail = f"none of the {len(results)} events was accepted; see results"
+    return problem(status_of(code), code, detail, results=body)
 
 
 async def parse(request: web.Request) -> Sequence[Event | Malformed]:
     """
-    The events of a request, by its content mode. Raises ``Refusal``, or ``Malformed`` for all of
-    it.
+    The events of a request, by its content mode. Raises ``Refusal``, or ``Malformed`` if the batch
+    as a whole cannot be read.
     """
     kind = request.content_type if "Content-Type" in request.headers else ""
-    if not is_json(request.headers.get("Content-Type", "application/json")):
+    if not is_json(request.headers.get("Content-Type", JSON)):
         fix = f"send {STRUCTURED}, {BATCH}, or JSON data with ce-… headers, in UTF-8"
         raise Refusal(415, "unsupported_media_type", f"this media type is not read here; {fix}")
     body = await read_body(request, BATCH_BYTES_MAX if kind == BATCH else EVENT_BYTES_MAX)
@@ -85,22 +157,18 @@ async def parse(request: web.Request) -> Sequence[Event | Malformed]:
         if binary:
             return [parse_binary(headers_of(request), body)]
         return [parse_structured(body)]
-    except Malformed as problem:
-        return [problem]
+    except Malformed as error:
+        return [error]
 
 
 def headers_of(request: web.Request) -> dict[str, str]:
-    """The headers, each once. Raises ``Malformed`` for an attribute that came twice."""
+    """The headers by lower-case name. Raises ``Malformed`` for an attribute that is given twice."""
     found: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
         if lower in found and lower.startswith(ATTRIBUTE_PREFIX):
-            raise Malformed(
-                "bad_attribute",
-                lower[len(ATTRIBUTE_PREFIX) :],
-                "it stands there twice",
-                "send it once",
-            )
+            attribute = lower.removeprefix(ATTRIBUTE_PREFIX)
+            raise Malformed("bad_attribute", attribute, "it is given twice", "send it once")
         found[lower] = value
     return found
 
@@ -108,7 +176,10 @@ def headers_of(request: web.Request) -> dict[str, str]:
 async def accept(
     deps: ApiDeps, given: Sequence[Event | Malformed]
 ) -> list[dict[str, Any] | Malformed]:
-    """What became of each event, counted. Raises what the engine could not do for any of them."""
+    """
+    Publish the good events; the result of each event, counted. Raises what the engine raised for
+    any of them.
+    """
     answers = iter(
         await deps.engine.submit_many(
             [Publish(event) for event in given if isinstance(event, Event)]
@@ -123,16 +194,10 @@ async def accept(
         match next(answers):
             case Published() as answer:
                 messages = list(answer.messages)
-                results.append(
-                    {
-                        "source": event.source,
-                        "id": event.id,
-                        "status": answer.status,
-                        "messages": messages,
-                    }
-                )
+                result = {"source": event.source, "id": event.id, "status": answer.status}
+                results.append({**result, "messages": messages})
             case Conflict():
-                what = "this source and id were published before, with another body"
+                what = "this source and id were published before with another body"
                 results.append(Malformed("conflict", "id", what, "give another event another id"))
             case BaseException() as error:
                 failure = error

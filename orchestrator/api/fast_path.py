@@ -1,10 +1,9 @@
 """
-The way in for webhooks. Each is a request of its own, so whatever is done for every request costs
-as much as the receipt in it: they pass aiohttp's routing and middlewares by, and are answered in
-one write.
+The fast path for webhooks.
 
-Only a plain POST of HTTP/1.1 goes this way; everything else takes the ordinary one, through the
-application.
+Each webhook is a request of its own, so aiohttp's routing and middlewares would cost about as much
+as the receipt in it. A plain POST of HTTP/1.1 to a known provider is therefore handled before
+routing, and answered in one write. Every other request takes the ordinary path.
 """
 
 from __future__ import annotations
@@ -19,67 +18,71 @@ from aiohttp.helpers import rfc822_formatted_time
 
 from orchestrator.api import receipts
 from orchestrator.api.ports import ApiDeps
-from orchestrator.api.problems import SAFE_HEADERS, SERVER, of_any, reachable, safe_headers
+from orchestrator.api.problems import (
+    SAFE_HEADERS,
+    SERVER,
+    problem_of,
+    require_store,
+    safe_headers,
+)
 from orchestrator.channels import Answer
 
 SHUTDOWN_SECONDS = 3.0
-ROUTE = "/v1/receipts/{provider}"
-PATH = ROUTE.partition("{")[0]
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class WebhookFastPath:
-    """Takes a request, or hands it to the ordinary way."""
+    """Handles plain webhooks itself and hands every other request to the application."""
 
-    def __init__(self, deps: ApiDeps) -> None:
+    def __init__(self, deps: ApiDeps, route: str) -> None:
         self._deps = deps
+        self._route = route
+        self._prefix = route.partition("{")[0]
 
-    async def take(self, ordinary: Handler, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer, whichever way it is found."""
-        provider = self._reporting(request)
+    async def handle(
+        self, ordinary: RequestHandler, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        provider = self._provider(request)
         if provider is None:
             return await ordinary(request)
         try:
-            reachable(self._deps)
-            answer = await receipts.take(self._deps, provider, request)
+            require_store(self._deps)
+            answer = await receipts.process(self._deps, provider, request)
         except Exception as error:
-            response = of_any(error, ROUTE, request.method)
+            response = problem_of(error, self._route, request.method)
             await safe_headers(request, response)
             return response
-        return cast(web.StreamResponse, Written(answer))
+        return cast(web.StreamResponse, WholeResponse(answer))
 
-    def _reporting(self, request: web.BaseRequest) -> str | None:
-        """
-        The provider whose webhook this is; None where it is something else, or wants more than a
-        plain answer.
-        """
-        if request.method != "POST" or not request.raw_path.startswith(PATH):
+    def _provider(self, request: web.BaseRequest) -> str | None:
+        """The provider of a plain webhook; None for any other request."""
+        if request.method != "POST" or not request.raw_path.startswith(self._prefix):
             return None
         plain = (
             request.keep_alive
             and request.version == HttpVersion11
             and "Expect" not in request.headers
         )
-        provider = request.raw_path[len(PATH) :].partition("?")[0]
+        provider = request.raw_path[len(self._prefix) :].partition("?")[0]
         return provider if plain and provider in self._deps.adapters() else None
 
 
-DOOR: web.AppKey[WebhookFastPath] = web.AppKey("door", WebhookFastPath)
-"""Where an application that takes webhooks has its door."""
+FAST_PATH: web.AppKey[WebhookFastPath] = web.AppKey("fast_path", WebhookFastPath)
 
 
 async def open_runner(app: web.Application) -> web.AppRunner:
-    """An application ready to listen, behind its door where it has one."""
+    """An application ready to listen, behind its fast path if it has one."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     assert runner.server is not None
-    if DOOR in app:
-        runner.server.request_handler = partial(app[DOOR].take, runner.server.request_handler)
+    if FAST_PATH in app:
+        ordinary = runner.server.request_handler
+        runner.server.request_handler = partial(app[FAST_PATH].handle, ordinary)
     return runner
 
 
-class Written:
-    """As much of a response as aiohttp's protocol asks for: it is ready, and goes out whole."""
+class WholeResponse:
+    """The part of a response's interface that aiohttp's protocol calls; sent in one write."""
 
     keep_alive = True
 
@@ -90,7 +93,7 @@ class Written:
         self._transport = request.transport
 
     async def write_eof(self) -> None:
-        """Raises ``ConnectionResetError`` where nobody is there any more."""
+        """Raises ``ConnectionResetError`` if the client is gone."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError
         answer, body = self._answer, self._answer.body.encode()
@@ -103,7 +106,7 @@ class Written:
 
 @lru_cache(maxsize=64)
 def head_of(status: int, content_type: str, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """The head of an answer, but for what each has of its own."""
+    """The status line and the headers that do not differ from one answer to the next."""
     own = {
         "Content-Type": f"{content_type}; charset=utf-8",
         **SAFE_HEADERS,

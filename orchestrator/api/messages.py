@@ -1,25 +1,44 @@
-"""Messages: one with its whole story, lists of them, and stopping what has not left."""
+"""Messages: one with its trace, lists, and cancelling."""
 
 from __future__ import annotations
+
+from typing import TypedDict
 
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS
 from orchestrator.api.problems import Refusal, unknown
-from orchestrator.api.queries import listed, read_cursor, read_limit, read_query, wrong
-from orchestrator.api.views import full_view, message_view
+from orchestrator.api.queries import (
+    PAGING,
+    Cursor,
+    QueryText,
+    page,
+    read_cursor,
+    read_limit,
+    read_query,
+    wrong,
+)
+from orchestrator.api.route import Parameter
 from orchestrator.core.message import Status
 from orchestrator.engine.commands import Cancel
+from orchestrator.explain.views import MessageView, full_view, message_view
 
-STATUSES = tuple(status.value for status in Status)
+FILTERS = (
+    Parameter("recipient", "Only messages to this recipient.", QueryText),
+    Parameter("policy", "Only messages of this policy.", QueryText),
+    Parameter("status", "Only messages with this status.", Status),
+    *PAGING,
+)
+
+
+class MessagesView(TypedDict):
+    """A page of messages, the newest first, without traces."""
+
+    items: list[MessageView]
+    next_cursor: Cursor
 
 
 async def get_message(request: web.Request) -> web.Response:
-    """The whole story of one message."""
-    return await show(request)
-
-
-async def show(request: web.Request) -> web.Response:
     id = request.match_info["id"]
     stored = await request.app[DEPS].reader.message(id)
     if stored is None:
@@ -28,11 +47,10 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def list_messages(request: web.Request) -> web.Response:
-    """Newest first, without traces."""
-    query = read_query(request, ("recipient", "policy", "status"))
+    query = read_query(request, FILTERS)
     status = query.get("status")
-    if status is not None and status not in STATUSES:
-        raise wrong("status", "there is no such status", f"use {', '.join(STATUSES)}")
+    if status is not None and status not in set(Status):
+        raise wrong("status", "there is no such status", f"use {', '.join(Status)}")
     limit = read_limit(query)
     found = await request.app[DEPS].reader.messages(
         recipient=query.get("recipient"),
@@ -41,17 +59,17 @@ async def list_messages(request: web.Request) -> web.Response:
         before=read_cursor(query),
         limit=limit + 1,
     )
-    return listed([message_view(stored.message, stored.event) for stored in found], limit)
+    return page([message_view(stored.message, stored.event) for stored in found], limit)
 
 
 async def cancel_message(request: web.Request) -> web.Response:
-    """Stop what has not left. Cancelling twice is harmless; what has ended otherwise is a 409."""
-    deps = request.app[DEPS]
-    told = await deps.engine.submit(Cancel(request.match_info["id"]))
-    message = told.decision.message
+    """
+    Cancel what has not been sent. Cancelling twice is harmless; a message that has ended in another
+    way is a 409.
+    """
+    applied = await request.app[DEPS].engine.submit(Cancel(request.match_info["id"]))
+    message = applied.decision.message
     if message.terminal and message.status is not Status.CANCELLED:
-        detail = (
-            f"the message has ended already ({message.status.value}); there is nothing left to stop"
-        )
-        raise Refusal(409, "already_ended", detail, message_status=message.status.value)
-    return await show(request)
+        detail = f"the message has ended already ({message.status}); there is nothing left to stop"
+        raise Refusal(409, "already_ended", detail, message_status=message.status)
+    return await get_message(request)

@@ -1,19 +1,20 @@
 """
-The few pages that recipients see. Plain HTML in their language, readable on a phone, without
-scripts or anything fetched.
+The few pages that recipients see: plain HTML in their language, readable on a phone, without
+scripts and without anything to load.
 
-Everything that comes from elsewhere is escaped; the style stands in the page and is allowed by its
-hash.
+Everything in a page is escaped. Its style is inline, and allowed by its hash.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
 from collections.abc import Mapping
+from pathlib import Path
 
 from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 UK, EN = "uk", "en"
 WORDS: Mapping[str, Mapping[str, str]] = {
@@ -56,18 +57,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         ),
     },
 }
-STYLE = """
-:root { color-scheme: light dark; --line: #8886; --act: #1d5bd8; }
-body { font: 1.125rem/1.5 system-ui, sans-serif; margin: 0; padding: 2rem 1.25rem; }
-main { max-width: 30rem; margin: 8vh auto 0; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1.25rem; }
-button { display: block; width: 100%; min-height: 3rem; margin: 1.25rem 0 .35rem; padding: .8rem 1rem; font: inherit;
-  font-weight: 600; border-radius: .6rem; border: 1px solid var(--act); background: var(--act); color: #fff;
-  cursor: pointer; overflow-wrap: anywhere; }
-button.quiet { background: transparent; color: inherit; border-color: var(--line); }
-button:focus-visible { outline: 3px solid #7aa5ff; outline-offset: 2px; }
-p.note { font-size: .95rem; margin: 0; opacity: .8; }
-"""
+FILES = Path(__file__).parent
+STYLE = (FILES / "page.css").read_text("utf-8")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Security-Policy": (
@@ -77,16 +68,19 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "no-referrer",
 }
+PAGE = Environment(
+    loader=FileSystemLoader(FILES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+).get_template("page.html.j2")
 
 
-def page(language: str, title: str, body: str, status: int = 200) -> web.Response:
-    """A page; ``title`` is text, ``body`` is HTML."""
-    text = (
-        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots"'
-        ' content="noindex">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>\n"
+def page(language: str, title: str, status: int = 200, **content: str) -> web.Response:
+    """A page with a heading; ``content`` is its ``text``, or the ``topic`` of its form."""
+    text = PAGE.render(
+        language=language, title=title, style=Markup(STYLE), words=WORDS[language], **content
     )
     headers = {**HEADERS, "Content-Language": language}
     return web.Response(
@@ -95,55 +89,38 @@ def page(language: str, title: str, body: str, status: int = 200) -> web.Respons
 
 
 def choices(language: str, topic: str) -> web.Response:
-    """What can be stopped. Nothing has been, yet."""
-    words = WORDS[language]
-    body = (
-        '<form method="post">'
-        f'<button name="scope" value="topic">{say(words["topic"], topic)}</button>'
-        f'<p class="note">{say(words["topic_note"])}</p>'
-        f'<button class="quiet" name="scope" value="all">{say(words["all"])}</button>'
-        f'<p class="note">{say(words["all_note"])}</p></form>'
-    )
-    return page(language, words["ask"], body)
+    """The form that offers what can be stopped."""
+    return page(language, WORDS[language]["ask"], topic=readable(topic))
 
 
 def done(language: str, topic: str, everything: bool) -> web.Response:
     """What was stopped."""
     words = WORDS[language]
-    return page(
-        language,
-        words["done"],
-        f"<p>{say(words['done_all' if everything else 'done_topic'], topic)}</p>",
-    )
+    text = words["done_all" if everything else "done_topic"].format(topic=readable(topic))
+    return page(language, words["done"], text=text)
 
 
 def gone(request: web.Request) -> web.Response:
-    """A token that is not ours, or too old."""
+    """404 for a token that is not ours, or too old."""
     language = preferred(request.headers.get("Accept-Language", ""))
-    return page(
-        language, WORDS[language]["gone"], f"<p>{say(WORDS[language]['gone_note'])}</p>", 404
-    )
+    words = WORDS[language]
+    return page(language, words["gone"], 404, text=words["gone_note"])
 
 
-def say(words: str, topic: str = "") -> str:
-    """Words as HTML, with the topic's name as people would write it."""
-    return html.escape(
-        words.format(topic=" ".join(topic.replace("_", " ").replace("-", " ").split()))
-    )
+def readable(topic: str) -> str:
+    """``cart_reminders`` as people would write it."""
+    return " ".join(topic.replace("_", " ").replace("-", " ").split())
 
 
 def of_locale(locale: str) -> str:
-    """
-    The page's language for a recipient's locale: whoever reads Russian or Belarusian is more at
-    home in Ukrainian.
-    """
+    """The page's language for a locale. Readers of Russian and Belarusian get Ukrainian."""
     return UK if locale.lower()[:2] in ("uk", "ru", "be") else EN
 
 
 def preferred(accept: str) -> str:
     """
-    The page's language for an ``Accept-Language`` header (RFC 9110 12.5.4): the heaviest, the first
-    of equals.
+    The page's language for an ``Accept-Language`` header (RFC 9110 12.5.4): the one with the
+    highest weight, the first of equals.
     """
     best, best_weight = EN, 0.0
     for part in accept.split(",")[:20]:

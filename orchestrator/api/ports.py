@@ -19,8 +19,8 @@ from orchestrator.telemetry.metrics import Metrics
 @dataclass(frozen=True)
 class ApiDeps:
     """
-    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``now`` is UTC
-    milliseconds.
+    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``rotated`` is
+    called after a new signing key was stored; ``now`` is UTC milliseconds.
     """
 
     engine: Engine
@@ -34,6 +34,7 @@ class ApiDeps:
     new_id: Callable[[], str]
     is_ready: Callable[[], bool]
     reload: Callable[[], Awaitable[list[str]]]
+    rotated: Callable[[], Awaitable[None]]
     address_hash: Callable[[str, str], str]
 
 

@@ -1,14 +1,15 @@
-"""Errors as RFC 9457 problem documents, and the headers that no answer goes without."""
+"""Errors as RFC 9457 problem documents, and the headers that every answer has."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import structlog
 from aiohttp import web
+from msgspec import Meta
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Misshapen
@@ -31,8 +32,8 @@ SAFE_HEADERS = {
 
 class Refusal(Exception):
     """
-    Ends a request with a problem: ``code`` is a short word, ``detail`` says what is wrong and how
-    to fix it.
+    Ends a request with a problem document: ``code`` is a word for programs, ``detail`` says what is
+    wrong and how to fix it.
     """
 
     def __init__(self, status: int, code: str, detail: str, **more: Any) -> None:
@@ -43,12 +44,25 @@ class Refusal(Exception):
         self.more = more
 
 
+class ProblemView(TypedDict):
+    """An error (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="Always `about:blank`.")]
+    title: Annotated[str, Meta(description="The status's own phrase.")]
+    status: int
+    code: Annotated[str, Meta(description="A word for programs.")]
+    detail: Annotated[str, Meta(description="What is wrong, and how to fix it.")]
+    field: NotRequired[Annotated[str, Meta(description="Where it is wrong.")]]
+    example: NotRequired[
+        Annotated[dict[str, Any], Meta(description="An event that would have been accepted.")]
+    ]
+    results: NotRequired[
+        Annotated[list[dict[str, Any]], Meta(description="What is wrong with each event.")]
+    ]
+
+
 def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
-    """
-    A problem document: ``type`` is about:blank, so ``title`` is the status's own phrase; ``code``
-    is a word for programs, ``detail`` what is wrong and how to fix it. What may be tried again
-    says when.
-    """
+    """A ``ProblemView`` as a response. 429 and 503 say when to try again."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -65,93 +79,72 @@ def problem(status: int, code: str, detail: str, **more: Any) -> web.Response:
 
 def of_malformed(error: Malformed, **more: Any) -> web.Response:
     """What is wrong with an event or a body, by field."""
-    more = {"field": error.field, **more} | (
-        {"example": error.example} if error.example is not None else {}
-    )
-    return problem(status_of(error.code), error.code, error.what, **more)
+    if error.example is not None:
+        more["example"] = error.example
+    return problem(status_of(error.code), error.code, error.what, field=error.field, **more)
 
 
 def status_of(code: str) -> int:
-    """The HTTP status of a word for what is wrong with an event."""
+    """The HTTP status of an event's error code."""
     return {"too_large": 413, "conflict": 409}.get(code, 400)
 
 
-def unknown(what: str, id: str) -> Refusal:
-    """There is no such thing."""
-    return Refusal(404, f"unknown_{what.replace(' ', '_')}", f"there is no {what} {shown(id)}")
-
-
-def shown(id: str) -> str:
-    """An id from a path, short enough for an error."""
-    return id if len(id) <= SHOWN_MAX else f"{id[:SHOWN_MAX]}…"
+def unknown(kind: str, id: str) -> Refusal:
+    """404 for an id that names nothing; ``kind`` is a noun."""
+    shown = id if len(id) <= SHOWN_MAX else f"{id[:SHOWN_MAX]}…"
+    return Refusal(404, f"unknown_{kind.replace(' ', '_')}", f"there is no {kind} {shown}")
 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """
-    Every error that a handler may raise, as a problem; whatever nobody thought of is a logged 500
-    that tells nothing.
-    """
+    """Answer every error with a problem document; an unexpected one is a logged 500."""
     try:
         return await handler(request)
     except web.HTTPException as error:
         return of_http(error)
     except Exception as error:
         resource = request.match_info.route.resource
-        return of_any(error, resource.canonical if resource is not None else "none", request.method)
+        route = resource.canonical if resource is not None else "none"
+        return problem_of(error, route, request.method)
 
 
-def of_any(error: Exception, route: str, method: str) -> web.Response:
-    """The problem that an error stands for; one that stands for none is logged."""
-    found = of_error(error)
-    if found is not None:
-        return found
-    log.error("api.failed", route=route, method=method, exc_info=error)
-    return problem(
-        500,
-        "internal_error",
-        "something went wrong here; it is logged, and nothing was acknowledged",
-    )
-
-
-def of_error(error: Exception) -> web.Response | None:
-    """The problem that an error stands for, None where it stands for none."""
+def problem_of(error: Exception, route: str, method: str) -> web.Response:
+    """The problem document for an error. The words of an unexpected error stay in the log."""
     match error:
-        case Refusal():
-            answer = problem(error.status, error.code, error.detail, **error.more)
-            if error.status in (408, 413):
-                answer.force_close()
-            return answer
         case Malformed():
             return of_malformed(error)
+        case Refusal():
+            refusal = error
         case Misshapen():
-            return problem(400, "bad_field", f"{error.what}; {error.fix}", field=error.field)
+            detail = f"{error.what}; {error.fix}"
+            refusal = Refusal(400, "bad_field", detail, field=error.field)
         case UnknownMessage():
-            return problem(
-                404, "unknown_message", f"there is no message {shown(str(error.args[0]))}"
-            )
+            refusal = unknown("message", str(error.args[0]))
         case UnknownRecipient():
-            return problem(
-                404, "unknown_recipient", f"there is no recipient {shown(str(error.args[0]))}"
-            )
+            refusal = unknown("recipient", str(error.args[0]))
         case Busy():
-            return problem(
-                429, "busy", "too much is waiting already; nothing was taken, try again in a second"
-            )
+            detail = "too many requests are waiting; nothing was accepted, try again in a second"
+            refusal = Refusal(429, "busy", detail)
         case Stopped() | StoreBusy():
-            return problem(
-                503, "unavailable", "the service is stopping or its store has no time; try again"
-            )
-    return None
+            detail = "the service is stopping, or its store is busy or unreachable; try again"
+            refusal = Refusal(503, "unavailable", detail)
+        case _:
+            log.error("api.failed", route=route, method=method, exc_info=error)
+            detail = "an internal error, which is logged; nothing was acknowledged"
+            refusal = Refusal(500, "internal_error", detail)
+    answer = problem(refusal.status, refusal.code, refusal.detail, **refusal.more)
+    if refusal.status in (408, 413):
+        answer.force_close()  # the rest of the body may still be on its way
+    return answer
 
 
 def of_http(error: web.HTTPException) -> web.Response:
-    """aiohttp's own refusals: no such route, a method that a route does not have."""
-    words = {
+    """aiohttp's own refusals: no such path, or no such method of it."""
+    details = {
         404: "there is nothing at this path; see /openapi.json",
         405: "this path does not take this method",
     }
-    detail = words.get(error.status, error.reason)
+    detail = details.get(error.status, error.reason)
     answer = problem(error.status, error.reason.lower().replace(" ", "_"), detail)
     if "Allow" in error.headers:
         answer.headers["Allow"] = error.headers["Allow"]
@@ -159,23 +152,21 @@ def of_http(error: web.HTTPException) -> web.Response:
 
 
 @web.middleware
-async def store_away(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """
-    While the store is away nothing can be accepted; whoever waits for it would only fill the house.
-    """
+async def refuse_without_store(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While the store is unreachable, answer 503 instead of queueing requests in memory."""
     if request.method in ("POST", "PUT", "DELETE"):
-        reachable(request.app[DEPS])
+        require_store(request.app[DEPS])
     return await handler(request)
 
 
-def reachable(deps: ApiDeps) -> None:
-    """Raise ``StoreAway`` while it is."""
+def require_store(deps: ApiDeps) -> None:
+    """Raise ``StoreAway`` while the store is unreachable."""
     if deps.engine.away:
         raise StoreAway("the store cannot be reached")
 
 
 async def safe_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Signal handler: what no answer goes without."""
+    """Signal handler: add the headers that every answer has."""
     for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = SERVER

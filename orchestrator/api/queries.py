@@ -1,39 +1,55 @@
 """
-Query parameters of lists: known names only, because a misspelt filter would silently list
+Query parameters of lists. Unknown names are refused, because a misspelt filter would silently list
 everything.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 from aiohttp import web
+from msgspec import Meta
 
 from orchestrator.api.problems import Refusal
+from orchestrator.api.route import Parameter
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
+TEXT_MAX = 256
 CURSOR = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
+QueryText = Annotated[str, Meta(max_length=TEXT_MAX)]
+Cursor = Annotated[
+    str | None, Meta(description="Send it as `cursor` for the next page; null on the last.")
+]
+PAGING = (
+    Parameter(
+        "cursor",
+        "`next_cursor` of the page before.",
+        Annotated[str, Meta(pattern=f"^{CURSOR.pattern}$")],
+    ),
+    Parameter(
+        "limit",
+        "Items a page.",
+        Annotated[int, Meta(ge=1, le=LIMIT_MAX, extra_json_schema={"default": LIMIT_DEFAULT})],
+    ),
+)
 
-def read_query(request: web.Request, known: Iterable[str]) -> dict[str, str]:
+
+def read_query(request: web.Request, known: Iterable[Parameter]) -> dict[str, str]:
     """The parameters, each at most once. Raises ``Refusal``."""
-    names = {*known, "cursor", "limit"}
+    names = {parameter.name for parameter in known}
     found: dict[str, str] = {}
     for name, value in request.query.items():
         if name not in names:
-            raise wrong(
-                name, "there is no such parameter", f"the parameters are {', '.join(sorted(names))}"
-            )
+            fix = f"the parameters are {', '.join(sorted(names))}"
+            raise wrong(name, "there is no such parameter", fix)
         if name in found:
-            raise wrong(name, "it stands there twice", "send it once")
-        if len(value) > 256 or "\x00" in value:
-            raise wrong(
-                name,
-                "it is longer than 256 characters, or has a NUL in it",
-                "send what you look for",
-            )
+            raise wrong(name, "it is given twice", "send it once")
+        if len(value) > TEXT_MAX or "\x00" in value:
+            what = f"it is longer than {TEXT_MAX} characters, or has a NUL in it"
+            raise wrong(name, what, "shorten it")
         found[name] = value
     return found
 
@@ -42,28 +58,26 @@ def wrong(name: str, what: str, fix: str) -> Refusal:
     return Refusal(400, "bad_parameter", f"{what}; {fix}", field=name[:64])
 
 
-def read_limit(query: dict[str, str]) -> int:
-    """How many items are wanted."""
+def read_limit(query: Mapping[str, str]) -> int:
+    """How many items the page may have."""
     given = query.get("limit", str(LIMIT_DEFAULT))
-    if not (
-        given.isascii() and given.isdigit() and len(given) < 6 and 1 <= int(given) <= LIMIT_MAX
-    ):
-        raise wrong(
-            "limit", f"it must be a number from 1 to {LIMIT_MAX}", f"the default is {LIMIT_DEFAULT}"
-        )
+    digits = given.isascii() and given.isdigit() and len(given) < 6
+    if not digits or not 1 <= int(given) <= LIMIT_MAX:
+        what = f"it must be a number from 1 to {LIMIT_MAX}"
+        raise wrong("limit", what, f"the default is {LIMIT_DEFAULT}")
     return int(given)
 
 
-def read_cursor(query: dict[str, str]) -> str | None:
-    """Where to go on: ``next_cursor`` of the page before."""
+def read_cursor(query: Mapping[str, str]) -> str | None:
+    """The id of the last item of the page before."""
     cursor = query.get("cursor")
     if cursor is not None and not CURSOR.fullmatch(cursor):
         raise wrong("cursor", "this is no cursor", "send next_cursor of the page before, as it is")
     return cursor
 
 
-def listed(items: Sequence[dict[str, Any]], limit: int) -> web.Response:
-    """A page of at most ``limit``; ``items`` has one more where there is another page."""
+def page(items: Sequence[Mapping[str, Any]], limit: int) -> web.Response:
+    """A page of at most ``limit`` items; one more in ``items`` means that another page follows."""
     shown = list(items[:limit])
     return web.json_response(
         {"items": shown, "next_cursor": shown[-1]["id"] if len(items) > limit else None}

@@ -1,6 +1,4 @@
-"""
-``/v1/receipts/{provider}``: what providers, and browsers, report. Durable before it is answered.
-"""
+"""``/v1/receipts/{provider}``: reports of providers and browsers, durable before the answer."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ log = structlog.get_logger()
 BODY_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
 TOGETHER_MAX = 16
-"""So much of what a webhook says is one command; more would make a batch long."""
+"""So many reports of a webhook are one command; more would make a batch long."""
 NO_QUERY: dict[str, str] = {}
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -47,14 +45,12 @@ CORS = {
 
 async def preflight(request: web.Request) -> web.Response:
     """
-    Service workers live on the shop's origin and may report from there; providers' servers need no
-    such leave.
+    CORS for service workers, which report from the shop's origin. Providers' servers need none.
     """
     _, channel = adapter_of(request.app[DEPS], request.match_info["provider"])
     if not from_device(channel):
-        raise Refusal(
-            405, "method_not_allowed", "only reports of browsers need a preflight; POST the webhook"
-        )
+        detail = "only a browser's report needs a preflight; POST the webhook"
+        raise Refusal(405, "method_not_allowed", detail)
     return web.Response(status=204, headers=CORS)
 
 
@@ -71,9 +67,9 @@ def adapter_of(deps: ApiDeps, provider: str) -> tuple[Adapter[Any], str]:
     return found
 
 
-async def receive(request: web.Request) -> web.StreamResponse:
-    """A webhook, answered as the provider wants it; most come in by the ``WebhookFastPath``."""
-    answer = await take(request.app[DEPS], request.match_info["provider"], request)
+async def receive_webhook(request: web.Request) -> web.StreamResponse:
+    """A webhook that did not qualify for the ``WebhookFastPath``."""
+    answer = await process(request.app[DEPS], request.match_info["provider"], request)
     return web.Response(
         status=answer.status,
         text=answer.body,
@@ -82,10 +78,15 @@ async def receive(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer:
+async def verify_webhook(request: web.Request) -> web.StreamResponse:
+    """A provider that verifies the address does so by a GET; the adapter knows what to answer."""
+    return await receive_webhook(request)
+
+
+async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer:
     """
-    Verify, read, hand to the engine; how to answer, once that has committed. Raises ``Refusal``, or
-    what the engine could not do, so that the provider sends it again.
+    Verify and read a webhook, and apply what it reports; the answer for the provider, once that has
+    committed. Raises ``Refusal``, or what the engine raised, so that the provider sends it again.
     """
     adapter, channel = adapter_of(deps, provider)
     body = await read_body(request, BODY_BYTES_MAX)
@@ -95,32 +96,34 @@ async def take(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Answer
     try:
         if not adapter.settings.allow_unsigned:
             adapter.verify(hook)
-        heard = list(adapter.receipts(hook))
+        reports = list(adapter.receipts(hook))
         answer = adapter.answer(hook)
     except Forged as error:
         deps.metrics.webhook_signature_failures.labels(provider).inc()
         log.warning("receipts.signature_invalid", provider=provider, why=str(error))
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
-    said = commands_of(deps, provider, channel, heard)
+    commands = commands_of(deps, provider, channel, reports)
     if not from_device(channel):
-        if body or said:
-            await hear_webhook(deps, provider, body, said)
+        if body or commands:
+            await record_webhook(deps, provider, body, commands)
         return answer
-    if said:  # anybody can report as a browser: without a token of ours, no row
-        await hear_webhook(deps, provider, body, said)
+    # anybody can post as a browser: without a token of ours nothing is stored
+    if commands:
+        await record_webhook(deps, provider, body, commands)
     return replace(answer, headers={**answer.headers, **CORS})
 
 
-async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence[Said]) -> None:
+async def record_webhook(
+    deps: ApiDeps, provider: str, body: bytes, commands: Sequence[Said]
+) -> None:
     """
-    Have it committed, mostly all of it at once. Raises as ``hear``; what cannot be understood is
-    kept as it came all the same.
+    Store a raw webhook and apply what it reports, mostly in one command. If that fails for a reason
+    of its own the raw webhook is stored all the same. Raises what the engine raised.
     """
+    first = RecordWebhook(provider, body, tuple(commands[:TOGETHER_MAX]))
     try:
-        await hear(
-            deps, [RecordWebhook(provider, body, tuple(said[:TOGETHER_MAX])), *said[TOGETHER_MAX:]]
-        )
+        await submit_all(deps, [first, *commands[TOGETHER_MAX:]])
     except (Busy, Stopped, StoreBusy):
         raise
     except Exception:
@@ -129,10 +132,10 @@ async def hear_webhook(deps: ApiDeps, provider: str, body: bytes, said: Sequence
         raise
 
 
-async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
+async def submit_all(deps: ApiDeps, commands: Sequence[Command]) -> None:
     """
-    Have everything committed. Raises what the engine could not do, so that whoever asked sends it
-    again.
+    Have every command committed. Raises the first error, so that the caller sends it again; a
+    command about something unknown is dropped.
     """
     for answer in await deps.engine.submit_many(commands):
         if isinstance(answer, BaseException) and not isinstance(answer, LookupError):
@@ -141,9 +144,9 @@ async def hear(deps: ApiDeps, commands: Sequence[Command]) -> None:
 
 def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
     """
-    The request as adapters see it: with the public address that the provider called, its query as
-    it was sent. Of a name that stands there twice the first counts: what is added behind it on the
-    way must not replace what was signed.
+    The request as adapters see it: the public address that the provider called, and the query as it
+    was sent. The first of two equal names counts, because a parameter that was added on the way
+    must not replace one that was signed.
     """
     url = f"{deps.settings().http.public_url}/v1/receipts/{provider}"
     _, mark, query = request.raw_path.partition("?")
@@ -158,7 +161,7 @@ def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes)
 
 
 def too_deep(body: bytes) -> bool:
-    """Whether a JSON body nests deeper than any provider's does."""
+    """Whether a JSON body nests deeper than ``DEPTH_MAX``."""
     if body.count(b"{") + body.count(b"[") <= DEPTH_MAX:
         return False
     try:
@@ -170,26 +173,26 @@ def too_deep(body: bytes) -> bool:
 
 
 def commands_of(
-    deps: ApiDeps, provider: str, channel: str, heard: Iterable[Receipt | Inbound | Preference]
+    deps: ApiDeps, provider: str, channel: str, reports: Iterable[Receipt | Inbound | Preference]
 ) -> list[Said]:
     """
-    Each thing heard, for the engine. A reference that is not ours is dropped: nobody but the
+    A command for each report. One whose reference we have not signed is dropped, because only the
     provider has ours.
     """
     read = deps.keys.read_receipt_token if from_device(channel) else deps.keys.read_reference
-    said: list[Said] = []
-    for one in heard:
+    commands: list[Said] = []
+    for one in reports:
         if isinstance(one, Receipt):
-            place = read(one.client_reference) if one.client_reference else None
-            if place is not None:
-                said.append(RecordReceipt(provider, one, place[0], place[1]))
+            attempt = read(one.client_reference) if one.client_reference else None
+            if attempt is not None:
+                commands.append(RecordReceipt(provider, one, attempt[0], attempt[1]))
             elif one.provider_id:
-                said.append(RecordReceipt(provider, one))
+                commands.append(RecordReceipt(provider, one))
             else:
                 deps.metrics.webhook_signature_failures.labels(provider).inc()
                 log.warning("receipts.foreign_reference", provider=provider)
         elif isinstance(one, Inbound):
-            said.append(RecordInbound(provider, channel, one))
+            commands.append(RecordInbound(provider, channel, one))
         else:
-            said.append(RecordPreference(provider, channel, one))
-    return said
+            commands.append(RecordPreference(provider, channel, one))
+    return commands

@@ -1,7 +1,4 @@
-"""
-Links and pixels of mails: what was opened, what was clicked. The target stands signed inside the
-link.
-"""
+"""Tracked links and pixels of mails. A link's target is signed inside the link."""
 
 from __future__ import annotations
 
@@ -25,23 +22,23 @@ GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7
 RECORD_SECONDS = 2.0
 
 
-async def pixel(request: web.Request) -> web.Response:
+async def opened(request: web.Request) -> web.Response:
     """
-    A picture of nothing; a mail program that shows it tells that the mail was opened. It comes
-    whatever the token is.
+    A transparent picture. Loading it records that the mail was read; it is sent whatever the token
+    is.
     """
     deps = request.app[DEPS]
-    place = deps.keys.read_pixel(request.match_info["token"])
-    if place is not None and request.method == "GET":
-        await record(deps, place, Engagement.READ)
+    attempt = deps.keys.read_pixel(request.match_info["token"])
+    if attempt is not None and request.method == "GET":
+        await record(deps, attempt, Engagement.READ)
     return web.Response(body=GIF, content_type="image/gif")
 
 
-async def link(request: web.Request) -> web.Response:
-    """On to where the link leads; a HEAD, which only scanners send, is not a click."""
+async def clicked(request: web.Request) -> web.Response:
+    """Redirect to the link's target. A HEAD, which only scanners send, is not a click."""
     deps = request.app[DEPS]
     found = deps.keys.read_link(request.match_info["token"])
-    if found is None or not leads_somewhere(found[2]):
+    if found is None or not can_be_followed(found[2]):
         return gone(request)
     message, attempt, url = found
     if request.method == "GET":
@@ -49,8 +46,8 @@ async def link(request: web.Request) -> web.Response:
     return web.Response(status=302, headers={"Location": url, "X-Robots-Tag": "noindex"})
 
 
-def leads_somewhere(url: str) -> bool:
-    """Whether a template's link is one that a browser can be sent to."""
+def can_be_followed(url: str) -> bool:
+    """Whether a browser can be redirected to a template's link."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -62,18 +59,20 @@ def leads_somewhere(url: str) -> bool:
     )
 
 
-async def record(deps: ApiDeps, place: tuple[str, int], state: Engagement) -> None:
-    """Tell the engine; the person gets where they want to go even where it has no time."""
-    message, attempt = place
+async def record(deps: ApiDeps, attempt: tuple[str, int], state: Engagement) -> None:
+    """
+    Record an engagement with an attempt, given as message id and number. If that fails or takes too
+    long it is only logged: the reader gets the page either way.
+    """
+    message, number = attempt
     try:
         async with asyncio.timeout(RECORD_SECONDS):
             stored = await deps.reader.message(message)
-            if stored is None or attempt >= len(stored.message.attempts):
+            if stored is None or number >= len(stored.message.attempts):
                 return
-            provider = stored.message.attempts[attempt].provider
-            # the command goes on when the person does not wait for it any longer
-            await asyncio.shield(
-                deps.engine.submit(RecordReceipt(provider, Receipt(state=state), message, attempt))
-            )
+            provider = stored.message.attempts[number].provider
+            command = RecordReceipt(provider, Receipt(state=state), message, number)
+            # shielded: the command goes on when the reader waits no longer
+            await asyncio.shield(deps.engine.submit(command))
     except (Busy, Stopped, StoreBusy, LookupError, TimeoutError) as error:
         log.warning("tracking.not_recorded", state=state.value, reason=type(error).__name__)

@@ -15,15 +15,15 @@ from aiohttp import web
 from orchestrator.api import pages
 from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
-from orchestrator.api.receipts import hear
+from orchestrator.api.receipts import submit_all
 from orchestrator.engine.commands import OptOut
 
 FORM_BYTES_MAX = 16 * 1024
 FIELDS_MAX = 10
 
 
-async def page(request: web.Request) -> web.Response:
-    """What can be stopped, and a button for each."""
+async def unsubscribe_page(request: web.Request) -> web.Response:
+    """The page with a button for each scope. Nothing is stopped yet."""
     deps = request.app[DEPS]
     found = deps.keys.read_unsubscribe(request.match_info["token"])
     if found is None:
@@ -33,9 +33,9 @@ async def page(request: web.Request) -> web.Response:
 
 async def unsubscribe(request: web.Request) -> web.Response:
     """
-    A mail program's one click, or a button of the page. The scope is the message's topic on the
-    channel of the link; ``scope=all`` from the page is everything, everywhere. It holds from the
-    commit on, for the recipient and for whoever else has the address that the message went to.
+    A mail program's one click, or a button of the page: opt out of the message's topic on the
+    link's channel, or of everything with ``scope=all``. The opt-out is also kept for the address
+    that the message went to, so it holds for others who share it.
     """
     deps = request.app[DEPS]
     found = deps.keys.read_unsubscribe(request.match_info["token"])
@@ -49,25 +49,22 @@ async def unsubscribe(request: web.Request) -> web.Response:
     commands = [OptOut(recipient=recipient, channel=scope[0], topic=scope[1], source=source)]
     for hash in await addresses_of(deps, message, channel):
         commands.append(OptOut(address_hash=hash, channel=scope[0], topic=scope[1], source=source))
-    await hear(deps, commands)
+    await submit_all(deps, commands)
     deps.metrics.optouts.labels(scope[0], source).inc()
     return pages.done(await language(deps, request, recipient), topic, everything)
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
     """
-    The fields of a form, urlencoded or multipart: mail programs send either. What cannot be read
-    has no fields: whoever posts to an unsubscribe link wants to be unsubscribed.
+    The fields of a form, urlencoded or multipart, because mail programs send either. An unreadable
+    form has no fields, and still unsubscribes.
     """
     body = await read_body(request, FORM_BYTES_MAX)
     if request.content_type == "multipart/form-data":
         return multipart_fields(request.headers["Content-Type"], body)
+    text = body.decode("utf-8", "replace")
     try:
-        return dict(
-            parse_qsl(
-                body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX
-            )
-        )
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS_MAX))
     except ValueError:
         return {}
 
@@ -85,9 +82,7 @@ def multipart_fields(content_type: str, body: bytes) -> dict[str, str]:
 
 
 async def addresses_of(deps: ApiDeps, message: str, channel: str) -> list[str]:
-    """
-    The hashes of the addresses that a message went to on a channel; none once it is no longer kept.
-    """
+    """Hashes of the addresses that a message went to on a channel; none once it was purged."""
     stored = await deps.reader.message(message)
     attempts = stored.message.attempts if stored is not None else []
     return list(
@@ -96,11 +91,9 @@ async def addresses_of(deps: ApiDeps, message: str, channel: str) -> list[str]:
 
 
 async def language(deps: ApiDeps, request: web.Request, recipient: str) -> str:
-    """The recipient's own language where it is known, else the browser's."""
+    """The page's language: the recipient's own if it is known, else the browser's."""
     document = await deps.reader.recipient(recipient)
     locale = (document or {}).get("locale")
-    return (
-        pages.of_locale(locale)
-        if locale
-        else pages.preferred(request.headers.get("Accept-Language", ""))
-    )
+    if locale:
+        return pages.of_locale(locale)
+    return pages.preferred(request.headers.get("Accept-Language", ""))

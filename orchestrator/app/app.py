@@ -17,10 +17,9 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
-from orchestrator.api.control import Control
+from orchestrator.api.app import ApiDeps, Listener, build_app
+from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
-from orchestrator.api.views import message_view
 from orchestrator.app.build import open_store, sinks_of, socket_path
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
@@ -35,6 +34,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided
+from orchestrator.explain.views import message_view
 from orchestrator.kafka import KafkaIntake
 from orchestrator.primitives.clock import Clock, SystemClock
 from orchestrator.primitives.ids import IdMaker
@@ -84,7 +84,7 @@ class App:
         self.maintenance: Maintenance | None = None
         self.kafka: KafkaIntake | None = None
         self.outbox: Outbox | None = None
-        self.control: Control | None = None
+        self.control: ControlSocket | None = None
 
     # ---- starting
 
@@ -153,7 +153,7 @@ class App:
         self.runtime = Runtime(edges, self.configuration.rules, self._providers(settings))
         await self.runtime.start(works=False)
         self._stops.append(self.runtime.engine.stop)
-        self.public_app = build_public_app(self._api_deps(auth=settings.http.auth))
+        self.public_app = build_app(Listener.PUBLIC, self._api_deps(auth=settings.http.auth))
 
     async def _start_work(self) -> None:
         """Take a share of what waits in the store."""
@@ -208,7 +208,7 @@ class App:
         return active_provider(one, settings, one.build(), bucket, slots)
 
     async def _listen(self, settings: Settings) -> None:
-        listeners = [(build_admin_app(self._api_deps(auth="off")), settings.http.admin)]
+        listeners = [(build_app(Listener.ADMIN, self._api_deps(auth="off")), settings.http.admin)]
         if "http" in self.roles:
             listeners.insert(0, (self.public_app, settings.http.listen))
         for app, place in listeners:
@@ -230,6 +230,7 @@ class App:
             new_id=self.new_id,
             is_ready=lambda: self.ready and not engine.away,
             reload=self.reload,
+            rotated=self._read_signing_keys,
             address_hash=self.hasher,
         )
 
@@ -260,16 +261,7 @@ class App:
     async def _start_control(self, socket: Path | None) -> None:
         if socket is None:
             return
-        local = build_public_app(self._api_deps(auth="off"))
-        self.control = Control(
-            self.store,
-            local,
-            self.clock.now,
-            self.new_id,
-            self.reload,
-            self._read_signing_keys,
-            lambda: self.runtime.engine.rules,
-        )
+        self.control = ControlSocket(self._api_deps(auth="off"))
         await self.control.start(socket)
 
     # ---- while it runs

@@ -201,7 +201,7 @@ def status_event(
     id = context.new_id()
     data = context.view(entry.message, entry.event)
     if effect.attempt is not None:
-        data["attempt"] = effect.attempt
+        data = {**data, "attempt": effect.attempt}
     body = {
         "specversion": "1.0",
         "id": id,

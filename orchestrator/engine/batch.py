@@ -17,7 +17,7 @@ from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
 from orchestrator.recipients.document import AddressHash, Person
 
-View = Callable[[Message, Mapping[str, Any]], dict[str, Any]]
+View = Callable[[Message, Mapping[str, Any]], Mapping[str, Any]]
 """A message and its event as the API shows them, without the trace."""
 
 

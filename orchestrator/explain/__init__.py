@@ -15,7 +15,6 @@ from orchestrator.explain.document import Material, explanation, gather
 from orchestrator.explain.otherwise import OTHERWISE
 from orchestrator.explain.page import as_page
 from orchestrator.explain.text import as_text, print_rich
-from orchestrator.explain.words import readable_instants
 
 __all__ = [
     "OTHERWISE",
@@ -25,5 +24,4 @@ __all__ = [
     "explanation",
     "gather",
     "print_rich",
-    "readable_instants",
 ]

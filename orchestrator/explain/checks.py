@@ -17,6 +17,7 @@ from orchestrator.explain import deferrable_gates as deferrable
 from orchestrator.explain import hard_gates as hard
 from orchestrator.explain.asked import Account, Asked, plain
 from orchestrator.explain.otherwise import OTHERWISE
+from orchestrator.explain.views import check_view
 
 EXPLAINERS: dict[str, Callable[[Asked], Account]] = {
     "deadline": hard.deadline,
@@ -43,16 +44,12 @@ def explain_check(asked: Asked) -> dict[str, Any]:
         otherwise = otherwise and otherwise + asked.too_late()
     until = asked.until
     return {
-        "step": check.get("step"),
+        **check_view(check),
+        **({"until_local": asked.place.iso(until)} if until is not None else {}),
         "channel": asked.channel,
-        "gate": check["gate"],
-        "rule": check.get("rule"),
-        "verdict": check["verdict"],
-        "reason": reason.value if reason is not None else None,
         "sentence": reason.describe() if reason is not None else None,
-        "value": told.value,
-        "limit": told.limit,
-        "until": until,
+        "value_words": told.value,
+        "limit_words": told.limit,
         "words": told.words,
         "otherwise": otherwise,
         "cap_usages": told.cap_usages,

@@ -1,5 +1,6 @@
 """
-The explanation as one document: everything that text, JSON and the page show.
+The explanation as one document: everything that text, JSON and the page show. Its ``message`` is
+what ``GET /v1/messages/{id}`` answers, with more keys.
 
 ``gather`` reads what is needed from the store; ``explanation`` makes the document of it, and looks
 at nothing else. Its shape is documented in docs/explain.md and only ever grows.
@@ -23,6 +24,15 @@ from orchestrator.explain.asked import Asked
 from orchestrator.explain.checks import explain_check
 from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
+from orchestrator.explain.views import (
+    ErrorView,
+    attempt_view,
+    error_view,
+    is_instant,
+    message_view,
+    times_of,
+    trace_entry,
+)
 from orchestrator.explain.waiting import waiting_view
 from orchestrator.explain.words import Place, effect_words, fact_words, local_instants
 from orchestrator.history.codec import decode_inputs
@@ -30,8 +40,6 @@ from orchestrator.history.replay import Moment, moments
 from orchestrator.primitives.durations import duration, rfc3339
 from orchestrator.stores.port import Store
 from orchestrator.stores.rows import StoredMessage
-
-INSTANTS = ("at", "until")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ def explanation(material: Material) -> dict[str, Any]:
     place = place_of(material)
     replayed, sameness = replay_again(material, policy)
     asked: dict[tuple[int | None, str | None], str | None] = {}
-    story = list(story_of(material, policy, place, replayed, asked))
+    trace = list(trace_of(material, policy, place, replayed, asked))
     policy_shown = policy_view(
         message.policy,
         message.policy_version,
@@ -111,12 +119,15 @@ def explanation(material: Material) -> dict[str, Any]:
         material.version_today,
     )
     document = {
-        "message": message_view(message, policy, place, asked),
+        "message": {
+            **message_view(message, stored.event),
+            **ending(message, policy, place, asked),
+            "attempts": [explain_attempt(attempt, stored, place) for attempt in message.attempts],
+            "trace": trace,
+        },
         "zone": {"name": place.zone, "of": place.whose},
         "waiting": waiting_view(message, policy, material.now, place, asked),
         "steps": list(steps_of(message, policy, place, asked)),
-        "attempts": [attempt_view(attempt, stored) for attempt in message.attempts],
-        "story": story,
         "policy": policy_shown,
         "governance": governance_view(material),
         "replay": sameness,
@@ -171,11 +182,8 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
     return found, {"same": False, "words": words}
 
 
-def message_view(
-    message: Message, policy: Policy | None, place: Place, asked: Known
-) -> dict[str, Any]:
-    """Who, why, and how it ended."""
-    costs = any(attempt.costs for attempt in message.attempts)
+def ending(message: Message, policy: Policy | None, place: Place, asked: Known) -> dict[str, Any]:
+    """How the message ended, in words, and what would have ended it otherwise."""
     reason, otherwise = message.reason, None
     if reason is not None and policy is not None:
         current = next((run for run in reversed(message.runs) if not run.companion), None)
@@ -183,36 +191,12 @@ def message_view(
         otherwise = asked.get(
             (cause.run.step if cause.run is not None else None, reason.value)
         ) or because(reason, cause)
-    return {
-        "id": message.id,
-        "event": {
-            "source": message.event_source,
-            "id": message.event_id,
-            "type": message.event_type,
-        },
-        "recipient": message.recipient,
-        "policy": message.policy,
-        "policy_version": message.policy_version,
-        "class": message.message_class,
-        "topic": message.topic,
-        "status": message.status.value,
-        "finished": message.terminal,
-        "reason": reason.value if reason is not None else None,
-        "detail": message.reason_detail or None,
-        "sentence": sentence(message),
-        "otherwise": otherwise,
-        "succeeded_by": message.succeeded_by,
-        "flags": list(message.flags),
-        "currency": message.currency,
-        "cost": (
-            {"amount": format(message.spent(), "f"), "currency": message.currency}
-            if costs
-            else None
-        ),
+    times = {
         "created_at": message.created_at,
         "deadline_at": message.deadline_at,
         "finished_at": message.finished_at,
     }
+    return {"sentence": sentence(message), "otherwise": otherwise, **with_times(times, place)}
 
 
 def sentence(message: Message) -> str:
@@ -273,61 +257,44 @@ def steps_of(
             "companion": run.companion if run is not None else False,
             "state": state,
             "reason": run.ended.value if run is not None and run.ended is not None else None,
-            "detail": run.rule or None if run is not None and run.ended is not None else None,
+            "reason_detail": run.rule or None
+            if run is not None and run.ended is not None
+            else None,
             "attempts": [attempt.number for attempt in message.attempts_of(step)],
             "words": words,
             "otherwise": otherwise,
         }
 
 
-def attempt_view(attempt: Attempt, stored: StoredMessage) -> dict[str, Any]:
-    """
-    One provider call with its answer and every receipt that was heard for it, in the order they
-    came.
-    """
-    heard = [
-        e
-        for e in stored.history
-        if e["fact"]["kind"] == "ReceiptReceived" and e["fact"]["attempt"] == attempt.number
-    ]
+def explain_attempt(attempt: Attempt, stored: StoredMessage, place: Place) -> dict[str, Any]:
+    """An attempt with every receipt for it, in the order in which they came."""
     receipts = [
-        {
-            "at": e["at"],
-            "state": e["fact"]["state"],
-            "happened_at": e["fact"]["at"],
-            "error": failure_view(e["fact"]),
-        }
-        for e in heard
+        {"at": entry["at"], "happened_at": fact["at"], "state": fact["state"]}
+        | {"error": failure_view(fact)}
+        for entry in stored.history
+        if (fact := entry["fact"])["kind"] == "ReceiptReceived"
+        and fact["attempt"] == attempt.number
     ]
     return {
-        "number": attempt.number,
-        "step": attempt.step,
-        "channel": attempt.channel,
-        "provider": attempt.provider,
-        "provider_id": attempt.provider_id,
-        "address": attempt.address,
+        **attempt_view(attempt),
+        "times_local": local_times(times_of(attempt), place),
+        "engagement_local": local_times(attempt.engagement, place),
         "try": attempt.try_number,
-        "intent_at": attempt.intent_at,
-        "answered_at": attempt.answered_at,
-        "outcome": attempt.outcome.value,
-        "reason": attempt.reason.value if attempt.reason is not None else None,
         "sentence": attempt.reason.describe() if attempt.reason is not None else None,
-        "code": attempt.code,
-        "detail": attempt.detail or None,
-        "state": attempt.state.value,
-        "engagement": [{"state": state, "at": at} for state, at in attempt.engagement.items()],
-        "parts": attempt.parts,
-        "cost": attempt.cost,
         "receipts": receipts,
     }
 
 
-def failure_view(fact: Mapping[str, Any]) -> dict[str, Any] | None:
-    failure = fact.get("failure")
-    return {name: failure.get(name) for name in ("reason", "code", "detail")} if failure else None
+def local_times(times: Mapping[str, Instant], place: Place) -> dict[str, str]:
+    return {name: place.iso(at) for name, at in times.items()}
 
 
-def story_of(
+def failure_view(fact: Mapping[str, Any]) -> ErrorView | None:
+    failure = fact.get("failure") or {}
+    return error_view(failure.get("reason"), failure.get("code"), failure.get("detail"))
+
+
+def trace_of(
     material: Material,
     policy: Policy | None,
     place: Place,
@@ -366,13 +333,13 @@ def story_of(
             else []
         )
         yield {
-            "at": entry["at"],
+            **trace_entry(entry),
+            "at_local": place.iso(entry["at"]),
             "since_start": duration(entry["at"] - message.created_at),
-            "fact": entry["fact"],
             "words": fact_words(entry["fact"], message, place),
             "governance": entry.get("inputs", {}).get("governance"),
             "checks": checks,
-            "decision": [local_instants(said, place) for said in entry["decision"]],
+            "decision_local": [local_instants(said, place) for said in entry["decision"]],
             "moves": moved,
             "done": [words for effect in entry["effects"] if (words := effect_words(effect))],
         }
@@ -423,7 +390,7 @@ def with_times(value: Any, place: Place) -> Any:
     if isinstance(value, Mapping):
         found: dict[str, Any] = {}
         for name, inner in value.items():
-            if type(inner) is int and (name in INSTANTS or name.endswith("_at")):
+            if is_instant(name, inner):
                 found[name] = rfc3339(inner)
                 found[f"{name}_local"] = place.iso(inner)
             else:

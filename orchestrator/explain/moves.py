@@ -102,7 +102,7 @@ def move(
         "step": step,
         "channel": cause.run.channel if cause.run is not None else None,
         "reason": reason.value if reason is not None else None,
-        "detail": detail or None,
+        "reason_detail": detail or None,
         "sentence": reason.describe() if reason is not None else None,
         "until": until,
         "otherwise": otherwise,

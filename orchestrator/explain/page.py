@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator.explain.text import MARKS, both, name_of
+from orchestrator.explain.text import MARKS, both, clocks, error_words, name_of
 
 FILES = Path(__file__).parent
 
@@ -27,7 +27,8 @@ def as_page(document: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"both": both, "gate": name_of, "prose": prose}
+    pages.filters |= {"both": both, "clocks": clocks, "error": error_words}
+    pages.filters |= {"gate": name_of, "prose": prose}
     style = Markup(
         (FILES / "page.css").read_text("utf-8")
     )  # our own file, and the only thing that is not escaped

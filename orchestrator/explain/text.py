@@ -78,7 +78,7 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
         f"status    {message['sentence']}", 1, STATUS_STYLES.get(message["status"], "bold cyan")
     )
     if message["reason"]:
-        detail = f" ({message['detail']})" if message["detail"] else ""
+        detail = f" ({message['reason_detail']})" if message["reason_detail"] else ""
         yield Line(f"reason    {message['reason']}{detail}", 1)
     if message["otherwise"]:
         yield Line(f"otherwise {message['otherwise']}", 1, "italic")
@@ -99,9 +99,13 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
 
 def both(value: Mapping[str, Any], name: str) -> str:
     """``2026-11-21 12:00:00 +02:00 (10:00:00Z)``: a place's clock, and UTC."""
-    local, utc = datetime.fromisoformat(value[f"{name}_local"]), value[name]
-    shown = utc[11:19] if utc[:10] == f"{local:%Y-%m-%d}" else f"{utc[:10]} {utc[11:19]}"
-    return f"{local:%Y-%m-%d %H:%M:%S} {value[f'{name}_local'][-6:]} ({shown}Z)"
+    return clocks(value[name], value[f"{name}_local"])
+
+
+def clocks(utc: str, local: str) -> str:
+    moment = datetime.fromisoformat(local)
+    shown = utc[11:19] if utc[:10] == f"{moment:%Y-%m-%d}" else f"{utc[:10]} {utc[11:19]}"
+    return f"{moment:%Y-%m-%d %H:%M:%S} {local[-6:]} ({shown}Z)"
 
 
 def waiting(document: Mapping[str, Any]) -> Iterator[Line]:
@@ -124,7 +128,7 @@ def steps(document: Mapping[str, Any]) -> Iterator[Line]:
     for step in document["steps"]:
         name = f"step {step['step']} {step['channel']}{' (companion)' if step['companion'] else ''}"
         reason = f"left: {step['reason']}. " if step["reason"] else ""
-        detail = f" ({step['detail']})" if step["detail"] else ""
+        detail = f" ({step['reason_detail']})" if step["reason_detail"] else ""
         style = {"reached": "green", "left": "red", "running": "yellow"}.get(step["state"], "dim")
         yield Line(f"{name}  {reason}{step['words']}{detail}", 1, style)
         if step["otherwise"]:
@@ -137,7 +141,9 @@ def story_title(document: Mapping[str, Any]) -> str:
 
 def story(document: Mapping[str, Any]) -> Iterator[Line]:
     """Every fact, what was asked, what was decided."""
-    for day, entries in groupby(document["story"], key=lambda entry: entry["at_local"][:10]):
+    for day, entries in groupby(
+        document["message"]["trace"], key=lambda entry: entry["at_local"][:10]
+    ):
         yield Line(f"{datetime.fromisoformat(day):%a %Y-%m-%d}", 1, "dim")
         for entry in entries:
             clock = f"{entry['at_local'][11:23]}  {entry['at'][11:19]}Z  +{entry['since_start']:<7}"
@@ -157,7 +163,7 @@ def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
         for check in checks:
             if check["verdict"] != "go":
                 yield from stopped(check)
-    for said in entry["decision"]:
+    for said in entry["decision_local"]:
         yield Line(f"→ {said}", 4)
     told = {check["otherwise"] for check in entry["checks"]}
     for move in entry["moves"]:
@@ -192,36 +198,31 @@ def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def attempts(document: Mapping[str, Any]) -> Iterator[Line]:
-    for attempt in document["attempts"]:
-        error = "".join(
-            f", {attempt[name]}" for name in ("reason", "code", "detail") if attempt[name]
-        )
-        cost = (
-            f", cost {money(attempt['cost'], document['message'].get('currency'))}"
-            if attempt["cost"]
-            else ""
-        )
+    message = document["message"]
+    currency = message["cost"]["currency"] if message["cost"] else None
+    for attempt in message["attempts"]:
+        error = f", {words}" if (words := error_words(attempt["error"])) else ""
+        cost = f", cost {money(attempt['cost'], currency)}" if attempt["cost"] else ""
         head = (
             f"{attempt['number']}  {attempt['channel']} by {attempt['provider']} to"
             f" {attempt['address']}"
         )
         yield Line(f"{head}: {attempt['outcome']}{error}; {attempt['state']}{cost}", 1)
-        yield Line(f"intent  {both(attempt, 'intent_at')}", 3, "dim")
-        if attempt["answered_at"]:
-            yield Line(
-                f"answer  {both(attempt, 'answered_at')}, its id"
-                f" {attempt['provider_id'] or 'not given'}",
-                3,
-                "dim",
-            )
+        times, local = attempt["times"], attempt["times_local"]
+        yield Line(f"intent  {clocks(times['intent'], local['intent'])}", 3, "dim")
+        if "answered" in times:
+            answered = clocks(times["answered"], local["answered"])
+            id = attempt["provider_id"] or "not given"
+            yield Line(f"answer  {answered}, its id {id}", 3, "dim")
         for receipt in attempt["receipts"]:
-            why = receipt["error"]
-            more = (
-                f" ({', '.join(filter(None, (why['reason'], why['code'], why['detail'])))})"
-                if why
-                else ""
-            )
+            more = f" ({words})" if (words := error_words(receipt["error"])) else ""
             yield Line(f"receipt {both(receipt, 'at')}: {receipt['state']}{more}", 3, "dim")
+
+
+def error_words(error: Mapping[str, Any] | None) -> str:
+    """``refused_address, 21211, no such number``; nothing without an error."""
+    error = error or {}
+    return ", ".join(error[name] for name in ("reason", "code", "detail") if error.get(name))
 
 
 def policies(document: Mapping[str, Any], with_text: bool) -> Iterator[Line]:

@@ -71,13 +71,14 @@ class Place:
 def readable_instants(said: str) -> str:
     """A decision's own words, with its milliseconds as a time."""
     words = [
-        rfc3339(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word
+        rfc3339(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_millis(word) else word
         for word in said.split()
     ]
     return " ".join(words)
 
 
-def is_instant(word: str) -> bool:
+def is_millis(word: str) -> bool:
+    """Whether a word is an instant in milliseconds."""
     digits = word.rstrip(":")
     return digits.isdigit() and len(digits) == 13
 
@@ -85,7 +86,7 @@ def is_instant(word: str) -> bool:
 def local_instants(said: str, place: Place) -> str:
     """The same in the words of a place."""
     found = [
-        place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_instant(word) else word
+        place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_millis(word) else word
         for word in said.split()
     ]
     return " ".join(found)

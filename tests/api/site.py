@@ -26,7 +26,7 @@ from adapters.sms.twilio_sms import TwilioSettings, TwilioSms
 from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
 from adapters.web_push.vapid import WebPush, WebPushSettings
 from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
-from orchestrator.api.app import ApiDeps, build_admin_app, build_public_app
+from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.fast_path import open_runner
 from orchestrator.channels import Adapter
 from orchestrator.configuration.settings import HttpSettings, Settings, Sources, StoreSettings
@@ -122,6 +122,7 @@ class Site:
         self.metrics = Metrics()
         self.is_ready = True
         self.reload_problems: list[str] = []
+        self.rotations = 0
         self.auth = auth
         self.settings = Settings(
             path=Path("kaskad.yaml"),
@@ -145,11 +146,15 @@ class Site:
             new_id=lambda: "unused",
             is_ready=lambda: self.is_ready,
             reload=self._reload,
+            rotated=self._rotated,
             address_hash=address_hash,
         )
 
     async def _reload(self) -> list[str]:
         return self.reload_problems
+
+    async def _rotated(self) -> None:
+        self.rotations += 1
 
     async def add_key(self, key: str, *scopes: str) -> None:
         await self.world.store.add_api_key(
@@ -208,8 +213,8 @@ async def open_site(auth: str = "off", http_source: bool = True) -> AsyncIterato
     async with site.world:
         deps = site.deps()
         async with (
-            serving(build_public_app(deps)) as site.client,
-            serving(build_admin_app(deps)) as site.admin,
+            serving(build_app(Listener.PUBLIC, deps)) as site.client,
+            serving(build_app(Listener.ADMIN, deps)) as site.admin,
         ):
             yield site
 

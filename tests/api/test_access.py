@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from orchestrator.api.app import build_public_app
+from orchestrator.api.app import Listener, build_app
 from tests.api.site import Site, event, is_problem, open_site, serving
 
 ROUTES = {
@@ -227,7 +227,7 @@ async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mou
     site: Site,
 ) -> None:
     outer = web.Application()
-    outer.add_subapp("/api", build_public_app(site.deps()))
+    outer.add_subapp("/api", build_app(Listener.PUBLIC, site.deps()))
     async with serving(outer) as client:
         assert (await client.post("/api/v1/events", json=event())).status_code == 202
         answer = await client.get("/api/v1/messages/x")

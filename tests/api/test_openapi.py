@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
-from orchestrator.api.app import build_public_app
+from orchestrator.api.app import Listener, build_app
 from orchestrator.api.openapi import document
+from orchestrator.api.routes import ROUTES
 from orchestrator.engine.commands import DeadLetter
 from tests.api.site import OLENA, Site, event
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+DOCUMENT = document(ROUTES)
 METHODS = ("get", "put", "post", "delete", "options")
 
 
@@ -28,35 +30,36 @@ def conforms(answer: Any, path: str, method: str) -> None:
     Raise unless an answer has the status, the media type and the shape that the document has for
     it.
     """
-    described = document()["paths"][path][method]["responses"]
+    described = DOCUMENT["paths"][path][method]["responses"]
     assert str(answer.status_code) in described, f"{method} {path} answers {answer.status_code}"
     content = described[str(answer.status_code)].get("content")
     if content is None:
         return
     kind = answer.headers["Content-Type"].partition(";")[0]
-    schema = {**content[kind]["schema"], "components": document()["components"]}
+    schema = {**content[kind]["schema"], "components": DOCUMENT["components"]}
     Draft202012Validator(schema).validate(answer.json())
 
 
 async def test_every_route_is_described_and_nothing_else_is(site: Site) -> None:
-    app = build_public_app(site.deps())
-    routes = {
-        (route.resource.canonical, route.method.lower())
-        for route in app.router.routes()
-        if route.method != "HEAD" and route.resource is not None
-    }
-    described = {
-        (path, method)
-        for path, item in document()["paths"].items()
-        for method in item
-        if method in METHODS
-    }
-    assert described == routes
+    for listener in Listener:
+        app = build_app(listener, site.deps())
+        routes = {
+            (route.resource.canonical, route.method.lower())
+            for route in app.router.routes()
+            if route.method != "HEAD" and route.resource is not None
+        }
+        described = {
+            (path, method)
+            for path, item in document(ROUTES, listener)["paths"].items()
+            for method in item
+            if method in METHODS
+        }
+        assert described == routes, listener
 
 
 def test_every_reference_leads_somewhere_and_every_shape_is_a_schema() -> None:
-    text = json.dumps(document())
-    schemas = document()["components"]["schemas"]
+    text = json.dumps(DOCUMENT)
+    schemas = DOCUMENT["components"]["schemas"]
     for name, schema in schemas.items():
         meta.validate(schema)
         assert f'"#/components/schemas/{name}"' in text, f"{name} is used nowhere"
@@ -66,7 +69,7 @@ def test_every_reference_leads_somewhere_and_every_shape_is_a_schema() -> None:
 
 def test_every_operation_has_a_name_a_summary_and_its_path_parameters() -> None:
     names = []
-    for path, item in document()["paths"].items():
+    for path, item in DOCUMENT["paths"].items():
         wanted = {part[1:-1] for part in path.split("/") if part.startswith("{")}
         assert {parameter["name"] for parameter in item.get("parameters", ())} == wanted
         for method in METHODS:
@@ -136,7 +139,7 @@ async def test_what_is_answered_has_the_shape_that_is_described(site: Site) -> N
 
 async def test_the_document_is_served_as_it_is(site: Site) -> None:
     answer = await site.client.get("/openapi.json")
-    assert answer.json() == document() and answer.json()["openapi"] == "3.1.0"
+    assert answer.json() == DOCUMENT and answer.json()["openapi"] == "3.1.0"
 
 
 @pytest.mark.verify

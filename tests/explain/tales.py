@@ -46,7 +46,10 @@ async def explain(world: World, id: str, *, kept: bool = True) -> dict[str, Any]
 def checks(document: dict[str, Any], gate: str) -> list[dict[str, Any]]:
     """Every answer of one gate, in order."""
     return [
-        check for entry in document["story"] for check in entry["checks"] if check["gate"] == gate
+        check
+        for entry in document["message"]["trace"]
+        for check in entry["checks"]
+        if check["gate"] == gate
     ]
 
 
@@ -54,7 +57,7 @@ def stopped(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Every check that did not let a step pass."""
     return [
         check
-        for entry in document["story"]
+        for entry in document["message"]["trace"]
         for check in entry["checks"]
         if check["verdict"] != "go"
     ]
@@ -62,5 +65,7 @@ def stopped(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def moves(document: dict[str, Any]) -> Iterable[tuple[str, str | None]]:
     return [
-        (move["what"], move["reason"]) for entry in document["story"] for move in entry["moves"]
+        (move["what"], move["reason"])
+        for entry in document["message"]["trace"]
+        for move in entry["moves"]
     ]

@@ -70,7 +70,7 @@ async def test_a_quiet_night_says_by_whose_clock_and_when_it_ends() -> None:
         world.at(EVENING)
         (id,) = (await world.publish(time_zone="Europe/Kyiv")).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["value"], check["limit"]) == (
+    assert (check["reason"], check["value_words"], check["limit_words"]) == (
         "quiet_hours",
         "22:06:40 Kyiv time",
         "21:00-09:00",
@@ -118,7 +118,7 @@ async def test_a_full_cap_names_the_charges_that_hold_it_and_when_each_leaves() 
         world.at(0)
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["rule"], check["value"], check["limit"]) == ("promo_week", "2", "2")
+    assert (check["rule"], check["value_words"], check["limit_words"]) == ("promo_week", "2", "2")
     assert [usage["message"] for usage in check["cap_usages"]] == others
     assert [usage["leaves_at"] for usage in check["cap_usages"]] == [
         "2026-11-19T11:06:40.000Z",
@@ -159,7 +159,7 @@ async def test_a_gap_says_how_long_ago_the_last_message_was() -> None:
         world.at(1800)
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["value"], check["limit"]) == ("min_gap", "30m", "2h")
+    assert (check["reason"], check["value_words"], check["limit_words"]) == ("min_gap", "30m", "2h")
     assert check["cap_usages"][0]["message"] == first
     assert "1h 30m later" in check["otherwise"]
 
@@ -172,7 +172,7 @@ async def test_a_spent_budget_says_how_much_it_was_and_when_there_is_more() -> N
         world.at(60)
         (id,) = (await world.publish("2")).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["limit"]) == ("over_budget", "1.00 UAH")
+    assert (check["reason"], check["limit_words"]) == ("over_budget", "1.00 UAH")
     assert "A higher `per_day` than 1.00 UAH, or the next day" in check["otherwise"]
     assert check["until"] == "2026-11-19T00:00:00.000Z"
 
@@ -213,7 +213,7 @@ async def test_a_missing_yes_says_for_what_it_is_missing() -> None:
     async with World(policy(Step("email"))) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["limit"]) == ("no_consent", "class default opt_in")
+    assert (check["reason"], check["limit_words"]) == ("no_consent", "class default opt_in")
     assert "One for email × news, for email, for news or for everything" in check["otherwise"]
 
 
@@ -288,7 +288,7 @@ async def test_codes_that_come_too_fast_name_the_masked_number() -> None:
             await world.send(other)
         (id,) = (await world.publish("x")).messages
         (check,) = stopped(await explain(world, id))
-    assert (check["reason"], check["value"]) == ("velocity_limit", "+380…67")
+    assert (check["reason"], check["value_words"]) == ("velocity_limit", "+380…67")
 
 
 async def test_a_deadline_that_was_over_says_by_how_much() -> None:
@@ -320,7 +320,7 @@ async def test_a_goal_and_a_double_are_told_with_what_they_rest_on() -> None:
         (double,) = (await world.publish("2", {"cart": 7})).messages
         await world.publish("3", type="shop.order")
         reached, doubled = await explain(world, id), await explain(world, double)
-    assert reached["story"][-1]["moves"][-1]["otherwise"].startswith(
+    assert reached["message"]["trace"][-1]["moves"][-1]["otherwise"].startswith(
         "Event 3 of shop reached the goal."
     )
     assert doubled["message"]["otherwise"].startswith(
@@ -337,7 +337,7 @@ async def test_a_governance_that_is_no_longer_kept_leaves_what_the_checks_themse
         unkept = await explain(world, id, kept=False)
         assert unkept["replay"]["same"] is None
         (check,) = stopped(unkept)
-        assert (check["value"], check["limit"], check["cap_usages"]) == ("1", "1", [])
+        assert (check["value_words"], check["limit_words"], check["cap_usages"]) == ("1", "1", [])
         assert check["otherwise"].startswith("There is room again at")
         await keep_governance(world, rules)
         (check,) = stopped(await explain(world, id, kept=False))

@@ -57,8 +57,8 @@ async def test_every_instant_stands_in_utc_and_by_the_recipients_clock() -> None
         (id,) = (await world.publish(time_zone="Asia/Kolkata")).messages
         document = await explain(world, id)
     assert document["zone"] == {"name": "Asia/Kolkata", "of": "recipient"}
-    assert document["story"][0]["at"] == "2026-11-18T11:06:40.000Z"
-    assert document["story"][0]["at_local"] == "2026-11-18T16:36:40.000+05:30"
+    assert document["message"]["trace"][0]["at"] == "2026-11-18T11:06:40.000Z"
+    assert document["message"]["trace"][0]["at_local"] == "2026-11-18T16:36:40.000+05:30"
     text = json.dumps(document)
     assert not re.search(r"\b1[78]\d{11}\b", text), "no milliseconds are left for people to read"
 
@@ -112,7 +112,7 @@ async def test_a_held_step_says_why_and_a_finished_message_waits_for_nothing() -
             "2026-11-18T11:07:10.000Z",
         )
         assert moves(document) == [("held", "throttled")]
-        assert document["story"][-1]["moves"][0]["otherwise"].endswith(
+        assert document["message"]["trace"][-1]["moves"][0]["otherwise"].endswith(
             "viber_a said throttled, code 429."
         )
         await world.engine.submit(Cancel(id))
@@ -132,7 +132,7 @@ async def test_too_dear_says_by_how_much() -> None:
             ApplyFact(id, Prepared(0, "texts", (await prepared(world, id)).targets, "c", 1, "1.20"))
         )
         document = await explain(world, id)
-    found = document["story"][-1]["moves"][0]
+    found = document["message"]["trace"][-1]["moves"][0]
     assert found["reason"] == "too_expensive"
     assert "At 1.20 UAH it was 0.35 UAH dearer than `max_cost` (0.85)" in found["otherwise"]
 
@@ -184,7 +184,7 @@ async def test_attempts_have_their_receipts_in_the_order_they_came() -> None:
         await world.engine.submit(
             RecordReceipt("viber_a", Receipt(state=Delivery.FAILED, failure=failure), id, 0)
         )
-        attempt, *_ = (await explain(world, id))["attempts"]
+        attempt, *_ = (await explain(world, id))["message"]["attempts"]
     assert [
         (receipt["state"], (receipt["error"] or {}).get("code")) for receipt in attempt["receipts"]
     ] == [
@@ -288,7 +288,7 @@ async def test_text_and_page_tell_the_same_story() -> None:
     text, page = as_text(document), as_page(document)
     for words in [
         document["message"]["sentence"],
-        *(entry["words"] for entry in document["story"]),
+        *(entry["words"] for entry in document["message"]["trace"]),
     ]:
         assert words in text
         assert words in page

@@ -9,11 +9,24 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from orchestrator.api.reference import page as http_api_page
+from orchestrator.channels import address_kinds, registry
 from orchestrator.cli import app
 from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.policy_file import hash_templates, load_policy
+from orchestrator.core.message import Status
+from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import SENTENCES, Reason
-from orchestrator.events.cloudevents import parse_structured
+from orchestrator.core.status import Delivery, Engagement
+from orchestrator.events.cloudevents import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    EVENT_BYTES_MAX,
+    RECIPIENTS_MAX,
+    TEXT_LENGTH_MAX,
+    parse_structured,
+)
+from orchestrator.recipients import fields as recipient_fields
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS
 from orchestrator.simulate.event_file import read_traffic
@@ -77,6 +90,45 @@ def test_every_verb_is_listed() -> None:
         names = [f"{name} {sub}" for sub in verb.commands] if hasattr(verb, "commands") else [name]
         for full in names:
             assert f"`{full}`" in text, full
+
+
+def test_the_page_of_the_http_api_is_what_the_route_table_says_today() -> None:
+    assert doc("http-api.md") == http_api_page(), (
+        "run: python -m orchestrator.api.reference > docs/http-api.md"
+    )
+
+
+@pytest.mark.parametrize("field", ["id", *recipient_fields.CHECKS, *registry.address_kinds()])
+def test_every_field_of_a_recipient_is_listed(field: str) -> None:
+    assert f"\n| `{field}` |" in doc("events.md")
+
+
+def test_every_type_of_status_event_is_listed_and_no_other() -> None:
+    states = [*Delivery, *Engagement, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN]
+    types = {f"kaskad.message.{status}" for status in Status}
+    types |= {f"kaskad.attempt.{state}" for state in states}
+    assert set(re.findall(r"\| `(kaskad\.[\w.]+)` \|", doc("events.md"))) == types
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        f"{EVENT_BYTES_MAX // 1024} KiB",
+        f"{BATCH_BYTES_MAX // 1024**2} MiB",
+        f"{BATCH_EVENTS_MAX:,} events".replace(",", " "),
+        f"{RECIPIENTS_MAX:,}".replace(",", " "),
+        f"{TEXT_LENGTH_MAX:,} characters".replace(",", " "),
+        f"{address_kinds.SUBSCRIPTIONS_MAX} subscriptions",
+        f"{recipient_fields.DEVICES_MAX} of",
+        f"{recipient_fields.CONSENTS_MAX} of",
+        f"{recipient_fields.KEYS_MAX} keys",
+        f"{address_kinds.EMAIL_LENGTH_MAX} characters",
+        f"{address_kinds.PHONE_LENGTH_MAX} characters",
+        f"{address_kinds.ENDPOINT_LENGTH_MAX:,} characters".replace(",", " "),
+    ],
+)
+def test_every_limit_of_events_is_the_one_that_holds(limit: str) -> None:
+    assert limit in doc("events.md")
 
 
 def test_every_filter_is_listed() -> None:

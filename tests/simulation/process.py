@@ -16,9 +16,8 @@ from random import Random
 from typing import Any, cast
 
 from orchestrator.api.ports import ApiDeps
-from orchestrator.api.receipts import commands_of, hear_webhook
+from orchestrator.api.receipts import commands_of, record_webhook
 from orchestrator.api.tracking import record
-from orchestrator.api.views import message_view
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
 from orchestrator.channels.registry import case_folded_kinds, channels, load_adapter, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document
@@ -33,6 +32,7 @@ from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider, Cost
 from orchestrator.engine.commands import Command
 from orchestrator.engine.rules import Rules
+from orchestrator.explain.views import message_view
 from orchestrator.primitives.ids import IdMaker
 from orchestrator.primitives.tokens import AddressHasher, SigningKeys
 from orchestrator.render.evaluator import Evaluator
@@ -226,7 +226,7 @@ class Process:
         )
         adapter.verify(hook)
         said = commands_of(self.deps, provider, channel, adapter.receipts(hook))
-        await self._outlive(hear_webhook(self.deps, provider, post.body, said))
+        await self._outlive(record_webhook(self.deps, provider, post.body, said))
 
     async def open_mail(self, reference: str) -> None:
         """Somebody's mail program fetches the picture in a mail."""
@@ -246,6 +246,8 @@ class Process:
         async def no_reload() -> list[str]:
             return []
 
+        async def no_rotation() -> None: ...
+
         def no_settings() -> Any:
             raise AssertionError("nothing on this path reads the settings")
 
@@ -261,6 +263,7 @@ class Process:
             new_id=self._new_id,
             is_ready=lambda: True,
             reload=no_reload,
+            rotated=no_rotation,
             address_hash=self.hasher,
         )
 
