@@ -1,6 +1,5 @@
 """
-What the configuration says about keeping and telling: the store, its control socket, the receivers
-of status events.
+What is built from the configuration: the store, its control socket, the status event sinks.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str])
 
 
 def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
-    """Everybody who is told about status changes."""
+    """The receivers of status events."""
     sinks: list[Sink] = []
     if settings.statuses.kafka is not None:
         kafka = settings.statuses.kafka

@@ -1,4 +1,4 @@
-"""A process that runs until it is told to stop."""
+"""A process that runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from orchestrator.app.app import App
 
 YOUNG_OBJECTS_MAX = 50_000
 """
-New objects between two looks for garbage. A batch makes tens of thousands that refer to each other
-in no circle.
+How many new objects trigger a garbage collection: a batch makes tens of thousands without cycles.
 """
 
 
 async def serve(app: App) -> int:
     """
-    Run until SIGTERM or SIGINT, then drain; a second one ends at once. SIGHUP reloads. The exit
-    code.
+    Run until SIGTERM or SIGINT, then drain; a second one ends at once. SIGHUP reloads. Returns the
+    exit code.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -50,8 +49,8 @@ async def serve(app: App) -> int:
 
 def calm_collector() -> None:
     """
-    Leave what was loaded at the start out of every search for garbage, and search less often: a
-    sixth of the CPU.
+    Exclude what was loaded at the start from garbage collection, and collect less often; this
+    saves a sixth of the CPU.
     """
     gc.collect()
     gc.freeze()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli import author, bench, doctor, operate, rehearse, service
+from orchestrator.cli import author, bench, doctor, operate, policies, service
 
 RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
 GROUPS = (
@@ -50,7 +50,7 @@ app = typer.Typer(
 )
 service.register(app)
 author.register(app)
-rehearse.register(app)
+policies.register(app)
 operate.register(app)
 doctor.register(app)
 bench.register(app)

@@ -2,8 +2,8 @@
 The whole thing on one machine: embedded store, sandbox providers, a shop's events, a live view, a
 summary.
 
-    people   a made-up clientele, the same in every run of a seed
-    stage    the service and the sandbox, started for the show
+    people   a made-up customers, the same in every run of a seed
+    stack    the service and the sandbox, started for the show
     show     what is seen while it runs, and the summary
 """
 

@@ -1,5 +1,5 @@
 """
-A made-up clientele of a Ukrainian shop, and what happens to them: the same in every run of a seed.
+A made-up customers of a Ukrainian shop, and what happens to them: the same in every run of a seed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHARE = {
 }
 
 
-class Clientele:
+class Customers:
     """``people`` by id; each profile is as a shop would send it inline."""
 
     def __init__(self, seed: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The show from beginning to end."""
+"""The demonstration from beginning to end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.live import Live
 
 from orchestrator.core.message import Message
-from orchestrator.demo.people import Clientele
+from orchestrator.demo.people import Customers
 from orchestrator.demo.show import ending, live, summarise
 from orchestrator.demo.stack import DemoStack
 
 PEOPLE_SHARE = 0.6
 BATCH = 20
-ACTS = ((60.0, 14.0), (600.0, 16.0), (3600.0, 30.0))
+PACES = ((60.0, 14.0), (600.0, 16.0), (3600.0, 30.0))
 """
 How fast time runs, and for how many of our seconds at most: first to watch, then to get through a
 day.
@@ -33,58 +33,58 @@ async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
     """Run the demonstration; the exit code."""
     console = Console(stderr=as_json, soft_wrap=True)
     with tempfile.TemporaryDirectory(prefix="kaskad-demo-") as directory:
-        async with DemoStack(Path(directory), seed) as stage:
+        async with DemoStack(Path(directory), seed) as stack:
             if not as_json:
-                introduce(console, stage)
-            published = await perform(stage, console, events, seed, quiet=as_json)
-            messages = await everything(stage)
+                introduce(console, stack)
+            published = await run_day(stack, console, events, seed, quiet=as_json)
+            messages = await everything(stack)
             summary = summarise(messages, published)
             if as_json:
                 print(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
             else:
                 console.print(ending(summary))
-                farewell(console, stage, messages, keep)
+                farewell(console, stack, messages, keep)
             if keep:
-                await until_told(stage)
+                await until_stopped(stack)
     return 0
 
 
-def introduce(console: Console, stage: DemoStack) -> None:
+def introduce(console: Console, stack: DemoStack) -> None:
     console.print("[bold]A Ukrainian shop publishes events; Kaskad reaches its people.[/bold]")
     console.print(
         "Real service, real sockets; the providers are the sandbox's, and the shop's time runs"
         " faster than ours: a minute a second at first, then whole hours."
     )
     console.print(
-        f"Phones: {stage.sandbox.url}/   API: {stage.url}/v1/messages   Metrics:"
-        f" {metrics_url(stage)}\n"
+        f"Phones: {stack.sandbox.url}/   API: {stack.url}/v1/messages   Metrics:"
+        f" {metrics_url(stack)}\n"
     )
 
 
-def metrics_url(stage: DemoStack) -> str:
-    return f"http://127.0.0.1:{stage.admin_port}/metrics"
+def metrics_url(stack: DemoStack) -> str:
+    return f"http://127.0.0.1:{stack.admin_port}/metrics"
 
 
-async def perform(stage: DemoStack, console: Console, count: int, seed: int, *, quiet: bool) -> int:
-    """Publish everything, then let the day pass; how many events there were."""
-    clientele = Clientele(seed, max(10, int(count * PEOPLE_SHARE)))
-    for person in clientele.people:
-        if clientele.wants_push(person):
-            person["web_push"] = [await stage.subscribe()]
-    await stage.introduce(
-        [person for person in clientele.people if person.get("phone") or person.get("email")]
+async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, quiet: bool) -> int:
+    """Publish everything, then let the day pass; returns the number of events."""
+    customers = Customers(seed, max(10, int(count * PEOPLE_SHARE)))
+    for person in customers.people:
+        if customers.wants_push(person):
+            person["web_push"] = [await stack.subscribe()]
+    await stack.introduce(
+        [person for person in customers.people if person.get("phone") or person.get("email")]
     )
-    events = list(clientele.events(count))
-    stage.speed(ACTS[0][0])
-    publishing = asyncio.create_task(publish(stage, events))
+    events = list(customers.events(count))
+    stack.speed(PACES[0][0])
+    publishing = asyncio.create_task(publish(stack, events))
     with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True) as view:
-        for speed, seconds in ACTS:
-            stage.speed(speed)
+        for speed, seconds in PACES:
+            stack.speed(speed)
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
-                messages = await everything(stage)
+                messages = await everything(stack)
                 if not quiet:
-                    view.update(live(messages, len(events), stage.clock.now(), speed))
+                    view.update(live(messages, len(events), stack.clock.now(), speed))
                 if publishing.done() and messages and all(message.terminal for message in messages):
                     break
                 await asyncio.sleep(1 / FRAMES_PER_SECOND)
@@ -92,26 +92,26 @@ async def perform(stage: DemoStack, console: Console, count: int, seed: int, *, 
     return len(events)
 
 
-async def publish(stage: DemoStack, events: Sequence[dict[str, object]]) -> None:
+async def publish(stack: DemoStack, events: Sequence[dict[str, object]]) -> None:
     """The shop's day: a batch every quarter of a second or so."""
     for start in range(0, len(events), BATCH):
-        await stage.publish([*events[start : start + BATCH]])
+        await stack.publish([*events[start : start + BATCH]])
         await asyncio.sleep(0.25)
 
 
-async def everything(stage: DemoStack) -> list[Message]:
-    return [stored.message for stored in await stage.app.store.messages(limit=MESSAGES_MAX)]
+async def everything(stack: DemoStack) -> list[Message]:
+    return [stored.message for stored in await stack.app.store.messages(limit=MESSAGES_MAX)]
 
 
-def farewell(console: Console, stage: DemoStack, messages: Sequence[Message], keep: bool) -> None:
+def farewell(console: Console, stack: DemoStack, messages: Sequence[Message], keep: bool) -> None:
     """What to try next."""
     example = max(messages, key=lambda message: len(message.attempts), default=None)
     console.print("\n[bold]What to try next[/bold]")
     if keep:
-        config = stage.directory / "kaskad.yaml"
+        config = stack.directory / "kaskad.yaml"
         console.print(
-            f"  It is still running: phones at {stage.sandbox.url}/, metrics at"
-            f" {metrics_url(stage)}"
+            f"  It is still running: phones at {stack.sandbox.url}/, metrics at"
+            f" {metrics_url(stack)}"
         )
         if example is not None:
             console.print(
@@ -135,11 +135,11 @@ def farewell(console: Console, stage: DemoStack, messages: Sequence[Message], ke
         )
 
 
-async def until_told(stage: DemoStack) -> None:
+async def until_stopped(stack: DemoStack) -> None:
     """Run at the clock's ordinary speed until Ctrl-C or SIGTERM."""
-    stage.speed(1.0)
-    told = asyncio.Event()
+    stack.speed(1.0)
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()

@@ -1,6 +1,5 @@
 """
-The stage: the real service on an embedded store, the sandbox beside it, and a clock that runs
-faster than ours.
+The demonstration's stack: the service on an embedded store, the sandbox, and a fast clock.
 """
 
 from __future__ import annotations

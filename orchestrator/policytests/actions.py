@@ -1,5 +1,5 @@
 """
-What else happens in a test, before (``ago``) and after (``at``) the event: one thing an entry.
+The actions of a test, before (``ago``) and after (``at``) its event: one per entry.
 
     event: {type, data}      an event for the same recipient; without a type it is the policy's own trigger again, with
                              `data` laid over the test's event
@@ -23,7 +23,7 @@ from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
-from orchestrator.policytests.event import make_event, tell_malformed
+from orchestrator.policytests.event import make_event, report_malformed
 from orchestrator.recipients.fields import checked_profile
 from orchestrator.virtual.reactions import STATES
 from orchestrator.virtual.spans import read_span
@@ -68,7 +68,7 @@ KINDS = ("event", "opt_out", "reply", "receipt", "recipient", "cancel")
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Action:
     """``at_ms`` counts from the test's event; negative for what is history."""
 
     at_ms: int
@@ -77,7 +77,7 @@ class Act:
 
 
 class Setting(Protocol):
-    """The test that an act belongs to."""
+    """The test that an action belongs to."""
 
     @property
     def policy(self) -> Policy: ...
@@ -88,11 +88,11 @@ class Setting(Protocol):
     def trigger_data(self) -> dict[str, Any]: ...
 
 
-def read_acts(
+def read_actions(
     nodes: Sequence[Node], when: str, setting: Setting, now: int, report: Report
-) -> list[Act]:
-    """The acts of a list; ``when`` is `ago` or `at`."""
-    found: list[Act] = []
+) -> list[Action]:
+    """The actions of a list; ``when`` is `ago` or `at`."""
+    found: list[Action] = []
     for node in nodes:
         section = Section(node, report, "the entry")
         if section.broken:
@@ -103,7 +103,7 @@ def read_acts(
         what = read_what(section, setting, f"{when}-{len(found)}", now + at_ms)
         section.done()
         if what is not None:
-            found.append(Act(at_ms, what, section.position))
+            found.append(Action(at_ms, what, section.position))
     return found
 
 
@@ -156,7 +156,7 @@ def read_happening(inner: Section, setting: Setting, id: str, at: int) -> Happen
     try:
         return Happens(make_event(id, type, at, data, profile))
     except Malformed as problem:
-        tell_malformed(problem, inner, inner.report)
+        report_malformed(problem, inner, inner.report)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Events of a test, made as the intake makes them, and told as its refusals are."""
+"""Events of a test, made as the intake makes them, with its refusals as problems of the file."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def make_event(
     )
 
 
-def tell_malformed(problem: Malformed, section: Section, report: Report) -> None:
-    """What the intake would refuse, at the nearest place of it that the test has written."""
+def report_malformed(problem: Malformed, section: Section, report: Report) -> None:
+    """Report what the intake would refuse, at the nearest place that the test has written."""
     path = problem.field.removeprefix("data.").replace("[", ".").replace("]", "").split(".")
     node = section.nodes.get(path[0])
     position = node.position if node is not None else section.position

@@ -1,5 +1,5 @@
 """
-The second half of a test: what must come of it.
+The second half of a test: what must happen.
 
     steps:
       - 0s send web_push                 every send there is: one that is not named here is a failure
@@ -47,7 +47,7 @@ SAYS = ("contains", "lacks", "is")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ExpectedStep:
     """One line of ``steps``; times are milliseconds after the test's event."""
 
     at_ms: int
@@ -61,7 +61,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExpectedEnd:
     """``status`` None: the event makes no message at all."""
 
     status: Status | None
@@ -93,7 +93,7 @@ class CostLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ExpectedText:
     """What a channel's text must say; ``how`` is one of ``SAYS``."""
 
     channel: str
@@ -104,14 +104,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """None where the test does not care."""
+    """What a test expects; None where it does not say."""
 
-    steps: tuple[Line, ...] | None = None
-    outcome: Outcome | None = None
+    steps: tuple[ExpectedStep, ...] | None = None
+    outcome: ExpectedEnd | None = None
     flags: tuple[str, ...] | None = None
     cost: CostLimit | None = None
     not_sent: tuple[tuple[str, Position], ...] = ()
-    words: tuple[Words, ...] = ()
+    words: tuple[ExpectedText, ...] = ()
     position: Position = NOWHERE
 
 
@@ -121,7 +121,7 @@ def read_expected(
     """What a test expects; times in it are counted from ``now`` (UTC milliseconds)."""
     channels = list(dict.fromkeys(step.channel for step in policy.plan))
     providers = list(configuration.settings.providers)
-    steps: tuple[Line, ...] | None = None
+    steps: tuple[ExpectedStep, ...] | None = None
     if section.has("steps"):
         read = [
             read_line(node, section.report, channels, providers, now)
@@ -150,7 +150,7 @@ def read_expected(
 
 def read_line(
     node: Node, report: Report, channels: Collection[str], providers: Collection[str], now: int
-) -> Line | None:
+) -> ExpectedStep | None:
     """One line of ``steps``."""
     match = LINE.fullmatch(node.value) if node.kind == "str" else None
     if match is None:
@@ -177,7 +177,7 @@ def read_line(
         )
     if len(report.problems) > known:
         return None
-    return Line(
+    return ExpectedStep(
         times[0] or 0,
         match["verb"],
         match["channel"],
@@ -216,13 +216,13 @@ def read_reason(word: str | None, position: Position, report: Report) -> Reason 
     return Reason(word)
 
 
-def read_outcome(section: Section, channels: Collection[str]) -> Outcome | None:
+def read_outcome(section: Section, channels: Collection[str]) -> ExpectedEnd | None:
     """How the message must end."""
     node, text = section.get("outcome"), section.text("outcome", None)
     if node is None or text is None:
         return None
     if text == NO_MESSAGE:
-        return Outcome(None, None, None, text, node.position)
+        return ExpectedEnd(None, None, None, text, node.position)
     match = OUTCOME.fullmatch(text)
     if match is None:
         fix = "write succeeded by CHANNEL, STATUS because REASON, or no message"
@@ -235,7 +235,7 @@ def read_outcome(section: Section, channels: Collection[str]) -> Outcome | None:
     reason = read_reason(match["reason"], node.position, section.report)
     if match["status"] not in statuses:
         return None
-    return Outcome(Status(match["status"]), match["by"], reason, text, node.position)
+    return ExpectedEnd(Status(match["status"]), match["by"], reason, text, node.position)
 
 
 def read_cost(section: Section, currency: str | None) -> CostLimit | None:
@@ -264,10 +264,10 @@ def read_not_sent(section: Section, channels: Collection[str]) -> list[Node]:
     return [node for node in nodes if section.choice(node, "an entry of `not_sent`", channels)]
 
 
-def read_words(section: Section, channels: Collection[str]) -> list[Words]:
+def read_words(section: Section, channels: Collection[str]) -> list[ExpectedText]:
     """What the texts must say."""
     inner = section.section("text")
-    found: list[Words] = []
+    found: list[ExpectedText] = []
     for channel, position in inner.keys.items():
         must_be(channel, channels, "the policy's channel", position, section.report)
         node = inner.nodes[channel]
@@ -279,5 +279,5 @@ def read_words(section: Section, channels: Collection[str]) -> list[Words]:
                     one.position, what, f'begin with {listed(SAYS)}: "contains Олено"'
                 )
                 continue
-            found.append(Words(channel, how, text.strip(), one.position))
+            found.append(ExpectedText(channel, how, text.strip(), one.position))
     return found

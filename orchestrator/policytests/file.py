@@ -124,7 +124,7 @@ def read_policy_name(section: Section, configuration: Configuration) -> Policy |
 def read_test(
     node: Node, shared: Node | None, policy: Policy, configuration: Configuration, report: Report
 ) -> PolicyTest | None:
-    """One test; None where it cannot be played."""
+    """One test; None if it is unusable."""
     section = Section(node, report, "the test")
     if section.broken:
         return None
@@ -133,7 +133,7 @@ def read_test(
     given = read_given(
         lay_over(shared, section.get("given")), section.position, policy, configuration, report
     )
-    section.need("expect", "say what must come of it: expect: {outcome: succeeded by viber}")
+    section.need("expect", "say what must happen: expect: {outcome: succeeded by viber}")
     expect = section.section("expect", "`expect`")
     expected = read_expected(expect, policy, configuration, given.now if given is not None else 0)
     section.done()

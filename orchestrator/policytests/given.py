@@ -1,5 +1,5 @@
 """
-The first half of a test: who, what happened, how the providers behave, and what else happens before
+The first half of a test: who, what observed, how the providers behave, and what else happens before
 and after.
 
     now        when the event is published (RFC 3339)
@@ -28,8 +28,8 @@ from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
-from orchestrator.policytests.actions import Act, read_acts
-from orchestrator.policytests.event import make_event, tell_malformed
+from orchestrator.policytests.actions import Action, read_actions
+from orchestrator.policytests.event import make_event, report_malformed
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.virtual.reactions import Reactions, read_reactions
 from orchestrator.virtual.spans import read_instant, read_span
@@ -42,8 +42,7 @@ CONSENTED_BEFORE_MS = 365 * DAY_MS
 @dataclass(frozen=True, slots=True)
 class Earlier:
     """
-    Something that was sent to the recipient before, and that caps and gaps count: ``at_ms`` is
-    negative.
+    An earlier message to the recipient, which caps and gaps count; ``at_ms`` is negative.
     """
 
     at_ms: int
@@ -54,14 +53,14 @@ class Earlier:
 @dataclass(frozen=True, slots=True)
 class Given:
     """
-    ``now`` is UTC milliseconds; ``acts`` are in the order in which they happen, those of the
+    ``now`` is UTC milliseconds; ``actions`` are in the order in which they happen, those of the
     history included.
     """
 
     now: int
     event: Event
     reactions: Mapping[str, Reactions]
-    acts: tuple[Act, ...]
+    actions: tuple[Action, ...]
     earlier: tuple[Earlier, ...]
 
 
@@ -85,7 +84,7 @@ def lay_over(below: Node | None, above: Node | None) -> Node | None:
 def read_given(
     node: Node | None, test: Position, policy: Policy, configuration: Configuration, report: Report
 ) -> Given | None:
-    """What a test starts from; None where it cannot be played. ``test`` is where it stands."""
+    """What a test starts from; None if it is unusable. ``test`` is its position."""
     section = Section(node, report, "`given`", test)
     now = read_instant(
         section.need("now", 'say when: now: "2026-11-21T10:00:00+02:00"'), "`now`", report
@@ -94,25 +93,29 @@ def read_given(
     event = event_at(section, policy, recipient, now, report) if now is not None else None
     reactions = read_reactions(section.section("providers"), configuration.settings.channels)
     section.known.update(("recipient", "event"))
-    scene = Scene(policy, configuration, recipient, section)
+    context = GivenContext(policy, configuration, recipient, section)
     history = section.items("history", "what happened before")
     earlier = [
-        read_earlier(Section(one, report, "the entry"), scene) for one in history if is_send(one)
+        read_earlier(Section(one, report, "the entry"), context) for one in history if is_send(one)
     ]
-    acts = read_acts([one for one in history if not is_send(one)], "ago", scene, now or 0, report)
-    acts += read_acts(section.items("then", "what happens after"), "at", scene, now or 0, report)
+    actions = read_actions(
+        [one for one in history if not is_send(one)], "ago", context, now or 0, report
+    )
+    actions += read_actions(
+        section.items("then", "what happens after"), "at", context, now or 0, report
+    )
     section.done()
     if now is None or event is None:
         return None
-    acts.sort(key=lambda act: act.at_ms)
+    actions.sort(key=lambda action: action.at_ms)
     return Given(
-        now, event, reactions, tuple(acts), tuple(one for one in earlier if one is not None)
+        now, event, reactions, tuple(actions), tuple(one for one in earlier if one is not None)
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What reading an act needs to know."""
+class GivenContext:
+    """What an action of the test is read with."""
 
     policy: Policy
     configuration: Configuration
@@ -171,7 +174,7 @@ def event_at(
     try:
         return make_event("the-event", policy.event, now, data, recipient)
     except Malformed as problem:
-        tell_malformed(problem, section, report)
+        report_malformed(problem, section, report)
         return None
 
 
@@ -179,11 +182,11 @@ def is_send(node: Node) -> bool:
     return node.kind == "map" and "sent" in node.value
 
 
-def read_earlier(section: Section, scene: Scene) -> Earlier | None:
+def read_earlier(section: Section, context: GivenContext) -> Earlier | None:
     """A message of the past that caps and gaps count."""
     ago_ms = read_span(section.need("ago", "say when: ago: 3h"), "`ago`", section.report)
-    channel = section.word("sent", list(scene.configuration.settings.channels), "")
-    message_class = section.word("class", CLASSES, scene.policy.message_class)
+    channel = section.word("sent", list(context.configuration.settings.channels), "")
+    message_class = section.word("class", CLASSES, context.policy.message_class)
     section.done()
     return Earlier(-ago_ms, channel, message_class) if ago_ms is not None and channel else None
 

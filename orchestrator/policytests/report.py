@@ -1,6 +1,5 @@
 """
-How the result of tests is told: a line a test, and for each that failed its timeline, expected
-beside actual.
+The report of a test run: for each failed test its timeline, expected beside actual.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orchestrator.policytests.expected import Line
-from orchestrator.policytests.timeline import Moment
-from orchestrator.policytests.verdict import Verdict, ending, fits, outcome_differences
+from orchestrator.policytests.expected import ExpectedStep
+from orchestrator.policytests.timeline import TimelineEntry
+from orchestrator.policytests.verdict import Judgement, ending, fits, outcome_differences
 
 
-def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console) -> None:
+def print_verdicts(verdicts: Sequence[Judgement], seconds: float, console: Console) -> None:
     """Everything that failed, then how many there were."""
     for verdict in verdicts:
         if not verdict.passed:
@@ -29,7 +28,7 @@ def print_verdicts(verdicts: Sequence[Verdict], seconds: float, console: Console
     console.print(f"[{'red' if failed else 'green'}]{count}[/]", highlight=False)
 
 
-def print_failure(verdict: Verdict, console: Console) -> None:
+def print_failure(verdict: Judgement, console: Console) -> None:
     """One failed test: what differs, and the whole timeline."""
     test = verdict.test
     headline = (
@@ -53,50 +52,46 @@ def print_failure(verdict: Verdict, console: Console) -> None:
     console.print("")
 
 
-def rows(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+def rows(verdict: Judgement) -> Iterator[tuple[str, str, str]]:
     """
-    The timeline in the order of time: what was expected stands beside what came, or beside what
-    came in its place.
+    The timeline by time: each expected line beside what came, or what came instead.
     """
     since = verdict.test.given.now
     steps = verdict.test.expected.steps
-    for line, moment in sorted(beside(verdict), key=lambda pair: when(pair[0], pair[1], since)):
-        met = line is not None and moment is not None and fits(line, moment, since)
+    for line, entry in sorted(beside(verdict), key=lambda pair: when(pair[0], pair[1], since)):
+        met = line is not None and entry is not None and fits(line, entry, since)
         strange = line is not None and not met
-        strange |= (
-            line is None and moment is not None and moment.verb == "send" and steps is not None
-        )
+        strange |= line is None and entry is not None and entry.verb == "send" and steps is not None
         yield (
             "✗" if strange else " ",
             line.text if line else "",
-            moment.show(since) if moment else "",
+            entry.show(since) if entry else "",
         )
     outcome = verdict.test.expected.outcome
     if outcome is not None:
-        wrong = any(outcome_differences(outcome, verdict.happened.message))
-        yield "✗" if wrong else " ", outcome.text, ending(verdict.happened.message)
+        wrong = any(outcome_differences(outcome, verdict.observed.message))
+        yield "✗" if wrong else " ", outcome.text, ending(verdict.observed.message)
 
 
-def beside(verdict: Verdict) -> list[tuple[Line | None, Moment | None]]:
+def beside(verdict: Judgement) -> list[tuple[ExpectedStep | None, TimelineEntry | None]]:
     """
-    Every moment with the line that it fits; a line that nothing fits with the nearest such moment
-    of its channel.
+    Every entry with the line it fits; a line nothing fits, with its channel's nearest entry.
     """
     since = verdict.test.given.now
     waiting = list(verdict.test.expected.steps or ())
-    pairs: list[tuple[Line | None, Moment | None]] = []
-    for moment in verdict.happened.moments:
-        line = next((one for one in waiting if fits(one, moment, since)), None)
+    pairs: list[tuple[ExpectedStep | None, TimelineEntry | None]] = []
+    for entry in verdict.observed.entries:
+        line = next((one for one in waiting if fits(one, entry, since)), None)
         if line is not None:
             waiting.remove(line)
-        pairs.append((line, moment))
+        pairs.append((line, entry))
     for line in waiting:
         alike = [
-            (abs(moment.at - since - line.at_ms), place)
-            for place, (taken, moment) in enumerate(pairs)
+            (abs(entry.at - since - line.at_ms), place)
+            for place, (taken, entry) in enumerate(pairs)
             if taken is None
-            and moment is not None
-            and (moment.verb, moment.channel) == (line.verb, line.channel)
+            and entry is not None
+            and (entry.verb, entry.channel) == (line.verb, line.channel)
         ]
         if alike:
             place = min(alike)[1]
@@ -106,21 +101,21 @@ def beside(verdict: Verdict) -> list[tuple[Line | None, Moment | None]]:
     return pairs
 
 
-def when(line: Line | None, moment: Moment | None, since: int) -> int:
+def when(line: ExpectedStep | None, entry: TimelineEntry | None, since: int) -> int:
     """Where a pair stands in the timeline, in milliseconds after the test's event."""
-    if moment is not None:
-        return moment.at - since
+    if entry is not None:
+        return entry.at - since
     assert line is not None
     return line.at_ms
 
 
-def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def as_json(verdicts: Sequence[Judgement]) -> list[dict[str, Any]]:
     """The same for programs; times are milliseconds after the test's event."""
     return [verdict_json(verdict) for verdict in verdicts]
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    test, happened = verdict.test, verdict.happened
+def verdict_json(verdict: Judgement) -> dict[str, Any]:
+    test, observed = verdict.test, verdict.observed
     return {
         "file": test.position.path,
         "line": test.position.line,
@@ -131,20 +126,20 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             {"line": one.line, "expected": one.expected, "actual": one.actual}
             for one in verdict.differences
         ],
-        "outcome": ending(happened.message),
-        "flags": list(happened.message.flags) if happened.message is not None else [],
-        "cost": str(happened.cost),
-        "timeline": [moment_json(moment, test.given.now) for moment in happened.moments],
+        "outcome": ending(observed.message),
+        "flags": list(observed.message.flags) if observed.message is not None else [],
+        "cost": str(observed.cost),
+        "timeline": [entry_json(entry, test.given.now) for entry in observed.entries],
     }
 
 
-def moment_json(moment: Moment, since: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"at_ms": moment.at - since, "what": moment.verb}
+def entry_json(entry: TimelineEntry, since: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"at_ms": entry.at - since, "what": entry.verb}
     for name in ("channel", "provider", "word", "detail"):
-        if value := getattr(moment, name):
+        if value := getattr(entry, name):
             found[name] = value
-    if moment.reason is not None:
-        found["reason"] = moment.reason.value
-    if moment.until is not None:
-        found["until_ms"] = moment.until - since
+    if entry.reason is not None:
+        found["reason"] = entry.reason.value
+    if entry.until is not None:
+        found["until_ms"] = entry.until - since
     return found

@@ -45,7 +45,7 @@ def reaction() -> Schema:
 
 def entry(when: str) -> Schema:
     """One thing that happens."""
-    acts: dict[str, Schema] = {
+    actions: dict[str, Schema] = {
         when: SPAN,
         "event": obj({"type": TEXT_SCHEMA, "data": FREE}),
         "opt_out": obj({"channel": TEXT_SCHEMA, "topic": TEXT_SCHEMA}),
@@ -57,8 +57,8 @@ def entry(when: str) -> Schema:
         "cancel": {"type": "boolean"},
     }
     if when == "ago":
-        acts |= {"sent": NAME_SCHEMA, "class": {"enum": list(CLASSES)}}
-    return obj(acts, when)
+        actions |= {"sent": NAME_SCHEMA, "class": {"enum": list(CLASSES)}}
+    return obj(actions, when)
 
 
 def given() -> Schema:

@@ -1,4 +1,4 @@
-"""What happened to a message, moment by moment, read from its decisions."""
+"""The timeline of a message, read from its decisions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orchestrator.virtual.spans import show_span
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """
-    ``verb``: send, skip, leave, hold; answer (the provider said no, or nothing), hear (a receipt),
+    ``verb``: send, skip, leave, hold; answer (the provider said no, or nothing), receipt,
     end (the message). Times are UTC milliseconds. ``word`` is the outcome, state or status;
     ``detail`` what a gate compared, or a code.
     """
@@ -48,17 +48,17 @@ class Moment:
         return " ".join(part for part in parts if part)
 
 
-def moments(decided: Decided, now: int) -> Iterator[Moment]:
-    """What one decision has brought about, in the order in which it is told."""
+def entries(decided: Decided, now: int) -> Iterator[TimelineEntry]:
+    """The timeline entries of one decision, in the order in which they are shown."""
     before, after = decided.before, decided.decision.message
-    yield from heard_or_answered(decided, now)
+    yield from answers_and_receipts(decided, now)
     for run in after.runs:
         known = before.run_of(run.step) if before is not None else None
         if run.ended is not None and (known is None or known.ended is None):
             yield left(after, run, decided.decision.checks, now)
         elif newly_held(run, known):
             detail = deciding(decided.decision.checks, run)
-            yield Moment(
+            yield TimelineEntry(
                 now,
                 "hold",
                 run.channel,
@@ -71,18 +71,18 @@ def moments(decided: Decided, now: int) -> Iterator[Moment]:
     for attempt in after.attempts[len(before.attempts) if before is not None else 0 :]:
         run_of = after.run_of(attempt.step)
         companion = run_of is not None and run_of.companion
-        yield Moment(now, "send", attempt.channel, attempt.provider, companion=companion)
+        yield TimelineEntry(now, "send", attempt.channel, attempt.provider, companion=companion)
     if after.terminal and (before is None or before.status is not after.status):
         by = (
             f"{after.status.value} by {after.succeeded_by}"
             if after.succeeded_by
             else after.status.value
         )
-        yield Moment(now, "end", word=by, reason=after.reason, detail=after.reason_detail)
+        yield TimelineEntry(now, "end", word=by, reason=after.reason, detail=after.reason_detail)
 
 
 def newly_held(run: Run, known: Run | None) -> bool:
-    """Whether a run waits for something that it did not wait for before."""
+    """Whether a run is held for another reason, or until another time, than before."""
     if run.sending is not Sending.HELD:
         return False
     return (
@@ -92,15 +92,17 @@ def newly_held(run: Run, known: Run | None) -> bool:
     )
 
 
-def left(message: Message, run: Run, checks: tuple[Check, ...], now: int) -> Moment:
-    """A step that was left: skipped where nothing of it was ever sent."""
+def left(message: Message, run: Run, checks: tuple[Check, ...], now: int) -> TimelineEntry:
+    """The entry for a step that has ended: a skip if nothing of it was ever sent."""
     verb = "leave" if message.attempts_of(run.step) else "skip"
     detail = deciding(checks, run) or run.rule
-    return Moment(now, verb, run.channel, "", run.ended, detail=detail, companion=run.companion)
+    return TimelineEntry(
+        now, verb, run.channel, "", run.ended, detail=detail, companion=run.companion
+    )
 
 
 def deciding(checks: tuple[Check, ...], run: Run) -> str:
-    """What the gate that said no has looked at."""
+    """What the gate that refused the step compared."""
     for check in checks:
         if check.step == run.step and check.verdict is not Verdict.GO:
             parts = [check.rule, check.value, f"limit {check.limit}" if check.limit else None]
@@ -108,16 +110,16 @@ def deciding(checks: tuple[Check, ...], run: Run) -> str:
     return ""
 
 
-def heard_or_answered(decided: Decided, now: int) -> Iterator[Moment]:
-    """What a provider has said, where it is more than a plain yes."""
+def answers_and_receipts(decided: Decided, now: int) -> Iterator[TimelineEntry]:
+    """The provider's answer, if it did not accept, or its receipt."""
     match decided.fact:
         case Answered() as fact if not isinstance(fact.outcome, Accepted):
             attempt = decided.decision.message.attempts[fact.attempt]
             word = kind_of(fact.outcome).value
-            yield Moment(
+            yield TimelineEntry(
                 now, "answer", attempt.channel, attempt.provider, fact.outcome.reason, word=word
             )
         case ReceiptReceived() as fact:
             attempt = decided.decision.message.attempts[fact.attempt]
             reason = fact.failure.reason if fact.failure is not None else None
-            yield Moment(now, "hear", attempt.channel, reason=reason, word=fact.state)
+            yield TimelineEntry(now, "receipt", attempt.channel, reason=reason, word=fact.state)

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.message import Message
-from orchestrator.policytests.expected import Expected, Line, Outcome, Words
+from orchestrator.policytests.expected import Expected, ExpectedEnd, ExpectedStep, ExpectedText
 from orchestrator.policytests.file import PolicyTest
-from orchestrator.policytests.runner import Happened
-from orchestrator.policytests.timeline import Moment
+from orchestrator.policytests.runner import Observed
+from orchestrator.policytests.timeline import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    ``line`` is where the test says otherwise; ``expected`` "" where something came that nobody
-    expected.
+    ``line`` is where the test says otherwise; ``expected`` is "" for something unexpected.
     """
 
     line: int
@@ -26,11 +25,11 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A test and what came of it; it passed where there is no difference."""
+class Judgement:
+    """A test and its result; it passed if there is no difference."""
 
     test: PolicyTest
-    happened: Happened
+    observed: Observed
     differences: tuple[Difference, ...]
 
     @property
@@ -38,15 +37,15 @@ class Verdict:
         return not self.differences
 
 
-def judge(test: PolicyTest, happened: Happened) -> Verdict:
+def judge(test: PolicyTest, observed: Observed) -> Judgement:
     """Compare everything that the test cares about."""
     expected = test.expected
     differences = [
-        Difference(line, "", f"this could not be done: {what}") for line, what in happened.troubles
+        Difference(line, "", f"this could not be done: {what}") for line, what in observed.troubles
     ]
     if expected.outcome is not None:
-        differences += outcome_differences(expected.outcome, happened.message)
-    if happened.message is None and (
+        differences += outcome_differences(expected.outcome, observed.message)
+    if observed.message is None and (
         expected.outcome is None or expected.outcome.status is not None
     ):
         said = (
@@ -57,12 +56,12 @@ def judge(test: PolicyTest, happened: Happened) -> Verdict:
             [] if differences else [Difference(expected.position.line, "a message", said)]
         )
     else:
-        differences += step_differences(test, happened)
-        differences += rest_differences(expected, happened)
-    return Verdict(test, happened, tuple(differences))
+        differences += step_differences(test, observed)
+        differences += rest_differences(expected, observed)
+    return Judgement(test, observed, tuple(differences))
 
 
-def outcome_differences(outcome: Outcome, message: Message | None) -> Iterator[Difference]:
+def outcome_differences(outcome: ExpectedEnd, message: Message | None) -> Iterator[Difference]:
     """The end of the message."""
     actual = ending(message)
     if message is None or outcome.status is None:
@@ -87,7 +86,7 @@ def ending(message: Message | None) -> str:
     return f"{message.status.value}{by}{because}"
 
 
-def step_differences(test: PolicyTest, happened: Happened) -> Iterator[Difference]:
+def step_differences(test: PolicyTest, observed: Observed) -> Iterator[Difference]:
     """
     Sends must be the same (the order within one instant means nothing); other lines must be found.
     """
@@ -95,31 +94,29 @@ def step_differences(test: PolicyTest, happened: Happened) -> Iterator[Differenc
         return
     since = test.given.now
     sends = sorted(
-        (m for m in happened.moments if m.verb == "send"),
+        (m for m in observed.entries if m.verb == "send"),
         key=lambda m: (m.at, m.channel, m.provider),
     )
     wanted = [line for line in test.expected.steps if line.verb == "send"]
     wanted.sort(key=lambda line: (line.at_ms, line.channel, line.provider or ""))
-    for line, moment in pairs(wanted, sends, since):
-        if line is None and moment is not None:
+    for line, entry in pairs(wanted, sends, since):
+        if line is None and entry is not None:
             yield Difference(
                 test.expected.position.line,
                 "",
-                f"{moment.show(since)}: nothing of `steps` expects it",
+                f"{entry.show(since)}: nothing of `steps` expects it",
             )
-        elif line is not None and moment is None:
-            yield Difference(line.position.line, line.text, instead(line, happened.moments, since))
+        elif line is not None and entry is None:
+            yield Difference(line.position.line, line.text, instead(line, observed.entries, since))
     for line in test.expected.steps:
-        if line.verb != "send" and not any(
-            fits(line, moment, since) for moment in happened.moments
-        ):
-            yield Difference(line.position.line, line.text, instead(line, happened.moments, since))
+        if line.verb != "send" and not any(fits(line, entry, since) for entry in observed.entries):
+            yield Difference(line.position.line, line.text, instead(line, observed.entries, since))
 
 
 def pairs(
-    lines: list[Line], sends: list[Moment], since: int
-) -> Iterator[tuple[Line | None, Moment | None]]:
-    """Lines beside the sends that fit them, in order; what of either is left over stands alone."""
+    lines: list[ExpectedStep], sends: list[TimelineEntry], since: int
+) -> Iterator[tuple[ExpectedStep | None, TimelineEntry | None]]:
+    """Pair lines with the sends that fit them, in order; unpaired ones have None beside them."""
     lengths = [[0] * (len(sends) + 1) for _ in range(len(lines) + 1)]
     for row in range(len(lines) - 1, -1, -1):
         for column in range(len(sends) - 1, -1, -1):
@@ -142,46 +139,44 @@ def pairs(
             column += 1
 
 
-def fits(line: Line, moment: Moment, since: int) -> bool:
-    """Whether a moment is what a line means."""
+def fits(line: ExpectedStep, entry: TimelineEntry, since: int) -> bool:
+    """Whether a entry is what a line means."""
     until = line.until_ms is None or (
-        moment.until is not None and moment.until - since == line.until_ms
+        entry.until is not None and entry.until - since == line.until_ms
     )
     return (
-        (moment.verb, moment.channel, moment.at - since) == (line.verb, line.channel, line.at_ms)
-        and line.provider in (None, moment.provider)
-        and line.reason in (None, moment.reason)
+        (entry.verb, entry.channel, entry.at - since) == (line.verb, line.channel, line.at_ms)
+        and line.provider in (None, entry.provider)
+        and line.reason in (None, entry.reason)
         and until
     )
 
 
-def instead(line: Line, found: list[Moment], since: int) -> str:
-    """The most telling moment of the channel that a line is about: why it was not as expected."""
+def instead(line: ExpectedStep, found: list[TimelineEntry], since: int) -> str:
+    """The entry of the line's channel that best explains why the line did not come true."""
     own = [
-        moment
-        for moment in found
-        if moment.channel == line.channel and moment.verb in ("send", "skip", "leave", "hold")
+        entry
+        for entry in found
+        if entry.channel == line.channel and entry.verb in ("send", "skip", "leave", "hold")
     ]
-    same_verb = [moment for moment in own if moment.verb == line.verb]
+    same_verb = [entry for entry in own if entry.verb == line.verb]
     telling = (
-        [moment for moment in own if moment.verb in ("skip", "hold")]
-        if line.verb == "send"
-        else own
+        [entry for entry in own if entry.verb in ("skip", "hold")] if line.verb == "send" else own
     )
     nearest = min(
         same_verb or telling or own,
-        key=lambda moment: abs(moment.at - since - line.at_ms),
+        key=lambda entry: abs(entry.at - since - line.at_ms),
         default=None,
     )
     if nearest is not None:
         return nearest.show(since)
-    end = next((moment for moment in found if moment.verb == "end"), None)
+    end = next((entry for entry in found if entry.verb == "end"), None)
     return f"{line.channel} was never reached" + (f": {end.show(since)}" if end is not None else "")
 
 
-def rest_differences(expected: Expected, happened: Happened) -> Iterator[Difference]:
-    """Flags, cost, channels that must be silent, and texts."""
-    message = happened.message
+def rest_differences(expected: Expected, observed: Observed) -> Iterator[Difference]:
+    """Differences in flags, cost, channels that must not be used, and texts."""
+    message = observed.message
     flags = sorted(message.flags) if message is not None else []
     if expected.flags is not None and flags != sorted(expected.flags):
         yield Difference(
@@ -189,20 +184,22 @@ def rest_differences(expected: Expected, happened: Happened) -> Iterator[Differe
             f"flags [{', '.join(expected.flags)}]",
             f"flags [{', '.join(flags)}]",
         )
-    if expected.cost is not None and not expected.cost.holds(happened.cost):
+    if expected.cost is not None and not expected.cost.holds(observed.cost):
         yield Difference(
-            expected.cost.position.line, f"cost {expected.cost.text}", f"cost {happened.cost}"
+            expected.cost.position.line, f"cost {expected.cost.text}", f"cost {observed.cost}"
         )
     for channel, position in expected.not_sent:
-        sent = next((m for m in happened.moments if (m.verb, m.channel) == ("send", channel)), None)
+        sent = next((m for m in observed.entries if (m.verb, m.channel) == ("send", channel)), None)
         if sent is not None:
             yield Difference(position.line, f"nothing sent on {channel}", "it was sent")
     for words in expected.words:
-        yield from word_differences(words, happened.sent.get(words.channel))
+        yield from word_differences(words, observed.sent.get(words.channel))
 
 
-def word_differences(words: Words, content: Mapping[str, Any] | None) -> Iterator[Difference]:
-    """What a channel's text says; any white space is one space."""
+def word_differences(
+    words: ExpectedText, content: Mapping[str, Any] | None
+) -> Iterator[Difference]:
+    """Compare a channel's text; any white space counts as one space."""
     wanted = f"text of {words.channel} {words.how} {words.text!r}"
     if content is None:
         yield Difference(words.position.line, wanted, f"nothing was sent on {words.channel}")

@@ -1,11 +1,9 @@
 """
-How people and providers behave, as shares and lags, and what that means for one message: receipts
-drawn by chance.
+How people and providers behave, as shares and lags, and the reaction to one message drawn from it.
 
-The chance of a message is a number made of the seed, the run, the event, the recipient and the
-address, never of the order in which things are asked. Two versions of a policy therefore meet the
-same people: who reads Viber under one reads it under the other, and what differs between two
-simulations comes from the policies alone (common random numbers).
+A message's draws depend on the seed, the run, the event, the recipient and the address, never on
+the order of calls. Two versions of a policy therefore meet the same people: who reads Viber under
+one reads it under the other, so all differences come from the policies (common random numbers).
 """
 
 from __future__ import annotations
@@ -77,7 +75,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class ChannelBehaviour:
     """
     One channel or provider. ``answers`` are outcomes that are no yes, with their shares; the rest
     is accepted. ``delivered`` and ``failed`` are shares of what was accepted, ``read`` of what was
@@ -94,21 +92,21 @@ class Habit:
 
 
 @dataclass(frozen=True)
-class Habits:
+class Behaviour:
     """
     By provider or by channel; a provider's own come first. ``source`` says in words where they are
     from.
     """
 
-    by_name: Mapping[str, Habit] = field(default_factory=dict)
+    by_name: Mapping[str, ChannelBehaviour] = field(default_factory=dict)
     source: str = ""
 
-    def of(self, provider: str, channel: str) -> Habit:
+    def of(self, provider: str, channel: str) -> ChannelBehaviour:
         found = self.by_name.get(provider)
-        return found if found is not None else self.by_name.get(channel, NOTHING)
+        return found if found is not None else self.by_name.get(channel, SILENT)
 
 
-NOTHING = Habit()
+SILENT = ChannelBehaviour()
 
 
 def draw(*key: object) -> Sequence[float]:
@@ -120,46 +118,46 @@ def draw(*key: object) -> Sequence[float]:
     ]
 
 
-def react(habit: Habit, chances: Sequence[float]) -> Reaction:
+def react(behaviour: ChannelBehaviour, chances: Sequence[float]) -> Reaction:
     """
-    What becomes of one message. Where an outcome is unknown, the message may have arrived all the
-    same, and its receipts come like any others.
+    The reaction to one message. If the outcome is unknown, the message may have arrived all the
+    same, so its receipts come like any others.
     """
-    outcome = answer(habit, chances[0])
+    outcome = answer(behaviour, chances[0])
     if isinstance(outcome, NotSent | Refused):
         return Reaction(outcome)
-    delivered = habit.delivered
+    delivered = behaviour.delivered
     if delivered is not None and chances[1] < delivered.share:
         at_ms = delivered.lag.at(chances[2])
         return Reaction(
-            outcome, 0, (Later(at_ms, Delivery.DELIVERED), *engagement(habit, chances, at_ms))
+            outcome, 0, (Later(at_ms, Delivery.DELIVERED), *engagement(behaviour, chances, at_ms))
         )
-    arrived = habit.delivered is None
-    if habit.failed is not None and chances[1] >= 1 - habit.failed.share:
-        return Reaction(outcome, 0, (Later(habit.failed.lag.at(chances[2]), Delivery.FAILED),))
-    return Reaction(outcome, 0, tuple(engagement(habit, chances, 0)) if arrived else ())
+    arrived = behaviour.delivered is None
+    if behaviour.failed is not None and chances[1] >= 1 - behaviour.failed.share:
+        return Reaction(outcome, 0, (Later(behaviour.failed.lag.at(chances[2]), Delivery.FAILED),))
+    return Reaction(outcome, 0, tuple(engagement(behaviour, chances, 0)) if arrived else ())
 
 
-def answer(habit: Habit, chance: float) -> Outcome:
-    """What the provider says at once."""
-    if not habit.answers:
+def answer(behaviour: ChannelBehaviour, chance: float) -> Outcome:
+    """Draw the provider's answer."""
+    if not behaviour.answers:
         return Accepted()
-    limits = list(accumulate(share for share, _ in habit.answers))
+    limits = list(accumulate(share for share, _ in behaviour.answers))
     place = bisect_left(limits, chance) if chance < limits[-1] else len(limits)
-    return habit.answers[place][1] if place < len(habit.answers) else Accepted()
+    return behaviour.answers[place][1] if place < len(behaviour.answers) else Accepted()
 
 
-def engagement(habit: Habit, chances: Sequence[float], since_ms: int) -> list[Later]:
-    """What the person does with a message that has arrived ``since_ms`` after the answer."""
+def engagement(behaviour: ChannelBehaviour, chances: Sequence[float], since_ms: int) -> list[Later]:
+    """What a person does with a message that arrived ``since_ms`` after the provider's answer."""
     found: list[Later] = []
-    seen = habit.read is None
-    if habit.read is not None and chances[3] < habit.read.share:
-        since_ms += habit.read.lag.at(chances[4])
+    seen = behaviour.read is None
+    if behaviour.read is not None and chances[3] < behaviour.read.share:
+        since_ms += behaviour.read.lag.at(chances[4])
         found.append(Later(since_ms, Engagement.READ))
         seen = True
     for share, state, place in (
-        (habit.clicked, Engagement.CLICKED, 5),
-        (habit.replied, Engagement.REPLIED, 7),
+        (behaviour.clicked, Engagement.CLICKED, 5),
+        (behaviour.replied, Engagement.REPLIED, 7),
     ):
         if seen and share is not None and chances[place] < share.share:
             lag = share.lag.at(
@@ -169,23 +167,23 @@ def engagement(habit: Habit, chances: Sequence[float], since_ms: int) -> list[La
     return found
 
 
-def assumed() -> Habits:
-    """What the channels assume of providers and people, for want of anything better."""
-    return Habits(
-        {name: assumed_habit(channel.assumed) for name, channel in channels().items()},
+def assumed() -> Behaviour:
+    """What the channels assume of providers and people until a store has shown better."""
+    return Behaviour(
+        {name: assumed_channel(channel.assumed) for name, channel in channels().items()},
         "as assumed, since neither --providers nor --fit was given: only differences between"
         " versions mean something",
     )
 
 
-def assumed_habit(assumed: Assumed) -> Habit:
-    """A channel's assumptions as a habit."""
+def assumed_channel(assumed: Assumed) -> ChannelBehaviour:
+    """A channel's assumptions as a behaviour."""
     answers: tuple[tuple[float, Outcome], ...] = (
         (assumed.dead, Refused(Reason.REFUSED_ADDRESS, "assumed")),
         (assumed.refused, Refused(Reason.REFUSED_RECIPIENT, "assumed")),
         (assumed.lost, Unknown(Reason.CONNECTION_LOST)),
     )
-    return Habit(
+    return ChannelBehaviour(
         answers=tuple((share, outcome) for share, outcome in answers if share),
         delivered=share_of(assumed.delivered),
         failed=share_of(assumed.failed),

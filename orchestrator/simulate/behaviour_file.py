@@ -24,23 +24,23 @@ from orchestrator.channels import NotSent, Outcome, Reason, Refused, Unknown
 from orchestrator.configuration.reading import Report, Section, listed, suggestion
 from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.yaml_file import load
-from orchestrator.simulate.behaviour import Habit, Habits, Lag, Share
+from orchestrator.simulate.behaviour import Behaviour, ChannelBehaviour, Lag, Share
 from orchestrator.virtual.reactions import REFUSES
 from orchestrator.virtual.spans import read_span
 
 
-def read_habits(path: Path, channels: Mapping[str, tuple[ProviderSettings, ...]]) -> Habits:
-    """The habits of a file. Raises ``ConfigError`` with everything that is wrong in it."""
+def read_behaviour(path: Path, channels: Mapping[str, tuple[ProviderSettings, ...]]) -> Behaviour:
+    """The behaviour of a file. Raises ``ConfigError`` with everything that is wrong in it."""
     report = Report()
     section = Section(load(path), report, "the file")
     known = [*channels, *(one.provider for accounts in channels.values() for one in accounts)]
-    found: dict[str, Habit] = {}
+    found: dict[str, ChannelBehaviour] = {}
     for name, position in section.keys.items():
         if name not in known:
             fix = suggestion(name, known, f"there are {listed(known)}")
             report.error(position, f"there is no channel or provider {name!r}", fix)
             continue
-        found[name] = read_habit(Section(section.get(name), report, f"`{name}`", position))
+        found[name] = read_channel(Section(section.get(name), report, f"`{name}`", position))
     if not section.keys and not section.broken:
         report.error(
             section.position,
@@ -48,10 +48,10 @@ def read_habits(path: Path, channels: Mapping[str, tuple[ProviderSettings, ...]]
             "write viber: {delivered: {share: 0.86, median: 6s, p95: 5m}}",
         )
     report.refuse()
-    return Habits(found, f"as {path} says")
+    return Behaviour(found, f"as {path} says")
 
 
-def read_habit(section: Section) -> Habit:
+def read_channel(section: Section) -> ChannelBehaviour:
     """One channel or provider."""
     answers: list[tuple[float, Outcome]] = []
     refused = section.section("refused")
@@ -72,7 +72,7 @@ def read_habit(section: Section) -> Habit:
             f"the shares of {section.name} add up to {total:g}",
             "leave some to be accepted",
         )
-    habit = Habit(
+    behaviour = ChannelBehaviour(
         answers=tuple(answers),
         delivered=read_lagging(section, "delivered"),
         failed=read_lagging(section, "failed"),
@@ -80,11 +80,15 @@ def read_habit(section: Section) -> Habit:
         clicked=read_lagging(section, "clicked"),
         replied=read_lagging(section, "replied"),
     )
-    if habit.delivered and habit.failed and habit.delivered.share + habit.failed.share > 1:
+    if (
+        behaviour.delivered
+        and behaviour.failed
+        and behaviour.delivered.share + behaviour.failed.share > 1
+    ):
         what = "`delivered` and `failed` add up to more than 1"
         section.report.error(section.at("failed"), what, "both are shares of what was accepted")
     section.done()
-    return habit
+    return behaviour
 
 
 def read_share(section: Section, key: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Two versions compared, message by message: what changes, for whom, and what it costs or saves."""
+"""Two versions compared, message by message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.core.message import Status
-from orchestrator.simulate.outcomes import Life
+from orchestrator.simulate.outcomes import MessageOutcome
 from orchestrator.simulate.statistics import MILLIONTHS, Interval, interval
 
 EXAMPLES_MAX = 5
@@ -33,10 +33,10 @@ class ChangeOver:
     examples: tuple[str, ...]
 
 
-def changes(before: Iterable[Life], after: Iterable[Life]) -> dict[str, Change]:
+def changes(before: Iterable[MessageOutcome], after: Iterable[MessageOutcome]) -> dict[str, Change]:
     """The kinds of change between two runs of the same chances, the most frequent first."""
-    old = {life.key: life for life in before}
-    new = {life.key: life for life in after}
+    old = {outcome.key: outcome for outcome in before}
+    new = {outcome.key: outcome for outcome in after}
     found: dict[str, Change] = {}
     for key in dict.fromkeys((*old, *new)):
         left, right = old.get(key), new.get(key)
@@ -52,40 +52,40 @@ def changes(before: Iterable[Life], after: Iterable[Life]) -> dict[str, Change]:
     return dict(sorted(found.items(), key=lambda item: (-item[1].count, item[0])))
 
 
-def kind_of(old: Life | None, new: Life | None) -> str | None:
-    """What has become of a message, in words; None where it is what it was."""
+def kind_of(old: MessageOutcome | None, new: MessageOutcome | None) -> str | None:
+    """How a message changed, in words; None if it did not."""
     if old is None or new is None:
         if new is None:
             return "no message any more"
-        return f"now a message, {told(new)}"
+        return f"now a message, {ending_text(new)}"
     if ending(old) != ending(new):
-        return f"{told(new)} instead of {told(old)}"
+        return f"{ending_text(new)} instead of {ending_text(old)}"
     old_sends, new_sends = (
         [channel for channel, _ in old.sends],
         [channel for channel, _ in new.sends],
     )
     if old_sends != new_sends:
-        return f"{told(new)} as before, {sends_changed(old_sends, new_sends)}"
+        return f"{ending_text(new)} as before, {sends_changed(old_sends, new_sends)}"
     if old.cost != new.cost:
-        return f"{told(new)} as before, at another cost"
+        return f"{ending_text(new)} as before, at another cost"
     if old.sends != new.sends:
-        return f"{told(new)} as before, at another time"
+        return f"{ending_text(new)} as before, at another time"
     return None
 
 
-def ending(life: Life) -> tuple[str, str, str]:
-    return (life.status, life.by, life.reason)
+def ending(outcome: MessageOutcome) -> tuple[str, str, str]:
+    return (outcome.status, outcome.by, outcome.reason)
 
 
-def told(life: Life) -> str:
+def ending_text(outcome: MessageOutcome) -> str:
     """How a message ended: ``reached by viber``, ``expired (quiet_hours)``."""
-    if life.status == Status.SUCCEEDED.value:
-        return f"reached by {life.by}"
-    return f"{life.status} ({life.reason})" if life.reason else life.status
+    if outcome.status == Status.SUCCEEDED.value:
+        return f"reached by {outcome.by}"
+    return f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status
 
 
 def sends_changed(old: Sequence[str], new: Sequence[str]) -> str:
-    """Which sends there are more, and which fewer."""
+    """The sends that were added, and those that were dropped."""
     more = [channel for channel in dict.fromkeys(new) if new.count(channel) > old.count(channel)]
     fewer = [channel for channel in dict.fromkeys(old) if old.count(channel) > new.count(channel)]
     parts = [f"also sent on {', '.join(more)}"] if more else []

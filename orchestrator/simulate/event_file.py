@@ -1,9 +1,8 @@
 """
-A file of events, in the order of their times: JSON Lines of structured CloudEvents, as Kafka or an
-archive gives them.
+An event file: JSON Lines of structured CloudEvents, sorted by their times.
 
-Every line is read once here, strictly, so that a simulation that has started does not stumble; what
-is kept is the line itself, which is much smaller than what is made of it.
+Every line is checked when the file is read, so a simulation that has started does not fail on one.
+Only the lines stay in memory, because they are much smaller than parsed events.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from orchestrator.events.event import Event
 PROBLEMS_MAX = 20
 
 
-class BadTraffic(Exception):
-    """The file cannot be played; the text says where, what and how to fix it."""
+class BadEventFile(Exception):
+    """The file cannot be used; the text says where, what and how to fix it."""
 
 
 @dataclass(slots=True)
-class Traffic:
+class EventFile:
     """
     ``lines`` are ``(time in UTC milliseconds, line)`` in order of time; ``types`` counts the event
     types.
@@ -48,13 +47,13 @@ class Traffic:
             yield at, parse_structured(line)
 
 
-def read_traffic(name: str) -> Traffic:
+def read_event_file(name: str) -> EventFile:
     """
-    The events of a file; ``-`` is standard input. Raises ``BadTraffic`` with the lines that are
+    The events of a file; ``-`` is standard input. Raises ``BadEventFile`` with the lines that are
     wrong.
     """
     problems: list[str] = []
-    found = Traffic()
+    found = EventFile()
     for number, line in enumerate(lines_of(name), 1):
         text = line.strip()
         if not text:
@@ -75,9 +74,9 @@ def read_traffic(name: str) -> Traffic:
     if problems:
         more = len(problems) - PROBLEMS_MAX
         rest = [f"… and {more} more like these"] if more > 0 else []
-        raise BadTraffic("\n".join(problems[:PROBLEMS_MAX] + rest))
+        raise BadEventFile("\n".join(problems[:PROBLEMS_MAX] + rest))
     if not found.lines:
-        raise BadTraffic(f"{shown(name)}: there is no event in it; write one CloudEvent a line")
+        raise BadEventFile(f"{shown(name)}: there is no event in it; write one CloudEvent a line")
     found.lines.sort(key=lambda line: line[0])
     return found
 
@@ -95,6 +94,6 @@ def lines_of(name: str) -> Iterator[bytes]:
         with Path(name).open("rb") as file:
             yield from file
     except OSError as error:
-        raise BadTraffic(
+        raise BadEventFile(
             f"{name}: it cannot be read: {(error.strerror or 'no reason given').lower()}"
         ) from None

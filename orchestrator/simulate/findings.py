@@ -11,7 +11,7 @@ from rich.table import Table
 
 from orchestrator.primitives.durations import duration
 from orchestrator.simulate.changes import ChangeOver
-from orchestrator.simulate.simulation import Findings, Plan
+from orchestrator.simulate.simulation import Findings, SimulationPlan
 from orchestrator.simulate.statistics import SECTIONS, Figure, Group, Interval
 
 TITLES = {
@@ -35,17 +35,17 @@ BROKEN_MAX = 10
 MANY_KINDS = 12
 
 
-def print_findings(plan: Plan, findings: Findings, console: Console) -> None:
+def print_findings(plan: SimulationPlan, findings: Findings, console: Console) -> None:
     """Everything as tables."""
     currency = plan.versions[0].configuration.settings.currency or ""
-    events, messages = len(plan.traffic.lines), findings.figures[0].get(EVERYTHING, {})
+    events, messages = len(plan.event_file.lines), findings.figures[0].get(EVERYTHING, {})
     count = messages.get(("total", "messages"), Interval(0, 0, 0))
     say(
         console,
         f"{', '.join(sorted(plan.reported))}: {events} events, {whole(count.median)} messages,"
         f" {plan.runs} run(s), seed {plan.seed}",
     )
-    say(console, f"Providers and people behave {plan.habits.source}.")
+    say(console, f"Providers and people behave {plan.behaviour.source}.")
     say(console, "Where two numbers stand in brackets, they are the lowest and the highest run.\n")
     console.print(figures_table(plan, findings, EVERYTHING, currency))
     print_broken(findings, console)
@@ -64,7 +64,7 @@ def say(console: Console, line: str) -> None:
     console.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def figures_table(plan: Plan, findings: Findings, group: Group, currency: str) -> Table:
+def figures_table(plan: SimulationPlan, findings: Findings, group: Group, currency: str) -> Table:
     """All figures of one group, a column for each version, and one for what is different."""
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     table.add_column("")
@@ -116,7 +116,7 @@ def print_broken(findings: Findings, console: Console) -> None:
 
 
 def groups_table(
-    plan: Plan, findings: Findings, kind: str, groups: list[Group], currency: str
+    plan: SimulationPlan, findings: Findings, kind: str, groups: list[Group], currency: str
 ) -> Table:
     """The totals by policy, class or locale."""
     table = Table(
@@ -143,7 +143,9 @@ def groups_table(
     return table
 
 
-def print_changes(plan: Plan, findings: Findings, currency: str, console: Console) -> None:
+def print_changes(
+    plan: SimulationPlan, findings: Findings, currency: str, console: Console
+) -> None:
     """What the second version does otherwise."""
     old, new = (version.label for version in plan.versions)
     say(console, f"\nWhat changes from {old} to {new}:")
@@ -259,17 +261,17 @@ def signed(value: float) -> str:
     return f"{value:+.2f}" if round(value, 2) else "0.00"
 
 
-def as_json(plan: Plan, findings: Findings) -> dict[str, Any]:
+def as_json(plan: SimulationPlan, findings: Findings) -> dict[str, Any]:
     """
     The same for programs: every figure as ``{low, median, high}``; times in milliseconds, cost in
     ``currency``.
     """
     found: dict[str, Any] = {
         "policies": sorted(plan.reported),
-        "events": len(plan.traffic.lines),
+        "events": len(plan.event_file.lines),
         "runs": plan.runs,
         "seed": plan.seed,
-        "behaviour": plan.habits.source,
+        "behaviour": plan.behaviour.source,
         "currency": plan.versions[0].configuration.settings.currency,
         "versions": [
             {"label": version.label, **dict(groups_json(figures))}

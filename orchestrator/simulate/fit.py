@@ -1,5 +1,5 @@
 """
-Habits learnt from what really happened: the attempts and receipts of the installation's own store.
+Behaviour learnt from what really happened: the attempts and receipts of the installation's own store.
 
 Only finished messages are read, the newest first, because what is still under way would look as if
 it had failed. Lags are kept as they were measured, as quantiles, and not pressed into a formula.
@@ -19,7 +19,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import REFUSALS
 from orchestrator.core.status import FAILURES, reached
 from orchestrator.history.codec import decode_message
-from orchestrator.simulate.behaviour import Habit, Habits, Lag, Share, assumed
+from orchestrator.simulate.behaviour import Behaviour, ChannelBehaviour, Lag, Share, assumed
 from orchestrator.stores.port import Store
 
 MESSAGES_MAX = 100_000
@@ -66,11 +66,11 @@ class Seen:
             if failed_at is not None:
                 self.lags_ms.setdefault("failed", []).append(max(0, failed_at - since))
 
-    def habit(self) -> Habit:
+    def behaviour(self) -> ChannelBehaviour:
         """The same as shares and lags."""
         reads = self.states["read"]
         basis = reads or self.states["delivered"]
-        return Habit(
+        return ChannelBehaviour(
             answers=tuple(
                 (count / self.attempts, outcome_of(*key)) for key, count in self.answers.items()
             ),
@@ -106,9 +106,9 @@ def quantiles(values: Sequence[int]) -> tuple[float, ...]:
     return tuple(float(ordered[round(place)]) for place in places)
 
 
-def fit(messages: Iterable[Message]) -> Habits:
+def fit(messages: Iterable[Message]) -> Behaviour:
     """
-    The habits that messages show. Channels of which too little was seen behave as assumed, and the
+    The behaviour that messages show. Channels of which too little was seen behave as assumed, and the
     report says so. Raises ``NothingToFit`` where there is not enough of any.
     """
     seen: dict[str, Seen] = {}
@@ -122,7 +122,7 @@ def fit(messages: Iterable[Message]) -> Habits:
             if attempt.outcome is not OutcomeKind.PENDING:
                 seen.setdefault(attempt.provider, Seen()).take(attempt)
                 channel_of[attempt.provider] = attempt.channel
-    known = {name: one.habit() for name, one in seen.items() if one.attempts >= ATTEMPTS_MIN}
+    known = {name: one.behaviour() for name, one in seen.items() if one.attempts >= ATTEMPTS_MIN}
     if not known:
         most = max((one.attempts for one in seen.values()), default=0)
         raise NothingToFit(
@@ -131,11 +131,13 @@ def fit(messages: Iterable[Message]) -> Habits:
         )
     fitted = {channel_of[name] for name in known}
     by_channel = {
-        channel: habit for channel, habit in assumed().by_name.items() if channel not in fitted
+        channel: behaviour
+        for channel, behaviour in assumed().by_name.items()
+        if channel not in fitted
     }
     rest = f"; assumed for {', '.join(sorted(by_channel))}" if by_channel else ""
     shown = ", ".join(f"{name} ({seen[name].attempts} attempts)" for name in sorted(known))
-    return Habits(
+    return Behaviour(
         {**by_channel, **known}, f"as fitted from {count} messages of the store: {shown}{rest}"
     )
 

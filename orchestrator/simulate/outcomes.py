@@ -1,4 +1,4 @@
-"""What a simulation keeps of each message: enough to count and compare it, and no more."""
+"""What a simulation stores of each message: enough to count and compare it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULE_GATES = ("quiet_hours", "caps", "gaps", "budget")
 
 
 @dataclass(slots=True)
-class Life:
+class MessageOutcome:
     """
     ``event`` is ``source id``; ``sends`` the channels in the order of their sends with their times
     (ms after the message was made); ``rules`` the rules that made it wait or skip; ``cost``
@@ -47,64 +47,64 @@ class Life:
         return (self.event, self.recipient, self.policy)
 
 
-class Lives:
+class OutcomeCollector:
     """
-    Collects the lives of the messages of some policies. ``locale_of`` gives the locale of a
+    Collects the outcomes of the messages of some policies. ``locale_of`` gives the locale of a
     recipient, "" unknown.
     """
 
     def __init__(self, policies: frozenset[str]) -> None:
         self._policies = policies
         self.locales: dict[str, str] = {}
-        self.by_message: dict[str, Life] = {}
+        self.by_message: dict[str, MessageOutcome] = {}
 
     def watch(self, decided: Decided, now: int) -> None:
-        """Take note of one decision."""
+        """Record one decision."""
         message = decided.decision.message
         if message.policy not in self._policies:
             return
         if isinstance(decided.fact, Triggered):
             locale = self.locales.get(message.recipient, "")
             event = f"{message.event_source} {message.event_id}"
-            self.by_message[message.id] = Life(
+            self.by_message[message.id] = MessageOutcome(
                 event, message.recipient, message.policy, message.message_class, locale
             )
-        life = self.by_message[message.id]
+        outcome = self.by_message[message.id]
         if isinstance(decided.fact, Unpreparable):
             run = message.run_of(decided.fact.step)
-            life.broken.add((run.channel if run is not None else "", decided.fact.detail))
+            outcome.broken.add((run.channel if run is not None else "", decided.fact.detail))
         for check in decided.decision.checks:
             if check.verdict is not Verdict.GO and check.gate in RULE_GATES:
-                life.rules.add((check.gate, check.rule or ""))
-        note(life, decided.before, message, now)
+                outcome.rules.add((check.gate, check.rule or ""))
+        note(outcome, decided.before, message, now)
 
 
-def note(life: Life, before: Message | None, message: Message, now: int) -> None:
-    """What a decision has changed."""
+def note(outcome: MessageOutcome, before: Message | None, message: Message, now: int) -> None:
+    """Record what a decision has changed."""
     known = len(before.attempts) if before is not None else 0
     for attempt in message.attempts[known:]:
-        life.sends.append((attempt.channel, now - message.created_at))
+        outcome.sends.append((attempt.channel, now - message.created_at))
     if before is None or before.status is not message.status or before.flags != message.flags:
-        life.status = message.status.value
-        life.reason = message.reason.value if message.reason is not None else ""
-        life.by = message.succeeded_by or ""
-        life.flags = tuple(message.flags)
-        if message.status is Status.SUCCEEDED and life.reached_ms is None:
-            life.reached_ms = now - message.created_at
-        life.skips = tuple(skips(message))
+        outcome.status = message.status.value
+        outcome.reason = message.reason.value if message.reason is not None else ""
+        outcome.by = message.succeeded_by or ""
+        outcome.flags = tuple(message.flags)
+        if message.status is Status.SUCCEEDED and outcome.reached_ms is None:
+            outcome.reached_ms = now - message.created_at
+        outcome.skips = tuple(skips(message))
     if message.attempts and (
-        known != len(message.attempts) or outcomes(before) != outcomes(message)
+        known != len(message.attempts) or attempt_outcomes(before) != attempt_outcomes(message)
     ):
-        life.cost = int(message.spent() * MILLIONTHS)
+        outcome.cost = int(message.spent() * MILLIONTHS)
 
 
 def skips(message: Message) -> Iterator[tuple[str, str]]:
-    """The steps that a message has left without a send."""
+    """The steps of a message that ended without a send."""
     tried = {attempt.step for attempt in message.attempts}
     for run in message.runs:
         if run.ended is not None and run.step not in tried:
             yield run.channel, run.ended.value
 
 
-def outcomes(message: Message | None) -> list[OutcomeKind]:
+def attempt_outcomes(message: Message | None) -> list[OutcomeKind]:
     return [attempt.outcome for attempt in message.attempts] if message is not None else []

@@ -1,6 +1,6 @@
 """
-A simulation: several runs over the same events, each with chances of its own, and where two
-versions are compared, both under the same chances.
+A simulation: several runs over the same events, each with its own random draws; two versions
+that are compared get the same draws.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.policy import Policy
-from orchestrator.simulate.behaviour import Habits
+from orchestrator.simulate.behaviour import Behaviour
 from orchestrator.simulate.changes import Change, ChangeOver, changes, changes_over
-from orchestrator.simulate.event_file import Traffic
-from orchestrator.simulate.performance import Performance, Play
+from orchestrator.simulate.event_file import EventFile
 from orchestrator.simulate.statistics import (
     Differences,
     Figure,
     Figures,
     Group,
     Interval,
+    count_by_group,
     differences_over,
     interval,
     over_runs,
-    tally,
 )
+from orchestrator.simulate.version_run import RunSpec, VersionRun
 from orchestrator.simulate.workers import share_out
 from orchestrator.virtual.fast_runner import Contents
 
@@ -38,8 +38,8 @@ COUNT_EVERY = 200
 @dataclass(frozen=True)
 class Version:
     """
-    A configuration with the policies that play in it; ``label`` is how people call it, ``earlier``
-    says that it is what was before the one it is compared with.
+    A configuration with its policies; ``label`` is its name for people, ``earlier`` is true for a
+    past version that the current one is compared with.
     """
 
     label: str
@@ -49,12 +49,12 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """``reported`` are the names of the policies that are counted."""
 
     versions: tuple[Version, ...]
-    traffic: Traffic
-    habits: Habits
+    event_file: EventFile
+    behaviour: Behaviour
     reported: frozenset[str]
     seed: int = 1
     runs: int = 5
@@ -63,8 +63,8 @@ class Plan:
 @dataclass(frozen=True)
 class Findings:
     """
-    By version, in the plan's order, the intervals of all figures; what changes from the first to
-    the second, how much of each figure there is more, and what the second costs more altogether.
+    ``figures`` by version in the plan's order; ``changes``, ``differences`` and ``costs_more``
+    lead from the first version to the second.
     """
 
     figures: tuple[Mapping[Group, Mapping[Figure, Interval]], ...]
@@ -73,20 +73,20 @@ class Findings:
     costs_more: Interval
 
 
-Run = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
+RunFigures = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
 
 
 def simulate(
-    plan: Plan, processes: int, progress: Callable[[int], None] = lambda events: None
+    plan: SimulationPlan, processes: int, progress: Callable[[int], None] = lambda events: None
 ) -> Findings:
     """
-    Play everything. ``progress`` is told now and then how many events have been played since it was
-    last told.
+    Run everything. ``progress`` is called now and then with the number of events published since
+    the last call.
     """
     counter = multiprocessing.get_context().Value("q", 0)
     contents: dict[int, Contents] = {}
 
-    def one_run(number: int) -> Run:
+    def one_run(number: int) -> RunFigures:
         gc.set_threshold(GC_THRESHOLD)
         return run(plan, number, contents, counter)
 
@@ -94,13 +94,13 @@ def simulate(
 
     def tick() -> None:
         nonlocal told
-        played = counter.value
-        progress(played - told)
-        told = played
+        published = counter.value
+        progress(published - told)
+        told = published
 
     gc.collect()
     gc.freeze()
-    results: dict[int, Run] = dict(share_out(one_run, plan.runs, processes, tick))
+    results: dict[int, RunFigures] = dict(share_out(one_run, plan.runs, processes, tick))
     ordered = [results[number] for number in range(plan.runs)]
     figures = tuple(
         over_runs([result[0][place] for result in ordered]) for place in range(len(plan.versions))
@@ -116,34 +116,36 @@ def simulate(
     )
 
 
-def run(plan: Plan, number: int, contents: dict[int, Contents], counter: Any) -> Run:
-    """One run of every version, and what differs between them."""
-    played = 0
+def run(
+    plan: SimulationPlan, number: int, contents: dict[int, Contents], counter: Any
+) -> RunFigures:
+    """Run every version once, and compare them."""
+    published = 0
 
     def advance(events: int) -> None:
-        nonlocal played
-        played += events
-        if played >= COUNT_EVERY:
+        nonlocal published
+        published += events
+        if published >= COUNT_EVERY:
             with counter.get_lock():
-                counter.value += played
-            played = 0
+                counter.value += published
+            published = 0
 
-    lives = []
+    outcomes = []
     for version in plan.versions:
-        play = Play(
+        spec = RunSpec(
             version.configuration,
             version.policies,
             plan.reported,
-            plan.traffic,
-            plan.habits,
+            plan.event_file,
+            plan.behaviour,
             plan.seed,
             number,
         )
-        lives.append(
-            Performance(
-                play, advance, contents.setdefault(id(version.configuration.templates), {})
-            ).perform()
+        outcomes.append(
+            VersionRun(
+                spec, advance, contents.setdefault(id(version.configuration.templates), {})
+            ).run_fast()
         )
-        gc.collect()  # a stage leaves cycles behind, as large as the file is
-    found = changes(lives[0], lives[1]) if len(lives) > 1 else {}
-    return [tally(one) for one in lives], found
+        gc.collect()  # a runner leaves cycles behind, as large as the file
+    found = changes(outcomes[0], outcomes[1]) if len(outcomes) > 1 else {}
+    return [count_by_group(one) for one in outcomes], found

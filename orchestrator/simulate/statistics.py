@@ -1,5 +1,5 @@
 """
-Lives counted: one run's figures, and over several runs the interval in which each figure lies.
+Statistics of outcomes: one run's figures, and each figure's interval over several runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from orchestrator.core.message import Status
-from orchestrator.simulate.outcomes import Life
+from orchestrator.simulate.outcomes import MessageOutcome
 
 MILLIONTHS = 1_000_000
 Figure = tuple[str, str]
@@ -39,7 +39,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 @dataclass(slots=True)
 class Count:
-    """The figures of one group of lives."""
+    """The figures of one group of outcomes."""
 
     figures: dict[Figure, float] = field(default_factory=dict)
     lags_ms: list[int] = field(default_factory=list)
@@ -48,25 +48,25 @@ class Count:
         key = (section, name)
         self.figures[key] = self.figures.get(key, 0) + amount
 
-    def take(self, life: Life) -> None:
-        """Count one life."""
+    def take(self, outcome: MessageOutcome) -> None:
+        """Count one outcome."""
         self.add("total", "messages")
-        self.add("total", "cost", life.cost / MILLIONTHS)
-        for channel, _ in life.sends:
+        self.add("total", "cost", outcome.cost / MILLIONTHS)
+        for channel, _ in outcome.sends:
             self.add("sends", channel)
-        if life.status == Status.SUCCEEDED.value:
+        if outcome.status == Status.SUCCEEDED.value:
             self.add("total", "reached")
-            self.add("reached_by", life.by)
-            self.lags_ms.append(life.reached_ms or 0)
+            self.add("reached_by", outcome.by)
+            self.lags_ms.append(outcome.reached_ms or 0)
         else:
-            self.add("ended", f"{life.status} {life.reason}".strip())
-        for channel, reason in life.skips:
+            self.add("ended", f"{outcome.status} {outcome.reason}".strip())
+        for channel, reason in outcome.skips:
             self.add("skipped", f"{channel} {reason}")
-        for channel, what in life.broken:
-            self.add("broken", f"{life.policy}, {channel}: {what}")
-        for gate, rule in life.rules:
+        for channel, what in outcome.broken:
+            self.add("broken", f"{outcome.policy}, {channel}: {what}")
+        for gate, rule in outcome.rules:
             self.add("rules", f"{gate} {rule}".strip())
-        for flag in life.flags:
+        for flag in outcome.flags:
             self.add("flags", flag)
 
     def close(self) -> dict[Figure, float]:
@@ -97,21 +97,21 @@ Group = tuple[str, str]
 Differences = Mapping[Group, Mapping[Figure, Interval]]
 
 
-def tally(lives: Iterable[Life]) -> dict[Group, dict[Figure, float]]:
+def count_by_group(outcomes: Iterable[MessageOutcome]) -> dict[Group, dict[Figure, float]]:
     """The figures of one run, altogether and by class, locale and policy."""
     counts: dict[Group, Count] = {}
-    for life in lives:
+    for outcome in outcomes:
         groups = (
             ("all", ""),
-            ("class", life.message_class),
-            ("locale", life.locale or "unknown"),
-            ("policy", life.policy),
+            ("class", outcome.message_class),
+            ("locale", outcome.locale or "unknown"),
+            ("policy", outcome.policy),
         )
         for group in groups:
             found = counts.get(group)
             if found is None:
                 found = counts[group] = Count()
-            found.take(life)
+            found.take(outcome)
     return {group: count.close() for group, count in counts.items()}
 
 

@@ -31,7 +31,7 @@ GIT_SECONDS = 60
 
 
 class NoSuchVersion(Exception):
-    """There is nothing to compare with; the text says why and how to fix it."""
+    """The version to compare with was not found; the text says why and how to fix it."""
 
 
 def find_version(

@@ -19,8 +19,8 @@ WORKERS_MAX = 16
 TICK_SECONDS = 0.5
 
 
-class _Desk:
-    """What the workers are copied with."""
+class _Copied:
+    """What a worker process inherits from this one."""
 
     work: Callable[[int], Any]
 
@@ -47,7 +47,7 @@ def share_out(
             yield number, work(number)
             tick()
         return
-    _Desk.work = work
+    _Copied.work = work
     with ProcessPoolExecutor(
         min(processes, pieces), mp_context=multiprocessing.get_context("fork")
     ) as pool:
@@ -60,5 +60,5 @@ def share_out(
 
 
 def one_piece(number: int) -> Any:
-    """What a worker does."""
-    return _Desk.work(number)
+    """Do one piece in a worker."""
+    return _Copied.work(number)

@@ -1,5 +1,5 @@
 """
-How a test says that a provider behaves.
+How a test writes what a provider does.
 
     viber: accepts                       taken, and silent ever after (this is the default)
     viber: {delivered: 30s, read: 5m}    taken, and these receipts follow, counted from the answer
@@ -144,7 +144,7 @@ def slow(reaction: Reaction, account: ProviderSettings) -> Reaction:
 
 
 def read_answer(section: Section) -> Outcome:
-    """What the provider says at once; one of four, else it accepts."""
+    """The provider's answer: one of four, else it accepts."""
     given = [key for key in ANSWERS if section.get(key) is not None]
     if len(given) > 1:
         section.report.error(

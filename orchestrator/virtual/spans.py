@@ -1,7 +1,5 @@
 """
 Exact times in tests: spans such as ``2m``, ``1h30m`` or ``0s``, and instants as RFC 3339.
-
-Virtual time is exact to the millisecond, so a test says exactly when, and never "about".
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.yaml_file import load
 from orchestrator.policytests.file import read_test_file
-from orchestrator.policytests.runner import Trial
+from orchestrator.policytests.runner import PolicyTestRunner
 from orchestrator.policytests.schema import test_schema as schema_of_tests
 from orchestrator.policytests.verdict import judge
 from orchestrator.virtual.shared_tools import SharedTools
@@ -34,7 +34,7 @@ def test_every_worked_policy_has_tests_and_keeps_what_they_promise(policy: Path)
     assert report.problems == []
     assert len(tests) >= 8
     for test in tests:
-        verdict = judge(test, Trial(test, configuration, tools).play())
+        verdict = judge(test, PolicyTestRunner(test, configuration, tools).run())
         assert verdict.passed, (test.name, verdict.differences)
 
 

@@ -9,9 +9,9 @@ from textwrap import dedent
 from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
-from orchestrator.policytests.runner import Trial
+from orchestrator.policytests.runner import PolicyTestRunner
 from orchestrator.policytests.verdict import judge
-from orchestrator.simulate.behaviour_file import read_habits
+from orchestrator.simulate.behaviour_file import read_behaviour
 from orchestrator.virtual.shared_tools import SharedTools
 
 ROOT = Path(__file__).parents[2]
@@ -30,15 +30,15 @@ def test_the_test_that_the_documentation_shows_holds(tmp_path: Path) -> None:
     configuration, report = load_configuration(CONFIG, {}, secrets=False), Report()
     (test,) = read_test_file(path, configuration, report)
     assert report.problems == []
-    assert judge(test, Trial(test, configuration, SharedTools()).play()).differences == ()
+    assert judge(test, PolicyTestRunner(test, configuration, SharedTools()).run()).differences == ()
 
 
 def test_the_behaviour_that_the_documentation_shows_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "providers.yaml"
     path.write_text(samples("simulating-changes.md")[0])
-    habit = read_habits(path, load_configuration(CONFIG, {}, secrets=False).settings.channels).of(
-        "infobip", "viber"
-    )
-    assert habit.delivered is not None
-    assert (habit.delivered.share, habit.delivered.lag.at(0.5)) == (0.86, 6_000)
-    assert abs(habit.delivered.lag.at(0.95) - 300_000) <= 1
+    behaviour = read_behaviour(
+        path, load_configuration(CONFIG, {}, secrets=False).settings.channels
+    ).of("infobip", "viber")
+    assert behaviour.delivered is not None
+    assert (behaviour.delivered.share, behaviour.delivered.lag.at(0.5)) == (0.86, 6_000)
+    assert abs(behaviour.delivered.lag.at(0.95) - 300_000) <= 1

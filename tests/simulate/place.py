@@ -14,8 +14,8 @@ from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
-from orchestrator.policytests.runner import Trial
-from orchestrator.policytests.verdict import Verdict, judge
+from orchestrator.policytests.runner import PolicyTestRunner
+from orchestrator.policytests.verdict import Judgement, judge
 from orchestrator.virtual.shared_tools import SharedTools
 
 CONFIG = """\
@@ -90,16 +90,16 @@ class Place:
     def load(self) -> Configuration:
         return load_configuration(self.config, {}, secrets=False)
 
-    def verdicts(self, tests: str, head: str = HEAD) -> list[Verdict]:
+    def verdicts(self, tests: str, head: str = HEAD) -> list[Judgement]:
         """The verdicts of tests written below the shared head."""
         path = self.write("policies/tale.test.yaml", head + tests)
         configuration, report = self.load(), Report()
         found = read_test_file(path, configuration, report)
         report.refuse()
         tools = SharedTools()
-        return [judge(test, Trial(test, configuration, tools).play()) for test in found]
+        return [judge(test, PolicyTestRunner(test, configuration, tools).run()) for test in found]
 
-    def verdict(self, given: str, expect: str) -> Verdict:
+    def verdict(self, given: str, expect: str) -> Judgement:
         """The verdict of one test."""
         (found,) = self.verdicts(f"  - name: it\n    given: {given}\n    expect: {expect}\n")
         return found

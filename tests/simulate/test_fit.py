@@ -1,4 +1,4 @@
-"""`kaskad simulate --fit`: habits learnt from the receipts in the store, embedded or served."""
+"""`kaskad simulate --fit`: behaviour learnt from the receipts in the store, embedded or served."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def history() -> list[Message]:
     return found
 
 
-def test_habits_are_learnt_from_what_was_heard() -> None:
-    habits = fit(history())
-    habit = habits.of("infobip", "viber")
-    assert [round(share, 2) for share, _ in habit.answers] == [0.1]
-    assert habit.delivered is not None
-    assert habit.delivered.share == pytest.approx(0.8)
-    assert (habit.delivered.lag.at(0), habit.delivered.lag.at(1)) == (1_000, 10_000)
-    assert "infobip (100 attempts)" in habits.source
-    assert "assumed for email, sms, web_push, whatsapp" in habits.source
+def test_behaviour_is_learnt_from_what_was_heard() -> None:
+    behaviour = fit(history())
+    viber = behaviour.of("infobip", "viber")
+    assert [round(share, 2) for share, _ in viber.answers] == [0.1]
+    assert viber.delivered is not None
+    assert viber.delivered.share == pytest.approx(0.8)
+    assert (viber.delivered.lag.at(0), viber.delivered.lag.at(1)) == (1_000, 10_000)
+    assert "infobip (100 attempts)" in behaviour.source
+    assert "assumed for email, sms, web_push, whatsapp" in behaviour.source
     with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
         fit(history()[:20])
 

@@ -13,78 +13,94 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import rehearse
+from orchestrator.cli import policies
 from orchestrator.configuration.judge import load_configuration
 from orchestrator.core.status import Delivery
-from orchestrator.demo.people import Clientele
+from orchestrator.demo.people import Customers
 from orchestrator.engine import engine
-from orchestrator.simulate.behaviour import Habit, Habits, Lag, Share, assumed, draw, react
+from orchestrator.simulate.behaviour import (
+    Behaviour,
+    ChannelBehaviour,
+    Lag,
+    Share,
+    assumed,
+    draw,
+    react,
+)
 from orchestrator.simulate.changes import changes
-from orchestrator.simulate.event_file import Traffic, read_traffic
+from orchestrator.simulate.event_file import EventFile, read_event_file
 from orchestrator.simulate.findings import altogether
-from orchestrator.simulate.outcomes import Life
-from orchestrator.simulate.performance import Performance, Play
-from orchestrator.simulate.simulation import Plan, Version, simulate
-from orchestrator.simulate.statistics import Interval, over_runs, tally
+from orchestrator.simulate.outcomes import MessageOutcome
+from orchestrator.simulate.simulation import SimulationPlan, Version, simulate
+from orchestrator.simulate.statistics import Interval, count_by_group, over_runs
+from orchestrator.simulate.version_run import RunSpec, VersionRun
 from tests.simulate.place import POLICY, Place, event
 
 ROOT = Path(__file__).parents[2]
-SURE = Habits({"viber": Habit(delivered=Share(1, Lag(1_000)), read=Share(1, Lag(60_000)))}, "sure")
+SURE = Behaviour(
+    {"viber": ChannelBehaviour(delivered=Share(1, Lag(1_000)), read=Share(1, Lag(60_000)))}, "sure"
+)
 
 
-def shop_traffic(place: Place, count: int, seconds_apart: int = 97) -> Traffic:
+def shop_traffic(place: Place, count: int, seconds_apart: int = 97) -> EventFile:
     """Events of the demonstration's shop, one after the other over some days."""
     found = []
-    for number, one in enumerate(Clientele(5, 40).events(count)):
+    for number, one in enumerate(Customers(5, 40).events(count)):
         seconds = number * seconds_apart
         one["time"] = (
             f"2026-11-{21 + seconds // 86_400}T{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}Z"
         )
         found.append(one)
-    return read_traffic(place.events(found))
+    return read_event_file(place.events(found))
 
 
-def whole_story(life: Life) -> Any:
+def whole_story(outcome: MessageOutcome) -> Any:
     return (
-        life.key,
-        life.status,
-        life.reason,
-        life.by,
-        life.reached_ms,
-        life.cost,
-        life.flags,
-        sorted(life.sends),
-        life.rules,
+        outcome.key,
+        outcome.status,
+        outcome.reason,
+        outcome.by,
+        outcome.reached_ms,
+        outcome.cost,
+        outcome.flags,
+        sorted(outcome.sends),
+        outcome.rules,
     )
 
 
-def test_the_quick_stage_plays_what_the_whole_service_would(
+def test_the_fast_runner_does_what_the_whole_service_would(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         engine, "GATHER_SECONDS", 0.0
     )  # a busy engine gathers for a while; in virtual time that shows
     configuration = load_configuration(ROOT / "config" / "kaskad.yaml", {}, secrets=False)
-    traffic = shop_traffic(place, 250, 601)
+    event_file = shop_traffic(place, 250, 601)
     policies = configuration.rules.policies
-    play = Play(configuration, policies, frozenset(policies), traffic, assumed(), seed=11, run=0)
-    quick = Performance(play).perform()
-    whole = Performance(play).perform_whole(grain_ms=1)
+    play = RunSpec(
+        configuration, policies, frozenset(policies), event_file, assumed(), seed=11, run=0
+    )
+    quick = VersionRun(play).run_fast()
+    whole = VersionRun(play).run_full(grain_ms=1)
     assert len(quick) > 200
     assert sorted(map(whole_story, quick)) == sorted(map(whole_story, whole))
-    assert len({life.status for life in quick}) > 3
+    assert len({outcome.status for outcome in quick}) > 3
 
 
 def plan_for(
-    place: Place, events: list[dict[str, Any]], habits: Habits = SURE, runs: int = 2, **more: Any
-) -> Plan:
+    place: Place,
+    events: list[dict[str, Any]],
+    behaviour: Behaviour = SURE,
+    runs: int = 2,
+    **more: Any,
+) -> SimulationPlan:
     configuration = place.load()
     base = Version("as it is", configuration, configuration.rules.policies)
     others = more.pop("versions", ())
-    return Plan(
+    return SimulationPlan(
         (base, *others),
-        read_traffic(place.events(events)),
-        habits,
+        read_event_file(place.events(events)),
+        behaviour,
         frozenset({"tale"}),
         runs=runs,
         **more,
@@ -148,8 +164,9 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
         ),
     )
     file = place.events([event(number) for number in range(6)])
-    habits = place.write(
-        "habits.yaml", "viber: {delivered: {share: 1, median: 1s}, read: {share: 1, median: 1m}}\n"
+    behaviour = place.write(
+        "behaviour.yaml",
+        "viber: {delivered: {share: 1, median: 1s}, read: {share: 1, median: 1m}}\n",
     )
     done = place.kaskad(
         "simulate",
@@ -158,7 +175,7 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
         "--against",
         str(other),
         "--providers",
-        str(habits),
+        str(behaviour),
         "--runs",
         "2",
         "-o",
@@ -179,7 +196,7 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
         "--against",
         str(other),
         "--providers",
-        str(habits),
+        str(behaviour),
         "--runs",
         "2",
     )
@@ -320,12 +337,12 @@ BAD = [
         "--providers and --fit exclude each other",
     ),
     (
-        ["--events", "{good}", "--providers", "{habits}"],
-        "habits.yaml:1:17: the shares of `viber` add up to 1.4",
+        ["--events", "{good}", "--providers", "{behaviour}"],
+        "behaviour.yaml:1:17: the shares of `viber` add up to 1.4",
     ),
     (
-        ["--events", "{good}", "--providers", "{habits}"],
-        "habits.yaml:2:1: there is no channel or provider 'vibre'; did you mean 'viber'?",
+        ["--events", "{good}", "--providers", "{behaviour}"],
+        "behaviour.yaml:2:1: there is no channel or provider 'vibre'; did you mean 'viber'?",
     ),
     (["--events", "{good}", "-o", "xml"], "-o takes text or json"),
 ]
@@ -343,15 +360,16 @@ def test_what_cannot_be_simulated_is_told_with_its_place(
         "timeless": place.events([timeless], "timeless.jsonl"),
         "empty": str(place.write("empty.jsonl", "\n")),
         "strange": place.events([event(1, type="elsewhere")], "strange.jsonl"),
-        "habits": str(
+        "behaviour": str(
             place.write(
-                "habits.yaml", "viber: {refused: {recipient: 0.9}, unknown: 0.5}\nvibre: {}\n"
+                "behaviour.yaml", "viber: {refused: {recipient: 0.9}, unknown: 0.5}\nvibre: {}\n"
             )
         ),
     }
-    files["habits"] = str(
+    files["behaviour"] = str(
         place.write(
-            "habits.yaml", "viber:          {refused: {recipient: 0.9}, unknown: 0.5}\nvibre: {}\n"
+            "behaviour.yaml",
+            "viber:          {refused: {recipient: 0.9}, unknown: 0.5}\nvibre: {}\n",
         )
     )
     done = place.kaskad("simulate", *(argument.format(**files) for argument in arguments))
@@ -381,8 +399,8 @@ def test_events_may_come_from_standard_input(place: Place) -> None:
 
 
 def test_chances_follow_the_shares_and_lags_they_are_drawn_from() -> None:
-    habit = assumed().of("anybody", "viber")
-    reactions = [react(habit, draw(1, 0, "e", number)) for number in range(20_000)]
+    behaviour = assumed().of("anybody", "viber")
+    reactions = [react(behaviour, draw(1, 0, "e", number)) for number in range(20_000)]
     kinds = Counter(type(one.outcome).__name__ for one in reactions)
     assert kinds["Refused"] / len(reactions) == pytest.approx(0.15, abs=0.01)
     taken = [one for one in reactions if type(one.outcome).__name__ == "Accepted"]
@@ -404,33 +422,35 @@ def test_a_measured_lag_is_drawn_as_it_was_measured() -> None:
     assert [lag.at(chance) for chance in (0, 0.25, 0.5, 0.75, 1)] == [10, 15, 20, 60, 100]
 
 
-def life(
+def outcome(
     recipient: str,
     status: str,
     by: str = "",
     cost: int = 0,
     sends: tuple[str, ...] = (),
     at: int = 0,
-) -> Life:
-    made = Life("s e", recipient, "tale", "transactional", "uk", status, "", by, cost=cost)
+) -> MessageOutcome:
+    made = MessageOutcome(
+        "s e", recipient, "tale", "transactional", "uk", status, "", by, cost=cost
+    )
     made.sends = [(channel, at) for channel in sends]
     return made
 
 
 def test_changes_are_told_by_their_kind() -> None:
     before = [
-        life("a", "succeeded", "viber", 700_000, ("viber",)),
-        life("b", "succeeded", "viber", 700_000, ("viber",)),
-        life("c", "succeeded", "sms", 1_900_000, ("viber", "sms")),
-        life("d", "exhausted"),
-        life("e", "succeeded", "viber", 700_000, ("viber",)),
+        outcome("a", "succeeded", "viber", 700_000, ("viber",)),
+        outcome("b", "succeeded", "viber", 700_000, ("viber",)),
+        outcome("c", "succeeded", "sms", 1_900_000, ("viber", "sms")),
+        outcome("d", "exhausted"),
+        outcome("e", "succeeded", "viber", 700_000, ("viber",)),
     ]
     after = [
-        life("a", "succeeded", "sms", 1_200_000, ("sms",)),
-        life("b", "succeeded", "viber", 700_000, ("viber",), at=5),
-        life("c", "succeeded", "sms", 1_200_000, ("sms",)),
-        life("e", "succeeded", "viber", 700_000, ("viber",)),
-        life("f", "exhausted"),
+        outcome("a", "succeeded", "sms", 1_200_000, ("sms",)),
+        outcome("b", "succeeded", "viber", 700_000, ("viber",), at=5),
+        outcome("c", "succeeded", "sms", 1_200_000, ("sms",)),
+        outcome("e", "succeeded", "viber", 700_000, ("viber",)),
+        outcome("f", "exhausted"),
     ]
     found = {
         kind: (change.count, round(change.cost, 2), change.examples)
@@ -447,7 +467,9 @@ def test_changes_are_told_by_their_kind() -> None:
 
 def test_intervals_are_the_lowest_the_middle_and_the_highest_run() -> None:
     runs = [
-        tally([life(str(n), "succeeded" if n < reached else "exhausted", "sms") for n in range(4)])
+        count_by_group(
+            [outcome(str(n), "succeeded" if n < reached else "exhausted", "sms") for n in range(4)]
+        )
         for reached in (1, 4, 2)
     ]
     found = over_runs(runs)[("all", "")]
@@ -459,8 +481,8 @@ def test_intervals_are_the_lowest_the_middle_and_the_highest_run() -> None:
 def test_where_there_is_no_terminal_a_long_simulation_says_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rehearse, "TELL_SECONDS", 0.0)
-    advance = rehearse.told_by_lines("simulating", 400)
+    monkeypatch.setattr(policies, "PROGRESS_SECONDS", 0.0)
+    advance = policies.progress_lines("simulating", 400)
     advance(100)
     advance(100)
     assert capsys.readouterr().err == "simulating: 25% (100 of 400)\nsimulating: 50% (200 of 400)\n"

@@ -1,4 +1,4 @@
-"""The quick stage on which policies are tested tells the same story as the whole service."""
+"""The fast runner that policies are tested with tells the same story as the whole service."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import PolicyTest, read_test_file
-from orchestrator.policytests.runner import Happened, Trial
+from orchestrator.policytests.runner import Observed, PolicyTestRunner
 from orchestrator.virtual.shared_tools import SharedTools
 from tests.policytests.test_policy_tests import PASSING
 from tests.simulate.place import HEAD, Place
-from tests.virtual.whole import WholeTrial
+from tests.virtual.full_test_runner import FullTestRunner
 
 ROOT = Path(__file__).parents[2]
 WORKED = sorted((ROOT / "config" / "policies").glob("*.test.yaml"))
@@ -48,21 +48,23 @@ AWKWARD = [
 ]
 
 
-def told(happened: Happened) -> tuple[object, ...]:
+def told(observed: Observed) -> tuple[object, ...]:
     """What a test can look at, without the order within one instant, which means nothing."""
-    message = happened.message
+    message = observed.message
     ending = (
         (message.status, message.reason, message.succeeded_by, message.flags)
         if message is not None
         else None
     )
-    story = sorted(happened.moments, key=lambda one: (one.at, repr(one)))
-    words = {channel: dict(parts) for channel, parts in happened.sent.items()}
-    return ending, story, happened.cost, words, happened.troubles
+    story = sorted(observed.entries, key=lambda one: (one.at, repr(one)))
+    words = {channel: dict(parts) for channel, parts in observed.sent.items()}
+    return ending, story, observed.cost, words, observed.troubles
 
 
 def assert_same_story(test: PolicyTest, configuration: Configuration, tools: SharedTools) -> None:
-    quick, whole = (kind(test, configuration, tools).play() for kind in (Trial, WholeTrial))
+    quick, whole = (
+        kind(test, configuration, tools).run() for kind in (PolicyTestRunner, FullTestRunner)
+    )
     assert told(quick) == told(whole), test.name
 
 

@@ -1,6 +1,6 @@
 """
 A policy test through the whole service: engine, dispatcher, timers and a store. What the quick
-stage must agree with.
+runner must agree with.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import orjson
 from orchestrator.channels import Outgoing
 from orchestrator.core.policy import MINUTE_MS
 from orchestrator.engine.commands import Publish
-from orchestrator.policytests.actions import Act
-from orchestrator.policytests.runner import AFTERMATH_MS, Happened, Trial
+from orchestrator.policytests.actions import Action
+from orchestrator.policytests.runner import AFTERMATH_MS, Observed, PolicyTestRunner
 from orchestrator.stores.rows import Changes
 from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction
 
 
-class WholeTrial(Trial):
+class FullTestRunner(PolicyTestRunner):
     """The same test in a world of its own."""
 
-    def play(self) -> Happened:
-        return run(self._play)
+    def run(self) -> Observed:
+        return run(self._run)
 
-    async def _play(self, loop: VirtualLoop) -> Happened:
+    async def _run(self, loop: VirtualLoop) -> Observed:
         given = self.test.given
         self._said: dict[str, dict[str, Mapping[str, Any]]] = {}
         self._world = FullRunner(
@@ -43,18 +43,18 @@ class WholeTrial(Trial):
         if given.earlier:
             known = self.known_recipient()
             await self._world.store.commit(Changes(recipients={known["id"]: orjson.dumps(known)}))
-        await self._act_out([act for act in given.acts if act.at_ms < 0])
+        await self._run_actions_in_time([action for action in given.actions if action.at_ms < 0])
         await self._world.sleep_until(given.now)
         self._published(await self._world.submit(Publish(given.event)))
-        await self._act_out([act for act in given.acts if act.at_ms >= 0])
+        await self._run_actions_in_time([action for action in given.actions if action.at_ms >= 0])
         await self._settle(given.now + self.test.policy.deadline_ms)
         await self._world.close()
         return self._result(self._said.get(self._main, {}))
 
-    async def _act_out(self, acts: Sequence[Act]) -> None:
-        for act in acts:
-            await self._world.sleep_until(self.test.given.now + act.at_ms)
-            command = self._command(act)
+    async def _run_actions_in_time(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            await self._world.sleep_until(self.test.given.now + action.at_ms)
+            command = self._command(action)
             if command is not None:
                 await self._world.submit(command)
 

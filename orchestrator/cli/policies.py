@@ -1,4 +1,4 @@
-"""The verbs that try a policy before it meets anybody: test, simulate."""
+"""The verbs that try policies in virtual time: test, simulate."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from orchestrator.configuration.yaml_file import Problem
     from orchestrator.core.message import Message
     from orchestrator.policytests.file import PolicyTest
-    from orchestrator.policytests.verdict import Verdict
-    from orchestrator.simulate.behaviour import Habits
-    from orchestrator.simulate.event_file import Traffic
-    from orchestrator.simulate.simulation import Plan, Version
+    from orchestrator.policytests.verdict import Judgement
+    from orchestrator.simulate.behaviour import Behaviour
+    from orchestrator.simulate.event_file import EventFile
+    from orchestrator.simulate.simulation import SimulationPlan, Version
 
 COLUMNS = 140
 SHARE = 25
-"""So many tests are worth a process of their own."""
+"""How many tests are worth a process of their own."""
 PROBLEMS_MAX = 50
-TELL_SECONDS = 10.0
+PROGRESS_SECONDS = 10.0
 
 
 def register(app: typer.Typer) -> None:
@@ -68,13 +68,13 @@ def test(
 
     as_json_wanted = wants_json(output)
     quiet_logs()
-    configuration = rehearsed(find_config(config))
+    configuration = installation(find_config(config))
     tests = collect_tests(paths or [], configuration)
     chosen = [one for one in tests if name.casefold() in one.name.casefold()]
     if not chosen:
         fail(nothing_to_test(paths or [], name, [one.name for one in tests], configuration), USAGE)
     started = time.perf_counter()
-    verdicts = play(chosen, configuration)
+    verdicts = run_tests(chosen, configuration)
     if as_json_wanted:
         print_json(as_json(verdicts))
     else:
@@ -99,7 +99,7 @@ def simulate(
     ] = False,
     runs: Annotated[
         int,
-        typer.Option(min=1, max=1000, help="How often it is played, each time with other chances."),
+        typer.Option(min=1, max=1000, help="How many runs, each with other random draws."),
     ] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
     config: ConfigOption = None,
@@ -110,16 +110,18 @@ def simulate(
     version changes.
     """
     from orchestrator.simulate.findings import as_json, print_findings
-    from orchestrator.simulate.simulation import simulate as play_all
+    from orchestrator.simulate.simulation import simulate as run_plan
     from orchestrator.simulate.workers import workers
 
     as_json_wanted = wants_json(output)
     quiet_logs()
     path = find_config(config)
-    plan = plan_of(path, events, policy or [], against, behaviour(path, providers, fit), runs, seed)
-    total = len(plan.traffic.lines) * plan.runs * len(plan.versions)
+    plan = plan_of(
+        path, events, policy or [], against, behaviour_of(path, providers, fit), runs, seed
+    )
+    total = len(plan.event_file.lines) * plan.runs * len(plan.versions)
     with progress("simulating", total) as advance:
-        findings = play_all(plan, workers(), advance)
+        findings = run_plan(plan, workers(), advance)
     if as_json_wanted:
         print_json(as_json(plan, findings))
     else:
@@ -127,37 +129,43 @@ def simulate(
 
 
 def plan_of(
-    path: Path, events: str, policies: list[str], against: str, habits: Habits, runs: int, seed: int
-) -> Plan:
-    """What is to be played; ends the program with whatever is wrong with it."""
+    path: Path,
+    events: str,
+    policies: list[str],
+    against: str,
+    behaviour: Behaviour,
+    runs: int,
+    seed: int,
+) -> SimulationPlan:
+    """The plan of a simulation; ends the program with every problem in it."""
     from orchestrator.configuration.yaml_file import ConfigError
-    from orchestrator.simulate.event_file import BadTraffic, read_traffic
-    from orchestrator.simulate.simulation import Plan, Version
+    from orchestrator.simulate.event_file import BadEventFile, read_event_file
+    from orchestrator.simulate.simulation import SimulationPlan, Version
     from orchestrator.simulate.versions import NoSuchVersion, find_version
 
-    configuration = rehearsed(path)
+    configuration = installation(path)
     base = Version("as it is", configuration, configuration.rules.policies)
     versions = [base]
     try:
-        traffic = read_traffic(events)
-        reported = reported_policies(policies, base, traffic)
+        event_file = read_event_file(events)
+        reported = reported_policies(policies, base, event_file)
         if against:
             with TemporaryDirectory(prefix="kaskad-") as scratch:
                 other = find_version(against, base, path, os.environ, Path(scratch))
                 versions = [other, base] if other.earlier else [base, other]
-    except (BadTraffic, NoSuchVersion, ConfigError) as error:
+    except (BadEventFile, NoSuchVersion, ConfigError) as error:
         fail(str(error), USAGE)
-    return Plan(tuple(versions), traffic, habits, reported, seed, runs)
+    return SimulationPlan(tuple(versions), event_file, behaviour, reported, seed, runs)
 
 
-def reported_policies(names: list[str], base: Version, traffic: Traffic) -> frozenset[str]:
+def reported_policies(names: list[str], base: Version, event_file: EventFile) -> frozenset[str]:
     """The policies to report on; each must have events that trigger it."""
     from orchestrator.configuration.reading import suggestion
 
-    types = ", ".join(f"{type} ({count})" for type, count in traffic.types.most_common(10))
+    types = ", ".join(f"{type} ({count})" for type, count in event_file.types.most_common(10))
     if not names:
         found = frozenset(
-            name for name, policy in base.policies.items() if policy.event in traffic.types
+            name for name, policy in base.policies.items() if policy.event in event_file.types
         )
         if not found:
             fail(f"none of these events triggers a policy; there are: {types}", USAGE)
@@ -167,7 +175,7 @@ def reported_policies(names: list[str], base: Version, traffic: Traffic) -> froz
             fix = suggestion(name, base.policies, f"there are {', '.join(sorted(base.policies))}")
             fail(f"there is no policy {name!r}; {fix}", USAGE)
         event = base.policies[name].event
-        if event not in traffic.types:
+        if event not in event_file.types:
             fail(
                 f"no event of the file is of the type {event!r}, which {name} waits for; there are:"
                 f" {types}",
@@ -176,11 +184,11 @@ def reported_policies(names: list[str], base: Version, traffic: Traffic) -> froz
     return frozenset(names)
 
 
-def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
+def behaviour_of(path: Path, providers: Path | None, fit: bool) -> Behaviour:
     """How providers and people behave: as a file says, as the store shows, or as assumed."""
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.simulate.behaviour import assumed
-    from orchestrator.simulate.behaviour_file import read_habits
+    from orchestrator.simulate.behaviour_file import read_behaviour
     from orchestrator.simulate.fit import NothingToFit
 
     if providers is not None and fit:
@@ -189,18 +197,18 @@ def behaviour(path: Path, providers: Path | None, fit: bool) -> Habits:
         )
     try:
         if providers is not None:
-            return read_habits(providers, rehearsed(path).settings.channels)
+            return read_behaviour(providers, installation(path).settings.channels)
         return fitted(path) if fit else assumed()
     except (ConfigError, NothingToFit) as error:
         fail(str(error), USAGE)
 
 
-def fitted(path: Path) -> Habits:
-    """The habits that the installation's own store shows; nothing is written to it."""
+def fitted(path: Path) -> Behaviour:
+    """The behaviour that the installation's own store shows; nothing is written to it."""
     from orchestrator.configuration.judge import refuse_unknown_store
     from orchestrator.simulate.fit import fit, sqlite_messages
 
-    settings = rehearsed(path).settings
+    settings = installation(path).settings
     refuse_unknown_store(path, os.environ)
     if settings.store.path is not None:
         return fit(sqlite_messages(settings.store.path.resolve()))
@@ -227,13 +235,13 @@ async def served_messages(settings: Settings) -> list[Message]:
 
 
 def quiet_logs() -> None:
-    """What the service would log belongs to the rehearsal, not to the terminal."""
+    """Keep what the service would log off the terminal."""
     from orchestrator.telemetry.logging import configure_logging
 
     configure_logging("critical")
 
 
-def rehearsed(path: Path) -> Configuration:
+def installation(path: Path) -> Configuration:
     """
     The configuration without its secrets; ends the program where something else is wrong with it.
     """
@@ -249,7 +257,7 @@ def rehearsed(path: Path) -> Configuration:
 def nothing_to_test(
     paths: list[Path], wanted: str, names: list[str], configuration: Configuration
 ) -> str:
-    """Why there is nothing to do, and how to fix it."""
+    """The message for a run without tests, and how to fix that."""
     from orchestrator.configuration.reading import suggestion
 
     if names:
@@ -275,14 +283,13 @@ def collect_tests(paths: list[Path], configuration: Configuration) -> list[Polic
         fail(str(error), USAGE)
     found = [test for file in files for test in read_test_file(file, configuration, report)]
     if report.failed:
-        fail(told_problems(report.problems), USAGE)
+        fail(problem_list(report.problems), USAGE)
     return found
 
 
-def told_problems(problems: Iterable[Problem]) -> str:
+def problem_list(problems: Iterable[Problem]) -> str:
     """
-    Each problem once, in the order of the files; of very many the first, and how many more there
-    are.
+    Each problem once, in the order of the files; of very many, the first and a count.
     """
     lines = [
         str(problem)
@@ -296,28 +303,27 @@ def told_problems(problems: Iterable[Problem]) -> str:
     )
 
 
-def play(tests: list[PolicyTest], configuration: Configuration) -> list[Verdict]:
-    """Play every test, many of them on all processors, with progress where somebody watches."""
-    from orchestrator.policytests.runner import Trial
+def run_tests(tests: list[PolicyTest], configuration: Configuration) -> list[Judgement]:
+    """RunSpec every test, many of them on all processors, with progress where somebody watches."""
+    from orchestrator.policytests.runner import PolicyTestRunner
     from orchestrator.policytests.verdict import judge
     from orchestrator.simulate.workers import share_out, workers
     from orchestrator.virtual.shared_tools import SharedTools
 
     tools = SharedTools()
 
-    def share(number: int) -> list[Verdict]:
+    def share(number: int) -> list[Judgement]:
         found = [
-            judge(one, Trial(one, configuration, tools).play())
+            judge(one, PolicyTestRunner(one, configuration, tools).run())
             for one in tests[number * SHARE :][:SHARE]
         ]
-        # each world leaves cycles behind, and the next loop to end would look through all of their
-        # tasks
+        # each runner leaves reference cycles behind
         gc.collect()
         return found
 
     shares = -(-len(tests) // SHARE)
     gc.freeze()
-    found: dict[int, list[Verdict]] = {}
+    found: dict[int, list[Judgement]] = {}
     with progress("testing", len(tests)) as advance:
         for number, verdicts in share_out(share, shares, workers()):
             found[number] = verdicts
@@ -335,14 +341,14 @@ def wide_console() -> Console:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
     """
-    How far it is, on standard error: a bar on a terminal, elsewhere a line now and then. The
-    function given advances it.
+    Show progress on standard error: a bar on a terminal, else a line now and then. Yields the
+    function that advances it.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     if not sys.stderr.isatty():
-        yield told_by_lines(what, total)
+        yield progress_lines(what, total)
         return
     with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task(what, total=total)
@@ -353,15 +359,15 @@ def progress(what: str, total: int) -> Iterator[Callable[[float], None]]:
         yield advance
 
 
-def told_by_lines(what: str, total: int) -> Callable[[float], None]:
-    """A function that is told of every advance, and says a line of it every ``TELL_SECONDS``."""
-    done, told_at = 0.0, time.monotonic()
+def progress_lines(what: str, total: int) -> Callable[[float], None]:
+    """A function that advances the progress, and prints a line every ``PROGRESS_SECONDS``."""
+    done, shown_at = 0.0, time.monotonic()
 
     def advance(count: float) -> None:
-        nonlocal done, told_at
+        nonlocal done, shown_at
         done += count
-        if time.monotonic() - told_at >= TELL_SECONDS:
-            told_at = time.monotonic()
+        if time.monotonic() - shown_at >= PROGRESS_SECONDS:
+            shown_at = time.monotonic()
             typer.echo(f"{what}: {done / total:.0%} ({done:.0f} of {total})", err=True)
 
     return advance
