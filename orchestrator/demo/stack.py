@@ -73,7 +73,11 @@ channels:
       from: "{twilio_from}"
       timeout: 50m
       cost: {{amount: "1.20", currency: UAH, per: part}}
-http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin_port}", public_url: "http://127.0.0.1:{port}", auth: off}}
+http:
+  listen: "127.0.0.1:{port}"
+  admin: "127.0.0.1:{admin_port}"
+  public_url: "http://127.0.0.1:{port}"
+  auth: off
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
 templates: ./templates

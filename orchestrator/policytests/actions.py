@@ -1,8 +1,8 @@
 """
 The actions of a test, before (``ago``) and after (``at``) its event: one per entry.
 
-    event: {type, data}      an event for the same recipient; without a type it is the policy's own trigger again, with
-                             `data` laid over the test's event
+    event: {type, data}      an event for the same recipient; without a type it is the policy's
+                             own trigger again, with `data` laid over the test's event
     opt_out: {channel, topic}
     reply: {channel, text}   the recipient writes to us: STOP is an opt-out
     receipt: {channel, state}  one more receipt for the last attempt on a channel
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.channels import Delivery, Engagement, Misshapen
 from orchestrator.configuration.loading import Configuration
@@ -76,20 +76,23 @@ class Action:
     position: Position
 
 
-class Setting(Protocol):
-    """The test that an action belongs to."""
+@dataclass(frozen=True, slots=True)
+class GivenContext:
+    """What an action of the test is read with."""
 
-    @property
-    def policy(self) -> Policy: ...
-    @property
-    def configuration(self) -> Configuration: ...
-    @property
-    def recipient(self) -> Mapping[str, Any]: ...
-    def trigger_data(self) -> dict[str, Any]: ...
+    policy: Policy
+    configuration: Configuration
+    recipient: Mapping[str, Any]
+    given: Section
+
+    def trigger_data(self) -> dict[str, Any]:
+        """The data of the test's event."""
+        node = self.given.nodes.get("event")
+        return node.plain() if node is not None and node.kind == "map" else {}
 
 
 def read_actions(
-    nodes: Sequence[Node], when: str, setting: Setting, now: int, report: Report
+    nodes: Sequence[Node], when: str, context: GivenContext, now: int, report: Report
 ) -> list[Action]:
     """The actions of a list; ``when`` is `ago` or `at`."""
     found: list[Action] = []
@@ -100,14 +103,14 @@ def read_actions(
         example = "ago: 3h" if when == HISTORY else "at: 20m"
         span_ms = read_span(section.need(when, f"say when: {example}"), f"`{when}`", report)
         at_ms = -(span_ms or 0) if when == HISTORY else span_ms or 0
-        what = read_what(section, setting, f"{when}-{len(found)}", now + at_ms)
+        what = read_what(section, context, f"{when}-{len(found)}", now + at_ms)
         section.done()
         if what is not None:
             found.append(Action(at_ms, what, section.position))
     return found
 
 
-def read_what(section: Section, setting: Setting, id: str, at: int) -> What | None:
+def read_what(section: Section, context: GivenContext, id: str, at: int) -> What | None:
     """The one thing that happens."""
     section.known.update((*KINDS, "sent"))
     given = [kind for kind in KINDS if section.has(kind)]
@@ -115,11 +118,11 @@ def read_what(section: Section, setting: Setting, id: str, at: int) -> What | No
         what = f"there are {listed(given)}" if given else "nothing happens here"
         section.report.error(section.position, what, f"write one of {listed(KINDS)}")
         return None
-    channels = list(setting.configuration.settings.channels)
+    channels = list(context.configuration.settings.channels)
     inner = section.section(given[0]) if given[0] != "cancel" else section
     match given[0]:
         case "event":
-            return read_happening(inner, setting, id, at)
+            return read_happening(inner, context, id, at)
         case "opt_out":
             made = OptsOut(inner.word("channel", [*channels, "*"], "*"), inner.text("topic", "*"))
             inner.done()
@@ -138,21 +141,21 @@ def read_what(section: Section, setting: Setting, id: str, at: int) -> What | No
     return Cancels()
 
 
-def read_happening(inner: Section, setting: Setting, id: str, at: int) -> Happens | None:
+def read_happening(inner: Section, context: GivenContext, id: str, at: int) -> Happens | None:
     """
     An event; the policy's own trigger where no type is given. What comes after the test's event
     names the recipient by id only, so that it does not take back what has changed since.
     """
-    type = inner.text("type", setting.policy.event)
+    type = inner.text("type", context.policy.event)
     node = inner.get("data")
     data: dict[str, Any] = {} if node is None else node.plain()
     if node is not None and node.kind != "map":
         inner.wrong(node, "data", "a mapping")
         return None
     if not inner.has("type"):
-        data = setting.trigger_data() | data
+        data = context.trigger_data() | data
     inner.done()
-    profile = setting.recipient if id.startswith(HISTORY) else {"id": setting.recipient["id"]}
+    profile = context.recipient if id.startswith(HISTORY) else {"id": context.recipient["id"]}
     try:
         return Happens(make_event(id, type, at, data, profile))
     except Malformed as problem:

@@ -1,5 +1,5 @@
 """
-The first half of a test: who, what observed, how the providers behave, and what else happens before
+The first half of a test: who, what happened, how the providers behave, and what else happens before
 and after.
 
     now        when the event is published (RFC 3339)
@@ -8,7 +8,8 @@ and after.
     event      the data of the policy's trigger
     providers  by channel or provider, see reactions.py
     history    [{ago: 3h, sent: viber, class: promotional}, {ago: 1d, event: {…}}, …]
-    then       [{at: 20m, event: {type: shop.order.placed, data: {…}}}, {at: 3m, opt_out: {channel: viber}}, …]
+    then       [{at: 20m, event: {type: shop.order.placed, data: {…}}},
+                {at: 3m, opt_out: {channel: viber}}, …]
 
 A file may have a ``given`` of its own: each test's is laid over it, `recipient`, `event` and
 `providers` key by key.
@@ -28,7 +29,7 @@ from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
 from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
-from orchestrator.policytests.actions import Action, read_actions
+from orchestrator.policytests.actions import Action, GivenContext, read_actions
 from orchestrator.policytests.event import make_event, report_malformed
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.virtual.reactions import Reactions, read_reactions
@@ -111,21 +112,6 @@ def read_given(
     return Given(
         now, event, reactions, tuple(actions), tuple(one for one in earlier if one is not None)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class GivenContext:
-    """What an action of the test is read with."""
-
-    policy: Policy
-    configuration: Configuration
-    recipient: Mapping[str, Any]
-    given: Section
-
-    def trigger_data(self) -> dict[str, Any]:
-        """The data of the test's event."""
-        node = self.given.nodes.get("event")
-        return node.plain() if node is not None and node.kind == "map" else {}
 
 
 def read_recipient(section: Section, now: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """
 The engine, the dispatcher and the timers of one process, wired to each other.
 
-The service, the fault simulator, policy tests, simulations and the tests of the engine all construct
-a ``Runtime``. They differ only in the ``Edges`` they hand in, so what is tested is what runs. A new
+The service, the fault simulator, ``FullRunner`` and the tests of the engine all construct a
+``Runtime``. They differ only in the ``Edges`` they hand in, so what is tested is what runs. A new
 port of the engine or the dispatcher is wired here and nowhere else.
 """
 

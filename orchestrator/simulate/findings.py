@@ -192,7 +192,8 @@ def altogether(costs_more: Interval, currency: str) -> str:
         sums = spread(Interval(low, middle, high), lambda value: f"{value:.2f}")
         if high == 0:
             return "Altogether it costs as much as before"
-        return f"Altogether it {'costs' if costs_more.high > 0 else 'saves'} {sums} {currency}".rstrip()
+        verb = "costs" if costs_more.high > 0 else "saves"
+        return f"Altogether it {verb} {sums} {currency}".rstrip()
     sums = spread(costs_more, signed)
     return (
         f"Altogether it may cost more or less, {sums} {currency}".rstrip()

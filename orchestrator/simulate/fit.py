@@ -1,5 +1,5 @@
 """
-Behaviour learnt from what really happened: the attempts and receipts of the installation's own store.
+Behaviour learnt from the attempts and receipts of the installation's own store.
 
 Only finished messages are read, the newest first, because what is still under way would look as if
 it had failed. Lags are kept as they were measured, as quantiles, and not pressed into a formula.
@@ -108,7 +108,7 @@ def quantiles(values: Sequence[int]) -> tuple[float, ...]:
 
 def fit(messages: Iterable[Message]) -> Behaviour:
     """
-    The behaviour that messages show. Channels of which too little was seen behave as assumed, and the
+    The behaviour that messages show. Channels of which too little was seen behave as assumed; the
     report says so. Raises ``NothingToFit`` where there is not enough of any.
     """
     seen: dict[str, Seen] = {}

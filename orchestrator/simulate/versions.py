@@ -3,7 +3,7 @@ The version to compare with: another policy file, another configuration, or a gi
 one.
 
     --against config/policies/cart_abandoned_b.yaml     the policy of the same name in that file
-    --against ../other-branch/config                    a folder with kaskad.yaml, or the file itself
+    --against ../other-branch/config                   a folder with kaskad.yaml, or the file itself
     --against main~3                                    the configuration as it was in a revision
 
 A file or a folder is what might come next, so the difference leads from this configuration to it. A

@@ -29,7 +29,7 @@ from orchestrator.events.cloudevents import (
 from orchestrator.recipients import fields as recipient_fields
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS
-from orchestrator.simulate.event_file import read_traffic
+from orchestrator.simulate.event_file import read_event_file
 from orchestrator.telemetry.metrics import DECLARED, Metrics
 from tests.house.documented import PAGES, commands, mistake
 
@@ -215,7 +215,7 @@ def test_the_readme_s_event_is_taken_and_starts_its_policy() -> None:
 
 
 def test_the_sample_events_reach_every_worked_policy() -> None:
-    traffic = read_traffic(str(DOCS / "samples" / "november.jsonl"))
+    traffic = read_event_file(str(DOCS / "samples" / "november.jsonl"))
     policies = load_configuration(
         ROOT / "config" / "kaskad.yaml", {}, secrets=False
     ).rules.policies.values()

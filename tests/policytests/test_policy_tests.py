@@ -5,7 +5,6 @@ reason.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jsonschema_rs
@@ -19,7 +18,6 @@ from orchestrator.policytests.runner import PolicyTestRunner
 from orchestrator.policytests.schema import test_schema as schema_of_tests
 from orchestrator.policytests.verdict import judge
 from orchestrator.virtual.shared_tools import SharedTools
-from orchestrator.virtual.spans import parse_span, show_span
 from tests.simulate.place import HEAD, POLICY, Place
 
 ROOT = Path(__file__).parents[2]
@@ -358,62 +356,6 @@ def test_a_cascade_with_a_misspelt_channel_is_not_played(place: Place) -> None:
         done.exit_code,
         "no provider is configured for 'smss'; did you mean 'sms'?" in done.stderr,
     ) == (2, True)
-
-
-def test_a_folder_without_tests_is_named(place: Place) -> None:
-    (place.folder / "empty").mkdir()
-    done = place.kaskad("test", str(place.folder / "empty"))
-    assert (done.exit_code, f"there are no tests in {place.folder}/empty" in done.stderr) == (
-        2,
-        True,
-    )
-
-
-def test_tests_are_chosen_by_name_and_by_path(place: Place) -> None:
-    tests = (
-        "  - {name: one, expect: {outcome: succeeded by sms}}\n  - {name: two, expect: {outcome:"
-        " expired}}\n"
-    )
-    file = place.write("policies/tale.test.yaml", HEAD + tests)
-    assert place.kaskad("test", "-k", "ONE").exit_code == 0
-    assert place.kaskad("test", "-k", "two", str(file)).exit_code == 1
-    none = place.kaskad("test", "-k", "twos")
-    assert (none.exit_code, none.stderr) == (
-        2,
-        "no test has 'twos' in its name; did you mean 'two'?\n",
-    )
-    other = place.kaskad("test", str(place.folder / "policies" / "tale.yaml"))
-    assert (other.exit_code, "name tale.test.yaml" in other.stderr) == (2, True)
-
-
-def test_the_result_can_be_read_by_programs(place: Place) -> None:
-    place.write(
-        "policies/tale.test.yaml",
-        HEAD + "  - {name: it fails, expect: {steps: [0s send viber], outcome: expired}}\n",
-    )
-    (found,) = json.loads(place.kaskad("test", "-o", "json").stdout)
-    assert (found["name"], found["passed"], found["outcome"], found["cost"]) == (
-        "it fails",
-        False,
-        "succeeded by sms",
-        "1.90",
-    )
-    assert {"at_ms": 60_000, "what": "send", "channel": "sms", "provider": "twilio"} in found[
-        "timeline"
-    ]
-    assert {one["expected"] for one in found["differences"]} == {"expired", ""}
-
-
-@pytest.mark.parametrize("text", ["0s", "250ms", "1h30m", "2m", "1d2h3m4s5ms", "90s", "36h"])
-def test_a_span_means_the_same_when_it_is_written_again(text: str) -> None:
-    span = parse_span(text)
-    assert span is not None
-    assert parse_span(show_span(span)) == span
-
-
-@pytest.mark.parametrize("text", ["", "1", "m", "1m1h", "1.5h", "-1m", "1 m", "99999999d"])
-def test_what_is_no_span_is_none(text: str) -> None:
-    assert parse_span(text) is None
 
 
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.test.yaml")), ids=lambda path: path.name)

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.simulation.campaign import Tally, judge, judge_all
+from tests.simulation.campaign import CampaignTotals, judge, judge_all
 from tests.simulation.checks import broken
 from tests.simulation.options import draw
 from tests.simulation.world import live
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def story(seed: int) -> int:
     """One run, one line an event, and which promises it broke."""
-    print(draw(seed).told(), flush=True)
+    print(draw(seed).summary(), flush=True)
     run = live(seed)
     for line in run.ledger.lines:
         print(line)
@@ -71,7 +71,7 @@ def story(seed: int) -> int:
 
 def trace(seed: int) -> int:
     """The hash alone: the same wherever and whenever this seed is run."""
-    print(draw(seed).told(), flush=True)
+    print(draw(seed).summary(), flush=True)
     verdict = judge(seed)
     print(verdict.trace)
     return 1 if verdict.broken else 0
@@ -80,18 +80,18 @@ def trace(seed: int) -> int:
 def many(first: int, count: int, jobs: int) -> int:
     """Many runs with their progress; the first broken ones in full."""
     print(f"seeds {first} to {first + count - 1}, {jobs} processes", flush=True)
-    tally, shown_at = Tally.start(), time.monotonic()
+    totals, shown_at = CampaignTotals.start(), time.monotonic()
     for verdict in judge_all(range(first, first + count), jobs):
-        tally.add(verdict)
-        if verdict.broken and tally.failed <= SHOWN_MAX:
-            print(draw(verdict.seed).told())
+        totals.add(verdict)
+        if verdict.broken and totals.failed <= SHOWN_MAX:
+            print(draw(verdict.seed).summary())
             for promise in verdict.broken[:SHOWN_MAX]:
                 print(f"BROKEN  seed {verdict.seed}: {promise}", flush=True)
         if time.monotonic() - shown_at > PROGRESS_SECONDS:
             shown_at = time.monotonic()
-            print(tally.told(), flush=True)
-    print(f"{tally.told()}, trace {tally.trace()}")
-    return 1 if tally.failed else 0
+            print(totals.summary(), flush=True)
+    print(f"{totals.summary()}, trace {totals.trace()}")
+    return 1 if totals.failed else 0
 
 
 if __name__ == "__main__":

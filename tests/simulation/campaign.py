@@ -16,7 +16,7 @@ CHUNK = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SeedVerdict:
     """
     ``broken``: the promises that were; ``hours``: simulated; ``trace``: a hash of all that
     happened.
@@ -28,18 +28,18 @@ class Verdict:
     trace: str
 
 
-def judge(seed: int) -> Verdict:
+def judge(seed: int) -> SeedVerdict:
     """One run and its checks. A run that cannot even be finished breaks P1."""
     try:
         run = live(seed)
     except Exception:
-        return Verdict(
+        return SeedVerdict(
             seed, (f"P1 the run itself broke: {traceback.format_exc(limit=-4)}",), 0.0, ""
         )
-    return Verdict(seed, tuple(broken(run)), run.hours, run.ledger.trace())
+    return SeedVerdict(seed, tuple(broken(run)), run.hours, run.ledger.trace())
 
 
-def judge_all(seeds: Iterable[int], jobs: int) -> Iterator[Verdict]:
+def judge_all(seeds: Iterable[int], jobs: int) -> Iterator[SeedVerdict]:
     """The verdicts in the order of the seeds; with more than one job, from as many processes."""
     if jobs <= 1:
         yield from map(judge, seeds)
@@ -49,7 +49,7 @@ def judge_all(seeds: Iterable[int], jobs: int) -> Iterator[Verdict]:
 
 
 @dataclass(slots=True)
-class Tally:
+class CampaignTotals:
     """The sum of a campaign so far."""
 
     began: float
@@ -59,16 +59,16 @@ class Tally:
     traces: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @classmethod
-    def start(cls) -> Tally:
+    def start(cls) -> CampaignTotals:
         return cls(time.monotonic())
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, verdict: SeedVerdict) -> None:
         self.runs += 1
         self.hours += verdict.hours
         self.failed += bool(verdict.broken)
         self.traces.update(verdict.trace.encode())
 
-    def told(self) -> str:
+    def summary(self) -> str:
         seconds = max(time.monotonic() - self.began, 1e-9)
         return (
             f"{self.runs} seeds, {self.failed} broken, {self.hours:.0f} simulated hours in"

@@ -31,7 +31,7 @@ AMBIGUOUS = ("nothing", "cut", "broken", "unreadable")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RequestPlan:
     """
     What will become of a request. ``fate`` is a ``Write.answer``; ``form`` how the answer looks:
     clear, nothing, cut, broken (5xx), unreadable, or throttled; ``why`` what a refusal says.
@@ -99,36 +99,36 @@ class Network:
 
     # ---- requests
 
-    def plan(self, account: Account) -> Plan:
+    def plan(self, account: Account) -> RequestPlan:
         """Draw what will become of the next request."""
         rng, options = self._rng, self._options
         if self.calm:
-            return Plan()
+            return RequestPlan()
         slow = 6.0 if options.slow else 0.3
         seconds: dict[str, Any] = {
             "connect_seconds": rng.uniform(0.01, slow / 6),
             "answer_seconds": rng.uniform(0.02, slow),
         }
         if self.is_in(account, "out") or rng.random() < options.connect_rate:
-            return Plan(connects=False, **seconds)
+            return RequestPlan(connects=False, **seconds)
         if rng.random() < options.throttle_rate:
-            return Plan(fate=REFUSED, form="throttled", **seconds)
+            return RequestPlan(fate=REFUSED, form="throttled", **seconds)
         if rng.random() < options.refuse_rate:
-            return Plan(fate=REFUSED, why=rng.choice(account.stand_in.refusals), **seconds)
+            return RequestPlan(fate=REFUSED, why=rng.choice(account.stand_in.refusals), **seconds)
         if rng.random() < options.silent_take_rate:
-            return Plan(
+            return RequestPlan(
                 fate=SILENT,
                 form=rng.choice(AMBIGUOUS),
                 early=rng.random() < options.early_rate,
                 **seconds,
             )
         if rng.random() < options.silent_loss_rate:
-            return Plan(fate=LOST, form=rng.choice(AMBIGUOUS[:3]), **seconds)
+            return RequestPlan(fate=LOST, form=rng.choice(AMBIGUOUS[:3]), **seconds)
         if rng.random() < options.unreadable_rate:
-            return Plan(fate=SILENT, form="unreadable", **seconds)
-        return Plan(early=rng.random() < options.early_rate, **seconds)
+            return RequestPlan(fate=SILENT, form="unreadable", **seconds)
+        return RequestPlan(early=rng.random() < options.early_rate, **seconds)
 
-    def arrive(self, account: Account, call: HttpCall, plan: Plan) -> tuple[Request, Write]:
+    def arrive(self, account: Account, call: HttpCall, plan: RequestPlan) -> tuple[Request, Write]:
         """A request has reached the provider: note it, and if it is taken, plan its receipts."""
         stand_in = account.stand_in
         request = stand_in.read(call)
@@ -145,7 +145,7 @@ class Network:
             self._plan_receipts(account, request, write, plan)
         return request, write
 
-    def reply(self, account: Account, plan: Plan, request: Request, id: str) -> Reply | None:
+    def reply(self, account: Account, plan: RequestPlan, request: Request, id: str) -> Reply | None:
         """The answer in the provider's words; None where none comes."""
         stand_in = account.stand_in
         match plan.form:
@@ -162,7 +162,9 @@ class Network:
 
     # ---- receipts
 
-    def _plan_receipts(self, account: Account, request: Request, write: Write, plan: Plan) -> None:
+    def _plan_receipts(
+        self, account: Account, request: Request, write: Write, plan: RequestPlan
+    ) -> None:
         """What will be reported of a message, and when: in order, out of order, twice, or never."""
         rng, options = self._rng, self._options
         states = list(account.stand_in.states)

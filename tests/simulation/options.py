@@ -86,7 +86,7 @@ class Options:
     erasures: int
     reloads: int
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """One line of what is on, for people."""
         shown = []
         for one in fields(self):

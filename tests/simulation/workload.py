@@ -22,7 +22,7 @@ TEXTS = ("STOP", "стоп", "START", "дякую", "ТАК", "не стоп")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeedPlan:
     """When (virtual seconds) each deed is first tried."""
 
     at: float
@@ -39,9 +39,9 @@ class Workload:
         self._options = options
         self._scenery = scenery
         self._rng = Random(f"workload {options.seed}")
-        self.plans: list[Plan] = []
+        self.plans: list[DeedPlan] = []
 
-    def draw(self) -> list[Plan]:
+    def draw(self) -> list[DeedPlan]:
         """All deeds in the order of their times."""
         rng, options = self._rng, self._options
         humans = self._scenery.humans
@@ -83,7 +83,7 @@ class Workload:
         return sorted(self.plans, key=lambda plan: plan.at)
 
     def _add(self, at: float, kind: str, what: dict[str, Any]) -> None:
-        self.plans.append(Plan(at, Deed(kind, what)))
+        self.plans.append(DeedPlan(at, Deed(kind, what)))
 
     def _near(self, at: float) -> float:
         """Soon after something else: that is where races are."""

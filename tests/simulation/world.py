@@ -2,7 +2,7 @@
 One run: the service under faults drawn from a seed, then without faults until everything has
 settled.
 
-    broken(live(7))    what was promised and not kept, by checkers that know only inputs, policies and ground truth
+    broken(live(7))    the broken promises; checkers know only inputs, policies and ground truth
 
 First everything goes wrong that may; then nothing does any more, and what was accepted must come to
 its end.
@@ -11,17 +11,12 @@ its end.
 from __future__ import annotations
 
 import asyncio
-import random
-import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 from typing import Any
-
-import structlog
 
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import OutcomeKind
@@ -33,13 +28,14 @@ from orchestrator.telemetry.metrics import Metrics
 from orchestrator.virtual import loop as virtual
 from tests.simulation.clock import JumpingClock
 from tests.simulation.gate import STEPS, DiskError
+from tests.simulation.interpreter import interpreter_of
 from tests.simulation.network import Network
 from tests.simulation.options import Options, draw
 from tests.simulation.process import HERE, Died, Process, Site
 from tests.simulation.providers.base import Post
 from tests.simulation.scenery import Scenery, paint
 from tests.simulation.truth import Deed, Hook, Ledger
-from tests.simulation.workload import Plan, Workload
+from tests.simulation.workload import DeedPlan, Workload
 
 AGAIN_SECONDS = 2.0
 SETTLE_LOOK_SECONDS = 30.0
@@ -50,7 +46,7 @@ TURNS_MAX = 1_000_000
 
 
 @dataclass(slots=True)
-class Run:
+class SimulatedRun:
     """
     What a run has come to. ``stored`` are all messages with their histories, as the store has them
     at the end.
@@ -65,7 +61,7 @@ class Run:
     hours: float = 0.0
 
 
-class World:
+class SimulatedWorld:
     """``loop`` is a virtual one, which only this world uses."""
 
     def __init__(self, loop: virtual.VirtualLoop, options: Options) -> None:
@@ -96,7 +92,7 @@ class World:
 
     # ---- the run
 
-    async def run(self) -> Run:
+    async def run(self) -> SimulatedRun:
         """Both phases, and what is left at the end."""
         self.network.draw_spells(sorted(self.scenery.accounts))
         deeds = [
@@ -138,9 +134,9 @@ class World:
                 return
             await asyncio.sleep(SETTLE_LOOK_SECONDS)
 
-    async def _take_stock(self) -> Run:
+    async def _take_stock(self) -> SimulatedRun:
         process = await self.up()
-        run = Run(
+        run = SimulatedRun(
             self.options,
             self.scenery,
             self.ledger,
@@ -220,7 +216,8 @@ class World:
         process = await self.up()
         self.ledger.note("freeze", f"for {seconds} s at the next {step}")
         process.gate.freeze_at(step, seconds)
-        while not process.gate.dead and process.gate.frozen_until <= self.loop.time():  # noqa: ASYNC110 - virtual time
+        gate = process.gate
+        while not gate.dead and gate.frozen_until <= self.loop.time():  # noqa: ASYNC110 - virtual
             await asyncio.sleep(0.2)
         self.ledger.breaks.append((self.loop.time(), self.loop.time() + seconds))
 
@@ -262,7 +259,7 @@ class World:
         hook.answered = self.ledger.note("heard", f"{hook.provider}: {hook.state}")
         return True
 
-    async def _do(self, plan: Plan) -> None:
+    async def _do(self, plan: DeedPlan) -> None:
         """Try a deed until the service has said that it is done."""
         await asyncio.sleep(plan.at)
         deed = plan.deed
@@ -367,37 +364,6 @@ def shared_metrics() -> Metrics:
     return Metrics()
 
 
-@contextmanager
-def surroundings(ledger_of: Callable[[], Ledger | None], seed: int) -> Iterator[None]:
-    """
-    Give a run what it needs of its interpreter: chance from the seed alone, and logs that are
-    collected instead of printed. Everything is put back afterwards.
-    """
-    state, processors = random.getstate(), structlog.get_config()["processors"]
-    before = list(processors)
-
-    def listen(logger: Any, method: str, event: Any) -> Any:
-        error = event.get("exc_info")
-        error = sys.exc_info()[1] if error is True else error
-        ledger = ledger_of()
-        if (
-            isinstance(error, BaseException)
-            and not isinstance(error, DiskError)
-            and ledger is not None
-        ):
-            ledger.errors.append(f"{event.get('event')}: {type(error).__name__}: {error}")
-            ledger.note("error", ledger.errors[-1])
-        raise structlog.DropEvent
-
-    random.seed(seed)
-    processors[:] = [listen]
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        processors[:] = before
-
-
 def in_process(
     loop: asyncio.AbstractEventLoop, coro: Any, context: Any = None
 ) -> asyncio.Task[Any]:
@@ -412,17 +378,17 @@ def in_process(
     return task
 
 
-def live(seed: int) -> Run:
+def live(seed: int) -> SimulatedRun:
     """One run, unchecked."""
     options = draw(seed)
-    worlds: list[World] = []
+    worlds: list[SimulatedWorld] = []
 
-    async def main(loop: virtual.VirtualLoop) -> Run:
+    async def main(loop: virtual.VirtualLoop) -> SimulatedRun:
         loop.set_task_factory(in_process)
         loop.set_exception_handler(lambda loop, context: None)
         loop.turns_max = TURNS_MAX
-        worlds.append(World(loop, options))
+        worlds.append(SimulatedWorld(loop, options))
         return await worlds[0].run()
 
-    with surroundings(lambda: worlds[0].ledger if worlds else None, seed):
+    with interpreter_of(lambda: worlds[0].ledger if worlds else None, seed):
         return virtual.run(main)

@@ -20,7 +20,7 @@ from tests.simulation.checks import (
     true_ends,
 )
 from tests.simulation.checks.evidence import Evidence
-from tests.simulation.world import Run
+from tests.simulation.world import SimulatedRun
 
 CHECKS = (
     nothing_lost.check,
@@ -33,12 +33,12 @@ CHECKS = (
 )
 
 
-def broken(run: Run) -> list[str]:
+def broken(run: SimulatedRun) -> list[str]:
     """Every promise that a run has broken, as a sentence that begins with its name."""
     return list(found(run))
 
 
-def found(run: Run) -> Iterator[str]:
+def found(run: SimulatedRun) -> Iterator[str]:
     for error in run.ledger.errors:
         yield f"P1 an unexpected error: {error}"
     evidence = Evidence(run)

@@ -13,7 +13,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from tests.simulation.scenery import Human, Rulebook
 from tests.simulation.truth import Deed, Moment, Write
-from tests.simulation.world import Run
+from tests.simulation.world import SimulatedRun
 
 ENDS = frozenset(status.value for status in TERMINAL)
 PRESUMED_MS = 5_000
@@ -40,7 +40,7 @@ class Sent:
 class Evidence:
     """Built once a run; everything the checkers ask more than once."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: SimulatedRun) -> None:
         self.run = run
         self.ledger = run.ledger
         self.messages: dict[str, Message] = {

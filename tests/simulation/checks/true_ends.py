@@ -37,13 +37,13 @@ def check(evidence: Evidence) -> Iterator[str]:
         hooks.setdefault(id(hook.write), []).append(hook)
     for message in evidence.messages.values():
         name = evidence.name(message.id)
-        life = Life(evidence, words, hooks, message)
-        for why in life.faults():
+        truth = MessageTruth(evidence, words, hooks, message)
+        for why in truth.faults():
             yield f"P6 {name} {why}"
 
 
 @dataclass(slots=False)
-class Life:
+class MessageTruth:
     """One message, and all that the world knows of it."""
 
     evidence: Evidence
@@ -319,30 +319,30 @@ class Life:
         return run.channel == "sms" and foreign and any(allowed)
 
 
-STANDS: dict[Reason, Callable[[Life, Run], bool]] = {
-    Reason.OPTED_OUT: lambda life, run: life.said_no(run) or life.refused_somewhere(run.channel),
-    Reason.NO_CONSENT: Life.without_consent,
-    Reason.NO_ADDRESS: Life.without_address,
-    Reason.ADDRESS_SUPPRESSED: lambda life, run: life.refused_somewhere(run.channel),
-    Reason.COUNTRY_NOT_ALLOWED: Life.abroad,
-    Reason.CONDITION_FALSE: lambda life, run: (
-        life.plan(run).when is not None and life.event.what["total"] < 100
+STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
+    Reason.OPTED_OUT: lambda truth, run: truth.said_no(run) or truth.refused_somewhere(run.channel),
+    Reason.NO_CONSENT: MessageTruth.without_consent,
+    Reason.NO_ADDRESS: MessageTruth.without_address,
+    Reason.ADDRESS_SUPPRESSED: lambda truth, run: truth.refused_somewhere(run.channel),
+    Reason.COUNTRY_NOT_ALLOWED: MessageTruth.abroad,
+    Reason.CONDITION_FALSE: lambda truth, run: (
+        truth.plan(run).when is not None and truth.event.what["total"] < 100
     ),
-    Reason.QUIET_HOURS: Life.ruled,
-    Reason.FREQUENCY_CAP: Life.ruled,
-    Reason.MIN_GAP: Life.ruled,
-    Reason.VELOCITY_LIMIT: Life.codes_before,
-    Reason.FAILURE_RECEIPT: lambda life, run: bool(life.reported(run) & set(FAILED)),
-    Reason.UNKNOWN_OUTCOME: lambda life, run: any(
-        a.took for a in life.message.attempts_of(run.step)
+    Reason.QUIET_HOURS: MessageTruth.ruled,
+    Reason.FREQUENCY_CAP: MessageTruth.ruled,
+    Reason.MIN_GAP: MessageTruth.ruled,
+    Reason.VELOCITY_LIMIT: MessageTruth.codes_before,
+    Reason.FAILURE_RECEIPT: lambda truth, run: bool(truth.reported(run) & set(FAILED)),
+    Reason.UNKNOWN_OUTCOME: lambda truth, run: any(
+        a.took for a in truth.message.attempts_of(run.step)
     ),
-    Reason.BREAKER_OPEN: lambda life, run: any(
-        w.channel == run.channel for w in life.evidence.ledger.writes
+    Reason.BREAKER_OPEN: lambda truth, run: any(
+        w.channel == run.channel for w in truth.evidence.ledger.writes
     ),
-    Reason.DEADLINE_PASSED: lambda life, run: life.ended_so(Reason.DEADLINE_PASSED),
-    Reason.CANCELLED: lambda life, run: life.ended_so(Reason.CANCELLED),
-    Reason.ERASED: lambda life, run: life.erased,
-    Reason.GOAL_MET: lambda life, run: life.ended_so(Reason.GOAL_MET),
+    Reason.DEADLINE_PASSED: lambda truth, run: truth.ended_so(Reason.DEADLINE_PASSED),
+    Reason.CANCELLED: lambda truth, run: truth.ended_so(Reason.CANCELLED),
+    Reason.ERASED: lambda truth, run: truth.erased,
+    Reason.GOAL_MET: lambda truth, run: truth.ended_so(Reason.GOAL_MET),
 }
 """
 What each reason for leaving a step needs; one that is not named here cannot come about in a
