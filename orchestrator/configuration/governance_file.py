@@ -291,14 +291,6 @@ GOVERNANCE = table(
 )
 
 
-def load_governance(path: Path) -> Governance:
-    """The governance of a file. Raises ``ConfigError`` with everything that is wrong in it."""
-    report = Report()
-    governance, _ = read_governance(path, report)
-    report.refuse()
-    return governance
-
-
 def read_governance(path: Path, report: Report) -> tuple[Governance, Node | None]:
     """
     The governance of a file as far as it can be read, and its tree; problems go to ``report``.

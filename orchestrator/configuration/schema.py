@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from orchestrator.configuration.governance_file import GOVERNANCE
 from orchestrator.configuration.keys import Schema, Table, describe, table_of
-from orchestrator.configuration.policy_file import policy_keys
+from orchestrator.configuration.policy_keys import policy_keys
 from orchestrator.configuration.settings import Defaults, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -28,6 +28,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
+from orchestrator.configuration.core_schema import KIND_NAMES, Kind, resolve
+
 BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32
 ALIASES_MAX = 100
@@ -38,18 +40,7 @@ header, directives.
 """
 NODES_MAX = 100_000
 
-Kind = Literal["map", "list", "str", "int", "float", "bool", "null"]
 Severity = Literal["error", "warning"]
-
-KIND_NAMES: dict[Kind, str] = {
-    "map": "a mapping",
-    "list": "a list",
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "null": "nothing",
-}
 
 
 @dataclass(frozen=True)
@@ -69,10 +60,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """
-    Configuration that cannot be used; ``problems`` are all that were found, in the order of the
-    files.
-    """
+    """Configuration that cannot be used; ``problems`` are all that were found."""
 
     def __init__(self, problems: list[Problem] | tuple[Problem, ...]) -> None:
         self.problems = tuple(problems)
@@ -139,32 +127,6 @@ class Node:
         return self.value
 
 
-INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-WORDS: dict[str, tuple[Kind, Any]] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), ("null", None)),
-    **dict.fromkeys(("true", "True", "TRUE"), ("bool", True)),
-    **dict.fromkeys(("false", "False", "FALSE"), ("bool", False)),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), ("float", float("inf"))),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), ("float", float("-inf"))),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), ("float", float("nan"))),
-}
-DIGITS_MAX = 400
-
-
-def resolve(text: str) -> tuple[Kind, Any]:
-    """A plain scalar by the core schema: its kind and value."""
-    if text in WORDS:
-        return WORDS[text]
-    if len(text) > DIGITS_MAX:
-        return "str", text
-    if INT.fullmatch(text):
-        return "int", int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-    if FLOAT.fullmatch(text):
-        return "float", float(text)
-    return "str", text
-
-
 # Unquoted braces are hidden from the scanner behind two private-use characters of the same width,
 # so positions stay.
 REFERENCE = re.compile(r"\$\{((?:env|file):[^{}\n]*)\}")
@@ -181,19 +143,19 @@ def show_references(text: str) -> str:
     return HIDDEN.sub(r"${\1}", text) if "\ue000" in text else text
 
 
+@dataclass
 class _Open:
     """A mapping or list whose end has not been seen yet."""
 
-    def __init__(self, kind: Kind, position: Position, anchor: str | None) -> None:
-        self.kind = kind
-        self.position = position
-        self.anchor = anchor
-        self.map: dict[str, Node] = {}
-        self.keys: dict[str, Position] = {}
-        self.items: list[Node] = []
-        self.key: str | None = None
-        self.weight = 1
-        self.depth = 1
+    kind: Kind
+    position: Position
+    anchor: str | None
+    map: dict[str, Node] = field(default_factory=dict)
+    keys: dict[str, Position] = field(default_factory=dict)
+    items: list[Node] = field(default_factory=list)
+    key: str | None = None
+    weight: int = 1
+    depth: int = 1
 
     def close(self) -> Node:
         value: Any = self.map if self.kind == "map" else tuple(self.items)
@@ -239,24 +201,17 @@ class _Builder:
     def document(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
-            raise self.fail(
-                event, "a second YAML document begins here", "keep one document in a file"
-            )
+            what, fix = "a second YAML document begins here", "keep one document in a file"
+            raise self.fail(event, what, fix)
         if event.version not in (None, (1, 2)):
-            raise self.fail(
-                event,
-                "this file asks for an older YAML",
-                "remove the %YAML line; files are YAML 1.2",
-            )
+            fix = "remove the %YAML line; files are YAML 1.2"
+            raise self.fail(event, "this file asks for an older YAML", fix)
 
     def refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            raise self.fail(
-                event,
-                f"the tag {tag} is not allowed",
-                "remove it; quote the value where it is a text",
-            )
+            fix = "remove it; quote the value where it is a text"
+            raise self.fail(event, f"the tag {tag} is not allowed", fix)
 
     def scalar(self, event: Any) -> None:
         self.refuse_tag(event)
@@ -264,37 +219,31 @@ class _Builder:
         quoted = bool(event.style)
         kind: Kind
         kind, value = ("str", text) if quoted else resolve(text)
-        self.place(
-            Node(kind, value, self.position(event), text=text, quoted=quoted), event, event.anchor
-        )
+        node = Node(kind, value, self.position(event), text=text, quoted=quoted)
+        self.place(node, event, event.anchor)
 
     def start(self, event: Any, kind: Kind) -> None:
         self.refuse_tag(event)
         if self.stack and self.stack[-1].kind == "map" and self.stack[-1].key is None:
             raise self.fail(event, "a key must be a word", "write a plain word before the colon")
-        if len(self.stack) >= DEPTH_MAX:
-            raise self.fail(
-                event, f"this is nested more than {DEPTH_MAX} levels deep", "flatten it"
-            )
+        self.limit_depth(event, len(self.stack) + 1)
         self.stack.append(_Open(kind, self.position(event), event.anchor))
+
+    def limit_depth(self, event: Any, depth: int) -> None:
+        if depth > DEPTH_MAX:
+            what = f"this is nested more than {DEPTH_MAX} levels deep"
+            raise self.fail(event, what, "flatten it")
 
     def alias(self, event: Any) -> None:
         self.aliases += 1
         if self.aliases > ALIASES_MAX:
-            raise self.fail(
-                event, f"there are more than {ALIASES_MAX} aliases", "write the values out"
-            )
+            what = f"there are more than {ALIASES_MAX} aliases"
+            raise self.fail(event, what, "write the values out")
         node = self.anchors.get(event.anchor)
         if node is None:
-            raise self.fail(
-                event,
-                f"the alias *{event.anchor} has no anchor before it",
-                f"define &{event.anchor} first",
-            )
-        if len(self.stack) + node.depth > DEPTH_MAX:
-            raise self.fail(
-                event, f"this is nested more than {DEPTH_MAX} levels deep", "flatten it"
-            )
+            what = f"the alias *{event.anchor} has no anchor before it"
+            raise self.fail(event, what, f"define &{event.anchor} first")
+        self.limit_depth(event, len(self.stack) + node.depth)
         self.place(node, event, None)
 
     def place(self, node: Node, event: Any, anchor: str | None) -> None:
@@ -315,9 +264,8 @@ class _Builder:
         parent.weight += node.weight
         parent.depth = max(parent.depth, node.depth + 1)
         if parent.weight > NODES_MAX:
-            raise self.fail(
-                event, f"this expands to more than {NODES_MAX} values", "make the file smaller"
-            )
+            what = f"this expands to more than {NODES_MAX} values"
+            raise self.fail(event, what, "make the file smaller")
 
     def new_key(self, parent: _Open, node: Node, event: Any) -> str:
         if node.kind in ("map", "list") or node.text == "":
@@ -325,41 +273,39 @@ class _Builder:
         if node.text == "<<":
             raise self.fail(event, "merge keys (<<) are not part of YAML 1.2", "write the keys out")
         if node.text in parent.map:
-            first = parent.keys[node.text].line
-            raise self.fail(
-                event,
-                f"the key {node.text!r} is here twice",
-                f"remove one; the first is on line {first}",
-            )
+            fix = f"remove one; the first is on line {parent.keys[node.text].line}"
+            raise self.fail(event, f"the key {node.text!r} is here twice", fix)
         parent.keys[node.text] = self.position(event)
         return node.text
 
 
-CURES = (
-    (
-        "that cannot start any token",
-        "indent with spaces, and quote texts that begin with a special character",
+NO_PLACE_FIX = "check the brackets, quotes and indentation"
+NO_TOKEN_FIX = "indent with spaces, and quote texts that begin with a special character"
+OPEN_FIX = "close the bracket or quote that is still open"
+FIXES = {
+    "that cannot start any token": NO_TOKEN_FIX,
+    "mapping values are not allowed here": (
+        "quote a text that contains ': ', and check the indentation"
     ),
-    (
-        "mapping values are not allowed here",
-        "quote a text that contains ': ', and check the indentation",
-    ),
-    ("could not find expected ':'", "check that this line reads `key: value`"),
-    ("<stream end>", "close the bracket or quote that is still open"),
-    ("unexpected end of stream", "close the bracket or quote that is still open"),
-    ("<block end>", "check the indentation"),
-)
+    "could not find expected ':'": "check that this line reads `key: value`",
+    "<stream end>": OPEN_FIX,
+    "unexpected end of stream": OPEN_FIX,
+    "<block end>": "check the indentation",
+}
 
 
 def _syntax_problem(error: MarkedYAMLError, path: str) -> Problem:
     position = error.problem_mark or error.context_mark
     line, column = (position.line + 1, position.column + 1) if position is not None else (1, 1)
     detail = show_references(str(error.problem or error.context or "it cannot be read"))
-    cure = next(
-        (cure for sign, cure in CURES if sign in detail),
-        "check the brackets, quotes and indentation here",
-    )
-    return Problem(path, line, column, f"this is not YAML: {detail}", cure)
+    known = (fix for sign, fix in FIXES.items() if sign in detail)
+    fix = next(known, "check the brackets, quotes and indentation here")
+    return Problem(path, line, column, f"this is not YAML: {detail}", fix)
+
+
+def _too_large(path: str) -> ConfigError:
+    what = f"the file is larger than {BYTES_MAX} bytes"
+    return ConfigError([Problem(path, 1, 1, what, "split it")])
 
 
 def _place_of(text: str, position: int) -> tuple[int, int]:
@@ -370,24 +316,20 @@ def _place_of(text: str, position: int) -> tuple[int, int]:
 def decode(data: bytes, path: str) -> str:
     """The text of a file; raises ``ConfigError`` where it is too large or not UTF-8."""
     if len(data) > BYTES_MAX:
-        raise ConfigError(
-            [Problem(path, 1, 1, f"the file is larger than {BYTES_MAX} bytes", "split it")]
-        )
+        raise _too_large(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         line, column = _place_of(before, len(before))
-        raise ConfigError(
-            [Problem(path, line, column, "the file is not UTF-8", "save it as UTF-8")]
-        ) from None
+        problem = Problem(path, line, column, "the file is not UTF-8", "save it as UTF-8")
+        raise ConfigError([problem]) from None
 
 
 def _quick_tree(text: str, path: str) -> Node | None:
     """
-    The tree of an ordinary text, ten times as fast; None where the exact reader is to be asked: for
-    what YAML 1.1, which this one knows, may see differently, and for whatever is wrong, which the
-    other says better.
+    The tree of an ordinary text, ten times as fast. None leaves the text to the exact reader: this
+    one knows YAML 1.1, which may read it differently, and says less well what is wrong.
     """
     if not yaml.__with_libyaml__ or UNALIKE.search(text):
         return None
@@ -401,9 +343,7 @@ def _quick_tree(text: str, path: str) -> Node | None:
 
 
 def _exact_tree(text: str, path: str) -> Node | None:
-    """
-    The tree of any text, None for an empty one. Raises what the reader does, or ``ConfigError``.
-    """
+    """The tree of any text, None if empty. Raises ``YAMLError``, ValueError or ``ConfigError``."""
     builder = _Builder(path)
     for event in YAML(typ="safe", pure=True).parse(text):
         builder.take(event)
@@ -411,14 +351,9 @@ def _exact_tree(text: str, path: str) -> Node | None:
 
 
 def loads(text: str, path: str = "<text>") -> Node:
-    """
-    The tree of a YAML text; an empty one is a ``null`` node. Raises ``ConfigError``; ``path`` is
-    for its messages.
-    """
+    """The tree of a YAML text; an empty one is a ``null`` node. Raises ``ConfigError``."""
     if len(text.encode("utf-8", "surrogatepass")) > BYTES_MAX:
-        raise ConfigError(
-            [Problem(path, 1, 1, f"the file is larger than {BYTES_MAX} bytes", "split it")]
-        )
+        raise _too_large(path)
     hidden = hide_references(text)
     try:
         root = _quick_tree(hidden, path) or _exact_tree(hidden, path)
@@ -429,28 +364,21 @@ def loads(text: str, path: str = "<text>") -> Node:
         what = f"the character U+{ord(text[error.position]):04X} is not allowed"
         raise ConfigError([Problem(path, line, column, what, "remove it")]) from None
     except (YAMLError, ValueError) as error:
-        what = f"this is not YAML ({type(error).__name__})"
-        raise ConfigError(
-            [Problem(path, 1, 1, what, "check the brackets, quotes and indentation")]
-        ) from None
+        what, fix = f"this is not YAML ({type(error).__name__})", NO_PLACE_FIX
+        raise ConfigError([Problem(path, 1, 1, what, fix)]) from None
     return root or Node("null", None, Position(path, 1, 1))
 
 
 def read_text(path: Path, shown: str | None = None) -> str:
-    """
-    A file's text; ``shown`` is its name in messages. Raises ``ConfigError`` where it cannot be
-    read.
-    """
+    """A file's text; ``shown`` is its name in messages. Raises ``ConfigError``."""
     name = shown or str(path)
     try:
         with path.open("rb") as file:
             return decode(file.read(BYTES_MAX + 1), name)
     except OSError as error:
-        reason = (error.strerror or "it cannot be read").lower()
-        fix = "check the path and its permissions"
-        raise ConfigError(
-            [Problem(name, 1, 1, f"the file cannot be read: {reason}", fix)]
-        ) from None
+        what = f"the file cannot be read: {(error.strerror or 'it cannot be read').lower()}"
+        problem = Problem(name, 1, 1, what, "check the path and its permissions")
+        raise ConfigError([problem]) from None
 
 
 def load(path: Path, shown: str | None = None) -> Node:

@@ -14,8 +14,9 @@ from orchestrator.configuration.governance_file import (
     CONSENTS,
     governance_from_document,
     governance_to_document,
-    load_governance,
+    read_governance,
 )
+from orchestrator.configuration.reading import Report
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import (
     CLASSES,
@@ -29,6 +30,13 @@ from orchestrator.core.policy import (
 )
 
 ROOT = Path(__file__).parents[2]
+
+
+def load_governance(path: Path) -> Governance:
+    report = Report()
+    governance, _ = read_governance(path, report)
+    report.refuse()
+    return governance
 
 
 def read(tmp_path: Path, text: str) -> Governance:

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.configuration.policy_file import (
+    PolicyFile,
     hash_templates,
-    load_policies,
     load_policy,
     policy_from_document,
     policy_to_document,
+    read_policies,
 )
+from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings import Defaults
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import (
@@ -39,6 +41,13 @@ ROOT = Path(__file__).parents[2]
 
 def no_templates(template: str) -> str:
     return ""
+
+
+def load_policies(directory: Path) -> tuple[dict[str, Policy], dict[str, PolicyFile]]:
+    report = Report()
+    files = read_policies(directory, report, templates=no_templates)
+    report.refuse()
+    return {name: file.policy for name, file in files.items()}, files
 
 
 def read(tmp_path: Path, text: str, name: str = "p.yaml") -> Policy:
@@ -213,7 +222,7 @@ def test_a_policy_keeps_the_text_it_was_read_from(tmp_path: Path) -> None:
 def test_tests_of_policies_are_never_loaded_as_policies(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(HEAD + "cascade: [{channel: sms}]")
     (tmp_path / "p.test.yaml").write_text("tests: []")
-    policies, files = load_policies(tmp_path, templates=no_templates)
+    policies, files = load_policies(tmp_path)
     assert list(policies) == ["p"]
     assert files["p"].path.name == "p.yaml"
 
@@ -225,24 +234,24 @@ def test_two_policies_of_one_name_are_refused(tmp_path: Path) -> None:
         ConfigError,
         match=r"b\.yaml:1:9: the policy 'p' is also in a\.yaml; give one of them another name",
     ):
-        load_policies(tmp_path, templates=no_templates)
+        load_policies(tmp_path)
 
 
 def test_every_bad_policy_of_a_directory_is_told_at_once(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text("policy: x")
     with pytest.raises(ConfigError) as refused:
-        load_policies(tmp_path, templates=no_templates)
+        load_policies(tmp_path)
     assert {Path(problem.path).name for problem in refused.value.problems} == {"a.yaml", "b.yaml"}
 
 
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such directory of policies"):
-        load_policies(tmp_path / "none", templates=no_templates)
+        load_policies(tmp_path / "none")
 
 
 def test_the_worked_policies_are_well() -> None:
-    policies, _ = load_policies(ROOT / "config" / "policies", templates=no_templates)
+    policies, _ = load_policies(ROOT / "config" / "policies")
     assert {policy.message_class for policy in policies.values()} == set(CLASSES)
     assert list(policies) == ["cart_abandoned", "order_shipped", "otp_code", "price_drop", "survey"]
 
