@@ -161,7 +161,7 @@ async def refuse_without_store(request: web.Request, handler: Handler) -> web.St
 
 def require_store(deps: ApiDeps) -> None:
     """Raise ``StoreAway`` while the store is unreachable."""
-    if deps.engine.away:
+    if deps.engine.store_away:
         raise StoreAway("the store cannot be reached")
 
 

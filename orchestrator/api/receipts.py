@@ -22,7 +22,7 @@ from orchestrator.engine.commands import (
     RecordPreference,
     RecordReceipt,
     RecordWebhook,
-    Said,
+    WebhookItem,
 )
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.primitives.strict_json import depth
@@ -115,7 +115,7 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
 
 
 async def record_webhook(
-    deps: ApiDeps, provider: str, body: bytes, commands: Sequence[Said]
+    deps: ApiDeps, provider: str, body: bytes, commands: Sequence[WebhookItem]
 ) -> None:
     """
     Store a raw webhook and apply what it reports, mostly in one command. If that fails for a reason
@@ -174,13 +174,13 @@ def too_deep(body: bytes) -> bool:
 
 def commands_of(
     deps: ApiDeps, provider: str, channel: str, reports: Iterable[Receipt | Inbound | Preference]
-) -> list[Said]:
+) -> list[WebhookItem]:
     """
     A command for each report. One whose reference we have not signed is dropped, because only the
     provider has ours.
     """
     read = deps.keys.read_receipt_token if from_device(channel) else deps.keys.read_reference
-    commands: list[Said] = []
+    commands: list[WebhookItem] = []
     for one in reports:
         if isinstance(one, Receipt):
             attempt = read(one.client_reference) if one.client_reference else None

@@ -228,7 +228,7 @@ class App:
             metrics=self.metrics,
             now=self.clock.now,
             new_id=self.new_id,
-            is_ready=lambda: self.ready and not engine.away,
+            is_ready=lambda: self.ready and not engine.store_away,
             reload=self.reload,
             rotated=self._read_signing_keys,
             address_hash=self.hasher,

@@ -101,7 +101,7 @@ class Maintenance:
         runtime, metrics, kafka = self._runtime, self._runtime.edges.metrics, self._kafka()
         if kafka is not None:
             metrics.kafka(kafka.connected, kafka.lag)
-        metrics.store_up.set(not runtime.engine.away)
+        metrics.store_up.set(not runtime.engine.store_away)
         shut = runtime.dispatcher.shut(self._now())
         in_flight = {name: len(one.taken) for name, one in runtime.dispatcher.providers.items()}
         await runtime.share_receipt_counts(RECENT_MINUTES)

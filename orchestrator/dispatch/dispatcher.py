@@ -231,7 +231,7 @@ class Dispatcher:
         if pause is not None:
             return await self._turn_away(provider, queue, *pause)
         if not queue.urgent:
-            await self.engine.hurry.passed()
+            await self.engine.otp_priority.give_way()
         admitted = provider.breaker.admits(self._now())
         if admitted == 0:
             return SHUT_LOOK_SECONDS
@@ -277,7 +277,7 @@ class Dispatcher:
         self, provider: ActiveProvider, rows: Sequence[ReadyRow]
     ) -> tuple[list[Token], list[Gathered]]:
         """Tokens for OTPs and what their sends need, loaded at the same time."""
-        with self.engine.hurry:
+        with self.engine.otp_priority:
             taking = self._rates[provider.name].take(len(rows), urgent=True)
             tokens, gathered = await asyncio.gather(taking, self._gather(provider, rows))
         return tokens, gathered

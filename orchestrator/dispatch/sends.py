@@ -26,8 +26,9 @@ from orchestrator.dispatch.answers import AnswerRule, OnBreaker
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep, outgoing, render
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
+from orchestrator.engine.answers import OnResult
 from orchestrator.engine.commands import ApplyFact, FactApplied
-from orchestrator.engine.engine import Engine, Hear, Stopped
+from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.render import Rendered, Unrenderable
 from orchestrator.stores.port import StoreBusy
 from orchestrator.stores.rows import ReadyRow
@@ -196,10 +197,10 @@ class Send:
         except Exception as error:
             self._fail(error)
 
-    def _apply_fact(self, ready: ReadyStep, fact: Fact, on_result: Hear) -> None:
+    def _apply_fact(self, ready: ReadyStep, fact: Fact, on_result: OnResult) -> None:
         message = ready.message
         command = ApplyFact(message.id, fact, urgent=message.message_class == OTP)
-        self._sends.engine.hand(command, on_result)
+        self._sends.engine.enqueue(command, on_result)
 
     def _on_intents(self, result: Any) -> None:
         """The intents are committed, if the core decided on any: each call has 1 s to start."""

@@ -1,5 +1,6 @@
 """
-One fact, one message: gather the inputs, decide, and turn the decision into what is to be written.
+Apply one fact to one message: gather the inputs, decide, and turn the decision into what is to be
+written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
+from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
@@ -24,7 +26,7 @@ from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.recipients.document import Person, record_bounce
+from orchestrator.recipients.document import Person, consent_row, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
@@ -34,12 +36,12 @@ def apply_fact(
     context: BatchContext, entry: WorkingMessage, fact: Fact, **more: Any
 ) -> FactApplied:
     """
-    Decide about one fact and write the decision into the book. ``more`` are inputs that only the
-    caller knows.
+    Decide about one fact and add the decision to the unit of work. ``more`` are inputs that only
+    the caller knows.
     """
-    before = entry.message
+    before, work = entry.message, context.work
     policy = context.policies[before.policy, before.policy_version]
-    person = context.work.person(before.recipient)
+    person = work.person(before.recipient)
     decision = decide(
         policy,
         before,
@@ -53,12 +55,13 @@ def apply_fact(
     entry.lines.append(encode_entry(context.now, fact, decision))
     earlier = None if isinstance(fact, Triggered) else before
     context.decided.append(
-        Decided(earlier, fact, decision, entry.event, person, context.work.addresses)
+        Decided(earlier, fact, decision, entry.event, person, work.addresses.rows)
     )
-    calls = carry_out(context, entry, person, decision)
-    spend(context, before, decision.message)
-    note_references(context, before, decision.message)
-    return join_orphans(context, entry, fact, FactApplied(decision, calls, context.started_at))
+    calls = apply_effects(context, entry, person, decision)
+    record_spending(context, before, decision.message)
+    record_references(context, before, decision.message)
+    decision = apply_orphans(context, entry, fact) or decision
+    return FactApplied(decision, calls, context.started_at)
 
 
 def inputs_for(
@@ -76,7 +79,7 @@ def inputs_for(
         consents=person.consents,
         cap_usages=person.cap_usages,
         conditions={name: context.truth(when, scope) for name, when in reach.conditions},
-        providers=live(context, reach.providers) if context.shut else reach.providers,
+        providers=with_breakers(context, reach.providers) if context.shut else reach.providers,
         channels=reach.channels,
         currency=rules.currency,
         over_budget=over_budget(context),
@@ -90,7 +93,7 @@ def inputs_for(
     )
 
 
-def live(context: BatchContext, providers: Mapping[str, Provider]) -> dict[str, Provider]:
+def with_breakers(context: BatchContext, providers: Mapping[str, Provider]) -> dict[str, Provider]:
     """Providers with the states of their breakers."""
     shut = context.shut
     return {
@@ -113,7 +116,7 @@ def scope_of(event: Mapping[str, Any], person: Person, message: Message | None) 
 
 
 def over_budget(context: BatchContext) -> dict[str, int]:
-    """The channels whose money for today is spent."""
+    """The channels that have spent today's budget, with the end of the day."""
     return {
         budget.channel: context.day_ends
         for budget in context.rules.governance.budgets
@@ -122,7 +125,7 @@ def over_budget(context: BatchContext) -> dict[str, int]:
 
 
 def too_fast(context: BatchContext, message: Message, person: Person) -> tuple[str, ...]:
-    """The numbers that may not be sent one more code now."""
+    """The hashes of the phones that no further OTP may go to now."""
     if message.message_class != OTP:
         return ()
     kinds = otp_limited_kinds()
@@ -133,12 +136,12 @@ def too_fast(context: BatchContext, message: Message, person: Person) -> tuple[s
     )
 
 
-def carry_out(
+def apply_effects(
     context: BatchContext, entry: WorkingMessage, person: Person, decision: Decision
 ) -> tuple[effects.Call, ...]:
-    """Write what the effects say; the calls are the caller's to make once this is committed."""
+    """Write what the effects say. Returns the calls to make once that is committed."""
     calls: list[effects.Call] = []
-    message = decision.message
+    work, message, now = context.work, decision.message, context.now
     for effect in decision.effects:
         match effect:
             case effects.Call():
@@ -146,58 +149,43 @@ def carry_out(
                 attempt = message.attempts[effect.attempt]
                 channel = channels()[attempt.channel]
                 if channel.two_way:
-                    row = ContactRow(
-                        attempt.address_hash,
-                        attempt.channel,
-                        message.id,
-                        attempt.number,
-                        context.now,
-                    )
-                    context.work.changes.contacts.append(row)
+                    last = (attempt.address_hash, attempt.channel, message.id, attempt.number, now)
+                    work.changes.contacts.append(ContactRow(*last))
                 if message.message_class == OTP and channel.otp_limits:
-                    context.velocity.record(effect.target.value, context.now)
+                    context.velocity.record(effect.target.value, now)
             case effects.ReserveCap():
-                person.reserve(effect.usage, context.rules.governance, context.now)
+                person.reserve(effect.usage, context.rules.governance, now)
             case effects.ReleaseCap():
                 person.release_cap(message.id, effect.step)
             case effects.BounceRecorded():
-                document = context.work.address_document(effect.hash)
-                record_bounce(document, effect, context.now)
+                record_bounce(work.address_document(effect.hash), effect, now)
             case effects.RecordOptOut():
-                entry_out = Consent(
-                    effect.channel, "*", "out", context.now, effect.source, effect.classes
-                )
-                opt(context, person, effect.hash, entry_out)
+                consent = Consent(effect.channel, "*", "out", now, effect.source, effect.classes)
+                record_consent(context, person, effect.hash, consent)
             case effects.EmitStatus() if context.rules.emits_statuses:
-                context.work.changes.outbox.append(status_event(context, entry, effect))
+                work.changes.outbox.append(status_event(context, entry, effect))
     return tuple(calls)
 
 
-def opt(context: BatchContext, person: Person | None, hash: str | None, consent: Consent) -> None:
+def record_consent(
+    context: BatchContext, person: Person | None, hash: str | None, consent: Consent
+) -> None:
     """
-    Write one consent entry to the recipient and to the address, so that it holds for whoever else
-    has that.
+    Write one consent to the recipient and to the address, so that it holds for everyone who shares
+    the address.
     """
     if person is not None:
         person.add_consents([consent])
     if hash is not None:
         rows = context.work.address_document(hash).setdefault("consents", [])
-        row = [
-            consent.channel,
-            consent.topic,
-            consent.state,
-            consent.at,
-            consent.source,
-            list(consent.classes),
-        ]
-        if row not in rows:
+        if (row := consent_row(consent)) not in rows:
             rows.append(row)
 
 
 def status_event(
     context: BatchContext, entry: WorkingMessage, effect: effects.EmitStatus
 ) -> NewStatusEvent:
-    """A status event as it goes out: a CloudEvent that carries the message."""
+    """A status event: a CloudEvent that carries the message."""
     id = context.new_id()
     data = context.view(entry.message, entry.event)
     if effect.attempt is not None:
@@ -215,50 +203,40 @@ def status_event(
     return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
 
 
-def spend(context: BatchContext, before: Message, after: Message) -> None:
+def record_spending(context: BatchContext, before: Message, after: Message) -> None:
     """Add to the day's spending what this decision has cost, or take back what it has not."""
     if all(attempt.cost is None for attempt in after.attempts):
         return
+    changes = context.work.changes
     for channel in {attempt.channel for attempt in after.attempts}:
         delta = int((after.spent(channel) - before.spent(channel)) * MILLIONTHS)
         if delta:
             key = (channel, context.day)
-            context.work.changes.spent[key] = context.work.changes.spent.get(key, 0) + delta
+            changes.spent[key] = changes.spent.get(key, 0) + delta
             context.spent[channel] = context.spent.get(channel, 0) + delta
 
 
-def note_references(context: BatchContext, before: Message, after: Message) -> None:
-    """Remember the providers' ids that have just become known."""
+def record_references(context: BatchContext, before: Message, after: Message) -> None:
+    """Store the providers' ids that have just become known."""
+    known = {a.number for a in before.attempts if a.provider_id is not None}
     for attempt in after.attempts:
-        if attempt.provider_id is None:
+        if attempt.provider_id is None or attempt.number in known:
             continue
-        known = (
-            attempt.number < len(before.attempts)
-            and before.attempts[attempt.number].provider_id is not None
-        )
-        if not known:
-            row = ReferenceRow(attempt.provider, attempt.provider_id, after.id, attempt.number)
-            context.work.changes.references.append(row)
-            context.work.references[attempt.provider, attempt.provider_id] = AttemptPlace(
-                after.id, attempt.number
-            )
+        key, place = (attempt.provider, attempt.provider_id), AttemptPlace(after.id, attempt.number)
+        context.work.references[key] = place
+        context.work.changes.references.append(ReferenceRow(*key, *place))
 
 
-def join_orphans(
-    context: BatchContext, entry: WorkingMessage, fact: Fact, applied: FactApplied
-) -> FactApplied:
-    """Receipts that came before their attempt was known are heard now."""
-    if not isinstance(fact, Answered):
-        return applied
-    attempt = entry.message.attempts[fact.attempt]
-    key = (attempt.provider, attempt.provider_id or "")
-    waiting = context.work.orphans.pop(key, None)
-    if not waiting:
-        return applied
-    context.work.changes.orphans_joined.append(key)
-    for receipt in waiting:
-        heard = replace(decode_fact(receipt), attempt=fact.attempt)
-        applied = FactApplied(
-            apply_fact(context, entry, heard).decision, applied.calls, applied.decided_at
-        )
-    return applied
+def apply_orphans(context: BatchContext, entry: WorkingMessage, fact: Fact) -> Decision | None:
+    """
+    Apply the receipts that came before the answer that brings their reference. Returns the last
+    decision, None if there were none.
+    """
+    decision = None
+    match fact:
+        case Answered(number, Accepted(provider_id=str(reference))):
+            provider = entry.message.attempts[number].provider
+            for receipt in context.work.take_orphans(provider, reference):
+                fact = replace(decode_fact(receipt), attempt=number)
+                decision = apply_fact(context, entry, fact).decision
+    return decision

@@ -1,4 +1,4 @@
-"""What every handler of a batch has at hand."""
+"""What the handlers of one batch share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ View = Callable[[Message, Mapping[str, Any]], Mapping[str, Any]]
 class Decided(Value):
     """
     One decision of a batch, for metrics and for those who act on it once it is committed; with the
-    event, the person and the documents of addresses as they were in its transaction.
+    event, the person and the address documents as they were in its transaction.
     """
 
     before: Message | None
@@ -37,35 +37,42 @@ class Decided(Value):
 
 @dataclass(slots=True)
 class BatchContext:
-    """
-    ``policies`` has the policies of every message in the work by ``(name, version)``; ``shut`` the
-    providers whose breaker is open, and until when; ``spent`` what each channel has cost today, in
-    millionths, and ``day_ends`` when that day ends; ``started_at`` is the monotonic clock in
-    seconds.
-    """
+    """All that the handlers of one batch may use."""
 
     work: UnitOfWork
     rules: Rules
     now: Instant
     policies: Mapping[tuple[str, str], Policy]
+    """The policies of every message in the work, by name and version."""
     evaluate: Evaluate
     address_hash: AddressHash
     new_id: Callable[[], str]
     view: View
     shut: Mapping[str, Instant]
+    """The providers whose breaker is open, and until when."""
     outages: tuple[str, ...]
+    """The channels whose receipts have collapsed."""
     velocity: Velocity
     spent: dict[str, int]
+    """What each channel has cost today, in millionths of the currency."""
     day: str
     day_ends: Instant
     started_at: float
+    """The monotonic clock in seconds."""
     decided: list[Decided] = field(default_factory=list)
     condition_errors: int = 0
 
-    def truth(self, expression: str, scope: Mapping[str, Any]) -> bool | None:
-        """The value of a condition; None, counted, where it cannot be evaluated."""
+    def value(self, expression: str, scope: Mapping[str, Any]) -> Any:
+        """The value of an expression. Counts a ``ValueError`` and raises it."""
         try:
-            return bool(self.evaluate(expression, scope))
+            return self.evaluate(expression, scope)
         except ValueError:
             self.condition_errors += 1
+            raise
+
+    def truth(self, expression: str, scope: Mapping[str, Any]) -> bool | None:
+        """The value of a condition; None, counted, if it cannot be evaluated."""
+        try:
+            return bool(self.value(expression, scope))
+        except ValueError:
             return None

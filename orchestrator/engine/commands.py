@@ -2,14 +2,15 @@
 What can be asked of the engine. Each command is answered when, and only when, its transaction has
 committed.
 
-    Publish        an event                          → Published
-    Tell           a fact about one message          → Told
-    HearReceipt    a provider's receipt              → Told, or None while nobody knows the attempt
-    HearInbound    a recipient wrote to us           → None
-    HearPreference a provider's word on an opt-out   → None
-    TakeWebhook    what a provider has posted        → None
-    PutRecipient / PutConsents / OptOut / Erase      → what the API answers
-    Cancel         by message id                     → Told
+    Publish           an event                                → Published
+    ApplyFact         a fact about one message                → FactApplied
+    Cancel            a message by its id                     → FactApplied
+    RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
+    RecordInbound     a recipient wrote                       → None
+    RecordPreference  a provider reports a consent            → None
+    RecordWebhook     a provider's request as it came         → None
+    PutRecipient, PutConsents, OptOut, Erase                  → the API's answer
+    DeadLetter        what could not be processed             → its id
 """
 
 from __future__ import annotations
@@ -39,27 +40,21 @@ class Conflict(Exception):
 
 
 class Publish(Value):
-    """``replayed``: again, from the dead letters: the deadline counts from now."""
+    """``replayed``: the event comes from the dead letters, so its deadline counts from now."""
 
     event: Event
     replayed: bool = False
 
 
 class Published(Value):
-    """
-    ``status``: accepted, duplicate or unmatched; ``messages``: the ids made for it (also for a
-    duplicate).
-    """
-
     status: str
+    """``accepted``, ``duplicate`` or ``unmatched``."""
     messages: tuple[str, ...]
+    """The ids of the messages that were created, also for a duplicate."""
 
 
 class ApplyFact(Value):
-    """
-    A fact about one message. ``urgent``: the message is a one-time code, so this overtakes
-    everything else.
-    """
+    """``urgent``: the message is an OTP, so the fact overtakes everything else."""
 
     message: str
     fact: Fact
@@ -67,21 +62,19 @@ class ApplyFact(Value):
 
 
 class FactApplied(Value):
-    """
-    What was decided; ``calls`` are the provider calls to make now. ``decided_at`` is the monotonic
-    clock (seconds) before the commit began: the second within which a call must start counts from
-    it.
-    """
-
     decision: Decision
     calls: tuple[Call, ...] = ()
+    """The provider calls to make now."""
     decided_at: float = 0.0
+    """
+    The monotonic clock (seconds) before the commit began: a call must start within a second of it.
+    """
 
 
 class RecordReceipt(Value):
     """
-    ``message`` and ``attempt`` where a keyed reference named them, else found by provider and its
-    id.
+    ``message`` and ``attempt`` are set if a keyed reference named them; otherwise the attempt is
+    found by the provider and its id.
     """
 
     provider: str
@@ -102,20 +95,22 @@ class RecordPreference(Value):
     preference: Preference
 
 
-Said = RecordReceipt | RecordInbound | RecordPreference
-"""One thing that a webhook says."""
+WebhookItem = RecordReceipt | RecordInbound | RecordPreference
 
 
 class RecordWebhook(Value):
-    """A verified webhook as it came in, and what it says: kept and heard in one transaction."""
+    """A verified webhook as it came in, and what it reports, in one transaction."""
 
     provider: str
     body: bytes
-    said: tuple[Said, ...] = ()
+    items: tuple[WebhookItem, ...] = ()
 
 
 class PutRecipient(Value):
-    """Merge ``profile`` over what is stored (null removes); a PUT of an address clears its mark."""
+    """
+    Merge ``profile`` over the stored one; null removes a field. Putting an address again clears its
+    suppressions.
+    """
 
     id: str
     profile: Mapping[str, Any]
@@ -123,8 +118,7 @@ class PutRecipient(Value):
 
 class PutConsents(Value):
     """
-    Add consent entries: ``[{"channel", "topic", "state", "at"?, "source"?}]``; none is ever
-    removed.
+    Add consents: ``[{"channel", "topic", "state", "at"?, "source"?}]``. None is ever removed.
     """
 
     id: str
@@ -133,8 +127,8 @@ class PutConsents(Value):
 
 class OptOut(Value):
     """
-    One opt-out, for a recipient or a bare address (or both). ``channel`` and ``topic`` may be
-    ``*``. ``state`` is ``out``, or ``in`` where a STOP is undone by a START.
+    One opt-out of a recipient, an address, or both. ``channel`` and ``topic`` may be ``*``;
+    ``state`` is ``out``, or ``in`` if a START undoes a STOP.
     """
 
     recipient: str | None = None
@@ -149,8 +143,8 @@ class OptOut(Value):
 
 class Erase(Value):
     """
-    Forget a recipient: what runs is cancelled, personal data goes, hashes of opted-out addresses
-    stay.
+    Forget a recipient: cancel their messages and delete their personal data, but keep the hashes of
+    opted-out addresses.
     """
 
     id: str
@@ -161,14 +155,14 @@ class Cancel(Value):
 
 
 class DeadLetter(Value):
-    """
-    Something that could not be processed. ``origin``: ``kafka:topic/partition/offset`` and the
-    like; ``reason`` a short word; ``detail`` the sentence; ``body`` the raw bytes.
-    """
+    """Something that could not be processed."""
 
     origin: str
+    """``kafka:topic/partition/offset`` and the like."""
     reason: str
+    """A short word."""
     detail: str
+    """A sentence."""
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -176,14 +170,12 @@ class DeadLetter(Value):
 Command = (
     Publish
     | ApplyFact
-    | RecordReceipt
-    | RecordInbound
-    | RecordPreference
+    | Cancel
+    | WebhookItem
     | RecordWebhook
     | PutRecipient
     | PutConsents
     | OptOut
     | Erase
-    | Cancel
     | DeadLetter
 )

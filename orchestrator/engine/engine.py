@@ -1,42 +1,35 @@
 """
-The only loop: take what has come in, load what it touches, decide, commit once, release.
+The only loop: take the commands that wait, load what they touch, decide, commit once, answer.
 
-Commands wait in lanes, the most urgent first, so that a one-time code never stands behind a
-campaign (see ``lanes``). While one batch waits for the disk the next one gathers: that is what
-makes durable cheap. Where the disk is too quick for that, a busy engine gathers for a few
-milliseconds all the same. Whoever submitted a command is answered when its batch has committed, and
-never before.
+Commands wait in lanes, the most urgent first, so that an OTP never stands behind a campaign (see
+``lanes``). While one batch waits for the disk the next one gathers: that makes durability cheap. If
+the disk is too quick for that, a busy engine gathers for a few milliseconds all the same. A command
+is answered when its batch has committed, and never before.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
-from orchestrator.core.policy import OTP, Policy
+from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
+from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
-from orchestrator.engine.commands import (
-    ApplyFact,
-    Command,
-    Conflict,
-    DeadLetter,
-    Erase,
-)
-from orchestrator.engine.handlers.handle import handle
+from orchestrator.engine.commands import ApplyFact, Command, Conflict, DeadLetter, Erase
+from orchestrator.engine.failures import FailureLog
+from orchestrator.engine.handlers import HANDLERS, handle
 from orchestrator.engine.lanes import (
-    LET_PASS_SECONDS,
     OTP_LANE,
     REST_SECONDS_MAX,
     REST_SHARE,
+    YIELD_SECONDS_MAX,
     Lanes,
     OtpPriority,
     YieldBudget,
@@ -44,6 +37,7 @@ from orchestrator.engine.lanes import (
 )
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.spending import Spending, day_of
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
 from orchestrator.recipients.document import AddressHash
@@ -53,25 +47,22 @@ log = structlog.get_logger()
 
 GATHER_SECONDS = 0.01
 """
-While much comes in, no batch starts sooner than this after the one before: a commit costs as much
-for one as for ten.
+A busy engine starts no batch sooner than this after the one before: a commit costs as much for one
+command as for ten.
 """
 GATHER_FROM = 16
-"""How many commands a batch had where much comes in."""
+"""An engine is busy if its last batch had this many commands."""
 BUSY_TRIES = 4
 YIELD_EVERY = 16
-"""
-After so many commands of a batch everything else in the process has its turn, where the store
-allows it.
-"""
+"""With a shared store, everything else in the process gets a turn after this many commands."""
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 LAST_WAIT_SECONDS = 5.0
-"""How long a stopping service still waits for a store that is away."""
+"""How long a stopping service still waits for an unreachable store."""
 
 
 class Busy(Exception):
-    """Too much is waiting already; nothing was taken. Try again in a second."""
+    """Too many commands are waiting already; nothing was taken. Try again in a second."""
 
 
 class Stopped(Exception):
@@ -80,13 +71,7 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Ports:
-    """
-    What the engine is given of the world around it.
-
-    ``now``: UTC milliseconds. ``policies``: the policy of a name and version, from the configuration
-    or the store. ``shut``: providers with an open breaker. ``observe``: called with each batch's
-    decisions once they are committed.
-    """
+    """What the engine is given of the world around it."""
 
     now: Callable[[], Instant]
     new_id: Callable[[], str]
@@ -94,92 +79,48 @@ class Ports:
     address_hash: AddressHash
     view: View
     policy: Callable[[str, str], Awaitable[Policy]]
+    """The policy of a name and version, from the configuration or the store."""
     monotonic: Callable[[], float] = monotonic
     shut: Callable[[Instant], Mapping[str, Instant]] = lambda now: {}
+    """The providers with an open breaker, and until when."""
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
+    """The channels whose receipts have collapsed."""
     observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
+    """Called with each batch's decisions once they are committed."""
     committed: Callable[[int, float], None] = lambda size, seconds: None
     dead_lettered: Callable[[str], None] = lambda reason: None
-
-
-Hear = Callable[[Any], None]
-"""Is called with the answer to a command, or with the exception; it neither waits nor raises."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    command: Command
-    hear: Hear
-
-
-class Waiter:
-    """Who waits for one answer."""
-
-    __slots__ = ("future",)
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def hear(self, result: Any) -> None:
-        settle(self.future, result)
-
-
-class Waiters:
-    """Who waits for the answers to several commands, as one: each is heard at its own place."""
-
-    __slots__ = ("future", "results", "waited_for")
-
-    def __init__(self, count: int) -> None:
-        self.future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self.results: list[Any] = [None] * count
-        self.waited_for = count
-
-    def hear(self, place: int, result: Any) -> None:
-        self.results[place] = result
-        self.waited_for -= 1
-        if not self.waited_for:
-            settle(self.future, self.results)
-
-
-@dataclass
-class Spending:
-    """What the day has cost so far, per channel in millionths; read from the store once a day."""
-
-    day: str = ""
-    ends: Instant = 0
-    spent: dict[str, int] = field(default_factory=dict)
 
 
 class Engine:
     """
     One per process. ``rules`` may be replaced at any time; the next batch decides by the new ones.
-    ``away``: the store could not be reached a moment ago; what has been taken waits for it.
-    ``hurry``: whether a code is on its way.
+    ``store_away``: the store was unreachable a moment ago, and commands wait for it.
     """
 
     def __init__(self, store: Store, rules: Rules, ports: Ports) -> None:
         self.store = store
         self.rules = rules
+        self.otp_priority = OtpPriority()
+        self.store_away = False
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
-        self.hurry = OtpPriority()
         self._spending = Spending()
+        self._failures = FailureLog(ports.monotonic)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self.away = False
 
     async def start(self) -> None:
         """
-        One loop, or where the store is shared two: there a batch of codes is decided beside a batch
-        of anything else, as if another process did it.
+        Start one loop, or two if the store is shared: then OTPs are decided beside a batch of
+        anything else, as if another process did it.
         """
         self._tasks = [
-            asyncio.create_task(self._run(line), name=f"engine:{line}")
-            for line in range(self._lanes.lines)
+            asyncio.create_task(self._run(loop), name=f"engine:{loop}")
+            for loop in range(self._lanes.loops)
         ]
 
     async def stop(self) -> None:
-        """Take nothing more, finish what has been taken."""
+        """Take nothing more and finish what has been taken."""
         self._stopping = True
         self._lanes.wake()
         await asyncio.gather(*self._tasks)
@@ -190,51 +131,52 @@ class Engine:
         future raises what the command's handler does (``Conflict``, ``UnknownMessage``, …).
         """
         waiter = Waiter()
-        self.hand(command, waiter.hear)
+        self.enqueue(command, waiter.on_result)
         return waiter.future
 
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
         """
-        The answers in the order of the commands, exceptions in their places. Raises as ``submit``
-        does at once.
+        The answers in the order of the commands, exceptions in their places. Raises ``Busy`` or
+        ``Stopped`` at once.
         """
         if not commands:
             return []
         waiters = Waiters(len(commands))
         for place, command in enumerate(commands):
-            self.hand(command, partial(waiters.hear, place))
+            self.enqueue(command, partial(waiters.on_result, place))
         return await waiters.future
 
-    def hand(self, command: Command, hear: Hear) -> None:
+    def enqueue(self, command: Command, on_result: OnResult) -> None:
         """
-        Have a command decided; ``hear`` is called with its answer, or with the exception, as soon
-        as it is durable. Raises ``Busy`` or ``Stopped``.
+        Have a command decided. ``on_result`` gets its answer, or the exception, as soon as it is
+        durable. Raises ``Busy`` or ``Stopped``.
         """
         if self._stopping or not self._tasks:
             raise Stopped("the service is shutting down")
         lane = lane_of(command, self.rules)
+        # facts are never refused: a provider's answer cannot be asked for again
         if not self._lanes.has_room(lane) and not isinstance(command, ApplyFact):
             raise Busy(f"{self.waiting} commands are waiting")
-        self._lanes.put(lane, Waiting(command, hear), alone=isinstance(command, Erase))
+        self._lanes.put(lane, Waiting(command, on_result), alone=isinstance(command, Erase))
 
     @property
     def waiting(self) -> int:
         """How many commands have not been decided yet."""
         return len(self._lanes)
 
-    async def _run(self, line: int) -> None:
-        """Decide what waits in one line of lanes, for as long as the service runs."""
+    async def _run(self, number: int) -> None:
+        """Decide what waits in the lanes of one loop, for as long as the service runs."""
         loop, not_before = asyncio.get_running_loop(), 0.0
         while True:
-            if line != OTP_LANE:
-                await self.hurry.passed()
+            if number != OTP_LANE:
+                await self.otp_priority.give_way()
             pause = not_before - loop.time()
-            if pause > 0 and self._lanes.may_grow(line) and not self._stopping:
+            if pause > 0 and self._lanes.may_grow(number) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
-            batch = self._lanes.take(line)
-            if batch and line == OTP_LANE and self.store.shared:
-                with self.hurry:
+            batch = self._lanes.take(number)
+            if batch and number == OTP_LANE and self.store.shared:
+                with self.otp_priority:
                     await self._work(batch)
             elif batch:
                 await self._work(batch)
@@ -243,68 +185,57 @@ class Engine:
             elif self._stopping:
                 return
             else:
-                await self._lanes.filled(line)
+                await self._lanes.filled(number)
 
     async def _rest(self, size: int, seconds: float) -> None:
         """
-        After a large batch that took so long, while codes come: leave the machine to them for a
-        part of that time. Where everything is busy all the time, each of a code's small steps would
-        have to queue for a processor.
+        While OTP traffic is active, sleep for a share of a large batch's duration so that OTP steps
+        get CPU.
         """
-        if (
-            self.store.shared
-            and size >= GATHER_FROM
-            and self._lanes.otp_active()
-            and not self._stopping
-        ):
+        large = self.store.shared and size >= GATHER_FROM
+        if large and self._lanes.otp_active() and not self._stopping:
             await asyncio.sleep(min(seconds * REST_SHARE, REST_SECONDS_MAX))
 
     async def _work(self, batch: list[Waiting]) -> None:
         """
-        One transaction. Where one command breaks it, the batch is halved until only that one fails.
+        Decide a batch in one transaction. If a command breaks it, halve the batch until that
+        command fails alone.
         """
         try:
-            results, context = await self._decide_whatever_it_takes(
-                [waiting.command for waiting in batch]
-            )
+            results, context = await self._decide_persistently([one.command for one in batch])
         except Exception as error:
             if len(batch) == 1 or isinstance(error, StoreAway):
-                log.error(
-                    "engine.commands_failed",
-                    command=type(batch[0].command).__name__,
-                    exc_info=error,
-                )
+                self._failures.record(type(batch[0].command).__name__, error)
                 for waiting in batch:
-                    waiting.hear(error)
+                    waiting.on_result(error)
                 return
             half = len(batch) // 2
             await self._work(batch[:half])
             await self._work(batch[half:])
             return
         self._ports.observe(context.decided, context.condition_errors)
-        for waiting in batch:
+        for waiting, result in zip(batch, results, strict=True):
             if isinstance(waiting.command, DeadLetter):
                 self._ports.dead_lettered(waiting.command.reason)
-        for waiting, result in zip(batch, results, strict=True):
-            waiting.hear(result)
+            waiting.on_result(result)
 
-    async def _decide_whatever_it_takes(
+    async def _decide_persistently(
         self, commands: Sequence[Command]
     ) -> tuple[list[Any], BatchContext]:
         """
-        Outlast a store that is away for a while, so that no answer of a provider is forgotten; a
-        few more tries where it is only busy. What may have been committed after all does no harm:
+        Decide, and outlast an unreachable store, so that no provider's answer is lost; a busy one
+        gets a few more tries. A batch that was committed after all may safely be decided again:
         every fact is void the second time.
         """
         pause, tries, gives_up_at = FIRST_PAUSE_SECONDS, 0, 0.0
         while True:
             try:
-                found = await self._decide(commands)
+                decided = await self._decide(commands)
             except StoreAway as error:
                 now = asyncio.get_running_loop().time()
-                if not self.away:
+                if not self.store_away:
                     log.warning("engine.store_unreachable", why=str(error))
-                self.away = True
+                self.store_away = True
                 if self._stopping:
                     gives_up_at = gives_up_at or now + LAST_WAIT_SECONDS
                     if now >= gives_up_at:
@@ -318,18 +249,20 @@ class Engine:
                 log.info("engine.batch_retried", why=str(error), size=len(commands))
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * tries)
             else:
-                if self.away:
+                if self.store_away:
                     log.info("engine.store_reachable")
-                self.away = False
-                return found
+                self.store_away = False
+                return decided
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], BatchContext]:
+        """One transaction: load, decide each command, commit."""
+        rules = self.rules  # a reload meanwhile must not change what this batch asked for
         give_way = self._giving_way(commands[0])
         async with self.store.unit() as unit:
             await give_way()
-            work = await self._load(unit, commands)
+            work = await self._load(unit, rules, commands)
             await give_way()
-            context = await self._desk(work)
+            context = await self._context(work, rules)
             results: list[Any] = []
             for number, command in enumerate(commands, start=1):
                 try:
@@ -350,49 +283,37 @@ class Engine:
 
     def _giving_way(self, first: Command) -> Callable[[], Awaitable[None]]:
         """
-        What a batch that begins with this command does between its parts: codes go on, others let
-        them pass.
+        A function to call between the parts of a batch that begins with this command: unless it is
+        OTP work, it lets OTPs pass.
         """
-        patience = YieldBudget(0.0 if lane_of(first, self.rules) == OTP_LANE else LET_PASS_SECONDS)
-        return lambda: self.hurry.passed(patience)
+        otp = lane_of(first, self.rules) == OTP_LANE
+        budget = YieldBudget(0.0 if otp else YIELD_SECONDS_MAX)
+        return lambda: self.otp_priority.give_way(budget)
 
-    async def _load(self, unit: Unit, commands: Sequence[Command]) -> UnitOfWork:
-        """
-        Everything the batch touches, in two stages: messages and their people, then those people's
-        addresses.
-        """
-        needs = Needs(self.rules, self._ports.address_hash, self._ports.evaluate)
+    async def _load(self, unit: Unit, rules: Rules, commands: Sequence[Command]) -> UnitOfWork:
+        """Everything that the batch touches, in two stages (see ``needs``)."""
+        needs = Needs(rules, self._ports.address_hash, self._ports.evaluate)
         for command in commands:
-            needs.add(command)
-        work = UnitOfWork(await unit.load(needs.wanted), self._ports.address_hash)
+            HANDLERS[type(command)].needs(needs, command)
+        work = UnitOfWork(await unit.load(needs.rows), needs.rows, self._ports.address_hash)
         for command in commands:
-            needs.add_references(command, work)
-        for person in work.people.values():
-            needs.add_person(person)
-        for entry in work.entries.values():
-            if entry.message.message_class == OTP:
-                needs.add_codes(work.person(entry.message.recipient).document)
-        work.take_addresses(await unit.load_addresses(needs.addresses))
+            HANDLERS[type(command)].needs_addresses(needs, command, work)
+        work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
         return work
 
-    async def _desk(self, work: UnitOfWork) -> BatchContext:
-        names = {
-            (entry.message.policy, entry.message.policy_version) for entry in work.entries.values()
-        }
-        policies = {
-            (policy.name, policy.version): policy for policy in self.rules.policies.values()
-        }
-        for name in names - policies.keys():
-            policies[name] = await self._ports.policy(*name)
-        await self._turn_day(self._ports.now())
+    async def _context(self, work: UnitOfWork, rules: Rules) -> BatchContext:
         ports = self._ports
-        # everything above may have taken long (a lock, a slow store, a frozen process): decisions
-        # are made by the time it is now, which is also the time from which a call has a second to
-        # start
+        names = {(one.message.policy, one.message.policy_version) for one in work.messages}
+        policies = {(policy.name, policy.version): policy for policy in rules.policies.values()}
+        for name in names - policies.keys():
+            policies[name] = await ports.policy(*name)
+        await self._turn_day(ports.now(), rules)
+        # loading may have taken long (a lock, a slow store, a frozen process), so the time is read
+        # after it: a call has a second to start from here
         now = work.changes.at = ports.now()
         return BatchContext(
             work=work,
-            rules=self.rules,
+            rules=rules,
             now=now,
             policies=policies,
             evaluate=ports.evaluate,
@@ -401,32 +322,19 @@ class Engine:
             view=ports.view,
             shut=ports.shut(now),
             outages=ports.outages(now),
-            velocity=Velocity(work, ports.address_hash, self.rules.limits),
+            velocity=Velocity(work, ports.address_hash, rules.limits),
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,
             started_at=ports.monotonic(),
         )
 
-    async def _turn_day(self, now: Instant) -> None:
-        """A budget's day is a calendar day in the installation's zone."""
+    async def _turn_day(self, now: Instant, rules: Rules) -> None:
+        """Read the day's spending once a day; with a shared store and budgets, for each batch."""
         same_day = bool(self._spending.day) and now < self._spending.ends
-        others_spend = self.store.shared and bool(self.rules.governance.budgets)
+        others_spend = self.store.shared and bool(rules.governance.budgets)
         if same_day and not others_spend:
             return
-        zone = ZoneInfo(self.rules.governance.time_zone)
-        today = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone).date()
-        ends = datetime.combine(today + timedelta(days=1), time(), zone)
-        spent = await self.store.spent(today.isoformat())
-        self._spending = Spending(today.isoformat(), int(ends.timestamp() * 1000), spent)
-
-
-def settle(answer: asyncio.Future[Any], result: Any) -> None:
-    """Answer whoever is still listening."""
-    if answer.done():
-        return
-    if isinstance(result, BaseException):
-        answer.set_exception(result)
-        answer.exception()  # a submitter that went away must not leave a warning behind
-    else:
-        answer.set_result(result)
+        today = day_of(now, rules.governance.time_zone)
+        today.spent = await self.store.spent(today.day)
+        self._spending = today

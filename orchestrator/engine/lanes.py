@@ -1,15 +1,15 @@
 """
 Where commands wait, the most urgent first.
 
-    0   one-time codes: their events, and every fact about them
+    0   one-time passwords (OTPs): their events, and every fact about them
     1   facts about other messages, receipts, opt-outs, profiles
     2…  other events, by the class of what they trigger
 
-A lane is emptied before the next one is looked at, and codes never share a batch with anything
-else: what is in a batch waits for all of it. Where the store allows two batches at once, codes are
-a line of their own that waits for nobody, and the other line begins nothing while a code is on its
-way (``OtpPriority``). Otherwise codes wait for the batch in hand, so while they come, batches are kept
-short.
+A lane is emptied before the next one is looked at, and OTPs never share a batch with anything else:
+the answer to each command of a batch waits for the whole batch. If the store allows two batches at
+once, OTPs have a loop of their own that waits for nothing, and the other loop begins nothing while
+an OTP is in progress (``OtpPriority``). Otherwise an OTP waits for the current batch to finish, so
+batches are kept short while OTP traffic is active.
 """
 
 from __future__ import annotations
@@ -30,47 +30,40 @@ T = TypeVar("T")
 
 OTP_LANE, FACTS = 0, 1
 FIRST_OF_EVENTS = 2
-UNWANTED = "service"
-"""An event that triggers nothing waits with these."""
+UNMATCHED_CLASS = "service"
+"""An event that triggers nothing waits with the events of this class."""
 BATCH_MAX = 256
 SHORT_BATCH_MAX = 64
-"""How much is decided at once while codes come: a code may wait for that long."""
-CODES_COME_SECONDS = 10.0
-"""Codes are taken to come for so long after the last one."""
-LET_PASS_SECONDS = 0.05
-"""How long one batch of other work waits for codes, all in all."""
+"""The largest batch while OTP traffic is active: an OTP may have to wait for all of it."""
+OTP_ACTIVE_SECONDS = 10.0
+"""OTP traffic counts as active for this long after the last OTP."""
+YIELD_SECONDS_MAX = 0.05
+"""How long one batch of other work waits for OTPs in total."""
 REST_SECONDS_MAX = 0.1
 REST_SHARE = 0.5
-"""
-While codes come, other batches leave so much of their own time to whatever else the machine has to
-do.
-"""
+"""While OTP traffic is active, a large batch is followed by a pause of this share of its time."""
 WAITING_MAX = 20_000
 OTP_EXTRA = 5_000
-"""So many codes more are taken where everything else is refused."""
+"""How many OTPs more are taken after everything else is refused."""
 
 
 def event_lane(classes: Iterable[str]) -> int:
-    """Where an event waits that triggers policies of these classes."""
-    found = set(classes) or {UNWANTED}
-    return (
-        OTP_LANE
-        if OTP in found
-        else FIRST_OF_EVENTS + min(LANES[message_class] for message_class in found)
-    )
+    """The lane of an event that triggers policies of these classes."""
+    found = set(classes) or {UNMATCHED_CLASS}
+    if OTP in found:
+        return OTP_LANE
+    return FIRST_OF_EVENTS + min(LANES[message_class] for message_class in found)
 
 
 def lane_of(command: Command, rules: Rules) -> int:
     """
-    Codes, then facts and wishes of any kind, then events by the most urgent class of what they
-    trigger.
+    OTPs first, then facts and API calls of any kind, then events by the most urgent class of what
+    they trigger.
     """
     match command:
         case Publish():
-            classes = [
-                policy.message_class for policy in rules.by_event.get(command.event.type, ())
-            ]
-            return event_lane(classes)
+            policies = rules.by_event.get(command.event.type, ())
+            return event_lane([policy.message_class for policy in policies])
         case ApplyFact(urgent=True):
             return OTP_LANE
     return FACTS
@@ -78,49 +71,49 @@ def lane_of(command: Command, rules: Rules) -> int:
 
 @dataclass(slots=True)
 class YieldBudget:
-    """How long one piece of work will still wait for codes, whenever it meets one."""
+    """How long one piece of work will still wait for OTPs, in total."""
 
-    seconds: float = LET_PASS_SECONDS
+    seconds: float = YIELD_SECONDS_MAX
 
 
 class OtpPriority:
     """
-    Whether a code is on its way through this process, from its acceptance to its provider. Whatever
-    else is about to begin lets it pass: for a moment only, so that no number of codes stops
+    Whether an OTP is on its way through this process, from its acceptance to its provider. Other
+    work that is about to begin lets it pass, but only for a moment: no number of OTPs stops
     everything else.
     """
 
     def __init__(self) -> None:
-        self._under_way = 0
+        self._in_progress = 0
         self._passed = asyncio.Event()
         self._passed.set()
 
     def __enter__(self) -> None:
-        self._under_way += 1
+        self._in_progress += 1
         self._passed.clear()
 
     def __exit__(self, *_: object) -> None:
-        self._under_way -= 1
-        if not self._under_way:
+        self._in_progress -= 1
+        if not self._in_progress:
             self._passed.set()
 
-    async def passed(self, patience: YieldBudget | None = None) -> None:
+    async def give_way(self, budget: YieldBudget | None = None) -> None:
         """
-        Return when no code is on its way, or after a moment: what is left of ``patience``, where
-        there is one.
+        Return when no OTP is in progress, at the latest when the budget is spent (by default that
+        of one batch).
         """
-        patience = patience or YieldBudget()
-        if not self._under_way or patience.seconds <= 0:
+        budget = budget or YieldBudget()
+        if not self._in_progress or budget.seconds <= 0:
             return
         began = asyncio.get_running_loop().time()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._passed.wait(), patience.seconds)
-        patience.seconds = max(0.0, patience.seconds - (asyncio.get_running_loop().time() - began))
+            await asyncio.wait_for(self._passed.wait(), budget.seconds)
+        budget.seconds = max(0.0, budget.seconds - (asyncio.get_running_loop().time() - began))
 
 
 class Lanes(Generic[T]):
     """
-    ``apart``: codes are line 0 and everything else line 1; without it everything is line 0.
+    ``apart``: the OTP lane is loop 0 and every other lane loop 1; otherwise all lanes are loop 0.
     ``monotonic`` is in seconds.
     """
 
@@ -130,74 +123,71 @@ class Lanes(Generic[T]):
         )
         self._monotonic = monotonic
         numbers = range(len(self._lanes))
-        self._of_line = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
+        self._of_loop = (numbers[:FACTS], numbers[FACTS:]) if apart else (numbers,)
         self._apart = apart
-        self._filled = [asyncio.Event() for _ in self._of_line]
-        self._line_of = [1 if apart and lane != OTP_LANE else 0 for lane in numbers]
+        self._filled = [asyncio.Event() for _ in self._of_loop]
         self._count = 0
-        self._code_at = float("-inf")
+        self._otp_at = float("-inf")
 
     @property
-    def lines(self) -> int:
-        """How many batches may be in hand at once."""
-        return len(self._of_line)
+    def loops(self) -> int:
+        """How many batches may be decided at once."""
+        return len(self._of_loop)
 
     def __len__(self) -> int:
         return self._count
 
     def otp_active(self) -> bool:
-        """Whether there was a code lately."""
-        return self._monotonic() - self._code_at <= CODES_COME_SECONDS
+        """Whether an OTP came in a moment ago."""
+        return self._monotonic() - self._otp_at <= OTP_ACTIVE_SECONDS
 
     def has_room(self, lane: int) -> bool:
-        """Whether one more may wait there."""
+        """Whether one more command may wait in a lane."""
         return self._count < WAITING_MAX + (OTP_EXTRA if lane == OTP_LANE else 0)
 
     def put(self, lane: int, one: T, *, alone: bool) -> None:
         """
-        ``alone``: it is a batch by itself; what comes behind it in its lane waits for the next one.
+        Add to a lane. ``alone``: it is a batch by itself, and what stands behind it in its lane
+        waits for the next one.
         """
         if lane == OTP_LANE:
-            self._code_at = self._monotonic()
+            self._otp_at = self._monotonic()
         self._lanes[lane].append((one, alone))
         self._count += 1
-        self._filled[self._line_of[lane]].set()
+        self._filled[1 if self._apart and lane != OTP_LANE else 0].set()
 
     def wake(self) -> None:
         """End every wait."""
         for filled in self._filled:
             filled.set()
 
-    async def filled(self, line: int) -> None:
-        """Return when something waits in a line, or ``wake`` was called."""
-        await self._filled[line].wait()
+    async def filled(self, loop: int) -> None:
+        """Return when something waits for a loop, or ``wake`` was called."""
+        await self._filled[loop].wait()
 
-    def may_grow(self, line: int) -> bool:
+    def may_grow(self, loop: int) -> bool:
         """
-        Whether a line's next batch is worth waiting for: it is not full yet, and no code would wait
+        Whether waiting makes a loop's next batch larger: it is not full yet, and no OTP would wait
         with it.
         """
-        numbers = self._of_line[line]
+        numbers = self._of_loop[loop]
         waiting = sum(len(self._lanes[number]) for number in numbers)
-        return waiting < self._size(numbers[-1]) and not self._lanes[OTP_LANE]
+        return waiting < self._size_max(numbers[-1]) and not self._lanes[OTP_LANE]
 
-    def take(self, line: int) -> list[T]:
-        """
-        The next batch of a line; empty where nothing waits, and then ``filled`` waits for the next
-        one.
-        """
-        batch = self._taken(line)
+    def take(self, loop: int) -> list[T]:
+        """The next batch of a loop. If it is empty, ``filled`` waits for the next command."""
+        batch = self._take(loop)
         self._count -= len(batch)
         if not batch:
-            self._filled[line].clear()
+            self._filled[loop].clear()
         return batch
 
-    def _taken(self, line: int) -> list[T]:
+    def _take(self, loop: int) -> list[T]:
         batch: list[T] = []
-        for number in self._of_line[line]:
+        for number in self._of_loop[loop]:
             lane = self._lanes[number]
-            size = self._size(number) if lane else 0
-            while lane and len(batch) < size:
+            size_max = self._size_max(number) if lane else 0
+            while lane and len(batch) < size_max:
                 alone = lane[0][1]
                 if alone and batch:
                     return batch
@@ -208,7 +198,7 @@ class Lanes(Generic[T]):
                 return batch
         return batch
 
-    def _size(self, lane: int) -> int:
+    def _size_max(self, lane: int) -> int:
         if self._apart or lane == OTP_LANE or not self.otp_active():
             return BATCH_MAX
         return SHORT_BATCH_MAX

@@ -1,8 +1,8 @@
 """
-What a batch is going to look at: the messages and people that its commands name, then the
-addresses.
+What the commands of one batch ask the store for, in two stages.
 
-Whatever a handler reads must be named here, or it would not be there.
+A command names messages, recipients, events. Addresses and dedupe keys follow from the recipients,
+so they are asked for once those are loaded.
 """
 
 from __future__ import annotations
@@ -10,25 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.channels.registry import kinds_like
-from orchestrator.core import facts
-from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP
-from orchestrator.engine.commands import (
-    ApplyFact,
-    Cancel,
-    Command,
-    Erase,
-    OptOut,
-    Publish,
-    PutConsents,
-    PutRecipient,
-    RecordInbound,
-    RecordPreference,
-    RecordReceipt,
-    RecordWebhook,
-)
-from orchestrator.engine.handlers import events as publishing
 from orchestrator.engine.rules import Evaluate, Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import velocity_hashes
@@ -42,124 +24,40 @@ from orchestrator.stores.rows import Wanted, WantedAddresses
 
 
 class Needs:
-    """Reads commands under the rules of one batch."""
+    """``rows`` are asked for in the first stage, ``addresses`` in the second."""
 
     def __init__(self, rules: Rules, address_hash: AddressHash, evaluate: Evaluate) -> None:
         self.rules = rules
-        self._hash = address_hash
-        self._evaluate = evaluate
-        self.wanted = Wanted()
+        self.address_hash = address_hash
+        self.evaluate = evaluate
+        self.rows = Wanted()
         self.addresses = WantedAddresses()
-        self._codes: set[str] = set()
 
-    def add(self, command: Command) -> None:
-        """What a command is going to look at, as far as the command itself says."""
-        wanted = self.wanted
-        match command:
-            case Publish():
-                self._event(command)
-            case ApplyFact() | Cancel():
-                wanted.messages.add(command.message)
-            case RecordReceipt(message=None):
-                wanted.references.add((command.provider, command.receipt.provider_id or ""))
-            case RecordReceipt():
-                wanted.messages.add(command.message or "")
-            case RecordWebhook():
-                for one in command.said:
-                    self.add(one)
-            case RecordInbound():
-                self._contact(command.inbound.kind, command.inbound.value, command.channel)
-                wanted.references.add((command.provider, command.inbound.answers or ""))
-            case RecordPreference():
-                self._contact(command.preference.kind, command.preference.value, command.channel)
-            case PutRecipient():
-                wanted.recipients.add(command.id)
-                self.addresses.addresses.update(self._hashes(command.profile))
-            case PutConsents():
-                wanted.recipients.add(command.id)
-            case OptOut():
-                self._opt_out(command)
-            case Erase():
-                wanted.recipients.add(command.id)
-                wanted.live_of.add(command.id)
+    def message_addresses(self, work: UnitOfWork, id: str) -> None:
+        """Ask for all that applying a fact to a message may read or write."""
+        entry = work.messages.get(id)
+        if entry is None:
+            return
+        message = entry.message
+        self.person_addresses(work.person(message.recipient), message.message_class == OTP)
+        # an attempt may have gone to an address that its recipient has left since
+        for attempt in message.attempts:
+            self.addresses.addresses.add(attempt.address_hash)
 
-    def _event(self, command: Publish) -> None:
-        event = command.event
-        self.wanted.events.add((event.source, event.id))
-        otp = any(policy.message_class == OTP for policy in self.rules.by_event.get(event.type, ()))
-        for profile in event.recipients:
-            if otp:
-                self._codes.add(profile["id"])
-                self.add_codes(profile)
-            self.wanted.recipients.add(profile["id"])
-            self.addresses.addresses.update(self._hashes(profile))
-            if event.type in self.rules.goals:
-                self.wanted.live_of.add(profile["id"])
-        self._dedupes(command)
+    def person_addresses(self, person: Person, otp: bool = False) -> None:
+        """Ask for a recipient's addresses; ``otp``: also for their velocity counts."""
+        self.addresses.addresses.update([address.hash for address in person.addresses])
+        if otp:
+            self.velocity_counts(person.document)
 
-    def _contact(self, kind: str, value: str, channel: str) -> None:
-        hash = self._hash(kind, value)
-        self.addresses.addresses.add(hash)
-        self.wanted.contacts.add((hash, channel))
+    def profile_addresses(self, profile: Mapping[str, Any], otp: bool = False) -> None:
+        """Ask for the addresses in a profile that is about to be merged."""
+        found = addresses_in(profile, self.address_hash)
+        self.addresses.addresses.update([address.hash for address in found])
+        if otp:
+            self.velocity_counts(profile)
 
-    def _opt_out(self, command: OptOut) -> None:
-        if command.recipient:
-            self.wanted.recipients.add(command.recipient)
-        if command.address_hash:
-            self.addresses.addresses.add(command.address_hash)
-        if command.address:
-            kinds = kinds_like(command.address)
-            self.addresses.addresses.update(self._hash(kind, command.address) for kind in kinds)
-
-    def _dedupes(self, command: Publish) -> None:
-        scope = {"event": command.event.data, "ce": command.event.attributes, "recipient": {}}
-        for policy in self.rules.by_event.get(command.event.type, ()):
-            if policy.dedupe is None:
-                continue
-            for profile in command.event.recipients:
-                try:
-                    value = self._evaluate(policy.dedupe.key, scope | {"recipient": profile})
-                except ValueError:
-                    continue
-                if value is not None:
-                    self.wanted.dedupes.add(
-                        (policy.name, profile["id"], publishing.key_text(value))
-                    )
-
-    def add_references(self, command: Command, work: UnitOfWork) -> None:
-        """
-        The provider's reference that an answer brings, or that a receipt names and nobody knows
-        yet.
-        """
-        match command:
-            case RecordReceipt(message=None):
-                key = (command.provider, command.receipt.provider_id or "")
-                if key not in work.references:
-                    self.addresses.unknown.add(key)
-            case RecordWebhook():
-                for one in command.said:
-                    self.add_references(one, work)
-            case ApplyFact(
-                message=id,
-                fact=facts.Answered(attempt=number, outcome=Accepted(provider_id=str(reference))),
-            ):
-                entry = work.entries.get(id)
-                if entry is not None:
-                    self.addresses.references.add(
-                        (entry.message.attempts[number].provider, reference)
-                    )
-
-    def add_person(self, person: Person) -> None:
-        """The addresses of somebody who was loaded."""
-        self.addresses.addresses.update(address.hash for address in person.addresses)
-        if person.id in self._codes:
-            self.add_codes(person.document)
-
-    def add_codes(self, profile: Mapping[str, Any]) -> None:
-        """How many codes went to a number: it may be about to get another one."""
+    def velocity_counts(self, profile: Mapping[str, Any]) -> None:
+        """Ask how many OTPs were sent to a profile's numbers and to their neighbours."""
         for value in otp_limited_values(profile):
-            self.addresses.addresses |= velocity_hashes(value, self.rules.limits, self._hash)
-
-    def _hashes(self, profile: Mapping[str, Any]) -> set[str]:
-        """The hashes of the addresses in a profile that is about to be merged."""
-        return {address.hash for address in addresses_in(profile, self._hash)}
+            self.addresses.addresses |= velocity_hashes(value, self.rules.limits, self.address_hash)

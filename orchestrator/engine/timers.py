@@ -1,14 +1,15 @@
 """
-Timers: a due one becomes a fact, and nothing else. They never call the network.
+Timers: a due one becomes a ``Due`` fact, and nothing else. They never call the network.
 
-The store knows when each message wants to be looked at; this asks for what is due, in batches, and
-sleeps until the next.
+The store knows when each message wants to be looked at. This asks it for what is due, in batches,
+and sleeps until the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -26,9 +27,9 @@ LONGEST_SLEEP_SECONDS = 1.0
 
 class Timers:
     """
-    Two loops a process: one for codes, so that none waits for a crowd of other timers, and one for
-    all. A timer that both have seen fires twice, and is void the second time. ``fired`` is told how
-    late (ms) each timer was.
+    Two loops a process: one for OTPs, so that none waits behind many other timers, and one for all.
+    A timer that both have seen fires twice, and is void the second time. ``fired`` gets how late
+    (ms) each timer was.
     """
 
     def __init__(
@@ -39,28 +40,25 @@ class Timers:
         fired: Callable[[int], None] = lambda late_ms: None,
         longest_sleep_seconds: float = LONGEST_SLEEP_SECONDS,
     ) -> None:
-        self._codes, self._all = (
+        self._otp, self._all = (
             TimerLoop(engine, store, clock, fired, longest_sleep_seconds, otp)
             for otp in (True, False)
         )
 
     async def start(self) -> None:
-        self._codes.start()
+        self._otp.start()
         self._all.start()
 
     async def stop(self) -> None:
-        await asyncio.gather(self._codes.stop(), self._all.stop())
+        await asyncio.gather(self._otp.stop(), self._all.stop())
 
     def poke(self, due_at: int, urgent: bool = False) -> None:
-        """
-        A message wants to be looked at by then; wake up where that is sooner than planned.
-        ``urgent``: it is a code.
-        """
-        (self._codes if urgent else self._all).poke(due_at)
+        """Wake up if ``due_at`` is sooner than planned. ``urgent``: the message is an OTP."""
+        (self._otp if urgent else self._all).poke(due_at)
 
 
 class TimerLoop:
-    """``otp``: only those of codes."""
+    """``otp``: fire only the timers of OTPs."""
 
     def __init__(
         self,
@@ -76,7 +74,7 @@ class TimerLoop:
         self._clock = clock
         self._fired = fired
         self._longest_sleep_seconds = longest_sleep_seconds
-        self._only_otp = otp
+        self._otp = otp
         self._sooner = asyncio.Event()
         self._next: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,48 +88,45 @@ class TimerLoop:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def poke(self, due_at: int) -> None:
-        """A message wants to be looked at by then; wake up where that is sooner than planned."""
+        """Wake up if ``due_at`` is sooner than planned."""
         if self._next is None or due_at < self._next:
             self._sooner.set()
 
     async def _run(self) -> None:
         while True:
             try:
-                await self._turn()
+                if not await self._fire_due():
+                    await self._sleep()
+                continue
             except Stopped:
                 return
             except StoreBusy as error:
                 log.info("timers.store_busy", why=str(error))
-                await asyncio.sleep(LONGEST_SLEEP_SECONDS)
             except Exception:
                 log.exception("timers.failed")
-                await asyncio.sleep(LONGEST_SLEEP_SECONDS)
+            await asyncio.sleep(LONGEST_SLEEP_SECONDS)
 
-    async def _turn(self) -> None:
+    async def _fire_due(self) -> bool:
+        """Fire one batch of due timers; False if there were none."""
         now = self._clock.now()
-        rows = await self.store.due(now, BATCH_MAX, self._only_otp)
-        if rows:
-            for due_at, _ in rows:
-                self._fired(now - due_at)
-            facts = [
-                ApplyFact(message, Due(due_at), urgent=self._only_otp) for due_at, message in rows
-            ]
-            results = await self.engine.submit_many(facts)
-            if any(isinstance(result, BaseException) for result in results):
-                await asyncio.sleep(
-                    LONGEST_SLEEP_SECONDS
-                )  # logged by the engine; do not spin on what cannot be decided
-            return
+        rows = await self.store.due(now, BATCH_MAX, self._otp)
+        for due_at, _ in rows:
+            self._fired(now - due_at)
+        results = await self.engine.submit_many(
+            [ApplyFact(message, Due(due_at), urgent=self._otp) for due_at, message in rows]
+        )
+        if any(isinstance(result, BaseException) for result in results):
+            # the engine has logged it, and the timer stays due: do not spin on it
+            await asyncio.sleep(LONGEST_SLEEP_SECONDS)
+        return bool(rows)
+
+    async def _sleep(self) -> None:
+        """Sleep until the next timer is due, or a sooner one was set."""
         self._sooner.clear()
         self._next = None
-        self._next = await self.store.next_due(self._only_otp)
-        longest = self._longest_sleep_seconds
-        seconds = (
-            longest
-            if self._next is None
-            else self._clock.real_seconds(self._next - self._clock.now())
-        )
-        try:
+        self._next = await self.store.next_due(self._otp)
+        seconds = longest = self._longest_sleep_seconds
+        if self._next is not None:
+            seconds = self._clock.real_seconds(self._next - self._clock.now())
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), longest))
-        except TimeoutError:
-            return

@@ -3,12 +3,15 @@ One batch's view of the store: what was loaded, what has changed since, and in t
 write.
 
 Handlers see their own changes and those of the commands before them in the batch, exactly as if
-each had been committed on its own.
+each had been committed on its own. They see nothing else: a key that no command asked for raises
+``NotLoaded``, because taking it for "there is none" would write an empty document over a stored one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container, Iterator
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
 
 import orjson
 
@@ -22,13 +25,66 @@ from orchestrator.stores.rows import (
     ChangedMessage,
     Changes,
     CreatedMessage,
-    EventRow,
     Loaded,
     LoadedAddresses,
+    OrphanRow,
     ReadyRow,
     TimerRow,
+    Wanted,
+    WantedAddresses,
     bucket_of,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+class NotLoaded(RuntimeError):
+    """
+    A handler used a key that no command of its batch had asked for.
+
+    Two commands of one batch may cause it together (one changes the phone whose limits the other
+    reads). The batch is then halved, and each of them succeeds. A command that fails alone has
+    forgotten something in its ``needs`` or ``needs_addresses``.
+    """
+
+    def __init__(self, kind: str, key: Any, command: str = "a command") -> None:
+        # the third part of a dedupe key is a value of the event, so errors leave it out
+        shown = key[:2] if isinstance(key, tuple) else key
+        super().__init__(f"{kind} {shown!r} was not asked for by {command}")
+        self.kind = kind
+        self.key = key
+
+
+class ReadSet(Generic[K, V]):
+    """
+    The rows of one kind that a batch has read or added, by key. ``asked`` has the keys that were
+    looked up in the store, found or not.
+    """
+
+    __slots__ = ("_asked", "_kind", "rows")
+
+    def __init__(self, kind: str, rows: dict[K, V], asked: Container[K]) -> None:
+        self.rows = rows
+        self._kind = kind
+        self._asked = asked
+
+    def get(self, key: K) -> V | None:
+        """The row, None if the store has none. Raises ``NotLoaded``."""
+        row = self.rows.get(key)
+        if row is None and key not in self._asked:
+            raise NotLoaded(self._kind, key)
+        return row
+
+    def __setitem__(self, key: K, row: V) -> None:
+        self.rows[key] = row
+
+    def asked_for(self, key: K) -> bool:
+        return key in self._asked
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self.rows.values())
 
 
 class WorkingMessage(Struct):
@@ -42,44 +98,69 @@ class WorkingMessage(Struct):
 
 class UnitOfWork:
     """
-    The unit of work. ``changes`` collects what handlers add directly; ``close`` adds what follows
-    from the rest.
+    ``changes`` collects what handlers add directly; ``close`` adds what follows from the rest.
+
+    ``asked`` is what ``loaded`` is the answer to. Whatever was found brings its messages, and they
+    bring their recipients.
     """
 
-    def __init__(self, loaded: Loaded, address_hash: AddressHash) -> None:
+    def __init__(self, loaded: Loaded, asked: Wanted, address_hash: AddressHash) -> None:
         self.changes = Changes()
-        self.events: dict[tuple[str, str], EventRow] = loaded.events
-        self.references = loaded.references
-        self.contacts = loaded.contacts
-        self.live_of = loaded.live_of
-        self.dedupes = loaded.dedupes
-        self.entries = {
+        self.events = ReadSet("event", loaded.events, asked.events)
+        self.references = ReadSet("reference", loaded.references, asked.references)
+        self.contacts = ReadSet("contact", loaded.contacts, asked.contacts)
+        self.live_of = ReadSet("unfinished messages of", loaded.live_of, asked.live_of)
+        messages = {
             id: WorkingMessage(row.message, row.event, row.message)
             for id, row in loaded.messages.items()
         }
-        self.people = {
+        named = {
+            place.message
+            for found in (loaded.references, loaded.contacts)
+            for place in found.values()
+        }.union(*loaded.live_of.values())
+        self.messages = ReadSet("message", messages, widen(asked.messages, named))
+        people = {
             id: Person(id, document, address_hash) for id, document in loaded.recipients.items()
         }
-        self.addresses: dict[str, dict[str, Any]] = {}
-        self.orphans: dict[tuple[str, str], list[bytes]] = {}
-        self._dirty_addresses: set[str] = set()
+        whose = {entry.message.recipient for entry in messages.values()}
+        self.people = ReadSet("recipient", people, widen(asked.recipients, whose))
         self._hash = address_hash
+        self._dirty_addresses: set[str] = set()
+        self.take_addresses(LoadedAddresses(), WantedAddresses())
 
-    def take_addresses(self, loaded: LoadedAddresses) -> None:
+    @classmethod
+    def in_memory(cls, address_hash: AddressHash) -> UnitOfWork:
+        """A unit of work without a store behind it: it starts empty and knows all there is."""
+        rows, addresses = (
+            dict.fromkeys((one.name for one in fields(wanted)), EVERYTHING)
+            for wanted in (Wanted, WantedAddresses)
+        )
+        work = cls(Loaded(), Wanted(**rows), address_hash)
+        work.take_addresses(LoadedAddresses(), WantedAddresses(**addresses))
+        return work
+
+    def take_addresses(self, loaded: LoadedAddresses, asked: WantedAddresses) -> None:
         """Add what the second stage of loading has found."""
-        self.addresses = loaded.addresses
-        self.orphans = loaded.orphans
+        self.addresses = ReadSet("address", loaded.addresses, asked.addresses)
+        self.dedupes = ReadSet("dedupe window of", loaded.dedupes, asked.dedupes)
+        self.orphans = ReadSet("early receipts of", loaded.orphans, asked.references)
+        self._unknown = asked.unknown
 
     def person(self, id: str) -> Person:
-        """A recipient, known or not."""
-        if id not in self.people:
-            self.people[id] = Person(id, None, self._hash)
-        return self.people[id]
+        """A recipient; ``known`` is False if the store has none of that id. Raises ``NotLoaded``."""
+        person = self.people.get(id)
+        if person is None:
+            person = self.people[id] = Person(id, None, self._hash)
+        return person
 
     def address_document(self, hash: str) -> dict[str, Any]:
         """An address's document, to be changed: it will be written."""
+        document = self.addresses.get(hash)
+        if document is None:
+            document = self.addresses[hash] = {}
         self._dirty_addresses.add(hash)
-        return self.addresses.setdefault(hash, {})
+        return document
 
     def address_states(self, person: Person) -> dict[str, AddressState]:
         """The states of a person's addresses that have one."""
@@ -90,15 +171,37 @@ class UnitOfWork:
         }
 
     def create(self, message: Message, event: dict[str, Any]) -> WorkingMessage:
-        entry = WorkingMessage(message, event)
-        self.entries[message.id] = entry
-        self.live_of.setdefault(message.recipient, []).append(message.id)
+        """Add a new message."""
+        entry = self.messages[message.id] = WorkingMessage(message, event)
+        append(self.live_of, message.recipient, message.id)
         return entry
+
+    def add_orphan(self, provider: str, reference: str, receipt: bytes) -> None:
+        """
+        Store a receipt that came before its reference is known. Raises ``NotLoaded`` unless that
+        was asked for: only then does the store refuse the batch if the reference becomes known.
+        """
+        key = (provider, reference)
+        if key not in self._unknown:
+            raise NotLoaded("unknown reference", key)
+        self.changes.orphans.append(OrphanRow(*key, self.changes.at, receipt))
+        # the answer that brings the reference may stand behind it in this very batch
+        append(self.orphans, key, receipt)
+
+    def take_orphans(self, provider: str, reference: str) -> list[bytes]:
+        """Remove and return the receipts that came before this reference was known."""
+        key = (provider, reference)
+        receipts = self.orphans.get(key)
+        if not receipts:
+            return []
+        del self.orphans.rows[key]
+        self.changes.orphans_joined.append(key)
+        return receipts
 
     def close(self) -> Changes:
         """Everything to write: documents that changed, and the differences in what waits."""
         changes = self.changes
-        for entry in self.entries.values():
+        for entry in self.messages:
             if not entry.lines:
                 continue
             history = b"".join(entry.lines)
@@ -107,28 +210,49 @@ class UnitOfWork:
             else:
                 changes.changed.append(ChangedMessage(entry.message, history))
             self._differences(entry)
-        for person in self.people.values():
+        for person in self.people:
             if person.dirty:
                 changes.recipients[person.id] = orjson.dumps(person.document)
         for hash in self._dirty_addresses:
-            changes.addresses[hash] = orjson.dumps(self.addresses[hash])
+            changes.addresses[hash] = orjson.dumps(self.addresses.rows[hash])
         return changes
 
     def _differences(self, entry: WorkingMessage) -> None:
-        before = ready_rows(entry.before) if entry.before is not None else []
-        after = ready_rows(entry.message)
-        self.changes.ready_out.extend(row for row in before if row not in after)
-        self.changes.ready_in.extend(row for row in after if row not in before)
-        due_before = entry.before.due_at if entry.before is not None else None
-        due_after = entry.message.due_at
-        if due_before != due_after:
+        """The rows that one message adds to the backlog and the timers, and those it removes."""
+        changes, message, earlier = self.changes, entry.message, entry.before
+        before, after = ready_rows(earlier) if earlier is not None else [], ready_rows(message)
+        changes.ready_out.extend(row for row in before if row not in after)
+        changes.ready_in.extend(row for row in after if row not in before)
+        due_before = earlier.due_at if earlier is not None else None
+        if due_before != message.due_at:
             if due_before is not None:
-                self.changes.timers_out.append(TimerRow(due_before, entry.message.id))
-            if due_after is not None:
-                self.changes.timers_in.append(TimerRow(due_after, entry.message.id))
-        self.changes.buckets[entry.message.id] = bucket_of(entry.message.recipient)
-        if entry.message.message_class == OTP:
-            self.changes.otp.add(entry.message.id)
+                changes.timers_out.append(TimerRow(due_before, message.id))
+            if message.due_at is not None:
+                changes.timers_in.append(TimerRow(message.due_at, message.id))
+        changes.buckets[message.id] = bucket_of(message.recipient)
+        if message.message_class == OTP:
+            changes.otp.add(message.id)
+
+
+class Everything(set[Any]):
+    """The set of all keys."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+EVERYTHING = Everything()
+
+
+def widen(asked: set[str], more: set[str]) -> set[str]:
+    """Both, without a copy if there is nothing to add."""
+    return asked | more if more else asked
+
+
+def append(lists: ReadSet[K, list[T]], key: K, item: T) -> None:
+    """Add to a list that was asked for. Of any other only a part is known, so it stays unreadable."""
+    if lists.asked_for(key):
+        lists.rows.setdefault(key, []).append(item)
 
 
 def ready_rows(message: Message) -> list[ReadyRow]:

@@ -1,12 +1,13 @@
 """
-Velocity limits against SMS pumping: how many one-time codes went to a number, and to its
-neighbours.
+Velocity limits against SMS pumping: how many OTPs went to a number, and to its neighbours.
 
-The times are kept in the store like what is kept of an address, under keyed hashes of the number
-and of its prefix, so they hold for all processes and survive a restart.
+The times are stored in address documents, under keyed hashes of the number and of its prefix, so
+the limits hold across processes and restarts.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.rules import Limits
@@ -24,41 +25,40 @@ class Velocity:
     """
 
     def __init__(self, work: UnitOfWork, address_hash: AddressHash, limits: Limits) -> None:
-        self._book = work
+        self._work = work
         self._hash = address_hash
         self._limits = limits
 
     def record(self, phone: str, now: Instant) -> None:
-        """A code goes to this number."""
-        for key, rule in self._rules(phone):
-            if rule is not None:
-                document = self._book.address_document(self._hash(KIND, key))
-                kept = [at for at in document.get("otp_sent", ()) if at > now - rule[1]]
-                document["otp_sent"] = [*kept, now]
+        """An OTP goes to this number."""
+        for hash, _, window_ms in windows(phone, self._limits, self._hash):
+            document = self._work.address_document(hash)
+            kept = [at for at in document.get("otp_sent", ()) if at > now - window_ms]
+            document["otp_sent"] = [*kept, now]
 
     def too_fast(self, phone: str, now: Instant) -> bool:
-        """Whether one more code would break a limit."""
+        """Whether one more OTP would break a limit."""
         return any(
-            rule is not None and self._count(key, rule[1], now) >= rule[0]
-            for key, rule in self._rules(phone)
+            self._count(hash, now - window_ms) >= count
+            for hash, count, window_ms in windows(phone, self._limits, self._hash)
         )
 
-    def _rules(self, phone: str) -> tuple[tuple[str, tuple[int, int] | None], ...]:
-        return ((phone, self._limits.per_recipient), (prefix(phone), self._limits.per_prefix))
+    def _count(self, hash: str, since: Instant) -> int:
+        document = self._work.addresses.get(hash) or {}
+        return sum(at > since for at in document.get("otp_sent", ()))
 
-    def _count(self, key: str, window_ms: int, now: Instant) -> int:
-        document = self._book.addresses.get(self._hash(KIND, key), {})
-        return sum(at > now - window_ms for at in document.get("otp_sent", ()))
+
+def windows(
+    phone: str, limits: Limits, address_hash: AddressHash
+) -> Iterator[tuple[str, int, int]]:
+    """The hash, count and length (ms) of each window that a number falls into."""
+    if limits.per_recipient is not None:
+        yield (address_hash(KIND, phone), *limits.per_recipient)
+    if limits.per_prefix is not None:
+        # "…" keeps a prefix apart from a whole number of the same digits
+        yield (address_hash(KIND, phone[:-PREFIX_CUT] + "…"), *limits.per_prefix)
 
 
 def velocity_hashes(phone: str, limits: Limits, address_hash: AddressHash) -> set[str]:
-    """What must be loaded to judge a number."""
-    keys = [phone] if limits.per_recipient is not None else []
-    if limits.per_prefix is not None:
-        keys.append(prefix(phone))
-    return {address_hash(KIND, key) for key in keys}
-
-
-def prefix(phone: str) -> str:
-    """What a number shares with its neighbours."""
-    return phone[:-PREFIX_CUT] + "…"
+    """The hashes of the documents that judge a number."""
+    return {hash for hash, _, _ in windows(phone, limits, address_hash)}

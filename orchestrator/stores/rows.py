@@ -237,13 +237,11 @@ class Wanted:
     recipients: set[str] = field(default_factory=set)
     live_of: set[str] = field(default_factory=set)
     """Recipients whose unfinished messages are wanted."""
-    dedupes: set[tuple[str, str, str]] = field(default_factory=set)
-    """``(policy, recipient, key)``"""
 
 
 @dataclass(slots=True)
 class WantedAddresses:
-    """The second stage of a load, once the recipients and their addresses are known."""
+    """The second stage of a load: what follows from the recipients, once they are known."""
 
     addresses: set[str] = field(default_factory=set)
     """Hashes of addresses whose documents are wanted."""
@@ -251,6 +249,8 @@ class WantedAddresses:
     """References that are about to be written: receipts may have come before them."""
     unknown: set[tuple[str, str]] = field(default_factory=set)
     """References that the first stage did not find."""
+    dedupes: set[tuple[str, str, str]] = field(default_factory=set)
+    """``(policy, recipient, key)``; a key may name fields of the recipient."""
 
 
 @dataclass(slots=True)
@@ -263,15 +263,18 @@ class Loaded:
     contacts: dict[tuple[str, str], AttemptPlace] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
-    dedupes: dict[tuple[str, str, str], DedupeWindow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class LoadedAddresses:
-    """Documents by address hash, and the receipts that wait by ``(provider, reference)``."""
+    """
+    Documents by address hash, the receipts that wait by ``(provider, reference)``, and the open
+    dedupe windows.
+    """
 
     addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
     orphans: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    dedupes: dict[tuple[str, str, str], DedupeWindow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

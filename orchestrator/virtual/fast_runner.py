@@ -32,7 +32,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.applying import apply_fact
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import Command, Publish, RecordReceipt
-from orchestrator.engine.handlers.handle import handle
+from orchestrator.engine.handlers import handle
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.engine.velocity import Velocity
 from orchestrator.events.event import Event
@@ -40,7 +40,7 @@ from orchestrator.primitives.ids import encode
 from orchestrator.recipients.document import Person
 from orchestrator.render import Unrenderable
 from orchestrator.runtime.providers import active_provider
-from orchestrator.stores.rows import LANES, AttemptPlace, Changes, Loaded
+from orchestrator.stores.rows import LANES, AttemptPlace, Changes
 from orchestrator.virtual.scripted_provider import Later, Reaction, scripted_type
 from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
 
@@ -110,7 +110,7 @@ class FastRunner:
         rules = rules_for(configuration, policies)
         self._zone = ZoneInfo(rules.governance.time_zone)
         ids, address_hash = itertools.count(start << 80), self._tools.address_hash
-        self._work = UnitOfWork(Loaded(), address_hash)
+        self._work = UnitOfWork.in_memory(address_hash)
         self._context = BatchContext(
             work=self._work,
             rules=rules,
@@ -210,7 +210,7 @@ class FastRunner:
             ready = sorted(set(self._ready), key=lambda row: (woken[row[0]], *row[1:]))
             self._ready = []
             for _, _, _, message, step in ready:
-                entry = self._work.entries.get(message)
+                entry = self._work.messages.get(message)
                 if entry is not None:
                     self._send(entry, step)
 
@@ -225,15 +225,12 @@ class FastRunner:
             if message.due_at is not None and message.due_at != before_due:
                 self._wake(message.id, message.due_at)
             self._enqueue(message)
-            work.entries[message.id].lines.clear()
+            work.messages.rows[message.id].lines.clear()
             self._forget(message)
         if self._keep:
-            work.contacts = {
-                **work.contacts,
-                **{
-                    row[:2]: AttemptPlace(row.message, row.attempt) for row in work.changes.contacts
-                },
-            }
+            work.contacts.rows.update(
+                {row[:2]: AttemptPlace(row.message, row.attempt) for row in work.changes.contacts}
+            )
         work.changes = Changes()
 
     def _enqueue(self, message: Message) -> None:
@@ -244,7 +241,7 @@ class FastRunner:
 
     def _wake(self, id: str, due_at: int) -> None:
         def wake() -> None:
-            entry = self._work.entries.get(id)
+            entry = self._work.messages.get(id)
             if entry is not None and entry.message.due_at == due_at:
                 self._apply(entry, Due(due_at))
 
@@ -261,7 +258,7 @@ class FastRunner:
             return
         if message.due_at is None and not self._awaited.get(message.id) and not message.ready():
             self._awaited.pop(message.id, None)
-            del self._work.entries[message.id]
+            del self._work.messages.rows[message.id]
 
     # ---- sending
 
@@ -284,7 +281,7 @@ class FastRunner:
         self._prepare(entry, step, provider)
 
     def _again(self, id: str) -> None:
-        entry = self._work.entries.get(id)
+        entry = self._work.messages.get(id)
         if entry is not None:
             self._enqueue(entry.message)
 
@@ -354,7 +351,7 @@ class FastRunner:
 
     def _answer(self, id: str, provider: ActiveProvider, attempt: int, outcome: Outcome) -> None:
         self._record_outcome(provider, outcome)
-        self._apply(self._work.entries[id], Answered(attempt, outcome))
+        self._apply(self._work.messages.rows[id], Answered(attempt, outcome))
 
     def _schedule_receipt(
         self, id: str, provider: str, attempt: int, later: Later, takes_ms: int
@@ -368,7 +365,7 @@ class FastRunner:
             self._awaited[id] -= 1
             handle(self._context, RecordReceipt(provider, receipt, id, attempt))
             self._act_on_decisions()
-            entry = self._work.entries.get(id)
+            entry = self._work.messages.get(id)
             if entry is not None:
                 self._forget(entry.message)
 

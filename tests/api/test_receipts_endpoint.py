@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.handlers import receipts as hearing
+from orchestrator.engine.handlers.receipts import ReceiptHandler
 from tests.api.site import META_SECRET, META_TOKEN, Site, is_problem
 
 
@@ -241,11 +241,11 @@ async def test_a_receipt_whose_commit_fails_is_not_acknowledged(site: Site) -> N
 async def test_a_webhook_that_cannot_be_heard_is_refused_and_kept_as_it_came(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(desk: Any, command: Any) -> None:
+    def broken(self: ReceiptHandler, context: Any, command: Any) -> None:
         raise ValueError("nobody thought of this")
 
     await sent_text(site)
-    monkeypatch.setattr(hearing, "hear_receipt", broken)
+    monkeypatch.setattr(ReceiptHandler, "handle", broken)
     is_problem(await site.twilio(MessageSid="SM1", MessageStatus="delivered"), 500)
     assert len(await raw_receipts(site)) == 1
     monkeypatch.undo()

@@ -17,8 +17,8 @@ from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.recent_decisions import RECENT_SECONDS
+from orchestrator.engine.answers import OnResult
 from orchestrator.engine.commands import ApplyFact, Command
-from orchestrator.engine.engine import Hear
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import StoreBusy
 from tests.engine.world import PROVIDERS, World
@@ -134,17 +134,17 @@ async def test_what_cannot_be_rendered_gives_its_slot_back() -> None:
 
 async def test_a_send_whose_intent_cannot_be_written_waits_again() -> None:
     async with shop() as at:
-        hand = at.world.engine.hand
+        enqueue = at.world.engine.enqueue
         tried: list[ApplyFact] = []
 
-        def refuse_facts(command: Command, hear: Hear) -> None:
+        def refuse_facts(command: Command, on_result: OnResult) -> None:
             if not isinstance(command, ApplyFact) or len(tried) >= 2:
-                hand(command, hear)
+                enqueue(command, on_result)
                 return
             tried.append(command)
-            hear(StoreBusy("twice"))
+            on_result(StoreBusy("twice"))
 
-        at.world.engine.hand = refuse_facts  # type: ignore[method-assign]
+        at.world.engine.enqueue = refuse_facts  # type: ignore[method-assign]
         await at.publish("1", first_name="Olena")
         assert (await at.adapter.asked.get()).content["text"] == "Dear Olena"
         assert len(tried) == 2

@@ -14,8 +14,8 @@ from orchestrator.engine.commands import ApplyFact, Cancel, OptOut, Publish
 from orchestrator.engine.engine import Busy
 from orchestrator.engine.lanes import (
     BATCH_MAX,
-    CODES_COME_SECONDS,
     FACTS,
+    OTP_ACTIVE_SECONDS,
     OTP_LANE,
     SHORT_BATCH_MAX,
     WAITING_MAX,
@@ -76,7 +76,7 @@ def test_batches_are_short_while_codes_come() -> None:
     put(lanes, OTP_LANE, "code")
     assert lanes.take(0) == ["code"]
     assert len(lanes.take(0)) == SHORT_BATCH_MAX
-    clock.now += CODES_COME_SECONDS + 1
+    clock.now += OTP_ACTIVE_SECONDS + 1
     assert len(lanes.take(0)) == BATCH_MAX
 
 
@@ -84,7 +84,7 @@ def test_where_two_batches_may_be_in_hand_codes_are_a_line_of_their_own() -> Non
     lanes, _ = filled(apart=True)
     put(lanes, FACTS, "fact")
     put(lanes, OTP_LANE, "code")
-    assert lanes.lines == 2
+    assert lanes.loops == 2
     assert lanes.take(1) == ["fact"]
     assert lanes.take(0) == ["code"]
     put(lanes, FACTS, *("fact" for _ in range(BATCH_MAX)))
@@ -111,20 +111,20 @@ async def test_whoever_waits_for_a_line_hears_of_what_comes_into_it() -> None:
 
 
 async def test_other_work_lets_a_code_pass_and_then_goes_on() -> None:
-    hurry = OtpPriority()
-    await hurry.passed()
-    with hurry:
-        waiting = asyncio.create_task(hurry.passed())
+    priority = OtpPriority()
+    await priority.give_way()
+    with priority:
+        waiting = asyncio.create_task(priority.give_way())
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting
-    patience = YieldBudget()
-    with hurry:
-        await hurry.passed(patience)  # a code that takes long keeps nobody for ever
-        assert patience.seconds == 0
-        await hurry.passed(patience)
-    with hurry:
-        await hurry.passed(YieldBudget(0.0))  # a batch of codes waits for no code
+    budget = YieldBudget()
+    with priority:
+        await priority.give_way(budget)  # a code that takes long keeps nobody for ever
+        assert budget.seconds == 0
+        await priority.give_way(budget)
+    with priority:
+        await priority.give_way(YieldBudget(0.0))  # a batch of codes waits for no code
 
 
 async def test_commands_wait_in_the_lane_of_what_they_are_about() -> None:

@@ -1,21 +1,25 @@
 """
-An event comes in: remember it, merge its recipients, end what it makes pointless, start what it
-triggers.
+An event comes in: store it, merge its recipients, end the messages whose goal it is, and start the
+messages that it triggers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
 from orchestrator.core.facts import GoalReached, Triggered
 from orchestrator.core.message import Message
-from orchestrator.core.policy import Policy
+from orchestrator.core.policy import OTP, Policy
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, Publish, Published
+from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.rules import Evaluate
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
 from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
@@ -23,48 +27,77 @@ from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEvent
 GOAL_DATA_BYTES_MAX = 8_192
 
 
-def publish(context: BatchContext, command: Publish) -> Published:
-    """
-    Accept one event. A repeat does nothing; the same id with another body raises ``Conflict``.
-    """
-    event = command.event
-    key = (event.source, event.id)
-    seen = context.work.events.get(key)
-    if seen is not None:
-        if seen.digest != event.digest:
-            raise Conflict(
-                f"event {event.id!r} of {event.source!r} was published before, with another body"
-            )
-        if seen.messages or not command.replayed:
-            return Published("duplicate", seen.messages)
-    document = {"ce": dict(event.attributes), "data": dict(event.data)}
-    made: list[str] = []
-    for profile in unique(event.recipients):
-        person = context.work.person(profile["id"])
-        person.merge(profile, consent_time(event, context.now))
-        reach_goals(context, event, document, person)
-        for policy in context.rules.by_event.get(event.type, ()):
-            if message := start(context, command, policy, document, person):
-                made.append(message)
-    status = "accepted" if made else "unmatched"
-    if seen is None:
-        row = EventRow(event.digest, tuple(made), status)
-        context.work.events[key] = row
-        context.work.changes.events.append(
-            NewEventRow(event.source, event.id, event.digest, status, row.messages, context.now)
-        )
-    return Published(status, tuple(made))
+class PublishHandler(Handler[Publish]):
+    def needs(self, needs: Needs, command: Publish) -> None:
+        event = command.event
+        needs.rows.events.add((event.source, event.id))
+        for profile in event.recipients:
+            needs.rows.recipients.add(profile["id"])
+            if event.type in needs.rules.goals:
+                needs.rows.live_of.add(profile["id"])
+
+    def needs_addresses(self, needs: Needs, command: Publish, work: UnitOfWork) -> None:
+        event = command.event
+        policies = needs.rules.by_event.get(event.type, ())
+        otp = any(policy.message_class == OTP for policy in policies)
+        deduplicated = [policy for policy in policies if policy.dedupe is not None]
+        for profile in event.recipients:
+            person = work.person(profile["id"])
+            needs.profile_addresses(profile, otp)
+            needs.person_addresses(person, otp)
+            if event.type in needs.rules.goals:
+                for id in work.live_of.get(person.id) or ():
+                    needs.message_addresses(work, id)
+            if deduplicated:
+                # the key may name a field that is stored, and one that the event brings
+                copy = orjson.loads(orjson.dumps(person.document))
+                merged = Person(person.id, copy, needs.address_hash)
+                merged.merge(profile, 0)
+                scope = scope_of(document_of(event), merged, None)
+                for policy in deduplicated:
+                    if (key := dedupe_key(needs.evaluate, policy, scope)) is not None:
+                        needs.addresses.dedupes.add((policy.name, person.id, key))
+
+    def handle(self, context: BatchContext, command: Publish) -> Published:
+        """
+        Accept one event. A repeat does nothing; the same id with another body raises ``Conflict``.
+        """
+        event, work = command.event, context.work
+        key = (event.source, event.id)
+        seen = work.events.get(key)
+        if seen is not None:
+            if seen.digest != event.digest:
+                raise Conflict(
+                    f"event {event.id!r} of {event.source!r} was published before, with another"
+                    " body"
+                )
+            if seen.messages or not command.replayed:
+                return Published("duplicate", seen.messages)
+        document = document_of(event)
+        made: list[str] = []
+        # a recipient may stand in a fan-out twice: the last profile counts
+        for profile in {profile["id"]: profile for profile in event.recipients}.values():
+            person = work.person(profile["id"])
+            person.merge(profile, occurred_at(event, context.now))
+            reach_goals(context, event, document, person)
+            for policy in context.rules.by_event.get(event.type, ()):
+                if message := start(context, command, policy, document, person):
+                    made.append(message)
+        status = "accepted" if made else "unmatched"
+        if seen is None:
+            row = work.events[key] = EventRow(event.digest, tuple(made), status)
+            made_row = NewEventRow(*key, event.digest, status, row.messages, context.now)
+            work.changes.events.append(made_row)
+        return Published(status, tuple(made))
 
 
-def unique(recipients: Any) -> list[Mapping[str, Any]]:
-    """The recipients of a fan-out, each once: the last profile given for an id counts."""
-    return list({profile["id"]: profile for profile in recipients}.values())
+def document_of(event: Event) -> dict[str, Any]:
+    """The event as it is stored with its messages."""
+    return {"ce": dict(event.attributes), "data": dict(event.data)}
 
 
-def consent_time(event: Event, now: int) -> int:
-    """
-    When a consent without a time of its own was given: with the event, and never later than now.
-    """
+def occurred_at(event: Event, now: int) -> int:
+    """When an event happened: at its own time, but never later than now."""
     return min(event.time, now) if event.time is not None else now
 
 
@@ -75,12 +108,12 @@ def start(
     document: dict[str, Any],
     person: Person,
 ) -> str | None:
-    """Make the message that a policy wants of an event; None where its trigger's `when` says no."""
+    """Create the message that a policy wants of an event, None if its ``when`` says no."""
     event = command.event
     scope = scope_of(document, person, None)
     if policy.when is not None and not context.truth(policy.when, scope):
         return None
-    since = context.now if command.replayed or event.time is None else min(event.time, context.now)
+    since = context.now if command.replayed else occurred_at(event, context.now)
     message = Message(
         id=context.new_id(),
         event_source=event.source,
@@ -104,31 +137,25 @@ def start(
     return message.id
 
 
-def dedupe_key(context: BatchContext, policy: Policy, scope: Mapping[str, Any]) -> str | None:
-    """The value of a policy's dedupe key as text; None where there is none."""
+def dedupe_key(evaluate: Evaluate, policy: Policy, scope: Mapping[str, Any]) -> str | None:
+    """The value of a policy's dedupe key as stored text, None without one."""
     if policy.dedupe is None:
         return None
     try:
-        value = context.evaluate(policy.dedupe.key, scope)
+        value = evaluate(policy.dedupe.key, scope)
     except ValueError:
-        context.condition_errors += 1
         return None
-    return None if value is None else key_text(value)
-
-
-def key_text(value: Any) -> str:
-    """A dedupe key's value as it is stored."""
-    return orjson.dumps(value, default=str).decode()
+    return None if value is None else orjson.dumps(value, default=str).decode()
 
 
 def deduplicate(
     context: BatchContext, policy: Policy, message: Message, scope: Mapping[str, Any]
 ) -> str | None:
     """
-    The earlier message with the same key, if its window is still open; else open one for this
+    The earlier message with the same key if its window is still open; else open one for this
     message.
     """
-    key = dedupe_key(context, policy, scope)
+    key = dedupe_key(context.value, policy, scope)
     if key is None or policy.dedupe is None:
         return None
     place = (policy.name, message.recipient, key)
@@ -145,51 +172,59 @@ def reach_goals(
     context: BatchContext, event: Event, document: dict[str, Any], person: Person
 ) -> None:
     """
-    End the recipient's messages whose goal this event is, and remember it for triggers that come
-    after it.
+    End the recipient's messages whose goal this event is, and store the goal for triggers that are
+    accepted after it.
     """
-    for id in list(context.work.live_of.get(person.id, ())):
-        entry = context.work.entries.get(id)
+    keep_ms = context.rules.goals.get(event.type)
+    if keep_ms is None:
+        return
+    for id in list(context.work.live_of.get(person.id) or ()):
+        entry = context.work.messages.get(id)
         if entry is None or entry.message.terminal:
             continue
         policy = context.policies[entry.message.policy, entry.message.policy_version]
-        if policy.goal is None or policy.goal.event != event.type:
-            continue
-        scope = scope_of(entry.event, person, entry.message) | {"goal": document["data"]}
-        if policy.goal.match is None or context.truth(policy.goal.match, scope):
+        scope = scope_of(entry.event, person, entry.message)
+        if goal_matches(context, policy, event.type, document["data"], scope):
             apply_fact(context, entry, GoalReached(event.source, event.id))
-    keep_ms = context.rules.goals.get(event.type)
-    if keep_ms is not None:
-        data = (
-            document["data"] if len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX else {}
-        )
-        goal = {
-            "type": event.type,
-            "time": event.time,
-            "at": context.now,
-            "source": event.source,
-            "id": event.id,
-        }
-        person.remember_goal(goal | {"data": data}, keep_ms, context.now)
+    small = len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX
+    goal = {
+        "type": event.type,
+        "time": event.time,
+        "at": context.now,
+        "source": event.source,
+        "id": event.id,
+        "data": document["data"] if small else {},
+    }
+    person.remember_goal(goal, keep_ms, context.now)
 
 
 def goal_before(
     context: BatchContext, policy: Policy, event: Event, scope: Mapping[str, Any], person: Person
 ) -> bool:
     """
-    Whether the goal was reached before its trigger was accepted, though not before the trigger
-    happened.
+    Whether the goal was accepted before this trigger of it, but did not happen before the trigger.
     """
     if policy.goal is None:
         return False
-    triggered = min(event.time, context.now) if event.time is not None else context.now
+    return any(
+        goal_matches(context, policy, goal["type"], goal["data"], scope)
+        for goal in goals_since(person, event, occurred_at(event, context.now))
+    )
+
+
+def goals_since(person: Person, event: Event, at: int) -> Iterator[Mapping[str, Any]]:
+    """The stored goals that happened at or after a time, without the event itself."""
     for goal in person.document.get("goals", ()):
-        reached = goal["time"] if goal["time"] is not None else goal["at"]
-        same_event = (goal["source"], goal["id"]) == (event.source, event.id)
-        if goal["type"] != policy.goal.event or triggered > reached or same_event:
-            continue
-        if policy.goal.match is None or context.truth(
-            policy.goal.match, {**scope, "goal": goal["data"]}
-        ):
-            return True
-    return False
+        reached_at = goal["time"] if goal["time"] is not None else goal["at"]
+        if reached_at >= at and (goal["source"], goal["id"]) != (event.source, event.id):
+            yield goal
+
+
+def goal_matches(
+    context: BatchContext, policy: Policy, type: str, data: Any, scope: Mapping[str, Any]
+) -> bool:
+    """Whether an event of this type, with this data, is the goal of a message of the policy."""
+    goal = policy.goal
+    if goal is None or goal.event != type:
+        return False
+    return goal.match is None or bool(context.truth(goal.match, {**scope, "goal": data}))

@@ -2,101 +2,199 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
 from orchestrator.channels import Receipt
 from orchestrator.core.facts import ReceiptReceived
-from orchestrator.core.recipient import Consent
+from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
-from orchestrator.engine.applying import apply_fact, opt
+from orchestrator.engine.applying import apply_fact, record_consent
 from orchestrator.engine.batch import BatchContext
-from orchestrator.engine.commands import FactApplied, RecordInbound, RecordPreference, RecordReceipt
+from orchestrator.engine.commands import (
+    FactApplied,
+    RecordInbound,
+    RecordPreference,
+    RecordReceipt,
+    RecordWebhook,
+)
+from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
 from orchestrator.recipients.opt_out_words import opt_out_word
-from orchestrator.stores.rows import OrphanRow
+from orchestrator.stores.rows import AttemptPlace, RawReceiptRow
 
 
-def hear_receipt(context: BatchContext, command: RecordReceipt) -> FactApplied | None:
-    """
-    Hand a receipt to its attempt, if that is this provider's; keep it where nobody knows the
-    attempt yet.
-    """
-    receipt = command.receipt
-    fact = heard(context, receipt)
+class ReceiptHandler(Handler[RecordReceipt]):
+    def needs(self, needs: Needs, command: RecordReceipt) -> None:
+        if command.message is not None and command.attempt is not None:
+            needs.rows.messages.add(command.message)
+        elif command.receipt.provider_id:
+            needs.rows.references.add((command.provider, command.receipt.provider_id))
+
+    def needs_addresses(self, needs: Needs, command: RecordReceipt, work: UnitOfWork) -> None:
+        if (place := attempt_of(work, command)) is not None:
+            needs.message_addresses(work, place.message)
+        elif command.receipt.provider_id:
+            needs.addresses.unknown.add((command.provider, command.receipt.provider_id))
+
+    def handle(self, context: BatchContext, command: RecordReceipt) -> FactApplied | None:
+        """
+        Apply a receipt to its attempt, if that is this provider's. A receipt whose attempt nobody
+        knows yet is stored until the provider's answer brings its reference.
+        """
+        receipt, work = command.receipt, context.work
+        fact = fact_of(context, receipt)
+        place = attempt_of(work, command)
+        if place is None:
+            if receipt.provider_id:
+                work.add_orphan(command.provider, receipt.provider_id, encode_fact(fact))
+            return None
+        entry = work.messages.get(place.message)
+        if entry is None or place.attempt >= len(entry.message.attempts):
+            return None
+        attempt = entry.message.attempts[place.attempt]
+        if attempt.provider != command.provider:
+            return None
+        if receipt.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
+            source = f"{command.provider} {receipt.state}"
+            consent = Consent(attempt.channel, "*", "out", fact.at, source)
+            person = work.person(entry.message.recipient)
+            record_consent(context, person, attempt.address_hash, consent)
+        return apply_fact(context, entry, replace(fact, attempt=place.attempt))
+
+
+def attempt_of(work: UnitOfWork, command: RecordReceipt) -> AttemptPlace | None:
+    """The attempt that a receipt names itself, or that its provider's reference belongs to."""
     if command.message is not None and command.attempt is not None:
-        place: tuple[str, int] | None = (command.message, command.attempt)
-    else:
-        place = context.work.references.get((command.provider, receipt.provider_id or ""))
-    if place is None:
-        if receipt.provider_id:
-            row = OrphanRow(command.provider, receipt.provider_id, context.now, encode_fact(fact))
-            context.work.changes.orphans.append(row)
-            # the answer that tells whose it is may stand behind it in this very batch
-            context.work.orphans.setdefault(row[:2], []).append(row.receipt)
+        return AttemptPlace(command.message, command.attempt)
+    if not command.receipt.provider_id:
         return None
-    entry = context.work.entries.get(place[0])
-    if entry is None or place[1] >= len(entry.message.attempts):
-        return None
-    if entry.message.attempts[place[1]].provider != command.provider:
-        return None
-    if receipt.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
-        attempt = entry.message.attempts[place[1]]
-        consent = Consent(
-            attempt.channel, "*", "out", fact.at, f"{command.provider} {receipt.state}"
-        )
-        opt(context, context.work.person(entry.message.recipient), attempt.address_hash, consent)
-    return apply_fact(context, entry, replace(fact, attempt=place[1]))
+    return work.references.get((command.provider, command.receipt.provider_id))
 
 
-def heard(context: BatchContext, receipt: Receipt) -> ReceiptReceived:
-    """The fact in a receipt; what the provider says of the time counts, but never the future."""
-    at = min(int(receipt.at * 1000), context.now) if receipt.at is not None else context.now
+def fact_of(context: BatchContext, receipt: Receipt) -> ReceiptReceived:
+    """The fact in a receipt, for an attempt still to be named."""
+    at = reported_at(context, receipt.at)
     return ReceiptReceived(
         0, receipt.state.value, at, receipt.failure, receipt.detail[:500], receipt.provider_id
     )
 
 
-def hear_inbound(context: BatchContext, command: RecordInbound) -> None:
-    """
-    A recipient wrote. A STOP is an opt-out from that channel, a START undoes one; anything else is
-    an answer to the last message that went to this address there. It opens a session on that
-    channel.
-    """
-    inbound = command.inbound
-    hash = context.address_hash(inbound.kind, inbound.value)
-    at = min(int(inbound.at * 1000), context.now) if inbound.at is not None else context.now
-    document = context.work.address_document(hash)
-    document["inbound"] = {**document.get("inbound", {}), command.channel: at}
-    place = context.work.references.get((command.provider, inbound.answers or ""))
-    place = place or context.work.contacts.get((hash, command.channel))
-    entry = context.work.entries.get(place[0]) if place else None
-    person = context.work.person(entry.message.recipient) if entry else None
-    word = inbound.keyword or opt_out_word(inbound.text)
-    if word == "stop":
-        opt(context, person, hash, Consent(command.channel, "*", "out", at, "stop"))
-    elif word == "start":
-        opt(context, person, hash, Consent(command.channel, "*", "in", at, "start"))
-    if entry is None or place is None:
-        return
-    state = Engagement.CLICKED if inbound.clicked else Engagement.REPLIED
-    if word == "stop":
-        state = Engagement.UNSUBSCRIBED
-    apply_fact(context, entry, ReceiptReceived(place[1], state.value, at, None, inbound.id))
+def reported_at(context: BatchContext, at: float | None) -> int:
+    """A provider's time (UTC seconds) in milliseconds; never in the future."""
+    return min(int(at * 1000), context.now) if at is not None else context.now
 
 
-def hear_preference(context: BatchContext, command: RecordPreference) -> None:
-    """
-    The provider says so: recorded for the address, and for the last recipient it was used for.
-    """
-    preference = command.preference
-    hash = context.address_hash(preference.kind, preference.value)
-    at = min(int(preference.at * 1000), context.now) if preference.at is not None else context.now
-    place = context.work.contacts.get((hash, command.channel))
-    entry = context.work.entries.get(place[0]) if place else None
-    person = context.work.person(entry.message.recipient) if entry else None
-    source = f"{command.provider} {preference.source}"
-    opt(
-        context,
-        person,
-        hash,
-        Consent(command.channel, "*", preference.state, at, source, preference.classes),
-    )
+class InboundHandler(Handler[RecordInbound]):
+    def needs(self, needs: Needs, command: RecordInbound) -> None:
+        inbound = command.inbound
+        hash = needs.address_hash(inbound.kind, inbound.value)
+        needs.rows.contacts.add((hash, command.channel))
+        if inbound.answers:
+            needs.rows.references.add((command.provider, inbound.answers))
+
+    def needs_addresses(self, needs: Needs, command: RecordInbound, work: UnitOfWork) -> None:
+        hash = needs.address_hash(command.inbound.kind, command.inbound.value)
+        needs.addresses.addresses.add(hash)
+        if (place := answered_attempt(work, command, hash)) is not None:
+            needs.message_addresses(work, place.message)
+
+    def handle(self, context: BatchContext, command: RecordInbound) -> None:
+        """
+        A recipient wrote. STOP is an opt-out from that channel and START undoes one; anything else
+        answers the message that it names, or the last one that went to this address. Each of them
+        opens a session on the channel.
+        """
+        inbound, work = command.inbound, context.work
+        hash = context.address_hash(inbound.kind, inbound.value)
+        at = reported_at(context, inbound.at)
+        document = work.address_document(hash)
+        document["inbound"] = {**document.get("inbound", {}), command.channel: at}
+        place = answered_attempt(work, command, hash)
+        entry = work.messages.get(place.message) if place else None
+        word = inbound.keyword or opt_out_word(inbound.text)
+        if word in ("stop", "start"):
+            person = work.person(entry.message.recipient) if entry else None
+            state: ConsentState = "out" if word == "stop" else "in"
+            record_consent(context, person, hash, Consent(command.channel, "*", state, at, word))
+        if entry is None or place is None:
+            return
+        engagement = Engagement.CLICKED if inbound.clicked else Engagement.REPLIED
+        if word == "stop":
+            engagement = Engagement.UNSUBSCRIBED
+        apply_fact(
+            context, entry, ReceiptReceived(place.attempt, engagement.value, at, None, inbound.id)
+        )
+
+
+def answered_attempt(work: UnitOfWork, command: RecordInbound, hash: str) -> AttemptPlace | None:
+    """The attempt that a reply names, or the last one that went to its address."""
+    named = command.inbound.answers
+    place = work.references.get((command.provider, named)) if named else None
+    return place or work.contacts.get((hash, command.channel))
+
+
+class PreferenceHandler(Handler[RecordPreference]):
+    def needs(self, needs: Needs, command: RecordPreference) -> None:
+        needs.rows.contacts.add((preference_hash(needs, command), command.channel))
+
+    def needs_addresses(self, needs: Needs, command: RecordPreference, work: UnitOfWork) -> None:
+        needs.addresses.addresses.add(preference_hash(needs, command))
+
+    def handle(self, context: BatchContext, command: RecordPreference) -> None:
+        """
+        A provider reports a consent: record it for the address, and for the recipient to whom the
+        last message on it went.
+        """
+        preference, work = command.preference, context.work
+        hash = preference_hash(context, command)
+        place = work.contacts.get((hash, command.channel))
+        entry = work.messages.get(place.message) if place else None
+        consent = Consent(
+            command.channel,
+            "*",
+            preference.state,
+            reported_at(context, preference.at),
+            f"{command.provider} {preference.source}",
+            preference.classes,
+        )
+        person = work.person(entry.message.recipient) if entry else None
+        record_consent(context, person, hash, consent)
+
+
+def preference_hash(at_hand: Needs | BatchContext, command: RecordPreference) -> str:
+    return at_hand.address_hash(command.preference.kind, command.preference.value)
+
+
+class WebhookHandler(Handler[RecordWebhook]):
+    """Asks for what its items ask for."""
+
+    def needs(self, needs: Needs, command: RecordWebhook) -> None:
+        for item in command.items:
+            ITEMS[type(item)].needs(needs, item)
+
+    def needs_addresses(self, needs: Needs, command: RecordWebhook, work: UnitOfWork) -> None:
+        for item in command.items:
+            ITEMS[type(item)].needs_addresses(needs, item, work)
+
+    def handle(self, context: BatchContext, command: RecordWebhook) -> None:
+        """
+        Store the raw webhook and apply what it reports; items about unknown messages are dropped.
+        """
+        if command.body:
+            row = RawReceiptRow(context.now, command.provider, command.body)
+            context.work.changes.raw_receipts.append(row)
+        for item in command.items:
+            with suppress(LookupError):
+                ITEMS[type(item)].handle(context, item)
+
+
+ITEMS: Mapping[type[Any], Handler[Any]] = {
+    RecordReceipt: ReceiptHandler(),
+    RecordInbound: InboundHandler(),
+    RecordPreference: PreferenceHandler(),
+}

@@ -8,67 +8,108 @@ from orchestrator.channels.registry import kinds_like
 from orchestrator.core.facts import Cancelled
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
-from orchestrator.engine.applying import apply_fact, opt
+from orchestrator.engine.applying import apply_fact, record_consent
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient, UnknownRecipient
-from orchestrator.recipients.document import addresses_in, consents_from
+from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.unit_of_work import UnitOfWork
+from orchestrator.recipients.document import AddressHash, addresses_in, consents_from
 
 
-def put_recipient(context: BatchContext, command: PutRecipient) -> dict[str, Any]:
-    """
-    Merge a profile. An address that is put again is trusted again: its mark is cleared, whoever
-    shares it.
-    """
-    person = context.work.person(command.id)
-    person.merge(command.profile, context.now)
-    person.dirty = True
-    for address in addresses_in(command.profile, context.address_hash):
-        if context.work.addresses.get(address.hash, {}).get("suppressions"):
-            document = context.work.address_document(address.hash)
-            document.pop("suppressions", None)
-            document.pop("bounces", None)
-    return person.document
+class PutRecipientHandler(Handler[PutRecipient]):
+    def needs(self, needs: Needs, command: PutRecipient) -> None:
+        needs.rows.recipients.add(command.id)
+
+    def needs_addresses(self, needs: Needs, command: PutRecipient, work: UnitOfWork) -> None:
+        needs.profile_addresses(command.profile)
+
+    def handle(self, context: BatchContext, command: PutRecipient) -> dict[str, Any]:
+        """
+        Merge a profile and return the document. An address that is put again is trusted again: its
+        suppressions are cleared for everyone who shares it.
+        """
+        work = context.work
+        person = work.person(command.id)
+        person.merge(command.profile, context.now)
+        person.dirty = True
+        for address in addresses_in(command.profile, context.address_hash):
+            if (work.addresses.get(address.hash) or {}).get("suppressions"):
+                document = work.address_document(address.hash)
+                document.pop("suppressions", None)
+                document.pop("bounces", None)
+        return person.document
 
 
-def put_consents(context: BatchContext, command: PutConsents) -> dict[str, Any]:
-    """Add entries to a recipient's history, who need not be known yet."""
-    person = context.work.person(command.id)
-    person.add_consents(consents_from(command.entries, context.now))
-    return person.document
+class PutConsentsHandler(Handler[PutConsents]):
+    def needs(self, needs: Needs, command: PutConsents) -> None:
+        needs.rows.recipients.add(command.id)
+
+    def handle(self, context: BatchContext, command: PutConsents) -> dict[str, Any]:
+        """Add consents to a recipient, who need not be known yet, and return the document."""
+        person = context.work.person(command.id)
+        person.add_consents(consents_from(command.entries, context.now))
+        return person.document
 
 
-def opt_out(context: BatchContext, command: OptOut) -> None:
-    """Record an opt-out for a recipient, an address, or both; it holds from this transaction on."""
-    consent = Consent(
-        command.channel, command.topic, command.state, context.now, command.source, command.classes
-    )
-    person = context.work.person(command.recipient) if command.recipient else None
+class OptOutHandler(Handler[OptOut]):
+    def needs(self, needs: Needs, command: OptOut) -> None:
+        if command.recipient:
+            needs.rows.recipients.add(command.recipient)
+
+    def needs_addresses(self, needs: Needs, command: OptOut, work: UnitOfWork) -> None:
+        needs.addresses.addresses.update(opt_out_hashes(command, needs.address_hash))
+
+    def handle(self, context: BatchContext, command: OptOut) -> None:
+        """Record an opt-out of a recipient, an address, or both."""
+        consent = Consent(
+            command.channel,
+            command.topic,
+            command.state,
+            context.now,
+            command.source,
+            command.classes,
+        )
+        if command.recipient:
+            record_consent(context, context.work.person(command.recipient), None, consent)
+        for hash in opt_out_hashes(command, context.address_hash):
+            record_consent(context, None, hash, consent)
+
+
+def opt_out_hashes(command: OptOut, address_hash: AddressHash) -> list[str]:
+    """The addresses that an opt-out is for: a bare address may be of several kinds."""
     hashes = [command.address_hash] if command.address_hash else []
     if command.address:
-        hashes += [
-            context.address_hash(kind, command.address) for kind in kinds_like(command.address)
-        ]
-    opt(context, person, None, consent)
-    for hash in hashes:
-        opt(context, None, hash, consent)
+        hashes += [address_hash(kind, command.address) for kind in kinds_like(command.address)]
+    return hashes
 
 
-def erase(context: BatchContext, command: Erase) -> None:
-    """
-    Forget a recipient. What runs is cancelled; what they opted out of stays with the keyed hashes
-    of their addresses, so that nobody writes to them again because they asked to be forgotten.
-    """
-    person = context.work.person(command.id)
-    if not person.known and not context.work.live_of.get(command.id):
-        raise UnknownRecipient(command.id)
-    for id in context.work.live_of.get(command.id, ()):
-        entry = context.work.entries.get(id)
-        if entry is not None and not entry.message.terminal:
-            apply_fact(context, entry, Cancelled(Reason.ERASED))
-    outs = [consent for consent in person.consents if consent.state == "out"]
-    for address in person.addresses:
-        for consent in outs:
-            opt(context, None, address.hash, consent)
-    person.dirty = False
-    context.work.people.pop(command.id, None)
-    context.work.changes.erased.append(command.id)
+class EraseHandler(Handler[Erase]):
+    def needs(self, needs: Needs, command: Erase) -> None:
+        needs.rows.recipients.add(command.id)
+        needs.rows.live_of.add(command.id)
+
+    def needs_addresses(self, needs: Needs, command: Erase, work: UnitOfWork) -> None:
+        needs.person_addresses(work.person(command.id))
+        for id in work.live_of.get(command.id) or ():
+            needs.message_addresses(work, id)
+
+    def handle(self, context: BatchContext, command: Erase) -> None:
+        """
+        Forget a recipient. Unfinished messages are cancelled. Opt-outs stay under the keyed hashes
+        of the addresses, so that nobody writes to these again. Raises ``UnknownRecipient``.
+        """
+        work = context.work
+        person, live = work.person(command.id), work.live_of.get(command.id) or ()
+        if not person.known and not live:
+            raise UnknownRecipient(command.id)
+        for id in live:
+            entry = work.messages.get(id)
+            if entry is not None and not entry.message.terminal:
+                apply_fact(context, entry, Cancelled(Reason.ERASED))
+        opt_outs = [consent for consent in person.consents if consent.state == "out"]
+        for address in person.addresses:
+            for consent in opt_outs:
+                record_consent(context, None, address.hash, consent)
+        del work.people.rows[command.id]
+        work.changes.erased.append(command.id)

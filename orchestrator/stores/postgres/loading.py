@@ -68,7 +68,6 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
         list(wanted.live_of),
         list(people),
         *columns(sorted(wanted.events), 2),
-        *columns(sorted(wanted.dedupes), 3),
         [known[id][0] if id in known else "" for id in messages],
     )
     found.live_of = {recipient: [] for recipient in wanted.live_of}
@@ -111,9 +110,6 @@ def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -
         case "e":
             event = EventRow(row["body"], tuple(row["list"]), row["more"].decode())
             found.events[row["a"], row["b"]] = event
-        case "d":
-            window = DedupeWindow(row["more"].decode(), row["until"])
-            found.dedupes[row["a"], row["b"], row["body"].decode()] = window
 
 
 async def load_addresses(
@@ -122,7 +118,7 @@ async def load_addresses(
     """``Unit.load_addresses``; without ``lock`` only to look."""
     found = LoadedAddresses()
     references, unknown = sorted(wanted.references), sorted(wanted.unknown)
-    if not (wanted.addresses or references or unknown):
+    if not (wanted.addresses or references or unknown or wanted.dedupes):
         return found
     if lock:
         places = (*references, *unknown)
@@ -134,6 +130,7 @@ async def load_addresses(
         list(wanted.addresses),
         *columns(references, 2),
         *columns(unknown, 2),
+        *columns(sorted(wanted.dedupes), 3),
     )
     for row in sorted(rows, key=lambda row: row["at"]):
         match row["kind"]:
@@ -141,6 +138,9 @@ async def load_addresses(
                 found.addresses[row["a"]] = orjson.loads(row["body"])
             case "o":
                 found.orphans.setdefault((row["a"], row["b"]), []).append(row["body"])
+            case "d":
+                window = DedupeWindow(row["message"], row["at"])
+                found.dedupes[row["a"], row["b"], row["key"]] = window
             case "r":
                 raise Moved(f"reference {row['b']} of {row['a']} has become known")
     return found

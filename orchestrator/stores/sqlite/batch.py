@@ -45,9 +45,6 @@ def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
     for key in wanted.contacts:
         if row := one("load_contact", key):
             found.contacts[key] = AttemptPlace(*row)
-    for window in wanted.dedupes:
-        if row := one("load_dedupe", window):
-            found.dedupes[window] = DedupeWindow(*row)
     load_messages(db, cache, wanted, found)
     return found
 
@@ -83,6 +80,9 @@ def load_addresses(
     for key in wanted.references:
         if rows := db.execute(QUERIES["load_orphans"], key).fetchall():
             found.orphans[key] = [row[0] for row in rows]
+    for window in wanted.dedupes:
+        if row := db.execute(QUERIES["load_dedupe"], window).fetchone():
+            found.dedupes[window] = DedupeWindow(*row)
     return found
 
 

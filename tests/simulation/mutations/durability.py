@@ -15,8 +15,8 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import send_once as sendonce
 from orchestrator.engine.commands import ApplyFact, Publish, Published
 from orchestrator.engine.engine import Engine
-from orchestrator.engine.handlers import events as publish
-from orchestrator.engine.handlers import receipts as hearing
+from orchestrator.engine.handlers.events import PublishHandler
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.stores.rows import Changes, MessageRow
 from orchestrator.stores.sqlite.cache import RowCache
 from orchestrator.stores.sqlite.store import SqliteStore
@@ -112,32 +112,27 @@ def event_and_messages_in_two_transactions() -> Sequence[Replacement]:
 @bug
 def redelivered_event_counts_as_new() -> Sequence[Replacement]:
     """A repeat of an event makes its messages once more."""
-    original = publish.publish
+    original = PublishHandler.handle
 
-    def again(context: Any, command: Publish) -> Any:
-        seen = context.work.events.pop((command.event.source, command.event.id), None)
+    def again(self: PublishHandler, context: Any, command: Publish) -> Any:
+        seen = context.work.events.rows.pop((command.event.source, command.event.id), None)
         before = len(context.work.changes.events)
-        published = original(context, command)
+        published = original(self, context, command)
         if seen is not None:
             del context.work.changes.events[before:]
         return published
 
-    return [(publish, "publish", again)]
+    return [(PublishHandler, "handle", again)]
 
 
 @bug
 def orphan_receipt_dropped() -> Sequence[Replacement]:
     """A receipt that comes before its message's id is known is thrown away."""
-    original = hearing.hear_receipt
 
-    def hear(context: Any, command: Any) -> Any:
-        orphans, known = len(context.work.changes.orphans), dict(context.work.orphans)
-        told = original(context, command)
-        del context.work.changes.orphans[orphans:]
-        context.work.orphans = known
-        return told
+    def add_orphan(self: UnitOfWork, provider: str, reference: str, receipt: bytes) -> None:
+        return None
 
-    return [(hearing, "hear_receipt", hear)]
+    return [(UnitOfWork, "add_orphan", add_orphan)]
 
 
 @bug
@@ -210,21 +205,21 @@ def stale_owner_writes() -> Sequence[Replacement]:
 @bug
 def clock_read_before_loading() -> Sequence[Replacement]:
     """Decisions are made by a time that was read before a slow load."""
-    original_load, original_desk = Engine._load, Engine._desk
+    original_load, original_context = Engine._load, Engine._context
     read_at: dict[int, int] = {}
 
-    async def load(self: Engine, unit: Any, commands: Any) -> Any:
+    async def load(self: Engine, unit: Any, rules: Any, commands: Any) -> Any:
         now = self._ports.now()
-        work = await original_load(self, unit, commands)
+        work = await original_load(self, unit, rules, commands)
         read_at[id(work)] = now
         return work
 
-    async def make(self: Engine, work: Any) -> Any:
-        context = await original_desk(self, work)
+    async def make(self: Engine, work: Any, rules: Any) -> Any:
+        context = await original_context(self, work, rules)
         context.now = work.changes.at = read_at.pop(id(work))
         return context
 
-    return [(Engine, "_load", load), (Engine, "_desk", make)]
+    return [(Engine, "_load", load), (Engine, "_context", make)]
 
 
 @bug

@@ -157,13 +157,13 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
     original = publish.reach_goals
 
     def reach(context: Any, event: Any, document: Any, person: Person) -> None:
-        kept = context.work.live_of.get(person.id, [])
+        work = context.work
         waiting = [
             id
-            for id in kept
-            if id in context.work.entries and not context.work.entries[id].message.attempts
+            for id in work.live_of.rows.get(person.id, [])
+            if id in work.messages.rows and not work.messages.rows[id].message.attempts
         ]
-        with patch.dict(context.work.live_of, {person.id: waiting}):
+        with patch.dict(work.live_of.rows, {person.id: waiting}):
             original(context, event, document, person)
 
     return [(publish, "reach_goals", reach)]
@@ -178,17 +178,17 @@ def dedupe_window_never_opened() -> Sequence[Replacement]:
 @bug
 def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
     """A message is decided by the policy as it is now, not by the version that it started with."""
-    original = Engine._desk
+    original = Engine._context
 
-    async def context(self: Engine, work: Any) -> Any:
-        made = await original(self, work)
+    async def context(self: Engine, work: Any, rules: Any) -> Any:
+        made = await original(self, work, rules)
         policy_versions = {
             key: self.rules.policies.get(key[0], policy) for key, policy in made.policies.items()
         }
         made.policies = policy_versions
         return made
 
-    return [(Engine, "_desk", context)]
+    return [(Engine, "_context", context)]
 
 
 @bug

@@ -22,18 +22,17 @@ select n.kind, n.a, n.b, n.message, n.attempt, coalesce(m.recipient, f.recipient
 
 -- name: load
 -- Everything of one batch: messages by id ($1; those that the asker remembers with their versions,
--- $9), unfinished ones of recipients ($2), recipients ($3), events ($4 sources, $5 ids), dedupe
--- windows ($6 policies, $7 recipients, $8 keys). `kind` says which, `a` and `b` are its key. A live
--- message's `version` is the transaction that wrote its row; one that is remembered as it is comes
--- without state and event.
+-- $6), unfinished ones of recipients ($2), recipients ($3), events ($4 sources, $5 ids). `kind` says
+-- which, `a` and `b` are its key. A live message's `version` is the transaction that wrote its row;
+-- one that is remembered as it is comes without state and event.
 with ids as (
-    select id, known from unnest($1::text[], $9::text[]) as w (id, known)
+    select id, known from unnest($1::text[], $6::text[]) as w (id, known)
     union all
     select m.id, '' from messages m where m.recipient = any ($2::text[]) and not m.id = any ($1::text[])
 )
 select 'm' as kind, i.id as a, coalesce(m.recipient, f.recipient) as b, m.xmin::text as version,
        case when m.xmin::text = i.known then null else coalesce(m.state, f.state) end as body, e.document as more,
-       null::text[] as list, 0::bigint as until
+       null::text[] as list
   from ids i
   left join messages m on m.id = i.id
   left join lateral (select recipient, state from finished where id = i.id and m.id is null) f on true
@@ -42,25 +41,26 @@ select 'm' as kind, i.id as a, coalesce(m.recipient, f.recipient) as b, m.xmin::
   ) e on true
  where m.id is not null or f.state is not null
 union all
-select 'p', id, '', null, document, null, null, 0 from recipients where id = any ($3::text[])
+select 'p', id, '', null, document, null, null from recipients where id = any ($3::text[])
 union all
-select 'e', e.source, e.id, null, e.digest, convert_to(e.status, 'UTF8'), e.messages, 0
+select 'e', e.source, e.id, null, e.digest, convert_to(e.status, 'UTF8'), e.messages
   from unnest($4::text[], $5::text[]) as w (source, id) join events e on e.source = w.source and e.id = w.id
-union all
-select 'd', d.policy, d.recipient, null, convert_to(d.key, 'UTF8'), convert_to(d.message, 'UTF8'), null, d.until
-  from unnest($6::text[], $7::text[], $8::text[]) as w (policy, recipient, key)
-  join dedupes d on d.policy = w.policy and d.recipient = w.recipient and d.key = w.key
 
 -- name: load_addresses
 -- The second half of a batch: address documents ($1 hashes), receipts that came before their
--- reference ($2 providers, $3 references), and references that have become known meanwhile ($4
--- providers, $5 references).
-select 'a' as kind, hash as a, '' as b, document as body, 0::bigint as at from addresses where hash = any ($1::text[])
+-- reference ($2 providers, $3 references), references that have become known meanwhile ($4
+-- providers, $5 references), and dedupe windows ($6 policies, $7 recipients, $8 keys), which end `at`.
+select 'a' as kind, hash as a, '' as b, document as body, 0::bigint as at, null as key, null as message
+  from addresses where hash = any ($1::text[])
 union all
-select 'o', o.provider, o.reference, o.receipt, o.at
+select 'o', o.provider, o.reference, o.receipt, o.at, null, null
   from unnest($2::text[], $3::text[]) as w (provider, reference)
   join orphans o on o.provider = w.provider and o.reference = w.reference
 union all
-select 'r', r.provider, r.reference, null, 0
+select 'r', r.provider, r.reference, null, 0, null, null
   from unnest($4::text[], $5::text[]) as w (provider, reference)
   join provider_references r on r.provider = w.provider and r.reference = w.reference
+union all
+select 'd', d.policy, d.recipient, null, d.until, d.key, d.message
+  from unnest($6::text[], $7::text[], $8::text[]) as w (policy, recipient, key)
+  join dedupes d on d.policy = w.policy and d.recipient = w.recipient and d.key = w.key

@@ -1,0 +1,67 @@
+"""Facts about one message, and what could not be processed at all."""
+
+from __future__ import annotations
+
+from orchestrator.core.facts import Answered, Cancelled
+from orchestrator.core.outcomes import Accepted
+from orchestrator.engine.applying import apply_fact
+from orchestrator.engine.batch import BatchContext
+from orchestrator.engine.commands import (
+    ApplyFact,
+    Cancel,
+    DeadLetter,
+    FactApplied,
+    UnknownMessage,
+)
+from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
+from orchestrator.stores.rows import DeadLetterRow
+
+
+class ApplyFactHandler(Handler[ApplyFact]):
+    def needs(self, needs: Needs, command: ApplyFact) -> None:
+        needs.rows.messages.add(command.message)
+
+    def needs_addresses(self, needs: Needs, command: ApplyFact, work: UnitOfWork) -> None:
+        needs.message_addresses(work, command.message)
+        entry = work.messages.get(command.message)
+        match command.fact:
+            # receipts that name this reference may have come before this answer
+            case Answered(attempt, Accepted(provider_id=str(reference))) if entry is not None:
+                provider = entry.message.attempts[attempt].provider
+                needs.addresses.references.add((provider, reference))
+
+    def handle(self, context: BatchContext, command: ApplyFact) -> FactApplied:
+        return apply_fact(context, find(context, command.message), command.fact)
+
+
+class CancelHandler(Handler[Cancel]):
+    def needs(self, needs: Needs, command: Cancel) -> None:
+        needs.rows.messages.add(command.message)
+
+    def needs_addresses(self, needs: Needs, command: Cancel, work: UnitOfWork) -> None:
+        needs.message_addresses(work, command.message)
+
+    def handle(self, context: BatchContext, command: Cancel) -> FactApplied:
+        return apply_fact(context, find(context, command.message), Cancelled())
+
+
+def find(context: BatchContext, message: str) -> WorkingMessage:
+    """A message of the batch. Raises ``UnknownMessage``."""
+    entry = context.work.messages.get(message)
+    if entry is None:
+        raise UnknownMessage(message)
+    return entry
+
+
+class DeadLetterHandler(Handler[DeadLetter]):
+    """Needs nothing: the store keeps what could not be processed as it came."""
+
+    def handle(self, context: BatchContext, command: DeadLetter) -> str:
+        """Store the letter and return its id."""
+        id = context.new_id()
+        why = (command.origin, command.reason, command.detail)
+        row = DeadLetterRow(id, context.now, *why, dict(command.headers), command.body)
+        context.work.changes.dead_letters.append(row)
+        return id
