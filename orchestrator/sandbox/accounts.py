@@ -14,12 +14,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
     """
-    Credentials by provider.
-
-    ``infobip_webhook_username`` and ``…_password``: what the stand-in sends as basic auth with its
-    reports, which the real one does where the subscription asks for it; None sends none.
-    ``viber_bot_token`` and ``meta_app_secret`` also sign the webhooks, ``twilio_auth_token`` the
-    callbacks.
+    Credentials by provider. The stand-in sends ``infobip_webhook_…`` as basic auth with its reports
+    (username None: none). ``viber_bot_token``, ``meta_app_secret`` and ``twilio_auth_token`` also
+    sign the webhooks.
     """
 
     twilio_account_sid: str = "AC00000000000000000000000000000001"

@@ -37,7 +37,7 @@ Body = dict[str, Any]
 
 
 class Wrong(Exception):
-    """A request to the control API that cannot be done; the text says why and how to fix it."""
+    """A request that cannot be done; the text says why and how to fix it."""
 
     def __init__(self, what: str, status: int = 400) -> None:
         super().__init__(what)
@@ -45,7 +45,7 @@ class Wrong(Exception):
 
 
 class Controlled(Protocol):
-    """What the control API needs of the sandbox it belongs to."""
+    """The part of the sandbox that the control API uses."""
 
     common: Common
     push: Push
@@ -60,7 +60,7 @@ class Controlled(Protocol):
 
 
 class Control:
-    """The handlers. They change nothing but the sandbox they were made for."""
+    """The handlers of one sandbox."""
 
     def __init__(self, sandbox: Controlled) -> None:
         self._sandbox = sandbox
@@ -108,10 +108,8 @@ class Control:
         return as_json(200, body)
 
     async def receipts(self, request: web.Request) -> web.Response:
-        provider, address = _filters(request)
-        return as_json(
-            200, [entry for entry in self._common.inbox.receipts if _fits(entry, provider, address)]
-        )
+        receipts, filters = self._common.inbox.receipts, _filters(request)
+        return as_json(200, [entry for entry in receipts if _fits(entry, *filters)])
 
     async def callbacks(self, request: web.Request) -> web.Response:
         return as_json(200, self._common.callbacks)
@@ -154,10 +152,9 @@ class Control:
         if entry is None:
             raise Wrong(f"seq: no message {seq!r} is kept; see GET /_sandbox/accepted", 404)
         planned = Planned(state, 0, None if detail is None else str(detail))
+        maker = self._sandbox.receipt_maker(entry.provider)
         try:
-            answered = await self._common.courier.deliver(
-                entry, planned, self._sandbox.receipt_maker(entry.provider)
-            )
+            answered = await self._common.courier.deliver(entry, planned, maker)
         except NoReplies as error:
             raise Wrong(str(error), 409) from error
         return as_json(200, {"answered": answered})
@@ -174,11 +171,8 @@ class Control:
         return as_json(200, self._common.inbox.people)
 
     async def subscribe(self, body: Body) -> web.Response:
-        key, owner, inbox = (
-            body.get("application_server_key"),
-            body.get("owner"),
-            self._common.inbox,
-        )
+        key, owner = body.get("application_server_key"), body.get("owner")
+        inbox = self._common.inbox
         if key is not None and not isinstance(key, str):
             raise Wrong(f"application_server_key: base64url text is needed, found {key!r}")
         if owner is not None and not isinstance(owner, str):
@@ -198,11 +192,8 @@ class Control:
     async def expire(self, body: Body) -> web.Response:
         endpoint = _text(body, "endpoint")
         if not self._sandbox.push.expire(endpoint):
-            raise Wrong(
-                f"endpoint: {endpoint} is not one of this sandbox; see POST"
-                " /_sandbox/push/subscribe",
-                404,
-            )
+            known = "POST /_sandbox/push/subscribe"
+            raise Wrong(f"endpoint: {endpoint} is not one of this sandbox; see {known}", 404)
         return as_json(200, {"endpoint": endpoint, "gone": True})
 
     async def reset(self, body: Body) -> web.Response:
@@ -211,21 +202,19 @@ class Control:
 
     def _provider(self, body: Body) -> str:
         known = self._sandbox.stand_ins
-        if body.get("provider") not in known:
-            raise Wrong(
-                f"provider: one of {', '.join(known)} is needed, found {body.get('provider')!r}"
-            )
-        return str(body["provider"])
+        name = body.get("provider")
+        if name not in known:
+            raise Wrong(f"provider: one of {', '.join(known)} is needed, found {name!r}")
+        return str(name)
 
 
 def _changes(handler: Callable[[Body], Awaitable[web.Response]]) -> Handler:
-    """A handler that is given the request's JSON object; its complaints become JSON errors."""
+    """A handler of the request's JSON object; ``Wrong`` becomes a JSON error."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":
-            return as_json(
-                415, {"error": "send JSON with the header Content-Type: application/json"}
-            )
+            error = "send JSON with the header Content-Type: application/json"
+            return as_json(415, {"error": error})
         body = read_json(await request.read() or b"{}")
         if not isinstance(body, dict):
             return as_json(400, {"error": "the body is not a JSON object"})
@@ -245,10 +234,7 @@ def _text(body: Body, key: str) -> str:
 
 
 def _filters(request: web.Request) -> tuple[str | None, str | None]:
-    """
-    The filters of a list. A ``+`` that was not escaped arrives as a space, and is taken for what
-    was meant.
-    """
+    """The filters of a list; an unescaped ``+`` arrives as a space, which is put right."""
     address = request.query.get("address")
     return request.query.get("provider"), None if address is None else canonical(address)
 

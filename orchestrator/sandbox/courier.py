@@ -27,7 +27,7 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One HTTP request to the receiver of receipts. ``repeat``: try again where it is not taken."""
+    """One HTTP request to a receiver of receipts. ``repeat``: try again if it is refused."""
 
     url: str
     body: bytes = b""
@@ -41,8 +41,7 @@ Make = Callable[[Accepted, Planned], Post | None]
 
 class Courier:
     """
-    Sends receipts. ``time_scale`` multiplies every delay; ``tries`` is how often a receipt is
-    offered in all.
+    Sends receipts. ``time_scale`` multiplies every delay; ``tries`` bounds the tries of a receipt.
     """
 
     def __init__(self, inbox: Inbox, *, time_scale: float, tries: int) -> None:
@@ -58,13 +57,13 @@ class Courier:
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     async def close(self) -> None:
-        """Drop what has not left."""
+        """Drop unsent receipts and close the pool."""
         await self.drop()
         if self._session is not None:
             await self._session.close()
 
     async def drop(self) -> None:
-        """Forget all receipts that have not left."""
+        """Forget all receipts that were not sent."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -72,7 +71,7 @@ class Courier:
 
     @property
     def pending(self) -> int:
-        """Messages whose receipts are not all out, plus receipts being tried again."""
+        """Messages with unsent receipts, plus receipts that are tried again."""
         return len(self._tasks)
 
     def use_time_scale(self, time_scale: float) -> None:
@@ -94,10 +93,7 @@ class Courier:
             await self._deliver(entry, planned, make, behaviour.twice)
 
     async def deliver(self, entry: Accepted, planned: Planned, make: Make) -> str:
-        """
-        Send one receipt now and say how it was answered: an HTTP status, an error, or that there
-        was none to send.
-        """
+        """Send one receipt now; returns the HTTP status, an error's name, or "not reported"."""
         self._inbox.mark(entry, planned.state)
         post = make(entry, planned)
         if post is None:
@@ -106,10 +102,7 @@ class Courier:
         return await self.offer(post, entry, planned.state)
 
     async def offer(self, post: Post, entry: Accepted | None, state: str) -> str:
-        """
-        Send a request now; where it is not taken and may be repeated, go on trying in the
-        background.
-        """
+        """Send a request now; if it is refused and may be repeated, try again in the background."""
         result = await self._send(post, entry, state, 1)
         if post.repeat and not result.startswith("2") and self._tries > 1:
             self._start(self._again(post, entry, state))
@@ -117,7 +110,8 @@ class Courier:
 
     async def fetch(self, post: Post) -> tuple[str, bytes]:
         """
-        Send a request once; its HTTP status (or the error's name) and the beginning of the answer.
+        Send a request once; returns its HTTP status (or the error's name) and the answer's
+        beginning.
         """
         assert self._session is not None
         try:

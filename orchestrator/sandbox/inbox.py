@@ -25,10 +25,7 @@ REQUESTS_KEPT = 20_000
 
 @dataclass(slots=True, kw_only=True)
 class Item:
-    """
-    One message in a request, as its stand-in reads it. ``hooks`` are the callbacks and facts that
-    receipts need.
-    """
+    """One message of a request. ``hooks`` are the callbacks and facts that its receipts need."""
 
     address: str
     provider_id: str
@@ -40,11 +37,9 @@ class Item:
 @dataclass(slots=True, kw_only=True)
 class Accepted:
     """
-    One accepted message.
-
-    ``at`` is UTC seconds; ``reference`` what the sender calls it (None where it gave nothing);
-    ``raw`` the request's body as text, base64url where it is binary. ``states`` are the states
-    reached so far with their times.
+    One accepted message. ``at`` is UTC seconds; ``reference`` the sender's own (None: none);
+    ``raw`` the body as text, or base64url if binary; ``states`` the times of the states reached so
+    far.
     """
 
     seq: int
@@ -70,7 +65,7 @@ class Accepted:
         }
 
     def view(self) -> dict[str, Any]:
-        """What the page shows."""
+        """The message as the page shows it."""
         shown = self.record()
         del shown["raw"]
         content = dict(self.item.content)
@@ -80,10 +75,8 @@ class Accepted:
 
 class RecordFile:
     """
-    A file of JSON lines that only grows. ``append`` returns once the line is on the disk.
-
-    Lines that arrive together are written and synced together; lines that the disk refuses leave
-    nothing behind.
+    A file of JSON lines that only grows. ``append`` returns once the line is on the disk; lines
+    that arrive together are synced together, and lines that the disk refuses leave nothing behind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,12 +86,12 @@ class RecordFile:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Raises OSError where the file cannot be opened for writing."""
+        """Raises OSError if the record file cannot be opened."""
         self._file = await asyncio.to_thread(FileIO, self._path, "a")
         self._task = asyncio.create_task(self._run())
 
     async def append(self, line: str) -> None:
-        """Raises OSError where the disk refuses the line."""
+        """Raises OSError if the disk refuses the line."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((line, done))
         await asyncio.shield(done)
@@ -125,10 +118,10 @@ class RecordFile:
             except OSError as failure:
                 error = failure
             for _, done in lines:
-                if error is not None:
-                    done.set_exception(error)
-                else:
+                if error is None:
                     done.set_result(None)
+                else:
+                    done.set_exception(error)
 
     def _write(self, text: bytes) -> None:
         assert self._file is not None
@@ -139,19 +132,15 @@ class RecordFile:
                 text = text[os.write(handle, text) :]
             os.fsync(handle)
         except OSError:
-            with contextlib.suppress(
-                OSError
-            ):  # what was not acknowledged must not be read as accepted
-                os.ftruncate(handle, before)
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, before)  # an unacknowledged line must not count as accepted
             raise
 
 
 class Inbox:
     """
-    Accepted messages, requests, receipts and replies, the last ``keep`` of each; and a stream of
-    changes for the page.
-
-    With ``record``, each accepted message is a durable line of that file before ``take`` returns.
+    Accepted messages, requests, receipts and replies, the last ``keep`` of each, and a stream of
+    changes for the page. With ``record``, an accepted message is durable before ``take`` returns.
     """
 
     def __init__(self, record: Path | None, keep: int) -> None:
@@ -191,7 +180,7 @@ class Inbox:
         self._tell("reset", {})
 
     async def take(self, provider: str, channel: str, item: Item, raw: str) -> Accepted:
-        """Keep a message as accepted. Durable, where there is a record file, once this returns."""
+        """Accept a message; with a record file, it is durable once this returns."""
         self._seq += 1
         entry = Accepted(
             seq=self._seq,
@@ -214,7 +203,7 @@ class Inbox:
     def note(
         self, provider: str, address: str | None, outcome: str, code: str | None = None
     ) -> None:
-        """Count one request (one item of it, where it carried several) under its outcome."""
+        """Count one item of a request under its outcome."""
         self.counts.setdefault(provider, Counter())[outcome] += 1
         self.requests.append(
             {
@@ -227,14 +216,14 @@ class Inbox:
         )
 
     def mark(self, entry: Accepted, state: str) -> None:
-        """The phone has reached a state; the first time counts."""
+        """Note that the phone reached a state; the first time counts."""
         entry.states.setdefault(state, round(time.time(), 3))
         self._tell("state", {"seq": entry.seq, "states": entry.states})
 
     def posted(
         self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1
     ) -> None:
-        """Note what became of one receipt: the receiver's HTTP status, or why there was none."""
+        """Note the result of one receipt: the receiver's HTTP status, or why there was none."""
         self.receipts.append(
             {
                 "at": round(time.time(), 3),
@@ -249,18 +238,14 @@ class Inbox:
         )
 
     def replied(self, provider: str, address: str, text: str) -> None:
-        """The person wrote something."""
-        reply = {
-            "at": round(time.time(), 3),
-            "provider": provider,
-            "address": address,
-            "text": text,
-        }
+        """Note a text that the person wrote."""
+        now = round(time.time(), 3)
+        reply = {"at": now, "provider": provider, "address": address, "text": text}
         self.replies.append(reply)
         self._tell("reply", reply)
 
     def opt(self, provider: str, address: str, out: bool) -> None:
-        """The person stopped a provider's messages, or wants them again."""
+        """Note that the person stopped a provider's messages, or wants them again."""
         if out:
             put(self.opted_out, (provider, address), time.time(), self._keep)
         else:
@@ -268,7 +253,7 @@ class Inbox:
         self._tell("opted", {"provider": provider, "address": address, "out": out})
 
     def group(self, people: dict[str, list[str]]) -> None:
-        """Say which addresses are one person's, for the page."""
+        """Set which addresses belong to one person, for the page."""
         self.people = people
         self._tell("people", people)
 
@@ -280,21 +265,19 @@ class Inbox:
         """The newest message to an address, or through a provider at all."""
         if address is not None:
             return self._last.get((provider, address))
-        return next(
-            (entry for entry in reversed(self._accepted.values()) if entry.provider == provider),
-            None,
-        )
+        newest = reversed(self._accepted.values())
+        return next((entry for entry in newest if entry.provider == provider), None)
 
     def accepted(
         self, provider: str | None = None, address: str | None = None
     ) -> Iterator[Accepted]:
-        """What is kept, oldest first."""
+        """The kept messages, oldest first."""
         for entry in list(self._accepted.values()):
             if provider in (None, entry.provider) and address in (None, entry.item.address):
                 yield entry
 
     def snapshot(self, newest: int) -> dict[str, Any]:
-        """All that a page needs to begin with."""
+        """The state with which a page begins."""
         return {
             "messages": [entry.view() for entry in list(self._accepted.values())[-newest:]],
             "replies": list(self.replies)[-newest:],
@@ -328,10 +311,7 @@ def put(table: OrderedDict[Any, Any], key: Any, value: Any, keep: int) -> None:
 
 
 def _offer(queue: asyncio.Queue[dict[str, Any] | None], event: dict[str, Any] | None) -> None:
-    """
-    Give a listener an event; one that has fallen behind is emptied and ended, and its page starts
-    afresh.
-    """
+    """Give a listener an event; one that has fallen behind is ended, and its page starts afresh."""
     try:
         queue.put_nowait(event)
     except asyncio.QueueFull:

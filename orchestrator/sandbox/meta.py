@@ -24,14 +24,7 @@ from aiohttp import web
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item, put
 from orchestrator.sandbox.script import Planned, canonical
-from orchestrator.sandbox.standin import (
-    Common,
-    Refusal,
-    StandIn,
-    as_json,
-    read_json,
-    same_secret,
-)
+from orchestrator.sandbox.standin import Common, Refusal, StandIn, as_json, read_json, same_secret
 
 WINDOW_SECONDS = 24 * 3600
 SESSIONS_KEPT = 100_000

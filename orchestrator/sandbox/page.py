@@ -68,10 +68,7 @@ def routes(common: Common) -> list[web.RouteDef]:
 
 
 def locale_of(request: web.Request) -> str:
-    """
-    The page's language: ``?lang=``, else the better placed of Ukrainian and English in
-    Accept-Language.
-    """
+    """The language: ``?lang=``, else Ukrainian or English, whichever Accept-Language prefers."""
     asked = request.query.get("lang")
     if asked in TITLES:
         return asked

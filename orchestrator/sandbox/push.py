@@ -31,6 +31,7 @@ from orchestrator.sandbox.standin import (
     Refusal,
     StandIn,
     as_json,
+    buttons_of,
     is_web_url,
     read_json,
 )
@@ -201,12 +202,7 @@ def open_message(keys: crypto.BrowserKeys, raw: bytes) -> tuple[dict[str, Any], 
     shown = {
         key: payload[key] for key in ("title", "url", "icon", "image", "tag") if payload.get(key)
     }
-    actions = payload.get("actions")
-    buttons = [
-        {"title": str(action.get("title", "")), "url": str(action.get("url", ""))}
-        for action in (actions if isinstance(actions, list) else [])
-        if isinstance(action, dict)
-    ]
+    buttons = buttons_of(payload.get("actions"), "title", "url")
     content = {"text": str(payload.get("text", "")), **shown, "payload": payload}
     return content | ({"buttons": buttons} if buttons else {}), payload
 

@@ -32,7 +32,7 @@ DAY_SECONDS = 86_400
 
 
 class Undecryptable(ValueError):
-    """The body cannot be a message for these keys; says what is wrong with it."""
+    """The body is no message for these keys; says why."""
 
 
 class BadVapid(ValueError):
@@ -53,9 +53,7 @@ def unb64(text: str) -> bytes:
 
 
 def checked_point(text: str) -> bytes:
-    """
-    The 65 bytes of a public key in base64url. Raises ValueError where it is not a point of P-256.
-    """
+    """The 65 bytes of a base64url public key. Raises ValueError if it is no point of P-256."""
     point = unb64(text)
     ec.EllipticCurvePublicKey.from_encoded_point(CURVE, point)
     return point
@@ -68,7 +66,7 @@ def point_of(key: ec.EllipticCurvePublicKey) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class BrowserKeys:
-    """What a browser keeps for one subscription."""
+    """A browser's keys of one subscription."""
 
     private: ec.EllipticCurvePrivateKey
     auth: bytes
@@ -85,8 +83,7 @@ class BrowserKeys:
 
 def decrypt(keys: BrowserKeys, body: bytes) -> bytes:
     """
-    The plaintext of one push message (RFC 8291 section 4: one record only). Raises
-    ``Undecryptable``.
+    The plaintext of a push message (RFC 8291 section 4, one record). Raises ``Undecryptable``.
     """
     if len(body) < HEADER_BYTES + 17 or body[20] != POINT_BYTES:
         raise Undecryptable("the header of 86 bytes with a key id of 65 is missing or cut short")
@@ -122,11 +119,9 @@ def decrypt(keys: BrowserKeys, body: bytes) -> bytes:
 
 def check_vapid(header: str | None, *, origin: str, now: float) -> bytes:
     """
-    The public key (65 bytes) that signed an ``Authorization: vapid t=…, k=…`` header for this
-    origin.
-
-    Checks form, ES256 signature, ``aud`` (the origin, nothing more), ``exp`` (ahead, by a day at
-    most) and ``sub``. Raises ``BadVapid``.
+    The public key (65 bytes) that signed an ``Authorization: vapid t=…, k=…`` header. Checks the
+    form, the ES256 signature, ``aud`` (exactly the origin), ``exp`` (ahead by a day at most) and
+    ``sub``. Raises ``BadVapid``.
     """
     match = VAPID.fullmatch((header or "").strip())
     if match is None:

@@ -63,12 +63,12 @@ Level = Mapping[str, Any]
 
 
 class ScriptError(ValueError):
-    """A script that cannot be used: where it is wrong, what is wrong, and how to fix it."""
+    """A script that cannot be used: where it is wrong, why, and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request gets. ``taken``: the message is accepted, whatever the sender gets to see."""
+    """The answer to a request. ``taken``: the message is accepted, whatever the sender sees."""
 
     kind: str = "accept"
     code: str | None = None
@@ -80,10 +80,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """
-    One receipt to come: ``state``, ``after`` seconds from acceptance; ``detail`` is a failure's
-    code, a reply's text.
-    """
+    """A receipt ``after`` so many seconds; ``detail`` is a failure's code or a reply's text."""
 
     state: str
     after: float
@@ -102,10 +99,8 @@ class Behaviour:
 
 class Script:
     """
-    The behaviours in force; ``turn`` takes the next one for an address.
-
-    ``providers`` are the names a script may use. Raises ``ScriptError`` where ``value`` is not a
-    script.
+    The behaviours in force. ``providers`` are the names a script may use. Raises ``ScriptError`` if
+    ``value`` is no script.
     """
 
     def __init__(
@@ -144,7 +139,7 @@ class Script:
         return self._resolve(levels, provider, plain)
 
     def at_large(self, provider: str) -> Behaviour:
-        """The behaviour where no address is known yet; nothing moves on."""
+        """The behaviour while no address is known yet; nothing moves on."""
         return self._resolve([self._default, self._providers.get(provider, {})], provider, "")
 
     def _key(self, name: str) -> str:
@@ -176,7 +171,7 @@ class Script:
 
 
 def canonical(address: str) -> str:
-    """One spelling per address: phones with ``+`` and digits only, mail addresses in lower case."""
+    """One spelling per address: phones as ``+`` and digits, mail addresses in lower case."""
     if "@" in address:
         return address.strip().lower()
     squeezed = re.sub(r"[\s()-]", "", address)
@@ -186,9 +181,7 @@ def canonical(address: str) -> str:
 
 
 def _path(address: str) -> str:
-    """
-    The part of an address that is the same in every run: of a push endpoint, not its host and port.
-    """
+    """The part of an address that is the same in every run: of a push endpoint, its path."""
     return urllib.parse.urlsplit(address).path if "://" in address else address
 
 
@@ -209,10 +202,7 @@ def _ordered(
 
 
 def _draw(chances: Mapping[str, Any], chance: random.Random) -> dict[str, Any]:
-    """
-    An answer and receipts: one number decides how far the message gets, so that read implies
-    delivered.
-    """
+    """An answer and receipts; one random number decides how far the message gets."""
     if chance.random() < chances["refused"]:
         return {"answer": Answer("refuse", taken=False), "receipts": ()}
     luck, after, planned = chance.random(), 0.0, []

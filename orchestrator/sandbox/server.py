@@ -1,9 +1,10 @@
 """
 The sandbox as one server: all HTTP stand-ins on one port, mail on another.
 
-    sandbox = Sandbox() await sandbox.start(SandboxConfig(record=Path("accepted.jsonl"), seed=7,
-    time_scale=0.1)) …  base_url of an adapter: sandbox.url;  of a second account of the same
-    provider: sandbox.url + "/as/<alias>" await sandbox.stop()
+    sandbox = Sandbox()
+    await sandbox.start(SandboxConfig(record=Path("accepted.jsonl"), seed=7, time_scale=0.1))
+    …    # an adapter's base_url: sandbox.url; of a second account: sandbox.url + "/as/<alias>"
+    await sandbox.stop()
 """
 
 from __future__ import annotations
@@ -41,18 +42,16 @@ SHUTDOWN_SECONDS = 2.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """
-    How a sandbox is set up. Ports of 0 mean any free one.
+    The settings of a sandbox. A port of 0 means any free one.
 
-    ``record``: a file that gets one JSON line per accepted message, on the disk before the sender
-    sees an answer. ``seed`` makes chance and push endpoints the same in every run. ``receipts`` are
-    what follows an accepted message where no script says otherwise, in seconds; ``time_scale``
-    multiplies these and every other delay. ``keep_last`` is how many messages stay in memory,
-    ``receipt_tries`` how often a receipt is offered to a receiver that does not take it.
-    ``aliases`` are second accounts by name, such as ``{"infobip_b": "infobip"}``, with scripts and
-    records of their own. ``callbacks`` are webhook URLs by provider, ``script`` the behaviours to
-    begin with. ``public_url`` is the origin under which others reach the HTTP port, where that is
-    not the one it listens on. ``smtp_tls`` offers STARTTLS. ``now`` is the clock (UTC seconds) by
-    which a push's key and a WhatsApp session grow old.
+    ``record``: a file that gets one JSON line per accepted message before its sender is answered.
+    ``seed`` makes chance and push endpoints the same in every run. ``receipts`` (seconds) follow a
+    message that no script covers; ``time_scale`` multiplies every delay. ``keep_last`` messages
+    stay in memory; a refused receipt is sent ``receipt_tries`` times. ``aliases`` are second
+    accounts (``{"infobip_b": "infobip"}``) with their own scripts and records. ``callbacks`` are
+    webhook URLs by provider, ``script`` the first behaviours. ``public_url``: the origin for
+    others, if it is not the listener's. ``smtp_tls`` offers STARTTLS. ``now`` is the clock (UTC
+    seconds) of push keys and WhatsApp sessions.
     """
 
     host: str = "127.0.0.1"
@@ -76,8 +75,7 @@ class SandboxConfig:
 class Sandbox:
     """
     The stand-in providers. ``http_port``, ``smtp_port`` and ``url`` are known after ``start``;
-    ``smtp_certificate`` is the PEM to trust where ``smtp_tls`` is on. ``inbox`` is what was
-    accepted.
+    ``smtp_certificate`` is the PEM to trust if ``smtp_tls`` is on.
     """
 
     common: Common
@@ -97,15 +95,13 @@ class Sandbox:
 
     @property
     def inbox(self) -> Inbox:
-        """What was accepted, requested and reported so far."""
+        """The accepted messages, requests and receipts so far."""
         return self.common.inbox
 
     async def start(self, config: SandboxConfig) -> None:
         """
-        Listen.
-
-        Raises OSError where a port or the record file cannot be had, ``ScriptError`` for a wrong
-        script, ValueError for any other wrong setting.
+        Listen. Raises OSError for a port or record file, ``ScriptError`` for the script, ValueError
+        for any other wrong setting.
         """
         self._config = config
         self._build(config)
@@ -118,7 +114,7 @@ class Sandbox:
             raise
 
     async def stop(self) -> None:
-        """Close every connection, drop receipts that have not left, and finish the record file."""
+        """Close every connection, drop unsent receipts, and finish the record file."""
         self.common.stopping.set()
         self.inbox.hang_up()
         if self._mail is not None:
@@ -140,14 +136,14 @@ class Sandbox:
         self.common.callbacks.update(checked_callbacks(dict(value), list(self.stand_ins)))
 
     def receipt_maker(self, provider: str) -> Make:
-        """What makes the receipts of a provider."""
+        """The function that makes the receipts of a provider."""
         if provider == SMTP_NAME:
             assert self._mail is not None
             return self._mail.handler.receipt
         return self.stand_ins[provider].receipt
 
     async def reset(self) -> None:
-        """Forget traffic, opt-outs and what is under way, and take the first script again."""
+        """Forget traffic, opt-outs and unsent receipts, and take the first script again."""
         await self.common.courier.drop()
         self.inbox.clear()
         self.use_script(self._config.script)
@@ -168,31 +164,19 @@ class Sandbox:
             seed=config.seed,
             now=config.now,
         )
-        self.push, self.meta, self.viber_bot = (
-            Push(self.common),
-            Meta(self.common),
-            ViberBot(self.common),
-        )
-        kinds: tuple[StandIn, ...] = (
-            Twilio(self.common),
-            Infobip(self.common),
-            self.viber_bot,
-            self.meta,
-            self.push,
-        )
-        self.stand_ins = {kind.name: kind for kind in kinds}
+        common = self.common
+        self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBot(common)
+        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, self.push)
+        known = {kind.name: kind for kind in kinds}
+        self.stand_ins = dict(known)
         for alias, name in config.aliases.items():
-            if (
-                alias in self.stand_ins
-                or not alias.replace("_", "").isalnum()
-                or name not in self.stand_ins
-            ):
-                known = ", ".join(kind.name for kind in kinds)
+            fresh = alias not in self.stand_ins and alias.replace("_", "").isalnum()
+            if not fresh or name not in known:
                 raise ValueError(
                     f"aliases: {alias!r}: {name!r}: a new name of letters, digits, _ for one of"
-                    f" {known}"
+                    f" {', '.join(known)}"
                 )
-            self.stand_ins[alias] = self.stand_ins[name]
+            self.stand_ins[alias] = known[name]
         self.use_script(config.script)
         try:
             self.use_callbacks(config.callbacks)
@@ -226,9 +210,7 @@ class Sandbox:
 
 async def serve(config: SandboxConfig, announce: Callable[[Sandbox], None]) -> None:
     """
-    Run until cancelled, then stop in order. ``announce`` is called once, when both ports listen.
-
-    Raises what ``Sandbox.start`` raises.
+    Run until cancelled. ``announce`` is called once both ports listen. Raises as ``start`` does.
     """
     sandbox = Sandbox()
     await sandbox.start(config)

@@ -58,9 +58,7 @@ class MailHandler:
 
     def __init__(self, common: Common) -> None:
         self.common = common
-        self._turns: weakref.WeakKeyDictionary[Envelope, list[Behaviour]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._turns = weakref.WeakKeyDictionary[Envelope, list[Behaviour]]()
 
     async def handle_MAIL(
         self,
@@ -70,7 +68,7 @@ class MailHandler:
         address: str,
         mail_options: list[str],
     ) -> str:
-        """Refuse the sender, where a script for all of SMTP says so."""
+        """Refuse the sender if a script for all of SMTP says so."""
         answer = self.common.script.at_large(NAME).answer
         if answer.kind == "refuse" and stage_of(answer) == "mail":
             self.common.inbox.note(NAME, None, "refused", answer.code)
@@ -87,9 +85,7 @@ class MailHandler:
         address: str,
         rcpt_options: list[str],
     ) -> str:
-        """
-        Take the recipient's behaviour; a refusal or "slow down" at this stage is answered here.
-        """
+        """Look up the behaviour; a refusal or "slow down" of this stage is answered here."""
         if not ADDRESS.fullmatch(address):
             self.common.inbox.note(NAME, address, "refused", "553")
             return REPLIES["553"]
@@ -106,28 +102,21 @@ class MailHandler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """
-        The final dot has arrived: take the message for each recipient, and answer as the script
-        says.
+        After the final dot: take the message for each recipient, and answer as the script says.
         """
         turns = self._turns.pop(envelope, [])
         chief = next((turn for turn in turns if turn.answer.kind != "accept"), turns[0])
         answer = chief.answer
         if not answer.taken:
+            outcome = "refused" if answer.kind == "refuse" else answer.kind
             for address in envelope.rcpt_tos:
-                self.common.inbox.note(
-                    NAME,
-                    address,
-                    "refused" if answer.kind == "refuse" else answer.kind,
-                    answer.code,
-                )
+                self.common.inbox.note(NAME, address, outcome, answer.code)
             return await self._turn_away(server, answer)
         raw = envelope.content if isinstance(envelope.content, bytes) else b""
         queue_id = self.common.new_id()[:12].upper()
         taking = asyncio.create_task(self._accept(raw, queue_id, envelope.rcpt_tos, turns))
         waiting = asyncio.shield(taking)  # a client that hangs up now does not undo what was taken
-        taking.add_done_callback(
-            self._plan
-        )  # registered after the shield, so the reply is written first
+        taking.add_done_callback(self._plan)  # after the shield, so the reply is written first
         await waiting
         if answer.kind == "late":
             await self.common.courier.pause(answer.seconds)
@@ -140,7 +129,7 @@ class MailHandler:
     async def _accept(
         self, raw: bytes, queue_id: str, addresses: list[str], turns: list[Behaviour]
     ) -> Waiting:
-        """Take the message for each recipient; what is returned still waits for its receipts."""
+        """Take the message for each recipient; returns those that still wait for their receipts."""
         waiting = []
         for address, turn in zip(list(addresses), turns, strict=True):
             item = read_message(raw, canonical(address), queue_id)
@@ -157,8 +146,7 @@ class MailHandler:
     def _plan(self, taking: asyncio.Task[Waiting]) -> None:
         if taking.cancelled() or taking.exception() is not None:
             log.error(
-                "sandbox.mail_failed",
-                exc_info=None if taking.cancelled() else taking.exception(),
+                "sandbox.mail_failed", exc_info=None if taking.cancelled() else taking.exception()
             )
             return
         for entry, turn in taking.result():
@@ -166,8 +154,7 @@ class MailHandler:
 
     def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
         """
-        What the reader's mail program requests; None for what mail cannot report, or where there is
-        nothing to open.
+        The request of the reader's mail program; None if mail has none or there is nothing to open.
         """
         if planned.state == "clicked":
             return tracked_link(entry)
@@ -202,15 +189,14 @@ class Mail:
         self.port = 0
 
     async def start(self, host: str, port: int) -> None:
-        """Raises OSError where the port cannot be had."""
-        logging.getLogger("mail.log").setLevel(
-            logging.ERROR
-        )  # aiosmtpd warns of its own deprecations at every login
+        """Raises OSError if the port is taken."""
+        # aiosmtpd warns of its own deprecations at every login
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._server = await asyncio.get_running_loop().create_server(self._session, host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Stop listening and cut what is still connected."""
+        """Stop listening and cut open connections."""
         if self._server is None:
             return
         self._server.close()
@@ -247,7 +233,7 @@ class Mail:
 
 
 class Connection(SMTP):
-    """One client's connection, kept in a set for as long as it is open."""
+    """One client's connection, in a set while it is open."""
 
     def __init__(self, sessions: set[SMTP], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -271,8 +257,7 @@ def cut(server: SMTP) -> str:
 
 def stage_of(answer: Answer) -> str:
     """
-    Where a refusal is answered, unless the script says: a mailbox at RCPT, everything else after
-    the dot.
+    The stage of a refusal: the script's, else RCPT for a mailbox and the final dot for the rest.
     """
     code = (answer.code or "550")[:3]
     return answer.stage or STAGES.get(code, "data")
@@ -287,7 +272,7 @@ def reply_of(answer: Answer) -> str:
 
 
 def read_message(raw: bytes, address: str, queue_id: str) -> Item:
-    """What the reader sees."""
+    """The message as the reader sees it."""
     message = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     unsubscribe = re.search(r"<(https?://[^>]+)>", str(message.get("List-Unsubscribe", "")))
@@ -309,7 +294,7 @@ def read_message(raw: bytes, address: str, queue_id: str) -> Item:
 
 
 def body_of(message: EmailMessage, kind: str) -> str:
-    """The text of one alternative, "" where there is none or it cannot be read."""
+    """The text of one alternative; "" if there is none or it is unreadable."""
     part = message.get_body((kind,))
     try:
         return str(part.get_content()) if part is not None else ""

@@ -34,11 +34,9 @@ LINK = re.compile(r"https?://[^\s\"'<>)\]\\]+/c/[^\s\"'<>)\]\\]+")
 @dataclass(slots=True, kw_only=True)
 class Common:
     """
-    The state that the stand-ins share.
-
-    ``url`` is the sandbox's own origin; ``callbacks`` are webhook URLs by provider name; ``new_id``
-    gives 32 hex characters that no other run gives, because senders keep provider ids for long;
-    ``now`` is the providers' clock (UTC seconds).
+    The state that the stand-ins share. ``url`` is the sandbox's own origin; ``callbacks`` are
+    webhook URLs by provider; ``new_id`` gives 32 hex characters that no other run gives; ``now`` is
+    the providers' clock (UTC seconds).
     """
 
     accounts: Accounts
@@ -312,6 +310,12 @@ def is_web_url(value: object, longest: int = 4_000) -> TypeGuard[str]:
         and len(value) <= longest
         and re.match(r"https?://[^/\s]+", value) is not None
     )
+
+
+def buttons_of(keys: Any, title: str, url: str) -> list[dict[str, str]]:
+    """The buttons of a message as the page shows them, from objects with these keys."""
+    found = [key for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
+    return [{"title": str(key.get(title, "")), "url": str(key.get(url, ""))} for key in found]
 
 
 def tracked_link(entry: Accepted) -> Post | None:

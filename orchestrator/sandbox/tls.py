@@ -21,10 +21,7 @@ VALID_DAYS = 30
 
 
 def own_certificate(host: str) -> tuple[ssl.SSLContext, str]:
-    """
-    A server context for ``host`` and localhost, and the certificate as PEM for those who want to
-    trust it.
-    """
+    """A server context for ``host`` and localhost, and its certificate as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Kaskad sandbox")])
     now = datetime.datetime.now(datetime.UTC)

@@ -21,13 +21,7 @@ from aiohttp import web
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import Accepted, Item
 from orchestrator.sandbox.script import Planned
-from orchestrator.sandbox.standin import (
-    Refusal,
-    StandIn,
-    as_json,
-    is_web_url,
-    same_secret,
-)
+from orchestrator.sandbox.standin import Refusal, StandIn, as_json, is_web_url, same_secret
 
 PHONE = re.compile(r"\+[1-9]\d{7,14}")
 SENDER = re.compile(r"\+?[1-9]\d{2,14}|[A-Za-z0-9 &+_-]{1,11}")

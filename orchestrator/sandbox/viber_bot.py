@@ -25,6 +25,7 @@ from orchestrator.sandbox.standin import (
     Refusal,
     StandIn,
     as_json,
+    buttons_of,
     is_web_url,
     read_json,
     same_secret,
@@ -100,12 +101,7 @@ class ViberBot(StandIn):
         if "media" in body:
             content["image" if kind == "picture" else "media"] = body["media"]
         keys = (body.get("keyboard") or body.get("rich_media") or {}).get("Buttons", [])
-        buttons = [
-            {"title": key.get("Text", ""), "url": key.get("ActionBody", "")}
-            for key in keys
-            if isinstance(key, dict)
-        ]
-        if buttons:
+        if buttons := buttons_of(keys, "Text", "ActionBody"):
             content["buttons"] = buttons
         return [
             Item(

@@ -194,12 +194,7 @@ class Metrics:
         self.receipt_lag_seconds.labels(attempt.channel, fact.state).observe(seconds)
 
     def answered(
-        self,
-        channel: str,
-        provider: str,
-        outcome: Outcome,
-        counters: Sequence[str],
-        seconds: float,
+        self, channel: str, provider: str, outcome: Outcome, counters: Sequence[str], seconds: float
     ) -> None:
         """Count one provider call; ``counters`` are those of its row of ``dispatch.answers``."""
         self.send_attempts.labels(channel, provider, kind_of(outcome).value).inc()
