@@ -2,8 +2,8 @@
 The ceilings: the libraries alone, doing what a life cannot do without, each in a process that
 measures itself.
 
-    client port=N count=N            aiohttp posts the body of a Viber message to the sink, 64 at a time
-    serve / served                   aiohttp takes receipts, one a POST; ``served`` gives the CPU since ``serve``
+    client port=N count=N            aiohttp posts a Viber message to the sink, 64 at a time
+    serve / served                   aiohttp takes receipts, one a POST; ``served`` gives the CPU
     consume servers=A topic=T count=N   aiokafka reads records
     sqlite file=PATH rows=N          groups of 100 rows of 1 KB, synchronous=FULL
     postgres url=URL rows=N          the same, synchronous_commit=on

@@ -25,10 +25,13 @@ VERSION = "4.1.0"
 START_SECONDS = 60.0
 FETCH_SECONDS = 240.0
 POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-<modelVersion>4.0.0</modelVersion><groupId>kaskad</groupId><artifactId>bench-broker</artifactId><version>1</version>
+<modelVersion>4.0.0</modelVersion><groupId>kaskad</groupId>
+<artifactId>bench-broker</artifactId><version>1</version>
 <dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
-<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+<dependency>
+<groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>
+<dependency>
+<groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
 </dependencies></project>
 """
 PROPERTIES = {

@@ -28,12 +28,18 @@ CONFIG = """\
 store: {store}
 channels:
   viber:
-    - {{provider: infobip, adapter: infobip_viber, base_url: "http://127.0.0.1:{sink}", api_key: bench, sender: Shop,
+    - {{provider: infobip, adapter: infobip_viber, base_url: "http://127.0.0.1:{sink}",
+       api_key: bench, sender: Shop,
        allow_unsigned: true, connections: {connections}{rate}}}
   sms:
-    - {{provider: twilio, adapter: twilio_sms, base_url: "http://127.0.0.1:{sink}", account_sid: {account},
+    - {{provider: twilio, adapter: twilio_sms, base_url: "http://127.0.0.1:{sink}",
+       account_sid: {account},
        auth_token: {secret}, from: Shop}}
-http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin}", public_url: "http://127.0.0.1:{port}", auth: off}}
+http:
+  listen: "127.0.0.1:{port}"
+  admin: "127.0.0.1:{admin}"
+  public_url: "http://127.0.0.1:{port}"
+  auth: off
 policies: ./policies
 templates: ./templates
 governance: ./governance.yaml
@@ -62,8 +68,9 @@ POLICIES = {
 }
 """Name: event, class, deadline, steps with the time for `delivered`."""
 TEXT = """\
-{{ recipient.first_name }}, замовлення №{{ event.order }} на {{ event.total | money('UAH') }} вже в дорозі: \
-{% for item in event.items %}{{ item.name }}{{ ", " if not loop.last }}{% endfor %}. Код {{ event.code }} [{{ event.n }}]
+{{ recipient.first_name }}, замовлення №{{ event.order }} на {{ event.total | money('UAH') }} \
+вже в дорозі: {% for item in event.items %}{{ item.name }}{{ ", " if not loop.last }}{% endfor %}. \
+Код {{ event.code }} [{{ event.n }}]
 """
 SMS = "Замовлення {{ event.order }}: код {{ event.code }}\n"
 

@@ -4,7 +4,7 @@ would, one a POST.
 
     aim ports=[N] secret=S kinds=delivered|cascade|none    where to, and what
     wait count=N seconds=S   -> {"done", "statuses", …} once N receipts were answered
-    flood port=N count=N     posts that many delivered reports of nobody's messages, and answers when all are answered
+    flood port=N count=N     posts that many delivered reports of nobody's messages; answers when all are
     seconds file=PATH        -> writes how long each took, float64 seconds
     reset                    forgets what was counted
 
@@ -35,11 +35,16 @@ kept.
 """
 ACCOUNT = "AC" + "0" * 32
 REPORT = (
-    '{{"results":[{{"bulkId":"bench","messageId":"{ref}","to":"{to}","sender":"Shop","sentAt":"{at}","doneAt":"{at}",'
-    '"messageCount":1,"price":{{"pricePerMessage":0.01,"currency":"EUR"}},"status":{status},"error":{error},'
+    '{{"results":[{{"bulkId":"bench","messageId":"{ref}","to":"{to}","sender":"Shop",'
+    '"sentAt":"{at}","doneAt":"{at}",'
+    '"messageCount":1,"price":{{"pricePerMessage":0.01,"currency":"EUR"}},'
+    '"status":{status},"error":{error},'
     '"callbackData":"{ref}"}}]}}'
 )
-SEEN = '{{"results":[{{"messageId":"{ref}","from":"Shop","to":"{to}","sentAt":"{at}","seenAt":"{at}"}}]}}'
+SEEN = (
+    '{{"results":[{{"messageId":"{ref}","from":"Shop","to":"{to}",'
+    '"sentAt":"{at}","seenAt":"{at}"}}]}}'
+)
 NO_ERROR = (
     '{"groupId":0,"groupName":"Ok","id":0,"name":"NO_ERROR","description":"No'
     ' Error","permanent":false}'
@@ -51,8 +56,14 @@ GONE = (
 PENDING = (
     '{"groupId":1,"groupName":"PENDING","id":7,"name":"PENDING_ENROUTE","description":"Sent on"}'
 )
-DELIVERED = '{"groupId":3,"groupName":"DELIVERED","id":5,"name":"DELIVERED_TO_HANDSET","description":"Delivered"}'
-FAILED = '{"groupId":2,"groupName":"UNDELIVERABLE","id":9,"name":"UNDELIVERABLE_NOT_DELIVERED","description":"No"}'
+DELIVERED = (
+    '{"groupId":3,"groupName":"DELIVERED","id":5,"name":"DELIVERED_TO_HANDSET",'
+    '"description":"Delivered"}'
+)
+FAILED = (
+    '{"groupId":2,"groupName":"UNDELIVERABLE","id":9,"name":"UNDELIVERABLE_NOT_DELIVERED",'
+    '"description":"No"}'
+)
 
 
 class Poster:

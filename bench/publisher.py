@@ -2,8 +2,9 @@
 Whoever publishes events.
 
     http ports=[N] first=n count=N kind=K batch=B connections=C [rate=R] [people=P] [stamps=PATH]
-        POST /v1/events in batches; with ``rate`` (events a second) evenly spread, else as fast as they are answered.
-        ``stamps`` gets int64 pairs: each event's number, and when its batch was to be sent (UTC nanoseconds)
+        POST /v1/events in batches; with ``rate`` (events a second) evenly spread, else as fast as
+        they are answered. ``stamps`` gets int64 pairs: each event's number, and when its batch was
+        to be sent (UTC nanoseconds)
     kafka servers=A topic=T first=n count=N kind=K
         the same events as records, structured mode
 

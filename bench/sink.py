@@ -28,11 +28,13 @@ from bench.worker import obey, run
 VIBER = re.compile(rb'"to":\s*"(\d+)",\s*"messageId":\s*"([^"]+)"')
 MARK = re.compile(rb"\[(\d+)\]")
 INFOBIP = (
-    b'{"bulkId":"bench","messages":[{"messageId":"%b","status":{"groupId":1,"groupName":"PENDING","id":26,"name":"PENDING_ACCEPTED","description":"Message'
+    b'{"bulkId":"bench","messages":[{"messageId":"%b","status":{"groupId":1,"groupName":"PENDING",'
+    b'"id":26,"name":"PENDING_ACCEPTED","description":"Message'
     b' accepted, pending for delivery."},"destination":"%b"}]}'
 )
 TWILIO = (
-    b'{"sid":"SM%032x","account_sid":"%b","to":"%b","status":"queued","direction":"outbound-api","error_code":null,'
+    b'{"sid":"SM%032x","account_sid":"%b","to":"%b","status":"queued",'
+    b'"direction":"outbound-api","error_code":null,'
     b'"error_message":null,"num_segments":"1","price":null}'
 )
 
