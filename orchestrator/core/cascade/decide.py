@@ -193,6 +193,8 @@ def wake(builder: DecisionBuilder, run: Run) -> None:
         return
     if run.handed_off_at is not None and not candidates(builder, run):
         builder.move_sending(run, Sending.IDLE)
+    elif run.held_for is Reason.RECEIPT_OUTAGE:
+        seek_after_silence(builder, run)
     else:
         seek(builder, run)
 
@@ -219,8 +221,15 @@ def enter_next(builder: DecisionBuilder) -> None:
         return
     message.position += 1
     run = builder.start(message.sequence[message.position])
-    if before is not None and holds_for_outage(builder, before, run):
-        builder.hold(run, builder.now + OUTAGE_LOOK_MS, Reason.RECEIPT_OUTAGE, before.channel)
+    seek_after_silence(builder, run)
+
+
+def seek_after_silence(builder: DecisionBuilder, run: Run) -> None:
+    """Seek a provider, but hold for as long as the silence before may be a receipt outage."""
+    earlier = [one for one in builder.message.runs if not one.companion and one is not run]
+    if earlier and holds_for_outage(builder, earlier[-1], run):
+        until = builder.now + OUTAGE_LOOK_MS
+        builder.hold(run, until, Reason.RECEIPT_OUTAGE, earlier[-1].channel)
     else:
         seek(builder, run)
 

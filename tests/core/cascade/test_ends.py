@@ -195,7 +195,7 @@ def test_a_device_whose_retry_finds_nothing_left_to_try_is_let_be() -> None:
     assert tale.waits_until == 602, "it waits for its click"
 
 
-def test_outage_holds_for_a_minute_only_what_is_paid_and_only_after_silence() -> None:
+def test_an_outage_holds_only_what_is_paid_and_only_after_silence() -> None:
     silent = Step("web_push", wait=(("delivered", 60_000),))
     tale = Tale(silent, SMS)
     tale.send(1)
@@ -207,6 +207,9 @@ def test_outage_holds_for_a_minute_only_what_is_paid_and_only_after_silence() ->
         tale.now + 60_000,
         "web_push",
     )
+    tale.due()
+    assert tale.ready == [], "it is asked again each minute and held for as long as it lasts"
+    assert tale.message.runs[1].until == tale.now + 60_000
     tale.given(outages=())
     tale.due()
     assert tale.ready == [(1, "texts")]
