@@ -1,18 +1,37 @@
 """
-Fixtures that every test may ask for; logs are plain lines, because drawn tracebacks take seconds on
-a busy machine.
+Fixtures that every test may ask for, and how Hypothesis and logs are set up.
+
+A pure test starts in well under a second, so nothing heavy is imported here: Hypothesis is set up
+before the first file that uses it, logs once something has imported them.
 """
 
-from hypothesis import HealthCheck, settings
+import sys
 
-from orchestrator.telemetry.logging import configure_logging
+import pytest
+
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.told import pytest_terminal_summary
 
 __all__ = ["postgres_server", "postgres_url", "pytest_terminal_summary"]
 
-configure_logging("warning", "json")
 
-# How long examples take to draw says how busy the machine is, and nothing of the product.
-settings.register_profile("kaskad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("kaskad")
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Load our Hypothesis profile before a file's decorators take their settings from it."""
+    if isinstance(collector, pytest.Module) and b"hypothesis" in collector.path.read_bytes():
+        from tests.support import hypothesis_profile  # noqa: F401 - importing it loads the profile
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Write logs as plain lines: drawn tracebacks take seconds on a busy machine."""
+    if "structlog" in sys.modules and not sys.modules["structlog"].is_configured():
+        from orchestrator.telemetry.logging import configure_logging
+
+        configure_logging("warning", "json")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Drop Hypothesis' plugin from a run without properties: its summary would import it all."""
+    plugins = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")

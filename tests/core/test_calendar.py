@@ -7,12 +7,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.policy import HOUR_MS
 from orchestrator.core.quiet_hours import calendar_bounds
 from tests.core.clocks import at, local, places_and_times
+from tests.properties.sizes import examples
 
 
 def bounds(kind: str, text: str, zone: str) -> tuple[str, str]:
@@ -116,8 +116,7 @@ def test_a_calendar_window_that_does_not_exist_is_named_in_the_error() -> None:
         calendar_bounds("year", 0, "UTC")  # type: ignore[arg-type]
 
 
-@settings(max_examples=1000, deadline=None)
-@given(st.sampled_from(["day", "week", "month"]), places_and_times())
+@examples(100, 1000, st.sampled_from(["day", "week", "month"]), places_and_times())
 def test_calendar_windows_follow_each_other_without_gap_or_overlap(
     kind: str, where: tuple[str, int]
 ) -> None:

@@ -11,7 +11,6 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.caps import CapResult, cap_room_at, gap_room_at, horizon_ms
@@ -19,6 +18,7 @@ from orchestrator.core.policy import CLASSES, DAY_MS, HOUR_MS, MINUTE_MS, Cap, G
 from orchestrator.core.quiet_hours import calendar_bounds
 from orchestrator.core.recipient import CapUsage
 from tests.core.clocks import at
+from tests.properties.sizes import examples
 
 NOON = 1_795_255_200_000  # 2026-11-21T10:00:00Z, noon in Kyiv
 KYIV = "Europe/Kyiv"
@@ -232,8 +232,9 @@ def charge_once(
         )
 
 
-@settings(max_examples=400, deadline=None)
-@given(
+@examples(
+    50,
+    400,
     limit=st.integers(1, 4),
     window_ms=st.integers(1, 40),
     classes=CLASS_SETS,
@@ -277,8 +278,9 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
         assert sum(end - window_ms < one <= end for one in times) <= limit
 
 
-@settings(max_examples=200, deadline=None)
-@given(
+@examples(
+    40,
+    200,
     limit=st.integers(1, 3),
     zone=ZONES,
     start=st.integers(at("2010-01-01T00:00:00Z"), at("2030-01-01T00:00:00Z")),
@@ -308,8 +310,7 @@ CHARGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_si
 )
 
 
-@settings(max_examples=600, deadline=None)
-@given(CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
+@examples(60, 600, CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
 def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
     cap_usages: list[CapUsage],
     limit: int,
@@ -365,8 +366,9 @@ def test_a_gap_counts_only_its_classes_and_otp_only_where_it_is_named() -> None:
     assert gap_ask(Gap("codes", HOUR_MS, classes=("otp",)), cap_usages, NOON) == NOON - 5 + HOUR_MS
 
 
-@settings(max_examples=400, deadline=None)
-@given(
+@examples(
+    50,
+    400,
     st.integers(1, 40),
     CHANNEL_SETS,
     SENDS,
@@ -416,8 +418,9 @@ def test_charges_are_kept_for_two_days_and_for_the_longest_rule_that_counts_them
     assert horizon_ms(governance, message_class) == kept_ms
 
 
-@settings(max_examples=300, deadline=None)
-@given(
+@examples(
+    60,
+    300,
     cap=st.sampled_from(
         [
             Cap("r", 1, 3 * DAY_MS),

@@ -8,7 +8,6 @@ that still stand, where the code looks at all entries at once.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.consent import ConsentVerdict, verdict
@@ -16,6 +15,7 @@ from orchestrator.core.policy import CLASSES, ConsentDefault
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
+from tests.properties.sizes import examples
 
 
 def said(text: str, at: int, source: str = "form", classes: tuple[str, ...] = ()) -> Consent:
@@ -275,8 +275,7 @@ def as_told(
     return default == "bypass" or (not standing and (heard_yes or default == "opt_out"))
 
 
-@settings(max_examples=2000, deadline=None)
-@given(HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out", "bypass"]))
+@examples(150, 2000, HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out", "bypass"]))
 def test_any_history_is_read_as_if_it_were_heard_word_by_word(
     history: list[Consent], question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
@@ -291,8 +290,7 @@ def test_any_history_is_read_as_if_it_were_heard_word_by_word(
         assert found.reason is Reason.NO_CONSENT
 
 
-@settings(max_examples=500, deadline=None)
-@given(st.data(), HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
+@examples(50, 500, st.data(), HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_the_order_in_which_entries_are_kept_and_doubles_do_not_matter(
     data: st.DataObject,
     history: list[Consent],
@@ -303,8 +301,7 @@ def test_the_order_in_which_entries_are_kept_and_doubles_do_not_matter(
     assert verdict(shuffled, *question, default) == verdict(history, *question, default)
 
 
-@settings(max_examples=500, deadline=None)
-@given(HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
+@examples(50, 500, HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_one_more_no_never_allows_and_one_more_yes_never_forbids(
     history: list[Consent], entry: Consent, question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
@@ -313,8 +310,7 @@ def test_one_more_no_never_allows_and_one_more_yes_never_forbids(
     assert after <= before if entry.state == "out" else after >= before
 
 
-@settings(max_examples=500, deadline=None)
-@given(HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
+@examples(50, 500, HISTORIES, STATES, QUESTIONS, st.sampled_from(["opt_in", "opt_out"]))
 def test_a_no_that_is_the_last_word_stops_everything_in_its_scope(
     history: list[Consent], entry: Consent, question: tuple[str, str, str], default: ConsentDefault
 ) -> None:

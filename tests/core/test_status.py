@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.status import (
@@ -16,6 +16,7 @@ from orchestrator.core.status import (
     merge_engagement,
     reached,
 )
+from tests.properties.sizes import examples
 
 DELIVERIES = st.sampled_from(list(Delivery))
 HEARD = st.tuples(st.sampled_from([one.value for one in Engagement]), st.integers(0, 9))
@@ -55,8 +56,7 @@ def test_delivery_receipts_merge_the_same_in_any_order_grouping_and_number(
     assert merge_delivery(a, b) in (a, b)
 
 
-@settings(max_examples=300)
-@given(st.data(), st.lists(DELIVERIES, max_size=8))
+@examples(60, 300, st.data(), st.lists(DELIVERIES, max_size=8))
 def test_any_order_and_any_repeats_of_delivery_receipts_give_one_state(
     data: st.DataObject, heard: list[Delivery]
 ) -> None:
@@ -88,8 +88,7 @@ def test_a_failure_outranks_everything_short_of_delivery(
 # -- engagement
 
 
-@settings(max_examples=300)
-@given(st.data(), st.lists(HEARD, max_size=8))
+@examples(60, 300, st.data(), st.lists(HEARD, max_size=8))
 def test_any_order_and_any_repeats_of_engagement_keep_the_first_time_of_each(
     data: st.DataObject, heard: list[tuple[str, int]]
 ) -> None:
@@ -143,15 +142,15 @@ def test_each_state_implies_those_before_it_and_engagement_implies_delivery(
     )
 
 
-@settings(max_examples=300)
-@given(DELIVERIES, st.lists(HEARD, max_size=4))
+@examples(60, 300, DELIVERIES, st.lists(HEARD, max_size=4))
 def test_what_is_reached_has_no_holes(delivery: Delivery, heard: list[tuple[str, int]]) -> None:
     found = reached(delivery, all_engagement(heard))
     assert found == set(WAITABLE[: len(found)])
 
 
-@settings(max_examples=300)
-@given(
+@examples(
+    60,
+    300,
     st.lists(DELIVERIES, max_size=5),
     st.lists(HEARD, max_size=4),
     DELIVERIES.filter(lambda one: one not in FAILURES),

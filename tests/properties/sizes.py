@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 
 def sizes(few: int, many: int) -> pytest.MarkDecorator:
@@ -19,3 +19,22 @@ def runs(size: int) -> Callable[[Any], Any]:
     """What every property is run under."""
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     return settings(max_examples=size, deadline=None, print_blob=True, suppress_health_check=quiet)
+
+
+def examples(
+    few: int, many: int, *strategies: Any, **named: Any
+) -> Callable[[Callable[..., None]], Any]:
+    """``given`` with ``few`` examples, and with ``many`` where the long proofs run."""
+
+    def sized(test: Callable[..., None]) -> Any:
+        def holds(size: int) -> None:
+            runs(size)(given(*strategies, **named)(test))()
+
+        holds.__name__, holds.__doc__, holds.__module__ = (
+            test.__name__,
+            test.__doc__,
+            test.__module__,
+        )
+        return sizes(few, many)(holds)
+
+    return sized

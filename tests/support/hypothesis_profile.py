@@ -1,0 +1,6 @@
+"""The settings of every property: how long an example takes says how busy the machine is."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("kaskad", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kaskad")
