@@ -28,7 +28,8 @@ def examples(
 
     def sized(test: Callable[..., None]) -> Any:
         def holds(size: int) -> None:
-            runs(size)(given(*strategies, **named)(test))()
+            decorated: Any = given(*strategies, **named)
+            runs(size)(decorated(test))()
 
         holds.__name__, holds.__doc__, holds.__module__ = (
             test.__name__,
