@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,9 +17,19 @@ from orchestrator.core.policy import OTP, Governance
 from orchestrator.render import Conditions, TemplateSet
 
 
+def children(node: Node | None) -> Mapping[str, Node]:
+    """The values of a mapping by key; none of anything else."""
+    return node.value if node is not None and node.kind == "map" else {}
+
+
+def elements(node: Node | None) -> tuple[Node, ...]:
+    """The values of a list; none of anything else."""
+    return node.value if node is not None and node.kind == "list" else ()
+
+
 @dataclass(frozen=True)
 class Installation:
-    """Everything that was read; ``templates`` is None where they cannot be used."""
+    """Everything that was read; ``templates`` is None if they cannot be used."""
 
     settings: Settings
     governance: Governance
@@ -35,18 +45,19 @@ class Installation:
     @cached_property
     def declared(self) -> dict[str, set[str]]:
         """
-        The providers that each channel names in the file, well or not, so that one mistake is told
-        once.
+        The providers that each channel names in the file, valid or not, so that a mistake in one is
+        not reported again at every step.
         """
-        channels = find(self.settings.written, "channels")
-        if channels is None or channels.kind != "map":
-            return {}
         found: dict[str, set[str]] = {}
-        for channel, node in channels.value.items():
-            providers = node.value if node.kind == "list" else ()
-            names = (find(one, "provider") for one in providers)
+        for channel, node in children(find(self.settings.written, "channels")).items():
+            names = (find(one, "provider") for one in elements(node))
             found[channel] = {name.text for name in names if name is not None}
         return found
+
+    def written(self, *path: str) -> Position:
+        """A position in ``kaskad.yaml``."""
+        root = self.settings.written
+        return Position(str(self.settings.path), 1, 1) if root is None else place(root, *path)
 
     @cached_property
     def adapters(self) -> dict[str, Adapter[Any]]:
@@ -80,143 +91,109 @@ class Installation:
 def lint_installation(installation: Installation) -> None:
     """Report everything that is wrong beyond a single value or policy."""
     settings, report = installation.settings, installation.report
-    assert settings.written is not None
     if settings.store.kind == "sqlite" and settings.store.path is None:
-        position = place(settings.written, "store")
-        report.warn(
-            position, "the store is in memory and forgets everything at the end", "name a file"
-        )
-    for provider in settings.providers.values():
-        if provider.adapter_settings.allow_unsigned:
-            what = (
-                f"anyone can forge receipts of {provider.provider}, because `allow_unsigned` is on"
-            )
-            report.warn(provider.position, what, "set up signatures at the provider and remove it")
+        what = "the store is in memory and forgets everything at the end"
+        report.warn(installation.written("store"), what, "name a file")
+    for one in settings.providers.values():
+        if one.adapter_settings.allow_unsigned:
+            what = f"anyone can forge receipts of {one.provider}, because `allow_unsigned` is on"
+            report.warn(one.position, what, "set up signatures at the provider and remove it")
     _ = installation.adapters
-    lint_sms(installation)
+    lint_countries(installation)
     lint_currencies(installation)
     lint_rules(installation)
     lint_one_click(installation)
 
 
-def lint_sms(installation: Installation) -> None:
-    """Where SMS may go has no default."""
-    ruled = [name for name in installation.declared if rules_countries(name)]
-    if not ruled or installation.governance.sms_countries:
+def lint_countries(installation: Installation) -> None:
+    """Report that nobody has said where SMS may go, which has no default."""
+    known, root = channels(), installation.governance_root
+    ruled = [name for name in installation.declared if name in known and known[name].country_rule]
+    given = installation.governance.sms_countries or elements(find(root, "sms_countries"))
+    if not ruled or given:
         return
-    root, report = installation.governance_root, installation.report
-    what, fix = (
-        "an SMS provider is configured, but not where SMS may go",
-        "write sms_countries: [UA] in the governance file",
-    )
-    if (
-        root is not None
-        and find(root, "sms_countries") is not None
-        and find(root, "sms_countries", 0) is not None
-    ):
-        return
-    assert installation.settings.written is not None
-    position = (
-        place(root, "sms_countries")
-        if root is not None
-        else place(installation.settings.written, "channels", ruled[0])
-    )
-    report.error(position, what, fix)
-
-
-def rules_countries(name: str) -> bool:
-    """Whether `sms_countries` is about this channel."""
-    return name in channels() and channels()[name].country_rule
+    position = installation.written("channels", ruled[0])
+    if root is not None:
+        position = place(root, "sms_countries")
+    what = "an SMS provider is configured, but not where SMS may go"
+    fix = "write sms_countries: [UA] in the governance file"
+    installation.report.error(position, what, fix)
 
 
 def lint_currencies(installation: Installation) -> None:
-    """One currency in all costs and budgets."""
-    first: tuple[str, Position] | None = None
-    for currency, position in currencies(installation):
-        if first is None:
-            first = (currency, position)
-        elif currency != first[0]:
-            what = (
-                f"the currency {currency} is not {first[0]}, which {first[1].path}:{first[1].line}"
-                " uses"
-            )
-            installation.report.error(position, what, "use one currency in the whole installation")
+    """Report costs and budgets in a second currency."""
+    found = list(currencies(installation))
+    for node in found[1:]:
+        first = found[0].position
+        if node.text != found[0].text:
+            used = f"{found[0].text}, which {first.path}:{first.line} uses"
+            what = f"the currency {node.text} is not {used}"
+            fix = "use one currency in the whole installation"
+            installation.report.error(node.position, what, fix)
 
 
-def currencies(installation: Installation) -> Iterator[tuple[str, Position]]:
-    """Every currency that is written, and where."""
-    channels = find(installation.settings.written, "channels")
-    for providers in (
-        channels.value.values() if channels is not None and channels.kind == "map" else ()
-    ):
-        for provider in providers.value if providers.kind == "list" else ():
-            node = find(provider, "cost", "currency")
-            if node is not None:
-                yield node.text, node.position
-    for budget in installation.governance.budgets:
-        node = find(installation.governance_root, "budget", budget.channel, "currency")
-        if node is not None:
-            yield node.text, node.position
+def currencies(installation: Installation) -> Iterator[Node]:
+    """Every currency that is written."""
+    root = installation.governance_root
+    nodes = [
+        find(provider, "cost", "currency")
+        for providers in children(find(installation.settings.written, "channels")).values()
+        for provider in elements(providers)
+    ]
+    nodes += [
+        find(root, "budget", one.channel, "currency") for one in installation.governance.budgets
+    ]
+    return (node for node in nodes if node is not None)
 
 
 def lint_rules(installation: Installation) -> None:
     """
-    Channels in governance that nobody has, budgets that count nothing, and one-time codes held at
+    Report channels in governance that nobody has, budgets that count nothing, and OTP held at
     night.
     """
-    governance, root, report = (
-        installation.governance,
-        installation.governance_root,
-        installation.report,
-    )
+    governance, root = installation.governance, installation.governance_root
+    report = installation.report
     if root is None:
         return
     known = {*channels(), *installation.declared}
     for key in ("quiet_hours", "frequency_caps", "min_gaps"):
-        rules = find(root, key)
-        for name in rules.value if rules is not None and rules.kind == "map" else ():
-            named = find(root, key, name, "channels")
-            for node in named.value if named is not None and named.kind == "list" else ():
+        for rule in children(find(root, key)).values():
+            for node in elements(find(rule, "channels")):
                 unknown_channel(report, node.position, node.text, known)
     for budget in governance.budgets:
-        position = place(root, "budget", budget.channel)
-        unknown_channel(report, position, budget.channel, known)
-        providers = installation.settings.channels.get(budget.channel, ())
+        position, channel = place(root, "budget", budget.channel), budget.channel
+        unknown_channel(report, position, channel, known)
+        providers = installation.settings.channels.get(channel, ())
         if providers and not any(provider.cost for provider in providers):
-            what = (
-                f"the budget of {budget.channel} counts nothing, because none of its providers has"
-                " a `cost`"
-            )
+            why = "because none of its providers has a `cost`"
+            what = f"the budget of {channel} counts nothing, {why}"
             report.warn(position, what, "give its providers a cost")
-    for rule in governance.quiet_hours:
-        if OTP in rule.classes:
-            position = place(root, "quiet_hours", rule.name, "classes")
-            report.warn(
-                position,
-                "one-time codes are held in these quiet hours",
-                "remove otp from `classes`",
-            )
+    for hours in governance.quiet_hours:
+        if OTP in hours.classes:
+            position = place(root, "quiet_hours", hours.name, "classes")
+            what = "one-time codes are held in these quiet hours"
+            report.warn(position, what, "remove otp from `classes`")
 
 
 def unknown_channel(report: Report, position: Position, channel: str, known: set[str]) -> None:
-    """The error for a channel that is neither built in nor configured."""
+    """Report a channel that is neither built in nor configured."""
     if channel not in known:
         fix = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
         report.error(position, f"there is no channel {clip(channel)!r}", fix)
 
 
 def lint_one_click(installation: Installation) -> None:
-    """One-click unsubscribe needs an address that mail providers accept."""
+    """Warn if the public address keeps mails from having one-click unsubscribe."""
     settings = installation.settings
+    written = find(settings.written, "http", "public_url")
     parts = split_url(settings.http.public_url)
     used = (channels()[name] for name, providers in settings.channels.items() if providers)
     if not any(channel.one_click for channel in used) or parts is None:
         return
+    if written is not None and settings.http.public_url == f"http://{settings.http.listen}":
+        return  # its reference cannot be looked up on this machine
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        assert settings.written is not None
-        position = place(settings.written, "http", "public_url")
-        what = (
-            "mails go out without the one-click unsubscribe header, because `public_url` is not"
-            " https"
-        )
+        header = "mails go out without the one-click unsubscribe header"
+        what = f"{header}, because `public_url` is not https"
+        position = installation.written("http", "public_url")
         installation.report.warn(position, what, "write https://…")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jinja2
@@ -11,13 +13,42 @@ from orchestrator.channels.registry import channels
 from orchestrator.configuration.lint_installation import Installation
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import clip, find, listed, place, suggestion
-from orchestrator.configuration.scalars import duration_text as duration
+from orchestrator.configuration.scalars import duration_text
 from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Step
 from orchestrator.core.status import WAITABLE
 
 DEFAULT_LOCALE = ""
+WAITS_FIX = "shorten their waits, or lengthen the deadline"
+
+
+@dataclass(frozen=True)
+class CheckedStep:
+    """A step of a policy, number ``number`` under ``key``, in an installation."""
+
+    step: Step
+    file: PolicyFile
+    key: str
+    number: int
+    installation: Installation
+
+    @cached_property
+    def providers(self) -> tuple[ProviderSettings, ...]:
+        """The well-configured providers that it may use."""
+        found = self.installation.settings.channels.get(self.step.channel, ())
+        names = self.step.providers
+        return tuple(one for one in found if not names or one.provider in names)
+
+    def at(self, *path: str | int) -> Position:
+        """The position of something in the step, or of the step."""
+        return place(self.file.root, self.key, self.number, *path)
+
+    def error(self, path: tuple[str | int, ...], what: str, fix: str) -> None:
+        self.installation.report.error(self.at(*path), what, fix)
+
+    def warn(self, path: tuple[str | int, ...], what: str, fix: str) -> None:
+        self.installation.report.warn(self.at(*path), what, fix)
 
 
 def lint_policy(file: PolicyFile, installation: Installation) -> None:
@@ -28,13 +59,16 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
         report.warn(place(file.root, "policy"), what, f"rename the file to {policy.name}.yaml")
     for node in expressions(file.root):
         lint_expression(node, installation)
-    for number, step in enumerate(policy.cascade):
-        lint_step(step, file, ("cascade", number), installation)
-    for number, step in enumerate(policy.also):
-        lint_step(step, file, ("also", number), installation)
-    lint_order(file, installation)
-    lint_deadline(file, installation)
-    lint_last_step(file, installation)
+    cascade, also = (
+        [CheckedStep(step, file, key, number, installation) for number, step in enumerate(steps)]
+        for key, steps in (("cascade", policy.cascade), ("also", policy.also))
+    )
+    for one in (*cascade, *also):
+        lint_step(one)
+    lint_order(cascade, file, installation)
+    lint_deadline(cascade, file)
+    if cascade:
+        lint_last_step(cascade[-1])
 
 
 def expressions(root: Node) -> Iterator[Node]:
@@ -55,190 +89,129 @@ def expressions(root: Node) -> Iterator[Node]:
 
 
 def lint_expression(node: Node, installation: Installation) -> None:
-    """Syntax errors, and conditions that are never true."""
+    """Report syntax errors, and conditions that are never true."""
     try:
         installation.conditions.compile(node.value)
     except ValueError as error:
         what = f"the expression {clip(node.value)!r} cannot be read: {error}"
-        installation.report.error(
-            node.position, what, "write a Jinja expression such as event.total >= 300"
-        )
+        fix = "write a Jinja expression such as event.total >= 300"
+        installation.report.error(node.position, what, fix)
         return
     if never_true(node.value):
         what = f"the condition {clip(node.value)!r} is never true"
-        installation.report.warn(
-            node.position, what, "remove what depends on it, or fix the condition"
-        )
+        fix = "remove what depends on it, or fix the condition"
+        installation.report.warn(node.position, what, fix)
 
 
 def never_true(expression: str) -> bool:
     """Whether an expression is constant and false."""
     try:
-        output = next(
-            jinja2.Environment().parse("{{ (" + expression + ") }}").find_all(jinja2.nodes.Output)
-        )
+        tree = jinja2.Environment().parse("{{ (" + expression + ") }}")
+        output = next(tree.find_all(jinja2.nodes.Output))
         return not output.nodes[0].as_const()
     except (jinja2.nodes.Impossible, jinja2.TemplateError, StopIteration):
         return False
 
 
-Place = tuple[str, int]
+def lint_step(one: CheckedStep) -> None:
+    """Report what is wrong with a step's channel, providers, waits, money and templates."""
+    # a step without a channel has been reported
+    if one.step.channel and lint_channel(one) and one.providers:
+        lint_waits(one)
+        lint_costs_and_repeats(one)
+        lint_templates(one)
 
 
-def lint_step(step: Step, file: PolicyFile, at: Place, installation: Installation) -> None:
-    """One step: its channel, providers, waits, money and templates."""
-    if not step.channel:
-        return  # it has been reported
-    if not lint_channel(step, file, at, installation):
-        return
-    providers = providers_of(step, installation)
-    if providers:
-        lint_waits(step, file, at, providers, installation)
-        lint_money_and_repeats(step, file, at, providers, installation)
-        lint_templates(step, file, at, providers, installation)
-
-
-def lint_channel(step: Step, file: PolicyFile, at: Place, installation: Installation) -> bool:
-    """A step's channel and the providers it names; False where the channel has none at all."""
-    report, root = installation.report, file.root
-    if step.channel not in installation.declared:
-        known = {*installation.declared}
-        fix = suggestion(step.channel, known, "add it under `channels`")
-        if step.channel in channels():
-            fix = f"add a provider under channels.{step.channel}, or remove the step"
-        report.error(
-            place(root, *at, "channel"),
-            f"no provider is configured for {clip(step.channel)!r}",
-            fix,
-        )
+def lint_channel(one: CheckedStep) -> bool:
+    """Report an unknown channel (then False) or unknown providers of it."""
+    channel, declared = one.step.channel, one.installation.declared
+    if channel not in declared:
+        fix = suggestion(channel, declared, "add it under `channels`")
+        if channel in channels():
+            fix = f"add a provider under channels.{channel}, or remove the step"
+        one.error(("channel",), f"no provider is configured for {clip(channel)!r}", fix)
         return False
-    for number, name in enumerate(step.providers):
-        if name not in installation.declared[step.channel]:
-            known = installation.declared[step.channel]
-            fix = suggestion(
-                name,
-                known,
-                f"{step.channel} has {listed(sorted(known))}" if known else "configure it",
-            )
-            what = f"{step.channel} has no provider {clip(name)!r}"
-            report.error(place(root, *at, "providers", number), what, fix)
+    known = declared[channel]
+    otherwise = f"{channel} has {listed(sorted(known))}" if known else "configure it"
+    for number, name in enumerate(one.step.providers):
+        if name not in known:
+            what = f"{channel} has no provider {clip(name)!r}"
+            one.error(("providers", number), what, suggestion(name, known, otherwise))
     return True
 
 
-def providers_of(step: Step, installation: Installation) -> tuple[ProviderSettings, ...]:
-    """The providers that a step may use, those of them that are well configured."""
-    providers = installation.settings.channels.get(step.channel, ())
-    if not step.providers:
-        return providers
-    return tuple(provider for provider in providers if provider.provider in step.providers)
-
-
-def lint_waits(
-    step: Step,
-    file: PolicyFile,
-    at: Place,
-    providers: tuple[ProviderSettings, ...],
-    installation: Installation,
-) -> None:
+def lint_waits(one: CheckedStep) -> None:
     """
-    States that none of the step's providers can ever report.
+    Report states that none of the step's providers can ever report.
 
     A delivery proves `sent`. That a click proves `read` does not help: who waits for `read` means
     those who don't click.
     """
-    possible = frozenset[str]().union(*(installation.reports(provider) for provider in providers))
-    for state, _ in step.wait:
-        if state in possible or (state == "sent" and "delivered" in possible):
-            continue
-        names = listed([provider.provider for provider in providers])
-        fix = how_to_report(state, providers) or (
-            f"wait for {listed([known for known in WAITABLE if known in possible])}"
-            if possible
-            else "remove the wait"
-        )
-        what = f"{names} never reports `{state}`, so this wait always runs out"
-        installation.report.error(place(file.root, *at, "wait", state), what, fix)
+    states = (one.installation.reports(provider) for provider in one.providers)
+    possible = frozenset[str]().union(*states)
+    waitable = [known for known in WAITABLE if known in possible]
+    otherwise = f"wait for {listed(waitable)}" if possible else "remove the wait"
+    names = listed([provider.provider for provider in one.providers])
+    for state, _ in one.step.wait:
+        if state not in possible and not (state == "sent" and "delivered" in possible):
+            what = f"{names} never reports `{state}`, so this wait always runs out"
+            one.error(("wait", state), what, how_to_report(state, one.providers) or otherwise)
 
 
 def how_to_report(state: str, providers: tuple[ProviderSettings, ...]) -> str | None:
-    """Which switch of a provider's settings makes it report a state, where its adapter can."""
+    """The switch of a provider's settings that makes it report a state, if its adapter can."""
     for provider in providers:
-        if state not in provider.adapter_type.supports.receipts:
-            continue
         own = provider.adapter_settings
         switches = [
             name
             for name in type(own).model_fields
             if getattr(own, name) is False and name != "allow_unsigned"
         ]
-        if switches:
-            return (
-                f"set {listed(switches)}: true on {provider.provider}, or wait for something else"
-            )
+        if switches and state in provider.adapter_type.supports.receipts:
+            switch = f"set {listed(switches)}: true on {provider.provider}"
+            return f"{switch}, or wait for something else"
     return None
 
 
-def lint_money_and_repeats(
-    step: Step,
-    file: PolicyFile,
-    at: Place,
-    providers: tuple[ProviderSettings, ...],
-    installation: Installation,
-) -> None:
-    """Limits on costs that nobody knows, and repeats that a provider does not recognise."""
-    report = installation.report
-    if step.max_cost is not None and not any(provider.cost for provider in providers):
+def lint_costs_and_repeats(one: CheckedStep) -> None:
+    """Warn of limits on unknown costs, and of repeats that a provider does not recognise."""
+    if one.step.max_cost is not None and not any(provider.cost for provider in one.providers):
         what = "`max_cost` limits nothing, because no provider of this step has a `cost`"
-        report.warn(place(file.root, *at, "max_cost"), what, "give the provider a cost")
+        one.warn(("max_cost",), what, "give the provider a cost")
     careless = [
-        one.provider for one in providers if not one.adapter_type.supports.idempotent_seconds
+        provider.provider
+        for provider in one.providers
+        if not provider.adapter_type.supports.idempotent_seconds
     ]
-    if step.on_unknown == "resend" and careless:
-        what = (
-            f"`on_unknown: resend` may send twice, because {listed(careless)} does not recognise a"
-            " repeat"
-        )
-        report.warn(
-            place(file.root, *at, "on_unknown"),
-            what,
-            "write on_unknown: wait, or accept it knowingly",
-        )
+    if one.step.on_unknown == "resend" and careless:
+        why = f"because {listed(careless)} does not recognise a repeat"
+        fix = "write on_unknown: wait, or accept it knowingly"
+        one.warn(("on_unknown",), f"`on_unknown: resend` may send twice, {why}", fix)
 
 
-def lint_templates(
-    step: Step,
-    file: PolicyFile,
-    at: Place,
-    providers: tuple[ProviderSettings, ...],
-    installation: Installation,
-) -> None:
-    """Templates, channels and parts that are missing."""
-    templates, name = installation.templates, file.policy.template
+def lint_templates(one: CheckedStep) -> None:
+    """Report templates, channels and parts that are missing."""
+    templates, name = one.installation.templates, one.file.policy.template
+    channel, root = one.step.channel, one.file.root
     if templates is None:
         return
-    report = installation.report
     if name not in templates.names:
-        key = "template" if find(file.root, "template") is not None else "policy"
+        key = "template" if find(root, "template") is not None else "policy"
         fix = suggestion(name, [*templates.names], f"write templates/{name}/")
-        report.error(place(file.root, key), f"there is no template {name!r}", fix)
+        what = f"there is no template {name!r}"
+        one.installation.report.error(place(root, key), what, fix)
         return
-    position = place(file.root, *at, "channel")
-    if step.channel not in templates.channels(name):
-        fix = f"write {name}/{step.channel}.…j2, or remove the step"
-        report.error(position, f"the template {name!r} has nothing for {step.channel}", fix)
+    if channel not in templates.channels(name):
+        fix = f"write {name}/{channel}.…j2, or remove the step"
+        one.error(("channel",), f"the template {name!r} has nothing for {channel}", fix)
         return
-    written = locales(installation.settings.templates / name, step.channel)
+    written = locales(one.installation.settings.templates / name, channel)
     if DEFAULT_LOCALE not in written:
-        what = (
-            f"the template {name!r} has {step.channel} only in {' and '.join(written)}, so nobody"
-            " else gets this step"
-        )
-        report.warn(
-            position, what, f"add files without a locale, such as {name}/{step.channel}.text.j2"
-        )
+        only = f"the template {name!r} has {channel} only in {' and '.join(written)}"
+        fix = f"add files without a locale, such as {name}/{channel}.text.j2"
+        one.warn(("channel",), f"{only}, so nobody else gets this step", fix)
     for locale in written:
-        present = templates.parts(name, step.channel, locale or None)
-        lint_parts(step, name, locale, present, position, providers, installation)
+        lint_parts(one, locale, templates.parts(name, channel, locale or None))
 
 
 def locales(folder: Path, channel: str) -> list[str]:
@@ -247,116 +220,77 @@ def locales(folder: Path, channel: str) -> list[str]:
     return sorted({name[1] if len(name) == 3 else DEFAULT_LOCALE for name in names})
 
 
-def lint_parts(
-    step: Step,
-    template: str,
-    locale: str,
-    present: frozenset[str],
-    position: Position,
-    providers: tuple[ProviderSettings, ...],
-    installation: Installation,
-) -> None:
-    """Parts that an adapter of the step needs and the template does not have in a locale."""
-    told: set[str] = set()
-    for provider in providers:
+def lint_parts(one: CheckedStep, locale: str, present: frozenset[str]) -> None:
+    """Report parts that an adapter of the step needs and the template lacks in a locale."""
+    template = one.file.policy.template
+    stem = f"{one.step.channel}.{locale}" if locale else one.step.channel
+    reported: set[str] = set()
+    for provider in one.providers:
         for part in provider.adapter_type.supports.parts:
             choices = (part,) if isinstance(part, str) else part
             words = listed(choices)
-            if present.intersection(choices) or words in told:
+            if present.intersection(choices) or words in reported:
                 continue
-            told.add(words)
-            stem = f"{step.channel}.{locale}" if locale else step.channel
-            what = (
-                f"the template {template!r} has no {stem}.{words}, which {provider.adapter} needs"
-            )
-            installation.report.error(position, what, f"write {template}/{stem}.{choices[0]}.j2")
+            reported.add(words)
+            lacks = f"the template {template!r} has no {stem}.{words}"
+            fix = f"write {template}/{stem}.{choices[0]}.j2"
+            one.error(("channel",), f"{lacks}, which {provider.adapter} needs", fix)
 
 
-def lint_order(file: PolicyFile, installation: Installation) -> None:
-    """Steps that the ones before them keep from ever being sent."""
-    policy, report = file.policy, installation.report
-    cheapest = policy.order == "cheapest"
-    for number, step in enumerate(policy.cascade):
-        is_last = number == len(policy.cascade) - 1
-        if step.wait or len(policy.cascade) == 1 or (is_last and not cheapest):
-            continue
-        what = (
-            "the step has no `wait` and is not the last: what follows is only sent where it fails"
-            " at once"
-        )
-        report.warn(place(file.root, "cascade", number), what, "add wait: {delivered: 10m}")
-    if cheapest:
-        providers = [
-            one
-            for step in policy.cascade
-            for one in installation.settings.channels.get(step.channel, ())
-        ]
-        if providers and not any(one.cost for one in providers):
-            what = "`order: cheapest` knows no costs, so the order is as written"
-            report.warn(place(file.root, "order"), what, "give the providers a cost")
+def lint_order(cascade: list[CheckedStep], file: PolicyFile, installation: Installation) -> None:
+    """Warn of steps that the ones before them keep from ever being sent."""
+    cheapest = file.policy.order == "cheapest"
+    for one in cascade if len(cascade) > 1 else ():
+        if not one.step.wait and (cheapest or one is not cascade[-1]):
+            what = "the step has no `wait` and is not the last"
+            what += ": what follows is only sent where it fails at once"
+            one.warn((), what, "add wait: {delivered: 10m}")
+    costs = [
+        provider.cost
+        for one in cascade
+        for provider in installation.settings.channels.get(one.step.channel, ())
+    ]
+    if cheapest and costs and not any(costs):
+        what = "`order: cheapest` knows no costs, so the order is as written"
+        installation.report.warn(place(file.root, "order"), what, "give the providers a cost")
 
 
-def lint_deadline(file: PolicyFile, installation: Installation) -> None:
+def lint_deadline(cascade: list[CheckedStep], file: PolicyFile) -> None:
     """
-    Steps that the deadline comes before.
+    Report steps that the deadline comes before.
 
-    Where even the shortest waits before a step take as long as the deadline, it is never reached in
-    time (an error); where only the longest ones do, it is reached when an earlier step fails early
-    (a warning).
+    If even the shortest waits before a step take as long as the deadline, it is never reached in
+    time (an error); if only the longest ones do, it is reached when an earlier step fails early (a
+    warning).
     """
-    policy, report = file.policy, installation.report
-    if policy.order != "fixed":
+    deadline_ms = file.policy.deadline_ms
+    than = f"longer than the deadline of {duration_text(deadline_ms)}"
+    if file.policy.order != "fixed" or not cascade:
         return
     shortest = longest = 0
-    for number, step in enumerate(policy.cascade):
-        position = place(file.root, "cascade", number)
-        deadline = duration(policy.deadline_ms)
-        if shortest >= policy.deadline_ms:
-            what = (
-                f"the steps before this one wait {duration(shortest)}, longer than the deadline of"
-                f" {deadline}"
-            )
-            report.error(position, what, "shorten their waits, or lengthen the deadline")
-            break
-        if longest >= policy.deadline_ms:
-            what = (
-                f"the steps before this one may wait {duration(longest)}, longer than the deadline"
-                f" of {deadline}"
-            )
-            report.warn(position, what, "shorten their waits, or lengthen the deadline")
-            break
-        waits = [wait_ms for _, wait_ms in step.wait]
+    for one in cascade:
+        before = "the steps before this one"
+        if shortest >= deadline_ms:
+            one.error((), f"{before} wait {duration_text(shortest)}, {than}", WAITS_FIX)
+            return
+        if longest >= deadline_ms:
+            one.warn((), f"{before} may wait {duration_text(longest)}, {than}", WAITS_FIX)
+            return
+        waits = [wait_ms for _, wait_ms in one.step.wait]
         shortest += min(waits, default=0)
         longest += max(waits, default=0)
-    else:
-        last = policy.cascade[-1].longest_wait_ms if policy.cascade else None
-        if last is not None and last > policy.deadline_ms:
-            what = (
-                f"the step waits {duration(last)}, longer than the deadline of"
-                f" {duration(policy.deadline_ms)}"
-            )
-            report.warn(
-                place(file.root, "cascade", len(policy.cascade) - 1, "wait"), what, "shorten it"
-            )
+    last = cascade[-1].step.longest_wait_ms or 0
+    if last > deadline_ms:
+        cascade[-1].warn(("wait",), f"the step waits {duration_text(last)}, {than}", "shorten it")
 
 
-def lint_last_step(file: PolicyFile, installation: Installation) -> None:
+def lint_last_step(last: CheckedStep) -> None:
     """
-    After an unknown outcome on the last step nothing but a receipt or a repeat can tell whether it
-    arrived.
+    Warn if nothing can end an unknown outcome of the last step: no receipt and no safe repeat.
     """
-    policy = file.policy
-    if not policy.cascade:
-        return
-    number = len(policy.cascade) - 1
-    for provider in providers_of(policy.cascade[number], installation):
-        supports = provider.adapter_type.supports
-        if supports.idempotent_seconds or installation.reports(provider):
-            continue
-        what = (
-            f"nothing ever confirms the last step, because {provider.provider} has neither receipts"
-            " nor idempotency"
-        )
-        installation.report.warn(
-            place(file.root, "cascade", number), what, "end with a channel that confirms"
-        )
+    for provider in last.providers:
+        idempotent = provider.adapter_type.supports.idempotent_seconds
+        if not idempotent and not last.installation.reports(provider):
+            why = f"because {provider.provider} has neither receipts nor idempotency"
+            what = f"nothing ever confirms the last step, {why}"
+            last.warn((), what, "end with a channel that confirms")
