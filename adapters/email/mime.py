@@ -276,7 +276,7 @@ def check(raw: bytes, names: list[str], subject: str, sender: Mailbox, recipient
     """
     try:
         found = BytesParser(policy=email.policy.default).parsebytes(raw, headersonly=True)
-        same = [name.lower() for name in found.keys()] == [name.lower() for name in names]  # noqa: SIM118
+        same = [name.lower() for name, _ in found.items()] == [name.lower() for name in names]
         if (sender.local + recipient.local).isascii():
             same = same and str(found["Subject"]) == subject
             same = same and addresses(found["From"].addresses) == [sender.address]

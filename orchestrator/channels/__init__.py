@@ -1,10 +1,10 @@
 """
-The door for channel adapters: everything that an adapter author imports.
+The public API for plug-ins: everything that the author of an adapter or a channel imports.
 
 An adapter translates, and nothing else: our words into the provider's request, the provider's
 answer and webhooks into our words. It does no I/O, retries nothing, logs nothing and never looks at
-a clock: what it needs of time and chance comes with its arguments. It is registered under the
-entry-point group ``kaskad.adapters``; the built-in ones are too.
+a clock: time and chance come with its arguments. It is registered under the entry-point group
+``kaskad.adapters``, a channel under ``kaskad.channels``; the built-in ones are too.
 
     request(message)   Outgoing  -> HttpCall          what to send
     outcome(reply)     HttpReply -> Outcome           what the answer means

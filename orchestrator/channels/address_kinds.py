@@ -45,7 +45,7 @@ def one_value(value: Any) -> Iterable[tuple[str, Keys]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressKind:
-    """One kind of address. Only ``name``, ``label``, ``read``, ``schema`` and ``sample`` are needed."""
+    """One kind of address; what has no default is needed."""
 
     name: str
     """The recipient's field, and ``Address.kind``."""

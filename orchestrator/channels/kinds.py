@@ -78,7 +78,7 @@ class Channel:
     one_click: bool = False
     """Its messages carry a one-click unsubscribe header, which needs a public https address."""
     session_ms: int = 0
-    """A message from the recipient opens a session of this length, with rules of its own; 0: none."""
+    """A message from the recipient opens a session of this length; 0: there are none."""
     assumed: Assumed = Assumed()
 
     @cached_property

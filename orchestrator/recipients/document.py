@@ -4,13 +4,14 @@ Recipients as documents: profile, consents, charges, goals; and what is kept per
 A recipient's document::
 
     {"id", <profile fields>, "attributes": {…},
-     "consents": [[channel, topic, state, at, source, [classes]]], "cap_usages": [[message, class, channel, step, at, first]],
+     "consents": [[channel, topic, state, at, source, [classes]]],
+     "cap_usages": [[message, class, channel, step, at, first]],
      "goals": [{"type", "time", "at", "source", "id", "data"}]}
 
 An address's document::
 
-    {"consents": […], "suppressions": {channel: {reason, provider, at, detail}}, "bounces": {channel: [at]},
-     "inbound": {channel: at}}
+    {"consents": […], "suppressions": {channel: {reason, provider, at, detail}},
+     "bounces": {channel: [at]}, "inbound": {channel: at}}
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ import unicodedata
 
 STOP_WORDS = (
     # English: the set that carriers and SMS providers share
-    "stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "opt out", "optout", "revoke",
+    "stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "opt out", "optout",
+    "revoke",
     # Ukrainian
-    "стоп", "відмова", "відписатись", "відписатися", "відписка", "відписати", "не надсилати", "не надсилайте",
+    "стоп", "відмова", "відписатись", "відписатися", "відписка", "відписати",
+    "не надсилати", "не надсилайте",
     # Russian
     "отписаться", "отписка", "отписать", "отмена", "отказ", "не присылать", "не присылайте",
     # Polish, German, French, Spanish

@@ -15,16 +15,10 @@ from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
-from orchestrator.render.environment import (
-    NESTING_MAX,
-    ROUNDS_MAX,
-    Sandbox,
-    count_rounds,
-    depth,
-    rounds,
-    uncallable,
-)
+from orchestrator.render.budget import ROUNDS_MAX, rounds
+from orchestrator.render.environment import Sandbox
 from orchestrator.render.problems import ConditionError
+from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, uncallable
 
 NAMES = frozenset(
     {

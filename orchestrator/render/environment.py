@@ -11,133 +11,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextvars import ContextVar
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from jinja2 import StrictUndefined, TemplateRuntimeError, Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
+from orchestrator.render.budget import built, counted, paid
 from orchestrator.render.problems import NullValue
+from orchestrator.render.syntax import NESTING_MAX
 
 NUMBER_MAX = 10**15
 POWER_MAX = 64
 LENGTH_MAX = 10_000
 JOINED_MAX = 300_000
 RANGE_MAX = 1_000
-ROUNDS_MAX = 20_000
-TREE_MAX = 20_000
-TEXT_A_ROUND = 256
-ITEMS_A_ROUND = 16
-NODES_A_ROUND = 32
-NESTING_MAX = 24
-STR_METHODS = frozenset(
-    {"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"}
-)
 RUNTIME = ("LoopContext", "Namespace", "TemplateReference", "BlockReference")
-FILTERS = frozenset(
-    {
-        "abs",
-        "batch",
-        "capitalize",
-        "count",
-        "d",
-        "default",
-        "dictsort",
-        "e",
-        "escape",
-        "first",
-        "float",
-        "groupby",
-        "int",
-    }
-    | {
-        "items",
-        "join",
-        "last",
-        "length",
-        "list",
-        "lower",
-        "map",
-        "max",
-        "min",
-        "reject",
-        "rejectattr",
-        "reverse",
-        "round",
-    }
-    | {
-        "select",
-        "selectattr",
-        "slice",
-        "sort",
-        "string",
-        "striptags",
-        "sum",
-        "title",
-        "trim",
-        "truncate",
-        "unique",
-    }
-    | {"upper", "urlencode", "wordcount"}
-)
+FILTERS = frozenset({
+    "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first",
+    "float", "groupby", "int", "items", "join", "last", "length", "list", "lower", "map", "max",
+    "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr", "slice", "sort",
+    "string", "striptags", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode",
+    "wordcount"
+})  # fmt: skip
 SIZED = frozenset({"batch", "join", "list", "replace", "round", "slice", "truncate"})
 BUILDING = frozenset({"batch", "slice", "map", "groupby"})
-WORDY = (
-    frozenset({"capitalize", "e", "escape", "lower", "replace", "string", "striptags", "title", "trim", "truncate"})
-    | frozenset({"upper", "wordcount"})
-)  # fmt: skip
-TESTS = frozenset(
-    {
-        "boolean",
-        "defined",
-        "divisibleby",
-        "eq",
-        "equalto",
-        "even",
-        "false",
-        "float",
-        "ge",
-        "greaterthan",
-        "gt",
-        "in",
-    }
-    | {
-        "integer",
-        "iterable",
-        "le",
-        "lessthan",
-        "lower",
-        "lt",
-        "mapping",
-        "ne",
-        "none",
-        "number",
-        "odd",
-        "sameas",
-    }
-    | {"sequence", "string", "true", "undefined", "upper", "==", "!=", ">", ">=", "<", "<="}
-)
+WORDY = frozenset({
+    "capitalize", "e", "escape", "lower", "replace", "string", "striptags", "title", "trim",
+    "truncate", "upper", "wordcount"
+})  # fmt: skip
+TESTS = frozenset({
+    "boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge",
+    "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping",
+    "ne", "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined", "upper",
+    "==", "!=", ">", ">=", "<", "<="
+})  # fmt: skip
 PRINTABLE = (str, int, float, Undefined)
 SCALARS = frozenset({str, int, float, bool, type(None)})
-FORBIDDEN: dict[type[nodes.Node], str] = {
-    nodes.Macro: "{% macro %}",
-    nodes.CallBlock: "{% call %}",
-    nodes.FilterBlock: "{% filter %}",
-    nodes.AssignBlock: "{% set … %} … {% endset %}",
-    nodes.Include: "{% include %}",
-    nodes.Import: "{% import %}",
-    nodes.FromImport: "{% from %}",
-    nodes.Extends: "{% extends %}",
-    nodes.Block: "{% block %}",
-}
 F = TypeVar("F", bound=Callable[..., Any])
-rounds: ContextVar[list[int]] = ContextVar("rounds")
 
 
 class Bounded(CodeGenerator):
@@ -258,73 +173,6 @@ def bounded_range(*arguments: int) -> range:
     return found
 
 
-def spend(units: int) -> None:
-    """
-    Pay for work out of the rounds of this render. Raises ``SecurityError`` when there are none
-    left.
-    """
-    budget = rounds.get(None)
-    if budget is not None:
-        draw(budget, units)
-
-
-def draw(budget: list[int], units: int) -> None:
-    """Take from a budget. Raises ``SecurityError`` when there is nothing left."""
-    budget[0] -= units
-    if budget[0] < 0:
-        raise SecurityError(
-            f"more than {ROUNDS_MAX} rounds of loops, or as much other work, are not allowed"
-        )
-
-
-def paid(value: Any) -> Any:
-    """
-    A text or list that was just made, paid for: all that one render makes fits into a few
-    megabytes.
-    """
-    if isinstance(value, str):
-        if len(value) >= TEXT_A_ROUND:
-            spend(len(value) // TEXT_A_ROUND)
-    elif isinstance(value, list | tuple):
-        spend(len(value) // ITEMS_A_ROUND)
-    return value
-
-
-def built(value: Any) -> Any:
-    """
-    A list or mapping that a template put together, of no more than ``TREE_MAX`` values, however
-    often one is shared.
-    """
-    size, stack = 0, [value]
-    while stack:
-        current = stack.pop()
-        size += 1 + (len(current) // ITEMS_A_ROUND if isinstance(current, str) else 0)
-        if isinstance(current, Mapping):
-            stack.extend(current.values())
-        elif isinstance(current, list | tuple):
-            stack.extend(current)
-        if size + len(stack) > TREE_MAX:
-            raise SecurityError("a list or mapping that large is not allowed")
-    spend(size // ITEMS_A_ROUND)
-    return value
-
-
-def counted(values: Iterable[Any], weight: int) -> Iterator[Any]:
-    """
-    The values of a loop, as long as all loops of this render together have not gone round too
-    often; a round of much counts as several.
-    """
-    if values is None:
-        raise NullValue("a value is null")
-    if not isinstance(values, Iterable):
-        raise TemplateRuntimeError("only a list can be looped over")
-    budget = rounds.get(None)
-    for value in values:
-        if budget is not None:
-            draw(budget, weight)
-        yield value
-
-
 def method(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
     """``value.name(…)``: only text has methods."""
     if isinstance(value, Undefined):
@@ -332,86 +180,6 @@ def method(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
     if not isinstance(value, str):
         raise TemplateRuntimeError(f"only text has .{name}()")
     return getattr(value, name)(*arguments, **options)
-
-
-def internal(
-    name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call | None = None
-) -> nodes.Call:
-    """A call of one of ours, with the further arguments of a call that it stands for."""
-    arguments = [*given, *(call.args if call else ())]
-    options = list(call.kwargs) if call else []
-    spread = (call.dyn_args, call.dyn_kwargs) if call else (None, None)
-    return nodes.Call(nodes.Name(name, "load"), arguments, options, *spread, lineno=node.lineno)
-
-
-class Measured(NodeTransformer):
-    """
-    Has lists, mappings and slices measured when they are made, and calls methods of text without
-    ever showing them.
-    """
-
-    def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
-        node = super().generic_visit(node, *arguments, **options)
-        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            return internal("_paid", node, node)
-        if (
-            isinstance(node, nodes.Call)
-            and isinstance(node.node, nodes.Getattr)
-            and node.node.attr in STR_METHODS
-        ):
-            return internal("_method", node, node.node.node, nodes.Const(node.node.attr), call=node)
-        made = isinstance(node, nodes.List | nodes.Dict) or (
-            isinstance(node, nodes.Tuple) and node.ctx == "load"
-        )
-        if not made or not any(node.find_all((nodes.Name, nodes.Call))):
-            return node
-        return internal("_built", node, cast(nodes.Expr, node))
-
-
-def count_rounds(tree: nodes.Template) -> None:
-    """Have every loop of a template count its rounds, and every list be measured."""
-    Measured().visit(tree)
-    for loop in tree.find_all(nodes.For):
-        weight = 1 + sum(1 for node in loop.find_all(nodes.Node)) // NODES_A_ROUND
-        given = [cast(nodes.Expr, loop.iter), nodes.Const(weight)]
-        loop.iter = nodes.Call(
-            nodes.Name("_rounds", "load"), given, [], None, None, lineno=loop.lineno
-        )
-
-
-def refused(tree: nodes.Template) -> str | None:
-    """What a template may not do, None where there is nothing."""
-    found = next(iter(tree.find_all(tuple(FORBIDDEN))), None)
-    if found is not None:
-        return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
-    if any(loop.recursive for loop in tree.find_all(nodes.For)):
-        return "recursive loops are not available in templates"
-    name = next(
-        (
-            one.name
-            for one in tree.find_all(nodes.Name)
-            if one.name.startswith("_") or one.name == "self"
-        ),
-        None,
-    )
-    return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
-
-
-def uncallable(tree: nodes.Template) -> str | None:
-    """The first call of something that cannot be called, None where all can."""
-    for call in tree.find_all(nodes.Call):
-        called = call.node
-        if isinstance(called, nodes.Getattr):
-            of_loop = isinstance(called.node, nodes.Name) and called.node.name == "loop"
-            if called.attr in STR_METHODS or (of_loop and called.attr in ("cycle", "changed")):
-                continue
-            return (
-                f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key']"
-                " for a key"
-            )
-        if not isinstance(called, nodes.Name) or called.name != "range":
-            return f"only range() and methods of text can be called (line {call.lineno})"
-    return None
 
 
 def bounded_replace(text: Any, old: str, new: str, count: int | None = None) -> str:
@@ -494,13 +262,3 @@ def plain(value: Any, level: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return [item if type(item) in SCALARS else plain(item, level + 1) for item in value]
     return value if isinstance(value, str | int | float) else str(value)
-
-
-def depth(node: nodes.Node) -> int:
-    """How deeply a template nests."""
-    deepest, stack = 0, [(node, 1)]
-    while stack:
-        current, level = stack.pop()
-        deepest = max(deepest, level)
-        stack.extend((child, level + 1) for child in current.iter_child_nodes())
-    return deepest

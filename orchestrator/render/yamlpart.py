@@ -19,7 +19,7 @@ from jinja2.exceptions import TemplateRuntimeError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from orchestrator.render.environment import spend
+from orchestrator.render.budget import spend
 from orchestrator.render.text import tidied
 
 JINJA = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)

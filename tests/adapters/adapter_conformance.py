@@ -1,7 +1,7 @@
 """
 What an adapter brings to its conformance suite, and what the suite throws at it.
 
-An adapter named ``pigeon_sms`` brings ``tests/contract/examples_pigeon_sms.py`` with one ``EXAMPLES
+An adapter named ``pigeon_sms`` brings ``tests/adapters/examples_pigeon_sms.py`` with one ``EXAMPLES
 = Examples(…)``: a table of what stands on the wire and what it means. ``test_adapters.py`` finds it
 by its name and checks, besides the table, what authors forget: every status, strange bodies, forged
 and hostile webhooks, leaked secrets, repeated requests.

@@ -1,0 +1,91 @@
+"""One template file, parsed, checked and compiled for the sandbox of its part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, pass_context
+from jinja2.exceptions import TemplateError
+from jinja2.runtime import Context
+
+from orchestrator.channels.kinds import PARTS
+from orchestrator.render.environment import Sandbox, bounded, printable
+from orchestrator.render.filters import OURS
+from orchestrator.render.missing import Path as Variable
+from orchestrator.render.missing import paths
+from orchestrator.render.problems import NullValue, TemplateProblem
+from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, refused
+from orchestrator.render.yamlpart import keep, misplaced
+
+SOURCE_BYTES_MAX = 262_144
+
+
+def environment(part: str) -> Sandbox:
+    """
+    The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars.
+    """
+    made = Sandbox(autoescape=part == "html")
+    made.filters.update({name: bounded(name, filter) for name, filter in OURS.items()})
+    made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
+    return made
+
+
+def finalize(value: Any) -> Any:
+    """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
+    if type(value) is str:
+        return value
+    if value is None:
+        raise NullValue("a value is null")
+    return printable(value)
+
+
+def finalize_yaml(_: Context, value: Any) -> Any:
+    return keep(str(finalize(value)))
+
+
+ENVIRONMENTS = {part: environment(part) for part in PARTS}
+
+
+def compile_part(
+    path: str, part: str, text: str, problems: list[TemplateProblem]
+) -> tuple[Any, tuple[Variable, ...]] | None:
+    """One compiled part and the variables it names, None where something is wrong with it."""
+    if len(text.encode()) > SOURCE_BYTES_MAX:
+        problems.append(
+            TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller")
+        )
+        return None
+    if part == "yaml" and (place := misplaced(text)) is not None:
+        what = "an expression stands outside a double-quoted value"
+        problems.append(TemplateProblem(path, *place, what, 'write it as key: "{{ … }}"'))
+        return None
+    sandbox = ENVIRONMENTS[part]
+    try:
+        tree = sandbox.parse(text)
+        if depth(tree) > NESTING_MAX:
+            problems.append(
+                TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter")
+            )
+            return None
+        forbidden = refused(tree)
+        if forbidden is not None:
+            fix = "write it out; what there is stands in docs/templates.md"
+            problems.append(TemplateProblem(path, 1, 1, forbidden, fix))
+            return None
+        variables = paths(tree)
+        count_rounds(tree)
+        code = sandbox.compile(tree, path, path)
+        return (
+            sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None)),
+            variables,
+        )
+    except (RecursionError, MemoryError, SyntaxError, ValueError):
+        what = "the template nests too deeply, or has a number that large"
+        problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
+        return None
+    except TemplateSyntaxError as error:
+        fix = "see the Jinja reference; filters are listed in docs/templates.md"
+        problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), fix))
+    except TemplateError as error:
+        problems.append(TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows"))
+    return None

@@ -1,0 +1,118 @@
+"""
+A template's syntax tree before it is compiled: what is refused, and what is rewritten so that it is
+paid for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+NODES_A_ROUND = 32
+NESTING_MAX = 24
+STR_METHODS = frozenset(
+    {"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"}
+)
+FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.Macro: "{% macro %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+    nodes.AssignBlock: "{% set … %} … {% endset %}",
+    nodes.Include: "{% include %}",
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from %}",
+    nodes.Extends: "{% extends %}",
+    nodes.Block: "{% block %}",
+}
+
+
+def internal(
+    name: str, node: nodes.Node, *given: nodes.Expr, call: nodes.Call | None = None
+) -> nodes.Call:
+    """A call of one of ours, with the further arguments of a call that it stands for."""
+    arguments = [*given, *(call.args if call else ())]
+    options = list(call.kwargs) if call else []
+    spread = (call.dyn_args, call.dyn_kwargs) if call else (None, None)
+    return nodes.Call(nodes.Name(name, "load"), arguments, options, *spread, lineno=node.lineno)
+
+
+class Measured(NodeTransformer):
+    """
+    Has lists, mappings and slices measured when they are made, and calls methods of text without
+    ever showing them.
+    """
+
+    def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
+        node = super().generic_visit(node, *arguments, **options)
+        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+            return internal("_paid", node, node)
+        if (
+            isinstance(node, nodes.Call)
+            and isinstance(node.node, nodes.Getattr)
+            and node.node.attr in STR_METHODS
+        ):
+            return internal("_method", node, node.node.node, nodes.Const(node.node.attr), call=node)
+        made = isinstance(node, nodes.List | nodes.Dict) or (
+            isinstance(node, nodes.Tuple) and node.ctx == "load"
+        )
+        if not made or not any(node.find_all((nodes.Name, nodes.Call))):
+            return node
+        return internal("_built", node, cast(nodes.Expr, node))
+
+
+def count_rounds(tree: nodes.Template) -> None:
+    """Have every loop of a template count its rounds, and every list be measured."""
+    Measured().visit(tree)
+    for loop in tree.find_all(nodes.For):
+        weight = 1 + sum(1 for node in loop.find_all(nodes.Node)) // NODES_A_ROUND
+        given = [cast(nodes.Expr, loop.iter), nodes.Const(weight)]
+        loop.iter = nodes.Call(
+            nodes.Name("_rounds", "load"), given, [], None, None, lineno=loop.lineno
+        )
+
+
+def refused(tree: nodes.Template) -> str | None:
+    """What a template may not do, None where there is nothing."""
+    found = next(iter(tree.find_all(tuple(FORBIDDEN))), None)
+    if found is not None:
+        return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
+    if any(loop.recursive for loop in tree.find_all(nodes.For)):
+        return "recursive loops are not available in templates"
+    name = next(
+        (
+            one.name
+            for one in tree.find_all(nodes.Name)
+            if one.name.startswith("_") or one.name == "self"
+        ),
+        None,
+    )
+    return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
+
+
+def uncallable(tree: nodes.Template) -> str | None:
+    """The first call of something that cannot be called, None where all can."""
+    for call in tree.find_all(nodes.Call):
+        called = call.node
+        if isinstance(called, nodes.Getattr):
+            of_loop = isinstance(called.node, nodes.Name) and called.node.name == "loop"
+            if called.attr in STR_METHODS or (of_loop and called.attr in ("cycle", "changed")):
+                continue
+            return (
+                f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key']"
+                " for a key"
+            )
+        if not isinstance(called, nodes.Name) or called.name != "range":
+            return f"only range() and methods of text can be called (line {call.lineno})"
+    return None
+
+
+def depth(node: nodes.Node) -> int:
+    """How deeply a template nests."""
+    deepest, stack = 0, [(node, 1)]
+    while stack:
+        current, level = stack.pop()
+        deepest = max(deepest, level)
+        stack.extend((child, level + 1) for child in current.iter_child_nodes())
+    return deepest
