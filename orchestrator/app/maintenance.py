@@ -1,4 +1,4 @@
-"""What a process does every few seconds or minutes beside its work: purge, move on, count."""
+"""Periodic maintenance of a process: purge, move stranded steps on, count."""
 
 from __future__ import annotations
 

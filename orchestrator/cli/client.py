@@ -43,7 +43,7 @@ class Client:
 
 
 def words(problem: Any, status: int) -> str:
-    """What an error says, whichever shape it has."""
+    """The text of an error response of any shape."""
     if isinstance(problem, dict):
         if "results" in problem:
             errors = [result.get("error", {}) for result in problem["results"]]

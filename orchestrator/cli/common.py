@@ -1,4 +1,4 @@
-"""What the verbs share: their common options, and how they print."""
+"""Common options and output of the verbs."""
 
 from __future__ import annotations
 

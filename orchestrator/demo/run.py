@@ -104,7 +104,7 @@ async def everything(stack: DemoStack) -> list[Message]:
 
 
 def farewell(console: Console, stack: DemoStack, messages: Sequence[Message], keep: bool) -> None:
-    """What to try next."""
+    """Print what to try next."""
     example = max(messages, key=lambda message: len(message.attempts), default=None)
     console.print("\n[bold]What to try next[/bold]")
     if keep:

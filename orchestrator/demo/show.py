@@ -1,4 +1,4 @@
-"""What is seen: cascades moving down their channels, and in the end what became of everything."""
+"""The demonstration's screen: a live view of the cascades, then a summary."""
 
 from __future__ import annotations
 

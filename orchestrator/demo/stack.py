@@ -181,7 +181,7 @@ class DemoStack:
             return found
 
     async def introduce(self, people: list[dict[str, Any]]) -> None:
-        """Tell the sandbox's page whose phone is whose."""
+        """Give the sandbox's page the names behind the phones."""
         phones = {}
         for person in people:
             pushes = [subscription["endpoint"] for subscription in person.get("web_push", ())]
@@ -211,7 +211,7 @@ class DemoStack:
 
 
 def demo_files() -> Path:
-    """Where the worked policies and templates are: in the package, or in the source tree."""
+    """The folder of the worked policies and templates: in the package, or the source tree."""
     packaged = Path(__file__).parent.parent / "demo_files"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent
 

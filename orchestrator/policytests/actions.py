@@ -78,7 +78,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class GivenContext:
-    """What an action of the test is read with."""
+    """The test that an action belongs to, while it is read."""
 
     policy: Policy
     configuration: Configuration

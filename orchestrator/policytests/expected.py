@@ -96,7 +96,7 @@ class CostLimit:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedText:
-    """What a channel's text must say; ``how`` is one of ``SAYS``."""
+    """A text that a channel must send; ``how`` is one of ``SAYS``."""
 
     channel: str
     how: str
@@ -106,7 +106,7 @@ class ExpectedText:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a test expects; None where it does not say."""
+    """The expectations of a test; None means that the test does not care."""
 
     steps: tuple[ExpectedStep, ...] | None = None
     outcome: ExpectedEnd | None = None
@@ -120,7 +120,7 @@ class Expected:
 def read_expected(
     section: Section, policy: Policy, configuration: Configuration, now: int
 ) -> Expected:
-    """What a test expects; times in it are counted from ``now`` (UTC milliseconds)."""
+    """Read the expectations of a test; times count from ``now`` (UTC milliseconds)."""
     channels = list(dict.fromkeys(step.channel for step in policy.plan))
     providers = list(configuration.settings.providers)
     steps: tuple[ExpectedStep, ...] | None = None
@@ -219,7 +219,7 @@ def read_reason(word: str | None, position: Position, report: Report) -> Reason 
 
 
 def read_outcome(section: Section, channels: Collection[str]) -> ExpectedEnd | None:
-    """How the message must end."""
+    """Read `outcome`."""
     node, text = section.get("outcome"), section.text("outcome", None)
     if node is None or text is None:
         return None
@@ -241,7 +241,7 @@ def read_outcome(section: Section, channels: Collection[str]) -> ExpectedEnd | N
 
 
 def read_cost(section: Section, currency: str | None) -> CostLimit | None:
-    """What it may cost, in the installation's currency."""
+    """Read `cost`, in the installation's currency."""
     node = section.get("cost")
     if node is None:
         return None
@@ -267,7 +267,7 @@ def read_not_sent(section: Section, channels: Collection[str]) -> list[Node]:
 
 
 def read_words(section: Section, channels: Collection[str]) -> list[ExpectedText]:
-    """What the texts must say."""
+    """Read `text`."""
     inner = section.section("text")
     found: list[ExpectedText] = []
     for channel, position in inner.keys.items():

@@ -85,7 +85,7 @@ def lay_over(below: Node | None, above: Node | None) -> Node | None:
 def read_given(
     node: Node | None, test: Position, policy: Policy, configuration: Configuration, report: Report
 ) -> Given | None:
-    """What a test starts from; None if it is unusable. ``test`` is its position."""
+    """Read `given`; None if it is unusable. ``test`` is the test's position."""
     section = Section(node, report, "`given`", test)
     now = read_instant(
         section.need("now", 'say when: now: "2026-11-21T10:00:00+02:00"'), "`now`", report

@@ -134,7 +134,7 @@ class PolicyTestRunner:
         return self.reaction(provider)
 
     def reaction(self, provider: str) -> Reaction:
-        """How a provider takes its next message."""
+        """The provider's reaction to its next message."""
         reactions = self.test.given.reactions.get(provider)
         if not reactions:
             return Reaction(Accepted())

@@ -31,7 +31,7 @@ FREE: Schema = {"type": "object"}
 
 
 def reaction() -> Schema:
-    """How a provider takes one attempt."""
+    """The schema of a reaction."""
     answers: dict[str, Schema] = {
         "refuses": {"enum": list(REFUSES)},
         "not_sent": {"enum": list(NOT_SENT)},
@@ -62,7 +62,7 @@ def entry(when: str) -> Schema:
 
 
 def given() -> Schema:
-    """What a test starts from."""
+    """The schema of `given`."""
     return obj(
         {
             "now": INSTANT,
@@ -79,7 +79,7 @@ def given() -> Schema:
 
 
 def expect() -> Schema:
-    """What must come of it."""
+    """The schema of `expect`."""
     return obj(
         {
             "steps": array(STEP),

@@ -102,7 +102,7 @@ def left(message: Message, run: Run, checks: tuple[Check, ...], now: int) -> Tim
 
 
 def deciding(checks: tuple[Check, ...], run: Run) -> str:
-    """What the gate that refused the step compared."""
+    """The values that the refusing gate compared."""
     for check in checks:
         if check.step == run.step and check.verdict is not Verdict.GO:
             parts = [check.rule, check.value, f"limit {check.limit}" if check.limit else None]

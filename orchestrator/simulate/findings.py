@@ -1,4 +1,4 @@
-"""How a simulation is told: what, how often, how fast, at what cost, and what would change."""
+"""The report of a simulation: what, how often, how fast, at what cost, and what would change."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def figures_table(plan: SimulationPlan, findings: Findings, group: Group, curren
 
 
 def names_of(findings: Findings, group: Group) -> list[Figure]:
-    """The figures that some version has, in their order; what is broken is told apart from them."""
+    """The figures that some version has, in their order; broken templates are listed apart."""
     names = {
         name
         for figures in findings.figures
@@ -99,7 +99,7 @@ def names_of(findings: Findings, group: Group) -> list[Figure]:
 
 
 def print_broken(findings: Findings, console: Console) -> None:
-    """What was wrong with templates, the most frequent first: no chance fixes that."""
+    """Template problems, the most frequent first; they do not depend on chance."""
     found: dict[str, float] = {}
     for figures in findings.figures:
         for (section, what), count in figures.get(EVERYTHING, {}).items():
@@ -146,7 +146,7 @@ def groups_table(
 def print_changes(
     plan: SimulationPlan, findings: Findings, currency: str, console: Console
 ) -> None:
-    """What the second version does otherwise."""
+    """Print how the second version differs."""
     old, new = (version.label for version in plan.versions)
     say(console, f"\nWhat changes from {old} to {new}:")
     if not findings.changes:
@@ -185,7 +185,7 @@ def frequent(changes: Sequence[ChangeOver]) -> Sequence[ChangeOver]:
 
 
 def altogether(costs_more: Interval, currency: str) -> str:
-    """What the change costs or saves, in words."""
+    """The cost or saving of the change, in words."""
     low, middle, high = costs_more.low, costs_more.median, costs_more.high
     if low >= 0 or high <= 0:
         low, middle, high = sorted((abs(low), abs(middle), abs(high)))
@@ -240,7 +240,7 @@ def spread(found: Interval, show: Callable[[float], str]) -> str:
 
 
 def shower(name: Figure, currency: str) -> tuple[Callable[[float], str], str]:
-    """How a figure is written, and its unit."""
+    """A figure as text, and its unit."""
     if name[0] == "total":
         match name[1]:
             case "reach":

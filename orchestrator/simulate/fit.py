@@ -34,7 +34,7 @@ class NothingToFit(Exception):
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one provider."""
+    """Counts of one provider's attempts and receipts."""
 
     attempts: int = 0
     answers: Counter[tuple[OutcomeKind, Reason | None]] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class Seen:
     lags_ms: dict[str, list[int]] = field(default_factory=dict)
 
     def take(self, attempt: Attempt) -> None:
-        """Count one attempt and what was heard of it."""
+        """Count one attempt and its receipts."""
         self.attempts += 1
         if not attempt.took:
             self.answers[attempt.outcome, attempt.reason] += 1

@@ -1,4 +1,4 @@
-"""What a simulation stores of each message: enough to count and compare it."""
+"""The outcome of each simulated message: enough to count and compare it."""
 
 from __future__ import annotations
 

@@ -90,13 +90,13 @@ def simulate(
         gc.set_threshold(GC_THRESHOLD)
         return run(plan, number, contents, counter)
 
-    told = 0
+    shown = 0
 
     def tick() -> None:
-        nonlocal told
+        nonlocal shown
         published = counter.value
-        progress(published - told)
-        told = published
+        progress(published - shown)
+        shown = published
 
     gc.collect()
     gc.freeze()

@@ -134,7 +134,7 @@ def existing(top: Path, revision: str, paths: Iterable[str]) -> list[str]:
 
 
 def git(folder: Path, revision: str, *arguments: str) -> bytes:
-    """What a git command prints. Raises ``NoSuchVersion``."""
+    """The output of a git command. Raises ``NoSuchVersion``."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],

@@ -20,13 +20,13 @@ TICK_SECONDS = 0.5
 
 
 class _Copied:
-    """What a worker process inherits from this one."""
+    """The work that a worker process inherits."""
 
     work: Callable[[int], Any]
 
 
 def workers() -> int:
-    """How many processes may work at one time: as many as there are processors for us."""
+    """The number of worker processes: one for each processor available to this process."""
     if "fork" not in multiprocessing.get_all_start_methods():
         return 1
     available = (

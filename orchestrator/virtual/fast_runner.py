@@ -185,10 +185,10 @@ class FastRunner:
             context.day, context.spent = today.isoformat(), {}
             context.day_ends = int(ends.timestamp() * 1000)
 
-    def _at(self, instant: int, id: str, act: Callable[[], None]) -> None:
+    def _at(self, instant: int, id: str, action: Callable[[], None]) -> None:
         """Have something happen to a message at an instant."""
         self._order += 1
-        heapq.heappush(self._heap, (max(instant, self._context.now), id, self._order, act))
+        heapq.heappush(self._heap, (max(instant, self._context.now), id, self._order, action))
 
     # ---- decisions
 

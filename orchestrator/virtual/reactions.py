@@ -75,7 +75,7 @@ STATES: dict[str, Delivery | Engagement] = {
     "unsubscribed": Engagement.UNSUBSCRIBED,
     "complained": Engagement.COMPLAINED,
 }
-MEND = f"write {listed(list(WORDS))}, or a mapping such as {{delivered: 30s, read: 5m}}"
+FIX = f"write {listed(list(WORDS))}, or a mapping such as {{delivered: 30s, read: 5m}}"
 
 Reactions = Sequence[Reaction]
 """By attempt; the last one is for all that come after."""
@@ -105,7 +105,7 @@ def read_list(node: Node, account: ProviderSettings, report: Report) -> tuple[Re
     """One reaction, or several in the order of the attempts."""
     nodes = node.value if node.kind == "list" else (node,)
     if not nodes:
-        report.error(node.position, "the list of reactions is empty", MEND)
+        report.error(node.position, "the list of reactions is empty", FIX)
     return tuple(read_reaction(one, account, report) for one in nodes)
 
 
@@ -114,7 +114,7 @@ def read_reaction(node: Node, account: ProviderSettings, report: Report) -> Reac
     if node.kind != "map":
         if node.word not in WORDS or node.kind == "list":
             report.error(
-                node.position, f"a provider cannot behave as {node.text or node.kind_name!r}", MEND
+                node.position, f"a provider cannot behave as {node.text or node.kind_name!r}", FIX
             )
             return Reaction(Accepted())
         return slow(Reaction(WORDS[node.word]), account)

@@ -1,4 +1,4 @@
-"""What both runners in virtual time have in common."""
+"""Tools and rules shared by both runners in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = b"nothing signed in a simulation leaves it"
 
 
 class SharedTools:
-    """What is expensive to make and never changes, so that several runners may share it."""
+    """Objects that are expensive to make and never change, so several runners may share them."""
 
     def __init__(self) -> None:
         self.evaluate = Evaluator()
