@@ -81,7 +81,7 @@ async def look_at_cluster(
 async def topic_settings(
     client: AIOKafkaAdminClient, names: Sequence[str]
 ) -> dict[str, dict[str, str]]:
-    """The settings of topics by name; empty where the brokers do not tell them to us."""
+    """The settings of topics by name; empty if the brokers do not show them to us."""
     if not names:
         return {}
     wanted = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]

@@ -87,7 +87,7 @@ def file_system(folder: Path) -> Finding:
 
 
 def mounted_as(folder: Path, mounts: Path) -> str:
-    """The type of the file system that a folder is on, "" where nobody can tell."""
+    """The type of the file system that a folder is on, "" if it is unknown."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()
     except OSError:

@@ -26,7 +26,7 @@ from orchestrator.stores.postgres.schema import (
     migration_status,
     partition_starts,
 )
-from orchestrator.stores.postgres.session import SESSION
+from orchestrator.stores.postgres.session import SESSION, place
 
 CONNECT_SECONDS = 5.0
 QUERY_SECONDS = 10.0
@@ -76,11 +76,6 @@ async def look_at_postgres(settings: Settings, processes: int) -> list[Finding]:
         return [at.unreachable("queries", words_of(problem), "look into the server's log")]
     finally:
         db.terminate()
-
-
-def place(url: str) -> str:
-    """Where a database is, without who logs in and how."""
-    return url.split("://", 1)[-1].rpartition("@")[2].partition("?")[0]
 
 
 async def look(at: Subject, db: Connection, settings: Settings, processes: int) -> list[Finding]:

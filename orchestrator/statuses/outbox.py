@@ -126,7 +126,7 @@ class Outbox:
 
 
 async def rest(poked: asyncio.Event, seconds: float) -> None:
-    """Sleep until somebody pokes, at most so long."""
+    """Sleep until the next poke, at most so long."""
     try:
         await asyncio.wait_for(poked.wait(), seconds)
     except TimeoutError:

@@ -31,6 +31,7 @@ from orchestrator.stores.rows import (
     ReceiptCount,
     SecretRow,
     StatusEvent,
+    StepKey,
     StoredMessage,
     TimerRow,
     Wanted,
@@ -98,12 +99,12 @@ class BacklogStore(Protocol):
         self,
         queue: str,
         limit: int,
-        taken: Collection[tuple[str, int]],
+        taken: Collection[StepKey],
         lanes: tuple[int, int] = ALL_LANES,
     ) -> list[ReadyRow]:
         """
-        The most urgent rows of a backlog, without the ``(message, step)`` in ``taken``. ``lanes``
-        are the first and the last to look at.
+        The most urgent rows of a backlog, without those in ``taken``. ``lanes`` are the first and
+        the last to look at.
         """
 
     async def queues(self) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
@@ -20,6 +20,12 @@ LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
 """The backlog's priority by message class."""
 URGENT = LANES["otp"]
 ALL_LANES = (0, len(LANES) - 1)
+
+EventKey: TypeAlias = tuple[str, str]  # source, id
+ReferenceKey: TypeAlias = tuple[str, str]  # provider, reference
+ContactKey: TypeAlias = tuple[str, str]  # address hash, channel
+DedupeKey: TypeAlias = tuple[str, str, str]  # policy, recipient, key
+StepKey: TypeAlias = tuple[str, int]  # message, step
 
 
 def bucket_of(recipient: str) -> int:
@@ -223,44 +229,36 @@ class ReceiptCount(NamedTuple):
 @dataclass(slots=True)
 class Wanted:
     """
-    What a batch needs to see. References, contacts and ``live_of`` bring their messages, messages
+    The rows that a batch needs. References, contacts and ``live_of`` bring their messages, messages
     bring their recipients, recipients bring nothing else.
     """
 
-    events: set[tuple[str, str]] = field(default_factory=set)
-    """``(source, id)``"""
+    events: set[EventKey] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
-    references: set[tuple[str, str]] = field(default_factory=set)
-    """``(provider, reference)``"""
-    contacts: set[tuple[str, str]] = field(default_factory=set)
-    """``(address hash, channel)``"""
+    references: set[ReferenceKey] = field(default_factory=set)
+    contacts: set[ContactKey] = field(default_factory=set)
     recipients: set[str] = field(default_factory=set)
-    live_of: set[str] = field(default_factory=set)
-    """Recipients whose unfinished messages are wanted."""
+    live_of: set[str] = field(default_factory=set)  # recipients, for their unfinished messages
 
 
 @dataclass(slots=True)
 class WantedAddresses:
     """The second stage of a load: what follows from the recipients, once they are known."""
 
-    addresses: set[str] = field(default_factory=set)
-    """Hashes of addresses whose documents are wanted."""
-    references: set[tuple[str, str]] = field(default_factory=set)
-    """References that are about to be written: receipts may have come before them."""
-    unknown: set[tuple[str, str]] = field(default_factory=set)
-    """References that the first stage did not find."""
-    dedupes: set[tuple[str, str, str]] = field(default_factory=set)
-    """``(policy, recipient, key)``; a key may name fields of the recipient."""
+    addresses: set[str] = field(default_factory=set)  # hashes
+    references: set[ReferenceKey] = field(default_factory=set)  # to be written: orphans may wait
+    unknown: set[ReferenceKey] = field(default_factory=set)  # not found by the first stage
+    dedupes: set[DedupeKey] = field(default_factory=set)  # a key may name fields of the recipient
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What a store found, under the keys of ``Wanted``."""
+    """The rows that a store found, under the keys of ``Wanted``."""
 
-    events: dict[tuple[str, str], EventRow] = field(default_factory=dict)
+    events: dict[EventKey, EventRow] = field(default_factory=dict)
     messages: dict[str, MessageRow] = field(default_factory=dict)
-    references: dict[tuple[str, str], AttemptPlace] = field(default_factory=dict)
-    contacts: dict[tuple[str, str], AttemptPlace] = field(default_factory=dict)
+    references: dict[ReferenceKey, AttemptPlace] = field(default_factory=dict)
+    contacts: dict[ContactKey, AttemptPlace] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
 
@@ -268,25 +266,27 @@ class Loaded:
 @dataclass(slots=True)
 class LoadedAddresses:
     """
-    Documents by address hash, the receipts that wait by ``(provider, reference)``, and the open
-    dedupe windows.
+    Documents by address hash, the receipts that wait for their reference, and the open dedupe
+    windows.
     """
 
     addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
-    orphans: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
-    dedupes: dict[tuple[str, str, str], DedupeWindow] = field(default_factory=dict)
+    orphans: dict[ReferenceKey, list[bytes]] = field(default_factory=dict)
+    dedupes: dict[DedupeKey, DedupeWindow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Changes:
-    """Everything that one batch writes."""
+    """
+    Everything that one batch writes at the time ``at``.
+
+    ``buckets`` has the messages with rows in ``ready_in`` or ``timers_in``; ``otp`` are those of
+    them that are one-time passwords: their timers have a lane of their own.
+    """
 
     at: int = 0
-    """The time of the batch."""
     buckets: dict[str, int] = field(default_factory=dict)
-    """The buckets of the messages that have rows in ``ready_in`` or ``timers_in``."""
     otp: set[str] = field(default_factory=set)
-    """Those of these messages that are one-time passwords: their timers have a lane of their own."""
     events: list[NewEventRow] = field(default_factory=list)
     created: list[CreatedMessage] = field(default_factory=list)
     changed: list[ChangedMessage] = field(default_factory=list)
@@ -297,20 +297,15 @@ class Changes:
     references: list[ReferenceRow] = field(default_factory=list)
     contacts: list[ContactRow] = field(default_factory=list)
     orphans: list[OrphanRow] = field(default_factory=list)
-    orphans_joined: list[tuple[str, str]] = field(default_factory=list)
-    """``(provider, reference)`` of orphans that have found their attempt."""
+    orphans_joined: list[ReferenceKey] = field(default_factory=list)  # they found their attempt
     raw_receipts: list[RawReceiptRow] = field(default_factory=list)
-    recipients: dict[str, bytes] = field(default_factory=dict)
-    """Documents by recipient."""
-    addresses: dict[str, bytes] = field(default_factory=dict)
-    """Documents by address hash."""
+    recipients: dict[str, bytes] = field(default_factory=dict)  # documents by id
+    addresses: dict[str, bytes] = field(default_factory=dict)  # documents by hash
     dedupes: list[DedupeRow] = field(default_factory=list)
     outbox: list[NewStatusEvent] = field(default_factory=list)
     dead_letters: list[DeadLetterRow] = field(default_factory=list)
-    erased: list[str] = field(default_factory=list)
-    """Recipients to forget."""
-    spent: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Millionths of the currency to add by ``(channel, day)``; the day is in ISO format."""
+    erased: list[str] = field(default_factory=list)  # recipients to forget
+    spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
 
     def timer_lane(self, message: str) -> int:
         """The lane of a message's timer: one for OTP, one for everything else."""

@@ -21,6 +21,7 @@ from orchestrator.stores.rows import (
     ReceiptCount,
     SecretRow,
     StatusEvent,
+    StepKey,
     StoredMessage,
     TimerRow,
 )
@@ -37,7 +38,7 @@ class BacklogTable(Driver):
         self,
         queue: str,
         limit: int,
-        taken: Collection[tuple[str, int]],
+        taken: Collection[StepKey],
         lanes: tuple[int, int] = ALL_LANES,
     ) -> list[ReadyRow]:
         rows = await self.fetch("claim", queue, *lanes, limit + len(taken), *self.share)
@@ -57,7 +58,7 @@ class TimerTable(Driver):
 
     async def due(self, now: int, limit: int, otp: bool = False) -> list[TimerRow]:
         name = "due_otp" if otp else "due"
-        return [TimerRow(*row) for row in await self.fetch(name, now, limit, *self.share)]
+        return list(map(TimerRow._make, await self.fetch(name, now, limit, *self.share)))
 
     async def next_due(self, otp: bool = False) -> int | None:
         rows = await self.fetch("next_due_otp" if otp else "next_due", *self.share)
@@ -100,7 +101,7 @@ class OutboxTable(Driver):
     """The half of ``OutboxStore`` that reads: one recipient's events go through one process."""
 
     async def outbox(self, sink: str, limit: int) -> list[StatusEvent]:
-        return [StatusEvent(*row) for row in await self.fetch("outbox", sink, limit, *self.share)]
+        return list(map(StatusEvent._make, await self.fetch("outbox", sink, limit, *self.share)))
 
 
 class DeadLetterTable(Driver):

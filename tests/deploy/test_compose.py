@@ -22,7 +22,7 @@ from orchestrator.configuration.judge import judge
 from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 from orchestrator.stores.postgres.schema import migrate_url
-from tests.doctor.ward import MEASURED
+from tests.doctor.setup import MEASURED
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]

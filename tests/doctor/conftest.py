@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.ward import Ward
+from tests.doctor.setup import Setup
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
-    return Ward(tmp_path)
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)

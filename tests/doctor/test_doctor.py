@@ -1,6 +1,4 @@
-"""
-The doctor on one machine: what it sees of configuration, embedded store, ports, files and keys.
-"""
+"""The doctor on one machine: configuration, embedded store, ports, files and keys."""
 
 from __future__ import annotations
 
@@ -20,34 +18,32 @@ from orchestrator.doctor.embedded import existing, mounted_as
 from orchestrator.doctor.findings import Subject, exit_code
 from orchestrator.doctor.machine import entropy_bits
 from orchestrator.primitives.tokens import new_key
-from tests.doctor.ward import MEASURED, Ward, wrong
+from tests.doctor.setup import MEASURED, Setup, wrong
 
 
-async def test_a_small_installation_on_a_sound_machine_is_fine(ward: Ward) -> None:
-    findings = await ward.findings()
-    assert wrong(findings) == [
-        "configuration check warning"
-    ]  # that a log never confirms a delivery
+async def test_a_small_installation_on_a_sound_machine_is_fine(setup: Setup) -> None:
+    findings = await setup.findings()
+    assert wrong(findings) == ["configuration check warning"]  # a log never confirms a delivery
     areas = {finding.area for finding in findings}
     assert areas == {"configuration", "store", "http", "process"}
 
 
-async def test_nothing_is_left_behind(ward: Ward) -> None:
-    before = sorted(ward.folder.rglob("*"))
-    await ward.findings()
-    assert sorted(ward.folder.rglob("*")) == before
+async def test_nothing_is_left_behind(setup: Setup) -> None:
+    before = sorted(setup.folder.rglob("*"))
+    await setup.findings()
+    assert sorted(setup.folder.rglob("*")) == before
 
 
-async def test_what_check_says_is_a_finding_with_its_place_and_its_cure(ward: Ward) -> None:
-    ward.configure("receipt_outage: {ratio: 7}\n")
-    found = [one for one in await ward.findings() if one.result is Result.ERROR]
-    assert [(one.area, one.where) for one in found] == [("configuration", f"{ward.config}:3:25")]
+async def test_what_check_says_is_a_finding_with_its_place_and_its_fix(setup: Setup) -> None:
+    setup.configure("receipt_outage: {ratio: 7}\n")
+    found = [one for one in await setup.findings() if one.result is Result.ERROR]
+    assert [(one.area, one.where) for one in found] == [("configuration", f"{setup.config}:3:25")]
     assert found[0].fix
 
 
-async def test_a_file_that_cannot_be_read_at_all_ends_the_visit(ward: Ward) -> None:
-    ward.write("config/kaskad.yaml", "channels: [")
-    findings = await ward.findings()
+async def test_a_file_that_cannot_be_read_at_all_ends_the_examination(setup: Setup) -> None:
+    setup.write("config/kaskad.yaml", "channels: [")
+    findings = await setup.findings()
     assert [(one.area, one.result) for one in findings] == [("configuration", Result.ERROR)]
 
 
@@ -66,43 +62,43 @@ async def test_an_area_that_breaks_is_a_finding_that_shows_no_secret() -> None:
     assert "a-secret" not in str(broken)
 
 
-async def test_a_folder_that_is_no_folder_cannot_hold_a_store(ward: Ward) -> None:
-    ward.write("data", "this is a file")
-    found = await ward.found("store", "writable")
+async def test_a_folder_that_is_no_folder_cannot_hold_a_store(setup: Setup) -> None:
+    setup.write("data", "this is a file")
+    found = await setup.found("store", "writable")
     assert found.result is Result.ERROR
 
 
-async def test_several_processes_cannot_share_an_embedded_store(ward: Ward) -> None:
-    assert (await ward.found("store", "processes", processes=2)).result is Result.WARNING
+async def test_several_processes_cannot_share_an_embedded_store(setup: Setup) -> None:
+    assert (await setup.found("store", "processes", processes=2)).result is Result.WARNING
 
 
-async def test_a_store_in_memory_is_warned_of(ward: Ward) -> None:
-    ward.configure("store: 'sqlite:///:memory:'\n")
-    assert (await ward.found("store", "durable")).result is Result.WARNING
+async def test_a_store_in_memory_is_warned_of(setup: Setup) -> None:
+    setup.configure("store: 'sqlite:///:memory:'\n")
+    assert (await setup.found("store", "durable")).result is Result.WARNING
 
 
 @pytest.mark.parametrize(("migrate", "result"), [("auto", Result.FINE), ("manual", Result.ERROR)])
-async def test_an_old_schema_is_told_and_matters_where_it_is_migrated_by_hand(
-    ward: Ward, migrate: str, result: Result
+async def test_an_old_schema_is_reported_and_matters_if_it_is_migrated_by_hand(
+    setup: Setup, migrate: str, result: Result
 ) -> None:
-    path = ward.write("data/kaskad.db", "")
+    path = setup.write("data/kaskad.db", "")
     sqlite3.connect(path).close()
-    ward.configure(f"migrate: {migrate}\n")
-    found = await ward.found("store", "schema")
+    setup.configure(f"migrate: {migrate}\n")
+    found = await setup.found("store", "schema")
     assert (found.result, found.what.startswith("to come: 0001_initial")) == (result, True)
 
 
-async def test_a_file_that_is_no_database_is_told(ward: Ward) -> None:
-    ward.write(
+async def test_a_file_that_is_no_database_is_reported(setup: Setup) -> None:
+    setup.write(
         "data/kaskad.db", "not a database, and longer than the header that one would have" * 20
     )
-    assert (await ward.found("store", "schema")).result is Result.ERROR
+    assert (await setup.found("store", "schema")).result is Result.ERROR
 
 
-async def test_a_database_that_everybody_can_read_is_warned_of(ward: Ward) -> None:
-    path = ward.write("data/kaskad.db", "")
+async def test_a_database_that_everybody_can_read_is_warned_of(setup: Setup) -> None:
+    path = setup.write("data/kaskad.db", "")
     path.chmod(0o644)
-    found = await ward.found("store", "private")
+    found = await setup.found("store", "private")
     assert (found.result, "0644" in found.what) == (Result.WARNING, True)
 
 
@@ -120,30 +116,30 @@ def test_the_nearest_folder_that_exists_is_looked_at(tmp_path: Path) -> None:
     assert existing(tmp_path / "a" / "b" / "c") == tmp_path
 
 
-async def test_a_port_that_a_stranger_has_is_an_error(ward: Ward) -> None:
+async def test_a_port_that_a_stranger_has_is_an_error(setup: Setup) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen(16)
         port = stranger.getsockname()[1]
-        ward.configure(f'http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}\n')
+        setup.configure(f'http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:0"}}\n')
         found = [
             one
-            for one in await ward.findings()
+            for one in await setup.findings()
             if one.check == "port" and one.result is Result.ERROR
         ]
     assert [one.where for one in found] == [f"http.listen 127.0.0.1:{port}"]
 
 
-async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(ward: Ward) -> None:
+async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(setup: Setup) -> None:
     with socket.socket() as probe, socket.socket() as other:
         for one in (probe, other):
             one.bind(("127.0.0.1", 0))
         listen, admin = probe.getsockname()[1], other.getsockname()[1]
-    ward.configure(f'http: {{listen: "127.0.0.1:{listen}", admin: "127.0.0.1:{admin}"}}\n')
-    service = App(ward.config, os.environ)
+    setup.configure(f'http: {{listen: "127.0.0.1:{listen}", admin: "127.0.0.1:{admin}"}}\n')
+    service = App(setup.config, os.environ)
     await service.start()
     try:
-        findings = await ward.findings()
+        findings = await setup.findings()
     finally:
         await service.stop()
     assert [one.what for one in findings if one.check == "port"] == [
@@ -157,12 +153,12 @@ async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(ward: W
     )
 
 
-async def test_an_address_of_another_machine_cannot_be_listened_on(ward: Ward) -> None:
-    ward.configure(
+async def test_an_address_of_another_machine_cannot_be_listened_on(setup: Setup) -> None:
+    setup.configure(
         'http: {listen: "192.0.2.1:80", admin: "127.0.0.1:0", public_url: "https://kaskad.invalid"}\n'
     )
     found = [
-        one for one in await ward.findings() if one.check == "port" and one.result is Result.ERROR
+        one for one in await setup.findings() if one.check == "port" and one.result is Result.ERROR
     ]
     assert [one.fix for one in found] == [
         "name an address of this machine, or 0.0.0.0 for all of them"
@@ -179,10 +175,10 @@ async def test_an_address_of_another_machine_cannot_be_listened_on(ward: Ward) -
     ],
 )
 async def test_the_public_address_must_lead_to_where_the_world_can_go(
-    ward: Ward, url: str, result: Result
+    setup: Setup, url: str, result: Result
 ) -> None:
-    ward.configure(f'http: {{listen: "0.0.0.0:0", admin: "127.0.0.1:0", public_url: "{url}"}}\n')
-    assert (await ward.found("http", "public_url")).result is result
+    setup.configure(f'http: {{listen: "0.0.0.0:0", admin: "127.0.0.1:0", public_url: "{url}"}}\n')
+    assert (await setup.found("http", "public_url")).result is result
 
 
 @pytest.mark.parametrize(
@@ -193,12 +189,12 @@ async def test_the_public_address_must_lead_to_where_the_world_can_go(
         ("q8Zr0t1VwUuT7oJ4mGd2xCkHs5bNfYeL9PiAaRvXEQs=", Result.FINE),
     ],
 )
-async def test_a_signing_key_that_can_be_guessed_is_told_but_never_shown(
-    ward: Ward, key: str, result: Result
+async def test_a_signing_key_that_can_be_guessed_is_reported_but_never_shown(
+    setup: Setup, key: str, result: Result
 ) -> None:
-    ward.env["KEY"] = key
-    ward.configure("signing_key: ${env:KEY}\n")
-    findings = await ward.findings()
+    setup.env["KEY"] = key
+    setup.configure("signing_key: ${env:KEY}\n")
+    findings = await setup.findings()
     assert [one.result for one in findings if one.check == "signing_key"] == [result]
     assert key not in str(findings)
 
@@ -211,17 +207,17 @@ def test_keys_that_we_make_ourselves_are_strong_by_the_same_measure() -> None:
     ("mode", "result"), [(0o644, Result.WARNING), (0o660, Result.WARNING), (0o440, Result.FINE)]
 )
 async def test_a_secret_s_file_that_others_can_open_is_warned_of(
-    ward: Ward, mode: int, result: Result
+    setup: Setup, mode: int, result: Result
 ) -> None:
-    ward.write("secrets/hook", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", mode)
-    ward.configure(
+    setup.write("secrets/hook", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", mode)
+    setup.configure(
         "statuses: {webhooks: [{url: 'http://127.0.0.1:9/', secret: '${file:../secrets/hook}'}]}\n"
     )
-    found = await ward.found("process", "secret_file")
+    found = await setup.found("process", "secret_file")
     assert (found.result, found.where.endswith("secrets/hook")) == (result, True)
 
 
-def test_exit_codes_tell_what_is_wrong_from_what_may_fix_itself() -> None:
+def test_exit_codes_separate_what_is_wrong_from_what_may_fix_itself() -> None:
     at = Subject("store", "y")
     fine, warning = at.fine("x", "z"), at.warning("x", "z", "m")
     unreachable, error = at.unreachable("x", "z", "m"), at.error("x", "z", "m")
@@ -229,9 +225,9 @@ def test_exit_codes_tell_what_is_wrong_from_what_may_fix_itself() -> None:
     assert [exit_code(one) for one in found] == [0, 0, 3, 1]
 
 
-def test_the_table_shows_each_cure_under_its_finding(ward: Ward) -> None:
-    ward.configure("store: 'sqlite:///:memory:'\n")
-    result = CliRunner().invoke(command, ["doctor", "--config", str(ward.config)])
+def test_the_table_shows_each_fix_under_its_finding(setup: Setup) -> None:
+    setup.configure("store: 'sqlite:///:memory:'\n")
+    result = CliRunner().invoke(command, ["doctor", "--config", str(setup.config)])
     lines = result.stdout.splitlines()
     place = next(
         number
@@ -243,9 +239,9 @@ def test_the_table_shows_each_cure_under_its_finding(ward: Ward) -> None:
     assert result.exit_code == 0
 
 
-def test_json_has_the_same_findings_and_the_exit_code_tells_an_error(ward: Ward) -> None:
-    ward.configure("receipt_outage: {ratio: 7}\n")
-    result = CliRunner().invoke(command, ["doctor", "--config", str(ward.config), "-o", "json"])
+def test_json_has_the_same_findings_and_the_exit_code_shows_an_error(setup: Setup) -> None:
+    setup.configure("receipt_outage: {ratio: 7}\n")
+    result = CliRunner().invoke(command, ["doctor", "--config", str(setup.config), "-o", "json"])
     findings = json.loads(result.stdout)
     assert result.exit_code == 1
     assert {"area", "check", "result", "where", "what", "fix"} == set(findings[0])

@@ -1,4 +1,4 @@
-"""The doctor at a real Apache Kafka broker, which tells the settings of its topics."""
+"""The doctor at a real Apache Kafka broker, which returns the settings of its topics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from orchestrator.doctor import Result
-from tests.doctor.ward import Ward
+from tests.doctor.setup import Setup
 from tests.verify.kafka_broker import Broker, missing
 
 pytestmark = [pytest.mark.verify, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 
 async def test_what_topics_are_set_to_is_read_and_none_is_made_by_asking(
-    ward: Ward, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
     broker = Broker(tmp_path)
     broker.prepare()
@@ -32,8 +32,8 @@ async def test_what_topics_are_set_to_is_read_and_none_is_made_by_asking(
             ]
         )
         servers = f'bootstrap_servers: "{broker.address}"'
-        ward.configure(f"sources: {{kafka: {{{servers}, topics: [events, tight, absent]}}}}\n")
-        findings = [one for one in await ward.findings(processes=4) if one.area == "kafka"]
+        setup.configure(f"sources: {{kafka: {{{servers}, topics: [events, tight, absent]}}}}\n")
+        findings = [one for one in await setup.findings(processes=4) if one.area == "kafka"]
         left = set(await client.list_topics())
     finally:
         await client.close()

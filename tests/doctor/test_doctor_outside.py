@@ -17,7 +17,7 @@ from orchestrator.doctor.brokers import event_topic
 from orchestrator.doctor.findings import Subject
 from orchestrator.sandbox import Sandbox, SandboxConfig
 from orchestrator.sandbox.tls import own_certificate
-from tests.doctor.ward import Ward
+from tests.doctor.setup import Setup
 
 DAY_MS = 86_400_000
 MAIL = (
@@ -35,10 +35,10 @@ def infobip(url: str) -> str:
     return f"{{provider: infobip, adapter: infobip_viber, base_url: '{url}', {settings}}}"
 
 
-async def seen(ward: Ward, channels: str) -> Finding:
+async def provider_finding(setup: Setup, channels: str) -> Finding:
     """The finding about the one provider of a channel."""
-    ward.configure(channels=channels)
-    findings = [one for one in await ward.findings() if one.area == "providers"]
+    setup.configure(channels=channels)
+    findings = [one for one in await setup.findings() if one.area == "providers"]
     assert len(findings) == 1, findings
     return findings[0]
 
@@ -55,11 +55,11 @@ async def tls_server(pem_to: Path) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_a_provider_that_answers_without_tls_is_fine_and_said_so(ward: Ward) -> None:
+async def test_a_provider_that_answers_without_tls_is_reported_as_fine(setup: Setup) -> None:
     sandbox = Sandbox()
     await sandbox.start(SandboxConfig())
     try:
-        found = await seen(ward, f"viber: [{infobip(sandbox.url)}]")
+        found = await provider_finding(setup, f"viber: [{infobip(sandbox.url)}]")
         requests = len(sandbox.inbox.requests)
     finally:
         await sandbox.stop()
@@ -67,18 +67,20 @@ async def test_a_provider_that_answers_without_tls_is_fine_and_said_so(ward: War
     assert requests == 0
 
 
-async def test_a_certificate_that_nobody_trusts_is_an_error(ward: Ward, tmp_path: Path) -> None:
+async def test_a_certificate_that_nobody_trusts_is_an_error(setup: Setup, tmp_path: Path) -> None:
     async with tls_server(tmp_path / "pem") as port:
-        found = await seen(ward, f"viber: [{infobip(f'https://127.0.0.1:{port}')}]")
+        found = await provider_finding(setup, f"viber: [{infobip(f'https://127.0.0.1:{port}')}]")
     assert (found.check, found.result) == ("tls", Result.ERROR)
     assert "self-signed certificate" in found.what
 
 
 async def test_a_certificate_that_is_trusted_is_fine_and_its_days_are_counted(
-    ward: Ward, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
     async with tls_server(tmp_path / "pem") as port:
-        found = await seen(ward, f"email: [{mail(port, 'implicit', tmp_path / 'pem')}]")
+        found = await provider_finding(
+            setup, f"email: [{mail(port, 'implicit', tmp_path / 'pem')}]"
+        )
     assert (found.result, found.what) == (
         Result.FINE,
         "TLS works, its certificate runs for 29 days",
@@ -86,16 +88,16 @@ async def test_a_certificate_that_is_trusted_is_fine_and_its_days_are_counted(
 
 
 async def test_a_mail_server_is_asked_for_starttls_and_gets_no_mail(
-    ward: Ward, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
     sandbox = Sandbox()
     await sandbox.start(SandboxConfig(smtp_tls=True))
     try:
         (tmp_path / "pem").write_text(sandbox.smtp_certificate or "")
-        found = await seen(
-            ward, f"email: [{mail(sandbox.smtp_port, 'starttls', tmp_path / 'pem')}]"
+        found = await provider_finding(
+            setup, f"email: [{mail(sandbox.smtp_port, 'starttls', tmp_path / 'pem')}]"
         )
-        untrusted = await seen(ward, f"email: [{mail(sandbox.smtp_port, 'starttls')}]")
+        untrusted = await provider_finding(setup, f"email: [{mail(sandbox.smtp_port, 'starttls')}]")
         accepted = len(list(sandbox.inbox.accepted()))
     finally:
         await sandbox.stop()
@@ -107,26 +109,26 @@ async def test_a_mail_server_is_asked_for_starttls_and_gets_no_mail(
     assert accepted == 0
 
 
-async def test_a_mail_server_without_starttls_is_told(ward: Ward) -> None:
+async def test_a_mail_server_without_starttls_is_reported(setup: Setup) -> None:
     sandbox = Sandbox()
     await sandbox.start(SandboxConfig())
     try:
-        found = await seen(ward, f"email: [{mail(sandbox.smtp_port, 'starttls')}]")
+        found = await provider_finding(setup, f"email: [{mail(sandbox.smtp_port, 'starttls')}]")
     finally:
         await sandbox.stop()
     assert (found.result, "STARTTLS" in found.what) == (Result.UNREACHABLE, True)
 
 
-async def test_a_name_that_does_not_resolve_is_unreachable(ward: Ward) -> None:
-    found = await seen(ward, f"viber: [{infobip('https://provider.invalid')}]")
+async def test_a_name_that_does_not_resolve_is_unreachable(setup: Setup) -> None:
+    found = await provider_finding(setup, f"viber: [{infobip('https://provider.invalid')}]")
     assert (found.check, found.result) == ("resolve", Result.UNREACHABLE)
 
 
-async def test_a_port_where_nobody_listens_is_unreachable(ward: Ward) -> None:
+async def test_a_port_where_nobody_listens_is_unreachable(setup: Setup) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    found = await seen(ward, f"email: [{mail(port, 'none')}]")
+    found = await provider_finding(setup, f"email: [{mail(port, 'none')}]")
     assert (found.check, found.result) == ("connect", Result.UNREACHABLE)
 
 
@@ -144,44 +146,44 @@ def source(servers: str, topics: str, dead_letters: str = "off") -> str:
     return f"sources: {{kafka: {{{inner}}}}}\n"
 
 
-async def test_topics_that_are_there_are_fine_and_those_that_are_not_are_told(
-    ward: Ward, brokers: str
+async def test_topics_that_are_there_are_fine_and_those_that_are_not_are_reported(
+    setup: Setup, brokers: str
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=brokers)
     await producer.start()
     await producer.send_and_wait("orders", b"{}")  # these brokers make a topic of four partitions
     await producer.stop()
-    ward.configure(
-        source(brokers, "[orders, absent]", "letters") + "statuses: {kafka: {topic: news}}\n"
+    setup.configure(
+        source(brokers, "[orders, absent]", "letters") + "statuses: {kafka: {topic: statuses}}\n"
     )
-    findings = [one for one in await ward.findings(processes=4) if one.area == "kafka"]
+    findings = [one for one in await setup.findings(processes=4) if one.area == "kafka"]
     results = {(one.check, one.where): one.result for one in findings}
     assert results["connect", brokers] is Result.FINE
     assert results["partitions", "orders"] is Result.FINE
     assert results["topic", "absent"] is Result.ERROR
-    assert results["topic", "letters"] is results["topic", "news"] is Result.WARNING
+    assert results["topic", "letters"] is results["topic", "statuses"] is Result.WARNING
     assert ("partitions", "absent") not in results
 
 
-async def test_asking_for_a_topic_does_not_make_it(ward: Ward, brokers: str) -> None:
-    ward.configure(source(brokers, "[never_made]"))
+async def test_asking_for_a_topic_does_not_make_it(setup: Setup, brokers: str) -> None:
+    setup.configure(source(brokers, "[never_made]"))
     for _ in range(2):
-        found = await ward.found("kafka", "topic")
+        found = await setup.found("kafka", "topic")
         assert found.result is Result.ERROR
 
 
-async def test_brokers_that_do_not_answer_are_unreachable(ward: Ward) -> None:
+async def test_brokers_that_do_not_answer_are_unreachable(setup: Setup) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ward.configure(source(f"127.0.0.1:{port}", "[events]"))
-    assert (await ward.found("kafka", "connect")).result is Result.UNREACHABLE
+    setup.configure(source(f"127.0.0.1:{port}", "[events]"))
+    assert (await setup.found("kafka", "connect")).result is Result.UNREACHABLE
 
 
-def judged(
+def results_for(
     config: dict[str, str], processes: int = 1, replicas: int = 3, leader: int = 1
 ) -> dict[str, Result]:
-    """What is said of a topic with two partitions."""
+    """The results for a topic with two partitions, by check."""
     partitions = [{"leader": leader, "replicas": list(range(replicas))}] * 2
     at, topic = Subject("kafka", "events"), {"partitions": partitions}
     findings = event_topic(at, topic, config, 30 * DAY_MS, processes)
@@ -194,7 +196,7 @@ def test_a_sound_topic_is_fine() -> None:
         "max.message.bytes": "1048588",
         "cleanup.policy": "delete",
     }
-    assert set(judged(config).values()) == {Result.FINE}
+    assert set(results_for(config).values()) == {Result.FINE}
 
 
 @pytest.mark.parametrize(
@@ -206,13 +208,13 @@ def test_a_sound_topic_is_fine() -> None:
         ({"retention.ms": "1000", "max.message.bytes": "1000"}, "record_size"),
     ],
 )
-def test_a_topic_that_keeps_records_longer_than_events_are_remembered_is_warned_of(
+def test_a_topic_that_keeps_records_longer_than_events_are_recognised_is_warned_of(
     config: dict[str, str], check: str
 ) -> None:
-    assert judged(config)[check] is Result.WARNING
+    assert results_for(config)[check] is Result.WARNING
 
 
-def test_more_processes_than_partitions_one_copy_and_no_leader_are_told() -> None:
-    assert judged({}, processes=3)["partitions"] is Result.WARNING
-    assert judged({}, replicas=1)["topic"] is Result.WARNING
-    assert judged({}, leader=-1)["topic"] is Result.UNREACHABLE
+def test_more_processes_than_partitions_one_copy_and_no_leader_are_reported() -> None:
+    assert results_for({}, processes=3)["partitions"] is Result.WARNING
+    assert results_for({}, replicas=1)["topic"] is Result.WARNING
+    assert results_for({}, leader=-1)["topic"] is Result.UNREACHABLE

@@ -11,21 +11,23 @@ import pytest
 
 from orchestrator.doctor import Finding, Result
 from orchestrator.doctor.findings import Subject
-from orchestrator.doctor.postgres import place
 from orchestrator.doctor.server import encryption, release, transaction_ids, writable
 from orchestrator.stores.postgres.schema import WEEK_MS, make_partitions, migrate
-from tests.doctor.ward import Ward, wrong
+from orchestrator.stores.postgres.session import place
+from tests.doctor.setup import Setup, wrong
 from tests.support.postgres import Server
 
 FROM_THE_FIXTURE = {"store durable error"}
-"""The tests' server runs without fsync, which is exactly what the doctor is there to find."""
+"""The tests' server runs without fsync, which the doctor must find."""
 
 
-async def visit(ward: Ward, url: str, processes: int = 1, more: str = "") -> dict[str, Finding]:
+async def examine_store(
+    setup: Setup, url: str, processes: int = 1, more: str = ""
+) -> dict[str, Finding]:
     """The findings about the store, by check."""
-    ward.env["STORE"] = url
-    ward.configure("store: '${env:STORE}'\n" + more)
-    findings = [one for one in await ward.findings(processes) if one.area == "store"]
+    setup.env["STORE"] = url
+    setup.configure("store: '${env:STORE}'\n" + more)
+    findings = [one for one in await setup.findings(processes) if one.area == "store"]
     password = urlsplit(url).password
     assert password is None or password not in str(findings)
     return {one.check: one for one in findings}
@@ -42,9 +44,9 @@ def limited(server: Server, url: str, name: str, settings: str = "") -> str:
 
 
 async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(
-    ward: Ward, postgres_url: str
+    setup: Setup, postgres_url: str
 ) -> None:
-    findings = await visit(ward, postgres_url)
+    findings = await examine_store(setup, postgres_url)
     assert set(wrong(list(findings.values()))) == FROM_THE_FIXTURE
     looked_at = {
         "release",
@@ -60,26 +62,28 @@ async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(
     assert looked_at | {"connections", "transaction_ids", "encryption", "clock"} <= set(findings)
 
 
-async def test_settings_that_give_up_durability_are_errors(ward: Ward, postgres_url: str) -> None:
-    assert (await visit(ward, postgres_url))["durable"].result is Result.ERROR
+async def test_settings_that_give_up_durability_are_errors(setup: Setup, postgres_url: str) -> None:
+    assert (await examine_store(setup, postgres_url))["durable"].result is Result.ERROR
 
 
 async def test_more_processes_than_the_lock_table_has_room_for_are_refused_with_the_setting_to_use(
-    ward: Ward, postgres_url: str
+    setup: Setup, postgres_url: str
 ) -> None:
-    found = (await visit(ward, postgres_url, processes=12))["locks"]
+    found = (await examine_store(setup, postgres_url, processes=12))["locks"]
     assert found.result is Result.ERROR
     assert found.fix.startswith("set max_locks_per_transaction = ")
 
 
-async def test_more_processes_than_connections_are_refused(ward: Ward, postgres_url: str) -> None:
-    assert (await visit(ward, postgres_url, processes=40))["connections"].result is Result.ERROR
+async def test_more_processes_than_connections_are_refused(setup: Setup, postgres_url: str) -> None:
+    assert (await examine_store(setup, postgres_url, processes=40))[
+        "connections"
+    ].result is Result.ERROR
 
 
-async def test_a_role_that_may_not_make_tables_is_told(
-    ward: Ward, postgres_server: Server, postgres_url: str
+async def test_a_role_that_may_not_make_tables_is_reported(
+    setup: Setup, postgres_server: Server, postgres_url: str
 ) -> None:
-    found = (await visit(ward, limited(postgres_server, postgres_url, "guest")))["rights"]
+    found = (await examine_store(setup, limited(postgres_server, postgres_url, "guest")))["rights"]
     assert (found.result, found.fix) == (
         Result.ERROR,
         'grant create on schema "public" to "guest"',
@@ -95,29 +99,34 @@ async def test_a_role_that_may_not_make_tables_is_told(
     ],
 )
 async def test_settings_of_the_role_that_would_stop_us_are_found(
-    ward: Ward, postgres_server: Server, postgres_url: str, setting: str, check: str, result: Result
+    setup: Setup,
+    postgres_server: Server,
+    postgres_url: str,
+    setting: str,
+    check: str,
+    result: Result,
 ) -> None:
     url = limited(postgres_server, postgres_url, "stubborn", setting)
-    assert (await visit(ward, url))[check].result is result
+    assert (await examine_store(setup, url))[check].result is result
 
 
 async def test_a_setting_that_our_sessions_make_for_themselves_is_not_held_against_the_server(
-    ward: Ward, postgres_server: Server, postgres_url: str
+    setup: Setup, postgres_server: Server, postgres_url: str
 ) -> None:
     url = limited(postgres_server, postgres_url, "hasty", "statement_timeout = '100ms'")
-    assert (await visit(ward, url))["timeouts"].result is Result.FINE
+    assert (await examine_store(setup, url))["timeouts"].result is Result.FINE
 
 
-async def test_a_schema_that_is_up_to_date_is_told_from_one_that_is_not(
-    ward: Ward, postgres_url: str
+async def test_a_schema_that_is_up_to_date_differs_from_one_that_is_not(
+    setup: Setup, postgres_url: str
 ) -> None:
-    assert (await visit(ward, postgres_url, more="migrate: manual\n"))[
+    assert (await examine_store(setup, postgres_url, more="migrate: manual\n"))[
         "schema"
     ].result is Result.ERROR
     connection = await asyncpg.connect(postgres_url)
     await migrate(connection)
     await connection.close()
-    found = (await visit(ward, postgres_url, more="migrate: manual\n"))["schema"]
+    found = (await examine_store(setup, postgres_url, more="migrate: manual\n"))["schema"]
     assert (found.result, found.what) == (
         Result.FINE,
         "the schema is up to date; 0 process(es) at work on it",
@@ -126,20 +135,20 @@ async def test_a_schema_that_is_up_to_date_is_told_from_one_that_is_not(
 
 @pytest.mark.parametrize(("weeks_ago", "result"), [(0, Result.FINE), (4, Result.ERROR)])
 async def test_partitions_that_nobody_makes_any_more_are_an_error(
-    ward: Ward, postgres_url: str, weeks_ago: int, result: Result
+    setup: Setup, postgres_url: str, weeks_ago: int, result: Result
 ) -> None:
     connection = await asyncpg.connect(postgres_url)
     await migrate(connection)
-    assert (await visit(ward, postgres_url))[
+    assert (await examine_store(setup, postgres_url))[
         "partitions"
     ].what == "none yet: the first process makes them"
     await make_partitions(connection, int(time.time() * 1000) - weeks_ago * WEEK_MS)
     await connection.close()
-    assert (await visit(ward, postgres_url))["partitions"].result is result
+    assert (await examine_store(setup, postgres_url))["partitions"].result is result
 
 
-async def test_nothing_is_written_that_a_query_could_see(ward: Ward, postgres_url: str) -> None:
-    await visit(ward, postgres_url)
+async def test_nothing_is_written_that_a_query_could_see(setup: Setup, postgres_url: str) -> None:
+    await examine_store(setup, postgres_url)
     connection = await asyncpg.connect(postgres_url)
     tables = await connection.fetchval(
         "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
@@ -149,15 +158,17 @@ async def test_nothing_is_written_that_a_query_could_see(ward: Ward, postgres_ur
 
 
 async def test_a_wrong_password_and_a_missing_database_are_errors_a_closed_port_is_not(
-    ward: Ward, postgres_server: Server, postgres_url: str
+    setup: Setup, postgres_server: Server, postgres_url: str
 ) -> None:
     url = limited(postgres_server, postgres_url, "visitor")
-    refused = (await visit(ward, url.replace("a-password", "another-password")))["connect"]
-    missing = (await visit(ward, url.rpartition("/")[0] + "/nowhere"))["connect"]
+    refused = (await examine_store(setup, url.replace("a-password", "another-password")))["connect"]
+    missing = (await examine_store(setup, url.rpartition("/")[0] + "/nowhere"))["connect"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         away = (
-            await visit(ward, f"postgresql://u:pass-word@127.0.0.1:{probe.getsockname()[1]}/x")
+            await examine_store(
+                setup, f"postgresql://u:pass-word@127.0.0.1:{probe.getsockname()[1]}/x"
+            )
         )["connect"]
     assert [one.result for one in (refused, missing, away)] == [
         Result.ERROR,
@@ -173,7 +184,7 @@ def test_where_a_database_is_never_says_who_logs_in() -> None:
     )
 
 
-def test_old_releases_standbys_and_old_transaction_ids_are_told() -> None:
+def test_old_releases_standbys_and_old_transaction_ids_are_reported() -> None:
     at = Subject("store", "db")
     old = {"server_version": "12.9", "server_version_num": "120009"}
     assert release(at, old).result is Result.ERROR

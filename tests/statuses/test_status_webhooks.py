@@ -24,7 +24,7 @@ SMS = Policy("texts", "v1", "shop.event", (Step("sms"),))
 
 
 class Receiver:
-    """Answers with the statuses it was given, then 204; keeps what it has taken."""
+    """Answers with the statuses it was given, then 204; records what it has taken."""
 
     def __init__(self) -> None:
         self.answers: list[int] = []
@@ -56,7 +56,7 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
     await runner.cleanup()
 
 
-async def told(world: World, url: str, receiver: Receiver, enough: int) -> None:
+async def deliver(world: World, url: str, receiver: Receiver, enough: int) -> None:
     """Run the outbox until so many events were taken."""
     outbox = Outbox(
         world.engine, world.store, [WebhookSink(url, SECRET, lambda: world.now)], lambda: world.now
@@ -68,12 +68,12 @@ async def told(world: World, url: str, receiver: Receiver, enough: int) -> None:
     await outbox.stop()
 
 
-async def test_every_change_is_told_once_it_is_taken(receiver: tuple[Receiver, str]) -> None:
+async def test_every_change_is_delivered_once(receiver: tuple[Receiver, str]) -> None:
     found, url = receiver
     async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
-        await told(world, url, found, 5)
+        await deliver(world, url, found, 5)
         assert found.taken[0] == "kaskad.message.accepted"
         assert sorted(found.taken) == sorted(set(found.taken))
         assert "kaskad.message.succeeded" in found.taken
@@ -87,7 +87,7 @@ async def test_what_was_not_taken_is_tried_again_with_the_same_id(
     found.answers = [500, 302]
     async with World(SMS, emits_statuses=True) as world:
         await world.publish()
-        await told(world, url, found, 1)
+        await deliver(world, url, found, 1)
         assert found.tried == ["kaskad.message.accepted"] * 3
         assert await world.store.outbox(f"webhook:{url}", 10) == []
 

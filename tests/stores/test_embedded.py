@@ -1,4 +1,4 @@
-"""What only the embedded store does: one file, one process."""
+"""The embedded store's own promises: one file, one process."""
 
 from __future__ import annotations
 
@@ -64,17 +64,16 @@ async def test_what_is_being_written_is_not_seen_before_it_is_committed(tmp_path
 
 class Lingering(SqliteStore):
     """
-    Its commits are on the disk, for everybody to see, before the one who asked for them hears of
-    it.
+    Its commits are on the disk, for everybody to see, before the caller gets its answer.
     """
 
     seen: asyncio.Event
-    heard: asyncio.Event
+    released: asyncio.Event
 
     async def _finish(self, work: Any) -> Any:
         result = await super()._finish(work)
         self.seen.set()
-        await self.heard.wait()
+        await self.released.wait()
         return result
 
 
@@ -83,10 +82,8 @@ async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_cam
 ) -> None:
     store = Lingering(tmp_path / "k.db")
     await store.open()
-    store.seen, store.heard = asyncio.Event(), asyncio.Event()
-    assert not (
-        await store.load(Wanted(recipients={"olena"}))
-    ).recipients  # it is remembered that there is none
+    store.seen, store.released = asyncio.Event(), asyncio.Event()
+    assert not (await store.load(Wanted(recipients={"olena"}))).recipients  # the absence is cached
     assert not await store.addresses({"hash"})
     changes = Changes(recipients={"olena": b'{"id":"olena"}'}, addresses={"hash": b'{"seen":1}'})
     changes.ready_in.append(ReadyRow("viber", 1, 0, "m1", 0))
@@ -95,12 +92,12 @@ async def test_whoever_finds_a_new_row_finds_the_person_and_the_address_that_cam
     assert await store.queues() == ["viber"]
     assert (await store.load(Wanted(recipients={"olena"}))).recipients == {"olena": {"id": "olena"}}
     assert await store.addresses({"hash"}) == {"hash": {"seen": 1}}
-    store.heard.set()
+    store.released.set()
     await committing
     await store.close()
 
 
-async def test_a_write_whose_asker_has_gone_is_finished_before_the_next_one_begins(
+async def test_a_write_whose_caller_has_gone_is_finished_before_the_next_one_begins(
     tmp_path: Path,
 ) -> None:
     store = SqliteStore(tmp_path / "k.db")

@@ -1,4 +1,4 @@
-"""Roles: what one process takes in, another may carry out."""
+"""Roles: one process accepts events, another sends the messages."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ async def status(session: aiohttp.ClientSession, url: str) -> str:
 
 
 async def test_what_one_process_takes_in_another_sends(tmp_path: Path, postgres_url: str) -> None:
-    door, port = lay_out(tmp_path / "door", postgres_url)
-    hands, closed = lay_out(tmp_path / "hands", postgres_url)
-    taking, working = App(door, {}, roles=("http",)), App(hands, {}, roles=("work",))
+    acceptor, port = lay_out(tmp_path / "acceptor", postgres_url)
+    sender, closed = lay_out(tmp_path / "sender", postgres_url)
+    taking, working = App(acceptor, {}, roles=("http",)), App(sender, {}, roles=("work",))
     await taking.start()
     try:
         async with aiohttp.ClientSession(

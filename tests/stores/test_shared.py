@@ -68,7 +68,7 @@ async def processes(
             await process.close()
 
 
-def somebody(test: Callable[[int], bool]) -> str:
+def recipient_with(test: Callable[[int], bool]) -> str:
     """A recipient whose bucket passes a test."""
     return next(
         f"user-{number}" for number in itertools.count() if test(bucket_of(f"user-{number}"))
@@ -136,37 +136,37 @@ async def test_what_one_leaves_for_another_wakes_it(postgres_url: str) -> None:
     async with processes(postgres_url, 2) as (a, b):
         woken: asyncio.Queue[str] = asyncio.Queue()
         b.store.on_wake(woken.put_nowait)
-        theirs = somebody(lambda bucket: bucket in (share_of("B", ("A", "B")) or ()))
+        theirs = recipient_with(lambda bucket: bucket in (share_of("B", ("A", "B")) or ()))
         await a.publish("1", id=theirs)
         assert await asyncio.wait_for(woken.get(), 5) == "texts"
 
 
 async def test_a_code_that_one_only_takes_in_wakes_another_as_what_it_is(postgres_url: str) -> None:
-    code = Policy("codes", "v1", "shop.event", (Step("sms"),), message_class="otp")
-    door = Process("D", postgres_url, code)
+    otp = Policy("otp", "v1", "shop.event", (Step("sms"),), message_class="otp")
+    acceptor = Process("D", postgres_url, otp)
     async with processes(postgres_url, 1) as (worker,):
         woken: asyncio.Queue[str] = asyncio.Queue()
         worker.store.on_wake(woken.put_nowait)
-        await door.open(join=False)
-        await door.publish("1")
+        await acceptor.open(join=False)
+        await acceptor.publish("1")
         assert await asyncio.wait_for(woken.get(), 5) == "urgent texts"
-        await door.close()
+        await acceptor.close()
 
 
 # ---- what none of them can do twice
 
 
 async def test_a_cap_is_exact_however_many_race_for_it(postgres_url: str) -> None:
-    async with processes(postgres_url, 4, SMS, CAPPED) as crowd:
-        ids = [(await crowd[number % 4].publish(str(number))).messages[0] for number in range(12)]
-        sends = [crowd[number % 4].send(id) for number, id in enumerate(ids)]
-        told = await asyncio.gather(*sends)
-        assert sum(bool(one.decision.message.attempts) for one in told) == 3
+    async with processes(postgres_url, 4, SMS, CAPPED) as workers:
+        ids = [(await workers[number % 4].publish(str(number))).messages[0] for number in range(12)]
+        sends = [workers[number % 4].send(id) for number, id in enumerate(ids)]
+        results = await asyncio.gather(*sends)
+        assert sum(bool(one.decision.message.attempts) for one in results) == 3
 
 
 async def test_the_same_event_at_two_processes_makes_one_message(postgres_url: str) -> None:
-    async with processes(postgres_url, 4) as crowd:
-        published = await asyncio.gather(*(process.publish("same") for process in crowd))
+    async with processes(postgres_url, 4) as workers:
+        published = await asyncio.gather(*(process.publish("same") for process in workers))
         assert sorted(one.status for one in published) == [
             "accepted",
             "duplicate",
@@ -177,13 +177,13 @@ async def test_the_same_event_at_two_processes_makes_one_message(postgres_url: s
 
 
 async def test_two_processes_that_prepare_the_same_step_make_one_intent(postgres_url: str) -> None:
-    async with processes(postgres_url, 4) as crowd:
-        (id,) = (await crowd[0].publish("1")).messages
-        told = await asyncio.gather(
-            *(process.send(id) for process in crowd), return_exceptions=True
+    async with processes(postgres_url, 4) as workers:
+        (id,) = (await workers[0].publish("1")).messages
+        results = await asyncio.gather(
+            *(process.send(id) for process in workers), return_exceptions=True
         )
-        assert len((await crowd[0].message(id)).attempts) == 1
-        assert any(not isinstance(one, BaseException) for one in told)
+        assert len((await workers[0].message(id)).attempts) == 1
+        assert any(not isinstance(one, BaseException) for one in results)
 
 
 async def test_an_opt_out_at_one_process_stops_what_another_is_about_to_send(
@@ -212,7 +212,7 @@ async def test_nobody_else_sees_a_recipient_between_a_unit_s_load_and_its_end(
         assert (await other).status == "accepted"
 
 
-async def test_a_receipt_that_races_with_its_own_answer_is_heard(postgres_url: str) -> None:
+async def test_a_receipt_that_races_with_its_own_answer_is_recorded(postgres_url: str) -> None:
     async with processes(postgres_url, 2) as (a, b):
         ids = [
             (await a.publish(str(number), id=f"user-{number}")).messages[0] for number in range(20)
@@ -240,7 +240,9 @@ async def test_a_reference_that_became_known_meanwhile_sends_the_batch_back(
                 await unit.load_addresses(WantedAddresses(unknown={("texts", "ref")}))
 
 
-async def test_status_events_of_all_are_told_once_by_those_they_fall_to(postgres_url: str) -> None:
+async def test_status_events_of_all_are_handed_out_once_by_the_processes_they_fall_to(
+    postgres_url: str,
+) -> None:
     async with processes(postgres_url, 2) as (a, b):
         for number in range(20):
             await (a, b)[number % 2].publish(str(number), id=f"user-{number}")
@@ -252,10 +254,10 @@ async def test_status_events_of_all_are_told_once_by_those_they_fall_to(postgres
 
 
 async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:
-    async with processes(postgres_url, 3) as crowd:
+    async with processes(postgres_url, 3) as workers:
         buckets = [
             process.store.bucket("texts", 20.0, asyncio.get_running_loop().time)
-            for process in crowd
+            for process in workers
         ]
         started = asyncio.get_running_loop().time()
         granted = sum(await asyncio.gather(*(bucket.take(50) for bucket in buckets)))
@@ -267,18 +269,19 @@ async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:
         assert 29 < buckets[1].paused_for() <= 30
 
 
-async def test_a_code_that_waits_for_a_token_goes_before_everything_else_everywhere(
+async def test_an_otp_that_waits_for_a_token_goes_before_everything_else_everywhere(
     postgres_url: str,
 ) -> None:
-    async with processes(postgres_url, 2) as crowd:
+    async with processes(postgres_url, 2) as workers:
         here, there = (
-            process.store.bucket("slow", 2.0, asyncio.get_running_loop().time) for process in crowd
+            process.store.bucket("slow", 2.0, asyncio.get_running_loop().time)
+            for process in workers
         )
         assert await here.take(1) == 1
         assert await there.take(1, urgent=True) == 0
         async with asyncio.timeout(10):
             while not await there.take(1, urgent=True):
-                assert await here.take(1) == 0, "it has overtaken the code"
+                assert await here.take(1) == 0, "it has overtaken the OTP"
                 await asyncio.sleep(0.05)
             await Rate(here, asyncio.get_running_loop().time).take_all(1, urgent=False)
 
@@ -301,16 +304,16 @@ async def test_processes_that_start_at_the_same_moment_migrate_once(postgres_url
 
 
 async def test_they_agree_on_the_first_secret(postgres_url: str) -> None:
-    async with processes(postgres_url, 4) as crowd:
+    async with processes(postgres_url, 4) as workers:
         await asyncio.gather(
             *(
                 process.store.add_secret("pepper", process.name.encode(), START, first=True)
-                for process in crowd
+                for process in workers
             )
         )
-        kept = [await process.store.secrets("pepper") for process in crowd]
-        assert len(kept[0]) == 1
-        assert all(secrets == kept[0] for secrets in kept)
+        stored = [await process.store.secrets("pepper") for process in workers]
+        assert len(stored[0]) == 1
+        assert all(secrets == stored[0] for secrets in stored)
 
 
 async def test_a_message_that_nobody_has_is_said_to_be_unknown(postgres_url: str) -> None:
@@ -319,19 +322,19 @@ async def test_a_message_that_nobody_has_is_said_to_be_unknown(postgres_url: str
             await a.engine.submit(ApplyFact("01KNOBODY", None))  # type: ignore[arg-type]
 
 
-# ---- what a process remembers
+# ---- the cache of a process
 
 
-async def test_what_another_process_has_written_counts_though_this_one_remembers_the_message(
+async def test_what_another_process_has_written_counts_though_this_one_has_the_message_in_its_cache(
     postgres_url: str,
 ) -> None:
     async with processes(postgres_url, 2) as (a, b):
         (message,) = (await a.publish()).messages
         await b.send(message)
-        told = await a.engine.submit(
+        result = await a.engine.submit(
             RecordReceipt("texts", Receipt(state=Delivery.DELIVERED, provider_id=f"id-{message}"))
         )
-        assert told.decision.message.attempts[0].state is Delivery.DELIVERED
+        assert result.decision.message.attempts[0].state is Delivery.DELIVERED
         assert (await b.message(message)).status is Status.SUCCEEDED
 
 

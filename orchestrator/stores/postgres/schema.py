@@ -1,4 +1,4 @@
-"""PostgreSQL's schema: migrations under a lock, and the partitions of what is only kept."""
+"""PostgreSQL's schema: migrations under a lock, and the partitions of what only grows."""
 
 from __future__ import annotations
 

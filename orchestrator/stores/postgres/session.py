@@ -89,5 +89,5 @@ async def roll_back(connection: Any) -> None:
 
 
 def place(url: str) -> str:
-    """Where a store is, without its password."""
-    return url.rpartition("@")[2] if "@" in url else url.partition("://")[2]
+    """Where a database is, without who logs in and how."""
+    return url.split("://", 1)[-1].rpartition("@")[2].partition("?")[0]

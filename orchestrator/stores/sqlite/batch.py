@@ -28,6 +28,10 @@ from orchestrator.stores.sqlite.cache import RowCache
 from orchestrator.stores.sqlite.database import QUERIES
 from orchestrator.stores.tables import event_of, rare_writes
 
+MANY_KEYS = "(select value from json_each(?1))"
+ONE_KEY = {name: text.replace(MANY_KEYS, "(?1)") for name, text in QUERIES.items()}
+"""Faster statements for a single key, which is what a dispatcher looks up most."""
+
 
 def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
     """See ``BatchStore.load``."""
@@ -102,6 +106,8 @@ def select_in(db: sqlite3.Connection, name: str, keys: Collection[str]) -> list[
     """Rows whose key is one of ``keys``, however many there are."""
     if not keys:
         return []
+    if len(keys) == 1:
+        return db.execute(ONE_KEY[name], tuple(keys)).fetchall()
     return db.execute(QUERIES[name], (json.dumps(sorted(keys)),)).fetchall()
 
 

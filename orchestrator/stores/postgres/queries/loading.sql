@@ -21,10 +21,10 @@ select n.kind, n.a, n.b, n.message, n.attempt, coalesce(m.recipient, f.recipient
   left join lateral (select recipient from finished where id = n.message and m.id is null) f on true
 
 -- name: load
--- Everything of one batch: messages by id ($1; those that the asker remembers with their versions,
+-- Everything of one batch: messages by id ($1; those in the cache of the caller with their versions,
 -- $6), unfinished ones of recipients ($2), recipients ($3), events ($4 sources, $5 ids). `kind` says
 -- which, `a` and `b` are its key. A live message's `version` is the transaction that wrote its row;
--- one that is remembered as it is comes without state and event.
+-- one that is cached as it is comes without state and event.
 with ids as (
     select id, known from unnest($1::text[], $6::text[]) as w (id, known)
     union all

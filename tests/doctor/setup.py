@@ -1,4 +1,4 @@
-"""A small installation for the doctor to look at, and what it finds there."""
+"""A small installation for the doctor to examine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.ports import free_port
 LOG = "{provider: notes, adapter: log}"
 
 
-class Ward:
+class Setup:
     """
     An installation in a folder of its own; nothing in it needs the network unless a test says so.
     """
@@ -58,6 +58,6 @@ MEASURED = frozenset({"fsync", "commit", "clock", "space"})
 
 
 def wrong(findings: Sequence[Finding]) -> list[str]:
-    """What is not fine, as area, check and result; but for what is measured."""
+    """Every finding that is not fine, as area, check and result, without the measured ones."""
     some = [one for one in findings if one.check not in MEASURED]
     return [f"{one.area} {one.check} {one.result}" for one in some if one.result is not Result.FINE]

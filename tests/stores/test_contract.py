@@ -1,0 +1,150 @@
+"""Every noun of the store's port, on both stores: the same calls give the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.policy import Policy, Step
+from orchestrator.stores.rows import Changes, DeadLetterRow, OrphanRow, WantedAddresses
+from tests.engine.world import World
+
+DAY_MS = 86_400_000
+POLICY = Policy("texts", "v1", "shop.event", (Step("sms", wait=(("delivered", 600_000),)),))
+OTP = Policy("otp", "v1", "shop.otp", (Step("sms"),), message_class="otp")
+LETTER = DeadLetterRow("01L1", 5, "kafka:a/0/1", "bad_json", "why", {"k": "v"}, b"{")
+
+
+class PostgresWorld(World):
+    """A world on PostgreSQL."""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    made: World = World(POLICY, OTP, path=tmp_path / "k.db", emits_statuses=True)
+    if request.param == "postgres":
+        made = PostgresWorld(POLICY, OTP, emits_statuses=True)
+        PostgresWorld.url = request.getfixturevalue("postgres_url")
+    async with made:
+        yield made
+
+
+async def commit(world: World, changes: Changes) -> None:
+    async with world.store.unit() as unit:
+        await unit.commit(changes)
+
+
+async def test_backlog_and_timers(world: World) -> None:
+    (text,) = (await world.publish("1")).messages
+    (otp,) = (await world.publish("2", type="shop.otp")).messages
+    store = world.store
+    assert await store.queues() == ["texts"]
+    assert [row.message for row in await store.claim("texts", 10, ())] == [otp, text]
+    assert [row.message for row in await store.claim("texts", 10, {(otp, 0)})] == [text]
+    assert [row.message for row in await store.claim("texts", 10, (), (0, 0))] == [otp]
+    depths = await store.depths()
+    assert {lane: count for (_, lane), count in depths.items() if count} == {0: 1, 1: 1}
+    due_at = (await world.message(text)).due_at
+    assert due_at is not None
+    assert await store.due(due_at - 1, 10) == []
+    assert await store.due(due_at, 10) == [(due_at, text), (due_at, otp)]
+    assert await store.due(due_at, 10, otp=True) == [(due_at, otp)]
+    assert await store.next_due() == await store.next_due(otp=True) == due_at
+
+
+async def test_messages_and_recipients(world: World) -> None:
+    first, second = [(await world.publish(str(n), id=f"user-{n}")).messages[0] for n in range(2)]
+    await world.send(first)
+    store = world.store
+
+    async def ids(**given: str) -> list[str]:
+        return [row.message.id for row in await store.messages(**given)]  # type: ignore[arg-type]  # limit is no str
+
+    assert await ids() == [second, first]
+    assert await ids(recipient="user-0", policy="texts") == [first]
+    assert await ids(before=second) == [first]
+    assert await ids(status="no such status") == []
+    stored = await store.message(first)
+    assert stored is not None
+    assert [line["fact"]["kind"] for line in stored.history] == [
+        "Triggered",
+        "Prepared",
+        "Answered",
+    ]
+    assert stored.event["ce"]["id"] == "0"
+    assert await store.message("nothing") is None
+    assert ((await store.recipient("user-1")) or {})["id"] == "user-1"
+    assert await store.recipient("nobody") is None
+
+
+async def test_outbox(world: World) -> None:
+    await world.publish("1")
+    events = await world.store.outbox("told", 10)
+    assert events
+    assert {event.recipient for event in events} == {"olena"}
+    await world.store.delivered("told", [events[0].sequence])
+    assert await world.store.outbox("told", 10) == events[1:]
+
+
+async def test_dead_letters(world: World) -> None:
+    store = world.store
+    await commit(world, Changes(dead_letters=[LETTER, LETTER._replace(id="01L2")]))
+    await commit(world, Changes(dead_letters=[LETTER]))
+    assert [row.id for row in await store.dead_letters(None, 10)] == ["01L2", "01L1"]
+    assert [row.id for row in await store.dead_letters("01L2", 10)] == ["01L1"]
+    assert await store.dead_letter("01L1") == LETTER
+    await store.resolve_dead_letter("01L1", 9)
+    assert await store.dead_letter("01L1") == LETTER._replace(replayed_at=9)
+    assert await store.dead_letter("nothing") is None
+
+
+async def test_versions_secrets_and_api_keys(world: World) -> None:
+    store = world.store
+    for document in ({"a": 1}, {"a": 2}):
+        await store.keep_version("policy", "p", "v1", document)
+    assert await store.version("policy", "p", "v1") == {"a": 1}
+    assert await store.version("policy", "p", "v2") is None
+    for secret, first in ((b"1", True), (b"2", True), (b"3", False)):
+        await store.add_secret("signing", secret, 7, first=first)
+    assert [(row.secret, row.created_at) for row in await store.secrets("signing")] == [
+        (b"3", 7),
+        (b"1", 7),
+    ]
+    await store.add_api_key("id", "hash", ("events", "messages"), 3)
+    found = await store.api_key("hash")
+    assert found is not None
+    assert (found.id, found.scopes, found.revoked_at) == ("id", ("events", "messages"), None)
+    assert await store.revoke_api_key("id", 4)
+    assert not await store.revoke_api_key("id", 5)
+    assert [row.revoked_at for row in await store.api_keys()] == [4]
+    assert await store.api_key("another") is None
+
+
+async def test_counters(world: World) -> None:
+    store = world.store
+    for amount in (5, 7):
+        await commit(world, Changes(spent={("sms", "2026-01-01"): amount}))
+    assert await store.spent("2026-01-01") == {"sms": 12}
+    await store.count_receipts([("sms", 10, 1, 0), ("email", 9, 1, 1)])
+    await store.count_receipts([("sms", 10, 1, 2)])
+    assert await store.receipt_counts(10) == [("sms", 10, 2, 2)]
+
+
+async def test_rows_past_their_time_are_purged_and_no_others(world: World) -> None:
+    store, old, new = world.store, 1, world.now
+    (id,) = (await world.publish("1")).messages
+    orphans = [OrphanRow("texts", str(at), at, b"{}") for at in (old, new)]
+    letters = [LETTER._replace(id=str(at), at=at) for at in (old, new)]
+    await commit(world, Changes(orphans=orphans, dead_letters=letters))
+    await store.purge(world.now)
+    assert [row.at for row in await store.dead_letters(None, 10)] == [new]
+    async with store.unit() as unit:
+        wanted = {("texts", str(at)) for at in (old, new)}
+        found = await unit.load_addresses(WantedAddresses(references=wanted))
+    assert set(found.orphans) == {("texts", str(new))}
+    assert await store.message(id) is not None
+    await store.purge(world.now + 200 * DAY_MS)
+    assert await store.dead_letters(None, 10) == []
+    assert await store.message(id) is not None, "an unfinished message must stay"
