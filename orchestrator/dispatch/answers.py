@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from orchestrator.core.outcomes import Accepted, Outcome, kind_of
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.outcomes import OutcomeKind as Kind
 from orchestrator.core.reasons import Reason
 
@@ -25,7 +25,7 @@ class OnAttempt(Enum):
     RETRY = "tried again, then the step's next provider"
     AT_ONCE = "tried again at once, not counted as a try"
     LEAVE = "next step"
-    STRIKE = "next step; a strike against the address"
+    BOUNCE = "next step; the address gets a bounce"
     OPT_OUT = "next step; the opt-out is recorded"
     SWITCH = "the step's next provider, else the next step"
 
@@ -79,7 +79,7 @@ ANSWERS: tuple[AnswerRule, ...] = (
     row(Kind.NOT_SENT, R.THROTTLED,           A.RETRY,   B.THROTTLED, C.IGNORED, ERROR,   ""),
     row(Kind.NOT_SENT, R.START_TOO_LATE,      A.AT_ONCE, B.NOTHING,   C.IGNORED, ERROR,   ""),
     row(Kind.NOT_SENT, None,                  A.RETRY,   B.NOTHING,   C.IGNORED, ERROR,   ""),
-    row(Kind.REFUSED, R.REFUSED_ADDRESS,      A.STRIKE,  B.NOTHING,   C.SUCCESS, REFUSAL, ""),
+    row(Kind.REFUSED, R.REFUSED_ADDRESS,      A.BOUNCE,  B.NOTHING,   C.SUCCESS, REFUSAL, ""),
     row(Kind.REFUSED, R.REFUSED_RECIPIENT,    A.LEAVE,   B.NOTHING,   C.SUCCESS, REFUSAL, ""),
     row(Kind.REFUSED, R.REFUSED_OPTED_OUT,    A.OPT_OUT, B.NOTHING,   C.SUCCESS, REFUSAL, ""),
     row(Kind.REFUSED, R.REFUSED_CONTENT,      A.LEAVE,   B.NOTHING,   C.SUCCESS, REFUSAL, ""),
@@ -92,11 +92,16 @@ ANSWERS: tuple[AnswerRule, ...] = (
 )
 # fmt: on
 
-_RULES = {(rule.kind, rule.reason): rule for rule in ANSWERS}
+TYPES = {
+    Kind.ACCEPTED: Accepted,
+    Kind.NOT_SENT: NotSent,
+    Kind.REFUSED: Refused,
+    Kind.UNKNOWN: Unknown,
+}
+RULES = {(TYPES[rule.kind], rule.reason): rule for rule in ANSWERS}
 
 
 def rule_for(outcome: Outcome) -> AnswerRule:
     """The row of an outcome."""
-    kind = kind_of(outcome)
-    reason = None if isinstance(outcome, Accepted) else outcome.reason
-    return _RULES.get((kind, reason)) or _RULES[kind, None]
+    kind, reason = type(outcome), None if isinstance(outcome, Accepted) else outcome.reason
+    return RULES.get((kind, reason)) or RULES[kind, None]

@@ -303,7 +303,7 @@ class Dispatcher:
     async def _turn_away(
         self, provider: ActiveProvider, queue: ProviderQueue, reason: Reason, until: int
     ) -> float:
-        """Tell waiting rows that the provider is shut, so that the core finds another way."""
+        """Report the shut provider for each waiting row; the core then decides anew."""
         rows = await self.store.claim(provider.name, CLAIM_MAX, provider.taken, queue.lanes)
         facts = [
             ApplyFact(row.message, Shut(row.step, provider.name, reason, until), queue.urgent)

@@ -1,6 +1,6 @@
 """
 Detects a receipt outage: receipts of a channel that stop all at once mean that reporting is broken,
-not that nobody was reached.
+not that nothing was delivered.
 
 Sends and deliveries are counted by the minute of the send. The baseline of a channel is the share
 of the last day's sends that were delivered, without the newest ones, whose receipts may still come;

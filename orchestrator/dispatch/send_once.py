@@ -264,4 +264,4 @@ def unpacked(body: bytes, encoding: str) -> bytes:
             if len(plain) > BODY_BYTES_MAX or not unpacking.eof:
                 raise Unreadable("a gzip body that is cut short or unpacks to too much")
             return plain
-    raise Unreadable("a Content-Encoding that nobody asked for")
+    raise Unreadable("a Content-Encoding that was not asked for")

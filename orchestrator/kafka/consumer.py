@@ -11,7 +11,7 @@ The client library's consumer, with what a group member needs beyond its public 
   a partition of another process. So each commit has a limit that ends before a revocation does.
 * An expelled member has generation -1 until it rejoins, and the broker accepts commits of that
   generation from anybody once the group is empty.
-* Exceptions in rebalance listeners are only logged, and listeners are not told whether partitions
+* Exceptions in rebalance listeners are only logged, and listeners cannot know whether partitions
   were revoked or lost.
 * The fetching task may die without an error reaching anybody.
 """

@@ -283,7 +283,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         return None
 
     def _holds_back(self, topic: str) -> bool:
-        """True if the broker has more of a topic and has delivered some of it lately."""
+        """True if the broker has more of a topic and has just delivered some of it."""
         silent_seconds = asyncio.get_running_loop().time() - self._delivered_at[topic]
         return silent_seconds <= self._bounds.hold_seconds and any(
             self._consumer.has_more(one)

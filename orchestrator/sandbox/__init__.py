@@ -1,9 +1,9 @@
 """
-Stand-in providers on real sockets: no account, no money, nobody disturbed.
+Stand-in providers on real sockets: no account, no cost, no message to a real person.
 
-Each file speaks one provider's API as its documentation has it, checks requests as strictly as the
-provider does, signs its webhooks the same way, and shares no code with the adapters: a mistake made
-there is not repeated here.
+Each file speaks one provider's API as documented, checks requests as strictly as the provider does
+and signs its webhooks the same way. It shares no code with the adapters, so that it does not repeat
+their mistakes. Its dependencies beyond the service's are the extra ``kaskad[sandbox]``.
 
     twilio.py  infobip.py  viber_bot.py  meta.py  push.py  smtp.py    the provider APIs
     standin.py   what the HTTP ones share          courier.py   receipts on their way

@@ -1,7 +1,4 @@
-"""
-A certificate of its own for the mail stand-in, made at start and trusted by nobody who is not told
-to.
-"""
+"""The self-signed certificate of the mail stand-in, made at start."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is seen from outside: logs without personal data, and Prometheus metrics."""
+"""Logs without personal data, and Prometheus metrics."""

@@ -1,9 +1,9 @@
 """
-JSON logs in which nobody can be recognised.
+JSON logs without personal data.
 
-Log lines have a constant dotted event name and keys. Keys on the allow-list pass as they are; every
-other value is masked where it looks like a phone number, an address, a token or a push endpoint,
-exception texts included.
+A log line has a constant dotted event name and keys. Values of keys on the allow-list pass as they
+are; any other text is masked if it looks like a phone number, an address, a token or a push
+endpoint. That includes exception texts.
 """
 
 from __future__ import annotations
@@ -16,35 +16,13 @@ from typing import Any
 
 import structlog
 
-SAFE_KEYS = frozenset(
-    {
-        "event",
-        "level",
-        "timestamp",
-        "logger",
-        "provider",
-        "channel",
-        "policy",
-        "policies",
-        "reason",
-        "code",
-        "status",
-    }
-    | {
-        "message_id",
-        "seconds",
-        "count",
-        "queue",
-        "lane",
-        "listen",
-        "admin",
-        "topic",
-        "partition",
-        "offset",
-        "sink",
-    }
-    | {"command", "state", "result", "attempt", "size", "gate", "version"}
-)
+# fmt: off
+SAFE_KEYS = frozenset({
+    "event", "level", "timestamp", "logger", "provider", "channel", "policy", "policies", "reason",
+    "code", "status", "message_id", "seconds", "count", "queue", "lane", "listen", "admin", "topic",
+    "partition", "offset", "sink", "command", "state", "result", "attempt", "size", "gate", "version",
+})
+# fmt: on
 PATTERNS = (
     (re.compile(r"https?://\S+"), "<url>"),
     (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
@@ -55,7 +33,7 @@ PATTERNS = (
 
 
 def masked(text: str) -> str:
-    """A text in which nothing identifies anybody."""
+    """The text without anything that identifies a person."""
     for pattern, instead in PATTERNS:
         text = pattern.sub(instead, text)
     return text
@@ -64,7 +42,7 @@ def masked(text: str) -> str:
 def mask_values(
     logger: Any, method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """The processor that every log line passes: what is not on the allow-list is masked."""
+    """The processor of every log line: masks values of keys that are not on the allow-list."""
     for key, value in event.items():
         if key not in SAFE_KEYS:
             event[key] = mask_any(value)
@@ -103,7 +81,7 @@ def configure_logging(level: str = "info", format: str = "json") -> None:
 
 
 class StandardError:
-    """Whatever standard error is when a line is written, not when logging was set up."""
+    """Standard error at the time of writing, which tests replace after the set-up."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -113,7 +91,7 @@ class StandardError:
 
 
 class QuietHandler(logging.Handler):
-    """Other libraries' warnings, through the same mask."""
+    """Warnings of libraries, masked like our own lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().log(

@@ -108,7 +108,7 @@ def test_the_core_does_with_the_attempt_what_the_row_says(rule: AnswerRule) -> N
             assert (left, tale.ready) == (True, [(1, "mail")])
     told = {BounceRecorded, RecordOptOut, ShutProvider} & effects
     assert told == {
-        OnAttempt.STRIKE: {BounceRecorded},
+        OnAttempt.BOUNCE: {BounceRecorded},
         OnAttempt.OPT_OUT: {RecordOptOut},
         OnAttempt.SWITCH: {ShutProvider},
     }.get(rule.attempt, set())

@@ -1,5 +1,5 @@
 """
-Codes have a pump and slots of their own: whatever is being done about anything else, they leave.
+OTPs have their own pump and slots, so they leave whatever other messages do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLASSES = {"code": "otp", "promo": "promotional"}
 
 def lay_out(folder: Path, store: str) -> Path:
     """
-    A configuration with one policy for codes and one for promotions, through the same account.
+    A configuration with one policy for OTPs and one for promotions, through the same account.
     """
     (folder / "policies").mkdir(parents=True)
     for name, message_class in CLASSES.items():

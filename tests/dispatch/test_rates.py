@@ -1,4 +1,4 @@
-"""A rate is kept by when sends start, not by when their tokens were taken; and codes come first."""
+"""A rate is kept by when sends start, not by when their tokens were taken; and OTPs come first."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ async def test_a_provider_without_a_rate_has_tokens_for_everything() -> None:
 async def test_a_send_whose_token_is_too_old_takes_another_and_leaves(make: Make) -> None:
     bucket = TokenBucket(1 / 3600, time.monotonic)  # one now, and no other for an hour
     old = Token(Rate(bucket, time.monotonic), time.monotonic() - 10_000, urgent=False)
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         assert isinstance(await post(made, url, token=old), HttpReply)
-    assert len(heard) == 1
+    assert len(requests) == 1
     assert await bucket.take(1) == 0
 
 
@@ -93,10 +93,10 @@ async def test_a_send_without_a_good_token_never_leaves(make: Make) -> None:
     bucket = TokenBucket(RATE, time.monotonic)
     await bucket.pause(60)
     old = Token(Rate(bucket, time.monotonic), time.monotonic() - 10_000, urgent=False)
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         outcome = await post(made, url, within=1, token=old)
     assert outcome == NotSent(Reason.START_TOO_LATE)
-    assert not heard
+    assert not requests
 
 
 # ---- what follows for any second
@@ -135,7 +135,7 @@ async def test_in_no_time_more_sends_start_than_the_rate_and_one_second_s_worth_
             assert count <= RATE * (window + 1), f"seed {seed}: {count} from {start}"
 
 
-# ---- codes first
+# ---- OTPs first
 
 
 async def test_while_a_code_waits_for_a_token_nothing_else_gets_one() -> None:

@@ -64,10 +64,10 @@ def free_port() -> int:
 
 @both
 async def test_a_send_whose_time_to_start_has_passed_never_connects(make: Make) -> None:
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         outcome = await post(made, url, within=-0.001)
         assert isinstance(outcome, NotSent)
-        assert (outcome.reason, heard.connections) == (Reason.START_TOO_LATE, 0)
+        assert (outcome.reason, requests.connections) == (Reason.START_TOO_LATE, 0)
 
 
 @both
@@ -81,18 +81,18 @@ async def test_at_whichever_look_the_time_runs_out_nothing_leaves(
     one included.
     """
     clock = Steps()
-    async with server(answer) as (url, heard):
+    async with server(answer) as (url, requests):
         for reading in itertools.count(1):
             clock.jump = None
             async with opened(make(monotonic=clock)) as made:
                 if kept:
                     await post(made, url, now=0, body=body)
-                before, clock.readings, clock.jump = len(heard), 0, reading
+                before, clock.readings, clock.jump = len(requests), 0, reading
                 outcome = await post(made, url, now=0, body=body)
             if clock.readings < reading:
                 break
             assert isinstance(outcome, NotSent)
-            assert len(heard) == before
+            assert len(requests) == before
         assert isinstance(outcome, HttpReply)
         assert reading > 2
 
@@ -123,25 +123,25 @@ class SlowNames(AbstractResolver):
 
 async def test_a_connection_that_was_made_too_late_is_closed_and_not_leaked() -> None:
     clock = Steps()
-    async with server(answer) as (url, heard):
+    async with server(answer) as (url, requests):
         place = url.replace("127.0.0.1", "push.example")
         guard = EgressGuard(allow=[place.removesuffix("/send")], resolver=SlowNames(clock))
         async with opened(aiohttp_sender(guard=guard, monotonic=clock)) as made:
             outcome = await post(made, place, now=0, guarded=True)
             assert isinstance(outcome, NotSent)
             assert outcome.reason is Reason.START_TOO_LATE
-            await heard.until(lambda: heard.silent == 1)
-        assert (heard.connections, heard) == (1, [])
+            await requests.until(lambda: requests.silent == 1)
+        assert (requests.connections, requests) == (1, [])
 
 
 @both
 async def test_where_every_slot_is_taken_the_send_is_withdrawn_in_time(make: Make) -> None:
-    async with server(hang) as (url, heard), opened(make(connections=1)) as made:
+    async with server(hang) as (url, requests), opened(make(connections=1)) as made:
         first = asyncio.create_task(post(made, url, timeout_ms=500))
-        await heard.until(lambda: len(heard) == 1)
+        await requests.until(lambda: len(requests) == 1)
         outcome = await post(made, url, within=0.05)
         assert isinstance(outcome, NotSent)
-        assert (outcome.reason, len(heard)) == (Reason.START_TOO_LATE, 1)
+        assert (outcome.reason, len(requests)) == (Reason.START_TOO_LATE, 1)
         assert isinstance(await first, Unknown)
 
 
@@ -215,10 +215,10 @@ def own_certificate(tmp_path: Path) -> ssl.SSLContext:
 async def test_a_certificate_that_is_not_trusted_gets_nothing(
     make: Make, own_certificate: ssl.SSLContext
 ) -> None:
-    async with server(answer, ssl=own_certificate) as (url, heard), opened(make()) as made:
+    async with server(answer, ssl=own_certificate) as (url, requests), opened(make()) as made:
         outcome = await post(made, url, within=0.5)
         assert isinstance(outcome, NotSent)
-        assert (outcome.reason, heard) == (Reason.CONNECT_FAILED, [])
+        assert (outcome.reason, requests) == (Reason.CONNECT_FAILED, [])
 
 
 @both
@@ -298,10 +298,10 @@ async def test_a_kept_connection_that_its_server_has_closed_is_noticed_before_th
 
 @both
 async def test_connections_are_kept(make: Make) -> None:
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         for _ in range(3):
             assert isinstance(await post(made, url), HttpReply)
-        assert (heard.connections, len(heard)) == (1, 3)
+        assert (requests.connections, len(requests)) == (1, 3)
 
 
 # ---- HTTP/2

@@ -59,7 +59,7 @@ async def test_a_complete_answer_is_handed_over_as_it_is(make: Make) -> None:
     said = saying(
         b"HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nX-Id: a\r\nContent-Length: 2\r\n\r\nno"
     )
-    async with server(said) as (url, heard), opened(make()) as made:
+    async with server(said) as (url, requests), opened(make()) as made:
         reply = await post(made, url)
         assert isinstance(reply, HttpReply)
         assert (reply.status, reply.body, reply.headers["x-id"], reply.retry_after_ms) == (
@@ -68,7 +68,7 @@ async def test_a_complete_answer_is_handed_over_as_it_is(make: Make) -> None:
             "a",
             7000,
         )
-        assert heard[0].startswith(b"POST /send HTTP/1.1\r\n") and heard[0].endswith(
+        assert requests[0].startswith(b"POST /send HTTP/1.1\r\n") and requests[0].endswith(
             b"\r\n\r\nhello"
         )
 
@@ -89,29 +89,29 @@ async def test_a_complete_answer_is_handed_over_as_it_is(make: Make) -> None:
 async def test_once_bytes_have_left_a_broken_answer_is_unknown_and_never_repeated(
     make: Make, behave: Behave, reason: Reason
 ) -> None:
-    async with server(behave) as (url, heard), opened(make()) as made:
+    async with server(behave) as (url, requests), opened(make()) as made:
         outcome = await post(made, url)
         assert isinstance(outcome, Unknown)
-        assert (outcome.reason, len(heard)) == (reason, 1)
+        assert (outcome.reason, len(requests)) == (reason, 1)
 
 
 @both
 async def test_an_answer_that_is_no_http_is_unknown(make: Make) -> None:
     async with (
-        server(saying(b"220 mail.example ESMTP\r\n\r\n", then_close=True)) as (url, heard),
+        server(saying(b"220 mail.example ESMTP\r\n\r\n", then_close=True)) as (url, requests),
         opened(make()) as made,
     ):
         assert isinstance(await post(made, url), Unknown)
-        assert len(heard) == 1
+        assert len(requests) == 1
 
 
 @both
 @pytest.mark.parametrize("behave", [hang, drip])
 async def test_no_whole_answer_before_the_deadline_is_unknown(make: Make, behave: Behave) -> None:
-    async with server(behave) as (url, heard), opened(make()) as made:
+    async with server(behave) as (url, requests), opened(make()) as made:
         outcome = await post(made, url, timeout_ms=300)
         assert isinstance(outcome, Unknown)
-        assert (outcome.reason, len(heard)) == (Reason.TIMED_OUT, 1)
+        assert (outcome.reason, len(requests)) == (Reason.TIMED_OUT, 1)
 
 
 @both
@@ -119,37 +119,37 @@ async def test_no_whole_answer_before_the_deadline_is_unknown(make: Make, behave
 async def test_a_kept_connection_that_is_dropped_after_reading_is_not_used_to_send_again(
     make: Make, method: str
 ) -> None:
-    async with server(once_then(cut)) as (url, heard), opened(make()) as made:
+    async with server(once_then(cut)) as (url, requests), opened(make()) as made:
         assert isinstance(await post(made, url, method=method), HttpReply)
         assert isinstance(await post(made, url, method=method), Unknown)
-        assert len(heard) == 2
+        assert len(requests) == 2
 
 
 @both
 async def test_a_redirect_is_not_followed(make: Make) -> None:
-    async with server(saying(ELSEWHERE)) as (url, heard), opened(make()) as made:
+    async with server(saying(ELSEWHERE)) as (url, requests), opened(make()) as made:
         reply = await post(made, url)
         assert isinstance(reply, HttpReply)
-        assert (reply.status, len(heard)) == (307, 1)
+        assert (reply.status, len(requests)) == (307, 1)
 
 
 @both
 async def test_no_compression_is_asked_for_and_gzip_that_comes_all_the_same_is_read(
     make: Make,
 ) -> None:
-    async with server(saying(packed(b'{"id": 7}'))) as (url, heard), opened(make()) as made:
+    async with server(saying(packed(b'{"id": 7}'))) as (url, requests), opened(make()) as made:
         reply = await post(made, url)
         assert isinstance(reply, HttpReply)
         assert reply.json() == {"id": 7}
-        assert b"accept-encoding: identity\r\n" in heard[0].lower()
+        assert b"accept-encoding: identity\r\n" in requests[0].lower()
 
 
 @both
 async def test_cookies_are_never_sent_back(make: Make) -> None:
-    async with server(saying(COOKIE)) as (url, heard), opened(make()) as made:
+    async with server(saying(COOKIE)) as (url, requests), opened(make()) as made:
         await post(made, url)
         await post(made, url)
-        assert [b"cookie:" in request.lower() for request in heard] == [False, False]
+        assert [b"cookie:" in request.lower() for request in requests] == [False, False]
 
 
 @both
@@ -165,9 +165,9 @@ async def test_a_proxy_of_the_environment_is_not_used(
 
 @both
 async def test_a_request_without_a_body_is_complete(make: Make) -> None:
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         assert isinstance(await post(made, url, body=b""), HttpReply)
-        assert b"content-length: 0\r\n" in heard[0].lower()
+        assert b"content-length: 0\r\n" in requests[0].lower()
 
 
 @both
@@ -177,10 +177,10 @@ async def test_a_request_without_a_body_is_complete(make: Make) -> None:
 async def test_a_request_that_cannot_be_written_is_refused_and_leaves_nothing(
     make: Make, wrong: dict[str, object]
 ) -> None:
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         outcome = await post(made, **{"url": url, **wrong})  # type: ignore[arg-type]
         assert isinstance(outcome, Refused)
-        assert (outcome.reason, outcome.code, heard) == (
+        assert (outcome.reason, outcome.code, requests) == (
             Reason.REFUSED_CONTENT,
             "invalid_request",
             [],
@@ -191,10 +191,10 @@ async def test_a_request_that_cannot_be_written_is_refused_and_leaves_nothing(
 async def test_a_guarded_call_to_a_private_address_is_refused_before_anything_leaves(
     make: Make,
 ) -> None:
-    async with server(answer) as (url, heard), opened(make()) as made:
+    async with server(answer) as (url, requests), opened(make()) as made:
         outcome = await post(made, url, guarded=True)
         assert isinstance(outcome, Refused)
-        assert (outcome.code, heard.connections) == ("endpoint_forbidden", 0)
+        assert (outcome.code, requests.connections) == ("endpoint_forbidden", 0)
 
 
 async def test_what_a_user_s_url_answers_is_kept_short() -> None:

@@ -18,7 +18,7 @@ Made = AiohttpSender | HttpxSender
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-class Heard(list[bytes]):
+class ReceivedRequests(list[bytes]):
     """
     What a server has read, request by request; ``connections`` counts those made, ``silent`` those
     without a byte.
@@ -28,47 +28,47 @@ class Heard(list[bytes]):
         super().__init__()
         self.connections = 0
         self.silent = 0
-        self.news = asyncio.Event()
+        self.arrived = asyncio.Event()
 
     async def until(self, there: Callable[[], bool]) -> None:
-        """Wait for something to be heard; five seconds are more than it takes."""
+        """Wait at most five seconds until a condition holds."""
         async with asyncio.timeout(5):
             while not there():
-                self.news.clear()
-                await self.news.wait()
+                self.arrived.clear()
+                await self.arrived.wait()
 
 
 @asynccontextmanager
-async def server(behave: Behave, **options: Any) -> AsyncIterator[tuple[str, Heard]]:
+async def server(behave: Behave, **options: Any) -> AsyncIterator[tuple[str, ReceivedRequests]]:
     """A server that reads one request after another and then behaves."""
-    heard = Heard()
+    requests = ReceivedRequests()
     open_ones: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_ones.add(asyncio.current_task())  # type: ignore[arg-type]
-        heard.connections += 1
-        before = len(heard)
+        requests.connections += 1
+        before = len(requests)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 fields = [line.lower() for line in head.split(b"\r\n")]
                 length = next(
                     (int(field[15:]) for field in fields if field.startswith(b"content-length:")), 0
                 )
-                heard.append(head + await reader.readexactly(length))
-                heard.news.set()
+                requests.append(head + await reader.readexactly(length))
+                requests.arrived.set()
                 await behave(reader, writer)
         except asyncio.IncompleteReadError as end:
-            heard.silent += len(heard) == before and not end.partial
+            requests.silent += len(requests) == before and not end.partial
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            heard.news.set()
+            requests.arrived.set()
             writer.close()
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, **options)
     port = listening.sockets[0].getsockname()[1]
     try:
-        yield f"{'https' if 'ssl' in options else 'http'}://127.0.0.1:{port}/send", heard
+        yield f"{'https' if 'ssl' in options else 'http'}://127.0.0.1:{port}/send", requests
     finally:
         listening.close()
         for task in open_ones:
