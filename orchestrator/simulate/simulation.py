@@ -144,7 +144,7 @@ def run(
         outcomes.append(
             VersionRun(
                 spec, advance, contents.setdefault(id(version.configuration.templates), {})
-            ).run_fast()
+            ).run()
         )
         gc.collect()  # a runner leaves cycles behind, as large as the file
     found = changes(outcomes[0], outcomes[1]) if len(outcomes) > 1 else {}

@@ -1,40 +1,26 @@
-"""
-One run of one version: a file of events in virtual time, with receipts drawn at random.
-
-``run_fast`` is for everyday. ``run_full`` goes through the whole service, everything rounded up to
-a grid of ``GRAIN_MS``, and shows that the fast one leaves out nothing that matters.
-"""
+"""One run of one version: a file of events in virtual time, with receipts drawn at random."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestrator.channels import Outgoing
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, Policy
-from orchestrator.engine.batch import Decided
-from orchestrator.engine.commands import Publish
-from orchestrator.engine.lanes import BATCH_MAX
 from orchestrator.events.event import Event
 from orchestrator.simulate.behaviour import Behaviour, draw, react
 from orchestrator.simulate.event_file import EventFile
 from orchestrator.simulate.outcomes import MessageOutcome, OutcomeCollector
 from orchestrator.virtual.fast_runner import Contents, FastRunner
-from orchestrator.virtual.full_runner import FullRunner
-from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Reaction
 
-GRAIN_MS = 1_000
 AFTERMATH_MS = 3 * DAY_MS
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """
-    ``policies`` are all that events may trigger, ``reported`` the names of those counted.
-    """
+    """``policies`` are all that events may trigger, ``reported`` the names of those counted."""
 
     configuration: Configuration
     policies: Mapping[str, Policy]
@@ -51,9 +37,7 @@ class RunSpec:
 
 
 class VersionRun:
-    """
-    Several runs of one file with the same templates may share ``contents``.
-    """
+    """Several runs of one file with the same templates may share ``contents``."""
 
     def __init__(
         self,
@@ -66,12 +50,11 @@ class VersionRun:
         self._contents = contents if contents is not None else {}
         self._collector = OutcomeCollector(spec.reported)
         self._asked: dict[tuple[str, str, str, bool], int] = {}
-        self._messages: dict[str, Message] = {}
         self._channels = {
             name: one.channel for name, one in spec.configuration.settings.providers.items()
         }
 
-    def run_fast(self) -> list[MessageOutcome]:
+    def run(self) -> list[MessageOutcome]:
         """
         The outcomes of all messages of the reported policies, in the order in which they were made.
         """
@@ -87,36 +70,6 @@ class VersionRun:
         runner.run(self._events(), self._advance, lambda last: last + spec.aftermath_ms)
         return list(self._collector.by_message.values())
 
-    def run_full(self, grain_ms: int = GRAIN_MS) -> list[MessageOutcome]:
-        """The same outcomes through the whole service."""
-        run(lambda loop: self._run_full(loop, grain_ms))
-        return list(self._collector.by_message.values())
-
-    async def _run_full(self, loop: VirtualLoop, grain_ms: int) -> None:
-        spec = self._spec
-        start = spec.event_file.first - spec.event_file.first % grain_ms
-        self._full = FullRunner(
-            loop,
-            start,
-            spec.configuration,
-            spec.policies,
-            react=self._react,
-            watch=self._watch,
-            grain_ms=grain_ms,
-        )
-        await self._full.open()
-        waiting: list[Event] = []
-        for at, event in self._events():
-            slot = at + -at % grain_ms
-            if slot > self._full.clock.now() or len(waiting) >= BATCH_MAX:
-                await self._publish(waiting)
-                waiting = []
-                await self._full.sleep_until(slot)
-            waiting.append(event)
-        await self._publish(waiting)
-        await self._full.sleep_until(spec.event_file.last + spec.aftermath_ms)
-        await self._full.close()
-
     def _events(self) -> Iterator[tuple[int, Event]]:
         """The events in order; the locales of their recipients are noted for the report."""
         for at, event in self._spec.event_file.events():
@@ -124,20 +77,6 @@ class VersionRun:
                 if profile.get("locale"):
                     self._collector.locales[profile["id"]] = profile["locale"]
             yield at, event
-
-    async def _publish(self, events: list[Event]) -> None:
-        await self._full.engine.submit_many([Publish(event) for event in events])
-        self._advance(len(events))
-
-    def _watch(self, decided: Decided, now: int) -> None:
-        self._messages[decided.decision.message.id] = decided.decision.message
-        self._collector.watch(decided, now)
-
-    def _react(self, provider: str, outgoing: Outgoing) -> Reaction:
-        message = self._messages[outgoing.message_id]
-        place = self._full.tools.urls.keys.read_reference(outgoing.client_reference)
-        assert place is not None
-        return self._respond(provider, message, message.attempts[place[1]])
 
     def _respond(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
         """How this person takes this message: the same under every version of a policy."""

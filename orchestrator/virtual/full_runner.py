@@ -2,8 +2,7 @@
 The service in virtual time: the production runtime and store; only the providers are scripted.
 
 Nothing polls here. Time jumps from one thing that happens to the next, so that a cascade of a day
-takes milliseconds. ``grain_ms`` may round everything that happens up to a grid, so that a
-simulation's engine finds its work in batches.
+takes milliseconds.
 """
 
 from __future__ import annotations
@@ -92,10 +91,9 @@ class FullRunner:
         tools: SharedTools | None = None,
         react: React = no_reaction,
         watch: Watch = lambda decided, now: None,
-        grain_ms: int = 1,
     ) -> None:
         self.loop = loop
-        self.clock = VirtualClock(loop, start, grain_ms)
+        self.clock = VirtualClock(loop, start)
         self.tools = tools or SharedTools()
         self.store = BlankStore()
         self.reports: set[int] = set()
@@ -160,7 +158,7 @@ class FullRunner:
         return adapter
 
     def _report(self, provider: str, message: Outgoing, later: Later, ms: int) -> None:
-        """Have a receipt come ``ms`` milliseconds from now, on the grid."""
+        """Have a receipt come ``ms`` milliseconds from now."""
         place = self.tools.urls.keys.read_reference(message.client_reference)
         if place is None:
             return

@@ -131,13 +131,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 class VirtualClock:
     """
     The ``Clock`` port over a virtual loop: ``start`` is UTC milliseconds at the loop's second 0.
-    With a ``grain_ms``, what sleeps until an instant wakes at the next multiple of it.
     """
 
-    def __init__(self, loop: VirtualLoop, start: int, grain_ms: int = 1) -> None:
+    def __init__(self, loop: VirtualLoop, start: int) -> None:
         self._loop = loop
         self.start = start
-        self._grain_ms = grain_ms
 
     def now(self) -> int:
         return self.start + round(self._loop.seconds * 1000)
@@ -146,10 +144,7 @@ class VirtualClock:
         return self._loop.seconds
 
     def real_seconds(self, ms: int) -> float:
-        if self._grain_ms <= 1:
-            return ms / 1000
-        due = self.now() + ms
-        return (due + -due % self._grain_ms - self.now()) / 1000
+        return ms / 1000
 
 
 def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:

@@ -28,6 +28,7 @@ from orchestrator.simulate.outcomes import MessageOutcome
 from orchestrator.simulate.simulation import SimulationPlan, Version, simulate
 from orchestrator.simulate.statistics import Interval
 from orchestrator.simulate.version_run import RunSpec, VersionRun
+from tests.simulate.full_version_run import FullVersionRun
 from tests.simulate.place import POLICY, Place, event
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +76,8 @@ def test_the_fast_runner_does_what_the_whole_service_would(
     play = RunSpec(
         configuration, policies, frozenset(policies), event_file, assumed(), seed=11, run=0
     )
-    quick = VersionRun(play).run_fast()
-    whole = VersionRun(play).run_full(grain_ms=1)
+    quick = VersionRun(play).run()
+    whole = FullVersionRun(play).run()
     assert len(quick) > 200
     assert sorted(map(whole_story, quick)) == sorted(map(whole_story, whole))
     assert len({outcome.status for outcome in quick}) > 3
