@@ -1,7 +1,7 @@
 """
 An adapter's own settings, validated by the adapter's ``settings_type``.
 
-What pydantic finds is said in our words, at the position of the key. A value that came from a
+What pydantic finds is translated into our words, at the position of the key. A value that came from a
 secret is never shown, and neither is one that may be a secret.
 """
 
@@ -178,7 +178,7 @@ KINDS = (
 
 
 def expectation(detail: ErrorDetails) -> str | None:
-    """What a setting should have been, in words; None where only the adapter can say."""
+    """What a setting should have been, in words; None if only the adapter knows."""
     kind = detail["type"]
     if kind in EXPECTATIONS:
         return EXPECTATIONS[kind](detail.get("ctx", {}))

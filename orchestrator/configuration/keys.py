@@ -57,7 +57,7 @@ class Kind(Generic[T_co]):
         return self.schema() if callable(self.schema) else dict(self.schema)
 
     def shown(self, value: Any) -> Any:
-        """A value as plain JSON types; None where there is nothing to show."""
+        """A value as plain JSON types; None if there is nothing to show."""
         return self.off if value is None else self.show(value)
 
 
@@ -86,7 +86,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Table(Generic[T_co]):
-    """The keys of one mapping; ``make`` builds the value from them, None where it cannot."""
+    """The keys of one mapping; ``make`` builds the value from them, None if it cannot."""
 
     keys: tuple[Key, ...]
     make: Callable[[Section, dict[str, Any]], T_co | None]
@@ -143,7 +143,7 @@ def _table_of(model: Callable[..., Any]) -> Table[Any]:
 def table(
     model: type[T], *keys: Key, make: Callable[[Section, dict[str, Any]], T | None] | None = None
 ) -> Table[T]:
-    """The keys of a value of the core; defaults are the value's own where a key has none."""
+    """The keys of a value of the core; defaults are the value's own if a key has none."""
     own = {
         item.name: item.default_factory()
         if item.default_factory is not msgspec.NODEFAULT
@@ -169,7 +169,7 @@ def table(
 
 def read(source: Table[T], section: Section, like: Any = None, **given: Any) -> T | None:
     """
-    The value of a mapping, None where a required key is missing or wrong; problems are reported,
+    The value of a mapping, None if a required key is missing or wrong; problems are reported,
     unknown keys too.
     """
     values = given | {one.field: one.read(section, like) for one in source.keys}

@@ -31,7 +31,7 @@ TEST_SUFFIX = ".test.yaml"
 
 TemplateHash = Callable[[str], str]
 """
-The content hash of a template's sources, by the template's name; "" where there is no such
+The content hash of a template's sources, by the template's name; "" if there is no such
 template.
 """
 
@@ -119,7 +119,7 @@ def parse_policy(
     path: Path, report: Report, *, templates: TemplateHash, defaults: Defaults | None = None
 ) -> PolicyFile | None:
     """
-    One policy file as far as it can be read; None where it is not even a mapping. Problems go to
+    One policy file as far as it can be read; None if it is not even a mapping. Problems go to
     ``report``.
     """
     try:

@@ -69,7 +69,7 @@ def parse_rate(text: str) -> tuple[int, int] | None:
 
 
 def in_brackets(node: Node) -> str:
-    """`` (10)``: the scalar as written, after what is said of it."""
+    """`` (10)``: the scalar as written, for the end of a message."""
     return f" ({clip(node.text)})" if node.text and node.kind not in ("map", "list") else ""
 
 

@@ -5,7 +5,7 @@ YAML 1.2, read safely, with the position of everything in it.
 
 The meaning of plain words is the YAML 1.2 core schema: ``true``/``false``, ``null``/``~``, numbers;
 so ``NO``, ``on`` and ``off`` are words. Nothing is ever constructed from a tag. A file is refused,
-with the place and the cure, where it has a key twice, a tag, a second document, more than
+with the place and the fix, if it has a key twice, a tag, a second document, more than
 ``DEPTH_MAX`` levels, more than ``BYTES_MAX`` bytes, or aliases that expand to more than
 ``NODES_MAX`` nodes.
 
@@ -106,7 +106,7 @@ class Node:
 
     @property
     def word(self) -> str:
-        """A scalar as a text: its value where it is one (references resolved), else as written."""
+        """A scalar as a text: its value if it is one (references resolved), else as written."""
         return self.value if self.kind == "str" else self.text
 
     @property
@@ -314,7 +314,7 @@ def _place_of(text: str, position: int) -> tuple[int, int]:
 
 
 def decode(data: bytes, path: str) -> str:
-    """The text of a file; raises ``ConfigError`` where it is too large or not UTF-8."""
+    """The text of a file; raises ``ConfigError`` if it is too large or not UTF-8."""
     if len(data) > BYTES_MAX:
         raise _too_large(path)
     try:

@@ -141,7 +141,7 @@ POLICIES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), POLICIES)
-def test_a_policy_that_does_not_fit_the_installation_is_told(
+def test_a_policy_that_does_not_fit_the_installation_is_reported(
     place: Place, text: str, expected: list[str]
 ) -> None:
     place.write("config/policies/p.yaml", text)
@@ -156,7 +156,7 @@ def test_a_policy_that_does_not_fit_the_installation_is_told(
         ('trigger: {event: e}\ngoal: {event: g, match: "goal.a == ("}', "3:25"),
     ],
 )
-def test_a_syntax_error_in_an_expression_is_told_where_the_expression_stands(
+def test_a_syntax_error_in_an_expression_is_reported_where_the_expression_stands(
     place: Place, expression: str, at: str
 ) -> None:
     place.write("config/policies/p.yaml", f"policy: p\n{expression}\ncascade: [{{channel: sms}}]")
@@ -188,7 +188,7 @@ def test_a_wait_that_another_provider_of_the_step_can_end_is_none(place: Place) 
     assert place.said() == []
 
 
-def test_a_template_without_the_channel_is_told_at_the_step(place: Place) -> None:
+def test_a_template_without_the_channel_is_reported_at_the_step(place: Place) -> None:
     (place.folder / "templates/p/sms.text.j2").unlink()
     assert place.said() == [
         "policies/p.yaml:5:15: the template 'p' has nothing for sms; write p/sms.…j2, or remove the"
@@ -196,7 +196,7 @@ def test_a_template_without_the_channel_is_told_at_the_step(place: Place) -> Non
     ]
 
 
-def test_a_locale_that_lacks_a_part_is_told(place: Place) -> None:
+def test_a_locale_that_lacks_a_part_is_reported(place: Place) -> None:
     place.write("templates/p/viber.yaml.j2", 'image: "https://shop.example/a.png"\n')
     (place.folder / "templates/p/viber.text.j2").unlink()
     place.write("templates/p/viber.uk.text.j2", "Привіт")
@@ -216,7 +216,7 @@ def test_a_channel_without_a_default_locale_is_warned_of(place: Place) -> None:
     ]
 
 
-def test_a_name_that_conditions_do_not_know_is_told(place: Place) -> None:
+def test_a_name_that_conditions_do_not_know_is_reported(place: Place) -> None:
     place.write(
         "config/policies/p.yaml", WELL.replace("{event: e}", '{event: e, when: "evnt.total > 1"}')
     )
@@ -226,7 +226,7 @@ def test_a_name_that_conditions_do_not_know_is_told(place: Place) -> None:
     )
 
 
-def test_a_template_that_is_broken_is_told_where_it_is(place: Place) -> None:
+def test_a_template_that_is_broken_is_reported_where_it_is(place: Place) -> None:
     place.write("templates/p/sms.text.j2", "Hello\n{{ event. }}")
     (problem,) = place.problems()
     assert (Path(problem.path).name, problem.line, problem.severity) == ("sms.text.j2", 2, "error")
@@ -282,7 +282,7 @@ def test_one_currency_in_the_whole_installation(place: Place) -> None:
         ),
     ],
 )
-def test_rules_that_fit_nothing_are_told(place: Place, governance: str, expected: str) -> None:
+def test_rules_that_fit_nothing_are_reported(place: Place, governance: str, expected: str) -> None:
     place.write("config/governance.yaml", GOVERNANCE + governance)
     assert place.said() == [expected]
 
@@ -344,7 +344,7 @@ def test_mail_is_read_only_where_a_pixel_says_so(place: Place) -> None:
     assert "open_pixel" in before[0].fix
 
 
-def test_files_that_are_not_read_are_told(place: Place) -> None:
+def test_files_that_are_not_read_are_reported(place: Place) -> None:
     place.write("config/policies/q.yml", WELL)
     place.write("config/policies/p.test.yaml", "tests: []")
     assert place.said() == [
@@ -360,7 +360,7 @@ def test_no_policy_at_all_is_a_warning(place: Place) -> None:
     ]
 
 
-def test_directories_that_do_not_exist_are_told(place: Place) -> None:
+def test_directories_that_do_not_exist_are_reported(place: Place) -> None:
     place.write(
         "config/kaskad.yaml",
         CONFIG + "policies: nowhere\ntemplates: nothing\ngovernance: none.yaml\n",
@@ -379,7 +379,7 @@ def test_one_broken_provider_does_not_make_its_steps_wrong(place: Place) -> None
     assert "did you mean 'twilio_sms'?" in said
 
 
-def test_problems_of_all_files_are_told_together_in_order(place: Place) -> None:
+def test_problems_of_all_files_are_reported_together_in_order(place: Place) -> None:
     place.write("config/kaskad.yaml", CONFIG + "migrate: x\n")
     place.write("config/governance.yaml", GOVERNANCE + "nonsense: 1\n")
     place.write("config/policies/p.yaml", WELL + "nonsense: 1\n")

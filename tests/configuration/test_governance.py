@@ -1,4 +1,4 @@
-"""Governance is read whole and refused with places and cures."""
+"""Governance is read whole and refused with positions and fixes."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD)
-def test_bad_governance_is_refused_with_place_and_cure(
+def test_bad_governance_is_refused_with_place_and_fix(
     tmp_path: Path, text: str, expected: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:

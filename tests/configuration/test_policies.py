@@ -1,5 +1,5 @@
 """
-Policies are read whole, refused with places and cures, and written back for the store without loss.
+Policies are read whole, refused with positions and fixes, and written back for the store without loss.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"), [(text, expected) for text, expected in BAD if expected is not None]
 )
-def test_a_bad_policy_is_refused_with_place_and_cure(
+def test_a_bad_policy_is_refused_with_place_and_fix(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     assert problems(tmp_path, text) == expected
@@ -237,7 +237,7 @@ def test_two_policies_of_one_name_are_refused(tmp_path: Path) -> None:
         load_policies(tmp_path)
 
 
-def test_every_bad_policy_of_a_directory_is_told_at_once(tmp_path: Path) -> None:
+def test_every_bad_policy_of_a_directory_is_reported_at_once(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text("policy: x")
     with pytest.raises(ConfigError) as refused:
@@ -245,7 +245,7 @@ def test_every_bad_policy_of_a_directory_is_told_at_once(tmp_path: Path) -> None
     assert {Path(problem.path).name for problem in refused.value.problems} == {"a.yaml", "b.yaml"}
 
 
-def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such directory of policies"):
         load_policies(tmp_path / "none")
 

@@ -1,5 +1,5 @@
 """
-kaskad.yaml is read into typed settings; what is wrong has a place and a cure, and secrets never
+kaskad.yaml is read into typed settings; what is wrong has a position and a fix, and secrets never
 show.
 """
 
@@ -186,7 +186,7 @@ def test_a_file_gives_its_content_without_the_last_line_end(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD)
-def test_bad_settings_are_refused_with_place_and_cure(
+def test_bad_settings_are_refused_with_place_and_fix(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     assert problems(tmp_path, text, ENV) == expected
@@ -239,7 +239,7 @@ def test_plain_http_to_this_machine_is_nobodys_business(tmp_path: Path) -> None:
     )
 
 
-def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_several_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert len(problems(tmp_path, SMS + "migrate: x\nlog: {level: y}\nnonsense: z")) == 3
 
 
@@ -308,15 +308,15 @@ def test_the_file_is_found_by_option_then_environment_then_habit(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arg", "env", "cure"),
+    ("arg", "env", "fix"),
     [
         ("none.yaml", {}, "check the path in --config"),
         (None, {"KASKAD_CONFIG": "none.yaml"}, "check the path in KASKAD_CONFIG"),
         (None, {}, "name the file with --config or KASKAD_CONFIG"),
     ],
 )
-def test_a_file_that_is_not_there_is_told_with_where_it_was_named(
-    tmp_path: Path, arg: str | None, env: dict[str, str], cure: str
+def test_a_file_that_is_not_there_is_reported_with_where_it_was_named(
+    tmp_path: Path, arg: str | None, env: dict[str, str], fix: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"there is no such configuration file; {cure}"):
+    with pytest.raises(ConfigError, match=f"there is no such configuration file; {fix}"):
         find_config(arg, env, tmp_path)
