@@ -24,7 +24,7 @@ from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import ApplyFact, Command, Conflict, DeadLetter, Erase
 from orchestrator.engine.failures import FailureLog
-from orchestrator.engine.handlers import HANDLERS, handle
+from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle
 from orchestrator.engine.lanes import (
     OTP_LANE,
     REST_SECONDS_MAX,
@@ -297,7 +297,7 @@ class Engine:
             HANDLERS[type(command)].needs(needs, command)
         work = UnitOfWork(await unit.load(needs.rows), needs.rows, self._ports.address_hash)
         for command in commands:
-            HANDLERS[type(command)].needs_addresses(needs, command, work)
+            ask_for_addresses(needs, command, work)
         work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
         return work
 

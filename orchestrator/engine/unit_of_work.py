@@ -53,8 +53,11 @@ class NotLoaded(RuntimeError):
         # the third part of a dedupe key is a value of the event, so errors leave it out
         shown = key[:2] if isinstance(key, tuple) else key
         super().__init__(f"{kind} {shown!r} was not asked for by {command}")
-        self.kind = kind
-        self.key = key
+        self._what = (kind, key)
+
+    def by(self, command: object) -> NotLoaded:
+        """The same error with the type of the command in it."""
+        return NotLoaded(*self._what, type(command).__name__)
 
 
 class ReadSet(Generic[K, V]):

@@ -20,7 +20,8 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.engine.handlers import events, messages, receipts, recipients
 from orchestrator.engine.handlers.handler import Handler
-from orchestrator.engine.unit_of_work import NotLoaded
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.unit_of_work import NotLoaded, UnitOfWork
 
 HANDLERS: Mapping[type[Command], Handler[Any]] = {
     Publish: events.PublishHandler(),
@@ -36,9 +37,17 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
 }
 
 
+def ask_for_addresses(needs: Needs, command: Command, work: UnitOfWork) -> None:
+    """Ask for what a command needs in the second stage."""
+    try:
+        HANDLERS[type(command)].needs_addresses(needs, command, work)
+    except NotLoaded as error:
+        raise error.by(command) from None
+
+
 def handle(context: BatchContext, command: Command) -> Any:
     """The answer to a command. Raises what its handler does."""
     try:
         return HANDLERS[type(command)].handle(context, command)
     except NotLoaded as error:
-        raise NotLoaded(error.kind, error.key, type(command).__name__) from error
+        raise error.by(command) from None
