@@ -142,7 +142,10 @@ def transaction_ids(at: Subject, age: int) -> Finding:
     How far the oldest row is from the point where PostgreSQL stops taking writes (about 2.1 × 10⁹).
     """
     what = f"the oldest transaction id is {age / 1e6:.0f} million old"
-    fix = "let autovacuum freeze: end long transactions, drop unused replication slots, vacuum (freeze)"
+    fix = (
+        "let autovacuum freeze: end long transactions, drop unused replication slots, vacuum"
+        " (freeze)"
+    )
     return at.graded("transaction_ids", age, what, fix, limits=XIDS)
 
 

@@ -180,7 +180,7 @@ class Retention:
     dead_letters_ms = 30 * DAY_MS
 
     def limits(self, now: int) -> dict[str, int]:
-        """The statements that delete a bounded number of rows, and the time before which rows go."""
+        """The statements that delete a bounded number of rows, each with the end of their time."""
         return {
             "purge_events": now - self.events_ms,
             "purge_dedupes": now,

@@ -155,7 +155,8 @@ async def test_a_port_where_the_service_runs_is_fine_and_so_is_its_store(setup: 
 
 async def test_an_address_of_another_machine_cannot_be_listened_on(setup: Setup) -> None:
     setup.configure(
-        'http: {listen: "192.0.2.1:80", admin: "127.0.0.1:0", public_url: "https://kaskad.invalid"}\n'
+        'http: {listen: "192.0.2.1:80", admin: "127.0.0.1:0",'
+        ' public_url: "https://kaskad.invalid"}\n'
     )
     found = [
         one for one in await setup.findings() if one.check == "port" and one.result is Result.ERROR

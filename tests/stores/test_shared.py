@@ -60,7 +60,8 @@ async def processes(
     for process in opened:
         await process.open()
     for process in opened:
-        await process.store._beat()  # type: ignore[attr-defined]  # those who came first learn of the others at once
+        # those who came first learn of the others at once
+        await process.store._beat()  # type: ignore[attr-defined]
     try:
         yield opened
     finally:
@@ -288,7 +289,8 @@ async def test_an_otp_that_waits_for_a_token_goes_before_everything_else_everywh
 
 async def test_no_session_starts_helpers_for_a_look(postgres_url: str) -> None:
     async with processes(postgres_url, 1) as (a,):
-        (row,) = await a.store.fetch_text("show max_parallel_workers_per_gather")  # type: ignore[attr-defined]
+        assert isinstance(a.store, PostgresStore)
+        (row,) = await a.store.fetch_text("show max_parallel_workers_per_gather")
         assert row[0] == "0"
 
 
