@@ -151,7 +151,7 @@ def parse_retry_after(value: str | None, now: float) -> int | None:
 
 def json_of(body: bytes) -> Any:
     """
-    The value of a body as Python's own parser reads it, None where it is no JSON. What msgspec
+    The value of a body as Python's own parser reads it, None if it is no JSON. What msgspec
     reads it reads as that one does, many times as fast; what it refuses (a byte order mark, half a
     surrogate, NaN) is left to that one.
     """
@@ -175,7 +175,7 @@ class HttpReply:
     now: float
 
     def json(self) -> Any:
-        """The parsed body, or None where it is not JSON."""
+        """The parsed body, or None if it is not JSON."""
         return json_of(self.body)
 
     @property
@@ -202,7 +202,7 @@ class Webhook:
     now: float
 
     def json(self) -> Any:
-        """The parsed body, or None where it is not JSON."""
+        """The parsed body, or None if it is not JSON."""
         return json_of(self.body)
 
     def form(self) -> dict[str, str]:
@@ -214,12 +214,12 @@ class Webhook:
 
 
 class Forged(Exception):
-    """The webhook is not the provider's: answered 403, counted, and nothing of it is kept."""
+    """The webhook is not the provider's: answered 403, counted, and nothing of it is stored."""
 
 
 class Unsendable(Exception):
     """
-    Raised by ``request`` (or ``send``) where the message cannot be expressed for this provider;
+    Raised by ``request`` (or ``send``) if the message cannot be expressed for this provider;
     nothing left.
     """
 
@@ -234,7 +234,7 @@ class Receipt:
     What became of one attempt.
 
     It is found by ``client_reference`` where the provider echoes ours, else by ``provider_id``.
-    ``state`` is a ``Delivery`` or an ``Engagement``; ``at`` UTC seconds of the event, None where
+    ``state`` is a ``Delivery`` or an ``Engagement``; ``at`` UTC seconds of the event, None if
     the provider does not say. ``failure`` says why, for a failed state. ``repeated`` deliveries of
     the same receipt are harmless.
     """
@@ -253,7 +253,7 @@ class Inbound:
     The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` is the
     provider's id of our message they answered, where it says so; ``clicked``: they pressed a button
     of it. ``keyword`` is the provider's own reading of an opt-out word (``stop`` or ``start``),
-    None where it has none: the words themselves are read elsewhere.
+    None if it has none: the words themselves are read elsewhere.
     """
 
     kind: str
@@ -333,8 +333,7 @@ class Adapter(Generic[S]):
 
     def verify(self, hook: Webhook) -> None:
         """
-        Raise ``Forged`` unless the webhook is the provider's (never called where
-        ``allow_unsigned``).
+        Raise ``Forged`` unless the webhook is the provider's (never called if ``allow_unsigned``).
         """
         raise Forged(f"{self.name} takes no webhooks")
 

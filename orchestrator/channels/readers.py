@@ -91,13 +91,13 @@ def json_bytes(value: Any) -> bytes:
 
 
 def whole(value: Any) -> int | None:
-    """``value`` where it is a whole number (True is none, 1.0 is none)."""
+    """``value`` if it is a whole number (True is none, 1.0 is none)."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def text_of(value: Any, chars_max: int = TEXT_CHARS_MAX) -> str:
     """
-    ``value`` where it is a string, cut to size and storable anywhere: no NUL, no lone surrogates.
+    ``value`` if it is a string, cut to size and storable anywhere: no NUL, no lone surrogates.
     Else empty.
     """
     if not isinstance(value, str):
@@ -137,7 +137,7 @@ def said(value: Any, secrets: tuple[str, ...] = ()) -> str:
 
 
 def member(value: Any, *path: str) -> Any:
-    """What stands at ``path`` in nested objects, None where there is no such place."""
+    """What stands at ``path`` in nested objects, None if there is no such place."""
     for key in path:
         if value is None or (type(value) is not dict and not isinstance(value, Mapping)):
             return None
@@ -185,7 +185,7 @@ def iso_seconds(value: Any) -> float | None:
 
 def e164(value: Any) -> str | None:
     """
-    A phone number as E.164 with its plus sign, from ``+380…`` or ``380…``; None where it is none.
+    A phone number as E.164 with its plus sign, from ``+380…`` or ``380…``; None if it is none.
     """
     digits = value.removeprefix("+") if isinstance(value, str) else ""
     if digits.isascii() and digits.isdigit() and 7 <= len(digits) <= 15 and digits[0] != "0":

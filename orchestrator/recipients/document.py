@@ -1,5 +1,5 @@
 """
-Recipients as documents: profile, consents, charges, goals; and what is kept per address.
+Recipients as documents: profile, consents, cap usages, goals; and the state of each address.
 
 A recipient's document::
 
@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+
+from msgspec.structs import astuple
 
 from orchestrator.channels.address_kinds import Keys
 from orchestrator.channels.registry import address_kinds, otp_limited_kinds
@@ -40,8 +42,8 @@ AddressHash = Callable[[str, str], str]
 FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone", "devices")
 """The fields of a profile besides its addresses, which are named as their kinds."""
 GOALS_MAX = 20
-STRIKE_APART_MS = 86_400_000
-CHARGES_KEPT_MS = 8 * 86_400_000
+BOUNCES_APART_MS = 86_400_000
+CAP_USAGES_KEPT_MS = 8 * 86_400_000
 
 
 class Person:
@@ -112,29 +114,20 @@ class Person:
         return tuple(CapUsage(*row) for row in self.document.get("cap_usages", ()))
 
     def reserve(self, usage: CapUsage, governance: Governance, now: Instant) -> None:
-        """Add a charge, and drop those that no rule can count any more."""
+        """Add a cap usage, and drop those that no rule can count any more."""
         kept = [
             row
             for row in self.document.get("cap_usages", ())
             if row[0] == usage.message
-            or row[4] > now - max(CHARGES_KEPT_MS, horizon_ms(governance, row[1]))
+            or row[4] > now - max(CAP_USAGES_KEPT_MS, horizon_ms(governance, row[1]))
         ]
-        kept.append(
-            [
-                usage.message,
-                usage.message_class,
-                usage.channel,
-                usage.step,
-                usage.at,
-                usage.first,
-            ]
-        )
+        kept.append(list(astuple(usage)))
         self.document["cap_usages"] = kept
         self.dirty = True
 
     def release_cap(self, message: str, step: int) -> None:
         """
-        Remove a step's charge; where it was the message's first, the next oldest one becomes it.
+        Remove a step's cap usage; if it was the message's first, the next oldest becomes the first.
         """
         rows = self.document.get("cap_usages", [])
         kept = [row for row in rows if not (row[0] == message and row[3] == step)]
@@ -203,8 +196,8 @@ def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
         hash,
         tuple(consent_of(row) for row in document.get("consents", ())),
         {
-            channel: Suppression(**mark)
-            for channel, mark in document.get("suppressions", {}).items()
+            channel: Suppression(**suppression)
+            for channel, suppression in document.get("suppressions", {}).items()
         },
         max(inbound.values(), default=None),
     )
@@ -212,14 +205,14 @@ def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
 
 def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant) -> bool:
     """
-    Count one proof that an address is dead on a channel; True where it is marked now. Proofs of one
-    day count once.
+    Count one proof that an address is dead on a channel; True if that suppresses it. Proofs within
+    a day count once.
     """
     suppressions = document.setdefault("suppressions", {})
     if proof.channel in suppressions:
         return False
     known = document.setdefault("bounces", {}).setdefault(proof.channel, [])
-    if not known or now - known[-1] > STRIKE_APART_MS:
+    if not known or now - known[-1] > BOUNCES_APART_MS:
         known.append(now)
     if len(known) < proof.strikes:
         return False

@@ -215,7 +215,11 @@ class TemplateSet:
             raise Unrenderable(
                 Reason.TEMPLATE_ERROR, "the event's data nests too deeply", template
             ) from error
-        kind = channels()[channel]
+        kind = channels().get(channel)
+        if kind is None:
+            raise Unrenderable(
+                Reason.TEMPLATE_MISSING, f"there is no channel {channel!r}", template
+            )
         parts: dict[str, Any] = {}
         locales: list[str] = []
         for name, found in self._find(template, channel, context.locale).items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from orchestrator.channels import Misshapen
 from orchestrator.channels.registry import channels
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.fields import bare_address, checked_profile, scope_of
-from orchestrator.render import TemplateProblems, TemplateSet
+from orchestrator.render import RenderContext, TemplateProblems, TemplateSet, Unrenderable
 from tests.acceptance.place import Place as Installation
 from tests.simulate.place import GOVERNANCE, Place, event
 
@@ -94,6 +95,12 @@ def test_it_says_which_template_parts_it_has_and_what_they_may_say() -> None:
     assert channel.structure_problem({"wings": 2}) == (
         "carrier_pigeon.yaml has no key 'wings'; it has escort"
     )
+
+
+def test_a_channel_that_is_gone_is_no_crash_but_a_missing_template() -> None:
+    context = RenderContext({}, {}, {}, datetime(2026, 11, 21, tzinfo=UTC), None, "UTC")
+    with pytest.raises(Unrenderable, match="there is no channel 'dodo'"):
+        TemplateSet.from_sources({}).render("t", "dodo", context)
 
 
 def test_check_knows_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
