@@ -12,52 +12,16 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 UK, EN = "uk", "en"
-WORDS: Mapping[str, Mapping[str, str]] = {
-    UK: {
-        "title": "Відписатися",
-        "ask": "Від чого вас відписати?",
-        "topic": "Лише від теми «{topic}»",
-        "topic_note": "Інші повідомлення надходитимуть і далі.",
-        "all": "Від усього й усюди",
-        "all_note": (
-            "Жодних повідомлень на жодному каналі, навіть про замовлення. Лише одноразові коди,"
-            " якщо попросите."
-        ),
-        "done": "Готово",
-        "done_topic": "Ми більше не писатимемо вам сюди на тему «{topic}».",
-        "done_all": "Ми більше нічого вам не надсилатимемо.",
-        "gone": "Посилання не працює",
-        "gone_note": (
-            "Воно неповне або застаріло. Відкрийте його ще раз із самого повідомлення, найкраще з"
-            " найновішого."
-        ),
-    },
-    EN: {
-        "title": "Unsubscribe",
-        "ask": "What should we stop sending you?",
-        "topic": "Only “{topic}”",
-        "topic_note": "Other messages will keep coming.",
-        "all": "Everything, everywhere",
-        "all_note": (
-            "No messages on any channel, not even about orders. Only one-time codes, when you ask"
-            " for them."
-        ),
-        "done": "Done",
-        "done_topic": "We will not write to you here about “{topic}” again.",
-        "done_all": "We will send you nothing more.",
-        "gone": "This link does not work",
-        "gone_note": (
-            "It is incomplete, or too old. Open it again from the message itself, best from the"
-            " newest one."
-        ),
-    },
-}
 FILES = Path(__file__).parent
+WORDS: Mapping[str, Mapping[str, str]] = yaml.safe_load(
+    (FILES / "page_words.yaml").read_text("utf-8")
+)
 STYLE = (FILES / "page.css").read_text("utf-8")
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {

@@ -20,15 +20,15 @@ from orchestrator.explain.views import FullMessageView
 KIB = 1024
 OBJECT = dict[str, Any]
 
-Event = partial(Route, scope=Scope.EVENTS)
-Message = partial(Route, scope=Scope.MESSAGES, place="The message's id.")
-Letter = partial(Route, scope=Scope.DEAD_LETTERS, place="The dead letter's id.")
-Person = partial(Route, scope=Scope.RECIPIENTS, place="Your own id of the recipient.")
-Provider = partial(Route, place="The provider's name in the configuration.")
-Token = partial(Route, place="A signed token.")
-Probe = partial(Route, listeners=(Listener.PUBLIC, Listener.ADMIN))
-Admin = partial(Route, listeners=(Listener.ADMIN,))
-Control = partial(Route, listeners=(Listener.CONTROL,), place="Its id.")
+EventRoute = partial(Route, scope=Scope.EVENTS)
+MessageRoute = partial(Route, scope=Scope.MESSAGES, place="The message's id.")
+DeadLetterRoute = partial(Route, scope=Scope.DEAD_LETTERS, place="The dead letter's id.")
+RecipientRoute = partial(Route, scope=Scope.RECIPIENTS, place="Your own id of the recipient.")
+WebhookRoute = partial(Route, place="The provider's name in the configuration.")
+TokenRoute = partial(Route, place="A signed token.")
+ProbeRoute = partial(Route, listeners=(Listener.PUBLIC, Listener.ADMIN))
+AdminRoute = partial(Route, listeners=(Listener.ADMIN,))
+ControlRoute = partial(Route, listeners=(Listener.CONTROL,), place="Its id.")
 
 STORY = (Answer(200, "The message with its trace", FullMessageView),)
 PROFILE = (Answer(200, "The profile as it is now", recipients.RecipientView),)
@@ -41,253 +41,166 @@ RELOADED = (
     Answer(422, "It was refused; the old one stays in force", operations.ReloadView),
 )
 
-# fmt: off  (a table reads better with several cells in a line)
-WEBHOOK = Provider(
-    "POST",
-    "/v1/receipts/{provider}",
-    receipts.receive_webhook,
-    "A provider's webhook, or a browser's report",
-    PROVIDERS_ANSWER,
-    body={"*/*": Any},
+# A table reads better with several cells in a line.
+# fmt: off
+WEBHOOK = WebhookRoute(
+    "POST", "/v1/receipts/{provider}", receipts.receive_webhook,
+    "A provider's webhook, or a browser's report", PROVIDERS_ANSWER, body={"*/*": Any},
     refusals=(403, 404),
-    notes="Checked by the provider's own signature. At most"
-    f" {receipts.BODY_BYTES_MAX // KIB} KiB. A repeat changes nothing.",
+    notes=("Checked by the provider's own signature. At most"
+        f" {receipts.BODY_BYTES_MAX // KIB} KiB. A repeat changes nothing."),
 )
 """The only call with a fast path (``fast_path.py``)."""
 
 ROUTES: tuple[Route, ...] = (
-    Event(
-        "POST",
-        "/v1/events",
-        events.publish,
-        "Publish events; answered when they are durable",
-        (Answer(202, "Durable", events.ResultsView),),
-        body=events.BODIES,
-        refusals=(409,),
+    EventRoute(
+        "POST", "/v1/events", events.publish, "Publish events; answered when they are durable",
+        (Answer(202, "Durable", events.ResultsView),), body=events.BODIES, refusals=(409,),
         when=events.is_source,
-        notes="One structured event, a batch, or data with `ce-…` headers (binary mode). At most"
-        " 256 KiB an event, 4 MiB and 1 000 events a batch. In a batch the valid events are"
-        " accepted and the rest are listed as refused; only if none was accepted is the"
-        " answer an error, with the same `results`. A repeat (the same `source` and `id`)"
-        " does nothing; with another body it is a 409.",
+        notes=("One structured event, a batch, or data with `ce-…` headers (binary mode). At most"
+            " 256 KiB an event, 4 MiB and 1 000 events a batch. In a batch the valid events are"
+            " accepted and the rest are listed as refused; only if none was accepted is the"
+            " answer an error, with the same `results`. A repeat (the same `source` and `id`)"
+            " does nothing; with another body it is a 409."),
     ),
-    Message(
-        "GET",
-        "/v1/messages",
-        messages.list_messages,
-        "List messages",
+
+    MessageRoute(
+        "GET", "/v1/messages", messages.list_messages, "List messages",
         (Answer(200, "Newest first, without traces", messages.MessagesView),),
-        query=messages.FILTERS,
-        refusals=(400,),
+        query=messages.FILTERS, refusals=(400,),
     ),
-    Message(
-        "GET",
-        "/v1/messages/{id}",
-        messages.get_message,
-        "One message with its trace",
-        STORY,
+    MessageRoute(
+        "GET", "/v1/messages/{id}", messages.get_message, "One message with its trace", STORY,
         refusals=(404,),
     ),
-    Message(
-        "POST",
-        "/v1/messages/{id}/cancel",
-        messages.cancel_message,
-        "Cancel what has not been sent",
-        STORY,
-        refusals=(404, 409),
+    MessageRoute(
+        "POST", "/v1/messages/{id}/cancel", messages.cancel_message,
+        "Cancel what has not been sent", STORY, refusals=(404, 409),
         notes="Cancelling twice is harmless. A message that has ended in another way is a 409.",
     ),
-    Letter(
-        "GET",
-        "/v1/dead-letters",
-        letters.list_dead_letters,
-        "List what could not be processed",
-        (Answer(200, "Newest first", letters.DeadLettersView),),
-        query=PAGING,
-        refusals=(400,),
+
+    DeadLetterRoute(
+        "GET", "/v1/dead-letters", letters.list_dead_letters, "List what could not be processed",
+        (Answer(200, "Newest first", letters.DeadLettersView),), query=PAGING, refusals=(400,),
     ),
-    Letter(
-        "GET",
-        "/v1/dead-letters/{id}",
-        letters.get_dead_letter,
-        "One dead letter",
-        (Answer(200, "The dead letter", letters.DeadLetterView),),
-        refusals=(404,),
+    DeadLetterRoute(
+        "GET", "/v1/dead-letters/{id}", letters.get_dead_letter, "One dead letter",
+        (Answer(200, "The dead letter", letters.DeadLetterView),), refusals=(404,),
     ),
-    Letter(
-        "POST",
-        "/v1/dead-letters/{id}/replay",
-        letters.replay_dead_letter,
+    DeadLetterRoute(
+        "POST", "/v1/dead-letters/{id}/replay", letters.replay_dead_letter,
         "Process it again under the current policies",
-        (Answer(200, "Its messages", letters.ReplayedView),),
-        refusals=(404, 409, 422),
-        notes="Deadlines count from the replay. A repeat finds the messages of the first replay"
-        " and starts no others.",
+        (Answer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
+        notes=("Deadlines count from the replay. A repeat finds the messages of the first replay"
+            " and starts no others."),
     ),
-    Person(
-        "PUT",
-        "/v1/recipients/{id}",
-        recipients.put_recipient,
-        "Merge a profile",
-        PROFILE,
+
+    RecipientRoute(
+        "PUT", "/v1/recipients/{id}", recipients.put_recipient, "Merge a profile", PROFILE,
         body={JSON: recipients.ProfileBody},
-        notes="Null removes a field. An address that is given again loses its suppression. At most"
-        f" {recipients.PROFILE_BYTES_MAX // KIB} KiB.",
+        notes=("Null removes a field. An address that is given again loses its suppression. At most"
+            f" {recipients.PROFILE_BYTES_MAX // KIB} KiB."),
     ),
-    Person(
-        "GET",
-        "/v1/recipients/{id}",
-        recipients.get_recipient,
-        "A profile",
-        PROFILE,
+    RecipientRoute(
+        "GET", "/v1/recipients/{id}", recipients.get_recipient, "A profile", PROFILE,
         refusals=(400, 404),
     ),
-    Person(
-        "DELETE",
-        "/v1/recipients/{id}",
-        recipients.erase_recipient,
-        "Erase a recipient",
-        (Answer(204, "Erased"),),
-        refusals=(400, 404),
+    RecipientRoute(
+        "DELETE", "/v1/recipients/{id}", recipients.erase_recipient, "Erase a recipient",
+        (Answer(204, "Erased"),), refusals=(400, 404),
         notes="Running messages are cancelled. Keyed hashes of opted-out addresses stay.",
     ),
-    Person(
-        "GET",
-        "/v1/recipients/{id}/export",
-        recipients.export_recipient,
+    RecipientRoute(
+        "GET", "/v1/recipients/{id}/export", recipients.export_recipient,
         "Everything that is stored about a recipient",
-        (Answer(200, "All of it, streamed", recipients.ExportView),),
-        refusals=(400, 404),
+        (Answer(200, "All of it, streamed", recipients.ExportView),), refusals=(400, 404),
     ),
-    Person(
-        "PUT",
-        "/v1/recipients/{id}/consents",
-        recipients.put_consents,
-        "Add entries to the consent history; none is removed",
-        HISTORY,
+    RecipientRoute(
+        "PUT", "/v1/recipients/{id}/consents", recipients.put_consents,
+        "Add entries to the consent history; none is removed", HISTORY,
         body={JSON: recipients.ConsentsBody},
     ),
-    Person(
-        "GET",
-        "/v1/recipients/{id}/consents",
-        recipients.get_consents,
-        "The consent history",
-        HISTORY,
-        refusals=(400, 404),
+    RecipientRoute(
+        "GET", "/v1/recipients/{id}/consents", recipients.get_consents, "The consent history",
+        HISTORY, refusals=(400, 404),
     ),
-    Person(
-        "POST",
-        "/v1/opt-outs",
-        recipients.opt_out,
+    RecipientRoute(
+        "POST", "/v1/opt-outs", recipients.opt_out,
         "Opt-outs in bulk, of recipients and of bare addresses",
         (Answer(200, "How many were recorded", recipients.RecordedView),),
         body={JSON: recipients.OptOutsBody},
         notes="At most 1 000 entries and 1 MiB. One bad entry refuses all of them.",
     ),
+
     WEBHOOK,
-    Provider(
-        "GET",
-        WEBHOOK.path,
-        receipts.verify_webhook,
-        "A provider's check of the webhook's address",
-        PROVIDERS_ANSWER,
-        refusals=(400, 403, 404, 408, 413, 415, 429, 503),
-        head=False,
+    WebhookRoute(
+        "GET", WEBHOOK.path, receipts.verify_webhook, "A provider's check of the webhook's address",
+        PROVIDERS_ANSWER, refusals=(400, 403, 404, 408, 413, 415, 429, 503), head=False,
     ),
-    Provider(
-        "OPTIONS",
-        WEBHOOK.path,
-        receipts.preflight,
-        "CORS, for browsers",
-        (Answer(204, "The report may be sent"),),
-        refusals=(404, 405),
+    WebhookRoute(
+        "OPTIONS", WEBHOOK.path, receipts.preflight, "CORS, for browsers",
+        (Answer(204, "The report may be sent"),), refusals=(404, 405),
     ),
-    Token(
-        "GET", "/u/{token}", pages.unsubscribe_page, "The unsubscribe page; a GET never acts", PAGE
+
+    TokenRoute(
+        "GET", "/u/{token}", pages.unsubscribe_page, "The unsubscribe page; a GET never acts", PAGE,
     ),
-    Token(
-        "POST",
-        "/u/{token}",
-        pages.unsubscribe,
-        "Unsubscribe: one click (RFC 8058), or the page's form",
-        PAGE,
+    TokenRoute(
+        "POST", "/u/{token}", pages.unsubscribe,
+        "Unsubscribe: one click (RFC 8058), or the page's form", PAGE,
         refusals=(400, 408, 413, 415, 429, 503),
     ),
-    Token(
-        "GET",
-        "/o/{token}",
-        tracking.opened,
-        "A mail was opened",
+    TokenRoute(
+        "GET", "/o/{token}", tracking.opened, "A mail was opened",
         (Answer(200, "A transparent picture", Gif, "image/gif"),),
     ),
-    Token(
-        "GET",
-        "/c/{token}",
-        tracking.clicked,
-        "Follow a tracked link",
+    TokenRoute(
+        "GET", "/c/{token}", tracking.clicked, "Follow a tracked link",
         (Answer(302, "To the link's target"), GONE),
     ),
+
     Route(
-        "GET",
-        "/openapi.json",
-        operations.openapi,
-        "The OpenAPI document",
+        "GET", "/openapi.json", operations.openapi, "The OpenAPI document",
         (Answer(200, "OpenAPI 3.1", OBJECT),),
     ),
-    Probe("GET", "/livez", operations.live, "Whether the process runs", (Answer(200, "It does"),)),
-    Probe(
-        "GET",
-        "/readyz",
-        operations.ready,
-        "Whether it accepts events",
+
+    ProbeRoute(
+        "GET", "/livez", operations.live, "Whether the process runs", (Answer(200, "It does"),),
+    ),
+    ProbeRoute(
+        "GET", "/readyz", operations.ready, "Whether it accepts events",
         (Answer(200, "It does"), Answer(503, "Not now")),
     ),
-    Admin(
-        "GET",
-        "/metrics",
-        operations.metrics,
-        "Metrics in Prometheus' text format",
+
+    AdminRoute(
+        "GET", "/metrics", operations.metrics, "Metrics in Prometheus' text format",
         (Answer(200, "Every metric"),),
     ),
-    Admin("POST", "/-/reload", operations.reload, "Load the configuration again", RELOADED),
-    Control("POST", "/control/reload", operations.reload, "Load the configuration again", RELOADED),
-    Control(
-        "GET",
-        "/control/explain/{id}",
-        operations.explain,
-        "Why a message went where it went",
-        (Answer(200, "The explanation (docs/explain.md)", OBJECT),),
-        refusals=(404,),
+    AdminRoute("POST", "/-/reload", operations.reload, "Load the configuration again", RELOADED),
+
+    ControlRoute(
+        "POST", "/control/reload", operations.reload, "Load the configuration again", RELOADED,
     ),
-    Control(
-        "POST",
-        "/control/keys",
-        operations.create_key,
-        "Create an API key",
+    ControlRoute(
+        "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",
+        (Answer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
+    ),
+    ControlRoute(
+        "POST", "/control/keys", operations.create_key, "Create an API key",
         (Answer(200, "The key, shown once", operations.NewKeyView),),
         body={JSON: operations.KeyBody},
     ),
-    Control(
-        "GET",
-        "/control/keys",
-        operations.list_keys,
-        "List API keys, without the keys themselves",
+    ControlRoute(
+        "GET", "/control/keys", operations.list_keys, "List API keys, without the keys themselves",
         (Answer(200, "All of them", OBJECT),),
     ),
-    Control(
-        "POST",
-        "/control/keys/{id}/revoke",
-        operations.revoke_key,
-        "Revoke an API key",
-        (Answer(200, "Revoked", OBJECT),),
-        refusals=(404,),
+    ControlRoute(
+        "POST", "/control/keys/{id}/revoke", operations.revoke_key, "Revoke an API key",
+        (Answer(200, "Revoked", OBJECT),), refusals=(404,),
     ),
-    Control(
-        "POST",
-        "/control/signing-key/rotate",
-        operations.rotate_signing_key,
-        "Add a signing key; older ones verify for 400 days",
-        (Answer(200, "Rotated", OBJECT),),
+    ControlRoute(
+        "POST", "/control/signing-key/rotate", operations.rotate_signing_key,
+        "Add a signing key; older ones verify for 400 days", (Answer(200, "Rotated", OBJECT),),
     ),
 )
 # fmt: on

@@ -146,19 +146,12 @@ def place_of(material: Material) -> Place:
 
 
 def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment], dict[str, Any]]:
-    """The history decided again, as far as that goes, and whether it leads to what is stored."""
+    """Decide the history again, as far as possible; whether that leads to what is stored."""
     stored = material.stored
     missing = [version for version in versions_in(stored) if version not in material.governances]
-    if policy is None:
-        return [], {
-            "same": None,
-            "words": "It cannot be decided again: the store no longer keeps the policy's version.",
-        }
-    if missing:
-        words = (
-            "It cannot be decided again: the store no longer keeps governance version"
-            f" {missing[0]}."
-        )
+    if policy is None or missing:
+        gone = "the policy's version" if policy is None else f"governance version {missing[0]}"
+        words = f"It cannot be decided again: the store no longer keeps {gone}."
         return [], {"same": None, "words": words}
     found: list[Moment] = []
     try:
@@ -169,12 +162,9 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
     except (ValueError, LookupError, AssertionError) as error:
         words = f"Deciding it again stops at fact {len(found) + 1}: {type(error).__name__}."
         return found, {"same": False, "words": words}
-    end = found[-1].decision.message if found else None
-    if end == stored.message:
-        return found, {
-            "same": True,
-            "words": "Decided again from its facts, it comes to the same state.",
-        }
+    if found and found[-1].decision.message == stored.message:
+        words = "Decided again from its facts, it comes to the same state."
+        return found, {"same": True, "words": words}
     words = (
         "Decided again from its facts, it comes to another state than the stored one: an older"
         " release decided it."

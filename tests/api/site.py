@@ -178,10 +178,10 @@ class Site:
         run = row.message.ready()[0]
         provider = self.world.rules.providers[run.provider or ""]
         targets = tuple(address for address in person.addresses if address.kind in provider.kinds)
-        told = await self.world.engine.submit(
+        applied = await self.world.engine.submit(
             ApplyFact(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
         )
-        for call in told.calls:
+        for call in applied.calls:
             await self.world.engine.submit(
                 ApplyFact(message, Answered(call.attempt, Accepted(provider_id)))
             )

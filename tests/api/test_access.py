@@ -82,7 +82,7 @@ async def test_a_revoked_key_is_not_taken_any_more_once_the_cache_has_run_out() 
         is_problem(await site.client.get("/v1/messages", headers=bearer("kk_all")), 401)
 
 
-async def test_whoever_guesses_is_slowed_down_and_nobody_else() -> None:
+async def test_guessing_keys_is_throttled_for_nobody_else() -> None:
     async with open_site(auth="keys") as site:
         await site.add_key("kk_all", "all")
         answers = [
@@ -151,7 +151,7 @@ async def test_no_answer_goes_without_its_safe_headers(site: Site) -> None:
         assert headers["Server"] == "kaskad"
 
 
-async def test_an_error_that_nobody_thought_of_tells_nothing(site: Site) -> None:
+async def test_an_unexpected_error_reveals_nothing(site: Site) -> None:
     async def broken(id: str) -> None:
         raise RuntimeError("secret words")
 
@@ -221,6 +221,29 @@ async def test_metrics_are_prometheus_text_and_the_api_is_not_on_the_admin_liste
         and "kaskad_events_total" in answer.text
     )
     is_problem(await site.admin.get("/v1/messages"), 404)
+
+
+async def test_the_control_socket_makes_and_revokes_keys_and_shows_each_once() -> None:
+    async with (
+        open_site(auth="keys") as site,
+        serving(build_app(Listener.CONTROL, site.deps())) as control,
+    ):
+        made = (await control.post("/control/keys", json={"scopes": ["messages"]})).json()
+        assert (
+            await site.client.get("/v1/messages", headers=bearer(made["key"]))
+        ).status_code == 200
+        listed = await control.get("/control/keys")
+        assert [key["id"] for key in listed.json()["items"]] == [made["id"]]
+        assert made["key"] not in listed.text and "hash" not in listed.text
+        assert (await control.post(f"/control/keys/{made['id']}/revoke")).status_code == 200
+        is_problem(await control.post(f"/control/keys/{made['id']}/revoke"), 404, "unknown_key")
+        for scopes in ([], ["nothing"], None):
+            body = {"scopes": scopes}
+            is_problem(await control.post("/control/keys", json=body), 400, "bad_field")
+        assert (await control.post("/control/signing-key/rotate")).json() == {"rotated": True}
+        assert site.rotations == 1
+        is_problem(await control.get("/control/explain/x"), 404, "unknown_message")
+        is_problem(await control.get("/v1/messages"), 404)
 
 
 async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mounts_it(

@@ -142,7 +142,9 @@ async def test_a_body_without_a_length_is_bounded_too(site: Site) -> None:
     )
 
 
-async def test_plain_json_is_answered_with_the_event_that_would_have_been_taken(site: Site) -> None:
+async def test_plain_json_is_answered_with_the_event_that_would_have_been_accepted(
+    site: Site,
+) -> None:
     found = is_problem(await post(site, {"cart": 7}, {"Content-Type": "application/json"}), 400)
     assert (await post(site, found["example"])).status_code == 202
 
@@ -152,7 +154,7 @@ async def test_a_recipient_with_a_thousand_others_is_refused_by_number(site: Sit
     is_problem(await post(site, many), 413, "too_large")
 
 
-async def test_where_too_much_waits_nothing_is_taken_and_one_is_told_when_to_come_again(
+async def test_with_too_many_requests_waiting_nothing_is_accepted_and_the_answer_says_when_to_retry(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(commands: Any) -> Any:
@@ -164,7 +166,7 @@ async def test_where_too_much_waits_nothing_is_taken_and_one_is_told_when_to_com
     assert answer.headers["Retry-After"] == "1"
 
 
-async def test_a_service_that_stops_takes_nothing_more(site: Site) -> None:
+async def test_a_stopping_service_accepts_nothing_more(site: Site) -> None:
     await site.world.engine.stop()
     is_problem(await post(site, event()), 503, "unavailable")
 

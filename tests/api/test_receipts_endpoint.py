@@ -180,7 +180,7 @@ async def raw_receipts(site: Site) -> list[bytes]:
     ]
 
 
-async def test_what_a_provider_sent_is_kept_as_it_came_and_what_anybody_can_send_is_not(
+async def test_a_raw_webhook_is_stored_but_not_what_anybody_can_send(
     site: Site,
 ) -> None:
     await site.client.post("/v1/receipts/viber_a", content=b'{"results": [] }')
@@ -238,7 +238,7 @@ async def test_a_receipt_whose_commit_fails_is_not_acknowledged(site: Site) -> N
     assert (await site.twilio(MessageSid="SM1", MessageStatus="delivered")).status_code == 200
 
 
-async def test_a_webhook_that_cannot_be_heard_is_refused_and_kept_as_it_came(
+async def test_a_webhook_whose_reports_fail_is_refused_and_stored_raw(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: ReceiptHandler, context: Any, command: Any) -> None:

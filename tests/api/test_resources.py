@@ -21,7 +21,7 @@ MINUTE = 60_000
 # ---- messages
 
 
-async def test_a_message_tells_its_whole_story(site: Site) -> None:
+async def test_a_message_has_its_attempts_and_its_trace(site: Site) -> None:
     id = await site.publish()
     await site.hand_off(id)
     found = await site.message(id)
@@ -74,7 +74,9 @@ async def test_every_instant_in_a_trace_is_a_time(site: Site) -> None:
         return [value] if type(value) is int and value > START - 10**9 else []
 
     trace = (await site.message(id))["trace"]
-    assert numbers([{**entry, "checks": []} for entry in trace]) == []
+    assert numbers(trace) == []
+    deadline = trace[1]["checks"][0]
+    assert deadline["gate"] == "deadline" and deadline["limit"].endswith("Z")
     assert all(
         check["until"] is None or check["until"].endswith("Z")
         for entry in trace
@@ -82,7 +84,7 @@ async def test_every_instant_in_a_trace_is_a_time(site: Site) -> None:
     )
 
 
-async def test_a_message_that_nobody_knows_is_a_404_everywhere(site: Site) -> None:
+async def test_an_unknown_message_is_a_404_everywhere(site: Site) -> None:
     is_problem(await site.client.get("/v1/messages/01K"), 404, "unknown_message")
     is_problem(await site.client.post("/v1/messages/01K/cancel"), 404, "unknown_message")
     assert len(is_problem(await site.client.get("/v1/messages/" + "x" * 3000), 404)["detail"]) < 200
@@ -196,7 +198,7 @@ async def test_bodies_of_the_api_are_bounded_and_strict(site: Site) -> None:
     is_problem(await site.client.put("/v1/recipients/%00", json={}), 400, "bad_field")
 
 
-async def test_a_dead_address_is_marked_in_the_profile_and_putting_it_again_clears_the_mark(
+async def test_a_dead_address_is_suppressed_in_the_profile_until_it_is_put_again(
     site: Site,
 ) -> None:
     id = await site.publish(type="text")
@@ -205,9 +207,13 @@ async def test_a_dead_address_is_marked_in_the_profile_and_putting_it_again_clea
     await site.world.engine.submit(
         RecordReceipt("texts", Receipt(state=Delivery.FAILED, failure=refused), id, 0)
     )
-    [mark] = (await site.client.get("/v1/recipients/olena")).json()["suppressions"]
-    assert (mark["kind"], mark["address"], mark["provider"]) == ("phone", OLENA["phone"], "texts")
-    assert mark["at"].endswith("Z")
+    [suppressed] = (await site.client.get("/v1/recipients/olena")).json()["suppressions"]
+    assert (suppressed["kind"], suppressed["address"], suppressed["provider"]) == (
+        "phone",
+        OLENA["phone"],
+        "texts",
+    )
+    assert suppressed["at"].endswith("Z")
     again = await site.client.put("/v1/recipients/olena", json={"phone": OLENA["phone"]})
     assert again.json()["suppressions"] == []
 
@@ -331,7 +337,7 @@ async def test_dead_letters_are_listed_and_shown_with_their_bodies(site: Site) -
     is_problem(await site.client.get("/v1/dead-letters/nope"), 404, "unknown_dead_letter")
 
 
-async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is_asked(
+async def test_a_dead_letter_that_is_good_by_now_is_replayed_once_however_often_it_is_asked(
     site: Site,
 ) -> None:
     headers = {"ce_specversion": "1.0", "ce_id": "9", "ce_source": "shop", "ce_type": "cart"}
@@ -343,7 +349,7 @@ async def test_a_letter_that_is_good_by_now_is_replayed_once_however_often_it_is
     assert len((await site.client.get("/v1/messages")).json()["items"]) == 1
 
 
-async def test_a_letter_that_is_still_bad_stays_and_says_why(site: Site) -> None:
+async def test_a_dead_letter_that_is_still_bad_stays_and_says_why(site: Site) -> None:
     id = await dead_letter(site, b"{broken")
     is_problem(await site.client.post(f"/v1/dead-letters/{id}/replay"), 422, "bad_json")
     assert (await site.client.get(f"/v1/dead-letters/{id}")).json()["replayed_at"] is None
