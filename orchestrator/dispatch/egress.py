@@ -97,7 +97,7 @@ class EgressGuard:
 
     def check_url(self, url: str) -> str | None:
         """
-        The reason why a URL is forbidden, None if it is not; ``resolver`` then checks its addresses.
+        Why a URL is forbidden, None if it is not; ``resolver`` then checks its addresses.
 
         Our parser and that of the HTTP client must agree on where the URL leads.
         """

@@ -3,13 +3,13 @@ The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
 
     GET/PUT  script       the behaviours in force (see script.py); PUT replaces them all
     GET      accepted     what was accepted: ?provider=&address=
-    GET      requests     how many requests there were by provider and outcome, and the newest: ?provider=&address=
+    GET      requests     counts by provider and outcome, and the newest: ?provider=&address=
     GET      receipts     what became of each receipt
-    GET/PUT  callbacks    webhook URLs by provider: {"meta": URL, "viber_bot": URL, "twilio": URL (replies only), …}
+    GET/PUT  callbacks    webhook URLs by provider: {"meta": URL, "twilio": URL (replies only), …}
     POST     verify       {"provider"}: call its webhook as the provider does when it is set
     POST     inbound      {"provider", "from", "text"}: the person writes
-    POST     act          {"seq", "state", "detail"?}: the person (or network) does something with a message, now
-    PUT      people       {"Olena": ["+380501234567", "olena@example.com", ENDPOINT]}: whose phone is whose, for the page
+    POST     act          {"seq", "state", "detail"?}: a message reaches a state now
+    PUT      people       {"Olena": ["+380501234567", ENDPOINT]}: whose phone is whose, for the page
     POST     push/subscribe  {"application_server_key"?, "owner"?}  →  a PushSubscription
     POST     push/expire     {"endpoint"}: the browser unsubscribes
     POST     reset        forget traffic, opt-outs and the script; subscriptions and callbacks stay

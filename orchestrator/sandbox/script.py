@@ -1,24 +1,28 @@
 """
 How the stand-ins behave, per address and at large.
 
-    script     {"default": B, "providers": {"twilio": B}, "addresses": {"+380501234567": B or [B, B, …]}}
-    behaviour  {"answer": …, "receipts": …, "twice": true, "before_response": true, "order": "reversed", "random": {…}}
+    script     {"default": B, "providers": {"twilio": B},
+                "addresses": {"+380501234567": B or [B, B, …]}}
+    behaviour  {"answer": …, "receipts": …, "twice": true, "before_response": true,
+                "order": "reversed", "random": {…}}
 
 A behaviour says only what differs: an address overrides its provider, a provider the default, the
 default the built-in "accept, then the configured receipts". A key such as ``twilio:+380501234567``
 is one address at one provider. A list holds one behaviour per request, in turn; the last one
 repeats.
 
-    answer     "accept" | "refuse" | {"refuse": CODE, "stage": "rcpt" | "data" | "mail"}   (the stage is SMTP's)
+    answer     "accept" | "refuse"
+               {"refuse": CODE, "stage": "rcpt" | "data" | "mail"}     (the stage is SMTP's)
                {"throttle": SECONDS}          took nothing, asks to come back
                "hang"                         reads the request, takes nothing, never answers
                "cut_after_read"               reads the request, takes nothing, cuts the connection
                "cut_after_accept"             takes the message, cuts the connection
                {"late": SECONDS}              takes the message, answers late
-               {"status": 500}                answers so and takes nothing; with "accepted": true it took the message
-    receipts   "never" | [["delivered", SECONDS], ["failed", SECONDS, CODE], ["replied", SECONDS, "text"], …]
+               {"status": 500}                takes nothing; with "accepted": true it takes it
+    receipts   "never" | [["delivered", SECONDS], ["failed", SECONDS, CODE],
+                          ["replied", SECONDS, "text"], …]
     random     {"refused": 0.05, "failed": 0.02, "delivered": 0.9, "read": 0.6, "clicked": 0.3,
-                "delays": {"delivered": [0.5, 3], …}}   shares of all; each delay counts from the state before it
+                "delays": {"delivered": [0.5, 3], …}}   shares of all; delays from state to state
 
 What chance decides is drawn from the seed, the provider and the address alone: the same person
 behaves the same way in every run, whatever the order of requests.

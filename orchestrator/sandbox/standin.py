@@ -77,7 +77,7 @@ class StandIn:
     """
     A stand-in for one provider API; subclasses give its requests, answers and receipts.
 
-    ``usual_refusal``, ``blocked_code`` and ``throttle_code`` are the provider's codes for a scripted
+    ``usual_refusal``, ``blocked_code``, ``throttle_code``: the provider's codes for a scripted
     refusal, a person who has opted out (None: not checked) and "slow down".
     """
 

@@ -20,7 +20,8 @@ import structlog
 SAFE_KEYS = frozenset({
     "event", "level", "timestamp", "logger", "provider", "channel", "policy", "policies", "reason",
     "code", "status", "message_id", "seconds", "count", "queue", "lane", "listen", "admin", "topic",
-    "partition", "offset", "sink", "command", "state", "result", "attempt", "size", "gate", "version",
+    "partition", "offset", "sink", "command", "state", "result", "attempt", "size", "gate",
+    "version",
 })
 # fmt: on
 PATTERNS = (
