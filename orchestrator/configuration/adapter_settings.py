@@ -1,8 +1,8 @@
 """
 An adapter's own settings, validated by the adapter's ``settings_type``.
 
-What pydantic finds is translated into our words, at the position of the key. A value that came from a
-secret is never shown, and neither is one that may be a secret.
+What pydantic finds is translated into our words, at the position of the key. A value that came
+from a secret is never shown, and neither is one that may be a secret.
 """
 
 from __future__ import annotations

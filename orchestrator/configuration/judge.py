@@ -1,7 +1,7 @@
 """
 Everything that can be wrong with a configuration, its policies, its governance and its templates.
 
-    judge(path, env) ──► Verdict(problems, configuration)     errors stop `kaskad run`, warnings don't
+    judge(path, env) ──► Verdict(problems, configuration)   errors stop `kaskad run`, warnings don't
 
 ``check``, ``run``, a reload, ``test``, ``simulate`` and ``doctor`` judge by this one function, so
 what one of them takes no other refuses. Single values are checked where they are read; what only
@@ -38,7 +38,7 @@ from orchestrator.render import TemplateProblems, TemplateSet
 
 @dataclass(frozen=True)
 class Verdict:
-    """``problems`` in the order of files and lines; ``configuration`` is None if one is an error."""
+    """``problems`` in the order of the files; ``configuration`` is None if one is an error."""
 
     problems: tuple[Problem, ...]
     configuration: Configuration | None = None

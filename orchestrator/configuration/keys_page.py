@@ -23,7 +23,7 @@ Don't edit this page; run `python -m orchestrator.configuration.keys_page > docs
 * Every text may hold `${env:NAME}` and `${file:path}`. Secrets belong there.
 * A duration is a whole number and a unit (`250ms 30s 10m 24h 7d`), a rate a count and a time
   (`80/s`, `5/1h`), an amount a decimal number in quotes (`"1.20"`).
-* Paths are relative to the file. `[]` stands for each entry of a list, `<name>` for a name of yours.
+* Paths are relative to the file. `[]` stands for each entry of a list, `<name>` for your own name.
 * Each adapter has settings of its own beside the keys of `channels`: see [adapters](adapters.md).
 """
 NAMES = {
