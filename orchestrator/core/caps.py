@@ -1,15 +1,14 @@
 """
 Frequency caps and minimum gaps: when is there room for one more?
 
-What a rule counts is one of two things. A rule without ``channels`` counts messages: a message is
-charged once, when the first of it is handed off, and none of its later steps is counted or held
-again, because the person was promised few messages, not few tries. A rule with ``channels`` counts
-steps on those channels, each once however often it is retried or resent, because there it is the
-channel that is being spared.
+A rule without ``channels`` counts messages: once each, with its first send; its later steps are
+neither counted nor held again, because the person was promised few messages, not few tries. A rule
+with ``channels`` counts steps on those channels, each once however often it is retried or resent,
+because it is the channel that is being spared.
 
-Both are exact. A rolling window is open at its far end: what was charged exactly one window ago no
-longer counts. Other processes' clocks may be a little ahead of ours, so a charge in the future
-counts like any other.
+Both are exact. A rolling window is open at its far end: a usage exactly one window ago no longer
+counts. Other processes' clocks may be a little ahead of ours, so a usage in the future counts like
+any other.
 
 Instants are UTC milliseconds.
 """
@@ -30,9 +29,7 @@ CALENDAR_MS = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 
 class CapResult(Value):
-    """
-    ``used`` of ``limit`` in the window that holds now; ``room_at`` is None where there is room now.
-    """
+    """``used`` of ``limit`` in the current window; ``room_at`` is None if there is room now."""
 
     used: int
     limit: int
@@ -49,15 +46,15 @@ def cap_room_at(
     zone: str,
 ) -> CapResult:
     """
-    Ask a cap whether this step may start, and if not, from when it may.
+    Ask a cap if this step may start, and if not, from when it may.
 
-    ``cap_usages`` are the recipient's, in any order, at most one for a message and step. ``zone`` is
-    where calendar windows are read. A step that is charged already, or, for a cap without
-    ``channels``, any step of a message that is, goes through: ``used`` then counts the others. So
-    does a step on a channel that the cap does not name.
+    ``cap_usages`` are the recipient's, in any order, at most one for a message and step. ``zone``
+    is for calendar windows. A step that is counted already (without ``channels``: any step of such
+    a message) goes through; ``used`` then counts the others. So does a step on a channel that the
+    cap does not name.
 
-    ``room_at`` is the first instant with room as long as nobody else is charged meanwhile. It is no
-    reservation: the cap is asked again then. A limit of zero has room never, and is asked again
+    ``room_at`` is the first instant with room if nothing else is sent meanwhile. It is no
+    reservation: the cap is asked again then. A limit of zero never has room, and is asked again
     when its window is over.
     """
     counted, exempt = _counted(cap, cap_usages, message, channel, step)
@@ -72,11 +69,10 @@ def gap_room_at(
     gap: Gap, cap_usages: Sequence[CapUsage], message: str, channel: str, step: int, now: Instant
 ) -> Instant | None:
     """
-    The instant at which the gap to the latest of the other messages (with ``channels``: steps) is
-    over; None where it is.
+    When the gap to the latest of the other messages (with ``channels``: steps) is over; None if it
+    is over now.
 
-    A gap says "at least", so a message exactly one gap later goes through. What is exempt is what a
-    cap exempts.
+    A gap says "at least", so a message exactly one gap later goes through. Exemptions are a cap's.
     """
     counted, exempt = _counted(gap, cap_usages, message, channel, step)
     if exempt or not counted:
@@ -87,11 +83,10 @@ def gap_room_at(
 
 def horizon_ms(governance: Governance, message_class: str) -> int:
     """
-    How long a charge of this class must be kept: the longest window or gap that counts it, and
-    never less than 48 h.
+    How long a usage of this class must be stored: the longest window or gap that counts it, and at
+    least 48 h.
 
-    The two days are for rules that do not exist yet: one that is added today counts what was sent
-    yesterday.
+    The two days are for rules that do not exist yet: a rule added today counts yesterday's sends.
     """
     windows = [
         cap.window_ms or CALENDAR_MS[str(cap.calendar)]
@@ -106,8 +101,8 @@ def _counted(
     rule: Cap | Gap, cap_usages: Sequence[CapUsage], message: str, channel: str, step: int
 ) -> tuple[list[Instant], bool]:
     """
-    When each thing that ``rule`` counts was charged, our own left out; and whether our own is
-    charged already.
+    The times of the usages that ``rule`` counts, without this message's (or step's) own; and
+    whether its own exempts it.
     """
     classes, channels = rule.classes, rule.channels
     counted, exempt = [], bool(channels) and channel not in channels
@@ -124,10 +119,7 @@ def _counted(
 def _rolling(
     limit: int, window_ms: int, counted: list[Instant], exempt: bool, now: Instant
 ) -> CapResult:
-    """
-    Room comes when the limit-th youngest charge leaves the window: then one fewer than the limit
-    are in it.
-    """
+    """Room comes when the limit-th youngest usage leaves the window."""
     live = sorted(at for at in counted if at > now - window_ms)
     if exempt or len(live) < limit:
         return CapResult(len(live), limit, None)
@@ -138,8 +130,8 @@ def _calendar(cap: Cap, counted: list[Instant], exempt: bool, now: Instant, zone
     """
     Room comes when a new day, week or month begins.
 
-    Usually that is the next one. Where other clocks are ahead of ours around midnight, the next may
-    be full already.
+    Usually that is the next one; with other clocks ahead of ours around midnight, the next may be
+    full already.
     """
     kind = cast(CalendarKind, cap.calendar)
     start, end = calendar_bounds(kind, now, zone)

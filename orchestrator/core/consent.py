@@ -38,8 +38,8 @@ STOP, START = "stop", "start"
 
 class ConsentVerdict(Value):
     """
-    ``entry`` is the one that decided, None where the class default did; ``reason`` is set where it
-    is not allowed.
+    ``entry`` is the one that decided, None if the class default did; ``reason`` is set if it is not
+    allowed.
     """
 
     allowed: bool
@@ -57,9 +57,9 @@ def verdict(
     """
     Decide by the recipient's and the address's ``entries``, in any order, doubles allowed.
 
-    ``default`` is what the class does without an entry: ``opt_out`` lets it pass, ``bypass`` asks
-    nobody, anything else (``opt_in``) needs a yes. A refusal is OPTED_OUT where an entry says no,
-    NO_CONSENT where a yes is missing.
+    ``default`` is the class's: ``opt_out`` passes without an entry, ``opt_in`` needs a yes,
+    ``bypass`` asks nobody. A refusal is OPTED_OUT if an entry says no, NO_CONSENT if a yes is
+    missing.
     """
     if default == "bypass":
         return ConsentVerdict(True)
@@ -108,8 +108,5 @@ def lifts(yes: Consent, no: Consent) -> bool:
 
 
 def _weight(entry: Consent) -> tuple[int, int, str, tuple[str, ...]]:
-    """
-    The most specific, then the newest; what stands behind only makes the choice the same for any
-    order of entries.
-    """
+    """Most specific, then newest; the rest makes the choice independent of the entries' order."""
     return specificity(entry), entry.at, entry.source, entry.classes

@@ -1,8 +1,7 @@
 """
-What the shell is asked to do, once the decision that says so is committed.
+Effects: what the shell does once the decision is committed.
 
-Which steps stand in the backlog and when to wake the message follow from its state; they are not
-effects.
+The backlog and the time to wake a message follow from its state; they are not effects.
 """
 
 from __future__ import annotations
@@ -12,10 +11,7 @@ from orchestrator.core.values import Tagged
 
 
 class Call(Tagged):
-    """
-    Make the provider call of attempt number ``attempt``. Its intent is committed when this is
-    released.
-    """
+    """Make the provider call of attempt number ``attempt``, whose intent is committed by now."""
 
     attempt: int
     target: Address
@@ -28,15 +24,15 @@ class ReserveCap(Tagged):
 
 
 class ReleaseCap(Tagged):
-    """Take the charge of this step back: everything it covers ended refused or not sent."""
+    """Take the usage of this step back: all of its attempts were refused or not sent."""
 
     step: int
 
 
 class BounceRecorded(Tagged):
     """
-    An address was proven dead on a channel by ``provider``; it is suppressed there after ``strikes`` of
-    these on as many days.
+    ``provider`` says that an address is dead on a channel. It is suppressed there after ``strikes``
+    of these on as many days.
     """
 
     hash: str
@@ -58,7 +54,7 @@ class RecordOptOut(Tagged):
 
 
 class ShutProvider(Tagged):
-    """The provider refuses our configuration: open its breaker and tell somebody."""
+    """The provider refuses our configuration: open its breaker and alert the operator."""
 
     provider: str
     code: str

@@ -1,16 +1,17 @@
 """
-What can happen to a message. Every fact is handed to ``decide`` once, in the order in which the
-store commits them.
+Facts: everything that can happen to a message.
 
-    Triggered     an event matched the policy
-    Due           the time the message asked to be woken at has come
-    Prepared      a step is rendered, its rate token and connection slot are in hand: may it leave?
-    Unpreparable  a step could not be rendered
-    Shut          a provider cannot be used now (breaker open, or throttled)
-    Answered      a provider's answer to one attempt, or the lack of it
-    Heard         a receipt for one attempt
-    GoalReached   the business event came that makes the message pointless
-    Cancelled     by API, or because the recipient was erased
+Each is handed to ``decide`` once, in the order in which the store commits them.
+
+    Triggered        an event matched the policy
+    Due              the message asked to be woken at this time
+    Prepared         a step is rendered and has a rate token and a connection slot: may it leave?
+    Unpreparable     a step could not be rendered
+    Shut             a provider cannot be used now (breaker open, or throttled)
+    Answered         a provider answered one attempt, or failed to
+    ReceiptReceived  a receipt for one attempt
+    GoalReached      the business event came that makes the message pointless
+    Cancelled        by API, or because the recipient was erased
 """
 
 from __future__ import annotations
@@ -28,18 +29,15 @@ class Triggered(Tagged):
 
 
 class Due(Tagged):
-    """
-    ``due_at`` is what the message had asked for; where it asks for something else by now, this one
-    is void.
-    """
+    """``due_at`` is what the message had asked for; void if it asks for another time by now."""
 
     due_at: Instant
 
 
 class Prepared(Tagged):
     """
-    ``targets`` are the addresses it was rendered for; ``cost`` (decimal string, for one target) and
-    ``parts`` are what this content takes on ``provider``; None where unknown.
+    ``targets`` are the addresses it was rendered for. ``cost`` (decimal string, for one target) and
+    ``parts`` are this content's on ``provider``, None if unknown.
     """
 
     step: int
@@ -76,8 +74,8 @@ class Answered(Tagged):
 
 class ReceiptReceived(Tagged):
     """
-    ``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` when it happened, as far as the
-    provider says.
+    ``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` is the provider's time of it, or
+    when the receipt came.
     """
 
     attempt: int
@@ -89,7 +87,7 @@ class ReceiptReceived(Tagged):
 
 
 class GoalReached(Tagged):
-    """``source`` and ``id`` name the event that did it."""
+    """``source`` and ``id`` name the event that reached it."""
 
     source: str
     id: str

@@ -1,5 +1,5 @@
 """
-What a provider's answer means, at once.
+Outcomes: the immediate answer to a provider call.
 
     Outcome
     ├── Accepted   the provider took it
@@ -7,7 +7,8 @@ What a provider's answer means, at once.
     ├── Refused    a definite no, with whose fault it is
     └── Unknown    it may have been sent, so it is never repeated blindly
 
-Outcomes are values: the adapter states which one it is, the core decides what follows.
+Outcomes are values: the adapter says which one it is, the core decides what follows
+(``core/cascade/answers.py`` has the table).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Accepted(Tagged):
     """
     The provider took the message.
 
-    ``provider_id`` is what its receipts will name (None where it gives none); ``duplicate`` is True
-    where the provider says that it already had this very request.
+    ``provider_id`` is the id that its receipts will name, None if it gives none. ``duplicate``: the
+    provider says that it already had this very request.
     """
 
     provider_id: str | None = None
@@ -34,8 +35,8 @@ class NotSent(Tagged):
     """
     Provably nothing was taken.
 
-    ``retry_after_ms`` is what the provider asked for, counted from the answer; ``code`` and
-    ``detail`` are its own words.
+    ``retry_after_ms`` is the pause that the provider asks for, counted from the answer; ``code``
+    and ``detail`` are its own words.
     """
 
     reason: Reason
@@ -46,14 +47,14 @@ class NotSent(Tagged):
 
 class Refused(Tagged):
     """
-    A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons and says what follows:
+    A definite no. ``reason`` is one of the five ``REFUSED_…`` reasons:
 
-    address (mark it), recipient (skip this channel), opted_out (record it), content (the template
-    is wrong), configuration (our account is wrong: the provider is shut and someone is told).
+    address (it is dead: suppress it), recipient (skip this channel), opted_out (record it), content
+    (the template is wrong), configuration (our account is wrong: the provider is shut, the operator
+    alerted).
 
-    ``strikes`` is how many such answers, on as many different days, it takes to mark the address (1
-    is at once; only read for REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes
-    (empty: all).
+    ``strikes`` such answers, on as many different days, suppress the address (1: at once; only for
+    REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes (empty: all).
     """
 
     reason: Reason

@@ -170,7 +170,7 @@ class Budget(Value):
 
 class Governance(Value):
     """
-    The rules for all messages: always today's, whatever policy version a message was accepted under.
+    The rules for all messages: always today's, even for a message under an older policy version.
     ``version`` is the content hash.
     """
 

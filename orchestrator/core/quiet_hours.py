@@ -46,17 +46,14 @@ NOT_PLACES = frozenset(
 
 def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
     """
-    The first instant after ``now`` at which no window of ``rule`` applies, or None where none
-    applies now.
+    The first instant after ``now`` at which no window of ``rule`` applies, None if none does now.
 
-    Windows that touch or overlap are walked through, so the answer needs no second look: a Friday
-    night that runs into a quiet Saturday ends when Saturday does. A window is looked up on the
-    local day on which it begins, which is why half past two on a Monday morning may still be
-    Sunday's.
+    Windows that touch or overlap count as one: a Friday night that runs into a quiet Saturday ends
+    when Saturday does. A window belongs to the local day on which it begins, so half past two on a
+    Monday morning may still be Sunday's.
 
-    A rule that leaves no minute of the week open never ends; then, and where nothing opens within
-    eight days, the answer is ``now`` + 8 days: long past what any ``max_defer`` or deadline allows,
-    and asked again if it is not.
+    If nothing opens within eight days (a rule may cover the whole week), the answer is ``now`` + 8
+    days; the rule is asked again then.
     """
     place = _place(zone)
     local = datetime.fromtimestamp(now // 1000, place)
@@ -75,9 +72,8 @@ def zone_for(rule: QuietHours, recipient_zone: str | None, default_zone: str) ->
     """
     The zone in which a rule is read: the one it names, else the recipient's.
 
-    A recipient without a zone, or with one that nobody knows, lives in the rule's
-    ``fallback_zone``, else in the installation's ``default_zone``. Keeping somebody's night by a
-    neighbour's clock beats not keeping it.
+    A recipient without a known zone gets the rule's ``fallback_zone``, else the installation's
+    ``default_zone``: a night kept by a neighbour's clock beats none.
     """
     if rule.zone != "recipient":
         return rule.zone
@@ -90,10 +86,7 @@ def zone_or(recipient_zone: str | None, default_zone: str) -> str:
 
 
 def valid_zone(name: str) -> bool:
-    """
-    Whether ``name`` is an IANA time zone, spelled as the database spells it (``Europe/Kyiv``, never
-    a file path).
-    """
+    """Whether ``name`` is an IANA zone as the database spells it (``Europe/Kyiv``, no path)."""
     return name in _known_zones()
 
 
@@ -128,10 +121,7 @@ def _known_zones() -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _place(zone: str) -> ZoneInfo:
-    """
-    The zone's rules. A name that slipped past ``valid_zone`` is read as UTC: one bad profile must
-    not stop the rest.
-    """
+    """The zone's rules. An invalid name is read as UTC: one bad profile must not stop the rest."""
     return ZoneInfo(zone if valid_zone(zone) else "UTC")
 
 
@@ -145,9 +135,7 @@ def _minutes(window: Window) -> int:
 
 
 def _shown_as_quiet(rule: QuietHours, local: datetime) -> bool:
-    """
-    Whether the time on the clock, taken literally, lies in a window that began today or yesterday.
-    """
+    """Whether the clock's time, taken literally, is in a window of today or yesterday."""
     weekday, minute = local.weekday(), local.hour * 60 + local.minute
     today, yesterday = rule.windows[weekday], rule.windows[weekday - 1]
     if today is not None and 0 <= minute - today.start < _minutes(today):
@@ -156,10 +144,7 @@ def _shown_as_quiet(rule: QuietHours, local: datetime) -> bool:
 
 
 def _shown_twice(local: datetime) -> bool:
-    """
-    Whether the clock shows this time twice; only then can a window hold that the time alone does
-    not give away.
-    """
+    """Whether the clock shows this time twice; only then can the literal look miss a window."""
     return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
 
 
@@ -210,10 +195,7 @@ def _wall_seconds(day: date) -> int:
 
 
 def _first_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """
-    The first instant at which the local clock shows this time, or the one at which it jumps past
-    it.
-    """
+    """The first instant at which the local clock shows this time, or jumps past it."""
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)
@@ -221,9 +203,7 @@ def _first_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
 
 
 def _last_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
-    """
-    The last instant at which the local clock shows this time, or the one at which it jumps past it.
-    """
+    """The last instant at which the local clock shows this time, or jumps past it."""
     before, after = _offsets(wall_seconds, place)
     if before < after:
         return _jump(wall_seconds, before, after, place)
@@ -232,9 +212,9 @@ def _last_time_at(wall_seconds: int, place: ZoneInfo) -> Instant:
 
 def _offsets(wall_seconds: int, place: ZoneInfo) -> tuple[int, int]:
     """
-    Two offsets from UTC in seconds for a time on the wall clock: the same one on ordinary days; the
-    earlier and the later where the clock shows it twice; those before and after the jump where the
-    clock skips it (PEP 495).
+    Two offsets from UTC in seconds for a time on the wall clock: equal on ordinary days, the
+    earlier and the later if it is shown twice, those before and after the jump if it is skipped
+    (PEP 495).
     """
     wall = EPOCH + timedelta(seconds=wall_seconds)
     return _offset(wall.replace(tzinfo=place)), _offset(wall.replace(tzinfo=place, fold=1))
@@ -246,10 +226,7 @@ def _offset(moment: datetime) -> int:
 
 
 def _jump(wall_seconds: int, before: int, after: int, place: ZoneInfo) -> Instant:
-    """
-    The instant at which the clock jumps over a time that it never shows, found by halving the hour
-    around it.
-    """
+    """The instant at which the clock jumps over a time that it never shows, by bisection."""
     early, late = wall_seconds - after, wall_seconds - before
     while late - early > 1:
         middle = (early + late) // 2

@@ -41,10 +41,7 @@ class Address(Value, omit_defaults=True):
 
 
 class Suppression(Value):
-    """
-    Why an address is not to be used again: proven dead by ``provider`` at ``at``, in its own words
-    ``detail``.
-    """
+    """Why an address is not used: ``provider`` proved it dead at ``at``, in its words ``detail``."""
 
     reason: str
     provider: str
@@ -72,9 +69,8 @@ class CapUsage(Value):
     """
     One thing that caps and gaps count.
 
-    ``step`` is the position of the step in the message's plan; the first charge of a message is the
-    one that rules without ``channels`` count, every charge is counted by rules that name its
-    channel.
+    ``step`` is the position of the step in the message's plan. Rules without ``channels`` count the
+    ``first`` usage of a message, rules with them every usage on their channels.
     """
 
     message: str
@@ -87,8 +83,8 @@ class CapUsage(Value):
 
 class AddressState(Value):
     """
-    What is kept per address, whoever has it: opt-outs, marks by channel (a phone without Viber
-    still takes SMS), and the last time its owner wrote to us.
+    What is stored per address, whoever has it: opt-outs, suppressions by channel (a phone without
+    Viber still takes SMS), and the last time its owner wrote to us.
     """
 
     hash: str

@@ -1,10 +1,9 @@
 """
-One gate's answer, with everything it looked at: its value against its limit, and what would have
-let the step pass.
+One gate's answer, explained: its value against its limit, and what would have let the step pass.
 
-A stored check says what the gate said. What it said it *about* (which charges hold a cap, which
-opt-out stands in the way, whose clock a quiet window was read by) is worked out here from the
-inputs that were stored with the fact, by the core's own functions.
+A stored check has only the answer. The details (which usages fill a cap, which opt-out stands in
+the way, whose clock a quiet window was read by) are computed here from the inputs stored with the
+fact, by the core's own functions. ``EXPLAINERS`` has one function a gate.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ def explain_check(asked: Asked) -> dict[str, Any]:
     """The check as the explanation shows it (see docs/explain.md for the shape)."""
     check = asked.check
     reason = Reason(check["reason"]) if check.get("reason") else None
-    told = EXPLAINERS.get(check["gate"], plain)(asked)
+    account = EXPLAINERS.get(check["gate"], plain)(asked)
     otherwise = None
     if not asked.passed:
-        otherwise = told.otherwise or (OTHERWISE[reason] if reason is not None else None)
+        otherwise = account.otherwise or (OTHERWISE[reason] if reason is not None else None)
         otherwise = otherwise and otherwise + asked.too_late()
     until = asked.until
     return {
@@ -48,9 +47,9 @@ def explain_check(asked: Asked) -> dict[str, Any]:
         **({"until_local": asked.place.iso(until)} if until is not None else {}),
         "channel": asked.channel,
         "sentence": reason.describe() if reason is not None else None,
-        "value_words": told.value,
-        "limit_words": told.limit,
-        "words": told.words,
+        "value_words": account.value,
+        "limit_words": account.limit,
+        "words": account.words,
         "otherwise": otherwise,
-        "cap_usages": told.cap_usages,
+        "cap_usages": account.cap_usages,
     }

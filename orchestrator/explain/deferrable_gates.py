@@ -43,31 +43,33 @@ def span(window: Window | None) -> str:
 
 def quiet(asked: Asked) -> Account:
     place, rule = Place(asked.check.get("value") or "UTC", "rule"), asked.rule("quiet_hours")
-    told = Account(place.clock(asked.at), window_words(rule) if rule is not None else None)
-    told.words = (
-        f"it was {told.value}, quiet {told.limit}" if told.limit else f"it was {told.value}"
+    account = Account(place.clock(asked.at), window_words(rule) if rule is not None else None)
+    account.words = (
+        f"it was {account.value}, quiet {account.limit}"
+        if account.limit
+        else f"it was {account.value}"
     )
     until = asked.until
     if asked.passed or until is None:
-        return told
+        return account
     whose = whose_zone(rule, asked)
     ends = f"{place.clock(until)} ({whose}): {asked.leaves(until)}"
     on_hit, bound_ms = (rule.on_hit, rule.max_defer_ms) if rule is not None else ("defer", None)
     if asked.check["verdict"] == "hold":
-        told.otherwise = (
+        account.otherwise = (
             f"Outside the window it would have left at once. The first it may is {ends}."
         )
     elif on_hit == "defer" and bound_ms is not None:
         wait_ms = until - asked.at
-        told.otherwise = (
+        account.otherwise = (
             f"The window ends at {ends}. `max_defer` is {duration(bound_ms)}: with"
             f" {duration(wait_ms)} or more it would have waited instead."
         )
     else:
-        told.otherwise = (
+        account.otherwise = (
             f"The window ends at {ends}. With `on_hit: defer` it would have waited until then."
         )
-    return told
+    return account
 
 
 def whose_zone(rule: QuietHours | None, asked: Asked) -> str:
@@ -80,22 +82,22 @@ def whose_zone(rule: QuietHours | None, asked: Asked) -> str:
 
 
 def capped(asked: Asked) -> Account:
-    told = plain(asked)
+    account = plain(asked)
     if asked.check.get("reason") == Reason.VELOCITY_LIMIT:
-        return Account(told.value, None, f"too many codes to {told.value or 'the number'}")
+        return Account(account.value, None, f"too many codes to {account.value or 'the number'}")
     cap: Cap | None = asked.rule("caps")
     span_words = f" in {cap_span(cap)}" if cap is not None else ""
-    told.words = f"{told.value} of {told.limit} used{span_words}"
+    account.words = f"{account.value} of {account.limit} used{span_words}"
     if asked.passed or asked.until is None:
-        return told
+        return account
     if cap is not None and asked.inputs is not None:
-        told.cap_usages = list(cap_charges(asked, cap, asked.inputs))
+        account.cap_usages = list(cap_charges(asked, cap, asked.inputs))
     room = f"There is room again at {asked.leaves(asked.until)}"
     if cap is not None and cap.limit == 0:
         room = "A limit of 0 never has room"
-    elif told.cap_usages and cap is not None and cap.window_ms is not None:
+    elif account.cap_usages and cap is not None and cap.window_ms is not None:
         first = next(
-            (c for c in told.cap_usages if c["leaves_at"] == asked.until), told.cap_usages[0]
+            (c for c in account.cap_usages if c["leaves_at"] == asked.until), account.cap_usages[0]
         )
         room += f", when {first['words']} leaves the window"
     on_hit = (
@@ -103,9 +105,9 @@ def capped(asked: Asked) -> Account:
         if asked.check["verdict"] == "hold"
         else " With `on_hit: defer` it would have waited until then."
     )
-    more = f" A `limit` of {int(told.value or 0) + 1} would have let it pass now."
-    told.otherwise = f"{room}.{on_hit}{more}"
-    return told
+    more = f" A `limit` of {int(account.value or 0) + 1} would have let it pass now."
+    account.otherwise = f"{room}.{on_hit}{more}"
+    return account
 
 
 def cap_span(cap: Cap) -> str:
@@ -122,10 +124,11 @@ def cap_charges(asked: Asked, cap: Cap, inputs: Inputs) -> Iterator[dict[str, An
         )
         if not alone.used:
             continue
-        if cap.window_ms is not None:
-            leaves_at = usage.at + cap.window_ms
-        else:
-            _, leaves_at = quiet_hours.calendar_bounds(cap.calendar, usage.at, zone)  # type: ignore[arg-type]
+        leaves_at = (
+            usage.at + cap.window_ms
+            if cap.window_ms is not None
+            else quiet_hours.calendar_bounds(cap.calendar or "day", usage.at, zone)[1]
+        )
         yield charge_view(usage, leaves_at, asked.place)
 
 
@@ -143,28 +146,26 @@ def charge_view(usage: CapUsage, leaves_at: Instant, place: Place) -> dict[str, 
 
 def gapped(asked: Asked) -> Account:
     gap: Gap | None = asked.rule("gaps")
-    told = plain(asked)
+    account = plain(asked)
     if gap is not None:
-        told.limit = duration(gap.gap_ms)
+        account.limit = duration(gap.gap_ms)
     if asked.passed or asked.until is None:
-        told.value = None
-        told.words = f"at least {told.limit} apart"
-        return told
+        account.value = None
+        account.words = f"at least {account.limit} apart"
+        return account
     if gap is None or asked.inputs is None:
-        return told
+        return account
     last = asked.until - gap.gap_ms
-    told.value = duration(max(0, asked.at - last))
-    told.words = f"the last was {told.value} ago, at least {told.limit} apart"
+    account.value = duration(max(0, asked.at - last))
+    account.words = f"the last was {account.value} ago, at least {account.limit} apart"
     held = [c for c in asked.inputs.cap_usages if gap_holds(asked, gap, c)]
-    told.cap_usages = [
+    account.cap_usages = [
         charge_view(c, c.at + gap.gap_ms, asked.place) for c in sorted(held, key=lambda one: one.at)
     ]
-    told.otherwise = f"The gap is over at {asked.leaves(asked.until)}."
-    if told.cap_usages:
-        told.otherwise = (
-            f"The gap after {told.cap_usages[-1]['words']} is over at {asked.leaves(asked.until)}."
-        )
-    return told
+    account.otherwise = f"The gap is over at {asked.leaves(asked.until)}."
+    if account.cap_usages:
+        account.otherwise = f"The gap after {account.cap_usages[-1]['words']} is over at {asked.leaves(asked.until)}."
+    return account
 
 
 def gap_holds(asked: Asked, gap: Gap, usage: CapUsage) -> bool:
@@ -175,13 +176,13 @@ def gap_holds(asked: Asked, gap: Gap, usage: CapUsage) -> bool:
 
 
 def budgeted(asked: Asked) -> Account:
-    told = plain(asked)
-    told.words = (
-        f"the day's {told.limit} for {asked.channel} is {'not ' if asked.passed else ''}spent"
+    account = plain(asked)
+    account.words = (
+        f"the day's {account.limit} for {asked.channel} is {'not ' if asked.passed else ''}spent"
     )
     if asked.until is not None:
-        told.otherwise = (
-            f"A higher `per_day` than {told.limit}, or the next day, at"
+        account.otherwise = (
+            f"A higher `per_day` than {account.limit}, or the next day, at"
             f" {asked.leaves(asked.until)}, opens it."
         )
-    return told
+    return account

@@ -61,7 +61,7 @@ class Material:
 
 
 async def gather(store: Store, id: str, rules: Rules, now: Instant) -> Material | None:
-    """Everything about one message, None where there is none. Raises ``StoreBusy``."""
+    """Everything about one message, None if there is none. Raises ``StoreBusy``."""
     stored = await store.message(id)
     if stored is None:
         return None
@@ -176,8 +176,7 @@ def ending(message: Message, policy: Policy | None, place: Place, asked: Known) 
     """How the message ended, in words, and what would have ended it otherwise."""
     reason, otherwise = message.reason, None
     if reason is not None and policy is not None:
-        current = next((run for run in reversed(message.runs) if not run.companion), None)
-        cause = Cause(policy, message, place, current, None, message.reason_detail)
+        cause = Cause(policy, message, place, message.last_run, None, message.reason_detail)
         otherwise = asked.get(
             (cause.run.step if cause.run is not None else None, reason.value)
         ) or because(reason, cause)
@@ -211,22 +210,14 @@ def sentence(message: Message) -> str:
 def steps_of(
     message: Message, policy: Policy | None, place: Place, asked: Known
 ) -> Iterator[dict[str, Any]]:
-    """
-    Every step of the plan in the order in which it is tried, also those that were never reached.
-    """
+    """Every step of the plan in the order in which it is tried, reached or not."""
     order = [
         *message.sequence,
         *(run.step for run in message.runs if run.step not in message.sequence),
     ]
     for step in order:
         run = message.run_of(step)
-        channel = (
-            run.channel
-            if run is not None
-            else policy.plan[step].channel
-            if policy is not None
-            else "?"
-        )
+        channel = channel_of(step, policy, message)
         words, otherwise, state = "not reached", None, "not_reached"
         if run is not None and run.ended is not None:
             state, words = "left", run.ended.describe()
@@ -291,9 +282,7 @@ def trace_of(
     replayed: list[Moment],
     asked: dict[tuple[int | None, str | None], str | None],
 ) -> Iterator[dict[str, Any]]:
-    """
-    Every fact in its order; ``asked`` collects what the gates said would have let a step pass.
-    """
+    """Every fact in its order; ``asked`` collects what would have let a step pass each gate."""
     message = material.stored.message
     for position, entry in enumerate(material.stored.history):
         moment = replayed[position] if position < len(replayed) else None
@@ -336,7 +325,7 @@ def trace_of(
 
 
 def inputs_of(entry: Mapping[str, Any], material: Material) -> Inputs | None:
-    """An entry's inputs where nothing but the policy is missing."""
+    """An entry's inputs; they can be decoded without the policy, but not without governance."""
     given = entry.get("inputs")
     governance = material.governances.get(given["governance"]) if given is not None else None
     return (
@@ -374,9 +363,7 @@ def governance_view(material: Material) -> dict[str, Any]:
 
 
 def with_times(value: Any, place: Place) -> Any:
-    """
-    The same with every instant as a time in UTC, and beside it the same by the recipient's clock.
-    """
+    """A copy with every instant as a time in UTC, and beside it the recipient's local time."""
     if isinstance(value, Mapping):
         found: dict[str, Any] = {}
         for name, inner in value.items():

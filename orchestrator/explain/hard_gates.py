@@ -30,10 +30,10 @@ def deadline(asked: Asked) -> Account:
 
 
 def suppression(asked: Asked) -> Account:
-    context, told = asked.context, plain(asked)
-    told.words = told.words or "none marked"
+    context, account = asked.context, plain(asked)
+    account.words = account.words or "none marked"
     if context is None or asked.passed:
-        return told
+        return account
     found = []
     for address in context.addresses:
         if (mark := context.suppression_of(address)) is not None:
@@ -42,12 +42,12 @@ def suppression(asked: Asked) -> Account:
                 f"{address.masked()} was proven dead by {mark.provider}{detail} at"
                 f" {asked.place.words(mark.at)}"
             )
-    told.words = listed(found)
-    told.otherwise = (
+    account.words = listed(found)
+    account.otherwise = (
         f"{listed(found)}. A new address, or this one given again with PUT"
         f" /v1/recipients/{asked.message.recipient}, would have been tried."
     )
-    return told
+    return account
 
 
 def scope(entry: Consent) -> str:
@@ -63,34 +63,36 @@ def entry_words(entry: Consent, place: Place) -> str:
 
 
 def consented(asked: Asked) -> Account:
-    context, told = asked.context, plain(asked)
+    context, account = asked.context, plain(asked)
     default = asked.check.get("limit")
-    told.limit = f"class default {default}" if default else None
-    told.words = told.value or ""
+    account.limit = f"class default {default}" if default else None
+    account.words = account.value or ""
     if context is None:
-        return told
+        return account
     addresses: list[Address | None] = [
         a for a in context.addresses if context.suppression_of(a) is None
     ]
     verdicts = [context.consent_of(address) for address in addresses or [None]]
     chosen = next((verdict for verdict in verdicts if verdict.allowed), verdicts[0])
     if chosen.entry is not None:
-        told.words = entry_words(chosen.entry, asked.place)
+        account.words = entry_words(chosen.entry, asked.place)
     if asked.passed:
-        told.words = told.words if chosen.entry is not None else f"nobody said no; {told.limit}"
-        return told
+        account.words = (
+            account.words if chosen.entry is not None else f"nobody said no; {account.limit}"
+        )
+        return account
     noes = blocking(context, addresses[0] if addresses else None)
     if noes:
-        told.otherwise = lifting(noes, asked)
+        account.otherwise = lifting(noes, asked)
     else:
         topic = asked.message.topic
-        told.words = f"no entry speaks for {asked.channel} × {topic}"
-        told.otherwise = (
-            f"Class {asked.message.message_class} needs a yes. One for {asked.channel} × {topic}, for"
-            f" {asked.channel}, for {topic} or for everything, given by"
+        account.words = f"no entry speaks for {asked.channel} × {topic}"
+        account.otherwise = (
+            f"Class {asked.message.message_class} needs a yes. One for {asked.channel} × {topic},"
+            f" for {asked.channel}, for {topic} or for everything, given by"
             f" {asked.place.words(asked.at)}, would have let it pass."
         )
-    return told
+    return account
 
 
 def blocking(context: GateContext, address: Address | None) -> list[Consent]:
@@ -136,46 +138,48 @@ def lifting(noes: list[Consent], asked: Asked) -> str:
 
 
 def reachability(asked: Asked) -> Account:
-    context, told = asked.context, plain(asked)
+    context, account = asked.context, plain(asked)
     if asked.passed:
-        told.words = f"by {', '.join((told.value or '').split(','))}"
-        return told
+        account.words = f"by {', '.join((account.value or '').split(','))}"
+        return account
     if asked.check["reason"] == Reason.COUNTRY_NOT_ALLOWED:
-        told.otherwise = (
-            f"{told.value} would have had to stand in `sms_countries` (now {told.limit})."
+        account.otherwise = (
+            f"{account.value} would have had to stand in `sms_countries` (now {account.limit})."
         )
-        return told
+        return account
     if context is None:
-        return told
+        return account
     providers = context.providers
     if not providers:
-        told.words = f"no provider for {asked.channel}"
-        told.otherwise = (
+        account.words = f"no provider for {asked.channel}"
+        account.otherwise = (
             f"A provider for {asked.channel} would have had to be configured under `channels`."
         )
-        return told
+        return account
     kinds = list(dict.fromkeys(kind for provider in providers for kind in provider.kinds))
     has = [address.masked() for address in context.inputs.addresses]
-    told.words = (
+    account.words = (
         f"the recipient had {listed(has)}" if has else "the recipient had no address at all"
     )
     needed = listed([label_of(kind) for kind in kinds], "or")
     names = listed([provider.name for provider in providers], "or")
-    told.otherwise = (
+    account.otherwise = (
         f"The recipient would have needed {needed} (not marked, not opted out), for {names}."
     )
-    return told
+    return account
 
 
 def condition(asked: Asked) -> Account:
-    told = plain(asked)
-    told.words = f"{told.limit} is {told.value}" if told.value else told.limit or "no condition"
-    if told.limit:
-        told.otherwise = (
-            f"`{told.limit}` would have had to be true; it was"
-            f" {told.value or 'not to be evaluated'}."
+    account = plain(asked)
+    account.words = (
+        f"{account.limit} is {account.value}" if account.value else account.limit or "no condition"
+    )
+    if account.limit:
+        account.otherwise = (
+            f"`{account.limit}` would have had to be true; it was"
+            f" {account.value or 'not to be evaluated'}."
         )
-    return told
+    return account
 
 
 def goal(asked: Asked) -> Account:

@@ -1,14 +1,15 @@
 """
-What one fact moved: steps that were left or held, and the end of the message, each with its reason.
+The moves of one decision: steps that were left or held, and the end of the message, with reasons.
 
-A move is the difference between the message before and after a decision. A gate's "no" is told with
-its check; here it only says what came of it.
+A move is the difference between the message before and after a decision. A gate's "no" is explained
+with its check; the move is its consequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from orchestrator.core import facts
@@ -71,16 +72,16 @@ def moves(moment: Moment, policy: Policy, place: Place, asked: Known) -> Iterato
             cause = Cause(policy, after, place, run, moment.fact, run.rule)
             yield move("held", cause, run.held_for, run.rule, run.until, asked)
     if after.status is not moment.before.status and after.terminal:
-        current = next((run for run in reversed(after.runs) if not run.companion), None)
-        cause = Cause(policy, after, place, current, moment.fact, after.reason_detail)
+        cause = Cause(policy, after, place, after.last_run, moment.fact, after.reason_detail)
         found = move("ended", cause, after.reason, after.reason_detail, None, asked)
         yield {**found, "status": after.status.value, "succeeded_by": after.succeeded_by}
 
 
 def same_hold(before: Run | None, run: Run) -> bool:
-    held = before is not None and before.sending is Sending.HELD
     return (
-        held and before is not None and (before.until, before.held_for) == (run.until, run.held_for)
+        before is not None
+        and before.sending is Sending.HELD
+        and (before.until, before.held_for) == (run.until, run.held_for)
     )
 
 
@@ -170,18 +171,12 @@ def too_expensive(cause: Cause) -> str | None:
             f"{fact.provider} has no price, so it counts as dearer than the `max_cost` of"
             f" {step.max_cost}."
         )
-    over = format(decimal(fact.cost) - decimal(step.max_cost), "f")
+    over = format(Decimal(fact.cost) - Decimal(step.max_cost), "f")
     currency = cause.message.currency
     return (
         f"At {money(fact.cost, currency)} it was {money(over, currency)} dearer than `max_cost`"
         f" ({step.max_cost}): that much cheaper, or a higher `max_cost`, would have let it leave."
     )
-
-
-def decimal(amount: str) -> Any:
-    from decimal import Decimal
-
-    return Decimal(amount)
 
 
 def deduplicated(cause: Cause) -> str:

@@ -39,7 +39,7 @@ OTHERWISE: dict[Reason, str] = {
     ),
     Reason.QUIET_HOURS: "Outside the quiet window it would have left at once.",
     Reason.FREQUENCY_CAP: (
-        "With one charge fewer in the cap's window, or a higher `limit`, it would have left."
+        "With one message fewer in the cap's window, or a higher `limit`, it would have left."
     ),
     Reason.MIN_GAP: "Once the gap since the recipient's last message is over, it may leave.",
     Reason.OVER_BUDGET: (
@@ -83,8 +83,8 @@ OTHERWISE: dict[Reason, str] = {
         "A connection to the provider within the step's `retry` would have let it leave."
     ),
     Reason.THROTTLED: (
-        "Had the provider asked for less patience than `retry` has, it would have been tried there"
-        " again."
+        "Had the provider asked for a shorter pause than `retry` allows, it would have been tried"
+        " there again."
     ),
     Reason.BREAKER_OPEN: (
         "The provider would have had to answer again, or another provider of the step to be open."
@@ -94,7 +94,7 @@ OTHERWISE: dict[Reason, str] = {
         "The first byte would have had to leave within a second; it is decided anew at once, and"
         " from the fourth time in a row it counts as a try."
     ),
-    Reason.REFUSED_ADDRESS: "A living address: the provider says that this one is dead.",
+    Reason.REFUSED_ADDRESS: "Add another address: the provider says this one is dead.",
     Reason.REFUSED_RECIPIENT: (
         "A recipient whom the provider can reach on this channel: see its code."
     ),

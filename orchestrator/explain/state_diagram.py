@@ -3,9 +3,8 @@ Draws the states of messages, runs and receipts from the core's own tables.
 
     python -m orchestrator.explain.state_diagram > docs/states.md
 
-What is drawn is what is decided by: there is no second list of states, only words for what takes
-one to the next, and a table that has a transition without words (or words without a transition)
-cannot be drawn.
+The diagram and the program use one table each. There is no second list of states, only words for
+the moves; a move without words, or words without a move, cannot be drawn.
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ SENDS: dict[tuple[Sending | None, Sending], str] = {
     (None, Sending.IDLE): "a gate says never",
     (Sending.HELD, Sending.READY): "the hold is over, every gate lets it pass",
     (Sending.HELD, Sending.IDLE): "left, or called off",
-    (
-        Sending.READY,
-        Sending.OPEN,
-    ): "a slot is in hand, every gate lets it pass: its intent is written",
+    (Sending.READY, Sending.OPEN): "the last look: every gate lets it pass, its intent is written",
     (
         Sending.READY,
         Sending.HELD,
@@ -54,12 +50,13 @@ SENDS: dict[tuple[Sending | None, Sending], str] = {
 INTRODUCTION = """\
 # States
 
-Drawn from the core's own tables by `python -m orchestrator.explain.state_diagram`; a test fails where this page is older than them.
+Drawn from the core's own tables by `python -m orchestrator.explain.state_diagram`. The core refuses
+every move that is not in them; a test fails if this page is older.
 """
 
 
 def edges(table: Mapping[Status, frozenset[Status]]) -> Iterator[tuple[Status, Status]]:
-    """Every transition of a message's table, in the order in which states are declared."""
+    """Every move in a message's table, in the order in which states are declared."""
     for before in Status:
         for after in Status:
             if after in table[before]:
@@ -74,7 +71,7 @@ def sending_edges() -> Iterator[tuple[Sending | None, Sending]]:
 
 
 def page() -> str:
-    """The whole page. Raises ``KeyError`` for a transition that nobody has put into words."""
+    """The whole page. Raises ``KeyError`` for a move without words."""
     parts = [INTRODUCTION, *message_part(), *sending_part(), *receipt_part()]
     return "\n".join(parts)
 
@@ -94,7 +91,7 @@ def message_part() -> Iterator[str]:
         for before, after in edges(STATUS_LEGAL)
     )
     ends = ", ".join(f"`{status}`" for status in Status if status in TERMINAL)
-    yield f"\nTerminal: {ends}. A terminal status is told once, and corrected at most once.\n"
+    yield f"\nTerminal: {ends}. A terminal status is emitted once, and corrected at most once.\n"
 
 
 def message_diagram() -> Iterator[str]:
@@ -146,7 +143,7 @@ def receipt_part() -> Iterator[str]:
         found = reached(Delivery.CREATED, {word.value: 0})
         yield f"| `{word}` | {', '.join(f'`{name}`' for name in WAITABLE if name in found)} |"
     yield (
-        "\nAn attempt's state is the highest that was ever heard, in whatever order and however"
+        "\nAn attempt's state is the highest that was ever reported, in whatever order and however"
         " often: a failure never takes back a delivery,\nand a delivery heals a failure. Engagement"
         " is a set of first times."
     )

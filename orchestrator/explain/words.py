@@ -127,7 +127,8 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
                 f"step {fact['step']} is rendered and has a slot at {fact['provider']}{parts}{cost}"
             )
         case "Unpreparable":
-            return f"step {fact['step']} could not be rendered: {fact['reason']} {fact['detail']}".rstrip()
+            why = f"{fact['reason']} {fact['detail']}".rstrip()
+            return f"step {fact['step']} could not be rendered: {why}"
         case "Shut":
             return (
                 f"{fact['provider']} cannot be used: {fact['reason']} until"
