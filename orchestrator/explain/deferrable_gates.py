@@ -164,7 +164,8 @@ def gapped(asked: Asked) -> Account:
     ]
     account.otherwise = f"The gap is over at {asked.leaves(asked.until)}."
     if account.cap_usages:
-        account.otherwise = f"The gap after {account.cap_usages[-1]['words']} is over at {asked.leaves(asked.until)}."
+        last_words = account.cap_usages[-1]["words"]
+        account.otherwise = f"The gap after {last_words} is over at {asked.leaves(asked.until)}."
     return account
 
 

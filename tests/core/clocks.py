@@ -114,7 +114,7 @@ ODD_ZONES = (
     "Europe/Kyiv",
     "Pacific/Apia",
 )
-"""Half-hour and two-hour changes, changes at midnight, a day that never was, and an ordinary zone."""
+"""Half-hour and two-hour changes, changes at midnight, a skipped day, and ordinary zones."""
 
 
 @cache

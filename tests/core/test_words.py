@@ -5,6 +5,8 @@ somebody.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.core import message as messages
@@ -42,12 +44,14 @@ from orchestrator.core.recipient import Address, AddressState, Consent
 from orchestrator.core.status import Delivery, Engagement
 
 REASONS = """
-deadline_passed goal_met address_suppressed opted_out no_consent no_address condition_false condition_error quiet_hours
-frequency_cap min_gap over_budget country_not_allowed velocity_limit receipt_outage missing_variable template_missing
-template_error too_long too_expensive deduplicated cancelled erased unknown_outcome connect_failed throttled breaker_open
-not_taken start_too_late refused_address refused_recipient refused_opted_out refused_content refused_configuration timed_out
-connection_lost server_error response_unreadable process_died failure_receipt not_sent_in_time not_delivered_in_time
-not_read_in_time not_clicked_in_time not_replied_in_time
+deadline_passed goal_met address_suppressed opted_out no_consent no_address condition_false
+condition_error quiet_hours frequency_cap min_gap over_budget country_not_allowed velocity_limit
+receipt_outage missing_variable template_missing template_error too_long too_expensive
+deduplicated cancelled erased unknown_outcome connect_failed throttled breaker_open not_taken
+start_too_late refused_address refused_recipient refused_opted_out refused_content
+refused_configuration timed_out connection_lost server_error response_unreadable process_died
+failure_receipt not_sent_in_time not_delivered_in_time not_read_in_time not_clicked_in_time
+not_replied_in_time
 """
 
 
@@ -203,7 +207,8 @@ def test_addresses_are_shown_so_that_people_know_them_and_nobody_can_use_them() 
 
 
 def new(**values: object) -> Message:
-    return Message("m", "s", "e", "t", "r", "p", "v", "otp", "topic", 1, 2, **values)  # type: ignore[arg-type]
+    given: Any = values
+    return Message("m", "s", "e", "t", "r", "p", "v", "otp", "topic", 1, 2, **given)
 
 
 def test_a_new_message_has_had_nothing_happen_to_it() -> None:

@@ -124,7 +124,7 @@ def test_a_terminal_message_never_calls_for_its_cascade_and_one_that_was_called_
 
 
 @sizes(100, 4_000)
-def test_nothing_that_may_have_been_taken_is_sent_again_but_an_unknown_one_once_where_the_policy_says_so(
+def test_what_may_have_been_taken_is_sent_again_only_once_and_if_the_policy_says_so(
     size: int,
 ) -> None:
     @runs(size)

@@ -108,9 +108,7 @@ def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_agai
         assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
 
 
-def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_to_one_that_has_one() -> (
-    None
-):
+def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_away() -> None:
     bots = Provider("bots", "viber", ("viber_bot_id",))
     channels = {**CHANNELS, "viber": ("bots", "viber_b")}
     bot = Address("viber_bot_id", "b", "hash-bot")

@@ -346,9 +346,7 @@ def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() ->
     )
 
 
-def test_providers_are_tried_in_the_steps_order_else_the_channels_and_unknown_names_are_left_out() -> (
-    None
-):
+def test_providers_are_tried_in_the_steps_order_else_the_channels_without_unknown_ones() -> None:
     def names(asked: GateContext) -> list[str]:
         return [provider.name for provider in asked.providers]
 
@@ -367,9 +365,7 @@ def test_an_unknown_price_is_higher_than_any() -> None:
     assert sorted([None, "1.20", "0", "0.40"], key=price) == ["0", "0.40", "1.20", None]
 
 
-def test_of_the_kinds_that_a_provider_takes_the_best_that_is_there_is_used_once_but_every_device() -> (
-    None
-):
+def test_of_a_providers_kinds_the_best_there_is_gets_one_address_but_every_device() -> None:
     bot = Address("viber_bot_id", "b", "hash-bot")
     both = Provider("both", "viber", ("viber_bot_id", "phone"))
     second = replace(PHONE, hash="hash-2")
