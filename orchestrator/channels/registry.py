@@ -8,11 +8,9 @@ others.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 from orchestrator.channels.adapter_api import Adapter, Capabilities
@@ -25,7 +23,6 @@ ANY_CHANNEL = "*"
 """What an adapter that serves every channel says in place of one."""
 RESERVED = frozenset({"in_app", "mobile_push"})
 """Names of channels to come; consents may name them already."""
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 class BrokenAdapter(Exception):
@@ -49,16 +46,8 @@ def channel_points() -> Mapping[str, EntryPoint]:
 
 
 def points(group: str) -> Mapping[str, EntryPoint]:
-    """
-    The entry points of a group. In a checkout those in pyproject.toml count too: what was added
-    there since ``pip install -e .`` is not in the installed metadata.
-    """
-    found = {point.name: point for point in entry_points(group=group)}
-    if PYPROJECT.is_file():
-        project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8")).get("project", {})
-        for name, value in project.get("entry-points", {}).get(group, {}).items():
-            found.setdefault(name, EntryPoint(name, value, group))
-    return dict(sorted(found.items()))
+    """The installed entry points of a group, by name."""
+    return {point.name: point for point in sorted(entry_points(group=group))}
 
 
 @cache

@@ -318,6 +318,7 @@ def installation(tmp_path: Path) -> tuple[Path, str]:
     (tmp_path / "policies" / "tale.yaml").write_text(POLICY)
     (tmp_path / "templates" / "tale").mkdir(parents=True)
     (tmp_path / "templates" / "tale" / "sms.text.j2").write_text("hello")
+    (tmp_path / "governance.yaml").write_text("sms_countries: [UA]\n")
     config = tmp_path / "kaskad.yaml"
     config.write_text(CONFIG + "templates: ./templates\nhttp: {auth: off}\n")
     event = tmp_path / "event.json"
