@@ -2,10 +2,10 @@
 Mail that comes back: bounces (RFC 3464), complaints (RFC 5965), replies.
 
 A bounce is found by its envelope id (RFC 3461), else by the Message-ID of the mail that it returns;
-both carry our client reference. Automatic answers are nobody's words and are left alone.
+both carry our client reference. Automatic answers are ignored.
 
-Whoever may write to the mailbox may write a bounce: so a bounce marks an address or leaves a step,
-and never says that our configuration is wrong, however loud its words.
+Anybody can send a forged bounce to the mailbox. So a bounce may suppress an address or fail a step,
+but never counts as a fault of our configuration.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from email.message import Message
 
 from adapters.email.mime import Mailbox
-from adapters.email.replies import DEAD, FAULTS, NO_SUCH_USER, told
+from adapters.email.replies import DEAD, FAULTS, NO_SUCH_USER, kept_text
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -64,8 +64,7 @@ def read(mail: Message) -> Iterator[Said]:
 
 def bounce(mail: Message) -> Iterator[ch.Receipt]:
     """
-    One receipt for each failure in a delivery report: no other action (``delayed``) was asked for,
-    or is news.
+    One receipt for each failure in a delivery report; other actions (``delayed``) are ignored.
     """
     for part in parts(mail):
         blocks = (
@@ -111,8 +110,7 @@ def plain_bounce(mail: Message) -> Iterator[ch.Receipt]:
 
 def complaint(mail: Message) -> Iterator[ch.Receipt | ch.Preference]:
     """
-    Somebody called it spam: found by its Message-ID, else by the address, where the report names
-    one.
+    A spam report as a receipt of the mail, or as an opt-out if it names only an address.
     """
     reports = [
         text_of(part)
@@ -132,7 +130,7 @@ def complaint(mail: Message) -> Iterator[ch.Receipt | ch.Preference]:
 
 
 def reply(mail: Message) -> Iterator[ch.Inbound]:
-    """Somebody answered: what they wrote themselves, without what they quote."""
+    """A recipient's answer, without the text that it quotes."""
     sender = plain_address(header(mail, "From"))
     body = next((part for part in parts(mail) if part.get_content_type() == "text/plain"), None)
     text = text_of(body)[:TEXT_CHARS_MAX] if body is not None else ""
@@ -150,8 +148,8 @@ def reply(mail: Message) -> Iterator[ch.Inbound]:
 
 def failure(status: str, words: str) -> ch.Refused:
     """
-    Why a mail bounced, and whether its address is dead (RFC 3463); whatever else it is, it is the
-    recipient's.
+    The reason of a bounce (RFC 3463); anything but a dead address or bad content counts as the
+    recipient's fault.
     """
     codes = [*STATUS.finditer(status), *STATUS.finditer(words)]
     found = next(
@@ -165,7 +163,7 @@ def failure(status: str, words: str) -> ch.Refused:
         reason = R.REFUSED_RECIPIENT
     code = found[0] if found else ch.id_of(status[:20])
     return ch.Refused(
-        reason, code, told(words), DEAD.get(subject, 1) if reason is R.REFUSED_ADDRESS else 1
+        reason, code, kept_text(words), DEAD.get(subject, 1) if reason is R.REFUSED_ADDRESS else 1
     )
 
 

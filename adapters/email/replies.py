@@ -73,12 +73,12 @@ THROTTLED = re.compile(r"grey-?list|too many|rate|try again|throttl|slow down", 
 
 def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()) -> ch.Outcome:
     """
-    The meaning of a reply that took nothing, at ``stage``; ``text`` are the server's words, kept
+    The outcome of a reply that refuses a mail at ``stage``; ``text``, the server's words, is kept
     without addresses, long numbers and ``secrets``.
     """
     found = ENHANCED.search(text)
     shown = f"{code} {found[0]}" if found else str(code)
-    detail = told(text, secrets)
+    detail = kept_text(text, secrets)
     if not 400 <= code < 600:
         return ch.NotSent(R.NOT_TAKEN, None, shown, detail)
     kind = found[1] if found and found[1] != "2" else str(code)[0]
@@ -88,20 +88,20 @@ def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()
     if stage == "auth" or code in (530, 534, 535, 538):
         return ch.Refused(R.REFUSED_CONFIGURATION, shown, detail)
     reason = FAULTS.get(subject) or by_words(stage, code, subject, text)
-    strikes = (
+    suppress_after = (
         DEAD.get(subject, 3 if MAILBOX_FULL.search(text) else 1)
         if reason is R.REFUSED_ADDRESS
         else 1
     )
-    return ch.Refused(reason, shown, detail, strikes)
+    return ch.Refused(reason, shown, detail, suppress_after)
 
 
 def not_now(
     stage: Stage, code: int, subject: str, text: str, shown: str, detail: str
 ) -> ch.NotSent:
     """
-    A temporary no. What asks us for patience is throttling; a mailbox that is busy is nobody's but
-    its own.
+    A temporary refusal: THROTTLED if the server asks us to slow down, NOT_TAKEN if only this
+    mailbox is busy.
     """
     policy = subject.startswith("7.") or code == 421 or subject in ("3.2", "4.5", "5.3")
     greylisted = (
@@ -115,7 +115,7 @@ def not_now(
 
 
 def by_words(stage: Stage, code: int, subject: str, text: str) -> R:
-    """Whose fault a permanent no is that no table knows: the words decide, then the stage."""
+    """The reason of a permanent refusal with an unlisted code, from its words, then its stage."""
     if stage in ("connect", "auth"):
         return R.REFUSED_CONFIGURATION
     if OURS.search(text):
@@ -134,7 +134,7 @@ def by_words(stage: Stage, code: int, subject: str, text: str) -> R:
 
 
 def pause_ms(text: str) -> int | None:
-    """What "try again in 300 seconds" asks for, at most an hour."""
+    """The pause that "try again in 300 seconds" asks for, at most an hour."""
     found = PAUSE.search(text)
     if found is None:
         return None
@@ -142,8 +142,8 @@ def pause_ms(text: str) -> int | None:
     return min(seconds, PAUSE_SECONDS_MAX) * 1000
 
 
-def told(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """A server's words, fit to be kept: they quote the address that they are about."""
+def kept_text(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """A server's words without the addresses that they quote."""
     return ch.said(MAIL_ADDRESS.sub("<address>", text), secrets)
 
 
@@ -155,8 +155,7 @@ QUEUE_ID = re.compile(
 
 def queue_id(text: str) -> str | None:
     """
-    The server's own name for a message it took (Postfix, Exim, Amazon SES and Gmail say it so),
-    None without one.
+    The server's id of a message it took (Postfix, Exim, Amazon SES and Gmail send one), else None.
     """
     found = QUEUE_ID.search(text)
     return (

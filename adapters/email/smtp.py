@@ -102,9 +102,8 @@ class Smtp(ch.Adapter[SmtpSettings]):
     """
     A mail relay.
 
-    ``send`` ends by itself within 8 s for as long as the final dot is not out, with NOT_SENT.
-    Whoever cancels it takes it as UNKNOWN: its connection is closed, so a mail without its dot is
-    never taken.
+    Until the final dot is sent, ``send`` gives up after 8 s with NOT_SENT. A cancelled ``send``
+    counts as UNKNOWN; it closes its connection, so the relay never takes a mail without its dot.
     """
 
     name: ClassVar[str] = "smtp"

@@ -42,7 +42,7 @@ REFUSALS: dict[int, R] = {
 }
 """Twilio's error codes that are a definite no, at once or in a receipt."""
 
-STRIKES = {30003: 3}
+SUPPRESS_AFTER = {30003: 3}
 """
 An unreachable handset may only be switched off: it takes three such days to call the number dead.
 """
@@ -256,7 +256,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
 
 def refusal(code: int, detail: str) -> ch.Refused:
     """A definite no for a code of ``REFUSALS``."""
-    return ch.Refused(REFUSALS[code], str(code), detail, strikes=STRIKES.get(code, 1))
+    return ch.Refused(REFUSALS[code], str(code), detail, suppress_after=SUPPRESS_AFTER.get(code, 1))
 
 
 def ms_to_midnight(now: float) -> int:

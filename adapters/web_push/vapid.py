@@ -200,8 +200,8 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def verify(self, hook: ch.Webhook) -> None:
         """
-        Whether it has the shape of a report. The token in it is the proof, and whoever has the
-        signing key checks it: a receipt's ``client_reference`` is that token.
+        Check the shape of a report only. Its token proves it; the service checks that later,
+        because a receipt's ``client_reference`` is the token.
         """
         if ch.id_of(ch.member(hook.json(), "rt")) is None:
             raise ch.Forged(

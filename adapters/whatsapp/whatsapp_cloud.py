@@ -42,7 +42,7 @@ Codes that are a definite no; ``reason_of`` adds Meta's ranges: 200 to 299 permi
 templates.
 """
 
-STRIKES = {131026: 2}
+SUPPRESS_AFTER = {131026: 2}
 """
 131026 does not say why it is undeliverable: two of them, on different days, mean that WhatsApp is
 not there.
@@ -221,7 +221,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
         )
 
     def answer(self, hook: ch.Webhook) -> ch.Answer:
-        """Meta's challenge is given back to whoever knows the verify token."""
+        """Return Meta's challenge if the request has the verify token."""
         if hook.method != "GET":
             return ch.Answer()
         challenge = ch.id_of(hook.query.get("hub.challenge"))
@@ -288,7 +288,9 @@ def refusal(code: int, detail: str) -> ch.Refused | None:
     if code == 131009 and NAMES_TO.search(detail):
         reason = R.REFUSED_RECIPIENT
     classes = ("promotional",) if reason is R.REFUSED_OPTED_OUT else ()
-    return ch.Refused(reason, str(code), detail, strikes=STRIKES.get(code, 1), classes=classes)
+    return ch.Refused(
+        reason, str(code), detail, suppress_after=SUPPRESS_AFTER.get(code, 1), classes=classes
+    )
 
 
 def receipt(status: Item) -> Iterator[ch.Receipt]:

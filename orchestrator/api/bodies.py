@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from orchestrator.api.problems import Refusal
-from orchestrator.events.cloudevents import malformed
+from orchestrator.events.malformed import malformed
 from orchestrator.primitives import strict_json as strictjson
 
 BODY_SECONDS = 20.0

@@ -2,8 +2,8 @@
 The control socket: how command-line verbs reach a running service.
 
 With an embedded store only the service may write the file, so verbs call it over a Unix socket
-beside the database (mode 0600: whoever may read the database may use it). Under ``/api`` it has the
-public API without keys; the calls under ``/control`` are for operators only.
+beside the database (mode 0600, as the database). Under ``/api`` it has the public API without keys;
+the calls under ``/control`` are for operators only.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from orchestrator.api.problems import Refusal, unknown
 from orchestrator.api.queries import PAGING, Cursor, page, read_cursor, read_limit, read_query
 from orchestrator.api.route import Time
 from orchestrator.engine.commands import Conflict, Publish
-from orchestrator.events.cloudevents import Malformed, parse_kafka
+from orchestrator.events.cloudevents import parse_kafka
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 from orchestrator.explain.views import instant
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.rows import DeadLetterRow

@@ -23,15 +23,14 @@ from orchestrator.events.cloudevents import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     EVENT_BYTES_MAX,
-    RECIPIENTS_MAX,
     TEXT_LENGTH_MAX,
-    Malformed,
-    is_json,
     parse_batch,
     parse_binary,
     parse_structured,
 )
+from orchestrator.events.data import RECIPIENTS_MAX, is_json
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

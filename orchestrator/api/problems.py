@@ -15,7 +15,7 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Misshapen
 from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
-from orchestrator.events.cloudevents import Malformed
+from orchestrator.events.malformed import Malformed
 from orchestrator.stores.port import StoreAway, StoreBusy
 
 log = structlog.get_logger()

@@ -1,6 +1,5 @@
 """
-A channel as one value. Whoever needs to know something about a channel asks its value; no code
-outside this package names one.
+A channel as one value that has all its properties; no code outside this package names a channel.
 """
 
 from __future__ import annotations

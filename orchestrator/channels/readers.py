@@ -1,5 +1,5 @@
 """
-What reading and writing a provider's JSON needs, whoever the provider is.
+Helpers to read and write the JSON of any provider.
 
 Everything that comes in over HTTP may be hostile: wrong types, missing keys, whole numbers with a
 thousand digits, lone surrogates. These helpers never raise on it; they answer None, an empty string

@@ -31,15 +31,15 @@ class ReleaseCap(Tagged):
 
 class BounceRecorded(Tagged):
     """
-    ``provider`` says that an address is dead on a channel. It is suppressed there after ``strikes``
-    of these on as many days.
+    ``provider`` says that an address is dead on a channel. It is suppressed there after
+    ``suppress_after`` of these on as many days.
     """
 
     hash: str
     channel: str
     provider: str
     code: str
-    strikes: int
+    suppress_after: int
 
 
 class RecordOptOut(Tagged):

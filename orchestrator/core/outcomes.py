@@ -53,14 +53,14 @@ class Refused(Tagged):
     (the template is wrong), configuration (our account is wrong: the provider is shut, the operator
     alerted).
 
-    ``strikes`` such answers, on as many different days, suppress the address (1: at once; only for
-    REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes (empty: all).
+    ``suppress_after`` such answers, on as many different days, suppress the address (1: at once;
+    only for REFUSED_ADDRESS). ``classes`` narrows an opt-out to message classes (empty: all).
     """
 
     reason: Reason
     code: str | None = None
     detail: str = ""
-    strikes: int = 1
+    suppress_after: int = 1
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -83,8 +83,8 @@ class CapUsage(Value):
 
 class AddressState(Value):
     """
-    What is stored per address, whoever has it: opt-outs, suppressions by channel (a phone without
-    Viber still takes SMS), and the last time its owner wrote to us.
+    What is stored per address, independent of its owner: opt-outs, suppressions by channel (a
+    phone without Viber still takes SMS), and the last time its owner wrote to us.
     """
 
     hash: str

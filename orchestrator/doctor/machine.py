@@ -107,7 +107,7 @@ def signing_key(settings: Settings) -> Finding:
     )
     if bits >= KEY_BITS_WARNING:
         return at.fine("signing_key", "long and varied enough")
-    what = f"about {bits:.0f} bits: whoever guesses it can forge links and references"
+    what = f"about {bits:.0f} bits: an attacker who guesses it can forge links and references"
     make = at.error if bits < KEY_BITS_ERROR else at.warning
     return make("signing_key", what, "make one with: openssl rand -base64 32")
 

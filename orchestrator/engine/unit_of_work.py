@@ -4,7 +4,7 @@ write.
 
 Handlers see their own changes and those of the commands before them in the batch, exactly as if
 each had been committed on its own. They see nothing else: a key that no command asked for raises
-``NotLoaded``, because taking it for "there is none" would write an empty document over a stored one.
+``NotLoaded``: treating it as absent would write an empty document over a stored one.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class UnitOfWork:
         self._unknown = asked.unknown
 
     def person(self, id: str) -> Person:
-        """A recipient; ``known`` is False if the store has none of that id. Raises ``NotLoaded``."""
+        """A recipient; ``known`` is False if the store has no such id. Raises ``NotLoaded``."""
         person = self.people.get(id)
         if person is None:
             person = self.people[id] = Person(id, None, self._hash)
@@ -253,7 +253,7 @@ def widen(asked: set[str], more: set[str]) -> set[str]:
 
 
 def append(lists: ReadSet[K, list[T]], key: K, item: T) -> None:
-    """Add to a list that was asked for. Of any other only a part is known, so it stays unreadable."""
+    """Add to a list that was asked for; any other is only partly known, so it stays unreadable."""
     if lists.asked_for(key):
         lists.rows.setdefault(key, []).append(item)
 

@@ -3,7 +3,7 @@ CloudEvents 1.0 in, from HTTP and Kafka alike: structured, binary, batch.
 
     parse_structured(body)          one event as JSON
     parse_binary(headers, body)     attributes in headers, data in the body
-    parse_batch(body)               an array; what is wrong with one event does not refuse the others
+    parse_batch(body)               an array; a malformed event does not refuse the others
     parse_kafka(value, headers)     whichever of the first two a record is
 
 Raises ``Malformed`` with the field, what is wrong and how to fix it; never with a value of the
@@ -14,8 +14,6 @@ Reference: CloudEvents 1.0.2, JSON event format, HTTP and Kafka protocol binding
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import re
@@ -24,14 +22,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.channels.address_kinds import CONTROL, Misshapen
+from orchestrator.events.data import read_data, read_recipients
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed, malformed, read_json
 from orchestrator.primitives import strict_json as strictjson
-from orchestrator.recipients.fields import recipient_profile, rfc3339_ms
+from orchestrator.recipients.fields import rfc3339_ms
 
 EVENT_BYTES_MAX = 256 * 1024
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 BATCH_EVENTS_MAX = 1_000
-RECIPIENTS_MAX = 1_000
 TEXT_LENGTH_MAX = 1_024
 EXAMPLE_FIELDS_MAX = 8
 ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
@@ -42,23 +41,6 @@ ORDINARY = frozenset({*REQUIRED, "specversion", "subject", "time", "datacontentt
 NOT_ATTRIBUTES = frozenset({"data", "data_base64"})
 UNSAID = frozenset({"specversion", "datacontenttype"})
 PEOPLE = frozenset({"recipient", "recipients"})
-
-
-class Malformed(ValueError):
-    """
-    ``code`` is a short word, ``field`` where it is wrong, ``fix`` what to do about it. ``example``
-    is a whole event that would have been taken, where one can be made.
-    """
-
-    def __init__(
-        self, code: str, field: str, what: str, fix: str, example: dict[str, Any] | None = None
-    ) -> None:
-        place = f"{field}: " if field else ""
-        super().__init__(f"{place}{what}; {fix}")
-        self.code = code
-        self.field = field
-        self.what = f"{what}; {fix}"
-        self.example = example
 
 
 def parse_structured(body: bytes) -> Event:
@@ -164,17 +146,6 @@ def parse_kafka(value: bytes | None, headers: Mapping[str, str]) -> Event:
     if structured:
         return parse_structured(value or b"")
     return parse_binary(headers, value or b"", "ce_")
-
-
-def read_json(body: bytes) -> Any:
-    try:
-        return strictjson.parse(body)
-    except strictjson.NotJson as error:
-        raise malformed(error) from None
-
-
-def malformed(error: strictjson.NotJson) -> Malformed:
-    return Malformed(error.code, error.where, error.what, error.fix)
 
 
 def too_large() -> Malformed:
@@ -317,86 +288,10 @@ def read_time(value: Any) -> int | None:
     return at
 
 
-def read_data(found: Mapping[str, Any], content_type: Any) -> dict[str, Any]:
-    """The event's data: a JSON object, also from base64."""
-    if content_type is not None and not is_json(content_type):
-        raise Malformed(
-            "bad_data", "datacontenttype", "only JSON data is read", "send application/json"
-        )
-    data = found.get("data")
-    encoded = found.get("data_base64")
-    if data is not None and encoded is not None:
-        raise Malformed("bad_data", "data", "there are data and data_base64", "send one of them")
-    if encoded is not None:
-        data = read_base64(encoded)
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise Malformed("bad_data", "data", "it must be a JSON object", 'write "data": {…}')
-    return data
-
-
-def is_json(content_type: Any) -> bool:
-    """Whether a media type is ``application/json`` or one of ``…+json``, in UTF-8."""
-    if not isinstance(content_type, str):
-        return False
-    kind, _, parameters = content_type.lower().partition(";")
-    good_charset = "charset=" not in parameters or "utf-8" in parameters or "utf8" in parameters
-    return good_charset and (
-        kind.strip() in ("application/json", "text/json") or kind.strip().endswith("+json")
-    )
-
-
-def read_base64(encoded: Any) -> Any:
-    try:
-        if not isinstance(encoded, str):
-            raise ValueError
-        body = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise Malformed(
-            "bad_data", "data_base64", "it is not base64", "encode the JSON as base64"
-        ) from None
-    return read_json(body)
-
-
-def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
-    """
-    Whom the event is about: ``data.recipients`` (each once, the last counts), ``data.recipient``,
-    else the subject.
-    """
-    one, many = data.get("recipient"), data.get("recipients")
-    if many is not None:
-        if one is not None:
-            fix = "send recipient for one person, recipients for several"
-            raise Malformed(
-                "bad_recipient", "data.recipient", "there are recipient and recipients", fix
-            )
-        if not isinstance(many, list) or not many:
-            raise Malformed(
-                "bad_recipient",
-                "data.recipients",
-                "it must be a non-empty list",
-                "list the recipients",
-            )
-        profiles = (
-            recipient_profile(one, None, f"data.recipients[{index}]")
-            for index, one in enumerate(many)
-        )
-        found = {profile["id"]: profile for profile in profiles}
-        if len(found) > RECIPIENTS_MAX:
-            what = f"there are more than {RECIPIENTS_MAX} recipients"
-            raise Malformed("too_large", "data.recipients", what, "publish several events")
-        return list(found.values())
-    if one is None and not subject:
-        fix = 'add data.recipient: {"id": "…"}, or a subject'
-        raise Malformed("no_recipient", "data.recipient.id", "nobody is named", fix)
-    return [recipient_profile({} if one is None else one, subject, "data.recipient")]
-
-
 def example(found: Mapping[str, Any]) -> dict[str, Any]:
     """
     A CloudEvent made of plain JSON: what was sent becomes its data, as far as it is not long. Only
-    whoever sent it sees this; the words of an error never have anything of an event in them.
+    the sender sees this; the text of an error never quotes an event.
     """
     data = {name: value for name, value in found.items() if name not in REQUIRED and name != "data"}
     if isinstance(found.get("data"), dict):

@@ -3,7 +3,8 @@ One gate's answer, explained: its value against its limit, and what would have l
 
 A stored check has only the answer. The details (which usages fill a cap, which opt-out stands in
 the way, whose clock a quiet window was read by) are computed here from the inputs stored with the
-fact, by the core's own functions. ``EXPLAINERS`` has one function a gate.
+fact, by the core's own functions. ``EXPLAINERS`` has a function for
+each gate with more to say than value and limit; the others use ``plain``.
 """
 
 from __future__ import annotations

@@ -165,10 +165,10 @@ def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
                 yield from stopped(check)
     for said in entry["decision_local"]:
         yield Line(f"→ {said}", 4)
-    told = {check["otherwise"] for check in entry["checks"]}
+    shown = {check["otherwise"] for check in entry["checks"]}
     for move in entry["moves"]:
-        if move["otherwise"] and move["otherwise"] not in told:
-            told.add(move["otherwise"])
+        if move["otherwise"] and move["otherwise"] not in shown:
+            shown.add(move["otherwise"])
             yield Line(f"↳ {move['reason']}: {move['otherwise']}", 5, "italic")
     for done in entry["done"]:
         yield Line(f"· {done}", 4, "dim")

@@ -137,7 +137,7 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "Answered":
             return answer_words(fact, message)
         case "ReceiptReceived":
-            return heard_words(fact, message)
+            return receipt_words(fact, message)
         case "GoalReached":
             return f"the goal was reached: event {fact['id']} from {fact['source']}"
         case "Cancelled":
@@ -184,7 +184,7 @@ def code_words(outcome: Mapping[str, Any]) -> str:
     return code + (f", “{outcome['detail']}”" if outcome.get("detail") else "")
 
 
-def heard_words(fact: Mapping[str, Any], message: Message) -> str:
+def receipt_words(fact: Mapping[str, Any], message: Message) -> str:
     failure = fact.get("failure")
     why = f" ({failure['reason']}{code_words(failure)})" if failure else ""
     return f"a receipt for {attempt_named(fact['attempt'], message)}: {fact['state']}{why}"

@@ -12,7 +12,8 @@ import re
 from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Command, DeadLetter, Publish
-from orchestrator.events.cloudevents import Malformed, parse_kafka
+from orchestrator.events.cloudevents import parse_kafka
+from orchestrator.events.malformed import Malformed
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 HEADERS_KEPT_MAX = 64

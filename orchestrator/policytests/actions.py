@@ -21,8 +21,8 @@ from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section, listed
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Policy
-from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 from orchestrator.policytests.event import make_event, report_malformed
 from orchestrator.recipients.fields import checked_profile
 from orchestrator.virtual.reactions import STATES

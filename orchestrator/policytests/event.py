@@ -7,8 +7,9 @@ from typing import Any
 
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.yaml_file import Node
-from orchestrator.events.cloudevents import Malformed, read_event
+from orchestrator.events.cloudevents import read_event
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 from orchestrator.primitives.durations import rfc3339
 
 

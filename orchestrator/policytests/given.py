@@ -27,8 +27,8 @@ from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
-from orchestrator.events.cloudevents import Malformed
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 from orchestrator.policytests.actions import Action, GivenContext, read_actions
 from orchestrator.policytests.event import make_event, report_malformed
 from orchestrator.primitives.durations import rfc3339

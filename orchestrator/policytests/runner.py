@@ -49,13 +49,13 @@ AFTERMATH_MS = 30 * DAY_MS
 class Observed:
     """
     What a test brought about. ``message`` is None if the event made none; ``sent`` has the last
-    content of each channel; ``troubles`` are actions that were impossible, with their line.
+    content of each channel; ``impossible`` are actions that were impossible, with their line.
     """
 
     message: Message | None = None
     entries: list[TimelineEntry] = field(default_factory=list)
     sent: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    troubles: list[tuple[int, str]] = field(default_factory=list)
+    impossible: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def cost(self) -> Decimal:
@@ -166,7 +166,7 @@ class PolicyTestRunner:
                 return self._receipt(action, channel, state)
             case Cancels() if self._main:
                 return Cancel(self._main)
-        self._observed.troubles.append((action.position.line, "there is no message to cancel"))
+        self._observed.impossible.append((action.position.line, "there is no message to cancel"))
         return None
 
     def _receipt(self, action: Action, channel: str, state: Any) -> Command | None:
@@ -177,7 +177,7 @@ class PolicyTestRunner:
             if attempt.channel == channel
         ]
         if not found:
-            self._observed.troubles.append(
+            self._observed.impossible.append(
                 (
                     action.position.line,
                     f"nothing was sent on {channel} that a receipt could be about",
@@ -196,7 +196,7 @@ class PolicyTestRunner:
                     return RecordInbound(
                         account.provider, channel, Inbound(kind=kind, value=value, text=text)
                     )
-        self._observed.troubles.append(
+        self._observed.impossible.append(
             (action.position.line, f"the recipient has no address to reply from on {channel}")
         )
         return None

@@ -41,7 +41,8 @@ def judge(test: PolicyTest, observed: Observed) -> Judgement:
     """Compare everything that the test cares about."""
     expected = test.expected
     differences = [
-        Difference(line, "", f"this could not be done: {what}") for line, what in observed.troubles
+        Difference(line, "", f"this could not be done: {what}")
+        for line, what in observed.impossible
     ]
     if expected.outcome is not None:
         differences += outcome_differences(expected.outcome, observed.message)

@@ -1,15 +1,14 @@
 """
-JSON from strangers: one value, no key twice, nothing nested without end, no number that a program
-would change.
+A parser for untrusted JSON: refuses doubled keys, deep nesting and numbers that lose precision.
 
-RFC 8259 leaves open what doubled keys mean, and parsers differ: whoever checks one reading and acts
-on the other can be fooled, so they are refused. Whole numbers of more than 64 bits and NaN are
-refused for the same reason.
+RFC 8259 leaves open what doubled keys mean, and parsers differ: a program that checks one reading
+and acts on the other can be fooled, so they are refused. Whole numbers of more than 64 bits and NaN
+are refused for the same reason.
 
 The quick path costs a parse and a serialisation. Serialised again, a document without doubled keys
 has as many colons as it came with, because JSON text outside strings keeps its colons and strings
-keep theirs (but for ``\\u003a``); a doubled key loses at least one. Only where the counts differ is
-it read a second time, slowly, to say which key it was.
+keep theirs (but for ``\\u003a``); a doubled key loses at least one. Only if the counts differ is
+it parsed a second time, slowly, to name the key.
 """
 
 from __future__ import annotations

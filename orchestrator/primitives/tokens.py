@@ -3,8 +3,8 @@ Keyed tokens: client references, receipt tokens, unsubscribe links, tracked link
 hashes of addresses.
 
 A token is its payload, the id of its key and a truncated HMAC-SHA256, in base64url. Each purpose
-signs under its own name, so no token passes for another. Whoever does not have the key can neither
-make one nor change one.
+signs under its own name, so no token passes for another. Without the key, nobody can make
+or change one.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant)
     known = document.setdefault("bounces", {}).setdefault(proof.channel, [])
     if not known or now - known[-1] > BOUNCES_APART_MS:
         known.append(now)
-    if len(known) < proof.strikes:
+    if len(known) < proof.suppress_after:
         return False
     suppressions[proof.channel] = {
         "reason": "refused_address",

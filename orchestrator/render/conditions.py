@@ -41,7 +41,7 @@ EXPRESSION_LENGTH_MAX = 1_000
 
 
 class Null(Undefined):
-    """Absent: falsy, equal to null, and as good as null for whoever looks into it."""
+    """An absent value: falsy and equal to null; its members are absent, too."""
 
     def __getattr__(self, name: str) -> Any:
         if name[:2] == "__":

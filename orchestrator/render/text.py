@@ -69,6 +69,6 @@ def settled(text: str, *, whole: bool) -> str:
     return (before + kept + after).strip()
 
 
-def tidied(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
     """One value as it goes into a structure."""
     return settled(value, whole=False) if OPENS in value else clean(value)

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from orchestrator.render.budget import spend
-from orchestrator.render.text import tidied
+from orchestrator.render.text import cleaned
 
 JINJA = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 BEFORE_A_VALUE = ":,-[{"
@@ -69,7 +69,7 @@ class Filling:
         if self._left < 0:
             raise TemplateRuntimeError(f"the structure has more than {VALUES_MAX} values")
         if isinstance(value, str):
-            return tidied(PLACE.sub(lambda found: self._kept[int(found[1])], value))
+            return cleaned(PLACE.sub(lambda found: self._kept[int(found[1])], value))
         if isinstance(value, Mapping):
             if any(PLACE.search(str(key)) for key in value):
                 raise TemplateRuntimeError(

@@ -177,7 +177,7 @@ class Inbox:
         self.receipts: deque[dict[str, Any]] = deque(maxlen=self._keep)
         self.replies: deque[dict[str, Any]] = deque(maxlen=self._keep)
         self.opted_out: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._tell("reset", {})
+        self._publish("reset", {})
 
     async def take(self, provider: str, channel: str, item: Item, raw: str) -> Accepted:
         """Accept a message; with a record file, it is durable once this returns."""
@@ -197,7 +197,7 @@ class Inbox:
         put(self._last, (provider, item.address), entry, self._keep)
         while len(self._accepted) > self._keep:
             self._accepted.popitem(last=False)
-        self._tell("message", entry.view())
+        self._publish("message", entry.view())
         return entry
 
     def note(
@@ -218,7 +218,7 @@ class Inbox:
     def mark(self, entry: Accepted, state: str) -> None:
         """Note that the phone reached a state; the first time counts."""
         entry.states.setdefault(state, round(time.time(), 3))
-        self._tell("state", {"seq": entry.seq, "states": entry.states})
+        self._publish("state", {"seq": entry.seq, "states": entry.states})
 
     def posted(
         self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1
@@ -242,7 +242,7 @@ class Inbox:
         now = round(time.time(), 3)
         reply = {"at": now, "provider": provider, "address": address, "text": text}
         self.replies.append(reply)
-        self._tell("reply", reply)
+        self._publish("reply", reply)
 
     def opt(self, provider: str, address: str, out: bool) -> None:
         """Note that the person stopped a provider's messages, or wants them again."""
@@ -250,12 +250,12 @@ class Inbox:
             put(self.opted_out, (provider, address), time.time(), self._keep)
         else:
             self.opted_out.pop((provider, address), None)
-        self._tell("opted", {"provider": provider, "address": address, "out": out})
+        self._publish("opted", {"provider": provider, "address": address, "out": out})
 
     def group(self, people: dict[str, list[str]]) -> None:
         """Set which addresses belong to one person, for the page."""
         self.people = people
-        self._tell("people", people)
+        self._publish("people", people)
 
     def find(self, seq: int) -> Accepted | None:
         """The message with this number, if it is still kept."""
@@ -297,7 +297,7 @@ class Inbox:
         finally:
             self._listeners.discard(queue)
 
-    def _tell(self, kind: str, data: Any) -> None:
+    def _publish(self, kind: str, data: Any) -> None:
         for listener in self._listeners:
             _offer(listener, {"kind": kind, "data": data})
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.events.cloudevents import Malformed, parse_structured
+from orchestrator.events.cloudevents import parse_structured
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 
 PROBLEMS_MAX = 20
 

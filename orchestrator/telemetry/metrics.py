@@ -53,7 +53,7 @@ def histogram(text: str, buckets: Sequence[float], *labels: str) -> Histogram:
     return cast(Histogram, Declaration(Histogram, text, labels, {"buckets": buckets}))
 
 
-class Tally(dict[tuple[Counter, tuple[str, ...]], int]):
+class BatchCounts(dict[tuple[Counter, tuple[str, ...]], int]):
     """Counts of one batch, added to each counter once: every addition takes a lock."""
 
     def add(self, metric: Counter, *labels: str) -> None:
@@ -132,30 +132,30 @@ class Metrics:
         """Count the decisions of a committed batch."""
         if condition_errors:
             self.condition_errors.inc(condition_errors)
-        tally = Tally()
+        counts = BatchCounts()
         for one in decided:
             before, message = one.before, one.decision.message
             if before is None:
-                tally.add(self.messages_accepted, message.policy, message.message_class)
+                counts.add(self.messages_accepted, message.policy, message.message_class)
             if message.terminal and (before is None or before.status is not message.status):
                 reason = message.reason.value if message.reason is not None else ""
-                tally.add(
+                counts.add(
                     self.messages_finished, message.message_class, message.status.value, reason
                 )
                 self._reached(message)
             if "duplicate_delivery" in message.flags and (
                 before is None or "duplicate_delivery" not in before.flags
             ):
-                tally.add(self.duplicate_deliveries)
+                counts.add(self.duplicate_deliveries)
             for check in one.decision.checks:
                 if check.reason is not None and check.verdict is not Verdict.GO:
-                    tally.add(self.skipped, check.gate, check.verdict.value, check.reason.value)
-            self._runs(before, message, tally)
+                    counts.add(self.skipped, check.gate, check.verdict.value, check.reason.value)
+            self._runs(before, message, counts)
             if isinstance(one.fact, ReceiptReceived):
-                self._receipt(message, one.fact, tally)
+                self._receipt(message, one.fact, counts)
             elif message.currency is not None and isinstance(one.fact, Answered | Due):
                 self._cost(before, message)
-        tally.count()
+        counts.count()
 
     def _reached(self, message: Message) -> None:
         if message.succeeded_by is not None and message.finished_at is not None:
@@ -170,7 +170,7 @@ class Metrics:
             if attempt.cost is not None and attempt.took and attempt.number not in counted:
                 self.cost.labels(attempt.channel, message.currency).inc(float(attempt.cost))
 
-    def _runs(self, before: Message | None, message: Message, tally: Tally) -> None:
+    def _runs(self, before: Message | None, message: Message, counts: BatchCounts) -> None:
         """Count what happened to steps, each change once."""
         runs = before.runs if before is not None else []
         for run in message.runs:
@@ -178,18 +178,18 @@ class Metrics:
                 continue
             earlier = [one for one in runs if one.step == run.step]
             if run.resent and not any(one.resent for one in earlier):
-                tally.add(self.resends, run.provider or "")
+                counts.add(self.resends, run.provider or "")
             if run.held_for is not None and not any(
                 one.held_for and one.until == run.until for one in earlier
             ):
-                tally.add(self.held, run.channel, run.held_for.value)
+                counts.add(self.held, run.channel, run.held_for.value)
             was_open = all(one.ended is None for one in earlier)
             if run.ended is not None and not run.companion and was_open:
-                tally.add(self.fallbacks, run.channel, run.ended.value)
+                counts.add(self.fallbacks, run.channel, run.ended.value)
 
-    def _receipt(self, message: Message, fact: ReceiptReceived, tally: Tally) -> None:
+    def _receipt(self, message: Message, fact: ReceiptReceived, counts: BatchCounts) -> None:
         attempt = message.attempts[fact.attempt]
-        tally.add(self.receipts, attempt.channel, attempt.provider, fact.state)
+        counts.add(self.receipts, attempt.channel, attempt.provider, fact.state)
         seconds = max(0, fact.at - attempt.intent_at) / 1000
         self.receipt_lag_seconds.labels(attempt.channel, fact.state).observe(seconds)
 

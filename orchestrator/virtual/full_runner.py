@@ -39,8 +39,7 @@ from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
 NEVER_SECONDS = 1e9
 BARRIER_SECONDS = 5e-6
 """
-Virtual time moves only when nothing is left to do, so whoever sleeps this long has let everybody
-else finish.
+Virtual time moves only when no task is ready, so all others have run when this sleep ends.
 """
 
 Watch = Callable[[Decided, int], None]

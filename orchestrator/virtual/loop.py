@@ -102,9 +102,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self.jitter is not None:
             when += self.jitter()
         if self.seconds <= when < self.seconds + 2 * TICK_SECONDS:
-            when = (
-                self.seconds + 2 * TICK_SECONDS
-            )  # whoever waits, however little, finds it later than it was
+            # after any wait, however short, the clock must show a later time
+            when = self.seconds + 2 * TICK_SECONDS
         timer = _Timer(when, callback, args, self, context)
         timer.sequence = next(self._sequence)
         heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]

@@ -222,7 +222,7 @@ def bare(value: Any) -> Any:
         failure = bare(value.failure) if value.failure else None
         return (value.state, value.provider_id, value.client_reference, value.at, failure)
     if isinstance(value, ch.Refused):
-        return (value.reason, value.code, value.strikes, value.classes)
+        return (value.reason, value.code, value.suppress_after, value.classes)
     if isinstance(value, ch.NotSent):
         return ("not sent", value.reason, value.retry_after_ms, value.code)
     if isinstance(value, ch.Unknown):

@@ -62,13 +62,13 @@ def mail(headers: str, text: str, sender: str = "Olena <olena@example.com>") -> 
 
 
 def failed(
-    code: str | None, reason: R, strikes: int = 1, state: ch.Delivery = ch.Delivery.FAILED
+    code: str | None, reason: R, suppress_after: int = 1, state: ch.Delivery = ch.Delivery.FAILED
 ) -> tuple[ch.Receipt]:
     return (
         ch.Receipt(
             state=state,
             client_reference=REFERENCE,
-            failure=ch.Refused(reason, code, strikes=strikes),
+            failure=ch.Refused(reason, code, suppress_after=suppress_after),
         ),
     )
 
@@ -121,7 +121,7 @@ EXAMPLES = Examples(
         HookExample(
             promise="a full mailbox marks only after three days of it",
             hook=bounce("failed", "5.2.2", "552 5.2.2 over quota"),
-            says=failed("5.2.2", R.REFUSED_ADDRESS, strikes=3),
+            says=failed("5.2.2", R.REFUSED_ADDRESS, suppress_after=3),
         ),
         HookExample(
             promise="the diagnostic explains a vague status",

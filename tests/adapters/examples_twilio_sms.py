@@ -183,7 +183,7 @@ EXAMPLES = Examples(
         refused(21610, 400, R.REFUSED_OPTED_OUT),
         refused(21211, 400, R.REFUSED_ADDRESS),
         refused(21614, 400, R.REFUSED_ADDRESS),
-        refused(30003, 400, R.REFUSED_ADDRESS, strikes=3),
+        refused(30003, 400, R.REFUSED_ADDRESS, suppress_after=3),
         refused(21612, 400, R.REFUSED_RECIPIENT),
         refused(20003, 401, R.REFUSED_CONFIGURATION),
         refused(20404, 404, R.REFUSED_CONFIGURATION),
@@ -240,7 +240,9 @@ EXAMPLES = Examples(
             promise="undelivered to an unreachable handset",
             hook=callback("undelivered", ErrorCode="30003"),
             says=told(
-                ch.Delivery.FAILED, ch.Refused(R.REFUSED_ADDRESS, "30003", strikes=3), "30003"
+                ch.Delivery.FAILED,
+                ch.Refused(R.REFUSED_ADDRESS, "30003", suppress_after=3),
+                "30003",
             ),
         ),
         HookExample(

@@ -304,7 +304,7 @@ EXAMPLES = Examples(
         ReplyExample(
             promise="no id", reply=taken(id=""), outcome=ch.Unknown(R.RESPONSE_UNREADABLE, "200")
         ),
-        refused(131026, R.REFUSED_ADDRESS, strikes=2),
+        refused(131026, R.REFUSED_ADDRESS, suppress_after=2),
         refused(131050, R.REFUSED_OPTED_OUT, classes=("promotional",)),
         refused(131049, R.REFUSED_RECIPIENT),
         refused(130472, R.REFUSED_RECIPIENT),
@@ -339,7 +339,7 @@ EXAMPLES = Examples(
         ReplyExample(
             promise="a good status with an error in it was refused",
             reply=error(200, 131026),
-            outcome=ch.Refused(R.REFUSED_ADDRESS, "131026", "Why.", strikes=2),
+            outcome=ch.Refused(R.REFUSED_ADDRESS, "131026", "Why.", suppress_after=2),
         ),
         ReplyExample(
             promise="the token it quotes is masked",
@@ -384,7 +384,7 @@ EXAMPLES = Examples(
             says=(
                 told(
                     ch.Delivery.FAILED,
-                    ch.Refused(R.REFUSED_ADDRESS, "131026", strikes=2),
+                    ch.Refused(R.REFUSED_ADDRESS, "131026", suppress_after=2),
                     detail="131026 Why.",
                 ),
             ),

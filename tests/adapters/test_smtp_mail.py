@@ -225,7 +225,7 @@ def test_the_class_decides_what_keeps_automatic_answers_away(
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "text", "reason", "strikes"),
+    ("stage", "code", "text", "reason", "suppress_after"),
     [
         (
             "rcpt",
@@ -270,11 +270,11 @@ def test_the_class_decides_what_keeps_automatic_answers_away(
     ],
 )
 def test_a_permanent_reply_says_whose_fault_it_is(
-    stage: Any, code: int, text: str, reason: R, strikes: int
+    stage: Any, code: int, text: str, reason: R, suppress_after: int
 ) -> None:
     outcome = outcome_of(stage, code, text)
     assert isinstance(outcome, ch.Refused)
-    assert (outcome.reason, outcome.strikes) == (reason, strikes)
+    assert (outcome.reason, outcome.suppress_after) == (reason, suppress_after)
 
 
 @pytest.mark.parametrize(

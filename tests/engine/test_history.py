@@ -141,7 +141,7 @@ def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept() -> None:
         Answered(0, NotSent(Reason.THROTTLED, 5_000, "429")),
         Answered(2, Refused(Reason.REFUSED_OPTED_OUT, "7003", "stopped", classes=("promotional",))),
         Answered(1, Unknown(Reason.TIMED_OUT)),
-        ReceiptReceived(0, "failed", 5, Refused(Reason.REFUSED_ADDRESS, strikes=2)),
+        ReceiptReceived(0, "failed", 5, Refused(Reason.REFUSED_ADDRESS, suppress_after=2)),
         ReceiptReceived(0, "delivered", 5, provider_id="x"),
         GoalReached("shop", "order-1"),
     ],

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from orchestrator.events.cloudevents import (
     BATCH_EVENTS_MAX,
     EVENT_BYTES_MAX,
-    RECIPIENTS_MAX,
-    Malformed,
     parse_batch,
     parse_binary,
     parse_kafka,
     parse_structured,
 )
+from orchestrator.events.data import RECIPIENTS_MAX
 from orchestrator.events.event import Event
+from orchestrator.events.malformed import Malformed
 from orchestrator.primitives import strict_json as strictjson
 from orchestrator.recipients.fields import CHECKS
 

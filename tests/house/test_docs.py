@@ -22,10 +22,10 @@ from orchestrator.events.cloudevents import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
     EVENT_BYTES_MAX,
-    RECIPIENTS_MAX,
     TEXT_LENGTH_MAX,
     parse_structured,
 )
+from orchestrator.events.data import RECIPIENTS_MAX
 from orchestrator.recipients import fields as recipient_fields
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.events.cloudevents import Malformed, parse_structured
+from orchestrator.events.cloudevents import parse_structured
+from orchestrator.events.malformed import Malformed
 from orchestrator.primitives import strict_json as strictjson
 
 

@@ -151,7 +151,7 @@ def an_outcome(rng: Random) -> Outcome:
             return Refused(
                 reason,
                 rng.choice((None, "131026")),
-                strikes=1 + rng.randrange(2),
+                suppress_after=1 + rng.randrange(2),
                 classes=some(rng, ("promotional",)),
             )
     return Unknown(rng.choice(UNKNOWN), detail="x")

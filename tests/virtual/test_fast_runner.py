@@ -58,7 +58,7 @@ def told(observed: Observed) -> tuple[object, ...]:
     )
     story = sorted(observed.entries, key=lambda one: (one.at, repr(one)))
     words = {channel: dict(parts) for channel, parts in observed.sent.items()}
-    return ending, story, observed.cost, words, observed.troubles
+    return ending, story, observed.cost, words, observed.impossible
 
 
 def assert_same_story(test: PolicyTest, configuration: Configuration, tools: SharedTools) -> None:

@@ -119,7 +119,9 @@ def blame(builder: DecisionBuilder, attempt: Attempt, refused: Refused) -> None:
     hash_, channel, provider = attempt.address_hash, attempt.channel, attempt.provider
     match refused.reason:
         case Reason.REFUSED_ADDRESS:
-            builder.effects.append(BounceRecorded(hash_, channel, provider, code, refused.strikes))
+            builder.effects.append(
+                BounceRecorded(hash_, channel, provider, code, refused.suppress_after)
+            )
         case Reason.REFUSED_OPTED_OUT:
             source = f"{provider} {code}"
             builder.effects.append(RecordOptOut(hash_, channel, refused.classes, source))
@@ -200,7 +202,7 @@ def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Ins
         return
     if run.handed_off_at is not None:
         return  # another device has it, and its wait goes on
-    # a wrong configuration is mended by people, which only the last step has the time for
+    # people must fix a wrong configuration; only the last step can wait for that
     worth_waiting = reason in WORTH_WAITING and (
         reason is not Reason.REFUSED_CONFIGURATION or builder.is_last(run)
     )

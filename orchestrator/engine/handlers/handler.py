@@ -25,7 +25,7 @@ class Handler(Generic[C]):
 
     def handle(self, context: BatchContext, command: C) -> Any:
         """
-        Decide; the answer to whoever sent the command. A ``LookupError`` or ``Conflict`` is an
-        answer, too; any other exception undoes the batch.
+        Decide, and return the command's answer. ``LookupError`` and ``Conflict`` are answers,
+        too; any other exception undoes the batch.
         """
         raise NotImplementedError

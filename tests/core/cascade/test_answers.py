@@ -89,7 +89,7 @@ def test_an_acceptance_names_the_id_and_is_told_once() -> None:
     ("outcome", "expected"),
     [
         (
-            Refused(Reason.REFUSED_ADDRESS, "410", strikes=2),
+            Refused(Reason.REFUSED_ADDRESS, "410", suppress_after=2),
             BounceRecorded("hash-phone", "sms", "texts", "410", 2),
         ),
         (

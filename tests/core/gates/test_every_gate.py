@@ -1,4 +1,7 @@
-"""A gate is one file and one line of the order; this says what a new one still lacks."""
+"""
+A gate is one file and one line of the order; this says what a new one still lacks. An explainer is
+optional: without one, a check is explained by its plain value and limit.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,6 @@ def lacks(gate: Gate) -> list[str]:
         "a docstring on its function": bool(
             getattr(gate, "check" if kind == "hard" else "checks").__doc__
         ),
-        "an explainer in orchestrator/explain/checks.py": gate.name in EXPLAINERS,
         "a row in docs/explain.md": any(
             row.startswith(f"| `{gate.name}` | {kind} |") and row.endswith(f"| {reasons} |")
             for row in rows
@@ -56,7 +58,7 @@ def lacks(gate: Gate) -> list[str]:
 
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.name)
-def test_every_gate_has_a_file_reasons_an_explainer_and_documentation(
+def test_every_gate_has_a_file_reasons_and_documentation(
     gate: Gate,
 ) -> None:
     assert lacks(gate) == []
@@ -65,7 +67,7 @@ def test_every_gate_has_a_file_reasons_an_explainer_and_documentation(
 def test_every_file_is_in_the_order_and_every_explainer_has_its_gate() -> None:
     files = {path.stem for path in Path(gates.__file__).parent.glob("*.py")} - MACHINERY
     names = [gate.name for gate in GATES]
-    assert files == set(names) == set(EXPLAINERS)
+    assert files == set(names) >= set(EXPLAINERS)
     assert len(names) == len(set(names))
 
 
@@ -106,6 +108,5 @@ def test_a_new_gate_is_one_file_and_one_line_of_the_order(
     assert explained["words"] == "full of new"
     assert lacks(module.GATE) == [
         "a file orchestrator/core/gates/moon.py",
-        "an explainer in orchestrator/explain/checks.py",
         "a row in docs/explain.md",
     ]

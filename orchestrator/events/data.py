@@ -1,0 +1,89 @@
+"""An event's data: a JSON object, and the recipients that it names."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.events.malformed import Malformed, read_json
+from orchestrator.recipients.fields import recipient_profile
+
+RECIPIENTS_MAX = 1_000
+
+
+def read_data(found: Mapping[str, Any], content_type: Any) -> dict[str, Any]:
+    """The event's data: a JSON object, also from base64."""
+    if content_type is not None and not is_json(content_type):
+        raise Malformed(
+            "bad_data", "datacontenttype", "only JSON data is read", "send application/json"
+        )
+    data = found.get("data")
+    encoded = found.get("data_base64")
+    if data is not None and encoded is not None:
+        raise Malformed("bad_data", "data", "there are data and data_base64", "send one of them")
+    if encoded is not None:
+        data = read_base64(encoded)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise Malformed("bad_data", "data", "it must be a JSON object", 'write "data": {…}')
+    return data
+
+
+def is_json(content_type: Any) -> bool:
+    """Whether a media type is ``application/json`` or one of ``…+json``, in UTF-8."""
+    if not isinstance(content_type, str):
+        return False
+    kind, _, parameters = content_type.lower().partition(";")
+    good_charset = "charset=" not in parameters or "utf-8" in parameters or "utf8" in parameters
+    return good_charset and (
+        kind.strip() in ("application/json", "text/json") or kind.strip().endswith("+json")
+    )
+
+
+def read_base64(encoded: Any) -> Any:
+    try:
+        if not isinstance(encoded, str):
+            raise ValueError
+        body = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise Malformed(
+            "bad_data", "data_base64", "it is not base64", "encode the JSON as base64"
+        ) from None
+    return read_json(body)
+
+
+def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
+    """
+    Whom the event is about: ``data.recipients`` (each once, the last counts), ``data.recipient``,
+    else the subject.
+    """
+    one, many = data.get("recipient"), data.get("recipients")
+    if many is not None:
+        if one is not None:
+            fix = "send recipient for one person, recipients for several"
+            raise Malformed(
+                "bad_recipient", "data.recipient", "there are recipient and recipients", fix
+            )
+        if not isinstance(many, list) or not many:
+            raise Malformed(
+                "bad_recipient",
+                "data.recipients",
+                "it must be a non-empty list",
+                "list the recipients",
+            )
+        profiles = (
+            recipient_profile(one, None, f"data.recipients[{index}]")
+            for index, one in enumerate(many)
+        )
+        found = {profile["id"]: profile for profile in profiles}
+        if len(found) > RECIPIENTS_MAX:
+            what = f"there are more than {RECIPIENTS_MAX} recipients"
+            raise Malformed("too_large", "data.recipients", what, "publish several events")
+        return list(found.values())
+    if one is None and not subject:
+        fix = 'add data.recipient: {"id": "…"}, or a subject'
+        raise Malformed("no_recipient", "data.recipient.id", "nobody is named", fix)
+    return [recipient_profile({} if one is None else one, subject, "data.recipient")]
