@@ -1,10 +1,10 @@
 """
-Whoever posts receipts: told by the sink what was accepted, it reports on each as the provider
-would, one a POST.
+Sends receipts: the sink names each accepted message, and the poster reports on it as the provider
+would, one receipt a POST.
 
     aim ports=[N] secret=S kinds=delivered|cascade|none    where to, and what
     wait count=N seconds=S   -> {"done", "statuses", …} once N receipts were answered
-    flood port=N count=N     posts that many delivered reports of nobody's messages; answers when all are
+    flood port=N count=N     posts N delivered reports of unknown messages; answers when all are
     seconds file=PATH        -> writes how long each took, float64 seconds
     reset                    forgets what was counted
 
@@ -75,7 +75,7 @@ class Poster:
         self._port = 0
         self._secret = b""
 
-    def heard(self, lines: list[bytes]) -> None:
+    def received(self, lines: list[bytes]) -> None:
         """What the sink has accepted; reported after ``DELAY_SECONDS``."""
         if self._kinds != "none" and self._pump is not None:
             asyncio.get_running_loop().call_later(DELAY_SECONDS, self._report, lines)
@@ -176,7 +176,7 @@ class Feed(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if lines:
-            self._poster.heard(lines)
+            self._poster.received(lines)
 
 
 async def main(options: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ def read_stacks(lines: Iterable[str]) -> Shares:
     shares = Shares()
     for line in lines:
         stack, _, count = line.strip().rpartition(" ")
-        frames = [tidy(frame) for frame in stack.split(";") if "(" in frame]
+        frames = [shortened(frame) for frame in stack.split(";") if "(" in frame]
         if not frames or frames[-1] in WAITING:
             continue
         samples = int(count)
@@ -77,7 +77,7 @@ def read_stacks(lines: Iterable[str]) -> Shares:
     return shares
 
 
-def tidy(frame: str) -> str:
+def shortened(frame: str) -> str:
     """``function (file)``, without the line and without what all files have before them."""
     name, _, place = frame.rstrip(")").rpartition(" (")
     return f"{name} ({short(place.rpartition(':')[0] or place)})"

@@ -1,5 +1,5 @@
 """
-Whoever publishes events.
+Publishes events.
 
     http ports=[N] first=n count=N kind=K batch=B connections=C [rate=R] [people=P] [stamps=PATH]
         POST /v1/events in batches; with ``rate`` (events a second) evenly spread, else as fast as

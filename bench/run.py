@@ -89,7 +89,7 @@ async def rounds(groups: Sequence[Rounds], stage: Stage, turns: int) -> dict[str
     return {group.name: list(group.figures.values()) for group in groups}
 
 
-async def until_told(work: Coroutine[Any, Any, T]) -> T:
+async def until_stopped(work: Coroutine[Any, Any, T]) -> T:
     """
     Do the work; SIGINT and SIGTERM cancel it, so that it cleans up. Raises ``CancelledError`` then.
     """
@@ -153,7 +153,7 @@ def bench(only: str, env: Mapping[str, str], *, output: str = "text") -> int:
     quick = env.get("BENCH_QUICK", "") not in ("", "0")
     machine, started, neighbours = machine_line(), time.monotonic(), Neighbours()
     try:
-        groups = asyncio.run(until_told(measure(names, quick=quick)))
+        groups = asyncio.run(until_stopped(measure(names, quick=quick)))
     except asyncio.CancelledError:
         sys.stderr.write("stopped; everything that was started has ended\n")
         return STOPPED

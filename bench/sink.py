@@ -72,7 +72,7 @@ class Sink:
         if mark is not None:
             self.stamps.setdefault(int(mark.group(1)), now)
         to, reference = found.groups()
-        self._tell(b"viber %b %b\n" % (reference, to))
+        self._report(b"viber %b %b\n" % (reference, to))
         return answer("200 OK", INFOBIP % (reference, to))
 
     def _sms(self, head: bytes, body: bytes) -> bytes:
@@ -85,7 +85,7 @@ class Sink:
         number = next(self._numbers)
         self.sms += 1
         self._stamp()
-        self._tell(b"sms %b SM%032x\n" % (reference.encode(), number))
+        self._report(b"sms %b SM%032x\n" % (reference.encode(), number))
         return answer("201 Created", TWILIO % (number, account, to))
 
     def _stamp(self) -> int:
@@ -94,7 +94,7 @@ class Sink:
         self.last_ns = now
         return now
 
-    def _tell(self, line: bytes) -> None:
+    def _report(self, line: bytes) -> None:
         if self.feed is not None:
             self.feed.write(line)
 

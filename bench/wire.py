@@ -102,8 +102,8 @@ class Line(asyncio.Protocol):
 
 class Pump:
     """
-    Requests over a fixed number of connections to each of ``ports``, in their order, each to
-    whoever is free first; what is refused for lack of time (429, 503) is sent again a little later.
+    Requests over a fixed number of connections to each of ``ports``, in their order, each over
+    the first free one; what is refused for lack of time (429, 503) is sent again a little later.
     ``statuses`` counts the answers, ``seconds`` holds how long each took.
     """
 
@@ -155,7 +155,7 @@ class Pump:
             self.seconds.append((monotonic_ns() - line.started_ns) / 1e9)
             if self._on_body is not None:
                 self._on_body(body)
-            self._tell()
+            self._notify()
         if self._queue:
             line.send(self._queue.popleft())
         else:
@@ -171,11 +171,11 @@ class Pump:
         if line.request is not None:
             self.broken += 1
             self.done += 1
-            self._tell()
+            self._notify()
         task = asyncio.ensure_future(self._connect(line.port))
         task.add_done_callback(lambda done: done.exception())
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         while self._watchers and self._watchers[0][0] <= self.done:
             self._watchers.pop(0)[1].set_result(None)
 

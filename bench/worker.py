@@ -117,7 +117,7 @@ def quieten() -> None:
 
 
 def say(answer: dict[str, Any]) -> None:
-    """One line to whoever asks."""
+    """Write one answer as a line to stdout."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from tests.support.measured import pytest_terminal_summary
 from tests.support.postgres import postgres_server, postgres_url
-from tests.support.told import pytest_terminal_summary
 
 __all__ = ["postgres_server", "postgres_url", "pytest_terminal_summary"]
 

@@ -1,6 +1,5 @@
 """
-Groups that are measured turn by turn, so that what the machine does meanwhile befalls all of them
-alike.
+Groups that are measured turn by turn, so that other load on the machine slows all of them alike.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class Place(DemoStack):
     async def control(self, method: str, what: str, body: Any) -> Any:
         return await self._control(method, what, body)
 
-    async def tell(self, **person: Any) -> str:
-        """Publish the event for Olena, or whoever ``person`` makes of her; the message's id."""
+    async def notify(self, **person: Any) -> str:
+        """Publish the event for Olena, changed by ``person``. Return the message's id."""
         number = next(self._ids)
         event = {
             "specversion": "1.0",

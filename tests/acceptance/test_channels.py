@@ -21,7 +21,7 @@ async def test_a_message_is_sent_and_its_signed_receipt_closes_it(
 ) -> None:
     async with Place(tmp_path, f"  - channel: {channel}\n{DELIVERED}") as place:
         await place.script({"default": {"receipts": [["sent", 0.05], ["delivered", 0.2]]}})
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert (message["status"], message["succeeded_by"]) == ("succeeded", channel)
         assert message["attempts"][0]["provider_id"]
         assert len(await place.taken(provider)) == 1
@@ -34,7 +34,7 @@ async def test_a_push_is_encrypted_signed_shown_and_reported_by_the_service_work
         tmp_path, "  - channel: web_push\n    wait: {delivered: 10s, clicked: 20s}\n"
     ) as place:
         await place.script({"default": {"receipts": [["delivered", 0.1], ["clicked", 0.3]]}})
-        message = await place.ended(await place.tell(web_push=[await place.subscribe()]))
+        message = await place.ended(await place.notify(web_push=[await place.subscribe()]))
         assert (message["status"], message["succeeded_by"]) == ("succeeded", "web_push")
         (taken,) = await place.taken("push")
         assert taken["content"]["title"] == "Вітання 1"
@@ -43,7 +43,7 @@ async def test_a_push_is_encrypted_signed_shown_and_reported_by_the_service_work
 async def test_a_mail_is_read_by_its_pixel_and_clicked_by_its_link(tmp_path: Path) -> None:
     async with Place(tmp_path, "  - channel: email\n    wait: {read: 20s}\n") as place:
         await place.script({"default": {"receipts": [["read", 0.2]]}})
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert (message["status"], message["succeeded_by"]) == ("succeeded", "email")
         (taken,) = await place.taken("smtp")
         assert "/c/" in str(taken)
@@ -53,19 +53,19 @@ async def test_a_dead_subscription_is_marked_and_left_alone(tmp_path: Path) -> N
     async with Place(tmp_path, "  - channel: web_push\n  - channel: sms\n") as place:
         subscription = await place.subscribe()
         await place.control("POST", "push/expire", {"endpoint": subscription["endpoint"]})
-        first = await place.ended(await place.tell(web_push=[subscription]))
+        first = await place.ended(await place.notify(web_push=[subscription]))
         assert first["attempts"][0]["error"]["reason"] == "refused_address"
-        second = await place.ended(await place.tell(web_push=[subscription]))
+        second = await place.ended(await place.notify(web_push=[subscription]))
         assert [attempt["channel"] for attempt in second["attempts"]] == ["sms"]
 
 
 async def test_a_stop_by_sms_ends_sms_for_that_number(tmp_path: Path) -> None:
     async with Place(tmp_path, "  - channel: sms\n") as place:
-        await place.ended(await place.tell())
+        await place.ended(await place.notify())
         await place.control(
             "POST", "inbound", {"provider": "twilio", "from": "+380501234567", "text": "СТОП"}
         )
-        message = await place.ended(await place.tell(id="petro"))
+        message = await place.ended(await place.notify(id="petro"))
         assert (message["status"], message["reason"]) == ("suppressed", "opted_out")
 
 
@@ -76,7 +76,7 @@ async def test_an_answer_that_never_comes_is_unknown_and_the_next_channel_takes_
         tmp_path, "  - channel: viber\n    wait: {delivered: 2s}\n  - channel: sms\n"
     ) as place:
         await place.script({"providers": {"infobip": {"answer": "cut_after_read"}}})
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert [attempt["outcome"] for attempt in message["attempts"]] == ["unknown", "accepted"]
         assert message["succeeded_by"] == "sms"
 
@@ -88,7 +88,7 @@ async def test_what_was_taken_though_the_answer_was_lost_is_found_by_its_receipt
         await place.script(
             {"default": {"answer": "cut_after_accept", "receipts": [["delivered", 0.3]]}}
         )
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert (message["status"], len(await place.taken("twilio"))) == ("succeeded", 1)
 
 
@@ -99,7 +99,7 @@ async def test_a_receipt_before_the_response_and_one_that_comes_twice_do_no_harm
         await place.script(
             {"default": {"receipts": [["delivered", 0]], "before_response": True, "twice": True}}
         )
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert (message["status"], message["flags"]) == ("succeeded", [])
 
 
@@ -108,13 +108,13 @@ async def test_a_throttled_send_waits_as_long_as_it_was_asked_to(tmp_path: Path)
         await place.script(
             {"addresses": {"+380501234567": [{"answer": {"throttle": 1}}, {"answer": "accept"}]}}
         )
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert [attempt["outcome"] for attempt in message["attempts"]] == ["not_sent", "accepted"]
         first, second = (attempt["times"] for attempt in message["attempts"])
         assert second["intent"] > first["answered"]
 
 
-async def test_late_news_of_an_earlier_step_closes_the_message(tmp_path: Path) -> None:
+async def test_a_late_receipt_of_an_earlier_step_closes_the_message(tmp_path: Path) -> None:
     cascade = (
         "  - channel: viber\n    wait: {delivered: 1s}\n  - channel: sms\n    wait: {delivered:"
         " 30s}\n"
@@ -122,14 +122,14 @@ async def test_late_news_of_an_earlier_step_closes_the_message(tmp_path: Path) -
     async with Place(tmp_path, cascade) as place:
         script = {"infobip": {"receipts": [["delivered", 2.0]]}, "twilio": {"receipts": "never"}}
         await place.script({"providers": script})
-        message = await place.ended(await place.tell())
+        message = await place.ended(await place.notify())
         assert (message["succeeded_by"], message["flags"]) == ("viber", ["late"])
 
 
 async def test_a_forged_receipt_moves_nothing(tmp_path: Path) -> None:
     async with Place(tmp_path, f"  - channel: sms\n{DELIVERED}") as place:
         await place.script({"default": {"receipts": "never"}})
-        id = await place.tell()
+        id = await place.notify()
         message = await place.until(
             id, lambda found: found["attempts"] and found["attempts"][0]["provider_id"]
         )

@@ -122,7 +122,7 @@ def report(
     return hook(json_body={"results": [{**item, **fields}]})
 
 
-def told(
+def receipts_of(
     state: ch.Delivery | ch.Engagement, failure: ch.Refused | None = None, detail: str = ""
 ) -> tuple[ch.Receipt]:
     receipt = ch.Receipt(
@@ -304,35 +304,41 @@ EXAMPLES = Examples(
         ),
     ),
     hooks=(
-        HookExample(promise="pending is sent", hook=report(1, 7), says=told(ch.Delivery.SENT)),
         HookExample(
-            promise="delivered to the handset", hook=report(3, 5), says=told(ch.Delivery.DELIVERED)
+            promise="pending is sent", hook=report(1, 7), says=receipts_of(ch.Delivery.SENT)
+        ),
+        HookExample(
+            promise="delivered to the handset",
+            hook=report(3, 5),
+            says=receipts_of(ch.Delivery.DELIVERED),
         ),
         HookExample(
             promise="delivered to the operator is sent",
             hook=report(3, 2),
-            says=told(ch.Delivery.SENT),
+            says=receipts_of(ch.Delivery.SENT),
         ),
-        HookExample(promise="expired", hook=report(4, 15), says=told(ch.Delivery.EXPIRED)),
+        HookExample(promise="expired", hook=report(4, 15), says=receipts_of(ch.Delivery.EXPIRED)),
         HookExample(
             promise="no user of Viber",
             hook=report(2, 4, failing(7002)),
-            says=told(ch.Delivery.FAILED, ch.Refused(R.REFUSED_ADDRESS, "7002"), "7002 Why."),
+            says=receipts_of(
+                ch.Delivery.FAILED, ch.Refused(R.REFUSED_ADDRESS, "7002"), "7002 Why."
+            ),
         ),
         HookExample(
             promise="a permanent error nobody knows",
             hook=report(2, 4, failing(7999)),
-            says=told(ch.Delivery.FAILED, ch.Refused(R.REFUSED_RECIPIENT, "7999")),
+            says=receipts_of(ch.Delivery.FAILED, ch.Refused(R.REFUSED_RECIPIENT, "7999")),
         ),
         HookExample(
             promise="a passing error nobody knows",
             hook=report(2, 4, {**failing(7999), "permanent": False}),
-            says=told(ch.Delivery.FAILED),
+            says=receipts_of(ch.Delivery.FAILED),
         ),
         HookExample(
             promise="rejected for want of credit",
             hook=report(5, 12),
-            says=told(ch.Delivery.REJECTED, ch.Refused(R.REFUSED_CONFIGURATION, "12")),
+            says=receipts_of(ch.Delivery.REJECTED, ch.Refused(R.REFUSED_CONFIGURATION, "12")),
         ),
         HookExample(promise="the rejection of a repeat is no failure", hook=report(5, 23), says=()),
         HookExample(
@@ -341,7 +347,7 @@ EXAMPLES = Examples(
         HookExample(
             promise="seen is read",
             hook=hook(json_body={"results": [SEEN]}),
-            says=told(ch.Engagement.READ),
+            says=receipts_of(ch.Engagement.READ),
         ),
         HookExample(
             promise="clicked",
@@ -369,7 +375,7 @@ EXAMPLES = Examples(
         HookExample(
             promise="several reports in one call",
             hook=hook(json_body={"results": [SEEN, {}, 5, {"status": []}, SEEN]}),
-            says=told(ch.Engagement.READ) * 2,
+            says=receipts_of(ch.Engagement.READ) * 2,
         ),
     ),
     forged=(

@@ -88,7 +88,7 @@ def incoming(text: str, **fields: str) -> ch.Webhook:
     )
 
 
-def told(
+def receipts_of(
     state: ch.Delivery | ch.Engagement, failure: ch.Refused | None = None, detail: str = ""
 ) -> tuple[ch.Receipt]:
     return (
@@ -228,18 +228,18 @@ EXAMPLES = Examples(
     hooks=(
         HookExample(promise="queued is no news", hook=callback("queued"), says=()),
         HookExample(promise="a word nobody knows is no news", hook=callback("teleported"), says=()),
-        HookExample(promise="sent", hook=callback("sent"), says=told(ch.Delivery.SENT)),
+        HookExample(promise="sent", hook=callback("sent"), says=receipts_of(ch.Delivery.SENT)),
         HookExample(
-            promise="delivered", hook=callback("delivered"), says=told(ch.Delivery.DELIVERED)
+            promise="delivered", hook=callback("delivered"), says=receipts_of(ch.Delivery.DELIVERED)
         ),
-        HookExample(promise="read", hook=callback("read"), says=told(ch.Engagement.READ)),
+        HookExample(promise="read", hook=callback("read"), says=receipts_of(ch.Engagement.READ)),
         HookExample(
-            promise="cancelled", hook=callback("canceled"), says=told(ch.Delivery.CANCELLED)
+            promise="cancelled", hook=callback("canceled"), says=receipts_of(ch.Delivery.CANCELLED)
         ),
         HookExample(
             promise="undelivered to an unreachable handset",
             hook=callback("undelivered", ErrorCode="30003"),
-            says=told(
+            says=receipts_of(
                 ch.Delivery.FAILED,
                 ch.Refused(R.REFUSED_ADDRESS, "30003", suppress_after=3),
                 "30003",
@@ -248,12 +248,12 @@ EXAMPLES = Examples(
         HookExample(
             promise="undelivered for a reason that tells nothing",
             hook=callback("undelivered", ErrorCode="30008"),
-            says=told(ch.Delivery.FAILED, None, "30008"),
+            says=receipts_of(ch.Delivery.FAILED, None, "30008"),
         ),
         HookExample(
             promise="failed by a daily limit",
             hook=callback("failed", ErrorCode="30023"),
-            says=told(ch.Delivery.FAILED, ch.Refused(R.REFUSED_CONFIGURATION, "30023")),
+            says=receipts_of(ch.Delivery.FAILED, ch.Refused(R.REFUSED_CONFIGURATION, "30023")),
         ),
         HookExample(promise="a reply", hook=incoming("Так, беру"), says=wrote("Так, беру")),
         HookExample(

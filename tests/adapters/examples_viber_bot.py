@@ -79,7 +79,7 @@ def event(name: str, **fields: Any) -> ch.Webhook:
     return hook(json_body={"event": name, "timestamp": AT_MS, "message_token": MESSAGE, **fields})
 
 
-def told(state: ch.Delivery | ch.Engagement, detail: str = "") -> tuple[ch.Receipt]:
+def receipts_of(state: ch.Delivery | ch.Engagement, detail: str = "") -> tuple[ch.Receipt]:
     return (ch.Receipt(state=state, provider_id=str(MESSAGE), at=AT, detail=detail),)
 
 
@@ -171,15 +171,17 @@ EXAMPLES = Examples(
         HookExample(
             promise="delivered",
             hook=event("delivered", user_id=USER),
-            says=told(ch.Delivery.DELIVERED),
+            says=receipts_of(ch.Delivery.DELIVERED),
         ),
         HookExample(
-            promise="seen is read", hook=event("seen", user_id=USER), says=told(ch.Engagement.READ)
+            promise="seen is read",
+            hook=event("seen", user_id=USER),
+            says=receipts_of(ch.Engagement.READ),
         ),
         HookExample(
             promise="failed, in Viber's words",
             hook=event("failed", user_id=USER, desc="failure description"),
-            says=told(ch.Delivery.FAILED, "failure description"),
+            says=receipts_of(ch.Delivery.FAILED, "failure description"),
         ),
         HookExample(
             promise="unsubscribed opts out",

@@ -83,7 +83,7 @@ def receipt_of(call: ch.HttpCall) -> ch.Webhook:
     return report("delivered", payload["rt"])
 
 
-def told(state: ch.Delivery | ch.Engagement) -> tuple[ch.Receipt]:
+def receipts_of(state: ch.Delivery | ch.Engagement) -> tuple[ch.Receipt]:
     return (ch.Receipt(state=state, client_reference=REFERENCE),)
 
 
@@ -195,11 +195,13 @@ EXAMPLES = Examples(
     ),
     hooks=(
         HookExample(
-            promise="delivered", hook=report("delivered"), says=told(ch.Delivery.DELIVERED)
+            promise="delivered", hook=report("delivered"), says=receipts_of(ch.Delivery.DELIVERED)
         ),
-        HookExample(promise="clicked", hook=report("clicked"), says=told(ch.Engagement.CLICKED)),
         HookExample(
-            promise="dismissed", hook=report("dismissed"), says=told(ch.Engagement.DISMISSED)
+            promise="clicked", hook=report("clicked"), says=receipts_of(ch.Engagement.CLICKED)
+        ),
+        HookExample(
+            promise="dismissed", hook=report("dismissed"), says=receipts_of(ch.Engagement.DISMISSED)
         ),
         HookExample(promise="a word nobody knows", hook=report("teleported"), says=()),
     ),

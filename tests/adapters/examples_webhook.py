@@ -48,7 +48,7 @@ def receipt_of(call: ch.HttpCall) -> ch.Webhook:
     )
 
 
-def told(
+def receipts_of(
     state: ch.Delivery | ch.Engagement, failure: ch.Refused | None = None
 ) -> tuple[ch.Receipt]:
     return (ch.Receipt(state=state, client_reference=REFERENCE, failure=failure),)
@@ -56,7 +56,7 @@ def told(
 
 def failed(reason: str | None, meant: R, state: ch.Delivery = ch.Delivery.FAILED) -> HookExample:
     more = {"reason": reason} if reason else {}
-    says = told(state, ch.Refused(meant, state.value))
+    says = receipts_of(state, ch.Refused(meant, state.value))
     return HookExample(
         promise=f"{state.value} for {reason}", hook=receipt(state.value, **more), says=says
     )
@@ -119,7 +119,9 @@ EXAMPLES = Examples(
     ),
     replies=(
         ReplyExample(promise="taken", reply=reply(200, {"id": "x1"}), outcome=ch.Accepted("x1")),
-        ReplyExample(promise="taken without a word", reply=reply(204), outcome=ch.Accepted(None)),
+        ReplyExample(
+            promise="taken with an empty answer", reply=reply(204), outcome=ch.Accepted(None)
+        ),
         ReplyExample(
             promise="taken with prose",
             reply=reply(202, b"<p>thanks</p>"),
@@ -149,13 +151,17 @@ EXAMPLES = Examples(
         ReplyExample(promise="down", reply=reply(502), outcome=ch.Unknown(R.SERVER_ERROR, "502")),
     ),
     hooks=(
-        HookExample(promise="sent", hook=receipt("sent"), says=told(ch.Delivery.SENT)),
+        HookExample(promise="sent", hook=receipt("sent"), says=receipts_of(ch.Delivery.SENT)),
         HookExample(
-            promise="delivered", hook=receipt("delivered"), says=told(ch.Delivery.DELIVERED)
+            promise="delivered", hook=receipt("delivered"), says=receipts_of(ch.Delivery.DELIVERED)
         ),
-        HookExample(promise="read", hook=receipt("read"), says=told(ch.Engagement.READ)),
-        HookExample(promise="clicked", hook=receipt("clicked"), says=told(ch.Engagement.CLICKED)),
-        HookExample(promise="replied", hook=receipt("replied"), says=told(ch.Engagement.REPLIED)),
+        HookExample(promise="read", hook=receipt("read"), says=receipts_of(ch.Engagement.READ)),
+        HookExample(
+            promise="clicked", hook=receipt("clicked"), says=receipts_of(ch.Engagement.CLICKED)
+        ),
+        HookExample(
+            promise="replied", hook=receipt("replied"), says=receipts_of(ch.Engagement.REPLIED)
+        ),
         failed(None, R.REFUSED_RECIPIENT),
         failed("recipient", R.REFUSED_RECIPIENT),
         failed("address", R.REFUSED_ADDRESS),

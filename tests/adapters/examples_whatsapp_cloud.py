@@ -155,7 +155,7 @@ def failed(code: int) -> dict[str, Any]:
     return status("failed", errors=[fault])
 
 
-def told(
+def delivery(
     state: ch.Delivery | ch.Engagement,
     failure: ch.Refused | None = None,
     detail: str = "",
@@ -174,7 +174,7 @@ def wrote(text: str, **fields: Any) -> tuple[ch.Inbound]:
     return (ch.Inbound(text=text, **{**known, **fields}),)
 
 
-def heard(promise: str, kind: str, says: tuple[ch.Inbound, ...], **fields: Any) -> HookExample:
+def reply_of(promise: str, kind: str, says: tuple[ch.Inbound, ...], **fields: Any) -> HookExample:
     return HookExample(
         promise=promise, hook=envelope(messages=[message(kind, **fields)]), says=says
     )
@@ -356,24 +356,26 @@ EXAMPLES = Examples(
             says=(),
         ),
         HookExample(
-            promise="sent", hook=envelope(statuses=[status("sent")]), says=(told(ch.Delivery.SENT),)
+            promise="sent",
+            hook=envelope(statuses=[status("sent")]),
+            says=(delivery(ch.Delivery.SENT),),
         ),
         HookExample(
             promise="delivered and read in one call",
             hook=envelope(statuses=[status("delivered"), status("read")]),
-            says=(told(ch.Delivery.DELIVERED), told(ch.Engagement.READ)),
+            says=(delivery(ch.Delivery.DELIVERED), delivery(ch.Engagement.READ)),
         ),
         HookExample(
             promise="played is read, and milliseconds are no year 58000",
             hook=envelope(statuses=[status("played", timestamp=SECONDS + "000")]),
-            says=(told(ch.Engagement.READ),),
+            says=(delivery(ch.Engagement.READ),),
         ),
         HookExample(
             promise="a status without our reference is found by its id",
             hook=envelope(
                 statuses=[status("sent", biz_opaque_callback_data=None, recipient_id="")]
             ),
-            says=(told(ch.Delivery.SENT, client_reference=None),),
+            says=(delivery(ch.Delivery.SENT, client_reference=None),),
         ),
         HookExample(
             promise="deleted is no news", hook=envelope(statuses=[status("deleted")]), says=()
@@ -382,7 +384,7 @@ EXAMPLES = Examples(
             promise="undeliverable",
             hook=envelope(statuses=[failed(131026)]),
             says=(
-                told(
+                delivery(
                     ch.Delivery.FAILED,
                     ch.Refused(R.REFUSED_ADDRESS, "131026", suppress_after=2),
                     detail="131026 Why.",
@@ -393,7 +395,7 @@ EXAMPLES = Examples(
             promise="failed because marketing was stopped",
             hook=envelope(statuses=[failed(131050)]),
             says=(
-                told(
+                delivery(
                     ch.Delivery.FAILED,
                     ch.Refused(R.REFUSED_OPTED_OUT, "131050", classes=("promotional",)),
                 ),
@@ -402,7 +404,7 @@ EXAMPLES = Examples(
         HookExample(
             promise="failed for a reason that tells nothing",
             hook=envelope(statuses=[failed(131000)]),
-            says=(told(ch.Delivery.FAILED, detail="131000 Why."),),
+            says=(delivery(ch.Delivery.FAILED, detail="131000 Why."),),
         ),
         HookExample(
             promise="another number's status is not ours",
@@ -418,42 +420,44 @@ EXAMPLES = Examples(
             ),
             says=(),
         ),
-        heard("a text", "text", wrote("Так"), text={"body": "Так"}),
-        heard(
+        reply_of("a text", "text", wrote("Так"), text={"body": "Так"}),
+        reply_of(
             "a pressed button answers ours",
             "button",
             wrote("Беру", answers=WAMID, clicked=True),
             button={"payload": "TAKE", "text": "Беру"},
             context=ENDS,
         ),
-        heard(
+        reply_of(
             "a translated stop button is a stop",
             "button",
             wrote("Відписатися", answers=WAMID, clicked=True, keyword="stop"),
             button={"payload": "STOP", "text": "Відписатися"},
             context=ENDS,
         ),
-        heard(
+        reply_of(
             "a chosen reply answers ours",
             "interactive",
             wrote("Так", answers=WAMID, clicked=True),
             interactive={"type": "button_reply", "button_reply": {"id": "yes", "title": "Так"}},
             context=ENDS,
         ),
-        heard(
+        reply_of(
             "a quoted text is a reply and no click",
             "text",
             wrote("Дякую", answers=WAMID),
             text={"body": "Дякую"},
             context=ENDS,
         ),
-        heard(
+        reply_of(
             "a picture is a message too",
             "image",
             wrote(""),
             image={"id": "1", "mime_type": "image/jpeg"},
         ),
-        heard("a reaction is none", "reaction", (), reaction={"message_id": WAMID, "emoji": "👍"}),
+        reply_of(
+            "a reaction is none", "reaction", (), reaction={"message_id": WAMID, "emoji": "👍"}
+        ),
         HookExample(
             promise="a person who is known by Meta's id only",
             hook=envelope(

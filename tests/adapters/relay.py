@@ -39,7 +39,7 @@ class Relay:
     """
 
     says: dict[str, str | list[str]] = field(default_factory=dict)
-    heard: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
     connections: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -65,7 +65,7 @@ class Relay:
 
     def counted(self, word: str) -> int:
         """How many times a command was heard."""
-        return sum(1 for line in self.heard if line.split(" ")[0].upper() == word)
+        return sum(1 for line in self.commands if line.split(" ")[0].upper() == word)
 
     async def until(self, word: str, count: int = 1) -> None:
         """Wait until a command was heard that often."""
@@ -80,7 +80,7 @@ class Relay:
 
     async def _note(self, line: str) -> None:
         async with self.changed:
-            self.heard.append(line)
+            self.commands.append(line)
             self.changed.notify_all()
 
     async def _say(self, writer: asyncio.StreamWriter, word: str) -> bool:

@@ -40,7 +40,7 @@ def each(part: str, found: list[Examples] = EVERY) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("examples", "case"), cases)
 
 
-def heard(examples: Examples, hook: ch.Webhook) -> list[suite.Said]:
+def items_of(examples: Examples, hook: ch.Webhook) -> list[suite.Said]:
     return list(examples.build().receipts(hook))
 
 
@@ -248,7 +248,7 @@ def test_a_secret_that_the_provider_repeats_is_masked(examples: Examples) -> Non
 def test_a_webhook_says_what_the_table_says(examples: Examples, case: HookExample) -> None:
     hook = examples.signed(case.hook)
     examples.build().verify(hook)
-    said = heard(examples, hook)
+    said = items_of(examples, hook)
     assert [suite.bare(item) for item in said] == [suite.bare(item) for item in case.says]
     for item, expected in zip(said, case.says, strict=True):
         suite.check_said(item)
@@ -352,6 +352,8 @@ def test_the_reference_that_was_sent_comes_back_in_the_receipt(examples: Example
         hook = examples.signed(examples.receipt_of(examples.http().request(case.message)))
         examples.build().verify(hook)
         references = [
-            item.client_reference for item in heard(examples, hook) if isinstance(item, ch.Receipt)
+            item.client_reference
+            for item in items_of(examples, hook)
+            if isinstance(item, ch.Receipt)
         ]
         assert references == [case.message.client_reference]

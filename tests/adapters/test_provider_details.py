@@ -161,7 +161,10 @@ def hides_the_token(settings: ch.Settings) -> bool:
 
 
 def test_vibers_published_signature_is_ours() -> None:
-    body = b'{"event":"delivered","timestamp":1457764197627,"message_token":491266184665523145,"user_id":"01234567890A="}'
+    body = (
+        b'{"event":"delivered","timestamp":1457764197627,'
+        b'"message_token":491266184665523145,"user_id":"01234567890A="}'
+    )
     proof = "3bcd95e3a9552c89fa2ddd7cf111f895abc559b640fba4fb4d561ca7a9b6f1b2"
     adapter = build("viber_bot", auth_token="4453b6ac12345678-e02c5f12174805f9-daec9cbb5448c51f")
     given = changed(hook(body=body), x_viber_content_signature=proof)
@@ -252,7 +255,7 @@ def test_free_text_never_leaves_outside_the_session(
     assert refused.value.outcome.reason is ch.Reason.REFUSED_CONTENT
 
 
-def test_a_preference_that_names_no_number_is_still_heard() -> None:
+def test_a_preference_that_names_no_number_still_counts() -> None:
     change = {
         "field": "user_preferences",
         "value": {"user_preferences": [whatsapp.preference("stop")]},

@@ -295,12 +295,12 @@ async def test_a_reply_means_what_its_stage_and_code_say(
     word: str, reply: str, outcome: ch.Outcome
 ) -> None:
     async with Relay({word: [reply]}) as relay, adapter(relay.port) as own:
-        told = await own.send(message())
+        answered = await own.send(message())
         again = await own.send(message())
-    assert type(told) is type(outcome)
-    assert (told.reason, told.code) == (outcome.reason, outcome.code)  # type: ignore[union-attr]
-    assert getattr(told, "retry_after_ms", None) == getattr(outcome, "retry_after_ms", None)
-    assert "olena" not in repr(told)
+    assert type(answered) is type(outcome)
+    assert (answered.reason, answered.code) == (outcome.reason, outcome.code)  # type: ignore[union-attr]
+    assert getattr(answered, "retry_after_ms", None) == getattr(outcome, "retry_after_ms", None)
+    assert "olena" not in repr(answered)
     assert (again, len(relay.taken)) == (ch.Accepted("4F2A1B"), 1)
 
 
@@ -309,7 +309,7 @@ async def test_a_refused_recipient_leaves_nothing_behind_for_the_next_one() -> N
     async with Relay({"RCPT": ["550 5.1.1 No such user"]}) as relay, adapter(relay.port) as own:
         assert isinstance(await own.send(message()), ch.Refused)
         assert await own.send(message("ivan@example.com")) == ch.Accepted("4F2A1B")
-    words = [line.split(" ")[0] for line in relay.heard]
+    words = [line.split(" ")[0] for line in relay.commands]
     assert words == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA", "DOT", "QUIT"]
     assert b"To: ivan@example.com" in relay.taken[0]
 
@@ -397,13 +397,13 @@ async def test_an_address_beyond_ascii_is_refused_where_the_relay_can_not() -> N
     assert relay.connections == 1
 
 
-async def test_the_relay_is_told_our_reference_for_its_bounces() -> None:
+async def test_the_relay_gets_our_reference_for_its_bounces() -> None:
     async with (
         Relay() as relay,
         adapter(relay.port, bounce_address="bounces@shop.example.com") as own,
     ):
         await own.send(message())
-    mail = next(line for line in relay.heard if line.startswith("MAIL"))
+    mail = next(line for line in relay.commands if line.startswith("MAIL"))
     assert mail.startswith("MAIL FROM:<bounces@shop.example.com> SIZE=")
     assert mail.endswith(f"RET=HDRS ENVID={REFERENCE}")
 

@@ -20,7 +20,10 @@ from orchestrator.api.routes import ROUTES
 from orchestrator.engine.commands import DeadLetter
 from tests.api.site import OLENA, Site, event
 
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+CHECKS = (
+    "not_a_server_error,status_code_conformance,"
+    "content_type_conformance,response_schema_conformance"
+)
 DOCUMENT = document(ROUTES)
 METHODS = ("get", "put", "post", "delete", "options")
 

@@ -46,11 +46,11 @@ async def test_status_events_end_beside_the_listeners(tmp_path: Path) -> None:
     app = App(lay_out(tmp_path / "one", "sqlite:///./k.db"), {})
     await app.start()
     assert app.outbox is not None
-    stop, told = app.outbox.stop, asyncio.Event()
+    stop, asked = app.outbox.stop, asyncio.Event()
 
     async def stop_telling() -> None:
         await stop()
-        told.set()
+        asked.set()
 
     class Slow:
         """A listener that is closed once status events have ended."""
@@ -58,7 +58,7 @@ async def test_status_events_end_beside_the_listeners(tmp_path: Path) -> None:
         runner = app._runners[0]
 
         async def cleanup(self) -> None:
-            await told.wait()
+            await asked.wait()
             await self.runner.cleanup()
 
     app.outbox.stop = stop_telling  # type: ignore[method-assign]

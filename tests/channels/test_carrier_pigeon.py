@@ -136,13 +136,14 @@ TRIALS = {
     ),
     "an opt-out from it leaves the others": (
         "{recipient: {consents: [{channel: carrier_pigeon, state: out}]}}",
-        "{not_sent: [carrier_pigeon], steps: [0s skip carrier_pigeon because opted_out, 0s send sms]}",
+        "{not_sent: [carrier_pigeon],"
+        " steps: [0s skip carrier_pigeon because opted_out, 0s send sms]}",
     ),
     "a reply of STOP is an opt-out": (
         "{then: [{at: 3m, reply: {channel: carrier_pigeon, text: STOP}}]}",
         "{not_sent: [sms]}",
     ),
-    "whoever has no ring is not reached by it": (
+    "a person without a ring is not reached by it": (
         "{recipient: {pigeon_ring: false}}",
         "{steps: [0s skip carrier_pigeon because no_address, 0s send sms]}",
     ),
@@ -207,7 +208,7 @@ async def a_loft(flights: list[dict[str, Any]]) -> AsyncIterator[str]:
 async def test_the_service_sends_it_hears_its_receipt_and_explains_it(tmp_path: Path) -> None:
     flights: list[dict[str, Any]] = []
     async with a_loft(flights) as loft, Flights(tmp_path, loft) as place:
-        id = await place.tell(pigeon_ring="ua-2026-7")
+        id = await place.notify(pigeon_ring="ua-2026-7")
         await place.until(id, lambda message: message["attempts"])
         await place.until(id, lambda message: message["attempts"][0]["provider_id"])
         (flight,) = flights
@@ -228,7 +229,7 @@ async def test_the_service_sends_it_hears_its_receipt_and_explains_it(tmp_path: 
             assert "carrier_pigeon" in await answer.text()
         schemas = (await place.get("/openapi.json"))["components"]["schemas"]
         assert "pigeon_ring" in schemas["Profile"]["properties"]
-        bare = await place.ended(await place.tell(id="ivan", pigeon_ring=None))
+        bare = await place.ended(await place.notify(id="ivan", pigeon_ring=None))
         assert [attempt["channel"] for attempt in bare["attempts"]] == ["sms"]
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,

@@ -203,7 +203,8 @@ def test_every_rule_is_read(tmp_path: Path) -> None:
         tmp_path,
         """
 quiet_hours:
-  night: {windows: {fri-sun: "22:00-08:00", mon: "all"}, zone: Europe/Kyiv, on_hit: drop, max_defer: 14h}
+  night: {windows: {fri-sun: "22:00-08:00", mon: "all"}, zone: Europe/Kyiv,
+          on_hit: drop, max_defer: 14h}
 frequency_caps:
   week: {limit: 3, per: 7d, classes: [promotional]}
   month: {limit: 9, per: calendar_month, channels: [sms], on_hit: skip_step}

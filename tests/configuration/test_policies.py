@@ -1,5 +1,6 @@
 """
-Policies are read whole, refused with positions and fixes, and written back for the store without loss.
+Policies are read whole, refused with positions and fixes, and written back to the store without
+loss.
 """
 
 from __future__ import annotations

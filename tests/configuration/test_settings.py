@@ -90,8 +90,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     text = f"""
 store: postgresql://kaskad:${{env:TOKEN}}@db/kaskad
 sources:
-  kafka: {{bootstrap_servers: ["a:9092", "b:9092"], topics: [one, two], group: g, auto_offset_reset: latest,
-          dead_letters: off, security: {{protocol: SASL_SSL, sasl_mechanism: SCRAM-SHA-512, username: u,
+  kafka: {{bootstrap_servers: ["a:9092", "b:9092"], topics: [one, two], group: g,
+          auto_offset_reset: latest, dead_letters: off,
+          security: {{protocol: SASL_SSL, sasl_mechanism: SCRAM-SHA-512, username: u,
           password: ${{env:TOKEN}}, ca: ../ca.pem, cert: ../client.pem, key: ../client.key}}}}
 statuses: {{kafka: {{topic: t}}, webhooks: [{{url: https://a.example/h, secret: ${{env:TOKEN}}}}]}}
 channels:
@@ -249,8 +250,8 @@ sources: {kafka: {bootstrap_servers: "${env:S2}:9092", topics: [a],
   security: {protocol: SASL_SSL, username: ${env:S3}, password: ${env:S4}}}}
 statuses: {webhooks: [{url: "https://a.example/${env:S5}", secret: CLEARSECRETCLEAR}]}
 channels:
-  sms: [{provider: twilio, adapter: twilio_sms, account_sid: ${env:S6}, auth_token: [${env:S7}, CLEARSECRETCLEAR],
-         from: ${env:S8}}]
+  sms: [{provider: twilio, adapter: twilio_sms, account_sid: ${env:S6},
+         auth_token: [${env:S7}, CLEARSECRETCLEAR], from: ${env:S8}}]
 signing_key: ${file:key}
 """
 CANARIES = {f"S{n}": f"ACcanary{n}canary{n}canary" for n in range(1, 9)}
@@ -297,7 +298,7 @@ def test_the_effective_configuration_is_a_configuration(tmp_path: Path) -> None:
     assert view(load_settings(again, ENV)) == view(settings)
 
 
-def test_the_file_is_found_by_option_then_environment_then_habit(tmp_path: Path) -> None:
+def test_the_file_is_found_by_option_then_environment_then_default(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml", "config/kaskad.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")

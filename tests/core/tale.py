@@ -1,5 +1,5 @@
 """
-A message's life told fact by fact: seconds on the left, facts on the right, no clock and no store.
+A message's life, fact by fact: seconds on the left, facts on the right, no clock and no store.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Tale:
         self.inputs = inputs or DEFAULT_INPUTS
         self.now = START
         self.calls: list[Call] = []
-        self.told: list[str] = []
+        self.statuses: list[str] = []
         self.message = Message(
             id="01KTALE",
             event_source="shop",
@@ -82,13 +82,13 @@ class Tale:
             created_at=START,
             deadline_at=START + self.policy.deadline_ms,
         )
-        self.last = self.tell(0, Triggered())
+        self.last = self.apply(0, Triggered())
 
     def given(self, **inputs: Any) -> None:
         """Change what the next decisions rest on."""
         self.inputs = replace(self.inputs, **inputs)
 
-    def tell(self, at: float, fact: Fact) -> Decision:
+    def apply(self, at: float, fact: Fact) -> Decision:
         """One fact, ``at`` seconds after the start."""
         self.now = START + seconds(at)
         before = self.message.copy()
@@ -98,7 +98,9 @@ class Tale:
         for check in decision.checks:
             assert check.reason is None or check.reason in REASONS[check.gate]
         self.calls = [effect for effect in decision.effects if isinstance(effect, Call)]
-        self.told += [effect.what for effect in decision.effects if isinstance(effect, EmitStatus)]
+        self.statuses += [
+            effect.what for effect in decision.effects if isinstance(effect, EmitStatus)
+        ]
         for effect in decision.effects:
             if isinstance(effect, ReserveCap):
                 self.given(cap_usages=(*self.inputs.cap_usages, effect.usage))
@@ -133,10 +135,10 @@ class Tale:
         )
         provider = self.inputs.providers[run.provider or ""]
         targets = tuple(a for a in self.inputs.addresses if a.kind in provider.kinds)
-        self.tell(at, Prepared(run.step, provider.name, targets, "content", None, provider.cost))
+        self.apply(at, Prepared(run.step, provider.name, targets, "content", None, provider.cost))
         assert self.calls, f"nothing left: {self.last.said} {self.last.checks}"
         for call in self.calls:
-            self.tell(
+            self.apply(
                 at + answer, Answered(call.attempt, outcome or Accepted(f"id-{call.attempt}"))
             )
         return len(self.message.attempts) - 1
@@ -144,10 +146,10 @@ class Tale:
     def due(self) -> Decision:
         """Let the time come that the message asked to be woken at."""
         assert self.message.due_at is not None, "the message waits for nothing"
-        return self.tell((self.message.due_at - START) / 1000, Due(self.message.due_at))
+        return self.apply((self.message.due_at - START) / 1000, Due(self.message.due_at))
 
-    def hear(self, at: float, attempt: int, state: str, **more: Any) -> Decision:
-        return self.tell(at, ReceiptReceived(attempt, state, START + seconds(at), **more))
+    def receive(self, at: float, attempt: int, state: str, **more: Any) -> Decision:
+        return self.apply(at, ReceiptReceived(attempt, state, START + seconds(at), **more))
 
     @property
     def status(self) -> str:

@@ -246,7 +246,7 @@ def shape(entry: Consent) -> int:
     return ORDER.index(f"{channel} × {topic}")
 
 
-def as_told(
+def by_the_rules(
     history: list[Consent], question: tuple[str, str, str], default: ConsentDefault
 ) -> bool:
     """
@@ -255,7 +255,7 @@ def as_told(
     """
     channel, topic, message_class = question
     standing: list[Consent] = []
-    heard_yes = False
+    agreed = False
     for entry in sorted(history, key=lambda one: (one.at, one.state == "out")):
         if entry.channel not in ("*", channel) or entry.topic not in ("*", topic):
             continue
@@ -270,17 +270,17 @@ def as_told(
                 if no.source != "stop" or no.channel != entry.channel or shape(no) > shape(entry)
             ]
         else:
-            heard_yes = True
+            agreed = True
             standing = [no for no in standing if shape(no) > shape(entry)]
-    return default == "bypass" or (not standing and (heard_yes or default == "opt_out"))
+    return default == "bypass" or (not standing and (agreed or default == "opt_out"))
 
 
 @examples(150, 2000, HISTORIES, QUESTIONS, st.sampled_from(["opt_in", "opt_out", "bypass"]))
-def test_any_history_is_read_as_if_it_were_heard_word_by_word(
+def test_any_history_is_read_as_if_it_were_applied_entry_by_entry(
     history: list[Consent], question: tuple[str, str, str], default: ConsentDefault
 ) -> None:
     found = verdict(history, *question, default)
-    assert found.allowed == as_told(history, question, default)
+    assert found.allowed == by_the_rules(history, question, default)
     assert found.allowed == (found.reason is None)
     if found.entry is not None:
         assert found.entry in history

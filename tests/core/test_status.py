@@ -19,19 +19,19 @@ from orchestrator.core.status import (
 from tests.properties.sizes import examples
 
 DELIVERIES = st.sampled_from(list(Delivery))
-HEARD = st.tuples(st.sampled_from([one.value for one in Engagement]), st.integers(0, 9))
+REPORTED = st.tuples(st.sampled_from([one.value for one in Engagement]), st.integers(0, 9))
 
 
-def all_deliveries(heard: list[Delivery]) -> Delivery:
+def all_deliveries(reported: list[Delivery]) -> Delivery:
     state = Delivery.CREATED
-    for one in heard:
+    for one in reported:
         state = merge_delivery(state, one)
     return state
 
 
-def all_engagement(heard: list[tuple[str, int]]) -> dict[str, int]:
+def all_engagement(reported: list[tuple[str, int]]) -> dict[str, int]:
     state: dict[str, int] = {}
-    for name, at in heard:
+    for name, at in reported:
         state = merge_engagement(state, name, at)
     return state
 
@@ -58,11 +58,11 @@ def test_delivery_receipts_merge_the_same_in_any_order_grouping_and_number(
 
 @examples(60, 300, st.data(), st.lists(DELIVERIES, max_size=8))
 def test_any_order_and_any_repeats_of_delivery_receipts_give_one_state(
-    data: st.DataObject, heard: list[Delivery]
+    data: st.DataObject, reported: list[Delivery]
 ) -> None:
-    again = data.draw(st.permutations(heard + heard[:3]))
-    assert all_deliveries(again) == all_deliveries(heard)
-    assert all_deliveries(heard) == max([Delivery.CREATED, *heard], key=RANK.__getitem__)
+    again = data.draw(st.permutations(reported + reported[:3]))
+    assert all_deliveries(again) == all_deliveries(reported)
+    assert all_deliveries(reported) == max([Delivery.CREATED, *reported], key=RANK.__getitem__)
 
 
 @pytest.mark.parametrize("failure", sorted(FAILURES))
@@ -88,14 +88,14 @@ def test_a_failure_outranks_everything_short_of_delivery(
 # -- engagement
 
 
-@examples(60, 300, st.data(), st.lists(HEARD, max_size=8))
+@examples(60, 300, st.data(), st.lists(REPORTED, max_size=8))
 def test_any_order_and_any_repeats_of_engagement_keep_the_first_time_of_each(
-    data: st.DataObject, heard: list[tuple[str, int]]
+    data: st.DataObject, reported: list[tuple[str, int]]
 ) -> None:
-    again = data.draw(st.permutations(heard + heard[:3]))
-    assert all_engagement(again) == all_engagement(heard)
-    assert all_engagement(heard) == {
-        name: min(at for other, at in heard if other == name) for name, _ in heard
+    again = data.draw(st.permutations(reported + reported[:3]))
+    assert all_engagement(again) == all_engagement(reported)
+    assert all_engagement(reported) == {
+        name: min(at for other, at in reported if other == name) for name, _ in reported
     }
 
 
@@ -142,9 +142,9 @@ def test_each_state_implies_those_before_it_and_engagement_implies_delivery(
     )
 
 
-@examples(60, 300, DELIVERIES, st.lists(HEARD, max_size=4))
-def test_what_is_reached_has_no_holes(delivery: Delivery, heard: list[tuple[str, int]]) -> None:
-    found = reached(delivery, all_engagement(heard))
+@examples(60, 300, DELIVERIES, st.lists(REPORTED, max_size=4))
+def test_what_is_reached_has_no_holes(delivery: Delivery, reported: list[tuple[str, int]]) -> None:
+    found = reached(delivery, all_engagement(reported))
     assert found == set(WAITABLE[: len(found)])
 
 
@@ -152,16 +152,16 @@ def test_what_is_reached_has_no_holes(delivery: Delivery, heard: list[tuple[str,
     60,
     300,
     st.lists(DELIVERIES, max_size=5),
-    st.lists(HEARD, max_size=4),
+    st.lists(REPORTED, max_size=4),
     DELIVERIES.filter(lambda one: one not in FAILURES),
-    HEARD,
+    REPORTED,
 )
-def test_good_news_never_takes_back_what_was_reached(
+def test_a_better_receipt_never_takes_back_what_was_reached(
     deliveries: list[Delivery],
-    heard: list[tuple[str, int]],
+    reported: list[tuple[str, int]],
     delivery: Delivery,
-    news: tuple[str, int],
+    latest: tuple[str, int],
 ) -> None:
-    before = reached(all_deliveries(deliveries), all_engagement(heard))
-    after = reached(all_deliveries([*deliveries, delivery]), all_engagement([*heard, news]))
+    before = reached(all_deliveries(deliveries), all_engagement(reported))
+    after = reached(all_deliveries([*deliveries, delivery]), all_engagement([*reported, latest]))
     assert before <= after

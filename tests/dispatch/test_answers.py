@@ -106,8 +106,8 @@ def test_the_core_does_with_the_attempt_what_the_row_says(rule: AnswerRule) -> N
             assert (left, tale.ready, run.tries) == (False, [(0, "texts")], 0)
         case _:
             assert (left, tale.ready) == (True, [(1, "mail")])
-    told = {BounceRecorded, RecordOptOut, ShutProvider} & effects
-    assert told == {
+    recorded = {BounceRecorded, RecordOptOut, ShutProvider} & effects
+    assert recorded == {
         OnAttempt.BOUNCE: {BounceRecorded},
         OnAttempt.OPT_OUT: {RecordOptOut},
         OnAttempt.SWITCH: {ShutProvider},

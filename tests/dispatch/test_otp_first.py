@@ -28,7 +28,12 @@ templates: ./templates
 governance: ./governance.yaml
 log: {{level: error}}
 """
-POLICY = "policy: {name}\ntrigger: {{event: shop.{name}}}\nclass: {message_class}\ncascade: [{{channel: sms}}]\n"
+POLICY = """\
+policy: {name}
+trigger: {{event: shop.{name}}}
+class: {message_class}
+cascade: [{{channel: sms}}]
+"""
 CLASSES = {"code": "otp", "promo": "promotional"}
 
 

@@ -112,7 +112,7 @@ async def test_a_stopping_service_lets_a_call_finish() -> None:
         assert await at.outcome(message) is OutcomeKind.ACCEPTED
 
 
-async def test_a_call_that_does_not_finish_in_time_is_unknown_and_that_is_told() -> None:
+async def test_a_call_that_does_not_finish_in_time_is_unknown_and_reported() -> None:
     async with shop() as at:
         message = await at.publish("1", first_name="Olena")
         await at.adapter.asked.get()

@@ -340,7 +340,7 @@ async def test_dead_letters_are_kept_whole() -> None:
         )
 
 
-async def test_status_events_are_written_with_the_change_they_tell() -> None:
+async def test_status_events_are_written_with_the_change_they_report() -> None:
     async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)

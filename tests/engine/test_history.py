@@ -70,7 +70,7 @@ def newborn() -> Message:
     return Message(id="0" * 26, created_at=0, deadline_at=86_400_000, **place, **kept)
 
 
-def told(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
+def decided(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
     """What is decided about some facts, one a second, and the history that it leaves."""
     message, decisions, lines = newborn(), [], []
     for second, fact in enumerate(facts, start=1):
@@ -82,7 +82,9 @@ def told(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
 
 
 def test_every_check_is_read_back_with_its_verdict_and_its_step() -> None:
-    decisions, history = told(Triggered(), Unpreparable(0, Reason.MISSING_VARIABLE, "event.name"))
+    decisions, history = decided(
+        Triggered(), Unpreparable(0, Reason.MISSING_VARIABLE, "event.name")
+    )
     for decision, entry in zip(decisions, decode_history(history), strict=True):
         made = [
             {name: value for name, value in asdict(check).items() if value is not None}
@@ -93,14 +95,14 @@ def test_every_check_is_read_back_with_its_verdict_and_its_step() -> None:
 
 
 def test_inputs_that_have_not_changed_are_written_once_and_read_everywhere() -> None:
-    _, history = told(Triggered(), Prepared(0, "a", (PHONE,)))
+    _, history = decided(Triggered(), Prepared(0, "a", (PHONE,)))
     first, second = decode_history(history)
     assert second["inputs"] == first["inputs"]
     assert history.count(b"Europe/Kyiv") == 1
 
 
 def test_a_decision_that_looked_at_no_inputs_keeps_none() -> None:
-    decisions, history = told(
+    decisions, history = decided(
         Triggered(), Prepared(0, "a", (PHONE,)), Answered(0, Accepted("id-1"))
     )
     *_, answered = decode_history(history)
@@ -109,7 +111,7 @@ def test_a_decision_that_looked_at_no_inputs_keeps_none() -> None:
 
 
 def test_inputs_are_gathered_only_where_they_are_looked_at() -> None:
-    decisions, _ = told(Triggered(), Prepared(0, "a", (PHONE,)))
+    decisions, _ = decided(Triggered(), Prepared(0, "a", (PHONE,)))
 
     def gather() -> Inputs:
         raise AssertionError("nobody looks at them")

@@ -180,7 +180,7 @@ async def test_codes_and_facts_are_taken_where_other_events_are_refused() -> Non
             await world.publish("late", type="shop.promo")
         assert len(lanes) == WAITING_MAX
         code = asyncio.ensure_future(world.publish("code", type="shop.code"))
-        told = world.engine.submit(ApplyFact(id, Due(0)))
+        applied = world.engine.submit(ApplyFact(id, Due(0)))
         assert (await code).status == "accepted"
-        assert (await told).decision.message.id == id
+        assert (await applied).decision.message.id == id
         await asyncio.gather(*answers, return_exceptions=True)

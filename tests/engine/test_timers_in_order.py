@@ -15,14 +15,14 @@ CODE = Policy("code", "v1", "shop.code", (Step("sms"),), message_class="otp", de
 PROMO = Policy(
     "promo", "v1", "shop.promo", (Step("sms"),), message_class="transactional", deadline_ms=HOUR
 )
-CROWD = 600
+MANY = 600
 
 
 async def test_a_code_that_is_due_last_fires_first() -> None:
     async with World(CODE, PROMO) as world:
         others = [
             world.publish(f"p-{number}", type="shop.promo", id=f"u-{number}")
-            for number in range(CROWD)
+            for number in range(MANY)
         ]
         await asyncio.gather(*others, world.publish("c", type="shop.code"))
         world.at(3 * 3600)
@@ -31,7 +31,7 @@ async def test_a_code_that_is_due_last_fires_first() -> None:
 
         def observe(decided: Sequence[Decided], errors: int) -> None:
             fired.extend(one.decision.message.policy for one in decided)
-            if len(fired) > CROWD:
+            if len(fired) > MANY:
                 all_fired.set()
 
         world.runtime.edges.observe = observe

@@ -148,7 +148,7 @@ class World:
         time: int | None = None,
         **person: Any,
     ) -> Published:
-        """Publish an event for Olena, or whoever ``person`` is."""
+        """Publish an event for Olena, changed by ``person``."""
         profile = {"id": "olena", "phone": "+380501234567", "email": "olena@example.com", **person}
         published: Published = await self.engine.submit(
             Publish(event(event_id, data or {}, type, time, [profile]))
@@ -169,12 +169,12 @@ class World:
             a for a in person.addresses if a.kind in provider.kinds
         )
         prepared = Prepared(run.step, provider.name, targets, "c", 1, provider.cost)
-        told: FactApplied = await self.engine.submit(ApplyFact(message, prepared))
-        for call in told.calls:
-            told = await self.engine.submit(
+        applied: FactApplied = await self.engine.submit(ApplyFact(message, prepared))
+        for call in applied.calls:
+            applied = await self.engine.submit(
                 ApplyFact(message, Answered(call.attempt, outcome or Accepted(f"id-{message}")))
             )
-        return told
+        return applied
 
     async def fire(self) -> int:
         """Fire every timer that is due now, and return how many there were."""

@@ -79,7 +79,7 @@ async def test_a_quiet_night_says_by_whose_clock_and_when_it_ends() -> None:
     assert "09:00 Kyiv time (recipient's zone)" in check["otherwise"]
 
 
-async def test_a_person_without_a_zone_sleeps_by_the_fallback_and_is_told_so() -> None:
+async def test_a_person_without_a_zone_sleeps_by_the_fallback_and_the_check_says_so() -> None:
     async with World(policy(), governance=governed(quiet_hours=(NIGHT,))) as world:
         world.at(EVENING)
         (id,) = (await world.publish()).messages
@@ -242,7 +242,7 @@ async def test_a_dead_address_says_who_proved_it_and_how_it_comes_back() -> None
     assert "PUT /v1/recipients/olena" in check["otherwise"]
 
 
-async def test_a_person_without_an_address_is_told_which_one_was_needed() -> None:
+async def test_a_person_without_an_address_is_skipped_naming_the_needed_kind() -> None:
     async with World(policy(Step("viber"), message_class="transactional")) as world:
         (id,) = (await world.publish(phone=None)).messages
         (check,) = stopped(await explain(world, id))
@@ -251,7 +251,7 @@ async def test_a_person_without_an_address_is_told_which_one_was_needed() -> Non
     assert check["otherwise"].endswith("for viber_a.")
 
 
-async def test_a_channel_that_nobody_serves_is_told_as_that() -> None:
+async def test_a_channel_that_nobody_serves_is_reported_as_that() -> None:
     async with World(policy(Step("whatsapp"), message_class="transactional")) as world:
         (id,) = (await world.publish()).messages
         (check,) = stopped(await explain(world, id))
@@ -308,7 +308,7 @@ async def test_a_deadline_that_was_over_says_by_how_much() -> None:
     assert document["message"]["otherwise"] == check["otherwise"]
 
 
-async def test_a_goal_and_a_double_are_told_with_what_they_rest_on() -> None:
+async def test_a_goal_and_a_double_are_shown_with_what_they_rest_on() -> None:
     once = policy(
         Step("viber", wait=(("delivered", 600_000),)),
         message_class="transactional",

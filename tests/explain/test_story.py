@@ -278,7 +278,7 @@ async def test_the_page_escapes_every_word_runs_nothing_and_loads_nothing() -> N
     assert "default-src 'none'" in page
 
 
-async def test_text_and_page_tell_the_same_story() -> None:
+async def test_text_and_page_show_the_same_story() -> None:
     async with World(TALE) as world:
         (id,) = (await world.publish(time_zone="Europe/Kyiv")).messages
         await world.send(id)

@@ -69,6 +69,6 @@ BAD_EVENTS = [("[1]", NO_OBJECT), ("{", "this is not JSON"), ('{"recipient": 1}'
 
 
 @pytest.mark.parametrize(("event", "said"), BAD_EVENTS)
-def test_an_event_that_is_none_is_told_and_not_rendered(event: str, said: str) -> None:
+def test_an_event_that_is_none_is_reported_and_not_rendered(event: str, said: str) -> None:
     done = kaskad("render", "order_shipped", input=event)
     assert (done.exit_code, f"standard input: {said}" in done.stderr) == (2, True)

@@ -151,17 +151,17 @@ FAILING = [
 ]
 
 
-@pytest.mark.parametrize(("expect", "told"), FAILING)
-def test_what_does_not_hold_is_told_beside_what_happened(
-    place: Place, expect: str, told: list[str]
+@pytest.mark.parametrize(("expect", "problems"), FAILING)
+def test_a_failed_expectation_is_shown_beside_what_happened(
+    place: Place, expect: str, problems: list[str]
 ) -> None:
     verdict = place.verdict("{}", expect)
     assert not verdict.passed
     said = " ".join(difference.actual for difference in verdict.differences)
-    assert [words for words in told if words.removeprefix("0s ") not in said] == []
+    assert [words for words in problems if words.removeprefix("0s ") not in said] == []
 
 
-def test_a_step_that_was_not_sent_is_told_with_its_reason(place: Place) -> None:
+def test_a_step_that_was_not_sent_is_shown_with_its_reason(place: Place) -> None:
     place.write("policies/tale.yaml", POLICY.replace("transactional", "promotional"))
     verdict = place.verdict(
         "{recipient: {consents: [{channel: sms, state: in}]}}", "{steps: [0s send viber]}"
@@ -292,7 +292,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "said"), BAD)
-def test_a_bad_test_file_is_told_where_and_how_to_mend_it(
+def test_a_bad_test_file_is_refused_with_its_place_and_a_fix(
     place: Place, text: str, said: str
 ) -> None:
     problems = place.problems(text)

@@ -212,7 +212,7 @@ class Life:
                     True,
                 ),
             )
-        self.tell(facts.Triggered())
+        self.apply(facts.Triggered())
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -271,7 +271,7 @@ class Life:
             duplicate_of="01KOTHER" if chance(rng, 20) and not self.lived else None,
         )
 
-    def tell(self, fact: facts.Fact) -> None:
+    def apply(self, fact: facts.Fact) -> None:
         inputs = self.inputs()
         before = self.message
         decision = decide(self.policy, before, inputs, fact, self.now)
@@ -291,7 +291,7 @@ class Life:
         """Up to ``most`` more facts."""
         for _ in range(self.rng.randrange(most + 1)):
             self.pass_time()
-            self.tell(self.next_fact())
+            self.apply(self.next_fact())
 
     def pass_time(self) -> None:
         """
@@ -320,7 +320,7 @@ class Life:
         if message.due_at is not None and message.due_at <= self.now and not chance(rng, 4):
             return facts.Due(message.due_at)
         if message.attempts and not chance(rng, 4):
-            return self.heard()
+            return self.receipt()
         return self.anything()
 
     def anything(self) -> facts.Fact:
@@ -359,7 +359,7 @@ class Life:
             rng.choice((None, "0.40", "1.20")),
         )
 
-    def heard(self) -> facts.ReceiptReceived:
+    def receipt(self) -> facts.ReceiptReceived:
         rng = self.rng
         state = rng.choice([*Delivery, *Engagement, Delivery.DELIVERED, Engagement.READ]).value
         failing = state in ("failed", "rejected", "expired", "cancelled") and not chance(rng, 3)

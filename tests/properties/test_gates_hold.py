@@ -130,7 +130,7 @@ OUTCOMES = (
 )
 
 
-class Sweep:
+class Campaign:
     """
     Many messages for one person, told fact by fact in time, each by its own timers; what was taken
     is the truth.
@@ -141,7 +141,7 @@ class Sweep:
         self.person = Person("olena", {"id": "olena", "attributes": {}}, lambda kind, value: value)
         self.messages: list[Message] = []
 
-    def tell(self, number: int, fact: facts.Fact) -> list[Call]:
+    def apply(self, number: int, fact: facts.Fact) -> list[Call]:
         inputs = Inputs(
             governance=self.governance,
             zone=self.zone,
@@ -176,7 +176,7 @@ class Sweep:
                 self.now + 2 * DAY_MS,
             )
         )
-        self.tell(number, facts.Triggered())
+        self.apply(number, facts.Triggered())
 
     def step(self) -> None:
         """Let some time pass, fire what is due, and send what is ready."""
@@ -185,12 +185,12 @@ class Sweep:
             self.start()
         for number, message in enumerate(self.messages):
             if message.due_at is not None and message.due_at <= self.now:
-                self.tell(number, facts.Due(message.due_at))
+                self.apply(number, facts.Due(message.due_at))
             for run in self.messages[number].ready():
-                for call in self.tell(
+                for call in self.apply(
                     number, facts.Prepared(run.step, run.provider or "", (PHONE,))
                 ):
-                    self.tell(number, facts.Answered(call.attempt, self.rng.choice(OUTCOMES)))
+                    self.apply(number, facts.Answered(call.attempt, self.rng.choice(OUTCOMES)))
 
     def taken(self, channels: tuple[str, ...]) -> list[int]:
         """When each thing that a rule counts was first really sent, as far as anyone can know."""
@@ -211,11 +211,11 @@ class Sweep:
         return sorted(found)
 
 
-def swept(seed: int, governance: Governance, zone: str) -> Sweep:
-    sweep = Sweep(Random(seed), governance, zone)
+def swept(seed: int, governance: Governance, zone: str) -> Campaign:
+    campaign = Campaign(Random(seed), governance, zone)
     for _ in range(40):
-        sweep.step()
-    return sweep
+        campaign.step()
+    return campaign
 
 
 ZONES = st.sampled_from(
@@ -265,7 +265,7 @@ def test_two_messages_are_never_closer_than_a_gap_allows(size: int) -> None:
     holds()
 
 
-def test_the_sweep_sends_enough_to_prove_something() -> None:
+def test_the_campaigns_send_enough_to_prove_something() -> None:
     free = [len(swept(seed, Governance(), "UTC").taken(())) for seed in range(10)]
     capped = [
         len(swept(seed, Governance(caps=(Cap("cap", 2, DAY_MS),)), "UTC").taken(()))

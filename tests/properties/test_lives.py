@@ -40,7 +40,7 @@ def a_life(rng: Random) -> Life:
     return life
 
 
-def statuses_told(lived: Lived) -> Iterator[Status]:
+def statuses_emitted(lived: Lived) -> Iterator[Status]:
     """
     Every status that one decision moved the message to, in order; ``accepted`` is where all begin.
     """
@@ -77,7 +77,7 @@ def test_a_status_moves_only_where_it_may_and_a_sending_half_too(size: int) -> N
     def holds(rng: Random) -> None:
         for lived in a_life(rng).lived:
             at = lived.before.status
-            for after in statuses_told(lived):
+            for after in statuses_emitted(lived):
                 assert after in STATUS_LEGAL[at] or after is at, f"{at} → {after}"
                 at = after
             assert lived.decision.message.status is at, "a status that nobody was told"
@@ -202,27 +202,27 @@ def test_left_alone_every_message_comes_to_its_end_by_its_own_timers(size: int) 
             if life.message.terminal or due_at is None:
                 break
             life.now = max(life.now, due_at)
-            life.tell(facts.Due(due_at))
+            life.apply(facts.Due(due_at))
         assert life.message.terminal
 
     holds()
 
 
 @sizes(100, 4_000)
-def test_a_terminal_status_is_told_once_and_corrected_at_most_once(size: int) -> None:
+def test_a_terminal_status_is_emitted_once_and_corrected_at_most_once(size: int) -> None:
     @runs(size)
     @given(RANDOMS)
     def holds(rng: Random) -> None:
         life = a_life(rng)
-        told = [
+        ends = [
             status
             for lived in life.lived
-            for status in statuses_told(lived)
+            for status in statuses_emitted(lived)
             if status is not Status.RUNNING
         ]
-        assert len(told) <= 2
-        if len(told) == 2:
-            assert told[1] is Status.SUCCEEDED
+        assert len(ends) <= 2
+        if len(ends) == 2:
+            assert ends[1] is Status.SUCCEEDED
 
     holds()
 

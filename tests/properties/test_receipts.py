@@ -21,7 +21,7 @@ RECEIPTS = st.lists(st.tuples(WORDS, st.integers(0, 5)), max_size=7)
 DEFERRABLE_GATES = Step("viber", wait=(("delivered", DAY_MS),))
 
 
-def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
+def tale_of(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
     """
     The same life, with these receipts in this order; each with the time at which it says that it
     happened.
@@ -29,7 +29,7 @@ def told(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
     tale = Tale(DEFERRABLE_GATES, late="close")
     number = tale.send(1)
     for state, at in receipts:
-        tale.hear(at, number, state)
+        tale.receive(at, number, state)
     return tale, tale.message.attempts[number]
 
 
@@ -39,7 +39,7 @@ def test_any_order_and_any_repeats_of_receipts_leave_an_attempt_in_one_state(siz
     @given(RECEIPTS, st.data())
     def holds(receipts: list[tuple[str, int]], data: st.DataObject) -> None:
         again = data.draw(st.permutations(receipts + receipts[:3]))
-        (one, first), (other, second) = told(receipts), told(again)
+        (one, first), (other, second) = tale_of(receipts), tale_of(again)
         assert (first.state, first.engagement) == (second.state, second.engagement)
         assert {state: first.times[state] for state, _ in receipts} == {
             state: second.times[state] for state, _ in receipts
@@ -55,6 +55,6 @@ def test_hearing_a_receipt_twice_in_a_row_is_hearing_it_once(size: int) -> None:
     @given(RECEIPTS)
     def holds(receipts: list[tuple[str, int]]) -> None:
         doubled = [one for receipt in receipts for one in (receipt, receipt)]
-        assert told(receipts)[0].message == told(doubled)[0].message
+        assert tale_of(receipts)[0].message == tale_of(doubled)[0].message
 
     holds()

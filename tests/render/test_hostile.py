@@ -25,7 +25,7 @@ ROOM = 400 * MEBIBYTE
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Any:
-    """Whoever takes more than a few hundred megabytes fails the test instead of the machine."""
+    """Code that takes more than a few hundred megabytes fails the test, not the machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()

@@ -19,7 +19,7 @@ from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 
 ACCOUNTS = Accounts()
 PHONE, OTHER = "+380501234567", "+380671112233"
-PATIENCE_SECONDS = 20  # how long a test waits for what must come; never part of a promise
+WAIT_SECONDS = 20  # how long a test waits for what must come; never part of a promise
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Receiver:
     answer: Callable[[Hook], str] = lambda hook: ""
 
     async def next(self) -> Hook:
-        return await asyncio.wait_for(self.hooks.get(), PATIENCE_SECONDS)
+        return await asyncio.wait_for(self.hooks.get(), WAIT_SECONDS)
 
     async def take(self, request: web.Request) -> web.Response:
         hook = Hook(
@@ -134,7 +134,7 @@ class Bench:
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Wait for what has no event of its own."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(WAIT_SECONDS):
         while True:
             if await true():
                 return

@@ -19,8 +19,8 @@ from orchestrator.sandbox.inbox import RecordFile
 from tests.sandbox.sandbox_kit import (
     ACCOUNTS,
     OTHER,
-    PATIENCE_SECONDS,
     PHONE,
+    WAIT_SECONDS,
     Bench,
     benched,
     twilio_login,
@@ -56,7 +56,7 @@ async def is_cut(bench: Bench) -> bool:
 
 async def ends_silently(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     try:
-        return await asyncio.wait_for(reader.read(), PATIENCE_SECONDS) == b""
+        return await asyncio.wait_for(reader.read(), WAIT_SECONDS) == b""
     except ConnectionResetError:
         return True
     finally:
@@ -79,9 +79,7 @@ async def test_cut_after_read_takes_nothing_and_breaks_the_connection() -> None:
         }
 
 
-async def test_cut_after_accept_takes_the_message_breaks_the_connection_and_still_sends_receipts() -> (
-    None
-):
+async def test_cut_after_accept_takes_the_message_and_still_sends_receipts() -> None:
     behaviour = {"answer": "cut_after_accept", "receipts": [["delivered", 0]]}
     async with benched(script={"default": behaviour}) as bench:
         assert await is_cut(bench)
@@ -122,9 +120,7 @@ async def test_late_takes_the_message_at_once_and_answers_after_its_receipts_wer
         assert order == ["receipt", "answer"]
 
 
-async def test_before_response_means_that_every_receipt_is_answered_before_the_answer_is_written() -> (
-    None
-):
+async def test_before_response_means_that_receipts_are_answered_before_the_answer() -> None:
     order: list[str] = []
     behaviour = {"before_response": True, "receipts": [["sent", 0], ["delivered", 3_600]]}
     async with benched(script={"default": behaviour}) as bench:
@@ -212,12 +208,12 @@ async def test_a_receipt_that_is_not_taken_is_offered_again() -> None:
         first, second, third = [(await bench.receiver.next()).body for _ in range(3)]
         assert first == second == third
 
-        async def all_told() -> bool:
+        async def all_reported() -> bool:
             return len(await bench.control("GET", "receipts")) == 3
 
-        await until(all_told)
-        told = await bench.control("GET", "receipts")
-        assert [(entry["attempt"], entry["result"]) for entry in told] == [
+        await until(all_reported)
+        receipts = await bench.control("GET", "receipts")
+        assert [(entry["attempt"], entry["result"]) for entry in receipts] == [
             (1, "500"),
             (2, "503"),
             (3, "200"),
@@ -367,7 +363,7 @@ async def test_a_taken_port_is_an_error_and_leaves_nothing_listening() -> None:
 async def test_serve_announces_itself_and_is_gone_once_cancelled() -> None:
     started: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(SandboxConfig(), started.set_result))
-    sandbox = await asyncio.wait_for(started, PATIENCE_SECONDS)
+    sandbox = await asyncio.wait_for(started, WAIT_SECONDS)
     async with aiohttp.ClientSession() as client, client.get(sandbox.url) as reply:
         assert reply.status == web.HTTPOk.status_code
     task.cancel()

@@ -16,7 +16,7 @@ import aiosmtplib
 import pytest
 
 import orchestrator.sandbox
-from tests.sandbox.sandbox_kit import OTHER, PATIENCE_SECONDS, PHONE, Bench, benched
+from tests.sandbox.sandbox_kit import OTHER, PHONE, WAIT_SECONDS, Bench, benched
 
 FOLDER = Path(orchestrator.sandbox.__file__).parent
 
@@ -32,7 +32,7 @@ async def events(reply: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]
 
 
 async def following(stream: AsyncIterator[tuple[str, Any]]) -> tuple[str, Any]:
-    return await asyncio.wait_for(anext(stream), PATIENCE_SECONDS)
+    return await asyncio.wait_for(anext(stream), WAIT_SECONDS)
 
 
 async def test_the_page_runs_only_its_own_files_and_asks_nobody_else() -> None:
@@ -115,9 +115,9 @@ async def test_the_stream_begins_with_everything_and_goes_on_with_changes() -> N
             await bench.control(
                 "POST", "inbound", {"provider": "twilio", "from": PHONE, "text": "STOP"}
             )
-            told = dict([await following(stream) for _ in range(3)])
-            assert told["opted"] == {"provider": "twilio", "address": PHONE, "out": True}
-            assert told["reply"]["text"] == "STOP" and "replied" in told["state"]["states"]
+            streamed = dict([await following(stream) for _ in range(3)])
+            assert streamed["opted"] == {"provider": "twilio", "address": PHONE, "out": True}
+            assert streamed["reply"]["text"] == "STOP" and "replied" in streamed["state"]["states"]
             await bench.control("PUT", "people", {"Олена": [PHONE]})
             assert await following(stream) == ("people", {"Олена": [PHONE]})
             await bench.control("POST", "reset", {})
@@ -236,7 +236,7 @@ async def test_a_change_needs_json_so_that_a_strange_web_page_cannot_make_one() 
         ("POST", "push/expire", {}, 400, "endpoint: text is needed"),
     ],
 )
-async def test_a_wrong_request_is_told_what_to_mend(
+async def test_a_wrong_request_is_refused_with_a_fix(
     method: str, path: str, body: Any, status: int, said: str
 ) -> None:
     async with benched() as bench:

@@ -136,9 +136,7 @@ async def test_a_message_is_decrypted_and_kept_as_it_is_shown() -> None:
         assert (entry["content"]["topic"], entry["content"]["urgency"]) == ("cart-1", "high")
 
 
-async def test_a_message_that_cannot_be_decrypted_is_accepted_for_a_push_service_cannot_look_inside() -> (
-    None
-):
+async def test_a_message_that_cannot_be_decrypted_is_accepted_as_by_a_push_service() -> None:
     async with benched(script={"default": {"receipts": [["delivered", 0]]}}) as bench:
         first, second = await subscribed(bench), await subscribed(bench)
         status, _, _ = await push(
@@ -147,7 +145,7 @@ async def test_a_message_that_cannot_be_decrypted_is_accepted_for_a_push_service
         (entry,) = await bench.accepted()
         assert status == 201 and "undecryptable" in entry["content"]
         await bench.control("POST", "act", {"seq": entry["seq"], "state": "delivered"})
-        assert {told["result"] for told in await bench.control("GET", "receipts")} == {
+        assert {receipt["result"] for receipt in await bench.control("GET", "receipts")} == {
             "not reported"
         }
 

@@ -177,7 +177,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "said"), WRONG, ids=[said[:40] for _, said in WRONG])
-def test_a_wrong_script_is_told_where_and_how_to_mend_it(value: Any, said: str) -> None:
+def test_a_wrong_script_is_refused_with_its_place_and_a_fix(value: Any, said: str) -> None:
     with pytest.raises(ScriptError) as error:
         script(value)
     assert said in str(error.value)

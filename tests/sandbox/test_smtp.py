@@ -10,7 +10,7 @@ from typing import Any
 import aiosmtplib
 import pytest
 
-from tests.sandbox.sandbox_kit import ACCOUNTS, PATIENCE_SECONDS, Bench, benched, until
+from tests.sandbox.sandbox_kit import ACCOUNTS, WAIT_SECONDS, Bench, benched, until
 
 OLENA, TARAS = "olena@example.com", "taras@example.com"
 
@@ -45,7 +45,7 @@ async def send(
         message,
         hostname="127.0.0.1",
         port=bench.sandbox.smtp_port,
-        timeout=PATIENCE_SECONDS,
+        timeout=WAIT_SECONDS,
         **{"start_tls": False, **how},
     )
 

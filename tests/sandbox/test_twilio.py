@@ -156,7 +156,7 @@ async def test_without_a_callback_nothing_is_reported() -> None:
         )
         (entry,) = await bench.accepted()
         await bench.control("POST", "act", {"seq": entry["seq"], "state": "delivered"})
-        assert {told["result"] for told in await bench.control("GET", "receipts")} == {
+        assert {receipt["result"] for receipt in await bench.control("GET", "receipts")} == {
             "not reported"
         }
 

@@ -175,8 +175,8 @@ async def test_infobip_reports_a_click_where_tracking_was_asked_for() -> None:
         await send(bench, message(bench), options={"tracking": tracking})
         hook = await bench.receiver.next()
         assert hook.url.endswith("/clicks")
-        told = body_of(hook)
-        assert (told["notificationType"], told["messageId"], told["recipient"]) == (
+        posted = body_of(hook)
+        assert (posted["notificationType"], posted["messageId"], posted["recipient"]) == (
             "CLICKED",
             "m-1",
             PHONE[1:],

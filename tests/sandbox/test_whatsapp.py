@@ -133,7 +133,7 @@ async def test_a_bad_message_gets_meta_s_error_object(body: Any, code: int) -> N
         )
 
 
-async def test_a_wrong_token_and_a_wrong_number_are_told_apart() -> None:
+async def test_a_wrong_token_and_a_wrong_number_are_distinguished() -> None:
     async with benched() as bench:
         status, _, answer = await bench.post(
             PATH, json=template(), headers={"Authorization": "Bearer no"}

@@ -68,7 +68,7 @@ def history() -> list[Message]:
     return found
 
 
-def test_behaviour_is_learnt_from_what_was_heard() -> None:
+def test_behaviour_is_learnt_from_recorded_receipts() -> None:
     behaviour = fit(history())
     viber = behaviour.of("infobip", "viber")
     assert [round(share, 2) for share, _ in viber.answers] == [0.1]
@@ -132,7 +132,7 @@ async def test_the_receipts_of_a_served_database_are_read_too(
     )
 
 
-async def test_a_database_that_cannot_be_reached_is_told_in_one_line(place: Place) -> None:
+async def test_a_database_that_cannot_be_reached_is_reported_in_one_line(place: Place) -> None:
     place.write(
         "kaskad.yaml",
         CONFIG.replace(

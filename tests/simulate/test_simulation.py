@@ -250,7 +250,7 @@ def test_a_channel_that_nobody_has_is_no_version_to_compare_with(place: Place) -
     )
 
 
-def test_content_that_could_not_be_made_is_told_with_its_template(place: Place) -> None:
+def test_content_that_could_not_be_made_is_reported_with_its_template(place: Place) -> None:
     place.write("templates/tale/viber.text.j2", "Hello {{ event.name }}")
     file = place.events([event(number) for number in range(3)])
     done = place.kaskad("simulate", "--events", file, "--runs", "1")
@@ -345,7 +345,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD)
-def test_what_cannot_be_simulated_is_told_with_its_place(
+def test_what_cannot_be_simulated_is_reported_with_its_place(
     place: Place, arguments: list[str], said: str
 ) -> None:
     good, timeless = event(1), event(2)

@@ -57,7 +57,7 @@ def outcome(
     return made
 
 
-def test_changes_are_told_by_their_kind() -> None:
+def test_changes_are_shown_by_their_kind() -> None:
     before = [
         outcome("a", "succeeded", "viber", 700_000, ("viber",)),
         outcome("b", "succeeded", "viber", 700_000, ("viber",)),

@@ -1,6 +1,6 @@
 """
-What can befall a process between any two of its steps: it dies, it freezes, its disk fails; and the
-store it writes to.
+What can happen to a process between any two of its steps: it dies, it freezes, its disk fails; and
+the store it writes to.
 
 A process that has died does nothing any more: whatever its tasks still try ends in ``Gone`` before
 it reaches the store or a provider. What the next one finds is the bytes that were committed, and

@@ -1,8 +1,7 @@
 """
 The providers' side of the world: what becomes of each request, and what is reported of it later.
 
-A request that arrives is noted as it arrives, whoever sent it and whatever answer follows: that is
-the ground truth.
+Every request is noted as it arrives, before it is answered: that is the ground truth.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class Network:
 
     def draw_spells(self, providers: list[str]) -> None:
         """When each provider is out, or silent."""
-        for kind, count in (("out", self._options.outages), ("deaf", self._options.deaf_spells)):
+        for kind, count in (("out", self._options.outages), ("deaf", self._options.silent_spells)):
             for _ in range(count):
                 start = self._rng.uniform(0, self._options.span_seconds)
                 spell = (start, start + self._rng.uniform(30, self._options.span_seconds / 2), kind)
@@ -168,7 +167,7 @@ class Network:
         """What will be reported of a message, and when: in order, out of order, twice, or never."""
         rng, options = self._rng, self._options
         states = list(account.stand_in.states)
-        if not self.calm and rng.random() < options.bad_news_rate:
+        if not self.calm and rng.random() < options.failed_receipt_rate:
             good: list[str] = [state for state in ("sent", "failed") if state in states]
         else:
             good = [state for state in states if state not in ("failed", "expired")]

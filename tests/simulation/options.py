@@ -64,9 +64,9 @@ class Options:
     early_rate: float
     late_rate: float
     double_rate: float
-    bad_news_rate: float
+    failed_receipt_rate: float
     outages: int
-    deaf_spells: int
+    silent_spells: int
     receipt_outage: int
     # our own side
     store_seconds: float
@@ -137,9 +137,9 @@ def draw(seed: int) -> Options:
         early_rate=sometimes(0.4, 0.1, 0.9),
         late_rate=sometimes(0.4, 0.1, 0.7),
         double_rate=sometimes(0.4, 0.1, 0.6),
-        bad_news_rate=sometimes(0.4, 0.05, 0.4),
+        failed_receipt_rate=sometimes(0.4, 0.05, 0.4),
         outages=count(0.25, 2),
-        deaf_spells=count(0.2, 2),
+        silent_spells=count(0.2, 2),
         receipt_outage=outage,
         store_seconds=0.0 if calm else sometimes(0.5, 0.001, 0.3),
         crash_rate=0.0 if calm else sometimes(0.4, 0.003, 0.06),

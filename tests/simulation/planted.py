@@ -80,13 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such bug: {', '.join(unknown)}; there are: {', '.join(mutations.BUGS)}")
     survived = 0
     for caught in hunt_all(given.bugs or list(mutations.BUGS), given.jobs, given.seeds):
-        told = (
+        report = (
             f"seed {caught.seed}: {caught.promise}"
             if caught.seed is not None
             else f"SURVIVED {given.seeds} seeds"
         )
         survived += caught.seed is None
-        print(f"{caught.bug:<40} {told}", flush=True)
+        print(f"{caught.bug:<40} {report}", flush=True)
     return 1 if survived else 0
 
 

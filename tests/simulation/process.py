@@ -63,7 +63,7 @@ HERE: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
 class Died(Exception):
-    """The process died before it had answered: whoever asked does not know what became of it."""
+    """The process died before it had answered; the caller does not know the result."""
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class Site:
     network: Network
     evaluator: Evaluator
     metrics: Metrics
-    book: int = 0
+    rulebook_number: int = 0
 
     @property
     def rulebook(self) -> Rulebook:
-        return self.scenery.books[self.book]
+        return self.scenery.books[self.rulebook_number]
 
 
 class Process:
@@ -208,7 +208,7 @@ class Process:
             raise Died
         return answer.result()
 
-    async def hear(self, provider: str, post: Post) -> None:
+    async def take_webhook(self, provider: str, post: Post) -> None:
         """
         A webhook comes in. Raises ``Died``, ``Forged``, or what the engine raises: then it is to be
         sent again.
@@ -269,21 +269,23 @@ class Process:
 
     async def _keep_versions(self) -> None:
         """Policies and governance by their version, before any message is started with them."""
-        book = self.site.rulebook
-        for policy in book.policies.values():
+        current = self.site.rulebook
+        for policy in current.policies.values():
             document = {"policy": policy_to_document(policy), "templates": TEMPLATES}
             await self.store.keep_version("policy", policy.name, policy.version, document)
-        document = governance_to_document(book.governance)
-        await self.store.keep_version("governance", "governance", book.governance.version, document)
+        document = governance_to_document(current.governance)
+        await self.store.keep_version(
+            "governance", "governance", current.governance.version, document
+        )
         self.policy_versions.put(
             Configuration(cast(Settings, None), {}, templates(), self._rules())
         )
 
     def _rules(self) -> Rules:
-        scenery, book = self.site.scenery, self.site.rulebook
+        scenery, current = self.site.scenery, self.site.rulebook
         return Rules(
-            policies=book.policies,
-            governance=book.governance,
+            policies=current.policies,
+            governance=current.governance,
             providers={name: provider_facts(account) for name, account in scenery.accounts.items()},
             channels=scenery.channels,
             currency="UAH",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.planted import hunt
-from tests.support.told import TOLD
+from tests.support.measured import MEASURED
 
 QUICKLY = (
     "unknown_retried",
@@ -42,9 +42,13 @@ def test_no_promise_is_broken_under_any_of_a_hundred_seeds(
     first: int, record_property: Record
 ) -> None:
     """In pieces of a size that leaves no worker behind the others; each is one process's work."""
-    told = simulator("--first", str(first), "--seeds", str(CHUNK), "--jobs", "1").splitlines()[-1]
-    assert f"{CHUNK} seeds, 0 broken" in told
-    record_property(TOLD, f"seeds {first} to {first + CHUNK - 1}: {told.partition(', trace')[0]}")
+    printed = simulator("--first", str(first), "--seeds", str(CHUNK), "--jobs", "1").splitlines()[
+        -1
+    ]
+    assert f"{CHUNK} seeds, 0 broken" in printed
+    record_property(
+        MEASURED, f"seeds {first} to {first + CHUNK - 1}: {printed.partition(', trace')[0]}"
+    )
 
 
 def once_broken() -> list[tuple[int, str]]:
@@ -73,7 +77,7 @@ def test_seeds_take_the_same_steps_in_every_process() -> None:
         simulator("--first", "1", "--seeds", "24", "--jobs", jobs, PYTHONHASHSEED=jobs)
         for jobs in ("1", "2")
     ]
-    traces = {told.rsplit("trace ", 1)[1] for told in runs}
+    traces = {printed.rsplit("trace ", 1)[1] for printed in runs}
     assert len(traces) == 1
     assert simulator("--seed", "12", "--trace") != simulator("--seed", "13", "--trace")
 

@@ -112,7 +112,7 @@ class Line:
 class Ledger:
     """``tell`` gives the two clocks: virtual seconds, and the wall clock in ms."""
 
-    tell: Callable[[], tuple[float, int]]
+    now: Callable[[], tuple[float, int]]
     lines: list[Line] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Ledger:
 
     def note(self, kind: str, text: str) -> Moment:
         """Write one line of the story; the moment it happened."""
-        at, wall = self.tell()
+        at, wall = self.now()
         moment = Moment(len(self.lines), at, wall)
         self.lines.append(Line(moment, kind, text))
         return moment

@@ -56,7 +56,7 @@ class SimulatedRun:
     scenery: Scenery
     ledger: Ledger
     stored: dict[str, StoredMessage] = field(default_factory=dict)
-    told: list[bytes] = field(default_factory=list)
+    statuses: list[bytes] = field(default_factory=list)
     keys: Any = None
     hours: float = 0.0
 
@@ -147,7 +147,7 @@ class SimulatedWorld:
             stored = await process.store.message(one.message.id)
             assert stored is not None
             run.stored[one.message.id] = stored
-        run.told = [body for *_, body in await process.store.outbox("told", 100_000)]
+        run.statuses = [body for *_, body in await process.store.outbox("told", 100_000)]
         await process.stop()
         return run
 
@@ -179,7 +179,7 @@ class SimulatedWorld:
             self.ledger.breaks.append((down_from, self.loop.time()))
 
     def spawn(self, work: Awaitable[None]) -> None:
-        """Run something that belongs to the world, whoever asks for it."""
+        """Run work that belongs to the world, not to one process."""
 
         async def working() -> None:
             await work
@@ -229,7 +229,7 @@ class SimulatedWorld:
     async def _reload(self, at: float, number: int) -> None:
         await asyncio.sleep(at)
         process = await self.up()
-        self.site.book = number
+        self.site.rulebook_number = number
         self.ledger.reloads.append((self.ledger.note("reload", f"rulebook {number}"), number))
         await process.reload()
 
@@ -237,7 +237,7 @@ class SimulatedWorld:
 
     async def deliver(self, hook: Hook, post: Post) -> bool:
         """A provider posts a webhook; whether the service has taken it."""
-        return await self._come_in(hook, lambda process: process.hear(hook.provider, post))
+        return await self._come_in(hook, lambda process: process.take_webhook(hook.provider, post))
 
     async def opened(self, hook: Hook) -> bool:
         """A mail is opened; pictures are fetched once, whatever becomes of it."""
@@ -245,7 +245,7 @@ class SimulatedWorld:
             return True
         reference = hook.write.reference
         await self._come_in(hook, lambda process: process.open_mail(reference))
-        hook.answered = None  # whoever opens a mail is not told whether that was noted
+        hook.answered = None  # a person who opens a mail learns nothing of whether it was noted
         return True
 
     async def _come_in(self, hook: Hook, way: Callable[[Process], Awaitable[None]]) -> bool:

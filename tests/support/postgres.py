@@ -176,7 +176,6 @@ class Server:
         return f"postgresql://kaskad:{self._password}@127.0.0.1:{self.port}/{database}"
 
     # -- life
-    # --------------------------------------------------------------------------------------------------------
 
     def _initialise(self) -> None:
         if self._account is not None:
@@ -332,7 +331,6 @@ class Server:
         return self._log.read_text(errors="replace")[-chars:] if self._log.exists() else ""
 
     # -- databases and sessions
-    # --------------------------------------------------------------------------------------
 
     def sql(self, text: str, database: str = "postgres") -> list[list[str]]:
         """
@@ -372,7 +370,7 @@ class Server:
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database, whoever is connected to it."""
+        """Remove a database, even while clients are connected to it."""
         self.sql(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')
 
     def terminate_backends(self, database: str | None = None, share: float = 1.0) -> int:

@@ -44,7 +44,8 @@ channels:
       from: "{twilio_from}"
       timeout: 2s
       cost: {{amount: "1.20", currency: UAH, per: part}}
-http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin}", public_url: "http://127.0.0.1:{port}", auth: off}}
+http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin}",
+        public_url: "http://127.0.0.1:{port}", auth: off}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
 templates: ./templates

@@ -53,7 +53,7 @@ class WritingEngine:
         self._fails = fails
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._working: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self.stopping = False
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
@@ -63,7 +63,7 @@ class WritingEngine:
             raise Busy("too much is waiting")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, answer))
-        self._news.set()
+        self._changed.set()
         return answer
 
     async def run(self) -> None:
@@ -72,8 +72,8 @@ class WritingEngine:
         """
         while True:
             if not self._waiting or len(self._working) >= 3:
-                self._news.clear()
-                await self._news.wait()
+                self._changed.clear()
+                await self._changed.wait()
                 continue
             batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
             task = asyncio.create_task(self._write(batch))
@@ -82,7 +82,7 @@ class WritingEngine:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
-        self._news.set()
+        self._changed.set()
 
     async def _write(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
         await asyncio.sleep(self._pace * self._chance.uniform(0.1, 2.0))

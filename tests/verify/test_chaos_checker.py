@@ -92,7 +92,7 @@ class Tale:
         attempt["outcome"] = "unknown"
         attempt["times"]["answered"] = stamp(answered_at)
 
-    def told(self) -> Report:
+    def report_of(self) -> Report:
         return check(witnesses(self.ledger, self.lines, self.messages, self.journal))
 
 
@@ -257,7 +257,7 @@ PLANTED: list[tuple[Callable[[Tale], None], set[str]]] = [
 
 
 def test_nothing_is_found_where_all_went_well() -> None:
-    assert Tale().told().broken == []
+    assert Tale().report_of().broken == []
 
 
 @pytest.mark.parametrize(
@@ -266,14 +266,14 @@ def test_nothing_is_found_where_all_went_well() -> None:
 def test_a_broken_promise_is_found(spoil: Callable[[Tale], None], promises: set[str]) -> None:
     tale = Tale()
     spoil(tale)
-    assert {words.partition(":")[0] for words in tale.told().broken} == promises
+    assert {words.partition(":")[0] for words in tale.report_of().broken} == promises
 
 
 def test_a_frozen_process_that_writes_late_is_counted_and_not_blamed() -> None:
     tale = Tale()
     write_after_cancel(tale)
     tale.journal.faults.append(Happened(PAUSE, "worker1", T + 10, T + 11.9))
-    report = tale.told()
+    report = tale.report_of()
     assert report.broken == []
     assert report.figures["sends of a frozen process after a no (counted, documented)"] == 1
 
@@ -283,7 +283,7 @@ def test_a_send_after_its_takeover_is_counted() -> None:
     tale.journal.faults.append(Happened(PAUSE, "worker1", T + 1, T + 9))
     tale.lose(1, 0, T + 6)
     tale.lines[2]["at"] = T + 9
-    report = tale.told()
+    report = tale.report_of()
     assert report.broken == []
     assert report.figures["sends after their takeover (counted, documented)"] == 1
 
@@ -292,7 +292,7 @@ def test_a_takeover_in_time_is_measured() -> None:
     tale = Tale()
     tale.journal.faults.append(Happened(KILL, "worker1", T + 1.1, T + 2))
     tale.lose(1, 0, T + 31)
-    report = tale.told()
+    report = tale.report_of()
     assert report.broken == []
     assert report.figures["intents taken over from the dead"] == 1
 
@@ -301,12 +301,10 @@ def test_a_stand_in_that_had_to_wait_for_a_processor_blames_nobody() -> None:
     tale = Tale()
     write_after_cancel(tale)
     tale.ledger.lags.append((T + 10.5, 1.5))
-    assert tale.told().broken == []
+    assert tale.report_of().broken == []
 
 
-def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_rate_like_anything_else() -> (
-    None
-):
+def test_what_left_late_or_from_a_stopped_process_counts_against_the_rate() -> None:
     tale = Tale()
     for number in range(2 * settings.BULK_RATE + 1):
         at = T + 30 + number / (2 * settings.BULK_RATE)
@@ -314,18 +312,20 @@ def test_what_left_late_or_from_a_process_that_was_stopped_counts_against_the_ra
         tale.attempt(2 + number, 0, at)
         tale.lines[-1] |= {"provider": "bulk", "at": T + 31.2}
     tale.journal.faults.append(Happened(PAUSE, "worker1", T + 27, T + 31))
-    assert [words.partition(":")[0] for words in tale.told().broken] == ["P4 faster than the rate"]
+    assert [words.partition(":")[0] for words in tale.report_of().broken] == [
+        "P4 faster than the rate"
+    ]
     tale.ledger.lags = [
         (T + 30, 0.5)
     ]  # unless the stand-ins had to wait for a processor themselves
-    assert tale.told().broken == []
+    assert tale.report_of().broken == []
 
 
 def test_a_time_in_which_nobody_was_ready_is_not_held_against_a_deadline() -> None:
     tale = Tale()
     end_late(tale)
     tale.ledger.ready = [(T + 70, 1), (T + 80, 0), (T + 85, 1)]
-    assert tale.told().broken == []
+    assert tale.report_of().broken == []
     assert dark_of(tale.ledger.ready)(T + 82, T + 200) == 3
 
 
@@ -371,7 +371,7 @@ def test_the_evidence_of_a_run_is_kept(tmp_path: Path) -> None:
 
 def test_the_documentation_names_every_fault_and_every_promise() -> None:
     text = (ROOT / "docs" / "chaos.md").read_text()
-    promises = [name for name in Tale().told().figures if name.startswith("P")]
+    promises = [name for name in Tale().report_of().figures if name.startswith("P")]
     assert len(promises) > 12
     assert [name for name in promises if f"| {name} |" not in text] == []
     assert [kind for kind in WEIGHTS if f"| `{kind}` |" not in text] == []

@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.verify, pytest.mark.skipif(missing() is not None, reas
 EVENTS = 600
 KILLS = 5
 MORE = """\
-sources: {{http: {{}}, kafka: {{bootstrap_servers: "{broker}", topics: [{topics}], group: {group}}}}}
+sources: {{http: {{}}, kafka: {{bootstrap_servers: "{broker}", topics: [{topics}],
+                             group: {group}}}}}
 statuses: {{kafka: {{bootstrap_servers: "{broker}", topic: {group}.statuses}}}}
 """
 
@@ -67,8 +68,8 @@ async def test_events_through_a_real_broker_are_neither_lost_nor_doubled(
         assert set(events.values()) == {1}
         taken = Counter((one["provider"], one["address"]) for one in place.accepted())
         assert {key: count for key, count in taken.items() if count > 1} == {}
-        told = await terminal_statuses(broker, "one.statuses")
-        assert {message["id"] for message in messages} <= set(told)
+        ended = await terminal_statuses(broker, "one.statuses")
+        assert {message["id"] for message in messages} <= set(ended)
         what = f"{EVENTS} events, {KILLS} kills and a broker restart"
         print(f"\n{what}: {sum(taken.values())} taken, none lost, none doubled")
         assert await place.drain() == 0
@@ -78,8 +79,8 @@ async def test_two_processes_in_one_group_share_the_events_and_cover_for_each_ot
     broker: Broker, tmp_path: Path
 ) -> None:
     """
-    Each has a store of its own here, so what is told is the union: nothing is lost, whoever dies or
-    leaves.
+    Each member has a store of its own here, so the statuses are the union of what all published:
+    nothing is lost when members die or leave.
     """
     await broker.create("shared", 12)
     async with AsyncExitStack() as stack:
@@ -269,7 +270,7 @@ async def terminal_statuses(broker: Broker, topic: str) -> list[str]:
         topic, bootstrap_servers=broker.address, auto_offset_reset="earliest"
     )
     await consumer.start()
-    told = []
+    ended = []
     while records := await consumer.getmany(timeout_ms=4_000):
         for record in (one for found in records.values() for one in found):
             body = json.loads(record.value)
@@ -277,6 +278,6 @@ async def terminal_statuses(broker: Broker, topic: str) -> list[str]:
                 body["type"].startswith("kaskad.message.")
                 and body["type"].rpartition(".")[2] in TERMINAL
             ):
-                told.append(body["subject"])
+                ended.append(body["subject"])
     await consumer.stop()
-    return told
+    return ended

@@ -182,7 +182,7 @@ async def read_all(broker: Broker, topic: str, count: int) -> list[Any]:
     return found
 
 
-async def test_events_of_an_aborted_transaction_are_nobodys_events_and_offsets_pass_over_the_markers(
+async def test_events_of_an_aborted_transaction_are_dropped_and_offsets_pass_the_markers(
     broker: Broker, tmp_path: Path
 ) -> None:
     await broker.create("bank", 1)

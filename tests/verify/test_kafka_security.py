@@ -158,8 +158,8 @@ async def works(broker: Broker, address: str, security: KafkaSecurity, topic: st
     sink = KafkaSink(address, statuses, security.options())
     assert await sink.deliver([StatusEvent(1, "s1", "olena", b"{}")]) == 1
     await sink.close()
-    (told,) = await read(broker, statuses, 1)
-    assert (told.key, told.value) == (b"olena", b"{}")
+    (status,) = await read(broker, statuses, 1)
+    assert (status.key, status.value) == (b"olena", b"{}")
 
 
 async def test_a_wrong_password_is_said_and_tried_again(broker: Broker) -> None:
@@ -261,7 +261,7 @@ async def test_a_topic_that_an_acl_forbids_holds_up_no_other_and_is_read_once_it
         await client.took(2)
 
 
-async def test_a_dead_letter_topic_that_is_missing_leaves_the_letter_in_the_store_and_blocks_nothing(
+async def test_a_missing_dead_letter_topic_leaves_the_letter_stored_and_blocks_nothing(
     broker: Broker,
 ) -> None:
     await broker.create("poisoned", 1)

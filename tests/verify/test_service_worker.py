@@ -20,18 +20,21 @@ pytestmark = [pytest.mark.browser, pytest.mark.verify]
 
 WORKER = Path(__file__).parents[2] / "adapters" / "web_push" / "kaskad-sw.js"
 SHOWN = """
-    navigator.serviceWorker.ready.then(r => r.getNotifications()).then(all => all.map(n => [n.title, n.body]))
+    navigator.serviceWorker.ready.then(r => r.getNotifications())
+        .then(all => all.map(n => [n.title, n.body]))
 """
-TELL = """
-    self.tell = (path, body) => fetch(path, {method: "POST", body: JSON.stringify(body)});
+REPORT = """
+    self.report = (path, body) => fetch(path, {method: "POST", body: JSON.stringify(body)});
     const show = ServiceWorkerRegistration.prototype.showNotification;
     ServiceWorkerRegistration.prototype.showNotification = async function (...all) {
-        try { await show.apply(this, all); } catch (error) { await tell("/told", "refused"); throw error; }
-        await tell("/told", "shown");
+        try { await show.apply(this, all); }
+        catch (error) { await report("/shown", "refused"); throw error; }
+        await report("/shown", "shown");
     }; 0
 """
 TRUSTED = """
-    ExtendableEvent.prototype.waitUntil = (work) => work;  // scripts may not make trusted events, which alone may wait
+    // Scripts may not make trusted events, and no other event may wait.
+    ExtendableEvent.prototype.waitUntil = (work) => work;
     self.clients.openWindow = (url) => fetch("/opened", {method: "POST", body: JSON.stringify(url)})
 """
 
@@ -106,7 +109,7 @@ class Phone:
         Deliver a push message; the site hears when the notification is on the screen, or is
         refused.
         """
-        await self.inside(TELL)
+        await self.inside(REPORT)
         call = {"origin": self.site.url, "registrationId": self.registration, "data": data}
         await self.browser.call("ServiceWorker.deliverPushMessage", **call)
 
@@ -116,7 +119,7 @@ class Phone:
         while it appears.
         """
         for number in range(1, 3):
-            if "shown" in await self.posted("/told", number):
+            if "shown" in await self.posted("/shown", number):
                 break
         return list(await self.browser.run(SHOWN))
 
@@ -139,7 +142,7 @@ class Phone:
         )
 
     async def posted(self, path: str, count: int = 1) -> list[Any]:
-        """What the site was told at a path, once it was told that often."""
+        """The bodies posted to a path, once there are ``count`` of them."""
         for _ in range(100):
             found = [body for place, body in self.site.posted if place == path]
             if len(found) >= count:
@@ -238,7 +241,9 @@ async def test_a_renewed_subscription_is_handed_to_the_shop(browser: Chromium) -
     renewed = """Object.assign(new Event("pushsubscriptionchange"), {
         waitUntil: (work) => work,
         oldSubscription: {endpoint: "https://push.example/old", options: {}},
-        newSubscription: {toJSON: () => ({endpoint: "https://push.example/new", keys: {auth: "a", p256dh: "p"}})},
+        newSubscription: {toJSON: () => ({
+            endpoint: "https://push.example/new", keys: {auth: "a", p256dh: "p"},
+        })},
     })"""
     async with Site() as site:
         phone = await Phone.of(browser, site, "/kaskad-sw.js?resubscribe=/push/renewed")

@@ -48,7 +48,7 @@ AWKWARD = [
 ]
 
 
-def told(observed: Observed) -> tuple[object, ...]:
+def comparable(observed: Observed) -> tuple[object, ...]:
     """What a test can look at, without the order within one instant, which means nothing."""
     message = observed.message
     ending = (
@@ -65,7 +65,7 @@ def assert_same_story(test: PolicyTest, configuration: Configuration, tools: Sha
     quick, whole = (
         kind(test, configuration, tools).run() for kind in (PolicyTestRunner, FullTestRunner)
     )
-    assert told(quick) == told(whole), test.name
+    assert comparable(quick) == comparable(whole), test.name
 
 
 @pytest.mark.parametrize("path", WORKED, ids=lambda path: path.name)

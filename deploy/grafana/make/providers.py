@@ -164,7 +164,7 @@ PROVIDERS = Dashboard(
                 ),
                 lines(
                     "Webhooks with a wrong signature",
-                    "Somebody forges webhooks, or a secret has changed and receipts are being lost.",
+                    "Webhooks are being forged, or a secret has changed and receipts are lost.",
                     (
                         "{{provider}}",
                         (

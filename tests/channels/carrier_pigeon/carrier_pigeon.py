@@ -1,8 +1,8 @@
 """
 A plug-in as anybody could write it: a channel of its own, and an adapter for it.
 
-Reference: none; a loft takes ``{"ring", "reference", "note", "escort"}`` and answers ``{"flight"}``;
-it reports ``{"reference", "landed"}`` with its bell in a header.
+Reference: none; a loft takes ``{"ring", "reference", "note", "escort"}`` and answers
+``{"flight"}``; it reports ``{"reference", "landed"}`` with its bell in a header.
 """
 
 from __future__ import annotations

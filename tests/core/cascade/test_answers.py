@@ -46,7 +46,7 @@ def test_an_answer_is_written_down_as_it_was_given() -> None:
     )
 
 
-def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge() -> None:
+def test_an_unknown_answer_is_reported_as_that_and_keeps_its_cap_usage() -> None:
     tale = Tale(SMS)
     number = tale.send(1, Unknown(Reason.SERVER_ERROR, "500", "oops"))
     attempt = tale.message.attempts[number]
@@ -59,7 +59,7 @@ def test_an_unknown_answer_is_told_as_that_and_keeps_its_charge() -> None:
     assert tale.last.effects == (EmitStatus("attempt.unknown", 0),)
 
 
-def test_a_refusal_is_a_state_too_and_taking_it_is_told() -> None:
+def test_a_refusal_is_a_state_too_and_taking_it_is_reported() -> None:
     tale = Tale(SMS, Step("email"))
     number = tale.send(1, Refused(Reason.REFUSED_CONTENT, "22", "spam"))
     attempt = tale.message.attempts[number]
@@ -75,7 +75,7 @@ def test_a_refusal_is_a_state_too_and_taking_it_is_told() -> None:
     )
 
 
-def test_an_acceptance_names_the_id_and_is_told_once() -> None:
+def test_an_acceptance_names_the_id_and_is_reported_once() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Accepted("abc"))
     attempt = tale.message.attempts[number]
@@ -127,7 +127,7 @@ def test_a_second_answer_to_the_same_attempt_is_void() -> None:
     number = tale.send(1)
     before = tale.message.copy()
     for late in (NotSent(Reason.THROTTLED), Refused(Reason.REFUSED_ADDRESS), Accepted("other")):
-        decision = tale.tell(3, Answered(number, late))
+        decision = tale.apply(3, Answered(number, late))
         assert (decision.effects, tale.message) == ((), before)
 
 
@@ -135,18 +135,18 @@ def test_an_unknown_one_that_stays_unknown_changes_nothing() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Unknown(Reason.TIMED_OUT))
     before = tale.message.copy()
-    decision = tale.tell(3, Answered(number, Unknown(Reason.CONNECTION_LOST)))
+    decision = tale.apply(3, Answered(number, Unknown(Reason.CONNECTION_LOST)))
     assert (decision.effects, tale.message) == ((), before)
 
 
 def test_a_round_is_judged_when_its_last_answer_is_in() -> None:
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_ADDRESS)))
     assert (tale.message.runs[0].sending, tale.ready) == (Sending.OPEN, [])
     assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
-    tale.tell(3, Answered(1, Refused(Reason.REFUSED_ADDRESS)))
+    tale.apply(3, Answered(1, Refused(Reason.REFUSED_ADDRESS)))
     assert ReleaseCap(0) in tale.last.effects
     assert tale.ready == [(1, "texts")]
 
@@ -154,9 +154,9 @@ def test_a_round_is_judged_when_its_last_answer_is_in() -> None:
 def test_a_step_is_handed_off_when_the_first_of_its_devices_took_it() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(5, Answered(1, Accepted("b")))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(5, Answered(1, Accepted("b")))
     assert tale.message.runs[0].handed_off_at == START + 2_000
 
 

@@ -26,15 +26,15 @@ def test_a_step_without_a_wait_succeeds_when_the_provider_has_accepted_it() -> N
 def test_a_message_succeeds_when_every_waited_for_state_was_reached() -> None:
     tale = Tale(PUSH, SMS)
     attempt = tale.send(1)
-    tale.hear(5, attempt, "delivered")
+    tale.receive(5, attempt, "delivered")
     assert tale.status == "running"
-    tale.hear(30, attempt, "clicked")
+    tale.receive(30, attempt, "clicked")
     assert (tale.status, tale.message.succeeded_by) == ("succeeded", "web_push")
 
 
 def test_a_click_implies_the_delivery_that_nobody_reported() -> None:
     tale = Tale(PUSH, SMS)
-    tale.hear(30, tale.send(1), "clicked")
+    tale.receive(30, tale.send(1), "clicked")
     assert tale.status == "succeeded"
 
 
@@ -49,7 +49,7 @@ def test_not_delivered_in_time_moves_the_cascade_on() -> None:
 
 def test_delivered_but_not_clicked_in_time_moves_the_cascade_on() -> None:
     tale = Tale(PUSH, VIBER)
-    tale.hear(10, tale.send(1), "delivered")
+    tale.receive(10, tale.send(1), "delivered")
     tale.due()
     assert tale.message.runs[0].ended is Reason.NOT_CLICKED_IN_TIME
 
@@ -63,7 +63,7 @@ def test_a_refusal_moves_the_cascade_on_at_once() -> None:
 
 def test_a_failure_receipt_moves_the_cascade_on_and_never_to_another_provider_of_the_step() -> None:
     tale = Tale(VIBER, SMS)
-    tale.hear(20, tale.send(1), "failed", failure=Refused(Reason.REFUSED_RECIPIENT, "7201"))
+    tale.receive(20, tale.send(1), "failed", failure=Refused(Reason.REFUSED_RECIPIENT, "7201"))
     assert tale.ready == [(1, "texts")]
     assert tale.message.runs[0].ended is Reason.FAILURE_RECEIPT
 
@@ -71,7 +71,7 @@ def test_a_failure_receipt_moves_the_cascade_on_and_never_to_another_provider_of
 def test_a_goal_ends_the_cascade_wherever_it_stands() -> None:
     tale = Tale(PUSH, SMS)
     tale.send(1)
-    tale.tell(60, GoalReached("shop", "order-1"))
+    tale.apply(60, GoalReached("shop", "order-1"))
     assert (tale.status, tale.message.reason, tale.message.due_at) == (
         "cancelled",
         Reason.GOAL_MET,
@@ -86,13 +86,13 @@ def test_the_last_step_whose_wait_runs_out_exhausts_the_message() -> None:
     assert (tale.status, tale.message.reason) == ("exhausted", Reason.NOT_DELIVERED_IN_TIME)
 
 
-def test_a_failure_after_a_success_by_acceptance_is_told_as_undelivered() -> None:
+def test_a_failure_after_a_success_by_acceptance_is_emitted_as_undelivered() -> None:
     tale = Tale(SMS)
     attempt = tale.send(1)
-    tale.told.clear()
-    tale.hear(9, attempt, "failed", failure=Refused(Reason.REFUSED_RECIPIENT, "30003"))
+    tale.statuses.clear()
+    tale.receive(9, attempt, "failed", failure=Refused(Reason.REFUSED_RECIPIENT, "30003"))
     assert (tale.status, tale.message.flags) == ("succeeded", ["undelivered"])
-    assert "message.succeeded" in tale.told
+    assert "message.succeeded" in tale.statuses
 
 
 # ---- unknown outcomes
@@ -102,7 +102,7 @@ def test_an_unknown_outcome_is_never_repeated_but_waits_for_a_receipt() -> None:
     tale = Tale(VIBER, SMS)
     attempt = tale.send(1, Unknown(Reason.TIMED_OUT), answer=10)
     assert tale.ready == []
-    tale.hear(30, attempt, "delivered")
+    tale.receive(30, attempt, "delivered")
     assert (tale.status, tale.message.attempts[0].outcome.value) == ("succeeded", "accepted")
 
 
@@ -142,7 +142,7 @@ def test_an_intent_of_a_process_that_died_becomes_unknown_and_its_wait_runs_from
     None
 ):
     tale = Tale(VIBER, SMS)
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
     assert tale.waits_until == 16
     tale.due()
     attempt = tale.message.attempts[0]
@@ -152,9 +152,9 @@ def test_an_intent_of_a_process_that_died_becomes_unknown_and_its_wait_runs_from
 
 def test_an_answer_that_comes_after_its_process_was_presumed_dead_still_counts() -> None:
     tale = Tale(SMS)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
     tale.due()
-    tale.tell(20, Answered(0, Accepted("SM1")))
+    tale.apply(20, Answered(0, Accepted("SM1")))
     assert tale.status == "succeeded"
 
 
@@ -162,9 +162,9 @@ def test_a_receipt_before_the_timer_of_an_overdue_answer_does_not_put_it_off_to_
     None
 ):
     tale = Tale(VIBER, SMS)
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
     assert tale.waits_until == 16
-    tale.hear(17, 0, "sent")
+    tale.receive(17, 0, "sent")
     assert tale.waits_until == 17.001
     tale.due()
     assert tale.message.attempts[0].outcome.value == "accepted"  # the receipt proves it
@@ -222,7 +222,7 @@ def test_a_throttled_last_step_waits_durably_and_expires_at_the_deadline() -> No
 
 def test_an_open_breaker_gives_the_next_provider_its_turn() -> None:
     tale = Tale(VIBER, SMS)
-    tale.tell(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + seconds(31)))
+    tale.apply(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + seconds(31)))
     assert tale.ready == [(0, "viber_b")]
 
 
@@ -231,7 +231,7 @@ def test_while_all_providers_are_shut_an_earlier_step_waits_for_its_longest_wait
     until = START + seconds(3600)
     shut = {name: replace(PROVIDERS[name], shut_until=until) for name in ("viber_a", "viber_b")}
     tale.given(providers={**PROVIDERS, **shut})
-    tale.tell(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + seconds(3600)))
+    tale.apply(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + seconds(3600)))
     assert tale.waits_until == 601
     tale.due()
     assert tale.ready == [(1, "texts")]
@@ -246,7 +246,7 @@ def test_a_configuration_refusal_shuts_the_provider_and_moves_to_the_next_at_onc
     assert tale.ready == [(1, "texts")]
 
 
-def test_a_configuration_refusal_on_the_last_step_waits_because_someone_may_mend_it() -> None:
+def test_a_configuration_refusal_on_the_last_step_waits_because_someone_may_fix_it() -> None:
     tale = Tale(SMS)
     tale.send(1, Refused(Reason.REFUSED_CONFIGURATION, "20003"))
     assert tale.status == "running"

@@ -28,19 +28,19 @@ def both_devices() -> Inputs:
 
 def test_every_device_is_tried_and_one_that_took_it_is_enough() -> None:
     tale = Tale(PUSH, SMS, inputs=both_devices())
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
-    tale.tell(3, Answered(1, Accepted("m1")))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
+    tale.apply(3, Answered(1, Accepted("m1")))
     assert tale.ready == []
-    tale.hear(4, 1, "clicked")
+    tale.receive(4, 1, "clicked")
     assert tale.status == "succeeded"
 
 
 def test_all_devices_refusing_moves_the_cascade_on() -> None:
     tale = Tale(PUSH, SMS, inputs=both_devices())
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
-    tale.tell(3, Answered(1, Refused(Reason.REFUSED_ADDRESS, "410")))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
+    tale.apply(3, Answered(1, Refused(Reason.REFUSED_ADDRESS, "410")))
     assert tale.ready == [(1, "texts")]
 
 
@@ -48,12 +48,12 @@ def test_a_device_that_was_throttled_is_tried_again_while_the_other_one_waits_fo
     None
 ):
     tale = Tale(PUSH, SMS, inputs=both_devices())
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, NotSent(Reason.THROTTLED, 5_000)))
-    tale.tell(3, Answered(1, Accepted("m1")))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, NotSent(Reason.THROTTLED, 5_000)))
+    tale.apply(3, Answered(1, Accepted("m1")))
     tale.due()
     assert tale.ready == [(0, "push")]
-    tale.tell(9, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(9, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [LAPTOP]
 
 
@@ -65,7 +65,7 @@ def test_a_late_delivery_closes_the_message_and_cancels_what_is_unsent() -> None
     attempt = tale.send(1)
     tale.due()
     assert tale.ready == [(1, "texts")]
-    tale.hear(700, attempt, "delivered")
+    tale.receive(700, attempt, "delivered")
     assert (tale.status, tale.message.succeeded_by, tale.message.flags) == (
         "succeeded",
         "viber",
@@ -78,7 +78,7 @@ def test_a_late_sent_receipt_closes_nothing() -> None:
     tale = Tale(VIBER, SMS)
     attempt = tale.send(1)
     tale.due()
-    tale.hear(700, attempt, "sent")
+    tale.receive(700, attempt, "sent")
     assert tale.ready == [(1, "texts")]
 
 
@@ -86,7 +86,7 @@ def test_late_ignore_only_records_it() -> None:
     tale = Tale(VIBER, SMS, late="ignore")
     attempt = tale.send(1)
     tale.due()
-    tale.hear(700, attempt, "delivered")
+    tale.receive(700, attempt, "delivered")
     assert tale.status == "running"
     assert tale.message.attempts[0].state.value == "delivered"
 
@@ -95,11 +95,11 @@ def test_a_late_delivery_corrects_an_exhausted_message_once() -> None:
     tale = Tale(VIBER)
     attempt = tale.send(1)
     tale.due()
-    tale.told.clear()
-    tale.hear(4000, attempt, "delivered")
-    tale.hear(4001, attempt, "read")
+    tale.statuses.clear()
+    tale.receive(4000, attempt, "delivered")
+    tale.receive(4001, attempt, "read")
     assert (tale.status, tale.message.flags) == ("succeeded", ["late"])
-    assert tale.told.count("message.succeeded") == 1
+    assert tale.statuses.count("message.succeeded") == 1
 
 
 def test_two_channels_that_delivered_are_flagged_whichever_came_first() -> None:
@@ -107,8 +107,8 @@ def test_two_channels_that_delivered_are_flagged_whichever_came_first() -> None:
     first = tale.send(1)
     tale.due()
     second = tale.send(605)
-    tale.hear(610, second, "delivered")
-    tale.hear(620, first, "delivered")
+    tale.receive(610, second, "delivered")
+    tale.receive(620, first, "delivered")
     assert "duplicate_delivery" in tale.message.flags
     assert tale.message.succeeded_by == "sms"
 
@@ -116,25 +116,25 @@ def test_two_channels_that_delivered_are_flagged_whichever_came_first() -> None:
 def test_delivered_after_failed_is_delivered() -> None:
     tale = Tale(VIBER)
     attempt = tale.send(1)
-    tale.hear(5, attempt, "failed")
-    tale.hear(6, attempt, "delivered")
+    tale.receive(5, attempt, "failed")
+    tale.receive(6, attempt, "delivered")
     assert tale.status == "succeeded"
 
 
 def test_a_receipt_before_the_answer_counts_when_the_answer_is_lost() -> None:
     tale = Tale(SMS)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
-    tale.hear(2, 0, "sent")
-    tale.tell(11, Answered(0, Unknown(Reason.TIMED_OUT)))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
+    tale.receive(2, 0, "sent")
+    tale.apply(11, Answered(0, Unknown(Reason.TIMED_OUT)))
     assert (tale.status, tale.message.attempts[0].outcome.value) == ("succeeded", "accepted")
 
 
 def test_the_same_receipt_twice_changes_nothing() -> None:
     tale = Tale(PUSH, SMS)
     attempt = tale.send(1)
-    tale.hear(5, attempt, "delivered")
+    tale.receive(5, attempt, "delivered")
     before = tale.message
-    tale.hear(5, attempt, "delivered")
+    tale.receive(5, attempt, "delivered")
     assert tale.message == before
 
 
@@ -142,9 +142,9 @@ def test_a_timer_for_a_time_that_is_no_longer_asked_for_is_void() -> None:
     tale = Tale(PUSH, SMS)
     attempt = tale.send(1)
     old = tale.message.due_at
-    tale.hear(5, attempt, "delivered")
+    tale.receive(5, attempt, "delivered")
     assert tale.message.due_at != old
-    tale.tell(125, Due(old or 0))
+    tale.apply(125, Due(old or 0))
     assert tale.ready == []
 
 
@@ -163,21 +163,21 @@ def test_a_message_that_is_already_past_its_deadline_expires_at_once() -> None:
 
 def test_nothing_leaves_after_the_deadline() -> None:
     tale = Tale(SMS, deadline_ms=seconds(60))
-    tale.tell(60, Prepared(0, "texts", (PHONE,)))
+    tale.apply(60, Prepared(0, "texts", (PHONE,)))
     assert (tale.status, tale.calls) == ("expired", [])
 
 
 def test_what_left_before_the_deadline_may_be_answered_after_it() -> None:
     tale = Tale(SMS, deadline_ms=seconds(60))
-    tale.tell(59, Prepared(0, "texts", (PHONE,)))
-    tale.tell(61, Answered(0, Accepted("SM1")))
+    tale.apply(59, Prepared(0, "texts", (PHONE,)))
+    tale.apply(61, Answered(0, Accepted("SM1")))
     assert tale.status == "succeeded"
 
 
 def test_a_cancelled_message_sends_nothing_more() -> None:
     tale = Tale(PUSH, SMS)
-    tale.tell(1, Cancelled())
-    tale.tell(2, Prepared(0, "push", (LAPTOP,)))
+    tale.apply(1, Cancelled())
+    tale.apply(2, Prepared(0, "push", (LAPTOP,)))
     assert (tale.status, tale.message.reason, tale.calls) == ("cancelled", Reason.CANCELLED, [])
 
 
@@ -209,7 +209,7 @@ def test_a_companion_leaves_beside_the_first_step_and_never_counts() -> None:
     assert sorted(tale.ready) == [(0, "viber_a"), (1, "mail")]
     tale.send(1, step=1)
     assert tale.status == "running"
-    tale.hear(2, 0, "delivered")
+    tale.receive(2, 0, "delivered")
     assert tale.status == "running"
 
 
@@ -228,29 +228,29 @@ def test_cheapest_tries_the_cheapest_step_and_the_cheapest_provider_first() -> N
 
 def test_a_step_that_cannot_be_rendered_is_skipped_with_its_reason() -> None:
     tale = Tale(VIBER, SMS)
-    tale.tell(1, Unpreparable(0, Reason.MISSING_VARIABLE, "event.total"))
+    tale.apply(1, Unpreparable(0, Reason.MISSING_VARIABLE, "event.total"))
     assert tale.message.runs[0].ended is Reason.MISSING_VARIABLE
     assert tale.ready == [(1, "texts")]
 
 
 def test_a_text_with_too_many_parts_is_not_sent() -> None:
     tale = Tale(Step("sms", max_parts=2))
-    tale.tell(1, Prepared(0, "texts", (PHONE,), "c", 3, "3.60"))
+    tale.apply(1, Prepared(0, "texts", (PHONE,), "c", 3, "3.60"))
     assert (tale.calls, tale.message.reason) == ([], Reason.TOO_LONG)
 
 
 def test_a_step_that_costs_more_than_it_may_tries_the_next_provider_then_moves_on() -> None:
     tale = Tale(Step("viber", wait=VIBER.wait, max_cost="0.45"), SMS)
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,), "c", None, "0.50"))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,), "c", None, "0.50"))
     assert tale.ready == [(0, "viber_b")]
-    tale.tell(2, Prepared(0, "viber_b", (PHONE,), "c", None, "0.50"))
+    tale.apply(2, Prepared(0, "viber_b", (PHONE,), "c", None, "0.50"))
     assert tale.message.runs[0].ended is Reason.TOO_EXPENSIVE
 
 
 def test_an_opt_out_between_rendering_and_the_send_stops_it() -> None:
     tale = Tale(VIBER)
     tale.given(consents=(Consent("viber", "*", "out", START + 500, "api"),))
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
     assert (tale.calls, tale.status, tale.message.reason) == ([], "suppressed", Reason.OPTED_OUT)
 
 
@@ -318,5 +318,5 @@ def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_a
     tale = Tale(Step("viber"), SMS, also=(Step("email"),))
     tale.send(1, step=2)
     tale.given(addresses=(EMAIL,))
-    tale.tell(2, Unpreparable(0, Reason.TEMPLATE_MISSING))
+    tale.apply(2, Unpreparable(0, Reason.TEMPLATE_MISSING))
     assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)

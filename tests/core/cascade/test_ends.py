@@ -40,7 +40,7 @@ PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
 SMS = Step("sms")
 
 
-def told(tale: Tale) -> list[EmitStatus]:
+def emitted(tale: Tale) -> list[EmitStatus]:
     return [effect for effect in tale.last.effects if isinstance(effect, EmitStatus)]
 
 
@@ -50,7 +50,7 @@ def told(tale: Tale) -> list[EmitStatus]:
 def test_an_end_is_written_down_whole() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
-    tale.tell(30, GoalReached("shop", "o-1"))
+    tale.apply(30, GoalReached("shop", "o-1"))
     message = tale.message
     assert (message.reason, message.reason_detail, message.finished_at) == (
         Reason.GOAL_MET,
@@ -58,14 +58,14 @@ def test_an_end_is_written_down_whole() -> None:
         START + 30_000,
     )
     assert (message.runs[0].over, message.runs[0].until, message.due_at) == (True, None, None)
-    assert told(tale) == [EmitStatus("message.cancelled")]
+    assert emitted(tale) == [EmitStatus("message.cancelled")]
 
 
 def test_a_terminal_message_is_not_ended_again() -> None:
     tale = Tale(SMS)
     tale.send(1)
     for fact in (GoalReached("s", "1"), Cancelled(Reason.ERASED)):
-        assert tale.tell(5, fact).effects == ()
+        assert tale.apply(5, fact).effects == ()
     assert (tale.status, tale.message.reason, tale.message.finished_at) == (
         "succeeded",
         None,
@@ -75,12 +75,12 @@ def test_a_terminal_message_is_not_ended_again() -> None:
 
 def test_a_cancel_takes_companions_and_holds_along_but_not_what_is_open() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
-    tale.tell(2, Cancelled(Reason.ERASED))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(2, Cancelled(Reason.ERASED))
     assert (tale.message.reason, tale.ready) == (Reason.ERASED, [])
     assert [run.sending for run in tale.message.runs] == [Sending.IDLE, Sending.OPEN]
     assert tale.waits_until == 16, "its answer is still waited for"
-    tale.tell(3, Answered(0, Accepted("x")))
+    tale.apply(3, Answered(0, Accepted("x")))
     assert tale.message.attempts[0].outcome == "accepted"
     assert tale.message.due_at is None
 
@@ -91,7 +91,7 @@ def test_a_success_leaves_companions_be() -> None:
     assert (tale.status, tale.ready) == ("succeeded", [(1, "mail")])
 
 
-def test_the_first_status_is_told_and_a_message_that_ends_at_once_says_both() -> None:
+def test_the_first_status_is_emitted_and_a_message_that_ends_at_once_says_both() -> None:
     tale = Tale(SMS)
     assert tale.last.effects == (EmitStatus("message.accepted"),)
     late = Tale(SMS, inputs=replace(tale.inputs, duplicate_of="01KOLD"))
@@ -148,7 +148,7 @@ def test_a_message_that_was_held_past_its_deadline_says_what_held_it() -> None:
 def test_a_message_whose_step_ends_at_the_deadline_expires_and_starts_nothing() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 3_600_000),)), SMS, deadline_ms=HOUR_MS)
     tale.send(1)
-    tale.tell(3700, due(tale.message.due_at))
+    tale.apply(3700, due(tale.message.due_at))
     assert (tale.status, tale.message.reason, len(tale.message.runs)) == (
         "expired",
         Reason.DEADLINE_PASSED,
@@ -156,7 +156,7 @@ def test_a_message_whose_step_ends_at_the_deadline_expires_and_starts_nothing() 
     )
 
 
-def test_every_step_may_be_skipped_in_one_decision_and_the_last_ones_reason_is_told() -> None:
+def test_every_step_may_be_skipped_in_one_decision_and_the_last_reason_is_given() -> None:
     steps = [Step("fax") for _ in range(6)]
     tale = Tale(
         *steps,
@@ -173,7 +173,7 @@ def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before() -> No
     until = tale.message.due_at
     assert until == START - 60_000 + HOUR_MS
     assert (
-        tale.tell((until - START) / 1000 - 0.001, Shut(0, "texts", Reason.THROTTLED, until)).checks
+        tale.apply((until - START) / 1000 - 0.001, Shut(0, "texts", Reason.THROTTLED, until)).checks
         == ()
     )
     assert tale.ready == []
@@ -186,9 +186,9 @@ def test_a_held_step_is_asked_again_when_its_hold_is_over_and_not_before() -> No
 def test_a_device_whose_retry_finds_nothing_left_to_try_is_let_be() -> None:
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
     tale.given(addresses=(LAPTOP, PHONE))
     tale.due()
     assert (tale.message.runs[0].sending, tale.ready, tale.last.checks) == (Sending.IDLE, [], ())
@@ -223,7 +223,7 @@ def test_an_outage_holds_only_what_is_paid_and_only_after_silence() -> None:
     tale = Tale(silent, SMS)
     number = tale.send(1)
     tale.given(outages=("web_push",))
-    tale.hear(5, number, "failed")
+    tale.receive(5, number, "failed")
     assert tale.ready == [(1, "texts")], "a failure is no silence"
 
 
@@ -240,21 +240,21 @@ def test_cheapest_puts_unknown_prices_last_and_keeps_the_written_order_of_equals
 
 def test_a_word_about_a_step_that_is_not_ready_is_void() -> None:
     tale = Tale(SMS, Step("email"))
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
     for fact in (
         Prepared(0, "texts", (PHONE,)),
         Unpreparable(0, Reason.TEMPLATE_ERROR),
         Shut(0, "texts", Reason.THROTTLED, START + 9_000),
         Prepared(1, "mail", (EMAIL,)),
     ):
-        decision = tale.tell(2, fact)
+        decision = tale.apply(2, fact)
         assert decision.said == ("void: the step is not ready any more",)
         assert tale.message.runs[0].sending is Sending.OPEN
 
 
 def test_a_replayed_trigger_is_a_trigger() -> None:
     tale = Tale(SMS)
-    assert tale.tell(0, Triggered(replayed=True)).effects[0] == EmitStatus("message.accepted")
+    assert tale.apply(0, Triggered(replayed=True)).effects[0] == EmitStatus("message.accepted")
 
 
 def test_addresses_are_found_for_what_they_are() -> None:
@@ -267,8 +267,8 @@ def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looke
     None
 ):
     tale = Tale(SMS, deadline_ms=8_000)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
-    tale.hear(20, 0, "queued")
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
+    tale.receive(20, 0, "queued")
     assert (tale.status, tale.message.due_at) == ("running", START + 20_001)
     tale.due()
     assert (tale.message.attempts[0].outcome, tale.status) == ("accepted", "succeeded"), (
@@ -287,7 +287,7 @@ def test_a_message_that_was_held_once_but_only_waited_for_a_slot_at_its_deadline
     tale.send(1, NotSent(Reason.THROTTLED, 30_000))
     tale.due()
     assert tale.ready == [(0, "texts")]
-    tale.tell(3600, due(tale.message.due_at))
+    tale.apply(3600, due(tale.message.due_at))
     assert (tale.status, tale.message.reason) == ("expired", Reason.DEADLINE_PASSED)
 
 
@@ -307,8 +307,8 @@ def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(wai
     tale.send(1, step=0)
     tale.send(2, step=2)
     if waits == "held":
-        tale.tell(3, Shut(1, "mail", Reason.BREAKER_OPEN, START + 90_000))
-    tale.tell(4, Cancelled())
+        tale.apply(3, Shut(1, "mail", Reason.BREAKER_OPEN, START + 90_000))
+    tale.apply(4, Cancelled())
     stopped, left = tale.message.run_of(1), tale.message.run_of(2)
     assert stopped is not None
     assert left is not None
@@ -325,8 +325,8 @@ def test_a_cancel_after_the_cascade_ended_stops_a_companion_that_still_waits(wai
 def test_a_cancel_lets_an_open_companion_be_answered() -> None:
     tale = Tale(SMS, also=(Step("email"),))
     tale.send(1, step=0)
-    tale.tell(2, Prepared(1, "mail", (EMAIL,)))
-    tale.tell(3, Cancelled())
+    tale.apply(2, Prepared(1, "mail", (EMAIL,)))
+    tale.apply(3, Cancelled())
     companion = tale.message.run_of(1)
     assert companion is not None
     assert (companion.sending, companion.ended) == (Sending.OPEN, None)
@@ -334,7 +334,7 @@ def test_a_cancel_lets_an_open_companion_be_answered() -> None:
 
 def test_a_held_companion_is_asked_again_when_its_hold_is_over() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
-    tale.tell(1, Shut(1, "mail", Reason.BREAKER_OPEN, START + 9_000))
+    tale.apply(1, Shut(1, "mail", Reason.BREAKER_OPEN, START + 9_000))
     assert tale.waits_until == 9
     tale.due()
     assert sorted(tale.ready) == [(0, "viber_a"), (1, "mail")]
@@ -370,6 +370,6 @@ def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left() -> None:
     assert (tale.message.runs[0].ended, tale.message.runs[0].until) == (Reason.NO_ADDRESS, None)
     tale = Tale(SMS, inputs=base)
     assert tale.message.runs[0].until is not None
-    tale.tell(1, Cancelled())
+    tale.apply(1, Cancelled())
     ended = tale.message.runs[0]
     assert (ended.until, ended.over) == (None, True)

@@ -26,9 +26,9 @@ def half_sent(step: Step = PUSH, unsent: NotSent | None = None) -> Tale:
     """The laptop has it, the tablet is to be tried again."""
     tale = Tale(step, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, unsent or NotSent(Reason.THROTTLED, 3_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, unsent or NotSent(Reason.THROTTLED, 3_000)))
     return tale
 
 
@@ -52,7 +52,7 @@ def test_a_cap_that_skips_at_the_last_look_ends_only_the_sending() -> None:
     tale.due()
     assert tale.ready == [(0, "push")]
     tale.given(consents=(Consent("*", "*", "out", START),))
-    tale.tell(6, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(6, Prepared(0, "push", (LAPTOP, TABLET)))
     assert waits_on(tale)
 
 
@@ -65,14 +65,14 @@ def test_a_cap_that_drops_at_the_last_look_does_not_end_the_message_that_is_half
         ),
         cap_usages=(),
     )
-    tale.tell(6, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(6, Prepared(0, "push", (LAPTOP, TABLET)))
     assert waits_on(tale)
 
 
 def test_content_that_cannot_be_made_again_ends_only_the_sending() -> None:
     tale = half_sent()
     tale.due()
-    tale.tell(6, Unpreparable(0, Reason.TEMPLATE_ERROR, "x"))
+    tale.apply(6, Unpreparable(0, Reason.TEMPLATE_ERROR, "x"))
     assert waits_on(tale)
     assert tale.message.runs[0].until is None
 
@@ -80,7 +80,7 @@ def test_content_that_cannot_be_made_again_ends_only_the_sending() -> None:
 def test_a_provider_that_stays_shut_longer_than_the_step_waits_ends_only_the_sending() -> None:
     tale = half_sent()
     tale.due()
-    tale.tell(601.5, Shut(0, "push", Reason.BREAKER_OPEN, START + 900_000))
+    tale.apply(601.5, Shut(0, "push", Reason.BREAKER_OPEN, START + 900_000))
     assert waits_on(tale)
 
 
@@ -102,20 +102,20 @@ def test_a_send_forgets_why_it_was_held() -> None:
     tale.send(1, NotSent(Reason.THROTTLED, 1_000))
     assert tale.message.runs[0].held_for is Reason.THROTTLED
     tale.due()
-    tale.tell(3, Prepared(0, "texts", (PHONE,)))
+    tale.apply(3, Prepared(0, "texts", (PHONE,)))
     assert tale.message.runs[0].held_for is None
 
 
 def test_a_shut_provider_is_why_the_step_is_left_when_nobody_else_can_send() -> None:
     tale = Tale(VIBER, SMS)
-    tale.tell(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + 9_000))
+    tale.apply(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + 9_000))
     run = tale.message.runs[0]
     assert (run.provider, run.held_for) == ("viber_b", Reason.BREAKER_OPEN)
 
 
 def test_a_word_about_a_shut_provider_changes_nothing_while_another_s_turn_it_is() -> None:
     tale = Tale(VIBER)
-    decision = tale.tell(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
+    decision = tale.apply(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
     assert decision.said == ("void: it is another provider's turn",)
     assert tale.message.runs[0].held_for is None
 
@@ -130,7 +130,7 @@ def test_a_try_is_counted_for_its_own_address_and_provider() -> None:
     ]
     devices = half_sent()
     devices.due()
-    devices.tell(6, Prepared(0, "push", (LAPTOP, TABLET)))
+    devices.apply(6, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [(a.address_hash, a.try_number) for a in devices.message.attempts] == [
         (LAPTOP.hash, 0),
         (TABLET.hash, 0),
@@ -140,11 +140,11 @@ def test_a_try_is_counted_for_its_own_address_and_provider() -> None:
 
 def test_an_earlier_step_waits_for_a_shut_provider_from_its_first_try_on() -> None:
     tale = Tale(Step("sms", wait=(("delivered", 60_000),)), Step("email"))
-    tale.tell(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
+    tale.apply(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
     run = tale.message.runs[0]
     assert (run.first_try_at, run.until) == (START + 1_000, START + 61_000)
     unwaited = Tale(SMS, Step("email"))
-    unwaited.tell(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
+    unwaited.apply(1, Shut(0, "texts", Reason.BREAKER_OPEN, START + 100_000))
     assert (unwaited.message.runs[0].ended, unwaited.message.runs[0].rule) == (
         Reason.BREAKER_OPEN,
         "",
@@ -155,11 +155,11 @@ def test_one_refusal_of_our_configuration_among_devices_gives_the_next_provider_
     second = {**PROVIDERS, "push_b": replace(PROVIDERS["push"], name="push_b")}
     tale = Tale(replace(PUSH, providers=("push", "push_b")), SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE), providers=second)
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
-    tale.tell(2, Answered(1, Refused(Reason.REFUSED_CONFIGURATION, "401")))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "410")))
+    tale.apply(2, Answered(1, Refused(Reason.REFUSED_CONFIGURATION, "401")))
     assert tale.ready == [(0, "push_b")]
-    tale.tell(3, Prepared(0, "push_b", (LAPTOP, TABLET)))
+    tale.apply(3, Prepared(0, "push_b", (LAPTOP, TABLET)))
     assert tale.calls == [Call(2, TABLET)], (
         "the dead one stays dead, the other was never really asked"
     )
@@ -186,8 +186,8 @@ def test_a_resend_that_stays_unknown_is_the_last() -> None:
 
 def test_a_receipt_that_overtakes_its_answer_does_not_answer_it() -> None:
     tale = Tale(VIBER)
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
-    tale.hear(2, 0, "sent")
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.receive(2, 0, "sent")
     attempt = tale.message.attempts[0]
     assert (attempt.outcome, attempt.answered_at, attempt.state) == ("pending", None, "sent")
 
@@ -198,7 +198,7 @@ def test_a_late_success_takes_back_what_the_end_had_said() -> None:
     tale.due()
     tale.send(70, Refused(Reason.REFUSED_RECIPIENT, "21"))
     assert (tale.status, tale.message.reason_detail) == ("exhausted", "21")
-    tale.hear(99, number, "delivered")
+    tale.receive(99, number, "delivered")
     assert (tale.status, tale.message.reason, tale.message.reason_detail) == ("succeeded", None, "")
 
 
@@ -207,7 +207,7 @@ def test_a_companion_that_fails_says_nothing_of_a_success(state: str) -> None:
     tale = Tale(SMS, also=(SMS,))
     tale.send(1, step=0)
     number = tale.send(2, step=1)
-    tale.hear(3, number, state)
+    tale.receive(3, number, state)
     assert tale.message.flags == []
 
 
@@ -215,12 +215,12 @@ def test_of_three_devices_only_the_one_that_took_nothing_is_tried_again() -> Non
     phone = replace(TABLET, value="https://push.example/c", hash="hash-push-c")
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, phone, PHONE))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET, phone)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, Unknown(Reason.TIMED_OUT)))
-    tale.tell(2, Answered(2, NotSent(Reason.THROTTLED, 3_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET, phone)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, Unknown(Reason.TIMED_OUT)))
+    tale.apply(2, Answered(2, NotSent(Reason.THROTTLED, 3_000)))
     tale.due()
-    tale.tell(6, Prepared(0, "push", (LAPTOP, TABLET, phone)))
+    tale.apply(6, Prepared(0, "push", (LAPTOP, TABLET, phone)))
     assert tale.calls == [Call(3, phone)]
 
 

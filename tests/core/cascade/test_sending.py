@@ -35,7 +35,7 @@ def prepared(step: int = 0, provider: str = "texts", **more: object) -> Prepared
 
 def test_an_intent_says_everything_that_a_call_needs_and_is_charged_once() -> None:
     tale = Tale(SMS)
-    decision = tale.tell(1, prepared())
+    decision = tale.apply(1, prepared())
     attempt = tale.message.attempts[0]
     assert (attempt.number, attempt.step, attempt.channel, attempt.provider, attempt.kind) == (
         0,
@@ -74,7 +74,7 @@ def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_fir
     tale = Tale(VIBER, SMS)
     tale.send(1)
     tale.due()
-    tale.tell(700, prepared(1))
+    tale.apply(700, prepared(1))
     reserve = next(effect for effect in tale.last.effects if isinstance(effect, ReserveCap))
     assert (reserve.usage.step, reserve.usage.first) == (1, False)
 
@@ -82,12 +82,12 @@ def test_a_later_step_of_a_charged_message_is_charged_as_one_that_is_not_the_fir
 def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
     assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
     tale.due()
-    decision = tale.tell(5, Prepared(0, "push", (LAPTOP, TABLET)))
+    decision = tale.apply(5, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [TABLET]
     assert not any(isinstance(effect, ReserveCap) for effect in decision.effects)
 
@@ -96,13 +96,13 @@ def test_a_retry_of_a_step_that_is_still_charged_is_not_charged_again() -> None:
 def test_what_was_rendered_for_other_addresses_is_prepared_again(known: Any) -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", known))
+    tale.apply(1, Prepared(0, "push", known))
     assert (tale.calls, tale.ready) == ([], [(0, "push")])
 
 
 def test_what_was_prepared_for_another_provider_is_void() -> None:
     tale = Tale(VIBER)
-    decision = tale.tell(1, Prepared(0, "viber_b", (PHONE,)))
+    decision = tale.apply(1, Prepared(0, "viber_b", (PHONE,)))
     assert (tale.calls, tale.ready, decision.checks) == ([], [(0, "viber_a")], ())
 
 
@@ -112,7 +112,7 @@ def test_a_provider_that_was_shut_or_taken_away_after_rendering_gives_its_turn_a
     for providers in (shut, gone):
         tale = Tale(VIBER)
         tale.given(providers=providers)
-        tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+        tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
         assert (tale.calls, tale.ready) == ([], [(0, "viber_b")])
 
 
@@ -121,7 +121,7 @@ def test_a_breaker_is_open_until_its_instant_and_not_at_it() -> None:
     tale.given(
         providers={**PROVIDERS, "viber_a": replace(PROVIDERS["viber_a"], shut_until=START + 1000)}
     )
-    tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
     assert len(tale.calls) == 1
 
 
@@ -131,7 +131,7 @@ def test_a_breaker_is_open_until_its_instant_and_not_at_it() -> None:
 @pytest.mark.parametrize(("parts", "left"), [(2, 1), (3, 0), (None, 1)])
 def test_as_many_parts_as_are_allowed_may_leave_and_not_one_more(parts: Any, left: Any) -> None:
     tale = Tale(Step("sms", max_parts=2))
-    tale.tell(1, Prepared(0, "texts", (PHONE,), "", parts, "1.20"))
+    tale.apply(1, Prepared(0, "texts", (PHONE,), "", parts, "1.20"))
     assert len(tale.calls) == left
     if not left:
         assert (tale.message.reason, tale.message.reason_detail) == (
@@ -145,7 +145,7 @@ def test_as_dear_as_it_may_be_it_leaves_and_an_unknown_price_is_too_dear(
     cost: Any, left: Any
 ) -> None:
     tale = Tale(Step("sms", max_cost="1.20"))
-    tale.tell(1, Prepared(0, "texts", (PHONE,), "", 1, cost))
+    tale.apply(1, Prepared(0, "texts", (PHONE,), "", 1, cost))
     assert len(tale.calls) == left
     if not left:
         assert tale.message.reason is Reason.TOO_EXPENSIVE
@@ -176,9 +176,9 @@ def test_a_pause_that_ends_exactly_when_the_retries_do_is_still_taken(
 def test_the_longest_pause_that_any_device_was_asked_for_is_kept() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, NotSent(Reason.THROTTLED, 9_000)))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, NotSent(Reason.THROTTLED, 9_000)))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
     assert tale.message.runs[0].until == START + 11_000
 
 
@@ -214,7 +214,7 @@ def test_a_throttled_earlier_step_waits_as_long_as_its_longest_wait_and_then_mov
     tale.send(1, NotSent(Reason.THROTTLED, seconds(100)))
     run = tale.message.runs[0]
     assert (run.sending, run.until) == (Sending.HELD, START + 61_000)
-    tale.tell(61, Due(tale.message.due_at or 0))
+    tale.apply(61, Due(tale.message.due_at or 0))
     assert tale.ready == [(0, "texts")], "its time is up, but the provider may be free again"
 
 
@@ -241,9 +241,9 @@ def test_all_shut_the_last_step_waits_until_the_first_of_them_opens() -> None:
 
 def test_a_shut_provider_is_passed_over_and_a_word_about_another_is_void() -> None:
     tale = Tale(VIBER)
-    tale.tell(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
+    tale.apply(1, Shut(0, "viber_b", Reason.BREAKER_OPEN, START + 9_000))
     assert tale.ready == [(0, "viber_a")]
-    tale.tell(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + 9_000))
+    tale.apply(1, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + 9_000))
     assert tale.ready == [(0, "viber_b")]
 
 
@@ -252,14 +252,14 @@ def test_when_the_other_is_shut_too_it_waits() -> None:
     tale.given(
         providers={**PROVIDERS, "viber_b": replace(PROVIDERS["viber_b"], shut_until=START + 50_000)}
     )
-    tale.tell(1, Shut(0, "viber_a", Reason.THROTTLED, START + 9_000))
+    tale.apply(1, Shut(0, "viber_a", Reason.THROTTLED, START + 9_000))
     run = tale.message.runs[0]
     assert (run.sending, run.until, run.held_for) == (Sending.HELD, START + 9_000, Reason.THROTTLED)
 
 
 def test_a_companion_without_a_wait_may_wait_until_the_deadline() -> None:
     tale = Tale(VIBER, also=(Step("sms"),))
-    tale.tell(1, Shut(1, "texts", Reason.BREAKER_OPEN, START + 9_000))
+    tale.apply(1, Shut(1, "texts", Reason.BREAKER_OPEN, START + 9_000))
     run = tale.message.run_of(1)
     assert run is not None
     assert (run.sending, run.until) == (Sending.HELD, START + 9_000)
@@ -268,6 +268,6 @@ def test_a_companion_without_a_wait_may_wait_until_the_deadline() -> None:
 def test_a_hold_is_never_longer_than_the_deadline() -> None:
     tale = Tale(SMS, deadline_ms=HOUR_MS)
     tale.send(1, NotSent(Reason.THROTTLED, 30_000))
-    tale.tell(40, Due(tale.message.due_at or 0))
-    tale.tell(41, Shut(0, "texts", Reason.THROTTLED, START + 9 * HOUR_MS))
+    tale.apply(40, Due(tale.message.due_at or 0))
+    tale.apply(41, Shut(0, "texts", Reason.THROTTLED, START + 9 * HOUR_MS))
     assert tale.message.runs[0].until == START + HOUR_MS

@@ -47,9 +47,9 @@ def test_nothing_is_resent_at_the_deadline() -> None:
 def test_a_device_that_took_it_is_enough_and_the_unknown_other_is_left_alone() -> None:
     tale = Tale(Step("web_push", wait=PUSH.wait, on_unknown="resend"))
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, Unknown(Reason.TIMED_OUT)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, Unknown(Reason.TIMED_OUT)))
     assert (tale.ready, tale.message.runs[0].resent) == ([], False)
 
 
@@ -63,7 +63,7 @@ def test_a_hold_that_comes_between_rendering_and_the_send_holds_it() -> None:
         inputs=replace(Tale(SMS).inputs, governance=Governance(consent={})),
     )
     tale.given(over_budget={"sms": START + 9_000}, governance=tale_with_budget())
-    tale.tell(1, prepared())
+    tale.apply(1, prepared())
     run = tale.message.runs[0]
     assert (tale.calls, run.sending, run.until, run.rule) == (
         [],
@@ -86,7 +86,7 @@ def test_an_address_whose_owner_said_no_meanwhile_is_not_called_but_the_others_a
     tale.given(addresses=(LAPTOP, TABLET))
     state = AddressState(LAPTOP.hash, (Consent("web_push", "*", "out", START),))
     tale.given(address_states={LAPTOP.hash: state})
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [TABLET]
 
 
@@ -100,9 +100,9 @@ def test_providers_have_an_address_to_send_to_or_no_turn() -> None:
 def test_an_answer_after_its_process_was_presumed_dead_never_sends_anything_again() -> None:
     for late in (NotSent(Reason.CONNECT_FAILED), Refused(Reason.REFUSED_CONFIGURATION)):
         tale = Tale(VIBER, SMS)
-        tale.tell(1, Prepared(0, "viber_a", (PHONE,)))
+        tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
         tale.due()
-        tale.tell(20, Answered(0, late))
+        tale.apply(20, Answered(0, late))
         run = tale.message.runs[0]
         assert (tale.ready, run.sending, run.until, run.ended) == ([], Sending.IDLE, None, None)
         assert not any(isinstance(effect, ReleaseCap) for effect in tale.last.effects)
@@ -121,7 +121,7 @@ def test_a_provider_whose_address_went_away_after_rendering_gives_its_turn_away(
     tale = Tale(VIBER, inputs=base)
     assert tale.ready == [(0, "bots")]
     tale.given(addresses=(PHONE,))
-    tale.tell(1, Prepared(0, "bots", (bot,)))
+    tale.apply(1, Prepared(0, "bots", (bot,)))
     assert (tale.calls, tale.ready) == ([], [(0, "viber_b")])
 
 
@@ -146,9 +146,9 @@ def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retrie
 ):
     tale = Tale(Step("web_push", wait=PUSH.wait, retry=Retry(0, 0)), SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Accepted("a")))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Accepted("a")))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 3_000)))
     run = tale.message.runs[0]
     assert (run.sending, run.ended, run.given_up) == (Sending.IDLE, None, [])
 
@@ -157,24 +157,24 @@ def test_a_throttled_device_of_a_step_that_another_has_is_let_be_when_its_retrie
 def test_only_the_device_that_took_nothing_is_tried_again(settled: Any) -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, settled))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, settled))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
     tale.due()
-    tale.tell(5, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(5, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [TABLET]
 
 
 def test_an_unknown_device_beside_one_that_took_nothing_is_not_tried_again_without_leave() -> None:
     tale = Tale(PUSH)
     tale.given(addresses=(LAPTOP, TABLET))
-    tale.tell(1, Prepared(0, "push", (LAPTOP, TABLET)))
-    tale.tell(2, Answered(0, Unknown(Reason.TIMED_OUT)))
-    tale.tell(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
+    tale.apply(1, Prepared(0, "push", (LAPTOP, TABLET)))
+    tale.apply(2, Answered(0, Unknown(Reason.TIMED_OUT)))
+    tale.apply(2, Answered(1, NotSent(Reason.THROTTLED, 1_000)))
     while not tale.ready and tale.message.due_at is not None and not tale.message.terminal:
         tale.due()
         for run in tale.message.ready():
-            tale.tell(
+            tale.apply(
                 (tale.now - START) / 1000, Prepared(run.step, run.provider or "", (LAPTOP, TABLET))
             )
     assert [attempt.address_hash for attempt in tale.message.attempts].count(LAPTOP.hash) == 1
@@ -194,7 +194,7 @@ def test_a_word_that_a_provider_is_shut_until_a_moment_ago_is_looked_at_a_millis
     cascade: Any,
 ) -> None:
     tale = Tale(*cascade)
-    tale.tell(1, Shut(0, "texts", Reason.THROTTLED, START))
+    tale.apply(1, Shut(0, "texts", Reason.THROTTLED, START))
     assert tale.message.runs[0].until == START + 1_001
 
 

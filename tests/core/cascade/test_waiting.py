@@ -21,27 +21,27 @@ PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
 SMS = Step("sms")
 
 
-def told(tale: Tale) -> list[EmitStatus]:
+def emitted(tale: Tale) -> list[EmitStatus]:
     return [effect for effect in tale.last.effects if isinstance(effect, EmitStatus)]
 
 
 # ---- receipts
 
 
-def test_a_receipt_is_written_down_with_its_own_time_and_told_once() -> None:
+def test_a_receipt_is_written_down_with_its_own_time_and_emitted_once() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Accepted(None))
-    tale.tell(9, ReceiptReceived(number, "delivered", START + 7_000, provider_id="late-id"))
+    tale.apply(9, ReceiptReceived(number, "delivered", START + 7_000, provider_id="late-id"))
     attempt = tale.message.attempts[number]
     assert (attempt.state, attempt.times["delivered"], attempt.provider_id) == (
         "delivered",
         START + 7_000,
         "late-id",
     )
-    assert told(tale) == [EmitStatus("attempt.delivered", 0)]
-    tale.tell(12, ReceiptReceived(number, "delivered", START + 3_000, provider_id="other"))
+    assert emitted(tale) == [EmitStatus("attempt.delivered", 0)]
+    tale.apply(12, ReceiptReceived(number, "delivered", START + 3_000, provider_id="other"))
     attempt = tale.message.attempts[number]
-    assert (attempt.times["delivered"], attempt.provider_id, told(tale)) == (
+    assert (attempt.times["delivered"], attempt.provider_id, emitted(tale)) == (
         START + 3_000,
         "late-id",
         [],
@@ -49,12 +49,12 @@ def test_a_receipt_is_written_down_with_its_own_time_and_told_once() -> None:
     assert tale.last.said == ("nothing new",)
 
 
-def test_an_engagement_is_news_once_and_keeps_its_first_time() -> None:
+def test_an_engagement_is_new_once_and_keeps_its_first_time() -> None:
     tale = Tale(VIBER)
     number = tale.send(1)
     for at, words in ((9, [EmitStatus("attempt.complained", 0)]), (5, [])):
-        tale.tell(10, ReceiptReceived(number, "complained", START + seconds(at)))
-        assert told(tale) == words
+        tale.apply(10, ReceiptReceived(number, "complained", START + seconds(at)))
+        assert emitted(tale) == words
     attempt = tale.message.attempts[number]
     assert (attempt.engagement, attempt.state) == ({"complained": START + 5_000}, "delivered")
 
@@ -62,8 +62,8 @@ def test_an_engagement_is_news_once_and_keeps_its_first_time() -> None:
 def test_a_failure_receipt_says_why_and_keeps_the_first_reason() -> None:
     tale = Tale(VIBER, SMS)
     number = tale.send(1)
-    tale.hear(5, number, "rejected", failure=Refused(Reason.REFUSED_RECIPIENT, "1", "gone"))
-    tale.hear(6, number, "failed", failure=Refused(Reason.REFUSED_ADDRESS, "2", "dead"))
+    tale.receive(5, number, "rejected", failure=Refused(Reason.REFUSED_RECIPIENT, "1", "gone"))
+    tale.receive(6, number, "failed", failure=Refused(Reason.REFUSED_ADDRESS, "2", "dead"))
     attempt = tale.message.attempts[number]
     assert (attempt.reason, attempt.code, attempt.detail) == (Reason.REFUSED_RECIPIENT, "2", "dead")
     assert BounceRecorded("hash-phone", "viber", "viber_a", "2", 1) in tale.last.effects
@@ -76,15 +76,15 @@ def test_a_failure_receipt_says_why_and_keeps_the_first_reason() -> None:
 )
 def test_a_failure_receipt_accuses_as_a_refusal_does(failure: Any, kind: Any) -> None:
     tale = Tale(VIBER, SMS)
-    tale.hear(5, tale.send(1), "failed", failure=Refused(failure, "9"))
+    tale.receive(5, tale.send(1), "failed", failure=Refused(failure, "9"))
     assert any(isinstance(effect, kind) for effect in tale.last.effects)
 
 
 def test_a_failure_after_a_delivery_accuses_nobody_and_moves_nothing() -> None:
     tale = Tale(VIBER, SMS)
     number = tale.send(1)
-    tale.hear(4, number, "delivered")
-    tale.hear(5, number, "failed", failure=Refused(Reason.REFUSED_ADDRESS, "9"))
+    tale.receive(4, number, "delivered")
+    tale.receive(5, number, "failed", failure=Refused(Reason.REFUSED_ADDRESS, "9"))
     assert tale.last.effects == ()
     assert tale.message.attempts[number].code is None
     assert tale.message.runs[0].ended is None
@@ -92,14 +92,14 @@ def test_a_failure_after_a_delivery_accuses_nobody_and_moves_nothing() -> None:
 
 def test_a_failure_without_words_still_moves_on() -> None:
     tale = Tale(VIBER, SMS)
-    tale.hear(5, tale.send(1), "failed")
+    tale.receive(5, tale.send(1), "failed")
     assert (tale.message.runs[0].ended, tale.message.runs[0].rule) == (Reason.FAILURE_RECEIPT, "")
 
 
 def test_a_receipt_says_what_an_unknown_answer_did_not() -> None:
     tale = Tale(VIBER)
     number = tale.send(1, Unknown(Reason.TIMED_OUT))
-    tale.hear(9, number, "sent")
+    tale.receive(9, number, "sent")
     attempt = tale.message.attempts[number]
     assert (attempt.outcome, attempt.answered_at) == ("accepted", START + 1_200)
 
@@ -108,17 +108,17 @@ def test_one_device_that_failed_leaves_the_other_waiting() -> None:
     tale = Tale(PUSH, SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
     tale.send(1)
-    tale.hear(5, 0, "failed")
+    tale.receive(5, 0, "failed")
     assert tale.ready == []
-    tale.hear(6, 1, "expired")
+    tale.receive(6, 1, "expired")
     assert tale.ready == [(1, "texts")]
 
 
 def test_a_failure_with_an_engagement_is_no_failure() -> None:
     tale = Tale(PUSH, SMS)
     number = tale.send(1)
-    tale.hear(5, number, "dismissed")
-    tale.hear(6, number, "failed")
+    tale.receive(5, number, "dismissed")
+    tale.receive(6, number, "failed")
     assert (tale.ready, tale.message.runs[0].ended) == ([], None)
 
 
@@ -126,9 +126,9 @@ def test_devices_prove_together_what_the_step_waits_for() -> None:
     tale = Tale(Step("web_push", wait=(("delivered", 60_000), ("clicked", 600_000))), SMS)
     tale.given(addresses=(LAPTOP, TABLET, PHONE))
     tale.send(1)
-    tale.hear(5, 0, "delivered")
+    tale.receive(5, 0, "delivered")
     assert tale.status == "running"
-    tale.hear(6, 1, "clicked")
+    tale.receive(6, 1, "clicked")
     assert tale.status == "succeeded"
 
 
@@ -139,9 +139,9 @@ def test_each_state_has_its_time_from_the_hand_off_and_the_next_one_missing_is_l
     tale = Tale(VIBER, SMS)
     number = tale.send(1)
     assert tale.waits_until == 601.2
-    tale.hear(5, number, "delivered")
+    tale.receive(5, number, "delivered")
     assert tale.waits_until == 3601.2
-    tale.hear(6, number, "read")
+    tale.receive(6, number, "read")
     assert tale.status == "succeeded"
     assert tale.message.due_at is None
 
@@ -150,16 +150,16 @@ def test_a_wait_is_over_at_its_instant_and_not_before() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
     at = tale.message.due_at
-    tale.tell(601.199, due(at))
+    tale.apply(601.199, due(at))
     assert tale.ready == []
-    tale.tell(601.2, due(at))
+    tale.apply(601.2, due(at))
     assert tale.ready == [(1, "texts")]
 
 
 def test_the_state_whose_time_was_over_first_is_the_reason() -> None:
     tale = Tale(VIBER, SMS)
     tale.send(1)
-    tale.tell(7200, due(tale.message.due_at))
+    tale.apply(7200, due(tale.message.due_at))
     assert tale.message.runs[0].ended is Reason.NOT_DELIVERED_IN_TIME
 
 
@@ -175,23 +175,23 @@ def test_an_unknown_step_without_a_wait_waits_for_the_default_and_is_settled_by_
     tale = Tale(SMS, Step("email"), default_wait_ms=30_000)
     number = tale.send(1, Unknown(Reason.TIMED_OUT))
     assert tale.waits_until == 31.2
-    tale.hear(5, number, "failed")
+    tale.receive(5, number, "failed")
     assert tale.ready == [(1, "mail")]
 
 
 def test_any_receipt_for_an_unknown_last_step_without_a_wait_is_its_success() -> None:
     tale = Tale(SMS)
     number = tale.send(1, Unknown(Reason.TIMED_OUT))
-    tale.hear(5, number, "sent")
+    tale.receive(5, number, "sent")
     assert (tale.status, tale.message.succeeded_by, tale.message.flags) == ("succeeded", "sms", [])
 
 
 def test_an_open_intent_is_looked_at_after_its_timeout_and_a_grace_or_at_the_deadline() -> None:
     tale = Tale(SMS)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
     assert tale.waits_until == 16
     tale = Tale(SMS, deadline_ms=8_000)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
     assert tale.waits_until == 8
     tale.due()
     assert (tale.status, tale.waits_until) == ("running", 16)
@@ -201,8 +201,8 @@ def test_an_open_intent_is_looked_at_after_its_timeout_and_a_grace_or_at_the_dea
 
 def test_nobody_is_presumed_dead_before_the_grace_is_over() -> None:
     tale = Tale(SMS, deadline_ms=10_000)
-    tale.tell(1, Prepared(0, "texts", (PHONE,)))
-    tale.tell(10, due(tale.message.due_at))
+    tale.apply(1, Prepared(0, "texts", (PHONE,)))
+    tale.apply(10, due(tale.message.due_at))
     assert tale.message.attempts[0].outcome == "pending"
 
 
@@ -227,7 +227,7 @@ def test_a_late_delivery_after_a_failure_corrects_reason_and_flags() -> None:
         Reason.UNKNOWN_OUTCOME,
         ["unconfirmed"],
     )
-    tale.hear(9_000, number, "delivered")
+    tale.receive(9_000, number, "delivered")
     message = tale.message
     assert (tale.status, message.succeeded_by, message.reason, message.reason_detail) == (
         "succeeded",
@@ -243,22 +243,22 @@ def test_a_late_delivery_while_the_next_step_waits_ends_it_there() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 60_000),)), VIBER)
     number = tale.send(1)
     tale.due()
-    tale.hear(100, number, "delivered")
+    tale.receive(100, number, "delivered")
     assert (tale.status, tale.message.flags, tale.ready) == ("succeeded", ["late"], [])
     assert tale.message.runs[1].sending is Sending.IDLE
 
 
 def test_a_delivery_in_time_is_not_late() -> None:
     tale = Tale(VIBER, SMS)
-    tale.hear(9, tale.send(1), "read")
+    tale.receive(9, tale.send(1), "read")
     assert tale.message.flags == []
 
 
 def test_a_late_delivery_of_a_cancelled_message_changes_nothing() -> None:
     tale = Tale(VIBER)
     number = tale.send(1)
-    tale.tell(5, Cancelled())
-    tale.hear(9, number, "delivered")
+    tale.apply(5, Cancelled())
+    tale.receive(9, number, "delivered")
     assert (tale.status, tale.message.flags, tale.message.succeeded_by) == ("cancelled", [], None)
 
 
@@ -266,34 +266,34 @@ def test_late_ignore_leaves_an_exhausted_message_as_it_is() -> None:
     tale = Tale(Step("viber", wait=(("delivered", 60_000),)), late="ignore")
     number = tale.send(1)
     tale.due()
-    tale.hear(100, number, "delivered")
+    tale.receive(100, number, "delivered")
     assert (tale.status, tale.message.flags) == ("exhausted", [])
 
 
 def test_a_companion_s_receipts_say_nothing_of_the_cascade() -> None:
     tale = Tale(VIBER, also=(Step("email"),))
     number = tale.send(1, step=1)
-    tale.hear(9, number, "read")
+    tale.receive(9, number, "read")
     assert (tale.status, tale.message.flags) == ("running", [])
     other = tale.send(10, step=0)
-    tale.hear(12, other, "delivered")
+    tale.receive(12, other, "delivered")
     assert tale.message.flags == [], "only two channels of the cascade are a double delivery"
 
 
-def test_undelivered_is_flagged_and_told_once_and_only_where_acceptance_was_all_there_was() -> None:
+def test_undelivered_is_flagged_once_and_only_where_acceptance_was_all_there_was() -> None:
     tale = Tale(PUSH, Step("web_push"))
     tale.given(addresses=(LAPTOP, TABLET))
     tale = Tale(Step("web_push"), inputs=tale.inputs)
     tale.send(1)
-    tale.hear(5, 0, "failed")
-    assert (tale.message.flags, told(tale)) == ([], [EmitStatus("attempt.failed", 0)])
-    tale.hear(6, 1, "failed")
+    tale.receive(5, 0, "failed")
+    assert (tale.message.flags, emitted(tale)) == ([], [EmitStatus("attempt.failed", 0)])
+    tale.receive(6, 1, "failed")
     assert tale.message.flags == ["undelivered"]
-    assert told(tale) == [EmitStatus("attempt.failed", 1), EmitStatus("message.succeeded")]
-    tale.hear(7, 1, "expired")
-    assert EmitStatus("message.succeeded") not in told(tale)
+    assert emitted(tale) == [EmitStatus("attempt.failed", 1), EmitStatus("message.succeeded")]
+    tale.receive(7, 1, "expired")
+    assert EmitStatus("message.succeeded") not in emitted(tale)
     waited = Tale(Step("viber", wait=(("sent", 60_000),)))
     number = waited.send(1)
-    waited.hear(2, number, "sent")
-    waited.hear(3, number, "failed")
+    waited.receive(2, number, "sent")
+    waited.receive(3, number, "failed")
     assert (waited.status, waited.message.flags) == ("succeeded", [])

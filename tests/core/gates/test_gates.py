@@ -82,7 +82,7 @@ def test_where_every_gate_lets_it_pass_each_says_what_it_looked_at() -> None:
     )
 
 
-def test_patient_gates_that_let_it_pass_say_so_too() -> None:
+def test_deferrable_gates_that_let_it_pass_say_so_too() -> None:
     rules = governed(
         quiet_hours=(EVENING,),
         caps=(Cap("cap", 2, HOUR_MS),),
@@ -332,7 +332,7 @@ def test_too_many_codes_skip_the_sms_and_nothing_else() -> None:
     )
 
 
-def test_of_the_patient_gates_the_most_restrictive_counts_and_all_are_asked() -> None:
+def test_of_the_deferrable_gates_the_most_restrictive_counts_and_all_are_asked() -> None:
     rules = governed(
         caps=(Cap("short", 1, HOUR_MS), Cap("long", 1, 2 * HOUR_MS), Cap("least", 1, 60_000)),
         gaps=(Gap("gap", 60_000, on_hit="skip_step"),),

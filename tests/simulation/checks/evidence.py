@@ -49,8 +49,8 @@ class Evidence:
         self.humans: dict[str, Human] = {human.id: human for human in run.scenery.humans}
         self.policies: dict[tuple[str, str], Policy] = {
             (policy.name, policy.version): policy
-            for book in run.scenery.books
-            for policy in book.policies.values()
+            for rulebook in run.scenery.books
+            for policy in rulebook.policies.values()
         }
         self.intents: dict[tuple[str, int], Moment] = {}
         self.created: dict[str, Moment] = {}
@@ -103,12 +103,12 @@ class Evidence:
     def books_at(self, moment: Moment) -> list[Rulebook]:
         """The rulebook in force, and while one takes the place of another, both."""
         books, number, candidates = self.run.scenery.books, 0, []
-        for reload, book in self.ledger.reloads:
+        for reload, rulebook in self.ledger.reloads:
             if reload.order > moment.order:
                 break
             if moment.at - reload.at < 2 or self.broken_between(reload.at, moment.at):
                 candidates.append(books[number])
-            number = book
+            number = rulebook
         return [*candidates, books[number]]
 
     def broken_between(self, start: float, end: float) -> bool:

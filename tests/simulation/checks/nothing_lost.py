@@ -35,7 +35,7 @@ def check(evidence: Evidence) -> Iterator[str]:
             continue
         yield from ends_once(name, commits.get(message.id, []))
         yield from ends_in_time(evidence, name, message, commits.get(message.id, []))
-    yield from is_told_once(evidence)
+    yield from is_published_once(evidence)
 
 
 def each_event_has_its_messages(evidence: Evidence) -> Iterator[str]:
@@ -105,23 +105,23 @@ def shows(evidence: Evidence, wall: int) -> float:
     return max(0.0, at + (wall - shown) / 1000) if wall > shown else at
 
 
-def is_told_once(evidence: Evidence) -> Iterator[str]:
-    """Whoever listens hears of every end once, and of a correction once more."""
-    told: dict[str, list[str]] = {}
-    for body in evidence.run.told:
+def is_published_once(evidence: Evidence) -> Iterator[str]:
+    """Every end is published once, and a correction once more."""
+    by_message: dict[str, list[str]] = {}
+    for body in evidence.run.statuses:
         event: dict[str, Any] = orjson.loads(body)
         status = event["type"].removeprefix("kaskad.message.")
         if status in ENDS:
-            told.setdefault(event["subject"], []).append(status)
+            by_message.setdefault(event["subject"], []).append(status)
     for message in evidence.messages.values():
-        heard = told.get(message.id, [])
-        allowed = [[message.status.value], [*heard[:1], "succeeded"]]
+        published = by_message.get(message.id, [])
+        allowed = [[message.status.value], [*published[:1], "succeeded"]]
         if (
-            not heard
-            or heard not in allowed
-            or (len(heard) == 2 and not {"late", "undelivered"} & set(message.flags))
+            not published
+            or published not in allowed
+            or (len(published) == 2 and not {"late", "undelivered"} & set(message.flags))
         ):
             yield (
-                f"P1 {evidence.name(message.id)} is {message.status}, and what was told of its end"
-                f" is {heard}"
+                f"P1 {evidence.name(message.id)} is {message.status}, and the ends published of it"
+                f" are {published}"
             )

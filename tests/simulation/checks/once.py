@@ -3,7 +3,7 @@ P2: nothing is sent twice by us. P5: a send is recorded before it leaves, and a 
 leaves.
 
 Of one step at most one request is taken by a provider (by a browser each, where there are several),
-whatever crashed and whoever answered; a policy that says ``on_unknown: resend`` may have one more.
+however often a process crashed; a policy that says ``on_unknown: resend`` may have one more.
 No request is written twice. Every request has an intent that was durable before it, and reaches the
 provider within a second of it.
 """

@@ -27,9 +27,9 @@ HAND_OFF_SECONDS = 16.0
 
 def check(evidence: Evidence) -> Iterator[str]:
     """Each broken promise in a sentence."""
-    heard: dict[int, list[Hook]] = {}
+    hooks_by_write: dict[int, list[Hook]] = {}
     for hook in evidence.ledger.hooks:
-        heard.setdefault(id(hook.write), []).append(hook)
+        hooks_by_write.setdefault(id(hook.write), []).append(hook)
     by_message: dict[str, list[Sent]] = {}
     for sent in evidence.sent:
         by_message.setdefault(sent.message.id, []).append(sent)
@@ -40,7 +40,7 @@ def check(evidence: Evidence) -> Iterator[str]:
             for earlier in cascade:
                 step = [sent for sent in cascade if sent.step == earlier.step]
                 if before(message, earlier, later) and (
-                    why := overtakes(evidence, policy, heard, step, earlier, later)
+                    why := overtakes(evidence, policy, hooks_by_write, step, earlier, later)
                 ):
                     yield (
                         f"P3 {evidence.name(message.id)}: step {later.step} started though step"
@@ -62,7 +62,7 @@ def before(message: Message, earlier: Sent, later: Sent) -> bool:
 def overtakes(
     evidence: Evidence,
     policy: Policy,
-    heard: dict[int, list[Hook]],
+    hooks_by_write: dict[int, list[Hook]],
     of_step: list[Sent],
     earlier: Sent,
     later: Sent,
@@ -81,7 +81,9 @@ def overtakes(
     step = policy.plan[earlier.step]
     known = {
         id(sent): [
-            hook for hook in heard.get(id(sent.write), ()) if hook.sent.order < later.intent.order
+            hook
+            for hook in hooks_by_write.get(id(sent.write), ())
+            if hook.sent.order < later.intent.order
         ]
         for sent in of_step
     }

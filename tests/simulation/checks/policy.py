@@ -34,7 +34,7 @@ def check(evidence: Evidence) -> Iterator[str]:
         )
         for why in stopped(evidence, sent):
             yield f"P4 {name} {why}"
-        books = [book.governance for book in evidence.books_at(sent.intent)]
+        books = [rulebook.governance for rulebook in evidence.books_at(sent.intent)]
         for rule in (quiet, capped, gapped, abroad, unwanted(words)):
             reasons = [rule(evidence, sent, governance) for governance in books]
             if all(reasons):

@@ -16,7 +16,9 @@ UNTAKEN = (OutcomeKind.NOT_SENT, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
 
 def check(evidence: Evidence) -> Iterator[str]:
     """Each broken promise in a sentence."""
-    governances = {book.governance.version: book.governance for book in evidence.run.scenery.books}
+    governances = {
+        rulebook.governance.version: rulebook.governance for rulebook in evidence.run.scenery.books
+    }
     for id, stored in evidence.run.stored.items():
         message, name = stored.message, evidence.name(id)
         yield from says_why(name, message)

@@ -83,5 +83,5 @@ def came_too_late_for_nothing(evidence: Evidence, sent: Sent, hook: Hook) -> boo
     earlier = [
         h for h in evidence.ledger.hooks if h.write is hook.write and h.sent.order < hook.sent.order
     ]
-    news = all(GOOD.index(hook.state) > GOOD.index(h.state) for h in earlier if h.state in GOOD)
-    return news and bool(ended) and hook.sent.order > min(ended)
+    is_new = all(GOOD.index(hook.state) > GOOD.index(h.state) for h in earlier if h.state in GOOD)
+    return is_new and bool(ended) and hook.sent.order > min(ended)

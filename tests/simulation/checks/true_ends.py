@@ -87,7 +87,7 @@ class MessageTruth:
         ]
 
     def reported(self, run: Run) -> set[str]:
-        """The states that were reported of a run; whoever writes back has read it."""
+        """The states that were reported of a run; a person who replies has read it."""
         replies = [deed.what for deed in self.evidence.deeds("reply") if deed.tried]
         answered = any(
             what["channel"] == run.channel and what["address"] in self.addresses for what in replies
@@ -136,7 +136,7 @@ class MessageTruth:
 
     def tries_faults(self, run: Run) -> Iterator[str]:
         """
-        A provider is tried again at most as often as the policy says, unless it asks for patience.
+        A provider is tried again at most as often as the policy says, unless it asks to wait.
         A round in which one of several devices could not start in time is free for all of them, and
         so is the one after an unknown outcome.
         """
@@ -263,8 +263,8 @@ class MessageTruth:
     def ruled(self, run: Run) -> bool:
         """A rule of this name does not merely hold, and there is something for it to count."""
         rules: list[QuietHours | Cap | Gap] = []
-        for book in self.evidence.run.scenery.books:
-            governance = book.governance
+        for rulebook in self.evidence.run.scenery.books:
+            governance = rulebook.governance
             rules += [*governance.quiet_hours, *governance.caps, *governance.gaps]
         mine = [rule for rule in rules if rule.name == run.rule and self.covered(rule, run)]
         return any(self.bites(rule) for rule in mine)
@@ -314,7 +314,9 @@ class MessageTruth:
         )
 
     def abroad(self, run: Run) -> bool:
-        allowed = [book.governance.sms_countries for book in self.evidence.run.scenery.books]
+        allowed = [
+            rulebook.governance.sms_countries for rulebook in self.evidence.run.scenery.books
+        ]
         foreign = not self.human.profile.get("phone", "").startswith("+380")
         return run.channel == "sms" and foreign and any(allowed)
 

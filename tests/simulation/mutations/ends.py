@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.cascade import answers, decide
-from orchestrator.core.cascade import builder as draft_of
+from orchestrator.core.cascade import builder as builder_module
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch import sends
@@ -19,7 +19,7 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
     every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
     return [
         (
-            draft_of.DecisionBuilder,
+            builder_module.DecisionBuilder,
             "states_of",
             lambda builder, attempts: every if attempts else frozenset(),
         )
@@ -69,14 +69,14 @@ def one_try_too_many() -> Sequence[Replacement]:
 @bug
 def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
     """A step is refused for a reason that nobody gave."""
-    original = draft_of.DecisionBuilder.ask
+    original = builder_module.DecisionBuilder.ask
 
     def ask(self: Any, run: Any) -> Check:
         if run.channel == "sms":
             return Check("consent", Verdict.SKIP, Reason.OPTED_OUT, step=run.step)
         return original(self, run)
 
-    return [(draft_of.DecisionBuilder, "ask", ask)]
+    return [(builder_module.DecisionBuilder, "ask", ask)]
 
 
 @bug

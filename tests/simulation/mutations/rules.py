@@ -62,13 +62,13 @@ def gates_asked_only_once() -> Sequence[Replacement]:
     original = sending.depart
 
     def depart(builder: Any, run: Any, fact: Any) -> None:
-        draft_type = type(builder)
-        with_ask = draft_type.ask
-        draft_type.ask = lambda self, run: Check("budget")
+        builder_type = type(builder)
+        with_ask = builder_type.ask
+        builder_type.ask = lambda self, run: Check("budget")
         try:
             original(builder, run, fact)
         finally:
-            draft_type.ask = with_ask
+            builder_type.ask = with_ask
 
     return [(sending, "depart", depart), (decide, "depart", depart)]
 

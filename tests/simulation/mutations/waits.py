@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core import facts as core_facts
 from orchestrator.core import status
-from orchestrator.core.cascade import builder as draft_of
+from orchestrator.core.cascade import builder as builder_module
 from orchestrator.core.cascade import decide, sending, waiting
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery, Engagement
@@ -32,10 +32,10 @@ def timer_without_generation_check() -> Sequence[Replacement]:
 def receipt_overwrites() -> Sequence[Replacement]:
     """The last receipt wins, instead of the highest."""
 
-    def merge(known: Delivery, heard: Delivery) -> Delivery:
-        return heard
+    def merge(known: Delivery, reported: Delivery) -> Delivery:
+        return reported
 
-    return [(draft_of, "merge_delivery", merge), (status, "merge_delivery", merge)]
+    return [(builder_module, "merge_delivery", merge), (status, "merge_delivery", merge)]
 
 
 @bug
@@ -49,7 +49,7 @@ def late_wait_after_read() -> Sequence[Replacement]:
         said = {delivery.value} if not engagement else set()
         return frozenset(said | (engagement.keys() & words))
 
-    return [(waiting, "reached", reached), (draft_of, "reached", reached)]
+    return [(waiting, "reached", reached), (builder_module, "reached", reached)]
 
 
 @bug

@@ -76,7 +76,6 @@ def check(seen: Witnesses) -> Report:
 
 
 # -- P1
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def lost(seen: Witnesses) -> Iterator[str]:
@@ -107,7 +106,6 @@ def split_events(seen: Witnesses) -> Iterator[str]:
 
 
 # -- P2
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def doubled(seen: Witnesses) -> Iterator[str]:
@@ -116,20 +114,19 @@ def doubled(seen: Witnesses) -> Iterator[str]:
         counts[record.key].append(record)
     for key, records in counts.items():
         if len(records) > 1:
-            told = [
+            received = [
                 (attempt["outcome"], attempt["times"])
                 for attempt in seen.messages.get(key[0], {}).get("attempts", ())
             ]
-            yield f"{key}: {[(record.provider, record.at) for record in records]}; attempts {told}"
+            sent = [(record.provider, record.at) for record in records]
+            yield f"{key}: {sent}; attempts {received}"
 
 
 def resent(seen: Witnesses) -> Iterator[str]:
     for key, attempts in seen.taken().items():
         if len(attempts) > 1:
-            yield (
-                f"{key}:"
-                f" {[(one['number'], one['outcome'], one['error'], one['times']) for one in attempts]}"
-            )
+            fields = ("number", "outcome", "error", "times")
+            yield f"{key}: {[tuple(one[field] for field in fields) for one in attempts]}"
 
 
 def unmatched(seen: Witnesses) -> Iterator[str]:
@@ -143,7 +140,6 @@ def unmatched(seen: Witnesses) -> Iterator[str]:
 
 
 # -- P3, P4
-# ------------------------------------------------------------------------------------------------------------
 
 
 def overtaken(seen: Witnesses) -> Iterator[str]:
@@ -278,7 +274,6 @@ def over_rate(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
 
 
 # -- P5, P6
-# ------------------------------------------------------------------------------------------------------------
 
 
 def died(seen: Witnesses) -> Iterator[tuple[Key, float, float]]:

@@ -66,7 +66,6 @@ class Load:
             await self._producer.stop()
 
     # -- what backends do
-    # ----------------------------------------------------------------------------------------------
 
     async def _publish(self) -> None:
         while not self._stopping.is_set():
@@ -135,7 +134,6 @@ class Load:
             self.ledger.stops.append(Stop(kind, time.time(), event=given["id"]))
 
     # -- ways
-    # ----------------------------------------------------------------------------------------------------------
 
     async def _http(self, given: dict[str, Any], policy: str) -> str:
         """Publish over HTTP; the message's id."""

@@ -106,11 +106,11 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
         report = check(seen)
         report.add("a rolling restart left something unknown", unknown_since(seen, restarted_at))
         if place.broker is not None:
-            told = await told_terminal(place.broker.address)
+            ended = await terminal_on_topic(place.broker.address)
             missing = [
                 id
                 for id, message in seen.messages.items()
-                if message["status"] in TERMINAL and id not in told
+                if message["status"] in TERMINAL and id not in ended
             ]
             report.add("P1 an end that no status event told", missing)
         summarise(report, seen, place)
@@ -166,20 +166,20 @@ def stamp(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
-async def told_terminal(address: str) -> set[str]:
+async def terminal_on_topic(address: str) -> set[str]:
     """The messages whose end was told in the topic of status events."""
     consumer = AIOKafkaConsumer(
         "kaskad.statuses", bootstrap_servers=address, auto_offset_reset="earliest"
     )
     await consumer.start()
-    told = set()
+    ended = set()
     while records := await consumer.getmany(timeout_ms=4_000):
         for record in (one for found in records.values() for one in found):
             body = json.loads(record.value or b"{}")
             if str(body["type"]).rpartition(".")[2] in TERMINAL:
-                told.add(body["subject"])
+                ended.add(body["subject"])
     await consumer.stop()
-    return told
+    return ended
 
 
 def summarise(report: Report, seen: Witnesses, place: Stack) -> None:

@@ -58,7 +58,8 @@ limits: {{}}
 log: {{level: warning, format: json}}
 """
 KAFKA = """\
-sources: {{http: {{}}, kafka: {{bootstrap_servers: "{broker}", topics: [urgent, events], group: kaskad}}}}
+sources: {{http: {{}}, kafka: {{bootstrap_servers: "{broker}", topics: [urgent, events],
+                             group: kaskad}}}}
 statuses: {{kafka: {{bootstrap_servers: "{broker}", topic: kaskad.statuses}}}}
 """
 GOVERNANCE = f"""\

@@ -176,7 +176,6 @@ class Stack:
                     worker.start()
 
     # -- the stand-ins
-    # -------------------------------------------------------------------------------------------------
 
     async def script(self, script: dict[str, Any]) -> None:
         async with self.session.put(f"{self.sandbox_url}/_sandbox/script", json=script) as answer:
@@ -189,7 +188,6 @@ class Stack:
         return [json.loads(line) for line in self.record.read_text().splitlines() if line.strip()]
 
     # -- the API
-    # -------------------------------------------------------------------------------------------------------
 
     def any_url(self) -> str:
         """A worker, whichever; callers come again with another where it does not answer."""
