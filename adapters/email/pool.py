@@ -19,7 +19,7 @@ QUIT_SECONDS = 2.0
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class PooledConnection:
     """
     One open connection: how many mails it carried, since when (loop time) it is idle, whether it
     wants a RSET.
@@ -39,18 +39,18 @@ class Pool:
 
     def __init__(self, mails_max: int) -> None:
         self._mails_max = mails_max
-        self._idle: list[Connection] = []
+        self._idle: list[PooledConnection] = []
         self._reaper: asyncio.TimerHandle | None = None
         self._goodbyes: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._idle)
 
-    def take(self) -> Connection | None:
+    def take(self) -> PooledConnection | None:
         """The idle connection that was used last, None where a new one is needed."""
         return self._idle.pop() if self._idle else None
 
-    def give(self, connection: Connection, *, dirty: bool) -> None:
+    def give(self, connection: PooledConnection, *, dirty: bool) -> None:
         """Keep a connection for the next mail; ``dirty``: its last one was refused midway."""
         if not connection.client.is_connected:
             connection.client.close()
@@ -75,7 +75,7 @@ class Pool:
             due_at = min(one.idle_since for one in self._idle) + IDLE_SECONDS
             self._reaper = loop.call_at(due_at, self._reap)
 
-    def _dismiss(self, connection: Connection) -> None:
+    def _dismiss(self, connection: PooledConnection) -> None:
         task = asyncio.get_running_loop().create_task(goodbye(connection))
         self._goodbyes.add(task)
         task.add_done_callback(self._goodbyes.discard)
@@ -90,7 +90,7 @@ class Pool:
         await asyncio.gather(*self._goodbyes, return_exceptions=True)
 
 
-async def goodbye(connection: Connection) -> None:
+async def goodbye(connection: PooledConnection) -> None:
     """QUIT, where somebody still listens."""
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         await connection.client.quit(timeout=QUIT_SECONDS)

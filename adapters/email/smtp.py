@@ -26,7 +26,7 @@ from pydantic import Field, field_validator, model_validator
 
 from adapters.email.bounces import read_mail
 from adapters.email.mime import Mail, Mailbox, build
-from adapters.email.pool import Connection, Pool
+from adapters.email.pool import Pool, PooledConnection
 from adapters.email.replies import Stage, outcome_of, queue_id
 from orchestrator import channels as ch
 
@@ -41,7 +41,7 @@ GO_AHEAD, TAKEN, SHUTDOWN = 354, 250, 421
 LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
-class SmtpSettings(ch.Settings):
+class SmtpSettings(ch.AdapterSettings):
     """
     ``tls``: ``starttls`` (default), ``implicit`` or ``none``; ``port`` follows from it (587, 465,
     25). ``pool``: how many connections at most; ``messages_per_connection``: after how many mails
@@ -85,14 +85,14 @@ class SmtpSettings(ch.Settings):
 
 
 @dataclass(slots=True)
-class Run:
+class SendProgress:
     """
     How far one mail has got: the stage that is being answered, its connection, and whether the dot
     is out.
     """
 
     stage: Stage = "connect"
-    connection: Connection | None = None
+    connection: PooledConnection | None = None
     dotted: bool = False
     usable: bool = False
     taken: bool = False
@@ -115,7 +115,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         echo=True,
         failure_receipts=True,
     )
-    settings_type: ClassVar[type[ch.Settings]] = SmtpSettings
+    settings_type: ClassVar[type[ch.AdapterSettings]] = SmtpSettings
 
     def __init__(self, settings: SmtpSettings, provider: str) -> None:
         super().__init__(settings, provider)
@@ -165,7 +165,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         The transaction, and what its end means. A connection that is not known to be well is
         closed.
         """
-        run = Run()
+        run = SendProgress()
         try:
             async with asyncio.timeout(BEFORE_DOT_SECONDS) as limit:
                 return await self._transact(mail, run, limit)
@@ -185,7 +185,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         finally:
             self._give_back(run)
 
-    def _give_back(self, run: Run) -> None:
+    def _give_back(self, run: SendProgress) -> None:
         if run.connection is None:
             return
         if run.usable:
@@ -193,7 +193,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         else:
             run.connection.client.close()
 
-    async def _transact(self, mail: Mail, run: Run, limit: asyncio.Timeout) -> ch.Outcome:
+    async def _transact(self, mail: Mail, run: SendProgress, limit: asyncio.Timeout) -> ch.Outcome:
         """MAIL, RCPT, DATA, the mail, and only then the dot."""
         connection = await self._begin(mail, run)
         client, protocol = connection.client, connection.client.protocol
@@ -215,7 +215,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         connection.mails += 1
         return ch.Accepted(queue_id(reply.message))
 
-    async def _begin(self, mail: Mail, run: Run) -> Connection:
+    async def _begin(self, mail: Mail, run: SendProgress) -> PooledConnection:
         """
         A connection on which MAIL was accepted: an idle one that proves to live, else a new one.
         """
@@ -225,7 +225,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
                 return idle
             idle.client.close()
         run.stage = "connect"
-        run.connection = connection = Connection(self._client())
+        run.connection = connection = PooledConnection(self._client())
         await self._dial(connection.client)
         if self.settings.username is not None:
             run.stage = "auth"
@@ -234,7 +234,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         await self._mail(connection.client, mail, run, BEFORE_DOT_SECONDS)
         return connection
 
-    async def _reuse(self, idle: Connection, mail: Mail, run: Run) -> bool:
+    async def _reuse(self, idle: PooledConnection, mail: Mail, run: SendProgress) -> bool:
         """
         Whether an idle connection took MAIL. Where it did not, for whatever reason, nothing is
         lost: a relay that has hung up, or had enough mails on this connection, is asked again on a
@@ -249,7 +249,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         return True
 
     async def _mail(
-        self, client: aiosmtplib.SMTP, mail: Mail, run: Run, timeout_seconds: float
+        self, client: aiosmtplib.SMTP, mail: Mail, run: SendProgress, timeout_seconds: float
     ) -> None:
         """
         MAIL with whatever the server offers: our reference for bounces, the size, SMTPUTF8 where it
@@ -345,7 +345,7 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
     return context
 
 
-def lost(run: Run, error: Exception, secrets: tuple[str, ...]) -> ch.Outcome:
+def lost(run: SendProgress, error: Exception, secrets: tuple[str, ...]) -> ch.Outcome:
     """
     What a broken connection or silence means: before the dot nothing was taken, after it nobody
     knows.

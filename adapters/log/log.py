@@ -19,7 +19,7 @@ from orchestrator import channels as ch
 MODE = 0o600
 
 
-class LogSettings(ch.Settings):
+class LogFileSettings(ch.AdapterSettings):
     """
     ``path``: the file to append to, in a folder that exists; standard output where it is left out.
     """
@@ -27,12 +27,12 @@ class LogSettings(ch.Settings):
     path: Path | None = None
 
 
-class Log(ch.Adapter[LogSettings]):
+class Log(ch.Adapter[LogFileSettings]):
     """Any channel, written down. Every message counts as accepted; it never reports more."""
 
     name: ClassVar[str] = "log"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(channel="*", parts=())
-    settings_type: ClassVar[type[ch.Settings]] = LogSettings
+    settings_type: ClassVar[type[ch.AdapterSettings]] = LogFileSettings
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
         """

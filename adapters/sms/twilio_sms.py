@@ -72,7 +72,7 @@ FORM = "application/x-www-form-urlencoded"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-class TwilioSettings(ch.Settings):
+class TwilioSettings(ch.AdapterSettings):
     """
     ``auth_token`` may be a list while it is rotated: the first signs in, each of them verifies.
 

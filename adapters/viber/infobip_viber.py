@@ -62,7 +62,7 @@ UNCERTAIN_ERRORS = frozenset({7013, 7014, 7050, 7051, 7082})
 MARKETING_OPT_OUT = 7033
 
 
-class InfobipSettings(ch.Settings):
+class InfobipSettings(ch.AdapterSettings):
     """
     ``base_url`` is the account's own (``https://xxxxx.api.infobip.com``).
 

@@ -43,7 +43,7 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
 }
 
 
-class ViberBotSettings(ch.Settings):
+class ViberBotSettings(ch.AdapterSettings):
     """``auth_token`` may be a list while it is rotated: the first sends, each of them verifies."""
 
     auth_token: ch.Secrets

@@ -57,7 +57,7 @@ EVENTS: dict[str, ch.Delivery | ch.Engagement] = {
 BAD_KEYS_ERRNO = 110
 
 
-class WebPushSettings(ch.Settings):
+class WebPushSettings(ch.AdapterSettings):
     """
     ``private_key``: PEM (PKCS 8 or SEC 1) of the P-256 VAPID key; ``subject``: a ``mailto:`` or
     ``https:`` contact for the push services; ``ttl``: an upper limit in seconds; ``urgency``: for
@@ -104,7 +104,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         parts=("title", "text"),
         echo=True,
     )
-    settings_type: ClassVar[type[ch.Settings]] = WebPushSettings
+    settings_type: ClassVar[type[ch.AdapterSettings]] = WebPushSettings
 
     def __init__(self, settings: WebPushSettings, provider: str) -> None:
         super().__init__(settings, provider)

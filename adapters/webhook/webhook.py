@@ -56,7 +56,7 @@ the content.
 """
 
 
-class WebhookSettings(ch.Settings):
+class WebhookSettings(ch.AdapterSettings):
     """
     ``url`` takes the messages. ``secret`` (``whsec_`` and base64 as Standard Webhooks have it, or a
     text) signs them and the receipts; it may be a list while it is changed: the first signs, each
@@ -103,7 +103,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         failure_receipts=True,
         idempotent_seconds=ch.hours(24),
     )
-    settings_type: ClassVar[type[ch.Settings]] = WebhookSettings
+    settings_type: ClassVar[type[ch.AdapterSettings]] = WebhookSettings
 
     def __init__(self, settings: WebhookSettings, provider: str) -> None:
         super().__init__(settings, provider)

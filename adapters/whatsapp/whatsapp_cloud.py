@@ -101,7 +101,7 @@ PREFERENCES: dict[str, Literal["in", "out"]] = {"stop": "out", "resume": "in"}
 NAMES_TO = re.compile(r"""["'`]to["'`]|\b(?:param|parameter|field)\s+to\b""", re.IGNORECASE)
 
 
-class WhatsAppSettings(ch.Settings):
+class WhatsAppSettings(ch.AdapterSettings):
     """
     ``app_secret`` may be a list while it is rotated: each of them verifies. ``verify_token`` is our
     own invention.

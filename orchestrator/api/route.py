@@ -43,7 +43,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RouteAnswer:
     """A response that is no refusal. ``body`` is the type its JSON Schema is made of."""
 
     status: int
@@ -77,7 +77,7 @@ class Route:
     path: str
     handler: Handler
     summary: str
-    answers: tuple[Answer, ...]
+    answers: tuple[RouteAnswer, ...]
     scope: Scope | None = None
     listeners: tuple[Listener, ...] = (Listener.PUBLIC,)
     place: str = ""

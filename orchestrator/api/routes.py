@@ -14,7 +14,7 @@ from orchestrator.api import dead_letters as letters
 from orchestrator.api import events, messages, operations, receipts, recipients, tracking
 from orchestrator.api import unsubscribe as pages
 from orchestrator.api.queries import PAGING
-from orchestrator.api.route import JSON, Answer, Gif, Html, Listener, Route, Scope
+from orchestrator.api.route import JSON, Gif, Html, Listener, Route, RouteAnswer, Scope
 from orchestrator.explain.views import FullMessageView
 
 KIB = 1024
@@ -30,15 +30,15 @@ ProbeRoute = partial(Route, listeners=(Listener.PUBLIC, Listener.ADMIN))
 AdminRoute = partial(Route, listeners=(Listener.ADMIN,))
 ControlRoute = partial(Route, listeners=(Listener.CONTROL,), place="Its id.")
 
-STORY = (Answer(200, "The message with its trace", FullMessageView),)
-PROFILE = (Answer(200, "The profile as it is now", recipients.RecipientView),)
-HISTORY = (Answer(200, "The whole history, oldest first", recipients.ConsentHistoryView),)
-PROVIDERS_ANSWER = (Answer(200, "What the provider expects"),)
-GONE = Answer(404, "A page: the token is not ours, or too old", Html, "text/html")
-PAGE = (Answer(200, "A page", Html, "text/html"), GONE)
+STORY = (RouteAnswer(200, "The message with its trace", FullMessageView),)
+PROFILE = (RouteAnswer(200, "The profile as it is now", recipients.RecipientView),)
+HISTORY = (RouteAnswer(200, "The whole history, oldest first", recipients.ConsentHistoryView),)
+PROVIDERS_ANSWER = (RouteAnswer(200, "What the provider expects"),)
+GONE = RouteAnswer(404, "A page: the token is not ours, or too old", Html, "text/html")
+PAGE = (RouteAnswer(200, "A page", Html, "text/html"), GONE)
 RELOADED = (
-    Answer(200, "It is in force", operations.ReloadView),
-    Answer(422, "It was refused; the old one stays in force", operations.ReloadView),
+    RouteAnswer(200, "It is in force", operations.ReloadView),
+    RouteAnswer(422, "It was refused; the old one stays in force", operations.ReloadView),
 )
 
 # A table reads better with several cells in a line.
@@ -55,7 +55,7 @@ WEBHOOK = WebhookRoute(
 ROUTES: tuple[Route, ...] = (
     EventRoute(
         "POST", "/v1/events", events.publish, "Publish events; answered when they are durable",
-        (Answer(202, "Durable", events.ResultsView),), body=events.BODIES, refusals=(409,),
+        (RouteAnswer(202, "Durable", events.ResultsView),), body=events.BODIES, refusals=(409,),
         when=events.is_source,
         notes=("One structured event, a batch, or data with `ce-…` headers (binary mode). At most"
             " 256 KiB an event, 4 MiB and 1 000 events a batch. In a batch the valid events are"
@@ -66,7 +66,7 @@ ROUTES: tuple[Route, ...] = (
 
     MessageRoute(
         "GET", "/v1/messages", messages.list_messages, "List messages",
-        (Answer(200, "Newest first, without traces", messages.MessagesView),),
+        (RouteAnswer(200, "Newest first, without traces", messages.MessagesView),),
         query=messages.FILTERS, refusals=(400,),
     ),
     MessageRoute(
@@ -81,16 +81,16 @@ ROUTES: tuple[Route, ...] = (
 
     DeadLetterRoute(
         "GET", "/v1/dead-letters", letters.list_dead_letters, "List what could not be processed",
-        (Answer(200, "Newest first", letters.DeadLettersView),), query=PAGING, refusals=(400,),
+        (RouteAnswer(200, "Newest first", letters.DeadLettersView),), query=PAGING, refusals=(400,),
     ),
     DeadLetterRoute(
         "GET", "/v1/dead-letters/{id}", letters.get_dead_letter, "One dead letter",
-        (Answer(200, "The dead letter", letters.DeadLetterView),), refusals=(404,),
+        (RouteAnswer(200, "The dead letter", letters.DeadLetterView),), refusals=(404,),
     ),
     DeadLetterRoute(
         "POST", "/v1/dead-letters/{id}/replay", letters.replay_dead_letter,
         "Process it again under the current policies",
-        (Answer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
+        (RouteAnswer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
         notes=("Deadlines count from the replay. A repeat finds the messages of the first replay"
             " and starts no others."),
     ),
@@ -107,13 +107,13 @@ ROUTES: tuple[Route, ...] = (
     ),
     RecipientRoute(
         "DELETE", "/v1/recipients/{id}", recipients.erase_recipient, "Erase a recipient",
-        (Answer(204, "Erased"),), refusals=(400, 404),
+        (RouteAnswer(204, "Erased"),), refusals=(400, 404),
         notes="Running messages are cancelled. Keyed hashes of opted-out addresses stay.",
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}/export", recipients.export_recipient,
         "Everything that is stored about a recipient",
-        (Answer(200, "All of it, streamed", recipients.ExportView),), refusals=(400, 404),
+        (RouteAnswer(200, "All of it, streamed", recipients.ExportView),), refusals=(400, 404),
     ),
     RecipientRoute(
         "PUT", "/v1/recipients/{id}/consents", recipients.put_consents,
@@ -127,7 +127,7 @@ ROUTES: tuple[Route, ...] = (
     RecipientRoute(
         "POST", "/v1/opt-outs", recipients.opt_out,
         "Opt-outs in bulk, of recipients and of bare addresses",
-        (Answer(200, "How many were recorded", recipients.RecordedView),),
+        (RouteAnswer(200, "How many were recorded", recipients.RecordedView),),
         body={JSON: recipients.OptOutsBody},
         notes="At most 1 000 entries and 1 MiB. One bad entry refuses all of them.",
     ),
@@ -139,7 +139,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     WebhookRoute(
         "OPTIONS", WEBHOOK.path, receipts.preflight, "CORS, for browsers",
-        (Answer(204, "The report may be sent"),), refusals=(404, 405),
+        (RouteAnswer(204, "The report may be sent"),), refusals=(404, 405),
     ),
 
     TokenRoute(
@@ -152,29 +152,30 @@ ROUTES: tuple[Route, ...] = (
     ),
     TokenRoute(
         "GET", "/o/{token}", tracking.opened, "A mail was opened",
-        (Answer(200, "A transparent picture", Gif, "image/gif"),),
+        (RouteAnswer(200, "A transparent picture", Gif, "image/gif"),),
     ),
     TokenRoute(
         "GET", "/c/{token}", tracking.clicked, "Follow a tracked link",
-        (Answer(302, "To the link's target"), GONE),
+        (RouteAnswer(302, "To the link's target"), GONE),
     ),
 
     Route(
         "GET", "/openapi.json", operations.openapi, "The OpenAPI document",
-        (Answer(200, "OpenAPI 3.1", OBJECT),),
+        (RouteAnswer(200, "OpenAPI 3.1", OBJECT),),
     ),
 
     ProbeRoute(
-        "GET", "/livez", operations.live, "Whether the process runs", (Answer(200, "It does"),),
+        "GET", "/livez", operations.live, "Whether the process runs",
+        (RouteAnswer(200, "It does"),),
     ),
     ProbeRoute(
         "GET", "/readyz", operations.ready, "Whether it accepts events",
-        (Answer(200, "It does"), Answer(503, "Not now")),
+        (RouteAnswer(200, "It does"), RouteAnswer(503, "Not now")),
     ),
 
     AdminRoute(
         "GET", "/metrics", operations.metrics, "Metrics in Prometheus' text format",
-        (Answer(200, "Every metric"),),
+        (RouteAnswer(200, "Every metric"),),
     ),
     AdminRoute("POST", "/-/reload", operations.reload, "Load the configuration again", RELOADED),
 
@@ -183,24 +184,24 @@ ROUTES: tuple[Route, ...] = (
     ),
     ControlRoute(
         "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",
-        (Answer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
+        (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
     ),
     ControlRoute(
         "POST", "/control/keys", operations.create_key, "Create an API key",
-        (Answer(200, "The key, shown once", operations.NewKeyView),),
+        (RouteAnswer(200, "The key, shown once", operations.NewKeyView),),
         body={JSON: operations.KeyBody},
     ),
     ControlRoute(
         "GET", "/control/keys", operations.list_keys, "List API keys, without the keys themselves",
-        (Answer(200, "All of them", OBJECT),),
+        (RouteAnswer(200, "All of them", OBJECT),),
     ),
     ControlRoute(
         "POST", "/control/keys/{id}/revoke", operations.revoke_key, "Revoke an API key",
-        (Answer(200, "Revoked", OBJECT),), refusals=(404,),
+        (RouteAnswer(200, "Revoked", OBJECT),), refusals=(404,),
     ),
     ControlRoute(
         "POST", "/control/signing-key/rotate", operations.rotate_signing_key,
-        "Add a signing key; older ones verify for 400 days", (Answer(200, "Rotated", OBJECT),),
+        "Add a signing key; older ones verify for 400 days", (RouteAnswer(200, "Rotated", OBJECT),),
     ),
 )
 # fmt: on

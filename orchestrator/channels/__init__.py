@@ -34,7 +34,7 @@ from orchestrator.channels.adapter_api import (
     Outgoing as Outgoing,
     Preference as Preference,
     Receipt as Receipt,
-    Settings as Settings,
+    AdapterSettings as AdapterSettings,
     Unsendable as Unsendable,
     Webhook as Webhook,
     by_http_status as by_http_status,

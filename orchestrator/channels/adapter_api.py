@@ -65,7 +65,7 @@ class Capabilities:
     http2: bool = False
 
 
-class Settings(BaseModel):
+class AdapterSettings(BaseModel):
     """
     The settings every adapter has; subclass it for the adapter's own. Unknown keys are refused.
 
@@ -291,7 +291,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=AdapterSettings)
 
 
 class Adapter(Generic[S]):
@@ -304,7 +304,7 @@ class Adapter(Generic[S]):
 
     name: ClassVar[str]
     supports: ClassVar[Capabilities]
-    settings_type: ClassVar[type[Settings]] = Settings
+    settings_type: ClassVar[type[AdapterSettings]] = AdapterSettings
 
     def __init__(self, settings: S, provider: str) -> None:
         self.settings = settings

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, Field, SecretStr
 
-from orchestrator.channels.adapter_api import Settings, same
+from orchestrator.channels.adapter_api import AdapterSettings, same
 
 DETAIL_CHARS_MAX = 300
 TEXT_CHARS_MAX = 10_000
@@ -58,7 +58,7 @@ def secrets_of(value: Secrets) -> tuple[str, ...]:
     return tuple(secret.get_secret_value() for secret in found)
 
 
-def secret_values(settings: Settings) -> tuple[str, ...]:
+def secret_values(settings: AdapterSettings) -> tuple[str, ...]:
     """Every plain secret in an adapter's settings, for ``said``."""
     found: list[str] = []
     for name in type(settings).model_fields:

@@ -13,8 +13,7 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.channels import Adapter
-from orchestrator.channels import Settings as AdapterSettings
+from orchestrator.channels import Adapter, AdapterSettings
 from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
 from orchestrator.configuration.references import refers, warn_of_clear_text
 from orchestrator.configuration.urls import warn_of_plain_http

@@ -37,7 +37,7 @@ from orchestrator.render import TemplateProblems, TemplateSet
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Assessment:
     """``problems`` in the order of the files; ``configuration`` is None if one is an error."""
 
     problems: tuple[Problem, ...]
@@ -59,12 +59,12 @@ def load_configuration(
     return verdict.configuration
 
 
-def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Verdict:
+def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assessment:
     """Read and check everything that a configuration file names."""
     report = Report()
     settings = read_settings(path, env, report, secrets=secrets)
     if settings is None:
-        return Verdict(in_order(report))
+        return Assessment(in_order(report))
     governance, root = Governance(), None
     if settings.governance is not None:
         governance, root = read_governance(settings.governance, report)
@@ -77,10 +77,10 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Verdic
     for file in files.values():
         lint_policy(file, installation)
     if report.failed or templates is None:
-        return Verdict(in_order(report))
+        return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}
     rules = rules_of(settings, policies, governance)
-    return Verdict(in_order(report), Configuration(settings, files, templates, rules))
+    return Assessment(in_order(report), Configuration(settings, files, templates, rules))
 
 
 def in_order(report: Report) -> tuple[Problem, ...]:

@@ -118,7 +118,7 @@ def words(
 
 
 @dataclass(frozen=True)
-class Address:
+class ListenAddress:
     """A host and port to listen on."""
 
     host: str
@@ -128,7 +128,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def read_address(section: Section, key: str, default: Address) -> Address:
+def read_address(section: Section, key: str, default: ListenAddress) -> ListenAddress:
     """``host:port``; an IPv6 host stands in brackets."""
     text = section.text(key, None)
     if text is None:
@@ -139,10 +139,10 @@ def read_address(section: Section, key: str, default: Address) -> Address:
         what = f"`{key}` {section.shown(key)!r} is not host:port"
         section.error(key, what, f'write "{default}"')
         return default
-    return Address(host, int(port))
+    return ListenAddress(host, int(port))
 
 
-ADDRESS: Kind[Address] = Kind("host:port", read_address, TEXT_SCHEMA, str)
+ADDRESS: Kind[ListenAddress] = Kind("host:port", read_address, TEXT_SCHEMA, str)
 
 
 def shortened(path: Path) -> Path:

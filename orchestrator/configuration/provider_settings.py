@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from orchestrator.channels import Adapter
-from orchestrator.channels import Settings as AdapterSettings
+from orchestrator.channels import Adapter, AdapterSettings
 from orchestrator.channels.registry import (
     ANY_CHANNEL,
     RESERVED,
@@ -59,7 +58,7 @@ EXAMPLE = "configure one: sms: [{provider: …}]"
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostSettings:
     """What one message, or one part of it, costs."""
 
     amount: Decimal = setting(AMOUNT, "An exact amount.", need='write amount: "1.20"')
@@ -113,7 +112,7 @@ class ProviderSettings:
     rate_per_second: float | None = setting(
         PER_SECOND, "The limit of the whole installation.", name="rate", otherwise="no limit"
     )
-    cost: Cost | None = setting(nested(Cost), "What a message costs.")
+    cost: CostSettings | None = setting(nested(CostSettings), "What a message costs.")
     channel: str = ""
     adapter_settings: AdapterSettings = field(repr=False)
     adapter_type: type[Adapter[Any]] = field(repr=False)

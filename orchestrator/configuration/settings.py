@@ -35,11 +35,11 @@ from orchestrator.configuration.kinds import (
     SECRET,
     TEXT_SCHEMA,
     URL,
-    Address,
+    ListenAddress,
     whole,
     word,
 )
-from orchestrator.configuration.provider_settings import CHANNELS, Cost, ProviderSettings
+from orchestrator.configuration.provider_settings import CHANNELS, CostSettings, ProviderSettings
 from orchestrator.configuration.reading import Section, clip
 from orchestrator.configuration.references import refers
 from orchestrator.configuration.urls import is_loopback, split_url
@@ -47,9 +47,8 @@ from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS, Retry
 
 __all__ = [
-    "Address",
     "BreakerSettings",
-    "Cost",
+    "CostSettings",
     "Defaults",
     "Egress",
     "HttpSettings",
@@ -57,6 +56,7 @@ __all__ = [
     "KafkaSource",
     "KafkaStatuses",
     "LimitSettings",
+    "ListenAddress",
     "LogSettings",
     "ProviderSettings",
     "ReceiptOutage",
@@ -170,9 +170,11 @@ class Statuses:
 class HttpSettings:
     """The listeners, and the public address (without a trailing slash)."""
 
-    listen: Address = setting(ADDRESS, "Where the public API listens.", Address("127.0.0.1", 8080))
-    admin: Address = setting(
-        ADDRESS, "Where metrics and health are served.", Address("127.0.0.1", 9464)
+    listen: ListenAddress = setting(
+        ADDRESS, "Where the public API listens.", ListenAddress("127.0.0.1", 8080)
+    )
+    admin: ListenAddress = setting(
+        ADDRESS, "Where metrics and health are served.", ListenAddress("127.0.0.1", 9464)
     )
     public_url: str = setting(
         Kind("URL", lambda section, key, default: section.text(key, default), TEXT_SCHEMA),

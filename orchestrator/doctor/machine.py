@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import aiohttp
 
 from orchestrator.configuration.references import REFERENCE
-from orchestrator.configuration.settings import Address, Settings
+from orchestrator.configuration.settings import ListenAddress, Settings
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.doctor.findings import Finding, Subject
 
@@ -42,7 +42,7 @@ async def look_at_machine(settings: Settings) -> list[Finding]:
     ]
 
 
-async def look_at_port(place: Address, name: str) -> Finding:
+async def look_at_port(place: ListenAddress, name: str) -> Finding:
     """Whether we could listen there, or already do."""
     at = Subject("http", f"http.{name} {place}")
     try:
@@ -64,14 +64,14 @@ async def look_at_port(place: Address, name: str) -> Finding:
     return at.fine("port", "free")
 
 
-async def is_ours(place: Address) -> bool:
+async def is_ours(place: ListenAddress) -> bool:
     """Whether a Kaskad answers there."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(place.host, place.host)
     timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{Address(host, place.port)}/livez") as answer,
+            session.get(f"http://{ListenAddress(host, place.port)}/livez") as answer,
         ):
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):

@@ -25,7 +25,7 @@ from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.records import command_of, dead_letter, unreadable
-from orchestrator.kafka.windows import Queue, Window
+from orchestrator.kafka.windows import PartitionWindow, Queue
 
 log = structlog.get_logger()
 
@@ -45,10 +45,10 @@ class Acceptor(Protocol):
 
 
 @dataclass(slots=True)
-class Item:
+class RecordInFlight:
     """One record in flight."""
 
-    window: Window
+    window: PartitionWindow
     record: ConsumerRecord
     command: Command
 
@@ -81,10 +81,10 @@ class HandOver:
         """Submit some records of a queue; False if none could be submitted now."""
         room = self._bounds.in_flight_max - self._in_flight[topic]
         group = queue.take(min(GROUP_MAX, room)) if room > 0 else []
-        submitted: list[tuple[Item, asyncio.Future[Any]]] = []
+        submitted: list[tuple[RecordInFlight, asyncio.Future[Any]]] = []
         busy = False
         for index, (window, record) in enumerate(group):
-            item = Item(window, record, command_of(record))
+            item = RecordInFlight(window, record, command_of(record))
             try:
                 submitted.append((item, self._engine.submit(item.command)))
             except Busy:
@@ -123,7 +123,7 @@ class HandOver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _follow(self, submitted: list[tuple[Item, asyncio.Future[Any]]]) -> None:
+    async def _follow(self, submitted: list[tuple[RecordInFlight, asyncio.Future[Any]]]) -> None:
         """Follow a group; each record that is not simply accepted goes on by itself."""
         results = await asyncio.gather(*(answer for _, answer in submitted), return_exceptions=True)
         for (item, _), result in zip(submitted, results, strict=True):
@@ -135,7 +135,7 @@ class HandOver:
             else:
                 self._start(self._finish(item, result))
 
-    async def _finish(self, item: Item, result: Any) -> None:
+    async def _finish(self, item: RecordInFlight, result: Any) -> None:
         """Follow one record until it is durable or its partition belongs to another process."""
         durable = False
         try:
@@ -146,7 +146,7 @@ class HandOver:
                 item.window.mark(item.record.offset)
             self._drop(item)
 
-    async def _make_durable(self, item: Item, result: Any) -> bool:
+    async def _make_durable(self, item: RecordInFlight, result: Any) -> bool:
         pause, tries = FIRST_PAUSE_SECONDS, 0
         while True:
             match result:
@@ -196,13 +196,13 @@ class HandOver:
                 return error
 
     def dead_letter_unreadable(
-        self, window: Window, partition: TopicPartition, offset: int, error: str
+        self, window: PartitionWindow, partition: TopicPartition, offset: int, error: str
     ) -> None:
         """Store a dead letter for a record that the client library cannot parse."""
         self._start(self._store_unreadable(window, partition, offset, error))
 
     async def _store_unreadable(
-        self, window: Window, partition: TopicPartition, offset: int, error: str
+        self, window: PartitionWindow, partition: TopicPartition, offset: int, error: str
     ) -> None:
         while window.alive:
             try:
@@ -216,11 +216,11 @@ class HandOver:
             self._log_failure(result)
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
 
-    def _settle(self, item: Item) -> None:
+    def _settle(self, item: RecordInFlight) -> None:
         item.window.mark(item.record.offset)
         self._drop(item)
 
-    def _drop(self, item: Item) -> None:
+    def _drop(self, item: RecordInFlight) -> None:
         """The item is no longer in flight."""
         self._in_flight[item.record.topic] -= 1
         if not self._in_flight.total():

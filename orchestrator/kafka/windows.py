@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from aiokafka import ConsumerRecord, TopicPartition
 
 
-class Window:
+class PartitionWindow:
     """One partition. Everything before the offset ``safe`` is durable; None: nothing was read."""
 
     __slots__ = ("_durable", "_order", "alive", "committed", "safe")
@@ -57,14 +57,14 @@ class Windows:
     """The windows of all partitions that this process has now."""
 
     def __init__(self) -> None:
-        self._open: dict[TopicPartition, Window] = {}
+        self._open: dict[TopicPartition, PartitionWindow] = {}
 
     def __iter__(self) -> Iterator[TopicPartition]:
         return iter(self._open)
 
-    def of(self, partition: TopicPartition) -> Window:
+    def of(self, partition: TopicPartition) -> PartitionWindow:
         """The window of a partition, made if there is none."""
-        return self._open.setdefault(partition, Window())
+        return self._open.setdefault(partition, PartitionWindow())
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
@@ -110,23 +110,23 @@ class Queue:
     """Records of one topic that were not handed over yet, each with its window."""
 
     def __init__(self) -> None:
-        self._records: deque[tuple[Window, ConsumerRecord]] = deque()
+        self._records: deque[tuple[PartitionWindow, ConsumerRecord]] = deque()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def put(self, window: Window, record: ConsumerRecord) -> None:
+    def put(self, window: PartitionWindow, record: ConsumerRecord) -> None:
         self._records.append((window, record))
         self.bytes += size_of(record)
 
-    def put_back(self, items: list[tuple[Window, ConsumerRecord]]) -> None:
+    def put_back(self, items: list[tuple[PartitionWindow, ConsumerRecord]]) -> None:
         """Put taken records back in front."""
         for window, record in reversed(items):
             self._records.appendleft((window, record))
             self.bytes += size_of(record)
 
-    def take(self, count: int) -> list[tuple[Window, ConsumerRecord]]:
+    def take(self, count: int) -> list[tuple[PartitionWindow, ConsumerRecord]]:
         taken = [self._records.popleft() for _ in range(min(count, len(self._records)))]
         self.bytes -= sum(size_of(record) for _, record in taken)
         return taken

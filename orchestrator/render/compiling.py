@@ -9,7 +9,7 @@ from jinja2.exceptions import TemplateError
 from jinja2.runtime import Context
 
 from orchestrator.channels.kinds import PARTS
-from orchestrator.render.environment import Sandbox, bounded, printable
+from orchestrator.render.environment import SafeEnvironment, bounded, printable
 from orchestrator.render.filters import OURS
 from orchestrator.render.missing import Path as Variable
 from orchestrator.render.missing import paths
@@ -20,11 +20,11 @@ from orchestrator.render.yamlpart import keep, misplaced
 SOURCE_BYTES_MAX = 262_144
 
 
-def environment(part: str) -> Sandbox:
+def environment(part: str) -> SafeEnvironment:
     """
     The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars.
     """
-    made = Sandbox(autoescape=part == "html")
+    made = SafeEnvironment(autoescape=part == "html")
     made.filters.update({name: bounded(name, filter) for name, filter in OURS.items()})
     made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
     return made

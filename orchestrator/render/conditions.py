@@ -16,7 +16,7 @@ from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 
 from orchestrator.render.budget import ROUNDS_MAX, rounds
-from orchestrator.render.environment import Sandbox
+from orchestrator.render.environment import SafeEnvironment
 from orchestrator.render.problems import ConditionError
 from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, uncallable
 
@@ -91,7 +91,7 @@ class Conditions:
     """Compiles expressions; one for all."""
 
     def __init__(self) -> None:
-        self._environment = Sandbox(undefined=Null)
+        self._environment = SafeEnvironment(undefined=Null)
 
     def compile(self, expression: str) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""

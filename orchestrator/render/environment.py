@@ -66,7 +66,7 @@ class Bounded(CodeGenerator):
         self.write("))")
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
+class SafeEnvironment(ImmutableSandboxedEnvironment):
     """Jinja with nothing in it that was not asked for."""
 
     code_generator_class = Bounded

@@ -24,7 +24,7 @@ from jinja2.exceptions import TemplateRuntimeError
 from jinja2.runtime import Context
 
 from orchestrator.render.amounts import money_text
-from orchestrator.render.problems import NullValue, Unknown
+from orchestrator.render.problems import NullValue, UnknownValue
 from orchestrator.render.sms import plainer
 from orchestrator.render.text import shortenable
 from orchestrator.render.ukrainian import romanise
@@ -155,7 +155,7 @@ def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None 
     if known == "female":
         return other
     if neutral is None:
-        raise Unknown("recipient.gender is not known, and there is no third form")
+        raise UnknownValue("recipient.gender is not known, and there is no third form")
     return neutral
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import UndefinedError, nodes
 
-from orchestrator.render.problems import NullValue, Unknown
+from orchestrator.render.problems import NullValue, UnknownValue
 
 Path = tuple[str | int, ...]
 HINT = re.compile(r"has no (?:attribute|element) (?P<key>.+)$|^'(?P<name>\w+)' is undefined$")
@@ -52,7 +52,7 @@ def is_key(value: Any) -> bool:
 
 def missing(error: UndefinedError, variables: Sequence[Path], names: Mapping[str, Any]) -> str:
     """What is missing, in the words of a template's author."""
-    if isinstance(error, Unknown):
+    if isinstance(error, UnknownValue):
         return str(error)
     if isinstance(error, NullValue):
         null = [path for path in variables if value_at(path, names) is None]

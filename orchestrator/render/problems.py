@@ -54,5 +54,5 @@ class NullValue(UndefinedError):
     """A value that is null where a text needs one; ``missing`` finds out which."""
 
 
-class Unknown(UndefinedError):
+class UnknownValue(UndefinedError):
     """Something that a filter needs to know and does not. Its text holds no value of the data."""

@@ -30,7 +30,7 @@ from orchestrator.sandbox.meta import Meta
 from orchestrator.sandbox.push import Push
 from orchestrator.sandbox.script import STATES, Planned, ScriptError, canonical
 from orchestrator.sandbox.standin import Common, NoReplies, StandIn, as_json, is_web_url, read_json
-from orchestrator.sandbox.viber_bot import ViberBot
+from orchestrator.sandbox.viber_bot import ViberBotStandIn
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = dict[str, Any]
@@ -50,7 +50,7 @@ class Controlled(Protocol):
     common: Common
     push: Push
     meta: Meta
-    viber_bot: ViberBot
+    viber_bot: ViberBotStandIn
     stand_ins: dict[str, StandIn]
 
     def use_script(self, value: Any) -> None: ...

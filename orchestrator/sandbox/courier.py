@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import structlog
 
-from orchestrator.sandbox.inbox import Accepted, Inbox
-from orchestrator.sandbox.script import Behaviour, Planned
+from orchestrator.sandbox.inbox import Inbox, InboxEntry
+from orchestrator.sandbox.script import Planned, RequestBehaviour
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Post:
     repeat: bool = True
 
 
-Make = Callable[[Accepted, Planned], Post | None]
+Make = Callable[[InboxEntry, Planned], Post | None]
 
 
 class Courier:
@@ -82,17 +82,17 @@ class Courier:
         """Sleep for scripted seconds."""
         await asyncio.sleep(seconds * self._time_scale)
 
-    def plan(self, entry: Accepted, behaviour: Behaviour, make: Make) -> None:
+    def plan(self, entry: InboxEntry, behaviour: RequestBehaviour, make: Make) -> None:
         """Send the receipts of ``behaviour`` in the background, at their times from now."""
         if behaviour.receipts:
             self._start(self._run(entry, behaviour, make))
 
-    async def send_now(self, entry: Accepted, behaviour: Behaviour, make: Make) -> None:
+    async def send_now(self, entry: InboxEntry, behaviour: RequestBehaviour, make: Make) -> None:
         """Send all receipts at once, in their order, and return when each has been answered."""
         for planned in behaviour.receipts:
             await self._deliver(entry, planned, make, behaviour.twice)
 
-    async def deliver(self, entry: Accepted, planned: Planned, make: Make) -> str:
+    async def deliver(self, entry: InboxEntry, planned: Planned, make: Make) -> str:
         """Send one receipt now; returns the HTTP status, an error's name, or "not reported"."""
         self._inbox.mark(entry, planned.state)
         post = make(entry, planned)
@@ -101,7 +101,7 @@ class Courier:
             return "not reported"
         return await self.offer(post, entry, planned.state)
 
-    async def offer(self, post: Post, entry: Accepted | None, state: str) -> str:
+    async def offer(self, post: Post, entry: InboxEntry | None, state: str) -> str:
         """Send a request now; if it is refused and may be repeated, try again in the background."""
         result = await self._send(post, entry, state, 1)
         if post.repeat and not result.startswith("2") and self._tries > 1:
@@ -126,24 +126,24 @@ class Courier:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return type(error).__name__, b""
 
-    async def _run(self, entry: Accepted, behaviour: Behaviour, make: Make) -> None:
+    async def _run(self, entry: InboxEntry, behaviour: RequestBehaviour, make: Make) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
         for planned in behaviour.receipts:
             await asyncio.sleep(max(0.0, start + planned.after * self._time_scale - loop.time()))
             await self._deliver(entry, planned, make, behaviour.twice)
 
-    async def _deliver(self, entry: Accepted, planned: Planned, make: Make, twice: bool) -> None:
+    async def _deliver(self, entry: InboxEntry, planned: Planned, make: Make, twice: bool) -> None:
         for _ in range(2 if twice else 1):
             await self.deliver(entry, planned, make)
 
-    async def _again(self, post: Post, entry: Accepted | None, state: str) -> None:
+    async def _again(self, post: Post, entry: InboxEntry | None, state: str) -> None:
         for attempt in range(2, self._tries + 1):
             await self.pause(FIRST_PAUSE_SECONDS * 2 ** (attempt - 2))
             if (await self._send(post, entry, state, attempt)).startswith("2"):
                 return
 
-    async def _send(self, post: Post, entry: Accepted | None, state: str, attempt: int) -> str:
+    async def _send(self, post: Post, entry: InboxEntry | None, state: str, attempt: int) -> str:
         result, _ = await self.fetch(post)
         self._inbox.posted(entry, state, post.url, result, attempt)
         if attempt in (1, self._tries) and not result.startswith(("2", "3")):

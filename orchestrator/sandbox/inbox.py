@@ -35,7 +35,7 @@ class Item:
 
 
 @dataclass(slots=True, kw_only=True)
-class Accepted:
+class InboxEntry:
     """
     One accepted message. ``at`` is UTC seconds; ``reference`` the sender's own (None: none);
     ``raw`` the body as text, or base64url if binary; ``states`` the times of the states reached so
@@ -147,8 +147,8 @@ class Inbox:
         self._record = RecordFile(record) if record is not None else None
         self._keep = keep
         self._seq = 0
-        self._accepted: OrderedDict[int, Accepted] = OrderedDict()
-        self._last: OrderedDict[tuple[str, str], Accepted] = OrderedDict()
+        self._accepted: OrderedDict[int, InboxEntry] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str], InboxEntry] = OrderedDict()
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
         self.people: dict[str, list[str]] = {}
         self.clear()
@@ -179,10 +179,10 @@ class Inbox:
         self.opted_out: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._publish("reset", {})
 
-    async def take(self, provider: str, channel: str, item: Item, raw: str) -> Accepted:
+    async def take(self, provider: str, channel: str, item: Item, raw: str) -> InboxEntry:
         """Accept a message; with a record file, it is durable once this returns."""
         self._seq += 1
-        entry = Accepted(
+        entry = InboxEntry(
             seq=self._seq,
             at=round(time.time(), 3),
             provider=provider,
@@ -215,13 +215,13 @@ class Inbox:
             }
         )
 
-    def mark(self, entry: Accepted, state: str) -> None:
+    def mark(self, entry: InboxEntry, state: str) -> None:
         """Note that the phone reached a state; the first time counts."""
         entry.states.setdefault(state, round(time.time(), 3))
         self._publish("state", {"seq": entry.seq, "states": entry.states})
 
     def posted(
-        self, entry: Accepted | None, state: str, url: str | None, result: str, attempt: int = 1
+        self, entry: InboxEntry | None, state: str, url: str | None, result: str, attempt: int = 1
     ) -> None:
         """Note the result of one receipt: the receiver's HTTP status, or why there was none."""
         self.receipts.append(
@@ -257,11 +257,11 @@ class Inbox:
         self.people = people
         self._publish("people", people)
 
-    def find(self, seq: int) -> Accepted | None:
+    def find(self, seq: int) -> InboxEntry | None:
         """The message with this number, if it is still kept."""
         return self._accepted.get(seq)
 
-    def last(self, provider: str, address: str | None = None) -> Accepted | None:
+    def last(self, provider: str, address: str | None = None) -> InboxEntry | None:
         """The newest message to an address, or through a provider at all."""
         if address is not None:
             return self._last.get((provider, address))
@@ -270,7 +270,7 @@ class Inbox:
 
     def accepted(
         self, provider: str | None = None, address: str | None = None
-    ) -> Iterator[Accepted]:
+    ) -> Iterator[InboxEntry]:
         """The kept messages, oldest first."""
         for entry in list(self._accepted.values()):
             if provider in (None, entry.provider) and address in (None, entry.item.address):

@@ -18,12 +18,12 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item, put
+from orchestrator.sandbox.inbox import InboxEntry, Item, put
 from orchestrator.sandbox.script import Planned, canonical
 from orchestrator.sandbox.standin import (
     Common,
-    Refusal,
-    Result,
+    ItemResult,
+    RefusedRequest,
     StandIn,
     as_json,
     is_web_url,
@@ -94,11 +94,11 @@ class Infobip(StandIn):
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         key = f"App {self.common.accounts.infobip_api_key}"
         if not same_secret(request.headers.get("Authorization"), key):
-            raise Refusal(failure("E401"), "E401")
+            raise RefusedRequest(failure("E401"), "E401")
         body = read_json(raw)
         wrong = list(violations(body))
         if wrong:
-            raise Refusal(failure("E400", wrong), "E400")
+            raise RefusedRequest(failure("E400", wrong), "E400")
         tracking = body.get("options", {}).get("tracking", {})
         return [
             self._item(message, destination, tracking)
@@ -115,7 +115,7 @@ class Infobip(StandIn):
             put(self._ids, key, None, IDS_KEPT)
         return blocked
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
+    def respond(self, request: web.Request, results: Sequence[ItemResult]) -> web.Response:
         whole = next((result.code for result in results if result.code in HTTP_ERRORS), None)
         if whole is not None:
             return failure(whole)
@@ -125,7 +125,7 @@ class Infobip(StandIn):
     def refused(self, code: str, address: str = "") -> web.Response:
         return failure(code)
 
-    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: InboxEntry, planned: Planned) -> Post | None:
         hooks, state = entry.item.hooks, planned.state
         if state == "read":
             url, result = hooks["seen"], self._seen(entry)
@@ -137,7 +137,7 @@ class Infobip(StandIn):
             return None
         return self._post(url, {"results": [result]}) if url else None
 
-    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+    def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         entry = entry or self.common.inbox.last(provider)
         url = self.callback(provider, entry.item.hooks["delivery"] if entry else None)
         message = {"type": "TEXT", "text": text}
@@ -186,7 +186,7 @@ class Infobip(StandIn):
             },
         )
 
-    def _report(self, entry: Accepted, planned: Planned) -> dict[str, Any]:
+    def _report(self, entry: InboxEntry, planned: Planned) -> dict[str, Any]:
         names = {
             "sent": "PENDING_ENROUTE",
             "delivered": "DELIVERED_TO_HANDSET",
@@ -210,7 +210,7 @@ class Infobip(StandIn):
             "error": error_body(error),
         }
 
-    def _seen(self, entry: Accepted) -> dict[str, Any]:
+    def _seen(self, entry: InboxEntry) -> dict[str, Any]:
         return {
             "messageId": entry.item.provider_id,
             "from": entry.item.address.lstrip("+"),
@@ -219,7 +219,7 @@ class Infobip(StandIn):
             "seenAt": moment(),
         }
 
-    def clicked(self, entry: Accepted) -> Post | None:
+    def clicked(self, entry: InboxEntry) -> Post | None:
         """A click on a link that Infobip shortened is reported; the sender's own link is opened."""
         url = entry.item.hooks["tracking"]
         if not url:
@@ -328,7 +328,7 @@ def failure(code: str, wrong: Sequence[tuple[str, str]] = ()) -> web.Response:
     return as_json(status, body)
 
 
-def entry_of(result: Result) -> dict[str, Any]:
+def entry_of(result: ItemResult) -> dict[str, Any]:
     """One message of an answer."""
     entry: dict[str, Any] = {
         "messageId": result.item.provider_id,

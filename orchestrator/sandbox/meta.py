@@ -22,9 +22,16 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item, put
+from orchestrator.sandbox.inbox import InboxEntry, Item, put
 from orchestrator.sandbox.script import Planned, canonical
-from orchestrator.sandbox.standin import Common, Refusal, StandIn, as_json, read_json, same_secret
+from orchestrator.sandbox.standin import (
+    Common,
+    RefusedRequest,
+    StandIn,
+    as_json,
+    read_json,
+    same_secret,
+)
 
 WINDOW_SECONDS = 24 * 3600
 SESSIONS_KEPT = 100_000
@@ -87,19 +94,21 @@ class Meta(StandIn):
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         expected = f"Bearer {self.common.accounts.meta_access_token}"
         if not same_secret(request.headers.get("Authorization"), expected):
-            raise Refusal(failure("190"), "190")
+            raise RefusedRequest(failure("190"), "190")
         number = request.match_info["number"]
         if number != self.common.accounts.meta_phone_number_id:
             words = (
                 f"Unsupported post request. Object with ID '{number}' does not exist or cannot be"
                 " loaded"
             )
-            raise Refusal(failure("100", words, kind="GraphMethodException", subcode=33), "100")
+            raise RefusedRequest(
+                failure("100", words, kind="GraphMethodException", subcode=33), "100"
+            )
         body = read_json(raw)
         problem = problem_of(body)
         if problem is not None:
             to = body.get("to") if isinstance(body, dict) else None
-            raise Refusal(failure(*problem), problem[0], to if isinstance(to, str) else None)
+            raise RefusedRequest(failure(*problem), problem[0], to if isinstance(to, str) else None)
         return [
             Item(
                 address=body.get("recipient") or canonical(body["to"]),
@@ -127,7 +136,7 @@ class Meta(StandIn):
             200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
         )
 
-    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: InboxEntry, planned: Planned) -> Post | None:
         item = entry.item
         if planned.state not in STATES or entry.provider not in self.common.callbacks:
             return None
@@ -150,7 +159,7 @@ class Meta(StandIn):
             ]
         return self._webhook(entry.provider, {"statuses": [status]})
 
-    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+    def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         """
         A text; it opens the 24-hour window. ``/stop`` and ``/resume`` are the person's settings for
         marketing messages, which WhatsApp reports separately.
@@ -181,7 +190,7 @@ class Meta(StandIn):
         status, body = await self.common.courier.fetch(Post(method="GET", url=url, repeat=False))
         return status == "200" and body == challenge.encode()
 
-    def clicked(self, entry: Accepted) -> Post | None:
+    def clicked(self, entry: InboxEntry) -> Post | None:
         """The person presses the quick-reply button of a template, if it has one."""
         payload = entry.item.content.get("payload")
         if payload is None or entry.provider not in self.common.callbacks:

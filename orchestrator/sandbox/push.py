@@ -24,11 +24,11 @@ from aiohttp import web
 
 from orchestrator.sandbox import push_crypto as crypto
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item, put
+from orchestrator.sandbox.inbox import InboxEntry, Item, put
 from orchestrator.sandbox.script import Planned
 from orchestrator.sandbox.standin import (
     Common,
-    Refusal,
+    RefusedRequest,
     StandIn,
     as_json,
     buttons_of,
@@ -113,7 +113,7 @@ class Push(StandIn):
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         subscription = self._subscriptions.get(request.match_info["id"])
         if subscription is None:
-            raise Refusal(failure(404, "Invalid URL endpoint"), 404)
+            raise RefusedRequest(failure(404, "Invalid URL endpoint"), 404)
         address = subscription.endpoint
         refuse = refuser(address)
         if subscription.gone:
@@ -157,7 +157,7 @@ class Push(StandIn):
         headers = {"Location": item.provider_id, "TTL": str(item.hooks["ttl"])}
         return web.Response(status=201, headers=headers)
 
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+    def receipt(self, entry: InboxEntry, planned: Planned) -> Post | None:
         """The service worker's report: JSON as text, so that the browser sends no preflight."""
         payload, event = entry.item.hooks["payload"], EVENTS.get(planned.state)
         if event is None or not is_web_url(payload.get("report")):
@@ -210,8 +210,8 @@ def open_message(keys: crypto.BrowserKeys, raw: bytes) -> tuple[dict[str, Any], 
 def refuser(address: str) -> Any:
     """Makes the refusals of one endpoint."""
 
-    def refuse(status: int, message: str, errno: int | None = None) -> Refusal:
-        return Refusal(failure(status, message, errno), status, address)
+    def refuse(status: int, message: str, errno: int | None = None) -> RefusedRequest:
+        return RefusedRequest(failure(status, message, errno), status, address)
 
     return refuse
 

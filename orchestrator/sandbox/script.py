@@ -71,7 +71,7 @@ class ScriptError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScriptedAnswer:
     """The answer to a request. ``taken``: the message is accepted, whatever the sender sees."""
 
     kind: str = "accept"
@@ -92,10 +92,10 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class RequestBehaviour:
     """Everything that happens with one request."""
 
-    answer: Answer
+    answer: ScriptedAnswer
     receipts: tuple[Planned, ...]
     twice: bool = False
     before_response: bool = False
@@ -133,7 +133,7 @@ class Script:
         }
         self._turns: dict[str, int] = {}
 
-    def turn(self, provider: str, address: str) -> Behaviour:
+    def turn(self, provider: str, address: str) -> RequestBehaviour:
         """The behaviour for this request; a list of behaviours moves on by one."""
         levels = [self._default, self._providers.get(provider, {})]
         plain = canonical(address)
@@ -142,7 +142,7 @@ class Script:
                 levels.append(self._next(key))
         return self._resolve(levels, provider, plain)
 
-    def at_large(self, provider: str) -> Behaviour:
+    def at_large(self, provider: str) -> RequestBehaviour:
         """The behaviour while no address is known yet; nothing moves on."""
         return self._resolve([self._default, self._providers.get(provider, {})], provider, "")
 
@@ -159,14 +159,18 @@ class Script:
             self._turns[key] = index + 1
         return given[index]
 
-    def _resolve(self, levels: Iterable[Level], provider: str, address: str) -> Behaviour:
-        merged: dict[str, Any] = {"answer": Answer(), "receipts": self._receipts, "order": "given"}
+    def _resolve(self, levels: Iterable[Level], provider: str, address: str) -> RequestBehaviour:
+        merged: dict[str, Any] = {
+            "answer": ScriptedAnswer(),
+            "receipts": self._receipts,
+            "order": "given",
+        }
         chance = random.Random(f"{self._seed}|{provider}|{_path(address)}")
         for level in levels:
             if "random" in level:
                 merged |= _draw(level["random"], chance)
             merged |= level
-        return Behaviour(
+        return RequestBehaviour(
             merged["answer"],
             _ordered(merged["receipts"], merged["order"], chance),
             merged.get("twice", False),
@@ -208,7 +212,7 @@ def _ordered(
 def _draw(chances: Mapping[str, Any], chance: random.Random) -> dict[str, Any]:
     """An answer and receipts; one random number decides how far the message gets."""
     if chance.random() < chances["refused"]:
-        return {"answer": Answer("refuse", taken=False), "receipts": ()}
+        return {"answer": ScriptedAnswer("refuse", taken=False), "receipts": ()}
     luck, after, planned = chance.random(), 0.0, []
     for state in NEST:
         after += chance.uniform(*chances["delays"][state])
@@ -216,7 +220,7 @@ def _draw(chances: Mapping[str, Any], chance: random.Random) -> dict[str, Any]:
             planned.append(Planned(state, round(after, 3)))
     if luck >= 1 - chances["failed"]:
         planned = [Planned("failed", round(chance.uniform(*chances["delays"]["failed"]), 3))]
-    return {"answer": Answer(), "receipts": tuple(planned)}
+    return {"answer": ScriptedAnswer(), "receipts": tuple(planned)}
 
 
 # reading a script
@@ -245,10 +249,10 @@ def _level(value: Any, where: str) -> Level:
     return {key: readers[key](item, f"{where}.{key}") for key, item in given.items()}
 
 
-def _answer(value: Any, where: str) -> Answer:
+def _answer(value: Any, where: str) -> ScriptedAnswer:
     if isinstance(value, str):
         word = _one_of(value, WORDS, where, "answer")
-        return Answer(word, taken=word in ("accept", "cut_after_accept"))
+        return ScriptedAnswer(word, taken=word in ("accept", "cut_after_accept"))
     given = _object(value, where, ("refuse", "stage", "throttle", "late", "status", "accepted"))
     kinds = [key for key in ("refuse", "throttle", "late", "status") if key in given]
     if len(kinds) != 1:
@@ -269,17 +273,17 @@ def _answer(value: Any, where: str) -> Answer:
             )
         stage = given.get("stage")
         stage = None if stage is None else _one_of(stage, STAGES, f"{where}.stage", "stage")
-        return Answer(kind, code=str(code), stage=stage, taken=False)
+        return ScriptedAnswer(kind, code=str(code), stage=stage, taken=False)
     if kind == "status":
         status = given["status"]
         if isinstance(status, bool) or not isinstance(status, int) or not 300 <= status <= 599:
             raise ScriptError(
                 f"{where}.status: an HTTP status from 300 to 599 is needed, found {status!r}"
             )
-        return Answer(
+        return ScriptedAnswer(
             kind, status=status, taken=_flag(given.get("accepted", False), f"{where}.accepted")
         )
-    return Answer(
+    return ScriptedAnswer(
         kind, seconds=_number(given[kind], f"{where}.{kind}", SECONDS_MAX), taken=kind == "late"
     )
 

@@ -29,11 +29,11 @@ from orchestrator.sandbox.meta import Meta
 from orchestrator.sandbox.push import Push
 from orchestrator.sandbox.script import Script
 from orchestrator.sandbox.smtp import NAME as SMTP_NAME
-from orchestrator.sandbox.smtp import Mail
+from orchestrator.sandbox.smtp import MailRelay
 from orchestrator.sandbox.standin import Common, StandIn
 from orchestrator.sandbox.tls import own_certificate
 from orchestrator.sandbox.twilio import Twilio
-from orchestrator.sandbox.viber_bot import ViberBot
+from orchestrator.sandbox.viber_bot import ViberBotStandIn
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 SHUTDOWN_SECONDS = 2.0
@@ -81,7 +81,7 @@ class Sandbox:
     common: Common
     push: Push
     meta: Meta
-    viber_bot: ViberBot
+    viber_bot: ViberBotStandIn
 
     def __init__(self) -> None:
         self.http_port = 0
@@ -91,7 +91,7 @@ class Sandbox:
         self.stand_ins: dict[str, StandIn] = {}
         self._config = SandboxConfig()
         self._runner: web.AppRunner | None = None
-        self._mail: Mail | None = None
+        self._mail: MailRelay | None = None
 
     @property
     def inbox(self) -> Inbox:
@@ -165,7 +165,7 @@ class Sandbox:
             now=config.now,
         )
         common = self.common
-        self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBot(common)
+        self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
         kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, self.push)
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)
@@ -203,7 +203,7 @@ class Sandbox:
         certificate = None
         if config.smtp_tls:
             certificate, self.smtp_certificate = await asyncio.to_thread(own_certificate, reachable)
-        self._mail = Mail(self.common, certificate)
+        self._mail = MailRelay(self.common, certificate)
         await self._mail.start(config.host, config.smtp_port)
         self.smtp_port = self._mail.port
 

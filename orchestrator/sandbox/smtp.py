@@ -26,8 +26,8 @@ import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
-from orchestrator.sandbox.script import Answer, Behaviour, Planned, canonical
+from orchestrator.sandbox.inbox import InboxEntry, Item
+from orchestrator.sandbox.script import Planned, RequestBehaviour, ScriptedAnswer, canonical
 from orchestrator.sandbox.standin import Common, tracked_link
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,7 @@ REPLIES = {
 STAGES = {"450": "rcpt", "550": "rcpt", "551": "rcpt", "552": "rcpt", "553": "rcpt"}
 
 
-Waiting = list[tuple[Accepted, Behaviour]]
+Waiting = list[tuple[InboxEntry, RequestBehaviour]]
 
 
 class MailHandler:
@@ -58,7 +58,7 @@ class MailHandler:
 
     def __init__(self, common: Common) -> None:
         self.common = common
-        self._turns = weakref.WeakKeyDictionary[Envelope, list[Behaviour]]()
+        self._turns = weakref.WeakKeyDictionary[Envelope, list[RequestBehaviour]]()
 
     async def handle_MAIL(
         self,
@@ -127,7 +127,7 @@ class MailHandler:
         return f"250 2.0.0 Ok: queued as {queue_id}"
 
     async def _accept(
-        self, raw: bytes, queue_id: str, addresses: list[str], turns: list[Behaviour]
+        self, raw: bytes, queue_id: str, addresses: list[str], turns: list[RequestBehaviour]
     ) -> Waiting:
         """Take the message for each recipient; returns those that still wait for their receipts."""
         waiting = []
@@ -152,7 +152,7 @@ class MailHandler:
         for entry, turn in taking.result():
             self.common.courier.plan(entry, turn, self.receipt)
 
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+    def receipt(self, entry: InboxEntry, planned: Planned) -> Post | None:
         """
         The request of the reader's mail program; None if mail has none or there is nothing to open.
         """
@@ -167,7 +167,7 @@ class MailHandler:
             return Post(url=url, body=b"List-Unsubscribe=One-Click", headers=headers, repeat=False)
         return None
 
-    async def _turn_away(self, server: SMTP, answer: Answer) -> str:
+    async def _turn_away(self, server: SMTP, answer: ScriptedAnswer) -> str:
         if answer.kind == "refuse":
             return reply_of(answer)
         if answer.kind == "status":
@@ -177,7 +177,7 @@ class MailHandler:
         return cut(server)
 
 
-class Mail:
+class MailRelay:
     """The listening relay. ``port`` is known after ``start``."""
 
     def __init__(self, common: Common, certificate: ssl.SSLContext | None) -> None:
@@ -255,7 +255,7 @@ def cut(server: SMTP) -> str:
     return "421 4.3.0 Closing"
 
 
-def stage_of(answer: Answer) -> str:
+def stage_of(answer: ScriptedAnswer) -> str:
     """
     The stage of a refusal: the script's, else RCPT for a mailbox and the final dot for the rest.
     """
@@ -263,7 +263,7 @@ def stage_of(answer: Answer) -> str:
     return answer.stage or STAGES.get(code, "data")
 
 
-def reply_of(answer: Answer) -> str:
+def reply_of(answer: ScriptedAnswer) -> str:
     """A refusal's whole line; a script may give the line or only its code."""
     code = answer.code or "550"
     if re.fullmatch(r"[45]\d\d( .+)?", code) is None:

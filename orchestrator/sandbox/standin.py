@@ -24,8 +24,8 @@ from aiohttp import web
 
 from orchestrator.sandbox.accounts import Accounts
 from orchestrator.sandbox.courier import Courier, Post
-from orchestrator.sandbox.inbox import Accepted, Inbox, Item
-from orchestrator.sandbox.script import Behaviour, Planned, Script
+from orchestrator.sandbox.inbox import Inbox, InboxEntry, Item
+from orchestrator.sandbox.script import Planned, RequestBehaviour, Script
 
 HANG_POLL_SECONDS = 0.05
 LINK = re.compile(r"https?://[^\s\"'<>)\]\\]+/c/[^\s\"'<>)\]\\]+")
@@ -51,7 +51,7 @@ class Common:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """The provider refuses a whole request: its answer, and its code for the request counts."""
 
     def __init__(self, response: web.Response, code: object, address: str | None = None) -> None:
@@ -62,7 +62,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ItemResult:
     """One item of a request: accepted if ``code`` is None, else refused with that code."""
 
     item: Item
@@ -99,7 +99,7 @@ class StandIn:
     # supplied by a provider's stand-in
 
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
-        """The messages in a request. Raises ``Refusal``."""
+        """The messages in a request. Raises ``RefusedRequest``."""
         raise NotImplementedError
 
     def objection(self, provider: str, item: Item) -> str | None:
@@ -107,7 +107,7 @@ class StandIn:
         blocked = (provider, item.address) in self.common.inbox.opted_out
         return self.blocked_code if blocked else None
 
-    def respond(self, request: web.Request, results: Sequence[Result]) -> web.Response:
+    def respond(self, request: web.Request, results: Sequence[ItemResult]) -> web.Response:
         """The answer to a request that was read; by default it has one message."""
         item, code = results[0].item, results[0].code
         return self.taken(item) if code is None else self.refused(code, item.address)
@@ -132,7 +132,7 @@ class StandIn:
             status=status, text=f"{status}", headers={"Location": "/"} if status < 400 else None
         )
 
-    def receipt(self, entry: Accepted, planned: Planned) -> Post | None:
+    def receipt(self, entry: InboxEntry, planned: Planned) -> Post | None:
         """The receipt for a state; None if the provider has none or nowhere to post it."""
         if planned.state == "clicked":
             return self.clicked(entry)
@@ -140,15 +140,15 @@ class StandIn:
             return self.inbound(entry.provider, entry.item.address, planned.detail or "OK", entry)
         return self.report(entry, planned)
 
-    def clicked(self, entry: Accepted) -> Post | None:
+    def clicked(self, entry: InboxEntry) -> Post | None:
         """The request that a click causes: by default the tracked link is opened."""
         return tracked_link(entry)
 
-    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: InboxEntry, planned: Planned) -> Post | None:
         """The delivery report for a state."""
         return None
 
-    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+    def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         """The webhook for a text that the person wrote. Raises ``NoReplies``."""
         raise NoReplies(
             f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do"
@@ -176,7 +176,7 @@ class StandIn:
         raw = await request.read()
         try:
             items = self.read(request, raw)
-        except Refusal as refusal:
+        except RefusedRequest as refusal:
             self.common.inbox.note(provider, refusal.address, "refused", refusal.code)
             return refusal.response
         turns = [self.common.script.turn(provider, item.address) for item in items]
@@ -191,7 +191,7 @@ class StandIn:
             request, provider, self.raw_text(raw), list(zip(items, turns, strict=True)), chief
         )
 
-    async def _turn_away(self, request: web.Request, turn: Behaviour) -> web.Response:
+    async def _turn_away(self, request: web.Request, turn: RequestBehaviour) -> web.Response:
         """Answer without taking the message."""
         answer = turn.answer
         if answer.kind == "throttle":
@@ -207,8 +207,8 @@ class StandIn:
         request: web.Request,
         provider: str,
         raw: str,
-        pairs: list[tuple[Item, Behaviour]],
-        chief: Behaviour,
+        pairs: list[tuple[Item, RequestBehaviour]],
+        chief: RequestBehaviour,
     ) -> web.StreamResponse:
         results, accepted = [], []
         for item, turn in pairs:
@@ -216,7 +216,7 @@ class StandIn:
                 (turn.answer.code or self.usual_refusal) if turn.answer.kind == "refuse" else None
             )
             code = code or self.objection(provider, item)
-            results.append(Result(item, code))
+            results.append(ItemResult(item, code))
             if code is None:
                 accepted.append((item, turn))
             else:
@@ -237,12 +237,12 @@ class StandIn:
         self._plan(waiting)
         return await self._answer_oddly(request, chief, response)
 
-    def _plan(self, entries: list[tuple[Accepted, Behaviour]]) -> None:
+    def _plan(self, entries: list[tuple[InboxEntry, RequestBehaviour]]) -> None:
         for entry, turn in entries:
             self.common.courier.plan(entry, turn, self.receipt)
 
     async def _answer_oddly(
-        self, request: web.Request, turn: Behaviour, response: web.Response
+        self, request: web.Request, turn: RequestBehaviour, response: web.Response
     ) -> web.StreamResponse:
         """Answer a taken message late, wrongly or not at all."""
         if turn.answer.kind == "late":
@@ -318,7 +318,7 @@ def buttons_of(keys: Any, title: str, url: str) -> list[dict[str, str]]:
     return [{"title": str(key.get(title, "")), "url": str(key.get(url, ""))} for key in found]
 
 
-def tracked_link(entry: Accepted) -> Post | None:
+def tracked_link(entry: InboxEntry) -> Post | None:
     """The request that opens the first tracked link of a message, if it has one."""
     found = LINK.search(json.dumps(entry.item.content, ensure_ascii=False))
     return (

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
+from orchestrator.sandbox.inbox import InboxEntry, Item
 from orchestrator.sandbox.script import Planned
-from orchestrator.sandbox.standin import Refusal, StandIn, as_json, is_web_url, same_secret
+from orchestrator.sandbox.standin import RefusedRequest, StandIn, as_json, is_web_url, same_secret
 
 PHONE = re.compile(r"\+[1-9]\d{7,14}")
 SENDER = re.compile(r"\+?[1-9]\d{2,14}|[A-Za-z0-9 &+_-]{1,11}")
@@ -89,7 +89,7 @@ class Twilio(StandIn):
         to = form.get("To", "")
         problem = problem_of(form)
         if problem is not None:
-            raise Refusal(failure(*problem), problem[0], to or None)
+            raise RefusedRequest(failure(*problem), problem[0], to or None)
         text = form.get("Body", "")
         sender = form.get("From") or form["MessagingServiceSid"]
         callback = form.get("StatusCallback")
@@ -138,7 +138,7 @@ class Twilio(StandIn):
         }
         return as_json(201, body)
 
-    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: InboxEntry, planned: Planned) -> Post | None:
         url, status = entry.item.hooks["callback"], STATUS.get(planned.state)
         if not url or status is None:
             return None
@@ -157,7 +157,7 @@ class Twilio(StandIn):
             form["ErrorCode"] = planned.detail or ERROR[planned.state]
         return self._signed(url, form)
 
-    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+    def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         entry = entry or self.common.inbox.last(provider)
         learned = (entry.item.hooks["callback"] or "").partition("?")[0] if entry else ""
         url = self.callback(provider, learned or None)
@@ -186,9 +186,9 @@ class Twilio(StandIn):
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         expected = base64.b64encode(login.encode()).decode()
         if scheme.lower() != "basic" or not same_secret(given.strip(), expected):
-            raise Refusal(failure("20003"), "20003")
+            raise RefusedRequest(failure("20003"), "20003")
         if request.match_info["sid"] != accounts.twilio_account_sid:
-            raise Refusal(failure("20404", request.path), "20404")
+            raise RefusedRequest(failure("20404", request.path), "20404")
 
     def _signed(self, url: str, form: Mapping[str, str]) -> Post:
         signature = sign(self.common.accounts.twilio_auth_token, url, form)

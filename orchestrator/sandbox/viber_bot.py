@@ -18,11 +18,11 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.sandbox.courier import Post
-from orchestrator.sandbox.inbox import Accepted, Item
+from orchestrator.sandbox.inbox import InboxEntry, Item
 from orchestrator.sandbox.script import Planned
 from orchestrator.sandbox.standin import (
     Common,
-    Refusal,
+    RefusedRequest,
     StandIn,
     as_json,
     buttons_of,
@@ -65,7 +65,7 @@ STATUSES = {
 }
 
 
-class ViberBot(StandIn):
+class ViberBotStandIn(StandIn):
     """Messages of a bot, addressed by the user id that the bot was given."""
 
     name = "viber_bot"
@@ -91,7 +91,9 @@ class ViberBot(StandIn):
         if status is None and provider not in self.common.callbacks:
             status = "10"
         if status is not None:
-            raise Refusal(answer(status), status, receiver if isinstance(receiver, str) else None)
+            raise RefusedRequest(
+                answer(status), status, receiver if isinstance(receiver, str) else None
+            )
         kind = body.get("type", "text")
         content = {
             "text": body.get("text") or body.get("alt_text") or "",
@@ -122,7 +124,7 @@ class ViberBot(StandIn):
         """Viber sends no Retry-After."""
         return answer(self.throttle_code)
 
-    def report(self, entry: Accepted, planned: Planned) -> Post | None:
+    def report(self, entry: InboxEntry, planned: Planned) -> Post | None:
         name, url = EVENTS.get(planned.state), self.common.callbacks.get(entry.provider)
         if name is None or url is None:
             return None
@@ -135,7 +137,7 @@ class ViberBot(StandIn):
             token = self._next_token()
         return self._event(url, name, token, event)
 
-    def inbound(self, provider: str, address: str, text: str, entry: Accepted | None) -> Post:
+    def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         """A message; ``/subscribe`` and ``/unsubscribe`` press the buttons of the same names."""
         url = self.callback(provider)
         if text == "/unsubscribe":

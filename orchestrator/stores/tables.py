@@ -171,7 +171,7 @@ class CounterTables(Driver):
         return [ReceiptCount(*row) for row in await self.fetch("receipt_counts", since_minute)]
 
 
-class Retention:
+class RetentionTimes:
     """The times of ``RetentionStore``."""
 
     messages_ms = 90 * DAY_MS

@@ -153,7 +153,7 @@ def test_the_first_of_several_tokens_signs_in() -> None:
     assert hides_the_token(adapter.settings)
 
 
-def hides_the_token(settings: ch.Settings) -> bool:
+def hides_the_token(settings: ch.AdapterSettings) -> bool:
     return twilio.TOKEN not in f"{settings!r}{settings.model_dump()}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from adapters.log.log import Log, LogSettings
+from adapters.log.log import Log, LogFileSettings
 from adapters.webhook.webhook import SignedWebhook, WebhookSettings, key_of, signature
 from orchestrator import channels as ch
 from tests.adapters.adapter_conformance import NOW, REFERENCE, changed, hook, outgoing
@@ -100,7 +100,7 @@ def test_a_url_with_a_query_is_kept_as_it_is() -> None:
 
 async def test_every_message_is_one_line_that_only_its_owner_can_read(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
-    log = Log(LogSettings(path=path), "log")
+    log = Log(LogFileSettings(path=path), "log")
     hostile = outgoing(content={"text": 'рядок\nдругий "\ud800"'})
     assert [await log.send(outgoing()), await log.send(hostile)] == [ch.Accepted(REFERENCE)] * 2
     first, second = (json.loads(line) for line in path.read_text("utf-8").splitlines())
@@ -114,11 +114,11 @@ async def test_every_message_is_one_line_that_only_its_owner_can_read(tmp_path: 
 async def test_without_a_path_the_line_goes_to_standard_output(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert await Log(LogSettings(), "log").send(outgoing()) == ch.Accepted(REFERENCE)
+    assert await Log(LogFileSettings(), "log").send(outgoing()) == ch.Accepted(REFERENCE)
     assert json.loads(capsys.readouterr().out)["reference"] == REFERENCE
 
 
 async def test_a_file_that_cannot_be_written_refuses_the_configuration(tmp_path: Path) -> None:
-    outcome = await Log(LogSettings(path=tmp_path / "none" / "x.jsonl"), "log").send(outgoing())
+    outcome = await Log(LogFileSettings(path=tmp_path / "none" / "x.jsonl"), "log").send(outgoing())
     assert isinstance(outcome, ch.Refused) and outcome.reason is ch.Reason.REFUSED_CONFIGURATION
     assert "cannot be written: No such file or directory" in outcome.detail

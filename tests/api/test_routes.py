@@ -11,7 +11,7 @@ from jsonschema_rs import Draft202012Validator
 from orchestrator.api.app import Listener, build_app
 from orchestrator.api.openapi import document
 from orchestrator.api.reference import page
-from orchestrator.api.route import JSON, Answer, Route, Scope
+from orchestrator.api.route import JSON, Route, RouteAnswer, Scope
 from orchestrator.api.routes import ROUTES
 from tests.api.site import is_problem, open_site, serving
 from tests.api.test_access import bearer
@@ -32,7 +32,7 @@ TOY = Route(
     "/v1/pigeons/{id}/song",
     sing_song,
     "Have a pigeon sing",
-    (Answer(200, "The song", SongView),),
+    (RouteAnswer(200, "The song", SongView),),
     scope=Scope.MESSAGES,
     place="The pigeon's ring.",
     body={JSON: SongView},

@@ -55,7 +55,10 @@ def test_one_channel_is_enough_and_every_number_has_a_default(tmp_path: Path) ->
     assert settings.store.kind == "sqlite"
     assert settings.store.path == folder / "../data/kaskad.db"
     assert settings.http == s.HttpSettings(
-        s.Address("127.0.0.1", 8080), s.Address("127.0.0.1", 9464), "http://127.0.0.1:8080", "keys"
+        s.ListenAddress("127.0.0.1", 8080),
+        s.ListenAddress("127.0.0.1", 9464),
+        "http://127.0.0.1:8080",
+        "keys",
     )
     assert settings.sources == s.Sources(http=True, kafka=None)
     assert settings.statuses == s.Statuses(kafka=None, webhooks=())
@@ -139,10 +142,10 @@ signing_key: ${{env:KEY}}
     assert settings.statuses.webhooks[0].secret.get_secret_value() == "s3cr3t-token"
     provider = settings.providers["twilio"]
     assert (provider.timeout_ms, provider.rate_per_second, provider.connections) == (5_000, 1.5, 3)
-    assert provider.cost == s.Cost(Decimal("1.20"), "UAH", "part")
+    assert provider.cost == s.CostSettings(Decimal("1.20"), "UAH", "part")
     assert settings.currency == "UAH"
     assert settings.http == s.HttpSettings(
-        s.Address("0.0.0.0", 80), s.Address("::1", 81), "https://k.example/base", "keys"
+        s.ListenAddress("0.0.0.0", 80), s.ListenAddress("::1", 81), "https://k.example/base", "keys"
     )
     assert settings.egress.allow == ("http://127.0.0.1:8443",)
     assert (settings.policies, settings.templates, settings.governance) == (

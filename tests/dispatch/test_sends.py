@@ -10,7 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
-from orchestrator.channels import Accepted, Adapter, Capabilities, Outcome, Outgoing, Settings
+from orchestrator.channels import (
+    Accepted,
+    Adapter,
+    AdapterSettings,
+    Capabilities,
+    Outcome,
+    Outgoing,
+)
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
 from orchestrator.dispatch.breakers import Breaker
@@ -29,14 +36,14 @@ TEMPLATES = TemplateSet.from_sources(
 )
 
 
-class Waiter(Adapter[Settings]):
+class Waiter(Adapter[AdapterSettings]):
     """Answers nothing until it is told to."""
 
     name: ClassVar[str] = "waiter"
     supports: ClassVar[Capabilities] = Capabilities(channel="viber", address=("phone",))
 
     def __init__(self) -> None:
-        super().__init__(Settings(), "viber_a")
+        super().__init__(AdapterSettings(), "viber_a")
         self.asked: asyncio.Queue[Outgoing] = asyncio.Queue()
         self.may_answer = asyncio.Event()
 

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.kafka.windows import Queue, Window, Windows
+from orchestrator.kafka.windows import PartitionWindow, Queue, Windows
 
 ZERO, ONE = TopicPartition("events", 0), TopicPartition("events", 1)
 OTHER = TopicPartition("otp", 0)
@@ -24,7 +24,7 @@ def test_nothing_is_safe_that_has_an_open_record_before_it(
     offsets: set[int], chance: object
 ) -> None:
     order = sorted(offsets)
-    window = Window()
+    window = PartitionWindow()
     for offset in order:
         window.add(offset)
     done: set[int] = set()
@@ -46,7 +46,7 @@ def test_nothing_is_safe_that_has_an_open_record_before_it(
 def test_a_gap_or_a_marker_behind_the_last_record_is_passed_over_but_not_while_one_is_open() -> (
     None
 ):
-    window = Window()
+    window = PartitionWindow()
     window.add(3)
     window.skip_to(9)
     assert window.safe == 3
@@ -90,7 +90,7 @@ def test_topics_are_counted_and_committed_apart() -> None:
 
 
 def test_a_queue_knows_its_bytes_and_what_is_put_back_comes_first() -> None:
-    queue, window = Queue(), Window()
+    queue, window = Queue(), PartitionWindow()
     for offset in range(4):
         queue.put(window, record(offset, size=100))
     full = queue.bytes

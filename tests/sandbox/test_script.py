@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sandbox.script import Answer, Planned, Script, ScriptError, canonical
+from orchestrator.sandbox.script import Planned, Script, ScriptedAnswer, ScriptError, canonical
 
 PROVIDERS = ("twilio", "infobip", "smtp")
 PHONE = "+380501234567"
@@ -22,7 +22,7 @@ def script(
 
 def test_without_a_script_everything_is_accepted_and_the_configured_receipts_follow() -> None:
     turn = script({}).turn("twilio", PHONE)
-    assert turn.answer == Answer() and turn.receipts == (Planned("delivered", 1.0),)
+    assert turn.answer == ScriptedAnswer() and turn.receipts == (Planned("delivered", 1.0),)
 
 
 def test_an_address_overrides_its_provider_and_the_provider_overrides_the_default() -> None:

@@ -12,13 +12,13 @@ from orchestrator.stores.postgres.schema import (
     first_id,
     make_partitions,
 )
-from orchestrator.stores.tables import Retention
+from orchestrator.stores.tables import RetentionTimes
 
 PURGE_ROWS = 5_000
 PURGE_ROUNDS = 20
 
 
-class PostgresRetention(Retention, PostgresDatabase):
+class PostgresRetention(RetentionTimes, PostgresDatabase):
     """Implements ``RetentionStore``."""
 
     async def purge(self, now: int) -> None:

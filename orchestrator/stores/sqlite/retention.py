@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 from orchestrator.stores.sqlite.database import QUERIES, SqliteDatabase
-from orchestrator.stores.tables import Retention
+from orchestrator.stores.tables import RetentionTimes
 
 PURGE_ROWS = 1_000
 """How many rows one transaction deletes at most, so that it never holds up the engine."""
 
 
-class SqliteRetention(Retention, SqliteDatabase):
+class SqliteRetention(RetentionTimes, SqliteDatabase):
     """Implements ``RetentionStore``."""
 
     async def purge(self, now: int) -> None:

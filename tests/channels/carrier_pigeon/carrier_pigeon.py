@@ -47,7 +47,7 @@ CARRIER_PIGEON = ch.Channel(
 )
 
 
-class LoftSettings(ch.Settings):
+class LoftSettings(ch.AdapterSettings):
     """``bell`` is the secret that the loft rings with."""
 
     base_url: ch.BaseUrl
@@ -61,7 +61,7 @@ class PigeonLoft(ch.HttpAdapter[LoftSettings]):
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="carrier_pigeon", receipts=frozenset({"delivered"}), echo=True
     )
-    settings_type: ClassVar[type[ch.Settings]] = LoftSettings
+    settings_type: ClassVar[type[ch.AdapterSettings]] = LoftSettings
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         flight = {
