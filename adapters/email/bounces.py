@@ -1,8 +1,8 @@
 """
-Mail that comes back: bounces (RFC 3464), complaints (RFC 5965), replies.
+Incoming mail: bounces (RFC 3464), complaints (RFC 5965) and replies.
 
-A bounce is found by its envelope id (RFC 3461), else by the Message-ID of the mail that it returns;
-both carry our client reference. Automatic answers are ignored.
+A bounce is matched by its envelope id (RFC 3461), else by the Message-ID of the returned mail; both
+carry our client reference. Automatic answers are ignored.
 
 Anybody can send a forged bounce to the mailbox. So a bounce may suppress an address or fail a step,
 but never counts as a fault of our configuration.
@@ -41,7 +41,7 @@ Said = ch.Receipt | ch.Inbound | ch.Preference
 
 
 def read_mail(raw: bytes) -> Iterator[Said]:
-    """What one mail says; nothing where it says nothing, or is none."""
+    """Items that one raw mail reports; none if it reports nothing or cannot be parsed."""
     try:
         said = list(read(email.message_from_bytes(raw, policy=email.policy.compat32)))
     except Exception:  # the standard library's parser raises anything at all on hostile mail
@@ -50,7 +50,7 @@ def read_mail(raw: bytes) -> Iterator[Said]:
 
 
 def read(mail: Message) -> Iterator[Said]:
-    """Told apart by the type of report, then by who writes."""
+    """Dispatch on the report type, then on the sender."""
     kind = str(mail.get_param("report-type", "") or "").lower()
     if mail.get_content_type() == "multipart/report" and kind == "delivery-status":
         yield from bounce(mail)
@@ -89,8 +89,8 @@ def bounce(mail: Message) -> Iterator[ch.Receipt]:
 
 def plain_bounce(mail: Message) -> Iterator[ch.Receipt]:
     """
-    A bounce in prose (qmail, old Exchange): a permanent code and our Message-ID somewhere in it,
-    else nothing.
+    A receipt for a bounce in prose (qmail, old Exchange), if it has a permanent code and our
+    Message-ID.
     """
     texts = [text_of(part) for part in parts(mail) if part.get_content_maintype() == "text"]
     text = "\n".join(texts)[:SCANNED_CHARS_MAX]
@@ -179,7 +179,7 @@ def automatic(mail: Message) -> bool:
 
 
 def envelope_id(fields: list[Message]) -> str | None:
-    """The reference that MAIL carried as ENVID, where the servers on the way kept it."""
+    """The reference that MAIL sent as ENVID, if the servers on the way kept it."""
     found = next(
         (
             header(block, "Original-Envelope-Id")
@@ -192,7 +192,7 @@ def envelope_id(fields: list[Message]) -> str | None:
 
 
 def reference_of(mail: Message) -> str | None:
-    """Our client reference in the Message-ID of the mail that came back."""
+    """Our client reference from the Message-ID of the returned mail."""
     for part in parts(mail):
         if part is mail:
             continue
@@ -233,7 +233,7 @@ def text_of(part: Message) -> str:
 
 
 def plain_address(value: str) -> str | None:
-    """The one address of a header, None where there is none that could be ours to write to."""
+    """The single address of a header; None if it has none that we could have written to."""
     found = email.utils.parseaddr(value.removeprefix("rfc822;"))[1]
     try:
         return Mailbox.of(found).address

@@ -2,11 +2,11 @@
 A mail as bytes: headers, text and HTML, List-Unsubscribe with one click (RFC 2369, 8058).
 
 Header values refuse control characters and encoded words: with Python's own header folding, a
-subject that ends in one of those can become a header of its own on the way out. So the headers are
-written here, line by line, and what was written is parsed back and must have exactly the headers,
-the subject and the addresses that were meant.
+subject that ends in one of those can become a header of its own. So the headers are written here,
+line by line; the result is parsed back and must have exactly the intended headers, subject and
+addresses.
 
-The same message is always the same bytes: nothing here looks at a clock or makes up a boundary.
+The same message always gives the same bytes: no clock and no random boundary is used.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Mailbox:
     @classmethod
     def of(cls, text: str) -> Mailbox:
         """
-        From ``Shop <hello@example.com>`` or ``hello@example.com``. Raises ``ValueError`` saying
-        what is wrong.
+        From ``Shop <hello@example.com>`` or ``hello@example.com``. Raises ``ValueError`` with the
+        fault.
         """
         found = MAILBOX.fullmatch(text)
         if found is None or "@" not in text or unsafe(text):
@@ -74,7 +74,7 @@ class Mailbox:
         return f"{self.local}@{self.domain}"
 
     def header(self, field: str) -> str:
-        """As a header has it; the name is quoted or encoded where it must be."""
+        """The mailbox as header text; the name is quoted or encoded if necessary."""
         if not self.name:
             return self.address
         if self.name.isascii():
@@ -87,10 +87,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """
-    An envelope and what is in it. ``raw`` has CRLF line ends, and no line that SMTP would not
-    carry.
-    """
+    """An envelope and its mail. ``raw`` has CRLF line ends and only lines that SMTP can carry."""
 
     sender: str
     recipient: str
@@ -156,12 +153,12 @@ def build(
 
 
 def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
-    """A refusal before anything was sent."""
+    """A refusal before anything is sent."""
     return ch.Unsendable(ch.Refused(reason, code, detail))
 
 
 def unsafe(value: str) -> bool:
-    """Whether a header value could be more than one header, or less than it seems."""
+    """Whether a header value could be parsed as several headers, or lose a part."""
     return ENCODED_WORD.search(value) is not None or any(
         unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value
     )
@@ -194,8 +191,8 @@ def written(headers: dict[str, str]) -> bytes:
 
 def unsubscribing(message: ch.Outgoing) -> dict[str, str]:
     """
-    One click where the URL acts on a POST (RFC 8058). A URL that only shows a page stands alone
-    (RFC 2369), if it is https; anything that could break out of its brackets is left out.
+    One-click headers if the URL acts on a POST (RFC 8058); a URL that only shows a page gets
+    List-Unsubscribe alone (RFC 2369), if it is https and cannot break out of its brackets.
     """
     url = message.unsubscribe_url or ""
     fits = (
@@ -216,7 +213,8 @@ def unsubscribing(message: ch.Outgoing) -> dict[str, str]:
 
 def kind_of(message: ch.Outgoing) -> dict[str, str]:
     """
-    What keeps automatic answers away (RFC 3834), and tells Gmail's feedback loop what it has seen.
+    Headers that prevent automatic answers (RFC 3834) and name the campaign to Gmail's feedback
+    loop.
     """
     feedback = {"Feedback-ID": f"{token(message.topic)}:{token(message.message_class)}:{SENDER_ID}"}
     if message.message_class == "promotional":
@@ -230,9 +228,7 @@ def token(value: str) -> str:
 
 
 def bodies(text: object, html: object, boundary: str) -> tuple[dict[str, str], bytes]:
-    """
-    The headers that say what the body is, and the body: one part, or text and HTML as alternatives.
-    """
+    """The content headers and the body: one part, or text and HTML as alternatives."""
     parts = [part(kind, str(value)) for kind, value in (("plain", text), ("html", html)) if value]
     if len(parts) == 1:
         return parts[0]
@@ -247,8 +243,8 @@ def bodies(text: object, html: object, boundary: str) -> tuple[dict[str, str], b
 
 def part(kind: str, value: str) -> tuple[dict[str, str], bytes]:
     """
-    A text as it is where it is short-lined ASCII, else quoted-printable or base64, whichever is
-    shorter.
+    A text unchanged if it is short-lined ASCII, else in quoted-printable or base64, the shorter of
+    both.
     """
     raw = re.sub(r"\r\n?", "\n", value).rstrip("\n").encode("utf-8", "replace") + b"\n"
     plain = (
@@ -271,7 +267,7 @@ def part(kind: str, value: str) -> tuple[dict[str, str], bytes]:
 
 def check(raw: bytes, names: list[str], subject: str, sender: Mailbox, recipient: Mailbox) -> None:
     """
-    Parse back what was written, as readers will, and hold it against what was meant. Raises
+    Parse the written mail as a reader does, and compare it with the intended one. Raises
     ``Unsendable``.
     """
     try:

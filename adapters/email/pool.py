@@ -1,9 +1,9 @@
 """
 Open connections to one relay, kept for the next mail.
 
-The one that was used last is taken first, so that those which are not needed grow old and are sent
-home. A connection is never trusted: RSET after a mail that was refused, and MAIL itself, prove that
-it still lives before anything is at stake.
+The most recently used connection is taken first, so that surplus ones grow idle and are closed. A
+pooled connection may be dead: RSET after a refused mail, and MAIL itself, prove that it works
+before any content is sent.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ QUIT_SECONDS = 2.0
 @dataclass(slots=True, eq=False)
 class PooledConnection:
     """
-    One open connection: how many mails it carried, since when (loop time) it is idle, whether it
-    wants a RSET.
+    One open connection: its number of mails, idle since when (loop time), whether it needs a RSET.
     """
 
     client: aiosmtplib.SMTP
@@ -33,8 +32,8 @@ class PooledConnection:
 
 class Pool:
     """
-    The idle connections. A connection is given back after a mail, or dropped; after ``mails_max``
-    mails it says goodbye, and so it does after ``IDLE_SECONDS`` without any.
+    The idle connections. One is closed after ``mails_max`` mails, or after ``IDLE_SECONDS`` without
+    any.
     """
 
     def __init__(self, mails_max: int) -> None:
@@ -47,11 +46,11 @@ class Pool:
         return len(self._idle)
 
     def take(self) -> PooledConnection | None:
-        """The idle connection that was used last, None where a new one is needed."""
+        """The most recently used idle connection, or None."""
         return self._idle.pop() if self._idle else None
 
     def give(self, connection: PooledConnection, *, dirty: bool) -> None:
-        """Keep a connection for the next mail; ``dirty``: its last one was refused midway."""
+        """Keep a connection for the next mail; ``dirty``: its last mail was refused midway."""
         if not connection.client.is_connected:
             connection.client.close()
         elif connection.mails >= self._mails_max:
@@ -64,7 +63,9 @@ class Pool:
                 self._reaper = loop.call_later(IDLE_SECONDS, self._reap)
 
     def _reap(self) -> None:
-        """Dismiss what has been idle for too long, and come back for the rest."""
+        """
+        Close connections that were idle for too long, and schedule the next look at the others.
+        """
         self._reaper = None
         loop = asyncio.get_running_loop()
         oldest = loop.time() - IDLE_SECONDS
@@ -81,7 +82,7 @@ class Pool:
         task.add_done_callback(self._goodbyes.discard)
 
     async def close(self) -> None:
-        """Say goodbye on every idle connection, and wait for it."""
+        """Close every idle connection with QUIT, and wait for that."""
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
@@ -91,7 +92,7 @@ class Pool:
 
 
 async def goodbye(connection: PooledConnection) -> None:
-    """QUIT, where somebody still listens."""
+    """Send QUIT if the relay still listens."""
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         await connection.client.quit(timeout=QUIT_SECONDS)
     connection.client.close()

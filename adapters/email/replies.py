@@ -1,9 +1,9 @@
 """
-What an SMTP reply means: by its enhanced code (RFC 3463) where it has one, else by its basic code,
-and by its stage.
+The meaning of SMTP replies: by enhanced code (RFC 3463) if there is one, else by basic code, and by
+stage.
 
 An error at connect or MAIL concerns us, at RCPT the recipient, at DATA the content. A 4xx took
-nothing and may be tried again. Whose fault "policy" (x.7.x) is, only the words beside it say.
+nothing and may be repeated. A policy code (x.7.x) may be anybody's fault; its words decide.
 
 Reference: RFC 5321 4.2, RFC 3463, RFC 5248 and the registry of enhanced codes; the numbers from 500
 on are Microsoft's.

@@ -3,11 +3,11 @@ Mail by SMTP (RFC 5321): pooled connections, one recipient a mail, exact about w
 taken it.
 
 Reference: RFC 5321; RFC 3463 for the codes in replies; RFC 3461 (ENVID), 1870 (SIZE), 6531
-(SMTPUTF8) where offered. Quirk: until the final dot is written nothing is taken, whatever breaks;
-from then on silence means that nobody knows.
+(SMTPUTF8) if offered. Quirk: until the final dot is written, any failure means that nothing was
+taken; after it, silence means an unknown outcome.
 
 SMTP itself never reports a delivery. Reads and clicks come from our own pixel and links; bounces,
-complaints and replies are mail again, which a mail server pipes to this provider's receipt URL
+complaints and replies are mails that a mail server pipes to this provider's receipt URL
 (``message/rfc822``, with ``bounce_secret``).
 """
 
@@ -86,10 +86,7 @@ class SmtpSettings(ch.AdapterSettings):
 
 @dataclass(slots=True)
 class SendProgress:
-    """
-    How far one mail has got: the stage that is being answered, its connection, and whether the dot
-    is out.
-    """
+    """The progress of one mail: its stage, its connection, and whether the dot was sent."""
 
     stage: Stage = "connect"
     connection: PooledConnection | None = None
@@ -130,8 +127,8 @@ class Smtp(ch.Adapter[SmtpSettings]):
 
     def reports(self) -> frozenset[str]:
         """
-        Clicks are seen by the tracked links, reads only by the pixel, replies only where mail is
-        piped in.
+        Clicks are reported by tracked links, reads only by the pixel, replies only if mail is piped
+        in.
         """
         read = {"read"} if self.settings.open_pixel else set()
         replied = (
@@ -142,11 +139,11 @@ class Smtp(ch.Adapter[SmtpSettings]):
         return frozenset({"clicked", *read, *replied})
 
     async def close(self) -> None:
-        """Say goodbye on every idle connection."""
+        """Close every idle connection with QUIT, and wait for that."""
         await self._pool.close()
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
-        """One mail. Raises ``Unsendable`` where it cannot be written, or not to this address."""
+        """Send one mail. Raises ``Unsendable`` if it cannot be written, or not to this address."""
         mail = build(message, self._sender, self._reply_to, self._return_path)
         try:
             async with asyncio.timeout(SLOT_SECONDS):
@@ -161,10 +158,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
             self._slots.release()
 
     async def _deliver(self, mail: Mail) -> ch.Outcome:
-        """
-        The transaction, and what its end means. A connection that is not known to be well is
-        closed.
-        """
+        """Run the transaction, and close the connection unless it is known to be reusable."""
         run = SendProgress()
         try:
             async with asyncio.timeout(BEFORE_DOT_SECONDS) as limit:
@@ -216,9 +210,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         return ch.Accepted(queue_id(reply.message))
 
     async def _begin(self, mail: Mail, run: SendProgress) -> PooledConnection:
-        """
-        A connection on which MAIL was accepted: an idle one that proves to live, else a new one.
-        """
+        """A connection on which MAIL was accepted: an idle one that still works, else a new one."""
         while (idle := self._pool.take()) is not None:
             run.connection, run.stage = idle, "mail"
             if await self._reuse(idle, mail, run):
@@ -236,9 +228,8 @@ class Smtp(ch.Adapter[SmtpSettings]):
 
     async def _reuse(self, idle: PooledConnection, mail: Mail, run: SendProgress) -> bool:
         """
-        Whether an idle connection took MAIL. Where it did not, for whatever reason, nothing is
-        lost: a relay that has hung up, or had enough mails on this connection, is asked again on a
-        new one.
+        Whether an idle connection accepted MAIL. If not, for whatever reason, nothing is lost: the
+        caller tries again on a new connection.
         """
         try:
             if idle.dirty:
@@ -252,8 +243,8 @@ class Smtp(ch.Adapter[SmtpSettings]):
         self, client: aiosmtplib.SMTP, mail: Mail, run: SendProgress, timeout_seconds: float
     ) -> None:
         """
-        MAIL with whatever the server offers: our reference for bounces, the size, SMTPUTF8 where it
-        is needed.
+        Send MAIL with the offered extensions: our reference for bounces, the size, SMTPUTF8 if
+        needed.
         """
         options = []
         if mail.utf8:
@@ -299,7 +290,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
                 await client.helo()
 
     async def _log_in(self, client: aiosmtplib.SMTP) -> None:
-        """AUTH. A server that offers none is not the one that we were configured for."""
+        """AUTH. A server that does not offer it is not the configured one."""
         own = self.settings
         assert own.username is not None and own.password is not None
         if not client.supported_auth_methods:
@@ -309,7 +300,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         await client.login(own.username, own.password.get_secret_value())
 
     def verify(self, hook: ch.Webhook) -> None:
-        """Bounces and replies are piped in by a mail server that knows the secret."""
+        """Require the bounce secret of the mail server that pipes bounces and replies in."""
         secrets = (
             ch.secrets_of(self.settings.bounce_secret)
             if self.settings.bounce_secret is not None
@@ -323,12 +314,12 @@ class Smtp(ch.Adapter[SmtpSettings]):
             )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """What one raw mail says: a bounce, a complaint or a reply."""
+        """Items of one raw mail: a bounce, a complaint or a reply."""
         return read_mail(hook.body)
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
-    """How the relay is trusted. Raises ``ValueError`` where ``ca`` cannot be read."""
+    """The TLS context to verify the relay with. Raises ``ValueError`` if ``ca`` cannot be read."""
     if settings.tls == "none":
         return None
     context = ssl.create_default_context()
@@ -347,8 +338,7 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:
 
 def lost(run: SendProgress, error: Exception, secrets: tuple[str, ...]) -> ch.Outcome:
     """
-    What a broken connection or silence means: before the dot nothing was taken, after it nobody
-    knows.
+    The outcome of a broken connection or a timeout: not sent before the dot, unknown after it.
     """
     silent = isinstance(error, TimeoutError)
     if run.dotted:
@@ -361,14 +351,13 @@ def lost(run: SendProgress, error: Exception, secrets: tuple[str, ...]) -> ch.Ou
 
 
 def encoding_of(mail: Mail) -> str:
-    """How addresses are written in commands."""
+    """The character set of addresses in commands."""
     return "utf-8" if mail.utf8 else "ascii"
 
 
 async def flushed(client: aiosmtplib.SMTP) -> None:
     """
-    Wait until what was written has left, so that the dot is only written on a connection that still
-    carries.
+    Wait until the written data has left, so that the dot is only written to a working connection.
     """
     while client.transport is not None and not client.transport.is_closing():
         if cast(asyncio.WriteTransport, client.transport).get_write_buffer_size() == 0:

@@ -1,9 +1,9 @@
 """
-Writes messages down instead of sending them: one JSON line each, for development.
+Writes messages to a file instead of sending them: one JSON line each, for development.
 
 Reference: none; the format is ours: ``{"message_id", "reference", "to": {"kind", "value"}, "class",
-"topic", "locale", "content"}``. Quirk: personal data is written as it is, so it has no place in
-production; the file is made readable to its owner only.
+"topic", "locale", "content"}``. Quirk: personal data is written unmasked, so it has no place in
+production; only the owner may read the file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ MODE = 0o600
 
 
 class LogFileSettings(ch.AdapterSettings):
-    """
-    ``path``: the file to append to, in a folder that exists; standard output where it is left out.
-    """
+    """``path``: the file to append to, in an existing folder (default: standard output)."""
 
     path: Path | None = None
 
 
 class Log(ch.Adapter[LogFileSettings]):
-    """Any channel, written down. Every message counts as accepted; it never reports more."""
+    """Any channel, written to a file. Every message counts as accepted; no receipts follow."""
 
     name: ClassVar[str] = "log"
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(channel="*", parts=())
@@ -36,7 +34,7 @@ class Log(ch.Adapter[LogFileSettings]):
 
     async def send(self, message: ch.Outgoing) -> ch.Outcome:
         """
-        Append one line. Where it cannot be written the configuration is refused, with the system's
+        Append one line. A failed write is refused as a wrong configuration, with the system's
         reason.
         """
         line = {
@@ -60,7 +58,7 @@ class Log(ch.Adapter[LogFileSettings]):
         return ch.Accepted(message.client_reference)
 
     def _write(self, line: bytes) -> None:
-        """In one piece, so that lines of several processes do not mix."""
+        """Write the line in one piece, so that lines of several processes do not mix."""
         if self.settings.path is None:
             sys.stdout.write(line.decode())
             sys.stdout.flush()

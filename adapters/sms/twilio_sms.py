@@ -3,8 +3,8 @@ Twilio SMS: one form POST per message; receipts and replies come back as signed 
 
 Reference: Twilio Messaging API 2010-04-01, "Messages resource", "Status callbacks", "Webhooks
 security" and the error dictionary. Quirk: Twilio has no field for a reference of ours, so it
-travels in the query of the status callback's URL, which the signature covers. An error's code says
-more than its HTTP status: a daily limit, for one, is also a 429.
+travels in the query of the status callback's URL, which the signature covers. The error's code
+decides before the HTTP status: a daily limit is also a 429.
 """
 
 from __future__ import annotations
@@ -250,12 +250,12 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             )
 
     def answer(self, hook: ch.Webhook) -> ch.Answer:
-        """Empty TwiML: nothing is to be sent back."""
+        """Empty TwiML: no reply is sent."""
         return ch.Answer(body="<Response/>", content_type="text/xml")
 
 
 def refusal(code: int, detail: str) -> ch.Refused:
-    """A definite no for a code of ``REFUSALS``."""
+    """The refusal for a code of ``REFUSALS``."""
     return ch.Refused(REFUSALS[code], str(code), detail, suppress_after=SUPPRESS_AFTER.get(code, 1))
 
 
@@ -270,14 +270,12 @@ def with_query(url: str, **added: str) -> str:
 
 
 def is_form(hook: ch.Webhook) -> bool:
-    """Whether the webhook says that its body is a form."""
+    """Whether the webhook's content type is a form."""
     return hook.headers.get("content-type", "").split(";")[0].strip().lower() == FORM
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
-    """
-    The fields of a form in their order, repeated ones included; none where the body is not UTF-8.
-    """
+    """The fields of a form in order, with repeated ones; none if the body is not UTF-8."""
     try:
         return urllib.parse.parse_qsl(body.decode("utf-8"), keep_blank_values=True)
     except ValueError:
@@ -297,9 +295,7 @@ def fields_of(hook: ch.Webhook) -> Mapping[str, str]:
 
 
 def port_variants(url: str) -> tuple[str, ...]:
-    """
-    ``url`` as it is and with its port dropped, or with the default port added where it has none.
-    """
+    """``url`` unchanged, and with its port dropped or the default port added."""
     try:
         parts = urllib.parse.urlsplit(url)
         port, host = parts.port, parts.hostname
@@ -314,7 +310,7 @@ def port_variants(url: str) -> tuple[str, ...]:
 
 def signature(token: str, url: str, fields: list[tuple[str, str]]) -> str:
     """
-    What ``X-Twilio-Signature`` should be: base64 of HMAC-SHA1 over the URL followed by each field's
+    The expected ``X-Twilio-Signature``: base64 of HMAC-SHA1 over the URL followed by each field's
     name and value, sorted by both, a repeated pair once.
     """
     signed = url + "".join(key + value for key, value in sorted(set(fields)))

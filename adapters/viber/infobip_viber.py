@@ -3,8 +3,8 @@ Viber Business Messages by Infobip: JSON in, one verdict per message inside a 20
 
 Reference: Infobip Viber API v2 (``/viber/2/messages``), "Response status and error codes",
 "Delivery reports". Quirk: a 200 may say REJECTED, and a repeated ``messageId`` is rejected
-*because* the first one was taken: that very rejection, at once or in a report, must never count as
-a failure.
+*because* the first one was taken: such a rejection, at once or in a report, must never count as a
+failure.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
     )
 
     def reports(self) -> frozenset[str]:
-        """Clicks are told only where ``track_clicks`` asks Infobip to look for them."""
+        """Clicks are reported only if ``track_clicks`` is set."""
         return (
             self.supports.receipts
             if self.settings.track_clicks
@@ -162,7 +162,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         )
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """A 2xx is decided by the one message in it, anything else by its status."""
+        """A 2xx is judged by its only message, anything else by its status."""
         body = reply.json()
         if not 200 <= reply.status < 300:
             fault = ch.member(body, "requestError", "serviceException")
@@ -204,9 +204,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         return ch.said(words, ch.secret_values(self.settings))
 
     def verify(self, hook: ch.Webhook) -> None:
-        """
-        Check the login that the subscription was given: basic or bearer, whichever is configured.
-        """
+        """Check the subscription's login: basic or bearer, as configured."""
         own = self.settings
         scheme, _, given = hook.headers.get("authorization", "").partition(" ")
         expected: list[str] = []
@@ -231,7 +229,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
             )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """Delivery and seen reports, replies and clicks, told apart by the keys they have."""
+        """Delivery and seen reports, replies and clicks, distinguished by their keys."""
         body = hook.json()
         if ch.member(body, "notificationType") is not None:
             yield from click(body)
@@ -248,8 +246,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
 
 def content_of(parts: ch.Content) -> dict[str, Any]:
     """
-    The ``content`` object: an image with the text beside it, or text; either with one button that
-    opens a URL.
+    The ``content`` object: text, or an image with text; either with one button that opens a URL.
     """
     extra = parts.get("yaml")
     image, button = ch.member(extra, "image"), ch.member(extra, "button")
@@ -264,7 +261,7 @@ def content_of(parts: ch.Content) -> dict[str, Any]:
 
 
 def validity(ttl_seconds: int) -> dict[str, Any]:
-    """``validityPeriod`` (30 s to 48 h): whole minutes where the time is some, else seconds."""
+    """``validityPeriod`` (30 s to 48 h): in minutes if they are whole, else in seconds."""
     seconds = min(max(ttl_seconds, VALIDITY_SECONDS_MIN), VALIDITY_SECONDS_MAX)
     if seconds % 60 == 0:
         return {"amount": seconds // 60, "timeUnit": "MINUTES"}
@@ -272,16 +269,13 @@ def validity(ttl_seconds: int) -> dict[str, Any]:
 
 
 def code_of(status_id: int | None, error_id: int | None) -> str | None:
-    """The more telling of the two codes: Viber's own where there is one."""
+    """Viber's own code if there is one, else Infobip's."""
     found = error_id or status_id
     return str(found) if found is not None and abs(found) < 10**6 else None
 
 
 def refusal(status_id: int | None, error_id: int | None, detail: str) -> ch.Refused | None:
-    """
-    The refusal that the two codes stand for, None where neither is a known one; Viber's own word
-    goes first.
-    """
+    """The refusal for the two codes, Viber's first; None if neither is known."""
     for code, table in ((error_id, BY_ERROR), (status_id, BY_STATUS)):
         if code in table:
             classes = ("promotional",) if code == MARKETING_OPT_OUT else ()
@@ -297,8 +291,8 @@ def receipt(
     detail: str = "",
 ) -> Iterator[ch.Receipt]:
     """
-    A receipt for the message an item names; seen reports and clicks have no ``callbackData``,
-    ``messageId`` is it.
+    A receipt for an item's message; seen reports and clicks have no ``callbackData``, so
+    ``messageId`` names it.
     """
     message_id = ch.id_of(item.get("messageId"))
     reference = ch.id_of(item.get("callbackData")) or message_id
@@ -314,7 +308,7 @@ def receipt(
 
 
 def delivery(item: Report) -> Iterator[ch.Receipt]:
-    """A delivery report; the rejection of a repeat says nothing of the message that it repeated."""
+    """A delivery report; the rejection of a repeat is no receipt for the original."""
     status, error = item["status"], item.get("error")
     group, status_id = ch.whole(status.get("groupId")), ch.whole(status.get("id"))
     error_id = ch.whole(ch.member(error, "id"))
@@ -346,7 +340,7 @@ def click(item: Report) -> Iterator[ch.Receipt]:
 
 
 def inbound(item: Report) -> Iterator[ch.Inbound]:
-    """A reply; ``trackingData`` is what our last message carried."""
+    """A reply; ``trackingData`` has the reference of our last message."""
     phone = ch.e164(item.get("sender") or item.get("from"))
     if phone is not None:
         yield ch.Inbound(

@@ -53,10 +53,7 @@ class ViberBotSettings(ch.AdapterSettings):
 
 
 class ViberBot(ch.HttpAdapter[ViberBotSettings]):
-    """
-    Messages of a Viber bot to those who subscribed to it. Viber has no time to live: ours alone
-    counts.
-    """
+    """Messages of a Viber bot to its subscribers. Viber has no time to live; only ours applies."""
 
     name = "viber_bot"
     settings_type = ViberBotSettings
@@ -95,10 +92,7 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         )
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """
-        The body's ``status`` decides; a status that is not in the table is a general error and
-        tells nothing.
-        """
+        """The body's ``status`` decides; an unlisted status is a general error."""
         body = reply.json()
         status = ch.whole(ch.member(body, "status"))
         if reply.status != 200 or status is None:
@@ -151,8 +145,7 @@ def token_of(body: Any) -> str | None:
 
 def content_of(parts: ch.Content) -> dict[str, Any]:
     """
-    The fields that depend on the content. A text too long for a caption is worth more than its
-    image.
+    The fields that depend on the content. A text too long for a caption is sent without its image.
     """
     extra, text = parts.get("yaml"), parts.get("text", "")
     image, button = ch.member(extra, "image"), ch.member(extra, "button")
@@ -182,7 +175,7 @@ def button_of(button: Any) -> dict[str, Any]:
 
 def receipt(event: str, body: Event) -> Iterator[ch.Receipt]:
     """
-    What became of the message with this token; Viber gives a failure in words, without a code.
+    A receipt for the message with this token; Viber reports a failure in words, without a code.
     """
     token = token_of(body)
     if token is not None:
@@ -203,7 +196,9 @@ def preference(state: Literal["in", "out"], user: Any, body: Event) -> Iterator[
 
 
 def inbound(body: Event) -> Iterator[ch.Inbound]:
-    """The user wrote; ``tracking_data`` is the client reference of the message they answered."""
+    """
+    A message from the user; ``tracking_data`` is the client reference of the message it answers.
+    """
     value = ch.id_of(ch.member(body, "sender", "id"))
     if value is not None:
         yield ch.Inbound(

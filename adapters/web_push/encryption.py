@@ -39,7 +39,7 @@ def private_key_from(entropy: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
-    """65 bytes, uncompressed."""
+    """The public point, uncompressed (65 bytes)."""
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 

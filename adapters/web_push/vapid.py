@@ -1,11 +1,11 @@
 """
-Web push: an encrypted payload to the push service that the browser named (RFC 8030, 8291), signed
-by VAPID (RFC 8292).
+Web push: an encrypted payload to the browser's push service (RFC 8030, 8291), signed by VAPID (RFC
+8292).
 
 Reference: RFC 8030 "Generic Event Delivery Using HTTP Push"; Mozilla autopush "Error codes" for
 ``errno``; WNS "Push notification service request and response headers" for ``X-WNS-Status``. Quirk:
-201 says "stored", not "delivered", and no push service ever says more. What was delivered and
-clicked, our own service worker reports (kaskad-sw.js); where it says nothing, nothing is known.
+201 means "stored", not "delivered", and push services send no receipts. Deliveries and clicks are
+reported by our own service worker (kaskad-sw.js), or not at all.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
     """
     Web push with VAPID.
 
-    A subscription belongs to the key it was made with: where its ``vapid_key_id`` is the public key
-    (base64url, as the browser had it) of another one, it is refused here, because a push service
-    answers 403 to that and a 403 looks as if our configuration were wrong for everybody.
+    A subscription belongs to the key it was made with. One whose ``vapid_key_id`` is another public
+    key (base64url) is refused here: a push service would answer 403, which looks like a
+    configuration that is wrong for everybody.
     """
 
     name: ClassVar[str] = "web_push"
@@ -175,8 +175,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """
-        200 to 202 took it; 404 and 410 both say that the subscription is gone; 401 and 403 that our
-        key is wrong.
+        200 to 202: taken. 404 and 410: the subscription is gone. 401 and 403: our key is wrong.
 
         A 403 about a single subscription looks the same, see ``WebPush``.
         """
@@ -209,7 +208,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """What our service worker saw; events that are not known say nothing."""
+        """Events of our service worker; unknown ones are ignored."""
         report = hook.json()
         event, token = ch.member(report, "ev"), ch.id_of(ch.member(report, "rt"))
         state = EVENTS.get(event) if isinstance(event, str) else None
@@ -219,11 +218,11 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
 def payload_of(message: ch.Outgoing) -> bytes:
     """
-    The JSON that the service worker gets. Raises ``Unsendable`` (content) without a title, or where
-    it is too large.
+    The JSON for the service worker. Raises ``Unsendable`` (content) without a title, or if it is
+    too large.
 
-    Each action gets an id (its own ``action``, else its place), because a browser shows none
-    without.
+    Each action gets an id (its own ``action``, else its index), because browsers hide actions
+    without one.
     """
     content, extra = message.content, message.content.get("yaml")
     if not content.get("title"):
@@ -254,15 +253,12 @@ def payload_of(message: ch.Outgoing) -> bytes:
 
 
 def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
-    """A refusal before anything was sent."""
+    """A refusal before anything is sent."""
     return ch.Unsendable(ch.Refused(reason, code, detail))
 
 
 def audience_of(endpoint: str) -> str | None:
-    """
-    The origin of an endpoint as RFC 6454 writes it (no default port); None where it is not an
-    http(s) URL.
-    """
+    """The origin of an endpoint as in RFC 6454 (no default port); None if it is no http(s) URL."""
     if not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint or "\\" in endpoint:
         return None
     try:
@@ -280,8 +276,7 @@ def audience_of(endpoint: str) -> str | None:
 
 def other_key(key_id: str, own: str) -> bool:
     """
-    Whether a subscription's key id is a VAPID public key, and not ours. An id of another kind says
-    nothing.
+    Whether a subscription's key id is a VAPID public key other than ours; other ids are ignored.
     """
     try:
         point = decode(key_id)
@@ -301,14 +296,14 @@ def topic_of(tag: str) -> str:
 
 
 def location_of(reply: ch.HttpReply) -> str | None:
-    """The message's own URL at the push service, where it gives one."""
+    """The message's URL at the push service, if there is one."""
     location = reply.headers.get("location", "")
     fits = 0 < len(location) <= LOCATION_CHARS_MAX and location.isascii() and location.isprintable()
     return location if fits else None
 
 
 def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 private key. Raises ``ValueError`` that says nothing of what was given."""
+    """A P-256 private key. Raises ``ValueError``, without any of the text."""
     try:
         key = serialization.load_pem_private_key(pem.encode("utf-8", "replace"), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -323,8 +318,8 @@ def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
 @cache
 def signing() -> ec.ECDSA:
     """
-    ES256, deterministic (RFC 6979) where OpenSSL can (3.2 on), so that the same message is the same
-    request.
+    ES256, deterministic (RFC 6979) if OpenSSL supports it (3.2 on), so that the same message gives
+    the same request.
     """
     try:
         return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)

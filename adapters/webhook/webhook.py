@@ -110,7 +110,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         self._keys = tuple(key_of(secret) for secret in ch.secrets_of(settings.secret))
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
-        """One signed POST. The content is handed on as it was rendered."""
+        """One signed POST with the rendered content unchanged."""
         to: dict[str, Any] = {"kind": message.address.kind, "value": message.address.value}
         if message.address.keys:
             to["keys"] = dict(message.address.keys)
@@ -137,8 +137,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """
-        Any 2xx took it; its ``id``, where it gives one, is the provider's. Anything else is judged
-        by its status.
+        Any 2xx is accepted, with its ``id`` if there is one; anything else is judged by its status.
         """
         body = reply.json()
         if 200 <= reply.status < 300:
@@ -163,7 +162,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         raise ch.Forged("webhook-signature does not fit webhook-id, webhook-timestamp and the body")
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """One receipt; nothing for a state that is not known, or without a name for the message."""
+        """One receipt; none for an unknown state or without a message's name."""
         body = hook.json()
         data = body["data"] if isinstance(ch.member(body, "data"), dict) else body
         word = ch.member(data, "state")

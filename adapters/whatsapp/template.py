@@ -39,14 +39,14 @@ def template_of(part: Mapping[str, Any], locale: str) -> dict[str, Any]:
 
 
 def header(value: Any) -> list[dict[str, Any]]:
-    """The header component; none for a template whose header takes nothing."""
+    """The header component; empty for a template whose header has no parameter."""
     if value is None:
         return []
     return [{"type": "header", "parameters": [header_parameter(value)]}]
 
 
 def header_parameter(value: Any) -> dict[str, Any]:
-    """One parameter: text, a medium by its link, or an object that is Meta's already."""
+    """One parameter: text, a medium by its link, or an object in Meta's own form."""
     if not isinstance(value, Mapping):
         return {"type": "text", "text": str(value)}
     if "type" in value:
@@ -74,7 +74,7 @@ def body(value: Any) -> list[dict[str, Any]]:
 
 
 def parameter(value: Any) -> dict[str, Any]:
-    """A text parameter, or an object (currency, date_time) that is Meta's already."""
+    """A text parameter, or an object (currency, date_time) in Meta's own form."""
     return dict(value) if isinstance(value, Mapping) else {"type": "text", "text": str(value)}
 
 

@@ -3,9 +3,9 @@ WhatsApp by Meta's Cloud API: one JSON POST per message; statuses, replies and p
 signed.
 
 Reference: Meta Graph API, WhatsApp Business Platform: "Messages", "Error codes", "Webhooks". Quirk:
-a 200 says nothing about whether the number has WhatsApp: that comes later as a ``failed`` status.
-The error's code decides, because throttling may well be a 403. ``delivered`` is skipped where the
-message is read at once.
+a 200 does not mean that the number has WhatsApp: otherwise a ``failed`` status follows. The error's
+code decides, because throttling may be a 403. ``delivered`` is skipped if the message is read at
+once.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ NAMES_TO = re.compile(r"""["'`]to["'`]|\b(?:param|parameter|field)\s+to\b""", re
 
 class WhatsAppSettings(ch.AdapterSettings):
     """
-    ``app_secret`` may be a list while it is rotated: each of them verifies. ``verify_token`` is our
-    own invention.
+    ``app_secret`` may be a list while it is rotated: each of them verifies. You choose
+    ``verify_token`` yourself.
     """
 
     api_version: str = Field(default="v25.0", pattern=r"^v[0-9]+\.[0-9]+$")
@@ -198,8 +198,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
 
     def verify(self, hook: ch.Webhook) -> None:
         """
-        A GET proves itself by our verify token, a POST by ``X-Hub-Signature-256`` over the raw
-        body.
+        Check our verify token of a GET, or ``X-Hub-Signature-256`` over the raw body of a POST.
         """
         if hook.method == "GET":
             if not self._subscribes(hook):
@@ -232,10 +231,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
         )
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """
-        Every status, message and preference of every change, as far as it is about our own phone
-        number.
-        """
+        """Every status, message and preference of every change that concerns our phone number."""
         for entry in ch.objects(ch.member(hook.json(), "entry")):
             for change in ch.objects(entry.get("changes")):
                 value = change.get("value")
@@ -267,7 +263,7 @@ def content_of(message: ch.Outgoing) -> dict[str, Any]:
 
 
 def reason_of(code: int) -> R | None:
-    """Which definite no a code is, None where it is none."""
+    """The reason of a refusal's code; None for other codes."""
     if code in REFUSALS:
         return REFUSALS[code]
     if 200 <= code <= 299:
@@ -279,7 +275,7 @@ def reason_of(code: int) -> R | None:
 
 def refusal(code: int, detail: str) -> ch.Refused | None:
     """
-    The refusal a code stands for; a bad value (131009) of ``to`` is the recipient's, any other the
+    The refusal for a code; a bad value (131009) of ``to`` is the recipient's fault, any other the
     content's.
     """
     reason = reason_of(code)
@@ -326,8 +322,7 @@ def receipt(status: Item) -> Iterator[ch.Receipt]:
 
 def addresses(phone: Any, user: Any) -> Iterator[tuple[str, str]]:
     """
-    The kinds and values under which a person is known; with usernames on, the phone may be missing
-    or empty.
+    The kinds and values that name a user; with usernames on, the phone may be missing or empty.
     """
     number, user_id = ch.e164(phone), ch.id_of(user)
     if number is not None:
@@ -338,7 +333,7 @@ def addresses(phone: Any, user: Any) -> Iterator[tuple[str, str]]:
 
 def inbound(message: Item) -> Iterator[ch.Inbound]:
     """
-    A message from the user. A pressed button answers ours; its payload may be a STOP under a
+    A message from the user. A pressed button answers our message; its payload may be STOP under a
     translated title.
     """
     form = message.get("type")
@@ -364,7 +359,7 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
 
 
 def preferences(item: Item) -> Iterator[ch.Preference]:
-    """A marketing stop or resume, for each address under which the user is known."""
+    """A marketing stop or resume, for each address of the user."""
     value = item.get("value")
     if (
         item.get("category") == "marketing_messages"

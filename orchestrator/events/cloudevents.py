@@ -51,7 +51,7 @@ def parse_structured(body: bytes) -> Event:
 
 
 def parse_batch(body: bytes) -> list[Event | Malformed]:
-    """Each event of an array, or what is wrong with it."""
+    """Each event of an array, or its error."""
     if len(body) > BATCH_BYTES_MAX:
         raise Malformed("too_large", "", "the batch is larger than 4 MiB", "send smaller batches")
     try:
@@ -74,8 +74,8 @@ def parse_batch(body: bytes) -> list[Event | Malformed]:
 
 def try_event(found: Any, plain: bool, roomy: bool) -> Event | Malformed:
     """
-    One event of a batch; ``plain`` and ``roomy`` say that nothing is odd and nothing too large in
-    all of it.
+    One event of a batch, or its error; ``plain`` and ``roomy``: the batch has no oddities, and is
+    too small to have an event that is too large.
     """
     try:
         if not plain:
@@ -132,9 +132,9 @@ def decoded(value: str, attribute: str) -> str:
 
 def parse_kafka(value: bytes | None, headers: Mapping[str, str]) -> Event:
     """
-    A Kafka record: structured by its content type, or where it has no ``ce_`` headers, else binary.
-    ``headers`` have lower-case names. A record without a value is an event without data if its
-    headers are one.
+    An event from a Kafka record: structured by its content type or if it has no ``ce_`` headers,
+    else binary. ``headers`` have lower-case names. A binary record may have no value: an event
+    without data.
     """
     binary = any(name.startswith("ce_") for name in headers)
     content_type = headers.get("content-type", "").lower().strip()
@@ -208,8 +208,8 @@ def read_event(found: Any) -> Event:
 
 def digest(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     """
-    The same for every way to send the same event: key order, white space, ``1.0`` for ``1``, and
-    the content mode make no difference, nor does whether JSON data is said to be JSON.
+    A hash that is the same for every way to send an event: key order, white space, ``1.0`` for
+    ``1``, the content mode and a JSON content type make no difference.
     """
     whole = {name: value for name, value in attributes.items() if name not in UNSAID}
     whole["data"] = data
@@ -220,9 +220,7 @@ def digest(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
 
 
 def read_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    The context attributes, each with a name and a type that the specification has; null is absent.
-    """
+    """The context attributes, with names and types checked; null counts as absent."""
     attributes: dict[str, Any] = {}
     for name, value in found.items():
         if name in NOT_ATTRIBUTES or value is None:
@@ -290,8 +288,8 @@ def read_time(value: Any) -> int | None:
 
 def example(found: Mapping[str, Any]) -> dict[str, Any]:
     """
-    A CloudEvent made of plain JSON: what was sent becomes its data, as far as it is not long. Only
-    the sender sees this; the text of an error never quotes an event.
+    A CloudEvent made of plain JSON: the sent fields become its data if they are short. Only the
+    sender sees this; the text of an error never quotes an event.
     """
     data = {name: value for name, value in found.items() if name not in REQUIRED and name != "data"}
     if isinstance(found.get("data"), dict):

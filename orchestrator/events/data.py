@@ -57,8 +57,8 @@ def read_base64(encoded: Any) -> Any:
 
 def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
     """
-    Whom the event is about: ``data.recipients`` (each once, the last counts), ``data.recipient``,
-    else the subject.
+    The event's recipients: ``data.recipients`` (without repeats, the last counts),
+    ``data.recipient``, else the subject.
     """
     one, many = data.get("recipient"), data.get("recipients")
     if many is not None:

@@ -1,4 +1,4 @@
-"""A valid event, taken apart."""
+"""The event that the rest of the program works with."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from orchestrator.core.values import Value
 
 class Event(Value):
     """
-    A valid CloudEvent, taken apart: ``attributes`` are its context attributes but for the data (id,
-    source, type, subject, time as sent, extensions); ``time`` is UTC milliseconds, None where it
-    has none; ``data`` is without ``recipient`` and ``recipients``, which stand in ``recipients``
-    (at least one mapping with an ``id``). ``digest`` is a hash of the whole parsed event: two
-    bodies that mean the same have the same.
+    A valid CloudEvent. ``attributes``: its context attributes without the data (id, source, type,
+    subject, time as sent, extensions). ``time``: UTC milliseconds, None if absent. ``data``:
+    without ``recipient`` and ``recipients``, which are in ``recipients`` (at least one mapping with
+    an ``id``). ``digest``: a hash of the parsed event, equal for bodies of equal meaning.
     """
 
     id: str

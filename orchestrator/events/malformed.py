@@ -9,8 +9,8 @@ from orchestrator.primitives import strict_json as strictjson
 
 class Malformed(ValueError):
     """
-    ``code`` is a short word, ``field`` where it is wrong, ``fix`` what to do about it. ``example``
-    is a whole event that would have been taken, where one can be made.
+    ``code`` is a short word, ``field`` the place of the fault, ``fix`` its remedy. ``example`` is a
+    whole valid event, if one can be made.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""
-The explanation for a terminal: plain lines anywhere, colours and hanging indents where there is a
-terminal.
-"""
+"""The explanation as text: plain lines, or on a terminal with colours and hanging indents."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ STATUS_STYLES = {
 @dataclass(frozen=True, slots=True)
 class Line:
     """
-    One line: ``depth`` levels of indentation; ``style`` in rich's words, only seen on a terminal.
+    One line: ``depth`` levels of indentation; ``style`` is a rich style, used on a terminal only.
     """
 
     text: str
@@ -35,14 +32,14 @@ class Line:
 
 
 def as_text(document: Mapping[str, Any], policy: bool = True) -> str:
-    """The whole story as plain text, the newest last; ``policy`` adds the policy's own text."""
+    """The whole explanation as plain text, oldest first; ``policy`` adds the policy's text."""
     return "".join(
         f"{'  ' * line.depth}{line.text}".rstrip() + "\n" for line in lines(document, policy)
     )
 
 
 def print_rich(document: Mapping[str, Any], policy: bool = True) -> None:
-    """The same on a terminal, wrapped to its width."""
+    """Print the explanation on a terminal, wrapped to its width."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
@@ -62,7 +59,7 @@ def lines(document: Mapping[str, Any], policy: bool) -> Iterator[Line]:
 
 
 def section(title: str, found: Iterator[Line]) -> Iterator[Line]:
-    """A heading with what stands under it; nothing at all where that is empty."""
+    """A heading with its lines; nothing if there are none."""
     made = list(found)
     if made:
         yield Line("")
@@ -71,7 +68,7 @@ def section(title: str, found: Iterator[Line]) -> Iterator[Line]:
 
 
 def headline(document: Mapping[str, Any]) -> Iterator[Line]:
-    """Who, why, and how it ended."""
+    """The recipient, the policy and the status."""
     message = document["message"]
     yield Line(f"Message {message['id']}", style="bold")
     yield Line(
@@ -98,7 +95,7 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def both(value: Mapping[str, Any], name: str) -> str:
-    """``2026-11-21 12:00:00 +02:00 (10:00:00Z)``: a place's clock, and UTC."""
+    """``2026-11-21 12:00:00 +02:00 (10:00:00Z)``: local time and UTC."""
     return clocks(value[name], value[f"{name}_local"])
 
 
@@ -140,7 +137,7 @@ def story_title(document: Mapping[str, Any]) -> str:
 
 
 def story(document: Mapping[str, Any]) -> Iterator[Line]:
-    """Every fact, what was asked, what was decided."""
+    """Every fact with its gates and its decision."""
     for day, entries in groupby(
         document["message"]["trace"], key=lambda entry: entry["at_local"][:10]
     ):
@@ -152,7 +149,7 @@ def story(document: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
-    """What belongs to one fact: the gates step by step, then what was decided and why."""
+    """One fact: the gates step by step, then the decision and its effects."""
     for (step, channel), group in groupby(
         entry["checks"], key=lambda check: (check["step"], check["channel"])
     ):
@@ -183,9 +180,7 @@ def passed_words(check: Mapping[str, Any]) -> str:
 
 
 def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
-    """
-    A gate that did not let it pass: its value against its limit, until when, and what would have.
-    """
+    """A gate that stopped a step: value, limit, until when, and what would have let it pass."""
     until = f", until {both(check, 'until')}" if check["until"] else ""
     words = f": {check['words']}" if check["words"] else ""
     name = f"step {check['step']} ({check['channel']})"
@@ -226,7 +221,7 @@ def error_words(error: Mapping[str, Any] | None) -> str:
 
 
 def policies(document: Mapping[str, Any], with_text: bool) -> Iterator[Line]:
-    """What it was decided by, where that differs from today's, and its text at that time."""
+    """The policy that decided, its differences from today's, and its text at that time."""
     policy = document["policy"]
     yield Line(policy["words"], 1, "yellow" if policy["differs"] else "")
     for change in policy["differences"]:

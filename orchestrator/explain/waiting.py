@@ -1,4 +1,4 @@
-"""What an unfinished message is waiting for now, and until when."""
+"""The waits of an unfinished message, each with its end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ def waiting_view(
     message: Message, policy: Policy | None, now: Instant, place: Place, asked: Known
 ) -> dict[str, Any] | None:
     """
-    None for a message of which nothing is alive any more; ``asked`` is what gates said of the
-    holds.
+    None if nothing of the message is open; ``asked`` has the gates' latest explanations of holds.
     """
     live = [run for run in message.runs if not run.over and (run.companion or not message.terminal)]
     waits = [found for run in live for found in waits_of(message, run, policy, now, place, asked)]
@@ -39,7 +38,7 @@ def waiting_view(
 def waits_of(
     message: Message, run: Run, policy: Policy | None, now: Instant, place: Place, asked: Known
 ) -> Iterator[dict[str, Any]]:
-    """The sending half of a run first, then its receipts: both can be alive at once."""
+    """The waits of a run: its sending first, then its receipts, as both can be open at once."""
     name = f"step {run.step} ({run.channel})"
     if run.sending is Sending.HELD and run.held_for is not None:
         until = run.until if run.until is not None else message.deadline_at
@@ -85,8 +84,7 @@ def receipts_of(
     message: Message, run: Run, policy: Policy | None, now: Instant, place: Place
 ) -> Iterator[dict[str, Any]]:
     """
-    The states that are still missing, each with its time; without the policy only the next look is
-    known.
+    The missing receipt states, each with its time; without the policy, only the next look is known.
     """
     since = run.handed_off_at or 0
     taken = [attempt for attempt in message.attempts_of(run.step) if attempt.took]

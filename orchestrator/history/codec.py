@@ -1,18 +1,16 @@
 """
-How messages, facts and inputs are written as JSON, and read back.
+The JSON of messages, facts and inputs.
 
-A message's state is one document. Its history is one line a fact, appended and never rewritten.
-Read back, a line is::
+A message's state is one document. Its history has one line a fact, appended and never rewritten.
+Decoded, a line is ``{"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […],
+"effects": […]}``.
 
-    {"at": ms, "fact": {"kind": …}, "inputs": {…}, "checks": […], "decision": […], "effects": […]}
+An encoded line omits everything that can be filled in again: default values of a fact or effect; a
+check's GO verdict, and its step if it is that of the check before (which may leave only the gate's
+name); inputs that the decision did not read, and those equal to the last ones written (``SAME``).
 
-Written, a line leaves out what can be filled in again: of a fact or effect what is as it mostly is;
-a check's verdict where it says go, and its step where it is that of the check before (which may
-leave the gate's name alone); inputs at which the decision did not look, and those that are the same
-as the last ones written (``SAME``).
-
-Addresses in a history are masked: the keyed hash is enough to replay a decision, and nobody's
-number is kept twice.
+Addresses in a history are masked: the keyed hash is enough to replay a decision, so no phone number
+is stored twice.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decod
 
 
 class HistoryEntry(Struct, kw_only=True, omit_defaults=True):
-    """One line of a history, as it is written."""
+    """One line of a history, as written."""
 
     at: Instant
     fact: Fact
@@ -65,8 +63,7 @@ def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
     """
     One line of the history of ``decision.message``, with its newline.
 
-    The message remembers which inputs were written last, so that the next line need not repeat
-    them.
+    The message remembers the inputs that were written last, so the next line need not repeat them.
     """
     line = HistoryEntry(
         at=at,
@@ -82,7 +79,7 @@ def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
 
 
 def inputs_once(message: Message, inputs: Inputs) -> msgspec.Raw | str:
-    """The inputs as JSON, or ``SAME`` where the message's last line that had any had these."""
+    """The inputs as JSON, or ``SAME`` if they equal the last ones in the message's history."""
     document = encode(encode_inputs(inputs))
     digest = hashlib.blake2b(document, digest_size=DIGEST_BYTES).hexdigest()
     if digest == message.inputs_digest:
@@ -92,7 +89,7 @@ def inputs_once(message: Message, inputs: Inputs) -> msgspec.Raw | str:
 
 
 def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
-    """The entries of a history, with everything that ``encode_entry`` left out in its place."""
+    """The entries of a history, with everything filled in that ``encode_entry`` omits."""
     inputs: dict[str, Any] = {}
     for line in lines.splitlines():
         entry = orjson.loads(line)
@@ -107,8 +104,7 @@ def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
 
 def checks_written(checks: Iterable[Check]) -> list[dict[str, Any] | str]:
     """
-    Checks without what they have nothing to say of; one that has nothing to say at all is the name
-    of its gate.
+    Checks without their default values; a check with nothing else is just the name of its gate.
     """
     step: int | None = None
     documents: list[dict[str, Any] | str] = []
@@ -146,7 +142,7 @@ NOTHING = (None,) * len(CHECK_SAYS)
 
 
 def encode_inputs(inputs: Inputs) -> dict[str, Any]:
-    """The inputs, governance by its version only and addresses masked; empty parts are left out."""
+    """The inputs: governance by its version only, addresses masked, empty parts omitted."""
     data: dict[str, Any] = {"governance": inputs.governance.version}
     data |= {
         name: value for name, value in zip(INPUT_FIELDS, values_of(inputs), strict=True) if value
@@ -169,12 +165,12 @@ def decode_inputs(data: dict[str, Any], governance: Governance) -> Inputs:
 
 
 def mask(address: Address) -> Address:
-    """The same address with nothing in it that could be used."""
+    """The address without its value and keys."""
     return Address(address.kind, "", address.hash, (), address.country, address.shown)
 
 
 def masked(spoken: T) -> T:
-    """A fact or effect as it may be kept: two of them have addresses in them."""
+    """A fact or effect with its addresses masked."""
     match spoken:
         case facts.Prepared():
             return replace(spoken, targets=tuple(mask(address) for address in spoken.targets))
@@ -184,7 +180,7 @@ def masked(spoken: T) -> T:
 
 
 def encode_fact(fact: Fact) -> bytes:
-    """A fact on its own, as it waits for the attempt that it is about."""
+    """A fact on its own, stored until its attempt is known."""
     return encode(masked(fact))
 
 
@@ -192,12 +188,12 @@ read_fact: Callable[[bytes], Fact] = msgspec.json.Decoder(Fact).decode
 
 
 def decode_fact(document: bytes | dict[str, Any]) -> Any:
-    """The fact in what ``encode_fact`` or ``encode_entry`` wrote (addresses stay masked)."""
+    """The fact that ``encode_fact`` or ``encode_entry`` wrote (addresses stay masked)."""
     return read_fact(document) if isinstance(document, bytes) else msgspec.convert(document, Fact)
 
 
 def mostly(kind: type[Tagged]) -> dict[str, Any]:
-    """The fields of a kind, each with what it is where it is left out."""
+    """The fields of a kind with their default values."""
     names, defaults = kind.__struct_fields__, kind.__struct_defaults__
     return dict.fromkeys(names) | dict(
         zip(names[len(names) - len(defaults) :], msgspec.to_builtins(defaults), strict=True)
@@ -211,7 +207,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def filled(document: dict[str, Any]) -> dict[str, Any]:
-    """A written fact or effect with everything that was left out."""
+    """A decoded fact or effect with its omitted fields filled in."""
     whole = {"kind": document["kind"], **KINDS[document["kind"]], **document}
     for name, value in whole.items():
         if isinstance(value, dict) and value.get("kind") in KINDS:

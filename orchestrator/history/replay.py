@@ -1,8 +1,7 @@
 """
-A history replayed: the facts of a message, through ``decide``, to the state they lead to.
+Replay of a history: the facts of a message through ``decide``, to its final state.
 
-Where the replayed state is not the stored one, either the history or the decision is not what it
-claims to be.
+If the replayed state differs from the stored one, the history or the decision code is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from orchestrator.history.codec import decode_fact, decode_inputs
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One fact of a history, decided again: ``before`` is the message as the fact found it."""
+    """One fact of a history, decided again; ``before`` is the message before that fact."""
 
     at: Instant
     fact: Fact
@@ -33,8 +32,7 @@ class Moment:
 
 def newborn(message: Message) -> Message:
     """
-    The message as it was before its first fact; which inputs are written down last is no part of
-    what is decided.
+    The message as it was before its first fact, without the memory of its last written inputs.
     """
     return Message(
         id=message.id,
@@ -60,11 +58,10 @@ def moments(
     governance: Callable[[str], Governance],
 ) -> Iterator[Moment]:
     """
-    Every fact of a history, decided again in its order. ``governance`` gives the rules of a
-    version.
+    Every fact of a history, decided again in order. ``governance`` gives the rules of a version.
 
-    Raises whatever ``governance`` does for a version that it does not have, and ``ValueError``,
-    ``KeyError`` or ``IndexError`` where the history cannot have been written by this release.
+    Raises what ``governance`` raises for a version that it lacks, and ``ValueError``, ``KeyError``
+    or ``IndexError`` if this release cannot have written the history.
     """
     message = newborn(stored)
     for entry in history:

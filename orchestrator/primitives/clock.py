@@ -1,4 +1,4 @@
-"""Time through one door: the system's, or one that runs faster for a demonstration."""
+"""The clock: the system's, or one that runs faster for a demonstration."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import Protocol
 
 class Clock(Protocol):
     """
-    ``now`` is UTC milliseconds; ``monotonic`` real seconds that never jump, for deadlines of what
-    is under way.
+    ``now`` is UTC milliseconds; ``monotonic`` is in real seconds and never jumps, for timeouts.
     """
 
     def now(self) -> int: ...
     def monotonic(self) -> float: ...
     def real_seconds(self, ms: int) -> float:
-        """
-        How long to sleep, in real seconds, until ``ms`` milliseconds of this clock have passed.
-        """
+        """The real seconds in which this clock advances by ``ms`` milliseconds."""
 
 
 class SystemClock:
@@ -35,10 +32,9 @@ class SystemClock:
 
 class FastClock:
     """
-    A clock that runs ``speed`` times as fast as the machine's, from ``start`` (UTC milliseconds)
-    on.
+    Runs ``speed`` times as fast as the machine's clock, from ``start`` (UTC milliseconds) on.
 
-    The speed may be changed while it runs; time never goes back.
+    The speed may change while it runs; time never goes back.
     """
 
     def __init__(self, start: int, speed: float) -> None:

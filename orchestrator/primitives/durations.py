@@ -13,7 +13,7 @@ def rfc3339(at_ms: int) -> str:
 
 def duration(ms: int) -> str:
     """
-    ``250ms``, ``30s``, ``10m``, ``1h 30m``, ``2d 4h``: the two largest units that say anything.
+    ``250ms``, ``30s``, ``10m``, ``1h 30m``, ``2d 4h``: the two largest units that are not zero.
     """
     if ms < 1000:
         return f"{ms}ms"

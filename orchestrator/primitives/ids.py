@@ -32,12 +32,12 @@ def encode(number: int) -> str:
 
 @lru_cache(maxsize=4_096)
 def stamp(ms: int) -> str:
-    """The ten characters that say when; those made within a millisecond share them."""
+    """The ten characters of the time; ULIDs of the same millisecond share them."""
     return "".join([PAIRS[(ms >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def decode(text: str) -> int:
-    """The 128 bits of a ULID. Raises ``ValueError`` where it is none."""
+    """The 128 bits of a ULID. Raises ``ValueError`` if it is none."""
     if len(text) != LENGTH or text[0] > "7" or not text.isascii():
         raise ValueError(f"{text!r} is no ULID")
     try:
@@ -48,8 +48,8 @@ def decode(text: str) -> int:
 
 class Entropy:
     """
-    Random bytes of the system, a page at a time: to ask it for each few costs more than they do.
-    None is given out twice, in a forked process neither.
+    Random bytes of the system, read a page at a time because a system call costs more than the
+    bytes. No byte is used twice, also not in a forked process.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Entropy:
         return self._page[self._used - count : self._used]
 
     def drop(self) -> None:
-        """Forget what is left."""
+        """Discard the rest of the page."""
         self._page = b""
         self._used = 0
 
@@ -74,7 +74,7 @@ random_bytes = Entropy()
 
 
 class IdMaker:
-    """ULIDs that grow strictly within a process, even where the clock stands still or goes back."""
+    """ULIDs that grow strictly within a process, even if the clock stands still or goes back."""
 
     def __init__(
         self, now: Callable[[], int], entropy: Callable[[int], bytes] = random_bytes

@@ -29,8 +29,8 @@ WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
 
 class NotJson(ValueError):
     """
-    ``what`` is wrong, ``where`` (a path, may be empty), and how to ``fix`` it; never with a value
-    in it.
+    Has ``what`` is wrong, ``where`` (a path, may be empty), and a ``fix``; never a value of the
+    text.
     """
 
     def __init__(self, code: str, what: str, fix: str, where: str = "") -> None:
@@ -42,15 +42,14 @@ class NotJson(ValueError):
 
 
 class Doubled(dict[str, Any]):
-    """An object that had the same key twice; ``key`` is the first of them."""
+    """An object that had a key twice; ``key`` is the first such key."""
 
     key: str
 
 
 def parse(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
     """
-    The value of a JSON text. Raises ``NotJson`` for anything that is none, or that two programs
-    could read apart.
+    The value of a JSON text. Raises ``NotJson`` if it is invalid, or ambiguous between parsers.
     """
     value, plain = parse_loosely(body, depth_max)
     if not plain:
@@ -60,11 +59,10 @@ def parse(body: bytes, depth_max: int = DEPTH_MAX) -> Any:
 
 def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
     """
-    The value of a JSON text, and whether there is nothing odd in it.
+    The value of a JSON text, and whether it is surely free of oddities.
 
-    Where there may be, objects with doubled keys are ``Doubled`` and numbers are exact, and each
-    part is to be given to ``refuse_oddities``: that is how one event of a batch is refused without
-    the others.
+    If not, objects with doubled keys are ``Doubled``, numbers are exact, and the caller passes each
+    part to ``refuse_oddities``: so one event of a batch is refused without the others.
     """
     try:
         value = orjson.loads(body)
@@ -82,16 +80,15 @@ def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
 
 def is_plain(body: bytes, value: Any) -> bool:
     """
-    Whether the quick reading lost nothing: no doubled key, no whole number that became a float
-    (only floats from 1e16 on are written with ``e+``, and every whole number that did not fit is
-    one).
+    Whether the quick parse lost nothing: no doubled key, and no whole number became a float (only
+    floats from 1e16 on are written with ``e+``, and so is every whole number that did not fit).
     """
     again = orjson.dumps(value)
     return b"\\u003" not in body and b"e+" not in again and body.count(b":") == again.count(b":")
 
 
 def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One object of the slow reading."""
+    """One object of the slow parse."""
     made = dict(found)
     if len(made) == len(found):
         return made
@@ -103,7 +100,7 @@ def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def refuse_oddities(value: Any) -> None:
     """
-    Raise ``NotJson`` where a value from ``parse_loosely`` has a doubled key or a number that is too
+    Raise ``NotJson`` if a value of ``parse_loosely`` has a doubled key or a number that is too
     large.
     """
     level: list[tuple[Any, str]] = [(value, "")]
@@ -142,10 +139,10 @@ def depth(value: Any, enough: int) -> int:
 
 def canonical(value: Any) -> bytes:
     """
-    The bytes that all JSON texts of an equal value share: keys sorted, no white space, and 1.0
-    written as 1.
+    The same bytes for all JSON texts of equal values: keys sorted, no white space, 1.0 written as
+    1.
 
-    Raises ``NotJson`` for what cannot be written (a lone surrogate).
+    Raises ``NotJson`` for a lone surrogate.
     """
     try:
         found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
@@ -159,7 +156,7 @@ def canonical(value: Any) -> bytes:
 
 
 def whole_floats(value: Any) -> Any:
-    """The same value with every float that is a whole number as that number."""
+    """The same value with whole floats as integers."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and WHOLE_MIN <= value < WHOLE_MAX else value
     if isinstance(value, dict):
@@ -170,7 +167,7 @@ def whole_floats(value: Any) -> Any:
 
 
 def unreadable(error: orjson.JSONDecodeError, depth_max: int) -> NotJson:
-    """A parser's complaint in words that carry nothing of the text."""
+    """A parser's message without any of the text."""
     if "depth limit" in error.msg:
         return too_deep(depth_max)
     if "infinity" in error.msg:
@@ -209,5 +206,5 @@ def join(path: str, name: str) -> str:
 
 
 def clip(name: str) -> str:
-    """A key, short enough for an error."""
+    """A key, shortened for an error."""
     return name if len(name) <= 64 else f"{name[:63]}…"

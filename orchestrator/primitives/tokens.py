@@ -3,8 +3,8 @@ Keyed tokens: client references, receipt tokens, unsubscribe links, tracked link
 hashes of addresses.
 
 A token is its payload, the id of its key and a truncated HMAC-SHA256, in base64url. Each purpose
-signs under its own name, so no token passes for another. Without the key, nobody can make
-or change one.
+signs under its own name, so no token passes for another. Nobody without the key can make or change
+one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def new_key() -> bytes:
 
 class SigningKeys:
     """
-    ``keys`` are ``(id, secret, created_at ms)``, the newest first: it signs; those of the last 400
-    days verify.
+    ``keys`` are ``(id, secret, created_at ms)``, newest first: the first signs; those of the last
+    400 days verify.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SigningKeys:
         self.replace(keys)
 
     def replace(self, keys: Sequence[tuple[int, bytes, int]]) -> None:
-        """Take other keys into use, after a rotation."""
+        """Use other keys, after a rotation."""
         self._keys = list(keys)
         self._by_id = {id & 0xFF: (secret, at) for id, secret, at in reversed(self._keys)}
 
@@ -53,25 +53,25 @@ class SigningKeys:
         return self._sign(b"ref", place(message, attempt))
 
     def read_reference(self, token: str) -> tuple[str, int] | None:
-        """``(message id, attempt)``; None where the token is not ours."""
+        """``(message id, attempt)``; None if the token is not ours."""
         return read_place(self._verify(b"ref", token))
 
     def receipt_token(self, message: str, attempt: int) -> str:
-        """What a browser shows when it reports on an attempt."""
+        """The token with which a browser reports on an attempt."""
         return self._sign(b"rt", place(message, attempt))
 
     def read_receipt_token(self, token: str) -> tuple[str, int] | None:
         return read_place(self._verify(b"rt", token))
 
     def pixel(self, message: str, attempt: int) -> str:
-        """Names an attempt in the address of the image that tells that a mail was opened."""
+        """The token of an attempt in the URL of its open-tracking image."""
         return self._sign(b"px", place(message, attempt))
 
     def read_pixel(self, token: str) -> tuple[str, int] | None:
         return read_place(self._verify(b"px", token))
 
     def link(self, message: str, attempt: int, url: str) -> str:
-        """A tracked link. The target stands in it, signed: nobody can make it lead elsewhere."""
+        """A tracked link. Its target is signed, so nobody can redirect it."""
         return self._sign(b"ln", place(message, attempt) + url.encode())
 
     def read_link(self, token: str) -> tuple[str, int, str] | None:
@@ -82,7 +82,7 @@ class SigningKeys:
         return (*found, payload[18:].decode("utf-8", "replace"))
 
     def unsubscribe(self, recipient: str, channel: str, topic: str, message: str) -> str:
-        """Names whom an unsubscribe link is for, and from what."""
+        """The token of an unsubscribe link: its recipient and the scope."""
         return self._sign(b"un", "\0".join((recipient, channel, topic, message)).encode())
 
     def read_unsubscribe(self, token: str) -> tuple[str, str, str, str] | None:
@@ -122,12 +122,12 @@ def tag(secret: bytes, purpose: bytes, payload: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def begun(secret: bytes, purpose: bytes) -> hmac.HMAC:
-    """The HMAC that every token of a purpose begins with."""
+    """The HMAC state that all tokens of a purpose start from."""
     return hmac.new(secret, purpose + b"\0", hashlib.sha256)
 
 
 def place(message: str, attempt: int) -> bytes:
-    """An attempt in 18 bytes."""
+    """An attempt's message and number in 18 bytes."""
     return decode(message).to_bytes(16, "big") + attempt.to_bytes(2, "big")
 
 
@@ -139,10 +139,10 @@ def read_place(payload: bytes | None) -> tuple[str, int] | None:
 
 class AddressHasher:
     """
-    The keyed hash under which an address's opt-outs and marks are kept, 32 hex characters.
+    The keyed hash under which an address's opt-outs and suppressions are stored, 32 hex characters.
 
-    Its key never changes: a hash that changed would forget who has opted out. Addresses of the
-    kinds in ``folded`` are folded to lower case.
+    Its key never changes: another key would lose every opt-out. Addresses of the kinds in
+    ``folded`` are folded to lower case.
     """
 
     def __init__(self, pepper: bytes, folded: Container[str]) -> None:
