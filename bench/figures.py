@@ -68,8 +68,7 @@ class Figure:
     @property
     def unjudged(self) -> bool:
         """
-        Whether it has a bar and nobody knows on which side it is, though this machine could have
-        told.
+        Whether it has a bar and no value, though this machine could have measured one.
         """
         return self.bar is not None and self.value is None and not self.absent
 

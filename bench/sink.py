@@ -4,7 +4,7 @@ an answer needs.
 
 A raw protocol in a process of its own. It answers "accepted" with ids from the request, counts,
 stamps the first request of each marked message (``[number]`` in its text) with the wall clock, and
-tells the poster of receipts, line by line ``kind reference destination``, what it has accepted.
+sends the poster of receipts a line ``kind reference destination`` for each accepted message.
 
     count                  -> {"viber": n, "sms": n, "first_ns": ns, "last_ns": ns}
     stamps file=PATH       -> writes int64 pairs (number, UTC nanoseconds)

@@ -112,7 +112,7 @@ def run(main: Callable[[dict[str, Any]], Coroutine[Any, Any, None]]) -> None:
 
 
 def quieten() -> None:
-    """The Kafka client's remarks on a broker that is still starting are no news."""
+    """Silence the Kafka client's remarks on a broker that is still starting."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 

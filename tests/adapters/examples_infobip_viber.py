@@ -277,7 +277,7 @@ EXAMPLES = Examples(
             outcome=ch.NotSent(R.THROTTLED, None, "7017"),
         ),
         ReplyExample(
-            promise="a system error tells nothing",
+            promise="a system error says nothing",
             reply=verdict(5, 21),
             outcome=ch.Unknown(R.SERVER_ERROR, "21"),
         ),

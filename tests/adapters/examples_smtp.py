@@ -167,7 +167,7 @@ EXAMPLES = Examples(
             says=(),
         ),
         HookExample(
-            promise="delayed is no news", hook=bounce("delayed", "4.4.1", "451 busy"), says=()
+            promise="delayed reports nothing", hook=bounce("delayed", "4.4.1", "451 busy"), says=()
         ),
         HookExample(
             promise="a bounce in prose",

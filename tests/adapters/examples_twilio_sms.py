@@ -205,7 +205,7 @@ EXAMPLES = Examples(
             outcome=ch.NotSent(R.THROTTLED, MIDNIGHT_MS, "63038"),
         ),
         ReplyExample(
-            promise="30008 tells nothing",
+            promise="30008 says nothing",
             reply=error(400, 30008),
             outcome=ch.Unknown(R.SERVER_ERROR, "30008"),
         ),
@@ -215,7 +215,7 @@ EXAMPLES = Examples(
             outcome=ch.Refused(R.REFUSED_CONTENT, "29999"),
         ),
         ReplyExample(
-            promise="an unknown code of a 500 tells nothing",
+            promise="an unknown code of a 500 says nothing",
             reply=error(500, 20500),
             outcome=ch.Unknown(R.SERVER_ERROR, "20500"),
         ),
@@ -226,8 +226,10 @@ EXAMPLES = Examples(
         ),
     ),
     hooks=(
-        HookExample(promise="queued is no news", hook=callback("queued"), says=()),
-        HookExample(promise="a word nobody knows is no news", hook=callback("teleported"), says=()),
+        HookExample(promise="queued reports nothing", hook=callback("queued"), says=()),
+        HookExample(
+            promise="an unknown word reports nothing", hook=callback("teleported"), says=()
+        ),
         HookExample(promise="sent", hook=callback("sent"), says=receipts_of(ch.Delivery.SENT)),
         HookExample(
             promise="delivered", hook=callback("delivered"), says=receipts_of(ch.Delivery.DELIVERED)
@@ -246,7 +248,7 @@ EXAMPLES = Examples(
             ),
         ),
         HookExample(
-            promise="undelivered for a reason that tells nothing",
+            promise="undelivered for a reason that says nothing",
             hook=callback("undelivered", ErrorCode="30008"),
             says=receipts_of(ch.Delivery.FAILED, None, "30008"),
         ),

@@ -162,7 +162,7 @@ EXAMPLES = Examples(
             outcome=ch.Refused(R.REFUSED_RECIPIENT, "12"),
         ),
         ReplyExample(
-            promise="a general error tells nothing",
+            promise="a general error says nothing",
             reply=verdict(99, "generalError"),
             outcome=ch.Unknown(R.SERVER_ERROR, "99", "generalError"),
         ),

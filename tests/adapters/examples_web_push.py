@@ -107,7 +107,7 @@ EXAMPLES = Examples(
             },
         ),
         RequestExample(
-            promise="thirty days at most, and patient for a promotion",
+            promise="thirty days at most, and low urgency for a promotion",
             message=message(ttl_seconds=9_999_999, message_class="promotional"),
             url=ENDPOINT,
             headers={"TTL": "2592000", "Urgency": "low"},

@@ -123,7 +123,7 @@ def paused(code: int, status: int, reason: R, milliseconds: int, **headers: str)
 
 def unknown(code: int, status: int = 500, transient: bool = False) -> ReplyExample:
     return ReplyExample(
-        promise=f"{code} tells nothing",
+        promise=f"{code} says nothing",
         reply=error(status, code, transient=transient),
         outcome=ch.Unknown(R.SERVER_ERROR, str(code), "Why."),
     )
@@ -378,7 +378,7 @@ EXAMPLES = Examples(
             says=(delivery(ch.Delivery.SENT, client_reference=None),),
         ),
         HookExample(
-            promise="deleted is no news", hook=envelope(statuses=[status("deleted")]), says=()
+            promise="deleted reports nothing", hook=envelope(statuses=[status("deleted")]), says=()
         ),
         HookExample(
             promise="undeliverable",
@@ -402,7 +402,7 @@ EXAMPLES = Examples(
             ),
         ),
         HookExample(
-            promise="failed for a reason that tells nothing",
+            promise="failed for a reason that says nothing",
             hook=envelope(statuses=[failed(131000)]),
             says=(delivery(ch.Delivery.FAILED, detail="131000 Why."),),
         ),

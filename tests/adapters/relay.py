@@ -1,5 +1,5 @@
 """
-A relay that answers as a test tells it to, and remembers what it took: the truth that outcomes are
+A relay that answers as a test says, and remembers what it took: the truth that outcomes are
 held against.
 """
 
@@ -64,11 +64,11 @@ class Relay:
             writer.transport.abort()
 
     def counted(self, word: str) -> int:
-        """How many times a command was heard."""
+        """How many times a command was received."""
         return sum(1 for line in self.commands if line.split(" ")[0].upper() == word)
 
     async def until(self, word: str, count: int = 1) -> None:
-        """Wait until a command was heard that often."""
+        """Wait until a command was received ``count`` times."""
         async with self.changed, asyncio.timeout(10):
             await self.changed.wait_for(lambda: self.counted(word) >= count)
 

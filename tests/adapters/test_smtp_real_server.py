@@ -1,6 +1,6 @@
 """
 Mail against real servers: aiosmtpd for the protocol, TLS and login, and a relay of our own that
-breaks where it is told to.
+breaks at a scripted place.
 
 What a relay took is the truth; an outcome may be less sure of it, and never wrong about it.
 """

@@ -1,5 +1,5 @@
 """
-A plug-in's channel works wherever a built-in one does, without the product having heard of it.
+A plug-in's channel works everywhere a built-in one does; the product never names it.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def due(at: int | None) -> Due:
 
 class Tale:
     """
-    ``inputs`` may be replaced between facts with ``given``; the charges that decisions ask for are
+    ``inputs`` may be replaced between facts with ``given``; the cap usages that decisions ask for are
     kept in them.
     """
 

@@ -187,7 +187,7 @@ def test_a_day_that_other_clocks_have_already_filled_is_passed_over() -> None:
     assert ask(cap, [sent("b", midnight + 5)], midnight - 1) == CapResult(0, 1, None)
 
 
-# -- the sweep: a sender that honours the answers never breaks the rule
+# -- campaigns: a sender that honours the answers never breaks the rule
 
 ZONES = st.sampled_from(
     [KYIV, "America/New_York", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe", "UTC"]
@@ -246,7 +246,7 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
     channels: tuple[str, ...],
     sends: list[tuple[int, int, int]],
 ) -> None:
-    cap = Cap("sweep", limit, window_ms, None, classes, channels)
+    cap = Cap("campaign", limit, window_ms, None, classes, channels)
     cap_usages: list[CapUsage] = []
     now = NOON
     for number, step, pause in sends:
@@ -287,7 +287,7 @@ def test_no_rolling_window_ever_holds_more_than_the_limit(
 def test_no_calendar_day_ever_holds_more_than_the_limit(
     limit: int, zone: str, start: int, pauses: list[int]
 ) -> None:
-    cap = Cap("sweep", limit, calendar="day")
+    cap = Cap("campaign", limit, calendar="day")
     cap_usages: list[CapUsage] = []
     now = start
     for number, pause in enumerate(pauses):
@@ -303,12 +303,12 @@ def test_no_calendar_day_ever_holds_more_than_the_limit(
     assert max(days.values(), default=0) <= limit
 
 
-CHARGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_size=12).map(
+USAGES = st.lists(st.tuples(STEPS, st.integers(-60, 10), st.booleans()), max_size=12).map(
     lambda rows: [CapUsage(m, k, c, s, NOON + at, first) for (m, k, c, s), at, first in rows]
 )
 
 
-@examples(60, 600, CHARGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
+@examples(60, 600, USAGES, st.integers(1, 4), st.integers(1, 50), CLASS_SETS, CHANNEL_SETS)
 def test_room_comes_at_the_first_instant_at_which_counting_by_hand_finds_some(
     cap_usages: list[CapUsage],
     limit: int,

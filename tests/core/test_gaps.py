@@ -72,7 +72,7 @@ def test_a_gap_counts_only_its_classes_and_otp_only_where_it_is_named() -> None:
 def test_a_sender_that_honours_a_gap_never_comes_too_soon(
     gap_ms: int, channels: tuple[str, ...], sends: list[tuple[int, int, int]]
 ) -> None:
-    gap = Gap("sweep", gap_ms, (), channels)
+    gap = Gap("campaign", gap_ms, (), channels)
     cap_usages: list[CapUsage] = []
     now = NOON
     for number, step, pause in sends:
@@ -90,7 +90,7 @@ def test_a_sender_that_honours_a_gap_never_comes_too_soon(
     assert all(later - earlier >= gap_ms for earlier, later in pairwise(times))
 
 
-# -- how long charges are kept
+# -- how long cap usages are kept
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """
-Quiet hours keep people's nights, wherever they live and whatever their clocks do.
+Quiet hours keep people's nights in every zone and through every clock change.
 
 Two oracles stand beside the code: ``Clock``, a list of what a local clock shows minute by minute,
 and ``shown_as_quiet``, which takes a local time literally, as a person would who looks at the wall.

@@ -34,7 +34,7 @@ ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/gAAAA"
 
 class Names(AbstractResolver):
     """
-    A name server that says what a test tells it to; each list is one answer, the last one is
+    A name server with scripted answers; each list is one answer, the last one is
     repeated.
     """
 

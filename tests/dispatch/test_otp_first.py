@@ -1,5 +1,5 @@
 """
-OTPs have their own pump and slots, so they leave whatever other messages do.
+OTPs have their own pump and slots, so they leave however busy the other messages are.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ async def test_a_kept_connection_that_its_server_has_closed_is_noticed_before_th
     make: Make,
 ) -> None:
     """
-    Even where the event loop has had no time to hear of it: nothing is written there, and the send
+    Even if the event loop has had no time to notice: nothing is written there, and the send
     gets through.
     """
     with quick_closer() as (url, read, closed):

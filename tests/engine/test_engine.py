@@ -344,7 +344,7 @@ async def test_status_events_are_written_with_the_change_they_report() -> None:
     async with World(SMS, emits_statuses=True) as world:
         (id,) = (await world.publish()).messages
         await world.send(id)
-        kinds = [orjson_type(body) for _, _, _, body in await world.store.outbox("told", 100)]
+        kinds = [orjson_type(body) for _, _, _, body in await world.store.outbox("statuses", 100)]
         assert kinds[0] == "kaskad.message.accepted"
         assert kinds[-1] == "kaskad.message.succeeded"
         assert "kaskad.attempt.accepted" in kinds

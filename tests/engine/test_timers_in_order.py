@@ -1,4 +1,4 @@
-"""Timers of codes fire before a crowd of others that has been due for longer."""
+"""OTP timers fire before many others that have been due for longer."""
 
 from __future__ import annotations
 

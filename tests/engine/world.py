@@ -72,7 +72,7 @@ class World:
         providers: Mapping[str, ActiveProvider] | None = None,
         templates: TemplateSet | None = None,
     ):
-        self.sinks = ("told",) if emits_statuses else ()
+        self.sinks = ("statuses",) if emits_statuses else ()
         self.now = START
         self.seconds: float | None = None
         self.path = path

@@ -1,4 +1,4 @@
-"""What users are told is what there is."""
+"""The documentation describes what exists."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """
-What may be committed: the end of the unbroken run of durable records, whatever the order in which
-they became so.
+The offset to commit is the end of the unbroken run of durable records, in whichever order they
+became durable.
 """
 
 from __future__ import annotations

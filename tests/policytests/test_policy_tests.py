@@ -1,5 +1,5 @@
 """
-`kaskad test`: what a policy promises is played in virtual time, and what differs is told with its
+`kaskad test` runs the promises of a policy in virtual time and reports each difference with its
 reason.
 """
 

@@ -2,7 +2,7 @@
 What left against what was allowed to: consent, quiet hours and caps, looked at from outside.
 
 The oracles here are written as a person would check a list by hand. They know the inputs and what
-was called, nothing of charges, verdicts or the order in which gates are asked.
+was called, nothing of cap usages, verdicts or the order in which gates are asked.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ OUTCOMES = (
 
 class Campaign:
     """
-    Many messages for one person, told fact by fact in time, each by its own timers; what was taken
+    Many messages for one person, decided fact by fact in time, each by its own timers; what was taken
     is the truth.
     """
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a message, in whatever order: what always holds."""
+"""Properties that hold for a message under any facts in any order."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_status_moves_only_where_it_may_and_a_sending_half_too(size: int) -> N
             for after in statuses_emitted(lived):
                 assert after in STATUS_LEGAL[at] or after is at, f"{at} → {after}"
                 at = after
-            assert lived.decision.message.status is at, "a status that nobody was told"
+            assert lived.decision.message.status is at, "a status that was never emitted"
             for run in lived.decision.message.runs:
                 known = lived.before.run_of(run.step)
                 before = known.sending if known is not None else None

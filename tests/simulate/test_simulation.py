@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_result_in_one_process_and_in_several(place
 
 def test_people_are_the_same_under_both_versions(place: Place) -> None:
     """
-    Where a version changes nothing that anybody notices, nothing changes, whatever the chances.
+    A version that changes no behaviour changes no result, for any probabilities.
     """
     events = [event(number) for number in range(60)]
     configuration = place.load()

@@ -1,7 +1,7 @@
 """
 The simulator's command line.
 
-    python -m tests.simulation --seed 7              replay one run and tell its story
+    python -m tests.simulation --seed 7              replay one run and print its story
     python -m tests.simulation --seed 7 --trace      only its options and the hash of its trace
     python -m tests.simulation --first 0 --seeds 2000 --jobs 2
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.simulation", description="The deterministic simulator."
     )
-    parser.add_argument("--seed", type=int, help="replay one run and tell its story")
+    parser.add_argument("--seed", type=int, help="replay one run and print its story")
     parser.add_argument(
         "--trace",
         action="store_true",

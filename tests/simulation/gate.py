@@ -165,7 +165,7 @@ class WatchedStore(SqliteStore):
         await super().commit(changes)
 
     async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Once it is durable everybody can see it, before the one who has committed hears of it."""
+        """Once it is durable everybody can see it, before the committer gets the answer."""
         result = await super()._finish(work)
         changes, lies = self._committing
         self._committing = NOTHING

@@ -47,7 +47,7 @@ class RequestPlan:
 
 class Network:
     """
-    ``deliver`` hands a webhook to the service and is true once that has said yes; ``opened`` tells
+    ``deliver`` hands a webhook to the service and is true once that has said yes; ``opened`` says
     that a mail was opened; ``spawn`` runs what belongs to the world and not to any process.
     """
 
@@ -73,13 +73,16 @@ class Network:
         self.under_way = 0
         self.spells: dict[str, list[tuple[float, float, str]]] = {}
         """
-        By provider: from when to when it is ``out`` (nothing connects) or ``deaf`` (nothing is
+        By provider: from when to when it is ``out`` (nothing connects) or ``silent`` (nothing is
         reported).
         """
 
     def draw_spells(self, providers: list[str]) -> None:
         """When each provider is out, or silent."""
-        for kind, count in (("out", self._options.outages), ("deaf", self._options.silent_spells)):
+        for kind, count in (
+            ("out", self._options.outages),
+            ("silent", self._options.silent_spells),
+        ):
             for _ in range(count):
                 start = self._rng.uniform(0, self._options.span_seconds)
                 spell = (start, start + self._rng.uniform(30, self._options.span_seconds / 2), kind)
@@ -87,7 +90,7 @@ class Network:
         if self._options.receipt_outage:
             for name in providers:
                 if name.startswith(("bot", "infobip")):
-                    spell = (self._options.span_seconds / 2, self._options.span_seconds, "deaf")
+                    spell = (self._options.span_seconds / 2, self._options.span_seconds, "silent")
                     self.spells.setdefault(name, []).append(spell)
 
     def is_in(self, account: Account, kind: str) -> bool:
@@ -140,7 +143,7 @@ class Network:
         place = (account.name, stand_in.channel, request.reference, request.address)
         write = Write(moment, *place, plan.fate, id, request.text)
         self._ledger.writes.append(write)
-        if write.accepted and not self.is_in(account, "deaf"):
+        if write.accepted and not self.is_in(account, "silent"):
             self._plan_receipts(account, request, write, plan)
         return request, write
 

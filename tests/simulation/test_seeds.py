@@ -1,5 +1,5 @@
 """
-The promises, kept through whatever the seeds draw; and the proof that a broken one would be
+The promises, kept for every drawn seed; and the proof that a broken one would be
 noticed.
 """
 

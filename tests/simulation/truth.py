@@ -110,7 +110,7 @@ class Line:
 
 @dataclass(slots=True)
 class Ledger:
-    """``tell`` gives the two clocks: virtual seconds, and the wall clock in ms."""
+    """``now`` gives the two clocks: virtual seconds, and the wall clock in ms."""
 
     now: Callable[[], tuple[float, int]]
     lines: list[Line] = field(default_factory=list)
@@ -127,11 +127,11 @@ class Ledger:
     names: dict[str, str] = field(default_factory=dict)
 
     def known(self, message: str) -> bool:
-        """Whether a message was heard of before."""
+        """Whether a message was named before."""
         return message in self.names
 
     def alias(self, message: str) -> str:
-        """A short name for a message: m1, m2, … in the order in which they were first heard of."""
+        """A short name for a message: m1, m2, … in the order in which they were first named."""
         return self.names.setdefault(message, f"m{len(self.names) + 1}")
 
     def note(self, kind: str, text: str) -> Moment:

@@ -147,7 +147,7 @@ class SimulatedWorld:
             stored = await process.store.message(one.message.id)
             assert stored is not None
             run.stored[one.message.id] = stored
-        run.statuses = [body for *_, body in await process.store.outbox("told", 100_000)]
+        run.statuses = [body for *_, body in await process.store.outbox("statuses", 100_000)]
         await process.stop()
         return run
 
@@ -240,7 +240,7 @@ class SimulatedWorld:
         return await self._come_in(hook, lambda process: process.take_webhook(hook.provider, post))
 
     async def opened(self, hook: Hook) -> bool:
-        """A mail is opened; pictures are fetched once, whatever becomes of it."""
+        """A mail is opened; pictures are fetched once, whatever the answer."""
         if hook.write is None:
             return True
         reference = hook.write.reference
@@ -256,7 +256,7 @@ class SimulatedWorld:
             await way(process)
         except (Died, DiskError):
             return False
-        hook.answered = self.ledger.note("heard", f"{hook.provider}: {hook.state}")
+        hook.answered = self.ledger.note("receipt", f"{hook.provider}: {hook.state}")
         return True
 
     async def _do(self, plan: DeedPlan) -> None:

@@ -82,11 +82,11 @@ async def test_messages_and_recipients(world: World) -> None:
 
 async def test_outbox(world: World) -> None:
     await world.publish("1")
-    events = await world.store.outbox("told", 10)
+    events = await world.store.outbox("statuses", 10)
     assert events
     assert {event.recipient for event in events} == {"olena"}
-    await world.store.delivered("told", [events[0].sequence])
-    assert await world.store.outbox("told", 10) == events[1:]
+    await world.store.delivered("statuses", [events[0].sequence])
+    assert await world.store.outbox("statuses", 10) == events[1:]
 
 
 async def test_dead_letters(world: World) -> None:

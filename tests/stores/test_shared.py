@@ -247,11 +247,11 @@ async def test_status_events_of_all_are_handed_out_once_by_the_processes_they_fa
     async with processes(postgres_url, 2) as (a, b):
         for number in range(20):
             await (a, b)[number % 2].publish(str(number), id=f"user-{number}")
-        mine, theirs = await a.store.outbox("told", 100), await b.store.outbox("told", 100)
+        mine, theirs = await a.store.outbox("statuses", 100), await b.store.outbox("statuses", 100)
         assert len({row[1] for row in (*mine, *theirs)}) == len(mine) + len(theirs) == 20
-        await a.store.delivered("told", [row[0] for row in mine])
-        assert await a.store.outbox("told", 100) == []
-        assert len(await b.store.outbox("told", 100)) == len(theirs)
+        await a.store.delivered("statuses", [row[0] for row in mine])
+        assert await a.store.outbox("statuses", 100) == []
+        assert len(await b.store.outbox("statuses", 100)) == len(theirs)
 
 
 async def test_a_rate_is_one_bucket_for_all(postgres_url: str) -> None:

@@ -72,12 +72,12 @@ class Group:
         self._processes[name].wait()
 
     async def stop(self, name: str) -> int:
-        """SIGTERM as soon as it can hear it, and the exit code."""
+        """Send SIGTERM once the process handles it; return the exit code."""
 
-        async def hears() -> bool:
+        async def handles_signals() -> bool:
             return (self.folder / f"{name}.json").exists()
 
-        await until(hears, say=lambda: self.log_tail(name))
+        await until(handles_signals, say=lambda: self.log_tail(name))
         self._processes[name].send_signal(signal.SIGTERM)
         return await asyncio.to_thread(self._processes[name].wait, 30)
 

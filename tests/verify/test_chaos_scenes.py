@@ -1,5 +1,5 @@
 """
-Scenes with several processes, each set up on purpose: what one process was told, all of them obey.
+Scenes with several processes, each set up on purpose: a request to one process binds all of them.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ async def test_without_a_broker_the_service_starts_says_so_and_takes_events_once
     await asyncio.to_thread(late.prepare)
     async with installation(tmp_path / "place", late, ["events"], "late") as place:
         await place.script(SCRIPT)
-        await place.start()  # ready: HTTP takes events whatever becomes of Kafka
+        await place.start()  # ready: HTTP takes events even if Kafka stays away
 
         async def said() -> bool:
             async with place.session.get(f"http://127.0.0.1:{place.admin}/metrics") as answer:
@@ -265,7 +265,7 @@ async def settled(places: list[Installation]) -> list[dict[str, dict[str, str]]]
 
 
 async def terminal_statuses(broker: Broker, topic: str) -> list[str]:
-    """The messages whose end was told."""
+    """The messages whose end was published."""
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=broker.address, auto_offset_reset="earliest"
     )

@@ -106,7 +106,7 @@ class Phone:
 
     async def push(self, data: str) -> None:
         """
-        Deliver a push message; the site hears when the notification is on the screen, or is
+        Deliver a push message; the site gets a report when the notification is on the screen, or is
         refused.
         """
         await self.inside(REPORT)

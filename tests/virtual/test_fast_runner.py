@@ -1,4 +1,4 @@
-"""The fast runner that policies are tested with tells the same story as the whole service."""
+"""The fast runner of policy tests gives the same results as the whole service."""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def test_an_open_message_past_its_deadline_that_hears_of_something_else_is_looke
     assert (tale.status, tale.message.due_at) == ("running", START + 20_001)
     tale.due()
     assert (tale.message.attempts[0].outcome, tale.status) == ("accepted", "succeeded"), (
-        "it was heard of, so it was taken"
+        "it was reported, so it was taken"
     )
 
 

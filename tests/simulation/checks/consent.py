@@ -1,8 +1,8 @@
 """
 Who had said yes or no to what, as far as it was certain when an intent was committed.
 
-A no counts from when the service had acknowledged it; a yes as soon as it might have been heard. So
-whatever this calls forbidden was forbidden, whichever way the races went.
+A no counts from when the service had acknowledged it; a yes as soon as the service might have had it. So
+a send that this calls forbidden was forbidden, however the races went.
 """
 
 from __future__ import annotations

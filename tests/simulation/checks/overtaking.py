@@ -77,7 +77,7 @@ def overtakes(
     if evidence.jumped(
         earlier.intent.at, max(later.intent.at, earlier.intent.at + HAND_OFF_SECONDS)
     ):
-        return None  # what the clock shows at either end does not tell how long it was waited for
+        return None  # what the clock shows at either end does not show how long the wait was
     step = policy.plan[earlier.step]
     known = {
         id(sent): [
@@ -158,7 +158,7 @@ def in_time(sent: Sent, hooks: list[Hook], state: str, limit: int) -> bool:
 
 def closing(hooks: list[Hook], missed: int, intent: Moment) -> Hook | None:
     """
-    A delivery or more that is news, came after its step's time, and was acknowledged before the
+    A delivery or more that is new, came after its step's time, and was acknowledged before the
     next intent.
     """
     known = 0

@@ -176,7 +176,7 @@ def applies(classes: tuple[str, ...], channels: tuple[str, ...], sent: Sent) -> 
 
 def charged_before(evidence: Evidence, sent: Sent, rule: Cap | Gap) -> bool:
     """
-    Whether the message (for a rule of channels: the step) had been charged already: then it is not
+    Whether the message (for a rule of channels: the step) had been counted already: then it is not
     held again.
     """
     for attempt in sent.message.attempts[: sent.attempt.number]:
@@ -191,7 +191,7 @@ def charged_before(evidence: Evidence, sent: Sent, rule: Cap | Gap) -> bool:
 
 def others(evidence: Evidence, sent: Sent, rule: Cap | Gap) -> list[int]:
     """
-    When each other message (for a rule of channels: step) of the recipient was charged, as far as
+    When each other message (for a rule of channels: step) of the recipient was counted, as far as
     it counts.
     """
     assert sent.intent is not None

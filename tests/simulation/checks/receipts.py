@@ -3,7 +3,7 @@ P1 for receipts: what a provider was answered 200 for is never forgotten, in wha
 however often it came.
 
 An attempt's state is the highest that was ever reported, and every engagement that was reported is
-there. And where a policy says ``late: close``, good news of its cascade after the end turns the end
+there. And where a policy says ``late: close``, a delivery in its cascade after the end turns the end
 into a success.
 """
 
@@ -54,8 +54,8 @@ def check(evidence: Evidence) -> Iterator[str]:
 
 def knows(evidence: Evidence, sent: Sent, hook: Hook) -> bool:
     """
-    Whether it can be known whose receipt this is: a bot's carry an id that only a clear answer had
-    told.
+    Whether the receipt can be matched to an attempt: a bot's receipts carry an id that only a clear
+    answer had named.
     """
     return hook.provider != "bot" or sent.attempt.provider_id == sent.write.provider_id
 

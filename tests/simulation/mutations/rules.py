@@ -14,7 +14,7 @@ from orchestrator.core.gates import Check, context
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
-from orchestrator.engine import applying as telling
+from orchestrator.engine import applying as applying_module
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.handlers import events as publish
 from orchestrator.history import codec
@@ -25,7 +25,7 @@ from tests.simulation.mutations.registry import Replacement, bug
 @bug
 def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
     """Consents are those that were read when the step was prepared."""
-    original_gather, original_inputs = Dispatcher._gather, telling.inputs_for
+    original_gather, original_inputs = Dispatcher._gather, applying_module.inputs_for
     seen: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     async def gather(self: Dispatcher, provider: Any, rows: Any) -> Any:
@@ -53,7 +53,7 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
 
         return address_state("", document or {}).consents
 
-    return [(Dispatcher, "_gather", gather), (telling, "inputs_for", inputs_for)]
+    return [(Dispatcher, "_gather", gather), (applying_module, "inputs_for", inputs_for)]
 
 
 @bug
@@ -126,7 +126,7 @@ def refund_on_unknown() -> Sequence[Replacement]:
 
 @bug
 def cap_checked_without_reserve() -> Sequence[Replacement]:
-    """A cap is charged when the provider has answered, not when the send is decided."""
+    """A cap counts a send when the provider has answered, not when the send is decided."""
     reserve, record = sending.reserve, answers.record
 
     def later(builder: Any, attempt: Any, outcome: Any) -> None:

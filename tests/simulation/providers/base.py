@@ -67,7 +67,7 @@ class StandIn:
     kind: str
     states: tuple[str, ...]
     refusals: tuple[str, ...] = ("recipient",)
-    """What it can be told to refuse with: address, recipient, opted_out, content, configuration."""
+    """What a script can make it refuse with: address, recipient, opted_out, content, configuration."""
 
     def __init__(self, provider: str, url: str) -> None:
         self.provider = provider

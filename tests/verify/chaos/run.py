@@ -84,7 +84,7 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
     ledger, journal = Ledger(), Journal()
     logging.getLogger("aiokafka").setLevel(
         logging.CRITICAL
-    )  # a broker that is killed on purpose is no news
+    )  # a broker that is killed on purpose is expected
     async with installation(folder, plan) as place:
         load = Load(place, ledger, plan.seed, plan.rate)
         await load.start()
@@ -112,7 +112,7 @@ async def run(folder: Path, plan: Plan) -> tuple[Report, Witnesses]:
                 for id, message in seen.messages.items()
                 if message["status"] in TERMINAL and id not in ended
             ]
-            report.add("P1 an end that no status event told", missing)
+            report.add("P1 an end that no status event reported", missing)
         summarise(report, seen, place)
         report.figures["seconds under faults, and to settle"] = f"{hurt:.0f}, {settling:.0f}"
         keep(folder, seen, table(plan, report))
@@ -135,7 +135,7 @@ async def settled(place: Stack, ledger: Ledger) -> None:
 
 def unknown_since(seen: Witnesses, since: float) -> list[str]:
     """
-    Attempts that lost their process after an instant since which processes were only told to stop
+    Attempts that lost their process after an instant since which processes only got a stop signal
     in order.
     """
     found = []
@@ -148,8 +148,8 @@ def unknown_since(seen: Witnesses, since: float) -> list[str]:
 
 def keep(folder: Path, seen: Witnesses, text: str) -> None:
     """
-    The evidence, beside the logs and the record: what was done and when, and every message as the
-    API told it.
+    Write the evidence beside the logs and the record: each fault with its time, and every message
+    as the API showed it.
     """
     (folder / "journal.json").write_text(
         json.dumps([asdict(fault) for fault in seen.journal.faults], indent=1)
@@ -167,7 +167,7 @@ def stamp(at: float) -> str:
 
 
 async def terminal_on_topic(address: str) -> set[str]:
-    """The messages whose end was told in the topic of status events."""
+    """The messages whose end was published to the topic of status events."""
     consumer = AIOKafkaConsumer(
         "kaskad.statuses", bootstrap_servers=address, auto_offset_reset="earliest"
     )

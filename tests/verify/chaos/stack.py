@@ -31,7 +31,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A worker that ended without being told to."""
+    """A worker that ended without a stop signal."""
 
     at: float
     worker: str
@@ -190,7 +190,7 @@ class Stack:
     # -- the API
 
     def any_url(self) -> str:
-        """A worker, whichever; callers come again with another where it does not answer."""
+        """The URL of any worker; callers try another if it does not answer."""
         return random.choice(self.workers).url
 
     async def get(
