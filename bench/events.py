@@ -6,7 +6,7 @@ import json
 
 EVENT_BYTES = 1024
 PEOPLE = 20_000
-"""How many recipients there are; events go round among them."""
+"""The number of recipients; events go round among them."""
 
 ORDER, CODE, PROMO, CASCADE = "bench.order.shipped", "bench.code", "bench.promo", "bench.cascade"
 FAR, STEP = "bench.far", "bench.step"

@@ -1,4 +1,4 @@
-"""What was measured, how it is judged, and how it is shown."""
+"""Figures: their measured values, their bars, and the table that shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine is, and what a process has taken of it. Linux only: it reads /proc."""
+"""Describe this machine and the resources a process has used. Linux only: it reads /proc."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stat_fields(pid: int) -> list[str]:
 
 
 def rss_bytes(pid: int) -> int:
-    """What a process holds of the memory now."""
+    """The resident memory of a process now."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -54,8 +54,8 @@ def rss_bytes(pid: int) -> int:
 
 class Neighbours:
     """
-    How much of the machine others have taken since this was made: everything but this process and
-    its children.
+    The share of the machine that other processes have used since this was made: all but this
+    process and its children.
     """
 
     def __init__(self) -> None:

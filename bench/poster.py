@@ -76,7 +76,7 @@ class Poster:
         self._secret = b""
 
     def received(self, lines: list[bytes]) -> None:
-        """What the sink has accepted; reported after ``DELAY_SECONDS``."""
+        """A message the sink has accepted; its receipt is sent after ``DELAY_SECONDS``."""
         if self._kinds != "none" and self._pump is not None:
             asyncio.get_running_loop().call_later(DELAY_SECONDS, self._report, lines)
 
@@ -155,7 +155,7 @@ def viber_report(reference: str, to: str, at: str, status: str, error: str = NO_
 
 
 def cascade_reports(reference: str, to: str, at: str) -> list[str]:
-    """What Infobip reports of a Viber message in the cascade, in order."""
+    """The receipts Infobip sends for a Viber message in the cascade, in order."""
     sent = viber_report(reference, to, at, PENDING)
     if zlib.crc32(reference.encode()) % 5:
         return [sent, viber_report(reference, to, at, FAILED, GONE)]

@@ -1,5 +1,5 @@
 """
-Where the time of a whole life goes: one leg of the group ``life``, watched by py-spy from outside,
+Profile the whole life of a message: one leg of the group ``life``, watched by py-spy from outside,
 or by cProfile from inside where py-spy is not installed or may not look.
 
     python -m bench.profile [--leg life_sqlite] [--count 8000] [--top 45] [--out PATH] [--how
@@ -35,7 +35,7 @@ WRITE_SECONDS = 60.0
 WAITING = ("_worker (concurrent/futures/thread.py)",)
 """Leaves where a thread waits for work, which py-spy takes for work."""
 AROUND = ("typer/", "uvloop/", "asyncio/runners", "orchestrator/cli", "<string>")
-"""What all of a service's time is inside of."""
+"""Frames that enclose all of a service's time."""
 INSIDE = """\
 import cProfile
 from orchestrator.cli import main
@@ -102,7 +102,7 @@ def module_of(frame: str) -> str:
 
 
 def read_cprofile(path: Path) -> Shares:
-    """What cProfile wrote."""
+    """Summarise the file that cProfile wrote."""
     shares = Shares()
     stats = pstats.Stats(str(path)).stats  # type: ignore[attr-defined]
     for (file, _, name), (_, _, own, whole, _) in stats.items():

@@ -186,7 +186,7 @@ def patterns_of(db: sqlite3.Connection) -> list[Pattern]:
 
 
 def own_names(message: Message) -> dict[str, str]:
-    """What a message is known by."""
+    """The id and names of a message."""
     names = {"message": message.id, "recipient": message.recipient, "event": message.event_id}
     for attempt in message.attempts:
         names["hash"] = attempt.address_hash
@@ -276,7 +276,7 @@ async def ends_of(
 
 def timers_between(database: Path, start: int, end: int) -> int:
     """
-    How many timers are due between two instants (a look at a small table, which disturbs nobody).
+    Count the timers due between two instants (a look at a small table, which disturbs nobody).
     """
     with read_only(database) as db:
         found: int = db.execute(

@@ -40,7 +40,7 @@ TWILIO = (
 
 
 class Sink:
-    """What was accepted. ``feed`` gets a line for each."""
+    """Accepted requests. ``feed`` gets a line for each."""
 
     def __init__(self) -> None:
         self.feed: asyncio.Transport | None = None

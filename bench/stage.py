@@ -1,6 +1,6 @@
 """
-What a run shares: a folder, the helpers, a PostgreSQL and a broker where they can be had, and
-everything's end.
+The resources a run shares: a folder, the helpers, a PostgreSQL and a broker if they are
+installed, and their shutdown.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Framer:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
-        """What ``data`` completes; what it leaves open waits for more."""
+        """The replies that ``data`` completes; an incomplete one waits for more bytes."""
         data = self._rest + data if self._rest else data
         found: list[tuple[bytes, bytes]] = []
         while True:

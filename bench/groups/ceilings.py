@@ -1,4 +1,4 @@
-"""What the libraries can do by themselves: the least that a life could cost."""
+"""Measure the libraries by themselves: a lower bound for the cost of a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long people wait for the command line."""
+"""Measure how long the command line takes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Commands(Rounds):
 
 
 def many_policies(service: Service) -> None:
-    """As many policies, each with an event of its own."""
+    """Write ``count`` policies, each with an event of its own."""
     folder: Path = service.folder / "policies"
     for place in range(POLICIES - len(list(folder.iterdir()))):
         text = policy("cascade").replace("policy: bench_cascade", f"policy: bench_{place}")

@@ -20,7 +20,7 @@ from bench.postgres import Postgres
 from bench.stage import Stage
 
 STATISTICS_SECONDS = 2.0
-"""How long PostgreSQL's sessions may keep their counts to themselves."""
+"""The delay after which PostgreSQL's sessions publish their statistics."""
 
 
 class Growth(Rounds):

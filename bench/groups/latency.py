@@ -1,5 +1,5 @@
 """
-How long things take at half the throughput that was measured just before.
+Measure latencies at half the throughput that was measured just before.
 
 *Accepted* is the instant at which the store's transaction took the event (``created_at``): earlier
 than the 202, which is sent once that transaction is durable. *Called* is when the sink had the

@@ -28,7 +28,7 @@ SETTLE_SECONDS = 6.0
 
 @dataclass(slots=True)
 class Level:
-    """How many messages wait, and the service over them."""
+    """The number of waiting messages, and the service that holds them."""
 
     key: str
     pending: int

@@ -22,7 +22,7 @@ FAILURES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
 )
-"""What may keep one figure from being had without ending the run."""
+"""Errors that cost one figure and do not end the run."""
 
 
 class Rounds:

@@ -66,7 +66,7 @@ class Place(DemoStack):
         )
 
     async def script(self, script: dict[str, Any]) -> None:
-        """How the stand-ins behave from now on."""
+        """Script how the stand-ins behave from now on."""
         await self._control("PUT", "script", script)
 
     async def control(self, method: str, what: str, body: Any) -> Any:
@@ -102,7 +102,7 @@ class Place(DemoStack):
         return await self.until(id, lambda message: message["status"] in TERMINAL)
 
     async def taken(self, provider: str) -> list[dict[str, Any]]:
-        """What a stand-in has accepted."""
+        """The messages a stand-in has accepted."""
         async with self.session.get(
             f"{self.sandbox.url}/_sandbox/accepted", params={"provider": provider}
         ) as answer:

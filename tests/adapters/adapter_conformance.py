@@ -1,5 +1,5 @@
 """
-What an adapter brings to its conformance suite, and what the suite throws at it.
+The examples an adapter brings to its conformance suite, and the inputs the suite sends it.
 
 An adapter named ``pigeon_sms`` brings ``tests/adapters/examples_pigeon_sms.py`` with one ``EXAMPLES
 = Examples(…)``: a table of what stands on the wire and what it means. ``test_adapters.py`` finds it
@@ -238,7 +238,7 @@ STRANGE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, math.inf, math.nan, 10**4000, -(10**40)),
     *("", "\ud800", "a\x00b", "²", "x" * 5000, [], {}, [[]], [None, 1, "x"], {"a": {}}, DEEP),
 )
-"""What may stand where something sensible should."""
+"""Junk values in place of a sensible one."""
 
 HOSTILE_BODIES: tuple[bytes, ...] = (
     *(
@@ -366,7 +366,7 @@ def check_outcome(outcome: ch.Outcome) -> None:
 
 
 def check_said(item: Said) -> None:
-    """What a webhook says has the right types and can be stored."""
+    """Assert that the items of a webhook have the right types and can be stored."""
     assert item.at is None or (
         isinstance(item.at, float) and math.isfinite(item.at) and item.at > 0
     )

@@ -103,7 +103,7 @@ def wrote(text: str, keyword: str | None = None) -> tuple[ch.Inbound]:
 
 
 def sign(unsigned: ch.Webhook, secret: str) -> ch.Webhook:
-    """As Twilio's documentation describes it: HMAC-SHA1 over the URL and the sorted fields."""
+    """Sign as Twilio's documentation says: HMAC-SHA1 over the URL and the sorted fields."""
     fields = urllib.parse.parse_qs(unsigned.body.decode(), keep_blank_values=True)
     text = unsigned.url + "".join(
         name + value for name in sorted(fields) for value in sorted(set(fields[name]))

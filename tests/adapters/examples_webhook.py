@@ -27,7 +27,7 @@ URL = "https://hooks.example.com/kaskad"
 
 
 def sign(unsigned: ch.Webhook, secret: str, at: str = str(int(NOW))) -> ch.Webhook:
-    """As Standard Webhooks have it."""
+    """Sign as Standard Webhooks specify."""
     key = (
         base64.b64decode(secret.removeprefix("whsec_"))
         if secret.startswith("whsec_")

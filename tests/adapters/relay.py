@@ -145,7 +145,7 @@ class Relay:
 
 
 def settings(relay_port: int, **more: object) -> Mapping[str, object]:
-    """What an adapter needs to speak to a relay without encryption."""
+    """Settings for an adapter that speaks to a relay without encryption."""
     return {
         "host": "127.0.0.1",
         "port": relay_port,

@@ -151,7 +151,7 @@ def test_a_wire_reply_means_what_the_table_says(examples: Examples, case: ReplyE
 
 
 def allowed(status: int, retry_after: str | None) -> tuple[type, ...]:
-    """What the protocol of attempts lets an unreadable answer mean, by its status alone."""
+    """The outcomes an unreadable answer may have, by its HTTP status alone."""
     if status == 429 or (status == 503 and retry_after):
         return (ch.NotSent,)
     if status < 400:

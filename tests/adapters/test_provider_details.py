@@ -1,5 +1,5 @@
 """
-What is peculiar to one provider: published check values, rotation, logins, the subscription
+Details of single providers: published check values, rotation, logins, the subscription
 handshake, settings.
 """
 

@@ -1,4 +1,4 @@
-"""What is written into a mail, and what a reply means, without a server."""
+"""The content of a mail and the meaning of a reply, without a server."""
 
 from __future__ import annotations
 

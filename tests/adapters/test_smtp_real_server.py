@@ -33,7 +33,7 @@ PASSWORD = "smtp-password-canary"
 
 
 class Mailboxes:
-    """What aiosmtpd took; ``refusals`` are answers to RCPT, used up one by one."""
+    """The mails aiosmtpd took; ``refusals`` are answers to RCPT, used up one by one."""
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []

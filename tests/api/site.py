@@ -169,7 +169,7 @@ class Site:
         return found
 
     async def hand_off(self, message: str, provider_id: str = "p-1") -> None:
-        """What dispatch does for the step that is ready, with a provider that takes it."""
+        """Do dispatch's part for the step that is ready, with a provider that accepts it."""
         row = (await self.world.store.load(Wanted(messages={message}))).messages[message]
         people = await self.world.store.load(Wanted(recipients={row.message.recipient}))
         person = Person(

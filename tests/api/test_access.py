@@ -1,4 +1,4 @@
-"""Who may call what, what no answer goes without, and what those who run the service can ask."""
+"""Access rights by route, headers of every answer, and the operators' routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recipients see and do: unsubscribing, opening, clicking."""
+"""The pages of recipients: unsubscribing, opening, clicking."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """
-What a stopping service waits for, it waits for side by side: the 25 seconds are for all of it
-together.
+A stopping service waits for everything side by side: the 25 seconds are for all of it together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `kaskad check` can say of a connection to Kafka without making one."""
+"""`kaskad check` finds mistakes in a Kafka connection without opening one."""
 
 from __future__ import annotations
 

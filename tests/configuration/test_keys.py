@@ -27,7 +27,7 @@ DOC = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 @dataclass(frozen=True)
 class Loft:
-    """Where pigeons sleep."""
+    """A loft of pigeons."""
 
     perches: int = setting(whole(1, 100), "How many sleep there.", 12)
 

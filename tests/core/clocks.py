@@ -1,5 +1,5 @@
 """
-What clocks show, and when they are changed: the ground truth that tests of local time stand on.
+The readings of clocks and their changes: the ground truth that tests of local time stand on.
 
 ``Clock`` is an oracle for quiet hours. It writes down what a local clock shows, minute by minute,
 and paints windows on that list; it shares no idea with the code that it is held against.
@@ -37,8 +37,7 @@ def local(instant: int, zone: str) -> datetime:
 
 class Clock:
     """
-    What a local clock shows in each minute from ``begin``, and which of those minutes a rule keeps
-    quiet.
+    The local time of each minute from ``begin``, and the minutes that a rule keeps quiet.
     """
 
     def __init__(self, zone: str, begin: int, days: int) -> None:

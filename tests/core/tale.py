@@ -39,7 +39,7 @@ CHANNELS = {
 
 GATES: tuple[Gate, ...] = HARD_GATES + DEFERRABLE_GATES
 REASONS = {gate.name: gate.reasons for gate in GATES}
-"""What each gate may say; every check of every tale is held against it."""
+"""The reasons each gate may give; every check of every tale is compared with them."""
 
 DEFAULT_INPUTS = Inputs(
     addresses=(PHONE, EMAIL, LAPTOP), providers=PROVIDERS, channels=CHANNELS, currency="UAH"
@@ -58,8 +58,8 @@ def due(at: int | None) -> Due:
 
 class Tale:
     """
-    ``inputs`` may be replaced between facts with ``given``; the cap usages that decisions ask for are
-    kept in them.
+    One message, decided fact by fact. ``given`` replaces ``inputs`` between facts; the cap usages
+    that decisions reserve are added to them.
     """
 
     def __init__(self, *cascade: Step, inputs: Inputs | None = None, **policy: Any) -> None:
@@ -123,8 +123,8 @@ class Tale:
         answer: float = 0.2,
     ) -> int:
         """
-        What dispatch does for the step that is ready: prepare, and answer. The number of the (last)
-        attempt.
+        Do dispatch's part for the step that is ready: prepare, and answer. Return the number of the
+        (last) attempt.
         """
         runs = self.message.ready()
         assert runs, f"nothing is ready: {self.last.said}"

@@ -200,14 +200,14 @@ STEPS = st.tuples(
 )
 SENDS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2), st.integers(0, 30)), max_size=40)
 """
-What a sender wants to send: the message's number, its step, and how long after the one before.
+A wish to send: the message's number, its step, and how long after the one before.
 """
 CLASS_SETS = st.sampled_from([(), ("promotional",), ("promotional", "otp")])
 CHANNEL_SETS = st.sampled_from([(), ("sms",), ("sms", "viber")])
 
 
 def covered(rule: Cap | Gap, usage: CapUsage) -> bool:
-    """What counts, said once more: by class, and as a message or as a step."""
+    """An oracle of what a cap counts: by class, and as a message or as a step."""
     by_class = usage.message_class in rule.classes if rule.classes else usage.message_class != "otp"
     return by_class and (usage.channel in rule.channels if rule.channels else usage.first)
 

@@ -1,8 +1,8 @@
 """
-Nobody is messaged against their will: how a history of yeses and noes is read.
+The reading of a history of opt-ins and opt-outs: nobody is messaged against their will.
 
-``as_told`` is the oracle: it plays the history from the first word to the last over a table of noes
-that still stand, where the code looks at all entries at once.
+``by_the_rules`` is the oracle: it plays the history from the first word to the last over a table of
+noes that still stand, where the code looks at all entries at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """
-The words and defaults that stand in databases, metrics, documents and code: changing one breaks
-somebody.
+The words and defaults in databases, metrics, documents and code: changing one breaks users.
 """
 
 from __future__ import annotations

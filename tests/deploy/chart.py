@@ -28,12 +28,12 @@ KUBERNETES = "1.31.0"
 
 
 def helm() -> str | None:
-    """Where helm is, None where it is not."""
+    """The path of helm, None if it is not installed."""
     return os.environ.get("HELM") or shutil.which("helm")
 
 
 def digest() -> str:
-    """What the chart is made of: every file in it, links followed."""
+    """Every file of the chart, links followed."""
     found = hashlib.sha256()
     for path in sorted(CHART.rglob("*")):
         if path.is_file() and "dashboards" not in path.parts:

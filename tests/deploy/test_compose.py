@@ -1,6 +1,6 @@
 """
-The compose installation: what it publishes, how it stops, and that its configuration really reaches
-somebody.
+The compose installation: what it publishes, how it stops, and that its configuration really
+sends a message.
 """
 
 from __future__ import annotations
@@ -271,6 +271,6 @@ async def ended(session: aiohttp.ClientSession, app: App, message: str) -> dict[
 
 
 async def text_of(session: aiohttp.ClientSession, app: App) -> str:
-    """What Prometheus would read."""
+    """The rules as Prometheus would read them."""
     async with session.get(f"http://{app.configuration.settings.http.admin}/metrics") as answer:
         return await answer.text()

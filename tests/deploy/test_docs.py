@@ -1,4 +1,4 @@
-"""What the pages about deploying say is what there is."""
+"""The pages about deploying describe what exists."""
 
 from __future__ import annotations
 

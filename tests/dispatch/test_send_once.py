@@ -1,4 +1,4 @@
-"""What left and what did not: withdrawn in time, connected again, or written exactly once."""
+"""A request is withdrawn in time, sent over a new connection, or written exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes back: both senders against servers that behave badly on purpose."""
+"""Both senders against servers that misbehave on purpose."""
 
 from __future__ import annotations
 

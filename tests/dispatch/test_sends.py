@@ -1,5 +1,5 @@
 """
-What is under way: prepared from what is known, called once its intent is durable, finished when the
+Sends under way: prepared from stored inputs, called once their intent is durable, finished when the
 service stops.
 """
 

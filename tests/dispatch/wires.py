@@ -20,7 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 class ReceivedRequests(list[bytes]):
     """
-    What a server has read, request by request; ``connections`` counts those made, ``silent`` those
+    The requests a server has read; ``connections`` counts those made, ``silent`` those
     without a byte.
     """
 
@@ -147,7 +147,7 @@ def saying(words: bytes, *, then_close: bool = False) -> Behave:
 
 
 def once_then(second: Behave) -> Behave:
-    """Answer the first request, and then be somebody else."""
+    """Answer the first request, then act as a different server."""
     served = 0
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -71,7 +71,7 @@ def newborn() -> Message:
 
 
 def decided(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], bytes]:
-    """What is decided about some facts, one a second, and the history that it leaves."""
+    """Decide some facts, one a second. Return the decisions and the history they leave."""
     message, decisions, lines = newborn(), [], []
     for second, fact in enumerate(facts, start=1):
         decision = decide(POLICY, message, inputs, fact, second * 1000)

@@ -1,5 +1,5 @@
 """
-What a handler uses, its command has asked for. Without one of its needs a command fails or does
+A handler uses only what its command has asked for. Without one of its needs a command fails or does
 exactly the same; it never takes what was not loaded for what is not there.
 """
 
@@ -63,7 +63,7 @@ Scenario = Callable[[World], Awaitable[Command]]
 
 @pytest.fixture(autouse=True)
 def store() -> None:
-    """What a command asks for does not depend on the store, so these tests use SQLite alone."""
+    """The needs of a command do not depend on the store, so these tests use SQLite alone."""
 
 
 class Watched:

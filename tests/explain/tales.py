@@ -18,7 +18,7 @@ async def keep(
     raw: str = "policy: tale\n",
     templates: dict[str, str] | None = None,
 ) -> None:
-    """What the service does with every version before messages are started with it."""
+    """Store a version, as the service does before it starts messages with it."""
     document = {
         "policy": policy_to_document(policy),
         "raw": raw,

@@ -1,5 +1,5 @@
 """
-What every gate says when it does not let a step pass, and what would have had to be different.
+Every gate explains why it stopped a step, and what would have let the step pass.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ class Tags(HTMLParser):
 
 
 async def hostile() -> dict[str, Any]:
-    """A message with hostile text wherever somebody else's words stand."""
+    """A message with hostile text in every field that outsiders write."""
     policy = replace(
         TALE,
         topic=HOSTILE,

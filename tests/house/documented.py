@@ -1,6 +1,5 @@
 """
-What the documentation says in commands: every `kaskad …` line, and whether the command line would
-take it.
+The commands in the documentation: every `kaskad …` line, and whether the command line accepts it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.S | re.M)
 SPAN = re.compile(r"`(?:[A-Z_]+=\S+ )*kaskad ([^`\n]+)`")
 LINE = re.compile(r"(?:^|exec \S+ |&& )(?:[A-Z_]+=\S+ )*(?:ExecStart=)?(?:\S*/)?kaskad (.*)")
-"""Where `kaskad` is what is run, and not only the name of something."""
+"""Lines in which `kaskad` is run, and not only named."""
 ROOT_OPTIONS = ("--help", "-h", "--version")
 ENDS = ("|", "<", ">", "&", "&&", ";", "\\")
 
@@ -52,7 +51,7 @@ def arguments_in(text: str) -> list[str]:
 
 def mistake(arguments: list[str]) -> str | None:
     """
-    What the command line would say of some arguments, None where it takes them; nothing is run.
+    The command line's error for some arguments, None if it accepts them; nothing is run.
     """
     command: Any = get_command(app)
     context = command.make_context("kaskad", [], resilient_parsing=True)

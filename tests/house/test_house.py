@@ -30,7 +30,7 @@ STANDARD = {
 }
 STANDARD |= {"zlib", "zoneinfo", "itertools", "operator", "bisect"}
 VALUES = {"msgspec"}
-"""What values are made of; only the module that says what a value is knows it."""
+"""The base of values; only the module that defines values may use it."""
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

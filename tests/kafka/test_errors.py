@@ -1,4 +1,4 @@
-"""What an error of the client library is called, and where that word is explained."""
+"""Names of the client library's errors, and the page that explains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation shows is what works."""
+"""The samples in the documentation work."""
 
 from __future__ import annotations
 

@@ -307,8 +307,7 @@ class Life:
 
     def next_fact(self) -> facts.Fact:
         """
-        What may come next, or may not: a fact for a step that is not ready is one that came too
-        late.
+        A random next fact, possible or not: a fact for a step that is not ready has come too late.
         """
         rng, message = self.rng, self.message
         ready = message.ready()

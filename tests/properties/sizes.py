@@ -1,4 +1,4 @@
-"""How many examples a property gets: few in every run, many under `verify`."""
+"""The number of examples of a property: few in every run, many under `verify`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sizes(few: int, many: int) -> pytest.MarkDecorator:
 
 
 def runs(size: int) -> Callable[[Any], Any]:
-    """What every property is run under."""
+    """The settings of every property test."""
     quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     return settings(max_examples=size, deadline=None, print_blob=True, suppress_health_check=quiet)
 

@@ -34,7 +34,7 @@ def edges(zone: str, years: range) -> Iterator[int]:
 
 
 def offsets(zone: str, instant: int) -> tuple[int, ...]:
-    """What makes two zones' clocks the same around an instant."""
+    """The key by which two zones' clocks are equal around an instant."""
     days = range(-DAYS, DAYS + 1)
     return tuple(
         int((local(instant + day * DAY_MS, zone).utcoffset() or timedelta()).total_seconds())

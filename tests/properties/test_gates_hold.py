@@ -1,5 +1,5 @@
 """
-What left against what was allowed to: consent, quiet hours and caps, looked at from outside.
+Compare sends with the rules of consent, quiet hours and caps, from outside.
 
 The oracles here are written as a person would check a list by hand. They know the inputs and what
 was called, nothing of cap usages, verdicts or the order in which gates are asked.
@@ -132,8 +132,8 @@ OUTCOMES = (
 
 class Campaign:
     """
-    Many messages for one person, decided fact by fact in time, each by its own timers; what was taken
-    is the truth.
+    Many messages for one person, decided fact by fact in time, each by its own timers. ``taken``
+    gives the sends that really happened.
     """
 
     def __init__(self, rng: Random, governance: Governance, zone: str) -> None:
@@ -193,7 +193,9 @@ class Campaign:
                     self.apply(number, facts.Answered(call.attempt, self.rng.choice(OUTCOMES)))
 
     def taken(self, channels: tuple[str, ...]) -> list[int]:
-        """When each thing that a rule counts was first really sent, as far as anyone can know."""
+        """
+        The first real send of each message or step that a rule counts, as far as it can be known.
+        """
         found: list[int] = []
         for message in self.messages:
             sent = [

@@ -1,5 +1,5 @@
 """
-What templates make of data: fallback, failing closed, and the forms of numbers, dates and money.
+Templates render data: fallback, failing closed, and the forms of numbers, dates and money.
 """
 
 from __future__ import annotations

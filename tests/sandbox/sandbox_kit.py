@@ -1,5 +1,5 @@
 """
-What the tests of the sandbox share: a sandbox, a receiver of receipts, and requests as the
+Shared by the tests of the sandbox: a sandbox, a receiver of receipts, and requests as the
 providers document them.
 """
 

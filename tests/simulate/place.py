@@ -105,7 +105,7 @@ class Place:
         return found
 
     def problems(self, text: str) -> list[str]:
-        """What is said of a test file, without its path."""
+        """The problems of a test file, without its path."""
         path = self.write("policies/tale.test.yaml", text)
         report = Report()
         read_test_file(path, self.load(), report)

@@ -1,6 +1,6 @@
 """
-What can happen to a process between any two of its steps: it dies, it freezes, its disk fails; and
-the store it writes to.
+Faults between any two steps of a process (it dies, it freezes, its disk fails), and the store it
+writes to.
 
 A process that has died does nothing any more: whatever its tasks still try ends in ``Gone`` before
 it reaches the store or a provider. What the next one finds is the bytes that were committed, and
@@ -115,7 +115,7 @@ class Gate:
 
 
 NOTHING: tuple[Changes | None, bool] = (None, False)
-"""Nothing is being committed; else the changes, and whether the disk will lie about it."""
+"""The changes being committed and whether the disk will lie about them, or None."""
 
 
 class WatchedStore(SqliteStore):

@@ -1,4 +1,4 @@
-"""What a run needs of its interpreter, so that the same seed takes the same steps everywhere."""
+"""Set the interpreter up so that the same seed takes the same steps everywhere."""
 
 from __future__ import annotations
 

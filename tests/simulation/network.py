@@ -1,5 +1,5 @@
 """
-The providers' side of the world: what becomes of each request, and what is reported of it later.
+The providers' side of the world: the fate of each request, and its later receipts.
 
 Every request is noted as it arrives, before it is answered: that is the ground truth.
 """
@@ -32,7 +32,7 @@ AMBIGUOUS = ("nothing", "cut", "broken", "unreadable")
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
     """
-    What will become of a request. ``fate`` is a ``Write.answer``; ``form`` how the answer looks:
+    The fate of a request. ``fate`` is a ``Write.answer``; ``form`` how the answer looks:
     clear, nothing, cut, broken (5xx), unreadable, or throttled; ``why`` what a refusal says.
     """
 
@@ -78,7 +78,7 @@ class Network:
         """
 
     def draw_spells(self, providers: list[str]) -> None:
-        """When each provider is out, or silent."""
+        """The spells in which each provider is out, or silent."""
         for kind, count in (
             ("out", self._options.outages),
             ("silent", self._options.silent_spells),
@@ -167,7 +167,7 @@ class Network:
     def _plan_receipts(
         self, account: Account, request: Request, write: Write, plan: RequestPlan
     ) -> None:
-        """What will be reported of a message, and when: in order, out of order, twice, or never."""
+        """The receipts of a message and their times: in order, out of order, twice, or never."""
         rng, options = self._rng, self._options
         states = list(account.stand_in.states)
         if not self.calm and rng.random() < options.failed_receipt_rate:
@@ -251,8 +251,8 @@ class ScriptedSender(OnceSender):
 
 async def post_mail(network: Network, account: Account, gate: Gate, message: Outgoing) -> Outcome:
     """
-    What the SMTP adapter's ``send`` comes to: within 8 s the final dot is out or nothing was taken,
-    and silence after it is unknown.
+    The outcome of the SMTP adapter's ``send``: within 8 s the final dot is out or nothing was
+    taken, and silence after it is unknown.
     """
     plan = network.plan(account)
     loop = asyncio.get_running_loop()

@@ -1,5 +1,5 @@
 """
-What one run is like, drawn from its seed.
+The options of one run, drawn from its seed.
 
 Each fault is on in some runs and off in others, and differently strong: a run in which everything
 goes wrong at once hides what only shows when one thing does.

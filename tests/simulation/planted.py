@@ -1,10 +1,10 @@
 """
 Planted bugs: does the simulator notice? A checker that cannot fail proves nothing.
 
-Each is a mistake that somebody could make in this very code, put in by replacing a function inside
-the simulated process for the time of a run. ``python -m tests.simulation.planted`` plants them one
-after the other and prints which seed noticed, and what promise it said was broken; it ends with 1
-where one of them survives all seeds.
+Each is a mistake that a developer could make in this very code, put in by replacing a function
+inside the simulated process for the time of a run. ``python -m tests.simulation.planted`` plants
+them one after the other and prints which seed noticed, and what promise it said was broken; it ends
+with 1 where one of them survives all seeds.
 """
 
 from __future__ import annotations

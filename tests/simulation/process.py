@@ -50,8 +50,7 @@ from tests.simulation.truth import Ledger
 SIGNING_KEY, PEPPER = b"s" * 32, b"p" * 32
 TIMERS_LOOK_SECONDS = 5.0
 """
-How far a clock that is set forward can be behind before timers look again; a service looks each
-second.
+The longest time before timers notice a clock that was set forward; a service looks each second.
 """
 QUEUES_LOOK_SECONDS = 300.0
 """An hour of nothing should cost nothing; whatever is ready wakes its queue anyway."""
@@ -69,7 +68,8 @@ class Died(Exception):
 @dataclass(slots=True)
 class Site:
     """
-    What every process of a run shares: its surroundings, and which of the rulebooks is in force.
+    State that every process of a run shares: its surroundings, and which of the rulebooks is in
+    force.
     """
 
     options: Options

@@ -28,7 +28,7 @@ Record = Callable[[str, object], None]
 
 
 def simulator(*arguments: str, **env: str) -> str:
-    """What the simulator prints; its exit code must be 0."""
+    """Run the simulator and return its output; its exit code must be 0."""
     command = [sys.executable, "-m", "tests.simulation", *arguments]
     found = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **env}

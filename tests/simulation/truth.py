@@ -53,7 +53,8 @@ class Write:
 @dataclass(frozen=True, slots=True)
 class Committed:
     """
-    What a commit made durable of one message: its status, its flags, and how many attempts it has.
+    The durable part of one message in a commit: its status, its flags, and how many attempts it
+    has.
     """
 
     moment: Moment

@@ -1,5 +1,5 @@
 """
-What the outside world does in a run, and when: events, opt-outs, replies, goals, cancellations,
+The deeds of the outside world in a run: events, opt-outs, replies, goals, cancellations,
 erasures.
 """
 
@@ -16,14 +16,14 @@ from tests.simulation.scenery import GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
 from tests.simulation.truth import Deed
 
 CONSENTED_MS = 86_400_000
-"""How long before the run everybody gave their consents."""
+"""The time before the run at which all recipients gave their consents."""
 OUTAGE_EVENTS, OUTAGE_SECONDS = 12, 480.0
 TEXTS = ("STOP", "стоп", "START", "дякую", "ТАК", "не стоп")
 
 
 @dataclass(frozen=True, slots=True)
 class DeedPlan:
-    """When (virtual seconds) each deed is first tried."""
+    """The virtual second at which each deed is first tried."""
 
     at: float
     deed: Deed

@@ -40,7 +40,7 @@ from tests.simulation.workload import DeedPlan, Workload
 AGAIN_SECONDS = 2.0
 SETTLE_LOOK_SECONDS = 30.0
 LATEST_SECONDS = 90.0
-"""How long after the last deadline everything must have settled; checkers look closer."""
+"""The time after the last deadline by which everything must have settled; checkers look closer."""
 STORED_MAX = 10_000
 TURNS_MAX = 1_000_000
 
@@ -48,7 +48,7 @@ TURNS_MAX = 1_000_000
 @dataclass(slots=True)
 class SimulatedRun:
     """
-    What a run has come to. ``stored`` are all messages with their histories, as the store has them
+    The result of a run. ``stored`` are all messages with their histories, as the store has them
     at the end.
     """
 

@@ -49,7 +49,7 @@ ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 class PostgresMissingError(RuntimeError):
     """
-    No PostgreSQL of at least ``MAJOR_MIN`` on this machine; the text says where it was looked for.
+    No PostgreSQL of at least ``MAJOR_MIN`` is installed; the text says which folders were searched.
     """
 
 
@@ -94,7 +94,8 @@ def _major(folder: Path) -> int:
 @cache
 def binaries() -> Path:
     """
-    The folder of ``initdb``, ``postgres`` and ``psql``; PostgresMissingError where there is none.
+    The folder of ``initdb``, ``postgres`` and ``psql``. Raises PostgresMissingError if there is
+    none.
     """
     for folder in _candidates():
         if _major(folder) >= MAJOR_MIN:
@@ -106,7 +107,7 @@ def binaries() -> Path:
 
 
 def missing() -> str | None:
-    """What a server would need that is not here."""
+    """The requirement of a server that is missing here."""
     try:
         binaries()
     except PostgresMissingError as error:

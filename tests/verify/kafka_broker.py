@@ -81,7 +81,7 @@ org.apache.kafka.common.security.scram.ScramLoginModule required;
 
 
 def missing() -> str | None:
-    """What a broker would need that is not here."""
+    """The requirement of a broker that is missing here."""
     return next(
         (
             f"{program} is not installed"
@@ -195,7 +195,7 @@ class Broker:
                 await asyncio.sleep(0.5)
 
     def stop(self) -> None:
-        """As a machine that loses power does."""
+        """Kill the broker, as a power failure does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -245,7 +245,7 @@ class Broker:
         return {(one.topic, one.partition): kept.offset for one, kept in found.items()}
 
     async def members(self, group: str) -> int:
-        """How many members the group has."""
+        """The number of members of the group."""
         found = self.admin.describe_consumer_groups([group], request_timeout=20)
         return len((await asyncio.to_thread(found[group].result, 20)).members)
 

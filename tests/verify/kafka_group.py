@@ -92,7 +92,7 @@ class Group:
 
     def state(self, name: str) -> dict[str, Any]:
         """
-        What a member says of itself: connected, lag as [topic, partition, records], errors so
+        The state a member reports: connected, lag as [topic, partition, records], errors so
         far.
         """
         path = self.folder / f"{name}.json"
@@ -111,7 +111,7 @@ class Group:
 
     def accepted(self) -> Counter[str]:
         """
-        How often each event was accepted; more than once is a repeat that the store would know.
+        Count the acceptances of each event; more than once is a repeat that the store would know.
         """
         return Counter(line["id"] for line in self.lines() if "id" in line)
 

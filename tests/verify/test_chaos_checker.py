@@ -86,7 +86,7 @@ class Tale:
         )
 
     def lose(self, message: int, number: int, answered_at: float) -> None:
-        """The process of an attempt died, and somebody took over."""
+        """The process of an attempt died, and another took over."""
         attempt = self.messages[message]["attempts"][number]
         attempt["error"] = {"reason": "process_died"}
         attempt["outcome"] = "unknown"

@@ -76,7 +76,7 @@ def orders(count: int, kind: str = "order") -> list[dict[str, Any]]:
 
 
 async def ended(place: Stack, ledger: Ledger, journal: Journal) -> tuple[Report, Witnesses]:
-    """What the checker says once every message has ended."""
+    """The checker's report once every message has ended."""
     for _ in range(int(ENDED_SECONDS / LOOK_SECONDS)):
         if not await place.open_messages():
             break
@@ -197,8 +197,8 @@ async def stages(
     place: Stack, accepted: dict[str, str], records: dict[str, float]
 ) -> dict[str, list[float]]:
     """
-    How long each code took: from its acceptance to its intent, from there to the provider, and
-    altogether; sorted.
+    The latencies of each OTP: from acceptance to intent, from there to the provider, and in total;
+    sorted.
     """
     found: dict[str, list[float]] = {
         "accepted to provider": [],
@@ -220,8 +220,8 @@ async def stages(
 
 async def taken_at(place: Stack, numbers: Set[str]) -> dict[str, float]:
     """
-    When each message was taken, by its number, once all of ``numbers`` have been or a minute has
-    passed.
+    The time each message was taken, by its number, once all of ``numbers`` have been or a minute
+    has passed.
     """
     deadline = time.monotonic() + TAKEN_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""What a real broker shows of precedence and of records that cannot be processed."""
+"""Topic precedence and records that cannot be processed, with a real broker."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BACKLOG = 40_000
 URGENT = 3_000
 PASS_BY_MAX = 2_000
 """
-How many later events may become durable between the moment that an earlier topic has a record and
-its acceptance.
+The number of later events that may become durable between the arrival of a record in an earlier
+topic and its acceptance.
 """
 
 

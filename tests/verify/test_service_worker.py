@@ -1,5 +1,5 @@
 """
-The service worker in a real browser: whatever comes is shown, and a report that fails keeps nothing
+The service worker in a real browser: every push is shown, and a report that fails keeps nothing
 from anybody.
 """
 
@@ -115,8 +115,8 @@ class Phone:
 
     async def shown(self) -> list[list[str]]:
         """
-        What is on the screen. Not asked sooner: Chromium forgets a notification that is asked for
-        while it appears.
+        The notifications on the screen. Not asked sooner: Chromium forgets a notification that is
+        asked for while it appears.
         """
         for number in range(1, 3):
             if "shown" in await self.posted("/shown", number):

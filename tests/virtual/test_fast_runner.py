@@ -49,7 +49,7 @@ AWKWARD = [
 
 
 def comparable(observed: Observed) -> tuple[object, ...]:
-    """What a test can look at, without the order within one instant, which means nothing."""
+    """The parts a test can observe, without the order within one instant, which means nothing."""
     message = observed.message
     ending = (
         (message.status, message.reason, message.succeeded_by, message.flags)

@@ -1,4 +1,4 @@
-"""What an answer changes: the attempt, the step, and the effects for the shell."""
+"""An answer changes the attempt, the step, and the effects for the shell."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """
-How long a failed try waits: longer each time, never more than a minute and a spread, and the same
-when replayed.
+A failed try waits longer each time, never more than a minute and a spread, and as long when
+replayed.
 """
 
 from __future__ import annotations

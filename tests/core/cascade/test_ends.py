@@ -1,4 +1,4 @@
-"""How messages end, what stands beside the cascade, and when a message is looked at again."""
+"""Ends of messages, facts from outside the cascade, and the next time a message is looked at."""
 
 from __future__ import annotations
 

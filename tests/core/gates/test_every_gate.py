@@ -38,7 +38,7 @@ GATE = HardGate("moon", (Reason.CONDITION_FALSE,), moon)
 
 
 def lacks(gate: Gate) -> list[str]:
-    """What a gate still needs before it is complete."""
+    """The parts that a gate still lacks."""
     kind = "hard" if isinstance(gate, HardGate) else "deferrable"
     rows = (ROOT / "docs" / "explain.md").read_text().splitlines()
     reasons = ", ".join(f"`{reason.value}`" for reason in gate.reasons)

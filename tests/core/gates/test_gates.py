@@ -1,4 +1,4 @@
-"""What each gate says, to the letter: the value, the limit, the reason, until when."""
+"""Each gate's check, to the letter: the value, the limit, the reason, until when."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Quarters of an hour on each side of a local midnight: more than any window and a
 
 
 def local(wall_ms: int, zone: str) -> datetime:
-    """What a clock in a zone shows, without its offset."""
+    """The local time in a zone, without its offset."""
     return (
         datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     )
@@ -77,7 +77,7 @@ def zone_of(human: Human, governance: Governance, rule: QuietHours | None = None
 
 
 def counted(charged: Iterable[int], now: int, window_ms: int | None, zone: str) -> int:
-    """How many of some instants lie in the window that ends now: rolling, or the local day."""
+    """Count the instants that lie in the window that ends now: rolling, or the local day."""
     if window_ms is not None:
         return sum(at > now - window_ms for at in charged)
     today = local(now, zone).date()

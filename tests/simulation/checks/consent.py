@@ -1,8 +1,8 @@
 """
-Who had said yes or no to what, as far as it was certain when an intent was committed.
+Opt-ins and opt-outs, as far as they were certain when an intent was committed.
 
-A no counts from when the service had acknowledged it; a yes as soon as the service might have had it. So
-a send that this calls forbidden was forbidden, however the races went.
+A no counts from when the service had acknowledged it; a yes as soon as the service might have had
+it. So a send that this calls forbidden was forbidden, however the races went.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Words:
 
     def _erase(self, person: str, tried: int, done: int | None) -> None:
         """
-        What an erased person had said is gone, but for what they had refused: that stays with their
+        An erasure removes a person's consents, except their refusals: those stay with the
         addresses.
         """
         if done is None:
@@ -127,7 +127,7 @@ class Words:
 
     def about(self, sent: Sent, order: int) -> Iterator[Word]:
         """
-        What speaks for a send then: of its person and its address, its channel, topic and class.
+        The consents that apply to a send: of its person and address, its channel, topic and class.
         """
         message = sent.message
         for word in self.words:
@@ -143,8 +143,8 @@ class Words:
 
 def forbidden(words: Words, sent: Sent, order: int, default: str) -> str | None:
     """
-    Why a send whose intent was committed at ``order`` was against somebody's will; None where it
-    may not have been.
+    The consent that forbids a send whose intent was committed at ``order``; None if it may have
+    been allowed.
     """
     if default == "bypass":
         return None

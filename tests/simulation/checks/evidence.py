@@ -17,7 +17,9 @@ from tests.simulation.world import SimulatedRun
 
 ENDS = frozenset(status.value for status in TERMINAL)
 PRESUMED_MS = 5_000
-"""How long after its provider's timeout an attempt without an answer is presumed unknown."""
+"""
+The time after its provider's timeout at which an attempt without an answer is presumed unknown.
+"""
 
 
 @dataclass(frozen=True, slots=True)

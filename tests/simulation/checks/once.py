@@ -47,7 +47,7 @@ def check(evidence: Evidence) -> Iterator[str]:
 
 
 def alone(evidence: Evidence, sent: Sent) -> Iterator[str]:
-    """What must hold of each write by itself."""
+    """Check each write by itself."""
     name = f"{evidence.name(sent.message.id)}: attempt {sent.attempt.number}"
     human = evidence.humans[sent.message.recipient]
     addresses = [human.profile.get(kind) for kind in ("phone", "email", "viber_bot_id")]

@@ -68,8 +68,8 @@ def overtakes(
     later: Sent,
 ) -> str | None:
     """
-    Why the later step should not have started, None where it may have. ``of_step``: all that its
-    step has sent.
+    The reason why the later step should not have started, None if it may have. ``of_step``: all
+    that its step has sent.
     """
     assert later.intent is not None
     if earlier.intent is None or later.intent.order < earlier.intent.order:

@@ -43,7 +43,7 @@ def check(evidence: Evidence) -> Iterator[str]:
 
 
 def stopped(evidence: Evidence, sent: Sent) -> Iterator[str]:
-    """What ends a message, or a step, whatever the governance."""
+    """Rules that end a message or a step under any governance."""
     message, event = sent.message, evidence.published[sent.message.event_id]
     if sent.attempt.intent_at >= message.deadline_at:
         yield "after its deadline"

@@ -1,10 +1,10 @@
 """
-P1 for receipts: what a provider was answered 200 for is never forgotten, in whatever order and
-however often it came.
+P1 for receipts: a receipt that was answered 200 is never forgotten, however often and in whichever
+order receipts came.
 
 An attempt's state is the highest that was ever reported, and every engagement that was reported is
-there. And where a policy says ``late: close``, a delivery in its cascade after the end turns the end
-into a success.
+there. If a policy says ``late: close``, a delivery in its cascade after the end turns the end into
+a success.
 """
 
 from __future__ import annotations

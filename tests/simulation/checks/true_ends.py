@@ -1,5 +1,5 @@
 """
-P6, the other half: what is said is true. A message that succeeded did reach somebody, one that is
+P6, the other half: reported ends are true. A message that succeeded did reach somebody, one that is
 exhausted has tried each of its steps, and the reason that a step or a message gives has something
 in the world to stand on.
 
@@ -65,7 +65,7 @@ class MessageTruth:
 
     @cached_property
     def times_lie(self) -> bool:
-        """Where the clock was set, times that lie before and after it cannot be compared."""
+        """Times before and after a clock was set cannot be compared."""
         return bool(self.evidence.ledger.jumps)
 
     @cached_property
@@ -78,7 +78,7 @@ class MessageTruth:
         return self.evidence.policy(self.message).plan[run.step]
 
     def sent(self, run: Run) -> list[Sent]:
-        """What reached a provider of a run."""
+        """The writes of a run that reached a provider."""
         numbers = [attempt.number for attempt in self.message.attempts_of(run.step)]
         return [
             sent
@@ -347,6 +347,6 @@ STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
     Reason.GOAL_MET: lambda truth, run: truth.ended_so(Reason.GOAL_MET),
 }
 """
-What each reason for leaving a step needs; one that is not named here cannot come about in a
+The evidence each reason for leaving a step needs; a reason that is not listed cannot occur in a
 simulated installation.
 """

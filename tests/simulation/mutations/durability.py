@@ -83,8 +83,7 @@ def send_before_intent() -> Sequence[Replacement]:
 @bug
 def new_message_beside_old_person() -> Sequence[Replacement]:
     """
-    The embedded store remembers who somebody was for a moment longer than it shows what was
-    committed of them.
+    The embedded store caches a profile for a moment longer than its commit is visible.
     """
 
     def withdraw(memory: RowCache, changes: Changes) -> dict[str, MessageRow]:
@@ -137,7 +136,7 @@ def orphan_receipt_dropped() -> Sequence[Replacement]:
 
 @bug
 def unknown_retried() -> Sequence[Replacement]:
-    """What may have been sent is sent again, whatever the policy says."""
+    """A send with an unknown outcome is repeated, even if the policy forbids it."""
 
     def resolve(builder: Any, run: Any) -> None:
         if not run.resent:

@@ -15,7 +15,7 @@ from tests.simulation.mutations.registry import Replacement, bug
 
 @bug
 def acceptance_counts_as_reached() -> Sequence[Replacement]:
-    """What a provider has accepted is taken for delivered and read."""
+    """An accepted message counts as delivered and read."""
     every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
     return [
         (
@@ -28,7 +28,7 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
 
 @bug
 def text_of_somebody_else() -> Sequence[Replacement]:
-    """What was rendered is kept by its policy and channel, and not by its message."""
+    """Rendered content is cached by policy and channel, not by message."""
     original = vars(sends)["render"]
     kept: dict[tuple[str, str], Any] = {}
 

@@ -1,4 +1,4 @@
-"""Where planted bugs are listed by their names."""
+"""The registry of planted bugs by name."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
 
 @bug
 def gates_asked_only_once() -> Sequence[Replacement]:
-    """What was allowed when the step was chosen is not asked again when it leaves."""
+    """Gates that passed when the step was chosen are not asked again when it is sent."""
     original = sending.depart
 
     def depart(builder: Any, run: Any, fact: Any) -> None:
@@ -114,7 +114,7 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
 
 @bug
 def refund_on_unknown() -> Sequence[Replacement]:
-    """What may have been sent is given back to the cap."""
+    """A send with an unknown outcome is released from the cap."""
     original = answers.resolve_unknown
 
     def resolve(builder: Any, run: Any) -> None:

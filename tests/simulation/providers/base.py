@@ -1,5 +1,5 @@
 """
-What every scripted stand-in can do. It knows its provider's wire format and nothing of the adapter
+A scripted stand-in. It knows its provider's wire format and nothing of the adapter
 that it faces.
 
 What happens to a request is drawn elsewhere (``network.py``); a stand-in only puts it into the
@@ -19,7 +19,7 @@ from orchestrator.channels import HttpCall, SecretStr
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request says: our reference, the address it is for, and its text."""
+    """The content of a request: our reference, the address it is for, and its text."""
 
     reference: str
     address: str
@@ -67,7 +67,7 @@ class StandIn:
     kind: str
     states: tuple[str, ...]
     refusals: tuple[str, ...] = ("recipient",)
-    """What a script can make it refuse with: address, recipient, opted_out, content, configuration."""
+    """Refusals a script can ask for: address, recipient, opted_out, content, configuration."""
 
     def __init__(self, provider: str, url: str) -> None:
         self.provider = provider
@@ -82,7 +82,7 @@ class StandIn:
         return str(number)
 
     def read(self, call: HttpCall) -> Request:
-        """What a request says. Raises where it is not what the provider documents."""
+        """Read a request. Raises if it is not as the provider documents."""
         raise NotImplementedError
 
     def accept(self, request: Request, id: str) -> Reply:
@@ -105,12 +105,12 @@ class StandIn:
         raise NotImplementedError
 
     def inbound(self, address: str, text: str, now_ms: int) -> Post | None:
-        """The webhook of somebody who writes; None where nobody can."""
+        """The webhook of a reply; None if the provider takes none."""
         return None
 
     def preference(self, address: str, state: str, now_ms: int) -> Post | None:
         """
-        The webhook of somebody who leaves (out) or comes back (in) by the provider's own means.
+        The webhook of an opt-out (out) or opt-in (in) by the provider's own means.
         """
         return None
 

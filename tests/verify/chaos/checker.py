@@ -1,7 +1,7 @@
 """
 The promises, checked from the outside.
 
-Where the witnesses of a run don't fit together, somebody broke a promise. Nothing of the service's
+If the witnesses of a run contradict each other, a promise is broken. Nothing of the service's
 code is used here, and no table of its database is read.
 """
 
@@ -344,7 +344,7 @@ def bad_drains(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
 
 def late_sends(seen: Witnesses, figures: dict[str, Any]) -> Iterator[str]:
     """
-    What a process sent that had been given up for dead: it was stopped between its last look and
+    Sends of a process that had been given up for dead: it was stopped between its last look and
     the write, and woke.
     """
     given_up = {key: (intent, answered) for key, intent, answered in died(seen)}

@@ -36,7 +36,7 @@ WEIGHTS = {
 }
 KILLS = {KILL: 1, KILL_STARTING: 2}
 ABRUPT = (KILL, KILL_STARTING, STACK, PAUSE)
-"""What ends a process, or stops it, between an intent and its answer."""
+"""Faults that end or stop a process between an intent and its answer."""
 OF_DATABASE = (DATABASE_FAST, DATABASE_CRASH, SESSIONS)
 QUIET_SECONDS = (0.2, 1.8)
 PAUSE_SECONDS = (1.0, 30.0)
@@ -45,8 +45,7 @@ BROKER_DOWN_SECONDS = 2.0
 FREE_LOOK_SECONDS = 0.2
 USUAL_START_SECONDS, PACE_MAX = 4.0, 5.0
 """
-What all workers together need to start on two free cores; a machine that is busy otherwise gets
-more time.
+The time all workers together need to start on two free cores; a busy machine gets more.
 """
 
 

@@ -1,6 +1,6 @@
 """
-What the backends of a run were promised, and when: what was accepted, and what must not be sent any
-more.
+The answers that backends got in a run, with their times: accepted events, and messages that must
+not be sent any more.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Ledger:
     wrong: list[str] = field(default_factory=list)
     repeats: int = 0
     lags: list[tuple[float, float]] = field(default_factory=list)
-    """How long the stand-ins took to answer a trifle: ``(at, seconds)``."""
+    """The time the stand-ins took to answer a trivial request: ``(at, seconds)``."""
     ready: list[tuple[float, int]] = field(default_factory=list)
-    """How many workers said that they were ready: ``(at, workers)``, once in a while."""
+    """The number of workers that reported ready: ``(at, workers)``, once in a while."""
 
     def document(self) -> dict[str, Any]:
         """Everything, for a file."""

@@ -57,7 +57,7 @@ class Load:
         ]
 
     async def stop(self) -> None:
-        """No new events; what is under way is brought to its answer."""
+        """Stop publishing; wait for the answers of requests under way."""
         self._stopping.set()
         await asyncio.gather(*self._running)
         while self._calls:
@@ -193,7 +193,7 @@ class Load:
 
     async def _probe(self) -> None:
         """
-        How late the stand-ins' own clock may be, because their process had to wait for a processor.
+        The lateness of the stand-ins' own timestamps when their process waits for a processor.
         """
         while not self._stopping.is_set():
             began = time.time()
@@ -207,8 +207,8 @@ class Load:
 
     async def _watch(self) -> None:
         """
-        When nobody was there: on a slow machine a new process needs long to start, and the next
-        kill may come first.
+        Periods without a ready worker: on a slow machine a new process needs long to start, and the
+        next kill may come first.
         """
         while not self._stopping.is_set():
             ready = await asyncio.gather(

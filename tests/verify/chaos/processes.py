@@ -99,7 +99,7 @@ class Worker:
         await answers(session, f"http://127.0.0.1:{self.admin}/readyz", self.log)
 
     async def is_ready(self, session: aiohttp.ClientSession) -> bool:
-        """What it says of itself; a process that says nothing for a second is not."""
+        """Its readiness by its own answer; without an answer for a second it is not ready."""
         try:
             timeout = aiohttp.ClientTimeout(total=1)
             async with session.get(

@@ -183,7 +183,7 @@ async def terminal_on_topic(address: str) -> set[str]:
 
 
 def summarise(report: Report, seen: Witnesses, place: Stack) -> None:
-    """What the table says beside the promises."""
+    """The notes of the table beside the promises."""
     figures = report.figures
     counts = seen.journal.counts()
     figures["faults"] = dict(counts)

@@ -124,8 +124,7 @@ cascade:
 }
 TEXT = "m={{ message.id }} s={{ message.step }} n={{ event.n }}"
 """
-What a stand-in reads tells which message and step it is: the checker needs nobody else's word for
-it.
+A request names its message and step, so the checker can rely on the stand-ins alone.
 """
 
 CHANNELS = {

@@ -223,7 +223,7 @@ class Stack:
             params["cursor"] = page["next_cursor"]
 
     async def open_messages(self) -> int:
-        """How many messages have not ended, up to one page of each status."""
+        """The number of messages that have not ended, up to one page of each status."""
         pages = [
             await self.get("/v1/messages", {"status": status, "limit": "500"})
             for status in ("accepted", "running")

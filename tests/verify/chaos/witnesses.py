@@ -1,5 +1,5 @@
 """
-What is known of a run, by three witnesses that know nothing of each other.
+Three independent witnesses of a run.
 
 The ledger is what the API and the broker answered to publishers, the record what the stand-ins took
 and when, the messages what the API says of each.
@@ -94,7 +94,7 @@ class Witnesses:
         return found
 
     def late_allowance(self, at: float) -> float:
-        """How long after its intent a send may be written down at the latest."""
+        """The latest time after its intent at which a send may be recorded."""
         return START_WITHIN_SECONDS + CLOCK_SLACK_SECONDS + self.lag(at)
 
 
@@ -138,8 +138,8 @@ def lag_of(probes: Sequence[tuple[float, float]]) -> Callable[[float], float]:
 
 def dark_of(ready: Sequence[tuple[float, int]]) -> Callable[[float, float], float]:
     """
-    How long nobody was ready between two instants: the time from each look that found nobody to the
-    next look.
+    The time without a ready worker between two instants: the time from each look that found nobody
+    to the next look.
     """
     spells = [(at, later) for (at, count), (later, _) in itertools.pairwise(ready) if count == 0]
 
