@@ -54,7 +54,7 @@ DAILY_LIMITS = frozenset({30023, 30027, 63038})
 """Codes that say: nothing more is taken today."""
 
 UNCERTAIN = frozenset({30001, 30008, 30009, 30010, 30017, 30020, 30021, 30410, 63009, 63010, 63012})
-"""Codes that don't tell whether the message left."""
+"""Codes after which the message may or may not have left."""
 
 STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "sent": ch.Delivery.SENT,
@@ -65,7 +65,7 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "failed": ch.Delivery.FAILED,
     "canceled": ch.Delivery.CANCELLED,
 }
-"""``MessageStatus`` in our words; accepted, scheduled, queued and sending are no news."""
+"""``MessageStatus`` in our words; accepted, scheduled, queued and sending are ignored."""
 
 KEYWORDS = {"STOP": "stop", "START": "start"}
 FORM = "application/x-www-form-urlencoded"

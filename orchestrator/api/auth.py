@@ -22,7 +22,7 @@ ROWS: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("rows", dict)
 
 
 def key_hash(key: str) -> str:
-    """How an API key is stored: it has 256 random bits, so one plain hash is enough."""
+    """The stored form of an API key: it has 256 random bits, so one plain hash is enough."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -58,7 +58,7 @@ def choices(language: str, topic: str) -> web.Response:
 
 
 def done(language: str, topic: str, everything: bool) -> web.Response:
-    """What was stopped."""
+    """The page that confirms an opt-out."""
     words = WORDS[language]
     text = words["done_all" if everything else "done_topic"].format(topic=readable(topic))
     return page(language, words["done"], text=text)

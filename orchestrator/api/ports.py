@@ -1,4 +1,4 @@
-"""What the HTTP layer is given of the rest of the service."""
+"""The HTTP layer's connections to the rest of the service."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What is built from the configuration: the store, its control socket, the status event sinks.
-"""
+"""Builds parts from the configuration: the store, its control socket, the status event sinks."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class AddressKind:
     folds_case: bool = False
     """Addresses that differ only in case are the same one."""
     looks_like: Callable[[str], bool] | None = None
-    """Whether a bare text is of this kind; None: nobody can tell an id from another."""
+    """Whether a bare text is of this kind; None: ids of different kinds look alike."""
 
 
 def text(value: Any, field: str) -> str:

@@ -137,7 +137,7 @@ def said(value: Any, secrets: tuple[str, ...] = ()) -> str:
 
 
 def member(value: Any, *path: str) -> Any:
-    """What stands at ``path`` in nested objects, None if there is no such place."""
+    """The value at ``path`` in nested objects, or None."""
     for key in path:
         if value is None or (type(value) is not dict and not isinstance(value, Mapping)):
             return None

@@ -147,7 +147,7 @@ def case_folded_kinds() -> frozenset[str]:
 
 @cache
 def consent_channels() -> tuple[str, ...]:
-    """What a consent or an opt-out may name as its channel."""
+    """The channel names that a consent or an opt-out may have."""
     return tuple(sorted({ANY_CHANNEL, *channels(), *RESERVED}))
 
 

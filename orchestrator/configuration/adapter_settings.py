@@ -177,7 +177,7 @@ KINDS = (
 
 
 def expectation(detail: ErrorDetails) -> str | None:
-    """What a setting should have been, in words; None if only the adapter knows."""
+    """The expected form of a setting, in words; None if only the adapter knows."""
     kind = detail["type"]
     if kind in EXPECTATIONS:
         return EXPECTATIONS[kind](detail.get("ctx", {}))

@@ -40,7 +40,7 @@ class Configuration:
 
 
 def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Governance) -> Rules:
-    """What the engine decides by."""
+    """The engine's rules of a configuration."""
     return Rules(
         policies=policies,
         governance=governance,

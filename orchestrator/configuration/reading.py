@@ -168,7 +168,7 @@ class Section:
 
     def parse(self, node: Node, called: str, read: Callable[[Node, str], V], default: D) -> V | D:
         """
-        What ``read`` makes of a node; the default if it is invalid (which is reported) or holds a
+        The result of ``read`` for a node; the default if it is invalid (which is reported) or has a
         reference that could not be looked up.
         """
         if node.unresolved:
@@ -180,7 +180,7 @@ class Section:
         return default
 
     def value(self, key: str, default: D, read: Callable[[Node, str], V]) -> V | D:
-        """What ``read`` makes of a key's value; the default if it is absent or invalid."""
+        """The result of ``read`` for a key's value; the default if it is absent or invalid."""
         node = self.get(key)
         return default if node is None else self.parse(node, f"`{key}`", read, default)
 
@@ -232,7 +232,7 @@ class Section:
         return tuple(found)
 
     def each(self, key: str, make: Callable[[str, Section], D | None]) -> tuple[D, ...]:
-        """What ``make(name, section)`` makes of every named mapping under a key."""
+        """The result of ``make(name, section)`` for every named mapping under a key."""
         parent = self.section(key)
         made = []
         for name in parent.nodes:

@@ -68,7 +68,7 @@ class References:
         return replace(node, value=REFERENCE.sub(lambda match: found[match[1]], node.value))
 
     def look_up(self, reference: str, node: Node) -> str:
-        """What one reference stands for, "" and a problem if it cannot be looked up."""
+        """The value of one reference; "" and a problem if it cannot be looked up."""
         kind, colon, name = reference.partition(":")
         if kind == "env" and name:
             return self.from_environment(name, node)

@@ -101,7 +101,7 @@ class Node:
 
     @property
     def kind_name(self) -> str:
-        """What it is, for people."""
+        """The kind of a node, for people."""
         return KIND_NAMES[self.kind]
 
     @property

@@ -33,7 +33,7 @@ from orchestrator.core.values import Struct, field
 
 
 class Status(StrEnum):
-    """Where a message stands."""
+    """The status of a message."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -76,7 +76,7 @@ UNCONFIRMED, LATE, DUPLICATE_DELIVERY, UNDELIVERED = FLAGS = (
 
 
 class Sending(StrEnum):
-    """Where a run's sending half is."""
+    """The state of a run's sending half."""
 
     IDLE = "idle"
     HELD = "held"

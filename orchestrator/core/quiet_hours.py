@@ -185,7 +185,7 @@ def _bounds_of(kind: CalendarKind, day: date, place: ZoneInfo) -> tuple[Instant,
 
 @lru_cache(maxsize=16_384)
 def _midnight(day: date, place: ZoneInfo) -> Instant:
-    """When a local date begins."""
+    """The instant at which a local date begins."""
     return _first_time_at(_wall_seconds(day), place)
 
 

@@ -41,7 +41,7 @@ class Address(Value, omit_defaults=True):
 
 
 class Suppression(Value):
-    """Why an address is not used: ``provider`` proved it dead at ``at``, with its ``detail``."""
+    """An address that is not used: ``provider`` reported it dead at ``at``, with ``detail``."""
 
     reason: str
     provider: str

@@ -30,7 +30,7 @@ class Delivery(StrEnum):
 
 
 class Engagement(StrEnum):
-    """What the recipient did. The states in ``WAITABLE`` can end a step; all are stored."""
+    """An action of the recipient. The states in ``WAITABLE`` can end a step; all are stored."""
 
     READ = "read"
     CLICKED = "clicked"

@@ -67,7 +67,9 @@ class Breaker:
         return None if self._open_until is None or now >= self._open_until else self._open_until
 
     def admits(self, now: int) -> int:
-        """How many requests may start now: any number while closed, one while it is probed."""
+        """
+        The number of requests that may start now: unlimited while closed, one while it is probed.
+        """
         if self._open_until is None:
             return 1_000_000
         if now < self._open_until:

@@ -313,7 +313,7 @@ class Dispatcher:
         return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
 
     async def _gather(self, provider: ActiveProvider, rows: Sequence[ReadyRow]) -> list[Gathered]:
-        """What the sends of a claim need; None if the message is gone or its step was sent."""
+        """The data for the sends of a claim; None if the message is gone or its step was sent."""
         policies: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
         loaded = await self._messages(rows)
         gathered: list[Gathered] = []

@@ -70,7 +70,7 @@ class OutageDetector:
         self._deltas: dict[tuple[str, int], list[int]] = {}
 
     def take_deltas(self) -> list[ReceiptCount]:
-        """What this process has counted since the last call."""
+        """The counts of this process since the last call."""
         deltas = [(*key, counts[0], counts[1]) for key, counts in sorted(self._deltas.items())]
         self._deltas.clear()
         return deltas

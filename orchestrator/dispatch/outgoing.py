@@ -151,7 +151,7 @@ def outgoing(
 
 
 def ttl_seconds(ready: ReadyStep, now: int) -> int:
-    """How long to try delivery: the step's ttl, else its longest wait; never past the deadline."""
+    """The time to try delivery: the step's ttl, else its longest wait; never past the deadline."""
     step = ready.policy.plan[ready.step]
     left_ms = ready.message.deadline_at - now
     wanted_ms = step.ttl_ms if step.ttl_ms is not None else step.longest_wait_ms

@@ -91,7 +91,7 @@ class ActiveProvider:
 
     @property
     def reserved(self) -> int:
-        """How many slots are for OTPs only."""
+        """The number of slots that are for OTPs only."""
         return min(self.slots - 1, max(1, self.slots // OTP_SHARE))
 
     def take_hinted(self, queue: ProviderQueue, most: int) -> list[ReadyRow]:
@@ -102,7 +102,7 @@ class ActiveProvider:
         return rows
 
     def room(self, queue: ProviderQueue) -> int:
-        """How many slots a queue may take now."""
+        """The number of slots that a queue may take now."""
         return self.free if queue.urgent else self.free - self.reserved
 
     def wake_all(self) -> None:

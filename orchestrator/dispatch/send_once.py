@@ -226,7 +226,7 @@ def timed_out(timeout_ms: int, wrote: bool) -> NotSent | Unknown:
 
 
 def connect_seconds(trace: Trace) -> float:
-    """How long one connect may take: never past the time to start."""
+    """The time limit of one connect: never past the time to start."""
     return min(CONNECT_SECONDS, max(0.001, trace.left_seconds()))
 
 

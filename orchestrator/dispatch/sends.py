@@ -56,7 +56,7 @@ class Sender(Protocol):
 
 
 class Sends:
-    """What all sends of a process share, and the set of those that are running."""
+    """The shared parts of all sends of a process, and the set of running sends."""
 
     def __init__(
         self,

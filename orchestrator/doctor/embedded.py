@@ -77,7 +77,7 @@ def release() -> Finding:
 
 
 def file_system(folder: Path) -> Finding:
-    """What kind of file system the folder is on; unknown kinds pass."""
+    """The type of the folder's file system; unknown types pass."""
     at, kind = Subject("store", str(folder)), mounted_as(folder, Path("/proc/mounts"))
     if kind in NETWORK_FILE_SYSTEMS:
         what = f"{kind} is a network file system, on which SQLite loses data"
@@ -111,7 +111,7 @@ def space(folder: Path) -> Finding:
 
 
 def fsync_time(folder: Path) -> Finding:
-    """How long the disk takes to make a page durable."""
+    """The time to make a page durable on the disk."""
     at, times = Subject("store", str(folder)), []
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:

@@ -1,4 +1,4 @@
-"""What the doctor reports: one finding for each thing that was examined."""
+"""The doctor's findings: one for each thing that was examined."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What findings are about: an area, and the place in it."""
+    """The subject of findings: an area, and the place in it."""
 
     area: str
     where: str

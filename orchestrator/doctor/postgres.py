@@ -124,7 +124,9 @@ async def partitions(at: Subject, db: Connection, now_ms: int) -> Finding:
 
 
 async def clock(at: Subject, db: Connection) -> Finding:
-    """How far our clock is from the server's: decisions use ours, leases the server's."""
+    """
+    The difference between our clock and the server's: decisions use ours, leases the server's.
+    """
     before = time.time()
     remote = (await db.fetchval("select extract(epoch from clock_timestamp())::float8")) or 0.0
     after = time.time()
@@ -138,7 +140,7 @@ async def clock(at: Subject, db: Connection) -> Finding:
 
 async def commit_time(at: Subject, db: Connection) -> Finding:
     """
-    How long a durable commit takes, tried with an empty record in the write-ahead log that touches
+    The time of a durable commit, measured with an empty record in the write-ahead log that touches
     no table.
     """
     times = []

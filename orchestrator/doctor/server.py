@@ -139,7 +139,8 @@ def connections(at: Subject, values: Values, others: int, processes: int) -> Fin
 
 def transaction_ids(at: Subject, age: int) -> Finding:
     """
-    How far the oldest row is from the point where PostgreSQL stops taking writes (about 2.1 × 10⁹).
+    The distance of the oldest row from the point where PostgreSQL stops taking writes (about 2.1 ×
+    10⁹).
     """
     what = f"the oldest transaction id is {age / 1e6:.0f} million old"
     fix = (

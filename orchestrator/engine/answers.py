@@ -1,4 +1,4 @@
-"""Who waits for the engine's answers."""
+"""The callers that wait for the engine's answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the handlers of one batch share."""
+"""The context that the handlers of one batch share."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Ports:
-    """What the engine is given of the world around it."""
+    """The engine's connections to the outside."""
 
     now: Callable[[], Instant]
     new_id: Callable[[], str]
@@ -161,7 +161,7 @@ class Engine:
 
     @property
     def waiting(self) -> int:
-        """How many commands have not been decided yet."""
+        """The number of commands that are not decided yet."""
         return len(self._lanes)
 
     async def _run(self, number: int) -> None:

@@ -71,7 +71,7 @@ def lane_of(command: Command, rules: Rules) -> int:
 
 @dataclass(slots=True)
 class YieldBudget:
-    """How long one piece of work will still wait for OTPs, in total."""
+    """The total time that one piece of work will still wait for OTPs."""
 
     seconds: float = YIELD_SECONDS_MAX
 
@@ -131,7 +131,7 @@ class Lanes(Generic[T]):
 
     @property
     def loops(self) -> int:
-        """How many batches may be decided at once."""
+        """The number of batches that may be decided at once."""
         return len(self._of_loop)
 
     def __len__(self) -> int:

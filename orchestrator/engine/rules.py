@@ -1,6 +1,5 @@
 """
-What the engine decides by: the configuration as it is now, and the policies as they were when
-messages started.
+The engine's rules: the current configuration, and the policy versions with which messages started.
 """
 
 from __future__ import annotations
@@ -55,7 +54,10 @@ class Rules:
     )
 
     def reach(self, policy: Policy) -> Reach:
-        """What a policy's decisions may rest on, worked out once for each version of it."""
+        """
+        The part of an installation that a policy's decisions may read, computed once for each
+        version.
+        """
         found = self._reaches.get((policy.name, policy.version))
         if found is None:
             found = self._reaches[policy.name, policy.version] = self._reach(policy)

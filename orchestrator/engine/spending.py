@@ -1,4 +1,4 @@
-"""What a day has cost so far. A budget's day is a calendar day in the installation's zone."""
+"""The cost of a day so far. A budget's day is a calendar day in the installation's zone."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Asked:
 
     @property
     def context(self) -> GateContext | None:
-        """What the gate saw; None where it cannot be put together again."""
+        """The gate's context; None if it cannot be rebuilt."""
         if self.policy is None or self.inputs is None or self.check.get("step") is None:
             return None
         return GateContext(self.policy, self.message, self.check["step"], self.inputs, self.at)
@@ -70,8 +70,8 @@ class Asked:
 @dataclass(slots=True)
 class Account:
     """
-    What a gate's answer means: its ``value`` and ``limit`` for people, ``words``, and what would
-    have let it pass.
+    The explanation of a gate's answer: its ``value`` and ``limit`` for people, ``words``, and what
+    would have let it pass.
     """
 
     value: str | None = None

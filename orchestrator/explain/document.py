@@ -173,7 +173,7 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
 
 
 def ending(message: Message, policy: Policy | None, place: Place, asked: Known) -> dict[str, Any]:
-    """How the message ended, in words, and what would have ended it otherwise."""
+    """The end of a message in words, and what would have ended it otherwise."""
     reason, otherwise = message.reason, None
     if reason is not None and policy is not None:
         cause = Cause(policy, message, place, message.last_run, None, message.reason_detail)

@@ -111,7 +111,7 @@ def move(
 
 
 def because(reason: Reason, cause: Cause) -> str:
-    """What would have had to be different, with what this message knows of it."""
+    """The change that would have led elsewhere, with the facts of this message."""
     if reason in TIMELY:
         return in_time(TIMELY[reason], cause) or OTHERWISE[reason]
     if reason is Reason.DEADLINE_PASSED:

@@ -112,7 +112,7 @@ def listed(words: list[str], last: str = "and") -> str:
 
 
 def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
-    """What happened, as a sentence."""
+    """A fact as a sentence."""
     match fact["kind"]:
         case "Triggered":
             return "the event was accepted" + (
@@ -191,7 +191,7 @@ def receipt_words(fact: Mapping[str, Any], message: Message) -> str:
 
 
 def effect_words(effect: Mapping[str, Any]) -> str | None:
-    """What was done besides; sends and status events are told elsewhere."""
+    """Another effect in words; sends and status events are shown elsewhere."""
     match effect["kind"]:
         case "ReserveCap":
             return "counted for caps and gaps"

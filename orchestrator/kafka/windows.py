@@ -77,7 +77,7 @@ class Windows:
         self._open = {}
 
     def open_records(self, topic: str) -> int:
-        """How many records of a topic are read and not yet committable."""
+        """The number of a topic's records that are read and not yet committable."""
         return sum(
             len(window) for partition, window in self._open.items() if partition.topic == topic
         )

@@ -102,7 +102,7 @@ def beside(verdict: Judgement) -> list[tuple[ExpectedStep | None, TimelineEntry 
 
 
 def when(line: ExpectedStep | None, entry: TimelineEntry | None, since: int) -> int:
-    """Where a pair stands in the timeline, in milliseconds after the test's event."""
+    """The time of a pair in the timeline, in milliseconds after the test's event."""
     if entry is not None:
         return entry.at - since
     assert line is not None

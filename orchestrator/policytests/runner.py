@@ -48,8 +48,8 @@ AFTERMATH_MS = 30 * DAY_MS
 @dataclass(slots=True)
 class Observed:
     """
-    What a test brought about. ``message`` is None if the event made none; ``sent`` has the last
-    content of each channel; ``impossible`` are actions that were impossible, with their line.
+    The result of a test. ``message`` is None if the event made none; ``sent`` has the last content
+    of each channel; ``impossible`` has the actions that could not be done, with their line.
     """
 
     message: Message | None = None

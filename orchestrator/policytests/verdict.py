@@ -1,4 +1,6 @@
-"""What a test expected beside what happened: every difference, at its place in the file."""
+"""
+The comparison of a test's expectations with its result: every difference, at its place in the file.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,7 @@ def outcome_differences(outcome: ExpectedEnd, message: Message | None) -> Iterat
 
 
 def ending(message: Message | None) -> str:
-    """How a message ended, in the words of `outcome`."""
+    """The end of a message, in the words of `outcome`."""
     if message is None:
         return "no message"
     by = f" by {message.succeeded_by}" if message.succeeded_by else ""

@@ -146,7 +146,7 @@ class Person:
 
     def view(self) -> dict[str, Any]:
         """
-        What templates and conditions see as ``recipient``: the profile with its attributes, no
+        The ``recipient`` of templates and conditions: the profile with its attributes, without
         addresses' keys.
         """
         document = self.document

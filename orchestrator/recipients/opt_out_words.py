@@ -50,8 +50,7 @@ def opt_out_word(text: str) -> str | None:
 
 def skeleton(text: str) -> str:
     """
-    What is left of a text when only the shapes of its letters count: one space between words, one
-    script, no accents.
+    A text reduced to the shapes of its letters: one space between words, one script, no accents.
     """
     plain = unicodedata.normalize("NFKD", text).casefold().translate(LOOK_ALIKES)
     kept = [

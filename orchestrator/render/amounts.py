@@ -87,7 +87,7 @@ def money_text(amount: Decimal, currency: str, locale: Locale) -> str:
 
 @lru_cache(maxsize=512)
 def shape_of(currency: str, name: str) -> Shape | None:
-    """How a locale writes a currency; None where only Babel can say."""
+    """The format of a currency in a locale; None if only Babel knows it."""
     locale = Locale.parse(name)
     pattern = locale.currency_formats["standard"]
     symbol = get_currency_symbol(currency, locale)

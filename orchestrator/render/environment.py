@@ -138,7 +138,7 @@ class SafeEnvironment(ImmutableSandboxedEnvironment):
         return built(result) if isinstance(result, list | tuple) else paid(result)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """What a loop says of itself; everything else is data."""
+        """Whether it is an attribute of a loop; everything else is data."""
         if attr.startswith("_"):
             return False
         return obj.__class__.__name__ in RUNTIME
@@ -232,9 +232,7 @@ def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
 
 
 def printable(value: Any) -> Any:
-    """
-    What may stand in a text: a null is as absent as a name that nobody has, and a list is no text.
-    """
+    """The value if it may be printed: null counts as missing, and a list is no text."""
     if type(value) is str:
         return value
     if value is not None and not isinstance(value, PRINTABLE):

@@ -206,5 +206,5 @@ OURS: dict[str, Callable[..., Any]] = {
 
 
 def content_hash(parts: Mapping[str, Any]) -> str:
-    """What was sent, in 16 hex characters, without keeping it."""
+    """A hash of the sent content, 16 hex characters."""
     return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()[:16]

@@ -1,7 +1,4 @@
-"""
-Which variable is missing, as its author wrote it: ``event.customer.name``, never what the data
-says.
-"""
+"""Names the missing variable as its author wrote it (``event.customer.name``), never with data."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ def is_key(value: Any) -> bool:
 
 
 def missing(error: UndefinedError, variables: Sequence[Path], names: Mapping[str, Any]) -> str:
-    """What is missing, in the words of a template's author."""
+    """The missing variable, in the words of a template's author."""
     if isinstance(error, UnknownValue):
         return str(error)
     if isinstance(error, NullValue):
@@ -67,7 +64,7 @@ def missing(error: UndefinedError, variables: Sequence[Path], names: Mapping[str
 
 
 def value_at(path: Path, names: Mapping[str, Any]) -> Any:
-    """What the data has there; ``ABSENT`` where it has nothing."""
+    """The value at that path of the data, or ``ABSENT``."""
     value: Any = names
     for key in path:
         try:

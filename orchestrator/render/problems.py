@@ -1,4 +1,4 @@
-"""What can be wrong with a template: before it is used, and while it is."""
+"""The errors of a template, before and while it is used."""
 
 from __future__ import annotations
 

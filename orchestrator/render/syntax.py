@@ -74,7 +74,7 @@ def count_rounds(tree: nodes.Template) -> None:
 
 
 def refused(tree: nodes.Template) -> str | None:
-    """What a template may not do, None where there is nothing."""
+    """The first forbidden construct of a template, or None."""
     found = next(iter(tree.find_all(tuple(FORBIDDEN))), None)
     if found is not None:
         return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
@@ -109,7 +109,7 @@ def uncallable(tree: nodes.Template) -> str | None:
 
 
 def depth(node: nodes.Node) -> int:
-    """How deeply a template nests."""
+    """The nesting depth of a template."""
     deepest, stack = 0, [(node, 1)]
     while stack:
         current, level = stack.pop()

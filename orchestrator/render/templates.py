@@ -301,8 +301,8 @@ def render_part(part: Part, channel: Channel, name: str, names: Mapping[str, Any
 
 def said(text: str, channel: Channel, name: str) -> Any:
     """
-    What a rendered text says, by its kind. Raises ``TemplateRuntimeError`` where it says nothing
-    that can be sent.
+    The content of a rendered text, by its kind. Raises ``TemplateRuntimeError`` if it has none that
+    can be sent.
     """
     if name == "yaml":
         found = structure(text, values.get())

@@ -2,8 +2,8 @@
 A stand-in for the Viber bot API: ``/pa/send_message``, ``/pa/set_webhook`` and signed events.
 
 Reference: Viber REST bot API, "Send message", "Webhooks", "Error codes". Quirks kept: every answer
-is HTTP 200 and the body's ``status`` tells; message tokens are whole numbers beyond 2^53; without a
-webhook nothing can be sent (status 10); somebody who unsubscribed is refused with 6.
+is HTTP 200 and the body's ``status`` decides; message tokens are whole numbers beyond 2^53; without
+a webhook nothing can be sent (status 10); somebody who unsubscribed is refused with 6.
 """
 
 from __future__ import annotations

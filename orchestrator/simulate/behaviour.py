@@ -41,8 +41,8 @@ UNIT = 1 / 2**64
 @dataclass(frozen=True, slots=True)
 class Lag:
     """
-    How long something takes: a log-normal by its median and 95th percentile (ms), or ``quantiles``
-    that were measured, evenly spaced from the shortest to the longest.
+    A delay: a log-normal by its median and 95th percentile (ms), or measured ``quantiles``, evenly
+    spaced from the shortest to the longest.
     """
 
     median_ms: float = 0
@@ -68,7 +68,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How often something happens, and how long after what it follows from."""
+    """The share of cases in which something happens, and its delay after what it follows from."""
 
     share: float
     lag: Lag
@@ -148,7 +148,7 @@ def answer(behaviour: ChannelBehaviour, chance: float) -> Outcome:
 
 
 def engagement(behaviour: ChannelBehaviour, chances: Sequence[float], since_ms: int) -> list[Later]:
-    """What a person does with a message that arrived ``since_ms`` after the provider's answer."""
+    """A person's actions on a message that arrived ``since_ms`` after the provider's answer."""
     found: list[Later] = []
     seen = behaviour.read is None
     if behaviour.read is not None and chances[3] < behaviour.read.share:
@@ -168,7 +168,7 @@ def engagement(behaviour: ChannelBehaviour, chances: Sequence[float], since_ms: 
 
 
 def assumed() -> Behaviour:
-    """What the channels assume of providers and people until a store has shown better."""
+    """The channels' assumptions about providers and people, used until a store has better data."""
     return Behaviour(
         {name: assumed_channel(channel.assumed) for name, channel in channels().items()},
         "as assumed, since neither --providers nor --fit was given: only differences between"

@@ -53,7 +53,7 @@ def changes(before: Iterable[MessageOutcome], after: Iterable[MessageOutcome]) -
 
 
 def kind_of(old: MessageOutcome | None, new: MessageOutcome | None) -> str | None:
-    """How a message changed, in words; None if it did not."""
+    """The kind of a message's change, in words; None if it did not change."""
     if old is None or new is None:
         if new is None:
             return "no message any more"
@@ -78,7 +78,7 @@ def ending(outcome: MessageOutcome) -> tuple[str, str, str]:
 
 
 def ending_text(outcome: MessageOutcome) -> str:
-    """How a message ended: ``reached by viber``, ``expired (quiet_hours)``."""
+    """The end of a message: ``reached by viber``, ``expired (quiet_hours)``."""
     if outcome.status == Status.SUCCEEDED.value:
         return f"reached by {outcome.by}"
     return f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status

@@ -211,10 +211,7 @@ def cell(name: Figure, figures: Mapping[Figure, Interval], currency: str) -> str
 
 
 def more_of(name: Figure, differences: Mapping[Figure, Interval], currency: str) -> str:
-    """
-    How much more of a figure there is, with its interval; bold where every run says more, or every
-    run says less.
-    """
+    """The growth of a figure with its interval; bold if every run agrees on its sign."""
     found = differences.get(name)
     if found is None:
         return "–"

@@ -136,8 +136,8 @@ def differences_over(
     before: Sequence[Mapping[Group, Figures]], after: Sequence[Mapping[Group, Figures]]
 ) -> Differences:
     """
-    How much more of each figure there is afterwards, run by run: both met the same people, so this
-    is known far better than either figure is.
+    The change of each figure, run by run: both versions met the same people, so it is known far
+    better than either figure.
     """
     pairs = list(zip(before, after, strict=True))
     found: dict[Group, dict[Figure, Interval]] = {}

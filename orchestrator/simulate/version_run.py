@@ -32,7 +32,7 @@ class RunSpec:
 
     @property
     def aftermath_ms(self) -> int:
-        """How long after the last event something may still be sent or reported."""
+        """The time after the last event in which something may still be sent or reported."""
         return max(policy.deadline_ms for policy in self.policies.values()) + AFTERMATH_MS
 
 
@@ -79,7 +79,7 @@ class VersionRun:
             yield at, event
 
     def _respond(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
-        """How this person takes this message: the same under every version of a policy."""
+        """This person's reaction to this message: the same under every version of a policy."""
         channel, spec = self._channels[provider], self._spec
         companion = attempt.step >= len(spec.policies[message.policy].cascade)
         turn_of = (message.id, channel, attempt.address_hash, companion)

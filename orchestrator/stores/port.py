@@ -53,7 +53,7 @@ class StoreAway(StoreBusy):
 
 
 class Moved(StoreBusy):
-    """What a batch rests on changed while it was being loaded. Nothing was written: load again."""
+    """The data of a batch changed while it was being loaded. Nothing was written: load again."""
 
 
 class StoreInUse(Exception):
@@ -111,7 +111,7 @@ class BacklogStore(Protocol):
         """The backlogs that are not empty."""
 
     async def depths(self) -> dict[tuple[str, int], int]:
-        """How many rows wait, by ``(queue, lane)``; at most 10 000 are counted for each."""
+        """The number of waiting rows by ``(queue, lane)``; at most 10 000 are counted for each."""
 
 
 class TimerStore(Protocol):
@@ -121,7 +121,7 @@ class TimerStore(Protocol):
         """Timers that are due, the oldest first."""
 
     async def next_due(self, otp: bool = False) -> int | None:
-        """When the next timer is due."""
+        """The time of the next timer."""
 
 
 class MessageStore(Protocol):
@@ -272,7 +272,7 @@ class MembershipStore(Protocol):
 
 
 class RetentionStore(Protocol):
-    """How long rows are kept after they have ended."""
+    """Deletes rows some time after they have ended."""
 
     messages_ms: int
     events_ms: int

@@ -11,7 +11,10 @@ URGENT_WAIT_SECONDS = 0.5
 
 
 def token_seconds(rate: float) -> float:
-    """How long a token is good, at so many tokens a second. Raises ``ValueError`` for no rate."""
+    """
+    The time for which a token is valid, at so many tokens a second. Raises ``ValueError`` for no
+    rate.
+    """
     if rate <= 0:
         raise ValueError(f"a rate must be above 0 tokens a second, not {rate}")
     return max(TOKEN_SECONDS, 1 / rate)

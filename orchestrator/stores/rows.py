@@ -58,7 +58,7 @@ class TimerRow(NamedTuple):
 
 
 class AttemptPlace(NamedTuple):
-    """Where an attempt is: its message and its number there."""
+    """The place of an attempt: its message and its number there."""
 
     message: str
     attempt: int

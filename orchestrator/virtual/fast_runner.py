@@ -52,7 +52,10 @@ Respond = Callable[[str, Message, Attempt], Reaction]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a decision needs of rendered content; ``refused`` is why it could not be rendered."""
+    """
+    The part of rendered content that decisions need; ``refused`` is the reason why it could not be
+    rendered.
+    """
 
     content_hash: str = ""
     parts: int | None = None

@@ -36,7 +36,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """How a provider takes a message: its answer, the milliseconds it takes, later receipts."""
+    """A provider's reaction to a message: its answer, the milliseconds it takes, later receipts."""
 
     outcome: Outcome
     takes_ms: int = 0

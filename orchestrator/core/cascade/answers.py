@@ -114,7 +114,7 @@ def advance(builder: DecisionBuilder, attempt: Attempt, state: Delivery) -> None
 
 
 def blame(builder: DecisionBuilder, attempt: Attempt, refused: Refused) -> None:
-    """What a refusal, at once or by receipt, says about the address, person or configuration."""
+    """Effects of a refusal, at once or by receipt, on the address, person or configuration."""
     code = refused.code or refused.reason.value
     hash_, channel, provider = attempt.address_hash, attempt.channel, attempt.provider
     match refused.reason:
@@ -147,7 +147,7 @@ def settle(builder: DecisionBuilder, run: Run) -> None:
 
 
 def handed_off_at(attempt: Attempt) -> Instant:
-    """When its answer was recorded; for an unknown one, its timeout at the latest."""
+    """The time at which its answer was recorded; for an unknown one, its timeout at the latest."""
     answered_at = attempt.answered_at if attempt.answered_at is not None else attempt.intent_at
     if attempt.outcome is OutcomeKind.UNKNOWN:
         return min(answered_at, attempt.intent_at + attempt.timeout_ms)
@@ -187,7 +187,7 @@ def retry(builder: DecisionBuilder, run: Run, unsent: list[Attempt]) -> None:
 
 
 def late_in_a_row(builder: DecisionBuilder, run: Run) -> int:
-    """How many of a step's latest attempts could not start in time."""
+    """The number of a step's latest attempts that could not start in time."""
     attempts = reversed(builder.message.attempts_of(run.step))
     return len(list(takewhile(lambda attempt: attempt.reason is Reason.START_TOO_LATE, attempts)))
 

@@ -1,4 +1,4 @@
-"""How long to wait before trying again: time and chance are arguments."""
+"""The pause before another try: time and chance are arguments."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def holds_for_outage(builder: DecisionBuilder, before: Run, run: Run) -> bool:
 
 
 def wake_at(builder: DecisionBuilder) -> Instant | None:
-    """When this message must be looked at next, None if only receipts can still come."""
+    """The next time to look at this message; None if only receipts can still come."""
     message, now = builder.message, builder.now
     # an overdue answer is looked for at once: another fact may have come before its timer fired
     instants = [

@@ -65,7 +65,7 @@ def failed(taken: list[Attempt]) -> bool:
 
 
 def limits(builder: DecisionBuilder, run: Run) -> list[tuple[str, Instant]]:
-    """When each state must be reached; a step without waits is only left if it stays unknown."""
+    """The time limit of each state; a step without waits is only left if it stays unknown."""
     since = run.handed_off_at or 0
     waits = builder.step_of(run).wait or (("sent", builder.policy.default_wait_ms),)
     return [(state, since + wait_ms) for state, wait_ms in waits]

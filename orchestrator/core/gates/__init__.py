@@ -68,7 +68,7 @@ def ask(context: GateContext) -> tuple[Check, tuple[Check, ...]]:
 
 
 def restriction(check: Check) -> tuple[int, Instant]:
-    """How much an answer restricts: the graver verdict, then the longer hold."""
+    """A rank of an answer: the graver verdict first, then the longer hold."""
     return SEVERITY[check.verdict], check.until or 0
 
 

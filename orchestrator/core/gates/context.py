@@ -1,4 +1,4 @@
-"""What a gate may look at: one step of one message, and the inputs of the decision."""
+"""The context of a gate: one step of one message, and the inputs of the decision."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GateContext:
             self.countries = inputs.governance.sms_countries
 
     def suppression_of(self, address: Address) -> Suppression | None:
-        """Why the address is not used on the step's channel, None if it may be."""
+        """The suppression of the address on the step's channel, or None."""
         state = self.inputs.address_states.get(address.hash)
         return state.suppressions.get(self.step.channel) if state is not None else None
 

@@ -1,4 +1,4 @@
-"""Which handler has which command."""
+"""The handler of each command."""
 
 from __future__ import annotations
 

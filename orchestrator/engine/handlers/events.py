@@ -97,7 +97,7 @@ def document_of(event: Event) -> dict[str, Any]:
 
 
 def occurred_at(event: Event, now: int) -> int:
-    """When an event happened: at its own time, but never later than now."""
+    """The time of an event: its own, but never later than now."""
     return min(event.time, now) if event.time is not None else now
 
 

@@ -1,4 +1,4 @@
-"""What every command has: what it must have loaded, beside what it does with it."""
+"""The interface of a command's handler: its needs beside its decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes back: receipts, replies, and providers' word on opt-outs."""
+"""Handlers of receipts, replies, and providers' opt-outs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API does to recipients: profiles, consents, opt-outs, erasure."""
+"""Handlers of the API's changes to recipients: profiles, consents, opt-outs, erasure."""
 
 from __future__ import annotations
 

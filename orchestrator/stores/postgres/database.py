@@ -99,5 +99,5 @@ class PostgresDatabase(Driver):
 
 
 def affected(command: str) -> int:
-    """How many rows a command changed, from its tag (``UPDATE 1``)."""
+    """The number of rows that a command changed, from its tag (``UPDATE 1``)."""
     return int(command.rpartition(" ")[2])

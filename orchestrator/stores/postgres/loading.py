@@ -1,4 +1,4 @@
-"""What a batch loads from PostgreSQL, in three statements, and the locks that it takes first."""
+"""The loading of a batch from PostgreSQL, in three statements, and the locks taken first."""
 
 from __future__ import annotations
 

@@ -166,5 +166,5 @@ def share_of(member: str, members: Collection[str]) -> tuple[int, ...] | None:
 
 
 def weight(member: str, bucket: int) -> bytes:
-    """How strongly a member attracts a bucket: random, and the same in every process."""
+    """The strength with which a member attracts a bucket: random, and the same in every process."""
     return hashlib.blake2b(f"{bucket}:{member}".encode(), digest_size=8).digest()

@@ -131,7 +131,7 @@ async def drop_partitions(connection: Any, table: str, before: int) -> list[str]
 
 
 async def partition_starts(connection: Any, table: str) -> dict[str, int]:
-    """When each weekly partition of a table begins, by its name; without the default one."""
+    """The start of each weekly partition of a table, by its name; without the default one."""
     rows = await connection.fetch(PARTITIONS, table)
     starts = {row[0]: start_of(row[0]) for row in rows}
     return {name: start for name, start in starts.items() if start is not None}
@@ -142,7 +142,7 @@ def partition_name(table: str, start: int) -> str:
 
 
 def start_of(partition: str) -> int | None:
-    """When a partition begins; None for the default one."""
+    """The start of a partition; None for the default one."""
     day = partition.rpartition("_")[2]
     if not day.isdigit():
         return None

@@ -89,5 +89,5 @@ async def roll_back(connection: Any) -> None:
 
 
 def place(url: str) -> str:
-    """Where a database is, without who logs in and how."""
+    """The location of a database, without its user and password."""
     return url.split("://", 1)[-1].rpartition("@")[2].partition("?")[0]

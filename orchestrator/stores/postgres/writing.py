@@ -1,4 +1,4 @@
-"""What a batch writes to PostgreSQL: most batches need three statements."""
+"""The writing of a batch to PostgreSQL: most batches need three statements."""
 
 from __future__ import annotations
 

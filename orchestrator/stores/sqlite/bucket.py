@@ -1,4 +1,4 @@
-"""How fast one process may use a provider: a token bucket, with half a second's worth as burst."""
+"""The rate of a provider in one process: a token bucket, with half a second's worth as burst."""
 
 from __future__ import annotations
 

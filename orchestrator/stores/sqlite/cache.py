@@ -1,4 +1,4 @@
-"""What the embedded store read or wrote last, so that it need not be read and decoded again."""
+"""A cache of the embedded store's recent rows, so that they need not be read and decoded again."""
 
 from __future__ import annotations
 
