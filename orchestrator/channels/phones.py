@@ -36,7 +36,7 @@ class Plan:
 
 @lru_cache(maxsize=1_000)
 def plan_of(code: int) -> Plan | None:
-    """The plan of a calling code, None where nobody has it."""
+    """The plan of a calling code, or None."""
     countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code)
     if countries is None:
         return None

@@ -304,7 +304,7 @@ def problem_list(problems: Iterable[Problem]) -> str:
 
 
 def run_tests(tests: list[PolicyTest], configuration: Configuration) -> list[Judgement]:
-    """RunSpec every test, many of them on all processors, with progress where somebody watches."""
+    """Run every test, many of them on all processors, with progress where somebody watches."""
     from orchestrator.policytests.runner import PolicyTestRunner
     from orchestrator.policytests.verdict import judge
     from orchestrator.simulate.workers import share_out, workers

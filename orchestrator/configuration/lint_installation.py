@@ -106,7 +106,7 @@ def lint_installation(installation: Installation) -> None:
 
 
 def lint_countries(installation: Installation) -> None:
-    """Report that nobody has said where SMS may go, which has no default."""
+    """Report missing SMS countries, which have no default."""
     known, root = channels(), installation.governance_root
     ruled = [name for name in installation.declared if name in known and known[name].country_rule]
     given = installation.governance.sms_countries or elements(find(root, "sms_countries"))
@@ -147,10 +147,7 @@ def currencies(installation: Installation) -> Iterator[Node]:
 
 
 def lint_rules(installation: Installation) -> None:
-    """
-    Report channels in governance that nobody has, budgets that count nothing, and OTP held at
-    night.
-    """
+    """Report unused channels in governance, budgets that count nothing, and OTP held at night."""
     governance, root = installation.governance, installation.governance_root
     report = installation.report
     if root is None:

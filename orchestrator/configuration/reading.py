@@ -241,7 +241,7 @@ class Section:
         return tuple(one for one in made if one is not None)
 
     def done(self) -> None:
-        """Report every key that nobody asked for."""
+        """Report every unknown key."""
         for key, position in self.keys.items():
             if key not in self.known:
                 known = sorted(self.known)

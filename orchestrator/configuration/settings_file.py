@@ -1,4 +1,6 @@
-"""Loads ``kaskad.yaml`` and shows what came of it; its keys are declared in ``settings.py``."""
+"""
+Loads ``kaskad.yaml`` and shows its effective settings; its keys are declared in ``settings.py``.
+"""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def _midnight(day: date, place: ZoneInfo) -> Instant:
 
 
 def _wall_seconds(day: date) -> int:
-    """A local midnight as seconds on the wall clock since 1970, whatever the zone."""
+    """A local midnight as seconds on the wall clock since 1970, in any zone."""
     return (day.toordinal() - EPOCH_ORDINAL) * DAY_SECONDS
 
 

@@ -86,8 +86,8 @@ class Rules:
     @cached_property
     def goals(self) -> Mapping[str, int]:
         """
-        Event types that are somebody's goal, with how long (ms) one is remembered for triggers yet
-        to come.
+        Event types that are a goal of a policy, with how long (ms) one is remembered for triggers
+        yet to come.
         """
         found: dict[str, int] = {}
         for policy in self.policies.values():

@@ -18,8 +18,8 @@ from orchestrator.primitives.durations import duration
 @dataclass(frozen=True, slots=True)
 class Asked:
     """
-    One check, and what it was made of. ``policy`` and ``inputs`` are None where the store no longer
-    has the versions that they need; then only what the check itself says is told.
+    One check, and its inputs. ``policy`` and ``inputs`` are None if the store no longer has their
+    versions; then the explanation has only the check's own values.
     """
 
     check: Mapping[str, Any]

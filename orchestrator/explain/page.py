@@ -36,7 +36,7 @@ def as_page(document: Mapping[str, Any]) -> str:
 
 
 def prose(text: str) -> Markup:
-    """A sentence with what stands in backticks as code; everything in it is escaped."""
+    """A sentence with its backticks as code; everything in it is escaped."""
     parts = text.split("`")
     inside = [
         Markup("<code>{}</code>").format(part) if odd % 2 else escape(part)

@@ -53,9 +53,7 @@ def print_failure(verdict: Judgement, console: Console) -> None:
 
 
 def rows(verdict: Judgement) -> Iterator[tuple[str, str, str]]:
-    """
-    The timeline by time: each expected line beside what came, or what came instead.
-    """
+    """The timeline by time: each expected line beside the actual one."""
     since = verdict.test.given.now
     steps = verdict.test.expected.steps
     for line, entry in sorted(beside(verdict), key=lambda pair: when(pair[0], pair[1], since)):

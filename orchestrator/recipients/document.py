@@ -61,7 +61,7 @@ class Person:
 
     def merge(self, profile: Mapping[str, Any], at: Instant) -> None:
         """
-        Lay a profile over what is stored: null removes, consents are added, keys nobody knows are
+        Lay a profile over the stored one: null removes, consents are added, unknown keys are
         attributes.
         """
         document = self.document

@@ -144,8 +144,8 @@ def consents(value: Any, field: str) -> list[dict[str, Any]]:
 
 def consent(one: Any, place: str) -> dict[str, Any]:
     """
-    One entry. Keys that nobody knows are refused: a misspelt ``channel`` would make a yes or a no
-    of one channel one of all.
+    One entry. Unknown keys are refused: a misspelt ``channel`` would apply a consent to all
+    channels.
     """
     if not isinstance(one, Mapping) or one.get("state") not in ("in", "out"):
         raise Misshapen(
@@ -177,7 +177,7 @@ def scope_of(one: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def refuse_unknown(one: Mapping[str, Any], known: Iterable[str], place: str) -> None:
-    """Raise ``Misshapen`` for a key that nobody knows."""
+    """Raise ``Misshapen`` for an unknown key."""
     for name in one:
         if name not in known:
             raise Misshapen(

@@ -31,7 +31,7 @@ def environment(part: str) -> SafeEnvironment:
 
 
 def finalize(value: Any) -> Any:
-    """An explicit null is as absent as a name that nobody has: nothing is sent with a hole."""
+    """An explicit null counts as a missing variable: nothing is sent with a hole."""
     if type(value) is str:
         return value
     if value is None:

@@ -93,8 +93,7 @@ class SafeEnvironment(ImmutableSandboxedEnvironment):
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """
-        One plain dict for all templates: nobody adds to it, and Jinja's own chain of maps is slow
-        to read.
+        One plain dict for all templates, never changed; Jinja's own chain of maps is slow to read.
         """
         return self.globals if d is None else {**self.globals, **d}
 

@@ -146,8 +146,8 @@ def vocative(value: Any) -> str:
 
 def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None = None) -> str:
     """
-    ``{{ recipient | gender('чекав', 'чекала') }}``: the form for him, the form for her, and one for
-    those of whom it is not known; without the third such a step is skipped.
+    ``{{ recipient | gender('чекав', 'чекала') }}``: the form for him, the form for her, and one if
+    the gender is unknown; without the third, such a step is skipped.
     """
     known = recipient.get("gender") if isinstance(recipient, Mapping) else None
     if known == "male":

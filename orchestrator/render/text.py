@@ -1,7 +1,4 @@
-"""
-Text as it is sent: without characters that nobody sees, and cut where its author said that it may
-be cut.
-"""
+"""Text ready to be sent: without invisible characters, and cut if its author allowed that."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def no_sender(provider: ActiveProvider) -> Sender:
 
 
 def ignore(decided: Sequence[Decided], condition_errors: int) -> None:
-    """For a runtime that nobody observes."""
+    """The observer of a runtime that has none."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -185,7 +185,7 @@ class Runtime:
             raise
 
     def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
-        """Wake whatever has something to do now, and count."""
+        """Wake the loops that have work now, and count."""
         now = self.edges.clock.now()
         due: dict[bool, int] = {}
         for one in decided:

@@ -224,8 +224,8 @@ class Bucket(Protocol):
 
     async def take(self, wanted: int, urgent: bool = False) -> int:
         """
-        Take up to ``wanted`` tokens; returns how many there were. While something urgent has asked
-        for more than there were, nothing else gets any, in whatever process.
+        Take up to ``wanted`` tokens; returns how many there were. While an urgent caller in any
+        process is short of tokens, nobody else gets any.
         """
 
     def next_in(self) -> float:

@@ -30,7 +30,7 @@ class NothingLeft(RuntimeError):
 
 
 class Livelock(RuntimeError):
-    """Far more happens than can be meant to: somebody asks again and again without ever waiting."""
+    """Too many steps at one instant: a task repeats without ever waiting."""
 
 
 class _Timer(asyncio.TimerHandle):
@@ -124,7 +124,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """There are none: nothing outside this loop can happen."""
 
     def _write_to_self(self) -> None:
-        """Nobody else could be waiting."""
+        """Does nothing: no other thread can be waiting."""
 
 
 class VirtualClock:

@@ -31,7 +31,7 @@ class SharedTools:
 
     @cached_property
     def metrics(self) -> Metrics:
-        """Counted and shown to nobody."""
+        """Metrics that nobody reads."""
         return Metrics()
 
 
@@ -41,5 +41,5 @@ def rules_for(configuration: Configuration, policies: Mapping[str, Policy]) -> R
 
 
 def no_view(message: Message, event: Mapping[str, Any]) -> dict[str, Any]:
-    """The view of a message if nobody listens to status events."""
+    """The view of a message if no status events are sent."""
     return {}

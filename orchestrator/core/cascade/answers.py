@@ -81,7 +81,7 @@ def answered(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> No
 
 
 def record(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> None:
-    """Write the outcome into its attempt, with what it says about the address and the provider."""
+    """Write the outcome into its attempt, and apply it to the address and the provider."""
     attempt.outcome = kind_of(outcome)
     attempt.answered_at = builder.now
     if not isinstance(outcome, Accepted):

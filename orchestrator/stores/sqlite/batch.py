@@ -142,7 +142,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
 
 
 def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
-    """Messages with their history; how each began stands in one row with its event."""
+    """Write messages with their history; the start of each is in one row with its event."""
     many = db.executemany
     if changes.created:
         created = [
