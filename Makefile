@@ -51,7 +51,9 @@ quick: .venv/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not verify and not browser and not chaos" -n $(JOBS) $(wildcard $(QUICK))
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not verify and not browser and not chaos" -n $(JOBS) \
+		--ignore=tests/house/test_docs.py --ignore=tests/house/test_command_line.py $(wildcard $(QUICK))
 
 .PHONY: test
 test: .venv/.tested lint

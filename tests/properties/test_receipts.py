@@ -18,7 +18,7 @@ WORDS = st.sampled_from(
     [*(state.value for state in Delivery), *(word.value for word in Engagement)]
 )
 RECEIPTS = st.lists(st.tuples(WORDS, st.integers(0, 5)), max_size=7)
-DEFERRABLE_GATES = Step("viber", wait=(("delivered", DAY_MS),))
+DAY_LONG = Step("viber", wait=(("delivered", DAY_MS),))
 
 
 def tale_of(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
@@ -26,7 +26,7 @@ def tale_of(receipts: list[tuple[str, int]]) -> tuple[Tale, Attempt]:
     The same life, with these receipts in this order; each with the time at which it says that it
     happened.
     """
-    tale = Tale(DEFERRABLE_GATES, late="close")
+    tale = Tale(DAY_LONG, late="close")
     number = tale.send(1)
     for state, at in receipts:
         tale.receive(at, number, state)

@@ -1,11 +1,11 @@
 """
-May this step start now? Ten gates are asked, in the order of the two tuples below.
+May this step start now? The gates are asked in the order of the two tuples below.
 
 The first hard gate that says "never" ends the asking. The deferrable gates are then all asked,
 because the most restrictive of them counts. Every trace shows the answers in this order.
 
 To add a gate, write a file with its name, its reasons and its function, and put it into a tuple.
-``tests/core/gates/test_every_gate.py`` then says what else it lacks (explanation, documentation).
+``tests/core/gates/test_every_gate.py`` then says what else it lacks.
 """
 
 from __future__ import annotations

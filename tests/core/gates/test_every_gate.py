@@ -15,6 +15,7 @@ from orchestrator.core.gates import Gate, HardGate
 from orchestrator.core.reasons import Reason
 from orchestrator.explain.asked import Asked
 from orchestrator.explain.checks import EXPLAINERS, explain_check
+from orchestrator.explain.otherwise import OTHERWISE
 from orchestrator.explain.words import Place
 from tests.core.gates.test_gates import context
 from tests.core.tale import START
@@ -41,6 +42,7 @@ def lacks(gate: Gate) -> list[str]:
     """The parts that a gate still lacks."""
     kind = "hard" if isinstance(gate, HardGate) else "deferrable"
     rows = (ROOT / "docs" / "explain.md").read_text().splitlines()
+    listed = (ROOT / "docs" / "reasons.md").read_text()
     reasons = ", ".join(f"`{reason.value}`" for reason in gate.reasons)
     complete = {
         f"a file orchestrator/core/gates/{gate.name}.py": gate.name
@@ -53,6 +55,8 @@ def lacks(gate: Gate) -> list[str]:
             row.startswith(f"| `{gate.name}` | {kind} |") and row.endswith(f"| {reasons} |")
             for row in rows
         ),
+        "a sentence in orchestrator/explain/otherwise.py": set(gate.reasons) <= set(OTHERWISE),
+        "a row in docs/reasons.md": all(f"| `{r.value}` | " in listed for r in gate.reasons),
     }
     return [what for what, there in complete.items() if not there]
 

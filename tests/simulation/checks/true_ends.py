@@ -25,7 +25,7 @@ from tests.simulation.truth import Deed, Hook
 
 RULED = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP)
 COUNTED = (Reason.CONNECT_FAILED, Reason.NOT_TAKEN)
-DEFERRABLE_GATES = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
+HELD_BY_PROVIDER = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
 IN_TIME = {getattr(Reason, f"NOT_{state.upper()}_IN_TIME"): state for state in IMPLIED}
 
 
@@ -141,7 +141,7 @@ class MessageTruth:
         so is the one after an unknown outcome.
         """
         attempts = self.message.attempts_of(run.step)
-        if any(attempt.reason in DEFERRABLE_GATES for attempt in attempts):
+        if any(attempt.reason in HELD_BY_PROVIDER for attempt in attempts):
             return
         tries: dict[tuple[str, str], int] = {}
         for attempt in attempts:
