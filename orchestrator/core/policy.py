@@ -2,7 +2,8 @@
 Policies and governance as the core sees them: plain, frozen data.
 
 The YAML is read and checked in ``orchestrator/configuration`` (keys: ``policy_keys.py``), so
-nothing in these values can be wrong. Durations are milliseconds. Times of day are minutes from local midnight.
+nothing in these values can be wrong. Durations are milliseconds, times of day are minutes from
+local midnight.
 """
 
 from __future__ import annotations
