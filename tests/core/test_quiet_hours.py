@@ -155,13 +155,13 @@ def test_a_rule_that_never_ends_answers_eight_days_from_now(zone: str) -> None:
 # -- when the clocks are changed
 
 
-def test_an_end_that_the_clock_skips_is_the_next_moment_that_exists() -> None:
+@pytest.mark.parametrize("minute", range(60))
+def test_an_end_that_the_clock_skips_is_the_next_moment_that_exists(minute: int) -> None:
     """Kyiv, 29 March 2026: after 02:59:59 comes 04:00."""
-    assert (
-        until(nightly("22:00-03:30"), "2026-03-29T02:59:00+02:00", "Europe/Kyiv")
-        == "2026-03-29T04:00:00+03:00"
-    )
-    assert until(nightly("22:00-03:30"), "2026-03-29T04:00:00+03:00", "Europe/Kyiv") is None
+    night = nightly(f"22:00-03:{minute:02}")
+    end = "2026-03-29T04:00:00+03:00"
+    assert until(night, "2026-03-29T02:59:00+02:00", "Europe/Kyiv") == end
+    assert until(night, end, "Europe/Kyiv") is None
 
 
 def test_a_start_that_the_clock_skips_is_the_next_moment_that_exists() -> None:

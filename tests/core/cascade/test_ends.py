@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -373,3 +374,16 @@ def test_a_hold_that_ends_in_a_skip_or_a_cancel_has_no_time_left() -> None:
     tale.apply(1, Cancelled())
     ended = tale.message.runs[0]
     assert (ended.until, ended.over) == (None, True)
+
+
+def test_a_message_has_cost_what_its_attempts_did_on_one_channel_or_all() -> None:
+    tale = Tale(VIBER, SMS)
+    tale.send(1)
+    tale.due()
+    tale.send(700)
+    message = tale.message
+    costs = {attempt.channel: Decimal(attempt.cost or 0) for attempt in message.attempts}
+    assert set(costs) == {"viber", "sms"} and min(costs.values()) > 0
+    assert message.spent() == sum(costs.values())
+    assert message.spent("sms") == costs["sms"]
+    assert message.spent("email") == 0
