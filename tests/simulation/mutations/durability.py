@@ -22,6 +22,8 @@ from orchestrator.stores.sqlite.cache import RowCache
 from orchestrator.stores.sqlite.store import SqliteStore
 from tests.simulation.mutations.registry import Replacement, bug
 
+STALE_SECONDS = 0.5
+
 
 @bug
 def offset_committed_before_insert() -> Sequence[Replacement]:
@@ -82,13 +84,24 @@ def send_before_intent() -> Sequence[Replacement]:
 
 @bug
 def new_message_beside_old_person() -> Sequence[Replacement]:
-    """
-    The embedded store caches a profile for a moment longer than its commit is visible.
-    """
+    """The embedded store caches rows for a moment longer than their commit is visible."""
 
     def withdraw(memory: RowCache, changes: Changes) -> dict[str, MessageRow]:
+        people = {id: memory.recipients.get(id) for id in changes.recipients}
         found = ((message.id, memory.messages.get(message.id)) for message, _ in changes.changed)
-        return {id: row for id, row in found if row is not None}
+        rows = {id: row for id, row in found if row is not None}
+
+        def drop() -> None:
+            for id, document in people.items():
+                if memory.recipients.get(id) is document:
+                    memory.recipients.pop(id, None)
+            for id, row in rows.items():
+                if memory.messages.get(id) is row:
+                    memory.messages.pop(id, None)
+
+        # what ended, or whose commit failed, is not cached anew: it would stay stale for good
+        asyncio.get_running_loop().call_later(STALE_SECONDS, drop)
+        return rows
 
     return [(RowCache, "withdraw", withdraw)]
 
