@@ -166,7 +166,7 @@ def unknown_fails_over() -> Sequence[Replacement]:
 
     def resolve(builder: Any, run: Any) -> None:
         run.given_up.append(run.provider)
-        context = builder.context(run)
+        context = builder.context(run.step)
         others = [
             p for p in context.providers if p.name not in run.given_up and targets_for(context, p)
         ]
@@ -176,7 +176,7 @@ def unknown_fails_over() -> Sequence[Replacement]:
             original(builder, run)
 
     def targets(builder: Any, run: Any, provider: Any) -> Any:
-        return list(targets_for(builder.context(run), provider))
+        return list(targets_for(builder.context(run.step), provider))
 
     return [(answers, "resolve_unknown", resolve), (sending, "open_targets", targets)]
 
