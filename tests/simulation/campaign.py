@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 import traceback
@@ -32,7 +33,7 @@ def judge(seed: int) -> SeedVerdict:
     """One run and its checks. A run that cannot even be finished breaks P1."""
     try:
         run = live(seed)
-    except Exception:
+    except (Exception, asyncio.CancelledError):  # a loop that was cancelled under its process, too
         return SeedVerdict(
             seed, (f"P1 the run itself broke: {traceback.format_exc(limit=-4)}",), 0.0, ""
         )
