@@ -24,7 +24,7 @@ from orchestrator.app.build import open_store, sinks_of, socket_path
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
 from orchestrator.channels.registry import case_folded_kinds
-from orchestrator.configuration.judge import load_configuration
+from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.loading import PolicyVersions, keep_versions
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem

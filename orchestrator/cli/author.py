@@ -51,7 +51,7 @@ def check(
     Everything that is wrong with configuration, policies and templates: file:line:col, what, and
     how to fix it.
     """
-    from orchestrator.configuration.judge import judge
+    from orchestrator.check.judge import judge
 
     found = find_config(path or config)
     verdict = judge(found, os.environ, secrets=secrets)
@@ -86,7 +86,7 @@ def render(
     output: OutputOption = "text",
 ) -> None:
     """What a template makes of an event, as each channel would get it."""
-    from orchestrator.configuration.judge import load_configuration
+    from orchestrator.check.judge import load_configuration
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.render import Unrenderable
 

@@ -205,7 +205,7 @@ def behaviour_of(path: Path, providers: Path | None, fit: bool) -> Behaviour:
 
 def fitted(path: Path) -> Behaviour:
     """The behaviour that the installation's own store shows; nothing is written to it."""
-    from orchestrator.configuration.judge import refuse_unknown_store
+    from orchestrator.check.judge import refuse_unknown_store
     from orchestrator.simulate.fit import fit, sqlite_messages
 
     settings = installation(path).settings
@@ -245,7 +245,7 @@ def installation(path: Path) -> Configuration:
     """
     The configuration without its secrets; ends the program where something else is wrong with it.
     """
-    from orchestrator.configuration.judge import load_configuration
+    from orchestrator.check.judge import load_configuration
     from orchestrator.configuration.yaml_file import ConfigError
 
     try:

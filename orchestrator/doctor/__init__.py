@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
 
-from orchestrator.configuration.judge import judge
+from orchestrator.check.judge import judge
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.configuration.judge import judge_policy, load_configuration
+from orchestrator.check.judge import judge_policy, load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import TEST_SUFFIX, hash_templates, load_policy
 from orchestrator.configuration.yaml_file import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.configuration.judge import judge
+from orchestrator.check.judge import judge
 from orchestrator.configuration.yaml_file import Problem
 
 ENV = {"T": "token-token", "SID": "ACcafe"}

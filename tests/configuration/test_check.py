@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.configuration.judge import judge
+from orchestrator.check.judge import judge
 from tests.configuration.place import (
     BOT,
     CONFIG,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.configuration.judge import judge, load_configuration
+from orchestrator.check.judge import judge, load_configuration
 from orchestrator.configuration.yaml_file import ConfigError
 from tests.configuration.place import CONFIG, INFOBIP, POLICY, TWILIO, Place
 

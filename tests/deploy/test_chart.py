@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.configuration.judge import judge
+from orchestrator.check.judge import judge
 from orchestrator.configuration.yaml_file import Problem
 from tests.deploy import chart
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
 
 from orchestrator.app.app import App
-from orchestrator.configuration.judge import judge
+from orchestrator.check.judge import judge
 from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
 from orchestrator.stores.postgres.schema import migrate_url

@@ -11,8 +11,8 @@ from typer.main import get_command
 
 from orchestrator.api.reference import page as http_api_page
 from orchestrator.channels import address_kinds, registry
+from orchestrator.check.judge import load_configuration
 from orchestrator.cli import app
-from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.policy_file import hash_templates, load_policy
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import OutcomeKind

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from orchestrator.configuration.judge import load_configuration
+from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.yaml_file import load
 from orchestrator.policytests.file import read_test_file

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-from orchestrator.configuration.judge import load_configuration
+from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file
 from orchestrator.policytests.runner import PolicyTestRunner

@@ -9,8 +9,8 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
+from orchestrator.check.judge import load_configuration
 from orchestrator.cli import app
-from orchestrator.configuration.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import read_test_file

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.configuration.judge import load_configuration
+from orchestrator.check.judge import load_configuration
 from orchestrator.demo.people import Customers
 from orchestrator.engine import engine
 from orchestrator.simulate.behaviour import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.configuration.judge import load_configuration
+from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.policytests.file import PolicyTest, read_test_file

@@ -5,8 +5,8 @@ Everything that can be wrong with a configuration, its policies, its governance 
 
 ``check``, ``run``, a reload, ``test``, ``simulate`` and ``doctor`` judge by this one function, so
 what one of them takes no other refuses. Single values are checked where they are read; what only
-shows when everything is known together is in ``lint_installation`` (providers, money, addresses)
-and ``lint_policy`` (one cascade among these providers).
+shows when everything is known together is in ``installation`` (providers, money,
+addresses) and ``policy`` (one cascade among these providers).
 
 Without ``secrets``, a reference that cannot be looked up on this machine is no problem, and every
 other check is made all the same.
@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.check.installation import Installation, lint_installation
+from orchestrator.check.policy import lint_policy
 from orchestrator.configuration.governance_file import read_governance
-from orchestrator.configuration.lint_installation import Installation, lint_installation
-from orchestrator.configuration.lint_policy import lint_policy
 from orchestrator.configuration.loading import Configuration, rules_of
 from orchestrator.configuration.policy_file import (
     TEST_SUFFIX,

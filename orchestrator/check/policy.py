@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from orchestrator.channels.registry import channels
-from orchestrator.configuration.lint_installation import Installation
+from orchestrator.check.installation import Installation
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import clip, find, listed, place, suggestion
 from orchestrator.configuration.scalars import duration_text
