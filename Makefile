@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
+AREA ?= core
 
 .DEFAULT_GOAL := help
 
@@ -16,7 +17,7 @@ help:
 	@echo "make seeds    the simulator: FIRST=1 SEEDS=2000"
 	@echo "make planted  bugs put in on purpose, and the seed that catches each"
 	@echo "make chaos    real processes killed, stopped, cut off: KILLS=1000"
-	@echo "make mutants  mutation testing of the core (long)"
+	@echo "make mutants  mutation testing (long): AREA=core"
 	@echo "make lint     style, types and who may import whom"
 	@echo "make check    the worked configuration, through kaskad check"
 
@@ -93,7 +94,7 @@ chaos: .venv/.tested
 
 .PHONY: mutants
 mutants: .venv/.tested
-	$(BIN)/python -m tests.mutants.run
+	$(BIN)/python -m tests.mutants.run --area $(AREA)
 
 .PHONY: image
 image:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutants.sql import changes
+
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq,
@@ -37,7 +39,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 SWAPPED_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
-SPOKEN = ("say",)
+SPOKEN = ("say", "debug", "info", "warning", "error", "exception")
 SENTENCE_TABLES = ("SENTENCES", "__all__")
 BODIES = ("body", "orelse", "finalbody")
 
@@ -68,9 +70,18 @@ class Mutant:
         list(sites(tree))[self.index].apply()
         return ast.fix_missing_locations(tree)
 
+    def text(self) -> str:
+        """The text of an SQL file with this wrong in it."""
+        return changes(self.path.read_text("utf-8"))[self.index].text
+
 
 def mutants(path: Path) -> list[Mutant]:
-    """Every mutant of a file, in the order of its text."""
+    """Every mutant of a Python or SQL file, in the order of its text."""
+    if path.suffix == ".sql":
+        return [
+            Mutant(path, index, change.line, change.statement, change.what)
+            for index, change in enumerate(changes(path.read_text("utf-8")))
+        ]
     tree = ast.parse(path.read_text("utf-8"))
     return [
         Mutant(path, index, site.line, site.function, site.what)
@@ -87,7 +98,7 @@ def inside(node: ast.AST, function: str) -> Iterator[Site]:
     The sites of a node and of everything below it; ``function`` is the innermost function's dotted
     name.
     """
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         function = f"{function}.{node.name}".lstrip(".")
     yield from own(node, function)
     for name, value in ast.iter_fields(node):

@@ -6,6 +6,7 @@ import ast
 import importlib.abc
 import importlib.util
 import sys
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -14,7 +15,7 @@ from typing import Any
 from tests.mutants.mutate import Mutant
 
 ROOT = Path(__file__).parents[2]
-CORE = ROOT / "orchestrator" / "core"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def name_of(path: Path) -> str:
@@ -47,6 +48,8 @@ def put_into_place(mutant: Mutant, wrong: ModuleType) -> bool:
     )
     if target is None or source is None:
         return False
+    if target.__code__.co_freevars != source.__code__.co_freevars:
+        return False
     forget(sys.modules[name])
     target.__code__, target.__defaults__, target.__kwdefaults__ = (
         source.__code__,
@@ -61,8 +64,8 @@ def forget(module: ModuleType) -> None:
     Empty the caches of a module's functions: what they hold was worked out while tests were
     collected.
     """
-    for function in vars(module).values():
-        if hasattr(function, "cache_clear"):
+    for function in list(vars(module).values()):
+        if not isinstance(function, type) and hasattr(function, "cache_clear"):
             function.cache_clear()
 
 
@@ -77,7 +80,7 @@ def replace_value(mutant: Mutant, name: str, wrong: ModuleType) -> bool:
     right = sys.modules[name].__dict__[target.id]
     for module in list(sys.modules.values()):
         if (
-            module.__name__.startswith(("orchestrator.", "tests."))
+            module.__name__.startswith(("orchestrator.", "adapters.", "tests."))
             and module.__dict__.get(target.id) is right
         ):
             module.__dict__[target.id] = wrong.__dict__[target.id]
@@ -95,13 +98,19 @@ def outermost(module: ModuleType, name: str) -> FunctionType | None:
     return None
 
 
-def in_core(path: Path) -> str:
-    """``cascade/decide.py``."""
-    return path.relative_to(CORE).as_posix()
+def relative(path: Path) -> str:
+    """``orchestrator/core/cascade/decide.py``."""
+    return path.relative_to(ROOT).as_posix()
 
 
-FILES = {name_of(path): path for path in sorted(CORE.rglob("*.py"))}
-"""The core's files by module name."""
+def give_sql(mutant: Mutant) -> None:
+    """Give the mutant's text to whoever reads its file from now on."""
+    read, text = Path.read_text, mutant.text()
+
+    def read_text(self: Path, *args: Any, **named: Any) -> str:
+        return text if self == mutant.path else read(self, *args, **named)
+
+    Path.read_text = read_text  # type: ignore[method-assign]
 
 
 class Wrong(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -129,12 +138,15 @@ SEEN: set[str] = set()
 
 
 class Seen(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """The core as it is, but that each function notes that somebody came through it."""
+    """The modules as they are, but that each function notes that somebody came through it."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.files = {name_of(path): path for path in files if path.suffix == ".py"}
 
     def find_spec(
         self, name: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        file = FILES.get(name)
+        file = self.files.get(name)
         if file is None:
             return None
         within = [str(file.parent)] if file.name == "__init__.py" else None
@@ -155,11 +167,11 @@ def noting(node: ast.AST, stem: str, name: str) -> None:
     for child in ast.iter_child_nodes(node):
         inner = (
             f"{name}.{child.name}".lstrip(".")
-            if isinstance(child, ast.FunctionDef | ast.ClassDef)
+            if isinstance(child, (*FUNCTIONS, ast.ClassDef))
             else name
         )
         noting(child, stem, inner)
-        if isinstance(child, ast.FunctionDef):
+        if isinstance(child, FUNCTIONS):
             note = ast.Call(ast.Name("__seen__", ast.Load()), [ast.Constant(stem + inner)], [])
             first = 1 if ast.get_docstring(child) is not None else 0
             child.body.insert(first, ast.copy_location(ast.Expr(note), child.body[0]))

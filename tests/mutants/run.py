@@ -1,16 +1,18 @@
 """
-How many small wrongs in the core would be noticed.
+How many small wrongs in a part of the product would be noticed.
 
-    python -m tests.mutants.run                     every mutant
+    python -m tests.mutants.run                     every mutant of orchestrator/core
+    python -m tests.mutants.run --area stores       of another area: a row of AREAS
     python -m tests.mutants.run --sample 400        that many, drawn with --seed
-    python -m tests.mutants.run --only cascade/decide.py   of one file
+    python -m tests.mutants.run --only orchestrator/core/cascade/decide.py   of one file
     python -m tests.mutants.run --again FILE        the survivors that `--out FILE` wrote
 
 The tests are collected once. Each mutant is then a process of its own, forked from there: the one
-wrong function or table is put into the core, and the tests that come through it are run, the
-quickest first, up to the first that fails. A wrong in the body of a class (a word, a default) needs
-everything imported anew, which takes longer. A mutant that needs far more CPU time than its tests
-do without it counts as killed.
+wrong function or table is put into its place, and the tests that come through it are run, the
+quickest first, up to the first that fails. A wrong in the body of a class (a word, a default) or
+in SQL needs everything imported anew, which takes longer. A mutant that needs far more time than
+its tests do without it counts as killed. Before the first, nothing at all is changed in both ways:
+that has to survive.
 
 Survivors are printed, and written to a file with `--out`.
 """
@@ -34,30 +36,36 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.mutants.areas import AREAS, Area
 from tests.mutants.mutate import Mutant, mutants
 from tests.mutants.planting import (
-    FILES,
     ROOT,
     SEEN,
     Seen,
     Wrong,
     forget,
-    in_core,
+    give_sql,
     made,
     module_of,
+    name_of,
     outermost,
     put_into_place,
+    relative,
 )
+from tests.support import postgres
 
-TESTS = ("tests/core", "tests/properties")
 EXAMPLES_MAX = 40
 CPU_SECONDS = 20
+WAIT_SECONDS = 60
+KEPT = ("tests.mutants", "tests.support.postgres")
+"""Modules that are not imported anew: this program, and the server that it holds."""
 SURVIVED, KILLED, CONFUSED = 0, 1, 2
+TOO_LONG = (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
 ARGUMENTS = [
     "-qq",
     "-s",
     "-m",
-    "not verify",
+    "not verify and not browser and not chaos",
     "-p",
     "no:cacheprovider",
     "--no-header",
@@ -92,14 +100,17 @@ def short_properties() -> None:
     settings.load_profile("mutants")
 
 
-def all_anew(mutant: Mutant, wanted: set[str], seconds: dict[str, float]) -> int:
-    """Import the core and the tests again, with the wrong in them."""
+def all_anew(mutant: Mutant | None, wanted: set[str], seconds: dict[str, float]) -> int:
+    """Import the product and the tests again, with the wrong in them."""
     for name in [
         name for name in sys.modules if name.split(".")[0] in ("orchestrator", "adapters", "tests")
     ]:
-        if not name.startswith("tests.mutants"):
+        if not name.startswith(KEPT):
             del sys.modules[name]
-    sys.meta_path.insert(0, Wrong(mutant))
+    if mutant is not None and mutant.path.suffix == ".sql":
+        give_sql(mutant)
+    elif mutant is not None:
+        sys.meta_path.insert(0, Wrong(mutant))
     files = sorted({test.split("::")[0] for test in wanted})
     code = pytest.main([*ARGUMENTS, "-x", *files], plugins=[Quickest(wanted, seconds)])
     return SURVIVED if code == pytest.ExitCode.OK else KILLED
@@ -127,8 +138,8 @@ class Trial:
     after another.
     """
 
-    def __init__(self, chosen: Sequence[Mutant], jobs: int) -> None:
-        self.chosen, self.jobs = chosen, jobs
+    def __init__(self, area: Area, chosen: Sequence[Mutant], jobs: int) -> None:
+        self.area, self.chosen, self.jobs = area, chosen, jobs
         self.items: list[pytest.Item] = []
         self.through: dict[str, set[str]] = defaultdict(set)
         self.seconds: dict[str, float] = {}
@@ -147,8 +158,28 @@ class Trial:
         self.seconds, self.failed = seen["seconds"], seen["failed"]
         self.through = {name: set(tests) for name, tests in seen["through"].items()}
         if not self.failed:
+            self.check_nothing()
+        if not self.failed:
             self.try_all()
         return True
+
+    def check_nothing(self) -> None:
+        """Without a wrong, tests in a forked process and with everything imported anew pass."""
+        quick = {name for name, seconds in self.seconds.items() if seconds < CPU_SECONDS}
+        for way in (
+            lambda: self.run_all(quick),
+            lambda: all_anew(None, quick, self.seconds),
+        ):
+            _, status = os.waitpid(apart(way), 0)
+            if status != 0:
+                self.failed.append("a run in which nothing is changed")
+
+    def run_all(self, wanted: set[str]) -> int:
+        self.stop_at_failure = True
+        for item in self.items:
+            if item.nodeid in wanted:
+                self.run(item)
+        return SURVIVED
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -161,16 +192,16 @@ class Trial:
 
     def look(self, out: Path) -> int:
         """
-        In a child: which functions of the core each test comes through, and the CPU time that it
-        takes.
+        In a child: which functions of the area each test comes through, and the time that it takes.
         """
-        for name in [name for name in sys.modules if name.startswith("orchestrator.core.")]:
-            forget(sys.modules[name])
+        for path in self.area.files():
+            if path.suffix == ".py" and name_of(path) in sys.modules:
+                forget(sys.modules[name_of(path)])
         for item in self.items:
             SEEN.clear()
-            started = time.process_time()
+            started = time.monotonic()
             self.run(item)
-            self.seconds[item.nodeid] = time.process_time() - started
+            self.seconds[item.nodeid] = time.monotonic() - started
             for name in SEEN:
                 self.through[name].add(item.nodeid)
         through = {name: sorted(tests) for name, tests in self.through.items()}
@@ -181,24 +212,33 @@ class Trial:
 
     def tests_for(self, mutant: Mutant) -> set[str]:
         """
-        The tests that come through the mutant's function; everything for what stands outside of
-        functions.
+        The tests that come through the mutant's function; everything for SQL and for what stands
+        outside of functions.
         """
+        if mutant.path.suffix == ".sql":
+            return set(self.seconds)
         parts = mutant.function.split(".")
         for length in range(len(parts), 0, -1):
             found = self.through.get(f"{module_of(mutant)}:{'.'.join(parts[:length])}")
             if found:
                 return found
+        if module_of(mutant) not in sys.modules:
+            return set()
         inside_a_function = outermost(sys.modules[module_of(mutant)], mutant.function) is not None
         return set() if inside_a_function else set(self.seconds)
 
     def try_one(self, mutant: Mutant) -> int:
         """In a child: KILLED where a test fails, or the wrong cannot even be imported."""
         wanted = self.tests_for(mutant)
-        limit = int(CPU_SECONDS + 4 * sum(self.seconds[test] for test in wanted))
+        needed = sum(self.seconds[test] for test in wanted)
+        limit = int(CPU_SECONDS + 4 * needed)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # for a wrong that waits for ever
+        signal.alarm(int(WAIT_SECONDS + 6 * needed))
         if not wanted:
             return SURVIVED
+        if mutant.path.suffix == ".sql":
+            return all_anew(mutant, wanted, self.seconds)
         try:
             wrong = made(mutant)
         except Exception:  # whatever it is: such a wrong is noticed at once
@@ -224,9 +264,12 @@ class Trial:
                 mutant = waiting.pop()
                 running[apart(lambda mutant=mutant: self.try_one(mutant))] = mutant  # type: ignore[misc]
             child, status = os.wait()
+            if child not in running:
+                continue
             mutant = running.pop(child)
             done += 1
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+            forget_databases(child)
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in TOO_LONG:
                 self.timed_out += 1
             elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == CONFUSED:
                 raise RuntimeError(f"{named(mutant)} could not be tried")
@@ -258,6 +301,14 @@ def apart(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
+def forget_databases(child: int) -> None:
+    """Drop what a child has made on the shared server: it ended at its first failure."""
+    if (server := postgres.SHARED) is not None:
+        names = server.sql(f"SELECT datname FROM pg_database WHERE datname LIKE 't_{child}_%'")
+        for (name,) in names:
+            server.drop_database(f"/{name}")
+
+
 def named(mutant: Mutant) -> str:
     return (
         f"{mutant.path.relative_to(ROOT)}:{mutant.line}  {mutant.function or 'module'}:"
@@ -266,13 +317,13 @@ def named(mutant: Mutant) -> str:
 
 
 def choose(
-    only: str | None, again: Path | None, sample: int | None, seed: int
+    area: Area, only: str | None, again: Path | None, sample: int | None, seed: int
 ) -> tuple[list[Mutant], int]:
     """What is tried, and out of how many."""
     everything = [
         mutant
-        for path in FILES.values()
-        if only in (None, in_core(path))
+        for path in area.files()
+        if only in (None, relative(path))
         for mutant in mutants(path)
     ]
     if again is not None:
@@ -284,12 +335,13 @@ def choose(
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Mutation tests of orchestrator/core.")
+    parser = argparse.ArgumentParser(description="Mutation tests, area by area.")
+    parser.add_argument("--area", choices=AREAS, default="core")
     parser.add_argument(
         "--sample", type=int, help="how many mutants, drawn at random; all where left out"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="one file of the core, such as cascade/decide.py")
+    parser.add_argument("--only", help="one file, such as orchestrator/core/cascade/decide.py")
     parser.add_argument("--again", type=Path, help="a file of survivors: try those once more")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="a file for the survivors, one a line")
@@ -301,13 +353,15 @@ def main() -> int:
     """0 where enough are killed, 1 where not, 2 where the tests fail without any wrong."""
     options = arguments()
     out = options.out.resolve() if options.out is not None else None
-    chosen, among = choose(options.only, options.again, options.sample, options.seed)
+    area = AREAS[options.area]
+    chosen, among = choose(area, options.only, options.again, options.sample, options.seed)
     os.chdir(ROOT)
     print(f"{len(chosen)} of {among} mutants (seed {options.seed})", flush=True)
     short_properties()
-    sys.meta_path.insert(0, Seen())
-    trial = Trial(chosen, options.jobs)
-    pytest.main([*ARGUMENTS, *TESTS], plugins=[trial])
+    sys.meta_path.insert(0, Seen(area.files()))
+    trial = Trial(area, chosen, options.jobs)
+    with postgres.Server() as postgres.SHARED:
+        pytest.main([*ARGUMENTS, *area.tests], plugins=[trial])
     if trial.failed or not trial.seconds:
         print(f"without any wrong these fail: {', '.join(trial.failed) or 'all'}", file=sys.stderr)
         return 2
@@ -316,8 +370,8 @@ def main() -> int:
         f"\n{killed} of {len(chosen)} killed: {killed / max(1, len(chosen)):.1%} ({trial.timed_out}"
         " by taking too long)"
     )
-    tried = Counter(in_core(one.path) for one in chosen)
-    for file, count in sorted(Counter(in_core(one.path) for one in trial.survivors).items()):
+    tried = Counter(relative(one.path) for one in chosen)
+    for file, count in sorted(Counter(relative(one.path) for one in trial.survivors).items()):
         print(f"  {file}: {count} of {tried[file]} survive")
     if out is not None:
         out.write_text("".join(f"{named(one)}\n" for one in trial.survivors))

@@ -9,6 +9,7 @@ import ast
 from pathlib import Path
 
 from tests.mutants.mutate import mutants, sites
+from tests.mutants.sql import changes
 
 SOURCE = '''
 """Words."""
@@ -67,3 +68,29 @@ def test_every_wrong_knows_its_function_and_line(tmp_path: Path) -> None:
     found = {(mutant.what, mutant.function, mutant.line) for mutant in mutants(path)}
     assert ("4, not 3", "", 3) in found
     assert ("max, not min", "hold", 13) in found
+
+
+SQL = """-- name: put
+-- A comment and nothing else.
+insert or replace into t (a, b) values ($1, $2) on conflict (a, b) do update set b = 1, c = 2
+
+-- name: read
+select min(a) from t where a <= $1 and b between $2 and $3 order by a desc limit 4
+"""
+
+
+def test_wrongs_in_sql_leave_out_a_column_a_condition_an_order_and_nothing_else() -> None:
+    found = [(change.line, change.statement, change.what) for change in changes(SQL)]
+    assert found == [
+        (3, "put", "`ignore`, not `replace`"),
+        (3, "put", "without `a,`"),
+        (3, "put", "without `, b`"),
+        (3, "put", "without `b = 1,`"),
+        (3, "put", "without `, c = 2`"),
+        (6, "read", "`max`, not `min`"),
+        (6, "read", "`<`, not `<=`"),
+        (6, "read", "`or`, not `and`"),
+        (6, "read", "without `order by a desc`"),
+        (6, "read", "`asc`, not `desc`"),
+        (6, "read", "without `limit 4`"),
+    ]

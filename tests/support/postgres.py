@@ -47,6 +47,10 @@ SIGNALS: dict[Mode, signal.Signals] = {"fast": signal.SIGINT, "immediate": signa
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
+SHARED: Server | None = None
+"""A server that is there already: that of a process from which this one was forked."""
+
+
 class PostgresMissingError(RuntimeError):
     """
     No PostgreSQL of at least ``MAJOR_MIN`` is installed; the text says which folders were searched.
@@ -417,6 +421,9 @@ def postgres_server() -> Iterator[Server]:
     """
     if (why := missing()) is not None:
         pytest.skip(f"NO POSTGRESQL IN THIS RUN: {why}")
+    if SHARED is not None:
+        yield SHARED
+        return
     with Server() as server:
         yield server
 
