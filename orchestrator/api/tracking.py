@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,6 +21,28 @@ log = structlog.get_logger()
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 RECORD_SECONDS = 2.0
+AGENT_CHARS_MAX, PURPOSE_CHARS_MAX = 1024, 200
+
+PURPOSE_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz", "Sec-Fetch-Purpose")
+PURPOSE = re.compile(r"prefetch|prerender|preview|instant", re.IGNORECASE)
+"""How browsers mark what nobody has clicked yet (Fetch standard, "Sec-Purpose")."""
+
+ROBOT = re.compile(
+    r"^(whatsapp|viber|telegram|signal|skype|slack|discord|line-poker)"
+    r"|(?<!cu)bot\b|crawl|spider|slurp|preview|prefetch|scanner|link ?check|unfurl|safebrowsing"
+    r"|facebookexternalhit|facebookcatalog|meta-external|whatsapp/|skypeuri|vkshare|embedly|iframely"
+    r"|googleimageproxy|yahoomailproxy|googleother|google-(read|safety|page|inspect|favicon)"
+    r"|google (favicon|web preview)|apis-google|mediapartners-google|feedfetcher"
+    r"|safelinks|microsoft office (existence|protocol)|barracuda|proofpoint|urldefense|mimecast"
+    r"|symantec|messagelabs|forcepoint|trendmicro|fortiguard|sophos|zscaler|virustotal|urlscan"
+    r"|cloudmark|bitdefender|avast|checkpoint",
+    re.IGNORECASE,
+)
+"""
+Link previews, crawlers, mail scanners and image proxies, by their User-Agent. A messenger's name
+counts where the User-Agent begins with it: its built-in browser, which a person looks at, begins
+with ``Mozilla``.
+"""
 
 
 async def opened(request: web.Request) -> web.Response:
@@ -29,21 +52,36 @@ async def opened(request: web.Request) -> web.Response:
     """
     deps = request.app[DEPS]
     attempt = deps.keys.read_pixel(request.match_info["token"])
-    if attempt is not None and request.method == "GET":
+    if attempt is not None and not is_automatic(request):
         await record(deps, attempt, Engagement.READ)
     return web.Response(body=GIF, content_type="image/gif")
 
 
 async def clicked(request: web.Request) -> web.Response:
-    """Redirect to the link's target. A HEAD, which only scanners send, is not a click."""
+    """Redirect to the link's target. What a program fetched for itself is not a click."""
     deps = request.app[DEPS]
     found = deps.keys.read_link(request.match_info["token"])
     if found is None or not can_be_followed(found[2]):
         return gone(request)
     message, attempt, url = found
-    if request.method == "GET":
+    if not is_automatic(request):
         await record(deps, (message, attempt), Engagement.CLICKED)
     return web.Response(status=302, headers={"Location": url, "X-Robots-Tag": "noindex"})
+
+
+def is_automatic(request: web.Request) -> bool:
+    """
+    Whether a program fetched this before or without a person: a HEAD, a prefetch by its header, a
+    link preview, a mail scanner or an image proxy by its name.
+    """
+    headers = request.headers
+    said = ",".join(headers.get(name, "")[:PURPOSE_CHARS_MAX] for name in PURPOSE_HEADERS)
+    agent = headers.get("User-Agent", "")[:AGENT_CHARS_MAX]
+    return (
+        request.method != "GET"
+        or PURPOSE.search(said) is not None
+        or ROBOT.search(agent) is not None
+    )
 
 
 def can_be_followed(url: str) -> bool:

@@ -14,6 +14,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Callable, Container, Sequence
 from functools import lru_cache
 
@@ -24,6 +25,16 @@ TAG_BYTES = 12
 VERIFY_DAYS = 400
 DAY_MS = 86_400_000
 STANDARD = bytes.maketrans(b"-_", b"+/")
+
+FULL_STOP = "0"
+"""
+Stands behind a token that would end in ``-`` or ``_``, because mail programs leave those out of the
+link. Only a token of whole quartets can end so; the length of one and a character more is never
+that of another token.
+"""
+
+FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
+"""What a mail program took into the link from the text behind it: a bracket, a full stop."""
 
 
 def new_key() -> bytes:
@@ -49,7 +60,7 @@ class SigningKeys:
         self._by_id = {id & 0xFF: (secret, at) for id, secret, at in reversed(self._keys)}
 
     def reference(self, message: str, attempt: int) -> str:
-        """The client reference of an attempt: 40 characters of ``[A-Za-z0-9_-]``."""
+        """The client reference of an attempt: 42 characters of ``[A-Za-z0-9_-]``."""
         return self._sign(b"ref", place(message, attempt))
 
     def read_reference(self, token: str) -> tuple[str, int] | None:
@@ -92,14 +103,14 @@ class SigningKeys:
 
     def _sign(self, purpose: bytes, payload: bytes) -> str:
         id, secret, _ = self._keys[0]
-        head = bytes([id & 0xFF])
-        return (
-            base64.urlsafe_b64encode(head + payload + tag(secret, purpose, payload))
-            .rstrip(b"=")
-            .decode()
-        )
+        signed = bytes([id & 0xFF]) + payload + tag(secret, purpose, payload)
+        text = base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
+        return text + FULL_STOP if text.endswith(("-", "_")) else text
 
     def _verify(self, purpose: bytes, token: str) -> bytes | None:
+        token = FOREIGN.split(token, maxsplit=1)[0]
+        if len(token) % 4 == 1:
+            token = token.removesuffix(FULL_STOP)
         try:
             text = token.encode("ascii").translate(STANDARD) + b"=" * (-len(token) % 4)
             raw = binascii.a2b_base64(text, strict_mode=True)

@@ -210,6 +210,85 @@ async def test_a_link_leads_on_and_is_counted_as_a_click(site: Site) -> None:
     assert list((await site.message(id))["attempts"][0]["engagement"]) == ["clicked"]
 
 
+BROWSER = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148"
+)
+PROGRAMS = [
+    {"Sec-Purpose": "prefetch"},
+    {"Sec-Purpose": "prefetch;prerender"},
+    {"Sec-Purpose": "prefetch;anonymous-client-ip"},
+    {"Purpose": "prefetch"},
+    {"Purpose": "preview"},
+    {"X-Purpose": "preview"},
+    {"X-Moz": "prefetch"},
+    {"User-Agent": "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"},
+    {"User-Agent": "meta-externalagent/1.1"},
+    {"User-Agent": "WhatsApp/2.23.20.0 A"},
+    {"User-Agent": "TelegramBot (like TwitterBot)"},
+    {"User-Agent": "Viber"},
+    {"User-Agent": "Viber/13.3.1"},
+    {"User-Agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"},
+    {"User-Agent": "Slack-ImgProxy (+https://api.slack.com/robots)"},
+    {"User-Agent": "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)"},
+    {"User-Agent": "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://x)"},
+    {"User-Agent": "Twitterbot/1.0"},
+    {"User-Agent": f"{BROWSER} SkypeUriPreview Preview/0.5"},
+    {"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"},
+    {"User-Agent": "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko (via ggpht.com GoogleImageProxy)"},
+    {"User-Agent": "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)"},
+    {"User-Agent": f"{BROWSER} BingPreview/1.0b"},
+    {"User-Agent": "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"},
+    {"User-Agent": "Mozilla/5.0 (compatible; Yahoo! Slurp)"},
+    {"User-Agent": "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy"},
+    {"User-Agent": "Microsoft Office Existence Discovery"},
+    {"User-Agent": "Mozilla/5.0 (compatible; SafeLinks/1.0)"},
+    {"User-Agent": "Barracuda Sentinel (EE)"},
+]
+
+
+@pytest.mark.parametrize("headers", PROGRAMS, ids=lambda headers: str(*headers.items())[:60])
+async def test_what_a_program_fetches_is_answered_and_counts_as_no_click_and_no_read(
+    site: Site, headers: dict[str, str]
+) -> None:
+    id, _ = await mailed(site)
+    link = f"/c/{site.keys.link(id, 0, 'https://shop.example/')}"
+    assert (await site.client.get(link, headers=headers)).status_code == 302
+    picture = await site.client.get(f"/o/{site.keys.pixel(id, 0)}", headers=headers)
+    assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/gif")
+    found = await site.message(id)
+    assert (found["status"], found["attempts"][0]["engagement"]) == ("running", {})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"User-Agent": BROWSER},
+        {"User-Agent": f"{BROWSER} Viber/24.1"},
+        {"User-Agent": f"{BROWSER} [FBAN/FBIOS;FBAV/512.0;FBDV/iPhone14,5]"},
+        {"User-Agent": "Mozilla/5.0 (Linux; Android 15; CUBOT X70) Chrome/130.0 Mobile"},
+        {"User-Agent": BROWSER, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-User": "?1"},
+        {"User-Agent": ""},
+    ],
+    ids=lambda headers: headers["User-Agent"][-30:],
+)
+async def test_a_person_s_browser_counts_also_inside_a_messenger(
+    site: Site, headers: dict[str, str]
+) -> None:
+    id, _ = await mailed(site)
+    await site.client.get(f"/c/{site.keys.link(id, 0, 'https://s.example/')}", headers=headers)
+    assert list((await site.message(id))["attempts"][0]["engagement"]) == ["clicked"]
+
+
+@pytest.mark.parametrize("tail", ["", ".", ">", ")", "]", ",", ";", "%3E", "…", "&gt;", "%20и"])
+async def test_what_a_mail_program_took_into_a_link_does_not_break_it(
+    site: Site, tail: str
+) -> None:
+    id, token = await mailed(site)
+    link = site.keys.link(id, 0, "https://shop.example/")
+    assert (await site.client.get(f"/c/{link}{tail}")).status_code == 302
+    assert (await site.client.get(f"/u/{token}{tail}")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "url",
     [
