@@ -290,14 +290,17 @@ class App:
             log.error("config.reload_failed", problems=problems)
             return problems
         await keep_versions(self.store, configuration)
-        before, settings = self.configuration.settings.providers, configuration.settings
+        before, settings = self.configuration.settings, configuration.settings
         self.configuration = configuration
         self.policy_versions.put(configuration)
         await self._read_signing_keys()
         await self.runtime.replace(
             configuration.rules,
             self._providers(settings),
-            lambda old: before.get(old.name) == settings.providers.get(old.name),
+            lambda old: (
+                before.breaker == settings.breaker
+                and before.providers.get(old.name) == settings.providers.get(old.name)
+            ),
             settings.receipt_outage,
         )
         self.metrics.reloaded(True, self.clock.now())

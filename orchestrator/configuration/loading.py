@@ -20,7 +20,7 @@ from orchestrator.configuration.policy_file import (
     policy_to_document,
 )
 from orchestrator.configuration.settings import ProviderSettings, Settings
-from orchestrator.core.inputs import Provider
+from orchestrator.core.inputs import OPEN_FOR_MS, Provider
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.engine.rules import Limits, Rules
 from orchestrator.render import TemplateSet
@@ -44,7 +44,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
     return Rules(
         policies=policies,
         governance=governance,
-        providers={name: provider_facts(one) for name, one in settings.providers.items()},
+        providers={name: provider_facts(one, settings) for name, one in settings.providers.items()},
         channels={
             channel: tuple(one.provider for one in found)
             for channel, found in settings.channels.items()
@@ -55,7 +55,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
     )
 
 
-def provider_facts(one: ProviderSettings) -> Provider:
+def provider_facts(one: ProviderSettings, settings: Settings) -> Provider:
     """A provider as decisions see it."""
     supports, channel = one.adapter_type.supports, channels()[one.channel]
     return Provider(
@@ -63,6 +63,7 @@ def provider_facts(one: ProviderSettings) -> Provider:
         channel=one.channel,
         kinds=usable_kinds(supports, one.channel),
         timeout_ms=one.timeout_ms,
+        open_for_ms=settings.breaker.open_for_ms if settings.breaker else OPEN_FOR_MS,
         cost=str(one.cost.amount) if one.cost is not None else None,
         idempotent=supports.idempotent_seconds > 0,
         fan_out=channel.fan_out,

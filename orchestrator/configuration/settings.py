@@ -44,6 +44,7 @@ from orchestrator.configuration.reading import Section, clip
 from orchestrator.configuration.references import refers
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node
+from orchestrator.core.inputs import OPEN_FOR_MS
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS, Retry
 
 __all__ = [
@@ -252,7 +253,7 @@ class BreakerSettings:
     ratio: float = setting(RATIO, "The share of failed requests that opens the breaker.", 0.5)
     min_requests: int = setting(whole(), "The requests that a verdict needs.", 20)
     window_ms: int = setting(DURATION, "The time that requests are counted in.", 30 * SECOND_MS)
-    open_for_ms: int = setting(DURATION, "How long an open breaker waits.", 30 * SECOND_MS)
+    open_for_ms: int = setting(DURATION, "How long an open breaker waits.", OPEN_FOR_MS)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,16 @@ from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, CapUsage, Consent, Instant
 from orchestrator.core.values import Value, field
 
+OPEN_FOR_MS = 30_000
+"""The default of `breaker.open_for`; also that of an installation without breakers."""
+
 
 class Provider(Value, omit_defaults=True):
     """
     A configured provider as decisions see it. ``kinds``: the kinds of address it can use, the best
     first. ``cost``: the price of one message or part (decimal string), None where unknown.
-    ``shut_until``: its breaker is open until then. ``idempotent``: it recognises a repeat of the
+    ``shut_until``: its breaker is open until then; ``open_for_ms``: a refusal of our configuration
+    opens it for so long. ``idempotent``: it recognises a repeat of the
     same try, so an unknown outcome may be asked again. What its channel says: ``fan_out``: a step
     goes to every usable address, not only to the first; ``country_rule``: only to countries in
     `sms_countries`; ``otp_limits``: the velocity limits hold here.
@@ -34,6 +38,7 @@ class Provider(Value, omit_defaults=True):
     fan_out: bool = False
     country_rule: bool = False
     otp_limits: bool = False
+    open_for_ms: int = OPEN_FOR_MS
 
 
 class Inputs(Value):

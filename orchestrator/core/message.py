@@ -178,8 +178,9 @@ class Message(Struct, omit_defaults=True):
     Its JSON leaves out defaults, here and in runs and attempts, so a default must never change.
 
     ``sequence`` is the order in which the cascade's steps are tried, ``position`` the current place
-    in it (-1 before the first). ``inputs_digest`` names the inputs that the history stored last; it
-    belongs to the history and decides nothing.
+    in it (-1 before the first). ``finished_at`` is its first end; ``reached_at`` is when it
+    succeeded, later if a late receipt corrected that end. ``inputs_digest`` names the inputs that
+    the history stored last; it belongs to the history and decides nothing.
     """
 
     id: str
@@ -202,6 +203,7 @@ class Message(Struct, omit_defaults=True):
     sequence: tuple[int, ...] = ()
     position: int = -1
     finished_at: Instant | None = None
+    reached_at: Instant | None = None
     due_at: Instant | None = None
     runs: list[Run] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)

@@ -130,6 +130,18 @@ SENTENCES: dict[Reason, str] = {
     Reason.NOT_REPLIED_IN_TIME: "It was not answered in time.",
 }
 
+NOT_APPLICABLE = frozenset({Reason.NO_ADDRESS, Reason.CONDITION_FALSE})
+UNUSABLE = frozenset({Reason.ADDRESS_SUPPRESSED, Reason.COUNTRY_NOT_ALLOWED})
+
+
+def weight(reason: Reason) -> int:
+    """
+    How much the end of a step says about the whole message. Least: the step did not apply. Then:
+    its addresses cannot be used. Most: everything else.
+    """
+    return 0 if reason in NOT_APPLICABLE else 1 if reason in UNUSABLE else 2
+
+
 REFUSALS = frozenset(
     {
         Reason.REFUSED_ADDRESS,

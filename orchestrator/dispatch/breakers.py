@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from orchestrator.core.inputs import OPEN_FOR_MS
 from orchestrator.dispatch.answers import OnBreaker
 
-CONFIGURATION_PAUSE_MS = 30_000
 RESULTS_MAX = 10_000
 
 
@@ -29,9 +29,9 @@ class Breaker:
         self._probing_since: int | None = None
 
     @classmethod
-    def never(cls) -> Breaker:
+    def never(cls, open_for_ms: int = OPEN_FOR_MS) -> Breaker:
         """A breaker that only a refusal of our configuration opens."""
-        return cls(2.0, 1, 1, CONFIGURATION_PAUSE_MS)
+        return cls(2.0, 1, 1, open_for_ms)
 
     def record(self, effect: OnBreaker, now: int) -> None:
         """Apply an answer of the provider."""

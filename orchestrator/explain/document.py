@@ -184,6 +184,7 @@ def ending(message: Message, policy: Policy | None, place: Place, asked: Known) 
         "created_at": message.created_at,
         "deadline_at": message.deadline_at,
         "finished_at": message.finished_at,
+        "reached_at": message.reached_at,
     }
     return {"sentence": sentence(message), "otherwise": otherwise, **with_times(times, place)}
 
@@ -200,7 +201,9 @@ def sentence(message: Message) -> str:
     words = message.status.value.capitalize()
     if message.succeeded_by:
         words += f" by {message.succeeded_by}"
-    if message.finished_at is not None:
+    if message.reached_at is not None:
+        words += f" after {duration(message.reached_at - message.created_at)}"
+    elif message.finished_at is not None:
         words += f" after {duration(message.finished_at - message.created_at)}"
     if message.reason is not None:
         words += f". {message.reason.describe()}"

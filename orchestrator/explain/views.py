@@ -120,7 +120,11 @@ class MessageView(ClassKey):
     step: Annotated[int | None, Meta(description="The current step's position, from 0.")]
     created_at: Time
     deadline_at: Time
-    finished_at: Time | None
+    finished_at: Annotated[Time | None, Meta(description="Its first end.")]
+    reached_at: Annotated[
+        Time | None,
+        Meta(description="When it succeeded; after `finished_at` if a late receipt corrected it."),
+    ]
     attempts: list[AttemptView]
 
 
@@ -155,6 +159,7 @@ def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
         "created_at": rfc3339(message.created_at),
         "deadline_at": rfc3339(message.deadline_at),
         "finished_at": instant(message.finished_at),
+        "reached_at": instant(message.reached_at),
         "attempts": [attempt_view(attempt) for attempt in message.attempts],
     }
 

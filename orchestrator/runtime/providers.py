@@ -27,4 +27,4 @@ def active_provider(
         else Breaker.never()
     )
     cost = Cost(one.cost.amount, one.cost.per) if one.cost is not None else None
-    return ActiveProvider(provider_facts(one), adapter, bucket, breaker, slots, cost)
+    return ActiveProvider(provider_facts(one, settings), adapter, bucket, breaker, slots, cost)

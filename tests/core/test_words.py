@@ -10,11 +10,10 @@ import pytest
 
 from orchestrator.core import message as messages
 from orchestrator.core import policy as policies
-from orchestrator.core.cascade.answers import CONFIGURATION_PAUSE_MS
 from orchestrator.core.cascade.decide import ANSWER_GRACE_MS, OUTAGE_LOOK_MS
 from orchestrator.core.facts import Cancelled, Prepared, ReceiptReceived, Triggered, Unpreparable
 from orchestrator.core.gates import ON_HIT, SEVERITY, Verdict
-from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.inputs import OPEN_FOR_MS, Inputs, Provider
 from orchestrator.core.message import FLAGS, Message, Sending, Status
 from orchestrator.core.outcomes import (
     Accepted,
@@ -161,7 +160,7 @@ def test_units_are_what_they_are_called() -> None:
         3_600_000,
         86_400_000,
     )
-    assert (ANSWER_GRACE_MS, OUTAGE_LOOK_MS, CONFIGURATION_PAUSE_MS) == (5_000, 60_000, 30_000)
+    assert (ANSWER_GRACE_MS, OUTAGE_LOOK_MS, OPEN_FOR_MS) == (5_000, 60_000, 30_000)
 
 
 def test_a_rule_without_classes_covers_all_but_one_time_codes() -> None:
@@ -191,7 +190,7 @@ def test_facts_outcomes_and_inputs_say_nothing_that_nobody_said() -> None:
     assert Unknown(Reason.TIMED_OUT) == Unknown(Reason.TIMED_OUT, None, "")
     assert (Inputs().goal_reached, Inputs().duplicate_of, Inputs().zone) == (False, None, None)
     assert Provider("p", "sms", ()) == Provider(
-        "p", "sms", (), 10_000, None, None, False, False, False, False
+        "p", "sms", (), 10_000, None, None, False, False, False, False, 30_000
     )
     assert Consent("*", "*", "in", 0) == Consent("*", "*", "in", 0, "", ())
     assert AddressState("h").last_inbound_at is None

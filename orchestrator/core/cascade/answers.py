@@ -10,6 +10,7 @@ What a provider's answer means for the cascade.
                                             then wait for this one
     NotSent  anything else                  again here, then the next provider,
                                             then leave
+    (no step but the last is held for another try beyond its own longest wait)
     Refused  refused_configuration          the next provider; the last step waits,  shut provider
                                             any other is left
     Refused  refused_address                left                                     bounce
@@ -26,7 +27,15 @@ from itertools import takewhile
 
 from orchestrator.core.cascade.backoff import delay_ms
 from orchestrator.core.cascade.builder import DecisionBuilder
-from orchestrator.core.cascade.sending import candidates, choose, seek, shut_now, wait_shut
+from orchestrator.core.cascade.sending import (
+    PROVIDER_PAUSES,
+    candidates,
+    choose,
+    hold_limit,
+    seek,
+    shut_now,
+    wait_shut,
+)
 from orchestrator.core.effects import (
     BounceRecorded,
     EmitStatus,
@@ -34,6 +43,7 @@ from orchestrator.core.effects import (
     ReleaseCap,
     ShutProvider,
 )
+from orchestrator.core.inputs import OPEN_FOR_MS
 from orchestrator.core.message import Attempt, Run, Sending
 from orchestrator.core.outcomes import (
     Accepted,
@@ -48,12 +58,8 @@ from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import Delivery
 
-CONFIGURATION_PAUSE_MS = 30_000
 LATE_STARTS_MAX = 3
 """So many withdrawn starts in a row cost no try; from then on the provider counts as too slow."""
-
-WORTH_WAITING = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
-"""Reasons for which a provider is waited for if no other is left."""
 
 
 def answered(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> None:
@@ -168,7 +174,10 @@ def resolve_unknown(builder: DecisionBuilder, run: Run) -> None:
 
 
 def retry(builder: DecisionBuilder, run: Run, unsent: list[Attempt]) -> None:
-    """Try again on the same provider, as often and as long as the step's `retry` allows."""
+    """
+    Try again on the same provider, as often and as long as the step's `retry` allows; a step that
+    is not the last waits no longer for it than it would have waited for a receipt.
+    """
     reason = unsent[-1].reason or Reason.NOT_TAKEN
     run.held_for = reason
     if reason is Reason.START_TOO_LATE and late_in_a_row(builder, run) <= LATE_STARTS_MAX:
@@ -180,7 +189,10 @@ def retry(builder: DecisionBuilder, run: Run, unsent: list[Attempt]) -> None:
     limits = builder.step_of(run).retry
     since = run.tried_since if run.tried_since is not None else builder.now
     until = builder.now + wait_ms
-    if run.tries <= limits.max and until <= since + limits.within_ms:
+    latest = since + limits.within_ms
+    if (limit := hold_limit(builder, run)) is not None and builder.step_of(run).wait:
+        latest = min(latest, limit)
+    if run.tries <= limits.max and until <= latest:
         builder.hold(run, until, reason)
     else:
         next_provider(builder, run, reason, until)
@@ -203,7 +215,7 @@ def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Ins
     if run.handed_off_at is not None:
         return  # another device has it, and its wait goes on
     # people must fix a wrong configuration; only the last step can wait for that
-    worth_waiting = reason in WORTH_WAITING and (
+    worth_waiting = reason in PROVIDER_PAUSES and (
         reason is not Reason.REFUSED_CONFIGURATION or builder.is_last(run)
     )
     if worth_waiting:
@@ -218,7 +230,9 @@ def refused(builder: DecisionBuilder, run: Run, latest: list[Attempt]) -> None:
     """All refused. Only a refusal of our configuration gives the next provider a turn."""
     reason = Reason.REFUSED_CONFIGURATION
     if any(a.reason is reason for a in latest):
-        next_provider(builder, run, reason, builder.now + CONFIGURATION_PAUSE_MS)
+        provider = builder.inputs.providers.get(run.provider or "")
+        pause_ms = provider.open_for_ms if provider is not None else OPEN_FOR_MS
+        next_provider(builder, run, reason, builder.now + pause_ms)
     else:
         last = latest[-1]
         builder.leave(run, last.reason or Reason.REFUSED_RECIPIENT, last.code or "")

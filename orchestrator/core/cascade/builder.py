@@ -194,6 +194,7 @@ class DecisionBuilder(Struct):
     def succeed(self, channel: str) -> None:
         """End the message: the recipient was reached on ``channel``."""
         self.message.succeeded_by = channel
+        self.message.reached_at = self.now
         self.finish(Status.SUCCEEDED)
 
     def states_of(self, attempts: list[Attempt]) -> frozenset[str]:

@@ -16,8 +16,15 @@ from collections.abc import Callable
 from orchestrator.core import facts
 from orchestrator.core.cascade.answers import answered
 from orchestrator.core.cascade.builder import DecisionBuilder
-from orchestrator.core.cascade.sending import candidates, depart, give_up, seek, shut
-from orchestrator.core.cascade.waiting import apply_receipt, examine, next_look
+from orchestrator.core.cascade.sending import (
+    candidates,
+    depart,
+    give_up,
+    seek,
+    seek_after_hold,
+    shut,
+)
+from orchestrator.core.cascade.waiting import apply_receipt, examine, limits, next_look
 from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
@@ -25,7 +32,7 @@ from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind, Unknown
 from orchestrator.core.policy import Policy
-from orchestrator.core.reasons import Reason
+from orchestrator.core.reasons import Reason, weight
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 
@@ -33,7 +40,12 @@ ANSWER_GRACE_MS = 5_000
 """An answer this long after its provider's timeout is lost: its process counts as dead."""
 
 OUTAGE_LOOK_MS = 60_000
-"""How often a step that is held for a receipt outage is asked again."""
+OUTAGE_LOOK_MAX_MS = 900_000
+OUTAGE_LOOK_SHARE = 4
+"""
+A step that is held for a receipt outage is asked again after a minute, then after a quarter of the
+time that the silence has lasted, at most a quarter of an hour: each time is a line of history.
+"""
 
 
 class Decision(Value):
@@ -196,7 +208,7 @@ def wake(builder: DecisionBuilder, run: Run) -> None:
     elif run.held_for is Reason.RECEIPT_OUTAGE:
         seek_after_silence(builder, run)
     else:
-        seek(builder, run)
+        seek_after_hold(builder, run)
 
 
 def expire(builder: DecisionBuilder, run: Run) -> bool:
@@ -211,12 +223,11 @@ def expire(builder: DecisionBuilder, run: Run) -> bool:
 def enter_next(builder: DecisionBuilder) -> None:
     """Start the next step of the sequence, or end the message if there is none."""
     message = builder.message
-    before = message.last_run
     if builder.now >= message.deadline_at:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
         return
     if message.position + 1 >= len(message.sequence):
-        ended, rule = (before.ended, before.rule) if before else (Reason.NO_ADDRESS, "")
+        ended, rule = decisive_end(message)
         builder.finish(builder.failed_status(), ended, rule)
         return
     message.position += 1
@@ -224,11 +235,23 @@ def enter_next(builder: DecisionBuilder) -> None:
     seek_after_silence(builder, run)
 
 
+def decisive_end(message: Message) -> tuple[Reason, str]:
+    """
+    Why no step of the cascade reached the recipient: the gravest reason, and of equal ones the
+    last step's. That a step did not apply, or had no address to use, hides nothing else.
+    """
+    ends = [(run.ended, run.rule) for run in message.runs if not run.companion and run.ended]
+    ends.sort(key=lambda end: weight(end[0]))
+    return ends[-1] if ends else (Reason.NO_ADDRESS, "")
+
+
 def seek_after_silence(builder: DecisionBuilder, run: Run) -> None:
     """Seek a provider, but hold for as long as the silence before may be a receipt outage."""
     earlier = [one for one in builder.message.runs if not one.companion and one is not run]
     if earlier and holds_for_outage(builder, earlier[-1], run):
-        until = builder.now + OUTAGE_LOOK_MS
+        silent_ms = builder.now - max(at for _, at in limits(builder, earlier[-1]))
+        pause_ms = max(OUTAGE_LOOK_MS, min(OUTAGE_LOOK_MAX_MS, silent_ms // OUTAGE_LOOK_SHARE))
+        until = builder.now + pause_ms
         builder.hold(run, until, Reason.RECEIPT_OUTAGE, earlier[-1].channel)
     else:
         seek(builder, run)

@@ -21,6 +21,9 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, CapUsage, Instant
 
+PROVIDER_PAUSES = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
+"""Reasons for which a provider is waited for if no other is left."""
+
 
 def seek(builder: DecisionBuilder, run: Run) -> None:
     """Put a run that the gates let pass into a provider's backlog; hold or leave any other."""
@@ -105,17 +108,35 @@ def wait_shut(builder: DecisionBuilder, run: Run, until: Instant, reason: Reason
     if run.first_try_at is None:
         run.first_try_at = builder.now
     until = max(until, builder.now + 1)
-    if builder.is_last(run):
+    limit = hold_limit(builder, run)
+    if limit is None:
         builder.hold(run, until, reason)
-        return
-    longest_ms = builder.step_of(run).longest_wait_ms
-    limit = run.first_try_at + (longest_ms or 0)
-    if run.companion and longest_ms is None:
-        limit = builder.message.deadline_at
-    if builder.now >= limit:
+    elif builder.now >= limit:
         give_up(builder, run, reason)
     else:
         builder.hold(run, min(until, limit), reason)
+
+
+def hold_limit(builder: DecisionBuilder, run: Run) -> Instant | None:
+    """The end of the time for which providers may hold a step; None: the deadline."""
+    longest_ms = builder.step_of(run).longest_wait_ms
+    if builder.is_last(run) or (run.companion and longest_ms is None):
+        return None
+    since = run.first_try_at if run.first_try_at is not None else builder.now
+    return since + (longest_ms or 0)
+
+
+def seek_after_hold(builder: DecisionBuilder, run: Run) -> None:
+    """
+    Seek a provider again. A throttled one whose pause is longer than the step's time has no turn
+    any more: another try now would come sooner than it asked for.
+    """
+    limit = hold_limit(builder, run)
+    if run.held_for is Reason.THROTTLED and limit is not None and (run.until or 0) >= limit:
+        run.given_up.append(run.provider or "")
+        choose(builder, run)
+    else:
+        seek(builder, run)
 
 
 def shut(builder: DecisionBuilder, run: Run, fact: Shut) -> None:

@@ -149,6 +149,7 @@ def close_late(builder: DecisionBuilder, run: Run) -> None:
         return
     if message.status in (Status.EXHAUSTED, Status.EXPIRED):
         message.succeeded_by = run.channel
+        message.reached_at = builder.now
         message.reason = None
         message.reason_detail = ""
         if UNCONFIRMED in message.flags:

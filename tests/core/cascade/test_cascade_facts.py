@@ -319,4 +319,4 @@ def test_a_companion_that_left_does_not_count_when_the_cascade_ends_without_an_a
     tale.send(1, step=2)
     tale.given(addresses=(EMAIL,))
     tale.apply(2, Unpreparable(0, Reason.TEMPLATE_MISSING))
-    assert (tale.status, tale.message.reason) == ("suppressed", Reason.NO_ADDRESS)
+    assert (tale.status, tale.message.reason) == ("suppressed", Reason.TEMPLATE_MISSING)

@@ -215,7 +215,7 @@ def test_a_throttled_earlier_step_waits_as_long_as_its_longest_wait_and_then_mov
     run = tale.message.runs[0]
     assert (run.sending, run.until) == (Sending.HELD, START + 61_000)
     tale.apply(61, Due(tale.message.due_at or 0))
-    assert tale.ready == [(0, "texts")], "its time is up, but the provider may be free again"
+    assert tale.ready == [(1, "mail")], "another try would come before the provider wants one"
 
 
 def test_a_throttled_earlier_step_without_a_wait_moves_on_at_once() -> None:
