@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from orchestrator.core.facts import Shut
-from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.reasons import Reason
+from orchestrator.dispatch.loading import Loader, ready_step
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep
 from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
@@ -31,11 +29,12 @@ from orchestrator.dispatch.sends import OnAnswer, Send, Sender, Sends
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.engine.failing import delay_seconds
 from orchestrator.primitives.ids import random_bytes
-from orchestrator.recipients.document import AddressHash, Person
-from orchestrator.render import TemplateSet
+from orchestrator.recipients.document import AddressHash
+from orchestrator.render import TemplateSet, Unrenderable
 from orchestrator.stores.port import Store, StoreBusy
-from orchestrator.stores.rows import URGENT, ReadyRow, Wanted
+from orchestrator.stores.rows import URGENT, ReadyRow
 
 log = structlog.get_logger()
 
@@ -43,21 +42,13 @@ CLAIM_MAX = 64
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
+RESTING_LOOK_SECONDS = 1.0
+"""How soon a pump looks again if rows of it rest after a failure."""
 GATHER_TOKENS_SECONDS = 0.05
 """A pump that ran out of tokens lets some gather before its next claim: each claim costs."""
 
-Gathered = tuple[ReadyRow, ReadyStep | None]
-"""A row with what its send needs; None if nothing is left to send."""
-
-
-@dataclass(slots=True)
-class LoadedMessage:
-    """A message with its event, its recipient and the documents of the recipient's addresses."""
-
-    message: Message
-    event: Mapping[str, Any]
-    person: Person
-    addresses: Mapping[str, Mapping[str, Any]]
+Gathered = tuple[ReadyRow, ReadyStep | Unrenderable | None]
+"""A row with what its send needs, or why it cannot be sent; None if nothing is left to send."""
 
 
 class Dispatcher:
@@ -86,13 +77,13 @@ class Dispatcher:
         self.providers = providers
         self._sends = Sends(engine, sender_for, urls, now, monotonic, entropy, on_answer)
         self._policies = policies
-        self._hash = address_hash
         self._now = now
         self._monotonic = monotonic
         self._idle_look_seconds = idle_look_seconds
         self._pumps: dict[str, list[asyncio.Task[None]]] = {}
         self._rates: dict[str, Rate] = {}
         self._recent = RecentDecisions(monotonic)
+        self._loader = Loader(store, self._recent, address_hash, self._sends.failing)
         self._retired: list[ActiveProvider] = []
         self._stopping = False
 
@@ -204,10 +195,12 @@ class Dispatcher:
     # ---- the pump
 
     async def _pump(self, provider: ActiveProvider, queue: ProviderQueue) -> None:
+        failures = 0
         while not self._stopping:
             queue.wake.clear()  # before the claim: a row written during it wakes the pump again
             try:
                 pause = await self._turn(provider, queue)
+                failures = 0
             except Stopped:
                 return
             except StoreBusy as error:
@@ -215,9 +208,13 @@ class Dispatcher:
                 pause = SHUT_LOOK_SECONDS
             except Exception:
                 log.exception("dispatch.pump_failed", provider=provider.name)
-                pause = SHUT_LOOK_SECONDS
+                failures += 1
+                pause = delay_seconds(failures, provider.name)
+                queue.wake.clear()  # more rows are no reason to try sooner
             if pause and not self._stopping:
                 await self._rest(queue, pause)
+            else:
+                await asyncio.sleep(0)  # a turn on an embedded store may wait for nothing at all
 
     async def _rest(self, queue: ProviderQueue, seconds: float) -> None:
         try:
@@ -239,12 +236,15 @@ class Dispatcher:
         held = provider.acquire(queue, min(CLAIM_MAX, admitted))
         if held == 0:
             return self._idle_look_seconds
+        resting = self._sends.failing.resting()
         sends: list[Send] = []
         try:
-            rows = provider.take_hinted(queue, held)
-            rows = rows or await self.store.claim(provider.name, held, provider.taken, queue.lanes)
+            rows = provider.take_hinted(queue, held, resting)
             if not rows:
-                return self._idle_look_seconds
+                left_out = provider.taken | resting
+                rows = await self.store.claim(provider.name, held, left_out, queue.lanes)
+            if not rows:
+                return min(self._idle_look_seconds, RESTING_LOOK_SECONDS if resting else 3600)
             sends = await self._begin(provider, queue, rows)
             self._hint(provider, queue, rows[len(sends) :])
         finally:
@@ -255,6 +255,8 @@ class Dispatcher:
         if len(sends) < len(rows) and provider.bucket is not None:
             least = 0.0 if queue.urgent else GATHER_TOKENS_SECONDS
             await asyncio.sleep(max(rate.next_in(), least))
+        if self._sends.failing.full:
+            await asyncio.sleep(SHUT_LOOK_SECONDS)
         return 0
 
     async def _begin(
@@ -309,13 +311,14 @@ class Dispatcher:
             ApplyFact(row.message, Shut(row.step, provider.name, reason, until), queue.urgent)
             for row in rows
         ]
-        await self.engine.submit_many(facts)
-        return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX else 0
+        results = await self.engine.submit_many(facts)
+        failed = any(isinstance(result, BaseException) for result in results)
+        return SHUT_LOOK_SECONDS if len(rows) < CLAIM_MAX or failed else 0
 
     async def _gather(self, provider: ActiveProvider, rows: Sequence[ReadyRow]) -> list[Gathered]:
         """The data for the sends of a claim; None if the message is gone or its step was sent."""
         policies: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
-        loaded = await self._messages(rows)
+        loaded = await self._loader.messages(rows)
         gathered: list[Gathered] = []
         for row in rows:
             found = loaded.get(row.message)
@@ -323,58 +326,14 @@ class Dispatcher:
                 gathered.append((row, None))
                 continue
             key = (found.message.policy, found.message.policy_version)
-            policy = policies.get(key)
-            if policy is None:
-                policy = policies[key] = await self._policies(*key)
-            gathered.append((row, ready_step(provider, found, *policy, row.step)))
+            try:
+                if key not in policies:
+                    policies[key] = await self._policies(*key)
+                gathered.append((row, ready_step(provider, found, *policies[key], row.step)))
+            except StoreBusy:
+                raise
+            except Exception as error:
+                log.exception("dispatch.step_unreadable", provider=provider.name, policy=key[0])
+                what = f"{type(error).__name__} while its policy and templates were read"
+                gathered.append((row, Unrenderable(Reason.TEMPLATE_ERROR, what, key[0])))
         return gathered
-
-    async def _messages(self, rows: Sequence[ReadyRow]) -> dict[str, LoadedMessage]:
-        """The messages of a claim: from recent decisions if possible, else from the store."""
-        known: dict[str, LoadedMessage] = {}
-        unknown: list[ReadyRow] = []
-        for row in rows:
-            decided = self._recent.find(row.message)
-            if decided is None:
-                unknown.append(row)
-            else:
-                known[row.message] = LoadedMessage(
-                    decided.decision.message, decided.event, decided.person, decided.addresses
-                )
-        if unknown:
-            known.update(await self._load(unknown))
-        return known
-
-    async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, LoadedMessage]:
-        """Messages, their recipients and the recipients' addresses, in two queries."""
-        known = {row.recipient for row in rows if row.recipient}
-        loaded = await self.store.load(
-            Wanted(messages={row.message for row in rows}, recipients=known)
-        )
-        people = {row.message.recipient for row in loaded.messages.values()}
-        persons = {id: Person(id, loaded.recipients.get(id), self._hash) for id in people}
-        hashes = {address.hash for person in persons.values() for address in person.addresses}
-        addresses = await self.store.addresses(hashes)
-        return {
-            id: LoadedMessage(row.message, row.event, persons[row.message.recipient], addresses)
-            for id, row in loaded.messages.items()
-        }
-
-
-def ready_step(
-    provider: ActiveProvider,
-    found: LoadedMessage,
-    policy: Policy,
-    templates: TemplateSet,
-    step: int,
-) -> ReadyStep:
-    """A step with those addresses of its recipient that the provider can send to."""
-    channel, kinds = policy.plan[step].channel, provider.definition.kinds
-    targets = tuple([address for address in found.person.addresses if address.kind in kinds])
-    inbound = [
-        found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets
-    ]
-    inbound_at = max([at for at in inbound if at is not None], default=None)
-    return ReadyStep(
-        found.message, found.event, found.person, policy, templates, step, targets, inbound_at
-    )

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from orchestrator.channels import Outgoing
 from orchestrator.channels.registry import channels
 from orchestrator.core.message import Attempt, Message
@@ -21,6 +23,8 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
 from orchestrator.render import RenderContext, Rendered, TemplateSet, Unrenderable
+
+log = structlog.get_logger()
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
@@ -66,7 +70,24 @@ class PublicUrls:
 def render(
     ready: ReadyStep, urls: PublicUrls, provider: ActiveProvider, attempt: int, now: int
 ) -> Rendered:
-    """Render one step. Raises ``Unrenderable``, also if its event was erased meanwhile."""
+    """
+    Render one step. Raises ``Unrenderable``, also if its event was erased meanwhile; whatever else
+    rendering raises is a fault of the template or its data, too.
+    """
+    try:
+        return render_step(ready, urls, provider, attempt, now)
+    except Unrenderable:
+        raise
+    except Exception as error:
+        log.exception("dispatch.render_failed", policy=ready.policy.name, channel=ready.channel)
+        what = f"{type(error).__name__} while rendering"
+        raise Unrenderable(Reason.TEMPLATE_ERROR, what, ready.policy.template) from error
+
+
+def render_step(
+    ready: ReadyStep, urls: PublicUrls, provider: ActiveProvider, attempt: int, now: int
+) -> Rendered:
+    """See ``render``."""
     message, person = ready.message, ready.person
     if not any(ready.event.values()):
         raise Unrenderable(Reason.ERASED, "", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -94,9 +95,12 @@ class ActiveProvider:
         """The number of slots that are for OTPs only."""
         return min(self.slots - 1, max(1, self.slots // OTP_SHARE))
 
-    def take_hinted(self, queue: ProviderQueue, most: int) -> list[ReadyRow]:
-        """Rows that need no claim; those that are being sent already stay for later."""
-        rows = [row for row in queue.hinted if (row.message, row.step) not in self.taken][:most]
+    def take_hinted(
+        self, queue: ProviderQueue, most: int, resting: Collection[tuple[str, int]] = ()
+    ) -> list[ReadyRow]:
+        """Rows that need no claim; those that are being sent already, or rest, stay for later."""
+        left_out = self.taken.union(resting)
+        rows = [row for row in queue.hinted if (row.message, row.step) not in left_out][:most]
         for row in rows:
             queue.hinted.remove(row)
         return rows

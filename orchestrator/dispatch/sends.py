@@ -5,6 +5,10 @@ One send, from its row of the backlog to the fact that records the provider's an
 
 Each step is begun by the one before it: the engine calls back as soon as a fact is committed. Only
 the call itself is a task, so nothing waits for anything but a provider.
+
+What nobody foresaw ends in a fact as well: before the intent the step cannot be prepared, before
+the call its content is refused, after it the outcome is unknown. Where even the fact cannot be
+recorded, the row rests longer after each failure (``Failing``), and others go before it.
 """
 
 from __future__ import annotations
@@ -19,23 +23,29 @@ import structlog
 from orchestrator.channels import HttpAdapter, HttpCall, HttpReply, Outgoing, Unsendable
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Fact, Prepared, Unpreparable
+from orchestrator.core.message import Attempt
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address
 from orchestrator.dispatch.answers import AnswerRule, OnBreaker
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep, outgoing, render
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
+from orchestrator.dispatch.unforeseen import is_foreseen, unwritable, without_words
 from orchestrator.engine.answers import OnResult
 from orchestrator.engine.commands import ApplyFact, FactApplied
 from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.engine.failing import Failing
 from orchestrator.render import Rendered, Unrenderable
 from orchestrator.stores.port import StoreBusy
-from orchestrator.stores.rows import ReadyRow
+from orchestrator.stores.rows import ReadyRow, StepKey
 
 log = structlog.get_logger()
 
 START_WITHIN_SECONDS = 1.0
+STALE_TRIES = 3
+"""So often a row with nothing left to send is looked at before it rests."""
 
 OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
 """Called after each call, with its row of the answer table and its duration in seconds."""
@@ -76,6 +86,7 @@ class Sends:
         self.entropy = entropy
         self.on_answer = on_answer
         self.running: set[Send] = set()
+        self.failing: Failing[StepKey] = Failing(monotonic)
         self.stopped = False
         self._ended = asyncio.Event()
 
@@ -88,7 +99,7 @@ class Sends:
         if send not in self.running:
             return
         self.running.discard(send)
-        send.provider.taken.discard((send.row.message, send.row.step))
+        send.provider.taken.discard(send.key)
         send.provider.release(1)
         send.queue.wake.set()
         if not self.running:
@@ -111,13 +122,18 @@ class Sends:
 
 
 class Send:
-    """One row on its way out, with a slot and a token. ``ready`` None: nothing is left to send."""
+    """
+    One row on its way out, with a slot and a token. ``ready`` None: nothing is left to send; an
+    ``Unrenderable``: why it cannot be sent.
+    """
 
     __slots__ = (
         "_attempt",
         "_open_calls",
+        "_problem",
         "_rendered",
         "_sends",
+        "key",
         "provider",
         "queue",
         "ready",
@@ -132,14 +148,16 @@ class Send:
         provider: ActiveProvider,
         queue: ProviderQueue,
         row: ReadyRow,
-        ready: ReadyStep | None,
+        ready: ReadyStep | Unrenderable | None,
         token: Token,
     ) -> None:
         self._sends = sends
         self.provider = provider
         self.queue = queue
         self.row = row
-        self.ready = ready
+        self.key: StepKey = (row.message, row.step)
+        self.ready = ready if isinstance(ready, ReadyStep) else None
+        self._problem = ready if isinstance(ready, Unrenderable) else None
         self.tokens = [token]
         self.tasks: list[asyncio.Task[None]] = []
         self._attempt = 0
@@ -151,7 +169,7 @@ class Send:
         self._sends.running.add(self)
         ready = self.ready
         if ready is None:
-            self._sends.end(self)
+            self._begin_without(self._problem)
             return
         try:
             self._attempt = len(ready.message.attempts)
@@ -161,9 +179,18 @@ class Send:
             else:
                 self._ask_for_intents(ready, self._rendered)
         except Unrenderable as problem:
-            self._report_unrenderable(ready, problem)
+            self._report_unrenderable(problem)
         except Exception as error:
             self._fail(error)
+
+    def _begin_without(self, problem: Unrenderable | None) -> None:
+        """Nothing can be sent: say why, or leave a row that another process has sent."""
+        if problem is not None:
+            self._report_unrenderable(problem)
+            return
+        # a row that stays although nothing is left to send must not be taken again and again
+        self._sends.failing.failed(self.key, free_tries=STALE_TRIES)
+        self._sends.end(self)
 
     def _render(self, ready: ReadyStep, attempt: int) -> Rendered:
         return render(ready, self._sends.urls, self.provider, attempt, self._sends.now())
@@ -186,20 +213,19 @@ class Send:
         fact = Prepared(
             ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost
         )
-        self._apply_fact(ready, fact, self._on_intents)
+        self._apply_fact(fact, self._on_intents)
 
-    def _report_unrenderable(self, ready: ReadyStep, problem: Unrenderable) -> None:
+    def _report_unrenderable(self, problem: Unrenderable) -> None:
         try:
             detail = f"{problem.detail} {problem.where}".strip()
             self._open_calls = 1
-            fact = Unpreparable(ready.step, problem.reason, detail)
-            self._apply_fact(ready, fact, self._on_recorded)
+            fact = Unpreparable(self.row.step, problem.reason, detail)
+            self._apply_fact(fact, self._on_recorded)
         except Exception as error:
             self._fail(error)
 
-    def _apply_fact(self, ready: ReadyStep, fact: Fact, on_result: OnResult) -> None:
-        message = ready.message
-        command = ApplyFact(message.id, fact, urgent=message.message_class == OTP)
+    def _apply_fact(self, fact: Fact, on_result: OnResult) -> None:
+        command = ApplyFact(self.row.message, fact, urgent=self.queue.urgent)
         self._sends.engine.enqueue(command, on_result)
 
     def _on_intents(self, result: Any) -> None:
@@ -218,54 +244,93 @@ class Send:
             sends.end(self)
             return
         first = applied.calls[0].attempt
-        if first != self._attempt:  # another step was sent meanwhile, and links name the attempt
-            rendered = self._render(ready, first)
         self._open_calls = len(applied.calls)
+        try:
+            if first != self._attempt:  # another step was sent meanwhile; links name the attempt
+                rendered = self._render(ready, first)
+        except Unrenderable as problem:
+            for call in applied.calls:
+                self._record(call.attempt, unwritable(problem.reason, problem.detail))
+            return
         for call, token in zip(applied.calls, self.tokens, strict=False):
             self._start(self._call(ready, applied, call, rendered, token))
 
     async def _call(
         self, ready: ReadyStep, applied: FactApplied, call: Call, rendered: Rendered, token: Token
     ) -> None:
-        sends, provider = self._sends, self.provider
+        sends = self._sends
         try:
-            attempt = applied.decision.message.attempts[call.attempt]
-            message = outgoing(
-                ready, sends.urls, attempt, call.target, rendered, sends.now(), sends.entropy(64)
-            )
             started = sends.monotonic()
-            outcome = await self._outcome(message, applied.decided_at + START_WITHIN_SECONDS, token)
+            start_by = applied.decided_at + START_WITHIN_SECONDS
+            attempt = applied.decision.message.attempts[call.attempt]
+            request = self._request(ready, attempt, call.target, rendered)
+            if isinstance(request, Refused):
+                outcome: Outcome = request
+            else:
+                outcome = await self._outcome(*request, start_by, token)
+            await self._apply_answer(outcome, sends.monotonic() - started)
+            self._record(call.attempt, outcome)
+        except Exception as error:
+            self._fail(error)
+
+    async def _apply_answer(self, outcome: Outcome, seconds: float) -> None:
+        """Update rate, breaker and metrics of an answer, which is recorded in any case."""
+        provider, sends = self.provider, self._sends
+        try:
             rule = await provider.apply(outcome, sends.now())
             if rule.breaker is OnBreaker.OPENS and isinstance(outcome, Refused):
                 log.error(
                     "provider.configuration_refused", provider=provider.name, code=outcome.code
                 )
-            sends.on_answer(provider, rule, outcome, sends.monotonic() - started)
-            self._apply_fact(ready, Answered(call.attempt, outcome), self._on_recorded)
-        except Exception as error:
-            self._fail(error)
+            sends.on_answer(provider, rule, outcome, seconds)
+        except asyncio.CancelledError:  # stopped while the rate was paused
+            return
+        except StoreBusy as error:
+            log.info("dispatch.store_busy", provider=provider.name, why=str(error))
+        except Exception:
+            log.exception("dispatch.answer_ignored", provider=provider.name)
 
-    async def _outcome(self, message: Outgoing, start_by: float, token: Token) -> Outcome:
+    def _request(
+        self, ready: ReadyStep, attempt: Attempt, target: Address, rendered: Rendered
+    ) -> tuple[Outgoing, HttpCall | None] | Refused:
+        """The message for the adapter, and its request over HTTP; a refusal: nothing can leave."""
+        sends, adapter = self._sends, self.provider.adapter
         try:
-            return await self._deliver(message, start_by, token)
+            message = outgoing(
+                ready, sends.urls, attempt, target, rendered, sends.now(), sends.entropy(64)
+            )
+            return message, adapter.request(message) if isinstance(adapter, HttpAdapter) else None
+        except Unsendable as problem:
+            return problem.outcome
+        except Exception as error:
+            self._log_adapter()
+            return unwritable("adapter_failed", type(error).__name__)
+
+    async def _outcome(
+        self, message: Outgoing, request: HttpCall | None, start_by: float, token: Token
+    ) -> Outcome:
+        try:
+            return await self._deliver(message, request, start_by, token)
         except asyncio.CancelledError:
             return Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
         except Unsendable as problem:
             return problem.outcome
         except Exception as error:
-            log.exception(
-                "dispatch.adapter_failed",
-                provider=self.provider.name,
-                message_id=message.message_id,
-            )
+            self._log_adapter()
             return Unknown(Reason.RESPONSE_UNREADABLE, detail=type(error).__name__)
 
-    async def _deliver(self, message: Outgoing, start_by: float, token: Token) -> Outcome:
+    def _log_adapter(self) -> None:
+        log.exception(
+            "dispatch.adapter_failed", provider=self.provider.name, message_id=self.row.message
+        )
+
+    async def _deliver(
+        self, message: Outgoing, request: HttpCall | None, start_by: float, token: Token
+    ) -> Outcome:
         """Make one request under its hard timeout, and translate the answer."""
         sends, adapter = self._sends, self.provider.adapter
         timeout_ms = self.provider.definition.timeout_ms
-        if isinstance(adapter, HttpAdapter):
-            request = adapter.request(message)
+        if request is not None and isinstance(adapter, HttpAdapter):
             sender = sends.sender_for(self.provider)
             answer = await sender.call(
                 request, timeout_ms=timeout_ms, start_by=start_by, clock=sends.seconds, token=token
@@ -280,6 +345,21 @@ class Send:
         except TimeoutError:
             return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
 
+    def _record(self, number: int, outcome: Outcome) -> None:
+        """Record an answer; one that cannot be recorded as it is, without the provider's words."""
+
+        def on_result(result: Any) -> None:
+            plain = without_words(outcome)
+            if is_foreseen(result) or plain == outcome:
+                self._on_recorded(result)
+                return
+            try:
+                self._apply_fact(Answered(number, plain), self._on_recorded)
+            except Exception as error:
+                self._fail(error)
+
+        self._apply_fact(Answered(number, outcome), on_result)
+
     def _on_recorded(self, result: Any) -> None:
         """One answer is durable; the send ends with the last one."""
         if isinstance(result, BaseException):
@@ -287,18 +367,21 @@ class Send:
             return
         self._open_calls -= 1
         if not self._open_calls:
+            self._sends.failing.worked(self.key)
             self._sends.end(self)
 
     def _fail(self, error: BaseException) -> None:
         """
-        End the send: a row without an intent is claimed again; a timer finds an intent without an
-        answer.
+        End the send: a row without an intent is claimed again, after a rest that grows; a timer
+        finds an intent without an answer.
         """
-        if not isinstance(error, Stopped | LookupError | StoreBusy | asyncio.CancelledError):
+        if not is_foreseen(error):
             log.error(
                 "dispatch.send_failed",
                 provider=self.provider.name,
                 message_id=self.row.message,
                 exc_info=error,
             )
+        if not isinstance(error, Stopped | StoreBusy | asyncio.CancelledError):
+            self._sends.failing.failed(self.key)
         self._sends.end(self)

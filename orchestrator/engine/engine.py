@@ -23,7 +23,6 @@ from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import ApplyFact, Command, Conflict, DeadLetter, Erase
-from orchestrator.engine.failures import FailureLog
 from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle
 from orchestrator.engine.lanes import (
     OTP_LANE,
@@ -36,7 +35,7 @@ from orchestrator.engine.lanes import (
     lane_of,
 )
 from orchestrator.engine.needs import Needs
-from orchestrator.engine.rules import Evaluate, Rules
+from orchestrator.engine.rules import Evaluate, Rules, foreseen
 from orchestrator.engine.spending import Spending, day_of
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
@@ -105,7 +104,7 @@ class Engine:
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
         self._spending = Spending()
-        self._failures = FailureLog(ports.monotonic)
+        self._evaluate = foreseen(ports.evaluate)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -199,25 +198,35 @@ class Engine:
     async def _work(self, batch: list[Waiting]) -> None:
         """
         Decide a batch in one transaction. If a command breaks it, halve the batch until that
-        command fails alone.
+        command fails alone. Raises nothing: whatever happens, each command gets an answer.
         """
         try:
             results, context = await self._decide_persistently([one.command for one in batch])
         except Exception as error:
             if len(batch) == 1 or isinstance(error, StoreAway):
-                self._failures.record(type(batch[0].command).__name__, error)
+                command = type(batch[0].command).__name__
+                log.error("engine.command_failed", command=command, exc_info=error)
                 for waiting in batch:
-                    waiting.on_result(error)
+                    answer(waiting, error)
                 return
             half = len(batch) // 2
+            await asyncio.sleep(0)  # an embedded store fails without ever waiting for anything
             await self._work(batch[:half])
             await self._work(batch[half:])
             return
-        self._ports.observe(context.decided, context.condition_errors)
+        self._notify(batch, context)
         for waiting, result in zip(batch, results, strict=True):
-            if isinstance(waiting.command, DeadLetter):
-                self._ports.dead_lettered(waiting.command.reason)
-            waiting.on_result(result)
+            answer(waiting, result)
+
+    def _notify(self, batch: Sequence[Waiting], context: BatchContext) -> None:
+        """What is committed stays so: an observer that fails changes no answer."""
+        try:
+            self._ports.observe(context.decided, context.condition_errors)
+            for waiting in batch:
+                if isinstance(waiting.command, DeadLetter):
+                    self._ports.dead_lettered(waiting.command.reason)
+        except Exception:
+            log.exception("engine.observer_failed")
 
     async def _decide_persistently(
         self, commands: Sequence[Command]
@@ -278,7 +287,11 @@ class Engine:
             except BaseException:
                 self._spending = Spending()
                 raise
-        self._ports.committed(len(commands), asyncio.get_running_loop().time() - started)
+        seconds = asyncio.get_running_loop().time() - started
+        try:
+            self._ports.committed(len(commands), seconds)
+        except Exception:
+            log.exception("engine.observer_failed")
         return results, context
 
     def _giving_way(self, first: Command) -> Callable[[], Awaitable[None]]:
@@ -292,7 +305,7 @@ class Engine:
 
     async def _load(self, unit: Unit, rules: Rules, commands: Sequence[Command]) -> UnitOfWork:
         """Everything that the batch touches, in two stages (see ``needs``)."""
-        needs = Needs(rules, self._ports.address_hash, self._ports.evaluate)
+        needs = Needs(rules, self._ports.address_hash, self._evaluate)
         for command in commands:
             HANDLERS[type(command)].needs(needs, command)
         work = UnitOfWork(await unit.load(needs.rows), needs.rows, self._ports.address_hash)
@@ -316,7 +329,7 @@ class Engine:
             rules=rules,
             now=now,
             policies=policies,
-            evaluate=ports.evaluate,
+            evaluate=self._evaluate,
             address_hash=ports.address_hash,
             new_id=ports.new_id,
             view=ports.view,
@@ -338,3 +351,11 @@ class Engine:
         today = day_of(now, rules.governance.time_zone)
         today.spent = await self.store.spent(today.day)
         self._spending = today
+
+
+def answer(waiting: Waiting, result: Any) -> None:
+    """Give a command its answer; a caller that fails on it takes nobody's answer with it."""
+    try:
+        waiting.on_result(result)
+    except Exception:
+        log.exception("engine.caller_failed", command=type(waiting.command).__name__)

@@ -101,3 +101,17 @@ Evaluate = Callable[[str, Mapping[str, Any]], Any]
 Evaluate an expression over a scope; raises ``ValueError`` (or a subclass) where it cannot be
 evaluated.
 """
+
+
+def foreseen(evaluate: Evaluate) -> Evaluate:
+    """The same for an ``evaluate`` that may raise anything: all of it becomes ``ValueError``."""
+
+    def evaluate_foreseen(expression: str, scope: Mapping[str, Any]) -> Any:
+        try:
+            return evaluate(expression, scope)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{expression!r} failed: {type(error).__name__}") from error
+
+    return evaluate_foreseen

@@ -16,6 +16,13 @@ import structlog
 from orchestrator.core.facts import Due
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.engine.failing import (
+    HELD_MAX,
+    LONGEST_SECONDS,
+    STORE_SECONDS,
+    Failing,
+    delay_seconds,
+)
 from orchestrator.primitives.clock import Clock
 from orchestrator.stores.port import Store, StoreBusy
 
@@ -23,6 +30,8 @@ log = structlog.get_logger()
 
 BATCH_MAX = 512
 LONGEST_SLEEP_SECONDS = 1.0
+LOOK_SECONDS = 0.25
+"""How soon to look again while the timers that are due belong to messages that rest."""
 
 
 class Timers:
@@ -75,6 +84,7 @@ class TimerLoop:
         self._fired = fired
         self._longest_sleep_seconds = longest_sleep_seconds
         self._otp = otp
+        self._failing: Failing[str] = Failing(clock.monotonic)
         self._sooner = asyncio.Event()
         self._next: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -93,30 +103,45 @@ class TimerLoop:
             self._sooner.set()
 
     async def _run(self) -> None:
+        failures = 0
         while True:
             try:
                 if not await self._fire_due():
                     await self._sleep()
+                failures = 0
                 continue
             except Stopped:
                 return
             except StoreBusy as error:
+                longest = STORE_SECONDS
                 log.info("timers.store_busy", why=str(error))
             except Exception:
+                longest = LONGEST_SECONDS
                 log.exception("timers.failed")
-            await asyncio.sleep(LONGEST_SLEEP_SECONDS)
+            failures += 1
+            await asyncio.sleep(delay_seconds(failures, f"timers {self._otp}", longest))
 
     async def _fire_due(self) -> bool:
-        """Fire one batch of due timers; False if there were none."""
-        now = self._clock.now()
-        rows = await self.store.due(now, BATCH_MAX, self._otp)
+        """Fire one batch of due timers; False if there were none but of messages that rest."""
+        now, resting = self._clock.now(), self._failing.resting()
+        found = await self.store.due(now, BATCH_MAX + min(len(resting), HELD_MAX), self._otp)
+        rows = [row for row in found if row.message not in resting]
         for due_at, _ in rows:
             self._fired(now - due_at)
         results = await self.engine.submit_many(
             [ApplyFact(message, Due(due_at), urgent=self._otp) for due_at, message in rows]
         )
-        if any(isinstance(result, BaseException) for result in results):
-            # the engine has logged it, and the timer stays due: do not spin on it
+        failed = 0
+        for (_, message), result in zip(rows, results, strict=True):
+            if isinstance(result, StoreBusy | Stopped):
+                raise result
+            if isinstance(result, BaseException):
+                # the engine has logged it, and the timer stays due: let the others go before it
+                self._failing.failed(message)
+                failed += 1
+            else:
+                self._failing.worked(message)
+        if failed > len(rows) // 2:  # more may fail than are remembered
             await asyncio.sleep(LONGEST_SLEEP_SECONDS)
         return bool(rows)
 
@@ -128,5 +153,7 @@ class TimerLoop:
         seconds = longest = self._longest_sleep_seconds
         if self._next is not None:
             seconds = self._clock.real_seconds(self._next - self._clock.now())
+            if seconds < 0 and self._failing.resting():
+                self._next, seconds = None, LOOK_SECONDS
         with suppress(TimeoutError):
             await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), longest))

@@ -286,14 +286,7 @@ def render_part(part: Part, channel: Channel, name: str, names: Mapping[str, Any
         ) from error
     except (TemplateError, SecurityError) as error:
         raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
-    except (
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except Exception as error:  # an expression over outside data may raise anything at all
         raise Unrenderable(
             Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path
         ) from error

@@ -12,16 +12,19 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
+
+from orchestrator.telemetry.repeats import Repeats
 
 # fmt: off
 SAFE_KEYS = frozenset({
     "event", "level", "timestamp", "logger", "provider", "channel", "policy", "policies", "reason",
     "code", "status", "message_id", "seconds", "count", "queue", "lane", "listen", "admin", "topic",
     "partition", "offset", "sink", "command", "state", "result", "attempt", "size", "gate",
-    "version",
+    "version", "cause", "held_back",
 })
 # fmt: on
 PATTERNS = (
@@ -61,7 +64,7 @@ def mask_any(value: Any) -> Any:
 
 
 def configure_logging(level: str = "info", format: str = "json") -> None:
-    """One line per event on standard error."""
+    """One line per event on standard error; of a cause that repeats only some (``Repeats``)."""
     renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -69,6 +72,7 @@ def configure_logging(level: str = "info", format: str = "json") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            Repeats(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             mask_values,
@@ -82,13 +86,19 @@ def configure_logging(level: str = "info", format: str = "json") -> None:
 
 
 class StandardError:
-    """Standard error at the time of writing, which tests replace after the set-up."""
+    """
+    Standard error at the time of writing, which tests replace after the set-up. A line that cannot
+    be written (the disk is full, the reader is gone) is lost: the work goes on.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with suppress(OSError, ValueError):
+            return sys.stderr.write(text)
+        return 0
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 class QuietHandler(logging.Handler):

@@ -5,6 +5,7 @@ messages that it triggers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from orchestrator.recipients.document import Person
 from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
 
 GOAL_DATA_BYTES_MAX = 8_192
+KEY_BYTES_MAX = 1_024
 
 
 class PublishHandler(Handler[Publish]):
@@ -138,14 +140,29 @@ def start(
 
 
 def dedupe_key(evaluate: Evaluate, policy: Policy, scope: Mapping[str, Any]) -> str | None:
-    """The value of a policy's dedupe key as stored text, None without one."""
+    """
+    The value of a policy's dedupe key as stored text, None without one. A long one is stored as its
+    hash, because an index row of PostgreSQL holds 2 700 bytes.
+    """
     if policy.dedupe is None:
         return None
     try:
         value = evaluate(policy.dedupe.key, scope)
     except ValueError:
         return None
-    return None if value is None else orjson.dumps(value, default=str).decode()
+    if value is None:
+        return None
+    try:
+        # Python refuses to write a number of more than 4 300 decimal digits
+        key = hex(value).encode() if is_large(value) else orjson.dumps(value, default=str)
+    except TypeError:  # a large number within a list, or text that is not Unicode
+        return None
+    return key.decode() if len(key) <= KEY_BYTES_MAX else hashlib.sha256(key).hexdigest()
+
+
+def is_large(value: Any) -> bool:
+    """Whether this is a whole number that JSON libraries do not write."""
+    return isinstance(value, int) and value.bit_length() > 63
 
 
 def deduplicate(

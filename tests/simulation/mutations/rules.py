@@ -14,6 +14,7 @@ from orchestrator.core.gates import Check, context
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
+from orchestrator.dispatch.outgoing import ReadyStep
 from orchestrator.engine import applying as applying_module
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.handlers import events as publish
@@ -31,7 +32,7 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
     async def gather(self: Dispatcher, provider: Any, rows: Any) -> Any:
         gathered = await original_gather(self, provider, rows)
         for row, ready in gathered:
-            if ready is not None:
+            if isinstance(ready, ReadyStep):
                 documents = await self.store.addresses([a.hash for a in ready.targets])
                 seen[row.message, row.step] = (ready.person.consents, documents)
         return gathered
