@@ -142,7 +142,7 @@ def reply(mail: Message) -> Iterator[ch.Inbound]:
             value=sender,
             text=ch.text_of((text[: quoted.start()] if quoted else text).strip()),
             id=ch.id_of(header(mail, "Message-ID")) or "",
-            answers=answered[1] if answered else None,
+            answers=(answered[1],) if answered else (),
         )
 
 

@@ -170,7 +170,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         if sid is None or not sid.startswith(("SM", "MM")) or not isinstance(status, str):
             return ch.by_http_status(reply)
         if STATES.get(status) not in (ch.Delivery.FAILED, ch.Delivery.CANCELLED):
-            return ch.Accepted(sid)
+            return ch.Accepted(sid, known_as=ch.known_as(("phone", ch.member(body, "to"))))
         code = ch.whole(ch.member(body, "error_code"))
         detail = self._said(ch.member(body, "error_message"))
         if code in REFUSALS:
@@ -246,6 +246,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
                 value=phone,
                 text=ch.text_of(fields.get("Body")),
                 id=sid or "",
+                answers=ch.ids_of(fields.get("OriginalRepliedMessageSid")),
                 keyword=KEYWORDS.get(fields.get("OptOutType", "")),
             )
 

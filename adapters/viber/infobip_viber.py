@@ -186,7 +186,8 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
             status_id == DUPLICATE_STATUS or error_id == DUPLICATE_ERROR
         )
         if message_id is not None and (repeated or group in (PENDING, DELIVERED)):
-            return ch.Accepted(message_id, duplicate=repeated)
+            known = ch.known_as(("phone", item.get("to")))
+            return ch.Accepted(message_id, duplicate=repeated, known_as=known)
         if repeated:
             return ch.by_http_status(reply)
         code, detail = code_of(status_id, error_id), self._said(status.get("description"))
@@ -304,6 +305,7 @@ def receipt(
             at=ch.iso_seconds(at),
             failure=failure,
             detail=detail,
+            known_as=ch.known_as(("phone", item.get("to"))),
         )
 
 
@@ -348,6 +350,6 @@ def inbound(item: Report) -> Iterator[ch.Inbound]:
             value=phone,
             text=ch.text_of(ch.member(item, "message", "text")),
             id=ch.id_of(item.get("messageId")) or "",
-            answers=ch.id_of(ch.member(item, "message", "trackingData")),
+            answers=ch.ids_of(ch.member(item, "message", "trackingData")),
             at=ch.iso_seconds(item.get("receivedAt")),
         )

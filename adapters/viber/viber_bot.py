@@ -206,6 +206,6 @@ def inbound(body: Event) -> Iterator[ch.Inbound]:
             value=value,
             text=ch.text_of(ch.member(body, "message", "text")),
             id=token_of(body) or "",
-            answers=ch.id_of(ch.member(body, "message", "tracking_data")),
+            answers=ch.ids_of(ch.member(body, "message", "tracking_data")),
             at=ch.unix_seconds(body.get("timestamp")),
         )

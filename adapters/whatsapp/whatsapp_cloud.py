@@ -173,7 +173,11 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
             case [{"id": message_id}] if (
                 200 <= reply.status < 300 and error is None and ch.id_of(message_id)
             ):
-                return ch.Accepted(message_id)
+                contact = next(ch.objects(ch.member(body, "contacts")), {})
+                known = ch.known_as(
+                    ("phone", contact.get("wa_id")), ("whatsapp_id", contact.get("user_id"))
+                )
+                return ch.Accepted(message_id, known_as=known)
             case _:
                 return ch.by_http_status(reply, detail=self._said(error))
 
@@ -317,6 +321,10 @@ def receipt(status: Item) -> Iterator[ch.Receipt]:
         at=ch.unix_seconds(status.get("timestamp")),
         failure=failure,
         detail=detail,
+        known_as=ch.known_as(
+            ("phone", status.get("recipient_id")),
+            ("whatsapp_id", status.get("recipient_user_id")),
+        ),
     )
 
 
@@ -340,7 +348,7 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
     person = next(addresses(message.get("from"), message.get("from_user_id")), None)
     if not isinstance(form, str) or form not in TEXTS or person is None:
         return
-    answers = ch.id_of(ch.member(message, "context", "id"))
+    answers = ch.ids_of(ch.member(message, "context", "id"))
     payload = ch.member(message, "button", "payload") or ch.member(
         message, "interactive", "button_reply", "id"
     )
@@ -352,7 +360,7 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
         ),
         id=ch.id_of(message.get("id")) or "",
         answers=answers,
-        clicked=answers is not None and form in BUTTON_TYPES,
+        clicked=bool(answers) and form in BUTTON_TYPES,
         keyword=KEYWORDS.get(payload.strip().upper()) if isinstance(payload, str) else None,
         at=ch.unix_seconds(message.get("timestamp")),
     )

@@ -192,7 +192,8 @@ def commands_of(
                 deps.metrics.webhook_signature_failures.labels(provider).inc()
                 log.warning("receipts.foreign_reference", provider=provider)
         elif isinstance(one, Inbound):
-            commands.append(RecordInbound(provider, channel, one))
+            named = next(filter(None, map(read, one.answers)), (None, None))
+            commands.append(RecordInbound(provider, channel, one, *named))
         else:
             commands.append(RecordPreference(provider, channel, one))
     return commands

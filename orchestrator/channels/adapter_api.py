@@ -235,8 +235,9 @@ class Receipt:
 
     It is found by ``client_reference`` where the provider echoes ours, else by ``provider_id``.
     ``state`` is a ``Delivery`` or an ``Engagement``; ``at`` UTC seconds of the event, None if
-    the provider does not say. ``failure`` says why, for a failed state. ``repeated`` deliveries of
-    the same receipt are harmless.
+    the provider does not say. ``failure`` says why, for a failed state. ``known_as``: kinds and
+    values under which the provider knows the address. ``repeated`` deliveries of the same receipt
+    are harmless.
     """
 
     state: Delivery | Engagement
@@ -245,22 +246,23 @@ class Receipt:
     at: float | None = None
     failure: Refused | None = None
     detail: str = ""
+    known_as: tuple[tuple[str, str], ...] = ()
 
 
 @named
 class Inbound:
     """
-    The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` is the
-    provider's id of our message they answered, where it says so; ``clicked``: they pressed a button
-    of it. ``keyword`` is the provider's own reading of an opt-out word (``stop`` or ``start``),
-    None if it has none: the words themselves are read elsewhere.
+    The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` are our
+    client references or the provider's ids of the message they answered, the likeliest first;
+    ``clicked``: they pressed a button of it. ``keyword`` is the provider's own reading of an
+    opt-out word (``stop`` or ``start``), None if it has none: the words are read elsewhere.
     """
 
     kind: str
     value: str
     text: str
     id: str = ""
-    answers: str | None = None
+    answers: tuple[str, ...] = ()
     clicked: bool = False
     keyword: str | None = None
     at: float | None = None

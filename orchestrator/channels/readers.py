@@ -117,6 +117,17 @@ def id_of(value: Any) -> str | None:
     return None
 
 
+def ids_of(*values: Any) -> tuple[str, ...]:
+    """Those of the values that are identifiers."""
+    return tuple(found for value in values if (found := id_of(value)) is not None)
+
+
+def known_as(*addresses: tuple[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Kinds and values for ``known_as``; a phone becomes E.164, what is unreadable is left out."""
+    read = ((kind, e164(value) if kind == "phone" else id_of(value)) for kind, value in addresses)
+    return tuple((kind, value) for kind, value in read if value is not None)
+
+
 def code_of(value: Any) -> str | None:
     """
     A provider's code that is a word (``UNAUTHORIZED``, ``E400``), None for anything longer or

@@ -24,11 +24,13 @@ class Accepted(Tagged):
     The provider took the message.
 
     ``provider_id`` is the id that its receipts will name, None if it gives none. ``duplicate``: the
-    provider says that it already had this very request.
+    provider says that it already had this very request. ``known_as``: kinds and values under which
+    the provider knows the address that was written to; histories leave them out.
     """
 
     provider_id: str | None = None
     duplicate: bool = False
+    known_as: tuple[tuple[str, str], ...] = ()
 
 
 class NotSent(Tagged):

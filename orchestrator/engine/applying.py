@@ -5,7 +5,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, Triggered
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Message
+from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
@@ -149,8 +149,9 @@ def apply_effects(
                 attempt = message.attempts[effect.attempt]
                 channel = channels()[attempt.channel]
                 if channel.two_way:
-                    last = (attempt.address_hash, attempt.channel, message.id, attempt.number, now)
-                    work.changes.contacts.append(ContactRow(*last))
+                    work.changes.contacts.append(
+                        contact_row(message.id, attempt, attempt.address_hash, now)
+                    )
                 if message.message_class == OTP and channel.otp_limits:
                     context.velocity.record(effect.target.value, now)
             case effects.ReserveCap():
@@ -214,6 +215,23 @@ def record_spending(context: BatchContext, before: Message, after: Message) -> N
             key = (channel, context.day)
             changes.spent[key] = changes.spent.get(key, 0) + delta
             context.spent[channel] = context.spent.get(channel, 0) + delta
+
+
+def contact_row(message: str, attempt: Attempt, hash: str, now: int) -> ContactRow:
+    """The row of an address under which an attempt's provider knows the one that it went to."""
+    written_to = attempt.address_hash
+    return ContactRow(hash, attempt.channel, message, attempt.number, written_to, now)
+
+
+def record_names(
+    context: BatchContext, message: str, attempt: Attempt, known_as: Iterable[tuple[str, str]]
+) -> None:
+    """Remember other addresses by which a provider knows the one that an attempt went to."""
+    for kind, value in known_as if channels()[attempt.channel].two_way else ():
+        hash = context.address_hash(kind, value)
+        if hash != attempt.address_hash:
+            row = contact_row(message, attempt, hash, context.now)
+            context.work.changes.contacts.append(row)
 
 
 def record_references(context: BatchContext, before: Message, after: Message) -> None:

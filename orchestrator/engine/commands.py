@@ -84,9 +84,16 @@ class RecordReceipt(Value):
 
 
 class RecordInbound(Value):
+    """
+    ``message`` and ``attempt`` are set if a keyed reference named what was answered; otherwise it
+    is found by the provider's ids, or by the address.
+    """
+
     provider: str
     channel: str
     inbound: Inbound
+    message: str | None = None
+    attempt: int | None = None
 
 
 class RecordPreference(Value):

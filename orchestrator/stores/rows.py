@@ -64,6 +64,17 @@ class AttemptPlace(NamedTuple):
     attempt: int
 
 
+class ContactPlace(NamedTuple):
+    """
+    The last attempt that an address answers, and the hash of the address that it went to: the same,
+    or another one that the provider knows by this.
+    """
+
+    message: str
+    attempt: int
+    written_to: str
+
+
 class ReferenceRow(NamedTuple):
     """The id that a provider gave to an attempt."""
 
@@ -74,12 +85,16 @@ class ReferenceRow(NamedTuple):
 
 
 class ContactRow(NamedTuple):
-    """The last attempt to an address on a channel; a reply from there answers it."""
+    """
+    The last attempt to an address on a channel; a reply from there answers it. ``written_to`` is
+    the address that it went to, if the provider knows that by this one.
+    """
 
     address_hash: str
     channel: str
     message: str
     attempt: int
+    written_to: str
     at: int
 
 
@@ -258,7 +273,7 @@ class Loaded:
     events: dict[EventKey, EventRow] = field(default_factory=dict)
     messages: dict[str, MessageRow] = field(default_factory=dict)
     references: dict[ReferenceKey, AttemptPlace] = field(default_factory=dict)
-    contacts: dict[ContactKey, AttemptPlace] = field(default_factory=dict)
+    contacts: dict[ContactKey, ContactPlace] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
 

@@ -40,7 +40,7 @@ from orchestrator.primitives.ids import encode
 from orchestrator.recipients.document import Person
 from orchestrator.render import Unrenderable
 from orchestrator.runtime.providers import active_provider
-from orchestrator.stores.rows import LANES, AttemptPlace, Changes
+from orchestrator.stores.rows import LANES, Changes, ContactPlace
 from orchestrator.virtual.scripted_provider import Later, Reaction, scripted_type
 from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
 
@@ -232,7 +232,7 @@ class FastRunner:
             self._forget(message)
         if self._keep:
             work.contacts.rows.update(
-                {row[:2]: AttemptPlace(row.message, row.attempt) for row in work.changes.contacts}
+                {row[:2]: ContactPlace(*row[2:5]) for row in work.changes.contacts}
             )
         work.changes = Changes()
 

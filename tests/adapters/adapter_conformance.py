@@ -383,7 +383,7 @@ def check_said(item: Said) -> None:
     if isinstance(item, ch.Inbound):
         assert storable(item.text, 20_000) and storable(item.id, 2048)
         assert item.keyword in (None, "stop", "start")
-        assert item.answers is None or storable(item.answers, 2048)
+        assert all(storable(id, 2048) for id in item.answers)
         return
     assert item.state in ("in", "out")
 

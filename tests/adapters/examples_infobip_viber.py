@@ -367,7 +367,7 @@ EXAMPLES = Examples(
                     value="+380501234567",
                     text="Так",
                     id="in-1",
-                    answers=REFERENCE,
+                    answers=(REFERENCE,),
                     at=DONE_AT,
                 ),
             ),

@@ -73,7 +73,7 @@ def failed(
     )
 
 
-def inbound(text: str, answers: str | None = None) -> tuple[ch.Inbound]:
+def inbound(text: str, *answers: str) -> tuple[ch.Inbound]:
     return (
         ch.Inbound(
             kind="email",

@@ -208,7 +208,7 @@ EXAMPLES = Examples(
                     value=USER,
                     text="Так",
                     id=str(MESSAGE),
-                    answers=REFERENCE,
+                    answers=(REFERENCE,),
                     at=AT,
                 ),
             ),

@@ -89,6 +89,9 @@ def taken(**fields: Any) -> ch.HttpReply:
     )
 
 
+TAKEN = ch.Accepted(WAMID, known_as=(("phone", "+380501234567"),))
+
+
 def error(
     status: int, code: int, details: str = "Why.", transient: bool = False, **headers: str
 ) -> ch.HttpReply:
@@ -295,11 +298,11 @@ EXAMPLES = Examples(
         ),
     ),
     replies=(
-        ReplyExample(promise="accepted", reply=taken(), outcome=ch.Accepted(WAMID)),
+        ReplyExample(promise="accepted", reply=taken(), outcome=TAKEN),
         ReplyExample(
             promise="held for a look at its quality",
             reply=taken(message_status="held_for_quality_assessment"),
-            outcome=ch.Accepted(WAMID),
+            outcome=TAKEN,
         ),
         ReplyExample(
             promise="no id", reply=taken(id=""), outcome=ch.Unknown(R.RESPONSE_UNREADABLE, "200")
@@ -424,28 +427,28 @@ EXAMPLES = Examples(
         reply_of(
             "a pressed button answers ours",
             "button",
-            wrote("Беру", answers=WAMID, clicked=True),
+            wrote("Беру", answers=(WAMID,), clicked=True),
             button={"payload": "TAKE", "text": "Беру"},
             context=ENDS,
         ),
         reply_of(
             "a translated stop button is a stop",
             "button",
-            wrote("Відписатися", answers=WAMID, clicked=True, keyword="stop"),
+            wrote("Відписатися", answers=(WAMID,), clicked=True, keyword="stop"),
             button={"payload": "STOP", "text": "Відписатися"},
             context=ENDS,
         ),
         reply_of(
             "a chosen reply answers ours",
             "interactive",
-            wrote("Так", answers=WAMID, clicked=True),
+            wrote("Так", answers=(WAMID,), clicked=True),
             interactive={"type": "button_reply", "button_reply": {"id": "yes", "title": "Так"}},
             context=ENDS,
         ),
         reply_of(
             "a quoted text is a reply and no click",
             "text",
-            wrote("Дякую", answers=WAMID),
+            wrote("Дякую", answers=(WAMID,)),
             text={"body": "Дякую"},
             context=ENDS,
         ),

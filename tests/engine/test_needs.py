@@ -173,7 +173,7 @@ def publish(type: str) -> Publish:
 REFUSED = Answered(0, Refused(Reason.REFUSED_ADDRESS, "7002"))
 COMPLAINED = Receipt(state=Engagement.COMPLAINED)
 UNKNOWN = Receipt(state=Engagement.CLICKED, provider_id="nobody's")
-STOP = Inbound(kind="phone", value=PHONE, text="STOP", answers="nobody's")
+STOP = Inbound(kind="phone", value=PHONE, text="STOP", answers=("nobody's",))
 PREFERENCE = Preference(kind="phone", value=PHONE, state="out")
 
 

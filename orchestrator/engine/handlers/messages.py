@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.core.facts import Answered, Cancelled
 from orchestrator.core.outcomes import Accepted
-from orchestrator.engine.applying import apply_fact
+from orchestrator.engine.applying import apply_fact, record_names
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     ApplyFact,
@@ -33,7 +33,12 @@ class ApplyFactHandler(Handler[ApplyFact]):
                 needs.addresses.references.add((provider, reference))
 
     def handle(self, context: BatchContext, command: ApplyFact) -> FactApplied:
-        return apply_fact(context, find(context, command.message), command.fact)
+        entry = find(context, command.message)
+        match command.fact:
+            case Answered(number, Accepted(known_as=names)) if names:
+                attempt = entry.message.attempts[number]
+                record_names(context, command.message, attempt, names)
+        return apply_fact(context, entry, command.fact)
 
 
 class CancelHandler(Handler[Cancel]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from orchestrator.core.facts import ReceiptReceived
 from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
-from orchestrator.engine.applying import apply_fact, record_consent
+from orchestrator.engine.applying import apply_fact, record_consent, record_names
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     FactApplied,
@@ -24,6 +24,7 @@ from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
+from orchestrator.recipients.document import Person
 from orchestrator.recipients.opt_out_words import opt_out_word
 from orchestrator.stores.rows import AttemptPlace, RawReceiptRow
 
@@ -59,6 +60,7 @@ class ReceiptHandler(Handler[RecordReceipt]):
         attempt = entry.message.attempts[place.attempt]
         if attempt.provider != command.provider:
             return None
+        record_names(context, place.message, attempt, receipt.known_as)
         if receipt.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
             source = f"{command.provider} {receipt.state}"
             consent = Consent(attempt.channel, "*", "out", fact.at, source)
@@ -94,12 +96,13 @@ class InboundHandler(Handler[RecordInbound]):
         inbound = command.inbound
         hash = needs.address_hash(inbound.kind, inbound.value)
         needs.rows.contacts.add((hash, command.channel))
-        if inbound.answers:
-            needs.rows.references.add((command.provider, inbound.answers))
+        needs.rows.references.update((command.provider, id) for id in inbound.answers)
+        if command.message is not None:
+            needs.rows.messages.add(command.message)
 
     def needs_addresses(self, needs: Needs, command: RecordInbound, work: UnitOfWork) -> None:
         hash = needs.address_hash(command.inbound.kind, command.inbound.value)
-        needs.addresses.addresses.add(hash)
+        needs.addresses.addresses.update(names_of(work, hash, command.channel))
         if (place := answered_attempt(work, command, hash)) is not None:
             needs.message_addresses(work, place.message)
 
@@ -108,19 +111,31 @@ class InboundHandler(Handler[RecordInbound]):
         A recipient wrote. STOP is an opt-out from that channel and START undoes one; anything else
         answers the message that it names, or the last one that went to this address. Each of them
         opens a session on the channel.
+
+        An answer may come from another address than the message went to: a second mailbox, or the
+        provider's own form of a number. A STOP then holds for both, and for the recipient. A START
+        from an address that the provider does not know as theirs holds for that address alone.
         """
         inbound, work = command.inbound, context.work
         hash = context.address_hash(inbound.kind, inbound.value)
         at = reported_at(context, inbound.at)
-        document = work.address_document(hash)
-        document["inbound"] = {**document.get("inbound", {}), command.channel: at}
+        names = names_of(work, hash, command.channel)
+        for name in names:
+            document = work.address_document(name)
+            document["inbound"] = {**document.get("inbound", {}), command.channel: at}
         place = answered_attempt(work, command, hash)
         entry = work.messages.get(place.message) if place else None
+        attempt = entry.message.attempts[place.attempt] if entry and place else None
         word = inbound.keyword or opt_out_word(inbound.text)
         if word in ("stop", "start"):
             person = work.person(entry.message.recipient) if entry else None
             state: ConsentState = "out" if word == "stop" else "in"
-            record_consent(context, person, hash, Consent(command.channel, "*", state, at, word))
+            if attempt is not None and word == "stop":
+                names = dict.fromkeys((*names, attempt.address_hash))
+            elif attempt is not None and attempt.address_hash not in names:
+                person = None
+            consent = Consent(command.channel, "*", state, at, word)
+            record_consents(context, person, names, consent)
         if entry is None or place is None:
             return
         engagement = Engagement.CLICKED if inbound.clicked else Engagement.REPLIED
@@ -132,10 +147,33 @@ class InboundHandler(Handler[RecordInbound]):
 
 
 def answered_attempt(work: UnitOfWork, command: RecordInbound, hash: str) -> AttemptPlace | None:
-    """The attempt that a reply names, or the last one that went to its address."""
-    named = command.inbound.answers
-    place = work.references.get((command.provider, named)) if named else None
-    return place or work.contacts.get((hash, command.channel))
+    """The attempt that a reply names, else the last one that went to its address."""
+    contact = work.contacts.get((hash, command.channel))
+    named = [work.references.get((command.provider, id)) for id in command.inbound.answers]
+    if command.message is not None and command.attempt is not None:
+        named.insert(0, AttemptPlace(command.message, command.attempt))
+    for place in (*named, AttemptPlace(*contact[:2]) if contact else None):
+        entry = work.messages.get(place.message) if place is not None else None
+        if place is None or entry is None or place.attempt >= len(entry.message.attempts):
+            continue
+        if entry.message.attempts[place.attempt].channel == command.channel:
+            return place
+    return None
+
+
+def names_of(work: UnitOfWork, hash: str, channel: str) -> dict[str, None]:
+    """An address, and the one of ours by which the provider means the same person."""
+    contact = work.contacts.get((hash, channel))
+    return dict.fromkeys((hash, contact.written_to) if contact is not None else (hash,))
+
+
+def record_consents(
+    context: BatchContext, person: Person | None, hashes: Iterable[str], consent: Consent
+) -> None:
+    """Write one consent to the recipient and to several addresses."""
+    record_consent(context, person, None, consent)
+    for hash in hashes:
+        record_consent(context, None, hash, consent)
 
 
 class PreferenceHandler(Handler[RecordPreference]):
@@ -143,7 +181,8 @@ class PreferenceHandler(Handler[RecordPreference]):
         needs.rows.contacts.add((preference_hash(needs, command), command.channel))
 
     def needs_addresses(self, needs: Needs, command: RecordPreference, work: UnitOfWork) -> None:
-        needs.addresses.addresses.add(preference_hash(needs, command))
+        hash = preference_hash(needs, command)
+        needs.addresses.addresses.update(names_of(work, hash, command.channel))
 
     def handle(self, context: BatchContext, command: RecordPreference) -> None:
         """
@@ -163,7 +202,7 @@ class PreferenceHandler(Handler[RecordPreference]):
             preference.classes,
         )
         person = work.person(entry.message.recipient) if entry else None
-        record_consent(context, person, hash, consent)
+        record_consents(context, person, names_of(work, hash, command.channel), consent)
 
 
 def preference_hash(at_hand: Needs | BatchContext, command: RecordPreference) -> str:

@@ -15,6 +15,7 @@ from orchestrator.stores.postgres.cache import MessageCache
 from orchestrator.stores.postgres.database import QUERIES
 from orchestrator.stores.rows import (
     AttemptPlace,
+    ContactPlace,
     DedupeWindow,
     EventRow,
     Loaded,
@@ -54,11 +55,11 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
             messages.add(row["message"])
             if row["recipient"] is not None:
                 people.add(row["recipient"])
-            place = AttemptPlace(row["message"], row["attempt"])
+            key, place = (row["a"], row["b"]), (row["message"], row["attempt"])
             if row["kind"] == "r":
-                found.references[row["a"], row["b"]] = place
+                found.references[key] = AttemptPlace(*place)
             elif row["kind"] == "c":
-                found.contacts[row["a"], row["b"]] = place
+                found.contacts[key] = ContactPlace(*place, row["written_to"])
     if lock:
         await take_locks(connection, (lock_key("r", person) for person in people))
     known = {id: cache[id] for id in messages if id in cache}

@@ -32,7 +32,7 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
             QUERIES["write_people"],
             *columns(people, 3),
             *columns(list(changes.addresses.items()), 2),
-            *columns(list(contacts.values()), 5),
+            *columns(list(contacts.values()), 6),
             *columns(changes.references, 4),
         )
     windows = {row[:3]: row for row in changes.dedupes}

@@ -14,6 +14,7 @@ from orchestrator.stores.lru_cache import LruCache
 from orchestrator.stores.rows import (
     AttemptPlace,
     Changes,
+    ContactPlace,
     DedupeWindow,
     EventRow,
     Loaded,
@@ -48,7 +49,7 @@ def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
             found.references[key] = AttemptPlace(*row)
     for key in wanted.contacts:
         if row := one("load_contact", key):
-            found.contacts[key] = AttemptPlace(*row)
+            found.contacts[key] = ContactPlace(*row)
     load_messages(db, cache, wanted, found)
     return found
 

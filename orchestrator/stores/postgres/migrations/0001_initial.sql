@@ -137,13 +137,15 @@ create table addresses (
     document bytea not null
 ) with (fillfactor = 80);
 
--- The last attempt to an address on a channel, which a reply answers. Written by batches; one row
--- an address and channel.
+-- The last attempt to an address on a channel, which a reply answers. A provider may know that
+-- address by another one: then both have a row, and `written_to` is the one that was written to.
+-- Written by batches; one row an address and channel.
 create table contacts (
     hash text collate "C" not null,
     channel text not null,
     message text collate "C" not null,
     attempt integer not null,
+    written_to text collate "C" not null,
     at bigint not null,
     primary key (hash, channel)
 ) with (fillfactor = 80);

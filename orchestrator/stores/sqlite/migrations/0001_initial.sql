@@ -100,13 +100,15 @@ create table provider_references (
 ) without rowid;
 create index references_by_message on provider_references (message);
 
--- The last attempt to an address on a channel, which a reply answers. Written by batches; one row
--- an address and channel.
+-- The last attempt to an address on a channel, which a reply answers. A provider may know that
+-- address by another one: then both have a row, and `written_to` is the one that was written to.
+-- Written by batches; one row an address and channel.
 create table contacts (
     hash text not null,
     channel text not null,
     message text not null,
     attempt integer not null,
+    written_to text not null,
     at integer not null,
     primary key (hash, channel)
 ) without rowid;

@@ -56,7 +56,7 @@ select digest, messages, status from events where source = $1 and id = $2
 select message, attempt from provider_references where provider = $1 and reference = $2
 
 -- name: load_contact
-select message, attempt from contacts where hash = $1 and channel = $2
+select message, attempt, written_to from contacts where hash = $1 and channel = $2
 
 -- name: load_dedupe
 select message, until from dedupes where policy = $1 and recipient = $2 and key = $3

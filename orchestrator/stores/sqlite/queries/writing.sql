@@ -35,7 +35,8 @@ insert or ignore into provider_references (provider, reference, message, attempt
 values ($1, $2, $3, $4)
 
 -- name: put_contacts
-insert or replace into contacts (hash, channel, message, attempt, at) values ($1, $2, $3, $4, $5)
+insert or replace into contacts (hash, channel, message, attempt, written_to, at)
+values ($1, $2, $3, $4, $5, $6)
 
 -- name: put_recipients
 insert or replace into recipients (id, bucket, document) values ($1, $2, $3)
