@@ -75,6 +75,15 @@ class EventErrorView(TypedDict):
     what: str
 
 
+class EventWarningView(TypedDict):
+    """Something of an event that was left out."""
+
+    recipient: str
+    field: str
+    what: str
+    fix: str
+
+
 class ResultView(TypedDict):
     """
     What became of one event. `source`, `id` and `messages` are there unless it was refused,
@@ -86,6 +95,7 @@ class ResultView(TypedDict):
     source: NotRequired[str]
     id: NotRequired[str]
     messages: NotRequired[list[str]]
+    warnings: NotRequired[list[EventWarningView]]
     error: NotRequired[EventErrorView]
 
 
@@ -194,7 +204,8 @@ async def accept(
             case Published() as answer:
                 messages = list(answer.messages)
                 result = {"source": event.source, "id": event.id, "status": answer.status}
-                results.append({**result, "messages": messages})
+                warned = {"warnings": list(answer.warnings)} if answer.warnings else {}
+                results.append({**result, "messages": messages, **warned})
             case Conflict():
                 what = "this source and id were published before with another body"
                 results.append(Malformed("conflict", "id", what, "give another event another id"))

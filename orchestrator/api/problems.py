@@ -13,9 +13,10 @@ from msgspec import Meta
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Misshapen
-from orchestrator.engine.commands import UnknownMessage, UnknownRecipient
+from orchestrator.engine.commands import ProfileTooLarge, UnknownMessage, UnknownRecipient
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.events.malformed import Malformed
+from orchestrator.recipients.document import PROFILE_BYTES_MAX
 from orchestrator.stores.port import StoreAway, StoreBusy
 
 log = structlog.get_logger()
@@ -118,6 +119,12 @@ def problem_of(error: Exception, route: str, method: str) -> web.Response:
         case Misshapen():
             detail = f"{error.what}; {error.fix}"
             refusal = Refusal(400, "bad_field", detail, field=error.field)
+        case ProfileTooLarge():
+            detail = (
+                f"with this the profile would have more than {PROFILE_BYTES_MAX // 1024} KiB;"
+                " remove attributes (send them as null), or send smaller ones"
+            )
+            refusal = Refusal(413, "profile_too_large", detail)
         case UnknownMessage():
             refusal = unknown("message", str(error.args[0]))
         case UnknownRecipient():

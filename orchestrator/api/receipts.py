@@ -31,6 +31,7 @@ from orchestrator.stores.port import StoreBusy
 log = structlog.get_logger()
 
 BODY_BYTES_MAX = 256 * 1024
+DEVICE_BODY_BYTES_MAX = 2 * 1024
 DEPTH_MAX = 32
 TOGETHER_MAX = 16
 """So many reports of a webhook are one command; more would make a batch long."""
@@ -89,7 +90,8 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     committed. Raises ``Refusal``, or what the engine raised, so that the provider sends it again.
     """
     adapter, channel = adapter_of(deps, provider)
-    body = await read_body(request, BODY_BYTES_MAX)
+    device = from_device(channel)
+    body = await read_body(request, DEVICE_BODY_BYTES_MAX if device else BODY_BYTES_MAX)
     if too_deep(body):
         raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
     hook = webhook(deps, provider, request, body)
@@ -104,14 +106,13 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
         detail = "this is not the provider's: its signature or token is missing or wrong"
         raise Refusal(403, "forged", detail) from None
     commands = commands_of(deps, provider, channel, reports)
-    if not from_device(channel):
-        if body or commands:
-            await record_webhook(deps, provider, body, commands)
-        return answer
-    # anybody can post as a browser: without a token of ours nothing is stored
-    if commands:
+    if device:
+        # anybody who has a token can post as a browser, any number of times: no body is kept
+        await submit_all(deps, commands)
+        return replace(answer, headers={**answer.headers, **CORS})
+    if body or commands:
         await record_webhook(deps, provider, body, commands)
-    return replace(answer, headers={**answer.headers, **CORS})
+    return answer
 
 
 async def record_webhook(

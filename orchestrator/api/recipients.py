@@ -25,7 +25,8 @@ from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipien
 from orchestrator.explain.views import FullMessageView, full_view
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients import fields
-from orchestrator.recipients.document import Person
+from orchestrator.recipients.consents import consent_of
+from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
 from orchestrator.recipients.fields import (
     bare_address,
     consents,
@@ -35,7 +36,6 @@ from orchestrator.recipients.fields import (
     scope_of,
 )
 
-PROFILE_BYTES_MAX = 256 * 1024
 OPT_OUTS_MAX = 1_000
 OPT_OUT_KEYS = ("recipient", "address", "channel", "topic")
 EXPORT_PAGE = 100
@@ -131,12 +131,16 @@ class RecordedView(TypedDict):
 
 
 class StoredConsentView(TypedDict):
-    """An entry as it is stored; `classes` narrows it to message classes."""
+    """
+    An entry as it is stored; `classes` narrows it to message classes, `repeated_at` is when the
+    same was said last.
+    """
 
     channel: Channel
     topic: Topic
     state: State
     at: Time
+    repeated_at: NotRequired[Time]
     source: str
     classes: NotRequired[list[str]]
 
@@ -268,15 +272,19 @@ def consents_view(document: Mapping[str, Any]) -> list[StoredConsentView]:
 
 
 def consent_view(row: Sequence[Any]) -> StoredConsentView:
-    channel, topic, state, at, source, classes = row
+    entry = consent_of(list(row))
     view: StoredConsentView = {
-        "channel": channel,
-        "topic": topic,
-        "state": state,
-        "at": rfc3339(at),
-        "source": source,
+        "channel": entry.channel,
+        "topic": entry.topic,
+        "state": entry.state,
+        "at": rfc3339(entry.at),
+        "source": entry.source,
     }
-    return {**view, "classes": classes} if classes else view
+    if entry.repeated_at:
+        view["repeated_at"] = rfc3339(entry.repeated_at)
+    if entry.classes:
+        view["classes"] = list(entry.classes)
+    return view
 
 
 # ---- opt-outs in bulk

@@ -16,6 +16,7 @@ from orchestrator.api import unsubscribe as pages
 from orchestrator.api.queries import PAGING
 from orchestrator.api.route import JSON, Gif, Html, Listener, Route, RouteAnswer, Scope
 from orchestrator.explain.views import FullMessageView
+from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
 KIB = 1024
 OBJECT = dict[str, Any]
@@ -48,7 +49,8 @@ WEBHOOK = WebhookRoute(
     "A provider's webhook, or a browser's report", PROVIDERS_ANSWER, body={"*/*": Any},
     refusals=(403, 404),
     notes=("Checked by the provider's own signature. At most"
-        f" {receipts.BODY_BYTES_MAX // KIB} KiB. A repeat changes nothing."),
+        f" {receipts.BODY_BYTES_MAX // KIB} KiB, a browser's report"
+        f" {receipts.DEVICE_BODY_BYTES_MAX // KIB} KiB. A repeat changes nothing."),
 )
 """The only call with a fast path (``fast_path.py``)."""
 
@@ -99,7 +101,7 @@ ROUTES: tuple[Route, ...] = (
         "PUT", "/v1/recipients/{id}", recipients.put_recipient, "Merge a profile", PROFILE,
         body={JSON: recipients.ProfileBody},
         notes=("Null removes a field. An address that is given again loses its suppression. At most"
-            f" {recipients.PROFILE_BYTES_MAX // KIB} KiB."),
+            f" {PROFILE_BYTES_MAX // KIB} KiB."),
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}", recipients.get_recipient, "A profile", PROFILE,

@@ -104,9 +104,9 @@ def lifts(yes: Consent, no: Consent) -> bool:
     """Whether a yes undoes a no, wherever both of them speak."""
     if yes.source == START and (no.source != STOP or no.channel != yes.channel):
         return False
-    return yes.at > no.at and specificity(yes) >= specificity(no)
+    return yes.said_at > no.said_at and specificity(yes) >= specificity(no)
 
 
 def _weight(entry: Consent) -> tuple[int, int, str, tuple[str, ...]]:
     """Most specific, then newest; the rest makes the choice independent of the entries' order."""
-    return specificity(entry), entry.at, entry.source, entry.classes
+    return specificity(entry), entry.said_at, entry.source, entry.classes

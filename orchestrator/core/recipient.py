@@ -54,7 +54,7 @@ class Consent(Value):
     One entry of a consent history. ``*`` stands for every channel or topic.
 
     ``classes`` narrows an entry to message classes (a provider's "no marketing" says nothing of
-    receipts); empty: all.
+    receipts); empty: all. ``repeated_at`` is when the same was said last, 0 if it was said once.
     """
 
     channel: str
@@ -63,6 +63,12 @@ class Consent(Value):
     at: Instant
     source: str = ""
     classes: tuple[str, ...] = ()
+    repeated_at: Instant = 0
+
+    @property
+    def said_at(self) -> Instant:
+        """When this was said last."""
+        return max(self.at, self.repeated_at)
 
 
 class CapUsage(Value):

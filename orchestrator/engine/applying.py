@@ -26,7 +26,8 @@ from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.recipients.document import Person, consent_row, record_bounce
+from orchestrator.recipients.consents import add_consents
+from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
@@ -178,9 +179,9 @@ def record_consent(
     if person is not None:
         person.add_consents([consent])
     if hash is not None:
-        rows = context.work.address_document(hash).setdefault("consents", [])
-        if (row := consent_row(consent)) not in rows:
-            rows.append(row)
+        rows = list((context.work.addresses.get(hash) or {}).get("consents", ()))
+        if add_consents(rows, [consent]):
+            context.work.address_document(hash)["consents"] = rows
 
 
 def status_event(

@@ -39,6 +39,10 @@ class Conflict(Exception):
     """The pair of source and id was used before, with another body."""
 
 
+class ProfileTooLarge(Conflict):
+    """The profile would have become larger than ``PROFILE_BYTES_MAX`` with what was put."""
+
+
 class Publish(Value):
     """``replayed``: the event comes from the dead letters, so its deadline counts from now."""
 
@@ -51,6 +55,8 @@ class Published(Value):
     """``accepted``, ``duplicate`` or ``unmatched``."""
     messages: tuple[str, ...]
     """The ids of the messages that were created, also for a duplicate."""
+    warnings: tuple[Mapping[str, str], ...] = ()
+    """What was accepted otherwise than it came: ``{recipient, field, what, fix}``."""
 
 
 class ApplyFact(Value):

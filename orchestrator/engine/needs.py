@@ -29,7 +29,7 @@ class Needs:
     def __init__(self, rules: Rules, address_hash: AddressHash, evaluate: Evaluate) -> None:
         self.rules = rules
         self.address_hash = address_hash
-        self.evaluate = evaluate
+        self.value = evaluate
         self.rows = Wanted()
         self.addresses = WantedAddresses()
 

@@ -4,9 +4,11 @@ Recipients as documents: profile, consents, cap usages, goals; and the state of 
 A recipient's document::
 
     {"id", <profile fields>, "attributes": {…},
-     "consents": [[channel, topic, state, at, source, [classes]]],
+     "consents": [rows of ``recipients.consents``],
      "cap_usages": [[message, class, channel, step, at, first]],
      "goals": [{"type", "time", "at", "source", "id", "data"}]}
+
+Every part of it has a limit, and says here which of its entries go when it is reached.
 
 An address's document::
 
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from msgspec.structs import astuple
 
 from orchestrator.channels.address_kinds import Keys
@@ -35,13 +38,27 @@ from orchestrator.core.recipient import (
     Instant,
     Suppression,
 )
+from orchestrator.recipients.consents import add_consents, consent_of, consents_from
 
 AddressHash = Callable[[str, str], str]
 """The keyed hash of an address's kind and value."""
 
 FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone", "devices")
 """The fields of a profile besides its addresses, which are named as their kinds."""
+PROFILE_BYTES_MAX = 64 * 1024
+"""Of a profile with its attributes, as JSON."""
+ATTRIBUTE_BYTES_MAX = 16 * 1024
+"""Attributes above this are the first to go from a profile that is too large."""
+DEVICES_BYTES_MAX = 16 * 1024
+"""Of a profile's devices, and of its subscriptions: twenty real ones have about 10 KiB."""
 GOALS_MAX = 20
+GOALS_BYTES_MAX = 64 * 1024
+CAP_USAGES_MAX = 100
+"""
+Of one class and channel: so many more than the largest limit of a cap are kept, the newest. A rule
+never counts further than its limit.
+"""
+NOT_PROFILE = frozenset({"consents", "cap_usages", "goals"})
 BOUNCES_APART_MS = 86_400_000
 CAP_USAGES_KEPT_MS = 8 * 86_400_000
 
@@ -56,13 +73,14 @@ class Person:
             document if document is not None else {"id": id, "attributes": {}}
         )
         self.dirty = False
+        self.trimmed: list[str] = []
         self._hash = address_hash
         self._addresses: tuple[Address, ...] | None = None
 
     def merge(self, profile: Mapping[str, Any], at: Instant) -> None:
         """
         Lay a profile over the stored one: null removes, consents are added, unknown keys are
-        attributes.
+        attributes. What has become too large loses attributes (``trim``).
         """
         document = self.document
         for name, value in profile.items():
@@ -78,6 +96,32 @@ class Person:
                 self._merge_into(document.setdefault("attributes", {}), {name: value})
         if not self.known and not self.dirty:
             self.dirty = len(document) > 2 or bool(document["attributes"])
+        if self.dirty:
+            self.trim()
+
+    def trim(self) -> None:
+        """
+        Bring the profile down to ``PROFILE_BYTES_MAX``, noting in ``trimmed`` what went: the first
+        devices and subscriptions above ``DEVICES_BYTES_MAX``, attributes above
+        ``ATTRIBUTE_BYTES_MAX``, then those that were set longest ago, so that what an event brings
+        stays. The other fields are short (``recipients.fields``).
+        """
+        if profile_bytes(self.document) <= PROFILE_BYTES_MAX:
+            return
+        for name in ("devices", *(name for name, kind in address_kinds().items() if kind.several)):
+            if len(orjson.dumps(self.document.get(name))) > DEVICES_BYTES_MAX:
+                self.trimmed.append(name)
+                self._addresses = None
+                while len(orjson.dumps(self.document[name])) > DEVICES_BYTES_MAX:
+                    self.document[name] = self.document[name][1:]
+        excess = profile_bytes(self.document) - PROFILE_BYTES_MAX
+        attributes = self.document["attributes"]
+        sizes = {name: attribute_bytes(name, value) for name, value in attributes.items()}
+        for name in sorted(sizes, key=lambda name: sizes[name] <= ATTRIBUTE_BYTES_MAX):
+            if excess > 0:
+                del attributes[name]
+                self.trimmed.append(name)
+                excess -= sizes[name]
 
     def _merge_into(self, target: dict[str, Any], values: Mapping[str, Any]) -> None:
         for name, value in values.items():
@@ -85,18 +129,14 @@ class Person:
                 self.dirty |= target.pop(name, None) is not None
                 self._addresses = None
             elif target.get(name) != value:
+                target.pop(name, None)  # the order is that of the last change
                 target[name] = value
                 self.dirty = True
                 self._addresses = None
 
     def add_consents(self, entries: Iterable[Consent]) -> None:
-        """Add entries to the history; the very same entry is kept once."""
-        rows = self.document.setdefault("consents", [])
-        for entry in entries:
-            row = consent_row(entry)
-            if row not in rows:
-                rows.append(row)
-                self.dirty = True
+        """Add entries to the history; what was said already is not added again."""
+        self.dirty |= add_consents(self.document.setdefault("consents", []), entries)
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -114,13 +154,19 @@ class Person:
         return tuple(CapUsage(*row) for row in self.document.get("cap_usages", ()))
 
     def reserve(self, usage: CapUsage, governance: Governance, now: Instant) -> None:
-        """Add a cap usage, and drop those that no rule can count any more."""
+        """Add a cap usage, and drop those that no rule counts any more."""
         kept = [
             row
             for row in self.document.get("cap_usages", ())
             if row[0] == usage.message
             or row[4] > now - max(CAP_USAGES_KEPT_MS, horizon_ms(governance, row[1]))
         ]
+        most = CAP_USAGES_MAX + max((cap.limit for cap in governance.caps), default=0)
+        if len(kept) > most:
+            alike = [row for row in kept if row[1:3] == [usage.message_class, usage.channel]]
+            others = [row for row in alike if row[0] != usage.message]
+            for row in sorted(others, key=lambda row: row[4])[: len(alike) - most]:
+                kept.remove(row)
         kept.append(list(astuple(usage)))
         self.document["cap_usages"] = kept
         self.dirty = True
@@ -141,7 +187,10 @@ class Person:
     def remember_goal(self, goal: dict[str, Any], keep_ms: int, now: Instant) -> None:
         """Keep a goal for triggers that are accepted after it."""
         kept = [known for known in self.document.get("goals", ()) if known["at"] > now - keep_ms]
-        self.document["goals"] = [*kept[-GOALS_MAX + 1 :], goal]
+        kept = [*kept[-GOALS_MAX + 1 :], goal]
+        while len(orjson.dumps(kept)) > GOALS_BYTES_MAX:
+            del kept[0]
+        self.document["goals"] = kept
         self.dirty = True
 
     def view(self) -> dict[str, Any]:
@@ -159,34 +208,14 @@ class Person:
         return seen
 
 
-def consents_from(entries: Any, at: Instant) -> list[Consent]:
-    """
-    Consent entries as they come in: channel and topic default to ``*``, a time in the future
-    becomes ``at``.
-    """
-    found = []
-    for entry in entries or ():
-        given = entry.get("at")
-        when = min(int(given), at) if isinstance(given, int) else at
-        found.append(
-            Consent(
-                entry.get("channel") or "*",
-                entry.get("topic") or "*",
-                entry["state"],
-                when,
-                entry.get("source") or "",
-                tuple(entry.get("classes") or ()),
-            )
-        )
-    return found
+def profile_bytes(document: Mapping[str, Any]) -> int:
+    """The size of a document's profile as JSON, without what Kaskad itself adds to it."""
+    return len(orjson.dumps({k: v for k, v in document.items() if k not in NOT_PROFILE}))
 
 
-def consent_row(entry: Consent) -> list[Any]:
-    return [entry.channel, entry.topic, entry.state, entry.at, entry.source, list(entry.classes)]
-
-
-def consent_of(row: list[Any]) -> Consent:
-    return Consent(row[0], row[1], row[2], row[3], row[4], tuple(row[5]))
+def attribute_bytes(name: str, value: Any) -> int:
+    """What an attribute adds to the JSON of its profile."""
+    return len(orjson.dumps({name: value})) - 1
 
 
 def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:

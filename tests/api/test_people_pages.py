@@ -69,6 +69,18 @@ async def test_a_second_click_is_as_good_as_the_first(site: Site) -> None:
     assert {row[:3] for row in await consents(site)} == {("email", "cart_reminders", "out")}
 
 
+async def test_a_link_that_is_posted_many_times_records_one_opt_out(site: Site) -> None:
+    _, token = await mailed(site)
+    documents = set()
+    for n in range(30):
+        form = ONE_CLICK if n % 2 else b"scope=topic"
+        answer = await site.client.post(f"/u/{token}", content=form, headers=FORM)
+        assert answer.status_code == 200
+        documents.add(str(await site.world.store.recipient("olena")))
+    assert len(await consents(site)) == 1
+    assert len(documents) == 1, "a repeat writes nothing"
+
+
 async def test_the_page_can_stop_the_topic_or_everything(site: Site) -> None:
     _, token = await mailed(site)
     page = (await site.client.get(f"/u/{token}")).text

@@ -189,6 +189,23 @@ async def test_a_raw_webhook_is_stored_but_not_what_anybody_can_send(
     assert await raw_receipts(site) == [b'{"results": [] }']
 
 
+async def test_a_browser_s_report_is_small_and_leaves_nothing_however_often_it_comes(
+    site: Site,
+) -> None:
+    id = await site.publish(type="push")
+    await site.hand_off(id)
+    report = {"rt": site.keys.receipt_token(id, 0), "ev": "delivered"}
+    grown = []
+    for n in range(20):
+        answer = await site.client.post("/v1/receipts/push", json={**report, "n": f"{n:01000}"})
+        assert answer.status_code in (200, 204)
+        grown.append(len((await site.world.stored(id)).history))
+    assert len(set(grown)) == 1
+    assert await raw_receipts(site) == []
+    big = {**report, "x": "x" * 2_048}
+    is_problem(await site.client.post("/v1/receipts/push", json=big), 413)
+
+
 # ---- limits
 
 

@@ -5,7 +5,6 @@ messages that it triggers.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,14 +18,12 @@ from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, Publish, Published
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
-from orchestrator.engine.rules import Evaluate
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.events.event import Event
-from orchestrator.recipients.document import Person
+from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
 from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
 
 GOAL_DATA_BYTES_MAX = 8_192
-KEY_BYTES_MAX = 1_024
 
 
 class PublishHandler(Handler[Publish]):
@@ -57,7 +54,7 @@ class PublishHandler(Handler[Publish]):
                 merged.merge(profile, 0)
                 scope = scope_of(document_of(event), merged, None)
                 for policy in deduplicated:
-                    if (key := dedupe_key(needs.evaluate, policy, scope)) is not None:
+                    if (key := dedupe_key(needs, policy, scope)) is not None:
                         needs.addresses.dedupes.add((policy.name, person.id, key))
 
     def handle(self, context: BatchContext, command: Publish) -> Published:
@@ -77,10 +74,12 @@ class PublishHandler(Handler[Publish]):
                 return Published("duplicate", seen.messages)
         document = document_of(event)
         made: list[str] = []
+        warnings: list[Mapping[str, str]] = []
         # a recipient may stand in a fan-out twice: the last profile counts
         for profile in {profile["id"]: profile for profile in event.recipients}.values():
             person = work.person(profile["id"])
             person.merge(profile, occurred_at(event, context.now))
+            warnings += trimmed_warnings(person)
             reach_goals(context, event, document, person)
             for policy in context.rules.by_event.get(event.type, ()):
                 if message := start(context, command, policy, document, person):
@@ -90,7 +89,22 @@ class PublishHandler(Handler[Publish]):
             row = work.events[key] = EventRow(event.digest, tuple(made), status)
             made_row = NewEventRow(*key, event.digest, status, row.messages, context.now)
             work.changes.events.append(made_row)
-        return Published(status, tuple(made))
+        return Published(status, tuple(made), tuple(warnings))
+
+
+def trimmed_warnings(person: Person) -> list[Mapping[str, str]]:
+    """A warning where a profile has lost attributes to this event."""
+    if not person.trimmed:
+        return []
+    names = ", ".join(name[:40] for name in person.trimmed[:5])
+    more = len(person.trimmed) - 5
+    what = (
+        f"with this event the profile became larger than {PROFILE_BYTES_MAX // 1024} KiB, and lost"
+        f" {names}" + (f" and {more} more" if more > 0 else "")
+    )
+    fix = "send in `attributes` what templates and conditions read of a person, the rest in `data`"
+    person.trimmed.clear()
+    return [{"recipient": person.id, "field": "attributes", "what": what, "fix": fix}]
 
 
 def document_of(event: Event) -> dict[str, Any]:
@@ -139,25 +153,27 @@ def start(
     return message.id
 
 
-def dedupe_key(evaluate: Evaluate, policy: Policy, scope: Mapping[str, Any]) -> str | None:
+def dedupe_key(
+    at_hand: Needs | BatchContext, policy: Policy, scope: Mapping[str, Any]
+) -> str | None:
     """
-    The value of a policy's dedupe key as stored text, None without one. A long one is stored as its
-    hash, because an index row of PostgreSQL holds 2 700 bytes.
+    The value of a policy's dedupe key as it is stored, None without one: a keyed hash, because the
+    value may be long, and may be an address.
     """
     if policy.dedupe is None:
         return None
     try:
-        value = evaluate(policy.dedupe.key, scope)
+        value = at_hand.value(policy.dedupe.key, scope)
     except ValueError:
         return None
     if value is None:
         return None
     try:
         # Python refuses to write a number of more than 4 300 decimal digits
-        key = hex(value).encode() if is_large(value) else orjson.dumps(value, default=str)
+        key = hex(value) if is_large(value) else orjson.dumps(value, default=str).decode()
     except TypeError:  # a large number within a list, or text that is not Unicode
         return None
-    return key.decode() if len(key) <= KEY_BYTES_MAX else hashlib.sha256(key).hexdigest()
+    return at_hand.address_hash("dedupe", key)
 
 
 def is_large(value: Any) -> bool:
@@ -172,7 +188,7 @@ def deduplicate(
     The earlier message with the same key if its window is still open; else open one for this
     message.
     """
-    key = dedupe_key(context.value, policy, scope)
+    key = dedupe_key(context, policy, scope)
     if key is None or policy.dedupe is None:
         return None
     place = (policy.name, message.recipient, key)

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from orchestrator.channels.registry import kinds_like
 from orchestrator.core.facts import Cancelled
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.engine.applying import apply_fact, record_consent
 from orchestrator.engine.batch import BatchContext
-from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient, UnknownRecipient
+from orchestrator.engine.commands import (
+    Erase,
+    OptOut,
+    ProfileTooLarge,
+    PutConsents,
+    PutRecipient,
+    UnknownRecipient,
+)
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
-from orchestrator.recipients.document import AddressHash, addresses_in, consents_from
+from orchestrator.recipients.consents import consents_from
+from orchestrator.recipients.document import (
+    AddressHash,
+    Person,
+    addresses_in,
+)
 
 
 class PutRecipientHandler(Handler[PutRecipient]):
@@ -27,10 +41,14 @@ class PutRecipientHandler(Handler[PutRecipient]):
     def handle(self, context: BatchContext, command: PutRecipient) -> dict[str, Any]:
         """
         Merge a profile and return the document. An address that is put again is trusted again: its
-        suppressions are cleared for everyone who shares it.
+        suppressions are cleared for everyone who shares it. Raises ``ProfileTooLarge``.
         """
         work = context.work
         person = work.person(command.id)
+        copy = Person(command.id, orjson.loads(orjson.dumps(person.document)), context.address_hash)
+        copy.merge(command.profile, context.now)
+        if copy.trimmed:
+            raise ProfileTooLarge(command.id)
         person.merge(command.profile, context.now)
         person.dirty = True
         for address in addresses_in(command.profile, context.address_hash):
