@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,9 +116,7 @@ def simulate(
     as_json_wanted = wants_json(output)
     quiet_logs()
     path = find_config(config)
-    plan = plan_of(
-        path, events, policy or [], against, behaviour_of(path, providers, fit), runs, seed
-    )
+    plan = plan_of(path, events, policy or [], against, (providers, fit), runs, seed)
     total = len(plan.event_file.lines) * plan.runs * len(plan.versions)
     with progress("simulating", total) as advance:
         findings = run_plan(plan, workers(), advance)
@@ -133,11 +131,14 @@ def plan_of(
     events: str,
     policies: list[str],
     against: str,
-    behaviour: Behaviour,
+    learnt: tuple[Path | None, bool],
     runs: int,
     seed: int,
 ) -> SimulationPlan:
-    """The plan of a simulation; ends the program with every problem in it."""
+    """
+    The plan of a simulation; ends the program with every problem in it. ``learnt``: the values of
+    --providers and --fit.
+    """
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.simulate.event_file import BadEventFile, read_event_file
     from orchestrator.simulate.simulation import SimulationPlan, Version
@@ -155,6 +156,7 @@ def plan_of(
                 versions = [other, base] if other.earlier else [base, other]
     except (BadEventFile, NoSuchVersion, ConfigError) as error:
         fail(str(error), USAGE)
+    behaviour = behaviour_of(path, *learnt, event_file.ids)
     return SimulationPlan(tuple(versions), event_file, behaviour, reported, seed, runs)
 
 
@@ -184,7 +186,9 @@ def reported_policies(names: list[str], base: Version, event_file: EventFile) ->
     return frozenset(names)
 
 
-def behaviour_of(path: Path, providers: Path | None, fit: bool) -> Behaviour:
+def behaviour_of(
+    path: Path, providers: Path | None, fit: bool, events: Collection[str]
+) -> Behaviour:
     """How providers and people behave: as a file says, as the store shows, or as assumed."""
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.simulate.behaviour import assumed
@@ -198,21 +202,27 @@ def behaviour_of(path: Path, providers: Path | None, fit: bool) -> Behaviour:
     try:
         if providers is not None:
             return read_behaviour(providers, installation(path).settings.channels)
-        return fitted(path) if fit else assumed()
+        return fitted(path, events) if fit else assumed()
     except (ConfigError, NothingToFit) as error:
         fail(str(error), USAGE)
 
 
-def fitted(path: Path) -> Behaviour:
-    """The behaviour that the installation's own store shows; nothing is written to it."""
+def fitted(path: Path, events: Collection[str]) -> Behaviour:
+    """
+    The behaviour that the installation's own store shows, and what became of these events there;
+    nothing is written to it.
+    """
+    from zoneinfo import ZoneInfo
+
     from orchestrator.check.judge import refuse_unknown_store
     from orchestrator.simulate.fit import fit, sqlite_messages
 
-    settings = installation(path).settings
+    configuration = installation(path)
+    settings, zone = configuration.settings, ZoneInfo(configuration.rules.governance.time_zone)
     refuse_unknown_store(path, os.environ)
     if settings.store.path is not None:
-        return fit(sqlite_messages(settings.store.path.resolve()))
-    return fit(run_async(served_messages(settings)))
+        return fit(sqlite_messages(settings.store.path.resolve()), zone, events)
+    return fit(run_async(served_messages(settings)), zone, events)
 
 
 async def served_messages(settings: Settings) -> list[Message]:

@@ -103,7 +103,8 @@ class Attempt(Struct, omit_defaults=True):
 
     ``address`` is masked for people, ``address_hash`` identifies it. ``try_number`` grows only
     after a definite "not sent", so the idempotency key made of it stays the same while the same try
-    is repeated. ``times`` has the first time of every state that was reported.
+    is repeated. ``times`` has the first time of every state that was reported, by the reporter's
+    clock; ``arrivals`` has the time when its first report came, by ours.
     """
 
     number: int
@@ -129,6 +130,7 @@ class Attempt(Struct, omit_defaults=True):
     state: Delivery = Delivery.CREATED
     engagement: dict[str, Instant] = field(default_factory=dict)
     times: dict[str, Instant] = field(default_factory=dict)
+    arrivals: dict[str, Instant] = field(default_factory=dict)
 
     @property
     def took(self) -> bool:
@@ -258,4 +260,5 @@ class Message(Struct, omit_defaults=True):
         for attempt in copied.attempts:
             attempt.engagement = attempt.engagement.copy()
             attempt.times = attempt.times.copy()
+            attempt.arrivals = attempt.arrivals.copy()
         return copied

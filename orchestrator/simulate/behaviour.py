@@ -1,5 +1,5 @@
 """
-How people and providers behave, as shares and lags, and the reaction to one message drawn from it.
+How providers and people behave, as shares and lags, and the reaction to one message drawn from it.
 
 A message's draws depend on the seed, the run, the event, the recipient and the address, never on
 the order of calls. Two versions of a policy therefore meet the same people: who reads Viber under
@@ -13,6 +13,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate
 from statistics import NormalDist
 
@@ -29,25 +30,47 @@ from orchestrator.channels import (
     Unknown,
 )
 from orchestrator.channels.registry import channels
+from orchestrator.simulate.hours import Hours
+from orchestrator.simulate.outcomes import MessageOutcome, OutcomeKey
+from orchestrator.simulate.tendencies import Spread, Tendency
 from orchestrator.virtual.scripted_provider import Later, Reaction
 
 P95_SIGMAS = NormalDist().inv_cdf(0.95)
 NORMAL = NormalDist()
-DRAWS = 8
+DRAWS = 10
 DIGEST_BYTES = 8 * DRAWS
 UNIT = 1 / 2**64
+SPREADS = {
+    "refused": Spread(0.5, 4.0),
+    "delivered": Spread(0.5, 1.5),
+    "read": Spread(1.0, 0.5),
+    "clicked": Spread(1.0, 0.5),
+    "replied": Spread(1.0, 0.5),
+    "unsubscribed": Spread(0.0, 0.0),
+}
+"""
+The tendencies that people have, and how much they are assumed to differ in them: a provider refuses
+mostly the same people, and who reads on one channel reads on the others. Nobody unsubscribes often
+enough to show a tendency.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
     """
     A delay: a log-normal by its median and 95th percentile (ms), or measured ``quantiles``, evenly
-    spaced from the shortest to the longest.
+    spaced from the shortest to the longest. With ``hours`` it is waking time.
     """
 
     median_ms: float = 0
     p95_ms: float = 0
     quantiles: tuple[float, ...] = ()
+    hours: Hours | None = None
+
+    def after(self, chance: float, start: int) -> int:
+        """The same as ``at`` in milliseconds of the clock after ``start`` (UTC milliseconds)."""
+        lag = self.at(chance)
+        return lag if self.hours is None else self.hours.span_ms(start, lag)
 
     def at(self, chance: float) -> int:
         """The lag (ms) below which a share of ``chance`` lies."""
@@ -80,7 +103,7 @@ class ChannelBehaviour:
     One channel or provider. ``answers`` are outcomes that are no yes, with their shares; the rest
     is accepted. ``delivered`` and ``failed`` are shares of what was accepted, ``read`` of what was
     delivered, ``clicked`` and ``replied`` of what was read, or of what was delivered where nothing
-    reports that it was read.
+    reports that it was read. ``unsubscribed`` is a share of what was delivered.
     """
 
     answers: tuple[tuple[float, Outcome], ...] = ()
@@ -89,53 +112,75 @@ class ChannelBehaviour:
     read: Share | None = None
     clicked: Share | None = None
     replied: Share | None = None
+    unsubscribed: Share | None = None
+
+
+def tendencies_assumed() -> dict[str, Tendency]:
+    return {name: Tendency(spread) for name, spread in SPREADS.items()}
 
 
 @dataclass(frozen=True)
 class Behaviour:
     """
-    By provider or by channel; a provider's own come first. ``source`` says in words where they are
-    from.
+    ``by_name``: providers and channels; a provider's own come first. ``source`` says in words where
+    they are from. ``tendencies`` are how people differ, by their names in ``SPREADS``. ``said`` are
+    the names that it speaks of itself; how a provider of ``channels_like`` behaves that is not
+    among them is taken from elsewhere, as these words say. ``past``: what really happened, if
+    known.
     """
 
     by_name: Mapping[str, ChannelBehaviour] = field(default_factory=dict)
     source: str = ""
+    tendencies: Mapping[str, Tendency] = field(default_factory=tendencies_assumed)
+    said: frozenset[str] | None = None
+    channels_like: Mapping[str, str] = field(default_factory=dict)
+    past: Mapping[OutcomeKey, MessageOutcome] = field(default_factory=dict)
 
     def of(self, provider: str, channel: str) -> ChannelBehaviour:
-        found = self.by_name.get(provider)
-        return found if found is not None else self.by_name.get(channel, SILENT)
+        """All people together; a name that is nowhere behaves as its channel is assumed to."""
+        for name in (provider, channel):
+            if (found := self.by_name.get(name)) is not None:
+                return found
+        return assumed_by_channel().get(channel, SILENT)
+
+    def assumption(self, provider: str, channel: str) -> str | None:
+        """How a provider is taken to behave that nothing is known of; None if something is."""
+        said = self.said if self.said is not None else self.by_name.keys()
+        if provider in said or channel in said:
+            return None
+        like = self.channels_like.get(channel)
+        return like or f"nothing is known of it: assumed as documented for {channel}"
 
 
 SILENT = ChannelBehaviour()
 
 
 def draw(*key: object) -> Sequence[float]:
-    """Eight numbers from 0 to 1 that depend on nothing but the key."""
-    digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=DIGEST_BYTES).digest()
+    """Ten numbers from 0 to 1 that depend on nothing but the key."""
+    digest = hashlib.shake_128("\0".join(map(str, key)).encode()).digest(DIGEST_BYTES)
     return [
         int.from_bytes(digest[place : place + 8], "big") * UNIT
         for place in range(0, DIGEST_BYTES, 8)
     ]
 
 
-def react(behaviour: ChannelBehaviour, chances: Sequence[float]) -> Reaction:
+def react(behaviour: ChannelBehaviour, chances: Sequence[float], at: int = 0) -> Reaction:
     """
-    The reaction to one message. If the outcome is unknown, the message may have arrived all the
-    same, so its receipts come like any others.
+    The reaction to one message, sent ``at`` (UTC milliseconds). If the outcome is unknown, the
+    message may have arrived all the same, so its receipts come like any others.
     """
     outcome = answer(behaviour, chances[0])
     if isinstance(outcome, NotSent | Refused):
         return Reaction(outcome)
     delivered = behaviour.delivered
     if delivered is not None and chances[1] < delivered.share:
-        at_ms = delivered.lag.at(chances[2])
-        return Reaction(
-            outcome, 0, (Later(at_ms, Delivery.DELIVERED), *engagement(behaviour, chances, at_ms))
-        )
-    arrived = behaviour.delivered is None
+        lag = delivered.lag.after(chances[2], at)
+        arrived = Later(lag, Delivery.DELIVERED)
+        return Reaction(outcome, 0, (arrived, *engagement(behaviour, chances, at, lag)))
     if behaviour.failed is not None and chances[1] >= 1 - behaviour.failed.share:
         return Reaction(outcome, 0, (Later(behaviour.failed.lag.at(chances[2]), Delivery.FAILED),))
-    return Reaction(outcome, 0, tuple(engagement(behaviour, chances, 0)) if arrived else ())
+    silent = delivered is not None
+    return Reaction(outcome, 0, () if silent else tuple(engagement(behaviour, chances, at, 0)))
 
 
 def answer(behaviour: ChannelBehaviour, chance: float) -> Outcome:
@@ -147,33 +192,41 @@ def answer(behaviour: ChannelBehaviour, chance: float) -> Outcome:
     return behaviour.answers[place][1] if place < len(behaviour.answers) else Accepted()
 
 
-def engagement(behaviour: ChannelBehaviour, chances: Sequence[float], since_ms: int) -> list[Later]:
+def engagement(
+    behaviour: ChannelBehaviour, chances: Sequence[float], sent_at: int, since_ms: int
+) -> list[Later]:
     """A person's actions on a message that arrived ``since_ms`` after the provider's answer."""
     found: list[Later] = []
-    seen = behaviour.read is None
-    if behaviour.read is not None and chances[3] < behaviour.read.share:
-        since_ms += behaviour.read.lag.at(chances[4])
+    stops = behaviour.unsubscribed
+    if stops is not None and chances[8] < stops.share:
+        after = since_ms + stops.lag.after(chances[9], sent_at + since_ms)
+        found.append(Later(after, Engagement.UNSUBSCRIBED))
+    if behaviour.read is not None:
+        if chances[3] >= behaviour.read.share:
+            return found
+        since_ms += behaviour.read.lag.after(chances[4], sent_at + since_ms)
         found.append(Later(since_ms, Engagement.READ))
-        seen = True
-    for share, state, place in (
-        (behaviour.clicked, Engagement.CLICKED, 5),
-        (behaviour.replied, Engagement.REPLIED, 7),
+    for share, state, chance, lag in (
+        (behaviour.clicked, Engagement.CLICKED, chances[5], chances[6]),
+        (behaviour.replied, Engagement.REPLIED, chances[7], chances[9]),
     ):
-        if seen and share is not None and chances[place] < share.share:
-            lag = share.lag.at(
-                chances[6] if place == 5 else chances[5] / share.share if share.share else 0
-            )
-            found.append(Later(since_ms + lag, state))
+        if share is not None and chance < share.share:
+            found.append(Later(since_ms + share.lag.after(lag, sent_at + since_ms), state))
     return found
 
 
 def assumed() -> Behaviour:
     """The channels' assumptions about providers and people, used until a store has better data."""
     return Behaviour(
-        {name: assumed_channel(channel.assumed) for name, channel in channels().items()},
+        assumed_by_channel(),
         "as assumed, since neither --providers nor --fit was given: only differences between"
         " versions mean something",
     )
+
+
+@cache
+def assumed_by_channel() -> Mapping[str, ChannelBehaviour]:
+    return {name: assumed_channel(channel.assumed) for name, channel in channels().items()}
 
 
 def assumed_channel(assumed: Assumed) -> ChannelBehaviour:

@@ -9,10 +9,13 @@ How providers and people behave, as a file for ``kaskad simulate --providers``:
       failed: {share: 0.03, median: 10s, p95: 2m}
       read: {share: 0.6, median: 15m, p95: 6h}
       clicked: {share: 0.15, median: 1m, p95: 30m}
+      unsubscribed: {share: 0.004, median: 5m, p95: 1h}
 
 ``delivered`` and ``failed`` are shares of what was accepted, ``read`` of what was delivered,
-``clicked`` and ``replied`` of what was read (of what was delivered, where there is no ``read``).
-Lags are log-normal, each from what it follows.
+``clicked`` and ``replied`` of what was read (of what was delivered, where there is no ``read``),
+``unsubscribed`` of what was delivered. Lags are log-normal, each from what it follows. What the
+file does not name behaves as another provider of its channel that it names, else as the channel is
+assumed to.
 """
 
 from __future__ import annotations
@@ -48,7 +51,14 @@ def read_behaviour(path: Path, channels: Mapping[str, tuple[ProviderSettings, ..
             "write viber: {delivered: {share: 0.86, median: 6s, p95: 5m}}",
         )
     report.refuse()
-    return Behaviour(found, f"as {path} says")
+    like: dict[str, str] = {}
+    said = frozenset(found)
+    for channel, accounts in channels.items():
+        named = [one.provider for one in accounts if one.provider in said]
+        if named and channel not in said:
+            found[channel] = found[named[0]]
+            like[channel] = f"{path} does not name it: assumed to do as {named[0]} does"
+    return Behaviour(found, f"as {path} says", said=said, channels_like=like)
 
 
 def read_channel(section: Section) -> ChannelBehaviour:
@@ -79,6 +89,7 @@ def read_channel(section: Section) -> ChannelBehaviour:
         read=read_lagging(section, "read"),
         clicked=read_lagging(section, "clicked"),
         replied=read_lagging(section, "replied"),
+        unsubscribed=read_lagging(section, "unsubscribed"),
     )
     if (
         behaviour.delivered

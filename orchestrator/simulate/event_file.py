@@ -28,11 +28,12 @@ class BadEventFile(Exception):
 class EventFile:
     """
     ``lines`` are ``(time in UTC milliseconds, line)`` in order of time; ``types`` counts the event
-    types.
+    types; ``ids`` are ``source id`` of all events.
     """
 
     lines: list[tuple[int, bytes]] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
+    ids: set[str] = field(default_factory=set)
 
     @property
     def first(self) -> int:
@@ -72,6 +73,7 @@ def read_event_file(name: str) -> EventFile:
             continue
         found.lines.append((event.time, text))
         found.types[event.type] += 1
+        found.ids.add(f"{event.source} {event.id}")
     if problems:
         more = len(problems) - PROBLEMS_MAX
         rest = [f"… and {more} more like these"] if more > 0 else []

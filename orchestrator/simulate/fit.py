@@ -2,143 +2,129 @@
 Behaviour learnt from the attempts and receipts of the installation's own store.
 
 Only finished messages are read, the newest first, because what is still under way would look as if
-it had failed. Lags are kept as they were measured, as quantiles, and not pressed into a formula.
+it had failed. Lags are kept as they were measured by our clock, as quantiles, and not pressed into
+a formula; how people differ is a model of its own (``tendencies``).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from orchestrator.channels import NotSent, Outcome, Reason, Refused, Unknown
-from orchestrator.core.message import Attempt, Message
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.core.reasons import REFUSALS
-from orchestrator.core.status import FAILURES, reached
 from orchestrator.history.codec import decode_message
-from orchestrator.simulate.behaviour import Behaviour, ChannelBehaviour, Lag, Share, assumed
+from orchestrator.simulate.behaviour import (
+    SPREADS,
+    Behaviour,
+    ChannelBehaviour,
+    assumed_by_channel,
+)
+from orchestrator.simulate.counting import STATES, Counts, Seen, count_person, trials_of
+from orchestrator.simulate.hours import Hours, fit_hours
+from orchestrator.simulate.outcomes import MessageOutcome, OutcomeKey, note, outcome_of
+from orchestrator.simulate.tendencies import Tendency, fit_tendency
 from orchestrator.stores.port import Store
 
 MESSAGES_MAX = 100_000
 ATTEMPTS_MIN = 50
-QUANTILES = 101
 PAGE = 500
+UTC_ZONE = ZoneInfo("UTC")
 
 
 class NothingToFit(Exception):
     """The store has not seen enough; the text says what is missing."""
 
 
-@dataclass(slots=True)
-class Seen:
-    """Counts of one provider's attempts and receipts."""
-
-    attempts: int = 0
-    answers: Counter[tuple[OutcomeKind, Reason | None]] = field(default_factory=Counter)
-    taken: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-    lags_ms: dict[str, list[int]] = field(default_factory=dict)
-
-    def take(self, attempt: Attempt) -> None:
-        """Count one attempt and its receipts."""
-        self.attempts += 1
-        if not attempt.took:
-            self.answers[attempt.outcome, attempt.reason] += 1
-            return
-        if attempt.outcome is OutcomeKind.UNKNOWN:
-            self.answers[attempt.outcome, attempt.reason] += 1
-        self.taken += 1
-        states = reached(attempt.state, attempt.engagement)
-        since = attempt.answered_at or attempt.intent_at
-        for state in ("delivered", "read", "clicked", "replied"):
-            if state in states:
-                self.states[state] += 1
-            at = attempt.times.get(state)
-            if at is not None:
-                self.lags_ms.setdefault(state, []).append(max(0, at - since))
-                since = max(since, at)
-        if attempt.state in FAILURES and not attempt.engagement:
-            self.states["failed"] += 1
-            failed_at = attempt.times.get(attempt.state.value)
-            if failed_at is not None:
-                self.lags_ms.setdefault("failed", []).append(max(0, failed_at - since))
-
-    def behaviour(self) -> ChannelBehaviour:
-        """The same as shares and lags."""
-        reads = self.states["read"]
-        basis = reads or self.states["delivered"]
-        return ChannelBehaviour(
-            answers=tuple(
-                (count / self.attempts, outcome_of(*key)) for key, count in self.answers.items()
-            ),
-            delivered=self._share("delivered", self.taken),
-            failed=self._share("failed", self.taken),
-            read=self._share("read", self.states["delivered"]),
-            clicked=self._share("clicked", basis),
-            replied=self._share("replied", basis),
-        )
-
-    def _share(self, state: str, of: int) -> Share | None:
-        count = self.states[state]
-        if not count or not of:
-            return None
-        return Share(count / of, Lag(quantiles=quantiles(self.lags_ms.get(state, [0]))))
-
-
-def outcome_of(kind: OutcomeKind, reason: Reason | None) -> Outcome:
-    """An outcome that is no yes, as an adapter would give it."""
-    if kind is OutcomeKind.REFUSED:
-        return Refused(reason if reason in REFUSALS else Reason.REFUSED_RECIPIENT, "fitted")
-    if kind is OutcomeKind.UNKNOWN:
-        return Unknown(reason or Reason.CONNECTION_LOST)
-    return NotSent(reason or Reason.NOT_TAKEN)
-
-
-def quantiles(values: Sequence[int]) -> tuple[float, ...]:
-    """Evenly spaced quantiles, the shortest and the longest included."""
-    ordered = sorted(values)
-    if len(ordered) == 1:
-        return (float(ordered[0]),)
-    places = [number * (len(ordered) - 1) / (QUANTILES - 1) for number in range(QUANTILES)]
-    return tuple(float(ordered[round(place)]) for place in places)
-
-
-def fit(messages: Iterable[Message]) -> Behaviour:
+def fit(
+    messages: Iterable[Message], zone: ZoneInfo = UTC_ZONE, events: Collection[str] = ()
+) -> Behaviour:
     """
-    The behaviour that messages show. Channels of which too little was seen behave as assumed; the
-    report says so. Raises ``NothingToFit`` where there is not enough of any.
+    The behaviour that messages show to people who live in ``zone``. Channels of which too little
+    was seen behave as assumed; the report says so. What became of the messages of ``events``
+    (``source id``) is kept to compare with. Raises ``NothingToFit`` where there is not enough.
     """
     seen: dict[str, Seen] = {}
     channel_of: dict[str, str] = {}
+    counts: Counts = {}
+    past: dict[OutcomeKey, MessageOutcome] = {}
     count = 0
     for message in messages:
         if not message.terminal:
             continue
         count += 1
+        count_person(counts, message)
         for attempt in message.attempts:
             if attempt.outcome is not OutcomeKind.PENDING:
                 seen.setdefault(attempt.provider, Seen()).take(attempt)
                 channel_of[attempt.provider] = attempt.channel
-    known = {name: one.behaviour() for name, one in seen.items() if one.attempts >= ATTEMPTS_MIN}
-    if not known:
-        most = max((one.attempts for one in seen.values()), default=0)
+        if f"{message.event_source} {message.event_id}" in events:
+            outcome = outcome_of(message)
+            note(outcome, None, message, message.finished_at or message.created_at)
+            past[outcome.key] = outcome
+    most = max((one.attempts for one in seen.values()), default=0)
+    if most < ATTEMPTS_MIN:
         raise NothingToFit(
             f"the store has at most {most} finished attempts of one provider, and {ATTEMPTS_MIN}"
             " are needed; say how providers behave with --providers"
         )
-    fitted = {channel_of[name] for name in known}
-    by_channel = {
-        channel: behaviour
-        for channel, behaviour in assumed().by_name.items()
-        if channel not in fitted
-    }
-    rest = f"; assumed for {', '.join(sorted(by_channel))}" if by_channel else ""
+    hours = hours_of(seen.values(), zone)
+    tendencies = {name: tendency_of(name, counts, seen) for name in SPREADS}
+    return gathered(seen, channel_of, hours, tendencies, past, count)
+
+
+def hours_of(seen: Collection[Seen], zone: ZoneInfo) -> Hours:
+    """The hours at which people read, click and answer, whatever the channel."""
+    spans = [span for one in seen for state in STATES[1:] for span in one.spans.get(state, ())]
+    return fit_hours(spans, zone)
+
+
+def tendency_of(name: str, counts: Counts, seen: Mapping[str, Seen]) -> Tendency:
+    """One tendency of everybody; what is assumed of a channel is where it starts."""
+    usual: dict[str, float | None] = {}
+    for channel, behaviour in assumed_by_channel().items():
+        share = getattr(behaviour, name, None)
+        usual[channel] = share.share if share is not None else None
+    trials = trials_of(name, counts, seen)
+    if not trials:
+        return Tendency(SPREADS[name])
+    return fit_tendency(trials, usual, SPREADS[name], personal=SPREADS[name].person > 0)
+
+
+def gathered(
+    seen: Mapping[str, Seen],
+    channel_of: Mapping[str, str],
+    hours: Hours,
+    tendencies: Mapping[str, Tendency],
+    past: Mapping[OutcomeKey, MessageOutcome],
+    count: int,
+) -> Behaviour:
+    """The behaviour of providers, of channels for providers that were not seen, and of people."""
+    known = {name for name, one in seen.items() if one.attempts >= ATTEMPTS_MIN}
+    by_name: dict[str, ChannelBehaviour] = {name: seen[name].behaviour(hours) for name in known}
+    like: dict[str, str] = {}
+    for channel in sorted({channel_of[name] for name in known}):
+        together = Seen()
+        members = sorted(name for name in known if channel_of[name] == channel)
+        for name in members:
+            together.add(seen[name])
+        by_name[channel] = together.behaviour(hours)
+        like[channel] = (
+            f"too little is known of it: assumed to do as {channel} did in the store"
+            f" ({together.attempts} attempts of {', '.join(members)})"
+        )
+    rest = sorted(assumed_by_channel().keys() - by_name.keys())
     shown = ", ".join(f"{name} ({seen[name].attempts} attempts)" for name in sorted(known))
     return Behaviour(
-        {**by_channel, **known}, f"as fitted from {count} messages of the store: {shown}{rest}"
+        by_name,
+        f"as fitted from {count} messages of the store: {shown}"
+        + (f"; assumed for {', '.join(rest)}" if rest else ""),
+        tendencies,
+        frozenset(known),
+        like,
+        past,
     )
 
 

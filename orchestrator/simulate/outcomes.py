@@ -13,16 +13,18 @@ from orchestrator.engine.applying import MILLIONTHS
 from orchestrator.engine.batch import Decided
 
 RULE_GATES = ("quiet_hours", "caps", "gaps", "budget")
+OutcomeKey = tuple[str, str, str]
+"""Event, recipient and policy: the same under every version of the policy, and in reality."""
 
 
 @dataclass(slots=True)
 class MessageOutcome:
     """
-    ``event`` is ``source id``; ``sends`` the channels in the order of their sends with their times
-    (ms after the message was made); ``rules`` the rules that made it wait or skip; ``cost``
-    millionths of the currency; ``reached_ms`` how long after it was made it had succeeded, None
-    where it had not; ``skips`` the steps that were left without a send, as channel and reason;
-    ``broken`` what was wrong with its templates, as channel and what.
+    ``event`` is ``source id``, ``version`` the policy's; ``sends`` the channels in the order of
+    their sends with their times (ms after the message was made); ``rules`` the rules that made it
+    wait or skip; ``cost`` millionths of the currency; ``reached_ms`` how long after it was made it
+    had succeeded, None where it had not; ``skips`` the steps that were left without a send, as
+    channel and reason; ``broken`` what was wrong with its templates, as channel and what.
     """
 
     event: str
@@ -40,10 +42,10 @@ class MessageOutcome:
     rules: set[tuple[str, str]] = field(default_factory=set)
     skips: tuple[tuple[str, str], ...] = ()
     broken: set[tuple[str, str]] = field(default_factory=set)
+    version: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """The same under every version of the policy."""
+    def key(self) -> OutcomeKey:
         return (self.event, self.recipient, self.policy)
 
 
@@ -65,10 +67,7 @@ class OutcomeCollector:
             return
         if isinstance(decided.fact, Triggered):
             locale = self.locales.get(message.recipient, "")
-            event = f"{message.event_source} {message.event_id}"
-            self.by_message[message.id] = MessageOutcome(
-                event, message.recipient, message.policy, message.message_class, locale
-            )
+            self.by_message[message.id] = outcome_of(message, locale)
         outcome = self.by_message[message.id]
         if isinstance(decided.fact, Unpreparable):
             run = message.run_of(decided.fact.step)
@@ -77,6 +76,13 @@ class OutcomeCollector:
             if check.verdict is not Verdict.GO and check.gate in RULE_GATES:
                 outcome.rules.add((check.gate, check.rule or ""))
         note(outcome, decided.before, message, now)
+
+
+def outcome_of(message: Message, locale: str = "") -> MessageOutcome:
+    """The outcome of a message that has just been made."""
+    event = f"{message.event_source} {message.event_id}"
+    what = (message.policy, message.message_class, locale)
+    return MessageOutcome(event, message.recipient, *what, version=message.policy_version)
 
 
 def note(outcome: MessageOutcome, before: Message | None, message: Message, now: int) -> None:

@@ -12,6 +12,8 @@ from orchestrator.events.event import Event
 from orchestrator.simulate.behaviour import Behaviour, draw, react
 from orchestrator.simulate.event_file import EventFile
 from orchestrator.simulate.outcomes import MessageOutcome, OutcomeCollector
+from orchestrator.simulate.people import People
+from orchestrator.simulate.tendencies import Cell
 from orchestrator.virtual.fast_runner import Contents, FastRunner
 from orchestrator.virtual.scripted_provider import Reaction
 
@@ -49,6 +51,7 @@ class VersionRun:
         self._advance = advance
         self._contents = contents if contents is not None else {}
         self._collector = OutcomeCollector(spec.reported)
+        self._people = People(spec.behaviour, spec.seed, spec.run)
         self._asked: dict[tuple[str, str, str, bool], int] = {}
         self._channels = {
             name: one.channel for name, one in spec.configuration.settings.providers.items()
@@ -96,4 +99,6 @@ class VersionRun:
             companion,
             turn,
         )
-        return react(spec.behaviour.of(provider, channel), chances)
+        cell = Cell(provider, message.policy, message.message_class, channel)
+        behaviour = self._people.toward(cell, message.recipient)
+        return react(behaviour, chances, attempt.intent_at)

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from orchestrator.channels import Receipt
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Due, Fact, Prepared, Shut, Unpreparable
@@ -102,6 +101,7 @@ class FastRunner:
         self._heap: list[tuple[int, str, int, Callable[[], None]]] = []
         self._order = 0
         self._ready: list[tuple[str, int, int, str, int]] = []
+        self._answers: list[Callable[[], None]] = []
         self._awaited: dict[str, int] = {}
         settings = configuration.settings
         self._providers = {
@@ -216,6 +216,9 @@ class FastRunner:
                 entry = self._work.messages.get(message)
                 if entry is not None:
                     self._send(entry, step)
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                answer()
 
     def _act_on_decisions(self) -> None:
         """Act on what was decided since the last call, and forget what a store would keep."""
@@ -341,15 +344,17 @@ class FastRunner:
             if in_time
             else Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
         )
-        if not reaction.takes_ms:
-            self._answer(id, provider, attempt, outcome)
-            return
         self._awaited[id] = self._awaited.get(id, 0) + 1
 
         def answer() -> None:
             self._awaited[id] -= 1
             self._answer(id, provider, attempt, outcome)
 
+        if (
+            not reaction.takes_ms
+        ):  # the service, too, has prepared all that is ready before one answers
+            self._answers.append(answer)
+            return
         self._at(self._context.now + min(reaction.takes_ms, timeout_ms), id, answer)
 
     def _answer(self, id: str, provider: ActiveProvider, attempt: int, outcome: Outcome) -> None:
@@ -360,8 +365,8 @@ class FastRunner:
         self, id: str, provider: str, attempt: int, later: Later, takes_ms: int
     ) -> None:
         self._awaited[id] = self._awaited.get(id, 0) + 1
-        receipt = Receipt(state=later.state, failure=later.failure)
         due = self._context.now + takes_ms + later.after_ms
+        receipt = later.receipt(due)
         self.last_receipt_at = max(self.last_receipt_at, due)
 
         def record() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from orchestrator.channels import Accepted, Outgoing, Receipt
+from orchestrator.channels import Accepted, Outgoing
 from orchestrator.configuration.loading import Configuration, PolicyVersion
 from orchestrator.configuration.settings import ReceiptOutage
 from orchestrator.core.policy import Policy
@@ -77,7 +77,8 @@ class FullRunner:
     """
     One installation from ``start`` (UTC milliseconds) on. ``policies`` are those that events may
     trigger, ``react`` is how the providers answer; ``reports`` are the instants of receipts still
-    to come. A step is never held for a receipt outage, as in ``FastRunner``.
+    to come; ``store`` is one in memory if none is given. A step is never held for a receipt outage,
+    as in ``FastRunner``.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class FullRunner:
         tools: SharedTools | None = None,
         react: React = no_reaction,
         watch: Watch = lambda decided, now: None,
+        store: SqliteStore | None = None,
     ) -> None:
         self.loop = loop
         self.clock = VirtualClock(loop, start)
         self.tools = tools or SharedTools()
-        self.store = BlankStore()
+        self.store = store or BlankStore()
         self.reports: set[int] = set()
         self._configuration = configuration
         self._policies = {(policy.name, policy.version): policy for policy in policies.values()}
@@ -161,10 +163,8 @@ class FullRunner:
         place = self.tools.urls.keys.read_reference(message.client_reference)
         if place is None:
             return
-        receipt = Receipt(
-            state=later.state, provider_id=message.client_reference, failure=later.failure
-        )
         due = self.clock.now() + ms
+        receipt = later.receipt(due, message.client_reference)
         self.reports.add(due)
         self.loop.call_later(
             self.clock.real_seconds(max(0, ms)),

@@ -20,6 +20,7 @@ from orchestrator.channels import (
     Engagement,
     Outcome,
     Outgoing,
+    Receipt,
     Refused,
 )
 from orchestrator.core.values import replace
@@ -27,11 +28,20 @@ from orchestrator.core.values import replace
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A receipt: ``after_ms`` counts from the provider's answer."""
+    """
+    A receipt that comes ``after_ms`` after the provider's answer. ``dated_ms`` is the time that it
+    states, counted likewise: None is no time, a negative one a clock that is slow.
+    """
 
     after_ms: int
     state: Delivery | Engagement
     failure: Refused | None = None
+    dated_ms: int | None = None
+
+    def receipt(self, due: int, provider_id: str | None = None) -> Receipt:
+        """The same as an adapter would give it, where it comes at ``due`` (UTC milliseconds)."""
+        stated = None if self.dated_ms is None else (due - self.after_ms + self.dated_ms) / 1000
+        return Receipt(state=self.state, provider_id=provider_id, at=stated, failure=self.failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
+from orchestrator.channels import Accepted, Outgoing
 from orchestrator.core.message import Attempt, Message, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery
 from orchestrator.primitives.ids import decode
+from orchestrator.simulate.event_file import read_event_file
 from orchestrator.simulate.fit import NothingToFit, fit, sqlite_messages
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.rows import Changes, CreatedMessage
 from orchestrator.stores.sqlite.store import SqliteStore
-from tests.simulate.place import CONFIG, Place, event
+from orchestrator.virtual.scripted_provider import Later, Reaction
+from tests.simulate.place import CONFIG, POLICY, Place, event
+from tests.simulate.really import really_run
 from tests.support.ports import free_port
 
 
@@ -79,6 +83,36 @@ def test_behaviour_is_learnt_from_recorded_receipts() -> None:
     assert "assumed for email, sms, web_push, whatsapp" in behaviour.source
     with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
         fit(history()[:20])
+
+
+def test_a_receipt_that_is_dated_early_still_comes_when_it_came(place: Place) -> None:
+    """
+    Viber is waited for eight seconds. Its reports come after twenty-five and say that the message
+    was there after two: every message goes by SMS, too, and so it is predicted.
+    """
+    place.write(
+        "policies/tale.yaml",
+        POLICY.replace("{delivered: 1m, read: 10m}", "{delivered: 8s}"),
+    )
+
+    def late(provider: str, message: Outgoing) -> Reaction:
+        report = Later(25_000, Delivery.DELIVERED, dated_ms=2_000)
+        return Reaction(Accepted(), receipts=(report,) if provider == "infobip" else ())
+
+    file = place.events(event(number) for number in range(80))
+    really_run(place.load(), read_event_file(file), late, place.folder / "kaskad.db")
+    stored = list(sqlite_messages(place.folder / "kaskad.db"))
+    assert {one.succeeded_by for one in stored} == {"sms"}
+    viber = stored[0].attempts[0]
+    answered_at = viber.answered_at or 0
+    assert (viber.times["delivered"], viber.arrivals["delivered"]) == (
+        answered_at + 2_000,
+        answered_at + 25_000,
+    )
+    done = place.kaskad("simulate", "--events", file, "--fit", "--runs", "2", "-o", "json")
+    found = json.loads(done.stdout)["versions"][0]["all"]
+    assert found["reached_by"]["sms"]["median"] == 80
+    assert found["total"]["cost"]["median"] == pytest.approx(80 * (0.70 + 1.20))
 
 
 async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(

@@ -125,6 +125,7 @@ def merge(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptReceived) -> 
     else:
         new = builder.move_delivery(attempt, Delivery(fact.state))
     attempt.times[fact.state] = min(fact.at, attempt.times.get(fact.state, fact.at))
+    attempt.arrivals.setdefault(fact.state, builder.now)  # waits run on our clock, whatever it says
     if new:
         builder.effects.append(EmitStatus(f"attempt.{fact.state}", attempt.number))
         builder.say(f"attempt {attempt.number} ({attempt.channel}) {fact.state}")
