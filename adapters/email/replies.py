@@ -3,7 +3,8 @@ The meaning of SMTP replies: by enhanced code (RFC 3463) if there is one, else b
 stage.
 
 An error at connect or MAIL concerns us, at RCPT the recipient, at DATA the content. A 4xx took
-nothing and may be repeated. A policy code (x.7.x) may be anybody's fault; its words decide.
+nothing and may be repeated. A policy code (x.7.x) may be anybody's fault; its words decide. What is
+our fault by its code or words, but said of one recipient or mail, may be that domain's own rule.
 
 Reference: RFC 5321 4.2, RFC 3463, RFC 5248 and the registry of enhanced codes; the numbers from 500
 on are Microsoft's.
@@ -93,7 +94,9 @@ def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()
         if reason is R.REFUSED_ADDRESS
         else 1
     )
-    return ch.Refused(reason, shown, detail, suppress_after)
+    # one domain may block us that all others take mail from
+    personal = reason is R.REFUSED_CONFIGURATION and stage in ("rcpt", "data")
+    return ch.Refused(reason, shown, detail, suppress_after, personal=personal)
 
 
 def not_now(

@@ -341,13 +341,15 @@ def lost(run: SendProgress, error: Exception, secrets: tuple[str, ...]) -> ch.Ou
     The outcome of a broken connection or a timeout: not sent before the dot, unknown after it.
     """
     silent = isinstance(error, TimeoutError)
+    personal = run.stage in ("rcpt", "data")  # the relay may be asking the recipient's server
     if run.dotted:
         reason = R.TIMED_OUT if silent else R.CONNECTION_LOST
-        return ch.Unknown(reason, detail=f"{type(error).__name__} after the final dot")
+        return ch.Unknown(
+            reason, detail=f"{type(error).__name__} after the final dot", personal=personal
+        )
     words = ch.said(str(error), secrets)
-    return ch.NotSent(
-        R.CONNECT_FAILED, detail=ch.said(f"{run.stage}: {type(error).__name__} {words}")
-    )
+    detail = ch.said(f"{run.stage}: {type(error).__name__} {words}")
+    return ch.NotSent(R.CONNECT_FAILED, detail=detail, personal=personal)
 
 
 def encoding_of(mail: Mail) -> str:

@@ -42,6 +42,9 @@ REFUSALS: dict[int, R] = {
 }
 """Twilio's error codes that are a definite no, at once or in a receipt."""
 
+PERSONAL = frozenset({21408, 21606, 21608, 30018, 30024, 30032, 30034})
+"""Codes that name our account, but only for numbers of some countries or networks."""
+
 SUPPRESS_AFTER = {30003: 3}
 """
 An unreachable handset may only be switched off: it takes three such days to call the number dead.
@@ -257,7 +260,13 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
 
 def refusal(code: int, detail: str) -> ch.Refused:
     """The refusal for a code of ``REFUSALS``."""
-    return ch.Refused(REFUSALS[code], str(code), detail, suppress_after=SUPPRESS_AFTER.get(code, 1))
+    return ch.Refused(
+        REFUSALS[code],
+        str(code),
+        detail,
+        suppress_after=SUPPRESS_AFTER.get(code, 1),
+        personal=code in PERSONAL,
+    )
 
 
 def ms_to_midnight(now: float) -> int:

@@ -58,6 +58,8 @@ BY_STATUS: dict[int, R] = {
 }
 """``status.id``: what Infobip said."""
 
+NO_ROUTE = 19
+"""A status that names our account, but only for numbers of some networks."""
 UNCERTAIN_ERRORS = frozenset({7013, 7014, 7050, 7051, 7082})
 MARKETING_OPT_OUT = 7033
 
@@ -280,7 +282,8 @@ def refusal(status_id: int | None, error_id: int | None, detail: str) -> ch.Refu
     for code, table in ((error_id, BY_ERROR), (status_id, BY_STATUS)):
         if code in table:
             classes = ("promotional",) if code == MARKETING_OPT_OUT else ()
-            return ch.Refused(table[code], str(code), detail, classes=classes)
+            personal = table is BY_STATUS and code == NO_ROUTE
+            return ch.Refused(table[code], str(code), detail, classes=classes, personal=personal)
     return None
 
 

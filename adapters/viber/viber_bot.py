@@ -36,6 +36,9 @@ The answer's ``status``. 13 is an app too old for what we sent: its owner's limi
 template's fault.
 """
 
+PERSONAL = frozenset({15, 18, 19, 20})
+"""Statuses that name our account, but may be said of one ``receiver`` that is not ours."""
+
 STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "delivered": ch.Delivery.DELIVERED,
     "seen": ch.Engagement.READ,
@@ -103,7 +106,7 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
             token = token_of(body)
             return ch.Accepted(token) if token else ch.by_http_status(reply)
         if status in REFUSALS:
-            return ch.Refused(REFUSALS[status], str(status), detail)
+            return ch.Refused(REFUSALS[status], str(status), detail, personal=status in PERSONAL)
         if status == RATE_STATUS and "without reply" in ch.text_of(words):
             return ch.Refused(R.REFUSED_RECIPIENT, str(status), detail)
         if status == RATE_STATUS:

@@ -55,6 +55,9 @@ EVENTS: dict[str, ch.Delivery | ch.Engagement] = {
     "dismissed": ch.Engagement.DISMISSED,
 }
 BAD_KEYS_ERRNO = 110
+OTHER_KEY = "VapidPkHashMismatch"
+OUR_FAULTS = frozenset({"BadJwtToken", "BadAuthorizationHeader"})
+"""Apple's reasons for a 403 that no subscription can cause."""
 
 
 class WebPushSettings(ch.AdapterSettings):
@@ -175,13 +178,15 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """
-        200 to 202: taken. 404 and 410: the subscription is gone. 401 and 403: our key is wrong.
+        200 to 202: taken. 404 and 410: the subscription is gone. 401 and 403: the subscription was
+        made with another key, unless every subscription is refused so.
 
-        A 403 about a single subscription looks the same, see ``WebPush``.
+        Apple says the same with 400 and ``VapidPkHashMismatch``; its ``BadJwtToken`` is ours.
         """
         body, detail = reply.json(), ""
-        for word in ("message", "reason"):
-            detail = detail or ch.said(ch.member(body, word), ch.secret_values(self.settings))
+        word = ch.member(body, "reason")
+        for name in ("message", "reason"):
+            detail = detail or ch.said(ch.member(body, name), ch.secret_values(self.settings))
         match reply.status:
             case 200 | 201 | 202:
                 return ch.Accepted(location_of(reply))
@@ -192,6 +197,16 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
             case 400 if ch.whole(ch.member(body, "errno")) == BAD_KEYS_ERRNO:
                 return ch.Refused(
                     R.REFUSED_ADDRESS, "400/110", detail or "the subscription's keys are unusable"
+                )
+            case 401 | 403 if isinstance(word, str) and word in OUR_FAULTS:
+                return ch.Refused(R.REFUSED_CONFIGURATION, str(reply.status), detail)
+            case 400 | 401 | 403 if reply.status != 400 or word == OTHER_KEY:
+                return ch.Refused(
+                    R.REFUSED_ADDRESS,
+                    str(reply.status),
+                    detail or "the subscription was made with another key",
+                    suppress_after=2,
+                    personal=True,
                 )
             case 406 if reply.headers.get("x-wns-status", "").lower() == "channelthrottled":
                 return ch.NotSent(R.THROTTLED, reply.retry_after_ms, "406", detail)

@@ -42,6 +42,9 @@ Codes that are a definite no; ``reason_of`` adds Meta's ranges: 200 to 299 permi
 templates.
 """
 
+PERSONAL = frozenset({131005, 131030})
+"""Codes that name our account, but may be said of one number (131030: not on a test's list)."""
+
 SUPPRESS_AFTER = {131026: 2}
 """
 131026 does not say why it is undeliverable: two of them, on different days, mean that WhatsApp is
@@ -289,7 +292,12 @@ def refusal(code: int, detail: str) -> ch.Refused | None:
         reason = R.REFUSED_RECIPIENT
     classes = ("promotional",) if reason is R.REFUSED_OPTED_OUT else ()
     return ch.Refused(
-        reason, str(code), detail, suppress_after=SUPPRESS_AFTER.get(code, 1), classes=classes
+        reason,
+        str(code),
+        detail,
+        suppress_after=SUPPRESS_AFTER.get(code, 1),
+        classes=classes,
+        personal=code in PERSONAL,
     )
 
 

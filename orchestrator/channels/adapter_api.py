@@ -371,8 +371,8 @@ def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") 
     The meaning of a status where the body says nothing that is known.
 
     429, and 503 with Retry-After, took nothing. A redirect is never followed and is the recipient's
-    fault. 401 and 403 are our configuration; any other 4xx is the content. 408, other 5xx and a 2xx
-    that could not be read may have been taken.
+    fault. 401 is our configuration; 403 may be, or this recipient is not to be written to. Any
+    other 4xx is the content. 408, other 5xx and a 2xx that could not be read may have been taken.
     """
     status = reply.status
     code = code or str(status)
@@ -382,8 +382,10 @@ def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") 
         return Unknown(Reason.RESPONSE_UNREADABLE, code, detail)
     if 300 <= status < 400:
         return Refused(Reason.REFUSED_RECIPIENT, code, detail or "redirect")
-    if status in (401, 403):
+    if status == 401:
         return Refused(Reason.REFUSED_CONFIGURATION, code, detail)
+    if status == 403:
+        return Refused(Reason.REFUSED_CONFIGURATION, code, detail, personal=True)
     if status == 408 or status >= 500 or status < 200:
         return Unknown(Reason.SERVER_ERROR, code, detail)
     return Refused(Reason.REFUSED_CONTENT, code, detail)

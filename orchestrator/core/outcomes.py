@@ -9,6 +9,11 @@ Outcomes: the immediate answer to a provider call.
 
 Outcomes are values: the adapter says which one it is, the core decides what follows
 (``core/cascade/answers.py`` has the table).
+
+``personal`` marks a no that the recipient's own data may have caused (a subscription of another
+key, a number in a country that is not enabled, a domain that blocks us). It decides nothing about
+the provider, unless several different recipients get one without a success between
+(``dispatch/suspicions.py``).
 """
 
 from __future__ import annotations
@@ -45,6 +50,7 @@ class NotSent(Tagged):
     retry_after_ms: int | None = None
     code: str | None = None
     detail: str = ""
+    personal: bool = False
 
 
 class Refused(Tagged):
@@ -64,6 +70,7 @@ class Refused(Tagged):
     detail: str = ""
     suppress_after: int = 1
     classes: tuple[str, ...] = ()
+    personal: bool = False
 
     def __post_init__(self) -> None:
         if self.reason not in REFUSALS:
@@ -79,6 +86,7 @@ class Unknown(Tagged):
     reason: Reason
     code: str | None = None
     detail: str = ""
+    personal: bool = False
 
 
 Outcome = Accepted | NotSent | Refused | Unknown

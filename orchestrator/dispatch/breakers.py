@@ -28,6 +28,10 @@ class Breaker:
         self._open_until: int | None = None
         self._probing_since: int | None = None
 
+    def like(self) -> Breaker:
+        """A closed one with the same limits."""
+        return Breaker(self._ratio, self._min_requests, self._window_ms, self._open_for_ms)
+
     @classmethod
     def never(cls, open_for_ms: int = OPEN_FOR_MS) -> Breaker:
         """A breaker that only a refusal of our configuration opens."""
@@ -36,6 +40,7 @@ class Breaker:
     def record(self, effect: OnBreaker, now: int) -> None:
         """Apply an answer of the provider."""
         if effect is OnBreaker.IGNORED:
+            self._probing_since = None  # the probe said nothing: another may go
             return
         if effect is OnBreaker.OPENS:
             self._open(now)

@@ -11,15 +11,21 @@ from typing import Any
 
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
-from orchestrator.core.outcomes import NotSent, Outcome
+from orchestrator.core.outcomes import NotSent, Outcome, Refused
+from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Address
+from orchestrator.core.values import replace
 from orchestrator.dispatch.answers import (
     PAUSE_MAX_SECONDS,
     THROTTLES_IN_A_ROW,
     AnswerRule,
+    OnBreaker,
     OnBucket,
     rule_for,
 )
 from orchestrator.dispatch.breakers import Breaker
+from orchestrator.dispatch.hosts import HostBreakers
+from orchestrator.dispatch.suspicions import Suspicions
 from orchestrator.stores.port import Bucket
 from orchestrator.stores.rows import ALL_LANES, URGENT, ReadyRow
 
@@ -78,9 +84,12 @@ class ActiveProvider:
         default_factory=lambda: ProviderQueue(False, (URGENT + 1, ALL_LANES[1]))
     )
     throttled_in_a_row: int = 0
+    suspicions: Suspicions = field(default_factory=Suspicions)
+    hosts: HostBreakers = field(init=False)
 
     def __post_init__(self) -> None:
         self.free = self.slots
+        self.hosts = HostBreakers(self.breaker.like)
 
     @property
     def name(self) -> str:
@@ -128,10 +137,40 @@ class ActiveProvider:
                 queue.starved = False
                 queue.wake.set()
 
-    async def apply(self, outcome: Outcome, now: int) -> AnswerRule:
-        """Apply what an answer says about the provider, and return its row of the table."""
+    def judge(self, outcome: Outcome, recipient: str, address: Address) -> Outcome:
+        """
+        The outcome as it counts. A personal refusal is the recipient's, unless several recipients
+        in a row show that it is our configuration's; a personal failure then counts against the
+        provider.
+        """
+        _, at, domain = address.value.rpartition("@")
+        group = domain if at else recipient
+        if self.suspicions.ours(outcome, recipient, group):
+            if isinstance(outcome, Refused):
+                return Refused(Reason.REFUSED_CONFIGURATION, outcome.code, outcome.detail)
+            return replace(outcome, personal=False)
+        if isinstance(outcome, Refused) and outcome.reason is Reason.REFUSED_CONFIGURATION:
+            return (
+                replace(outcome, reason=Reason.REFUSED_RECIPIENT) if outcome.personal else outcome
+            )
+        return outcome
+
+    async def apply(self, outcome: Outcome, now: int, host: str | None = None) -> AnswerRule:
+        """
+        Apply what an answer says about the provider, and return its row of the table. ``host`` is
+        the one that answered if a user supplied it: failures and throttling are its own.
+        """
         rule = rule_for(outcome)
-        self.breaker.record(rule.breaker, now)
+        personal = getattr(outcome, "personal", False)
+        effect = OnBreaker.IGNORED if personal else rule.breaker
+        if host is not None and rule.breaker is not OnBreaker.OPENS:
+            if not personal:
+                self.hosts.of(host).record(rule.breaker, now)
+            if effect is not OnBreaker.SUCCESS:
+                effect = OnBreaker.IGNORED
+        self.breaker.record(effect, now)
+        if host is not None and rule.bucket is OnBucket.THROTTLED:
+            return rule
         if rule.bucket is OnBucket.RESET:
             self.throttled_in_a_row = 0
         elif rule.bucket is OnBucket.THROTTLED and isinstance(outcome, NotSent):

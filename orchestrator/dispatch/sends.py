@@ -29,6 +29,7 @@ from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.dispatch.answers import AnswerRule, OnBreaker
+from orchestrator.dispatch.hosts import host_of
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep, outgoing, render
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
@@ -264,20 +265,23 @@ class Send:
             start_by = applied.decided_at + START_WITHIN_SECONDS
             attempt = applied.decision.message.attempts[call.attempt]
             request = self._request(ready, attempt, call.target, rendered)
+            outcome: Outcome
             if isinstance(request, Refused):
-                outcome: Outcome = request
+                host, outcome = None, request
             else:
-                outcome = await self._outcome(*request, start_by, token)
-            await self._apply_answer(outcome, sends.monotonic() - started)
+                host = host_of(request[1])
+                outcome = await self._outcome(*request, host, start_by, token)
+            outcome = self.provider.judge(outcome, ready.message.recipient, call.target)
+            await self._apply_answer(outcome, host, sends.monotonic() - started)
             self._record(call.attempt, outcome)
         except Exception as error:
             self._fail(error)
 
-    async def _apply_answer(self, outcome: Outcome, seconds: float) -> None:
+    async def _apply_answer(self, outcome: Outcome, host: str | None, seconds: float) -> None:
         """Update rate, breaker and metrics of an answer, which is recorded in any case."""
         provider, sends = self.provider, self._sends
         try:
-            rule = await provider.apply(outcome, sends.now())
+            rule = await provider.apply(outcome, sends.now(), host)
             if rule.breaker is OnBreaker.OPENS and isinstance(outcome, Refused):
                 log.error(
                     "provider.configuration_refused", provider=provider.name, code=outcome.code
@@ -307,10 +311,17 @@ class Send:
             return unwritable("adapter_failed", type(error).__name__)
 
     async def _outcome(
-        self, message: Outgoing, request: HttpCall | None, start_by: float, token: Token
+        self,
+        message: Outgoing,
+        request: HttpCall | None,
+        host: str | None,
+        start_by: float,
+        token: Token,
     ) -> Outcome:
+        """The outcome of the call; ``host`` is where it goes if a user supplied that."""
         try:
-            return await self._deliver(message, request, start_by, token)
+            shut = self.provider.hosts.refusal(host, self._sends.now()) if host else None
+            return shut or await self._deliver(message, request, start_by, token)
         except asyncio.CancelledError:
             return Unknown(Reason.PROCESS_DIED, detail="stopped while sending")
         except Unsendable as problem:

@@ -187,7 +187,7 @@ EXAMPLES = Examples(
         refused(21612, 400, R.REFUSED_RECIPIENT),
         refused(20003, 401, R.REFUSED_CONFIGURATION),
         refused(20404, 404, R.REFUSED_CONFIGURATION),
-        refused(21408, 400, R.REFUSED_CONFIGURATION),
+        refused(21408, 400, R.REFUSED_CONFIGURATION, personal=True),
         refused(21617, 400, R.REFUSED_CONTENT),
         ReplyExample(
             promise="20429 took nothing",

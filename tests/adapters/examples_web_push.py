@@ -141,9 +141,9 @@ EXAMPLES = Examples(
             outcome=ch.Refused(R.REFUSED_CONTENT, "400"),
         ),
         ReplyExample(
-            promise="a wrong key",
+            promise="a subscription of another key",
             reply=reply(403),
-            outcome=ch.Refused(R.REFUSED_CONFIGURATION, "403"),
+            outcome=ch.Refused(R.REFUSED_ADDRESS, "403", "", 2, (), True),
         ),
         ReplyExample(
             promise="too large", reply=reply(413), outcome=ch.Refused(R.REFUSED_CONTENT, "413")
@@ -167,9 +167,14 @@ EXAMPLES = Examples(
             promise="moved", reply=reply(301), outcome=ch.Refused(R.REFUSED_RECIPIENT, "301")
         ),
         ReplyExample(
-            promise="an expired token",
+            promise="Mozilla says so",
             reply=mozilla(401, 109),
-            outcome=ch.Refused(R.REFUSED_CONFIGURATION, "401"),
+            outcome=ch.Refused(R.REFUSED_ADDRESS, "401", "", 2, (), True),
+        ),
+        ReplyExample(
+            promise="Apple says so",
+            reply=reply(400, {"reason": "VapidPkHashMismatch"}),
+            outcome=ch.Refused(R.REFUSED_ADDRESS, "400", "VapidPkHashMismatch", 2, (), True),
         ),
         ReplyExample(
             promise="Apple says why",
