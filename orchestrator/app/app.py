@@ -10,7 +10,7 @@ Everything goes through the engine, so the engine and its store stop last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from aiohttp import web
 from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
-from orchestrator.app.build import open_store, sinks_of, socket_path
+from orchestrator.app.build import open_store, sinks_of, socket_path, unbindable
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
 from orchestrator.channels.registry import case_folded_kinds
@@ -43,12 +43,14 @@ from orchestrator.render.evaluator import Evaluator
 from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.statuses.outbox import Outbox
+from orchestrator.stores.port import StoreBusy
 from orchestrator.stores.rows import SecretRow
 from orchestrator.telemetry.logging import configure_logging
 from orchestrator.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
+LEAVE_SECONDS = 2.0
 SENDS_SECONDS = 15.0
 """How long calls under way may take when the service stops; the rest of the 25 s closes it."""
 
@@ -213,8 +215,9 @@ class App:
             listeners.insert(0, (self.public_app, settings.http.listen))
         for app, place in listeners:
             runner = await open_runner(app)
-            await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
             self._runners.append(runner)
+            with unbindable(str(place), "name another address under `http`"):
+                await web.TCPSite(runner, place.host, place.port, reuse_address=True).start()
 
     def _api_deps(self, *, auth: str) -> ApiDeps:
         engine = self.runtime.engine
@@ -262,7 +265,8 @@ class App:
         if socket is None:
             return
         self.control = ControlSocket(self._api_deps(auth="off"))
-        await self.control.start(socket)
+        with unbindable(str(socket), "give `store` a shorter path (of 100 bytes at most)"):
+            await self.control.start(socket)
 
     # ---- while it runs
 
@@ -310,27 +314,38 @@ class App:
     # ---- stopping
 
     async def stop(self) -> None:
-        """Drain: take nothing more, let what is under way end, close everything. Within 25 s."""
+        """
+        Drain: take nothing more, let what is under way end, close everything. Within 25 s. Raises
+        nothing: a part that cannot stop in order keeps no other from it.
+        """
         was_serving, self.ready = self.ready, False
         if was_serving:
-            await self.store.leave()
+            await end(asyncio.wait_for(self.store.leave(), LEAVE_SECONDS))
         if self.maintenance is not None:
-            await self.maintenance.stop()
+            await end(self.maintenance.stop())
         # each may have to wait for something that is unreachable
         kafka = [self.kafka.stop()] if self.kafka is not None else []
-        await asyncio.gather(*kafka, self._stop_work())
+        await end(*kafka, self._stop_work())
         if self.control is not None:
-            await self.control.stop()
+            await end(self.control.stop())
         outbox = [self.outbox.stop()] if self.outbox is not None else []
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners), *outbox)
+        await end(*(runner.cleanup() for runner in self._runners), *outbox)
         for stop in reversed(self._stops):
-            await stop()
+            await end(stop())
         self._stops.clear()
         if was_serving:
             log.info("service.stopped")
 
     async def _stop_work(self) -> None:
         if self._senders is not None:
-            await self.runtime.stop_work(SENDS_SECONDS)
-            for sender in self._senders:
-                await sender.close()
+            await end(self.runtime.stop_work(SENDS_SECONDS))
+            await end(*(sender.close() for sender in self._senders))
+
+
+async def end(*parts: Awaitable[Any]) -> None:
+    """Let parts end side by side; the failure of one is logged."""
+    for result in await asyncio.gather(*parts, return_exceptions=True):
+        if isinstance(result, StoreBusy | TimeoutError):
+            log.info("service.stop_incomplete", why=str(result) or type(result).__name__)
+        elif isinstance(result, Exception):
+            log.error("service.stop_failed", exc_info=result)

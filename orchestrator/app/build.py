@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.configuration.settings import Settings
@@ -15,6 +17,19 @@ from orchestrator.statuses.sinks import KafkaSink, WebhookSink
 from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.sqlite.store import SqliteStore
+
+
+@contextmanager
+def unbindable(place: str, fix: str) -> Iterator[None]:
+    """Raise the error of an address that cannot be listened on in words that say how to fix it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = "another program listens there; stop it, or"
+        else:
+            why = f"{error.strerror or error};"
+        raise OSError(f"cannot listen on {place}: {why} {fix}") from error
 
 
 def socket_path(settings: Settings) -> Path | None:

@@ -38,11 +38,18 @@ async def serve(app: App) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    starting = asyncio.create_task(app.start())
+    ended = asyncio.create_task(stopping.wait())
     try:
-        await app.start()
-        calm_collector()
-        await stopping.wait()
+        await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            calm_collector()
+            await ended
     finally:
+        for task in (starting, ended):
+            task.cancel()
+        await asyncio.gather(starting, ended, return_exceptions=True)
         await app.stop()
     return 0
 

@@ -7,6 +7,7 @@ Either way the same calls answer, so a verb does the same thing whether or not a
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import typer
+from yarl import URL
 
 from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail
 
@@ -35,11 +37,19 @@ class Client:
             options["data"] = body
         elif body is not None:
             options["json"] = body
-        async with self._session.request(method, f"http://kaskad{path}", **options) as answer:
-            found = await answer.json(content_type=None) if answer.status != 204 else {}
-            if answer.status >= 400:
-                fail(words(found, answer.status), CHECK_FAILED)
-            return found
+        url = URL(f"http://kaskad{path}", encoded=True)
+        try:
+            async with self._session.request(method, url, **options) as answer:
+                text = await answer.read()
+        except aiohttp.ClientError as error:
+            fail(f"the service went away while it was asked: {error}", NO_CONNECTION)
+        try:
+            found = json.loads(text) if text else {}
+        except ValueError:
+            fail(words(None, answer.status), CHECK_FAILED)
+        if answer.status >= 400:
+            fail(words(found, answer.status), CHECK_FAILED)
+        return found
 
 
 def words(problem: Any, status: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import quote
 
 import typer
 
@@ -81,3 +82,8 @@ def read_input(path: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         fail(f"{path}: {error.strerror}", USAGE)
+
+
+def segment(id: str) -> str:
+    """An id as one segment of a path, whatever it is made of (``..`` and ``a/b`` are ids, too)."""
+    return quote(id, safe="").replace(".", "%2E")

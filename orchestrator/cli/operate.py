@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -19,6 +18,7 @@ from orchestrator.cli.common import (
     print_json,
     read_input,
     run_async,
+    segment,
     wants_json,
 )
 
@@ -74,7 +74,7 @@ def explain(
     """
     if output not in ("text", "json", "html"):
         fail(f"-o takes text, json or html, not {output!r}", USAGE)
-    document = ask(config, "GET", f"/control/explain/{quote(message, safe='')}")
+    document = ask(config, "GET", f"/control/explain/{segment(message)}")
     if output == "text" and out is None and sys.stdout.isatty():
         from orchestrator.explain import print_rich
 
@@ -168,7 +168,7 @@ def dlq_show(id: IdArgument, config: ConfigOption = None) -> None:
     items = ask(config, "GET", "/api/v1/dead-letters")["items"]
     found = next((item for item in items if item["id"] == id), None)
     if found is None:
-        found = ask(config, "GET", f"/api/v1/dead-letters/{id}")
+        found = ask(config, "GET", f"/api/v1/dead-letters/{segment(id)}")
     print_json(found)
 
 
@@ -179,7 +179,7 @@ def dlq_replay(
     output: OutputOption = "text",
 ) -> None:
     """Process it again, under the policies as they are now."""
-    found = ask(config, "POST", f"/api/v1/dead-letters/{id}/replay")
+    found = ask(config, "POST", f"/api/v1/dead-letters/{segment(id)}/replay")
     if wants_json(output):
         print_json(found)
     else:
@@ -232,7 +232,7 @@ def keys_list(config: ConfigOption = None, output: OutputOption = "text") -> Non
 @keys.command("revoke")
 def keys_revoke(id: IdArgument, config: ConfigOption = None) -> None:
     """Stop accepting a key at once."""
-    ask(config, "POST", f"/control/keys/{id}/revoke")
+    ask(config, "POST", f"/control/keys/{segment(id)}/revoke")
     typer.echo(f"revoked {id}")
 
 
@@ -246,7 +246,7 @@ def keys_rotate(config: ConfigOption = None) -> None:
 @subject.command("export")
 def subject_export(id: IdArgument, config: ConfigOption = None) -> None:
     """Everything that is kept about a recipient, as JSON."""
-    print_json(ask(config, "GET", f"/api/v1/recipients/{id}/export"))
+    print_json(ask(config, "GET", f"/api/v1/recipients/{segment(id)}/export"))
 
 
 @subject.command("erase")
@@ -260,5 +260,5 @@ def subject_erase(
     """
     if not yes:
         fail("this cannot be undone: say --yes", USAGE)
-    ask(config, "DELETE", f"/api/v1/recipients/{id}")
+    ask(config, "DELETE", f"/api/v1/recipients/{segment(id)}")
     typer.echo(f"erased {id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -147,9 +148,16 @@ def sandbox(
     except ValueError as error:
         fail(str(error), USAGE)
     except OSError as error:
-        fail(str(error), NO_CONNECTION)
+        fail(f"the sandbox cannot listen on {host}: {reason_of(error)}", NO_CONNECTION)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def reason_of(error: OSError) -> str:
+    """The reason of an address that cannot be listened on, and how to fix it."""
+    if error.errno == errno.EADDRINUSE:
+        return "the port is in use; stop what listens there, or say --port and --smtp-port"
+    return error.strerror or str(error)
 
 
 def demo(

@@ -252,16 +252,23 @@ class Engine:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except StoreBusy as error:
+                self._store_answers()
                 tries += 1
                 if tries >= BUSY_TRIES:
                     raise
                 log.info("engine.batch_retried", why=str(error), size=len(commands))
                 await asyncio.sleep(FIRST_PAUSE_SECONDS * tries)
+            except Exception:
+                self._store_answers()  # or else everything that could show it would be refused
+                raise
             else:
-                if self.store_away:
-                    log.info("engine.store_reachable")
-                self.store_away = False
+                self._store_answers()
                 return decided
+
+    def _store_answers(self) -> None:
+        if self.store_away:
+            log.info("engine.store_reachable")
+        self.store_away = False
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], BatchContext]:
         """One transaction: load, decide each command, commit."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import asyncpg
 
-from orchestrator.stores.port import NeedsMigration
+from orchestrator.stores.port import NeedsMigration, StoreAway
 from orchestrator.stores.postgres.cache import MessageCache
 from orchestrator.stores.postgres.schema import migrate, migration_status, prepare_partitions
 from orchestrator.stores.postgres.session import (
     AWAY,
+    BUSY,
     CONNECT_SECONDS,
     make_pool,
     place,
@@ -81,9 +82,17 @@ class PostgresDatabase(Driver):
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection of the pool; its errors are the store's."""
+        """
+        A connection of the pool; its errors are the store's. One that says the store is away is
+        not used again: after a failover it would lead to the old server for ever.
+        """
         async with translated(), self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
-            yield connection
+            try:
+                yield connection
+            except (StoreAway, *AWAY) as error:
+                if not isinstance(error, BUSY):
+                    connection.terminate()
+                raise
 
     async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
         async with self.connection() as connection:

@@ -34,8 +34,14 @@ AWAY = (
     asyncpg.InternalClientError,  # a statement met a session that was just being ended
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # the disk is full, too many connections
     asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or a database that protects a full disk
+    asyncpg.PostgresSystemError,  # the server cannot read or write its files
+    asyncpg.DataCorruptedError,
+    asyncpg.IndexCorruptedError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # the password was changed meanwhile
+    asyncpg.InvalidCatalogNameError,
 )
 BUSY = (
     asyncpg.QueryCanceledError,

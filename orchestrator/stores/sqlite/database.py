@@ -14,12 +14,14 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from orchestrator.stores.port import NeedsMigration
 from orchestrator.stores.sql import Driver, read_queries
 from orchestrator.stores.sqlite.cache import RowCache
+from orchestrator.stores.sqlite.errors import translated, unusable
 from orchestrator.stores.sqlite.schema import connect, migrate, migration_status, prepare_file
 
 T = TypeVar("T")
@@ -53,21 +55,21 @@ class SqliteDatabase(Driver):
 
     async def open(self) -> None:
         """
-        Open and migrate the file. Raises ``StoreInUse`` if another process has it, and
-        ``NeedsMigration``.
+        Open and migrate the file. Raises ``StoreInUse`` if another process has it,
+        ``NeedsMigration``, and ``OSError`` if it cannot be used.
         """
         in_file = self.path != ":memory:"
-        if in_file:
-            self._lock = prepare_file(Path(self.path))
-        self._writer = connect(self.path, self)
-        if self._migrate:
-            migrate(self._writer)
-        elif not all(migration_status(self._writer).values()):
-            self._writer.close()
-            raise NeedsMigration(
-                f"{self.path} needs a migration: run `kaskad migrate up`, or set `migrate: auto`"
-            )
-        self._reader = connect(self.path, self) if in_file else self._writer
+        with unusable(self.path):
+            if in_file:
+                self._lock = prepare_file(Path(self.path))
+            self._writer = connect(self.path, self)
+            if self._migrate:
+                migrate(self._writer)
+            elif not all(migration_status(self._writer).values()):
+                self._writer.close()
+                fix = "run `kaskad migrate up`, or set `migrate: auto`"
+                raise NeedsMigration(f"{self.path} needs a migration: {fix}")
+            self._reader = connect(self.path, self) if in_file else self._writer
         if in_file and not self._inline:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
@@ -78,7 +80,8 @@ class SqliteDatabase(Driver):
             self._thread = None
         if self._reader is not self._writer:
             self._reader.close()
-        self._writer.execute("pragma wal_checkpoint(truncate)")
+        with suppress(sqlite3.Error):  # the log beside the file has everything, too
+            self._writer.execute("pragma wal_checkpoint(truncate)")
         self._writer.close()
         if self._lock is not None:
             self._lock.close()
@@ -90,7 +93,8 @@ class SqliteDatabase(Driver):
         return self._reader if self._turn.locked() else self._writer
 
     async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
-        return self._committed.execute(text, values).fetchall()
+        with translated():
+            return self._committed.execute(text, values).fetchall()
 
     async def execute(self, name: str, *values: Any) -> int:
         return await self._write(lambda db: db.execute(QUERIES[name], values).rowcount)
@@ -120,10 +124,11 @@ class SqliteDatabase(Driver):
         """Run and commit ``work``, together with the open transaction if there is one."""
         db = self._writer
         try:
-            if not db.in_transaction:
-                db.execute("begin immediate")
-            result = work(db)
-            db.execute("commit")
+            with translated():
+                if not db.in_transaction:
+                    db.execute("begin immediate")
+                result = work(db)
+                db.execute("commit")
         except BaseException:
             self._undo()
             raise
@@ -131,4 +136,5 @@ class SqliteDatabase(Driver):
 
     def _undo(self) -> None:
         if self._writer.in_transaction:
-            self._writer.execute("rollback")
+            with suppress(sqlite3.Error):  # what failed is raised already
+                self._writer.execute("rollback")

@@ -6,10 +6,12 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
 from orchestrator.stores.port import StoreInUse
+from orchestrator.stores.sqlite.errors import unusable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PAGE_CACHE_KIB = 64 * 1024
@@ -26,11 +28,11 @@ sqlite3.register_adapter(bytes, bytes)
 
 def connect(path: str, owner: object) -> sqlite3.Connection:
     """A connection to the file; ``:memory:`` is shared by the connections of one ``owner``."""
-    target = f"file:{path}"
-    if path == ":memory:":
-        target = f"file:kaskad-{id(owner)}?mode=memory&cache=shared"
+    in_memory = path == ":memory:"
+    # a path is a path, whatever it has of the characters that mean something in a URI
+    target = f"file:kaskad-{id(owner)}?mode=memory&cache=shared" if in_memory else absolute(path)
     db = sqlite3.connect(
-        target, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
+        target, uri=in_memory, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     for pragma in (
         f"page_size={PAGE_BYTES}",
@@ -43,6 +45,11 @@ def connect(path: str, owner: object) -> sqlite3.Connection:
     ):
         db.execute(f"pragma {pragma}")
     return db
+
+
+def absolute(path: str) -> str:
+    """The path from the root, so that none begins with ``file:``."""
+    return os.path.abspath(path)
 
 
 def prepare_file(path: Path) -> IO[str]:
@@ -61,7 +68,7 @@ def lock_file(path: Path) -> IO[str]:
     handle = path.open("a+")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         handle.seek(0)
         owner = handle.read().strip() or "unknown"
         handle.close()
@@ -107,10 +114,7 @@ def migrate_file(path: Path, *, up: bool) -> dict[str, bool]:
     The migrations of a file: with ``up`` run them and return those that were run, else return each
     and whether it has been run. Raises ``StoreInUse`` if a service has the file open.
     """
-    lock = prepare_file(path)
-    db = connect(str(path), lock)
-    try:
-        return dict.fromkeys(migrate(db), True) if up else dict(migration_status(db))
-    finally:
-        db.close()
-        lock.close()
+    with unusable(path):
+        lock = prepare_file(path)
+        with closing(lock), closing(connect(str(path), lock)) as db:
+            return dict.fromkeys(migrate(db), True) if up else dict(migration_status(db))

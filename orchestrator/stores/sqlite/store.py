@@ -19,6 +19,7 @@ from orchestrator.stores.rows import (
 from orchestrator.stores.sqlite import batch
 from orchestrator.stores.sqlite.bucket import TokenBucket
 from orchestrator.stores.sqlite.database import SqliteDatabase
+from orchestrator.stores.sqlite.errors import translated
 from orchestrator.stores.sqlite.retention import SqliteRetention
 from orchestrator.stores.tables import Tables
 
@@ -34,10 +35,12 @@ class SqliteBatches(SqliteDatabase):
         yield self
 
     async def load(self, wanted: Wanted) -> Loaded:
-        return batch.load(self._committed, self.cache, wanted)
+        with translated():
+            return batch.load(self._committed, self.cache, wanted)
 
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
-        return batch.load_addresses(self._committed, self.cache, wanted)
+        with translated():
+            return batch.load_addresses(self._committed, self.cache, wanted)
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
         return (await self.load_addresses(WantedAddresses(set(hashes)))).addresses
@@ -50,8 +53,9 @@ class SqliteBatches(SqliteDatabase):
         """
         await self._turn.acquire()
         try:
-            self._writer.execute("begin immediate")
-            batch.write(self._writer, changes)
+            with translated():
+                self._writer.execute("begin immediate")
+                batch.write(self._writer, changes)
         except BaseException:
             self._undo()
             self._turn.release()
