@@ -109,7 +109,8 @@ def simulate(
     What policies would do with these events: whom they reach, how fast, at what cost; what another
     version changes.
     """
-    from orchestrator.simulate.findings import as_json, print_findings
+    from orchestrator.simulate.findings import print_findings
+    from orchestrator.simulate.findings_json import as_json
     from orchestrator.simulate.simulation import simulate as run_plan
     from orchestrator.simulate.workers import workers
 

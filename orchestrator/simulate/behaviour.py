@@ -125,8 +125,8 @@ class Behaviour:
     ``by_name``: providers and channels; a provider's own come first. ``source`` says in words where
     they are from. ``tendencies`` are how people differ, by their names in ``SPREADS``. ``said`` are
     the names that it speaks of itself; how a provider of ``channels_like`` behaves that is not
-    among them is taken from elsewhere, as these words say. ``past``: what really happened, if
-    known.
+    among them is taken from elsewhere, as these words say. ``past``: what really became of the
+    simulated messages, None if it was not looked for.
     """
 
     by_name: Mapping[str, ChannelBehaviour] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Behaviour:
     tendencies: Mapping[str, Tendency] = field(default_factory=tendencies_assumed)
     said: frozenset[str] | None = None
     channels_like: Mapping[str, str] = field(default_factory=dict)
-    past: Mapping[OutcomeKey, MessageOutcome] = field(default_factory=dict)
+    past: Mapping[OutcomeKey, MessageOutcome] | None = None
 
     def of(self, provider: str, channel: str) -> ChannelBehaviour:
         """All people together; a name that is nowhere behaves as its channel is assumed to."""

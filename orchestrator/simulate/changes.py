@@ -102,7 +102,7 @@ def changes_over(runs: Sequence[dict[str, Change]]) -> tuple[ChangeOver, ...]:
     found = [
         ChangeOver(
             kind,
-            interval([run[kind].count if kind in run else 0 for run in runs]),
+            interval([run[kind].count if kind in run else 0 for run in runs], 0),
             interval([run[kind].cost if kind in run else 0.0 for run in runs]),
             next((tuple(run[kind].examples) for run in runs if kind in run), ()),
         )

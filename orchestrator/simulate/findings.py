@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.primitives.durations import duration
+from orchestrator.simulate.as_it_was import EVERYTHING, AsItWas
 from orchestrator.simulate.changes import ChangeOver
 from orchestrator.simulate.simulation import Findings, SimulationPlan
 from orchestrator.simulate.statistics import SECTIONS, Figure, Group, Interval
@@ -30,7 +30,15 @@ CALLED = {
     "cost_per_reached": "cost per reached",
 }
 BY_GROUP = ("messages", "reach", "median_ms", "p95_ms", "cost")
-EVERYTHING: Group = ("all", "")
+NO_PAST = (
+    "none of these events is in the store under a policy that is simulated here, so it cannot be"
+    " compared with the simulation"
+)
+MEANING = {
+    True: "What lies between the numbers in brackets holds reality with a probability of 90 %: it"
+    " spans luck, and the uncertainty of what was learnt.",
+    False: "One run shows no uncertainty; more --runs do.",
+}
 BROKEN_MAX = 10
 MANY_KINDS = 12
 
@@ -46,7 +54,10 @@ def print_findings(plan: SimulationPlan, findings: Findings, console: Console) -
         f" {plan.runs} run(s), seed {plan.seed}",
     )
     say(console, f"Providers and people behave {plan.behaviour.source}.")
-    say(console, "Where two numbers stand in brackets, they are the lowest and the highest run.\n")
+    for unknown in plan.assumptions():
+        say(console, f"{unknown.provider} ({unknown.channel}): {unknown.text}.")
+    say(console, f"{MEANING[plan.runs > 1]}\n")
+    print_past(findings.past, currency, console)
     console.print(figures_table(plan, findings, EVERYTHING, currency))
     print_broken(findings, console)
     for kind in ("policy", "class", "locale"):
@@ -58,6 +69,38 @@ def print_findings(plan: SimulationPlan, findings: Findings, console: Console) -
             console.print(groups_table(plan, findings, kind, groups, currency))
     if len(plan.versions) > 1:
         print_changes(plan, findings, currency, console)
+
+
+def print_past(past: AsItWas | None, currency: str, console: Console) -> None:
+    """The past as it was, and where the simulation does not reproduce it."""
+    if past is None:
+        return
+    if not past.messages:
+        say(console, f"As it was: {NO_PAST}.\n")
+        return
+    table = Table(
+        title=f"As it was, {past.messages} messages of the store",
+        title_justify="left",
+        box=None,
+        padding=(0, 2),
+        pad_edge=False,
+    )
+    for title in ("", "simulated", "real"):
+        table.add_column(title, justify="right" if title else "left")
+    for name, was, found in past.figures(EVERYTHING):
+        real = cell(name, {name: Interval(was, was, was)}, currency)
+        table.add_row(escape(titled(name)), cell(name, {name: found}, currency), real)
+    console.print(table)
+    for group, name, was, found in past.misses():
+        where = f"{group[1]}: " if group[1] else ""
+        show, unit = shower(name, currency)
+        say(
+            console,
+            f"The past itself is not reproduced: {where}{titled(name)} {show(found.median)}"
+            f" simulated, {show(was)} real {unit}".rstrip()
+            + ".",
+        )
+    say(console, "")
 
 
 def say(console: Console, line: str) -> None:
@@ -73,13 +116,16 @@ def figures_table(plan: SimulationPlan, findings: Findings, group: Group, curren
     if len(plan.versions) > 1:
         table.add_column("difference", justify="right")
     for name in names_of(findings, group):
-        section, word = name
-        title = CALLED.get(word, word) if section == "total" else f"{TITLES[section]} {word}"
         cells = [cell(name, figures.get(group, {}), currency) for figures in findings.figures]
         if len(plan.versions) > 1:
             cells.append(more_of(name, findings.differences.get(group, {}), currency))
-        table.add_row(escape(title), *cells)
+        table.add_row(escape(titled(name)), *cells)
     return table
+
+
+def titled(name: Figure) -> str:
+    section, word = name
+    return CALLED.get(word, word) if section == "total" else f"{TITLES[section]} {word}"
 
 
 def names_of(findings: Findings, group: Group) -> list[Figure]:
@@ -257,64 +303,3 @@ def whole(value: float) -> str:
 
 def signed(value: float) -> str:
     return f"{value:+.2f}" if round(value, 2) else "0.00"
-
-
-def as_json(plan: SimulationPlan, findings: Findings) -> dict[str, Any]:
-    """
-    The same for programs: every figure as ``{low, median, high}``; times in milliseconds, cost in
-    ``currency``.
-    """
-    found: dict[str, Any] = {
-        "policies": sorted(plan.reported),
-        "events": len(plan.event_file.lines),
-        "runs": plan.runs,
-        "seed": plan.seed,
-        "behaviour": plan.behaviour.source,
-        "currency": plan.versions[0].configuration.settings.currency,
-        "versions": [
-            {"label": version.label, **dict(groups_json(figures))}
-            for version, figures in zip(plan.versions, findings.figures, strict=True)
-        ],
-    }
-    if len(plan.versions) > 1:
-        found["differences"] = dict(groups_json(findings.differences))
-        found["costs_more"] = interval_json(findings.costs_more)
-        found["changes"] = [
-            {
-                "kind": change.kind,
-                "count": interval_json(change.count),
-                "cost": interval_json(change.cost),
-                "examples": list(change.examples),
-            }
-            for change in findings.changes
-        ]
-    return found
-
-
-def groups_json(figures: Mapping[Group, Mapping[Figure, Interval]]) -> Iterator[tuple[str, Any]]:
-    """``all``, and ``by_class``, ``by_locale``, ``by_policy``."""
-    yield "all", sections_json(figures.get(EVERYTHING, {}))
-    for kind in ("class", "locale", "policy"):
-        yield (
-            f"by_{kind}",
-            {
-                group[1]: sections_json(found)
-                for group, found in figures.items()
-                if group[0] == kind
-            },
-        )
-
-
-def sections_json(figures: Mapping[Figure, Interval]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for (section, name), value in figures.items():
-        found[section][name] = interval_json(value)
-    return found
-
-
-def interval_json(found: Interval) -> dict[str, float]:
-    return {
-        "low": round(found.low, 6),
-        "median": round(found.median, 6),
-        "high": round(found.high, 6),
-    }

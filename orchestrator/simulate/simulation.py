@@ -9,13 +9,15 @@ import gc
 import multiprocessing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.policy import Policy
+from orchestrator.simulate.as_it_was import AsItWas, beside, comparable, real_figures
 from orchestrator.simulate.behaviour import Behaviour
 from orchestrator.simulate.changes import Change, ChangeOver, changes, changes_over
 from orchestrator.simulate.event_file import EventFile
+from orchestrator.simulate.outcomes import MessageOutcome, OutcomeKey
 from orchestrator.simulate.statistics import (
     Differences,
     Figure,
@@ -48,6 +50,14 @@ class Version:
     earlier: bool = False
 
 
+class Assumption(NamedTuple):
+    """A provider of which nothing is known, and how it is taken to behave."""
+
+    provider: str
+    channel: str
+    text: str
+
+
 @dataclass(frozen=True)
 class SimulationPlan:
     """``reported`` are the names of the policies that are counted."""
@@ -59,21 +69,34 @@ class SimulationPlan:
     seed: int = 1
     runs: int = 5
 
+    def assumptions(self) -> list[Assumption]:
+        """The providers that steps may use and of which nothing is known, by name."""
+        found: dict[str, Assumption] = {}
+        for version in self.versions:
+            used = {step.channel for policy in version.policies.values() for step in policy.plan}
+            for name, one in version.configuration.settings.providers.items():
+                text = self.behaviour.assumption(name, one.channel)
+                if text is not None and one.channel in used:
+                    found[name] = Assumption(name, one.channel, text)
+        return [found[name] for name in sorted(found)]
+
 
 @dataclass(frozen=True)
 class Findings:
     """
     ``figures`` by version in the plan's order; ``changes``, ``differences`` and ``costs_more``
-    lead from the first version to the second.
+    lead from the first version to the second. ``past`` is None where nothing was fitted.
     """
 
     figures: tuple[Mapping[Group, Mapping[Figure, Interval]], ...]
     changes: tuple[ChangeOver, ...]
     differences: Differences
     costs_more: Interval
+    past: AsItWas | None = None
 
 
-RunFigures = tuple[list[Mapping[Group, Figures]], dict[str, Change]]
+RunFigures = tuple[list[Mapping[Group, Figures]], dict[str, Change], Mapping[Group, Figures]]
+"""By version; the changes between them; the messages that can be compared with the past."""
 
 
 def simulate(
@@ -85,10 +108,11 @@ def simulate(
     """
     counter = multiprocessing.get_context().Value("q", 0)
     contents: dict[int, Contents] = {}
+    past = past_of(plan)
 
     def one_run(number: int) -> RunFigures:
         gc.set_threshold(GC_THRESHOLD)
-        return run(plan, number, contents, counter)
+        return run(plan, number, contents, counter, past)
 
     shown = 0
 
@@ -113,11 +137,26 @@ def simulate(
         if compared
         else {},
         interval([sum(change.cost for change in result[1].values()) for result in ordered]),
+        beside(real_figures(past[1]), [result[2] for result in ordered])
+        if plan.behaviour.past is not None
+        else None,
     )
 
 
+Past = tuple[int, Mapping[OutcomeKey, MessageOutcome]]
+"""The number of the version that was really run, and what became of its messages."""
+
+
+def past_of(plan: SimulationPlan) -> Past:
+    """The past of the version that shares most of it."""
+    known = plan.behaviour.past or {}
+    pasts = [comparable(known, version.policies, plan.reported) for version in plan.versions]
+    place = max(range(len(pasts)), key=lambda place: len(pasts[place]))
+    return place, pasts[place]
+
+
 def run(
-    plan: SimulationPlan, number: int, contents: dict[int, Contents], counter: Any
+    plan: SimulationPlan, number: int, contents: dict[int, Contents], counter: Any, past: Past
 ) -> RunFigures:
     """Run every version once, and compare them."""
     published = 0
@@ -148,4 +187,5 @@ def run(
         )
         gc.collect()  # a runner leaves cycles behind, as large as the file
     found = changes(outcomes[0], outcomes[1]) if len(outcomes) > 1 else {}
-    return [count_by_group(one) for one in outcomes], found
+    again = [outcome for outcome in outcomes[past[0]] if outcome.key in past[1]]
+    return [count_by_group(one) for one in outcomes], found, count_by_group(again)

@@ -13,8 +13,9 @@ from orchestrator.channels import Accepted, Outgoing
 from orchestrator.core.message import Attempt, Message, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
-from orchestrator.core.status import Delivery
+from orchestrator.core.status import Delivery, Engagement
 from orchestrator.primitives.ids import decode
+from orchestrator.simulate.as_it_was import beside
 from orchestrator.simulate.event_file import read_event_file
 from orchestrator.simulate.fit import NothingToFit, fit, sqlite_messages
 from orchestrator.stores.postgres.store import PostgresStore
@@ -24,6 +25,8 @@ from orchestrator.virtual.scripted_provider import Later, Reaction
 from tests.simulate.place import CONFIG, POLICY, Place, event
 from tests.simulate.really import really_run
 from tests.support.ports import free_port
+
+READ = Later(60_000, Engagement.READ)
 
 
 def finished(
@@ -133,6 +136,74 @@ async def test_the_store_s_own_receipts_are_read_while_the_service_has_it_open(
     await store.close()
     assert done.exit_code == 0, done.stderr
     assert "fitted from 100 messages of the store" in json.loads(done.stdout)["behaviour"]
+
+
+def assumed_of(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(one["provider"], one["channel"], one["text"]) for one in found["assumed"]]
+
+
+def test_a_provider_that_the_store_has_not_seen_does_as_its_channel_and_is_named(
+    place: Place, tmp_path: Path
+) -> None:
+    """An account is renamed in another version: it still reaches people, and the report says so."""
+    file = place.events(event(number) for number in range(60))
+
+    def delivered(provider: str, message: Outgoing) -> Reaction:
+        return Reaction(Accepted(), receipts=(Later(2_000, Delivery.DELIVERED), READ))
+
+    really_run(place.load(), read_event_file(file), delivered, place.folder / "kaskad.db")
+    other = Place(tmp_path / "other")
+    other.write("kaskad.yaml", CONFIG.replace("provider: infobip\n", "provider: renamed\n"))
+    arguments = ["simulate", "--events", file, "--fit", "--against", str(other.folder)]
+    done = place.kaskad(*arguments, "--runs", "2", "-o", "json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    reached = [one["all"]["reached_by"]["viber"]["median"] for one in found["versions"]]
+    assert min(reached) > 50
+    like_viber = "assumed to do as viber did in the store (60 attempts of infobip)"
+    assert ("renamed", "viber", f"too little is known of it: {like_viber}") in assumed_of(found)
+    assert ("twilio", "sms", "nothing is known of it: assumed as documented for sms") in assumed_of(
+        found
+    )
+    assert found["as_it_was"]["real"]["all"]["reached_by"] == {"viber": 60}
+    text = place.kaskad(*arguments, "--runs", "2").stdout
+    assert f"renamed (viber): too little is known of it: {like_viber}." in text
+    assert "As it was, 60 messages of the store" in text
+    assert "90 %" in text
+
+
+def test_what_a_file_of_providers_does_not_name_is_assumed_and_said(place: Place) -> None:
+    behaviour = place.write(
+        "behaviour.yaml",
+        "infobip: {delivered: {share: 1, median: 1s}, read: {share: 1, median: 1m}}",
+    )
+    done = place.kaskad(
+        "simulate",
+        *("--events", place.events(event(number) for number in range(3))),
+        *("--providers", str(behaviour), "-o", "json"),
+    )
+    found = json.loads(done.stdout)
+    assert [one[:2] for one in assumed_of(found)] == [("infobip_b", "viber"), ("twilio", "sms")]
+    assert assumed_of(found)[0][2].endswith("does not name it: assumed to do as infobip does")
+    assert "as_it_was" not in found
+
+
+def test_events_that_are_not_in_the_store_cannot_be_compared_with_it(place: Place) -> None:
+    file = place.events(event(number) for number in range(60))
+    accepted = Reaction(Accepted(), receipts=(Later(2_000, Delivery.DELIVERED), READ))
+    really_run(place.load(), read_event_file(file), lambda *_: accepted, place.folder / "kaskad.db")
+    later = place.events((event(number) for number in range(100, 110)), "later.jsonl")
+    done = place.kaskad("simulate", "--events", later, "--fit", "--runs", "2")
+    assert "As it was: none of these events is in the store" in done.stdout
+
+
+def test_a_past_that_is_not_reproduced_is_called_so() -> None:
+    real = {("all", ""): {("total", "messages"): 100, ("total", "reach"): 0.84}}
+    runs = [{("all", ""): {("total", "reach"): reach}} for reach in (0.74, 0.75, 0.76)]
+    (miss,) = beside(real, runs).misses()
+    assert miss[1:3] == (("total", "reach"), 0.84)
+    near = [{("all", ""): {("total", "reach"): reach}} for reach in (0.83, 0.84, 0.86)]
+    assert list(beside(real, near).misses()) == []
 
 
 async def test_the_receipts_of_a_served_database_are_read_too(

@@ -205,6 +205,16 @@ def test_what_another_policy_changes_is_counted_and_priced(place: Place) -> None
     assert found["costs_more"] == {"low": 7.2, "median": 7.2, "high": 7.2}
 
 
+def test_somebody_who_writes_stop_is_left_alone_on_that_channel(place: Place) -> None:
+    events = [event(1), event(1, at="2026-11-21T12:00:00Z")]
+    events[1]["id"] = "tale-again"
+    stops = Share(1, Lag(5_000))
+    behaviour = Behaviour({"viber": ChannelBehaviour(delivered=stops, unsubscribed=stops)})
+    found = simulate(plan_for(place, events, behaviour), processes=1).figures[0]["all", ""]
+    assert found["sends", "viber"].median == 1
+    assert found["skipped", "viber opted_out"].median == 1
+
+
 def test_a_difference_is_known_better_than_what_it_is_between(place: Place) -> None:
     """
     Every run compares the same people, so the spread from run to run falls out of the difference.
