@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate
+from orchestrator.api.connections import LISTENER
 from orchestrator.api.fast_path import FAST_PATH, WebhookFastPath
 from orchestrator.api.openapi import DOCUMENT, document
 from orchestrator.api.ports import DEPS, ApiDeps
@@ -31,6 +32,7 @@ def build_app(
         client_max_size=BATCH_BYTES_MAX,
     )
     app[DEPS] = deps
+    app[LISTENER] = listener
     app[DOCUMENT] = document(routes)
     app[ROWS] = {}
     app[KEY_RING] = KeyRing()

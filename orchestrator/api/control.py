@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from orchestrator.api.app import build_app
+from orchestrator.api.fast_path import open_runner
 from orchestrator.api.ports import ApiDeps
 from orchestrator.api.route import Listener
 
@@ -33,8 +34,7 @@ class ControlSocket:
         """Listen on ``path``, replacing a socket that a dead process has left there."""
         app = build_app(Listener.CONTROL, self._deps)
         app.add_subapp("/api", build_app(Listener.PUBLIC, self._deps))
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
+        self._runner = await open_runner(app)
         remove(path)
         mask = os.umask(0o177)
         try:

@@ -17,6 +17,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.helpers import rfc822_formatted_time
 
 from orchestrator.api import receipts
+from orchestrator.api.connections import BoundedRunner, ConnectionLimits
 from orchestrator.api.ports import ApiDeps
 from orchestrator.api.problems import (
     SAFE_HEADERS,
@@ -27,7 +28,6 @@ from orchestrator.api.problems import (
 )
 from orchestrator.channels import Answer
 
-SHUTDOWN_SECONDS = 3.0
 RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -70,9 +70,14 @@ class WebhookFastPath:
 FAST_PATH: web.AppKey[WebhookFastPath] = web.AppKey("fast_path", WebhookFastPath)
 
 
-async def open_runner(app: web.Application) -> web.AppRunner:
-    """An application ready to listen, behind its fast path if it has one."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+async def open_runner(
+    app: web.Application, limits: ConnectionLimits | None = None
+) -> web.AppRunner:
+    """
+    An application ready to listen, behind its fast path if it has one; ``limits`` are its
+    listener's own by default.
+    """
+    runner = BoundedRunner(app, limits)
     await runner.setup()
     assert runner.server is not None
     if FAST_PATH in app:

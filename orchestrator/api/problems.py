@@ -174,6 +174,10 @@ def require_store(deps: ApiDeps) -> None:
 
 async def safe_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Signal handler: add the headers that every answer has."""
+    add_safe_headers(response)
+
+
+def add_safe_headers(response: web.StreamResponse) -> None:
     for name, value in SAFE_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = SERVER

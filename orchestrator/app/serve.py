@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 
+from orchestrator.api.connections import raise_descriptor_limit
 from orchestrator.app.app import App
 
 YOUNG_OBJECTS_MAX = 50_000
@@ -20,6 +21,7 @@ async def serve(app: App) -> int:
     Run until SIGTERM or SIGINT, then drain; a second one ends at once. SIGHUP reloads. Returns the
     exit code.
     """
+    raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 

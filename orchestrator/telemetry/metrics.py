@@ -80,6 +80,9 @@ class Metrics:
     held = counter("Steps that were held, once for each hold", "channel", "reason")
     skipped = counter("Gates that did not let a step pass", "gate", "verdict", "reason")
     webhook_signature_failures = counter("Webhooks with a wrong signature", "provider")
+    connections_cut = counter(
+        "Connections that were silent, stalled or too many", "listener", "reason"
+    )
     dead_letters = counter("Events that could not be processed", "reason")
     optouts = counter("Opt-outs by source", "channel", "source")
     duplicate_deliveries = counter("Messages delivered on two channels")
