@@ -19,6 +19,7 @@ from orchestrator.api.problems import Refusal, of_malformed, problem, status_of
 from orchestrator.api.recipients import InlineRecipient
 from orchestrator.api.route import JSON, Time
 from orchestrator.engine.commands import Conflict, Publish, Published
+from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.events.cloudevents import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -31,6 +32,7 @@ from orchestrator.events.cloudevents import (
 from orchestrator.events.data import RECIPIENTS_MAX, is_json
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
+from orchestrator.stores.port import StoreBusy
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -196,6 +198,7 @@ async def accept(
     )
     results: list[dict[str, Any] | Malformed] = []
     failure: BaseException | None = None
+    unforeseen: BaseException | None = None
     for event in given:
         if isinstance(event, Malformed):
             results.append(event)
@@ -209,8 +212,12 @@ async def accept(
             case Conflict():
                 what = "this source and id were published before with another body"
                 results.append(Malformed("conflict", "id", what, "give another event another id"))
-            case BaseException() as error:
+            case Busy() | Stopped() | StoreBusy() as error:
                 failure = error
+            case BaseException() as error:  # the engine has logged it
+                unforeseen = error
+                what = "it could not be processed, and the error is logged"
+                results.append(Malformed("internal_error", "data", what, "send it again later"))
     statuses = Counter(
         "refused" if isinstance(one, Malformed) else one["status"] for one in results
     )
@@ -218,7 +225,13 @@ async def accept(
         deps.metrics.events.labels("http", status).inc(count)
     if failure is not None:
         raise failure
+    if unforeseen is not None and all(is_internal(one) for one in results):
+        raise unforeseen
     return results
+
+
+def is_internal(result: dict[str, Any] | Malformed) -> bool:
+    return isinstance(result, Malformed) and result.code == "internal_error"
 
 
 def refused(index: int, error: Malformed) -> dict[str, Any]:

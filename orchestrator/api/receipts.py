@@ -128,8 +128,9 @@ async def record_webhook(
     except (Busy, Stopped, StoreBusy):
         raise
     except Exception:
+        # one by one: the report that fails takes no other with it
         with suppress(Exception):
-            await deps.engine.submit(RecordWebhook(provider, body))
+            await deps.engine.submit_many([RecordWebhook(provider, body), *commands])
         raise
 
 

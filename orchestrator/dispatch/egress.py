@@ -62,6 +62,8 @@ DENIED_NETWORKS = (
 
 DENIED = tuple(ipaddress.ip_network(network) for network in DENIED_NETWORKS)
 DEFAULT_PORTS = {"https": 443, "http": 80}
+HOST_LENGTH_MAX, LABEL_LENGTH_MAX = 253, 63
+"""RFC 1035, section 2.3.4."""
 NUMERIC_LABEL = re.compile(r"\d+|0x[0-9a-f]*")
 
 
@@ -167,6 +169,10 @@ def origin_of(url: str) -> Origin:
         or "%" in parts.netloc
     ):
         raise ValueError("not an http(s) URL with a host, or one with credentials")
+    if len(host) > HOST_LENGTH_MAX or not all(
+        0 < len(label) <= LABEL_LENGTH_MAX for label in host.split(".")
+    ):
+        raise ValueError("a host name with an empty part, or too long for a host name")
     other = URL(url, encoded=True)
     if (other.scheme, (other.raw_host or "").lower().removesuffix("."), other.port) != (
         parts.scheme,

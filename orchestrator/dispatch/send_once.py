@@ -16,6 +16,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable
 
+import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from orchestrator.channels import HttpCall, HttpReply
@@ -24,6 +25,8 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
 from orchestrator.dispatch.rates import FREE, Token
 from orchestrator.dispatch.timeouts import Timeouts
+
+log = structlog.get_logger()
 
 BODY_BYTES_MAX = 256 * 1024
 GUARDED_BODY_BYTES_MAX = 16 * 1024
@@ -168,6 +171,11 @@ class OnceSender(ABC):
             return Unknown(Reason.RESPONSE_UNREADABLE, detail=str(error))
         except EgressForbidden as forbidden:
             return Refused(Reason.REFUSED_RECIPIENT, "endpoint_forbidden", str(forbidden))
+        except Exception as error:  # whatever it was, only what was written may have been sent
+            log.exception("dispatch.sender_failed")
+            if trace.wrote:
+                return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
+            return NotSent(Reason.CONNECT_FAILED, detail=type(error).__name__)
         finally:
             trace.over = True
             timeout.end()

@@ -176,6 +176,8 @@ class AiohttpSender(OnceSender):
                 raise Unconnected(
                     error, lasting=isinstance(error, aiohttp.ClientSSLError)
                 ) from error
+            except ValueError as error:  # a host that no resolver takes
+                raise Unwritable(type(error).__name__) from error
             try:
                 return await exchange(connection, call, request, trace, clock)
             except Stale:

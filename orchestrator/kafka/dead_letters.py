@@ -79,8 +79,10 @@ class DeadLetterTopic:
                 while True:
                     try:
                         producer = await self._open()
+                        # a record must have a key or a value, and some that come in have neither
+                        value = b"" if record.key is record.value is None else record.value
                         await producer.send_and_wait(
-                            self.topic, record.value, key=record.key, headers=headers
+                            self.topic, value, key=record.key, headers=headers
                         )
                         return None
                     except (KafkaError, OSError) as error:
@@ -90,6 +92,8 @@ class DeadLetterTopic:
                     await asyncio.sleep(RETRY_SECONDS)
         except TimeoutError:
             return last
+        except Exception as error:  # the client library asserts, too
+            return error
 
     async def _open(self) -> AIOKafkaProducer:
         async with self._opening:

@@ -22,6 +22,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Published
 from orchestrator.engine.engine import Busy, Stopped
+from orchestrator.engine.failing import delay_seconds
 from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.records import command_of, dead_letter, unreadable
@@ -34,7 +35,6 @@ BUSY_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 TRIES_MAX = 6
-LOG_EVERY_SECONDS = 5.0
 NO_MESSAGE = "no-such-message"
 
 
@@ -72,8 +72,6 @@ class HandOver:
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failures = 0
-        self._log_again_at = 0.0
 
     # ---- taking from a queue
 
@@ -83,18 +81,20 @@ class HandOver:
         group = queue.take(min(GROUP_MAX, room)) if room > 0 else []
         submitted: list[tuple[RecordInFlight, asyncio.Future[Any]]] = []
         busy = False
-        for index, (window, record) in enumerate(group):
-            item = RecordInFlight(window, record, command_of(record))
-            try:
-                submitted.append((item, self._engine.submit(item.command)))
-            except Busy:
-                queue.put_back(group[index:])
-                busy = True
-                break
-        if submitted:
-            self._in_flight[topic] += len(submitted)
-            self._idle.clear()
-            self._start(self._follow(submitted))
+        try:
+            for index, (window, record) in enumerate(group):
+                item = RecordInFlight(window, record, command_of(record))
+                try:
+                    submitted.append((item, self._engine.submit(item.command)))
+                except Busy:
+                    queue.put_back(group[index:])
+                    busy = True
+                    break
+        finally:  # what was submitted is followed, whatever happens to a record behind it
+            if submitted:
+                self._in_flight[topic] += len(submitted)
+                self._idle.clear()
+                self._start(self._follow(submitted))
         await asyncio.sleep(BUSY_SECONDS if busy else 0)
         return bool(submitted)
 
@@ -128,8 +128,8 @@ class HandOver:
         results = await asyncio.gather(*(answer for _, answer in submitted), return_exceptions=True)
         for (item, _), result in zip(submitted, results, strict=True):
             if isinstance(result, Published):
-                self._on_status(result.status)
                 self._settle(item)
+                self._on_status(result.status)
             elif isinstance(result, Stopped):
                 self._drop(item)
             else:
@@ -156,7 +156,7 @@ class HandOver:
                 case Conflict():
                     item.command = dead_letter(item.record, "conflict", str(result))
                 case BaseException():
-                    self._log_failure(result)
+                    log.warning("kafka.accept_failed", error=type(result).__name__)
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                     tries = tries + 1 if await self._engine_works() else 0
@@ -170,14 +170,6 @@ class HandOver:
             if not item.window.alive:
                 return False
             result = await self._ask(item.command)
-
-    def _log_failure(self, error: BaseException) -> None:
-        """Write one line for all records that fail within some seconds."""
-        self._failures += 1
-        now = asyncio.get_running_loop().time()
-        if now >= self._log_again_at:
-            log.warning("kafka.accept_failed", count=self._failures, error=type(error).__name__)
-            self._failures, self._log_again_at = 0, now + LOG_EVERY_SECONDS
 
     async def _engine_works(self) -> bool:
         """True if a command that changes nothing passes the engine and its store."""
@@ -204,6 +196,7 @@ class HandOver:
     async def _store_unreadable(
         self, window: PartitionWindow, partition: TopicPartition, offset: int, error: str
     ) -> None:
+        tries = 0
         while window.alive:
             try:
                 result = await self._ask(unreadable(partition, offset, error))
@@ -213,8 +206,9 @@ class HandOver:
                 self._on_status("refused")
                 window.mark(offset)
                 return
-            self._log_failure(result)
-            await asyncio.sleep(FIRST_PAUSE_SECONDS)
+            log.warning("kafka.accept_failed", error=type(result).__name__)
+            tries += 1
+            await asyncio.sleep(delay_seconds(tries, str(offset), LONGEST_PAUSE_SECONDS))
 
     def _settle(self, item: RecordInFlight) -> None:
         item.window.mark(item.record.offset)

@@ -55,8 +55,8 @@ class KafkaIntake:
         self._group = group
         self._dead_letters = dead_letters
         self._reset = auto_offset_reset
-        self._on_status = on_status
-        self._on_error = on_error
+        self._on_status = harmless(on_status)
+        self._on_error = harmless(on_error)
         self._bounds = bounds or Bounds()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -124,3 +124,15 @@ class KafkaIntake:
         self._on_error(found.kind)
         unexpected = error if found.kind == "other" else None
         log.warning("kafka.failed", reason=found.kind, error=found.text, exc_info=unexpected)
+
+
+def harmless(notify: Callable[[str], None]) -> Callable[[str], None]:
+    """The same callback, whose failure is logged: a record is settled whatever becomes of it."""
+
+    def notify_harmlessly(word: str) -> None:
+        try:
+            notify(word)
+        except Exception:
+            log.exception("kafka.observer_failed")
+
+    return notify_harmlessly

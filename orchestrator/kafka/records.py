@@ -26,7 +26,7 @@ def command_of(record: ConsumerRecord) -> Command:
         return Publish(parse_kafka(record.value, event_headers(record)))
     except Malformed as problem:
         return dead_letter(record, problem.code, str(problem))
-    except (ValueError, TypeError, RecursionError) as error:
+    except Exception as error:  # whatever a record does to its parser, it is settled
         detail = f"the record cannot be read ({type(error).__name__})"
         return dead_letter(record, "unreadable", detail)
 

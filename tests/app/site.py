@@ -42,12 +42,14 @@ def lay_out(folder: Path, store: str = "sqlite:///./k.db", more: str = "") -> Pa
     return config
 
 
-def put_policy(folder: Path, name: str, template: str, policy: str = POLICY) -> None:
-    """A policy and its template for SMS."""
+def put_policy(
+    folder: Path, name: str, template: str, policy: str = POLICY, channel: str = "sms"
+) -> None:
+    """A policy and its text for a channel."""
     (folder / "policies").mkdir(parents=True, exist_ok=True)
     (folder / "policies" / f"{name}.yaml").write_text(policy.format(name=name), "utf-8")
     (folder / "templates" / name).mkdir(parents=True, exist_ok=True)
-    (folder / "templates" / name / "sms.text.j2").write_text(template, "utf-8")
+    (folder / "templates" / name / f"{channel}.text.j2").write_text(template, "utf-8")
 
 
 class Site:
@@ -101,6 +103,12 @@ class Site:
 
         await until(finished, seconds)
         return await self.message(id)
+
+    async def receipt(self, provider: str, body: bytes) -> int:
+        """The status of the answer to a provider's webhook."""
+        url = f"{self.public}/v1/receipts/{provider}"
+        async with self._session.post(url, data=body) as answer:
+            return answer.status
 
     async def status(self, path: str) -> int:
         """The status of a probe on the admin listener."""
