@@ -107,7 +107,7 @@ def render(
             rendered = templates.render(template, name, context(given, locale))
         except Unrenderable as problem:
             failed = True
-            shown[name] = {"error": f"{problem.reason}: {problem.detail} {problem.where}".strip()}
+            shown[name] = {"error": f"{problem.reason}: {problem.said}"}
             continue
         count = {"count": asdict(rendered.count)} if rendered.count else {}
         shown[name] = {"locale": rendered.locale, **count, "parts": rendered.parts}

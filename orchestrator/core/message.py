@@ -245,6 +245,22 @@ class Message(Struct, omit_defaults=True):
         costs = (a.cost for a in self.attempts if a.costs and channel in (None, a.channel))
         return sum((Decimal(cost) for cost in costs if cost is not None), Decimal("0.00"))
 
+    @property
+    def left_nothing(self) -> bool:
+        """
+        Whether it has ended without anything that was, or may have been, sent, and never will send
+        anything: its dedupe key is free again.
+        """
+        if not self.terminal or any(run.companion and not run.over for run in self.runs):
+            return False
+        nothing = (OutcomeKind.NOT_SENT, OutcomeKind.REFUSED)
+        return not any(
+            attempt.outcome not in nothing
+            or attempt.engagement
+            or attempt.state in (Delivery.SENT, Delivery.DELIVERED)
+            for attempt in self.attempts
+        )
+
     def ready(self) -> list[Run]:
         """The runs in the backlog of their provider."""
         return [run for run in self.runs if run.sending is Sending.READY]

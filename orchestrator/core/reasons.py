@@ -131,15 +131,11 @@ SENTENCES: dict[Reason, str] = {
 }
 
 NOT_APPLICABLE = frozenset({Reason.NO_ADDRESS, Reason.CONDITION_FALSE})
-UNUSABLE = frozenset({Reason.ADDRESS_SUPPRESSED, Reason.COUNTRY_NOT_ALLOWED})
 
 
 def weight(reason: Reason) -> int:
-    """
-    How much the end of a step says about the whole message. Least: the step did not apply. Then:
-    its addresses cannot be used. Most: everything else.
-    """
-    return 0 if reason in NOT_APPLICABLE else 1 if reason in UNUSABLE else 2
+    """How much the end of a step says about the message: 0 if the step only did not apply."""
+    return 0 if reason in NOT_APPLICABLE else 1
 
 
 REFUSALS = frozenset(

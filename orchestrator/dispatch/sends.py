@@ -218,7 +218,7 @@ class Send:
 
     def _report_unrenderable(self, problem: Unrenderable) -> None:
         try:
-            detail = f"{problem.detail} {problem.where}".strip()
+            detail = problem.said
             self._open_calls = 1
             fact = Unpreparable(self.row.step, problem.reason, detail)
             self._apply_fact(fact, self._on_recorded)

@@ -14,12 +14,13 @@ import orjson
 from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.facts import Answered, Fact, Triggered
+from orchestrator.core.facts import Answered, Fact, ReceiptReceived, Triggered
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Consent
+from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
@@ -246,6 +247,18 @@ def record_references(context: BatchContext, before: Message, after: Message) ->
         context.work.changes.references.append(ReferenceRow(*key, *place))
 
 
+def record_opt_out(
+    context: BatchContext, entry: WorkingMessage, attempt: Attempt, fact: Fact
+) -> None:
+    """Record what a receipt says of its recipient's will: they unsubscribed, or complained."""
+    match fact:
+        case ReceiptReceived(state=Engagement.UNSUBSCRIBED | Engagement.COMPLAINED):
+            source = f"{attempt.provider} {fact.state}"
+            consent = Consent(attempt.channel, "*", "out", fact.at, source)
+            person = context.work.person(entry.message.recipient)
+            record_consent(context, person, attempt.address_hash, consent)
+
+
 def apply_orphans(context: BatchContext, entry: WorkingMessage, fact: Fact) -> Decision | None:
     """
     Apply the receipts that came before the answer that brings their reference. Returns the last
@@ -257,5 +270,6 @@ def apply_orphans(context: BatchContext, entry: WorkingMessage, fact: Fact) -> D
             provider = entry.message.attempts[number].provider
             for receipt in context.work.take_orphans(provider, reference):
                 fact = replace(decode_fact(receipt), attempt=number)
+                record_opt_out(context, entry, entry.message.attempts[number], fact)
                 decision = apply_fact(context, entry, fact).decision
     return decision

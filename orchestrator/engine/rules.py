@@ -39,7 +39,8 @@ class Reach:
 class Rules:
     """
     One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
-    in their order; ``emits_statuses`` is whether anybody listens to status events.
+    in their order; ``emits_statuses`` is whether anybody listens to status events;
+    ``former_goals`` are those of the configurations before, whose messages may still be under way.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Rules:
     currency: str | None = None
     limits: Limits = field(default_factory=Limits)
     emits_statuses: bool = False
+    former_goals: Mapping[str, int] = field(default_factory=dict)
     _reaches: dict[tuple[str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
@@ -89,7 +91,7 @@ class Rules:
         Event types that are a goal of a policy, with how long (ms) one is remembered for triggers
         yet to come.
         """
-        found: dict[str, int] = {}
+        found = dict(self.former_goals)
         for policy in self.policies.values():
             if policy.goal is not None:
                 found[policy.goal.event] = max(policy.deadline_ms, found.get(policy.goal.event, 0))

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.configuration.governance_file import governance_from_document
 from orchestrator.configuration.policy_file import policy_from_document
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import Attempt, Message
+from orchestrator.core.message import Attempt, Message, Run, Sending
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.recipient import Instant
@@ -228,13 +228,7 @@ def steps_of(
                 cause = Cause(policy, message, place, run, None, run.rule)
                 otherwise = asked.get((step, run.ended.value)) or because(run.ended, cause)
         elif run is not None:
-            reached_it = message.succeeded_by == run.channel and not run.companion
-            state = "reached" if reached_it else "over" if run.over else "running"
-            words = {
-                "reached": "reached the recipient",
-                "over": "ended with the message",
-                "running": "running",
-            }[state]
+            state, words = state_of(run, message)
         yield {
             "step": step,
             "channel": channel,
@@ -248,6 +242,15 @@ def steps_of(
             "words": words,
             "otherwise": otherwise,
         }
+
+
+def state_of(run: Run, message: Message) -> tuple[str, str]:
+    """Where a run that was not left stands; a companion is over once it was sent."""
+    if message.succeeded_by == run.channel and not run.companion:
+        return "reached", "reached the recipient"
+    if run.companion and run.handed_off_at is not None and run.sending is Sending.IDLE:
+        return "over", "sent beside the cascade"
+    return ("over", "ended with the message") if run.over else ("running", "running")
 
 
 def explain_attempt(attempt: Attempt, stored: StoredMessage, place: Place) -> dict[str, Any]:

@@ -125,9 +125,13 @@ def because(reason: Reason, cause: Cause) -> str:
             f" {OTHERWISE[reason]}"
         )
     if reason is Reason.MISSING_VARIABLE and cause.detail:
+        name, absent, where = cause.detail.partition(" is absent")
+        if not absent and " " in name:
+            return f"{OTHERWISE[reason]} It was: {cause.detail}"
+        file = where.removeprefix(" in ")
         return (
-            f"`{cause.detail}` would have had to be there, in the event or the profile, or have a"
-            " default in the template."
+            f"`{name}` would have had to be there, in the event or the profile, or have a default"
+            f" in the template{f' {file}' if file else ''}."
         )
     if reason in (Reason.TEMPLATE_MISSING, Reason.TEMPLATE_ERROR) and cause.detail:
         return f"{OTHERWISE[reason]} It was: {cause.detail}"

@@ -123,7 +123,8 @@ def waiting(document: Mapping[str, Any]) -> Iterator[Line]:
 
 def steps(document: Mapping[str, Any]) -> Iterator[Line]:
     for step in document["steps"]:
-        name = f"step {step['step']} {step['channel']}{' (companion)' if step['companion'] else ''}"
+        companion = " (companion)" if step["companion"] else ""
+        name = f"step {step['step'] + 1} {step['channel']}{companion}"
         reason = f"left: {step['reason']}. " if step["reason"] else ""
         detail = f" ({step['reason_detail']})" if step["reason_detail"] else ""
         style = {"reached": "green", "left": "red", "running": "yellow"}.get(step["state"], "dim")
@@ -133,7 +134,9 @@ def steps(document: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def story_title(document: Mapping[str, Any]) -> str:
-    return f"What happened (time in {document['zone']['name']}, in UTC, and since the start)"
+    zone = document["zone"]["name"]
+    beside = "" if zone == "UTC" else ", in UTC"
+    return f"What happened (time in {zone}{beside}, and since the start)"
 
 
 def story(document: Mapping[str, Any]) -> Iterator[Line]:
@@ -156,7 +159,7 @@ def inside(entry: Mapping[str, Any]) -> Iterator[Line]:
         checks = list(group)
         passed = [passed_words(check) for check in checks if check["verdict"] == "go"]
         if passed:
-            yield Line(f"step {step} ({channel}) ✓ {', '.join(passed)}", 4, "dim")
+            yield Line(f"step {step + 1} ({channel}) ✓ {', '.join(passed)}", 4, "dim")
         for check in checks:
             if check["verdict"] != "go":
                 yield from stopped(check)
@@ -183,7 +186,7 @@ def stopped(check: Mapping[str, Any]) -> Iterator[Line]:
     """A gate that stopped a step: value, limit, until when, and what would have let it pass."""
     until = f", until {both(check, 'until')}" if check["until"] else ""
     words = f": {check['words']}" if check["words"] else ""
-    name = f"step {check['step']} ({check['channel']})"
+    name = f"step {check['step'] + 1} ({check['channel']})"
     head = f"{name} {MARKS[check['verdict']]}: {check['reason']} ({name_of(check)}{words}{until})"
     yield Line(head, 4, VERDICT_STYLES[check["verdict"]])
     for usage in check["cap_usages"]:

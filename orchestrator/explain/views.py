@@ -188,7 +188,7 @@ def attempt_view(attempt: Attempt) -> AttemptView:
         "error": error_view(attempt.reason, attempt.code, attempt.detail),
         "times": {name: rfc3339(at) for name, at in times_of(attempt).items()},
         "parts": attempt.parts,
-        "cost": attempt.cost,
+        "cost": attempt.cost if attempt.costs else None,
         "content_hash": attempt.content_hash or None,
     }
 

@@ -39,7 +39,7 @@ def waits_of(
     message: Message, run: Run, policy: Policy | None, now: Instant, place: Place, asked: Known
 ) -> Iterator[dict[str, Any]]:
     """The waits of a run: its sending first, then its receipts, as both can be open at once."""
-    name = f"step {run.step} ({run.channel})"
+    name = f"step {run.step + 1} ({run.channel})"
     if run.sending is Sending.HELD and run.held_for is not None:
         until = run.until if run.until is not None else message.deadline_at
         rule = f" ({run.rule})" if run.rule else ""
@@ -94,7 +94,7 @@ def receipts_of(
         waits = (("sent", policy.default_wait_ms),)
     missing = [(state, since + wait_ms) for state, wait_ms in waits if state not in states]
     until = min((at for _, at in missing), default=message.due_at)
-    name = f"step {run.step} ({run.channel})"
+    name = f"step {run.step + 1} ({run.channel})"
     if not missing or until is None:
         yield view(run, "receipts", until, f"{name} was handed off and waits for receipts.", "")
         return

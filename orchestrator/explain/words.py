@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,8 +84,12 @@ def is_millis(word: str) -> bool:
     return digits.isdigit() and len(digits) == 13
 
 
+STEP = re.compile(r"\bstep (\d{1,4})\b")
+
+
 def local_instants(said: str, place: Place) -> str:
-    """The same in the words of a place."""
+    """The same in the words of a place; people count steps from 1."""
+    said = STEP.sub(lambda found: f"step {int(found[1]) + 1}", said)
     found = [
         place.words(int(word.rstrip(":"))) + ":" * word.endswith(":") if is_millis(word) else word
         for word in said.split()
@@ -123,12 +128,11 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "Prepared":
             parts = f", {plural(fact['parts'], 'part')}" if fact.get("parts") else ""
             cost = f", {money(fact['cost'], message.currency)}" if fact.get("cost") else ""
-            return (
-                f"step {fact['step']} is rendered and has a slot at {fact['provider']}{parts}{cost}"
-            )
+            slot = f"has a slot at {fact['provider']}{parts}{cost}"
+            return f"step {fact['step'] + 1} is rendered and {slot}"
         case "Unpreparable":
             why = f"{fact['reason']} {fact['detail']}".rstrip()
-            return f"step {fact['step']} could not be rendered: {why}"
+            return f"step {fact['step'] + 1} could not be rendered: {why}"
         case "Shut":
             return (
                 f"{fact['provider']} cannot be used: {fact['reason']} until"

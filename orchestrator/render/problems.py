@@ -40,7 +40,8 @@ class Unrenderable(Exception):
     """
 
     def __init__(self, reason: Reason, detail: str, where: str) -> None:
-        super().__init__(f"{reason}: {detail} {where}".strip())
+        self.said = f"{detail} in {where}" if where else detail
+        super().__init__(f"{reason}: {self.said}")
         self.reason = reason
         self.detail = detail
         self.where = where

@@ -9,6 +9,7 @@ port of the engine or the dispatcher is wired here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -151,7 +152,7 @@ class Runtime:
         receipt_outage: ReceiptOutage,
     ) -> None:
         """Take another configuration into use; ``unchanged`` providers keep their connections."""
-        self.engine.rules = rules
+        self.engine.rules = dataclasses.replace(rules, former_goals=self.engine.rules.goals)
         self.receipt_outage = receipt_outage
         if self.works:
             await self.dispatcher.replace(providers, unchanged)

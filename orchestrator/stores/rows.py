@@ -126,10 +126,14 @@ class DedupeRow(NamedTuple):
 
 
 class DedupeWindow(NamedTuple):
-    """The message that opened a window, and when the window ends."""
+    """
+    The message that opened a window, and when the window ends. ``opener`` is that message as it is
+    stored, None if it was made in this batch or is gone.
+    """
 
     message: str
     until: int
+    opener: Message | None = None
 
 
 class NewEventRow(NamedTuple):

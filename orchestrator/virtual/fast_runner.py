@@ -260,7 +260,7 @@ class FastRunner:
         live = self._work.live_of.get(message.recipient)
         if live is not None and message.id in live:
             live.remove(message.id)
-        if self._keep:
+        if self._keep or message.left_nothing:  # whose dedupe key is free: it may be asked about
             return
         if message.due_at is None and not self._awaited.get(message.id) and not message.ready():
             self._awaited.pop(message.id, None)
@@ -327,7 +327,7 @@ class FastRunner:
                 ready, self._tools.urls, provider, len(ready.message.attempts), self._context.now
             )
         except Unrenderable as problem:
-            return Content(refused=(problem.reason, f"{problem.detail} {problem.where}".strip()))
+            return Content(refused=(problem.reason, problem.said))
         parts = rendered.count.parts if rendered.count is not None else None
         return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
 

@@ -264,7 +264,7 @@ def test_content_that_could_not_be_made_is_reported_with_its_template(place: Pla
     place.write("templates/tale/viber.text.j2", "Hello {{ event.name }}")
     file = place.events([event(number) for number in range(3)])
     done = place.kaskad("simulate", "--events", file, "--runs", "1")
-    assert "3  tale, viber: event.name is absent tale/viber.text.j2" in done.stdout
+    assert "3  tale, viber: event.name is absent in tale/viber.text.j2" in done.stdout
     assert "step skipped: viber missing_variable" in done.stdout
 
 

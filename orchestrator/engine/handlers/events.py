@@ -186,7 +186,7 @@ def deduplicate(
 ) -> str | None:
     """
     The earlier message with the same key if its window is still open; else open one for this
-    message.
+    message. One that has ended and left nothing protects nobody: its key is free.
     """
     key = dedupe_key(context, policy, scope)
     if key is None or policy.dedupe is None:
@@ -194,7 +194,10 @@ def deduplicate(
     place = (policy.name, message.recipient, key)
     known = context.work.dedupes.get(place)
     if known is not None and known.until > context.now:
-        return known.message
+        earlier = context.work.messages.rows.get(known.message)
+        opener = earlier.message if earlier is not None else known.opener
+        if opener is None or not opener.left_nothing:
+            return known.message
     until = context.now + policy.dedupe.window_ms
     context.work.dedupes[place] = DedupeWindow(message.id, until)
     context.work.changes.dedupes.append(DedupeRow(*place, message.id, until))

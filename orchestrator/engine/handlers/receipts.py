@@ -11,7 +11,7 @@ from orchestrator.core.facts import ReceiptReceived
 from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
-from orchestrator.engine.applying import apply_fact, record_consent, record_names
+from orchestrator.engine.applying import apply_fact, record_consent, record_names, record_opt_out
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     FactApplied,
@@ -61,11 +61,7 @@ class ReceiptHandler(Handler[RecordReceipt]):
         if attempt.provider != command.provider:
             return None
         record_names(context, place.message, attempt, receipt.known_as)
-        if receipt.state in (Engagement.UNSUBSCRIBED, Engagement.COMPLAINED):
-            source = f"{command.provider} {receipt.state}"
-            consent = Consent(attempt.channel, "*", "out", fact.at, source)
-            person = work.person(entry.message.recipient)
-            record_consent(context, person, attempt.address_hash, consent)
+        record_opt_out(context, entry, attempt, fact)
         return apply_fact(context, entry, replace(fact, attempt=place.attempt))
 
 

@@ -140,7 +140,8 @@ async def load_addresses(
             case "o":
                 found.orphans.setdefault((row["a"], row["b"]), []).append(row["body"])
             case "d":
-                window = DedupeWindow(row["message"], row["at"])
+                opener = decode_message(row["body"]) if row["body"] is not None else None
+                window = DedupeWindow(row["message"], row["at"], opener)
                 found.dedupes[row["a"], row["b"], row["key"]] = window
             case "r":
                 raise Moved(f"reference {row['b']} of {row['a']} has become known")

@@ -87,7 +87,8 @@ def load_addresses(
             found.orphans[key] = [row[0] for row in rows]
     for window in wanted.dedupes:
         if row := db.execute(QUERIES["load_dedupe"], window).fetchone():
-            found.dedupes[window] = DedupeWindow(*row)
+            opener = decode_message(row[2]) if row[2] is not None else None
+            found.dedupes[window] = DedupeWindow(row[0], row[1], opener)
     return found
 
 

@@ -61,6 +61,8 @@ select 'r', r.provider, r.reference, null, 0, null, null
   from unnest($4::text[], $5::text[]) as w (provider, reference)
   join provider_references r on r.provider = w.provider and r.reference = w.reference
 union all
-select 'd', d.policy, d.recipient, null, d.until, d.key, d.message
+select 'd', d.policy, d.recipient, coalesce(m.state, f.state), d.until, d.key, d.message
   from unnest($6::text[], $7::text[], $8::text[]) as w (policy, recipient, key)
   join dedupes d on d.policy = w.policy and d.recipient = w.recipient and d.key = w.key
+  left join messages m on m.id = d.message
+  left join finished f on f.id = d.message

@@ -59,7 +59,9 @@ select message, attempt from provider_references where provider = $1 and referen
 select message, attempt, written_to from contacts where hash = $1 and channel = $2
 
 -- name: load_dedupe
-select message, until from dedupes where policy = $1 and recipient = $2 and key = $3
+select d.message, d.until, m.state
+  from dedupes d left join messages m on m.id = d.message
+ where d.policy = $1 and d.recipient = $2 and d.key = $3
 
 -- name: load_live
 select id from messages where recipient = $1 and finished_at is null order by id
