@@ -58,6 +58,7 @@ class Outbox:
         self._pokes = [asyncio.Event() for _ in sinks]
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._stopped = asyncio.Event()
 
     async def start(self) -> None:
         for sink, poked in zip(self.sinks, self._pokes, strict=True):
@@ -67,6 +68,7 @@ class Outbox:
     async def stop(self) -> None:
         """Finish the delivery under way; the next start goes on from there."""
         self._stopping = True
+        self._stopped.set()
         self.poke()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
@@ -95,7 +97,7 @@ class Outbox:
                 if not events:
                     await rest(poked, IDLE_SECONDS)
                     continue
-                if taken := await sink.deliver(events):
+                if taken := await self._deliver(sink, events):
                     await self._record(sink, events[:taken])
                     pause, failing_since = FIRST_PAUSE_SECONDS, None
                     continue
@@ -112,8 +114,21 @@ class Outbox:
                 log.info("statuses.store_busy", sink=sink.name, why=str(error))
             except Exception:
                 log.exception("statuses.failed", sink=sink.name)
-            await rest(poked, pause)
+            await rest(self._stopped, pause)  # more events are no reason to try sooner
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def _deliver(self, sink: Sink, events: Sequence[StatusEvent]) -> int:
+        """
+        How many events the sink has taken. If it fails in a way that nobody foresaw, the first one
+        is tried alone: it may be the fault of one behind it.
+        """
+        try:
+            return await sink.deliver(events)
+        except Gone:
+            raise
+        except Exception:
+            log.exception("statuses.failed", sink=sink.name)
+        return await self._deliver(sink, events[:1]) if len(events) > 1 else 0
 
     async def _record(self, sink: Sink, events: Sequence[StatusEvent]) -> None:
         await self.store.delivered(sink.name, [event.sequence for event in events])
