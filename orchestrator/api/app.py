@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate
+from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate, refuse_other_pages
 from orchestrator.api.connections import LISTENER
 from orchestrator.api.fast_path import FAST_PATH, WebhookFastPath
 from orchestrator.api.openapi import DOCUMENT, document
@@ -28,7 +28,11 @@ def build_app(
     """
     public = listener is Listener.PUBLIC
     app = web.Application(
-        middlewares=[problems, refuse_without_store, authenticate] if public else [problems],
+        middlewares=[
+            problems,
+            refuse_other_pages,
+            *((refuse_without_store, authenticate) if public else ()),
+        ],
         client_max_size=BATCH_BYTES_MAX,
     )
     app[DEPS] = deps

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
+import math
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Handler, problem
-from orchestrator.api.route import Route, Scope
+from orchestrator.api.route import Listener, Route, Scope
 from orchestrator.stores.rows import ApiKeyRow
 
 CACHE_MS = 2_000
 CACHE_MAX = 1_000
 FAILURES_PER_MINUTE = 60
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 ROWS: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("rows", dict)
 """The row behind each route of an application's router."""
@@ -36,6 +40,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[int, ApiKeyRow]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._busy_until: OrderedDict[str, float] = OrderedDict()
 
     async def find(self, deps: ApiDeps, key: str) -> ApiKeyRow | None:
         """The stored key, or None if it is unknown or revoked."""
@@ -56,6 +61,22 @@ class KeyRing:
         if len(self._known) > CACHE_MAX:
             self._known.popitem(last=False)
         return found
+
+    def wait_ms(self, key: str, rate: tuple[int, int], now: int) -> float:
+        """
+        0 if a key may make one more request, which is counted; else how long it has to wait. GCRA:
+        one number a key, and no burst above the ``rate`` (requests, window in ms).
+        """
+        count, window_ms = rate
+        each_ms = window_ms / count
+        until = self._busy_until.pop(key, 0.0)
+        if not now < until <= now + window_ms:  # idle, or the clock went back
+            until = now
+        early_ms = until + each_ms - now - window_ms
+        self._busy_until[key] = until if early_ms > 0 else until + each_ms
+        if len(self._busy_until) > CACHE_MAX:
+            self._busy_until.popitem(last=False)
+        return max(early_ms, 0.0)
 
     def count_failure(self, remote: str, now: int) -> bool:
         """Count a wrong key; whether there were too many from one address within a minute."""
@@ -88,8 +109,44 @@ def needed_scope(request: web.Request) -> Scope | None:
 
 
 @web.middleware
+async def refuse_other_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """
+    403 for a change that a web page of another origin asks for where no key or token is needed: a
+    browser on this machine reaches what listens on loopback.
+    """
+    row = request.app[ROWS].get(request.match_info.route)
+    if row is not None and row.method not in SAFE_METHODS:
+        open_to_all = row.scope is not None or Listener.PUBLIC not in row.listeners
+        if open_to_all and request.app[DEPS].auth == "off" and is_foreign(request.headers):
+            detail = "a web page of another origin may not do this; use a program, or an API key"
+            return problem(403, "foreign_origin", detail)
+    return await handler(request)
+
+
+def is_foreign(headers: Mapping[str, str]) -> bool:
+    """
+    Whether a browser says that a page of another origin is asking (Fetch, "Origin header"; Fetch
+    Metadata 2.1). Our own origin is believed only by address: a name may be made to point here.
+    """
+    if headers.get("Sec-Fetch-Site", "none").strip().lower() not in ("none", "same-origin"):
+        return True
+    origin = headers.get("Origin")
+    if origin is None:
+        return False
+    scheme, _, place = origin.strip().lower().partition("://")
+    if scheme not in ("http", "https") or place != headers.get("Host", "").strip().lower():
+        return True
+    host = place.rpartition(":")[0] if place.rpartition(":")[2].isdigit() else place
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host != "localhost"
+    return False
+
+
+@web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """401 without a valid key, 403 if it lacks the scope, 429 after too many wrong keys."""
+    """401 without a valid key, 403 if it lacks the scope, 429 after too many requests."""
     deps = request.app[DEPS]
     scope = needed_scope(request) if deps.auth != "off" else None
     if scope is None:
@@ -107,6 +164,12 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         answer = problem(401, "unauthorized", fix)
         invalid = ', error="invalid_token"' if key else ""
         answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + invalid
+        return answer
+    wait_ms = ring.wait_ms(found.id, deps.settings().http.key_rate, deps.now())
+    if wait_ms > 0:
+        detail = "this key makes more requests than `http.key_rate` allows; wait, or send batches"
+        answer = problem(429, "too_many_requests", detail)
+        answer.headers["Retry-After"] = str(math.ceil(wait_ms / 1000))
         return answer
     if scope not in found.scopes and Scope.ALL not in found.scopes:
         detail = f"this key has no scope {scope}; make one with kaskad keys create --scope {scope}"

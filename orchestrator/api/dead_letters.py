@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Literal, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from aiohttp import web
 
@@ -11,7 +11,7 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.api.queries import PAGING, Cursor, page, read_cursor, read_limit, read_query
 from orchestrator.api.route import Time
-from orchestrator.engine.commands import Conflict, Publish
+from orchestrator.engine.commands import Conflict, EventStatus, Publish
 from orchestrator.events.cloudevents import parse_kafka
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
@@ -40,7 +40,7 @@ class DeadLettersView(TypedDict):
 
 
 class ReplayedView(TypedDict):
-    status: Literal["accepted", "duplicate", "unmatched"]
+    status: EventStatus
     messages: list[str]
 
 

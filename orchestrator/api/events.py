@@ -5,13 +5,14 @@ accepted events are durable.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
 from msgspec import Meta
+from msgspec.structs import asdict
 
 from orchestrator.api.bodies import read_body
 from orchestrator.api.ports import DEPS, ApiDeps
@@ -20,6 +21,7 @@ from orchestrator.api.recipients import InlineRecipient
 from orchestrator.api.route import JSON, Time
 from orchestrator.engine.commands import Conflict, Publish, Published
 from orchestrator.engine.engine import Busy, Stopped
+from orchestrator.engine.rules import Rules
 from orchestrator.events.cloudevents import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -28,6 +30,7 @@ from orchestrator.events.cloudevents import (
     parse_batch,
     parse_binary,
     parse_structured,
+    refuse_future,
 )
 from orchestrator.events.data import RECIPIENTS_MAX, is_json
 from orchestrator.events.event import Event
@@ -37,6 +40,8 @@ from orchestrator.stores.port import StoreBusy
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 ATTRIBUTE_PREFIX = "ce-"
+COMPARED_MAX, COMPARED_LENGTH_MAX, CLOSE = 10, 100, 0.8
+"""How many unmatched types of a request are compared, how long, and how alike is close."""
 
 Attribute = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
 
@@ -77,10 +82,10 @@ class EventErrorView(TypedDict):
     what: str
 
 
-class EventWarningView(TypedDict):
-    """Something of an event that was left out."""
+class WarningView(TypedDict):
+    """A part of a recipient that could not be used. `recipient` is null where none can be named."""
 
-    recipient: str
+    recipient: str | None
     field: str
     what: str
     fix: str
@@ -89,15 +94,17 @@ class EventWarningView(TypedDict):
 class ResultView(TypedDict):
     """
     What became of one event. `source`, `id` and `messages` are there unless it was refused,
-    `error` if it was.
+    `error` if it was; `messages` are those that a `goal` has ended, else those that were started.
+    `nearest` is a type that a policy listens to and that looks like this `unmatched` one.
     """
 
     index: int
-    status: Literal["accepted", "duplicate", "unmatched", "refused"]
+    status: Literal["accepted", "duplicate", "goal", "unmatched", "refused"]
     source: NotRequired[str]
     id: NotRequired[str]
     messages: NotRequired[list[str]]
-    warnings: NotRequired[list[EventWarningView]]
+    warnings: NotRequired[list[WarningView]]
+    nearest: NotRequired[str]
     error: NotRequired[EventErrorView]
 
 
@@ -129,7 +136,9 @@ async def publish(request: web.Request) -> web.Response:
     acknowledged before it is durable: if the store fails halfway the whole request fails, and
     sending it again repeats nothing.
     """
-    results = await accept(request.app[DEPS], await parse(request))
+    deps = request.app[DEPS]
+    given = [in_time(one, deps.now()) for one in await parse(request)]
+    results = await accept(deps, given)
     refusals = [result for result in results if isinstance(result, Malformed)]
     body = [
         refused(i, one) if isinstance(one, Malformed) else {"index": i, **one}
@@ -172,6 +181,16 @@ async def parse(request: web.Request) -> Sequence[Event | Malformed]:
         return [error]
 
 
+def in_time(given: Event | Malformed, now: int) -> Event | Malformed:
+    """The same, or the error of an event from the future."""
+    try:
+        if isinstance(given, Event):
+            refuse_future(given, now)
+    except Malformed as error:
+        return error
+    return given
+
+
 def headers_of(request: web.Request) -> dict[str, str]:
     """The headers by lower-case name. Raises ``Malformed`` for an attribute that is given twice."""
     found: dict[str, str] = {}
@@ -205,10 +224,8 @@ async def accept(
             continue
         match next(answers):
             case Published() as answer:
-                messages = list(answer.messages)
-                result = {"source": event.source, "id": event.id, "status": answer.status}
-                warned = {"warnings": list(answer.warnings)} if answer.warnings else {}
-                results.append({**result, "messages": messages, **warned})
+                results.append(result_of(event, answer))
+                deps.metrics.published("http", answer.status, *answer.warnings)
             case Conflict():
                 what = "this source and id were published before with another body"
                 results.append(Malformed("conflict", "id", what, "give another event another id"))
@@ -218,11 +235,10 @@ async def accept(
                 unforeseen = error
                 what = "it could not be processed, and the error is logged"
                 results.append(Malformed("internal_error", "data", what, "send it again later"))
-    statuses = Counter(
-        "refused" if isinstance(one, Malformed) else one["status"] for one in results
-    )
-    for status, count in statuses.items():
-        deps.metrics.events.labels("http", status).inc(count)
+    refusals = sum(isinstance(one, Malformed) for one in results)
+    if refusals:
+        deps.metrics.events.labels("http", "refused").inc(refusals)
+    name_nearest(results, given, deps.engine.rules)
     if failure is not None:
         raise failure
     if unforeseen is not None and all(is_internal(one) for one in results):
@@ -232,6 +248,34 @@ async def accept(
 
 def is_internal(result: dict[str, Any] | Malformed) -> bool:
     return isinstance(result, Malformed) and result.code == "internal_error"
+
+
+def result_of(event: Event, answer: Published) -> dict[str, Any]:
+    result: dict[str, Any] = {"source": event.source, "id": event.id, "status": answer.status}
+    result["messages"] = list(answer.messages)
+    if answer.warnings:
+        result["warnings"] = [asdict(one) for one in answer.warnings]
+    return result
+
+
+def name_nearest(
+    results: Sequence[dict[str, Any] | Malformed],
+    given: Sequence[Event | Malformed],
+    rules: Rules,
+) -> None:
+    """Tell the publishers of unmatched events which trigger they may have meant."""
+    known = [*rules.by_event, *rules.goals]
+    nearest: dict[str, list[str]] = {}
+    for result, event in zip(results, given, strict=False):
+        if isinstance(result, Malformed) or result["status"] != "unmatched":
+            continue
+        assert isinstance(event, Event)
+        if event.type in known or len(event.type) > COMPARED_LENGTH_MAX:
+            continue
+        if event.type not in nearest and len(nearest) < COMPARED_MAX:
+            nearest[event.type] = get_close_matches(event.type, known, 1, CLOSE)
+        if found := nearest.get(event.type):
+            result["nearest"] = found[0]
 
 
 def refused(index: int, error: Malformed) -> dict[str, Any]:

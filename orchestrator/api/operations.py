@@ -100,7 +100,7 @@ async def revoke_key(request: web.Request) -> web.Response:
 
 
 async def rotate_signing_key(request: web.Request) -> web.Response:
-    """Add a signing key; links signed with older ones stay valid for 400 days."""
+    """Add a signing key; what the one before it signed stays valid for 400 days."""
     deps = request.app[DEPS]
     await deps.reader.add_secret("signing", new_key(), deps.now())
     await deps.rotated()

@@ -17,6 +17,8 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from orchestrator.channels.registry import channels
+
 UK, EN = "uk", "en"
 FILES = Path(__file__).parent
 WORDS: Mapping[str, Mapping[str, str]] = yaml.safe_load(
@@ -42,7 +44,7 @@ PAGE = Environment(
 
 
 def page(language: str, title: str, status: int = 200, **content: str) -> web.Response:
-    """A page with a heading; ``content`` is its ``text``, or the ``topic`` of its form."""
+    """A page with a heading; ``content`` is its ``text``, or ``topic`` and ``way`` of its form."""
     text = PAGE.render(
         language=language, title=title, style=Markup(STYLE), words=WORDS[language], **content
     )
@@ -52,16 +54,24 @@ def page(language: str, title: str, status: int = 200, **content: str) -> web.Re
     )
 
 
-def choices(language: str, topic: str) -> web.Response:
+def choices(language: str, channel: str, topic: str) -> web.Response:
     """The form that offers what can be stopped."""
-    return page(language, WORDS[language]["ask"], topic=readable(topic))
+    title = WORDS[language]["ask"]
+    return page(language, title, topic=readable(topic), way=way_of(channel, language))
 
 
-def done(language: str, topic: str, everything: bool) -> web.Response:
-    """The page that confirms an opt-out."""
+def done(language: str, channel: str, topic: str, scope: str) -> web.Response:
+    """The page that confirms an opt-out; ``scope`` is topic, channel or all."""
     words = WORDS[language]
-    text = words["done_all" if everything else "done_topic"].format(topic=readable(topic))
+    text = words[f"done_{scope}"].format(topic=readable(topic), way=way_of(channel, language))
     return page(language, words["done"], text=text)
+
+
+def way_of(channel: str, language: str) -> str:
+    """How the messages of a channel come; a channel that has no words for it is named."""
+    known = channels().get(channel)
+    said = known.way.get(language) if known is not None else None
+    return said or WORDS[language]["way"].format(channel=readable(channel))
 
 
 def gone(request: web.Request) -> web.Response:

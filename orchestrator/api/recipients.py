@@ -21,23 +21,19 @@ from orchestrator.channels.address_kinds import (
 )
 from orchestrator.channels.registry import address_kinds
 from orchestrator.core.recipient import Address
-from orchestrator.engine.commands import Erase, OptOut, PutConsents, PutRecipient
+from orchestrator.engine.commands import Erase, PutConsents, PutRecipient
 from orchestrator.explain.views import FullMessageView, full_view
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients import fields
 from orchestrator.recipients.consents import consent_of
 from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
 from orchestrator.recipients.fields import (
-    bare_address,
     consents,
     recipient_id,
     recipient_profile,
     refuse_unknown,
-    scope_of,
 )
 
-OPT_OUTS_MAX = 1_000
-OPT_OUT_KEYS = ("recipient", "address", "channel", "topic")
 EXPORT_PAGE = 100
 NOT_SHOWN = ("cap_usages", "goals", "consents")
 
@@ -107,29 +103,6 @@ class ConsentsBody(Struct, forbid_unknown_fields=True):
     consents: Annotated[list[ConsentBody], Meta(max_length=fields.CONSENTS_MAX)]
 
 
-class OptOutBody(Struct, forbid_unknown_fields=True):
-    """Of a recipient, of an address, or of both. An omitted channel or topic is `*`."""
-
-    recipient: Id | UnsetType = UNSET
-    address: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
-    channel: Channel = "*"
-    topic: Topic = "*"
-
-
-OneOptOut = Annotated[
-    OptOutBody,
-    Meta(extra_json_schema={"anyOf": [{"required": ["recipient"]}, {"required": ["address"]}]}),
-]
-
-
-class OptOutsBody(Struct, forbid_unknown_fields=True):
-    opt_outs: Annotated[list[OneOptOut], Meta(min_length=1, max_length=OPT_OUTS_MAX)]
-
-
-class RecordedView(TypedDict):
-    recorded: int
-
-
 class StoredConsentView(TypedDict):
     """
     An entry as it is stored; `classes` narrows it to message classes, `repeated_at` is when the
@@ -143,12 +116,24 @@ class StoredConsentView(TypedDict):
     repeated_at: NotRequired[Time]
     source: str
     classes: NotRequired[list[str]]
+    address: NotRequired[
+        Annotated[str, Meta(description="It is kept for this address and all who have it.")]
+    ]
 
 
 class ConsentHistoryView(TypedDict):
-    """The whole history, oldest first."""
+    """The whole history, oldest first; then what is kept for the recipient's addresses alone."""
 
     consents: list[StoredConsentView]
+
+
+class AddressRecordView(TypedDict):
+    """What is kept of an address: opt-outs, and when somebody last wrote from it, by channel."""
+
+    kind: str
+    address: str
+    consents: list[StoredConsentView]
+    inbound: dict[str, Time]
 
 
 class SuppressionView(TypedDict):
@@ -178,6 +163,7 @@ class ExportView(TypedDict):
     """
 
     recipient: dict[str, Any]
+    addresses: list[AddressRecordView]
     messages: list[FullMessageView]
 
 
@@ -228,8 +214,10 @@ async def put_consents(request: web.Request) -> web.Response:
 
 
 async def get_consents(request: web.Request) -> web.Response:
-    document = await find_recipient(request.app[DEPS], id_of(request))
-    return web.json_response({"consents": consents_view(document)})
+    deps, id = request.app[DEPS], id_of(request)
+    document = await find_recipient(deps, id)
+    kept = await addresses_view(deps, id, document)
+    return web.json_response({"consents": [*consents_view(document), *unsaid(document, kept)]})
 
 
 def add_addresses(components: Mapping[str, Any]) -> None:
@@ -253,6 +241,39 @@ async def recipient_view(deps: ApiDeps, id: str, document: Mapping[str, Any]) ->
         suppressions += [suppression_view(channel, address, one) for channel, one in found.items()]
     shown = {name: value for name, value in document.items() if name not in NOT_SHOWN}
     return shown | {"consents": consents_view(document), "suppressions": suppressions}
+
+
+async def addresses_view(
+    deps: ApiDeps, id: str, document: Mapping[str, Any]
+) -> list[AddressRecordView]:
+    """What is kept of each of the recipient's addresses; others may share it."""
+    addresses = Person(id, dict(document), deps.address_hash).addresses
+    states = await deps.reader.addresses([address.hash for address in addresses])
+    return [
+        {
+            "kind": address.kind,
+            "address": address.value,
+            "consents": [consent_view(row) for row in state.get("consents", ())],
+            "inbound": {
+                channel: rfc3339(at) for channel, at in (state.get("inbound") or {}).items()
+            },
+        }
+        for address in addresses
+        if (state := states.get(address.hash))
+    ]
+
+
+def unsaid(
+    document: Mapping[str, Any], kept: Sequence[AddressRecordView]
+) -> list[StoredConsentView]:
+    """The consents of addresses that the recipient's own history does not have."""
+    own = [{**one, "at": ""} for one in consents_view(document)]
+    return [
+        {**consent, "address": one["address"]}
+        for one in kept
+        for consent in one["consents"]
+        if {**consent, "at": ""} not in own
+    ]
 
 
 def suppression_view(channel: str, address: Address, stored: Mapping[str, Any]) -> SuppressionView:
@@ -287,46 +308,6 @@ def consent_view(row: Sequence[Any]) -> StoredConsentView:
     return view
 
 
-# ---- opt-outs in bulk
-
-
-async def opt_out(request: web.Request) -> web.Response:
-    """For recipients and for bare addresses, known or not. One bad entry refuses all of them."""
-    deps = request.app[DEPS]
-    body = await read_object(request)
-    refuse_unknown(body, ("opt_outs",), "")
-    entries = body.get("opt_outs")
-    if not isinstance(entries, list) or not 0 < len(entries) <= OPT_OUTS_MAX:
-        fix = 'send {"opt_outs": [{"recipient": "user-42", "channel": "sms"}]}'
-        raise Misshapen("opt_outs", f"it must be a list of 1 to {OPT_OUTS_MAX} entries", fix)
-    commands = [opt_out_of(one, f"opt_outs[{index}]") for index, one in enumerate(entries)]
-    for result in await deps.engine.submit_many(commands):
-        if isinstance(result, BaseException):
-            raise result
-    for command in commands:
-        deps.metrics.optouts.labels(command.channel, "api").inc()
-    return web.json_response({"recorded": len(commands)})
-
-
-def opt_out_of(entry: Any, field: str) -> OptOut:
-    """
-    One checked entry. A misspelt key is refused: an opt-out whose ``channel`` is lost would be one
-    from everything.
-    """
-    if not isinstance(entry, Mapping):
-        fix = 'write {"recipient": "user-42", "channel": "*"}'
-        raise Misshapen(field, "it must be an object", fix)
-    refuse_unknown(entry, OPT_OUT_KEYS, field)
-    recipient, address = entry.get("recipient"), entry.get("address")
-    if recipient is None and address is None:
-        raise Misshapen(field, "nobody is named", "name a recipient or an address")
-    return OptOut(
-        recipient=recipient_id(recipient, f"{field}.recipient") if recipient is not None else None,
-        address=bare_address(address, f"{field}.address") if address is not None else None,
-        **scope_of(entry, field),
-    )
-
-
 # ---- export
 
 
@@ -340,9 +321,9 @@ async def export_recipient(request: web.Request) -> web.StreamResponse:
     profile = {**stored, **await recipient_view(deps, id, stored)}
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
-    await response.write(
-        f'{{"recipient": {json.dumps(profile, ensure_ascii=False)}, "messages": ['.encode()
-    )
+    kept = await addresses_view(deps, id, stored)
+    head = json.dumps({"recipient": profile, "addresses": kept}, ensure_ascii=False)
+    await response.write(f'{head[:-1]}, "messages": ['.encode())
     comma = b""
     async for message in messages_of(deps, id):
         await response.write(comma + b"\n" + json.dumps(message, ensure_ascii=False).encode())

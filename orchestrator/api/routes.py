@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.api import dead_letters as letters
-from orchestrator.api import events, messages, operations, receipts, recipients, tracking
+from orchestrator.api import events, messages, operations, opt_outs, receipts, recipients, tracking
 from orchestrator.api import unsubscribe as pages
 from orchestrator.api.queries import PAGING
 from orchestrator.api.route import JSON, Gif, Html, Listener, Route, RouteAnswer, Scope
@@ -127,11 +127,12 @@ ROUTES: tuple[Route, ...] = (
         HISTORY, refusals=(400, 404),
     ),
     RecipientRoute(
-        "POST", "/v1/opt-outs", recipients.opt_out,
+        "POST", "/v1/opt-outs", opt_outs.opt_out,
         "Opt-outs in bulk, of recipients and of bare addresses",
-        (RouteAnswer(200, "How many were recorded", recipients.RecordedView),),
-        body={JSON: recipients.OptOutsBody},
-        notes="At most 1 000 entries and 1 MiB. One bad entry refuses all of them.",
+        (RouteAnswer(200, "What became of each entry", opt_outs.RecordedView),),
+        body={JSON: opt_outs.OptOutsBody},
+        notes=("At most 1 000 entries and 1 MiB. Each has a result of its own; it is a 400 only if"
+            " none could be read. A phone needs its calling code."),
     ),
 
     WEBHOOK,
@@ -203,7 +204,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     ControlRoute(
         "POST", "/control/signing-key/rotate", operations.rotate_signing_key,
-        "Add a signing key; older ones verify for 400 days", (RouteAnswer(200, "Rotated", OBJECT),),
+        "Add a signing key; the one before it verifies for 400 more days",
+        (RouteAnswer(200, "Rotated", OBJECT),),
     ),
 )
 # fmt: on

@@ -28,14 +28,15 @@ async def unsubscribe_page(request: web.Request) -> web.Response:
     found = deps.keys.read_unsubscribe(request.match_info["token"])
     if found is None:
         return pages.gone(request)
-    return pages.choices(await language(deps, request, found[0]), found[2])
+    return pages.choices(await language(deps, request, found[0]), found[1], found[2])
 
 
 async def unsubscribe(request: web.Request) -> web.Response:
     """
     A mail program's one click, or a button of the page: opt out of the message's topic on the
-    link's channel, or of everything with ``scope=all``. The opt-out is also kept for the address
-    that the message went to, so it holds for others who share it.
+    channel that the link was sent on, of that channel with ``scope=channel``, of everything with
+    ``scope=all``. The opt-out is also kept for the address that the message went to, so it holds
+    for others who share it.
     """
     deps = request.app[DEPS]
     found = deps.keys.read_unsubscribe(request.match_info["token"])
@@ -43,15 +44,17 @@ async def unsubscribe(request: web.Request) -> web.Response:
         return pages.gone(request)
     recipient, channel, topic, message = found
     form = await read_form(request)
-    everything = form.get("scope") == "all"
+    scopes = {"all": ("*", "*"), "channel": (channel, "*"), "topic": (channel, topic)}
+    chosen = form.get("scope", "")
+    chosen = chosen if chosen in scopes else "topic"
     source = "one_click" if form.get("List-Unsubscribe") == "One-Click" else "unsubscribe_page"
-    scope = ("*", "*") if everything else (channel, topic)
+    scope = scopes[chosen]
     commands = [OptOut(recipient=recipient, channel=scope[0], topic=scope[1], source=source)]
     for hash in await addresses_of(deps, message, channel):
         commands.append(OptOut(address_hash=hash, channel=scope[0], topic=scope[1], source=source))
     await submit_all(deps, commands)
     deps.metrics.optouts.labels(scope[0], source).inc()
-    return pages.done(await language(deps, request, recipient), topic, everything)
+    return pages.done(await language(deps, request, recipient), channel, topic, chosen)
 
 
 async def read_form(request: web.Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
 from orchestrator.app.build import open_store, sinks_of, socket_path, unbindable
+from orchestrator.app.keys import InstallationKeys
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
-from orchestrator.channels.registry import case_folded_kinds
+from orchestrator.channels.registry import identities
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.loading import PolicyVersions, keep_versions
 from orchestrator.configuration.settings import ProviderSettings, Settings
@@ -38,13 +40,12 @@ from orchestrator.explain.views import message_view
 from orchestrator.kafka import KafkaIntake
 from orchestrator.primitives.clock import Clock, SystemClock
 from orchestrator.primitives.ids import IdMaker
-from orchestrator.primitives.tokens import AddressHasher, SigningKeys, new_key
+from orchestrator.primitives.tokens import AddressHasher
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.statuses.outbox import Outbox
 from orchestrator.stores.port import StoreBusy
-from orchestrator.stores.rows import SecretRow
 from orchestrator.telemetry.logging import configure_logging
 from orchestrator.telemetry.metrics import Metrics
 
@@ -112,7 +113,7 @@ class App:
             await self.kafka.start()
         await self._start_control(socket_path(settings))
         self.maintenance = Maintenance(
-            self.runtime, lambda: self.kafka, self._read_signing_keys, works="work" in self.roles
+            self.runtime, lambda: self.kafka, self.keys.read, works="work" in self.roles
         )
         await self.maintenance.start()
         self.ready = True
@@ -144,7 +145,7 @@ class App:
             metrics=self.metrics,
             policy_version=self.policy_versions.find,
             address_hash=self.hasher,
-            urls=PublicUrls(settings.http.public_url, self.keys),
+            urls=PublicUrls(settings.http.public_url, self.keys.signing),
             evaluate=Evaluator(),
             view=message_view,
             new_id=self.new_id,
@@ -166,22 +167,13 @@ class App:
         await self.outbox.start()
 
     async def _load_keys(self) -> None:
-        """Load the signing keys and the pepper, which the first start makes."""
-        now = self.clock.now()
-        for purpose in ("signing", "pepper"):
-            await self.store.add_secret(purpose, new_key(), now, first=True)
-        pepper = (await self.store.secrets("pepper"))[-1][1]
-        self.hasher = AddressHasher(pepper, case_folded_kinds())
-        self.keys = SigningKeys([], self.clock.now)
-        await self._read_signing_keys()
+        self.keys = InstallationKeys(self.store, self.clock.now, self._own_signing_key)
+        self.hasher = AddressHasher(await self.keys.pepper(), identities())
+        await self.keys.read()
 
-    async def _read_signing_keys(self) -> None:
-        override = self.configuration.settings.signing_key
-        stored = await self.store.secrets("signing")
-        if override is not None:
-            own = SecretRow(0, override.get_secret_value().encode(), self.clock.now())
-            stored = [own, *stored]
-        self.keys.replace(stored)
+    def _own_signing_key(self) -> str | None:
+        own = self.configuration.settings.signing_key
+        return own.get_secret_value() if own is not None else None
 
     async def _open_senders(self, settings: Settings) -> None:
         guard = EgressGuard(allow=settings.egress.allow)
@@ -224,7 +216,7 @@ class App:
         return ApiDeps(
             engine=engine,
             reader=self.store,
-            keys=self.keys,
+            keys=self.keys.signing,
             adapters=self._adapters,
             settings=lambda: self.configuration.settings,
             auth=auth,
@@ -233,7 +225,7 @@ class App:
             new_id=self.new_id,
             is_ready=lambda: self.ready and not engine.store_away,
             reload=self.reload,
-            rotated=self._read_signing_keys,
+            rotated=self.keys.read,
             address_hash=self.hasher,
         )
 
@@ -257,7 +249,8 @@ class App:
             dead_letters=source.dead_letters,
             security=source.security.options(),
             auto_offset_reset=source.auto_offset_reset,
-            on_status=lambda status: self.metrics.events.labels("kafka", status).inc(),
+            on_status=partial(self.metrics.published, "kafka"),
+            now=self.clock.now,
             on_error=lambda kind: self.metrics.kafka_errors.labels(kind).inc(),
         )
 
@@ -273,7 +266,7 @@ class App:
     def _wake(self, what: str) -> None:
         """Another process has left work here, or has left altogether, or has made a key."""
         if what == "keys":
-            self._reading_keys = asyncio.create_task(self._read_signing_keys(), name="keys")
+            self._reading_keys = asyncio.create_task(self.keys.read(), name="keys")
         else:
             self.runtime.wake(what)
 
@@ -297,7 +290,7 @@ class App:
         before, settings = self.configuration.settings, configuration.settings
         self.configuration = configuration
         self.policy_versions.put(configuration)
-        await self._read_signing_keys()
+        await self.keys.read()
         await self.runtime.replace(
             configuration.rules,
             self._providers(settings),

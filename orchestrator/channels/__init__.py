@@ -50,6 +50,10 @@ from orchestrator.channels.address_kinds import (
     AddressKind as AddressKind,
     Misshapen as Misshapen,
 )
+from orchestrator.channels.mailboxes import (
+    ascii_domain as ascii_domain,
+    mailbox_identity as mailbox_identity,
+)
 from orchestrator.channels.kinds import (
     Assumed as Assumed,
     Channel as Channel,

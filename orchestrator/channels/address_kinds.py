@@ -8,19 +8,25 @@ how the field is checked, how an address is shown to people, and what a made-up 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.channels.mailboxes import normal_email
-from orchestrator.channels.phones import country_of, normal_phone
+from orchestrator.channels.mailboxes import MAILBOX_BYTES_MAX, mailbox_identity, normal_email
+from orchestrator.channels.phones import (
+    country_of,
+    guessed_phone,
+    looks_like_phone,
+    normal_phone,
+)
+from orchestrator.channels.unseen import WRITTEN_LENGTH_MAX, only_seen
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
 ID_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 512
-EMAIL_LENGTH_MAX = 254
+EMAIL_LENGTH_MAX = MAILBOX_BYTES_MAX
 PHONE_LENGTH_MAX = 40
 ENDPOINT_LENGTH_MAX = 2_048
 SUBSCRIPTIONS_MAX = 20
@@ -59,14 +65,18 @@ class AddressKind:
     """The field with ``n`` made-up addresses, for tests of policies."""
     entries: Callable[[Any], Iterable[tuple[str, Keys]]] = one_value
     """The field's addresses: the value of each and its further keys."""
+    aliases: tuple[str, ...] = ()
+    """Names that other systems have for the field, in small letters only."""
     several: bool = False
     """The field is a list, so that ``entries`` is needed."""
     masked: Callable[[str], str] | None = None
     """Enough of an address for people to recognise it; None: they see a part of its hash."""
     country: Callable[[str], str] | None = None
     """The ISO 3166 code of an address, "" if unknown."""
-    folds_case: bool = False
-    """Addresses that differ only in case are the same one."""
+    identity: Callable[[str], str] | None = None
+    """The same text for every spelling of one address; None: each has only one spelling."""
+    guessed: Callable[[str, Sequence[str]], str | None] | None = None
+    """The form that was probably meant by an unreadable text; and the likely countries."""
     looks_like: Callable[[str], bool] | None = None
     """Whether a bare text is of this kind; None: ids of different kinds look alike."""
 
@@ -89,17 +99,18 @@ def identifier(value: Any, field: str) -> str:
 
 def phone(value: Any, field: str) -> str:
     """E.164: a plus sign and digits, nothing else."""
-    short = isinstance(value, str) and len(value) <= PHONE_LENGTH_MAX
-    number = normal_phone(value) if short else None
+    written = value if isinstance(value, str) and len(value) <= WRITTEN_LENGTH_MAX else ""
+    if len(written) > PHONE_LENGTH_MAX:
+        written = only_seen(written)
+    number = normal_phone(written) if len(written) <= PHONE_LENGTH_MAX else None
     if number is None:
         raise Misshapen(field, "it is not a phone number in E.164", 'write it like "+380501234567"')
     return number
 
 
 def email(value: Any, field: str) -> str:
-    """A mail address, its domain in lower case."""
-    short = isinstance(value, str) and len(value) <= EMAIL_LENGTH_MAX
-    address = normal_email(value) if short else None
+    """A mail address, its domain as DNS has it."""
+    address = normal_email(value) if isinstance(value, str) else None
     if address is None:
         raise Misshapen(field, "it is not a mail address", 'write it like "olena@example.com"')
     return address
@@ -199,9 +210,11 @@ PHONE = AddressKind(
         "description": "E.164, such as +380501234567.",
     },
     sample=lambda _: "+380501234567",
+    aliases=("tel", "telephone", "phonenumber", "mobile", "mobilephone", "msisdn", "cell"),
     masked=lambda value: f"{value[:4]}…{value[-2:]}",
     country=country_of,
-    looks_like=lambda value: value.startswith("+") and "@" not in value,
+    looks_like=looks_like_phone,
+    guessed=guessed_phone,
 )
 EMAIL = AddressKind(
     name="email",
@@ -209,8 +222,9 @@ EMAIL = AddressKind(
     read=email,
     schema={"type": "string", "maxLength": EMAIL_LENGTH_MAX, "format": "email"},
     sample=lambda _: "recipient@example.com",
+    aliases=("mail", "emailaddress", "mailbox"),
     masked=masked_email,
-    folds_case=True,
+    identity=mailbox_identity,
     looks_like=lambda value: "@" in value and "://" not in value,
 )
 WEB_PUSH = AddressKind(
@@ -235,6 +249,7 @@ WEB_PUSH = AddressKind(
         },
     },
     sample=made_up_browsers,
+    aliases=("push", "pushsubscription", "subscriptions"),
     entries=endpoints,
     several=True,
     looks_like=is_web_address,

@@ -5,7 +5,7 @@ A channel as one value that has all its properties; no code outside this package
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -60,6 +60,8 @@ class Channel:
     """Parts without which nothing can be sent; of each inner tuple one is enough."""
     addresses: tuple[AddressKind, ...]
     """The kinds of address that its adapters can use."""
+    way: Mapping[str, str] = field(default_factory=dict)
+    """How its messages come, for the pages that recipients see: ``{"en": "by email"}``."""
     structure: Structure | None = None
     """What its ``yaml`` part may say."""
     fan_out: bool = False

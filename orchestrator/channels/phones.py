@@ -9,15 +9,21 @@ library once; every other number goes through the library itself, at twenty time
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumber, PhoneNumberFormat, ValidationResult
 
+from orchestrator.channels.unseen import only_seen
+
 PLAIN = re.compile(r"\+[1-9][0-9]{4,16}", re.ASCII)
 CALLING_CODE_DIGITS_MAX = 3
 KEPT_MAX = 65_536
+PLUS_SIGNS = ("+", "＋")
+LOOK = re.compile(r"[+＋]?[\d()./–-]+")
+LOOK_DIGITS_MIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +72,55 @@ def normal_phone(value: str) -> str | None:
     """
     The number as ``+`` and digits, None where it can be none.
 
-    Its country and length must fit. Whether the number is assigned is the provider's to say:
-    numbering plans change more often than libraries, and a number refused here would keep a person
-    from every other channel as well.
+    What nobody sees is left out. Its country and length must fit. Whether the number is assigned is
+    the provider's to say: numbering plans change more often than libraries, and a number refused
+    here would keep a person from every other channel as well.
     """
-    if not value.startswith("+"):
-        return None
     plain = apart(value)
     if plain is not None and len(plain[1]) in plain[0].lengths:
         return value
+    written = only_seen(value)
+    if not written.startswith(PLUS_SIGNS):
+        return None
     try:
-        parsed = phonenumbers.parse(value)
+        parsed = phonenumbers.parse(written)
     except phonenumbers.NumberParseException:
         return None
     possible = phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
     if not possible or parsed.extension:
         return None
     return str(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))
+
+
+def looks_like_phone(text: str) -> bool:
+    """Whether people would read it as a phone number, with its calling code or without."""
+    written = only_seen(text)
+    if written.startswith(PLUS_SIGNS):
+        return "@" not in written
+    digits = sum(c.isdigit() for c in written)
+    return digits >= LOOK_DIGITS_MIN and LOOK.fullmatch(written) is not None
+
+
+def guessed_phone(text: str, countries: Sequence[str]) -> str | None:
+    """
+    The E.164 form that a number without its plus sign probably has; ``countries`` (ISO 3166) are
+    those that it may be of.
+    """
+    written = only_seen(text)
+    if written.startswith("00"):
+        return normal_phone("+" + written[2:])
+    for country in countries:
+        try:
+            parsed = phonenumbers.parse(written, country)
+        except phonenumbers.NumberParseException:
+            continue
+        if phonenumbers.is_valid_number_for_region(parsed, country):
+            return str(phonenumbers.format_number(parsed, PhoneNumberFormat.E164))
+    try:
+        abroad = phonenumbers.parse("+" + written.lstrip("+"))
+    except phonenumbers.NumberParseException:
+        return None
+    return normal_phone("+" + written) if phonenumbers.is_valid_number(abroad) else None
 
 
 @lru_cache(maxsize=KEPT_MAX)

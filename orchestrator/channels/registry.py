@@ -8,7 +8,7 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.channels.adapter_api import Adapter, Capabilities
 from orchestrator.channels.address_kinds import AddressKind
 from orchestrator.channels.kinds import PARTS, Channel
+from orchestrator.channels.unseen import trimmed
 
 GROUP = "kaskad.adapters"
 CHANNEL_GROUP = "kaskad.channels"
@@ -140,9 +141,10 @@ def otp_limited_kinds() -> frozenset[str]:
 
 
 @cache
-def case_folded_kinds() -> frozenset[str]:
-    """The kinds of address in which case does not matter."""
-    return frozenset(kind.name for kind in address_kinds().values() if kind.folds_case)
+def identities() -> Mapping[str, Callable[[str], str]]:
+    """What makes one text of all spellings of an address, by the kinds that have several."""
+    kinds = address_kinds().values()
+    return {kind.name: kind.identity for kind in kinds if kind.identity is not None}
 
 
 @cache
@@ -166,6 +168,12 @@ def kinds_like(address: str) -> tuple[str, ...]:
     return sure or tuple(one.name for one in kinds if one.looks_like is None)
 
 
+def looks_like_address(text: str) -> bool:
+    """Whether a text is surely an address, or a wrong attempt at one, and no id."""
+    kinds = address_kinds().values()
+    return any(one.looks_like is not None and one.looks_like(trimmed(text)) for one in kinds)
+
+
 def refresh() -> None:
     """Forget what was found, after a plug-in was installed or removed in a running process."""
     for cached in (
@@ -176,7 +184,7 @@ def refresh() -> None:
         channels,
         address_kinds,
         otp_limited_kinds,
-        case_folded_kinds,
+        identities,
         consent_channels,
     ):
         cached.cache_clear()

@@ -131,17 +131,27 @@ def send(
 
 def optout(
     who: Annotated[
-        str, typer.Argument(help="A recipient's id, or an address: +380…, name@example.com.")
+        str, typer.Argument(help="An address (+380…, name@example.com), or a recipient's id.")
     ],
+    id: Annotated[
+        bool, typer.Option("--id", help="It is a recipient's id, whatever it looks like.")
+    ] = False,
     channel: Annotated[str, typer.Option(help="The channel, or * for all.")] = "*",
     topic: Annotated[str, typer.Option(help="The topic, or * for all.")] = "*",
     config: ConfigOption = None,
 ) -> None:
     """Stop writing to somebody: everywhere, on a channel, about a topic."""
-    place = "address" if who.startswith("+") or "@" in who else "recipient"
+    from orchestrator.channels.registry import looks_like_address
+
+    place = "address" if looks_like_address(who) and not id else "recipient"
     entry = {place: who, "channel": channel, "topic": topic}
-    ask(config, "POST", "/api/v1/opt-outs", {"opt_outs": [entry]})
-    typer.echo(f"{place} {who} is opted out of {channel} × {topic}")
+    [result] = ask(config, "POST", "/api/v1/opt-outs", {"opt_outs": [entry]})["results"]
+    typer.echo(f"{place} {result[place]} is opted out of {channel} × {topic}")
+    if place == "recipient" and not result["found"]:
+        typer.echo("no such recipient is known yet; it is kept for when one turns up")
+    elif place == "address":
+        known = ", ".join(result["found"]) or "nobody yet; it is kept for all who have it"
+        typer.echo(f"last written to there: {known}")
 
 
 @dlq.command("list")
@@ -238,7 +248,7 @@ def keys_revoke(id: IdArgument, config: ConfigOption = None) -> None:
 
 @keys.command("rotate")
 def keys_rotate(config: ConfigOption = None) -> None:
-    """A new signing key for links and references; old ones verify for 400 days."""
+    """A new signing key for links and references; the old one verifies for 400 more days."""
     ask(config, "POST", "/control/signing-key/rotate")
     typer.echo("a new signing key signs from now on")
 

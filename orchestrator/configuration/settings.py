@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,7 @@ __all__ = [
 DEFAULT_STORE = "sqlite:///../data/kaskad.db"
 SIGNING_KEY_CHARS_MIN = 16
 WEBHOOK_SECRET_PREFIX = "whsec_"
+WEBHOOK_KEY_BYTES_MIN, WEBHOOK_KEY_BYTES = 24, 32
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,19 @@ class StatusWebhook:
     )
 
     def checked(self, section: Section) -> StatusWebhook:
-        """The same; a secret with the Standard Webhooks prefix must be base64 behind it."""
+        """The same; the secret is one that every library of Standard Webhooks reads."""
         prefix, found, encoded = self.secret.get_secret_value().partition(WEBHOOK_SECRET_PREFIX)
-        if found and not prefix:
-            try:
-                base64.b64decode(encoded, validate=True)
-            except binascii.Error:
-                what = "`secret` begins with whsec_ but is not base64 after that"
-                section.error("secret", what, "copy it whole, as whsec_ and base64")
+        try:
+            key = base64.b64decode(encoded, validate=True) if found and not prefix else b""
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) < WEBHOOK_KEY_BYTES_MIN:
+            ready = base64.b64encode(os.urandom(WEBHOOK_KEY_BYTES)).decode()
+            what = (
+                f"`secret` is not whsec_ and the base64 of at least {WEBHOOK_KEY_BYTES_MIN} bytes,"
+                " as Standard Webhooks has it"
+            )
+            section.error("secret", what, f"here is a new one: {WEBHOOK_SECRET_PREFIX}{ready}")
         return self
 
 
@@ -184,6 +191,7 @@ class HttpSettings:
         otherwise="`http://` and `listen`",
     )
     auth: str = setting(word("keys", "off"), "Whether callers need an API key.", "keys")
+    key_rate: tuple[int, int] = setting(RATE, "Requests of one API key.", (500, SECOND_MS))
 
     def checked(self, section: Section) -> HttpSettings:
         """The same with the public address filled in; contradictions are reported."""

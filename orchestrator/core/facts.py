@@ -19,13 +19,29 @@ from __future__ import annotations
 from orchestrator.core.outcomes import Outcome, Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
-from orchestrator.core.values import Tagged
+from orchestrator.core.values import Tagged, Value
+
+
+class IntakeWarning(Value):
+    """
+    A part of an event that could not be used: the id of its recipient (None: of a recipient that
+    cannot be named), the field, what is wrong, how to fix it. It never repeats what stood there.
+    """
+
+    recipient: str | None
+    field: str
+    what: str
+    fix: str
 
 
 class Triggered(Tagged):
-    """``replayed``: from the dead letters, so the deadline counts from now."""
+    """
+    ``replayed``: from the dead letters, so the deadline counts from now. ``warnings``: what the
+    event said of this recipient and could not be used.
+    """
 
     replayed: bool = False
+    warnings: tuple[IntakeWarning, ...] = ()
 
 
 class Due(Tagged):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from orchestrator.configuration.settings import Settings
 from orchestrator.doctor.findings import Finding, Subject, schema_state
+from orchestrator.doctor.keys import STORED_KEYS, stored_signing_key
 from orchestrator.stores.sqlite.schema import migration_status
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -59,7 +60,7 @@ def look_at_sqlite(settings: Settings, processes: int) -> list[Finding]:
     found += [file_system(folder), space(folder), fsync_time(folder)]
     if not path.exists():
         return [*found, at.fine("schema", "there is no file yet: it is made at the first start")]
-    return [*found, schema(path, settings.migrate), private(path)]
+    return [*found, *inside(path, settings), private(path)]
 
 
 def existing(folder: Path) -> Path:
@@ -130,19 +131,24 @@ def fsync_time(folder: Path) -> Finding:
     return at.graded("fsync", median, what, fix, limits=FSYNC_SECONDS)
 
 
-def schema(path: Path, migrate: str) -> Finding:
-    """Whether the schema is as this release needs it; reads beside a running service."""
-    at = Subject("store", str(path))
+def inside(path: Path, settings: Settings) -> list[Finding]:
+    """
+    Whether the schema is as this release needs it, and the age of the signing key; reads beside a
+    running service.
+    """
+    at, own = Subject("store", str(path)), settings.signing_key is not None
     try:
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)
         try:
             steps = migration_status(db)
+            rows = db.execute(STORED_KEYS).fetchall() if all(steps.values()) else []
         finally:
             db.close()
     except sqlite3.Error as problem:
         fix = "restore a backup, or name another file"
-        return at.error("schema", f"it cannot be read: {problem}", fix)
-    return schema_state(at, steps, migrate, "the schema is up to date")
+        return [at.error("schema", f"it cannot be read: {problem}", fix)]
+    schema = schema_state(at, steps, settings.migrate, "the schema is up to date")
+    return [schema, stored_signing_key(at, rows, own=own)]
 
 
 def private(path: Path) -> Finding:

@@ -99,8 +99,7 @@ def time_zones() -> Finding:
 def signing_key(settings: Settings) -> Finding:
     """A configured key must be as hard to guess as one that we would make."""
     if settings.signing_key is None:
-        what = "made at the first start and kept in the store"
-        return Subject("process", "store").fine("signing_key", what)
+        return Subject("process", "store").fine("signing_key", "the store keeps it")
     at, bits = (
         Subject("process", "signing_key"),
         entropy_bits(settings.signing_key.get_secret_value()),

@@ -19,6 +19,7 @@ import asyncpg
 from orchestrator.configuration.settings import Settings
 from orchestrator.doctor import server
 from orchestrator.doctor.findings import Finding, Subject, schema_state, words_of
+from orchestrator.doctor.keys import STORED_KEYS, stored_signing_key
 from orchestrator.stores.postgres.members import DEAD_AFTER_SECONDS
 from orchestrator.stores.postgres.schema import (
     BY_MESSAGE,
@@ -98,6 +99,8 @@ async def look(at: Subject, db: Connection, settings: Settings, processes: int) 
     ]
     if "up to date" in schema.what:
         found.append(await partitions(at, db, int(time.time() * 1000)))
+        rows = await db.fetch(STORED_KEYS)
+        found.append(stored_signing_key(at, rows, own=settings.signing_key is not None))
     return found if writable.fix else [*found, await commit_time(at, db)]
 
 

@@ -16,15 +16,17 @@ committed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.channels import Inbound, Preference, Receipt
 from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
-from orchestrator.core.facts import Fact
+from orchestrator.core.facts import Fact, IntakeWarning
 from orchestrator.core.recipient import ConsentState
 from orchestrator.core.values import Value, field
 from orchestrator.events.event import Event
+
+EventStatus = Literal["accepted", "goal", "unmatched", "duplicate"]
 
 
 class UnknownMessage(LookupError):
@@ -51,12 +53,12 @@ class Publish(Value):
 
 
 class Published(Value):
-    status: str
-    """``accepted``, ``duplicate`` or ``unmatched``."""
+    status: EventStatus
+    """``goal``: it started nothing, and ended messages."""
     messages: tuple[str, ...]
-    """The ids of the messages that were created, also for a duplicate."""
-    warnings: tuple[Mapping[str, str], ...] = ()
-    """What was accepted otherwise than it came: ``{recipient, field, what, fix}``."""
+    """The ids of the messages that were created, or ended by a goal; also for a duplicate."""
+    warnings: tuple[IntakeWarning, ...] = ()
+    """What was accepted otherwise than it came."""
 
 
 class ApplyFact(Value):
@@ -141,7 +143,8 @@ class PutConsents(Value):
 class OptOut(Value):
     """
     One opt-out of a recipient, an address, or both. ``channel`` and ``topic`` may be ``*``;
-    ``state`` is ``out``, or ``in`` if a START undoes a STOP.
+    ``state`` is ``out``, or ``in`` if a START undoes a STOP. ``kind`` is the address's where that
+    is known; ``at`` (UTC milliseconds) is when they said so, by default now.
     """
 
     recipient: str | None = None
@@ -152,6 +155,8 @@ class OptOut(Value):
     state: ConsentState = "out"
     source: str = "api"
     classes: tuple[str, ...] = ()
+    kind: str | None = None
+    at: int | None = None
 
 
 class Erase(Value):

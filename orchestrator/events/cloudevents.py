@@ -32,9 +32,12 @@ EVENT_BYTES_MAX = 256 * 1024
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 BATCH_EVENTS_MAX = 1_000
 TEXT_LENGTH_MAX = 1_024
+AHEAD_MS_MAX = 5 * 60_000
 EXAMPLE_FIELDS_MAX = 8
 ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+QUOTED_PAIR = re.compile(r"\\(.)")
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 REQUIRED = ("id", "source", "type")
 ORDINARY = frozenset({*REQUIRED, "specversion", "subject", "time", "datacontenttype", "dataschema"})
@@ -118,7 +121,16 @@ def parse_binary(headers: Mapping[str, str], body: bytes, prefix: str = "ce-") -
 
 
 def decoded(value: str, attribute: str) -> str:
-    """A header's value without its percent-encoding (HTTP binding 3.1.3.2)."""
+    """
+    A header's value without its quotes and its percent-encoding (HTTP binding 3.1.3.2: first a
+    quoted string of RFC 9110 5.6.4 is unescaped, then the percent-encoding is undone).
+    """
+    value = value.strip(" \t")
+    if value.startswith('"'):
+        if not QUOTED.fullmatch(value):
+            fix = 'close the quotes, with \\" for a quote inside them, or leave them out'
+            raise Malformed("bad_attribute", attribute, "its quotes are not balanced", fix)
+        value = QUOTED_PAIR.sub(r"\1", value[1:-1])
     try:
         if ESCAPE.search(value):
             raise ValueError
@@ -187,7 +199,7 @@ def read_event(found: Any) -> Event:
     attributes = read_attributes(found)
     data = read_data(found, attributes.get("datacontenttype"))
     try:
-        recipients = read_recipients(data, attributes.get("subject"))
+        recipients, warnings = read_recipients(data, attributes.get("subject"))
     except Misshapen as problem:
         raise Malformed("bad_recipient", problem.field, problem.what, problem.fix) from None
     return Event(
@@ -203,20 +215,31 @@ def read_event(found: Any) -> Event:
         ),
         recipients=recipients,
         digest=digest(attributes, data),
+        warnings=warnings,
     )
 
 
 def digest(attributes: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     """
     A hash that is the same for every way to send an event: key order, white space, ``1.0`` for
-    ``1``, the content mode and a JSON content type make no difference.
+    ``1``, the content mode and a JSON content type make no difference. Attributes count by their
+    canonical text, which is all that headers can say (CloudEvents 1.0.2, "Type System").
     """
-    whole = {name: value for name, value in attributes.items() if name not in UNSAID}
+    said = {name: value for name, value in attributes.items() if name not in UNSAID}
+    whole: dict[str, Any] = {name: canonical_text(name, value) for name, value in said.items()}
     whole["data"] = data
     try:
         return hashlib.sha256(strictjson.canonical(whole)).digest()
     except strictjson.NotJson as error:
         raise malformed(error) from None
+
+
+def canonical_text(name: str, value: Any) -> str:
+    """An attribute as a header would have it: ``true``, ``-5``; a time as the instant it names."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    at = rfc3339_ms(value) if name == "time" else None
+    return str(value if at is None else at)
 
 
 def read_attributes(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,6 +307,16 @@ def read_time(value: Any) -> int | None:
             'write "2026-11-21T10:00:00Z"',
         )
     return at
+
+
+def refuse_future(event: Event, now: int) -> None:
+    """
+    Raise ``Malformed`` for an event that says it happens later: nothing would wait for it. Clocks
+    may differ by some minutes.
+    """
+    if event.time is not None and event.time - now > AHEAD_MS_MAX:
+        what = "it is more than 5 minutes in the future"
+        raise Malformed("time_in_future", "time", what, "send when it happened; check the clock")
 
 
 def example(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.core.facts import IntakeWarning
 from orchestrator.events.malformed import Malformed, read_json
-from orchestrator.recipients.fields import recipient_profile
+from orchestrator.recipients.intake import Unaddressed, readable_recipient
 
 RECIPIENTS_MAX = 1_000
+WARNINGS_MAX = 1_000
+"""Of one event; further ones are not told."""
 
 
 def read_data(found: Mapping[str, Any], content_type: Any) -> dict[str, Any]:
@@ -55,10 +58,13 @@ def read_base64(encoded: Any) -> Any:
     return read_json(body)
 
 
-def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any]]:
+def read_recipients(
+    data: Mapping[str, Any], subject: Any
+) -> tuple[list[dict[str, Any]], list[IntakeWarning]]:
     """
     The event's recipients: ``data.recipients`` (without repeats, the last counts),
-    ``data.recipient``, else the subject.
+    ``data.recipient``, else the subject; and what could not be read of them. Raises ``Misshapen``
+    if none of them can be named.
     """
     one, many = data.get("recipient"), data.get("recipients")
     if many is not None:
@@ -74,16 +80,31 @@ def read_recipients(data: Mapping[str, Any], subject: Any) -> list[dict[str, Any
                 "it must be a non-empty list",
                 "list the recipients",
             )
-        profiles = (
-            recipient_profile(one, None, f"data.recipients[{index}]")
-            for index, one in enumerate(many)
-        )
-        found = {profile["id"]: profile for profile in profiles}
-        if len(found) > RECIPIENTS_MAX:
-            what = f"there are more than {RECIPIENTS_MAX} recipients"
-            raise Malformed("too_large", "data.recipients", what, "publish several events")
-        return list(found.values())
+        return read_fan_out(many)
     if one is None and not subject:
         fix = 'add data.recipient: {"id": "…"}, or a subject'
         raise Malformed("no_recipient", "data.recipient.id", "nobody is named", fix)
-    return [recipient_profile({} if one is None else one, subject, "data.recipient")]
+    profile, warnings = readable_recipient({} if one is None else one, subject, "data.recipient")
+    return [profile], warnings
+
+
+def read_fan_out(many: list[Any]) -> tuple[list[dict[str, Any]], list[IntakeWarning]]:
+    """The recipients of a list; one that cannot be named does not take the others along."""
+    found: dict[str, dict[str, Any]] = {}
+    warnings: list[IntakeWarning] = []
+    refused: Unaddressed | None = None
+    for index, one in enumerate(many):
+        try:
+            profile, faults = readable_recipient(one, None, f"data.recipients[{index}]")
+        except Unaddressed as problem:
+            refused = refused or problem
+            faults = [IntakeWarning(None, problem.field, problem.what, problem.fix)]
+        else:
+            found[profile["id"]] = profile
+        warnings += faults[: WARNINGS_MAX - len(warnings)]
+    if len(found) > RECIPIENTS_MAX:
+        what = f"there are more than {RECIPIENTS_MAX} recipients"
+        raise Malformed("too_large", "data.recipients", what, "publish several events")
+    if not found and refused is not None:
+        raise refused
+    return list(found.values()), warnings

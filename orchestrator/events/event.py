@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.core.facts import IntakeWarning
 from orchestrator.core.values import Value
 
 
@@ -14,6 +15,7 @@ class Event(Value):
     subject, time as sent, extensions). ``time``: UTC milliseconds, None if absent. ``data``:
     without ``recipient`` and ``recipients``, which are in ``recipients`` (at least one mapping with
     an ``id``). ``digest``: a hash of the parsed event, equal for bodies of equal meaning.
+    ``warnings``: what it says of recipients and could not be used.
     """
 
     id: str
@@ -24,3 +26,4 @@ class Event(Value):
     data: Mapping[str, Any]
     recipients: Sequence[Mapping[str, Any]]
     digest: bytes
+    warnings: Sequence[IntakeWarning] = ()

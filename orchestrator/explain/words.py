@@ -120,9 +120,9 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
     """A fact as a sentence."""
     match fact["kind"]:
         case "Triggered":
-            return "the event was accepted" + (
-                " again, from the dead letters" if fact.get("replayed") else ""
-            )
+            again = " again, from the dead letters" if fact.get("replayed") else ""
+            warned = [f"; {one['field']}: {one['what']}" for one in fact.get("warnings", ())]
+            return f"the event was accepted{again}{''.join(warned)}"
         case "Due":
             return "time is up: looked at again, as planned"
         case "Prepared":

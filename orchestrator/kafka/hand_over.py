@@ -54,20 +54,24 @@ class RecordInFlight:
 
 
 class HandOver:
-    """``on_status`` gets the result of each event: accepted, duplicate, unmatched, refused."""
+    """
+    ``on_status`` gets the result of each event (an ``EventStatus``, or refused) and its warnings.
+    """
 
     def __init__(
         self,
         engine: Acceptor,
         dead_letters: DeadLetterTopic,
         bounds: Bounds,
-        on_status: Callable[[str], None],
+        on_status: Callable[..., None],
+        now: Callable[[], int],
     ) -> None:
         self.changed = asyncio.Event()
         self._engine = engine
         self._dead_letters = dead_letters
         self._bounds = bounds
         self._on_status = on_status
+        self._now = now
         self._in_flight: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,7 +87,7 @@ class HandOver:
         busy = False
         try:
             for index, (window, record) in enumerate(group):
-                item = RecordInFlight(window, record, command_of(record))
+                item = RecordInFlight(window, record, command_of(record, self._now()))
                 try:
                     submitted.append((item, self._engine.submit(item.command)))
                 except Busy:
@@ -129,7 +133,7 @@ class HandOver:
         for (item, _), result in zip(submitted, results, strict=True):
             if isinstance(result, Published):
                 self._settle(item)
-                self._on_status(result.status)
+                self._on_status(result.status, *result.warnings)
             elif isinstance(result, Stopped):
                 self._drop(item)
             else:
@@ -151,7 +155,7 @@ class HandOver:
         while True:
             match result:
                 case Published():
-                    self._on_status(result.status)
+                    self._on_status(result.status, *result.warnings)
                     return True
                 case Conflict():
                     item.command = dead_letter(item.record, "conflict", str(result))

@@ -16,6 +16,7 @@ from orchestrator.kafka.consumer import GroupConsumer
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.hand_over import Acceptor, HandOver
 from orchestrator.kafka.session import Session
+from orchestrator.primitives.clock import SystemClock
 
 log = structlog.get_logger()
 
@@ -45,10 +46,12 @@ class KafkaIntake:
         dead_letters: str | None,
         security: Mapping[str, Any],
         auto_offset_reset: str = "earliest",
-        on_status: Callable[[str], None] = lambda status: None,
+        on_status: Callable[..., None] = lambda status, *warnings: None,
         on_error: Callable[[str], None] = lambda kind: None,
         bounds: Bounds | None = None,
+        now: Callable[[], int] | None = None,
     ) -> None:
+        self._now = now or SystemClock().now
         self._engine = engine
         self._topics = list(topics)
         self._options: dict[str, Any] = {"bootstrap_servers": bootstrap_servers, **security}
@@ -109,7 +112,7 @@ class KafkaIntake:
         dead_letters = DeadLetterTopic(
             self._dead_letters, self._options, bounds.dead_letter_seconds, self._on_error
         )
-        hand_over = HandOver(self._engine, dead_letters, bounds, self._on_status)
+        hand_over = HandOver(self._engine, dead_letters, bounds, self._on_status, self._now)
         consumer = GroupConsumer(self._options, self._group, self._reset, bounds)
         self._session = Session(consumer, hand_over, self._topics, bounds, self._on_error)
         try:

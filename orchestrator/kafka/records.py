@@ -12,7 +12,7 @@ import re
 from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Command, DeadLetter, Publish
-from orchestrator.events.cloudevents import parse_kafka
+from orchestrator.events.cloudevents import parse_kafka, refuse_future
 from orchestrator.events.malformed import Malformed
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -20,10 +20,12 @@ HEADERS_KEPT_MAX = 64
 HEADER_LENGTH_MAX = 2_048
 
 
-def command_of(record: ConsumerRecord) -> Command:
-    """The event in a record, or its dead letter."""
+def command_of(record: ConsumerRecord, now: int) -> Command:
+    """The event in a record, or its dead letter; ``now`` is UTC milliseconds."""
     try:
-        return Publish(parse_kafka(record.value, event_headers(record)))
+        event = parse_kafka(record.value, event_headers(record))
+        refuse_future(event, now)
+        return Publish(event)
     except Malformed as problem:
         return dead_letter(record, problem.code, str(problem))
     except Exception as error:  # whatever a record does to its parser, it is settled

@@ -15,14 +15,17 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from orchestrator.primitives.ids import decode, encode
 
 KEY_BYTES = 32
 TAG_BYTES = 12
+SIGN_DAYS = 365
+"""A key signs for a year; then the service makes the next one."""
 VERIFY_DAYS = 400
+"""A key verifies for so long after another one has replaced it."""
 DAY_MS = 86_400_000
 STANDARD = bytes.maketrans(b"-_", b"+/")
 
@@ -44,8 +47,8 @@ def new_key() -> bytes:
 
 class SigningKeys:
     """
-    ``keys`` are ``(id, secret, created_at ms)``, newest first: the first signs; those of the last
-    400 days verify.
+    ``keys`` are ``(id, secret, created_at ms)``, newest first. The first signs, and verifies
+    however old it is; each other one verifies for 400 days after the next newer one replaced it.
     """
 
     def __init__(
@@ -57,7 +60,17 @@ class SigningKeys:
     def replace(self, keys: Sequence[tuple[int, bytes, int]]) -> None:
         """Use other keys, after a rotation."""
         self._keys = list(keys)
-        self._by_id = {id & 0xFF: (secret, at) for id, secret, at in reversed(self._keys)}
+        # a token names its key by one byte, which keys may share
+        self._by_id: dict[int, list[tuple[bytes, int | None]]] = {}
+        replaced_at: int | None = None
+        for id, secret, created_at in self._keys:
+            self._by_id.setdefault(id & 0xFF, []).append((secret, replaced_at))
+            replaced_at = created_at
+
+    def verifying(self) -> int:
+        """How many keys verify now, the one that signs included."""
+        now = self._now()
+        return sum(still_verifies(at, now) for keys in self._by_id.values() for _, at in keys)
 
     def reference(self, message: str, attempt: int) -> str:
         """The client reference of an attempt: 42 characters of ``[A-Za-z0-9_-]``."""
@@ -116,13 +129,19 @@ class SigningKeys:
             raw = binascii.a2b_base64(text, strict_mode=True)
         except (ValueError, UnicodeEncodeError):
             return None
-        if len(raw) <= TAG_BYTES + 1 or raw[0] not in self._by_id:
+        if len(raw) <= TAG_BYTES + 1:
             return None
-        secret, created_at = self._by_id[raw[0]]
-        payload = raw[1:-TAG_BYTES]
-        if not hmac.compare_digest(raw[-TAG_BYTES:], tag(secret, purpose, payload)):
-            return None
-        return None if self._now() - created_at > VERIFY_DAYS * DAY_MS else payload
+        payload, now = raw[1:-TAG_BYTES], self._now()
+        for secret, replaced_at in self._by_id.get(raw[0], ()):
+            good = hmac.compare_digest(raw[-TAG_BYTES:], tag(secret, purpose, payload))
+            if good and still_verifies(replaced_at, now):
+                return payload
+        return None
+
+
+def still_verifies(replaced_at: int | None, now: int) -> bool:
+    """Whether a key that was replaced at this time, or never, is still believed."""
+    return replaced_at is None or now - replaced_at <= VERIFY_DAYS * DAY_MS
 
 
 def tag(secret: bytes, purpose: bytes, payload: bytes) -> bytes:
@@ -152,18 +171,19 @@ class AddressHasher:
     """
     The keyed hash under which an address's opt-outs and suppressions are stored, 32 hex characters.
 
-    Its key never changes: another key would lose every opt-out. Addresses of the kinds in
-    ``folded`` are folded to lower case.
+    Its key never changes: another key would lose every opt-out. ``identities`` has, by kind, what
+    makes one text of all spellings of an address.
     """
 
-    def __init__(self, pepper: bytes, folded: Container[str]) -> None:
+    def __init__(self, pepper: bytes, identities: Mapping[str, Callable[[str], str]]) -> None:
         self._pepper = pepper
-        self._folded = folded
+        self._identities = identities
         self._hash = lru_cache(maxsize=65_536)(self._compute)
 
     def __call__(self, kind: str, value: str) -> str:
         return self._hash(kind, value)
 
     def _compute(self, kind: str, value: str) -> str:
-        folded = value.strip().casefold() if kind in self._folded else value.strip()
-        return hmac.new(self._pepper, f"{kind}\0{folded}".encode(), hashlib.sha256).hexdigest()[:32]
+        identity = self._identities.get(kind, str.strip)(value)
+        text = f"{kind}\0{identity}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._pepper, text, hashlib.sha256).hexdigest()[:32]

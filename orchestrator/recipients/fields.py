@@ -8,7 +8,7 @@ the field and how to fix it, and never repeats what stood there.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -24,8 +24,11 @@ from orchestrator.channels.address_kinds import (
     text,
 )
 from orchestrator.channels.registry import address_kinds, consent_channels
+from orchestrator.channels.unseen import trimmed
 
-LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+LOCALE = re.compile(r"([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)(?:-[A-Za-z0-9](?:-[A-Za-z0-9]{1,8})+)*")
+LOCALE_LENGTH_MAX = 35
+EXTENDED_LENGTH_MAX = 200
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_MS = 253_402_300_800_000  # the year 10000
@@ -40,14 +43,20 @@ def recipient_profile(found: Any, subject: Any, field: str) -> dict[str, Any]:
     """
     A checked profile with its ``id`` (from ``subject`` where it has none). Raises ``Misshapen``.
     """
+    id = profile_id(found, subject, field)
+    profile = checked_profile(found, field)
+    profile["id"] = id
+    return profile
+
+
+def profile_id(found: Any, subject: Any, field: str) -> str:
+    """The id in a profile, else the subject. Raises ``Misshapen``, also if it is no profile."""
     if not isinstance(found, Mapping):
         raise Misshapen(field, "it must be an object", 'write {"id": "user-42", …}')
     if len(found) > KEYS_MAX:
         raise Misshapen(field, f"it has more than {KEYS_MAX} fields", "send what is needed")
     id = found.get("id")
-    profile = checked_profile(found, field)
-    profile["id"] = recipient_id(subject if id is None else id, inside(field, "id"))
-    return profile
+    return recipient_id(subject if id is None else id, inside(field, "id"))
 
 
 def recipient_id(value: Any, field: str) -> str:
@@ -65,23 +74,39 @@ def recipient_id(value: Any, field: str) -> str:
 def checked_profile(found: Mapping[str, Any], field: str) -> dict[str, Any]:
     """The fields of a profile, each checked and normalised; null stays null and removes."""
     profile: dict[str, Any] = {}
-    kinds = address_kinds()
     for name, value in found.items():
         if value is None and name in ("consents", "attributes"):
             continue
-        check = CHECKS.get(name) or (kinds[name].read if name in kinds else None)
+        check = check_of(name)
         profile[name] = (
             value if value is None or check is None else check(value, inside(field, name))
         )
     return profile
 
 
-def bare_address(value: Any, field: str) -> str:
-    """An address without its kind, in the form in which profiles have it."""
+def bare_address(value: Any, field: str, countries: Sequence[str] = ()) -> str:
+    """
+    An address without its kind, in the form in which profiles have it. Raises ``Misshapen``; where
+    the right form can be guessed (``countries``: where it may be from), its fix has it.
+    """
+    value = trimmed(value) if isinstance(value, str) else value
     for kind in address_kinds().values() if isinstance(value, str) else ():
-        if kind.looks_like is not None and kind.looks_like(value):
+        if kind.looks_like is None or not kind.looks_like(value):
+            continue
+        try:
             return value if kind.several else str(kind.read(value, field))
+        except Misshapen as problem:
+            meant = kind.guessed(value, countries) if kind.guessed is not None else None
+            if meant is None:
+                raise
+            raise Misshapen(field, problem.what, f'write "{meant}" if that is meant') from None
     return identifier(value, field)
+
+
+def check_of(name: str) -> Callable[[Any, str], Any] | None:
+    """What checks and normalises a field; None for a key that is an attribute."""
+    kinds = address_kinds()
+    return CHECKS.get(name) or (kinds[name].read if name in kinds else None)
 
 
 def inside(field: str, name: str) -> str:
@@ -96,11 +121,17 @@ def gender(value: Any, field: str) -> str:
 
 
 def locale(value: Any, field: str) -> str:
-    """A BCP 47 tag; the underscore that many systems write instead of the hyphen is understood."""
-    tag = value.replace("_", "-") if isinstance(value, str) and len(value) <= 35 else ""
-    if not LOCALE.fullmatch(tag):
+    """
+    A BCP 47 tag without its extensions (``-u-…``, ``-x-…``), which say nothing about words. The
+    underscore that many systems write instead of the hyphen is understood, and so is POSIX's
+    ``uk_UA.UTF-8``.
+    """
+    short = isinstance(value, str) and len(value) <= EXTENDED_LENGTH_MAX
+    written = trimmed(value).partition(".")[0].partition("@")[0] if short else ""
+    found = LOCALE.fullmatch(written.replace("_", "-"))
+    if found is None or len(found[1]) > LOCALE_LENGTH_MAX:
         raise Misshapen(field, "it is not a BCP 47 language tag", 'write it like "uk-UA"')
-    return tag
+    return found[1]
 
 
 @lru_cache(maxsize=1)

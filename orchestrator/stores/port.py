@@ -185,9 +185,11 @@ class KeyStore(Protocol):
         """The newest first."""
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, first: bool = False
+        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
     ) -> None:
-        """``first``: only if there is none yet, however many processes start at once."""
+        """
+        ``unless_since``: only if none was added since then, however many processes try at once.
+        """
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None: ...
     async def api_key(self, hash: str) -> ApiKeyRow | None: ...

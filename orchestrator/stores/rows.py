@@ -307,6 +307,7 @@ class Changes:
     buckets: dict[str, int] = field(default_factory=dict)
     otp: set[str] = field(default_factory=set)
     events: list[NewEventRow] = field(default_factory=list)
+    matched: list[NewEventRow] = field(default_factory=list)  # stored before, and unmatched then
     created: list[CreatedMessage] = field(default_factory=list)
     changed: list[ChangedMessage] = field(default_factory=list)
     ready_in: list[ReadyRow] = field(default_factory=list)

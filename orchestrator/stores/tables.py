@@ -31,6 +31,13 @@ DAY_MS = 86_400_000
 NO_EVENT = b'{"ce":{},"data":{}}'
 
 
+def secret_to_add(purpose: str, secret: bytes, at: int, unless_since: int | None) -> list[Any]:
+    """The statement that adds a secret, with its parameters."""
+    if unless_since is None:
+        return ["add_secret", purpose, secret, at]
+    return ["add_secret_unless_since", purpose, secret, at, unless_since]
+
+
 class BacklogTable(Driver):
     """Implements ``BacklogStore``."""
 
@@ -139,9 +146,9 @@ class KeyTables(Driver):
         return [SecretRow(*row) for row in await self.fetch("secrets", purpose)]
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, first: bool = False
+        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
     ) -> None:
-        await self.execute("add_first_secret" if first else "add_secret", purpose, secret, at)
+        await self.execute(*secret_to_add(purpose, secret, at, unless_since))
 
     async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
         await self.execute("add_api_key", id, hash, ",".join(scopes), at)
@@ -205,6 +212,11 @@ class Tables(
 
 def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]]]:
     """The names of the statements of ``rare_writes.sql`` that a batch needs, with their rows."""
+    if changes.matched:
+        yield (
+            "match_events",
+            [(*row[:2], row[3], orjson.dumps(row[4]).decode()) for row in changes.matched],
+        )
     if changes.orphans:
         yield "add_orphans", changes.orphans
     if changes.orphans_joined:

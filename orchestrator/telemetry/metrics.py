@@ -9,24 +9,27 @@ against these lines.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from orchestrator import __version__
-from orchestrator.core.facts import Answered, Due, ReceiptReceived
+from orchestrator.core.facts import Answered, Due, IntakeWarning, ReceiptReceived
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import Accepted, Outcome, kind_of
 from orchestrator.core.policy import CLASSES
 from orchestrator.engine.batch import Decided
+from orchestrator.recipients.fields import check_of
 
 SEND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LATE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 REACH_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400)
 RECEIPT_BUCKETS = (1, 5, 30, 60, 300, 1800, 7200, 86400)
 BATCH_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 256)
+FIELD_WORD = re.compile(r"[a-z_]+")
 CODE_LENGTH_MAX = 32
 CODES_MAX = 200
 CHILDREN_MAX = 4_096
@@ -53,6 +56,12 @@ def histogram(text: str, buckets: Sequence[float], *labels: str) -> Histogram:
     return cast(Histogram, Declaration(Histogram, text, labels, {"buckets": buckets}))
 
 
+def known_field(place: str) -> str:
+    """The recipient's field in a place such as ``data.recipients[3].phone``, else ``other``."""
+    words = FIELD_WORD.findall(place)
+    return next((word for word in words if word == "id" or check_of(word) is not None), "other")
+
+
 class BatchCounts(dict[tuple[Counter, tuple[str, ...]], int]):
     """Counts of one batch, added to each counter once: every addition takes a lock."""
 
@@ -69,6 +78,7 @@ class Metrics:
     """Every metric of one process, in a registry of its own."""
 
     events = counter("Events by result", "source", "status")
+    event_warnings = counter("Parts of recipients that could not be used", "source", "field")
     messages_accepted = counter("Messages that were started", "policy", "class")
     messages_finished = counter("Messages by how they ended", "class", "status", "reason")
     send_attempts = counter("Provider calls by outcome", "channel", "provider", "outcome")
@@ -130,6 +140,12 @@ class Metrics:
         for message_class in CLASSES:
             for status in TERMINAL:
                 self.messages_finished.labels(message_class, status.value, "")
+
+    def published(self, source: str, status: str, *warnings: IntakeWarning) -> None:
+        """Count the result of one event; ``source`` is http or kafka."""
+        self.events.labels(source, status).inc()
+        for one in warnings if status != "duplicate" else ():
+            self.event_warnings.labels(source, known_field(one.field)).inc()
 
     def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
         """Count the decisions of a committed batch."""

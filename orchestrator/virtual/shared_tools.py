@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from orchestrator.channels.registry import case_folded_kinds
+from orchestrator.channels.registry import identities
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
@@ -26,7 +26,7 @@ class SharedTools:
 
     def __init__(self) -> None:
         self.evaluate = Evaluator()
-        self.address_hash = AddressHasher(KEY, case_folded_kinds())
+        self.address_hash = AddressHasher(KEY, identities())
         self.urls = PublicUrls(PUBLIC_URL, SigningKeys([(1, KEY, 0)]))
 
     @cached_property

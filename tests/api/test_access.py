@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import httpx
 import pytest
 from aiohttp import web
 
 from orchestrator.api.app import Listener, build_app
+from orchestrator.api.auth import CACHE_MAX, KeyRing
 from tests.api.site import Site, event, is_problem, open_site, serving
 
 ROUTES = {
@@ -257,3 +260,85 @@ async def test_the_api_answers_the_same_under_a_prefix_as_the_control_socket_mou
         is_problem(answer, 404, "unknown_message")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         is_problem(await client.get("/api/v1/nothing"), 404)
+
+
+FOREIGN = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://evil.example", "Host": "evil.example"},  # a name that was made to point here
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "Cross-Site", "Origin": "http://127.0.0.1"},
+)
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_a_page_of_another_origin_changes_nothing_where_no_key_is_needed(
+    site: Site, headers: dict[str, str]
+) -> None:
+    is_problem(await site.admin.post("/-/reload", headers=headers), 403, "foreign_origin")
+    for method, path in [pair for pairs in ROUTES.values() for pair in pairs]:
+        answer = await site.client.request(method, path, headers=headers)
+        assert (answer.status_code == 403) == (method != "GET"), (method, path)
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_pages_may_use_tokens_and_keys(headers: dict[str, str]) -> None:
+    async with open_site(auth="keys") as site:
+        await site.add_key("kk_all", "all")
+        headers = {name: value for name, value in headers.items() if name != "Host"}
+        answer = await site.client.post(
+            "/v1/events", json=event(), headers={**headers, **bearer("kk_all")}
+        )
+        assert answer.status_code == 202
+        token = site.keys.unsubscribe("olena", "email", "sale", answer.json()["results"][0]["id"])
+        assert (await site.client.post(f"/u/{token}", headers=headers)).status_code == 200
+
+
+async def test_a_program_and_a_page_of_our_own_may_reload(site: Site) -> None:
+    own = f"http://{site.admin.base_url.host}:{site.admin.base_url.port}"
+    for headers in (
+        {},
+        {"Origin": own, "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        assert (await site.admin.post("/-/reload", headers=headers)).status_code == 200
+
+
+async def test_each_key_has_a_rate_of_its_own_and_hears_when_to_come_again() -> None:
+    async with open_site(auth="keys") as site:
+        http = replace(site.settings.http, key_rate=(3, 10_000))
+        site.settings = replace(site.settings, http=http)
+        for key in ("kk_a", "kk_b"):
+            await site.add_key(key, "messages")
+
+        async def ask(key: str) -> httpx.Response:
+            return await site.client.get("/v1/messages", headers=bearer(key))
+
+        assert [(await ask("kk_a")).status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = await ask("kk_a")
+        is_problem(refused, 429, "too_many_requests")
+        assert refused.headers["Retry-After"] == "4"
+        assert (await ask("kk_b")).status_code == 200
+        site.world.now += 4_000
+        assert [(await ask("kk_a")).status_code for _ in range(2)] == [200, 429]
+        site.world.now -= 3_600_000
+        assert (await ask("kk_a")).status_code == 200
+
+
+def test_the_memory_of_rates_is_bounded() -> None:
+    ring = KeyRing()
+    for number in range(5_000):
+        assert ring.wait_ms(f"key-{number}", (1, 60_000), 1_000) == 0
+    assert len(ring._busy_until) == CACHE_MAX
+
+
+def test_over_any_window_a_key_gets_its_rate_and_no_more() -> None:
+    ring, granted = KeyRing(), []
+    for now in range(0, 60_000, 7):
+        if ring.wait_ms("key", (20, 1_000), now) == 0:
+            granted.append(now)
+    assert 60 * 20 <= len(granted) <= 61 * 20
+    for start in range(0, 59_000, 500):
+        assert sum(start <= at < start + 1_000 for at in granted) <= 2 * 20

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from orchestrator.engine.engine import Busy
+from orchestrator.primitives.durations import rfc3339
 from tests.api.site import OLENA, Site, event, is_problem, open_site
 
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
@@ -75,7 +76,7 @@ async def test_an_attribute_that_comes_twice_is_refused(site: Site) -> None:
 
 
 async def test_a_batch_has_a_result_for_each_event_in_its_place(site: Site) -> None:
-    bad = event("3", recipient={"id": "x", "phone": "123"})
+    bad = event("3", recipient={"id": "", "phone": "123"})
     answer = await post(site, [event("1"), 7, bad, event("1"), event("4", n=1)], BATCH)
     assert answer.status_code == 202
     results = answer.json()["results"]
@@ -87,7 +88,7 @@ async def test_a_batch_has_a_result_for_each_event_in_its_place(site: Site) -> N
         "accepted",
     ]
     assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
-    assert results[2]["error"]["field"] == "data.recipient.phone"
+    assert results[2]["error"]["field"] == "data.recipient.id"
 
 
 async def test_a_conflict_inside_a_batch_refuses_only_itself(site: Site) -> None:
@@ -208,3 +209,41 @@ async def test_http_takes_no_events_where_it_is_no_source() -> None:
         is_problem(answer, 404)
     async with open_site(http_source=False) as local:
         assert (await post(local, event())).status_code == 202
+
+
+async def test_an_event_from_the_future_is_refused_and_a_clock_may_differ(site: Site) -> None:
+    now = site.world.now
+    early = {**event("1"), "time": rfc3339(now + 5 * 60_000)}
+    assert (await post(site, early)).json()["results"][0]["status"] == "accepted"
+    late = {**event("2"), "time": rfc3339(now + 5 * 60_000 + 1)}
+    is_problem(await post(site, late), 400, "time_in_future")
+    results = (await post(site, [late, event("3")], BATCH)).json()["results"]
+    assert (results[0]["error"]["code"], results[0]["error"]["field"]) == ("time_in_future", "time")
+    assert results[1]["status"] == "accepted"
+
+
+async def test_warnings_stand_in_the_result_in_the_trace_and_in_a_metric(site: Site) -> None:
+    bad = {"id": "olena", "phone": "12", "email": "olena@example.com", "lang": "uk"}
+    [result] = (await post(site, event("1", recipient=bad))).json()["results"]
+    assert [one["field"] for one in result["warnings"]] == [
+        "data.recipient.phone",
+        "data.recipient.lang",
+    ]
+    assert set(result["warnings"][0]) == {"recipient", "field", "what", "fix"}
+    trace = (await site.message(result["messages"][0]))["trace"]
+    assert trace[0]["fact"]["warnings"] == result["warnings"]
+    shown = (await site.admin.get("/metrics")).text
+    assert 'kaskad_event_warnings_total{field="phone",source="http"} 1.0' in shown
+    assert 'kaskad_event_warnings_total{field="other",source="http"} 1.0' in shown
+    await post(site, event("1", recipient=bad))
+    assert (await site.admin.get("/metrics")).text.count('field="phone",source="http"} 1.0') == 1
+
+
+async def test_an_unmatched_event_names_the_trigger_that_it_is_close_to(site: Site) -> None:
+    [result] = (await post(site, event("1", type="crat"))).json()["results"]
+    assert result["status"] == "unmatched" and "nearest" not in result
+    [result] = (await post(site, event("2", type="carts"))).json()["results"]
+    assert (result["status"], result["nearest"]) == ("unmatched", "cart")
+    many = [event(f"m{n}", type=f"carts{n}") for n in range(40)]
+    results = (await post(site, many, BATCH)).json()["results"]
+    assert sum("nearest" in one for one in results) <= 10

@@ -81,17 +81,45 @@ async def test_a_link_that_is_posted_many_times_records_one_opt_out(site: Site) 
     assert len(documents) == 1, "a repeat writes nothing"
 
 
-async def test_the_page_can_stop_the_topic_or_everything(site: Site) -> None:
+async def test_the_page_can_stop_the_topic_the_channel_or_everything(site: Site) -> None:
     _, token = await mailed(site)
     page = (await site.client.get(f"/u/{token}")).text
-    assert re.findall(r'name="scope" value="(\w+)"', page) == ["topic", "all"]
-    await site.client.post(f"/u/{token}", data={"scope": "topic"})
-    await site.client.post(f"/u/{token}", data={"scope": "all"})
+    assert re.findall(r'name="scope" value="(\w+)"', page) == ["topic", "channel", "all"]
+    for scope in ("topic", "channel", "all"):
+        await site.client.post(f"/u/{token}", data={"scope": scope})
     assert await consents(site) == [
         ("email", "cart_reminders", "out", "unsubscribe_page"),
+        ("email", "*", "out", "unsubscribe_page"),
         ("*", "*", "out", "unsubscribe_page"),
     ]
     assert (await site.message(await site.publish(id="2", type="text")))["reason"] == "opted_out"
+
+
+@pytest.mark.parametrize(
+    ("channel", "locale", "ways"),
+    [
+        ("viber", "en", "in Viber"),
+        ("viber", "uk", "у Viber"),
+        ("email", "en", "by email"),
+        ("email", "uk", "електронною поштою"),
+        ("sms", "en", "by SMS"),
+        ("web_push", "uk", "у браузері"),
+        ("whatsapp", "en", "in WhatsApp"),
+        ("fax_machine", "en", "by fax machine"),
+    ],
+)
+async def test_a_link_stops_the_channel_it_was_sent_on_and_says_so(
+    site: Site, channel: str, locale: str, ways: str
+) -> None:
+    id, _ = await mailed(site, locale=locale)
+    token = site.keys.unsubscribe("olena", channel, "cart_reminders", id)
+    page = (await site.client.get(f"/u/{token}")).text
+    assert page.count(ways) == 2 and page.count("cart reminders") == 1
+    for scope, topic in (("topic", "cart_reminders"), ("channel", "*")):
+        answer = (await site.client.post(f"/u/{token}", data={"scope": scope})).text
+        assert ways in answer and ("cart reminders" in answer) == (scope == "topic")
+        assert (await consents(site))[-1][:2] == (channel, topic)
+    assert "email" not in {row[0] for row in await consents(site)} - {channel}
 
 
 async def test_an_unsubscribe_holds_for_whoever_shares_the_address(site: Site) -> None:

@@ -222,7 +222,7 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        SMS + "statuses: {webhooks: [{url: ftp://x, secret: '${env:TOKEN}'}]}",
+        SMS + "statuses: {webhooks: [{url: ftp://x, secret: '${env:HOOK}'}]}",
         ["k.yaml:2:29: `url` 'ftp://x' is not a URL; write https://host/path"],
     ),
     (

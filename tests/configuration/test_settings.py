@@ -5,6 +5,7 @@ show.
 
 from __future__ import annotations
 
+import base64
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,8 @@ from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
 from tests.certificates import make_certificates
 from tests.configuration.bad_settings import BAD, SID, SMS, TWILIO
 
-ENV = {"TOKEN": "s3cr3t-token"}
+HOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ENV = {"HOOK": HOOK, "TOKEN": "s3cr3t-token"}
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -97,7 +99,7 @@ sources:
           auto_offset_reset: latest, dead_letters: off,
           security: {{protocol: SASL_SSL, sasl_mechanism: SCRAM-SHA-512, username: u,
           password: ${{env:TOKEN}}, ca: ../ca.pem, cert: ../client.pem, key: ../client.key}}}}
-statuses: {{kafka: {{topic: t}}, webhooks: [{{url: https://a.example/h, secret: ${{env:TOKEN}}}}]}}
+statuses: {{kafka: {{topic: t}}, webhooks: [{{url: https://a.example/h, secret: ${{env:HOOK}}}}]}}
 channels:
   sms: [{{{TWILIO}, auth_token: ${{env:TOKEN}}, timeout: 5s, rate: 90/1m, connections: 3,
          cost: {{amount: "1.20", currency: UAH, per: part}}}}]
@@ -139,7 +141,7 @@ signing_key: ${{env:KEY}}
     assert settings.statuses.kafka == s.KafkaStatuses(
         "a:9092,b:9092", "t", settings.sources.kafka.security
     )
-    assert settings.statuses.webhooks[0].secret.get_secret_value() == "s3cr3t-token"
+    assert settings.statuses.webhooks[0].secret.get_secret_value() == HOOK
     provider = settings.providers["twilio"]
     assert (provider.timeout_ms, provider.rate_per_second, provider.connections) == (5_000, 1.5, 3)
     assert provider.cost == s.CostSettings(Decimal("1.20"), "UAH", "part")
@@ -221,7 +223,7 @@ def test_bad_settings_are_refused_with_place_and_fix(
             ),
         ),
         (
-            SMS + "statuses: {webhooks: [{url: https://a.example, secret: abc}]}",
+            SMS + "statuses: {webhooks: [{url: https://a.example, secret: " + HOOK + "}]}",
             (
                 "k.yaml:2:56: warning: the secret `secret` is written in clear; "
                 "write ${env:SECRET} or ${file:…} and keep it elsewhere"
@@ -243,6 +245,31 @@ def test_plain_http_to_this_machine_is_nobodys_business(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "abc",
+        "a-long-secret-without-the-prefix-of-the-standard",
+        "whsec_",
+        "whsec_c2VjcmV0",
+        "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=",  # 20 bytes
+        "whsec_not base64 but long enough to be some of it",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwї",
+        "WHSEC_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "x whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    ],
+)
+def test_a_webhook_secret_that_libraries_refuse_is_an_error_with_a_ready_one(
+    tmp_path: Path, secret: str
+) -> None:
+    text = SMS + "statuses: {webhooks: [{url: https://a.example, secret: '${env:WEAK}'}]}"
+    [problem] = problems(tmp_path, text, {**ENV, "WEAK": secret})
+    assert secret == "whsec_" or secret not in problem
+    ready = problem.rpartition(" ")[2]
+    assert len(base64.b64decode(ready.removeprefix("whsec_"), validate=True)) >= 24
+    load(tmp_path, text, {**ENV, "WEAK": ready})
+
+
 def test_several_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert len(problems(tmp_path, SMS + "migrate: x\nlog: {level: y}\nnonsense: z")) == 3
 
@@ -251,7 +278,8 @@ SECRET_TEXT = """
 store: postgresql://kaskad:${env:S1}@db/kaskad
 sources: {kafka: {bootstrap_servers: "${env:S2}:9092", topics: [a],
   security: {protocol: SASL_SSL, username: ${env:S3}, password: ${env:S4}}}}
-statuses: {webhooks: [{url: "https://a.example/${env:S5}", secret: CLEARSECRETCLEAR}]}
+statuses: {webhooks: [{url: "https://a.example/${env:S5}",
+  secret: whsec_CLEARSECRETCLEARCLEARSECRETCLEAR}]}
 channels:
   sms: [{provider: twilio, adapter: twilio_sms, account_sid: ${env:S6},
          auth_token: [${env:S7}, CLEARSECRETCLEAR], from: ${env:S8}}]

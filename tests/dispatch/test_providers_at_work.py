@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import structlog
@@ -13,7 +14,7 @@ from orchestrator.dispatch.answers import rule_for
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.outage import OutageDetector
 from orchestrator.primitives.ids import IdMaker, decode
-from orchestrator.primitives.tokens import AddressHasher, SigningKeys
+from orchestrator.primitives.tokens import DAY_MS, AddressHasher, SigningKeys
 from orchestrator.statuses.webhook_signature import sign, verify
 from orchestrator.stores.sqlite.bucket import TokenBucket
 from orchestrator.telemetry.logging import configure_logging
@@ -161,15 +162,30 @@ def test_a_changed_token_is_nobody_s() -> None:
         assert keys.read_reference(junk) is None
 
 
-def test_old_keys_verify_for_400_days() -> None:
+def test_the_newest_key_verifies_however_old_it_is() -> None:
+    keys = [(1, b"k" * 32, NOW)]
+    token = SigningKeys(keys, lambda: NOW).reference(MESSAGE, 0)
+    for day in (399, 401, 5_000):
+        later = SigningKeys(keys, partial(int, NOW + day * DAY_MS))
+        assert later.read_reference(token) == (MESSAGE, 0)
+        assert later.read_reference(later.reference(MESSAGE, 1)) == (MESSAGE, 1)
+
+
+def test_an_old_key_verifies_for_400_days_after_it_was_replaced() -> None:
+    token = SigningKeys([(1, b"k" * 32, NOW)], lambda: NOW).reference(MESSAGE, 0)
+    rotated = [(2, b"n" * 32, NOW + 700 * DAY_MS), (1, b"k" * 32, NOW)]
+    for day, found in ((701, (MESSAGE, 0)), (1_100, (MESSAGE, 0)), (1_101, None)):
+        keys = SigningKeys(rotated, partial(int, NOW + day * DAY_MS))
+        assert keys.read_reference(token) == found
+        assert keys.verifying() == (2 if found else 1)
+
+
+def test_keys_whose_tokens_begin_alike_all_verify() -> None:
+    """A token names its key by one byte of its id, which a daily rotation soon uses again."""
     old = SigningKeys([(1, b"k" * 32, NOW)], lambda: NOW)
-    token = old.reference(MESSAGE, 0)
-    rotated = [(2, b"n" * 32, NOW), (1, b"k" * 32, NOW)]
-    assert SigningKeys(rotated, lambda: NOW + 399 * 86_400_000).read_reference(token) == (
-        MESSAGE,
-        0,
-    )
-    assert SigningKeys(rotated, lambda: NOW + 401 * 86_400_000).read_reference(token) is None
+    both = SigningKeys([(257, b"n" * 32, NOW + 1), (1, b"k" * 32, NOW)], lambda: NOW)
+    assert both.read_reference(old.reference(MESSAGE, 7)) == (MESSAGE, 7)
+    assert both.read_reference(both.reference(MESSAGE, 8)) == (MESSAGE, 8)
 
 
 def test_ids_grow_even_where_the_clock_goes_back() -> None:
@@ -184,10 +200,10 @@ def test_ids_grow_even_where_the_clock_goes_back() -> None:
 
 
 def test_mail_addresses_hash_alike_however_they_are_written() -> None:
-    hash = AddressHasher(b"p" * 32, {"email"})
+    hash = AddressHasher(b"p" * 32, {"email": str.lower})
     assert hash("email", "Olena@Example.com") == hash("email", "olena@example.com")
     assert hash("email", "x") != hash("phone", "x")
-    assert AddressHasher(b"q" * 32, {"email"})("email", "x") != hash("email", "x")
+    assert AddressHasher(b"q" * 32, {"email": str.lower})("email", "x") != hash("email", "x")
 
 
 def test_status_webhooks_are_signed_as_the_standard_says() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from orchestrator.cli import app as command
 from orchestrator.doctor import Finding, Result, in_time
 from orchestrator.doctor.embedded import existing, mounted_as
 from orchestrator.doctor.findings import Subject, exit_code
+from orchestrator.doctor.keys import stored_signing_key
 from orchestrator.doctor.machine import entropy_bits
-from orchestrator.primitives.tokens import new_key
+from orchestrator.primitives.tokens import DAY_MS, new_key
 from tests.doctor.setup import MEASURED, Setup, wrong
 
 
@@ -210,7 +212,7 @@ def test_keys_that_we_make_ourselves_are_strong_by_the_same_measure() -> None:
 async def test_a_secret_s_file_that_others_can_open_is_warned_of(
     setup: Setup, mode: int, result: Result
 ) -> None:
-    setup.write("secrets/hook", "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", mode)
+    setup.write("secrets/hook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", mode)
     setup.configure(
         "statuses: {webhooks: [{url: 'http://127.0.0.1:9/', secret: '${file:../secrets/hook}'}]}\n"
     )
@@ -247,3 +249,32 @@ def test_json_has_the_same_findings_and_the_exit_code_shows_an_error(setup: Setu
     assert result.exit_code == 1
     assert {"area", "check", "result", "where", "what", "fix"} == set(findings[0])
     assert any(one["result"] == "error" and one["area"] == "configuration" for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("days", "result", "said"),
+    [
+        ([10], Result.FINE, "made 10 days ago"),
+        ([10, 700], Result.FINE, "1 older still verify"),
+        ([410, 900], Result.WARNING, "made 410 days ago"),
+        ([], Result.FINE, "made at the first start"),
+    ],
+)
+def test_the_age_of_the_stored_signing_key_is_shown(
+    days: list[int], result: Result, said: str
+) -> None:
+    now = int(time.time() * 1000)
+    rows = [(len(days) - place, now - age * DAY_MS) for place, age in enumerate(days)]
+    found = stored_signing_key(Subject("store", "x"), rows, own=False)
+    assert found.result is result
+    assert said in found.what
+
+
+async def test_the_signing_key_of_a_store_in_use_is_looked_at(setup: Setup) -> None:
+    app = App(setup.config, setup.env)
+    await app.start_offline(setup.folder / "control.sock")
+    try:
+        found = [one for one in await setup.findings() if one.check == "signing_key"]
+    finally:
+        await app.stop()
+    assert any("made 0 days ago" in one.what for one in found)

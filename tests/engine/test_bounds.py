@@ -62,7 +62,7 @@ async def test_the_warning_names_what_was_lost_and_never_its_value(world: World)
     await world.publish("1", vip=True, secret_note="x" * 40 * KIB)
     answer = await world.publish("2", other="y" * 60 * KIB)
     [warning] = answer.warnings
-    assert warning["recipient"] == "olena" and "secret_note" in warning["what"]
+    assert warning.recipient == "olena" and "secret_note" in warning.what
     assert "xxx" not in str(warning)
 
 

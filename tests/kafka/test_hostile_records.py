@@ -122,7 +122,7 @@ def test_whatever_reading_a_record_raises_it_becomes_a_dead_letter(
         raise error
 
     monkeypatch.setattr("orchestrator.kafka.records.parse_kafka", fails)
-    letter = command_of(empty(()))
+    letter = command_of(empty(()), 0)
     assert isinstance(letter, DeadLetter)
     assert letter.reason == "unreadable"
 

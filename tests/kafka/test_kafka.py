@@ -173,7 +173,7 @@ def test_hostile_headers_are_refused_or_passed_over_and_kept_as_plain_text(
     headers: list[tuple[str, bytes | None]], reason: str
 ) -> None:
     record = ConsumerRecord("events", 3, 42, 0, 0, None, b"{}", None, -1, 2, tuple(headers))
-    letter = command_of(record)
+    letter = command_of(record, 0)
     assert isinstance(letter, DeadLetter)
     assert (letter.reason, letter.origin, letter.body) == (reason, "kafka:events/3/42", b"{}")
     assert len(letter.headers) <= 64

@@ -19,7 +19,7 @@ from orchestrator.api.ports import ApiDeps
 from orchestrator.api.receipts import commands_of, record_webhook
 from orchestrator.api.tracking import record
 from orchestrator.channels import Adapter, Engagement, Outgoing, Webhook
-from orchestrator.channels.registry import case_folded_kinds, channels, load_adapter, usable_kinds
+from orchestrator.channels.registry import channels, identities, load_adapter, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document
 from orchestrator.configuration.loading import Configuration, PolicyVersions
 from orchestrator.configuration.policy_file import policy_to_document
@@ -99,7 +99,7 @@ class Process:
         self.gate = Gate(site.options, Random(f"gate {number} of {site.options.seed}"), self.kill)
         self.gate.crashes_left = crashes_left
         self.store = WatchedStore(self.gate, site.ledger, kept)
-        self.hasher = AddressHasher(PEPPER, case_folded_kinds())
+        self.hasher = AddressHasher(PEPPER, identities())
         self.keys = SigningKeys([(1, SIGNING_KEY, site.options.start)], site.clock.now)
         self.policy_versions = PolicyVersions(self.store)
 

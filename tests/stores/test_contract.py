@@ -107,10 +107,17 @@ async def test_versions_secrets_and_api_keys(world: World) -> None:
         await store.keep_version("policy", "p", "v1", document)
     assert await store.version("policy", "p", "v1") == {"a": 1}
     assert await store.version("policy", "p", "v2") is None
-    for secret, first in ((b"1", True), (b"2", True), (b"3", False)):
-        await store.add_secret("signing", secret, 7, first=first)
+    for secret, at, unless_since in (
+        (b"1", 7, 0),
+        (b"2", 7, 0),
+        (b"3", 9, None),
+        (b"4", 20, 9),
+        (b"5", 20, 10),
+    ):
+        await store.add_secret("signing", secret, at, unless_since=unless_since)
     assert [(row.secret, row.created_at) for row in await store.secrets("signing")] == [
-        (b"3", 7),
+        (b"5", 20),
+        (b"3", 9),
         (b"1", 7),
     ]
     await store.add_api_key("id", "hash", ("events", "messages"), 3)

@@ -309,7 +309,7 @@ async def test_they_agree_on_the_first_secret(postgres_url: str) -> None:
     async with processes(postgres_url, 4) as workers:
         await asyncio.gather(
             *(
-                process.store.add_secret("pepper", process.name.encode(), START, first=True)
+                process.store.add_secret("pepper", process.name.encode(), START, unless_since=0)
                 for process in workers
             )
         )

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from orchestrator.core.facts import GoalReached, Triggered
+from orchestrator.core.facts import GoalReached, IntakeWarning, Triggered
 from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
-from orchestrator.engine.commands import Conflict, Publish, Published
+from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -59,10 +59,11 @@ class PublishHandler(Handler[Publish]):
 
     def handle(self, context: BatchContext, command: Publish) -> Published:
         """
-        Accept one event. A repeat does nothing; the same id with another body raises ``Conflict``.
+        Accept one event. A repeat does nothing, but for one that nothing matched when it came, and
+        something does now; the same id with another body raises ``Conflict``.
         """
         event, work = command.event, context.work
-        key = (event.source, event.id)
+        key, warnings = (event.source, event.id), list(event.warnings)
         seen = work.events.get(key)
         if seen is not None:
             if seen.digest != event.digest:
@@ -70,29 +71,52 @@ class PublishHandler(Handler[Publish]):
                     f"event {event.id!r} of {event.source!r} was published before, with another"
                     " body"
                 )
-            if seen.messages or not command.replayed:
-                return Published("duplicate", seen.messages)
+            if seen.messages or event.type not in context.rules.by_event:
+                return Published("duplicate", seen.messages, tuple(warnings))
         document = document_of(event)
         made: list[str] = []
-        warnings: list[Mapping[str, str]] = []
+        ended: list[str] = []
+        about = by_recipient(event)
         # a recipient may stand in a fan-out twice: the last profile counts
         for profile in {profile["id"]: profile for profile in event.recipients}.values():
             person = work.person(profile["id"])
+            if seen is not None and not matches_now(context, event, document, person, profile):
+                continue  # a repeat must not bring back an old profile
             person.merge(profile, occurred_at(event, context.now))
-            warnings += trimmed_warnings(person)
-            reach_goals(context, event, document, person)
+            lost = trimmed_warnings(person)
+            warnings += lost
+            if seen is None:
+                ended += reach_goals(context, event, document, person)
             for policy in context.rules.by_event.get(event.type, ()):
-                if message := start(context, command, policy, document, person):
+                fact = Triggered(command.replayed, (*about.get(person.id, ()), *lost))
+                if message := start(context, command, fact, policy, document, person):
                     made.append(message)
-        status = "accepted" if made else "unmatched"
-        if seen is None:
-            row = work.events[key] = EventRow(event.digest, tuple(made), status)
-            made_row = NewEventRow(*key, event.digest, status, row.messages, context.now)
-            work.changes.events.append(made_row)
-        return Published(status, tuple(made), tuple(warnings))
+        if seen is not None and not made:
+            return Published("duplicate", (), tuple(warnings))
+        status: EventStatus = "accepted" if made else "goal" if ended else "unmatched"
+        row = work.events[key] = EventRow(event.digest, tuple(made or ended), status)
+        stored = NewEventRow(*key, event.digest, status, row.messages, context.now)
+        (work.changes.events if seen is None else work.changes.matched).append(stored)
+        return Published(status, row.messages, tuple(warnings))
 
 
-def trimmed_warnings(person: Person) -> list[Mapping[str, str]]:
+def matches_now(
+    context: BatchContext,
+    event: Event,
+    document: dict[str, Any],
+    person: Person,
+    profile: Mapping[str, Any],
+) -> bool:
+    """Whether a policy wants the event of a recipient, whose profile is not changed by asking."""
+    copy = orjson.loads(orjson.dumps(person.document))
+    merged = Person(person.id, copy, context.address_hash)
+    merged.merge(profile, occurred_at(event, context.now))
+    scope = scope_of(document, merged, None)
+    policies = context.rules.by_event.get(event.type, ())
+    return any(policy.when is None or context.truth(policy.when, scope) for policy in policies)
+
+
+def trimmed_warnings(person: Person) -> list[IntakeWarning]:
     """A warning where a profile has lost attributes to this event."""
     if not person.trimmed:
         return []
@@ -104,7 +128,7 @@ def trimmed_warnings(person: Person) -> list[Mapping[str, str]]:
     )
     fix = "send in `attributes` what templates and conditions read of a person, the rest in `data`"
     person.trimmed.clear()
-    return [{"recipient": person.id, "field": "attributes", "what": what, "fix": fix}]
+    return [IntakeWarning(person.id, "attributes", what, fix)]
 
 
 def document_of(event: Event) -> dict[str, Any]:
@@ -117,9 +141,18 @@ def occurred_at(event: Event, now: int) -> int:
     return min(event.time, now) if event.time is not None else now
 
 
+def by_recipient(event: Event) -> dict[str | None, tuple[IntakeWarning, ...]]:
+    """The warnings about each recipient."""
+    found: dict[str | None, tuple[IntakeWarning, ...]] = {}
+    for one in event.warnings:
+        found[one.recipient] = (*found.get(one.recipient, ()), one)
+    return found
+
+
 def start(
     context: BatchContext,
     command: Publish,
+    fact: Triggered,
     policy: Policy,
     document: dict[str, Any],
     person: Person,
@@ -147,9 +180,7 @@ def start(
     entry = context.work.create(message, document)
     duplicate_of = deduplicate(context, policy, message, scope)
     goal = goal_before(context, policy, event, scope, person)
-    apply_fact(
-        context, entry, Triggered(command.replayed), duplicate_of=duplicate_of, goal_reached=goal
-    )
+    apply_fact(context, entry, fact, duplicate_of=duplicate_of, goal_reached=goal)
     return message.id
 
 
@@ -206,14 +237,15 @@ def deduplicate(
 
 def reach_goals(
     context: BatchContext, event: Event, document: dict[str, Any], person: Person
-) -> None:
+) -> list[str]:
     """
     End the recipient's messages whose goal this event is, and store the goal for triggers that are
-    accepted after it.
+    accepted after it. Returns the ids of those that it ended.
     """
     keep_ms = context.rules.goals.get(event.type)
     if keep_ms is None:
-        return
+        return []
+    ended: list[str] = []
     for id in list(context.work.live_of.get(person.id) or ()):
         entry = context.work.messages.get(id)
         if entry is None or entry.message.terminal:
@@ -222,6 +254,7 @@ def reach_goals(
         scope = scope_of(entry.event, person, entry.message)
         if goal_matches(context, policy, event.type, document["data"], scope):
             apply_fact(context, entry, GoalReached(event.source, event.id))
+            ended.append(id)
     small = len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX
     goal = {
         "type": event.type,
@@ -232,6 +265,7 @@ def reach_goals(
         "data": document["data"] if small else {},
     }
     person.remember_goal(goal, keep_ms, context.now)
+    return ended
 
 
 def goal_before(

@@ -84,7 +84,7 @@ class OptOutHandler(Handler[OptOut]):
             command.channel,
             command.topic,
             command.state,
-            context.now,
+            context.now if command.at is None else min(command.at, context.now),
             command.source,
             command.classes,
         )
@@ -98,7 +98,8 @@ def opt_out_hashes(command: OptOut, address_hash: AddressHash) -> list[str]:
     """The addresses that an opt-out is for: a bare address may be of several kinds."""
     hashes = [command.address_hash] if command.address_hash else []
     if command.address:
-        hashes += [address_hash(kind, command.address) for kind in kinds_like(command.address)]
+        kinds = (command.kind,) if command.kind else kinds_like(command.address)
+        hashes += [address_hash(kind, command.address) for kind in kinds]
     return hashes
 
 

@@ -24,7 +24,7 @@ from orchestrator.stores.postgres.schema import SECRETS_LOCK
 from orchestrator.stores.postgres.session import roll_back, translated
 from orchestrator.stores.postgres.writing import write
 from orchestrator.stores.rows import Changes, Loaded, LoadedAddresses, Wanted, WantedAddresses
-from orchestrator.stores.tables import Tables
+from orchestrator.stores.tables import Tables, secret_to_add
 
 
 class PostgresStore(Tables, PostgresRetention, PostgresMembership):
@@ -57,12 +57,12 @@ class PostgresStore(Tables, PostgresRetention, PostgresMembership):
         await self.execute("delivered", sink, list(sequences))
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, first: bool = False
+        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
     ) -> None:
-        name = "add_first_secret" if first else "add_secret"
+        name, *values = secret_to_add(purpose, secret, at, unless_since)
         async with self.connection() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", SECRETS_LOCK)
-            added = affected(await connection.execute(self.queries[name], purpose, secret, at))
+            added = affected(await connection.execute(self.queries[name], *values))
         if added:
             await self._notify("keys")
 

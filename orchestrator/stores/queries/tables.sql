@@ -37,10 +37,11 @@ select id, secret, created_at from secrets where purpose = $1 order by id desc
 -- name: add_secret
 insert into secrets (purpose, secret, created_at) values ($1, $2, $3)
 
--- name: add_first_secret
+-- name: add_secret_unless_since
 -- If several processes share the store, the caller holds a lock.
 insert into secrets (purpose, secret, created_at)
-select $1, $2, $3 where not exists (select 1 from secrets where purpose = $1)
+select $1, $2, $3
+where not exists (select 1 from secrets where purpose = $1 and created_at >= $4)
 
 -- name: add_api_key
 insert into api_keys (id, hash, scopes, created_at) values ($1, $2, $3, $4)

@@ -99,3 +99,9 @@ delete from history where message = any ($1::text[])
 
 -- name: erase_contacts
 delete from contacts where message = any ($1::text[])
+
+-- name: match_events
+-- Events that were unmatched when they came. Their recipients are locked, so nobody else has them.
+update events
+   set status = $3, messages = array(select json_array_elements_text($4::json))
+ where source = $1 and id = $2

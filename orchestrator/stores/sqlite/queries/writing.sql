@@ -4,6 +4,9 @@
 insert into events (source, id, digest, status, messages, accepted_at)
 values ($1, $2, $3, $4, $5, $6)
 
+-- name: match_events
+update events set status = $3, messages = $4 where source = $1 and id = $2
+
 -- name: add_messages
 insert into messages (id, bucket, recipient, policy, status, created_at, finished_at, state)
 values ($1, $2, $3, $4, $5, $6, $7, $8)
