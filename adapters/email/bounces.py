@@ -1,130 +1,194 @@
 """
-Incoming mail: bounces (RFC 3464), complaints (RFC 5965) and replies.
+Incoming mail: bounces (RFC 3464, 6533 and in prose), complaints (RFC 5965) and replies.
 
-A bounce is matched by its envelope id (RFC 3461), else by the Message-ID of the returned mail; both
-carry our client reference. Automatic answers are ignored.
+A bounce is matched by its envelope id (RFC 3461), else by the Message-ID of the returned mail: both
+carry our client reference. A relay that gives mails a Message-ID of its own (Amazon SES, Mailjet,
+Brevo, Postmark) named it when it took the mail; then that one finds the attempt. Nothing more of a
+bounce is read before it has named a mail that can be ours. Automatic answers are ignored.
 
 Anybody can send a forged bounce to the mailbox. So a bounce may suppress an address or fail a step,
-but never counts as a fault of our configuration.
+but never counts as a fault of our configuration. Bounces in prose are told by flufl.bounce.
 """
 
 from __future__ import annotations
 
-import email
-import email.policy
-import email.utils
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
 
-from adapters.email.mime import Mailbox
+from adapters.email.answers import automatic, words_of
+from adapters.email.reading import (
+    fields_of,
+    header,
+    kind_of,
+    parsed,
+    parts,
+    plain_address,
+    spoken_header,
+    text_of,
+)
 from adapters.email.replies import DEAD, FAULTS, NO_SUCH_USER, kept_text
 from orchestrator import channels as ch
 
 R = ch.Reason
-MESSAGE_ID = re.compile(r"<([A-Za-z0-9_-]{20,64})@[A-Za-z0-9._-]{1,253}>")
-REFERENCE = re.compile(r"[A-Za-z0-9_-]{20,64}")
+MESSAGE_ID = re.compile(r"<([^\s<>@]{16,200})@[^\s<>@]{1,253}>")
 STATUS = re.compile(r"\b(5)\.(\d{1,3})\.(\d{1,3})\b")
 BASIC = re.compile(r"\b5[05]\d\b")
-QUOTE = re.compile(r"^(?:>|On .{1,200} wrote:|.{1,200} пише:|.{1,200} писав|-{5,})", re.MULTILINE)
-AUTOMATIC_SUBJECT = re.compile(
-    r"\s*(auto(matic)?[ -]?(re|reply|response)?:|automatic reply|out of (the )?office|автовідпов)",
+BOUNCE_SENDER = re.compile(
+    r"\b(mailer-?daemon|mail-?daemon|postmaster|mail(er)? delivery|bounces?)\b.{0,80}@?",
     re.IGNORECASE,
 )
-BOUNCE_SENDER = re.compile(r"(mailer-daemon|postmaster)@", re.IGNORECASE)
-AUTOMATIC_HEADERS = ("X-Autoreply", "X-Autorespond", "X-Auto-Reply")
-TEXT_CHARS_MAX = 2_000
-SCANNED_CHARS_MAX = 64 * 1024
-PARTS_MAX = 50
+FAILED_SUBJECT = re.compile(
+    r"undeliver|not delivered|delivery (status notification \(fail|fail|has failed)|mail delivery"
+    r"|returned (mail|to sender)|failure notice|не (вдалося )?доставлен|не удалось доставить"
+    r"|недостав|не доставлено|повернен|возвращен|niedostarcz|unzustellbar|nicht zugestellt",
+    re.IGNORECASE,
+)
+DELAYED = re.compile(
+    r"delay|will (be retried|retry|keep trying|continue)|still (being )?(retried|trying)|warning"
+    r"|no need to (retry|resend)|затрим|задерж|буде повторен|будет повторен|opóźni|verzöger",
+    re.IGNORECASE,
+)
+DELIVERY_REPORTS = ("message/delivery-status", "message/global-delivery-status")
+RETURNED_HEADERS = ("text/rfc822-headers", "message/global-headers")
+MESSAGE_ID_FIELDS = ("message-id", "x-original-message-id", "original-message-id")
+WORDS_CHARS_MAX = 1_000
+SCANNED_CHARS_MAX = 16 * 1024
+SCANNED_LINES_MAX, SCANNED_LINE_CHARS_MAX = 200, 300
+ANSWERS_MAX = 10
 
 Said = ch.Receipt | ch.Inbound | ch.Preference
+IsOurs = Callable[[str], bool]
 
 
-def read_mail(raw: bytes) -> Iterator[Said]:
-    """Items that one raw mail reports; none if it reports nothing or cannot be parsed."""
+def anybodys(reference: str) -> bool:
+    """Takes every reference for ours, where nobody can tell."""
+    return True
+
+
+def read_mail(raw: bytes, is_ours: IsOurs = anybodys) -> Iterator[Said]:
+    """
+    Items that one raw mail reports; none if it reports nothing or cannot be parsed. ``is_ours``
+    tells whether a client reference is one of ours.
+    """
     try:
-        said = list(read(email.message_from_bytes(raw, policy=email.policy.compat32)))
+        said = list(read(parsed(raw), is_ours))
     except Exception:  # the standard library's parser raises anything at all on hostile mail
         return iter(())
     return iter(said)
 
 
-def read(mail: Message) -> Iterator[Said]:
-    """Dispatch on the report type, then on the sender."""
-    kind = str(mail.get_param("report-type", "") or "").lower()
-    if mail.get_content_type() == "multipart/report" and kind == "delivery-status":
-        yield from bounce(mail)
-    elif mail.get_content_type() == "multipart/report" and kind == "feedback-report":
-        yield from complaint(mail)
-    elif BOUNCE_SENDER.search(header(mail, "From")) or header(mail, "Return-Path") == "<>":
-        yield from plain_bounce(mail)
+def read(mail: Message, is_ours: IsOurs) -> Iterator[Said]:
+    """Tell a complaint, a bounce and a reply apart, by their parts, then by their sender."""
+    kinds = {kind_of(part) for part in parts(mail)}
+    if "message/feedback-report" in kinds:
+        yield from complaint(mail, is_ours)
+    elif kinds.intersection(DELIVERY_REPORTS):
+        yield from bounce(mail, is_ours)
+    elif from_a_mail_server(mail):
+        yield from plain_bounce(mail, is_ours)
     elif not automatic(mail):
         yield from reply(mail)
 
 
-def bounce(mail: Message) -> Iterator[ch.Receipt]:
+def from_a_mail_server(mail: Message) -> bool:
+    """Whether a mail has the sender of a bounce, or says that it is one."""
+    return (
+        BOUNCE_SENDER.search(header(mail, "From")[:200]) is not None
+        or header(mail, "Return-Path").replace(" ", "") == "<>"
+        or mail.get("X-Failed-Recipients") is not None
+    )
+
+
+def bounce(mail: Message, is_ours: IsOurs) -> Iterator[ch.Receipt]:
     """
     One receipt for each failure in a delivery report; other actions (``delayed``) are ignored.
     """
-    for part in parts(mail):
-        blocks = (
-            part.get_payload() if part.get_content_type() == "message/delivery-status" else None
-        )
-        fields = (
-            [block for block in blocks if isinstance(block, Message)]
-            if isinstance(blocks, list)
-            else []
-        )
-        reference = envelope_id(fields) or reference_of(mail)
-        for block in fields if reference is not None else ():
-            action, status = header(block, "Action").lower(), header(block, "Status")
-            words = header(block, "Diagnostic-Code").partition(";")[2]
-            if action == "failed":
-                expired = status.endswith(".4.7")
-                state = ch.Delivery.EXPIRED if expired else ch.Delivery.FAILED
-                yield ch.Receipt(
-                    state=state, client_reference=reference, failure=failure(status, words)
-                )
+    texts = [text_of(part) for part in parts(mail) if kind_of(part) in DELIVERY_REPORTS]
+    blocks = [block for text in texts for block in fields_of(text)]
+    envelopes = [block.get("original-envelope-id", "") for block in blocks]
+    reference, relayed = returned(mail, envelopes, is_ours)
+    for block in blocks if reference or relayed else ():
+        action, status = block.get("action", "").lower(), block.get("status", "")
+        words = block.get("diagnostic-code", "").partition(";")[2]
+        if action.startswith(("fail", "error")):  # OpenSMTPD says error
+            expired = status.split(" ")[0].endswith(".4.7")
+            state = ch.Delivery.EXPIRED if expired else ch.Delivery.FAILED
+            yield ch.Receipt(
+                state=state,
+                client_reference=reference,
+                provider_id=relayed,
+                failure=failure(status[:100], words),
+            )
 
 
-def plain_bounce(mail: Message) -> Iterator[ch.Receipt]:
+def plain_bounce(mail: Message, is_ours: IsOurs) -> Iterator[ch.Receipt]:
     """
-    A receipt for a bounce in prose (qmail, old Exchange), if it has a permanent code and our
-    Message-ID.
+    A receipt for a bounce in prose (qmail, Exim, old Exchange), if it names our mail and says that
+    it failed for good.
     """
-    texts = [text_of(part) for part in parts(mail) if part.get_content_maintype() == "text"]
+    texts = [text_of(part) for part in parts(mail) if kind_of(part) in ("text/plain", "text/html")]
     text = "\n".join(texts)[:SCANNED_CHARS_MAX]
-    found = MESSAGE_ID.search(text)
-    reference = reference_of(mail) or (found[1] if found else None)
-    status, basic = STATUS.search(text), BASIC.search(text)
-    if reference is None or not (status or basic or NO_SUCH_USER.search(text)):
+    reference, relayed = returned(mail, [], is_ours, text)
+    if reference is None and relayed is None:
         return
+    subject = spoken_header(mail, "Subject")[:200]
+    status, basic = STATUS.search(text), BASIC.search(text)
     around = status or basic
+    delayed, permanent = failures_by_library(mail, text)
+    if not (around or permanent or NO_SUCH_USER.search(text) or FAILED_SUBJECT.search(subject)):
+        return
+    if not around and (delayed or DELAYED.search(subject)):
+        return
     words = text[max(0, around.start() - 80) : around.end() + 200] if around else ""
+    if not around and (found := NO_SUCH_USER.search(text)):
+        words = text[max(0, found.start() - 80) : found.end() + 80]
     yield ch.Receipt(
         state=ch.Delivery.FAILED,
         client_reference=reference,
+        provider_id=relayed,
         failure=failure(status[0] if status else "", words),
     )
 
 
-def complaint(mail: Message) -> Iterator[ch.Receipt | ch.Preference]:
+def failures_by_library(mail: Message, text: str) -> tuple[bool, bool]:
+    """
+    Whether flufl.bounce finds delayed and failed recipients. Its patterns take quadratic time on
+    long lines, so it gets the beginning of the text, in short ones.
+    """
+    from flufl.bounce import all_failures
+
+    lines = [line[:SCANNED_LINE_CHARS_MAX] for line in text.splitlines()[:SCANNED_LINES_MAX]]
+    short = Message()
+    for name in ("From", "Subject", "X-Failed-Recipients"):
+        if mail.get(name) is not None:
+            short[name] = header(mail, name)
+    short.set_payload("\n".join(lines) + "\n")
+    try:
+        delayed, permanent = all_failures(short)
+    except Exception:  # a heuristic of the library met what it did not expect
+        return False, False
+    return bool(delayed), bool(permanent)
+
+
+def complaint(mail: Message, is_ours: IsOurs) -> Iterator[ch.Receipt | ch.Preference]:
     """
     A spam report as a receipt of the mail, or as an opt-out if it names only an address.
     """
-    reports = [
-        text_of(part)
-        for part in parts(mail)
-        if part.get_content_type() == "message/feedback-report"
-    ]
-    fields = email.message_from_string("".join(reports).lstrip(), policy=email.policy.compat32)
-    if header(fields, "Feedback-Type").lower() == "not-spam":
+    texts = [text_of(part) for part in parts(mail) if kind_of(part) == "message/feedback-report"]
+    fields = {
+        name: value for text in texts for block in fields_of(text) for name, value in block.items()
+    }
+    if fields.get("feedback-type", "").lower() == "not-spam":
         return
-    reference = reference_of(mail)
-    if reference is not None:
-        yield ch.Receipt(state=ch.Engagement.COMPLAINED, client_reference=reference)
+    envelopes = [fields.get("original-envelope-id", "")]
+    reference, relayed = returned(mail, envelopes, is_ours)
+    if reference or relayed:
+        yield ch.Receipt(
+            state=ch.Engagement.COMPLAINED, client_reference=reference, provider_id=relayed
+        )
         return
-    address = plain_address(header(fields, "Original-Rcpt-To"))
+    address = plain_address(fields.get("original-rcpt-to", ""))
     if address is not None:
         yield ch.Preference(kind="email", value=address, state="out", source="complaint")
 
@@ -132,17 +196,15 @@ def complaint(mail: Message) -> Iterator[ch.Receipt | ch.Preference]:
 def reply(mail: Message) -> Iterator[ch.Inbound]:
     """A recipient's answer, without the text that it quotes."""
     sender = plain_address(header(mail, "From"))
-    body = next((part for part in parts(mail) if part.get_content_type() == "text/plain"), None)
-    text = text_of(body)[:TEXT_CHARS_MAX] if body is not None else ""
-    quoted = QUOTE.search(text)
-    answered = MESSAGE_ID.search(f"{header(mail, 'In-Reply-To')} {header(mail, 'References')}")
     if sender is not None:
+        answered = MESSAGE_ID.findall(header(mail, "In-Reply-To"))
+        answered += reversed(MESSAGE_ID.findall(header(mail, "References")))
         yield ch.Inbound(
             kind="email",
             value=sender,
-            text=ch.text_of((text[: quoted.start()] if quoted else text).strip()),
+            text=ch.text_of(words_of(mail)),
             id=ch.id_of(header(mail, "Message-ID")) or "",
-            answers=(answered[1],) if answered else (),
+            answers=ch.ids_of(*dict.fromkeys(answered))[:ANSWERS_MAX],
         )
 
 
@@ -151,6 +213,7 @@ def failure(status: str, words: str) -> ch.Refused:
     The reason of a bounce (RFC 3463); anything but a dead address or bad content counts as the
     recipient's fault.
     """
+    words = words[:WORDS_CHARS_MAX]
     codes = [*STATUS.finditer(status), *STATUS.finditer(words)]
     found = next(
         (code for code in codes if f"{code[2]}.{code[3]}" in FAULTS), codes[0] if codes else None
@@ -167,75 +230,23 @@ def failure(status: str, words: str) -> ch.Refused:
     )
 
 
-def automatic(mail: Message) -> bool:
-    """Out-of-office notes and the like (RFC 3834)."""
-    submitted = header(mail, "Auto-Submitted").lower()
-    return (
-        submitted not in ("", "no")
-        or any(mail.get(name) is not None for name in AUTOMATIC_HEADERS)
-        or header(mail, "Precedence").lower() in ("auto_reply", "bulk", "junk", "list")
-        or AUTOMATIC_SUBJECT.match(header(mail, "Subject")) is not None
-    )
-
-
-def envelope_id(fields: list[Message]) -> str | None:
-    """The reference that MAIL sent as ENVID, if the servers on the way kept it."""
-    found = next(
-        (
-            header(block, "Original-Envelope-Id")
-            for block in fields
-            if block.get("Original-Envelope-Id")
-        ),
-        "",
-    )
-    return found if REFERENCE.fullmatch(found) else None
-
-
-def reference_of(mail: Message) -> str | None:
-    """Our client reference from the Message-ID of the returned mail."""
+def returned(
+    mail: Message, envelopes: Iterable[str], is_ours: IsOurs, prose: str = ""
+) -> tuple[str | None, str | None]:
+    """
+    What names the mail that came back: our client reference, or else the relay's id.
+    """
+    found = [envelope for envelope in envelopes if ch.id_of(envelope)]
+    ids: list[str] = []
     for part in parts(mail):
-        if part is mail:
-            continue
-        words = (
-            text_of(part)
-            if part.get_content_type() == "text/rfc822-headers"
-            else header(part, "Message-ID")
-        )
-        found = MESSAGE_ID.search(words)
-        if found:
-            return found[1]
-    return None
-
-
-def parts(mail: Message) -> Iterator[Message]:
-    """The mail and everything in it, up to a limit."""
-    for count, part in enumerate(mail.walk()):
-        if count == PARTS_MAX:
-            return
-        yield part
-
-
-def header(mail: Message, name: str) -> str:
-    """A header's text on one line, "" without it."""
-    return " ".join(str(mail.get(name, "")).split())
-
-
-def text_of(part: Message) -> str:
-    """The text of one part; unknown character sets and broken bytes never raise."""
-    raw = part.get_payload(decode=True)
-    if not isinstance(raw, bytes):
-        inner = part.get_payload()
-        return "\n".join(str(one) for one in inner) if isinstance(inner, list) else ""
-    try:
-        return raw.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        return raw.decode("utf-8", "replace")
-
-
-def plain_address(value: str) -> str | None:
-    """The single address of a header; None if it has none that we could have written to."""
-    found = email.utils.parseaddr(value.removeprefix("rfc822;"))[1]
-    try:
-        return Mailbox.of(found).address
-    except ValueError:
-        return None
+        if part is not mail:
+            ids.append(header(part, "Message-ID"))
+        if kind_of(part) in (*RETURNED_HEADERS, *DELIVERY_REPORTS):
+            blocks = fields_of(text_of(part))
+            ids += [block.get(name, "") for block in blocks for name in MESSAGE_ID_FIELDS]
+    ids += [header(mail, "In-Reply-To"), header(mail, "References"), prose]
+    found += [id for text in ids for id in MESSAGE_ID.findall(text)[:ANSWERS_MAX]]
+    for reference in found:
+        if is_ours(reference):
+            return reference, None
+    return None, next(filter(None, map(ch.id_of, found)), None)

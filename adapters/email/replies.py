@@ -21,7 +21,8 @@ R = ch.Reason
 Stage = Literal["connect", "auth", "mail", "rcpt", "data"]
 
 ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-MAIL_ADDRESS = re.compile(r"[^\s<>@,;:\"]+@[^\s<>@,;:\"]+")
+MAIL_ADDRESS = re.compile(r"[^\s<>@,;:\"]{1,64}@[^\s<>@,;:\"]{1,255}")
+WORDS_CHARS_MAX = 2_000
 GREYLIST_MS = 5 * 60_000
 PAUSE_SECONDS_MAX = 3600
 PAUSE = re.compile(r"\b(?:in|after|wait)\s+(?:for\s+)?(\d{1,5})\s*(s\b|sec|m\b|min)", re.IGNORECASE)
@@ -54,10 +55,13 @@ FAULTS: dict[str, R] = {
 """Whose fault a permanent enhanced code is, whatever the stage."""
 
 NO_SUCH_USER = re.compile(
-    r"(no such|unknown|invalid|non-?exist\w*|does ?n.t exist|not"
+    r"(no such|unknown|invalid|non-?exist\w{0,10}|does ?n.t exist|not"
     r" found)\b.{0,30}\b(user|mailbox|recipient|address|account)"
     r"|(user|mailbox|recipient|address|account)\b.{0,40}\b(unknown|not found|no such|does ?n.t"
-    r" exist|unavailable|disabled)",
+    r" exist|unavailable|disabled)"
+    r"|(користувач|скриньк|адрес|пользовател|ящик|получател|одержувач)\w{0,8}\b.{0,40}\bне (існує"
+    r"|знайден|существует|найден|зареєстрован|зарегистрирован)|(немає|нет) так(ого|ої|ой) "
+    r"(користувача|адреси|скриньки|пользователя|ящика|адреса)",
     re.IGNORECASE,
 )
 MAILBOX_FULL = re.compile(
@@ -77,6 +81,7 @@ def outcome_of(stage: Stage, code: int, text: str, secrets: tuple[str, ...] = ()
     The outcome of a reply that refuses a mail at ``stage``; ``text``, the server's words, is kept
     without addresses, long numbers and ``secrets``.
     """
+    text = text[:WORDS_CHARS_MAX]
     found = ENHANCED.search(text)
     shown = f"{code} {found[0]}" if found else str(code)
     detail = kept_text(text, secrets)
@@ -147,22 +152,27 @@ def pause_ms(text: str) -> int | None:
 
 def kept_text(text: str, secrets: tuple[str, ...] = ()) -> str:
     """A server's words without the addresses that they quote."""
-    return ch.said(MAIL_ADDRESS.sub("<address>", text), secrets)
+    return ch.said(MAIL_ADDRESS.sub("<address>", text[:WORDS_CHARS_MAX]), secrets)
 
 
 QUEUE_ID = re.compile(
-    r"\bqueued as (\S{1,100})|\bid=(\S{1,100})|\bok:? +([A-Za-z0-9_-]{10,100})(?=$| )",
+    r"\b(?:queued (?:mail )?(?:as|with id|for delivery as)|message[ -]?id\b:?|id=|messageid=)"
+    r"\s*:?\s*(?:on \S{1,100} )?([<\w]\S{3,200})"
+    r"|\bok:? +(?:\d{10} )?([<\w][\w.+=$/~@<>-]{9,200})(?=$|[ .,;\[])"
+    r"|\b([\w-]{10,100}) message accepted",
     re.IGNORECASE,
 )
 
 
 def queue_id(text: str) -> str | None:
     """
-    The server's id of a message it took (Postfix, Exim, Amazon SES and Gmail send one), else None.
+    The server's id of a message it took, None if it names none. Of a Message-ID
+    (``<id@eu-west-1.example>``) it is what stands before the ``@``: a relay that renames mails
+    (Amazon SES, Brevo, Mailjet, Exchange) names them by it in its bounces.
     """
-    found = QUEUE_ID.search(text)
-    return (
-        ch.id_of(next(group for group in found.groups() if group).rstrip(".,;>)"))
-        if found
-        else None
-    )
+    for found in QUEUE_ID.finditer(text[:WORDS_CHARS_MAX]):
+        word = next(group for group in found.groups() if group).strip("<>.,;:)]\"'")
+        id = ch.id_of(word.rpartition("@")[0] or word)
+        if id and (any(letter.isdigit() for letter in id) or "-" in id):
+            return id
+    return None

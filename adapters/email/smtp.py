@@ -25,6 +25,7 @@ import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
 from adapters.email.bounces import read_mail
+from adapters.email.intake import MailIntake
 from adapters.email.mime import Mail, Mailbox, build
 from adapters.email.pool import Pool, PooledConnection
 from adapters.email.replies import Stage, outcome_of, queue_id
@@ -315,7 +316,11 @@ class Smtp(ch.Adapter[SmtpSettings]):
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
         """Items of one raw mail: a bounce, a complaint or a reply."""
-        return read_mail(hook.body)
+        return read_mail(hook.body, hook.is_ours)
+
+    def intake(self) -> MailIntake:
+        """A mail may have 26 MiB; what is read of it is kept as it comes in."""
+        return MailIntake()
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext | None:

@@ -23,6 +23,7 @@ from orchestrator import channels as ch
 R = ch.Reason
 DAY_SECONDS = 86_400
 VALIDITY_SECONDS_MAX = 36_000
+FIELDS_MAX = 1_000
 
 REFUSALS: dict[int, R] = {
     **dict.fromkeys((21610, 63014, 63033), R.REFUSED_OPTED_OUT),
@@ -287,7 +288,7 @@ def is_form(hook: ch.Webhook) -> bool:
 def form_pairs(body: bytes) -> list[tuple[str, str]]:
     """The fields of a form in order, with repeated ones; none if the body is not UTF-8."""
     try:
-        return urllib.parse.parse_qsl(body.decode("utf-8"), keep_blank_values=True)
+        return urllib.parse.parse_qsl(body.decode("utf-8"), True, max_num_fields=FIELDS_MAX)
     except ValueError:
         return []
 

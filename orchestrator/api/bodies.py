@@ -9,17 +9,21 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from orchestrator.api.problems import Refusal
+from orchestrator.channels import Intake
 from orchestrator.events.malformed import malformed
 from orchestrator.primitives import strict_json as strictjson
 
 BODY_SECONDS = 20.0
+PIECE_BYTES_MAX = 64 * 1024
 JSON_BYTES_MAX = 1024 * 1024
 
 
-async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
+async def read_body(
+    request: web.BaseRequest, bytes_max: int, intake: Intake | None = None
+) -> bytes:
     """
-    The raw body. Raises ``Refusal``: 413 over ``bytes_max``, 415 if it is compressed, 408 if it
-    does not end in time, 400 if it ends early.
+    The raw body, or what ``intake`` keeps of it. Raises ``Refusal``: 413 over ``bytes_max``, 415 if
+    it is compressed, 408 if it does not end in time, 400 if it ends early.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refusal(
@@ -30,6 +34,8 @@ async def read_body(request: web.BaseRequest, bytes_max: int) -> bytes:
     try:
         # mostly the whole body came with the headers, and there is nothing to wait for
         whole = request.content.is_eof()
+        if intake is not None:
+            return await read_through(request, bytes_max, intake)
         body = request.content.read_nowait() if whole else await read_slowly(request, bytes_max)
     except TimeoutError:
         detail = f"the body did not end within {BODY_SECONDS:.0f} s; send it at once"
@@ -51,6 +57,19 @@ async def read_slowly(request: web.BaseRequest, bytes_max: int) -> bytes:
             if len(body) > bytes_max:
                 raise too_large(bytes_max)
     return bytes(body)
+
+
+async def read_through(request: web.BaseRequest, bytes_max: int, intake: Intake) -> bytes:
+    """Give the body to ``intake`` as it comes in. Raises ``Refusal`` or ``TimeoutError``."""
+    read = 0
+    async with asyncio.timeout(BODY_SECONDS):
+        while piece := await request.content.read(PIECE_BYTES_MAX):
+            read += len(piece)
+            if read > bytes_max:
+                raise too_large(bytes_max)
+            intake.feed(piece)
+            await asyncio.sleep(0)
+    return intake.result()
 
 
 def too_large(bytes_max: int) -> Refusal:

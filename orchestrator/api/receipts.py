@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -25,14 +26,19 @@ from orchestrator.engine.commands import (
     WebhookItem,
 )
 from orchestrator.engine.engine import Busy, Stopped
-from orchestrator.primitives.strict_json import depth
 from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
 
-BODY_BYTES_MAX = 256 * 1024
+BODY_BYTES_MAX = 4 * 1024 * 1024
+MAIL_BYTES_MAX = 26 * 1024 * 1024
 DEVICE_BODY_BYTES_MAX = 2 * 1024
+"""A webhook, a raw mail, and the report of a browser, which anybody can post."""
+AT_ONCE_BYTES_MAX = 16 * 1024
 DEPTH_MAX = 32
+VALUES_MAX = 500_000
+BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A whole string, or a bracket outside of strings."""
 TOGETHER_MAX = 16
 """So many reports of a webhook are one command; more would make a batch long."""
 NO_QUERY: dict[str, str] = {}
@@ -88,24 +94,24 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     """
     Verify and read a webhook, and apply what it reports; the answer for the provider, once that has
     committed. Raises ``Refusal``, or what the engine raised, so that the provider sends it again.
+
+    A large body is read in a thread, and nothing in there keeps the others waiting for long: JSON
+    has a limit of values besides its limit of bytes, and a mail is shortened as it comes in.
     """
     adapter, channel = adapter_of(deps, provider)
+    intake = adapter.intake()
     device = from_device(channel)
-    body = await read_body(request, DEVICE_BODY_BYTES_MAX if device else BODY_BYTES_MAX)
-    if too_deep(body):
-        raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
-    hook = webhook(deps, provider, request, body)
-    try:
-        if not adapter.settings.allow_unsigned:
-            adapter.verify(hook)
-        reports = list(adapter.receipts(hook))
-        answer = adapter.answer(hook)
-    except Forged as error:
-        deps.metrics.webhook_signature_failures.labels(provider).inc()
-        log.warning("receipts.signature_invalid", provider=provider, why=str(error))
-        detail = "this is not the provider's: its signature or token is missing or wrong"
-        raise Refusal(403, "forged", detail) from None
-    commands = commands_of(deps, provider, channel, reports)
+    hook = webhook(deps, provider, request, device)
+    if intake is not None:
+        verify(deps, adapter, hook)
+    limit = MAIL_BYTES_MAX if intake else DEVICE_BODY_BYTES_MAX if device else BODY_BYTES_MAX
+    hook = replace(hook, body=await read_body(request, limit, intake))
+    body = hook.body
+    parts = (deps, adapter, channel, hook, intake is not None)
+    if len(body) > AT_ONCE_BYTES_MAX:
+        commands, answer = await asyncio.to_thread(read_webhook, *parts)
+    else:
+        commands, answer = read_webhook(*parts)
     if device:
         # anybody who has a token can post as a browser, any number of times: no body is kept
         await submit_all(deps, commands)
@@ -113,6 +119,38 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     if body or commands:
         await record_webhook(deps, provider, body, commands)
     return answer
+
+
+def verify(deps: ApiDeps, adapter: Adapter[Any], hook: Webhook) -> None:
+    """Raises ``Refusal`` unless the webhook is the provider's."""
+    try:
+        if not adapter.settings.allow_unsigned:
+            adapter.verify(hook)
+    except Forged as error:
+        raise forged(deps, adapter.provider, error) from None
+
+
+def forged(deps: ApiDeps, provider: str, error: Forged) -> Refusal:
+    deps.metrics.webhook_signature_failures.labels(provider).inc()
+    log.warning("receipts.signature_invalid", provider=provider, why=str(error))
+    detail = "this is not the provider's: its signature or token is missing or wrong"
+    return Refusal(403, "forged", detail)
+
+
+def read_webhook(
+    deps: ApiDeps, adapter: Adapter[Any], channel: str, hook: Webhook, proven: bool
+) -> tuple[list[WebhookItem], Answer]:
+    """What a webhook reports, after its proof. Raises ``Refusal``."""
+    provider = adapter.provider
+    if not proven:
+        verify(deps, adapter, hook)
+        check_json(hook.body)
+    try:
+        reports = list(adapter.receipts(hook))
+        answer = adapter.answer(hook)
+    except Forged as error:
+        raise forged(deps, provider, error) from None
+    return commands_of(deps, provider, channel, reports), answer
 
 
 async def record_webhook(
@@ -144,11 +182,11 @@ async def submit_all(deps: ApiDeps, commands: Sequence[Command]) -> None:
             raise answer
 
 
-def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes) -> Webhook:
+def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, device: bool) -> Webhook:
     """
-    The request as adapters see it: the public address that the provider called, and the query as it
-    was sent. The first of two equal names counts, because a parameter that was added on the way
-    must not replace one that was signed.
+    The request as adapters see it, without its body: the public address that the provider called,
+    and the query as it was sent. The first of two equal names counts, because a parameter that was
+    added on the way must not replace one that was signed.
     """
     url = f"{deps.settings().http.public_url}/v1/receipts/{provider}"
     _, mark, query = request.raw_path.partition("?")
@@ -157,21 +195,30 @@ def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, body: bytes)
         url=url + mark + query,
         query=request.query if query else NO_QUERY,
         headers=request.headers,
-        body=body,
+        body=b"",
         now=deps.now() / 1000,
+        is_ours=lambda reference: reader(deps, device)(reference) is not None,
     )
 
 
-def too_deep(body: bytes) -> bool:
-    """Whether a JSON body nests deeper than ``DEPTH_MAX``."""
-    if body.count(b"{") + body.count(b"[") <= DEPTH_MAX:
-        return False
-    try:
-        return depth(json.loads(body), DEPTH_MAX) > DEPTH_MAX
-    except RecursionError:
-        return True
-    except ValueError:
-        return False
+def check_json(body: bytes) -> None:
+    """Raises ``Refusal`` if a JSON body has too many values or nests too deeply."""
+    opened = body.count(b"{") + body.count(b"[")
+    if opened <= DEPTH_MAX or body.lstrip()[:1] not in (b"{", b"["):
+        return
+    if opened + body.count(b",") > VALUES_MAX:
+        detail = f"the body has more than {VALUES_MAX} values; send less at once"
+        raise Refusal(413, "too_large", detail)
+    level = 0
+    for found in BRACKETS.finditer(body):
+        level += 1 if found[0] in (b"{", b"[") else -1 if found[0] in (b"}", b"]") else 0
+        if level > DEPTH_MAX:
+            raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
+
+
+def reader(deps: ApiDeps, device: bool) -> Callable[[str], tuple[str, int] | None]:
+    """What reads the references of a provider, or the tokens of devices."""
+    return deps.keys.read_receipt_token if device else deps.keys.read_reference
 
 
 def commands_of(
@@ -181,7 +228,7 @@ def commands_of(
     A command for each report. One whose reference we have not signed is dropped, because only the
     provider has ours.
     """
-    read = deps.keys.read_receipt_token if from_device(channel) else deps.keys.read_reference
+    read = reader(deps, from_device(channel))
     commands: list[WebhookItem] = []
     for one in reports:
         if isinstance(one, Receipt):

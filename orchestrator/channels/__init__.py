@@ -23,20 +23,15 @@ from pydantic import (
 
 from orchestrator.channels.adapter_api import (
     Adapter as Adapter,
-    Answer as Answer,
     Capabilities as Capabilities,
     Content as Content,
-    Forged as Forged,
     HttpAdapter as HttpAdapter,
-    HttpCall as HttpCall,
-    HttpReply as HttpReply,
     Inbound as Inbound,
     Outgoing as Outgoing,
     Preference as Preference,
     Receipt as Receipt,
     AdapterSettings as AdapterSettings,
     Unsendable as Unsendable,
-    Webhook as Webhook,
     by_http_status as by_http_status,
     hours as hours,
     same as same,
@@ -83,6 +78,14 @@ from orchestrator.channels.readers import (
     text_of as text_of,
     unix_seconds as unix_seconds,
     whole as whole,
+)
+from orchestrator.channels.wire import (
+    Answer as Answer,
+    Forged as Forged,
+    HttpCall as HttpCall,
+    HttpReply as HttpReply,
+    Intake as Intake,
+    Webhook as Webhook,
 )
 from orchestrator.core.outcomes import (
     Accepted as Accepted,

@@ -212,7 +212,8 @@ async def test_a_browser_s_report_is_small_and_leaves_nothing_however_often_it_c
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        (b" " * (256 * 1024 + 1), {}, 413),
+        (b" " * (4 * 1024 * 1024 + 1), {}, 413),
+        (b"[" + b"{}," * 400_000 + b"{}]", {}, 413),
         (b"{}", {"Content-Encoding": "gzip"}, 415),
         (b"[" * 33 + b"]" * 33, {}, 400),
         (b"[" * 100_000, {}, 400),

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from msgspec.structs import asdict
 
-from orchestrator.channels.adapter_api import json_of
+from orchestrator.channels.wire import json_of
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, Effect
 from orchestrator.core.facts import (
