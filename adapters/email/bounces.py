@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
 
 from adapters.email.answers import automatic, words_of
+from adapters.email.intake import parsed
 from adapters.email.reading import (
     fields_of,
     header,
     kind_of,
-    parsed,
     parts,
     plain_address,
     spoken_header,

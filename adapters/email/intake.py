@@ -58,7 +58,8 @@ class MailIntake:
             "header": HEADERS_BYTES_MAX,
         }
         self._keeps: str | None = None
-        self._parts = self._mails = 0
+        self._mails = 0
+        self._found: list[tuple[Message, bytearray]] = []
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece, of any size."""
@@ -74,11 +75,24 @@ class MailIntake:
 
     def result(self) -> bytes:
         """The shortened mail, once everything was fed."""
+        self.feed(b"\n")  # the last delimiter may end the mail
         if self._in_header and not self._over:
             self._keep_header(bytes(self._waiting))
         else:
             self._keep_body(self._waiting)
         return bytes(self._kept)
+
+    def mail(self) -> Message:
+        """
+        The mail with all parts that were found in it, however deep, in one row below it; ``result``
+        was called before.
+        """
+        for part, body in self._found:
+            part.set_payload(bytes(body[1:]).decode("ascii", "surrogateescape"))
+        root, *others = [part for part, _ in self._found] or [Message()]
+        if others:
+            root.set_payload(others)
+        return root
 
     def _header_ended(self) -> bool:
         """Take a header that has come in whole; what is beyond its limit is skipped."""
@@ -100,8 +114,7 @@ class MailIntake:
     def _keep_header(self, block: bytes) -> None:
         """Keep a header, and go on with the body that it announces."""
         self._in_header, self._keeps = False, None
-        self._parts += 1
-        self._over = self._parts > PARTS_MAX
+        self._over = len(self._found) == PARTS_MAX
         if self._over:
             return
         fields = FIELD_START.split(block.strip(b"\r\n"), maxsplit=FIELDS_MAX)[:FIELDS_MAX]
@@ -110,6 +123,7 @@ class MailIntake:
         self._room["header"] -= len(header)
         self._kept += header if header.strip() else b"\n"
         about = BytesHeaderParser().parsebytes(header)
+        self._found.append((about, bytearray()))
         kind = about.get_content_type()
         if kind in MAILS and self._mails < DEPTH_MAX:
             self._mails += 1
@@ -156,6 +170,7 @@ class MailIntake:
             kept = piece[: self._room[self._keeps]]
             self._room[self._keeps] -= len(kept)
             self._kept += kept
+            self._found[-1][1].extend(kept)
 
 
 def boundary_of(about: Message) -> bytes:
@@ -170,3 +185,11 @@ def shortened(raw: bytes) -> bytes:
     intake = MailIntake()
     intake.feed(raw)
     return intake.result()
+
+
+def parsed(raw: bytes) -> Message:
+    """A whole mail, shortened, with its parts."""
+    intake = MailIntake()
+    intake.feed(raw)
+    intake.result()
+    return intake.mail()

@@ -5,16 +5,14 @@ it, and nothing here raises on a hostile mail.
 
 from __future__ import annotations
 
-import email
 import email.errors
 import email.header
-import email.policy
 import email.utils
 from collections.abc import Iterator
 from email.message import Message
 from typing import Any
 
-from adapters.email.intake import PARTS_MAX, shortened
+from adapters.email.intake import PARTS_MAX
 from adapters.email.mime import Mailbox
 
 HEADER_CHARS_MAX = 2_000
@@ -45,11 +43,6 @@ BLOCKS = frozenset(
 RULE = "\n________________\n"
 
 
-def parsed(raw: bytes) -> Message:
-    """A raw mail, shortened unless it came in through ``MailIntake``."""
-    return email.message_from_bytes(shortened(raw), policy=email.policy.compat32)
-
-
 def parts(mail: Message) -> Iterator[Message]:
     """The mail and everything in it, up to a limit."""
     for count, part in enumerate(mail.walk()):
@@ -60,8 +53,9 @@ def parts(mail: Message) -> Iterator[Message]:
 
 def header(mail: Message, name: str) -> str:
     """A header's text on one line, cut to size; "" without it."""
-    value = str(mail.get(name, ""))[:HEADER_CHARS_MAX]
-    return " ".join(value.split())
+    found = (value for known, value in mail.raw_items() if known.lower() == name.lower())
+    raw = next(found, "")[:HEADER_CHARS_MAX].encode("utf-8", "surrogateescape")
+    return " ".join(raw.decode("utf-8", "replace").split())
 
 
 def spoken_header(mail: Message, name: str) -> str:
@@ -89,18 +83,7 @@ def text_of(part: Message, bytes_max: int = TEXT_BYTES_MAX) -> str:
 
 
 def payload_of(part: Message) -> bytes:
-    """
-    A part's content, decoded. The parser takes the text of a ``message/…`` for a mail or for blocks
-    of headers; both are written down again.
-    """
-    inner = part.get_payload()
-    if isinstance(inner, list):
-        blocks = [one.as_string() for one in inner[:FIELDS_MAX] if isinstance(one, Message)]
-        text = "\n".join(blocks).encode("utf-8", "surrogateescape")
-        whole = Message()
-        whole["Content-Transfer-Encoding"] = header(part, "Content-Transfer-Encoding")
-        whole.set_payload(text.strip().decode("ascii", "surrogateescape"))
-        part = whole
+    """A part's content, decoded; empty for what has parts itself."""
     raw = part.get_payload(decode=True)
     return raw if isinstance(raw, bytes) else b""
 

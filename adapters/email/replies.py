@@ -156,9 +156,10 @@ def kept_text(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 QUEUE_ID = re.compile(
-    r"\b(?:queued (?:mail )?(?:as|with id|for delivery as)|message[ -]?id\b:?|id=|messageid=)"
-    r"\s*:?\s*(?:on \S{1,100} )?([<\w]\S{3,200})"
-    r"|\bok:? +(?:\d{10} )?([<\w][\w.+=$/~@<>-]{9,200})(?=$|[ .,;\[])"
+    r"\b(?:queued (?:mail )?(?:as|with id|on \S{1,100})|message[ -]?id\b:?|id=)\s*:?\s*"
+    r"([<\w]\S{3,200})"
+    r"|\b2\.6\.0 (<\S{10,200})"
+    r"|\bok:? +(?:\d{10} )?(?!id=|queued|message)([<\w][\w.+=$/~@<>-]{9,200})(?=$|[ .,;\[])"
     r"|\b([\w-]{10,100}) message accepted",
     re.IGNORECASE,
 )

@@ -49,8 +49,9 @@ WEBHOOK = WebhookRoute(
     "A provider's webhook, or a browser's report", PROVIDERS_ANSWER, body={"*/*": Any},
     refusals=(403, 404),
     notes=("Checked by the provider's own signature. At most"
-        f" {receipts.BODY_BYTES_MAX // KIB} KiB, a browser's report"
-        f" {receipts.DEVICE_BODY_BYTES_MAX // KIB} KiB. A repeat changes nothing."),
+        f" {receipts.BODY_BYTES_MAX // KIB} KiB, a raw mail {receipts.MAIL_BYTES_MAX // KIB} KiB, a"
+        f" browser's report {receipts.DEVICE_BODY_BYTES_MAX // KIB} KiB."
+        " A repeat changes nothing."),
 )
 """The only call with a fast path (``fast_path.py``)."""
 

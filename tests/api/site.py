@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
+from adapters.email.smtp import Smtp, SmtpSettings
 from adapters.sms.twilio_sms import TwilioSettings, TwilioSms
 from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
 from adapters.web_push.vapid import WebPush, WebPushSettings
@@ -57,6 +58,7 @@ PUSH = Policy(
     "push", "v1", "push", (Step("web_push", wait=(("delivered", 10 * MINUTE),)),), topic="pushes"
 )
 TWILIO_TOKEN, META_SECRET, META_TOKEN = "twilio-token", "meta-secret", "meta-verify"
+BOUNCE_SECRET = "bounce-secret"
 OLENA = {
     "id": "olena",
     "phone": "+380501234567",
@@ -93,10 +95,14 @@ def adapters() -> Mapping[str, tuple[Adapter[Any], str]]:
     infobip = InfobipSettings.model_validate(
         {"api_key": "k", "sender": "Shop", "base_url": "https://x.example", "allow_unsigned": True}
     )
+    mail = SmtpSettings.model_validate(
+        {"host": "127.0.0.1", "from": "hello@shop.example", "bounce_secret": BOUNCE_SECRET}
+    )
     vapid = WebPushSettings(private_key=SecretStr(key.decode()), subject="mailto:ops@example.com")
     return {
         "texts": (TwilioSms(twilio, "texts"), "sms"),
         "meta": (WhatsAppCloud(meta, "meta"), "whatsapp"),
+        "mail": (Smtp(mail, "mail"), "email"),
         "viber_a": (InfobipViber(infobip, "viber_a"), "viber"),
         "push": (WebPush(vapid, "push"), "web_push"),
     }
