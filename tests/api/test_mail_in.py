@@ -43,7 +43,8 @@ def bounced(named: str, returned: str = "", diagnostic: str = "smtp; 550 5.1.1 n
         "From: MAILER-DAEMON@mx.example.com\nContent-Type: multipart/mixed; boundary=b\n\n--b\n"
         "Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\nAction: failed\n"
         f"Final-Recipient: rfc822; olena@example.com\nDiagnostic-Code: {diagnostic}\n"
-        f"Status: 5.1.1\n\n--b\nContent-Type: message/rfc822\n\nMessage-ID: <{named}>\n\n{returned}\n--b--\n"
+        "Status: 5.1.1\n\n--b\nContent-Type: message/rfc822\n\n"
+        f"Message-ID: <{named}>\n\n{returned}\n--b--\n"
     ).encode()
 
 
