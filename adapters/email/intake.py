@@ -89,9 +89,10 @@ class MailIntake:
         """
         for part, body in self._found:
             part.set_payload(bytes(body[1:]).decode("ascii", "surrogateescape"))
-        root, *others = [part for part, _ in self._found] or [Message()]
-        if others:
-            root.set_payload(others)
+        root = self._found[0][0] if self._found else Message()
+        below: list[Message | str] = [part for part, _ in self._found[1:]]
+        if below:
+            root.set_payload(below)
         return root
 
     def _header_ended(self) -> bool:
