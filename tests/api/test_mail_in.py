@@ -89,7 +89,7 @@ async def test_a_bounce_of_a_strangers_mail_moves_nothing(site: Site) -> None:
     assert (await site.message(message))["attempts"][0]["state"] != "failed"
 
 
-async def test_an_absence_note_and_a_reply_are_told_apart(site: Site) -> None:
+async def test_an_absence_note_is_no_reply_and_a_reply_is(site: Site) -> None:
     message = await mailed(site)
     note = reply(site, message, "Мене немає").replace(
         b"Subject: Re: Sale", b"Subject: =?utf-8?b?0JDQstGC0L7QstGW0LTQv9C+0LLRltC00Yw6IFNhbGU=?="
