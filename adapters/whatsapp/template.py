@@ -6,6 +6,7 @@
     # or text, video, document (with filename), location; a bare string is text
     header: {image: https://…}
     # positional; a mapping is named parameters; an object with `type` goes as it is
+    # (white space in a text is folded)
     body: [Anna, "42"]
     buttons:                        # in their order, beginning at index 0
       - {url: suffix}               # also as a bare string: what the approved URL ends in
@@ -17,10 +18,12 @@ Reference: Meta Cloud API, "Message templates", components of a template message
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 MEDIA = ("image", "video", "document")
+WHITE_SPACE = re.compile(r"[^\S\u00a0\u202f]+|[\u00a0\u202f]{2,}")
 
 
 def template_of(part: Mapping[str, Any], locale: str) -> dict[str, Any]:
@@ -48,16 +51,16 @@ def header(value: Any) -> list[dict[str, Any]]:
 def header_parameter(value: Any) -> dict[str, Any]:
     """One parameter: text, a medium by its link, or an object in Meta's own form."""
     if not isinstance(value, Mapping):
-        return {"type": "text", "text": str(value)}
+        return text_parameter(value)
     if "type" in value:
-        return dict(value)
+        return parameter(value)
     for medium in MEDIA:
         if medium in value:
             filename = {"filename": value["filename"]} if "filename" in value else {}
             return {"type": medium, medium: {"link": value[medium], **filename}}
     if "location" in value:
         return {"type": "location", "location": value["location"]}
-    return {"type": "text", "text": str(value.get("text", ""))}
+    return text_parameter(value.get("text", ""))
 
 
 def body(value: Any) -> list[dict[str, Any]]:
@@ -75,7 +78,21 @@ def body(value: Any) -> list[dict[str, Any]]:
 
 def parameter(value: Any) -> dict[str, Any]:
     """A text parameter, or an object (currency, date_time) in Meta's own form."""
-    return dict(value) if isinstance(value, Mapping) else {"type": "text", "text": str(value)}
+    if not isinstance(value, Mapping):
+        return text_parameter(value)
+    return {**value, "text": folded(value["text"])} if "text" in value else dict(value)
+
+
+def text_parameter(value: Any) -> dict[str, Any]:
+    return {"type": "text", "text": folded(value)}
+
+
+def folded(value: Any) -> str:
+    """
+    A parameter on one line: Meta refuses one that has line ends, tabs or more than four spaces in a
+    row (132018).
+    """
+    return WHITE_SPACE.sub(" ", str(value)).strip()
 
 
 def buttons(value: Any) -> list[dict[str, Any]]:
@@ -88,12 +105,15 @@ def button(index: int, value: Any) -> dict[str, Any]:
     """A button's parameter: the end of its URL, the payload of a quick reply, or a code to copy."""
     kinds = value if isinstance(value, Mapping) else {"url": value}
     if "quick_reply" in kinds:
-        kind, parameters = "quick_reply", {"type": "payload", "payload": str(kinds["quick_reply"])}
+        kind, parameters = (
+            "quick_reply",
+            {"type": "payload", "payload": folded(kinds["quick_reply"])},
+        )
     elif "copy_code" in kinds:
         kind, parameters = (
             "copy_code",
-            {"type": "coupon_code", "coupon_code": str(kinds["copy_code"])},
+            {"type": "coupon_code", "coupon_code": folded(kinds["copy_code"])},
         )
     else:
-        kind, parameters = "url", {"type": "text", "text": str(kinds.get("url", ""))}
+        kind, parameters = "url", text_parameter(kinds.get("url", ""))
     return {"type": "button", "sub_type": kind, "index": str(index), "parameters": [parameters]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -15,6 +14,7 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Engagement, Receipt
 from orchestrator.engine.commands import RecordReceipt
 from orchestrator.engine.engine import Busy, Stopped
+from orchestrator.primitives.web_urls import encoded
 from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
@@ -61,9 +61,13 @@ async def clicked(request: web.Request) -> web.Response:
     """Redirect to the link's target. What a program fetched for itself is not a click."""
     deps = request.app[DEPS]
     found = deps.keys.read_link(request.match_info["token"])
-    if found is None or not can_be_followed(found[2]):
+    if found is None:
         return gone(request)
-    message, attempt, url = found
+    message, attempt, target = found
+    try:
+        url = encoded(target)
+    except ValueError:
+        return gone(request)
     if not is_automatic(request):
         await record(deps, (message, attempt), Engagement.CLICKED)
     return web.Response(status=302, headers={"Location": url, "X-Robots-Tag": "noindex"})
@@ -81,19 +85,6 @@ def is_automatic(request: web.Request) -> bool:
         request.method != "GET"
         or PURPOSE.search(said) is not None
         or ROBOT.search(agent) is not None
-    )
-
-
-def can_be_followed(url: str) -> bool:
-    """Whether a browser can be redirected to a template's link."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.netloc)
-        and not any(ord(letter) < 33 for letter in url)
     )
 
 

@@ -67,7 +67,7 @@ def web_push_problem(found: Mapping[str, Any]) -> str | None:
 
 
 def is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= TEXT_MAX
+    return isinstance(value, str) and len(value) <= TEXT_MAX and not value.isspace() and value != ""
 
 
 def is_url(value: Any) -> bool:
@@ -101,7 +101,9 @@ VIBER = Channel(
     needed=(("text", "yaml"),),
     addresses=(PHONE, VIBER_BOT_ID),
     way={"en": "in Viber", "uk": "у Viber"},
-    structure=Structure(keys=frozenset({"image", "button"}), problem=viber_problem),
+    structure=Structure(
+        keys=frozenset({"image", "button"}), urls=("image", "button.url"), problem=viber_problem
+    ),
     two_way=True,
     session_ms=SESSION_MS,
     assumed=Assumed(
@@ -121,6 +123,7 @@ WHATSAPP = Channel(
     way={"en": "in WhatsApp", "uk": "у WhatsApp"},
     structure=Structure(
         keys=frozenset({"template", "language", "header", "body", "buttons"}),
+        urls=("header.image", "header.video", "header.document"),
         problem=whatsapp_problem,
     ),
     two_way=True,
@@ -156,7 +159,9 @@ WEB_PUSH = Channel(
     addresses=(SUBSCRIPTION,),
     way={"en": "in the browser", "uk": "у браузері"},
     structure=Structure(
-        keys=frozenset({"url", "icon", "image", "actions", "tag"}), problem=web_push_problem
+        keys=frozenset({"url", "icon", "image", "actions", "tag"}),
+        urls=("url", "icon", "image"),
+        problem=web_push_problem,
     ),
     fan_out=True,
     receipts_from="device",

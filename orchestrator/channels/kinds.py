@@ -17,9 +17,13 @@ PARTS = ("subject", "title", "text", "html", "yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
-    """The ``yaml`` part of a channel: its keys, and what is wrong with one (None: nothing)."""
+    """
+    The ``yaml`` part of a channel: its keys, which of them are URLs (``button.url``), and what is
+    wrong with one (None: nothing).
+    """
 
     keys: frozenset[str]
+    urls: tuple[str, ...] = ()
     problem: Callable[[Mapping[str, Any]], str | None] = lambda found: None
 
 

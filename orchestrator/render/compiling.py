@@ -9,12 +9,15 @@ from jinja2.exceptions import TemplateError
 from jinja2.runtime import Context
 
 from orchestrator.channels.kinds import PARTS
-from orchestrator.render.environment import SafeEnvironment, bounded, printable
-from orchestrator.render.filters import OURS
+from orchestrator.render.allowed import bounded
+from orchestrator.render.data import printable
+from orchestrator.render.environment import SafeEnvironment
+from orchestrator.render.filters import OURS, PRICES
 from orchestrator.render.missing import Path as Variable
 from orchestrator.render.missing import paths
 from orchestrator.render.problems import NullValue, TemplateProblem
 from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, refused
+from orchestrator.render.text import nfc
 from orchestrator.render.yamlpart import keep, misplaced
 
 SOURCE_BYTES_MAX = 262_144
@@ -25,7 +28,7 @@ def environment(part: str) -> SafeEnvironment:
     The sandbox for one kind of part: HTML escapes itself, YAML escapes for double-quoted scalars.
     """
     made = SafeEnvironment(autoescape=part == "html")
-    made.filters.update({name: bounded(name, filter) for name, filter in OURS.items()})
+    made.filters.update({name: bounded(name, OURS[name], PRICES[name]) for name in OURS})
     made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
     return made
 
@@ -61,7 +64,7 @@ def compile_part(
         return None
     sandbox = ENVIRONMENTS[part]
     try:
-        tree = sandbox.parse(text)
+        tree = sandbox.parse(nfc(text))
         if depth(tree) > NESTING_MAX:
             problems.append(
                 TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter")

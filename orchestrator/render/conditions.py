@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.environment import TemplateExpression
 
-from orchestrator.render.budget import ROUNDS_MAX, rounds
+from orchestrator.render.budget import begin
 from orchestrator.render.environment import SafeEnvironment
 from orchestrator.render.problems import ConditionError
-from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, uncallable
+from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, unavailable
 
 NAMES = frozenset(
     {
@@ -69,7 +69,7 @@ class Expression:
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Its value over a scope. Raises ``ConditionError`` where it cannot be evaluated."""
-        rounds.set([ROUNDS_MAX])
+        begin()
         try:
             value = self._compiled(**scope, null=None)
         except Exception as error:  # an expression over outside data may raise anything at all
@@ -96,7 +96,7 @@ class Conditions:
                 raise ConditionError(f"{expression!r} is not one expression")
             if depth(tree) > NESTING_MAX:
                 raise ConditionError("the expression nests too deeply")
-            if (what := uncallable(tree)) is not None:
+            if (what := unavailable(tree)) is not None:
                 raise ConditionError(what)
             unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
             if unknown:

@@ -3,56 +3,36 @@ The sandbox that templates and conditions run in.
 
 Only what is listed may be used: filters, tests and globals. Data is plain JSON types, and a
 mapping's attributes are its keys, never its methods. Whatever could make a small template take much
-time or memory has a limit: powers, products, joined text, ranges, rounds of loops, and the output
-itself.
+time or memory has a limit (powers, products, joined text, ranges, the output itself) or is paid for
+out of one allowance (``budget``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
 
 from jinja2 import StrictUndefined, TemplateRuntimeError, Undefined, nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from orchestrator.render.budget import built, counted, paid
+from orchestrator.render.allowed import allow
+from orchestrator.render.budget import built, counted, found_in, paid, read
+from orchestrator.render.data import printable
+from orchestrator.render.graphemes import whole_length
 from orchestrator.render.problems import NullValue
-from orchestrator.render.syntax import NESTING_MAX
 
 NUMBER_MAX = 10**15
 POWER_MAX = 64
 LENGTH_MAX = 10_000
 JOINED_MAX = 300_000
 RANGE_MAX = 1_000
+STRIPPED_MAX = 32
+STRIPPING = frozenset({"strip", "lstrip", "rstrip"})
 RUNTIME = ("LoopContext", "Namespace", "TemplateReference", "BlockReference")
-FILTERS = frozenset({
-    "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first",
-    "float", "groupby", "int", "items", "join", "last", "length", "list", "lower", "map", "max",
-    "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr", "slice", "sort",
-    "string", "striptags", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode",
-    "wordcount"
-})  # fmt: skip
-SIZED = frozenset({"batch", "join", "list", "replace", "round", "slice", "truncate"})
-BUILDING = frozenset({"batch", "slice", "map", "groupby"})
-WORDY = frozenset({
-    "capitalize", "e", "escape", "lower", "replace", "string", "striptags", "title", "trim",
-    "truncate", "upper", "wordcount"
-})  # fmt: skip
-TESTS = frozenset({
-    "boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge",
-    "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping",
-    "ne", "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined", "upper",
-    "==", "!=", ">", ">=", "<", "<="
-})  # fmt: skip
-PRINTABLE = (str, int, float, Undefined)
-SCALARS = frozenset({str, int, float, bool, type(None)})
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Bounded(CodeGenerator):
@@ -65,12 +45,39 @@ class Bounded(CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        """What a comparison reads is paid for, unless a constant bounds it."""
+        sides = [node.expr, *(one.expr for one in node.ops)]
+        only = node.ops[0].op if len(node.ops) == 1 else ""
+        if only in ("in", "notin"):
+            self.write("(not " if only == "notin" else "(")
+            self._call("environment.found_in", sides, frame)
+            self.write(")")
+        elif any(isinstance(side, nodes.Const) for side in sides) and len(node.ops) == 1:
+            super().visit_Compare(node, frame)
+        else:
+            self.write("(")
+            self._call("environment.read", sides[:1], frame)
+            for one in node.ops:
+                self.write(f" {operators[one.op]} ")
+                self._call("environment.read", [one.expr], frame)
+            self.write(")")
+
+    def _call(self, name: str, arguments: Iterable[nodes.Expr], frame: Frame) -> None:
+        self.write(f"{name}(")
+        for argument in arguments:
+            self.visit(argument, frame)
+            self.write(", ")
+        self.write(")")
+
 
 class SafeEnvironment(ImmutableSandboxedEnvironment):
     """Jinja with nothing in it that was not asked for."""
 
     code_generator_class = Bounded
-    intercepted_binops = frozenset({"*", "**", "%", "+", "//", "/"})
+    read = staticmethod(read)
+    found_in = staticmethod(found_in)
+    intercepted_binops = frozenset({"*", "**", "%", "+", "-", "//", "/"})
 
     def __init__(
         self, *, undefined: type[Undefined] = StrictUndefined, autoescape: bool = False
@@ -78,18 +85,14 @@ class SafeEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(
             undefined=undefined, autoescape=autoescape, keep_trailing_newline=False, cache_size=0
         )
-        self.filters = {name: self.filters[name] for name in FILTERS if name in self.filters}
-        self.tests = {name: self.tests[name] for name in TESTS if name in self.tests}
+        allow(self)
         self.globals = {
             "range": bounded_range,
             "_rounds": counted,
             "_built": built,
-            "_paid": paid,
+            "_sliced": sliced,
             "_method": method,
         }
-        self.filters["replace"] = bounded_replace
-        for name, filter in self.filters.items():
-            self.filters[name] = bounded(name, filter)
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
         """
@@ -103,13 +106,16 @@ class SafeEnvironment(ImmutableSandboxedEnvironment):
         if any(value is None for value in values):
             raise NullValue("a value is null")
         markup = any(hasattr(value, "__html__") for value in values)
-        text = [escape(printable(value)) if markup else str(printable(value)) for value in values]
+        text = [escape(value) if markup else str(value) for value in map(printable, values)]
         if sum(map(len, text)) > JOINED_MAX:
             raise SecurityError("a text that long is not allowed")
         return str(paid("".join(text))) if not markup else Markup("").join(text)
 
     def call(self, context: Any, function: Any, /, *arguments: Any, **options: Any) -> Any:
-        """A method's result is paid for like a filter's."""
+        """A method's result is paid for like a filter's, and so is what a loop compares."""
+        if isinstance(getattr(function, "__self__", None), LoopContext):
+            for argument in arguments:
+                read(argument)
         return paid(super().call(context, function, *arguments, **options))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -172,90 +178,22 @@ def bounded_range(*arguments: int) -> range:
     return found
 
 
+def sliced(value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """``value[start:stop:step]``; a text is cut between its grapheme clusters."""
+    if step is None and isinstance(value, str) and not value.isascii():
+        first, last, _ = slice(start, stop).indices(len(value))
+        return paid(value[whole_length(value, first) : whole_length(value, last)])
+    return paid(value[start:stop:step])
+
+
 def method(value: Any, name: str, /, *arguments: Any, **options: Any) -> Any:
     """``value.name(…)``: only text has methods."""
     if isinstance(value, Undefined):
         return getattr(value, name)
     if not isinstance(value, str):
         raise TemplateRuntimeError(f"only text has .{name}()")
+    for one in (value, *arguments):
+        read(one)
+    if name in STRIPPING and any(len(one) > STRIPPED_MAX for one in arguments if one):
+        raise SecurityError(f".{name}() takes at most {STRIPPED_MAX} characters")
     return getattr(value, name)(*arguments, **options)
-
-
-def bounded_replace(text: Any, old: str, new: str, count: int | None = None) -> str:
-    """``replace`` whose result may not be longer than the text itself by much."""
-    found = str(text)
-    if (
-        len(found) + len(str(new)) * (found.count(str(old)) if count is None else count)
-        > JOINED_MAX
-    ):
-        raise SecurityError("a replacement that long is not allowed")
-    return found.replace(str(old), str(new), -1 if count is None else count)
-
-
-def bounded(name: str, filter: F) -> F:
-    """A filter whose result has a limit and is paid for."""
-
-    def limited(*arguments: Any, **options: Any) -> Any:
-        numbers = (*arguments[1:], *options.values()) if name in SIZED else ()
-        if any(isinstance(one, int) and abs(one) > LENGTH_MAX for one in numbers):
-            raise SecurityError("a size that large is not allowed")
-        if name in WORDY and any(isinstance(one, list | tuple | dict) for one in arguments):
-            raise TemplateRuntimeError(f"the filter {name} takes text, not a list or mapping")
-        if name == "join":
-            check_join(*arguments[1:], **options)
-        try:
-            result = filter(*arguments, **options)
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise TemplateRuntimeError(f"the filter {name} cannot take this value") from error
-        if type(result) is not str and isinstance(result, Iterator):
-            result = list(islice(result, JOINED_MAX + 1))
-        if isinstance(result, str | list) and len(result) > JOINED_MAX:
-            raise SecurityError("a result that long is not allowed")
-        return built(result) if name in BUILDING else paid(result)
-
-    for mark in ("jinja_pass_arg", "jinja_async_variant"):
-        if hasattr(filter, mark):
-            setattr(limited, mark, getattr(filter, mark))
-    return limited  # type: ignore[return-value]
-
-
-def check_join(values: Any, d: Any = "", attribute: Any = None) -> None:
-    """
-    ``join`` before it joins: how long its separators are, and that there is text between them.
-    """
-    if isinstance(values, list | tuple | str):
-        if len(values) * len(str(printable(d))) > JOINED_MAX:
-            raise SecurityError("a text that long is not allowed")
-        if attribute is None and any(isinstance(one, list | tuple | Mapping) for one in values):
-            raise TemplateRuntimeError("the filter join takes a list of texts")
-
-
-def printable(value: Any) -> Any:
-    """The value if it may be printed: null counts as missing, and a list is no text."""
-    if type(value) is str:
-        return value
-    if value is not None and not isinstance(value, PRINTABLE):
-        raise TemplateRuntimeError(
-            "a list or mapping cannot be printed; name what is to be shown of it"
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TemplateRuntimeError("a number that is not finite cannot be printed")
-    return value
-
-
-def plain(value: Any, level: int = 0) -> Any:
-    """Only JSON's own types get into a template; everything else becomes its text."""
-    if type(value) in SCALARS:
-        return value
-    if level > NESTING_MAX * 4:
-        raise SecurityError("the event's data nests too deeply for a template")
-    if isinstance(value, dict | Mapping):
-        return {
-            key if type(key) is str else str(key): (
-                item if type(item) in SCALARS else plain(item, level + 1)
-            )
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [item if type(item) in SCALARS else plain(item, level + 1) for item in value]
-    return value if isinstance(value, str | int | float) else str(value)

@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
@@ -23,15 +22,18 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.runtime import Context
 
+from orchestrator.primitives.web_urls import encoded
+from orchestrator.render.allowed import LETTERS, Price
 from orchestrator.render.amounts import money_text
 from orchestrator.render.problems import NullValue, UnknownValue
 from orchestrator.render.sms import plainer
-from orchestrator.render.text import shortenable
+from orchestrator.render.text import abbreviated, shortenable
 from orchestrator.render.ukrainian import romanise
 from orchestrator.render.ukrainian import vocative as vocative_of
 
 DATE_STYLES = ("short", "medium", "long", "full")
 PATTERN_LENGTH_MAX = 64
+NUMBER_LENGTH_MAX = 64
 EXPONENT_MAX = 30
 CURRENCY = re.compile("[A-Z]{3}")
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")
@@ -57,17 +59,18 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def number_of(value: Any, filter: str) -> Decimal:
-    """A number from JSON or text, exactly as it was written."""
+    """A number from JSON or text, exactly as it was written; 2.0 is 2, as it is printed."""
     defined(value)
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
     try:
-        number = Decimal(str(value))
+        number = Decimal(text if len(text) <= NUMBER_LENGTH_MAX else "")
     except InvalidOperation:
         raise TemplateRuntimeError(f"{filter}: the value is not a number") from None
     if not number.is_finite() or (
         number and not -EXPONENT_MAX <= number.adjusted() <= EXPONENT_MAX
     ):
         raise TemplateRuntimeError(f"{filter}: the value is not a number")
-    return number
+    return Decimal(int(number)) if "." in text and number == int(number) else number
 
 
 def defined(value: Any) -> None:
@@ -83,7 +86,8 @@ def money(context: Context, value: Any, currency: str) -> str:
     """``{{ event.total | money('UAH') }}`` → «3 601,50 ₴» in the recipient's locale."""
     if not CURRENCY.fullmatch(currency):
         raise TemplateRuntimeError("money takes a currency of three letters, such as 'UAH'")
-    return money_text(number_of(value, "money"), currency, babel_locale(context.get("_locale")))
+    locale = babel_locale(context.get("_locale"))
+    return abbreviated(money_text(number_of(value, "money"), currency, locale))
 
 
 @pass_context
@@ -107,14 +111,14 @@ def date_filter(context: Context, value: Any, style: str = "medium") -> str:
     text = str(value)
     try:
         if len(text) == 10:
-            return str(format_date(date.fromisoformat(text), style, locale=locale))
+            return abbreviated(format_date(date.fromisoformat(text), style, locale=locale))
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise TemplateRuntimeError("date: the value is not an ISO 8601 date or time") from None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     if style in DATE_STYLES:
-        return str(format_date(moment.astimezone(zone), style, locale=locale))
-    return str(format_datetime(moment, style, tzinfo=zone, locale=locale))
+        return abbreviated(format_date(moment.astimezone(zone), style, locale=locale))
+    return abbreviated(format_datetime(moment, style, tzinfo=zone, locale=locale))
 
 
 @pass_context
@@ -161,11 +165,12 @@ def gender(recipient: Any, female_or_male: str, other: str, neutral: str | None 
 
 @pass_context
 def link(context: Context, value: Any) -> str:
-    """A tracked link; only http and https."""
+    """A tracked link; only http and https, percent-encoded where it is not yet."""
     defined(value)
-    url = str(value)
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise TemplateRuntimeError("link: the value is not an http or https URL")
+    try:
+        url = encoded(str(value))
+    except ValueError as error:
+        raise TemplateRuntimeError(f"link: {error}") from None
     track: Callable[[str], str] | None = context.get("_link")
     return track(url) if track is not None else url
 
@@ -202,6 +207,18 @@ OURS: dict[str, Callable[..., Any]] = {
     "truncate_sms": truncate_sms,
     "smart_sms": smart_sms,
     "transliterate": transliterate,
+}
+PRICES = {
+    "money": Price(call=4),
+    "number": Price(call=12),
+    "date": Price(call=24),
+    "plural": Price(call=8),
+    "vocative": LETTERS,
+    "gender": Price(read=0),
+    "link": Price(call=16),
+    "truncate_sms": Price(read=8),
+    "smart_sms": Price(read=8),
+    "transliterate": LETTERS,
 }
 
 

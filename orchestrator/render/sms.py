@@ -13,10 +13,11 @@ Reference: 3GPP TS 23.038 6.2.1 (alphabet and extension table), TS 23.040 9.2.3.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from orchestrator.render.graphemes import cut
 
 BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -54,6 +55,11 @@ class SmsCount:
     alphabet: Alphabet
     units: int
     parts: int
+
+
+def in_gsm(text: str) -> bool:
+    """Whether every character of a text is in the GSM alphabet."""
+    return _GSM.issuperset(text)
 
 
 def count(text: str) -> SmsCount:
@@ -107,7 +113,7 @@ def shorten(before: str, text: str, after: str, parts: int) -> str:
 
     if fits(text):
         return text
-    low, high = 0, len(text)
+    low, high = 0, min(len(text), parts * GSM_PART + GSM_SINGLE)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (
@@ -124,29 +130,12 @@ def _dotted(before: str, kept: str, after: str) -> str:
 
 
 def _at_a_word(text: str, length: int) -> str:
-    """
-    At most ``length`` characters, back to a word's end, never inside a joined emoji or an accented
-    letter.
-    """
+    """At most ``length`` characters, back to a word's end, or to that of a cluster."""
     kept = text[:length]
     if not text[length : length + 1].isspace():
         words = kept.rsplit(None, 1)
-        kept = words[0] if len(words) == 2 else _at_a_character(text, length)
+        kept = words[0] if len(words) == 2 else cut(text, length)
     return kept.rstrip().rstrip(",;:.–—-(«\"'").rstrip() or kept
-
-
-def _at_a_character(text: str, length: int) -> str:
-    while length > 1 and (_joins(text[length]) or text[length - 1] == "\u200d"):
-        length -= 1
-    return text[:length]
-
-
-def _joins(character: str) -> bool:
-    return (
-        unicodedata.combining(character) != 0
-        or character in "\u200d\ufe0f"
-        or "\U0001f3fb" <= character <= "\U0001f3ff"
-    )
 
 
 def plainer(text: str) -> str:

@@ -5,12 +5,13 @@ paid for.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
-NODES_A_ROUND = 32
+NODES_A_ROUND = 12
 NESTING_MAX = 24
 STR_METHODS = frozenset(
     {"upper", "lower", "strip", "lstrip", "rstrip", "startswith", "endswith", "title", "capitalize"}
@@ -47,7 +48,9 @@ class Measured(NodeTransformer):
     def generic_visit(self, node: nodes.Node, *arguments: Any, **options: Any) -> nodes.Node:
         node = super().generic_visit(node, *arguments, **options)
         if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
-            return internal("_paid", node, node)
+            parts = (node.arg.start, node.arg.stop, node.arg.step)
+            bounds = [part or nodes.Const(None) for part in parts]
+            return internal("_sliced", node, node.node, *bounds)
         if (
             isinstance(node, nodes.Call)
             and isinstance(node.node, nodes.Getattr)
@@ -88,11 +91,14 @@ def refused(tree: nodes.Template) -> str | None:
         ),
         None,
     )
-    return f"there is no {name!r} in templates" if name is not None else uncallable(tree)
+    return f"there is no {name!r} in templates" if name is not None else unavailable(tree)
 
 
-def uncallable(tree: nodes.Template) -> str | None:
-    """The first call of something that cannot be called, None where all can."""
+def unavailable(tree: nodes.Template) -> str | None:
+    """The first call of something that cannot be called, or number without end; else None."""
+    for constant in tree.find_all(nodes.Const):
+        if isinstance(constant.value, float) and not math.isfinite(constant.value):
+            return f"a number that large is not available (line {constant.lineno})"
     for call in tree.find_all(nodes.Call):
         called = call.node
         if isinstance(called, nodes.Getattr):

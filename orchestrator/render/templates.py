@@ -23,15 +23,16 @@ from orchestrator.channels.registry import channels
 from orchestrator.core.reasons import Reason
 from orchestrator.core.values import Value
 from orchestrator.render import sms
-from orchestrator.render.budget import ROUNDS_MAX, rounds
+from orchestrator.render.budget import begin
 from orchestrator.render.compiling import compile_part
-from orchestrator.render.environment import plain
+from orchestrator.render.data import plain
 from orchestrator.render.filters import content_hash
+from orchestrator.render.graphemes import cut
 from orchestrator.render.missing import Path as Variable
 from orchestrator.render.missing import missing
 from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
 from orchestrator.render.text import ENCODED_WORD, clean_html, settled
-from orchestrator.render.yamlpart import structure, values
+from orchestrator.render.yamlpart import Kept, structure, values, with_urls
 
 FILE = re.compile(
     r"(?P<channel>[a-z_]+)(?:\.(?P<locale>[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*))?\.(?P<part>[a-z]+)\.j2"
@@ -39,6 +40,7 @@ FILE = re.compile(
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOUGHT_MAX = 10_000
+LINE_SHOWN_MAX = 100
 
 
 class RenderContext(Value):
@@ -222,6 +224,7 @@ class TemplateSet:
             )
         parts: dict[str, Any] = {}
         locales: list[str] = []
+        begin()
         for name, found in self._find(template, channel, context.locale).items():
             locales.append(found.locale)
             names["_locale"] = found.spoken
@@ -285,11 +288,24 @@ def render_part(part: Part, channel: Channel, name: str, names: Mapping[str, Any
             Reason.MISSING_VARIABLE, missing(error, part.variables, names), part.path
         ) from error
     except (TemplateError, SecurityError) as error:
-        raise Unrenderable(Reason.TEMPLATE_ERROR, str(error)[:200], part.path) from error
+        raise Unrenderable(
+            Reason.TEMPLATE_ERROR, f"{str(error)[:200]}{place_of(error, part)}", part.path
+        ) from error
     except Exception as error:  # an expression over outside data may raise anything at all
         raise Unrenderable(
             Reason.TEMPLATE_ERROR, f"{type(error).__name__} in an expression", part.path
         ) from error
+
+
+def place_of(error: Exception, part: Part) -> str:
+    """The line of a template that an error came from, as its author wrote it."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == part.compiled.filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    written = part.source.splitlines()[line - 1 : line]
+    return f" (line {line}: {cut(written[0].strip(), LINE_SHOWN_MAX)})" if written else ""
 
 
 def said(text: str, channel: Channel, name: str) -> Any:
@@ -298,7 +314,7 @@ def said(text: str, channel: Channel, name: str) -> Any:
     can be sent.
     """
     if name == "yaml":
-        found = structure(text, values.get())
+        found = with_urls(structure(text, values.get().texts), channel)
         if (problem := channel.structure_problem(found)) is not None:
             raise TemplateRuntimeError(problem)
         return found
@@ -318,8 +334,7 @@ def collect(part: Part, names: Mapping[str, Any], length_max: int) -> str:
     """The output, given up as soon as it grows too long."""
     pieces: list[str] = []
     length = 0
-    rounds.set([ROUNDS_MAX])
-    values.set([])
+    values.set(Kept())
     for piece in part.compiled.generate(names):
         length += len(piece)
         if length > length_max:

@@ -12,6 +12,10 @@ EXCEPTIONS = {
     "ігор": "Ігорю",
     "лазар": "Лазарю",
     "федір": "Федоре",
+    "хведір": "Хведоре",
+    "сидір": "Сидоре",
+    "прокіп": "Прокопе",
+    "тиміш": "Тимоше",
     "яків": "Якове",
     "антін": "Антоне",
     "олег": "Олеже",
@@ -35,7 +39,39 @@ EXCEPTIONS = {
     "хведько": "Хведьку",
     "петрик": "Петрику",
 }
-SOFT_A = ("ш", "ж", "ч", "щ")
+UNCHANGED = frozenset(
+    [
+        "айгуль",
+        "аннабель",
+        "беатріс",
+        "гузель",
+        "грейс",
+        "джейн",
+        "едіт",
+        "елізабет",
+        "ешлі",
+        "жаклін",
+        "ізабель",
+        "катрін",
+        "кармен",
+        "кетрін",
+        "маргарет",
+        "мерилін",
+        "мішель",
+        "ніколь",
+        "рут",
+        "шарлотт",
+        "антоніо",
+        "бруно",
+        "лео",
+        "маріо",
+        "отто",
+        "пабло",
+    ]
+)
+"""Foreign names that look as if a rule were for them; most are women's that end in a consonant."""
+PATRONYMICS = ("ович", "івна", "ївна", "ілліч", "ьмич")
+NAME_LENGTH_MAX = 100
 LETTERS = dict(zip("абвгґдезиіїйклмнопрстуфыэё", "abvhgdezyiiiklmnoprstufyee", strict=True)) | {
     "є": "ie", "ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ю": "iu",
     "я": "ia", "ь": "", "ъ": "", "’": "", "ʼ": "",
@@ -45,36 +81,48 @@ INITIAL = {"є": "ye", "ї": "yi", "й": "y", "ю": "yu", "я": "ya"}
 
 def vocative(name: str) -> str:
     """
-    «Олена» → «Олено», «Андрій» → «Андрію»; a name in another script, or of no rule, stays as it is.
+    «Олена» → «Олено», «Андрій» → «Андрію», «Олена Петрівна» → «Олено Петрівно»; a name in another
+    script, or of no rule, stays as it is, and so does a surname.
     """
+    if len(name) > NAME_LENGTH_MAX:
+        return name
+    first, *others = name.split(" ")
+    if others:
+        rest = [vocative(one) if one.lower().endswith(PATRONYMICS) else one for one in others]
+        return " ".join([vocative(first), *rest])
     if "-" in name:
-        return "-".join(vocative(part) for part in name.split("-"))
+        # «Жан-Поль»: the first of such a pair is no name of its own
+        head, _, tail = name.partition("-")
+        return f"{head if head.lower() == 'жан' else vocative(head)}-{vocative(tail)}"
     lower = name.lower()
     if lower in EXCEPTIONS:
-        return EXCEPTIONS[lower]
-    if len(lower) < 2 or not all("а" <= letter <= "ґ" or letter in "’ʼ'-" for letter in lower):
+        found = EXCEPTIONS[lower]
+        found = found if name[:1].isupper() else found.lower()
+    else:
+        found = by_rule(name, lower)
+    return found.upper() if len(name) > 1 and name.isupper() else found
+
+
+def by_rule(name: str, lower: str) -> str:
+    """The vocative by the last letters of a name."""
+    cyrillic = all("а" <= letter <= "ґ" or letter in "’ʼ'" for letter in lower)
+    if len(lower) < 2 or not cyrillic or lower in UNCHANGED:
         return name
-    stem, last = name[:-1], lower[-1]
-    before = lower[-2]
-    if last == "а":
-        return stem + ("е" if before in SOFT_A else "о")
-    if last == "я":
-        return stem + ("є" if before in VOWELS + "’ʼ'" else "ю")
-    if last == "й":
-        return stem + "ю"
-    if last == "ь":
-        return stem + "ю"
-    if last == "о":
-        return stem + ("у" if before == "к" else "е")
+    stem, last, before = name[:-1], lower[-1], lower[-2]
+    match last:
+        case "а":
+            return stem + ("е" if before in "чщ" else "о")
+        case "я":
+            return stem + ("є" if before in VOWELS + "й’ʼ'" else "ю")
+        case "й" | "ь":
+            return stem + "ю"
+        case "о" if before == "к":
+            return stem + "у"
+        case "о" if before == "л" or lower.endswith("тро"):
+            return stem + "е"
     if last in VOWELS:
         return name
-    if last in "жчшщ":
-        return name + "у"
-    if last == "к" or lower.endswith(("г", "х")):
-        return name + "у"
-    if last == "р" and lower.endswith("яр"):
-        return name + "е"
-    return name + "е"
+    return name + ("у" if last in "жчшщкгх" else "е")
 
 
 def romanise(text: str) -> str:

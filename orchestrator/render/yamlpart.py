@@ -13,29 +13,48 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
-from jinja2.exceptions import TemplateRuntimeError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
+from jinja2.exceptions import SecurityError, TemplateRuntimeError
+from yaml import YAMLError
 
+from orchestrator.channels import Channel
+from orchestrator.primitives.web_urls import encoded
 from orchestrator.render.budget import spend
 from orchestrator.render.text import cleaned
 
 JINJA = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 BEFORE_A_VALUE = ":,-[{"
 VALUES_MAX = 2_000
+LETTERS_MAX = 65_536
+SOURCE_MAX = 16_384
 _SECRET = f"value{secrets.randbelow(10**12):012d}n"
 PLACE = re.compile(_SECRET + r"(\d+)e")
-values: ContextVar[list[str]] = ContextVar("values")
+
+
+class Kept:
+    """The values of one part, of no more than ``LETTERS_MAX`` letters together."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._letters = 0
+
+    def keep(self, value: str) -> int:
+        self._letters += len(value)
+        if self._letters > LETTERS_MAX:
+            raise SecurityError(f"the values are longer than {LETTERS_MAX} characters together")
+        self.texts.append(value)
+        return len(self.texts) - 1
+
+
+values: ContextVar[Kept] = ContextVar("values")
 
 
 def keep(value: str) -> str:
     """Put a value aside, and leave its number."""
-    kept = values.get()
     spend(1)
-    kept.append(value)
-    return f"{_SECRET}{len(kept) - 1}e"
+    return f"{_SECRET}{values.get().keep(value)}e"
 
 
 def structure(text: str, kept: Sequence[str]) -> Any:
@@ -51,10 +70,56 @@ def parsed(text: str) -> Any:
     """
     The author's YAML, numbers in the places of values; parsed once for each way through a template.
     """
+    if len(text) > SOURCE_MAX:
+        raise SecurityError(
+            f"the structure is longer than {SOURCE_MAX} characters without its values"
+        )
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return yaml.load(text, Loader=Core)
     except (YAMLError, ValueError, RecursionError) as error:
         raise TemplateRuntimeError("the result is not YAML") from error
+
+
+class Core(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # it is a class
+    """
+    YAML's core schema (1.2.2, 10.3), read by libyaml where it is there: parsing in Python takes a
+    hundred times as long. A doubled key is an error.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep=deep)
+        if len(found) < len(node.value):
+            raise YAMLError("a key stands twice")
+        return dict(found)
+
+
+for _tag, _form, _first in (
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", "true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", "[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    Core.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), _first)
+
+
+def with_urls(found: Any, channel: Channel) -> Any:
+    """
+    The structure, each of its URLs percent-encoded. Raises ``TemplateRuntimeError`` for one that
+    cannot be followed.
+    """
+    for path in channel.structure.urls if channel.structure is not None else ():
+        *outer, last = path.split(".")
+        holder = found
+        for key in outer:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and isinstance(holder.get(last), str):
+            try:
+                holder[last] = encoded(holder[last])
+            except ValueError as error:
+                raise TemplateRuntimeError(f"{path}: {error}") from None
+    return found
 
 
 class Filling:

@@ -49,6 +49,7 @@ TYPES = (
     "interactive",
     "reaction",
 )
+REFUSED_SPACE = re.compile(r"[\n\r\t]| {5}")
 STATES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed"}
 ERRORS = {
     "0": (401, "AuthException"),
@@ -74,6 +75,7 @@ ERRORS = {
     "132000": (400, "Template Param Count Mismatch"),
     "132001": (404, "Template does not exist"),
     "132015": (400, "Template is Paused"),
+    "132018": (400, "There's an issue with the parameters in your template"),
     "133010": (400, "Phone number not registered"),
 }
 
@@ -280,6 +282,10 @@ def template_problem(part: dict[str, Any]) -> tuple[str, str] | None:
         for component in components
     ):
         return "100", "template.components must be header, body and button objects with parameters"
+    texts = [one.get("text") for each in components for one in each.get("parameters", [])]
+    if any(isinstance(text, str) and REFUSED_SPACE.search(text) for text in texts):
+        words = "Param text cannot have new-line/tab characters or more than 4 consecutive spaces"
+        return "132018", words
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters.whatsapp.template import template_of
 from orchestrator.sandbox.meta import sign
 from tests.sandbox.sandbox_kit import ACCOUNTS, PHONE, Bench, Hook, benched
 
@@ -86,6 +87,24 @@ async def test_a_template_is_accepted_and_shown_with_its_parameters() -> None:
             "whatsapp",
         )
         assert entry["content"]["text"] == "Олена\n3 601,50 ₴"
+
+
+@pytest.mark.parametrize("said", ["a\nb", "a\tb", "a\r\nb", "a" + " " * 5 + "b", "\n", "a    b"])
+@pytest.mark.parametrize("part", ["header", "body", "button"])
+async def test_a_parameter_s_white_space_is_refused_as_meta_does_and_our_adapter_folds_it(
+    said: str, part: str
+) -> None:
+    parameters = [{"type": "text", "text": said}]
+    components = [{"type": part, "parameters": parameters}]
+    async with benched() as bench:
+        status, answer = await send(
+            bench, template(template={**TEMPLATE, "components": components})
+        )
+        if said != "a    b":
+            assert (status, answer["error"]["code"]) == (400, 132018)
+        given = {"template": "t", "header": said, "body": [said, {"text": said}], "buttons": [said]}
+        ours = template_of({**given, "language": "uk"}, "uk")
+        assert (await send(bench, template(template=ours)))[0] == 200
 
 
 async def test_a_user_id_instead_of_a_phone_is_answered_with_the_user_id() -> None:
