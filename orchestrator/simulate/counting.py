@@ -92,8 +92,13 @@ class Seen:
             read=share("read", arrived),
             clicked=share("clicked", basis),
             replied=share("replied", basis),
-            unsubscribed=share("unsubscribed", arrived),
+            unsubscribed=share("unsubscribed", arrived) or self._stops(arrived, hours),
         )
+
+    def _stops(self, arrived: int, hours: Hours) -> Share | None:
+        """Where nobody has said stop yet: half a person."""
+        lags = self.spans.get("read") or self.spans.get("delivered")
+        return Share(0.5 / (arrived + 1), lag_of(lags, hours)) if lags else None
 
 
 def arrival(attempt: Attempt, state: str) -> int | None:
@@ -170,7 +175,7 @@ def basis_of(tendency: str, states: Mapping[str, int]) -> str | None:
     """What a tendency is counted of; None where nobody has shown it."""
     if tendency == "refused":
         return "answered"
-    if not states.get(tendency):
-        return None
+    if not states.get(tendency) and tendency != "unsubscribed":
+        return None  # what nobody was ever seen to do is not reported; but anybody may say stop
     before = {"delivered": (), "clicked": ("read", "delivered"), "replied": ("read", "delivered")}
     return next((one for one in before.get(tendency, ("delivered",)) if states.get(one)), "taken")

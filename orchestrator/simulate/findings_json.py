@@ -20,6 +20,7 @@ def as_json(plan: SimulationPlan, findings: Findings) -> dict[str, Any]:
         "events": len(plan.event_file.lines),
         "runs": plan.runs,
         "seed": plan.seed,
+        "interval_probability": 0.9 if plan.runs > 1 else None,
         "behaviour": plan.behaviour.source,
         "currency": plan.versions[0].configuration.settings.currency,
         "versions": [

@@ -12,19 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist, fmean, median, stdev
+from statistics import NormalDist, fmean, median, variance
 
 from orchestrator.core.message import Status
 from orchestrator.simulate.outcomes import MessageOutcome
 
 MILLIONTHS = 1_000_000
 P95_SIGMAS = NormalDist().inv_cdf(0.95)
+USUAL_RUNS = 4
 STUDENT = (6.3138, 2.9200)
 Figure = tuple[str, str]
 """
 ``(section, name)``: ("total", "messages"), ("sends", "viber"), ("rules", "quiet_hours night"), …
 """
 SECTIONS = ("total", "sends", "reached_by", "ended", "skipped", "rules", "flags", "broken")
+COUNTS = ("sends", "reached_by", "ended", "skipped", "flags")
 REACH: Figure = ("total", "reach")
 UNDEFINED = ("reach", "median_ms", "p95_ms", "cost_per_reached")
 """
@@ -45,12 +47,20 @@ class Interval:
     high: float
 
 
-def interval(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Interval:
-    """The interval that runs predict, never past ``least`` and ``most``."""
+def interval(
+    values: Sequence[float], least: float = -math.inf, most: float = math.inf, usual: float = 0
+) -> Interval:
+    """
+    The interval that runs predict, never past ``least`` and ``most``. ``usual`` is the variance
+    that such a figure has as a rule; it stands for ``USUAL_RUNS`` more runs, because a few runs may
+    agree by chance.
+    """
     middle, runs = median(values), len(values)
-    if runs < 2 or min(values) == max(values):
+    if runs < 2 or (min(values) == max(values) and not usual):
         return Interval(middle, middle, middle)
-    half = student(runs - 1) * stdev(values) * math.sqrt(1 + 1 / runs)
+    freedom = runs - 1 + (USUAL_RUNS if usual else 0)
+    spread = ((runs - 1) * variance(values) + (freedom - runs + 1) * usual) / freedom
+    half = student(freedom) * math.sqrt(spread * (1 + 1 / runs))
     centre = fmean(values)
     low, high = max(least, centre - half), min(most, centre + half)
     return Interval(min(low, middle), middle, max(high, middle))
@@ -162,11 +172,33 @@ def over_runs(runs: Sequence[Mapping[Group, Figures]]) -> dict[Group, dict[Figur
             {name for one in figures for name in one},
             key=lambda name: (SECTIONS.index(name[0]), name[1]),
         )
+        values = {name: values_of(name, figures) for name in names}
+        usual = usual_variances(values)
         found[group] = {
-            name: interval(values_of(name, figures), 0, 1 if name == REACH else math.inf)
-            for name in names
+            name: interval(row, 0, 1 if name == REACH else math.inf, usual.get(name, 0))
+            for name, row in values.items()
         }
     return found
+
+
+def usual_variances(values: Mapping[Figure, Sequence[float]]) -> dict[Figure, float]:
+    """
+    The variances of counts: that of independent messages, times a factor that all counts have in
+    common (a moderated variance, Smyth 2004).
+    """
+    messages = fmean(values.get(("total", "messages"), [0]))
+    if len(values.get(REACH, ())) < 2 or not messages:
+        return {}
+    independent: dict[Figure, float] = {}
+    for name, row in values.items():
+        share = fmean(row) / messages
+        if (name[0] in COUNTS or name == ("total", "reached")) and 0 < share < 1:
+            independent[name] = messages * share * (1 - share)
+    total = sum(independent.values())
+    factor = sum(variance(values[name]) for name in independent) / total if total else 0.0
+    reach = fmean(values[REACH])
+    independent[REACH] = reach * (1 - reach) / messages
+    return {name: factor * one for name, one in independent.items()}
 
 
 def differences_over(

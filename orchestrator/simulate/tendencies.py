@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -29,8 +29,11 @@ PERSONS = tuple(NORMAL.inv_cdf((place + 0.5) / 7) for place in range(7))
 CHANNELS = tuple(NORMAL.inv_cdf((place + 0.5) / 9) for place in range(9))
 NODES = tuple((z, w) for z in PERSONS for w in CHANNELS)
 ROUNDS = 30
-PEOPLE_MAX = 20_000
-"""Of so many people the spread is learnt."""
+ROUNDS_LAST = 4
+SETTLED = 0.003
+"""Smaller steps, in logits, end a fit."""
+PEOPLE_MAX = 3_000
+"""Of so many people the spread is learnt, of all of them the levels."""
 SPREAD_ERROR = 1.5
 """How far, in logits, a spread may well lie from the one that is assumed."""
 LEVEL_ERROR = 1.5
@@ -108,7 +111,7 @@ class Tendency:
     patterns: list[Pattern] = field(default_factory=list)
     _likelihoods: dict[int, list[list[float]]] = field(default_factory=dict)
     _places: dict[tuple[tuple[str, int], ...], list[float]] = field(default_factory=dict)
-    _levels: list[float] = field(default_factory=list)
+    _chances: list[list[tuple[float, float]]] = field(default_factory=list)
 
     def level(self, cell: Cell) -> Level | None:
         """The nearest level that is known: of the cell, its provider and class, its channel."""
@@ -145,10 +148,11 @@ class Tendency:
     def _likelihood(self, pattern: int) -> list[list[float]]:
         found = self._likelihoods.get(pattern)
         if found is None:
-            if not self._levels:
-                self._levels = [one.logit for one in self.cells.values()]
-            chances = [chances_at(level, self.spread) for level in self._levels]
-            found = self._likelihoods[pattern] = likelihood(self.patterns[pattern], chances)
+            if not self._chances:
+                levels = self.cells.values()
+                self._chances = [chances_at(level.logit, self.spread) for level in levels]
+            found = likelihood(self.patterns[pattern], self._chances)
+            self._likelihoods[pattern] = found
         return found
 
 
@@ -191,10 +195,11 @@ def fit_tendency(
     The tendency that trials show. ``usual`` are the shares that are assumed of channels, None where
     nothing is; ``spread`` is what is assumed of people, and all there is if not ``personal``.
     """
-    fitting = Fitting(trials, usual, spread, personal)
-    for _ in range(ROUNDS):
-        fitting.expect()
-        fitting.maximise()
+    fitting = Fitting(trials, usual, spread)
+    every = max(1, len(trials) // PEOPLE_MAX)
+    fitting.learn(every, ROUNDS, personal)
+    if every > 1:
+        fitting.learn(1, ROUNDS_LAST, personal=False)
     return fitting.tendency()
 
 
@@ -203,19 +208,16 @@ class Fitting:
     One fit by expectation and maximisation.
     """
 
-    def __init__(
-        self, trials: Trials, usual: Mapping[str, float | None], spread: Spread, personal: bool
-    ) -> None:
-        self._assumed, self._spread, self._personal = spread, spread, personal
+    def __init__(self, trials: Trials, usual: Mapping[str, float | None], spread: Spread) -> None:
+        self._assumed, self._spread = spread, spread
         self._cells = list(dict.fromkeys(cell for cells in trials.values() for cell in cells))
         number = {cell: place for place, cell in enumerate(self._cells)}
         self._patterns: dict[Pattern, int] = {}
         self._known = {
             person: tuple(self._numbered(cells, number)) for person, cells in trials.items()
         }
-        self._people = Counter(
-            known for _, known in zip(range(PEOPLE_MAX), self._known.values(), strict=False)
-        )
+        self._people: Counter[tuple[tuple[str, int], ...]] = Counter()
+        self._used: list[tuple[int, Pattern]] = []
         totals = {cell: [0, 0] for cell in self._cells}
         for cells in trials.values():
             for cell, (tried, done) in cells.items():
@@ -243,23 +245,29 @@ class Fitting:
         for channel, rows in sorted(by_channel.items()):
             yield channel, self._patterns.setdefault(tuple(sorted(rows)), len(self._patterns))
 
-    def expect(self) -> None:
+    def learn(self, every: int, rounds: int, personal: bool) -> None:
+        """
+        Fit to one person of ``every``, in so many rounds at most; the spread, too, if ``personal``.
+        """
+        self._people = Counter(islice(self._known.values(), 0, None, every))
+        used = {pattern for known in self._people for _, pattern in known}
+        self._used = [(number, one) for one, number in self._patterns.items() if number in used]
+        for _ in range(rounds):
+            before = (*self._levels, *self._spread)
+            self._expect()
+            self._maximise(personal)
+            after = (*self._levels, *self._spread)
+            if max(abs(new - old) for old, new in zip(before, after, strict=True)) < SETTLED:
+                return
+
+    def _expect(self) -> None:
         """Count trials and successes by cell and node, as likely as people stand there."""
         chances = [chances_at(level, self._spread) for level in self._levels]
-        likelihoods = [likelihood(pattern, chances) for pattern in self._patterns]
-        sums = [[sum(row) for row in rows] for rows in likelihoods]
-        weights = [[0.0] * len(PERSONS) for _ in likelihoods]
-        for known, people in self._people.items():
-            stands = [1.0] * len(PERSONS)
-            for _, pattern in known:
-                stands = [one * here for one, here in zip(stands, sums[pattern], strict=True)]
-            total = sum(stands) or 1.0
-            for _, pattern in known:
-                row = weights[pattern]
-                for place, one in enumerate(stands):
-                    row[place] += people * one / total
+        likelihoods = {number: likelihood(one, chances) for number, one in self._used}
+        sums = {number: [sum(row) for row in rows] for number, rows in likelihoods.items()}
+        weights = self._weights(sums)
         self._counts = [[[0.0, 0.0] for _ in NODES] for _ in self._cells]
-        for trials, number in self._patterns.items():
+        for number, trials in self._used:
             masses = [
                 weight * inner / (total or 1.0)
                 for weight, total, row in zip(
@@ -272,7 +280,21 @@ class Fitting:
                     count[0] += tried * mass
                     count[1] += done * mass
 
-    def maximise(self) -> None:
+    def _weights(self, sums: Mapping[int, Sequence[float]]) -> dict[int, list[float]]:
+        """How many people with a pattern stand at each node of the person."""
+        weights = {number: [0.0] * len(PERSONS) for number in sums}
+        for known, people in self._people.items():
+            stands = [1.0] * len(PERSONS)
+            for _, pattern in known:
+                stands = [one * here for one, here in zip(stands, sums[pattern], strict=True)]
+            total = sum(stands) or 1.0
+            for _, pattern in known:
+                row = weights[pattern]
+                for place, one in enumerate(stands):
+                    row[place] += people * one / total
+        return weights
+
+    def _maximise(self, personal: bool) -> None:
         """Move levels and spread to where what was counted is most likely."""
         for place, cell in enumerate(self._cells):
             parent = self._classes.get((cell.provider, cell.message_class))
@@ -288,7 +310,7 @@ class Fitting:
                 self._levels[place] + within(slope / bend, STEP_MAX), LOGIT_MAX
             )
             self._errors[place] = bend**-0.5
-        if self._personal:
+        if personal:
             self._spread = Spread(*self._widened())
         self._gather()
 

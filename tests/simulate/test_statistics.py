@@ -117,3 +117,20 @@ def test_figures_of_runs_have_their_intervals() -> None:
     reach = found["total", "reach"]
     assert (reach.low, reach.median, reach.high) == (0, 0.5, 1.0)
     assert found["ended", "exhausted"].low == 0
+
+
+def test_runs_that_agree_by_chance_do_not_make_a_count_certain() -> None:
+    """Ten messages are late in each run, while the number of those who were reached varies."""
+    runs = []
+    for reached, flagged in ((50, 10), (60, 10), (55, 10), (45, 10)):
+        outcomes = [outcome(str(n), "succeeded" if n < reached else "exhausted") for n in range(99)]
+        for one in outcomes[:flagged]:
+            one.flags = ("late",)
+        runs.append(count_by_group(outcomes))
+    found = over_runs(runs)["all", ""]
+    late = found["flags", "late"]
+    assert late.low < 8
+    assert late.high > 12
+    assert found["total", "messages"] == Interval(99, 99, 99)
+    same = over_runs(runs[:1] * 4)["all", ""]
+    assert same["flags", "late"] == Interval(10, 10, 10)

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.simulate.hours import HOURS, Hours, fit_hours, hour_of
 from orchestrator.simulate.tendencies import (
+    NODES,
     Cell,
     Spread,
     Trials,
@@ -88,8 +89,6 @@ def test_what_is_not_known_is_taken_from_what_is_like_it() -> None:
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
 @pytest.mark.parametrize("spread", [Spread(0, 0), Spread(1, 0.5), Spread(0.5, 4)])
 def test_people_who_differ_do_it_as_often_altogether(share: float, spread: Spread) -> None:
-    from orchestrator.simulate.tendencies import NODES
-
     level = level_of(share, spread)
     shares = [logistic(level + spread.person * z + spread.channel * w) for z, w in NODES]
     assert sum(shares) / len(shares) == pytest.approx(share, abs=1e-6)
