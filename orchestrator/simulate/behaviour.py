@@ -124,16 +124,16 @@ class Behaviour:
     """
     ``by_name``: providers and channels; a provider's own come first. ``source`` says in words where
     they are from. ``tendencies`` are how people differ, by their names in ``SPREADS``. ``said`` are
-    the names that it speaks of itself; how a provider of ``channels_like`` behaves that is not
-    among them is taken from elsewhere, as these words say. ``past``: what really became of the
-    simulated messages, None if it was not looked for.
+    the names that it speaks of itself; ``assumed_like`` says in words what any other provider, or
+    those of a channel, are taken to be like. ``past``: what really became of the simulated
+    messages, None if it was not looked for.
     """
 
     by_name: Mapping[str, ChannelBehaviour] = field(default_factory=dict)
     source: str = ""
     tendencies: Mapping[str, Tendency] = field(default_factory=tendencies_assumed)
     said: frozenset[str] | None = None
-    channels_like: Mapping[str, str] = field(default_factory=dict)
+    assumed_like: Mapping[str, str] = field(default_factory=dict)
     past: Mapping[OutcomeKey, MessageOutcome] | None = None
 
     def of(self, provider: str, channel: str) -> ChannelBehaviour:
@@ -148,8 +148,10 @@ class Behaviour:
         said = self.said if self.said is not None else self.by_name.keys()
         if provider in said or channel in said:
             return None
-        like = self.channels_like.get(channel)
-        return like or f"nothing is known of it: assumed as documented for {channel}"
+        if provider in self.assumed_like:
+            return self.assumed_like[provider]
+        like = self.assumed_like.get(channel, f"assumed as documented for {channel}")
+        return f"nothing is known of it: {like}"
 
 
 SILENT = ChannelBehaviour()

@@ -57,8 +57,8 @@ def read_behaviour(path: Path, channels: Mapping[str, tuple[ProviderSettings, ..
         named = [one.provider for one in accounts if one.provider in said]
         if named and channel not in said:
             found[channel] = found[named[0]]
-            like[channel] = f"{path} does not name it: assumed to do as {named[0]} does"
-    return Behaviour(found, f"as {path} says", said=said, channels_like=like)
+            like[channel] = f"assumed to do as {named[0]} does in {path}"
+    return Behaviour(found, f"as {path} says", said=said, assumed_like=like)
 
 
 def read_channel(section: Section) -> ChannelBehaviour:

@@ -112,9 +112,12 @@ def gathered(
             together.add(seen[name])
         by_name[channel] = together.behaviour(hours)
         like[channel] = (
-            f"too little is known of it: assumed to do as {channel} did in the store"
-            f" ({together.attempts} attempts of {', '.join(members)})"
+            f"assumed to do as {channel} did in the store ({together.attempts} attempts of"
+            f" {', '.join(members)})"
         )
+    for name in seen.keys() - known:
+        others = like.get(channel_of[name], f"assumed as documented for {channel_of[name]}")
+        like[name] = f"only {seen[name].attempts} attempts of it are in the store: {others}"
     rest = sorted(assumed_by_channel().keys() - by_name.keys())
     shown = ", ".join(f"{name} ({seen[name].attempts} attempts)" for name in sorted(known))
     return Behaviour(

@@ -174,18 +174,19 @@ def softplus(value: float) -> float:
 
 
 def likelihood(pattern: Pattern, chances: list[list[tuple[float, float]]]) -> list[list[float]]:
-    """How likely a pattern is at each node of the channel, by node of the person."""
-    width, rows = len(CHANNELS), []
-    for first in range(0, len(NODES), width):
-        row = []
-        for place in range(first, first + width):
-            total = 0.0
-            for cell, trials, successes in pattern:
-                yes, no = chances[cell][place]
-                total += successes * yes + (trials - successes) * no
-            row.append(math.exp(total))
-        rows.append(row)
-    return rows
+    """How likely a pattern is at each node of the channel, by node of the person; at most 1."""
+    totals = [
+        sum(
+            done * chances[cell][place][0] + (tried - done) * chances[cell][place][1]
+            for cell, tried, done in pattern
+        )
+        for place in range(len(NODES))
+    ]
+    best, width = max(totals), len(CHANNELS)  # a thousand trials would vanish in a double
+    return [
+        [math.exp(total - best) for total in totals[first : first + width]]
+        for first in range(0, len(NODES), width)
+    ]
 
 
 def fit_tendency(

@@ -85,6 +85,13 @@ def test_behaviour_is_learnt_from_recorded_receipts() -> None:
     assert (viber.delivered.lag.at(0), viber.delivered.lag.at(1)) == (1_000, 10_000)
     assert "infobip (100 attempts)" in behaviour.source
     assert "assumed for email, sms, web_push, whatsapp" in behaviour.source
+    few = history()
+    for message in few[:5]:
+        message.attempts[0].provider = "new"
+    assert fit(few).assumption("new", "viber") == (
+        "only 5 attempts of it are in the store: assumed to do as viber did in the store"
+        " (95 attempts of infobip)"
+    )
     with pytest.raises(NothingToFit, match="at most 20 finished attempts"):
         fit(history()[:20])
 
@@ -162,13 +169,13 @@ def test_a_provider_that_the_store_has_not_seen_does_as_its_channel_and_is_named
     reached = [one["all"]["reached_by"]["viber"]["median"] for one in found["versions"]]
     assert min(reached) > 50
     like_viber = "assumed to do as viber did in the store (60 attempts of infobip)"
-    assert ("renamed", "viber", f"too little is known of it: {like_viber}") in assumed_of(found)
+    assert ("renamed", "viber", f"nothing is known of it: {like_viber}") in assumed_of(found)
     assert ("twilio", "sms", "nothing is known of it: assumed as documented for sms") in assumed_of(
         found
     )
     assert found["as_it_was"]["real"]["all"]["reached_by"] == {"viber": 60}
     text = place.kaskad(*arguments, "--runs", "2").stdout
-    assert f"renamed (viber): too little is known of it: {like_viber}." in text
+    assert f"renamed (viber): nothing is known of it: {like_viber}." in text
     assert "As it was, 60 messages of the store" in text
     assert "90 %" in text
 
@@ -185,7 +192,9 @@ def test_what_a_file_of_providers_does_not_name_is_assumed_and_said(place: Place
     )
     found = json.loads(done.stdout)
     assert [one[:2] for one in assumed_of(found)] == [("infobip_b", "viber"), ("twilio", "sms")]
-    assert assumed_of(found)[0][2].endswith("does not name it: assumed to do as infobip does")
+    assert assumed_of(found)[0][2].startswith(
+        "nothing is known of it: assumed to do as infobip does in"
+    )
     assert "as_it_was" not in found
 
 

@@ -86,6 +86,13 @@ def test_what_is_not_known_is_taken_from_what_is_like_it() -> None:
     assert found.level(Cell("twilio", "sale", "promotional", "sms")) is None
 
 
+def test_thousands_of_trials_of_one_person_are_no_trouble() -> None:
+    trials: Trials = {f"p{number}": {PARCEL: (4, 3)} for number in range(50)}
+    trials["tester"] = {PARCEL: (20_000, 10)}
+    found = fit_tendency(trials, USUAL, Spread(1.0, 0.5))
+    assert logistic(found.cells[PARCEL].logit + found.leaning("tester", "viber", 0.5, 0.5)) < 0.3
+
+
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
 @pytest.mark.parametrize("spread", [Spread(0, 0), Spread(1, 0.5), Spread(0.5, 4)])
 def test_people_who_differ_do_it_as_often_altogether(share: float, spread: Spread) -> None:
