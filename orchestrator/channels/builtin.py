@@ -30,15 +30,19 @@ def viber_problem(found: Mapping[str, Any]) -> str | None:
         return "image must be an http(s) URL"
     button = found.get("button")
     if button is not None and not (
-        isinstance(button, Mapping) and is_text(button.get("title")) and is_url(button.get("url"))
+        isinstance(button, Mapping)
+        and is_text(button.get("title"))
+        and is_url(button.get("url"))
+        and set(button) == {"title", "url"}
     ):
         return "button must be {title: …, url: https://…}"
     return None
 
 
 def whatsapp_problem(found: Mapping[str, Any]) -> str | None:
-    if not is_text(found.get("template")) or not is_text(found.get("language")):
-        return "template and language must be given"
+    for key in ("template", "language"):
+        if not is_text(found.get(key)):
+            return f"{key} must be given"
     body = found.get("body", [])
     if not isinstance(body, list) or not all(
         is_text(one) or isinstance(one, Mapping) for one in body

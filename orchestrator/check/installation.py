@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from orchestrator.channels import Adapter
-from orchestrator.channels.registry import channels
+from orchestrator.channels.registry import RESERVED, channels
+from orchestrator.check.samples import Samples
+from orchestrator.check.templates import TemplateLint
+from orchestrator.configuration.policy_file import PolicyFile
+from orchestrator.configuration.provider_settings import ProvidersByChannel
 from orchestrator.configuration.reading import Report, clip, find, place, suggestion
+from orchestrator.configuration.scalars import CURRENCY, duration_text
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
-from orchestrator.core.policy import OTP, Governance
+from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance
 from orchestrator.render import Conditions, TemplateSet
 
 
@@ -36,6 +41,7 @@ class Installation:
     governance_root: Node | None
     templates: TemplateSet | None
     report: Report
+    samples: Samples = field(default_factory=Samples)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -43,16 +49,24 @@ class Installation:
         return Conditions()
 
     @cached_property
-    def declared(self) -> dict[str, set[str]]:
-        """
-        The providers that each channel names in the file, valid or not, so that a mistake in one is
-        not reported again at every step.
-        """
-        found: dict[str, set[str]] = {}
-        for channel, node in children(find(self.settings.written, "channels")).items():
-            names = (find(one, "provider") for one in elements(node))
-            found[channel] = {name.text for name in names if name is not None}
-        return found
+    def shaky(self) -> bool:
+        """Whether something in ``kaskad.yaml`` is wrong, so that what follows of it may be, too."""
+        path = str(self.settings.path)
+        return any(one.path == path and one.severity == "error" for one in self.report.problems)
+
+    @cached_property
+    def template_lint(self) -> TemplateLint | None:
+        """Looks at templates, each once."""
+        if self.templates is None:
+            return None
+        return TemplateLint(self.templates, self.settings.templates, self.samples, self.report)
+
+    @property
+    def declared(self) -> Mapping[str, set[str]]:
+        """The providers that each channel names in the file, valid or not."""
+        channels = self.settings.channels
+        assert isinstance(channels, ProvidersByChannel)
+        return channels.declared
 
     def written(self, *path: str) -> Position:
         """A position in ``kaskad.yaml``."""
@@ -88,7 +102,7 @@ class Installation:
         return adapter.reports() if adapter is not None else provider.adapter_type.supports.receipts
 
 
-def lint_installation(installation: Installation) -> None:
+def lint_installation(installation: Installation, files: Collection[PolicyFile] = ()) -> None:
     """Report everything that is wrong beyond a single value or policy."""
     settings, report = installation.settings, installation.report
     if settings.store.kind == "sqlite" and settings.store.path is None:
@@ -98,19 +112,24 @@ def lint_installation(installation: Installation) -> None:
         if one.adapter_settings.allow_unsigned:
             what = f"anyone can forge receipts of {one.provider}, because `allow_unsigned` is on"
             report.warn(one.position, what, "set up signatures at the provider and remove it")
+    _ = installation.shaky
     _ = installation.adapters
     lint_countries(installation)
     lint_currencies(installation)
     lint_rules(installation)
-    lint_one_click(installation)
+    lint_delays(installation, files)
+    lint_retention(installation, files)
+    if not installation.shaky:
+        lint_one_click(installation)
 
 
 def lint_countries(installation: Installation) -> None:
     """Report missing SMS countries, which have no default."""
     known, root = channels(), installation.governance_root
     ruled = [name for name in installation.declared if name in known and known[name].country_rule]
-    given = installation.governance.sms_countries or elements(find(root, "sms_countries"))
-    if not ruled or given:
+    # an empty or wrong list, and a file that cannot be read, have been reported
+    unread = installation.settings.governance is not None and (root is None or root.kind != "map")
+    if not ruled or unread or find(root, "sms_countries") is not None:
         return
     position = installation.written("channels", ruled[0])
     if root is not None:
@@ -143,7 +162,7 @@ def currencies(installation: Installation) -> Iterator[Node]:
     nodes += [
         find(root, "budget", one.channel, "currency") for one in installation.governance.budgets
     ]
-    return (node for node in nodes if node is not None)
+    return (node for node in nodes if node is not None and CURRENCY.fullmatch(node.text))
 
 
 def lint_rules(installation: Installation) -> None:
@@ -172,9 +191,57 @@ def lint_rules(installation: Installation) -> None:
             report.warn(position, what, "remove otp from `classes`")
 
 
+RARE_MS = 31 * DAY_MS
+"""A cap over a longer time holds messages for longer than this."""
+
+
+def lint_delays(installation: Installation, files: Collection[PolicyFile]) -> None:
+    """Warn of gaps, and of caps like them, that hold a message past every deadline."""
+    governance, root = installation.governance, installation.governance_root
+    rules: list[tuple[str, str, Cap | Gap, int]] = [
+        ("min_gaps", gap.name, gap, gap.gap_ms) for gap in governance.gaps
+    ]
+    for cap in governance.caps:
+        single = cap.limit == 1 and cap.window_ms is not None
+        if cap.window_ms is not None and (single or cap.window_ms > RARE_MS):
+            rules.append(("frequency_caps", cap.name, cap, cap.window_ms))
+    for key, name, rule, held_ms in rules:
+        covered = [
+            file.policy.deadline_ms
+            for file in files
+            if file.policy.message_class in rule.classes
+            or (not rule.classes and file.policy.message_class != OTP)
+        ]
+        if root is None or rule.on_hit != "defer" or not covered or held_ms <= max(covered):
+            continue
+        held, longest = duration_text(held_ms), duration_text(max(covered))
+        what = f"a message that hits this waits up to {held}, and the longest deadline is {longest}"
+        fix = f"write on_hit: drop, or less than {longest}"
+        field_name = "gap" if key == "min_gaps" else "per"
+        installation.report.warn(place(root, key, name, field_name), what, fix)
+
+
+def lint_retention(installation: Installation, files: Collection[PolicyFile]) -> None:
+    """Warn of times to keep things that end before what needs them does."""
+    kept = installation.settings.retention
+    longest = max((file.policy.deadline_ms for file in files), default=0)
+    for key, called, kept_ms in (
+        ("messages", "finished messages are", kept.messages_ms),
+        ("events", "event ids are", kept.events_ms),
+    ):
+        if kept_ms < longest:
+            what = f"{called} kept for {duration_text(kept_ms)}, and a deadline is"
+            what += f" {duration_text(longest)}"
+            position = installation.written("retention", key)
+            installation.report.warn(position, what, "keep them longer than the longest deadline")
+
+
 def unknown_channel(report: Report, position: Position, channel: str, known: set[str]) -> None:
     """Report a channel that is neither built in nor configured."""
-    if channel not in known:
+    if channel in RESERVED:
+        what = f"the channel {channel!r} is reserved, not available yet"
+        report.error(position, what, "remove it")
+    elif channel not in known:
         fix = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
         report.error(position, f"there is no channel {clip(channel)!r}", fix)
 

@@ -18,18 +18,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.check.files import look_beside, missing_folder
 from orchestrator.check.installation import Installation, lint_installation
 from orchestrator.check.policy import lint_policy
+from orchestrator.check.samples import read_samples
 from orchestrator.configuration.governance_file import read_governance
 from orchestrator.configuration.loading import Configuration, rules_of
 from orchestrator.configuration.policy_file import (
-    TEST_SUFFIX,
     PolicyFile,
     hash_templates,
     read_policies,
 )
-from orchestrator.configuration.reading import Report
+from orchestrator.configuration.reading import Report, suggestion
 from orchestrator.configuration.references import References
+from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings
 from orchestrator.configuration.yaml_file import ConfigError, Position, Problem, load
 from orchestrator.core.policy import Governance
@@ -68,12 +70,20 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     governance, root = Governance(), None
     if settings.governance is not None:
         governance, root = read_governance(settings.governance, report)
-    hashes = hash_templates(settings.templates)
-    files = read_policies(settings.policies, report, templates=hashes, defaults=settings.defaults)
-    look_beside_policies(settings.policies, report)
-    templates = read_templates(settings.templates, report)
-    installation = Installation(settings, governance, root, templates, report)
-    lint_installation(installation)
+        if root is None:
+            name_place(report, settings, "governance", str(settings.governance))
+    hashes = hash_templates(settings.templates, settings.default_locale)
+    files: dict[str, PolicyFile] = {}
+    if settings.policies.is_dir():
+        defaults = settings.defaults
+        files = read_policies(settings.policies, report, templates=hashes, defaults=defaults)
+    else:
+        missing_folder(settings, "policies", settings.policies, report)
+    look_beside(settings, report)
+    templates = read_templates(settings, report)
+    samples = read_samples(settings.policies, settings.path.parent.parent)
+    installation = Installation(settings, governance, root, templates, report, samples)
+    lint_installation(installation, files.values())
     for file in files.values():
         lint_policy(file, installation)
     if report.failed or templates is None:
@@ -83,9 +93,25 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     return Assessment(in_order(report), Configuration(settings, files, templates, rules))
 
 
+def name_place(report: Report, settings: Settings, key: str, path: str) -> None:
+    """Report a file that is not there where the configuration names it."""
+    written = settings.written.keys if settings.written is not None else {}
+    last = report.problems[-1]
+    if key not in written or Path(path).exists():
+        return
+    there = [one.name for one in Path(path).parent.glob("*.yaml")]
+    fix = suggestion(Path(path).name, there, f"write it, or remove `{key}`")
+    report.problems[-1] = written[key].problem(f"there is no such file: {last.path}", fix)
+
+
 def in_order(report: Report) -> tuple[Problem, ...]:
-    """Each problem once, by file and place."""
-    unique = dict.fromkeys(report.problems)
+    """Each problem once, by file and place; no warning beside an error at the same place."""
+    wrong = {(one.path, one.line, one.column) for one in report.problems if one.severity == "error"}
+    unique = [
+        one
+        for one in dict.fromkeys(report.problems)
+        if one.severity == "error" or (one.path, one.line, one.column) not in wrong
+    ]
     return tuple(sorted(unique, key=lambda one: (one.path, one.line, one.column)))
 
 
@@ -107,26 +133,13 @@ def refuse_unknown_store(path: Path, env: Mapping[str, str]) -> None:
     report.refuse()
 
 
-def look_beside_policies(directory: Path, report: Report) -> None:
-    """Warn of files that look like policies and are none, and of a directory without any."""
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.glob("*.yml")):
-        what = "this file is not read, because it ends in .yml"
-        report.warn(Position(str(path), 1, 1), what, "rename it to .yaml")
-    if not any(not path.name.endswith(TEST_SUFFIX) for path in directory.glob("*.yaml")):
-        fix = "write one: policies/order_shipped.yaml"
-        report.warn(Position(str(directory), 1, 1), "there is no policy here", fix)
-
-
-def read_templates(directory: Path, report: Report) -> TemplateSet | None:
+def read_templates(settings: Settings, report: Report) -> TemplateSet | None:
     """The templates; None if they cannot be used, which is reported."""
-    if not directory.is_dir():
-        fix = "make it, or say under `templates` where they are"
-        report.error(Position(str(directory), 1, 1), "there is no such directory of templates", fix)
+    if not settings.templates.is_dir():
+        missing_folder(settings, "templates", settings.templates, report)
         return None
     try:
-        return TemplateSet.load(directory)
+        return TemplateSet.load(settings.templates, settings.default_locale)
     except TemplateProblems as error:
         for one in error.problems:
             report.error(Position(str(one.path), one.line, one.column), one.what, one.fix)

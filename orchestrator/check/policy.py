@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-import jinja2
-
 from orchestrator.channels.registry import channels
+from orchestrator.check.expressions import ConditionLint
 from orchestrator.check.installation import Installation
 from orchestrator.configuration.policy_file import PolicyFile
-from orchestrator.configuration.reading import clip, find, listed, place, suggestion
-from orchestrator.configuration.scalars import duration_text
+from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
+from orchestrator.configuration.scalars import duration_text, meant
 from orchestrator.configuration.settings import ProviderSettings
-from orchestrator.configuration.yaml_file import Node, Position
-from orchestrator.core.policy import Step
+from orchestrator.configuration.yaml_file import Position
+from orchestrator.core.policy import OTP, Step
 from orchestrator.core.status import WAITABLE
 
 DEFAULT_LOCALE = ""
+OTP_MS_MAX = 3_600_000
 WAITS_FIX = "shorten their waits, or lengthen the deadline"
 
 
@@ -57,60 +58,53 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     if file.path.stem != policy.name and find(file.root, "policy") is not None:
         what = f"the policy {policy.name!r} is in a file named {file.path.name}"
         report.warn(place(file.root, "policy"), what, f"rename the file to {policy.name}.yaml")
-    for node in expressions(file.root):
-        lint_expression(node, installation)
+    before = len(report.problems)
+    ConditionLint(file, installation.conditions, installation.samples, report).run()
+    lint_events(file, report)
     cascade, also = (
         [CheckedStep(step, file, key, number, installation) for number, step in enumerate(steps)]
         for key, steps in (("cascade", policy.cascade), ("also", policy.also))
     )
     for one in (*cascade, *also):
         lint_step(one)
+    lint_repeats(cascade, also)
     lint_order(cascade, file, installation)
     lint_deadline(cascade, file)
     if cascade:
         lint_last_step(cascade[-1])
+    own = (one for one in report.problems if one.path == str(file.path))
+    if installation.shaky or any(one.severity == "error" for one in own):
+        # warnings may follow from the error; the others come back when it is fixed
+        report.problems[before:] = [
+            one for one in report.problems[before:] if one.severity == "error"
+        ]
 
 
-def expressions(root: Node) -> Iterator[Node]:
-    """Every expression in a policy."""
-    places: list[tuple[str | int, ...]] = [
-        ("trigger", "when"),
-        ("dedupe", "key"),
-        ("goal", "match"),
-    ]
-    for key in ("cascade", "also"):
-        steps = find(root, key)
-        count = len(steps.value) if steps is not None and steps.kind == "list" else 0
-        places += [(key, number, "when") for number in range(count)]
-    for path in places:
-        node = find(root, *path)
-        if node is not None and node.kind == "str" and node.value.strip():
-            yield node
+TYPE_FIX = "write the whole type of one event, such as shop.cart.abandoned"
 
 
-def lint_expression(node: Node, installation: Installation) -> None:
-    """Report syntax errors, and conditions that are never true."""
-    try:
-        installation.conditions.compile(node.value)
-    except ValueError as error:
-        what = f"the expression {clip(node.value)!r} cannot be read: {error}"
-        fix = "write a Jinja expression such as event.total >= 300"
-        installation.report.error(node.position, what, fix)
+def lint_events(file: PolicyFile, report: Report) -> None:
+    """Report event types that match nothing, and a goal that is the trigger itself."""
+    policy = file.policy
+    for key in ("trigger", "goal"):
+        node = find(file.root, key, "event")
+        if node is None or node.kind != "str":
+            continue
+        if re.search(r"[*#?]", node.value):
+            what = f"the event type {clip(node.value)!r} is a pattern, and types match as they are"
+            report.error(node.position, what, TYPE_FIX)
+        elif re.search(r"\s", node.value):
+            what = f"the event type {clip(node.value)!r} has a blank, which no CloudEvents type has"
+            report.error(node.position, what, f"write the CloudEvents type: {TYPE_FIX}")
+    goal = policy.goal
+    if goal is None or not goal.event or goal.event != policy.event:
         return
-    if never_true(node.value):
-        what = f"the condition {clip(node.value)!r} is never true"
-        fix = "remove what depends on it, or fix the condition"
-        installation.report.warn(node.position, what, fix)
-
-
-def never_true(expression: str) -> bool:
-    """Whether an expression is constant and false."""
-    try:
-        tree = jinja2.Environment().parse("{{ (" + expression + ") }}")
-        output = next(tree.find_all(jinja2.nodes.Output))
-        return not output.nodes[0].as_const()
-    except (jinja2.nodes.Impossible, jinja2.TemplateError, StopIteration):
-        return False
+    if goal.match is not None and policy.when is not None:
+        return
+    what = "the goal is the trigger itself, so every further one ends the message before"
+    fix = "name another event, or tell them apart with `match`"
+    add = report.error if goal.match is None else report.warn
+    add(place(file.root, "goal", "event"), what, fix)
 
 
 def lint_step(one: CheckedStep) -> None:
@@ -125,16 +119,24 @@ def lint_step(one: CheckedStep) -> None:
 def lint_channel(one: CheckedStep) -> bool:
     """Report an unknown channel (then False) or unknown providers of it."""
     channel, declared = one.step.channel, one.installation.declared
+    if not declared:
+        return False
     if channel not in declared:
+        if channel not in channels() and meant(channel, declared) is None:
+            there = f"`channels` in kaskad.yaml has {', '.join(sorted(declared))}"
+            one.error(("channel",), f"there is no channel {clip(channel)!r}", there)
+            return False
         fix = suggestion(channel, declared, "add it under `channels`")
         if channel in channels():
             fix = f"add a provider under channels.{channel}, or remove the step"
         one.error(("channel",), f"no provider is configured for {clip(channel)!r}", fix)
         return False
     known = declared[channel]
+    sound = one.installation.settings.channels.get(channel, ())
+    broken = len(sound) < len(known)
     otherwise = f"{channel} has {listed(sorted(known))}" if known else "configure it"
     for number, name in enumerate(one.step.providers):
-        if name not in known:
+        if name not in known and not broken:
             what = f"{channel} has no provider {clip(name)!r}"
             one.error(("providers", number), what, suggestion(name, known, otherwise))
     return True
@@ -175,7 +177,11 @@ def how_to_report(state: str, providers: tuple[ProviderSettings, ...]) -> str | 
 
 def lint_costs_and_repeats(one: CheckedStep) -> None:
     """Warn of limits on unknown costs, and of repeats that a provider does not recognise."""
-    if one.step.max_cost is not None and not any(provider.cost for provider in one.providers):
+    most, costs = one.step.max_cost, [provider.cost for provider in one.providers]
+    if most is not None and all(cost and cost.amount > Decimal(most) for cost in costs):
+        what = "every provider of this step costs more than `max_cost`, so it is never sent"
+        one.warn(("max_cost",), what, "write a larger max_cost, or remove the step")
+    elif most is not None and not any(costs):
         what = "`max_cost` limits nothing, because no provider of this step has a `cost`"
         one.warn(("max_cost",), what, "give the provider a cost")
     careless = [
@@ -202,7 +208,7 @@ def lint_templates(one: CheckedStep) -> None:
         one.installation.report.error(place(root, key), what, fix)
         return
     if channel not in templates.channels(name):
-        fix = f"write {name}/{channel}.…j2, or remove the step"
+        fix = f"write {name}/{channel}.{first_part(channel)}.j2, or remove the step"
         one.error(("channel",), f"the template {name!r} has nothing for {channel}", fix)
         return
     written = locales(one.installation.settings.templates / name, channel)
@@ -210,8 +216,20 @@ def lint_templates(one: CheckedStep) -> None:
         only = f"the template {name!r} has {channel} only in {' and '.join(written)}"
         fix = f"add files without a locale, such as {name}/{channel}.text.j2"
         one.warn(("channel",), f"{only}, so nobody else gets this step", fix)
+    report = one.installation.report
+    before = len(report.problems)
     for locale in written:
         lint_parts(one, locale, templates.parts(name, channel, locale or None))
+    lint = one.installation.template_lint
+    if lint is not None and len(report.problems) == before:
+        policy = one.file.policy
+        lint.run(name, channel, one.installation.samples.of(policy.name, policy.event))
+
+
+def first_part(channel: str) -> str:
+    """The part that a channel's templates begin with."""
+    kind = channels().get(channel)
+    return kind.needed[0][0] if kind is not None and kind.needed else "text"
 
 
 def locales(folder: Path, channel: str) -> list[str]:
@@ -235,6 +253,25 @@ def lint_parts(one: CheckedStep, locale: str, present: frozenset[str]) -> None:
             lacks = f"the template {template!r} has no {stem}.{words}"
             fix = f"write {template}/{stem}.{choices[0]}.j2"
             one.error(("channel",), f"{lacks}, which {provider.adapter} needs", fix)
+
+
+def lint_repeats(cascade: list[CheckedStep], also: list[CheckedStep]) -> None:
+    """Report a companion beside its own channel, and warn of a channel that comes twice."""
+    seen: dict[tuple[str, frozenset[str]], int] = {}
+    for one in cascade:
+        if not one.step.channel:
+            continue
+        same = (one.step.channel, frozenset(provider.provider for provider in one.providers))
+        if same in seen and one.step.when is None:
+            what = f"{one.step.channel} is also step {seen[same]}, with the same text"
+            one.warn(("channel",), what, "remove one, or give it `when` or other `providers`")
+        seen.setdefault(same, one.number + 1)
+    for one in also:
+        first = cascade[0].step if cascade else None
+        if first is not None and one.step.channel == first.channel != "":
+            what = f"the companion and the first step are both {first.channel}, at the same time"
+            add = one.error if one.step.when is None and first.when is None else one.warn
+            add(("channel",), what, "use another channel, or remove it")
 
 
 def lint_order(cascade: list[CheckedStep], file: PolicyFile, installation: Installation) -> None:
@@ -264,6 +301,10 @@ def lint_deadline(cascade: list[CheckedStep], file: PolicyFile) -> None:
     warning).
     """
     deadline_ms = file.policy.deadline_ms
+    if file.policy.message_class == OTP and deadline_ms > OTP_MS_MAX:
+        what = f"a one-time code that may come {duration_text(deadline_ms)} after it was asked for"
+        report = cascade[0].installation.report if cascade else Report()
+        report.warn(place(file.root, "deadline"), what, "write deadline: 10m or so")
     than = f"longer than the deadline of {duration_text(deadline_ms)}"
     if file.policy.order != "fixed" or not cascade:
         return

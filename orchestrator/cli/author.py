@@ -35,7 +35,10 @@ def register(app: typer.Typer) -> None:
 
 def check(
     path: Annotated[
-        Path | None, typer.Argument(help="The configuration file; else as for every verb.")
+        Path | None,
+        typer.Argument(
+            help="The configuration file or its folder; of another file, only what concerns it."
+        ),
     ] = None,
     secrets: Annotated[
         bool,
@@ -52,10 +55,16 @@ def check(
     how to fix it.
     """
     from orchestrator.check.judge import judge
+    from orchestrator.policytests.beside import test_problems as problems_of_tests
 
-    found = find_config(path or config)
+    found, only = checked_paths(path, config)
     verdict = judge(found, os.environ, secrets=secrets)
-    problems, errors = verdict.problems, verdict.errors
+    problems = list(verdict.problems)
+    if verdict.configuration is not None:
+        problems += problems_of_tests(verdict.configuration)
+    if only is not None:
+        problems = [one for one in problems if Path(one.path).resolve() == only]
+    errors = [problem for problem in problems if problem.severity == "error"]
     if wants_json(output):
         print_json([problem.__dict__ for problem in problems])
     else:
@@ -75,6 +84,26 @@ def check(
     raise typer.Exit(CHECK_FAILED if errors else 0)
 
 
+def checked_paths(path: Path | None, config: Path | None) -> tuple[Path, Path | None]:
+    """
+    The configuration that a path means, and the one file of it that was asked for: a folder means
+    the configuration in it, a policy or template the one that it belongs to.
+    """
+    if path is None or not path.exists():
+        return find_config(path or config), None
+    if path.is_dir():
+        inside = (path / "kaskad.yaml", path / "config" / "kaskad.yaml")
+        return find_config(next((one for one in inside if one.is_file()), inside[0])), None
+    if path.name == "kaskad.yaml" or config == path:
+        return find_config(path), None
+    full = path.resolve()
+    for folder in full.parents:
+        for one in (folder / "kaskad.yaml", folder / "config" / "kaskad.yaml"):
+            if one.is_file() and one != full:
+                return find_config(config or one), full
+    return find_config(path), None
+
+
 def render(
     template: Annotated[str, typer.Argument(help="The template's name.")],
     channel: Annotated[str, typer.Option(help="One channel; else all that the template has.")] = "",
@@ -87,6 +116,7 @@ def render(
 ) -> None:
     """What a template makes of an event, as each channel would get it."""
     from orchestrator.check.judge import load_configuration
+    from orchestrator.configuration.reading import suggestion
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.render import Unrenderable
 
@@ -100,6 +130,10 @@ def render(
             f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}",
             USAGE,
         )
+    there = templates.channels(template)
+    if channel and channel not in there:
+        fix = suggestion(channel, there, f"there is {', '.join(sorted(there))}")
+        fail(f"the template {template!r} has nothing for {channel!r}; {fix}", USAGE)
     shown: dict[str, Any] = {}
     failed = False
     for name in [channel] if channel else sorted(templates.channels(template)):

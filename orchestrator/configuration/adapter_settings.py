@@ -7,14 +7,14 @@ from a secret is never shown, and neither is one that may be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.channels import Adapter, AdapterSettings
-from orchestrator.configuration.reading import Report, Section, clip, listed, suggestion
+from orchestrator.configuration.reading import Report, Section, listed
 from orchestrator.configuration.references import refers, warn_of_clear_text
 from orchestrator.configuration.urls import warn_of_plain_http
 from orchestrator.configuration.yaml_file import Node, Position
@@ -22,26 +22,22 @@ from orchestrator.configuration.yaml_file import Node, Position
 PLACEHOLDERS = ("placeholder", "https://placeholder.example", "1", "a@example.com")
 
 
-def read_adapter_settings(
-    section: Section, adapter: type[Adapter[Any]], common: Collection[str]
-) -> AdapterSettings | None:
-    """
-    The adapter's own settings, None if they are wrong; ``common`` are the keys of every provider.
-    """
-    own = {key: node for key, node in section.nodes.items() if key not in common}
+def read_adapter_settings(section: Section, adapter: type[Adapter[Any]]) -> AdapterSettings | None:
+    """The adapter's own settings, None if they are wrong."""
+    known = keys_of(adapter.settings_type)
+    own = {key: node for key, node in section.nodes.items() if key in known}
     look_for_warnings(section.report, own, adapter.settings_type)
-    known = sorted({*keys_of(adapter.settings_type), *common})
-    strangers = [key for key in own if key not in known]
-    for key in strangers:
-        fix = suggestion(key, known, f"known are: {', '.join(known)}")
-        what = f"the adapter {adapter.name} has no setting {clip(key)!r}"
-        section.report.error(section.keys[key], what, fix)
-        del own[key]
     made, wrong = validated(adapter.settings_type, own)
     said: set[tuple[Position, str]] = set()
     for detail in wrong:
         translate(section, adapter, own, detail, said)
-    return None if wrong or strangers else made
+    return None if wrong else made
+
+
+def needs_of(settings_type: type[AdapterSettings]) -> list[str]:
+    """The keys that an adapter cannot do without."""
+    fields = settings_type.model_fields.items()
+    return [field.alias or name for name, field in fields if field.is_required()]
 
 
 def validated(
@@ -118,8 +114,13 @@ def translate(
     if expected is not None:
         section.report.error(position, f"{called} is not {expected}", f"write {expected}")
         return
-    what = f"{called} is not well: {own_words(detail)}"
-    section.report.error(position, what, "see the settings of " + adapter.name)
+    wanted = own_words(detail)
+    fix = f"see the settings of {adapter.name}"
+    if wanted.startswith("must be "):
+        fix = f"write {wanted.removeprefix('must be ')}"
+        section.report.error(position, f"{called} is not right: it {wanted}", fix)
+        return
+    section.report.error(position, f"{called} is not right: {wanted}", fix)
 
 
 def place_of(own: Mapping[str, Node], path: list[str], otherwise: Position) -> tuple[Position, str]:

@@ -33,6 +33,9 @@ from orchestrator.configuration.scalars import (
     Invalid,
     clip,
     duration_of,
+    duration_text,
+    loose_duration,
+    meant,
     parse_duration,
     suggestion,
     text_of,
@@ -40,6 +43,7 @@ from orchestrator.configuration.scalars import (
 from orchestrator.configuration.yaml_file import ConfigError, Node, load
 from orchestrator.core.policy import (
     CLASSES,
+    MINUTE_MS,
     OTP,
     Budget,
     CalendarKind,
@@ -134,12 +138,24 @@ def zone_of(node: Node, called: str) -> str:
     zone = text_of(node, called)
     if zone in zones():
         return zone
-    fix = suggestion(zone, zones(), "write an IANA name such as Europe/Kyiv")
-    raise Invalid(f"{called} {clip(node.text)!r} is not a time zone", fix)
+    raise Invalid(f"{called} {clip(node.text)!r} is not a time zone", zone_fix(zone))
+
+
+def zone_fix(text: str) -> str:
+    """The zone that was probably meant, by its whole name or by its city."""
+    cities = {zone.rpartition("/")[2]: zone for zone in zones() if not zone.startswith("Etc/")}
+    city = meant(text, cities) if text.isalpha() else None
+    if city is not None:
+        return f"did you mean {cities[city]!r}?"
+    places = [zone for zone in zones() if "/" in zone and not zone.startswith("Etc/")]
+    return suggestion(text, places, "write an IANA name such as Europe/Kyiv")
 
 
 def recipient_zone_of(node: Node, called: str) -> str:
     """``recipient`` or the name of a zone."""
+    if node.text != "recipient" and meant(node.text, ["recipient"]):
+        what = f"{called} {clip(node.text)!r} is not a time zone"
+        raise Invalid(what, "did you mean 'recipient'?")
     return node.text if node.text == "recipient" else zone_of(node, called)
 
 
@@ -148,17 +164,40 @@ def per_of(node: Node, called: str) -> int | str:
     if node.text in CALENDARS:
         return CALENDARS[node.text]
     if node.kind == "str" and parse_duration(node.text) is None:
-        fix = suggestion(node.text, CALENDARS, "write 7d, or one of " + ", ".join(CALENDARS))
+        loose = loose_duration(node.text)
+        fix = "write 7d, or one of " + ", ".join(CALENDARS)
+        fix = f"write {duration_text(loose)}" if loose else suggestion(node.text, CALENDARS, fix)
         raise Invalid(f"{called} {clip(node.text)!r} is no window", fix)
     return duration_of(node, called)
 
 
+COUNTRIES_FIX = "write ISO codes: sms_countries: [UA]"
+
+
+def country_meant(text: str) -> str | None:
+    """The ISO code of a country by its code in another case or of three letters, name or prefix."""
+    import phonenumbers
+    from babel import Locale
+    from babel.core import get_global
+
+    upper = text.upper()
+    codes = [upper, {"UK": "GB"}.get(upper, ""), *get_global("territory_aliases").get(upper, ())]
+    prefix = text.removeprefix("+")
+    if prefix.isdecimal():
+        codes += phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(prefix), ())[:1]
+    for language in ("en", "uk"):
+        names = Locale(language).territories.items()
+        codes += [code for code, name in names if name.casefold() == text.casefold()]
+    return next((code for code in codes if code in countries()), None)
+
+
 def read_countries(section: Section, key: str, default: Any) -> tuple[str, ...]:
     """A list of countries."""
-    found = section.words(key, "country codes")
+    found = section.words(key, "country codes", empty=COUNTRIES_FIX)
     for node in section.items(key, "country codes") if found else ():
         if node.text not in countries():
-            fix = suggestion(node.text, countries(), "write ISO codes such as UA")
+            near = country_meant(node.text)
+            fix = f"did you mean {near!r}?" if near else "write ISO codes such as UA"
             section.report.error(node.position, f"{clip(node.text)!r} is not a country code", fix)
     return found
 
@@ -167,6 +206,7 @@ def read_consent(section: Section, key: str, default: Mapping[str, str]) -> Mapp
     """The answer of a recipient who never gave one, by class."""
     consent = dict(default)
     inner = section.section(key)
+    inner.adopt(CLASSES)
     for message_class in CLASSES:
         node = inner.get(message_class)
         called = f"`consent.{message_class}`"
@@ -176,7 +216,6 @@ def read_consent(section: Section, key: str, default: Mapping[str, str]) -> Mapp
             inner.error(message_class, what, "write opt_in or opt_out")
         elif choice:
             consent[message_class] = choice
-    inner.done()
     return consent
 
 
@@ -223,7 +262,31 @@ def make_quiet_hours(section: Section, values: dict[str, Any]) -> QuietHours | N
     if single is None and several is None:
         section.need("window", 'write window: "21:00-09:00"')
     rule = QuietHours(windows=windows or (window,) * 7, **values)
+    if all(rule.windows):
+        look_at_quiet_time(rule, section)
     return rule if any(rule.windows) else None
+
+
+def look_at_quiet_time(rule: QuietHours, section: Section) -> None:
+    """Report a rule that never ends, and warn of one for the day, or whose `max_defer` is short."""
+    key = "windows" if section.has("windows") else "window"
+    fix = 'write the window of a night: window: "21:00-09:00"'
+    lengths = [(one.end - one.start) % DAY_MINUTES for one in rule.windows if one is not None]
+    if not any(lengths):
+        add = section.report.error if rule.on_hit == "defer" else section.report.warn
+        add(section.at(key), f"{section.name} is always quiet: nothing is ever sent", fix)
+        return
+    first = next(one for one in rule.windows if one is not None)
+    if first.start <= 11 * 60 and first.end >= 15 * 60 and max(lengths) >= 8 * 60:
+        start, end = (f"{time // 60:02d}:{time % 60:02d}" for time in (first.end, first.start))
+        what = f"quiet by day, and not at night: {section.name}"
+        turned = f'write window: "{start}-{end}" if the night was meant'
+        section.report.warn(section.at(key), what, turned)
+    longest = max(lengths) * MINUTE_MS
+    if rule.on_hit == "defer" and rule.max_defer_ms and rule.max_defer_ms < longest:
+        hours = duration_text(longest)
+        what = "`max_defer` is shorter than the quiet time, so most steps are skipped instead"
+        section.report.warn(section.at("max_defer"), what, f"write max_defer: {hours}, or more")
 
 
 def make_cap(section: Section, values: dict[str, Any]) -> Cap | None:
@@ -232,6 +295,17 @@ def make_cap(section: Section, values: dict[str, Any]) -> Cap | None:
     if per is None or values["limit"] is None:
         return None
     return Cap(window_ms=per, **values) if isinstance(per, int) else Cap(calendar=per, **values)
+
+
+def make_budget(section: Section, values: dict[str, Any]) -> Budget | None:
+    """What a channel may cost a day."""
+    amount = values["per_day"]
+    if amount is None or values["currency"] is None:
+        return None
+    if not amount:
+        fix = "write per_day: 500.00, or remove the channel's steps"
+        section.error("per_day", "`per_day` is 0, so nothing is ever sent", fix)
+    return Budget(**values | {"per_day": str(amount)})
 
 
 QUIET_HOURS = table(
@@ -269,11 +343,7 @@ BUDGET = table(
     Key("per_day", AMOUNT, "An amount a day.", need="write an amount: per_day: 500.00"),
     Key("currency", CURRENCY, "ISO 4217.", need="write its currency: currency: UAH"),
     Key("on_hit", word("hold", "skip_step", "drop"), "What happens to a message that hits it."),
-    make=lambda section, values: (
-        None
-        if None in (values["per_day"], values["currency"])
-        else Budget(**values | {"per_day": str(values["per_day"])})
-    ),
+    make=make_budget,
 )
 GOVERNANCE = table(
     Governance,

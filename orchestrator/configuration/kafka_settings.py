@@ -142,7 +142,9 @@ def read_servers(section: Section, key: str, default: str | None) -> str | None:
         host, _, port = server.rpartition(":")
         if not host or not port.isdecimal():
             shown = "" if refers(node.text) else f" {clip(server)!r}"
-            section.error(key, f"`{key}`{shown} is not host:port", "write localhost:9092")
+            fix = "write host:port, such as localhost:9092"
+            section.error(key, f"`{key}`{shown} is not host:port", fix)
+            break
     return ",".join(servers) or None
 
 
@@ -181,8 +183,6 @@ class KafkaSource:
 
     def checked(self, section: Section) -> KafkaSource | None:
         """The same; None without a topic. Topics that are no names or would loop are reported."""
-        if not self.topics and section.nodes["topics"].kind == "list":
-            section.error("topics", "`topics` is empty", "name the topics: topics: [events]")
         for topic in self.topics:
             check_topic(section, "topics", topic)
         if self.dead_letters is not None:

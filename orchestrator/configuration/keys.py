@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from orchestrator.configuration.reading import Section
+from orchestrator.configuration.reading import Report, Section
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -78,8 +78,7 @@ class Key:
 
     def read(self, section: Section, like: Any) -> Any:
         """The key's value; what is absent or wrong is as in ``like``, else the default."""
-        if self.need is not None:
-            section.need(self.name, self.need)
+        section.known.add(self.name)
         default = self.default if like is None else getattr(like, self.field)
         return self.kind.read(section, self.name, default)
 
@@ -90,6 +89,13 @@ class Table(Generic[T_co]):
 
     keys: tuple[Key, ...]
     make: Callable[[Section, dict[str, Any]], T_co | None]
+    elsewhere: tuple[str, ...] = ()
+    """Keys that ``make`` itself refuses, with words of its own."""
+
+    @property
+    def first(self) -> str:
+        """The key that a mapping of it would begin with."""
+        return next((one.name for one in self.keys if one.need is not None), self.keys[0].name)
 
 
 def setting(
@@ -140,8 +146,23 @@ def _table_of(model: Callable[..., Any]) -> Table[Any]:
     return Table(tuple(found), make)
 
 
+def look_at_keys(source: Table[Any], section: Section) -> None:
+    """Report keys that are unknown, and those that lack, together: they are one mistake."""
+    needed = {one.name: one.need for one in source.keys if one.need is not None}
+    section.needed.update(needed)
+    section.adopt([one.name for one in source.keys], list(needed), source.elsewhere)
+    lacking = [name for name in needed if section.get(name) is None]
+    if lacking and not section.broken:
+        at = section.at(lacking[0]) if len(lacking) == 1 else section.position
+        what = f"{section.name} has no {' and no '.join(f'`{name}`' for name in lacking)}"
+        section.report.error(at, what, "; ".join(str(needed[name]) for name in lacking))
+
+
 def table(
-    model: type[T], *keys: Key, make: Callable[[Section, dict[str, Any]], T | None] | None = None
+    model: type[T],
+    *keys: Key,
+    make: Callable[[Section, dict[str, Any]], T | None] | None = None,
+    elsewhere: tuple[str, ...] = (),
 ) -> Table[T]:
     """The keys of a value of the core; defaults are the value's own if a key has none."""
     own = {
@@ -164,7 +185,7 @@ def table(
     def build(section: Section, values: dict[str, Any]) -> T | None:
         return None if any(values[name] is None for name in required) else model(**values)
 
-    return Table(tuple(found), make or build)
+    return Table(tuple(found), make or build, elsewhere)
 
 
 def read(source: Table[T], section: Section, like: Any = None, **given: Any) -> T | None:
@@ -172,9 +193,14 @@ def read(source: Table[T], section: Section, like: Any = None, **given: Any) -> 
     The value of a mapping, None if a required key is missing or wrong; problems are reported,
     unknown keys too.
     """
+    report, before = section.report, len(section.report.problems)
+    look_at_keys(source, section)
     values = given | {one.field: one.read(section, like) for one in source.keys}
+    if any(one.severity == "error" for one in report.problems[before:]):
+        # what would not fit together follows from what is wrong already
+        section.report = Report()
     made = source.make(section, values)
-    section.done()
+    section.report = report
     return made
 
 
@@ -223,7 +249,7 @@ def nested(
         written = section.get(key) is not None or (bare and section.has(key))
         if not written and default is None:
             return None
-        below = section.section(key)
+        below = section.section(key, first=inner.first)
         like = given if written and given is not None else default
         return default if below.broken else read(inner, below, like)
 
@@ -254,7 +280,7 @@ def listing(model: type[T] | Table[T], what: str, called: str) -> Kind[tuple[T, 
 
     def read_listing(section: Section, key: str, default: Any) -> tuple[T, ...]:
         nodes = section.items(key, what)
-        made = (read(inner, Section(node, section.report, called)) for node in nodes)
+        made = (read(inner, section.item(node, called, inner.first)) for node in nodes)
         return tuple(one for one in made if one is not None)
 
     return Kind(

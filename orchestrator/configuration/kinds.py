@@ -16,6 +16,7 @@ from orchestrator.configuration.keys import Kind, Schema, T, array, same
 from orchestrator.configuration.reading import Section
 from orchestrator.configuration.references import read_secret
 from orchestrator.configuration.scalars import (
+    Invalid,
     amount_of,
     boolean_of,
     clip,
@@ -31,6 +32,7 @@ from orchestrator.configuration.scalars import (
 )
 from orchestrator.configuration.urls import read_url, split_url
 from orchestrator.configuration.yaml_file import Node
+from orchestrator.render.file_names import locale_problem
 
 MASK = "***"
 TEXT_SCHEMA: Schema = {"type": "string", "minLength": 1}
@@ -88,6 +90,16 @@ def expression_of(node: Node, called: str) -> str:
     return text_of(node, called, 'write an expression in quotes, such as "event.total >= 300"')
 
 
+def locale_of(node: Node, called: str) -> str:
+    """A BCP 47 tag of a language that there is."""
+    tag = text_of(node, called)
+    wrong = locale_problem(tag)
+    if wrong is not None:
+        raise Invalid(f"{called}: {wrong[0]}", wrong[1])
+    return tag
+
+
+LOCALE = scalar("locale", locale_of, TEXT_SCHEMA)
 EXPRESSION = scalar(
     "expression", expression_of, TEXT_SCHEMA | {"description": "A sandboxed Jinja expression"}
 )
@@ -111,7 +123,8 @@ def words(
     """A list of texts, each once; ``choices`` closes it."""
 
     def read(section: Section, key: str, default: Any) -> tuple[str, ...]:
-        return section.words(key, what, choices) if section.get(key) is not None else default or ()
+        written = section.get(key) is not None or section.has(key)
+        return section.words(key, what, choices) if written else default or ()
 
     inner = {"enum": list(choices)} if choices is not None else schema
     return Kind(f"list of {what}", read, array(inner, least), list)
@@ -130,6 +143,10 @@ class ListenAddress:
 
 def read_address(section: Section, key: str, default: ListenAddress) -> ListenAddress:
     """``host:port``; an IPv6 host stands in brackets."""
+    node = section.get(key)
+    if node is not None and node.kind == "int":
+        section.wrong(node, key, f'host:port in quotes: "{default.host}:{node.text}"')
+        return default
     text = section.text(key, None)
     if text is None:
         return default
@@ -137,7 +154,7 @@ def read_address(section: Section, key: str, default: ListenAddress) -> ListenAd
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         what = f"`{key}` {section.shown(key)!r} is not host:port"
-        section.error(key, what, f'write "{default}"')
+        section.error(key, what, f'write host:port with a port up to 65535, such as "{default}"')
         return default
     return ListenAddress(host, int(port))
 
@@ -167,7 +184,7 @@ PATH: Kind[Any] = Kind("path", read_path, TEXT_SCHEMA, str)
 
 def read_origins(section: Section, key: str, default: Any) -> tuple[str, ...]:
     """URLs without a path."""
-    found = section.words(key, "origins")
+    found = section.words(key, "origins", empty=None)
     for node in section.items(key, "origins") if found else ():
         parts = split_url(node.word) if node.kind == "str" else None
         if parts is None or parts.path or parts.query or parts.fragment or parts.username:

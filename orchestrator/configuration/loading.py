@@ -80,6 +80,7 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
             "policy": policy_to_document(policy),
             "raw": file.raw,
             "templates": {policy.template: configuration.templates.sources(policy.template)},
+            "default_locale": configuration.templates.default_locale,
         }
         await store.keep_version("policy", name, policy.version, document)
     governance = configuration.rules.governance
@@ -111,7 +112,10 @@ class PolicyVersions:
             if document is None:
                 raise LookupError(f"policy {name} version {version} is not in the store")
             policy = policy_from_document(dict(document["policy"]))
-            found = (policy, TemplateSet.from_sources(document["templates"]))
+            found = (
+                policy,
+                TemplateSet.from_sources(document["templates"], document["default_locale"]),
+            )
             self._found[name, version] = found
         return found
 

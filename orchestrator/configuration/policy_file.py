@@ -26,6 +26,7 @@ from orchestrator.configuration.settings import Defaults
 from orchestrator.configuration.yaml_file import ConfigError, Node, Problem, loads, read_text
 from orchestrator.core.policy import Policy
 from orchestrator.core.values import replace
+from orchestrator.render.templates import DEFAULT_LOCALE
 
 TEST_SUFFIX = ".test.yaml"
 
@@ -46,16 +47,16 @@ class PolicyFile:
     root: Node
 
 
-def hash_templates(directory: Path) -> TemplateHash:
+def hash_templates(directory: Path, default_locale: str = DEFAULT_LOCALE) -> TemplateHash:
     """
-    Hashes of everything in ``directory/<template>/`` by name and content; each template is read
-    once.
+    Hashes of everything in ``directory/<template>/`` by name and content, and of the locale of
+    files without one; each template is read once.
     """
     known: dict[str, str] = {}
 
     def of(template: str) -> str:
         if template not in known:
-            digest = hashlib.sha256()
+            digest = hashlib.sha256(default_locale.removeprefix(DEFAULT_LOCALE).encode())
             folder = directory / template
             files = sorted(path for path in folder.glob("*.j2") if path.is_file())
             for path in files:
@@ -77,7 +78,19 @@ def policy_files(directory: Path) -> list[Path]:
         fix = "make it, or say under `policies` where they are"
         what = "there is no such directory of policies"
         raise ConfigError([Problem(str(directory), 1, 1, what, fix)])
-    return sorted(path for path in directory.glob("*.yaml") if not path.name.endswith(TEST_SUFFIX))
+    return sorted(path for path in directory.glob("*.yaml") if kind_of(path) == "policy")
+
+
+def kind_of(path: Path) -> str:
+    """``policy`` or ``test`` by a file's name; hidden files, as editors leave them, are neither."""
+    if path.name.startswith((".", "~", "#")):
+        return ""
+    return "test" if path.name.endswith(TEST_SUFFIX) else "policy"
+
+
+def test_files(directory: Path) -> list[Path]:
+    """The tests beside the policies, by name."""
+    return sorted(path for path in directory.glob("*.yaml") if kind_of(path) == "test")
 
 
 def load_policy(
@@ -134,9 +147,30 @@ def parse_policy(
         )
         report.error(root.position, what, "write `policy:`, `trigger:` and `cascade:`")
         return None
+    stranger = other_kind(root)
+    if stranger is not None:
+        report.error(root.position, *stranger)
+        return None
     policy = read(policy_keys(defaults or Defaults()), Section(root, report, "the policy"))
     assert policy is not None
     return PolicyFile(replace(policy, version=version_of(policy, templates)), path, raw, root)
+
+
+def other_kind(root: Node) -> tuple[str, str] | None:
+    """What a mapping is that was put where policies stand, and where it belongs; None for one."""
+    keys = set(root.value)
+    if keys & {"trigger", "cascade"}:
+        return None
+    if "tests" in keys:
+        policy = root.value.get("policy")
+        name = policy.text if policy is not None else "<policy>"
+        what = f"the file holds tests of a policy, and its name does not end in {TEST_SUFFIX}"
+        return what, f"rename it to {name}{TEST_SUFFIX}"
+    if keys & {"quiet_hours", "frequency_caps", "min_gaps", "consent", "sms_countries", "budget"}:
+        return "the file holds governance, not a policy", "move it to config/governance.yaml"
+    if "channels" in keys:
+        return "the file holds a configuration, not a policy", "move it to config/kaskad.yaml"
+    return None
 
 
 def version_of(policy: Policy, templates: TemplateHash) -> str:

@@ -183,6 +183,7 @@ def step_keys(defaults: Defaults, companion: bool) -> Table[Step]:
         Key("max_cost", AMOUNT, "The most that a message may cost.", otherwise="no limit"),
         Key("max_parts", whole(1, PARTS_MAX), "The most parts of an SMS.", otherwise="no limit"),
         make=make_step,
+        elsewhere=("wait", "on_unknown") if companion else (),
     )
 
 
@@ -190,7 +191,6 @@ def make_step(step: Section, values: dict[str, Any]) -> Step:
     """One step. Companions never count for the cascade, so they have nothing to wait for."""
     for key in ("wait", "on_unknown"):
         if key not in step.known and step.has(key):
-            step.known.add(key)
             what = f"a companion cannot have `{key}`: it never counts for the cascade"
             step.report.error(step.keys[key], what, "remove it, or make it a step of the cascade")
     cost = values.pop("max_cost")
@@ -214,7 +214,7 @@ def steps(inner: Table[Step], called: str) -> Kind[tuple[Step, ...]]:
             section.error(key, "the cascade has no steps", fix)
         if len(nodes) > STEPS_MAX:
             section.error(key, f"`{key}` has more than {STEPS_MAX} steps", "shorten it")
-        made = (read(inner, Section(node, section.report, called)) for node in nodes)
+        made = (read(inner, section.item(node, called, "channel")) for node in nodes)
         return tuple(one for one in made if one is not None)
 
     def schema() -> Schema:

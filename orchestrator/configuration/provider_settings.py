@@ -25,7 +25,11 @@ from orchestrator.channels.registry import (
     load_adapter,
     load_channel,
 )
-from orchestrator.configuration.adapter_settings import read_adapter_settings
+from orchestrator.configuration.adapter_settings import (
+    keys_of,
+    needs_of,
+    read_adapter_settings,
+)
 from orchestrator.configuration.keys import (
     Kind,
     Schema,
@@ -48,8 +52,7 @@ from orchestrator.configuration.kinds import (
     word,
 )
 from orchestrator.configuration.reading import Report, Section, clip, suggestion
-from orchestrator.configuration.scalars import NAME as NAME_PATTERN
-from orchestrator.configuration.scalars import rate_of
+from orchestrator.configuration.scalars import meant, rate_of
 from orchestrator.configuration.yaml_file import Position
 from orchestrator.core.policy import SECOND_MS
 
@@ -127,6 +130,17 @@ class ProviderSettings:
 PROVIDER = table_of(ProviderSettings)
 
 
+class ProvidersByChannel(dict[str, tuple[ProviderSettings, ...]]):
+    """
+    The providers of each channel that are in order. ``declared`` has the names of all that are
+    written, so that a mistake in one is not reported again wherever it is named.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.declared: dict[str, set[str]] = {}
+
+
 def read_channels(
     section: Section, key: str, default: Any
 ) -> Mapping[str, tuple[ProviderSettings, ...]]:
@@ -135,48 +149,57 @@ def read_channels(
     if not channels.nodes and section.has(key) and section.nodes[key].kind == "map":
         section.error(key, "`channels` names no channel", EXAMPLE)
     seen: dict[str, Position] = {}
-    found: dict[str, tuple[ProviderSettings, ...]] = {}
-    for channel, position in channels.keys.items():
+    found = ProvidersByChannel()
+    for channel in look_at_channel_names(channels):
+        position = channels.keys[channel]
         if channel in RESERVED:
             what = f"the channel {channel!r} is reserved, not available yet"
             section.report.error(position, what, "remove it")
             continue
-        if not NAME_PATTERN.fullmatch(channel):
-            what = f"the channel {clip(channel)!r} is not a name"
-            section.report.error(position, what, "use lower-case letters and _")
-            continue
-        if not channel_is_known(section.report, position, channel):
+        if channel not in channel_points() or not channel_loads(section.report, position, channel):
             continue
         nodes = channels.items(channel, "providers")
         if not nodes and channels.nodes[channel].kind in ("list", "null"):
             what = f"the channel {channel!r} has no provider"
             section.report.error(position, what, "add one, or remove the channel")
-        sections = (Section(node, section.report, "the provider") for node in nodes)
+        sections = [channels.item(node, "the provider", "provider") for node in nodes]
         made = [read_provider(one, channel, seen) for one in sections]
+        named = (one.nodes.get("provider") for one in sections)
+        found.declared[channel] = {node.text for node in named if node is not None}
         found[channel] = tuple(one for one in made if one is not None)
     return found
 
 
-def channel_is_known(report: Report, position: Position, channel: str) -> bool:
-    """Whether a channel is installed and can be loaded; if not, that is reported."""
+def look_at_channel_names(channels: Section) -> list[str]:
+    """The names under ``channels``. One that is unknown is reported, and read as a near one."""
+    names = sorted(channel_points())
+    for written in list(channels.keys):
+        if written in names or written in RESERVED:
+            continue
+        near = meant(written, names)
+        fix = f"did you mean {near!r}?" if near else f"known are: {', '.join(names)}"
+        channels.report.error(channels.keys[written], f"there is no channel {clip(written)!r}", fix)
+        if near is not None and near not in channels.nodes:
+            channels.rename(written, near)
+    return list(channels.keys)
+
+
+def channel_loads(report: Report, position: Position, channel: str) -> bool:
+    """Whether a channel that is installed can be loaded; if not, that is reported."""
     try:
         load_channel(channel)
-    except KeyError:
-        names = sorted(channel_points())
-        fix = suggestion(channel, names, f"known are: {', '.join(names)}")
-        report.error(position, f"there is no channel {channel!r}", fix)
     except BrokenChannel as error:
         fix = "fix or reinstall the package it is in"
         report.error(position, f"the channel {channel!r} is broken: {error}", fix)
-    else:
-        return True
-    return False
+        return False
+    return True
 
 
 def read_provider(
     section: Section, channel: str, seen: dict[str, Position]
 ) -> ProviderSettings | None:
     """One provider. Its name is unique in the whole file, because receipts come to it by name."""
+    look_at_provider_keys(section, channel)
     values = {one.field: one.read(section, None) for one in PROVIDER.keys}
     name = values["provider"]
     if name in seen:
@@ -187,7 +210,7 @@ def read_provider(
     adapter = find_adapter(section, values["adapter"], channel)
     if adapter is None:
         return None
-    own = read_adapter_settings(section, adapter, [one.name for one in PROVIDER.keys])
+    own = read_adapter_settings(section, adapter)
     if own is None or name is None or seen[name] != section.at("provider"):
         return None
     values["adapter"] = adapter.name
@@ -199,6 +222,28 @@ def read_provider(
         position=section.position,
         complete=not any(node.unresolved for node in section.nodes.values()),
     )
+
+
+def look_at_provider_keys(section: Section, channel: str) -> None:
+    """Report keys that no provider or its adapter has, and those that every provider needs."""
+    common = [one.name for one in PROVIDER.keys]
+    needed = [one.name for one in PROVIDER.keys if one.need is not None]
+    section.needed.update(needed)
+    written = section.nodes.get("adapter") or next(
+        (node for key, node in section.nodes.items() if meant(key, ["adapter"])), None
+    )
+    if written is not None and written.word in adapter_points():
+        try:
+            adapter = load_adapter(written.word)
+        except BrokenAdapter:
+            return
+        if adapter.supports.channel in (channel, ANY_CHANNEL):
+            section.lacks = f"the adapter {adapter.name} has no setting"
+            own = adapter.settings_type
+            section.adopt([*common, *keys_of(own)], [*needed, *needs_of(own)])
+    for one in PROVIDER.keys:
+        if one.need is not None:
+            section.need(one.name, one.need)
 
 
 def find_adapter(section: Section, name: str | None, channel: str) -> type[Adapter[Any]] | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from orchestrator.configuration.scalars import (
     DURATION_MS_MAX,
@@ -22,6 +22,7 @@ from orchestrator.configuration.scalars import (
     boolean_of,
     clip,
     listed,
+    meant,
     suggestion,
     text_of,
     word_of,
@@ -101,11 +102,19 @@ class Section:
     """
 
     def __init__(
-        self, node: Node | None, report: Report, name: str, position: Position | None = None
+        self,
+        node: Node | None,
+        report: Report,
+        name: str,
+        position: Position | None = None,
+        fix: str = "write a mapping: key: value",
     ) -> None:
         self.node = node
         self.report = report
         self.name = name
+        self.lacks = f"{name} has no key"
+        self.needed: set[str] = set()
+        self.renamed: set[str] = set()
         self.position = node.position if node is not None else position or Position("<none>", 1, 1)
         self.known: set[str] = set()
         self.nodes: Mapping[str, Node] = {}
@@ -114,9 +123,7 @@ class Section:
         if node is not None and node.kind == "map":
             self.nodes, self.keys = node.value, node.keys
         elif node is not None and self.broken:
-            report.error(
-                node.position, f"{name} is {node.kind_name}", "write a mapping: key: value"
-            )
+            report.error(node.position, f"{name} is {node.kind_name}", fix)
 
     @property
     def base(self) -> Path:
@@ -159,6 +166,40 @@ class Section:
         error = wrong_kind(node, f"`{key}`", f"write {expected}")
         self.report.error(node.position, error.what, error.fix)
 
+    def adopt(
+        self,
+        names: Collection[str],
+        needed: Collection[str] = (),
+        refused: Collection[str] = (),
+    ) -> None:
+        """
+        Report every key that is none of ``names``. One that is a misspelt name, or that stands
+        where a single ``needed`` one lacks, is read as that, so that one slip is one problem and
+        what stands below it is read all the same. The keys ``refused`` are reported elsewhere.
+        """
+        strangers = [key for key in self.keys if key not in (*names, *refused)]
+        lacking = [key for key in needed if key not in self.nodes]
+        for key in strangers:
+            free = [name for name in names if name not in self.nodes]
+            near = meant(key, free) or meant(key, names)
+            fix = f"known are: {', '.join(sorted(names))}"
+            if near is not None:
+                fix = f"did you mean {near!r}?"
+            elif len(strangers) == len(lacking) == 1:
+                near = lacking[0]
+                fix = f"did you mean {near!r}? {fix}"
+            self.report.error(self.keys[key], f"{self.lacks} {clip(key)!r}", fix)
+            self.known.add(key)
+            if near in free:
+                self.rename(key, near)
+
+    def rename(self, key: str, name: str) -> None:
+        """Read a key under another name from now on, here and in the tree."""
+        for found in (self.nodes, self.keys):
+            cast(dict[str, Any], found)[name] = cast(dict[str, Any], found).pop(key)
+        self.known.discard(key)
+        self.renamed.add(name)
+
     def need(self, key: str, fix: str) -> Node | None:
         """Like ``get``, but an absent key is an error."""
         node = self.get(key)
@@ -182,6 +223,13 @@ class Section:
     def value(self, key: str, default: D, read: Callable[[Node, str], V]) -> V | D:
         """The result of ``read`` for a key's value; the default if it is absent or invalid."""
         node = self.get(key)
+        empty = key in self.nodes and self.nodes[key].text == "" and key not in self.needed
+        if node is None and empty:
+            fix = "write a value, or remove the key"
+            self.report.error(self.keys[key], f"`{key}` is empty", fix)
+        if key in self.renamed and node is not None:
+            # its value may be written in the way of the other key, which has been reported
+            return Section(None, Report(), self.name).parse(node, f"`{key}`", read, default)
         return default if node is None else self.parse(node, f"`{key}`", read, default)
 
     def text(self, key: str, default: D) -> str | D:
@@ -200,9 +248,19 @@ class Section:
         """``true`` or ``false``."""
         return self.value(key, default, boolean_of)
 
-    def section(self, key: str, name: str | None = None) -> Section:
-        """The mapping under a key."""
-        return Section(self.get(key), self.report, name or f"`{key}`", self.at(key))
+    def section(self, key: str, name: str | None = None, first: str = "") -> Section:
+        """The mapping under a key; ``first`` is a key of it, for the fix if it is none."""
+        node = self.get(key)
+        if key in self.renamed and node is not None and node.kind != "map":
+            node = None
+        value = clip(node.text) if node is not None and node.text else "…"
+        fix = f"write {key}: {{{first}: {value}}}" if first else "write a mapping: key: value"
+        return Section(node, self.report, name or f"`{key}`", self.at(key), fix)
+
+    def item(self, node: Node, called: str, first: str) -> Section:
+        """The mapping that is an entry of a list; ``first`` is a key of it."""
+        fix = f"write {{{first}: {clip(node.text) or '…'}}}"
+        return Section(node, self.report, called, fix=fix)
 
     def items(self, key: str, what: str) -> tuple[Node, ...]:
         """The nodes of a list; anything else is an error."""
@@ -211,12 +269,26 @@ class Section:
             return ()
         if node.kind == "list":
             return tuple(node.value)
-        self.error(key, f"`{key}` is {node.kind_name}", f"write a list of {what}: [ … ]")
+        fix = f"write a list of {what}: {key}: [{clip(node.text)}]"
+        if node.kind == "map":
+            first = next(iter(node.value), "…")
+            fix = f"write a list of {what}, each with a dash: - {first}: …"
+        self.error(key, f"`{key}` is {node.kind_name}", fix)
         return ()
 
-    def words(self, key: str, what: str, choices: Collection[str] | None = None) -> tuple[str, ...]:
-        """A list of texts, each once; ``choices`` closes it."""
+    def words(
+        self,
+        key: str,
+        what: str,
+        choices: Collection[str] | None = None,
+        empty: str | None = "name at least one, or remove the key",
+    ) -> tuple[str, ...]:
+        """A list of texts, each once; ``choices`` closes it. ``empty`` mends one without any."""
         found: list[str] = []
+        node = self.nodes.get(key)
+        blank = node is not None and (node.value == () or (node.kind, node.text) == ("null", ""))
+        if blank and empty:
+            self.error(key, f"`{key}` is empty", empty)
         for node in self.items(key, what):
             position, fix = node.position, f"write {what} as plain words"
             if node.kind in ("map", "list", "null"):
@@ -242,8 +314,4 @@ class Section:
 
     def done(self) -> None:
         """Report every unknown key."""
-        for key, position in self.keys.items():
-            if key not in self.known:
-                known = sorted(self.known)
-                fix = suggestion(key, known, f"known are: {', '.join(known)}")
-                self.report.error(position, f"{self.name} has no key {clip(key)!r}", fix)
+        self.adopt(sorted(self.known))

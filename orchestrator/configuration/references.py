@@ -18,6 +18,10 @@ from orchestrator.configuration.reading import Report, Section, clip
 from orchestrator.configuration.yaml_file import Node
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+LOOKS_LIKE_ONE = re.compile(
+    r"\s*(?:\$[A-Z_][A-Z0-9_]*|\$\(.*\)|\$\{.*|\{\{.*\}\}|(?:env|file)[:.].*|%\w+%|<[\w -]+>)\s*"
+)
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 FILE_BYTES_MAX = 64 * 1024
 
 
@@ -40,11 +44,13 @@ class References:
         self.base = base
         self.report = report
         self.secrets = secrets
+        self.reported: set[str] = set()
 
     def missing(self, node: Node, what: str, fix: str) -> str:
-        """Report a reference that cannot be looked up. Its value is empty."""
-        if self.secrets:
+        """Report a reference that cannot be looked up, once. Its value is empty."""
+        if self.secrets and what not in self.reported:
             self.report.error(node.position, what, fix)
+        self.reported.add(what)
         return ""
 
     def resolve(self, node: Node) -> Node:
@@ -70,14 +76,14 @@ class References:
     def look_up(self, reference: str, node: Node) -> str:
         """The value of one reference; "" and a problem if it cannot be looked up."""
         kind, colon, name = reference.partition(":")
-        if kind == "env" and name:
+        if kind == "env" and name.strip() == name != "":
             return self.from_environment(name, node)
         if kind == "file" and name:
             return self.from_file(name, node)
         what = f"${{{clip(reference)}}} is not a reference" + (
             "" if colon else " (it has no colon)"
         )
-        self.report.error(node.position, what, "write ${env:NAME} or ${file:path}")
+        self.report.error(node.position, what, reference_fix(reference))
         return ""
 
     def from_environment(self, name: str, node: Node) -> str:
@@ -116,7 +122,21 @@ def read_secret(section: Section, key: str) -> SecretStr | None:
     return SecretStr(value)
 
 
+def reference_fix(text: str) -> str:
+    """How to write a reference that is none, with the name that was probably meant."""
+    kind, colon, name = text.strip("${}()<>% ").rpartition(":")
+    named = ENVIRONMENT_NAME.search(name.strip().removeprefix("env."))
+    likely = named is not None and (not colon or kind.strip().lower() == "env")
+    if kind.strip().lower() == "file":
+        return f"write ${{file:{name.strip()}}}"
+    return f"write ${{env:{named[0]}}}" if likely and named else "write ${env:NAME} or ${file:path}"
+
+
 def warn_of_clear_text(report: Report, node: Node, key: str) -> None:
-    """The warning for a secret that stands in the file."""
+    """What there is to say of a secret that stands in the file: an error if none was meant to."""
+    if LOOKS_LIKE_ONE.fullmatch(node.text):
+        what = f"`{key}` is no reference: {clip(node.text)}"
+        report.error(node.position, what, reference_fix(node.text))
+        return
     fix = f"write ${{env:{key.upper()}}} or ${{file:…}} and keep it elsewhere"
     report.warn(node.position, f"the secret `{key}` is written in clear", fix)

@@ -17,13 +17,25 @@ from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+LOOSE_DURATION = re.compile(r"([-+]?)(\d{1,12}(?:[.,]\d{1,3})?)\s*([^\W\d]+)\s*", re.ASCII)
+LOOSE_UNITS_MS = {
+    **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), 1),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), SECOND_MS),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), MINUTE_MS),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), HOUR_MS),
+    **dict.fromkeys(("d", "day", "days"), DAY_MS),
+    **dict.fromkeys(("w", "week", "weeks"), 7 * DAY_MS),
+    **dict.fromkeys(("mo", "month", "months"), 30 * DAY_MS),
+    **dict.fromkeys(("y", "year", "years"), 365 * DAY_MS),
+}
+NUMBER_WORDS = {"one": 1, "two": 2, "three": 3, "five": 5, "ten": 10, "a": 1, "an": 1}
 DURATION_MS_MAX = 3650 * DAY_MS
 RATE = re.compile(r"(\d{1,9})/(\d{0,9}(?:ms|s|m|h|d))")
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 CURRENCY = re.compile(r"[A-Z]{3}")
 BOOLEAN_FIX = "write true or false (yes, no, on and off are words)"
 DURATION_FIX = "write a whole number and a unit: 250ms 30s 10m 24h 7d"
-NAME_FIX = "use lower-case letters, digits, _ and -, beginning with a letter, at most 64 characters"
+NAME_FIX = "lower-case letters, digits, _ and -, beginning with a letter, at most 64 characters"
 
 
 class Invalid(Exception):
@@ -40,11 +52,48 @@ def listed(words: Collection[str]) -> str:
     return ordered[0] if len(ordered) == 1 else f"{', '.join(ordered[:-1])} or {ordered[-1]}"
 
 
+ELSEWHERE = {
+    "if": "when",
+    "condition": "when",
+    "steps": "cascade",
+    "fallback": "cascade",
+    "type": "event",
+    "on": "trigger",
+    "ttl": "deadline",
+    "expires": "deadline",
+    "from": "sender",
+    "price": "amount",
+    "user": "username",
+    "mechanism": "sasl_mechanism",
+    "times": "max",
+    "attempts": "max",
+    "seen": "read",
+    "opened": "read",
+    "open": "read",
+    "expects": "expect",
+}
+"""What other systems call some of our keys and states."""
+
+
+def meant(word: str, known: Collection[str]) -> str | None:
+    """The known word that somebody probably meant, None if none is near."""
+    by_lower = {one.lower().replace("_", ""): one for one in known}
+    lower = re.sub(r"[^\w]", "", word.lower().replace("_", ""))
+    if lower in by_lower:
+        return by_lower[lower]
+    if ELSEWHERE.get(word.lower()) in known:
+        return ELSEWHERE[word.lower()]
+    near = difflib.get_close_matches(lower, by_lower, n=1, cutoff=0.6)
+    if near:
+        return by_lower[near[0]]
+    within = [one for one in known if lower in one.lower().split("_")]
+    return within[0] if len(within) == 1 else None
+
+
 def suggestion(word: str, known: Collection[str], otherwise: str) -> str:
     """``did you mean …?`` if a known word is near, else ``otherwise``."""
-    by_lower = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[near[0]]!r}?" if near else otherwise
+    near = meant(word, known)
+    return f"did you mean {near!r}?" if near is not None else otherwise
 
 
 def clip(text: str) -> str:
@@ -92,8 +141,14 @@ def name_of(node: Node, called: str) -> str:
     """A name of ours: lower case, digits, _ and -, at most 64 characters."""
     value = text_of(node, called)
     if not NAME.fullmatch(value):
-        raise Invalid(f"{called} {clip(node.text)!r} is not a name", NAME_FIX)
+        raise Invalid(f"{called} {clip(node.text)!r} is not a name", name_fix(value))
     return value
+
+
+def name_fix(value: str) -> str:
+    """How to write a name, with the nearest one that may be written."""
+    near = re.sub(r"[^a-z0-9_-]+", "_", value.lower()).strip("_-")[:64]
+    return f"write {near}: {NAME_FIX}" if NAME.fullmatch(near) else NAME_FIX
 
 
 def word_of(node: Node, called: str, choices: Collection[str]) -> str:
@@ -109,17 +164,44 @@ def word_of(node: Node, called: str, choices: Collection[str]) -> str:
 def duration_of(node: Node, called: str) -> int:
     """A duration in milliseconds, more than 0 and at most ten years."""
     value = parse_duration(node.value) if node.kind == "str" else None
+    if value is None and node.kind in ("map", "list"):
+        raise wrong_kind(node, called, DURATION_FIX)
+    loose = loose_duration(node.word) if value is None else None
+    if node.text.startswith("-") and value is None:
+        fix = "write a duration longer than 0" + (f": {duration_text(-loose)}" if loose else "")
+        raise Invalid(f"{called} {clip(node.text)!r} is negative", fix)
+    if value is None and node.kind == "int" and node.value == 0:
+        raise Invalid(f"{called} is zero", "write a duration longer than 0")
     if value is None and node.kind in ("int", "float"):
-        fix = f"write the unit: {node.text}s, {node.text}m or so"
-        raise Invalid(f"{called} {node.text} has no unit", fix)
+        written = ", ".join(f"{node.text}{unit}" for unit in ("s", "m", "h"))
+        raise Invalid(f"{called} {node.text} has no unit", f"write it: {written} or {node.text}d")
     if value is None:
         shown = f"{clip(node.text)!r}" if node.text else node.kind_name
-        raise Invalid(f"{called} {shown} is not a duration", DURATION_FIX)
+        fix = f"write {duration_text(loose)}" if loose else DURATION_FIX
+        raise Invalid(f"{called} {shown} is not a duration", fix)
     if value == 0:
         raise Invalid(f"{called} is zero", "write a duration longer than 0")
     if value > DURATION_MS_MAX:
         raise Invalid(f"{called} is longer than ten years", "write at most 3650d")
     return value
+
+
+def loose_duration(text: str) -> int | None:
+    """
+    The milliseconds that ``1h30m``, ``8 sec``, ``1.5 hours`` or ``PT24H`` probably mean, None if
+    nobody can tell. Nothing is read by this: it is for the fix of a message.
+    """
+    words = [str(NUMBER_WORDS.get(word, word)) for word in text.lower().removeprefix("p").split()]
+    rest = " ".join(words).removeprefix("t").strip()
+    total, found = 0.0, bool(rest)
+    while rest:
+        match = LOOSE_DURATION.match(rest)
+        size = LOOSE_UNITS_MS.get(match[3]) if match else None
+        if match is None or size is None:
+            return None
+        total += float(match[2].replace(",", ".")) * size * (-1 if match[1] == "-" else 1)
+        rest = rest[match.end() :]
+    return round(total) if found and total and abs(total) <= DURATION_MS_MAX else None
 
 
 def whole_of(node: Node, called: str, least: int = 1, most: int = 10**9) -> int:
@@ -159,7 +241,9 @@ def amount_of(node: Node, called: str) -> Decimal:
         value = None
     if value is None or not value.is_finite() or value < 0 or "e" in node.word.lower():
         what = f"{called} is not an amount of money{in_brackets(node)}"
-        raise Invalid(what, 'write an amount such as "1.20"')
+        number = re.search(r"\d+(?:[.,]\d+)?", node.word)
+        shown = number[0].replace(",", ".") if number and node.kind == "str" else "1.20"
+        raise Invalid(what, f'write an amount such as "{shown}"')
     return value
 
 
@@ -168,7 +252,9 @@ def currency_of(node: Node, called: str) -> str:
     value = text_of(node, called)
     if not CURRENCY.fullmatch(value):
         what = f"{called} {clip(node.text)!r} is not a currency code"
-        raise Invalid(what, "write three capital letters, such as UAH")
+        upper = value.upper()
+        fix = f"write {upper}" if CURRENCY.fullmatch(upper) else "write UAH, three capital letters"
+        raise Invalid(what, fix)
     return value
 
 

@@ -28,6 +28,7 @@ from orchestrator.configuration.kinds import (
     ADDRESS,
     BOOLEAN,
     DURATION,
+    LOCALE,
     MASK,
     ORIGINS,
     PATH,
@@ -47,6 +48,7 @@ from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.inputs import OPEN_FOR_MS
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, SECOND_MS, Retry
+from orchestrator.render.templates import DEFAULT_LOCALE
 
 __all__ = [
     "BreakerSettings",
@@ -71,6 +73,7 @@ __all__ = [
 ]
 
 DEFAULT_STORE = "sqlite:///../data/kaskad.db"
+STORE_FIX = f"write {DEFAULT_STORE} or postgresql://user@host/name"
 SIGNING_KEY_CHARS_MIN = 16
 WEBHOOK_SECRET_PREFIX = "whsec_"
 WEBHOOK_KEY_BYTES_MIN, WEBHOOK_KEY_BYTES = 24, 32
@@ -87,8 +90,11 @@ class StoreSettings:
 
 def read_store(section: Section, key: str, default: object) -> StoreSettings:
     """``sqlite:///relative/to/this/file.db`` (four slashes: absolute) or ``postgresql://…``."""
-    url = section.text(key, DEFAULT_STORE)
     node = section.get(key)
+    if node is not None and node.kind not in ("str", "map", "list"):
+        section.error(key, f"`store` {node.text} is not a database that is known", STORE_FIX)
+        return StoreSettings("sqlite", SecretStr(DEFAULT_STORE), section.base / "unknown.db")
+    url = section.text(key, DEFAULT_STORE)
     scheme, _, rest = url.partition("://")
     if scheme in ("postgresql", "postgres") and rest:
         if node is not None and not refers(node.text) and urllib.parse.urlsplit(url).password:
@@ -96,8 +102,7 @@ def read_store(section: Section, key: str, default: object) -> StoreSettings:
             section.report.warn(node.position, "the password of `store` is written in clear", fix)
         return StoreSettings("postgresql", SecretStr(url))
     if scheme != "sqlite" or len(rest) < 2 or rest[0] != "/":
-        fix = f"write {DEFAULT_STORE} or postgresql://user@host/name"
-        section.error(key, "`store` is not a database that is known", fix)
+        section.error(key, "`store` is not a database that is known", STORE_FIX)
         url = DEFAULT_STORE
     name = url.removeprefix("sqlite:///")
     path = None if name == ":memory:" else section.base / name
@@ -328,6 +333,9 @@ class Settings:
     egress: Egress = setting(nested(Egress), "Requests to user-supplied addresses.", Egress())
     policies: Path = setting(PATH, "The directory of policies.", Path("policies"))
     templates: Path = setting(PATH, "The directory of templates.", Path("../templates"))
+    default_locale: str = setting(
+        LOCALE, "The locale of templates whose file names have none.", DEFAULT_LOCALE
+    )
     governance: Path | None = setting(
         PATH, "The governance file.", otherwise="`governance.yaml`, if it exists"
     )

@@ -28,6 +28,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
+from orchestrator.configuration import yaml_faults
 from orchestrator.configuration.core_schema import KIND_NAMES, Kind, resolve
 
 BYTES_MAX = 1024 * 1024
@@ -279,30 +280,6 @@ class _Builder:
         return node.text
 
 
-NO_PLACE_FIX = "check the brackets, quotes and indentation"
-NO_TOKEN_FIX = "indent with spaces, and quote texts that begin with a special character"
-OPEN_FIX = "close the bracket or quote that is still open"
-FIXES = {
-    "that cannot start any token": NO_TOKEN_FIX,
-    "mapping values are not allowed here": (
-        "quote a text that contains ': ', and check the indentation"
-    ),
-    "could not find expected ':'": "check that this line reads `key: value`",
-    "<stream end>": OPEN_FIX,
-    "unexpected end of stream": OPEN_FIX,
-    "<block end>": "check the indentation",
-}
-
-
-def _syntax_problem(error: MarkedYAMLError, path: str) -> Problem:
-    position = error.problem_mark or error.context_mark
-    line, column = (position.line + 1, position.column + 1) if position is not None else (1, 1)
-    detail = show_references(str(error.problem or error.context or "it cannot be read"))
-    known = (fix for sign, fix in FIXES.items() if sign in detail)
-    fix = next(known, "check the brackets, quotes and indentation here")
-    return Problem(path, line, column, f"this is not YAML: {detail}", fix)
-
-
 def _too_large(path: str) -> ConfigError:
     what = f"the file is larger than {BYTES_MAX} bytes"
     return ConfigError([Problem(path, 1, 1, what, "split it")])
@@ -358,13 +335,14 @@ def loads(text: str, path: str = "<text>") -> Node:
     try:
         root = _quick_tree(hidden, path) or _exact_tree(hidden, path)
     except MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(error, path)]) from None
+        line, column, what, fix = yaml_faults.explained(error, text)
+        raise ConfigError([Problem(path, line, column, show_references(what), fix)]) from None
     except ReaderError as error:
         line, column = _place_of(text, error.position)
         what = f"the character U+{ord(text[error.position]):04X} is not allowed"
         raise ConfigError([Problem(path, line, column, what, "remove it")]) from None
     except (YAMLError, ValueError) as error:
-        what, fix = f"this is not YAML ({type(error).__name__})", NO_PLACE_FIX
+        what, fix = f"this is not YAML ({type(error).__name__})", yaml_faults.NO_PLACE_FIX
         raise ConfigError([Problem(path, 1, 1, what, fix)]) from None
     return root or Node("null", None, Position(path, 1, 1))
 

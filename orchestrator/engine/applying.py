@@ -72,7 +72,7 @@ def inputs_for(
     """Everything a decision about this message rests on, as it is in this transaction."""
     rules, message = context.rules, entry.message
     reach = rules.reach(policy)
-    scope = scope_of(entry.event, person, message) if reach.conditions else {}
+    scope = scope_of(entry.event, person, message, context.now) if reach.conditions else {}
     return Inputs(
         governance=rules.governance,
         zone=person.document.get("time_zone"),
@@ -104,9 +104,13 @@ def with_breakers(context: BatchContext, providers: Mapping[str, Provider]) -> d
     }
 
 
-def scope_of(event: Mapping[str, Any], person: Person, message: Message | None) -> dict[str, Any]:
-    """The names that conditions may use."""
+def scope_of(
+    event: Mapping[str, Any], person: Person, message: Message | None, now: int | None = None
+) -> dict[str, Any]:
+    """The names that conditions may use; ``now`` is a text, as in templates."""
     scope: dict[str, Any] = {"event": event["data"], "ce": event["ce"], "recipient": person.view()}
+    if now is not None:
+        scope["now"] = rfc3339(now)
     if message is not None:
         scope["message"] = {
             "id": message.id,

@@ -130,7 +130,7 @@ def read_expected(
             for node in section.items("steps", "steps")
         ]
         steps = tuple(line for line in read if line is not None)
-    flags = section.words("flags", "flags", FLAGS) if section.has("flags") else None
+    flags = section.words("flags", "flags", FLAGS, None) if section.has("flags") else None
     found = Expected(
         steps=steps,
         outcome=read_outcome(section, channels),

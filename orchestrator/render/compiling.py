@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, pass_context
@@ -31,6 +33,34 @@ def environment(part: str) -> SafeEnvironment:
     made.filters.update({name: bounded(name, OURS[name], PRICES[name]) for name in OURS})
     made.finalize = pass_context(finalize_yaml) if part == "yaml" else finalize
     return made
+
+
+UNKNOWN = re.compile(r"No (filter|test) named '(.*)'")
+FIXES = (
+    ("'}'", "close it with }}"),
+    ("end of print statement", "write {{ one expression }}; join texts with ~"),
+    ("Expected an expression", "write an expression between {{ and }}"),
+    ("unexpected end of template", "close {{ with }}, {% with %}"),
+    ("Missing end of comment", "close the comment with #}"),
+    ("'endif'", "write {% if … %} … {% endif %}"),
+    ("endif", "write {% if … %} … {% endif %}"),
+    ("endfor", "write {% for item in event.items %} … {% endfor %}"),
+    ("'in'", "write {% for item in event.items %} … {% endfor %}"),
+    ("'set'", "write {% set name = value %}"),
+)
+SYNTAX_FIX = "see the Jinja reference; filters are listed in docs/templates.md"
+
+
+def syntax_problem(message: str, text: str, sandbox: SafeEnvironment) -> tuple[str, str]:
+    """What Jinja does not understand, in the words of a template's author, and how to mend it."""
+    unknown = UNKNOWN.search(message)
+    if unknown is not None:
+        kind, name = unknown.groups()
+        known = sandbox.filters if kind == "filter" else sandbox.tests
+        near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+        fix = f"did you mean {near[0]!r}?" if near else f"the {kind}s are in docs/templates.md"
+        return f"there is no {kind} {name!r}", fix
+    return message, next((fix for sign, fix in FIXES if sign in message), SYNTAX_FIX)
 
 
 def finalize(value: Any) -> Any:
@@ -72,8 +102,9 @@ def compile_part(
             return None
         forbidden = refused(tree)
         if forbidden is not None:
-            fix = "write it out; what there is stands in docs/templates.md"
-            problems.append(TemplateProblem(path, 1, 1, forbidden, fix))
+            what, line = forbidden
+            fix = "write it out, or use a filter; what there is stands in docs/templates.md"
+            problems.append(TemplateProblem(path, line, 1, what, fix))
             return None
         variables = paths(tree)
         count_rounds(tree)
@@ -87,8 +118,8 @@ def compile_part(
         problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
         return None
     except TemplateSyntaxError as error:
-        fix = "see the Jinja reference; filters are listed in docs/templates.md"
-        problems.append(TemplateProblem(path, error.lineno, 1, str(error.message), fix))
+        what, fix = syntax_problem(str(error.message), text, sandbox)
+        problems.append(TemplateProblem(path, error.lineno, 1, what, fix))
     except TemplateError as error:
         problems.append(TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows"))
     return None

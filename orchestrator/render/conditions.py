@@ -83,6 +83,16 @@ class Conditions:
     def __init__(self) -> None:
         self._environment = SafeEnvironment(undefined=Null)
 
+    @staticmethod
+    def filters() -> list[str]:
+        """The names of all filters."""
+        return sorted(SafeEnvironment().filters)
+
+    @staticmethod
+    def tests() -> list[str]:
+        """The names of all tests."""
+        return sorted(SafeEnvironment().tests)
+
     def compile(self, expression: str) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""
         if len(expression) > EXPRESSION_LENGTH_MAX:
@@ -96,8 +106,8 @@ class Conditions:
                 raise ConditionError(f"{expression!r} is not one expression")
             if depth(tree) > NESTING_MAX:
                 raise ConditionError("the expression nests too deeply")
-            if (what := unavailable(tree)) is not None:
-                raise ConditionError(what)
+            if (wrong := unavailable(tree)) is not None:
+                raise ConditionError(wrong[0])
             unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
             if unknown:
                 known = "event, ce, recipient, message, goal"

@@ -76,41 +76,36 @@ def count_rounds(tree: nodes.Template) -> None:
         )
 
 
-def refused(tree: nodes.Template) -> str | None:
-    """The first forbidden construct of a template, or None."""
+def refused(tree: nodes.Template) -> tuple[str, int] | None:
+    """The first forbidden construct of a template and its line, or None."""
     found = next(iter(tree.find_all(tuple(FORBIDDEN))), None)
     if found is not None:
-        return f"{FORBIDDEN[type(found)]} is not available in templates (line {found.lineno})"
-    if any(loop.recursive for loop in tree.find_all(nodes.For)):
-        return "recursive loops are not available in templates"
-    name = next(
-        (
-            one.name
-            for one in tree.find_all(nodes.Name)
-            if one.name.startswith("_") or one.name == "self"
-        ),
-        None,
-    )
-    return f"there is no {name!r} in templates" if name is not None else unavailable(tree)
+        return f"{FORBIDDEN[type(found)]} is not available in templates", found.lineno
+    for loop in tree.find_all(nodes.For):
+        if loop.recursive:
+            return "recursive loops are not available in templates", loop.lineno
+    for one in tree.find_all(nodes.Name):
+        if one.name.startswith("_") or one.name == "self":
+            return f"there is no {one.name!r} in templates", one.lineno
+    return unavailable(tree)
 
 
-def unavailable(tree: nodes.Template) -> str | None:
-    """The first call of something that cannot be called, or number without end; else None."""
+def unavailable(tree: nodes.Template) -> tuple[str, int] | None:
+    """What cannot be called, or a number without end, and its line; None where all is well."""
     for constant in tree.find_all(nodes.Const):
         if isinstance(constant.value, float) and not math.isfinite(constant.value):
-            return f"a number that large is not available (line {constant.lineno})"
+            return "a number that large is not available", constant.lineno
     for call in tree.find_all(nodes.Call):
         called = call.node
         if isinstance(called, nodes.Getattr):
             of_loop = isinstance(called.node, nodes.Name) and called.node.name == "loop"
             if called.attr in STR_METHODS or (of_loop and called.attr in ("cycle", "changed")):
                 continue
-            return (
-                f".{called.attr}() is not available (line {call.lineno}): use a filter, or ['key']"
-                " for a key"
-            )
+            what = f".{called.attr}() is not available: use a filter, or ['key'] for a key"
+            return what, call.lineno
         if not isinstance(called, nodes.Name) or called.name != "range":
-            return f"only range() and methods of text can be called (line {call.lineno})"
+            name = f"{called.name}() is not available: " if isinstance(called, nodes.Name) else ""
+            return f"{name}only range() and methods of text can be called", call.lineno
     return None
 
 

@@ -26,6 +26,7 @@ from orchestrator.render import sms
 from orchestrator.render.budget import begin
 from orchestrator.render.compiling import compile_part
 from orchestrator.render.data import plain
+from orchestrator.render.file_names import name_problem
 from orchestrator.render.filters import content_hash
 from orchestrator.render.graphemes import cut
 from orchestrator.render.missing import Path as Variable
@@ -40,7 +41,8 @@ FILE = re.compile(
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOUGHT_MAX = 10_000
-LINE_SHOWN_MAX = 100
+from orchestrator.render.data import plain
+from orchestrator.render.file_names import name_problem
 
 
 class RenderContext(Value):
@@ -101,12 +103,13 @@ class TemplateSet:
     _parts: dict[tuple[str, str, str, str], Part] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
     _sought: dict[tuple[str, str, str | None], dict[str, Found]] = field(default_factory=dict)
+    default_locale: str = DEFAULT_LOCALE
 
     @classmethod
-    def load(cls, root: Path) -> TemplateSet:
+    def load(cls, root: Path, default_locale: str = DEFAULT_LOCALE) -> TemplateSet:
         """
-        Read and compile ``root/<template>/*.j2``. Raises ``TemplateProblems`` with all that is
-        wrong.
+        Read and compile ``root/<template>/*.j2``; files without a locale are in ``default_locale``.
+        Hidden files are none. Raises ``TemplateProblems`` with all that is wrong.
         """
         problems: list[TemplateProblem] = []
         if not root.is_dir():
@@ -116,27 +119,34 @@ class TemplateSet:
             )
         sources: dict[str, dict[str, str]] = {}
         for path in sorted(root.glob("*/*.j2")):
+            if path.name.startswith(".") or path.parent.name.startswith("."):
+                continue
             try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(
-                    TemplateProblem(
-                        str(path), 1, 1, f"it cannot be read: {error}", "save it as UTF-8"
-                    )
-                )
+                text = path.read_text(encoding="utf-8-sig")
+            except UnicodeDecodeError as error:
+                line = error.object.count(b"\n", 0, error.start) + 1
+                what, fix = "the file is not UTF-8", "save it as UTF-8"
+                problems.append(TemplateProblem(str(path), line, 1, what, fix))
+                continue
+            except OSError as error:
+                what = f"the file cannot be read: {(error.strerror or 'no reason given').lower()}"
+                fix = "check the path and its permissions"
+                problems.append(TemplateProblem(str(path), 1, 1, what, fix))
                 continue
             sources.setdefault(path.parent.name, {})[path.name] = text
-        found = cls()
+        found = cls(default_locale=default_locale)
         found._add(sources, str(root), problems)
         if problems:
             raise TemplateProblems(problems)
         return found
 
     @classmethod
-    def from_sources(cls, sources: Mapping[str, Mapping[str, str]]) -> TemplateSet:
+    def from_sources(
+        cls, sources: Mapping[str, Mapping[str, str]], default_locale: str = DEFAULT_LOCALE
+    ) -> TemplateSet:
         """The same from texts by template and file name, as the store keeps them."""
         problems: list[TemplateProblem] = []
-        found = cls()
+        found = cls(default_locale=default_locale)
         found._add(sources, "", problems)
         if problems:
             raise TemplateProblems(problems)
@@ -151,11 +161,9 @@ class TemplateSet:
                 match = FILE.fullmatch(name)
                 channel = match["channel"] if match else ""
                 part = match["part"] if match else ""
-                if match is None or part not in parts_of(channel):
-                    fix = "name it <channel>[.<locale>].<part>.j2, for instance sms.uk.text.j2"
-                    problems.append(
-                        TemplateProblem(path, 1, 1, "the file's name says no channel and part", fix)
-                    )
+                wrong = name_problem(name, match["locale"] if match else None, channel, part)
+                if match is None or wrong is not None:
+                    problems.append(TemplateProblem(path, 1, 1, *(wrong or ("", ""))))
                     continue
                 compiled = compile_part(path, part, text, problems)
                 if compiled is not None:
@@ -175,6 +183,16 @@ class TemplateSet:
     def parts(self, template: str, channel: str, locale: str | None) -> frozenset[str]:
         """The parts there are for a channel in a locale, with its fallbacks."""
         return frozenset(self._find(template, channel, locale))
+
+    def written(self, template: str, channel: str) -> list[tuple[str, str, Part]]:
+        """Locale ("" without one), name and part of every file of a channel."""
+        found = self._parts.items()
+        return [(at[2], at[3], part) for at, part in found if at[:2] == (template, channel)]
+
+    def nearest(self, template: str, channel: str, locale: str, part: str) -> str | None:
+        """The locale of the part that a locale falls back to, None if there is none."""
+        found = self._find(template, channel, locale).get(part)
+        return found.locale if found is not None else None
 
     def sources(self, template: str) -> dict[str, str]:
         """The texts of a template by file name."""
@@ -203,7 +221,7 @@ class TemplateSet:
                     found[part] = Found(
                         self._parts[template, channel, near[0], part],
                         near[0],
-                        spoken(near[0], locale),
+                        spoken(near[0], locale, self.default_locale),
                     )
             if len(self._sought) < SOUGHT_MAX:
                 self._sought[key] = found
@@ -244,12 +262,12 @@ def parts_of(channel: str) -> tuple[str, ...]:
     return found.parts if found is not None else ()
 
 
-def spoken(locale: str, wanted: str | None) -> str:
+def spoken(locale: str, wanted: str | None, default: str = DEFAULT_LOCALE) -> str:
     """
     The locale whose numbers and dates suit a part: the recipient's where it is of the part's
-    language, else the part's own. A part without a locale is taken to be English.
+    language, else the part's own, which is the default one for a part without a locale.
     """
-    own = locale or "en"
+    own = locale or default
     return wanted if wanted and fallbacks(wanted)[-2] == fallbacks(own)[-2] else own
 
 

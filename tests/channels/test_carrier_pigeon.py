@@ -87,7 +87,7 @@ def test_consents_may_name_it() -> None:
 def test_it_says_which_template_parts_it_has_and_what_they_may_say() -> None:
     found = TemplateSet.from_sources({"t": {"carrier_pigeon.uk.text.j2": "Coo"}})
     assert found.parts("t", "carrier_pigeon", "uk") == {"text"}
-    with pytest.raises(TemplateProblems, match="the file's name says no channel and part"):
+    with pytest.raises(TemplateProblems, match="the file's name has no part of carrier_pigeon"):
         TemplateSet.from_sources({"t": {"carrier_pigeon.html.j2": "<b>Coo</b>"}})
     channel = channels()["carrier_pigeon"]
     assert channel.structure_problem({"escort": 2}) is None

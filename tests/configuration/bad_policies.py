@@ -12,11 +12,8 @@ BAD: list[tuple[str, list[str] | None]] = [
         "policy: p",
         [
             (
-                "p.yaml:1:1: the policy has no `trigger`; say what starts it: trigger: {event:"
-                " shop.cart.abandoned}"
-            ),
-            (
-                "p.yaml:1:1: the policy has no `cascade`; write at least one step: cascade:"
+                "p.yaml:1:1: the policy has no `trigger` and no `cascade`; say what starts it:"
+                " trigger: {event: shop.cart.abandoned}; write at least one step: cascade:"
                 " [{channel: sms}]"
             ),
         ],
@@ -28,7 +25,8 @@ BAD: list[tuple[str, list[str] | None]] = [
     (
         "policy: Cart!\ntrigger: {event: e}\ncascade: [{channel: sms}]",
         [
-            "p.yaml:1:9: `policy` 'Cart!' is not a name; use lower-case letters, digits, _ and -, "
+            "p.yaml:1:9: `policy` 'Cart!' is not a name; write"
+            " cart: lower-case letters, digits, _ and -, "
             "beginning with a letter, at most 64 characters"
         ],
     ),
@@ -36,8 +34,11 @@ BAD: list[tuple[str, list[str] | None]] = [
         HEAD + "cascade: []",
         ["p.yaml:3:10: the cascade has no steps; write at least one: - channel: sms"],
     ),
-    (HEAD + "cascade: sms", ["p.yaml:3:10: `cascade` is a text; write a list of steps: [ … ]"]),
-    (STEPS + "  - sms", ["p.yaml:4:5: the step is a text; write a mapping: key: value"]),
+    (
+        HEAD + "cascade: sms",
+        ["p.yaml:3:10: `cascade` is a text; write a list of steps: cascade: [sms]"],
+    ),
+    (STEPS + "  - sms", ["p.yaml:4:5: the step is a text; write {channel: sms}"]),
     (
         STEPS + "  - {wait: 10m}",
         ["p.yaml:4:5: the step has no `channel`; name the channel: channel: sms"],
@@ -57,7 +58,7 @@ BAD: list[tuple[str, list[str] | None]] = [
     ),
     (
         STEPS + "  - {channel: sms, wait: 10}",
-        ["p.yaml:4:26: `wait` 10 has no unit; write the unit: 10s, 10m or so"],
+        ["p.yaml:4:26: `wait` 10 has no unit; write it: 10s, 10m, 10h or 10d"],
     ),
     (
         STEPS + "  - {channel: sms, wait: soon}",
@@ -172,7 +173,7 @@ BAD: list[tuple[str, list[str] | None]] = [
     ),
     (
         HEAD + "deadline: 24\ncascade: [{channel: sms}]",
-        ["p.yaml:3:11: `deadline` 24 has no unit; write the unit: 24s, 24m or so"],
+        ["p.yaml:3:11: `deadline` 24 has no unit; write it: 24s, 24m, 24h or 24d"],
     ),
     (
         HEAD + "dedupe: {key: event.id}\ncascade: [{channel: sms}]",
@@ -184,7 +185,7 @@ BAD: list[tuple[str, list[str] | None]] = [
     ),
     (
         "policy: p\ntrigger: shop.cart\ncascade: [{channel: sms}]",
-        ["p.yaml:2:10: `trigger` is a text; write a mapping: key: value"],
+        ["p.yaml:2:10: `trigger` is a text; write trigger: {event: shop.cart}"],
     ),
     (HEAD + "template: ../etc\ncascade: [{channel: sms}]", None),
     (

@@ -60,7 +60,7 @@ def test_a_declared_key_is_read_and_has_its_default() -> None:
     [
         ("{}", ["f:1:1: the flock has no `name`; name it: name: homers"]),
         ("{name: a, rset: 5m}", ["f:1:11: the flock has no key 'rset'; did you mean 'rest'?"]),
-        ("{name: a, rest: 5}", ["f:1:17: `rest` 5 has no unit; write the unit: 5s, 5m or so"]),
+        ("{name: a, rest: 5}", ["f:1:17: `rest` 5 has no unit; write it: 5s, 5m, 5h or 5d"]),
         (
             "{name: a, loft: {perches: 0}, pace: x}",
             [

@@ -95,7 +95,10 @@ def known_by_reader(kind: str, tmp_path: Path) -> list[set[str]]:
     else:
         read_settings(path, {}, report)
     fixes = [problem.fix for problem in report.problems if "zzzzqqqq" in problem.what]
-    return [set(re.sub(r"^known are: ", "", fix).split(", ")) - {""} for fix in fixes]
+    return [
+        set(re.sub(r"^(did you mean .*\? )?known are: ", "", fix).split(", ")) - {""}
+        for fix in fixes
+    ]
 
 
 def known_by_schema(node: Any) -> Iterator[set[str]]:

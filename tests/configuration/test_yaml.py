@@ -58,15 +58,12 @@ REFUSED = [
     ),
     (
         "a:\n\t- b",
-        (
-            "f.yaml:2:1: this is not YAML: found character '\\t' that cannot start any token; "
-            "indent with spaces, and quote texts that begin with a special character"
-        ),
+        ("f.yaml:2:1: this is not YAML: a tab stands where spaces belong; indent with spaces"),
     ),
     (
         "a: [1, 2",
         (
-            "f.yaml:1:9: this is not YAML: expected ',' or ']', but got '<stream end>'; "
+            "f.yaml:1:4: this is not YAML: expected ',' or ']', but got '<stream end>'; "
             "close the bracket or quote that is still open"
         ),
     ),

@@ -159,7 +159,7 @@ def start(
 ) -> str | None:
     """Create the message that a policy wants of an event, None if its ``when`` says no."""
     event = command.event
-    scope = scope_of(document, person, None)
+    scope = scope_of(document, person, None, context.now)
     if policy.when is not None and not context.truth(policy.when, scope):
         return None
     since = context.now if command.replayed else occurred_at(event, context.now)
@@ -251,7 +251,7 @@ def reach_goals(
         if entry is None or entry.message.terminal:
             continue
         policy = context.policies[entry.message.policy, entry.message.policy_version]
-        scope = scope_of(entry.event, person, entry.message)
+        scope = scope_of(entry.event, person, entry.message, context.now)
         if goal_matches(context, policy, event.type, document["data"], scope):
             apply_fact(context, entry, GoalReached(event.source, event.id))
             ended.append(id)
