@@ -34,7 +34,7 @@ def test_the_project_without_a_mistake_is_in_order(
     assert problems(folder, secrets=False) == []
 
 
-def test_mistakes_are_found_and_told_once_at_their_place_with_their_fix(
+def test_mistakes_are_found_and_reported_once_at_their_place_with_their_fix(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     missed, wrong = [], []
