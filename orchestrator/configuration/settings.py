@@ -14,11 +14,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import SecretStr
 
@@ -29,7 +27,6 @@ from orchestrator.configuration.kinds import (
     BOOLEAN,
     DURATION,
     LOCALE,
-    MASK,
     ORIGINS,
     PATH,
     RATE,
@@ -43,7 +40,7 @@ from orchestrator.configuration.kinds import (
 )
 from orchestrator.configuration.provider_settings import CHANNELS, CostSettings, ProviderSettings
 from orchestrator.configuration.reading import Section, clip
-from orchestrator.configuration.references import refers
+from orchestrator.configuration.store_settings import DEFAULT_STORE, STORE, StoreSettings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.inputs import OPEN_FOR_MS
@@ -72,51 +69,9 @@ __all__ = [
     "StoreSettings",
 ]
 
-DEFAULT_STORE = "sqlite:///../data/kaskad.db"
-STORE_FIX = f"write {DEFAULT_STORE} or postgresql://user@host/name"
 SIGNING_KEY_CHARS_MIN = 16
 WEBHOOK_SECRET_PREFIX = "whsec_"
 WEBHOOK_KEY_BYTES_MIN, WEBHOOK_KEY_BYTES = 24, 32
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """``path`` is the SQLite file, None if it is in memory or not SQLite."""
-
-    kind: Literal["sqlite", "postgresql"]
-    url: SecretStr
-    path: Path | None = None
-
-
-def read_store(section: Section, key: str, default: object) -> StoreSettings:
-    """``sqlite:///relative/to/this/file.db`` (four slashes: absolute) or ``postgresql://…``."""
-    node = section.get(key)
-    if node is not None and node.kind not in ("str", "map", "list"):
-        section.error(key, f"`store` {node.text} is not a database that is known", STORE_FIX)
-        return StoreSettings("sqlite", SecretStr(DEFAULT_STORE), section.base / "unknown.db")
-    url = section.text(key, DEFAULT_STORE)
-    scheme, _, rest = url.partition("://")
-    if scheme in ("postgresql", "postgres") and rest:
-        if node is not None and not refers(node.text) and urllib.parse.urlsplit(url).password:
-            fix = "write postgresql://user:${env:DB_PASSWORD}@host/name"
-            section.report.warn(node.position, "the password of `store` is written in clear", fix)
-        return StoreSettings("postgresql", SecretStr(url))
-    if scheme != "sqlite" or len(rest) < 2 or rest[0] != "/":
-        section.error(key, "`store` is not a database that is known", STORE_FIX)
-        url = DEFAULT_STORE
-    name = url.removeprefix("sqlite:///")
-    path = None if name == ":memory:" else section.base / name
-    return StoreSettings("sqlite", SecretStr(url), path)
-
-
-def masked_url(store: StoreSettings) -> str:
-    """The store's URL without its password."""
-    url = store.url.get_secret_value()
-    password = urllib.parse.urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", f":{MASK}@", 1)
-
-
-STORE: Kind[StoreSettings] = Kind("store URL", read_store, TEXT_SCHEMA, masked_url)
 
 
 def read_presence(section: Section, key: str, default: bool) -> bool:
