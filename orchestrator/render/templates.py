@@ -41,8 +41,9 @@ FILE = re.compile(
 OUTPUT_MAX = {"html": 1_048_576}
 TEXT_MAX = 65_536
 SOUGHT_MAX = 10_000
-from orchestrator.render.data import plain
-from orchestrator.render.file_names import name_problem
+
+LINE_SHOWN_MAX = 100
+DEFAULT_LOCALE = "en"
 
 
 class RenderContext(Value):
