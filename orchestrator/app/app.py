@@ -230,10 +230,11 @@ class App:
         )
 
     def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
-        """Every provider's adapter and channel, for its webhooks."""
-        providers = self.runtime.dispatcher.providers
+        """The adapter and channel of every provider, also of a retired one, for its webhooks."""
+        providers, retired = self.runtime.dispatcher.providers, self.runtime.dispatcher.retired
         if self._adapters_of[0] is not providers:
-            found = {name: (one.adapter, one.definition.channel) for name, one in providers.items()}
+            known = {**retired, **providers}
+            found = {name: (one.adapter, one.definition.channel) for name, one in known.items()}
             self._adapters_of = (providers, found)
         return self._adapters_of[1]
 

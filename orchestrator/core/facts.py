@@ -12,6 +12,7 @@ Each is handed to ``decide`` once, in the order in which the store commits them.
     ReceiptReceived  a receipt for one attempt
     GoalReached      the business event came that makes the message pointless
     Cancelled        by API, or because the recipient was erased
+    RulesChanged     another configuration is in force: what is held may be free
 """
 
 from __future__ import annotations
@@ -115,6 +116,10 @@ class Cancelled(Tagged):
     reason: Reason = Reason.CANCELLED
 
 
+class RulesChanged(Tagged):
+    """Ask again about what a rule or a provider holds; not written if nothing came of it."""
+
+
 Fact = (
     Triggered
     | Due
@@ -125,4 +130,5 @@ Fact = (
     | ReceiptReceived
     | GoalReached
     | Cancelled
+    | RulesChanged
 )

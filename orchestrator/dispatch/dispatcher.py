@@ -42,6 +42,7 @@ CLAIM_MAX = 64
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
+RETIRED_MAX = 64
 RESTING_LOOK_SECONDS = 1.0
 """How soon a pump looks again if rows of it rest after a failure."""
 GATHER_TOKENS_SECONDS = 0.05
@@ -84,6 +85,7 @@ class Dispatcher:
         self._rates: dict[str, Rate] = {}
         self._recent = RecentDecisions(monotonic)
         self._loader = Loader(store, self._recent, address_hash, self._sends.failing)
+        self.retired: dict[str, ActiveProvider] = {}
         self._retired: list[ActiveProvider] = []
         self._stopping = False
 
@@ -128,10 +130,22 @@ class Dispatcher:
                 for pump in self._pumps.pop(name):
                     pump.cancel()
                 self._retired.append(old)
-        self.providers = {name: kept.get(name, new) for name, new in providers.items()}
+        self.use({name: kept.get(name, new) for name, new in providers.items()})
         for name, new in self.providers.items():
             if name not in kept:
                 await self._start_pumps(new)
+
+    def use(self, providers: Mapping[str, ActiveProvider]) -> None:
+        """
+        Take other providers into use. One that is gone stays in ``retired``: its attempts may be
+        open, and its receipts are still taken.
+        """
+        gone = {name: one for name, one in self.providers.items() if name not in providers}
+        known = {**self.retired, **gone}
+        self.retired = {name: one for name, one in known.items() if name not in providers}
+        while len(self.retired) > RETIRED_MAX:
+            self.retired.pop(next(iter(self.retired)))
+        self.providers = providers
 
     def poke(self, queue: str, urgent: bool = False) -> None:
         """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""

@@ -14,7 +14,7 @@ import orjson
 from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.facts import Answered, Fact, ReceiptReceived, Triggered
+from orchestrator.core.facts import Answered, Fact, ReceiptReceived, RulesChanged, Triggered
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Accepted
@@ -51,7 +51,8 @@ def apply_fact(
         fact,
         context.now,
     )
-    if not decision.effects and not decision.checks and decision.message == before:
+    asked = decision.checks and not isinstance(fact, RulesChanged)
+    if not decision.effects and not asked and decision.message == before:
         return FactApplied(decision)
     entry.message = decision.message
     entry.lines.append(encode_entry(context.now, fact, decision))

@@ -133,6 +133,8 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "Unpreparable":
             why = f"{fact['reason']} {fact['detail']}".rstrip()
             return f"step {fact['step'] + 1} could not be rendered: {why}"
+        case "RulesChanged":
+            return "the configuration has changed: what is held was asked again"
         case "Shut":
             return (
                 f"{fact['provider']} cannot be used: {fact['reason']} until"

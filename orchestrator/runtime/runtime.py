@@ -26,6 +26,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.engine import Engine, Ports
+from orchestrator.engine.reexamination import Reexamination
 from orchestrator.engine.rules import Evaluate, Rules
 from orchestrator.engine.timers import LONGEST_SLEEP_SECONDS, Timers
 from orchestrator.primitives.clock import Clock
@@ -121,6 +122,7 @@ class Runtime:
             on_answer=self._on_answer,
             idle_look_seconds=edges.queues_look_seconds,
         )
+        self.reexamination = Reexamination(self.engine, store, clock.monotonic)
         self.timers = Timers(
             self.engine, store, clock, metrics.timer_fired, edges.timers_look_seconds
         )
@@ -137,11 +139,13 @@ class Runtime:
         """Send what is ready and fire what is due; the engine is running already."""
         await self.dispatcher.start()
         await self.timers.start()
+        self.reexamination.start()
         self.works = True
 
     async def stop_work(self, within_seconds: float) -> None:
         """Fire and claim nothing more; calls under way have ``within_seconds`` to end."""
         self.works = False
+        await self.reexamination.stop()
         await asyncio.gather(self.timers.stop(), self.dispatcher.stop(within_seconds))
 
     async def replace(
@@ -156,8 +160,9 @@ class Runtime:
         self.receipt_outage = receipt_outage
         if self.works:
             await self.dispatcher.replace(providers, unchanged)
+            self.reexamination.ask()
         else:
-            self.dispatcher.providers = providers
+            self.dispatcher.use(providers)
 
     # ---- between the parts
 

@@ -120,6 +120,9 @@ class TimerStore(Protocol):
     async def due(self, now: int, limit: int, otp: bool = False) -> list[TimerRow]:
         """Timers that are due, the oldest first."""
 
+    async def timers_after(self, after: TimerRow, limit: int) -> list[TimerRow]:
+        """The timers that come after this one in their order, due or not."""
+
     async def next_due(self, otp: bool = False) -> int | None:
         """The time of the next timer."""
 

@@ -67,6 +67,10 @@ class TimerTable(Driver):
         name = "due_otp" if otp else "due"
         return list(map(TimerRow._make, await self.fetch(name, now, limit, *self.share)))
 
+    async def timers_after(self, after: TimerRow, limit: int) -> list[TimerRow]:
+        rows = await self.fetch("timers_after", *after, limit, *self.share)
+        return list(map(TimerRow._make, rows))
+
     async def next_due(self, otp: bool = False) -> int | None:
         rows = await self.fetch("next_due_otp" if otp else "next_due", *self.share)
         return rows[0][0] if rows else None

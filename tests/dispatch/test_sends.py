@@ -172,3 +172,13 @@ async def test_what_was_decided_long_ago_is_read_again() -> None:
         at.adapter.may_answer.set()
         assert (await at.adapter.asked.get()).content["text"] == "Dear Ioan"
         await at.dispatcher.stop(5)
+
+
+async def test_a_provider_that_a_reload_removed_still_takes_its_receipts_until_it_is_back() -> None:
+    async with shop() as at:
+        removed = at.provider
+        await at.dispatcher.replace({}, lambda old: False)
+        assert (at.dispatcher.providers, at.dispatcher.retired) == ({}, {"viber_a": removed})
+        await at.dispatcher.replace({"viber_a": removed}, lambda old: False)
+        assert at.dispatcher.retired == {}
+        await at.dispatcher.stop(5)

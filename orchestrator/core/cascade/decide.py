@@ -17,12 +17,15 @@ from orchestrator.core import facts
 from orchestrator.core.cascade.answers import answered
 from orchestrator.core.cascade.builder import DecisionBuilder
 from orchestrator.core.cascade.sending import (
+    PROVIDER_PAUSES,
     candidates,
     depart,
     give_up,
     seek,
     seek_after_hold,
     shut,
+    shut_now,
+    take_turn,
 )
 from orchestrator.core.cascade.waiting import apply_receipt, examine, limits, next_look
 from orchestrator.core.effects import Effect, EmitStatus
@@ -115,6 +118,34 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
                 stop_companions(builder, fact.reason)
             else:
                 builder.finish(Status.CANCELLED, fact.reason)
+        case facts.RulesChanged():
+            for run in message.runs:
+                if not run.over and run.sending is Sending.HELD:
+                    ask_again(builder, run)
+
+
+RULES = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP, Reason.OVER_BUDGET)
+"""Reasons of gates that hold a step: another configuration may let it pass."""
+
+
+def ask_again(builder: DecisionBuilder, run: Run) -> None:
+    """Let ``wake`` ask about a held step now, if the configuration may have freed it."""
+    reason = run.held_for
+    free = reason in RULES
+    if reason is Reason.RECEIPT_OUTAGE:
+        earlier = [one for one in builder.message.runs if not one.companion and one is not run]
+        free = not earlier or not holds_for_outage(builder, earlier[-1], run)
+    elif reason in PROVIDER_PAUSES:
+        open_now = [p for p in candidates(builder, run) if not shut_now(builder, p)]
+        if reason is Reason.THROTTLED:
+            # its own pause goes on, but a provider that has been added need not wait for it
+            open_now = [provider for provider in open_now if provider.name != run.provider]
+            if open_now:
+                take_turn(builder, run, open_now[0])
+            return
+        free = bool(open_now)
+    if free:
+        run.until = builder.now
 
 
 def stop_companions(builder: DecisionBuilder, reason: Reason) -> None:

@@ -33,6 +33,11 @@ select due_at, message from timers
  where due_at <= $1 and lane = 0 and ($3::smallint[] is null or bucket = any ($3))
  order by due_at, message limit $2
 
+-- name: timers_after
+select due_at, message from timers
+ where (due_at, message) > ($1::bigint, $2::text) and ($4::smallint[] is null or bucket = any ($4))
+ order by due_at, message limit $3
+
 -- name: next_due
 select due_at from timers
  where $1::smallint[] is null or bucket = any ($1) order by due_at limit 1

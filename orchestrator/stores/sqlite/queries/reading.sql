@@ -25,6 +25,10 @@ select due_at, message from timers where due_at <= $1 order by due_at, message l
 select due_at, message from timers
  where due_at <= $1 and lane = 0 order by due_at, message limit $2
 
+-- name: timers_after
+select due_at, message from timers where (due_at, message) > ($1, $2)
+ order by due_at, message limit $3
+
 -- name: next_due
 select due_at from timers order by due_at limit 1
 

@@ -1,0 +1,84 @@
+"""
+Asks again about what is held, once another configuration is in force.
+
+A raised budget, a removed quiet window or a new provider may free messages that wait for an instant
+of the old rules. They are asked in the order in which they would be looked at anyway, a batch at a
+time and never for more than a fifth of the time, so that a hundred thousand of them hinder nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.core.facts import RulesChanged
+from orchestrator.engine.commands import ApplyFact
+from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.stores.port import Store, StoreBusy
+from orchestrator.stores.rows import TimerRow
+
+log = structlog.get_logger()
+
+BATCH_MAX = 128
+REST_SHARE = 4
+REST_SECONDS_MIN = 0.05
+RETRY_SECONDS = 1.0
+BEGINNING = TimerRow(-1, "")
+
+
+class Reexamination:
+    """One loop a process, over its share of the store. ``monotonic`` is in seconds."""
+
+    def __init__(self, engine: Engine, store: Store, monotonic: Callable[[], float]) -> None:
+        self._engine = engine
+        self._store = store
+        self._monotonic = monotonic
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with one round: the configuration may have changed while nothing ran."""
+        self._asked.set()
+        self._task = asyncio.create_task(self._run(), name="reexamination")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def ask(self) -> None:
+        """Another configuration is in force: begin a round, or begin the one under way again."""
+        self._asked.set()
+
+    async def _run(self) -> None:
+        after: TimerRow | None = None
+        while True:
+            if after is None:
+                await self._asked.wait()
+            if self._asked.is_set():
+                self._asked.clear()
+                after = BEGINNING
+            assert after is not None
+            started = self._monotonic()
+            try:
+                after = await self._batch(after)
+            except Stopped:
+                return
+            except StoreBusy as error:
+                log.info("reexamination.store_busy", why=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                log.exception("reexamination.failed")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if after is not None:
+                    spent = self._monotonic() - started
+                    await asyncio.sleep(max(REST_SECONDS_MIN, REST_SHARE * spent))
+
+    async def _batch(self, after: TimerRow) -> TimerRow | None:
+        """Ask about the messages after this one; the last of them, None if there are no more."""
+        rows = await self._store.timers_after(after, BATCH_MAX)
+        await self._engine.submit_many([ApplyFact(row.message, RulesChanged()) for row in rows])
+        return rows[-1] if rows else None
