@@ -106,9 +106,9 @@ class BoundedServer(web.Server):
         self._connections.pop(idle).abort()
         return True
 
-    def count_cut(self, reason: str) -> None:
+    def count_cut(self, cause: str) -> None:
         if self._deps is not None:
-            self._deps.metrics.connections_cut.labels(self._listener, reason).inc()
+            self._deps.metrics.connections_cut.labels(self._listener, cause).inc()
 
     def _look(self) -> None:
         """End the connections whose peers have read nothing of an answer since the last look."""

@@ -162,7 +162,13 @@ class App:
         """Take a share of what waits in the store."""
         self.store.on_wake(self._wake)
         await self.store.join()
-        self.outbox = Outbox(self.runtime.engine, self.store, self.sinks, self.clock.now)
+        self.outbox = Outbox(
+            self.runtime.engine,
+            self.store,
+            self.sinks,
+            self.clock.now,
+            lambda sink, up: self.metrics.status_sink_up.labels(sink).set(up),
+        )
         await self.runtime.start_work()
         await self.outbox.start()
 

@@ -43,7 +43,8 @@ def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str])
     automatic = settings.migrate == "auto"
     store: SqliteStore | PostgresStore
     if settings.store.kind == "sqlite":
-        store = SqliteStore(settings.store.path or ":memory:", migrate=automatic)
+        path = settings.store.path or ":memory:"
+        store = SqliteStore(path, sinks=tuple(sinks), migrate=automatic)
     else:
         member = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         url = settings.store.url.get_secret_value()

@@ -27,6 +27,7 @@ from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
+from orchestrator.primitives.masking import without
 from orchestrator.recipients.consents import add_consents
 from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
@@ -44,6 +45,7 @@ def apply_fact(
     before, work = entry.message, context.work
     policy = context.policies[before.policy, before.policy_version]
     person = work.person(before.recipient)
+    fact = without_echo(fact, entry, person)
     decision = decide(
         policy,
         before,
@@ -65,6 +67,35 @@ def apply_fact(
     record_references(context, before, decision.message)
     decision = apply_orphans(context, entry, fact) or decision
     return FactApplied(decision, calls, context.started_at)
+
+
+def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
+    """
+    The fact without what a provider repeats of the person and of the message: it would stand in the
+    history, in explanations and in status events. Of an erased person nothing is kept of its words.
+    """
+
+    def clean(said: Any) -> Any:
+        detail, code = getattr(said, "detail", ""), getattr(said, "code", None)
+        if not detail and code is None:
+            return said
+        known = (person.document, entry.event["data"]) if person.known else ()
+        changes: dict[str, Any] = {"detail": without(detail, known) if person.known else ""}
+        if code is not None:
+            changes["code"] = without(code, known)
+        return replace(said, **changes)
+
+    match fact:
+        case Answered(outcome=outcome) if not isinstance(outcome, Accepted):
+            return replace(fact, outcome=clean(outcome))
+        case ReceiptReceived(failure=failure, detail=detail) if failure is not None or detail:
+            plain = without(detail, (person.document, entry.event["data"]))
+            return replace(
+                fact,
+                failure=clean(failure) if failure is not None else None,
+                detail=plain if person.known else "",
+            )
+    return fact
 
 
 def inputs_for(

@@ -31,7 +31,7 @@ GIVE_UP_MS = 24 * 3_600_000
 
 
 class Gone(Exception):
-    """The receiver will never take anything again (410)."""
+    """The receiver says that it will never take anything again (410)."""
 
 
 class Sink(Protocol):
@@ -46,11 +46,20 @@ class Sink(Protocol):
 
 
 class Outbox:
-    """One loop for each sink; ``now`` returns UTC milliseconds."""
+    """
+    One loop for each sink; ``now`` returns UTC milliseconds. ``on_state`` is called with a sink's
+    name and whether it took what it was handed last.
+    """
 
     def __init__(
-        self, engine: Engine, store: OutboxStore, sinks: Sequence[Sink], now: Callable[[], int]
+        self,
+        engine: Engine,
+        store: OutboxStore,
+        sinks: Sequence[Sink],
+        now: Callable[[], int],
+        on_state: Callable[[str, bool], None] = lambda sink, up: None,
     ) -> None:
+        self._on_state = on_state
         self.engine = engine
         self.store = store
         self.sinks = sinks
@@ -86,7 +95,8 @@ class Outbox:
     async def _run(self, sink: Sink, poked: asyncio.Event) -> None:
         pause = FIRST_PAUSE_SECONDS
         failing_since: int | None = None
-        opened = False
+        opened = gone = False
+        self._on_state(sink.name, True)
         while not self._stopping:
             poked.clear()
             try:
@@ -98,16 +108,22 @@ class Outbox:
                     await rest(poked, IDLE_SECONDS)
                     continue
                 if taken := await self._deliver(sink, events):
+                    self._on_state(sink.name, True)
                     await self._record(sink, events[:taken])
-                    pause, failing_since = FIRST_PAUSE_SECONDS, None
+                    pause, failing_since, gone = FIRST_PAUSE_SECONDS, None, False
                     continue
+                self._on_state(sink.name, False)
                 failing_since = failing_since if failing_since is not None else self._now()
                 if self._now() - failing_since > GIVE_UP_MS:
                     await self._dead_letter(sink, events[0])
                     failing_since = None
             except Gone:
-                log.error("statuses.sink_rejected", sink=sink.name)
-                return
+                # a 410 may be a mistake of those who run the receiver, so it is asked again
+                self._on_state(sink.name, False)
+                pause = LONGEST_PAUSE_SECONDS
+                if not gone:
+                    log.error("statuses.sink_rejected", sink=sink.name)
+                gone = True
             except Stopped:
                 return
             except StoreBusy as error:

@@ -6,8 +6,10 @@ Webhooks 1.0.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -121,6 +123,15 @@ def retrieve(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
+def sink_name(url: str) -> str:
+    """
+    What a webhook is called in logs, metrics and the store: its host, and a hash of the rest, which
+    may have a secret in it.
+    """
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return f"webhook:{host}#{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
 class WebhookSink:
     """
     One endpoint. Only a 2xx takes an event, a redirect is a failure, and a 410 ends the sink. The
@@ -128,7 +139,7 @@ class WebhookSink:
     """
 
     def __init__(self, url: str, secret: str, now: Callable[[], int]) -> None:
-        self.name = f"webhook:{url}"
+        self.name = sink_name(url)
         self.url = url
         self._secret = secret
         self._now = now
@@ -169,7 +180,7 @@ class WebhookSink:
                 self.url, data=event.body, headers=headers, allow_redirects=False
             ) as answer:
                 if answer.status == 410:
-                    raise Gone(self.url)
+                    raise Gone(self.name)
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("statuses.webhook_failed", sink=self.name, error=type(error).__name__)

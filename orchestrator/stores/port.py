@@ -284,8 +284,11 @@ class RetentionStore(Protocol):
     receipts_ms: int
     dead_letters_ms: int
 
-    async def purge(self, now: int) -> None:
-        """Delete a bounded number of rows whose time is over."""
+    async def purge(self, now: int) -> bool:
+        """
+        Delete a bounded number of rows whose time is over, in transactions that hold up nobody;
+        True if there may be more.
+        """
 
 
 class Store(

@@ -325,6 +325,7 @@ class Changes:
     outbox: list[NewStatusEvent] = field(default_factory=list)
     dead_letters: list[DeadLetterRow] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)  # recipients to forget
+    unwanted: list[tuple[str]] = field(default_factory=list)  # their ids (quoted) and addresses
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
 
     def timer_lane(self, message: str) -> int:

@@ -7,6 +7,7 @@ Here is also what the two share of a batch: the statements that most batches do 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -28,6 +29,11 @@ from orchestrator.stores.rows import (
 from orchestrator.stores.sql import Driver
 
 DAY_MS = 86_400_000
+SECRETS_KEPT_MS = 400 * DAY_MS
+"""After they were replaced: as long as their tokens are good for."""
+SPENDING_KEPT_MS = 400 * DAY_MS
+DEAD_LETTERS_MAX = 100_000
+CONTACTS_AT_ONCE = 1_000
 NO_EVENT = b'{"ce":{},"data":{}}'
 
 
@@ -182,8 +188,8 @@ class CounterTables(Driver):
         return [ReceiptCount(*row) for row in await self.fetch("receipt_counts", since_minute)]
 
 
-class RetentionTimes:
-    """The times of ``RetentionStore``."""
+class RetentionTimes(Driver):
+    """The times of ``RetentionStore``, and what both stores purge alike."""
 
     messages_ms = 90 * DAY_MS
     events_ms = 30 * DAY_MS
@@ -198,7 +204,25 @@ class RetentionTimes:
             "purge_orphans": now - 10 * DAY_MS,
             "purge_dead_letters": now - self.dead_letters_ms,
             "purge_receipt_counts": (now - 2 * DAY_MS) // 60_000,
+            "purge_dead_letters_beyond": DEAD_LETTERS_MAX,
         }
+
+    async def purge_the_rare(self, now: int) -> None:
+        """
+        What grows slowly: signing keys that no token in use was made with, the sums of past years,
+        and a part of the contacts, where the next call goes on.
+        """
+        await self.execute("purge_secrets", now - SECRETS_KEPT_MS)
+        day = datetime.fromtimestamp((now - SPENDING_KEPT_MS) / 1000, UTC).date()
+        await self.execute("purge_spending", day.isoformat())
+        rows = await self.fetch("walk_contacts", *self._contacts_seen, CONTACTS_AT_ONCE)
+        old = [(hash, channel) for hash, channel, at in rows if at < now - self.messages_ms]
+        if old:
+            await self.execute_many("purge_contact", old)
+        done = len(rows) < CONTACTS_AT_ONCE
+        self._contacts_seen = ("", "") if done else (rows[-1][0], rows[-1][1])
+
+    _contacts_seen = ("", "")
 
 
 class Tables(
@@ -229,6 +253,8 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         headers = (orjson.dumps(letter.headers).decode() for letter in changes.dead_letters)
         letters = zip(changes.dead_letters, headers, strict=True)
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
+    if changes.unwanted:
+        yield "erase_dead_letters", changes.unwanted
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
 

@@ -9,7 +9,6 @@ endpoint. That includes exception texts.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.primitives.masking import masked
 from orchestrator.telemetry.repeats import Repeats
 
 # fmt: off
@@ -27,20 +27,6 @@ SAFE_KEYS = frozenset({
     "version", "cause", "held_back",
 })
 # fmt: on
-PATTERNS = (
-    (re.compile(r"https?://\S+"), "<url>"),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
-    (re.compile(r"\+?\d[\d\s().-]{7,}\d"), "<number>"),
-    (re.compile(r"\b(?:kk_|whsec_|Bearer\s+|Basic\s+|App\s+)\S+"), "<secret>"),
-    (re.compile(r"[A-Za-z0-9_-]{40,}"), "<token>"),
-)
-
-
-def masked(text: str) -> str:
-    """The text without anything that identifies a person."""
-    for pattern, instead in PATTERNS:
-        text = pattern.sub(instead, text)
-    return text
 
 
 def mask_values(

@@ -91,7 +91,7 @@ class Metrics:
     skipped = counter("Gates that did not let a step pass", "gate", "verdict", "reason")
     webhook_signature_failures = counter("Webhooks with a wrong signature", "provider")
     connections_cut = counter(
-        "Connections that were silent, stalled or too many", "listener", "reason"
+        "Connections that were silent, stalled or too many", "listener", "cause"
     )
     dead_letters = counter("Events that could not be processed", "reason")
     optouts = counter("Opt-outs by source", "channel", "source")
@@ -112,6 +112,7 @@ class Metrics:
     queue_depth = gauge("Rows waiting for a provider (counted up to 10000)", "provider", "class")
     inflight_requests = gauge("Sends that are running", "provider")
     circuit_open = gauge("1 while a provider's breaker is open", "provider")
+    status_sink_up = gauge("1 if a sink took the last status events, else 0", "sink")
     store_up = gauge("1 while the store is reachable, else 0")
     kafka_consumer_lag = gauge(
         "Records still to read of this process's partitions", "topic", "partition"

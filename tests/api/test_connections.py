@@ -103,7 +103,7 @@ async def test_a_reader_that_does_not_read_is_cut_off(site: Site) -> None:
                 writer.write(LIVE)
                 await asyncio.wait_for(writer.drain(), 20)
     assert (
-        'connections_cut_total{listener="public",reason="stalled"} 1.0'
+        'connections_cut_total{cause="stalled",listener="public"} 1.0'
         in (await site.admin.get("/metrics")).text
     )
 

@@ -186,7 +186,7 @@ async def test_a_raw_webhook_is_stored_but_not_what_anybody_can_send(
     await site.client.post("/v1/receipts/viber_a", content=b'{"results": [] }')
     await site.client.post("/v1/receipts/push", json={"rt": "made up", "ev": "delivered"})
     await site.client.post("/v1/receipts/texts", content=b"forged=1")
-    assert await raw_receipts(site) == [b'{"results": [] }']
+    assert await raw_receipts(site) == [b'{"results":[]}']
 
 
 async def test_a_browser_s_report_is_small_and_leaves_nothing_however_often_it_comes(

@@ -115,7 +115,8 @@ class World:
 
     def new_store(self) -> Store:
         if self.url is None:
-            return SqliteStore(self.path or ":memory:", inline=self.path is None)
+            path = self.path or ":memory:"
+            return SqliteStore(path, sinks=self.sinks, inline=self.path is None)
         return PostgresStore(self.url, member="test", now=lambda: self.now, sinks=self.sinks)
 
     def _edges(self) -> Edges:

@@ -15,7 +15,7 @@ from aiohttp import web
 from orchestrator.core.policy import Policy, Step
 from orchestrator.statuses import outbox as outboxes
 from orchestrator.statuses.outbox import Outbox
-from orchestrator.statuses.sinks import WebhookSink
+from orchestrator.statuses.sinks import WebhookSink, sink_name
 from orchestrator.statuses.webhook_signature import verify
 from tests.engine.world import World
 
@@ -89,7 +89,7 @@ async def test_what_was_not_taken_is_tried_again_with_the_same_id(
         await world.publish()
         await deliver(world, url, found, 1)
         assert found.tried == ["kaskad.message.accepted"] * 3
-        assert await world.store.outbox(f"webhook:{url}", 10) == []
+        assert await world.store.outbox(sink_name(url), 10) == []
 
 
 async def test_a_receiver_that_is_gone_is_left_alone(receiver: tuple[Receiver, str]) -> None:
@@ -113,3 +113,49 @@ async def test_a_receiver_that_is_gone_is_left_alone(receiver: tuple[Receiver, s
         await asyncio.sleep(0.2)
         await outbox.stop()
         assert len(found.tried) == 1
+
+
+async def test_a_receiver_that_was_gone_by_mistake_gets_everything_in_the_end(
+    receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "LONGEST_PAUSE_SECONDS", 0.05)
+    found, url = receiver
+    found.answers = [410, 410, 410]
+    states: list[bool] = []
+    async with World(SMS, emits_statuses=True) as world:
+        await world.publish()
+        sink = WebhookSink(url, SECRET, lambda: world.now)
+        outbox = Outbox(
+            world.engine, world.store, [sink], lambda: world.now, lambda _, up: states.append(up)
+        )
+        await outbox.start()
+        async with asyncio.timeout(20):
+            while not found.taken:  # noqa: ASYNC110  the receiver is another program
+                await asyncio.sleep(0.02)
+        await outbox.stop()
+    assert states[0] and not states[1] and states[-1]
+
+
+async def test_new_events_do_not_shorten_the_pause_of_a_receiver_that_fails(
+    receiver: tuple[Receiver, str],
+) -> None:
+    found, url = receiver
+    found.answers = [500] * 50
+    async with World(SMS, emits_statuses=True) as world:
+        await world.publish("0")
+        sink = WebhookSink(url, SECRET, lambda: world.now)
+        outbox = Outbox(world.engine, world.store, [sink], lambda: world.now)
+        await outbox.start()
+        for n in range(1, 20):
+            await world.publish(str(n))
+            outbox.poke()
+            await asyncio.sleep(0.01)
+        await outbox.stop()
+    assert len(set(found.tried)) <= len(found.tried) <= 32
+
+
+def test_the_name_of_a_webhook_has_no_secret_of_its_url_in_it() -> None:
+    url = "https://user:pass@hooks.example:8443/T000/canary-path?token=canary-query"
+    assert sink_name(url).startswith("webhook:hooks.example:8443#")
+    assert "canary" not in sink_name(url) and "pass" not in sink_name(url)
+    assert sink_name(url) != sink_name(url + "2")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from orchestrator.channels import Receipt
 from orchestrator.core.facts import ReceiptReceived
+from orchestrator.core.outcomes import Refused
 from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
@@ -24,9 +26,12 @@ from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
+from orchestrator.primitives.masking import outline
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.opt_out_words import opt_out_word
 from orchestrator.stores.rows import AttemptPlace, RawReceiptRow
+
+CODE = re.compile(r"[A-Z0-9_./-]{1,32}")
 
 
 class ReceiptHandler(Handler[RecordReceipt]):
@@ -52,7 +57,9 @@ class ReceiptHandler(Handler[RecordReceipt]):
         place = attempt_of(work, command)
         if place is None:
             if receipt.provider_id:
-                work.add_orphan(command.provider, receipt.provider_id, encode_fact(fact))
+                # whose message it is, and what of the words is theirs, is not known yet
+                bare = replace(fact, detail="", failure=wordless(fact.failure))
+                work.add_orphan(command.provider, receipt.provider_id, encode_fact(bare))
             return None
         entry = work.messages.get(place.message)
         if entry is None or place.attempt >= len(entry.message.attempts):
@@ -63,6 +70,14 @@ class ReceiptHandler(Handler[RecordReceipt]):
         record_names(context, place.message, attempt, receipt.known_as)
         record_opt_out(context, entry, attempt, fact)
         return apply_fact(context, entry, replace(fact, attempt=place.attempt))
+
+
+def wordless(failure: Refused | None) -> Refused | None:
+    """A failure without the provider's words for it; its code is kept where it is no word."""
+    if failure is None:
+        return None
+    plain = failure.code is not None and CODE.fullmatch(failure.code)
+    return replace(failure, detail="", code=failure.code if plain else None)
 
 
 def attempt_of(work: UnitOfWork, command: RecordReceipt) -> AttemptPlace | None:
@@ -218,10 +233,11 @@ class WebhookHandler(Handler[RecordWebhook]):
 
     def handle(self, context: BatchContext, command: RecordWebhook) -> None:
         """
-        Store the raw webhook and apply what it reports; items about unknown messages are dropped.
+        Store an outline of the webhook and apply what it reports; items about unknown messages are
+        dropped.
         """
         if command.body:
-            row = RawReceiptRow(context.now, command.provider, command.body)
+            row = RawReceiptRow(context.now, command.provider, outline(command.body))
             context.work.changes.raw_receipts.append(row)
         for item in command.items:
             with suppress(LookupError):

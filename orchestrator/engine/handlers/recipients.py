@@ -132,3 +132,5 @@ class EraseHandler(Handler[Erase]):
                 record_consent(context, None, address.hash, consent)
         del work.people.rows[command.id]
         work.changes.erased.append(command.id)
+        named = [orjson.dumps(command.id).decode(), *(one.value for one in person.addresses)]
+        work.changes.unwanted += [(text,) for text in named]

@@ -15,28 +15,30 @@ from orchestrator.stores.postgres.schema import (
 from orchestrator.stores.tables import RetentionTimes
 
 PURGE_ROWS = 5_000
-PURGE_ROUNDS = 20
 
 
 class PostgresRetention(RetentionTimes, PostgresDatabase):
     """Implements ``RetentionStore``."""
 
-    async def purge(self, now: int) -> None:
+    async def purge(self, now: int) -> bool:
         """One process of the installation does it, whichever comes first."""
+        full = False
         async with self.connection() as connection:
             if not await connection.fetchval("select pg_try_advisory_lock($1)", PARTITION_LOCK):
-                return
+                return False
             try:
                 await make_partitions(connection, now)
                 await self._drop(connection, now)
                 for name, before in self.limits(now).items():
-                    for _ in range(PURGE_ROUNDS):
-                        done = await connection.execute(QUERIES[name], before, PURGE_ROWS)
-                        if affected(done) < PURGE_ROWS:
-                            break
-                await connection.execute(QUERIES["purge_outbox"], list(self.sinks))
+                    done = await connection.execute(QUERIES[name], before, PURGE_ROWS)
+                    full |= affected(done) >= PURGE_ROWS
+                done = await connection.execute(QUERIES["purge_outbox"], PURGE_ROWS)
+                full |= affected(done) >= PURGE_ROWS
             finally:
                 await connection.execute("select pg_advisory_unlock($1)", PARTITION_LOCK)
+        if not full:
+            await self.purge_the_rare(now)
+        return full
 
     async def _drop(self, connection: Any, now: int) -> None:
         """Drop whole weeks of messages, but none that still has a live one."""

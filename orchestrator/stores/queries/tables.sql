@@ -66,3 +66,19 @@ insert into receipt_counts (channel, minute, sent, delivered) values ($1, $2, $3
 
 -- name: receipt_counts
 select channel, minute, sent, delivered from receipt_counts where minute >= $1
+
+-- name: purge_secrets
+-- Signing keys that were replaced before $1; the newest key is never among them.
+delete from secrets
+ where purpose = 'signing'
+   and id < (select max(id) from secrets where purpose = 'signing' and created_at < $1)
+
+-- name: purge_spending
+delete from spending where day < $1
+
+-- name: walk_contacts
+select hash, channel, at from contacts
+ where (hash, channel) > ($1, $2) order by hash, channel limit $3
+
+-- name: purge_contact
+delete from contacts where hash = $1 and channel = $2

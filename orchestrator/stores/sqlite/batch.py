@@ -135,7 +135,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     many("put_addresses", list(changes.addresses.items()))
     many("add_raw_receipts", changes.raw_receipts)
     many("put_dedupes", changes.dedupes)
-    many("add_outbox", changes.outbox)
+    many("add_outbox", [(*row, changes.at) for row in changes.outbox])
     for name, rows in rare_writes(changes):
         many(name, rows)
     erased = [(recipient,) for recipient in changes.erased]

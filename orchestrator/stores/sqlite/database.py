@@ -52,6 +52,7 @@ class SqliteDatabase(Driver):
         self._turn = asyncio.Lock()
         self._lock: IO[str] | None = None
         self.cache = RowCache()
+        self._erased = False
 
     async def open(self) -> None:
         """
@@ -107,6 +108,23 @@ class SqliteDatabase(Driver):
         await self._turn.acquire()
         return await self._finish(work)
 
+    def prepare_to_erase(self) -> None:
+        """What is deleted from now on is overwritten in the file, not only let go."""
+        self._erased = True
+        self._writer.execute("pragma secure_delete=on")
+
+    async def overwrite_erased(self) -> None:
+        """Empty the log after an erasure: it has copies of what was erased."""
+        if not self._erased:
+            return
+        self._erased = False
+        async with self._turn:
+            if self._thread is None:
+                empty_log(self._writer)
+            else:
+                loop = asyncio.get_running_loop()
+                await asyncio.shield(loop.run_in_executor(self._thread, empty_log, self._writer))
+
     async def _finish(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """
         Finish a turn. It ends when ``work`` is committed, even if its caller no longer waits.
@@ -138,3 +156,8 @@ class SqliteDatabase(Driver):
         if self._writer.in_transaction:
             with suppress(sqlite3.Error):  # what failed is raised already
                 self._writer.execute("rollback")
+
+
+def empty_log(db: sqlite3.Connection) -> None:
+    db.execute("pragma wal_checkpoint(truncate)")
+    db.execute("pragma secure_delete=fast")

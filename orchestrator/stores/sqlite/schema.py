@@ -42,6 +42,7 @@ def connect(path: str, owner: object) -> sqlite3.Connection:
         "busy_timeout=10000",
         f"cache_size=-{PAGE_CACHE_KIB}",
         "temp_store=memory",
+        "secure_delete=fast",
     ):
         db.execute(f"pragma {pragma}")
     return db

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from orchestrator.stores.port import Bucket
@@ -54,6 +55,8 @@ class SqliteBatches(SqliteDatabase):
         await self._turn.acquire()
         try:
             with translated():
+                if changes.erased:
+                    self.prepare_to_erase()
                 self._writer.execute("begin immediate")
                 batch.write(self._writer, changes)
         except BaseException:
@@ -69,6 +72,17 @@ class SqliteStore(Tables, SqliteRetention, SqliteBatches):
     """All ports of one process on one file."""
 
     shared = False
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        sinks: tuple[str, ...] | None = None,
+        inline: bool = False,
+        migrate: bool = True,
+    ) -> None:
+        super().__init__(path, inline=inline, migrate=migrate)
+        self.sinks = sinks
 
     async def join(self) -> None:
         """All the work is this process's already."""

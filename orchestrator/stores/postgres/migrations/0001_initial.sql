@@ -74,7 +74,7 @@ create table provider_references (
     primary key (provider, reference, message)
 ) partition by range (message);
 
--- Webhooks as they arrived, before anything was parsed. Written by batches; a week's partition is
+-- Outlines of webhooks (``primitives.masking``). Written by batches; a week's partition is
 -- dropped after `retention.receipts`.
 create table raw_receipts (
     at bigint not null,
@@ -108,7 +108,7 @@ create table timers (
 create index otp_timers on timers (due_at, message) include (bucket) where lane = 0;
 
 -- Status events, one row for each sink that has not taken it. Written by batches; deleted by the
--- sinks' loops, and after a week if the sink is no longer configured.
+-- sinks' loops, and after a week in any case.
 create table outbox (
     sequence bigint generated always as identity primary key,
     sink text not null,

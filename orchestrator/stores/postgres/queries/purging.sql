@@ -16,14 +16,26 @@ delete from dead_letters where ctid = any (array(
     select ctid from dead_letters where at < $1 limit $2
 ))
 
+-- name: purge_dead_letters_beyond
+-- The oldest of more than $1.
+delete from dead_letters where ctid = any (array(
+    select ctid from dead_letters
+     where id <= (select id from dead_letters order by id desc limit 1 offset $1)
+     order by id limit $2
+))
+
 -- name: purge_receipt_counts
 delete from receipt_counts where ctid = any (array(
     select ctid from receipt_counts where minute < $1 limit $2
 ))
 
 -- name: purge_outbox
--- Status events for sinks that are not configured any more; $1 are those that are.
-delete from outbox where not sink = any ($1::text[]) and queued_at < now() - interval '7 days'
+-- Status events that no sink has taken for a week, whether it is configured or not; at most $1.
+delete from outbox where ctid = any (array(
+    select o.ctid
+      from (select ctid, queued_at from outbox order by sequence limit $1) o
+     where o.queued_at < now() - interval '7 days'
+))
 
 -- name: oldest_message
 select min(id) from messages

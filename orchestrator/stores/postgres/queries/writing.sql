@@ -105,3 +105,8 @@ delete from contacts where message = any ($1::text[])
 update events
    set status = $3, messages = array(select json_array_elements_text($4::json))
  where source = $1 and id = $2
+
+-- name: erase_dead_letters
+-- Input that names an erased recipient: $1 is an address, or the id in quotes.
+delete from dead_letters
+ where position(convert_to($1, 'UTF8') in body) > 0 or position($1 in headers) > 0

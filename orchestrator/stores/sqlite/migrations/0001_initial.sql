@@ -16,7 +16,7 @@ create table events (
 ) without rowid;
 create index events_by_time on events (accepted_at);
 
--- Webhooks as they arrived, before anything was parsed. Written by batches; purged after
+-- Outlines of webhooks (``primitives.masking``). Written by batches; purged after
 -- `retention.receipts`, in the order of their row ids, so they need no index.
 create table raw_receipts (
     at integer not null,
@@ -76,12 +76,13 @@ create table timers (
 create index otp_timers on timers (due_at, message) where lane = 0;
 
 -- Profiles, consents and cap usage. Written by batches and the API; kept until the recipient is
--- erased.
+-- erased. With row ids, because a document may have 64 KiB: within the tree of the keys large ones
+-- make their neighbours twice as slow.
 create table recipients (
     id text primary key,
     bucket integer not null,
     document blob not null
-) without rowid;
+);
 
 -- Suppressions, opt-outs, bounces and the last inbound message, by the keyed hash of an address.
 -- Written by batches; one row for each address that ever had one of them.
@@ -133,13 +134,16 @@ create table dedupes (
     until integer not null,
     primary key (policy, recipient, key)
 ) without rowid;
+create index dedupes_by_end on dedupes (until);
 
--- Status events, in order. Written by batches; purged when every sink has taken them.
+-- Status events, in order. Written by batches; purged when every sink has taken them, and after a
+-- week.
 create table outbox (
     sequence integer primary key autoincrement,
     id text not null,
     recipient text not null,
-    body blob not null
+    body blob not null,
+    queued_at integer not null
 );
 
 -- How far each sink has come in the outbox. Written by the sinks' loops; one row a sink.
@@ -156,7 +160,7 @@ create table dead_letters (
     headers text not null,               -- JSON object
     body blob not null,
     replayed_at integer
-) without rowid;
+);
 
 -- Policies and governance as messages were decided with. Written at every start and reload; a row
 -- for each version.

@@ -1,7 +1,9 @@
 -- Deletions of at most $2 rows that are older than $1, so that none of them holds up the engine.
 
 -- name: purge_orphans
-delete from orphans where rowid in (select rowid from orphans where at < $1 limit $2)
+-- Row ids are in order of time here, too.
+delete from orphans
+ where at < $1 and rowid in (select rowid from orphans order by rowid limit $2)
 
 -- name: purge_raw_receipts
 -- Row ids are in order of time, so the oldest rows are found without an index.
@@ -19,17 +21,33 @@ delete from dead_letters
  where id in (select id from dead_letters where at < $1 order by id limit $2)
 
 -- name: purge_outbox
--- What every sink has taken; $1 is not used.
+-- What every sink ($3, a JSON array) has taken, and what is older than $1 whoever has not.
 delete from outbox
- where sequence in (
-           select sequence from outbox
-            where sequence <= (select coalesce(min(sequence), 0) from sinks) and $1 > 0 limit $2
-       )
+ where sequence in (select sequence from outbox order by sequence limit $2)
+   and (queued_at < $1
+        or not exists (
+               select 1 from json_each($3) w
+                where coalesce((select s.sequence from sinks s where s.sink = w.value), 0)
+                      < outbox.sequence
+           ))
+
+-- name: purge_sinks
+-- How far sinks had come that are not configured any more.
+delete from sinks where sink not in (select value from json_each($1))
 
 -- name: purge_dedupes
 delete from dedupes
  where (policy, recipient, key) in (
            select policy, recipient, key from dedupes where until < $1 limit $2
+       )
+
+-- name: purge_dead_letters_beyond
+-- The oldest of more than $1.
+delete from dead_letters
+ where id in (
+           select id from dead_letters
+            where id <= (select id from dead_letters order by id desc limit 1 offset $1)
+            order by id limit $2
        )
 
 -- name: purge_receipt_counts

@@ -42,7 +42,8 @@ insert or replace into contacts (hash, channel, message, attempt, written_to, at
 values ($1, $2, $3, $4, $5, $6)
 
 -- name: put_recipients
-insert or replace into recipients (id, bucket, document) values ($1, $2, $3)
+insert into recipients (id, bucket, document) values ($1, $2, $3)
+    on conflict (id) do update set document = excluded.document
 
 -- name: put_addresses
 insert or replace into addresses (hash, document) values ($1, $2)
@@ -54,7 +55,7 @@ insert into raw_receipts (at, provider, body) values ($1, $2, $3)
 insert or replace into dedupes (policy, recipient, key, message, until) values ($1, $2, $3, $4, $5)
 
 -- name: add_outbox
-insert into outbox (id, recipient, body) values ($1, $2, $3)
+insert into outbox (id, recipient, body, queued_at) values ($1, $2, $3, $4)
 
 -- name: erase_recipient
 delete from recipients where id = $1
@@ -68,3 +69,7 @@ delete from message_events where message in (select id from messages where recip
 
 -- name: erase_history
 delete from history where message in (select id from messages where recipient = $1)
+
+-- name: erase_dead_letters
+-- Input that names an erased recipient: $1 is an address, or the id in quotes.
+delete from dead_letters where instr(body, cast($1 as blob)) > 0 or instr(headers, $1) > 0

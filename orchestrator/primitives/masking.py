@@ -1,0 +1,129 @@
+"""
+Masks personal data in text that others wrote: providers' errors, webhooks, libraries' warnings.
+
+Addresses, numbers, URLs, tokens and keys are known by their form. Names and the words of a message
+are not, so ``without`` is given what is known of the person and of the event.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+
+PATTERNS = (
+    (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,15}://\S+"), "<url>"),
+    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
+    (re.compile(r"\+?\d[\d\s().-]{7,}\d"), "<number>"),
+    (re.compile(r"\b(?:kk_|whsec_|Bearer\s+|Basic\s+|App\s+)\S+"), "<secret>"),
+    (re.compile(r"[A-Za-z0-9_-]{40,}"), "<token>"),
+)
+WORD = re.compile(r"[^\W_]+")
+ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+WORD_LETTERS_MIN = 3
+ENDING_LETTERS = 2
+"""Inflections of a name differ in their last letters: Олена, Олено, Олени."""
+TEXT_CHARS_MAX = 2_000
+WORDS_MAX = 5_000
+HIDDEN = "***"
+OUTLINE_BYTES_MAX = 4 * 1024
+PARSED_BYTES_MAX = 64 * 1024
+KEY = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+SMALL = 1_000_000
+WORDS_OF_PROVIDERS = """
+accepted blocked bounce button clicked complaint contacts conversation_started deleted delivered
+delivery dismissed enroute expired failed failure hard image interactive message messages ok
+opened pending processed queued read received rejected replied seen sending sent soft status
+statuses submitted subscribed success text undeliverable undelivered unsubscribed user_preferences
+webhook whatsapp whatsapp_business_account
+"""
+VOCABULARY = frozenset(WORDS_OF_PROVIDERS.split())
+"""The words of providers' webhooks that say nothing of a person."""
+
+
+def masked(text: str) -> str:
+    """The text without what has the form of an address, a number, a URL or a secret."""
+    for pattern, instead in PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def without(text: str, known: Iterable[Any]) -> str:
+    """``masked``, and without the words of ``known`` values, in any inflection or escaping."""
+    plain = unquote(html.unescape(ESCAPED.sub(lambda m: chr(int(m[1], 16)), text[:TEXT_CHARS_MAX])))
+    plain = plain.encode("utf-8", "replace").decode()
+    words = {word for value in known for word in words_in(value)}
+    starts = {stem(word) for word in words}
+
+    def hidden(found: re.Match[str]) -> str:
+        word = found[0].casefold()
+        begins = range(max(2, len(word) - ENDING_LETTERS * (1 if word.isascii() else 2)), len(word))
+        if word in words or any(word[:letters] in starts for letters in begins):
+            return HIDDEN
+        return found[0]
+
+    return masked(WORD.sub(hidden, masked(plain)))
+
+
+def stem(word: str) -> str:
+    """What the inflections of a word have in common; providers' own words are ASCII."""
+    return word[: max(WORD_LETTERS_MIN if word.isascii() else 2, len(word) - ENDING_LETTERS)]
+
+
+def words_in(value: Any) -> Iterator[str]:
+    """Every word of a JSON value that is long enough to mean somebody or something."""
+    waiting, left = [value], WORDS_MAX
+    while waiting and left > 0:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting.extend(one.values())
+        elif isinstance(one, list | tuple):
+            waiting.extend(one)
+        elif isinstance(one, str | int | float) and not isinstance(one, bool):
+            for found in WORD.finditer(str(one)[:TEXT_CHARS_MAX]):
+                if len(found[0]) >= WORD_LETTERS_MIN:
+                    left -= 1
+                    yield found[0].casefold()
+
+
+def outline(body: bytes) -> bytes:
+    """
+    What is kept of a webhook: its keys, small numbers and the words that providers use for states.
+    Everything else may be an address, a name or what somebody wrote, and is ``***``.
+    """
+    size = orjson.dumps({"bytes": len(body)})
+    if len(body) > PARSED_BYTES_MAX:
+        return size
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        found = fields_of(body)
+    if found is None:
+        return size
+    kept = orjson.dumps(outline_of(found))
+    return kept if len(kept) <= OUTLINE_BYTES_MAX else size
+
+
+def fields_of(body: bytes) -> dict[str, str] | None:
+    """The fields of a form, None for anything else."""
+    if b"=" not in body or b"\n" in body or not body.isascii():
+        return None
+    return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True)) or None
+
+
+def outline_of(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name if KEY.fullmatch(name) else HIDDEN: outline_of(one) for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [outline_of(one) for one in value]
+    if isinstance(value, str):
+        return value if not value or value.casefold() in VOCABULARY else HIDDEN
+    if isinstance(value, int) and abs(value) < SMALL:
+        return value
+    return value if value is None else HIDDEN
