@@ -33,8 +33,8 @@ from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
+from orchestrator.dispatch.running import Sender
 from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
-from orchestrator.dispatch.sends import Sender
 from orchestrator.engine.batch import Decided
 from orchestrator.explain.views import message_view
 from orchestrator.kafka import KafkaIntake

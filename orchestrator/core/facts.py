@@ -54,7 +54,8 @@ class Due(Tagged):
 class Prepared(Tagged):
     """
     ``targets`` are the addresses it was rendered for. ``cost`` (decimal string, for one target) and
-    ``parts`` are this content's on ``provider``, None if unknown.
+    ``parts`` are this content's on ``provider``, None if unknown. ``at_once``: it was prepared in
+    the transaction that made the step ready, so the gates have just been asked.
     """
 
     step: int
@@ -63,6 +64,7 @@ class Prepared(Tagged):
     content_hash: str = ""
     parts: int | None = None
     cost: str | None = None
+    at_once: bool = False
 
 
 class Unpreparable(Tagged):

@@ -71,6 +71,11 @@ class Breaker:
         """Until when the provider is not called; None if it may be."""
         return None if self._open_until is None or now >= self._open_until else self._open_until
 
+    @property
+    def closed(self) -> bool:
+        """Neither open nor being probed."""
+        return self._open_until is None
+
     def admits(self, now: int) -> int:
         """
         The number of requests that may start now: unlimited while closed, one while it is probed.

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
 from orchestrator.core.facts import Shut
-from orchestrator.core.policy import OTP, Policy
+from orchestrator.core.message import Run
+from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch.loading import Loader, ready_step
+from orchestrator.dispatch.loading import Loader, loaded, ready_step, row_of
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep
 from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.dispatch.recent_decisions import RecentDecisions
-from orchestrator.dispatch.sends import OnAnswer, Send, Sender, Sends
+from orchestrator.dispatch.running import OnAnswer, Sender, Sends
+from orchestrator.dispatch.sends import Send
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
@@ -34,7 +37,7 @@ from orchestrator.primitives.ids import random_bytes
 from orchestrator.recipients.document import AddressHash
 from orchestrator.render import TemplateSet, Unrenderable
 from orchestrator.stores.port import Store, StoreBusy
-from orchestrator.stores.rows import URGENT, ReadyRow
+from orchestrator.stores.rows import ReadyRow, StepKey
 
 log = structlog.get_logger()
 
@@ -87,6 +90,7 @@ class Dispatcher:
         self._loader = Loader(store, self._recent, address_hash, self._sends.failing)
         self.retired: dict[str, ActiveProvider] = {}
         self._retired: list[ActiveProvider] = []
+        self._versions: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
         self._stopping = False
 
     async def start(self) -> None:
@@ -151,7 +155,9 @@ class Dispatcher:
         """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""
         provider = self.providers.get(queue)
         if provider is not None:
-            (provider.otp if urgent else provider.others).wake.set()
+            waiting = provider.otp if urgent else provider.others
+            waiting.drained = False
+            waiting.wake.set()
 
     def notice(self, decided: Decided) -> None:
         """
@@ -169,19 +175,36 @@ class Dispatcher:
             provider = self.providers.get(run.provider or "")
             if provider is None:
                 continue
-            if message.message_class == OTP:
-                row = ReadyRow(
-                    provider.name,
-                    URGENT,
-                    run.ready_since or 0,
-                    message.id,
-                    run.step,
-                    message.recipient,
-                )
-                self._hint(provider, provider.otp, [row])
-                provider.otp.wake.set()
-            else:
-                provider.others.wake.set()
+            queue = provider.queue_of(message)
+            if queue.urgent:
+                self._hint(provider, queue, [row_of(message, run)])
+            queue.drained = False
+            queue.wake.set()
+
+    def express(self, decided: Decided, run: Run) -> Send | None:
+        """
+        Prepare a step that its batch has just made ready to leave with that batch; None if it has
+        to wait in the backlog. Never overtakes what waits there already.
+        """
+        message = decided.decision.message
+        provider = self.providers.get(run.provider or "")
+        version = self._versions.get((message.policy, message.policy_version))
+        if provider is None or version is None or self._stopping or run.tries:
+            return None
+        queue, rate = provider.queue_of(message), self._rates.get(provider.name)
+        waits = not queue.urgent and self.engine.otp_priority.in_progress
+        if rate is None or waits or not queue.drained or not provider.breaker.closed:
+            return None
+        ready = ready_step(provider, loaded(decided), *version, run.step)
+        if len(ready.targets) != 1 or not provider.acquire(queue, 1):
+            return None
+        token = rate.take_now(queue.urgent)
+        if token is not None:
+            with suppress(Exception):  # whatever fails is reported from the backlog
+                row = row_of(message, run)
+                return Send.at_once(self._sends, provider, queue, row, ready, token)
+        provider.release(1)
+        return None
 
     def _hint(
         self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]
@@ -254,9 +277,7 @@ class Dispatcher:
         sends: list[Send] = []
         try:
             rows = provider.take_hinted(queue, held, resting)
-            if not rows:
-                left_out = provider.taken | resting
-                rows = await self.store.claim(provider.name, held, left_out, queue.lanes)
+            rows = rows or await self._claim(provider, queue, held, resting)
             if not rows:
                 return min(self._idle_look_seconds, RESTING_LOOK_SECONDS if resting else 3600)
             sends = await self._begin(provider, queue, rows)
@@ -272,6 +293,15 @@ class Dispatcher:
         if self._sends.failing.full:
             await asyncio.sleep(SHUT_LOOK_SECONDS)
         return 0
+
+    async def _claim(
+        self, provider: ActiveProvider, queue: ProviderQueue, most: int, resting: set[StepKey]
+    ) -> list[ReadyRow]:
+        queue.drained = True  # unless a row comes during the claim, or there are more
+        left_out = provider.taken | resting
+        rows = await self.store.claim(provider.name, most, left_out, queue.lanes)
+        queue.drained = queue.drained and len(rows) < most
+        return rows
 
     async def _begin(
         self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]
@@ -331,19 +361,18 @@ class Dispatcher:
 
     async def _gather(self, provider: ActiveProvider, rows: Sequence[ReadyRow]) -> list[Gathered]:
         """The data for the sends of a claim; None if the message is gone or its step was sent."""
-        policies: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
-        loaded = await self._loader.messages(rows)
+        found_by_id = await self._loader.messages(rows)
         gathered: list[Gathered] = []
         for row in rows:
-            found = loaded.get(row.message)
+            found = found_by_id.get(row.message)
             if found is None or all([run.step != row.step for run in found.message.ready()]):
                 gathered.append((row, None))
                 continue
             key = (found.message.policy, found.message.policy_version)
             try:
-                if key not in policies:
-                    policies[key] = await self._policies(*key)
-                gathered.append((row, ready_step(provider, found, *policies[key], row.step)))
+                if key not in self._versions:
+                    self._versions[key] = await self._policies(*key)
+                gathered.append((row, ready_step(provider, found, *self._versions[key], row.step)))
             except StoreBusy:
                 raise
             except Exception as error:

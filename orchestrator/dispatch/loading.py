@@ -8,16 +8,17 @@ from typing import Any
 
 import structlog
 
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Run
 from orchestrator.core.policy import Policy
 from orchestrator.dispatch.outgoing import ReadyStep
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.recent_decisions import RecentDecisions
+from orchestrator.engine.batch import Decided
 from orchestrator.engine.failing import Failing
 from orchestrator.recipients.document import AddressHash, Person
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import Store, StoreBusy
-from orchestrator.stores.rows import ReadyRow, StepKey, Wanted
+from orchestrator.stores.rows import LANES, ReadyRow, StepKey, Wanted
 
 log = structlog.get_logger()
 
@@ -30,6 +31,17 @@ class LoadedMessage:
     event: Mapping[str, Any]
     person: Person
     addresses: Mapping[str, Mapping[str, Any]]
+
+
+def loaded(decided: Decided) -> LoadedMessage:
+    """The message of a decision, as it was in its transaction."""
+    return LoadedMessage(decided.decision.message, decided.event, decided.person, decided.addresses)
+
+
+def row_of(message: Message, run: Run) -> ReadyRow:
+    """The row of the backlog that a ready run has."""
+    since, lane = run.ready_since or 0, LANES[message.message_class]
+    return ReadyRow(run.provider or "", lane, since, message.id, run.step, message.recipient)
 
 
 class Loader:
@@ -56,9 +68,7 @@ class Loader:
             if decided is None:
                 unknown.append(row)
             else:
-                known[row.message] = LoadedMessage(
-                    decided.decision.message, decided.event, decided.person, decided.addresses
-                )
+                known[row.message] = loaded(decided)
         if unknown:
             known.update(await self._load_each(unknown))
         return known

@@ -11,7 +11,9 @@ from typing import Any
 
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import NotSent, Outcome, Refused
+from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import replace
@@ -52,14 +54,16 @@ class ProviderQueue:
     """
     One of the two queues of a provider: OTPs, or everything else. ``lanes`` are its first and last
     lane of the backlog; ``wake`` is set when there may be rows to claim; ``starved`` is True if it
-    asked for slots and got none. ``hinted`` are rows that this process has just written and sends
-    without claiming them.
+    asked for slots and got none; ``drained`` if its last claim took all that waited and no row has
+    come since: a step that leaves at once then overtakes nothing. ``hinted`` are rows that this
+    process has just written and sends without claiming them.
     """
 
     urgent: bool
     lanes: tuple[int, int]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     starved: bool = False
+    drained: bool = False
     hinted: deque[ReadyRow] = field(default_factory=deque)
 
 
@@ -98,6 +102,10 @@ class ActiveProvider:
     @property
     def queues(self) -> tuple[ProviderQueue, ProviderQueue]:
         return self.otp, self.others
+
+    def queue_of(self, message: Message) -> ProviderQueue:
+        """The queue in which a message waits."""
+        return self.otp if message.message_class == OTP else self.others
 
     @property
     def reserved(self) -> int:

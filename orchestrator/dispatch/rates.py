@@ -89,6 +89,13 @@ class Rate:
         granted = await self._bucket.take(wanted, urgent)
         return [Token(self, asked_at, urgent) for _ in range(granted)]
 
+    def take_now(self, urgent: bool) -> Token | None:
+        """Take one token, if there is one without waiting."""
+        if self._bucket is None:
+            return FREE
+        asked_at = self.monotonic()
+        return Token(self, asked_at, urgent) if self._bucket.take_now(urgent) else None
+
     async def take_all(self, wanted: int, urgent: bool) -> list[Token]:
         """Wait for ``wanted`` tokens; the first ones may be too old by then."""
         tokens = await self.take(wanted, urgent) if wanted > 0 else []

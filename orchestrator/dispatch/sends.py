@@ -14,9 +14,8 @@ recorded, the row rests longer after each failure (``Failing``), and others go b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -28,16 +27,16 @@ from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
-from orchestrator.dispatch.answers import AnswerRule, OnBreaker
+from orchestrator.dispatch.answers import OnBreaker
 from orchestrator.dispatch.hosts import host_of
-from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep, outgoing, render
+from orchestrator.dispatch.outgoing import ReadyStep, outgoing, render
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import Rate, Token
+from orchestrator.dispatch.running import Sends
 from orchestrator.dispatch.unforeseen import is_foreseen, unwritable, without_words
 from orchestrator.engine.answers import OnResult
 from orchestrator.engine.commands import ApplyFact, FactApplied
-from orchestrator.engine.engine import Engine, Stopped
-from orchestrator.engine.failing import Failing
+from orchestrator.engine.engine import Stopped
 from orchestrator.render import Rendered, Unrenderable
 from orchestrator.stores.port import StoreBusy
 from orchestrator.stores.rows import ReadyRow, StepKey
@@ -47,79 +46,6 @@ log = structlog.get_logger()
 START_WITHIN_SECONDS = 1.0
 STALE_TRIES = 3
 """So often a row with nothing left to send is looked at before it rests."""
-
-OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
-"""Called after each call, with its row of the answer table and its duration in seconds."""
-
-
-class Sender(Protocol):
-    """Makes the HTTP request of an adapter."""
-
-    async def call(
-        self,
-        call: HttpCall,
-        *,
-        timeout_ms: int,
-        start_by: float,
-        clock: Callable[[], float],
-        token: Token,
-    ) -> HttpReply | NotSent | Unknown | Refused: ...
-
-
-class Sends:
-    """The shared parts of all sends of a process, and the set of running sends."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        sender_for: Callable[[ActiveProvider], Sender],
-        urls: PublicUrls,
-        now: Callable[[], int],
-        monotonic: Callable[[], float],
-        entropy: Callable[[int], bytes],
-        on_answer: OnAnswer,
-    ) -> None:
-        self.engine = engine
-        self.sender_for = sender_for
-        self.urls = urls
-        self.now = now
-        self.monotonic = monotonic
-        self.entropy = entropy
-        self.on_answer = on_answer
-        self.running: set[Send] = set()
-        self.failing: Failing[StepKey] = Failing(monotonic)
-        self.stopped = False
-        self._ended = asyncio.Event()
-
-    def seconds(self) -> float:
-        """UTC seconds."""
-        return self.now() / 1000
-
-    def end(self, send: Send) -> None:
-        """End a send, whatever its result: release its slot and let its row be claimed again."""
-        if send not in self.running:
-            return
-        self.running.discard(send)
-        send.provider.taken.discard(send.key)
-        send.provider.release(1)
-        send.queue.wake.set()
-        if not self.running:
-            self._ended.set()
-
-    async def stop(self, within_seconds: float) -> None:
-        """
-        Let running sends finish, then cancel the calls that are left: each is recorded as unknown.
-        A send that has not called by then does not call any more.
-        """
-        if self.running:
-            self._ended.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), within_seconds)
-        self.stopped = True
-        late = [task for send in self.running for task in send.tasks]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
 
 
 class Send:
@@ -165,6 +91,42 @@ class Send:
         self._open_calls = 0
         self._rendered: Rendered | None = None
 
+    @classmethod
+    def at_once(
+        cls,
+        sends: Sends,
+        provider: ActiveProvider,
+        queue: ProviderQueue,
+        row: ReadyRow,
+        ready: ReadyStep,
+        token: Token,
+    ) -> Send:
+        """
+        A send that leaves with the batch that made its step ready; it owns its slot from here on.
+        Raises what rendering raises.
+        """
+        send = cls(sends, provider, queue, row, ready, token)
+        send._attempt = len(ready.message.attempts)
+        send._rendered = send._render(ready, send._attempt)
+        sends.running.add(send)
+        provider.taken.add((row.message, row.step))
+        return send
+
+    @property
+    def fact(self) -> Prepared:
+        """What a send that leaves at once has decided about."""
+        if self.ready is None or self._rendered is None:
+            raise AssertionError("only a rendered send can leave")
+        return self._prepared(self.ready, self._rendered)
+
+    def leave(self, applied: FactApplied) -> None:
+        """The batch is committed: make the calls."""
+        self._on_intents(applied)
+
+    def stay(self) -> None:
+        """The batch failed: end, as if there had been no step."""
+        self._sends.end(self)
+
     def begin(self, rate: Rate) -> None:
         """Render and ask for the intents. Raises nothing. Each of several devices needs a token."""
         self._sends.running.add(self)
@@ -209,12 +171,14 @@ class Send:
             self._fail(error)
 
     def _ask_for_intents(self, ready: ReadyStep, rendered: Rendered) -> None:
+        self._apply_fact(self._prepared(ready, rendered), self._on_intents)
+
+    def _prepared(self, ready: ReadyStep, rendered: Rendered) -> Prepared:
         parts = rendered.count.parts if rendered.count is not None else None
         cost = self.provider.cost.of(parts) if self.provider.cost is not None else None
-        fact = Prepared(
+        return Prepared(
             ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost
         )
-        self._apply_fact(fact, self._on_intents)
 
     def _report_unrenderable(self, problem: Unrenderable) -> None:
         try:

@@ -36,11 +36,17 @@ MILLIONTHS = 1_000_000
 
 
 def apply_fact(
-    context: BatchContext, entry: WorkingMessage, fact: Fact, **more: Any
+    context: BatchContext,
+    entry: WorkingMessage,
+    fact: Fact,
+    *,
+    inputs: Inputs | None = None,
+    **more: Any,
 ) -> FactApplied:
     """
-    Decide about one fact and add the decision to the unit of work. ``more`` are inputs that only
-    the caller knows.
+    Decide about one fact and add the decision to the unit of work. ``inputs`` are those of the
+    decision just before, if nothing has changed since; ``more`` are inputs that only the caller
+    knows.
     """
     before, work = entry.message, context.work
     policy = context.policies[before.policy, before.policy_version]
@@ -49,7 +55,7 @@ def apply_fact(
     decision = decide(
         policy,
         before,
-        lambda: inputs_for(context, policy, entry, person, **more),
+        lambda: inputs or inputs_for(context, policy, entry, person, **more),
         fact,
         context.now,
     )

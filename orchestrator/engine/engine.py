@@ -23,6 +23,7 @@ from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import ApplyFact, Command, Conflict, DeadLetter, Erase
+from orchestrator.engine.express import Departures, Express
 from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle
 from orchestrator.engine.lanes import (
     OTP_LANE,
@@ -88,6 +89,8 @@ class Ports:
     """Called with each batch's decisions once they are committed."""
     committed: Callable[[int, float], None] = lambda size, seconds: None
     dead_lettered: Callable[[str], None] = lambda reason: None
+    express: Express = lambda decided, run: None
+    """Prepares a step that may leave with the batch that made it ready."""
 
 
 class Engine:
@@ -279,21 +282,25 @@ class Engine:
             work = await self._load(unit, rules, commands)
             await give_way()
             context = await self._context(work, rules)
+            departures = Departures(self._ports.express, context)
             results: list[Any] = []
-            for number, command in enumerate(commands, start=1):
-                try:
-                    results.append(handle(context, command))
-                except (LookupError, Conflict) as refusal:
-                    results.append(refusal)
-                if number % YIELD_EVERY == 0 and self.store.shared:
-                    await asyncio.sleep(0)
-                    await give_way()
-            started = asyncio.get_running_loop().time()
             try:
+                for number, command in enumerate(commands, start=1):
+                    try:
+                        results.append(handle(context, command))
+                    except (LookupError, Conflict) as refusal:
+                        results.append(refusal)
+                    departures.look(self._ports.monotonic() - context.started_at)
+                    if number % YIELD_EVERY == 0 and self.store.shared:
+                        await asyncio.sleep(0)
+                        await give_way()
+                started = asyncio.get_running_loop().time()
                 await unit.commit(work.close())
             except BaseException:
+                departures.stay()
                 self._spending = Spending()
                 raise
+        departures.leave()
         seconds = asyncio.get_running_loop().time() - started
         try:
             self._ports.committed(len(commands), seconds)

@@ -97,6 +97,10 @@ class OtpPriority:
         if not self._in_progress:
             self._passed.set()
 
+    @property
+    def in_progress(self) -> bool:
+        return self._in_progress > 0
+
     async def give_way(self, budget: YieldBudget | None = None) -> None:
         """
         Return when no OTP is in progress, at the latest when the budget is spent (by default that

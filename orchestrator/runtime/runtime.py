@@ -23,7 +23,7 @@ from orchestrator.dispatch.dispatcher import IDLE_LOOK_SECONDS, Dispatcher
 from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
-from orchestrator.dispatch.sends import Sender
+from orchestrator.dispatch.running import Sender
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.reexamination import Reexamination
@@ -105,6 +105,7 @@ class Runtime:
                 outages=self._outages,
                 observe=self._observe,
                 committed=metrics.batch_committed,
+                express=lambda *step: self.dispatcher.express(*step),  # noqa: PLW0108 - as above
                 dead_lettered=lambda reason: metrics.dead_letters.labels(reason).inc(),
             ),
         )
@@ -195,10 +196,12 @@ class Runtime:
         now = self.edges.clock.now()
         due: dict[bool, int] = {}
         for one in decided:
+            if one.decision.message.attempts:
+                self.outages.learn(one.before, one.decision.message, now)
+        # of several decisions about a message, the last one says what waits
+        for one in {one.decision.message.id: one for one in decided}.values():
             message: Message = one.decision.message
             self.dispatcher.notice(one)
-            if message.attempts:
-                self.outages.learn(one.before, message, now)
             if message.due_at is not None:
                 urgent = message.message_class == OTP
                 due[urgent] = min(message.due_at, due.get(urgent, message.due_at))

@@ -233,6 +233,9 @@ class Bucket(Protocol):
         process is short of tokens, nobody else gets any.
         """
 
+    def take_now(self, urgent: bool = False) -> bool:
+        """Take one token if that needs no query; False also if only a query could tell."""
+
     def next_in(self) -> float:
         """Seconds until there is a token."""
 

@@ -56,12 +56,17 @@ class Waiter(Adapter[AdapterSettings]):
 class Shop:
     """A world with one provider at work, whose monotonic clock is moved by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, *policies: Policy, slots: int = 2, **world: Any) -> None:
         self.adapter = Waiter()
         self.provider = ActiveProvider(
-            PROVIDERS["viber_a"], self.adapter, None, Breaker.never(), slots=2
+            PROVIDERS["viber_a"], self.adapter, None, Breaker.never(), slots=slots
         )
-        self.world = World(POLICY, providers={"viber_a": self.provider}, templates=TEMPLATES)
+        self.world = World(
+            *(policies or (POLICY,)),
+            providers={"viber_a": self.provider},
+            templates=TEMPLATES,
+            **world,
+        )
         self.world.seconds = 0.0
 
     @property
@@ -86,11 +91,14 @@ class Shop:
 
 
 @asynccontextmanager
-async def shop() -> AsyncIterator[Shop]:
-    made = Shop()
+async def shop(*policies: Policy, **options: Any) -> AsyncIterator[Shop]:
+    made = Shop(*policies, **options)
     async with made.world:
         await made.dispatcher.start()
-        yield made
+        try:
+            yield made
+        finally:
+            await made.dispatcher.stop(0)
 
 
 async def test_a_send_has_its_intent_before_the_call_and_its_slot_until_the_answer_is_durable() -> (

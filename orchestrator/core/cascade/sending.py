@@ -192,8 +192,12 @@ def refused_for_good(attempt: Attempt | None) -> bool:
 
 
 def depart(builder: DecisionBuilder, run: Run, fact: Prepared) -> None:
-    """Ask everything again just before the send, and write the intents of what may leave."""
-    if not admitted(builder, run):
+    """
+    Ask everything again just before the send, and write the intents of what may leave. What is
+    prepared in the very transaction that asked is not asked again.
+    """
+    just_asked = fact.at_once and run.ready_since == builder.now
+    if not just_asked and not admitted(builder, run):
         return
     provider = builder.inputs.providers.get(fact.provider)
     if provider is None or shut_now(builder, provider):

@@ -37,6 +37,9 @@ class PostgresBucket:
         self._next_at, self._paused_until = now + next_in, now + paused_for
         return int(granted)
 
+    def take_now(self, urgent: bool = False) -> bool:
+        return False
+
     def next_in(self) -> float:
         return max(0.0, self._next_at - self._monotonic())
 

@@ -32,6 +32,14 @@ class TokenBucket:
             )
         return granted
 
+    def take_now(self, urgent: bool = False) -> bool:
+        self._fill()
+        blocked = self.paused_for() > 0 or (not urgent and self._at < self._urgent_until)
+        if blocked or self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
     def next_in(self) -> float:
         self._fill()
         return max(self.paused_for(), (1 - self._tokens) / self._rate, 0.0)

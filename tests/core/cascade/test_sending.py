@@ -29,7 +29,7 @@ PUSH = Step("web_push", wait=(("clicked", seconds(600)),))
 SMS = Step("sms")
 
 
-def prepared(step: int = 0, provider: str = "texts", **more: object) -> Prepared:
+def prepared(step: int = 0, provider: str = "texts", **more: Any) -> Prepared:
     return Prepared(step, provider, (PHONE,), "hash", 2, "2.40", **more)
 
 

@@ -1,0 +1,104 @@
+"""What all sends of a process share, and which of them are running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from orchestrator.channels import HttpCall, HttpReply
+from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
+from orchestrator.dispatch.answers import AnswerRule
+from orchestrator.dispatch.outgoing import PublicUrls
+from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
+from orchestrator.dispatch.rates import Token
+from orchestrator.engine.engine import Engine
+from orchestrator.engine.failing import Failing
+from orchestrator.stores.rows import StepKey
+
+OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
+"""Called after each call, with its row of the answer table and its duration in seconds."""
+
+
+class Sender(Protocol):
+    """Makes the HTTP request of an adapter."""
+
+    async def call(
+        self,
+        call: HttpCall,
+        *,
+        timeout_ms: int,
+        start_by: float,
+        clock: Callable[[], float],
+        token: Token,
+    ) -> HttpReply | NotSent | Unknown | Refused: ...
+
+
+class Running(Protocol):
+    """A send from its start to its end."""
+
+    @property
+    def key(self) -> StepKey: ...
+    @property
+    def provider(self) -> ActiveProvider: ...
+    @property
+    def queue(self) -> ProviderQueue: ...
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]: ...
+
+
+class Sends:
+    """The shared parts of all sends of a process, and the set of running sends."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sender_for: Callable[[ActiveProvider], Sender],
+        urls: PublicUrls,
+        now: Callable[[], int],
+        monotonic: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        on_answer: OnAnswer,
+    ) -> None:
+        self.engine = engine
+        self.sender_for = sender_for
+        self.urls = urls
+        self.now = now
+        self.monotonic = monotonic
+        self.entropy = entropy
+        self.on_answer = on_answer
+        self.running: set[Running] = set()
+        self.failing: Failing[StepKey] = Failing(monotonic)
+        self.stopped = False
+        self._ended = asyncio.Event()
+
+    def seconds(self) -> float:
+        """UTC seconds."""
+        return self.now() / 1000
+
+    def end(self, send: Running) -> None:
+        """End a send, whatever its result: release its slot and let its row be claimed again."""
+        if send not in self.running:
+            return
+        self.running.discard(send)
+        send.provider.taken.discard(send.key)
+        send.provider.release(1)
+        send.queue.wake.set()
+        if not self.running:
+            self._ended.set()
+
+    async def stop(self, within_seconds: float) -> None:
+        """
+        Let running sends finish, then cancel the calls that are left: each is recorded as unknown.
+        A send that has not called by then does not call any more.
+        """
+        if self.running:
+            self._ended.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), within_seconds)
+        self.stopped = True
+        late = [task for send in self.running for task in send.tasks]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

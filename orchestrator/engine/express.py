@@ -1,0 +1,97 @@
+"""
+Steps that leave in the transaction that made them ready.
+
+    fact ─► decide: ready ─► slot and token in hand? render ─► Prepared ─► decide: intent ─► commit
+
+Acceptance and intent are then one commit, and the message is in no backlog in between. Whatever
+cannot leave at once (no slot, no token, a shut provider, several devices, an OTP on its way, a
+batch that has taken too long already) waits in the backlog. ``decide`` decides both facts; nothing
+else may be decided about the message in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from orchestrator.core.effects import EmitStatus
+from orchestrator.core.facts import Prepared
+from orchestrator.core.message import Run
+from orchestrator.core.values import replace
+from orchestrator.engine.applying import apply_fact
+from orchestrator.engine.batch import BatchContext, Decided
+from orchestrator.engine.commands import FactApplied
+
+EXPRESS_SECONDS_MAX = 0.25
+"""A batch that has taken this long renders nothing more: a call has to start within a second."""
+
+
+class Departure(Protocol):
+    """A rendered step with its slot and its token, until its batch is committed or fails."""
+
+    @property
+    def fact(self) -> Prepared:
+        """What the core decides about."""
+
+    def leave(self, applied: FactApplied) -> None:
+        """The intent is committed: make the call."""
+
+    def stay(self) -> None:
+        """The batch failed: give slot and token back."""
+
+
+Express = Callable[[Decided, Run], Departure | None]
+"""Prepares a ready run of the newest decision about a message; None leaves it to the backlog."""
+
+
+class Departures:
+    """The steps that leave with one batch."""
+
+    def __init__(self, express: Express, context: BatchContext) -> None:
+        self._express = express
+        self._context = context
+        self._decided = 0
+        self._leaving: list[tuple[Departure, FactApplied]] = []
+
+    def look(self, seconds: float) -> None:
+        """
+        Let what the last command made ready leave at once. ``seconds`` is how long the batch has
+        taken.
+        """
+        decided = self._context.decided
+        since, self._decided = self._decided, len(decided)
+        if seconds <= EXPRESS_SECONDS_MAX:
+            for one in decided[since:]:
+                if one.decision.message.ready():
+                    self._send(one)
+            self._decided = len(decided)
+
+    def _send(self, one: Decided) -> None:
+        entry = self._context.work.messages.get(one.decision.message.id)
+        if entry is None or entry.message is not one.decision.message:
+            return  # a later command of the batch has decided about it since
+        # a decision since, or an effect of this one (a cap given back, an opt-out), may have
+        # changed what the gates say
+        fresh = self._context.decided[-1] is one and all(
+            isinstance(effect, EmitStatus) for effect in one.decision.effects
+        )
+        for run in one.decision.message.ready():
+            departure = self._express(one, run)
+            if departure is None:
+                return
+            fact, inputs = departure.fact, None
+            if fresh:
+                fact, inputs = replace(fact, at_once=True), one.decision.inputs
+            applied = apply_fact(self._context, entry, fact, inputs=inputs)
+            self._leaving.append((departure, applied))
+            one, fresh = self._context.decided[-1], False
+
+    def leave(self) -> None:
+        """The batch is committed."""
+        for departure, applied in self._leaving:
+            departure.leave(applied)
+
+    def stay(self) -> None:
+        """The batch failed."""
+        for departure, _ in self._leaving:
+            departure.stay()
