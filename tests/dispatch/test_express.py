@@ -114,7 +114,7 @@ async def test_whatever_cannot_leave_at_once_waits_in_the_backlog(
         assert not batches[0].created[0].message.attempts
 
 
-async def test_an_opt_out_in_the_same_batch_is_heard_before_the_event_leaves() -> None:
+async def test_an_opt_out_in_the_same_batch_holds_before_the_event_leaves() -> None:
     async with shop() as at:
         await warm(at)
         profiles = [{"id": f"user-{n}", "phone": f"+38050123456{n}", **PERSON} for n in (1, 2)]
