@@ -153,6 +153,15 @@ OPERATIONS = Dashboard(
                     width=12,
                 ),
                 lines(
+                    "Parts of recipients that were left out, by source and field",
+                    "Unreadable addresses and the like: the rest of the event was accepted.",
+                    (
+                        "{{source}} {{field}}",
+                        f"sum by (source, field) (increase(kaskad_event_warnings_total{RATE}))",
+                    ),
+                    width=12,
+                ),
+                lines(
                     "Kafka errors",
                     "Errors by kind; one or two around a rebalance are normal.",
                     (
