@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ParamSpec
 
 import structlog
 
@@ -19,6 +19,8 @@ from orchestrator.kafka.session import Session
 from orchestrator.primitives.clock import SystemClock
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
@@ -129,12 +131,12 @@ class KafkaIntake:
         log.warning("kafka.failed", reason=found.kind, error=found.text, exc_info=unexpected)
 
 
-def harmless(notify: Callable[[str], None]) -> Callable[[str], None]:
+def harmless(notify: Callable[P, None]) -> Callable[P, None]:
     """The same callback, whose failure is logged: a record is settled whatever becomes of it."""
 
-    def notify_harmlessly(word: str) -> None:
+    def notify_harmlessly(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            notify(word)
+            notify(*args, **kwargs)
         except Exception:
             log.exception("kafka.observer_failed")
 

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from orchestrator.engine.commands import DeadLetter
+from orchestrator.events.event import IntakeWarning
 from orchestrator.kafka import KafkaIntake
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.records import command_of
@@ -61,12 +62,52 @@ async def test_any_number_of_records_without_key_and_value_hold_up_nothing(
         await source.start()
         await until(lambda: right(counted.total() == MANY + 1), 60)
         await until(lambda: right(is_read(source)), 60)
-        session = source._session
-        assert session is not None
-        assert session._hand_over._in_flight.total() == 0
+        assert in_flight(source) == 0
         await source.stop()
         assert counted == {"accepted": 1, "refused": MANY}
         assert len(await world.store.dead_letters(None, 1_000)) == MANY
+
+
+async def test_events_with_warnings_are_counted_with_them_and_leave_nothing_in_flight(
+    cluster: str, producer: AIOKafkaProducer
+) -> None:
+    person = {"id": "olena", "phone": "+380501234567", "email": "olena@"}
+    for number in range(MANY):
+        body = json.dumps(event(f"w{number}", data={"recipient": person}))
+        await producer.send("warned", body.encode(), partition=0)
+    await producer.flush()
+    counted: Counter[tuple[str, str]] = Counter()
+
+    def count(status: str, *warnings: IntakeWarning) -> None:
+        counted.update((status, one.field) for one in warnings)
+
+    async with World(SMS) as world:
+        source = intake(world, cluster, ["warned"], "warned", on_status=count)
+        await source.start()
+        await until(lambda: right(counted.total() == MANY), 60)
+        await until(lambda: right(is_read(source)), 60)
+        assert in_flight(source) == 0
+        await source.stop()
+        assert counted == {("accepted", "data.recipient.email"): MANY}
+
+
+async def test_a_record_of_the_future_is_a_dead_letter_with_its_reason(
+    cluster: str, producer: AIOKafkaProducer
+) -> None:
+    body = json.dumps(event("f", time="2099-01-01T00:00:00Z")).encode()
+    await producer.send_and_wait("future", body)
+    async with World(SMS) as world:
+        source = intake(world, cluster, ["future"], "future", "dead-future")
+        await source.start()
+
+        async def letter() -> bool:
+            return bool(await world.store.dead_letters(None, 10))
+
+        await until(letter)
+        await source.stop()
+        (stored,) = await world.store.dead_letters(None, 10)
+        assert (stored.reason, stored.body) == ("time_in_future", body)
+        assert "send when it happened" in stored.detail
 
 
 async def test_a_callback_that_fails_settles_records_all_the_same(
@@ -92,6 +133,12 @@ async def test_a_callback_that_fails_settles_records_all_the_same(
         await until(settled, 60)
         await source.stop()
         assert len(await world.store.messages(limit=100)) == 25
+
+
+def in_flight(source: KafkaIntake) -> int:
+    """How many records the engine still has."""
+    assert source._session is not None
+    return source._session._hand_over._in_flight.total()
 
 
 def is_read(source: KafkaIntake) -> bool:
