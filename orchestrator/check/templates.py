@@ -50,20 +50,30 @@ class TemplateLint:
         if (template, channel) in self.seen:
             return
         self.seen.add((template, channel))
+        found: dict[str, list[Use]] = {}
         broken = False
         for locale, name, part in self.templates.written(template, channel):
-            broken |= self.look_at(part, name, locale, events)
+            tree = ENVIRONMENTS[name].parse(part.source)
+            named, guarded = uses(tree)
+            found.setdefault(locale, []).extend(named)
+            broken |= self.look_at(part, tree, (named, guarded), locale, events)
         if not broken:
-            self.try_all(template, channel, events)
+            self.try_all(template, channel, found, events)
             self.look_at_languages(template, channel)
 
     def at(self, part: Part, line: int) -> Position:
         return Position(f"{self.folder}/{part.path}", line, 1)
 
-    def look_at(self, part: Part, name: str, locale: str, events: Sequence[dict[str, Any]]) -> bool:
+    def look_at(
+        self,
+        part: Part,
+        tree: nodes.Template,
+        named: tuple[list[Use], set[tuple[Any, ...]]],
+        locale: str,
+        events: Sequence[dict[str, Any]],
+    ) -> bool:
         """One part by its syntax tree; whether something in it is an error."""
-        tree = ENVIRONMENTS[name].parse(part.source)
-        found, guarded = uses(tree)
+        found, guarded = named
         problem = self.unknown_name(tree, found, events) or member_problem(tree)
         language = spoken(locale, None, self.templates.default_locale)
         if problem is None:
@@ -92,8 +102,10 @@ class TemplateLint:
     def unknown_name(
         self, tree: nodes.Template, found: Sequence[Use], events: Sequence[dict[str, Any]]
     ) -> tuple[int, str, str] | None:
-        unknown = meta.find_undeclared_variables(tree) - {*NAMES, "range", "loop", "true", "false"}
-        for name in tree.find_all(nodes.Name):
+        known = {*NAMES, "range", "loop", "true", "false"}
+        names = [one for one in tree.find_all(nodes.Name) if one.name not in known]
+        unknown = meta.find_undeclared_variables(tree) if names else set()
+        for name in names:
             if name.name not in unknown or name.ctx != "load":
                 continue
             what = f"there is no {name.name!r} in templates, only {', '.join(NAMES)}"
@@ -111,14 +123,17 @@ class TemplateLint:
             return name.lineno, what, fix
         return None
 
-    def try_all(self, template: str, channel: str, events: Sequence[dict[str, Any]]) -> None:
-        """Render a channel in each locale that is written for it."""
-        written = self.templates.written(template, channel)
-        for locale in dict.fromkeys(locale for locale, _, _ in written):
-            found: list[Use] = []
-            for _, name, part in written:
-                found += uses(ENVIRONMENTS[name].parse(part.source))[0]
-            failed = self.fails(template, channel, locale, found, events)
+    def try_all(
+        self,
+        template: str,
+        channel: str,
+        found: dict[str, list[Use]],
+        events: Sequence[dict[str, Any]],
+    ) -> None:
+        """Render a channel in each locale that is written for it; ``found`` is by locale."""
+        everywhere = [use for uses_of_one in found.values() for use in uses_of_one]
+        for locale in found:
+            failed = self.fails(template, channel, locale, everywhere, events)
             if failed is not None:
                 where, line = place_of(failed, self.folder)
                 self.report.error(Position(where, line, 1), *words_of(failed))

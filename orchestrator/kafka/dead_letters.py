@@ -101,7 +101,8 @@ class DeadLetterTopic:
                 producer = AIOKafkaProducer(
                     enable_idempotence=True,
                     max_request_size=REQUEST_BYTES_MAX,
-                    request_timeout_ms=int(self._seconds * 1000),
+                    # half of the bound, so that the library says in time what it waited for
+                    request_timeout_ms=int(self._seconds * 500),
                     **self._options,
                 )
                 try:

@@ -22,8 +22,7 @@ from orchestrator.configuration.reading import Report, Section, listed
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import Policy
 from orchestrator.events.event import Event
-from orchestrator.events.malformed import Malformed
-from orchestrator.policytests.event import make_event, report_malformed
+from orchestrator.policytests.event import make_event
 from orchestrator.recipients.fields import checked_profile
 from orchestrator.virtual.reactions import STATES
 from orchestrator.virtual.spans import read_span
@@ -156,11 +155,8 @@ def read_happening(inner: Section, context: GivenContext, id: str, at: int) -> H
         data = context.trigger_data() | data
     inner.done()
     profile = context.recipient if id.startswith(HISTORY) else {"id": context.recipient["id"]}
-    try:
-        return Happens(make_event(id, type, at, data, profile))
-    except Malformed as problem:
-        report_malformed(problem, inner, inner.report)
-        return None
+    event = make_event(id, type, at, data, profile, inner)
+    return Happens(event) if event is not None else None
 
 
 def read_receipt(inner: Section, channels: list[str]) -> Reports | None:

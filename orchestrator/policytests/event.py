@@ -1,11 +1,11 @@
-"""Events of a test, made as the intake makes them, with its refusals as problems of the file."""
+"""Events of a test, made as the intake makes them, with its faults as problems of the file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.reading import Section
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.events.cloudevents import read_event
 from orchestrator.events.event import Event
@@ -14,31 +14,45 @@ from orchestrator.primitives.durations import rfc3339
 
 
 def make_event(
-    id: str, type: str, at: int, data: Mapping[str, Any], recipient: Mapping[str, Any]
-) -> Event:
-    """An event of ``at`` (UTC milliseconds) as the intake would make it. Raises ``Malformed``."""
-    return read_event(
-        {
-            "specversion": "1.0",
-            "id": id,
-            "source": "test",
-            "type": type,
-            "time": rfc3339(at),
-            "data": {**data, "recipient": dict(recipient)},
-        }
-    )
+    id: str,
+    type: str,
+    at: int,
+    data: Mapping[str, Any],
+    recipient: Mapping[str, Any],
+    place: Section,
+) -> Event | None:
+    """
+    An event of ``at`` (UTC milliseconds) as the intake would make it. What the intake refuses, and
+    what it leaves out with a warning, is reported at the nearest place that the test has written.
+    """
+    try:
+        event = read_event(
+            {
+                "specversion": "1.0",
+                "id": id,
+                "source": "test",
+                "type": type,
+                "time": rfc3339(at),
+                "data": {**data, "recipient": dict(recipient)},
+            }
+        )
+    except Malformed as problem:
+        what, _, fix = problem.what.rpartition("; ")
+        report(problem.field, what, fix, place)
+        return None
+    for one in event.warnings:
+        report(one.field, one.what, one.fix, place)
+    return event
 
 
-def report_malformed(problem: Malformed, section: Section, report: Report) -> None:
-    """Report what the intake would refuse, at the nearest place that the test has written."""
-    path = problem.field.removeprefix("data.").replace("[", ".").replace("]", "").split(".")
-    node = section.nodes.get(path[0])
-    position = node.position if node is not None else section.position
+def report(field: str, what: str, fix: str, place: Section) -> None:
+    path = field.removeprefix("data.").replace("[", ".").replace("]", "").split(".")
+    node = place.nodes.get(path[0])
+    position = node.position if node is not None else place.position
     for part in path[1:]:
         node = below(node, part)
         position = node.position if node is not None else position
-    what, _, fix = problem.what.rpartition("; ")
-    report.error(position, f"`{'.'.join(path)}` is not right: {what}", fix)
+    place.report.error(position, f"`{'.'.join(path)}` is not right: {what}", fix)
 
 
 def below(node: Node | None, part: str) -> Node | None:

@@ -28,9 +28,8 @@ from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
 from orchestrator.events.event import Event
-from orchestrator.events.malformed import Malformed
 from orchestrator.policytests.actions import Action, GivenContext, read_actions
-from orchestrator.policytests.event import make_event, report_malformed
+from orchestrator.policytests.event import make_event
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.virtual.reactions import Reactions, read_reactions
 from orchestrator.virtual.spans import read_instant, read_span
@@ -157,11 +156,7 @@ def event_at(
                 "write it beside `event`, as `recipient`",
             )
             return None
-    try:
-        return make_event("the-event", policy.event, now, data, recipient)
-    except Malformed as problem:
-        report_malformed(problem, section, report)
-        return None
+    return make_event("the-event", policy.event, now, data, recipient, section)
 
 
 def is_send(node: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, pass_context
@@ -23,6 +24,8 @@ from orchestrator.render.text import nfc
 from orchestrator.render.yamlpart import keep, misplaced
 
 SOURCE_BYTES_MAX = 262_144
+KEPT_MAX = 2_048
+"""Of compiled parts."""
 
 
 def environment(part: str) -> SafeEnvironment:
@@ -79,47 +82,49 @@ def finalize_yaml(_: Context, value: Any) -> Any:
 ENVIRONMENTS = {part: environment(part) for part in PARTS}
 
 
+Compiled = tuple[Any, tuple[Variable, ...]]
+
+
 def compile_part(
     path: str, part: str, text: str, problems: list[TemplateProblem]
-) -> tuple[Any, tuple[Variable, ...]] | None:
+) -> Compiled | None:
     """One compiled part and the variables it names, None where something is wrong with it."""
-    if len(text.encode()) > SOURCE_BYTES_MAX:
-        problems.append(
-            TemplateProblem(path, 1, 1, "the template is larger than 256 KiB", "make it smaller")
-        )
+    found = compiled(path, part, text)
+    if isinstance(found, TemplateProblem):
+        problems.append(found)
         return None
+    return found
+
+
+@lru_cache(maxsize=KEPT_MAX)
+def compiled(path: str, part: str, text: str) -> Compiled | TemplateProblem:
+    """A part compiled, or what is wrong with it; a reload compiles only what has changed."""
+    if len(text.encode()) > SOURCE_BYTES_MAX:
+        what = "the template is larger than 256 KiB"
+        return TemplateProblem(path, 1, 1, what, "make it smaller")
     if part == "yaml" and (place := misplaced(text)) is not None:
         what = "an expression stands outside a double-quoted value"
-        problems.append(TemplateProblem(path, *place, what, 'write it as key: "{{ … }}"'))
-        return None
+        return TemplateProblem(path, *place, what, 'write it as key: "{{ … }}"')
     sandbox = ENVIRONMENTS[part]
     try:
         tree = sandbox.parse(nfc(text))
         if depth(tree) > NESTING_MAX:
-            problems.append(
-                TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter")
-            )
-            return None
+            return TemplateProblem(path, 1, 1, "the template nests too deeply", "make it flatter")
         forbidden = refused(tree)
         if forbidden is not None:
             what, line = forbidden
             fix = "write it out, or use a filter; what there is stands in docs/templates.md"
-            problems.append(TemplateProblem(path, line, 1, what, fix))
-            return None
+            return TemplateProblem(path, line, 1, what, fix)
         variables = paths(tree)
         count_rounds(tree)
         code = sandbox.compile(tree, path, path)
-        return (
-            sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None)),
-            variables,
-        )
+        made = sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None))
+        return made, variables
     except (RecursionError, MemoryError, SyntaxError, ValueError):
         what = "the template nests too deeply, or has a number that large"
-        problems.append(TemplateProblem(path, 1, 1, what, "make it flatter"))
-        return None
+        return TemplateProblem(path, 1, 1, what, "make it flatter")
     except TemplateSyntaxError as error:
         what, fix = syntax_problem(str(error.message), text, sandbox)
-        problems.append(TemplateProblem(path, error.lineno, 1, what, fix))
+        return TemplateProblem(path, error.lineno, 1, what, fix)
     except TemplateError as error:
-        problems.append(TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows"))
-    return None
+        return TemplateProblem(path, 1, 1, str(error), "use what the sandbox allows")

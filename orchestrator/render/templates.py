@@ -98,10 +98,11 @@ class Found:
 class TemplateSet:
     """
     Every template of a directory. ``_parts`` by ``(template, channel, locale or "", part)``;
-    ``_sought`` is found.
+    ``_written`` are the same by template and channel; ``_sought`` is found.
     """
 
     _parts: dict[tuple[str, str, str, str], Part] = field(default_factory=dict)
+    _written: dict[str, dict[str, list[tuple[str, str, Part]]]] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
     _sought: dict[tuple[str, str, str | None], dict[str, Found]] = field(default_factory=dict)
     default_locale: str = DEFAULT_LOCALE
@@ -168,8 +169,13 @@ class TemplateSet:
                     continue
                 compiled = compile_part(path, part, text, problems)
                 if compiled is not None:
-                    place = (template, channel, (match["locale"] or "").lower(), part)
-                    self._parts[place] = Part(f"{template}/{name}", text, *compiled)
+                    locale, made = (
+                        (match["locale"] or "").lower(),
+                        Part(f"{template}/{name}", text, *compiled),
+                    )
+                    self._parts[template, channel, locale, part] = made
+                    written = self._written.setdefault(template, {}).setdefault(channel, [])
+                    written.append((locale, part, made))
             self._files[template] = dict(files)
 
     @property
@@ -179,7 +185,7 @@ class TemplateSet:
 
     def channels(self, template: str) -> frozenset[str]:
         """The channels a template has any part for."""
-        return frozenset(channel for name, channel, _, _ in self._parts if name == template)
+        return frozenset(self._written.get(template, ()))
 
     def parts(self, template: str, channel: str, locale: str | None) -> frozenset[str]:
         """The parts there are for a channel in a locale, with its fallbacks."""
@@ -187,8 +193,7 @@ class TemplateSet:
 
     def written(self, template: str, channel: str) -> list[tuple[str, str, Part]]:
         """Locale ("" without one), name and part of every file of a channel."""
-        found = self._parts.items()
-        return [(at[2], at[3], part) for at, part in found if at[:2] == (template, channel)]
+        return list(self._written.get(template, {}).get(channel, ()))
 
     def nearest(self, template: str, channel: str, locale: str, part: str) -> str | None:
         """The locale of the part that a locale falls back to, None if there is none."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
+from orchestrator.core.facts import IntakeWarning
 from orchestrator.engine.commands import DeadLetter
-from orchestrator.events.event import IntakeWarning
 from orchestrator.kafka import KafkaIntake
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.records import command_of

@@ -37,11 +37,13 @@ pytestmark = [pytest.mark.verify, pytest.mark.skipif(missing() is not None, reas
 
 MANY = 600
 """More than may be in flight at once."""
-SECURITY = "protocol: SASL_PLAINTEXT, sasl_mechanism: SCRAM-SHA-256, username: {user}"
+LOGIN = """\
+{{protocol: SASL_PLAINTEXT, sasl_mechanism: SCRAM-SHA-256, username: {user},
+ password: {word}}}"""
 MORE = """\
 sources: {{http: {{}}, kafka: {{bootstrap_servers: "{broker}", topics: ["{topic}"],
-                             group: "{topic}", dead_letters: "{dead}", {security}}}}}
-statuses: {{kafka: {{bootstrap_servers: "{broker}", topic: "{statuses}", {security}}}}}
+                             group: "{topic}", dead_letters: "{dead}", security: {security}}}}}
+statuses: {{kafka: {{bootstrap_servers: "{broker}", topic: "{statuses}", security: {security}}}}}
 """
 VALUES = [b"", b"\xff\xfe", b"\x00" * 100, b"null", b"[" * 900_000, b"{", "{„}".encode("cp1251")]
 LINES_MAX = 60
@@ -55,7 +57,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 def installation(folder: Path, broker: Broker, topic: str, *, user: str = "") -> Installation:
-    login = f"{SECURITY.format(user=user)}, password: {PASSWORD}" if user else ""
+    login = LOGIN.format(user=user, word=PASSWORD) if user else "{}"
     address = broker.sasl if user else broker.address
     names = {"dead": f"{topic}.dead", "statuses": f"{topic}.statuses"}
     more = MORE.format(broker=address, topic=topic, security=login, **names)
@@ -69,10 +71,10 @@ async def send_hostile(producer: AIOKafkaProducer, topic: str, number: int) -> N
         lambda: send_empty(producer, topic, [("ce_id", None)]),
         lambda: send_with_unreadable_header_name(producer, topic, 0, b"{}"),
         *(
-            lambda value=value: producer.send_and_wait(topic, value, key=b"\xff")  # type: ignore[misc]
+            lambda value=value: producer.send_and_wait(topic, value, key=b"\xff")
             for value in VALUES
         ),
-        *(lambda given=given: send_empty(producer, topic, given) for given in HEADERS),  # type: ignore[misc]
+        *(lambda given=given: send_empty(producer, topic, given) for given in HEADERS),
     ]
     rare = number < 2 * len(kinds)  # large ones are sent twice, the others again and again
     await kinds[number % (len(kinds) if rare else 2)]()
@@ -110,8 +112,8 @@ async def test_hostile_records_are_settled_and_hold_up_nothing(
         reasons["unreadable"] == 4
     )  # the client library cannot parse them: only the store has them
     letters = await read(broker, "odd.dead", 2 * MANY + 1 - reasons["unreadable"])
-    told = Counter(dict(one.headers)["kaskad_reason"].decode() for one in letters)
-    assert told["time_in_future"] == 1
+    received = Counter(dict(one.headers)["kaskad_reason"].decode() for one in letters)
+    assert received["time_in_future"] == 1
 
 
 @pytest.mark.parametrize("why", ["missing", "forbidden"])
@@ -171,8 +173,8 @@ async def test_topics_that_cannot_be_written_are_said_and_lose_nothing(
         else:
             for name in written:
                 await broker.create(name, 1)
-        told = await read(broker, f"{why}.statuses", 3)
-        assert {json.loads(one.value)["subject"] for one in told} <= {
+        received = await read(broker, f"{why}.statuses", 3)
+        assert {json.loads(one.value)["subject"] for one in received} <= {
             one["id"] for one in await messages(place)
         }
         assert await place.drain() == 0
