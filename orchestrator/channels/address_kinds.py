@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.channels.mailboxes import MAILBOX_BYTES_MAX, mailbox_identity, normal_email
+from orchestrator.channels.mailboxes import (
+    MAILBOX_BYTES_MAX,
+    guessed_email,
+    looks_like_email,
+    mailbox_identity,
+    normal_email,
+)
 from orchestrator.channels.phones import (
     country_of,
     guessed_phone,
@@ -225,7 +231,8 @@ EMAIL = AddressKind(
     aliases=("mail", "emailaddress", "mailbox"),
     masked=masked_email,
     identity=mailbox_identity,
-    looks_like=lambda value: "@" in value and "://" not in value,
+    looks_like=looks_like_email,
+    guessed=guessed_email,
 )
 WEB_PUSH = AddressKind(
     name="web_push",

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
+from urllib.parse import unquote
 
 import idna
 from email_validator import EmailNotValidError, validate_email
@@ -26,6 +28,7 @@ LOCAL_PART_BYTES_MAX = 64
 DOMAIN_LENGTH_MAX = 253
 MAILBOX_BYTES_MAX = 254
 ANY_DOMAIN = "example.com"
+MAILTO = "mailto:"
 
 
 def normal_email(value: str) -> str | None:
@@ -44,6 +47,21 @@ def _normal(value: str) -> str | None:
         return None
     fits = len(address.encode()) <= MAILBOX_BYTES_MAX
     return address if fits and PUBLIC_DOMAIN.fullmatch(name) else None
+
+
+def looks_like_email(text: str) -> bool:
+    """Whether people would read it as a mail address, or as a link to one."""
+    return ("@" in text and "://" not in text) or text[:7].lower() == MAILTO
+
+
+def guessed_email(text: str, _countries: Sequence[str]) -> str | None:
+    """The address in a link (``mailto:…``) or beside a name (``Olena <…>``)."""
+    if len(text) > WRITTEN_LENGTH_MAX:
+        return None
+    inner = text.rpartition("<")[2].partition(">")[0]
+    if inner[:7].lower() == MAILTO:
+        inner = unquote(inner[7:].partition("?")[0])
+    return normal_email(inner)
 
 
 def local_part(value: str) -> str:

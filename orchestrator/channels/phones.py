@@ -24,6 +24,8 @@ KEPT_MAX = 65_536
 PLUS_SIGNS = ("+", "＋")
 LOOK = re.compile(r"[+＋]?[\d()./–-]+")
 LOOK_DIGITS_MIN = 5
+SCHEME = re.compile(r"(?:tel|sms|smsto|callto|whatsapp|viber):(?://)?", re.IGNORECASE)
+"""What stands before a number that was copied from a link or from a provider's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,9 @@ def normal_phone(value: str) -> str | None:
 def looks_like_phone(text: str) -> bool:
     """Whether people would read it as a phone number, with its calling code or without."""
     written = only_seen(text)
+    scheme = SCHEME.match(written)
+    if scheme is not None:
+        return looks_like_phone(written[scheme.end() :])
     if written.startswith(PLUS_SIGNS):
         return "@" not in written
     digits = sum(c.isdigit() for c in written)
@@ -106,7 +111,10 @@ def guessed_phone(text: str, countries: Sequence[str]) -> str | None:
     The E.164 form that a number without its plus sign probably has; ``countries`` (ISO 3166) are
     those that it may be of.
     """
-    written = only_seen(text)
+    written = SCHEME.sub("", only_seen(text), count=1)
+    known = normal_phone(written)
+    if known is not None:
+        return known
     if written.startswith("00"):
         return normal_phone("+" + written[2:])
     for country in countries:

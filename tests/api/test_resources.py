@@ -312,9 +312,13 @@ async def test_a_wrong_opt_out_is_refused_alone(site: Site, entry: Any, field: s
         ("00380671000007", "+380671000007"),
         ("\u202a067\u00a01000006\u202c", "+380671000006"),
         ("48 512 345 678", "+48512345678"),
+        ("tel:+380671000008", "+380671000008"),
+        ("whatsapp:+380671000008", "+380671000008"),
+        ("viber:380671000008", "+380671000008"),
+        ("sms:0671000008", "+380671000008"),
     ],
 )
-async def test_a_number_without_its_plus_sign_is_refused_with_its_right_form(
+async def test_a_number_in_another_dress_is_refused_with_its_right_form(
     site: Site, address: str, form: str
 ) -> None:
     rules = site.world.engine.rules
@@ -324,6 +328,21 @@ async def test_a_number_without_its_plus_sign_is_refused_with_its_right_form(
     assert form in is_problem(answer, 400, "bad_field")["detail"]
     again = await site.client.post("/v1/opt-outs", json={"address": form})
     assert again.json()["results"][0]["address"] == form
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mailto:olena@example.com",
+        "mailto:olena%40example.com?subject=x",
+        "Olena <olena@example.com>",
+    ],
+)
+async def test_a_mailbox_in_another_dress_is_refused_with_its_right_form(
+    site: Site, address: str
+) -> None:
+    answer = await site.client.post("/v1/opt-outs", json={"address": address})
+    assert 'write "olena@example.com"' in is_problem(answer, 400, "bad_field")["detail"]
 
 
 @pytest.mark.parametrize("address", ["12345", "+380", "olena@", "@example.com", "0000000", "+x"])

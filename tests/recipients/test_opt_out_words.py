@@ -53,6 +53,11 @@ def test_plain_answers_are_neither(answer: str) -> None:
         "stop, I will call you",
         "start the car",
         "відписатися чи ні?",
+        "Відмова\n\nХочу відмовитися від замовлення 12",
+        "Cancel\n\nmy order",
+        "стоп\nабо ні",
+        "please",
+        "не пишіть дрібно",
         "STOP" + " x" * 60,
     ],
 )
@@ -65,6 +70,32 @@ def test_a_word_inside_a_sentence_is_not_an_opt_out(sentence: str) -> None:
 )
 def test_letters_that_look_alike_are_the_same(mixed: str) -> None:
     assert opt_out_word(mixed) == "stop"
+
+
+@pytest.mark.parametrize(
+    "said",
+    (
+        *("Stop please", "СТОП, будь ласка", "Please unsubscribe", "пожалуйста, отпишите"),
+        *(
+            "S T O P",
+            "Unsubscribe me, please!",
+            "с т о п",
+            "ѕtop",
+            "Стоп СМС",
+            "Не пишіть мені",
+            "unsub",
+        ),
+    ),
+)
+def test_courtesy_and_spelling_it_out_change_nothing(said: str) -> None:
+    assert opt_out_word(said) == "stop"
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n \n"])
+def test_a_plain_word_as_first_paragraph_stops_whatever_stands_below(end: str) -> None:
+    notice = "This e-mail is confidential and intended only for the addressee. " * 4
+    for word in ("STOP", "Стоп!", "Відписатися", "unsubscribe"):
+        assert opt_out_word(f"{word}{end}{notice}") == "stop"
 
 
 def test_saying_it_twice_is_still_saying_it() -> None:
