@@ -19,12 +19,17 @@ from orchestrator.api.queries import (
     wrong,
 )
 from orchestrator.api.route import Parameter
+from orchestrator.api.whose import people_of
 from orchestrator.core.message import Status
 from orchestrator.engine.commands import Cancel
 from orchestrator.explain.views import MessageView, full_view, message_view
 
 FILTERS = (
-    Parameter("recipient", "Only messages to this recipient.", QueryText),
+    Parameter(
+        "recipient",
+        "Only to this recipient, or to all with this phone or mailbox.",
+        QueryText,
+    ),
     Parameter("policy", "Only messages of this policy.", QueryText),
     Parameter("status", "Only messages with this status.", Status),
     *PAGING,
@@ -52,8 +57,10 @@ async def list_messages(request: web.Request) -> web.Response:
     if status is not None and status not in set(Status):
         raise wrong("status", "there is no such status", f"use {', '.join(Status)}")
     limit = read_limit(query)
-    found = await request.app[DEPS].reader.messages(
-        recipient=query.get("recipient"),
+    deps = request.app[DEPS]
+    who = query.get("recipient")
+    found = await deps.reader.messages(
+        recipients=None if who is None else await people_of(deps, who, "recipient"),
         policy=query.get("policy"),
         status=status,
         before=read_cursor(query),

@@ -16,9 +16,10 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problem
 from orchestrator.api.recipients import Channel, Id, Text, Topic
 from orchestrator.api.route import Time
+from orchestrator.api.whose import people_at
 from orchestrator.channels import Misshapen
 from orchestrator.channels.address_kinds import text
-from orchestrator.channels.registry import address_kinds, channels, kinds_like
+from orchestrator.channels.registry import address_kinds, kinds_like
 from orchestrator.engine.commands import OptOut
 from orchestrator.recipients.fields import (
     bare_address,
@@ -68,8 +69,8 @@ class OptOutErrorView(TypedDict):
 class OptOutResultView(TypedDict):
     """
     What became of one entry. `found` are the ids of the recipients it was found to be of: the named
-    one if it is stored, and those who were last written to at the address. It also holds for
-    everybody who has the address, now or later.
+    one if it is stored, those whose profile has the address, and those who were last written to
+    there. It also holds for everybody who has the address, now or later.
     """
 
     index: int
@@ -161,29 +162,13 @@ def kinds_of(command: OptOut) -> tuple[str, ...]:
 
 async def whom(deps: ApiDeps, commands: Sequence[OptOut]) -> list[list[str]]:
     """The recipients that each opt-out is found to be of."""
-    places = [
-        {
-            (deps.address_hash(kind, command.address or ""), channel.name)
-            for kind in kinds_of(command)
-            for channel in channels().values()
-            if kind in channel.kinds
-        }
-        for command in commands
-    ]
     named = {command.recipient for command in commands if command.recipient is not None}
-    wanted = Wanted(recipients=set(named), contacts=set().union(*places))
-    loaded = await deps.reader.load(wanted)
-    found = []
-    for command, keys in zip(commands, places, strict=True):
-        ids = [
-            loaded.messages[c.message].message.recipient
-            for key in sorted(keys)
-            if (c := loaded.contacts.get(key)) is not None and c.message in loaded.messages
-        ]
-        if command.recipient is not None and loaded.recipients.get(command.recipient) is not None:
-            ids.insert(0, command.recipient)
-        found.append(list(dict.fromkeys(ids)))
-    return found
+    known = (await deps.reader.load(Wanted(recipients=set(named)))).recipients
+    at = await people_at(deps, [(one.address or "", kinds_of(one)) for one in commands])
+    return [
+        list(dict.fromkeys([*(id for id in [command.recipient] if id in known), *ids]))
+        for command, ids in zip(commands, at, strict=True)
+    ]
 
 
 def recorded_view(index: int, command: OptOut, found: list[str]) -> OptOutResultView:

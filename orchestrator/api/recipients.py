@@ -13,6 +13,7 @@ from orchestrator.api.bodies import read_object
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import unknown
 from orchestrator.api.route import Time
+from orchestrator.api.whose import person_of
 from orchestrator.channels import Misshapen
 from orchestrator.channels.address_kinds import (
     ENDPOINT_LENGTH_MAX,
@@ -194,13 +195,13 @@ async def put_recipient(request: web.Request) -> web.Response:
 
 
 async def get_recipient(request: web.Request) -> web.Response:
-    deps, id = request.app[DEPS], id_of(request)
+    deps, id = request.app[DEPS], await person_of(request)
     return web.json_response(await recipient_view(deps, id, await find_recipient(deps, id)))
 
 
 async def erase_recipient(request: web.Request) -> web.Response:
     """Erase: running messages are cancelled; hashes of opted-out addresses stay."""
-    await request.app[DEPS].engine.submit(Erase(id_of(request)))
+    await request.app[DEPS].engine.submit(Erase(await person_of(request)))
     return web.Response(status=204)
 
 
@@ -214,7 +215,7 @@ async def put_consents(request: web.Request) -> web.Response:
 
 
 async def get_consents(request: web.Request) -> web.Response:
-    deps, id = request.app[DEPS], id_of(request)
+    deps, id = request.app[DEPS], await person_of(request)
     document = await find_recipient(deps, id)
     kept = await addresses_view(deps, id, document)
     return web.json_response({"consents": [*consents_view(document), *unsaid(document, kept)]})
@@ -313,9 +314,9 @@ def consent_view(row: Sequence[Any]) -> StoredConsentView:
 
 async def export_recipient(request: web.Request) -> web.StreamResponse:
     """Everything that is stored about a recipient, streamed because there may be years of it."""
-    deps, id = request.app[DEPS], id_of(request)
+    deps, id = request.app[DEPS], await person_of(request)
     document = await deps.reader.recipient(id)
-    if document is None and not await deps.reader.messages(recipient=id, limit=1):
+    if document is None and not await deps.reader.messages(recipients=(id,), limit=1):
         raise unknown("recipient", id)
     stored = document or {"id": id}
     profile = {**stored, **await recipient_view(deps, id, stored)}
@@ -336,7 +337,7 @@ async def export_recipient(request: web.Request) -> web.StreamResponse:
 async def messages_of(deps: ApiDeps, id: str) -> AsyncIterator[dict[str, Any]]:
     """A recipient's messages with their traces and events, the newest first."""
     before: str | None = None
-    while page := await deps.reader.messages(recipient=id, before=before, limit=EXPORT_PAGE):
+    while page := await deps.reader.messages(recipients=(id,), before=before, limit=EXPORT_PAGE):
         for one in page:
             stored = await deps.reader.message(one.message.id)
             if stored is not None:

@@ -37,6 +37,7 @@ HISTORY = (RouteAnswer(200, "The whole history, oldest first", recipients.Consen
 PROVIDERS_ANSWER = (RouteAnswer(200, "What the provider expects"),)
 GONE = RouteAnswer(404, "A page: the token is not ours, or too old", Html, "text/html")
 PAGE = (RouteAnswer(200, "A page", Html, "text/html"), GONE)
+BY_ADDRESS = "A phone or mailbox in place of the id finds its person; a 409 if several share it."
 RELOADED = (
     RouteAnswer(200, "It is in force", operations.ReloadView),
     RouteAnswer(422, "It was refused; the old one stays in force", operations.ReloadView),
@@ -106,17 +107,19 @@ ROUTES: tuple[Route, ...] = (
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}", recipients.get_recipient, "A profile", PROFILE,
-        refusals=(400, 404),
+        refusals=(400, 404, 409), notes=BY_ADDRESS,
     ),
     RecipientRoute(
         "DELETE", "/v1/recipients/{id}", recipients.erase_recipient, "Erase a recipient",
-        (RouteAnswer(204, "Erased"),), refusals=(400, 404),
-        notes="Running messages are cancelled. Keyed hashes of opted-out addresses stay.",
+        (RouteAnswer(204, "Erased"),), refusals=(400, 404, 409),
+        notes=("Running messages are cancelled. Keyed hashes of opted-out addresses stay. "
+            + BY_ADDRESS),
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}/export", recipients.export_recipient,
         "Everything that is stored about a recipient",
-        (RouteAnswer(200, "All of it, streamed", recipients.ExportView),), refusals=(400, 404),
+        (RouteAnswer(200, "All of it, streamed", recipients.ExportView),),
+        refusals=(400, 404, 409), notes=BY_ADDRESS,
     ),
     RecipientRoute(
         "PUT", "/v1/recipients/{id}/consents", recipients.put_consents,
@@ -125,7 +128,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}/consents", recipients.get_consents, "The consent history",
-        HISTORY, refusals=(400, 404),
+        HISTORY, refusals=(400, 404, 409), notes=BY_ADDRESS,
     ),
     RecipientRoute(
         "POST", "/v1/opt-outs", opt_outs.opt_out,

@@ -29,6 +29,9 @@ keys = typer.Typer(
 subject = typer.Typer(help="What is known of a person: export it, erase it.", no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(help="Its id.")]
+WhoArgument = Annotated[
+    str, typer.Argument(help="A recipient's id, or an address (+380…, name@example.com).")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -151,7 +154,7 @@ def optout(
         typer.echo("no such recipient is known yet; it is kept for when one turns up")
     elif place == "address":
         known = ", ".join(result["found"]) or "nobody yet; it is kept for all who have it"
-        typer.echo(f"last written to there: {known}")
+        typer.echo(f"known there: {known}")
 
 
 @dlq.command("list")
@@ -254,14 +257,14 @@ def keys_rotate(config: ConfigOption = None) -> None:
 
 
 @subject.command("export")
-def subject_export(id: IdArgument, config: ConfigOption = None) -> None:
+def subject_export(id: WhoArgument, config: ConfigOption = None) -> None:
     """Everything that is kept about a recipient, as JSON."""
     print_json(ask(config, "GET", f"/api/v1/recipients/{segment(id)}/export"))
 
 
 @subject.command("erase")
 def subject_erase(
-    id: IdArgument,
+    id: WhoArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do it: this cannot be undone.")] = False,
     config: ConfigOption = None,
 ) -> None:

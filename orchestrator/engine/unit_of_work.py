@@ -216,6 +216,12 @@ class UnitOfWork:
         for person in self.people:
             if person.dirty:
                 changes.recipients[person.id] = orjson.dumps(person.document)
+                before, now = person.owned_before(), person.owned_now()
+                changes.owners_out.extend((hash, person.id) for hash in sorted(before - now))
+                changes.owners_in.extend((hash, person.id) for hash in sorted(now - before))
+        if changes.owners_in and changes.owners_out:
+            again = set(changes.owners_in)  # somebody who was erased and came back in one batch
+            changes.owners_out = [pair for pair in changes.owners_out if pair not in again]
         for hash in self._dirty_addresses:
             changes.addresses[hash] = orjson.dumps(self.addresses.rows[hash])
         return changes

@@ -76,6 +76,7 @@ class Person:
         self.trimmed: list[str] = []
         self._hash = address_hash
         self._addresses: tuple[Address, ...] | None = None
+        self._owned: frozenset[str] | None = None if self.known else frozenset()
 
     def merge(self, profile: Mapping[str, Any], at: Instant) -> None:
         """
@@ -111,7 +112,7 @@ class Person:
         for name in ("devices", *(name for name, kind in address_kinds().items() if kind.several)):
             if len(orjson.dumps(self.document.get(name))) > DEVICES_BYTES_MAX:
                 self.trimmed.append(name)
-                self._addresses = None
+                self._addresses = None  # owned addresses are never in a list
                 while len(orjson.dumps(self.document[name])) > DEVICES_BYTES_MAX:
                     self.document[name] = self.document[name][1:]
         excess = profile_bytes(self.document) - PROFILE_BYTES_MAX
@@ -125,6 +126,8 @@ class Person:
 
     def _merge_into(self, target: dict[str, Any], values: Mapping[str, Any]) -> None:
         for name, value in values.items():
+            if self._owned is None and name in address_kinds() and target is self.document:
+                self._owned = self.owned_now()
             if value is None:
                 self.dirty |= target.pop(name, None) is not None
                 self._addresses = None
@@ -144,6 +147,15 @@ class Person:
         if self._addresses is None:
             self._addresses = tuple(addresses_in(self.document, self._hash))
         return self._addresses
+
+    def owned_now(self) -> frozenset[str]:
+        """The hashes of its plain addresses; those of devices and browsers are not among them."""
+        kinds = address_kinds()
+        return frozenset(one.hash for one in self.addresses if not kinds[one.kind].several)
+
+    def owned_before(self) -> frozenset[str]:
+        """The same as it was loaded."""
+        return self.owned_now() if self._owned is None else self._owned
 
     @property
     def consents(self) -> tuple[Consent, ...]:

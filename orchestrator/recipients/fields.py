@@ -96,11 +96,20 @@ def bare_address(value: Any, field: str, countries: Sequence[str] = ()) -> str:
         try:
             return value if kind.several else str(kind.read(value, field))
         except Misshapen as problem:
-            meant = kind.guessed(value, countries) if kind.guessed is not None else None
+            meant = guessed_form(value, countries)
             if meant is None:
                 raise
             raise Misshapen(field, problem.what, f'write "{meant}" if that is meant') from None
     return identifier(value, field)
+
+
+def guessed_form(value: str, countries: Sequence[str]) -> str | None:
+    """The address that was probably meant by a text that looks like one and is none."""
+    value = trimmed(value)
+    for kind in address_kinds().values():
+        if kind.looks_like is not None and kind.guessed is not None and kind.looks_like(value):
+            return kind.guessed(value, countries)
+    return None
 
 
 def check_of(name: str) -> Callable[[Any, str], Any] | None:

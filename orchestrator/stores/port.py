@@ -136,7 +136,7 @@ class MessageStore(Protocol):
     async def messages(
         self,
         *,
-        recipient: str | None = None,
+        recipients: Collection[str] | None = None,
         policy: str | None = None,
         status: str | None = None,
         before: str | None = None,
@@ -146,6 +146,9 @@ class MessageStore(Protocol):
 
     async def recipient(self, id: str) -> dict[str, Any] | None:
         """A recipient's document."""
+
+    async def owners(self, hash: str, limit: int) -> list[str]:
+        """The ids of recipients whose profile has this address, in their order."""
 
 
 class OutboxStore(Protocol):

@@ -321,6 +321,8 @@ class Changes:
     raw_receipts: list[RawReceiptRow] = field(default_factory=list)
     recipients: dict[str, bytes] = field(default_factory=dict)  # documents by id
     addresses: dict[str, bytes] = field(default_factory=dict)  # documents by hash
+    owners_in: list[tuple[str, str]] = field(default_factory=list)  # hash and recipient
+    owners_out: list[tuple[str, str]] = field(default_factory=list)
     dedupes: list[DedupeRow] = field(default_factory=list)
     outbox: list[NewStatusEvent] = field(default_factory=list)
     dead_letters: list[DeadLetterRow] = field(default_factory=list)

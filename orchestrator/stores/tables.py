@@ -96,22 +96,34 @@ class MessageTables(Driver):
     async def messages(
         self,
         *,
-        recipient: str | None = None,
+        recipients: Collection[str] | None = None,
         policy: str | None = None,
         status: str | None = None,
         before: str | None = None,
         limit: int = 100,
     ) -> list[StoredMessage]:
-        given = {"recipient =": recipient, "policy =": policy, "status =": status, "id <": before}
-        values = {clause: value for clause, value in given.items() if value is not None}
-        where = " and ".join(f"{clause} {self.parameter}{n}" for n, clause in enumerate(values, 1))
+        given = {"policy =": policy, "status =": status, "id <": before}
+        clauses: list[str] = []
+        values: list[Any] = []
+        if recipients is not None:
+            values += recipients
+            places = ", ".join(f"{self.parameter}{n}" for n in range(1, len(values) + 1))
+            clauses.append(f"recipient in ({places or 'null'})")
+        for clause, value in given.items():
+            if value is not None:
+                values.append(value)
+                clauses.append(f"{clause} {self.parameter}{len(values)}")
+        where = " and ".join(clauses)
         text = self.queries["messages"].format(where=where or "true", limit=int(limit))
-        rows = await self.fetch_text(text, *values.values())
+        rows = await self.fetch_text(text, *values)
         return [StoredMessage(decode_message(state), event_of(event)) for state, event in rows]
 
     async def recipient(self, id: str) -> dict[str, Any] | None:
         rows = await self.fetch("recipient", id)
         return orjson.loads(rows[0][0]) if rows else None
+
+    async def owners(self, hash: str, limit: int) -> list[str]:
+        return [row[0] for row in await self.fetch("owners", hash, limit)]
 
 
 class OutboxTable(Driver):

@@ -64,7 +64,7 @@ async def test_messages_and_recipients(world: World) -> None:
         return [row.message.id for row in await store.messages(**given)]
 
     assert await ids() == [second, first]
-    assert await ids(recipient="user-0", policy="texts") == [first]
+    assert await ids(recipients=["user-0"], policy="texts") == [first]
     assert await ids(before=second) == [first]
     assert await ids(status="no such status") == []
     stored = await store.message(first)
@@ -156,3 +156,13 @@ async def test_rows_past_their_time_are_purged_and_no_others(world: World) -> No
     await store.purge(world.now + 200 * DAY_MS)
     assert await store.dead_letters(None, 10) == []
     assert await store.message(id) is not None, "an unfinished message must stay"
+
+
+async def test_owners_are_found_by_the_hash_of_their_address(world: World) -> None:
+    store = world.store
+    await commit(world, Changes(owners_in=[("h1", "b"), ("h1", "a"), ("h2", "a")]))
+    await commit(world, Changes(owners_in=[("h1", "a")]))
+    assert await store.owners("h1", 10) == ["a", "b"]
+    assert await store.owners("h1", 1) == ["a"]
+    await commit(world, Changes(owners_out=[("h1", "a"), ("h3", "a")], owners_in=[("h3", "c")]))
+    assert [await store.owners(hash, 10) for hash in ("h1", "h2", "h3")] == [["b"], ["a"], ["c"]]

@@ -314,8 +314,8 @@ async def everything(store: Store) -> dict[str, Any]:
         "lists": [
             await store.messages(**given)
             for given in (
-                *({}, {"recipient": "ann"}, {"policy": "p", "status": "running"}),
-                *({"recipient": "bob", "before": IDS[3], "limit": 1}, {"status": "succeeded"}),
+                *({}, {"recipients": ["ann", "bob"]}, {"policy": "p", "status": "running"}),
+                *({"recipients": ["bob"], "before": IDS[3], "limit": 1}, {"status": "succeeded"}),
             )
         ],
         "people": [await store.recipient(id) for id in PEOPLE],

@@ -130,6 +130,8 @@ class EraseHandler(Handler[Erase]):
         for address in person.addresses:
             for consent in opt_outs:
                 record_consent(context, None, address.hash, consent)
+        owned = sorted(person.owned_before() | person.owned_now())
+        work.changes.owners_out += [(hash, command.id) for hash in owned]
         del work.people.rows[command.id]
         work.changes.erased.append(command.id)
         named = [orjson.dumps(command.id).decode(), *(one.value for one in person.addresses)]

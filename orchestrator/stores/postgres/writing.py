@@ -27,13 +27,16 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
         )
     people = [(id, bucket_of(id), document) for id, document in changes.recipients.items()]
     contacts = {row[:2]: row for row in changes.contacts}
-    if people or changes.addresses or contacts or changes.references:
+    owners = changes.owners_out or changes.owners_in
+    if people or changes.addresses or contacts or changes.references or owners:
         await connection.execute(
             QUERIES["write_people"],
             *columns(people, 3),
             *columns(list(changes.addresses.items()), 2),
             *columns(list(contacts.values()), 6),
             *columns(changes.references, 4),
+            *columns(changes.owners_out, 2),
+            *columns(changes.owners_in, 2),
         )
     windows = {row[:3]: row for row in changes.dedupes}
     statuses = [(row.id, bucket_of(row.recipient), *row[1:]) for row in changes.outbox if sinks]

@@ -12,6 +12,9 @@ select queue from q where queue is not null
 -- name: recipient
 select document from recipients where id = $1
 
+-- name: owners
+select recipient from owners where hash = $1 order by recipient limit $2
+
 -- name: history_began
 select lines from message_events where message = $1
 

@@ -65,6 +65,14 @@ create table history (
     primary key (message, at, position)
 ) partition by range (message);
 
+-- Whose profile has an address that is one plain text (phones, mailboxes, providers' ids), by its
+-- keyed hash. Written by batches with the profile; deleted when the profile loses the address.
+create table owners (
+    hash text collate "C" not null,
+    recipient text collate "C" not null,
+    primary key (hash, recipient)
+);
+
 -- The providers' ids of our attempts. Written by batches; dropped with `finished`.
 create table provider_references (
     provider text collate "C" not null,

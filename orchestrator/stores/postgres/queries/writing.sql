@@ -44,7 +44,8 @@ select pg_current_xact_id()::xid::text
 
 -- name: write_people
 -- The documents of recipients ($1, $2, $3) and addresses ($4, $5), who was written to last
--- ($6…$11), and the providers' references ($12…$15).
+-- ($6…$11), the providers' references ($12…$15), and whose addresses no longer ($16 hashes, $17
+-- recipients) and now ($18, $19): never the same pair.
 with people as (
     insert into recipients (id, bucket, document) select * from unnest($1::text[], $2::smallint[], $3::bytea[])
         on conflict (id) do update set document = excluded.document
@@ -56,6 +57,11 @@ with people as (
     select * from unnest($6::text[], $7::text[], $8::text[], $9::integer[], $10::text[], $11::bigint[])
         on conflict (hash, channel) do update
         set message = excluded.message, attempt = excluded.attempt, written_to = excluded.written_to, at = excluded.at
+), disowned as (
+    delete from owners o using unnest($16::text[], $17::text[]) as w (hash, recipient)
+     where o.hash = w.hash and o.recipient = w.recipient
+), owned as (
+    insert into owners (hash, recipient) select * from unnest($18::text[], $19::text[]) on conflict do nothing
 )
 insert into provider_references (provider, reference, message, attempt)
 select * from unnest($12::text[], $13::text[], $14::text[], $15::integer[]) on conflict do nothing

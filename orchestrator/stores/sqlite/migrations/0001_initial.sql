@@ -91,6 +91,14 @@ create table addresses (
     document blob not null
 ) without rowid;
 
+-- Whose profile has an address that is one plain text (phones, mailboxes, providers' ids), by its
+-- keyed hash. Written by batches with the profile; deleted when the profile loses the address.
+create table owners (
+    hash text not null,
+    recipient text not null,
+    primary key (hash, recipient)
+) without rowid;
+
 -- The providers' ids of our attempts. Written by batches; deleted with their message.
 create table provider_references (
     provider text not null,

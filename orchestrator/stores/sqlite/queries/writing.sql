@@ -45,6 +45,12 @@ values ($1, $2, $3, $4, $5, $6)
 insert into recipients (id, bucket, document) values ($1, $2, $3)
     on conflict (id) do update set document = excluded.document
 
+-- name: add_owners
+insert or ignore into owners (hash, recipient) values ($1, $2)
+
+-- name: drop_owners
+delete from owners where hash = $1 and recipient = $2
+
 -- name: put_addresses
 insert or replace into addresses (hash, document) values ($1, $2)
 
