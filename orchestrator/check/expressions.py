@@ -183,10 +183,12 @@ class ConditionLint:
         found, _ = uses(tree)
         guess = invented(found)
         real = self.events() if one.key != "match" else []
-        scopes = [scope(laid_over(guess.get("event"), event), guess) for event in real]
-        if not scopes:
-            others = (invented([(p, "number", n) for p, _, n in found]),)
-            scopes = [scope(one.get("event"), one) for one in (guess, *others)]
+        guesses = (guess, invented([(path, "number", line) for path, _, line in found]))
+        scopes = [
+            scope(laid_over(one.get("event"), event), one)
+            for event in real or [None]
+            for one in guesses
+        ]
         compiled = self.conditions.compile(one.node.value)
         error: ConditionError | None = None
         for names in scopes:

@@ -14,11 +14,12 @@ from orchestrator.check.templates import TemplateLint
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.provider_settings import ProvidersByChannel
 from orchestrator.configuration.reading import Report, clip, find, place, suggestion
-from orchestrator.configuration.scalars import CURRENCY, duration_text
+from orchestrator.configuration.scalars import CURRENCY
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance
+from orchestrator.primitives.durations import duration
 from orchestrator.render import Conditions, TemplateSet
 
 
@@ -214,7 +215,7 @@ def lint_delays(installation: Installation, files: Collection[PolicyFile]) -> No
         ]
         if root is None or rule.on_hit != "defer" or not covered or held_ms <= max(covered):
             continue
-        held, longest = duration_text(held_ms), duration_text(max(covered))
+        held, longest = duration(held_ms, units=4), duration(max(covered), units=4)
         what = f"a message that hits this waits up to {held}, and the longest deadline is {longest}"
         fix = f"write on_hit: drop, or less than {longest}"
         field_name = "gap" if key == "min_gaps" else "per"
@@ -230,8 +231,8 @@ def lint_retention(installation: Installation, files: Collection[PolicyFile]) ->
         ("events", "event ids are", kept.events_ms),
     ):
         if kept_ms < longest:
-            what = f"{called} kept for {duration_text(kept_ms)}, and a deadline is"
-            what += f" {duration_text(longest)}"
+            what = f"{called} kept for {duration(kept_ms, units=4)}, and a deadline is"
+            what += f" {duration(longest, units=4)}"
             position = installation.written("retention", key)
             installation.report.warn(position, what, "keep them longer than the longest deadline")
 

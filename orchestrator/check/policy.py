@@ -13,11 +13,12 @@ from orchestrator.check.expressions import ConditionLint
 from orchestrator.check.installation import Installation
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
-from orchestrator.configuration.scalars import duration_text, meant
+from orchestrator.configuration.scalars import meant
 from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.yaml_file import Position
 from orchestrator.core.policy import OTP, Step
 from orchestrator.core.status import WAITABLE
+from orchestrator.primitives.durations import duration
 
 DEFAULT_LOCALE = ""
 OTP_MS_MAX = 3_600_000
@@ -90,7 +91,7 @@ def lint_events(file: PolicyFile, report: Report) -> None:
         node = find(file.root, key, "event")
         if node is None or node.kind != "str":
             continue
-        if re.search(r"[*#?]", node.value):
+        if re.search(r"\*|(^|\.)[#?](\.|$)", node.value):
             what = f"the event type {clip(node.value)!r} is a pattern, and types match as they are"
             report.error(node.position, what, TYPE_FIX)
         elif re.search(r"\s", node.value):
@@ -302,27 +303,31 @@ def lint_deadline(cascade: list[CheckedStep], file: PolicyFile) -> None:
     """
     deadline_ms = file.policy.deadline_ms
     if file.policy.message_class == OTP and deadline_ms > OTP_MS_MAX:
-        what = f"a one-time code that may come {duration_text(deadline_ms)} after it was asked for"
+        what = (
+            f"a one-time code that may come {duration(deadline_ms, units=4)} after it was asked for"
+        )
         report = cascade[0].installation.report if cascade else Report()
         report.warn(place(file.root, "deadline"), what, "write deadline: 10m or so")
-    than = f"longer than the deadline of {duration_text(deadline_ms)}"
+    than = f"longer than the deadline of {duration(deadline_ms, units=4)}"
     if file.policy.order != "fixed" or not cascade:
         return
     shortest = longest = 0
     for one in cascade:
         before = "the steps before this one"
         if shortest >= deadline_ms:
-            one.error((), f"{before} wait {duration_text(shortest)}, {than}", WAITS_FIX)
+            one.error((), f"{before} wait {duration(shortest, units=4)}, {than}", WAITS_FIX)
             return
         if longest >= deadline_ms:
-            one.warn((), f"{before} may wait {duration_text(longest)}, {than}", WAITS_FIX)
+            one.warn((), f"{before} may wait {duration(longest, units=4)}, {than}", WAITS_FIX)
             return
         waits = [wait_ms for _, wait_ms in one.step.wait]
         shortest += min(waits, default=0)
         longest += max(waits, default=0)
     last = cascade[-1].step.longest_wait_ms or 0
     if last > deadline_ms:
-        cascade[-1].warn(("wait",), f"the step waits {duration_text(last)}, {than}", "shorten it")
+        cascade[-1].warn(
+            ("wait",), f"the step waits {duration(last, units=4)}, {than}", "shorten it"
+        )
 
 
 def lint_last_step(last: CheckedStep) -> None:

@@ -149,11 +149,12 @@ class TemplateLint:
     ) -> Unrenderable | None:
         """The failure of a channel in a locale where no sample at all can be rendered."""
         guess = invented(found)
+        guesses = (guess_of(found, kind, guess) for kind in ("", *ALIKE))
         tries: Iterator[dict[str, Any]] = (
-            {**guess, "event": laid_over(guess.get("event") or {}, event)} for event in events
+            {**one, "event": laid_over(one.get("event") or {}, event)}
+            for one in guesses
+            for event in events or [{}]
         )
-        if not events:
-            tries = (guess_of(found, kind, guess) for kind in ("", *ALIKE))
         failure: Unrenderable | None = None
         for names in tries:
             for person in PEOPLE:

@@ -25,6 +25,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressForbidden, EgressGuard
 from orchestrator.dispatch.rates import FREE, Token
 from orchestrator.dispatch.timeouts import Timeouts
+from orchestrator.primitives.durations import duration
 
 log = structlog.get_logger()
 
@@ -229,8 +230,8 @@ class OnceSender(ABC):
 def timed_out(timeout_ms: int, wrote: bool) -> NotSent | Unknown:
     """The outcome of a call whose timeout has passed: unknown once a byte may have left."""
     if wrote:
-        return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
-    return NotSent(Reason.CONNECT_FAILED, detail=f"no connection within {timeout_ms} ms")
+        return Unknown(Reason.TIMED_OUT, detail=f"no answer within {duration(timeout_ms)}")
+    return NotSent(Reason.CONNECT_FAILED, detail=f"no connection within {duration(timeout_ms)}")
 
 
 def connect_seconds(trace: Trace) -> float:

@@ -37,6 +37,7 @@ from orchestrator.dispatch.unforeseen import is_foreseen, unwritable, without_wo
 from orchestrator.engine.answers import OnResult
 from orchestrator.engine.commands import ApplyFact, FactApplied
 from orchestrator.engine.engine import Stopped
+from orchestrator.primitives.durations import duration
 from orchestrator.render import Rendered, Unrenderable
 from orchestrator.stores.port import StoreBusy
 from orchestrator.stores.rows import ReadyRow, StepKey
@@ -318,7 +319,7 @@ class Send:
             async with asyncio.timeout(timeout_ms / 1000):
                 return await adapter.send(message)
         except TimeoutError:
-            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
+            return Unknown(Reason.TIMED_OUT, detail=f"no answer within {duration(timeout_ms)}")
 
     def _record(self, number: int, outcome: Outcome) -> None:
         """Record an answer; one that cannot be recorded as it is, without the provider's words."""

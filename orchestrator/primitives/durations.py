@@ -11,9 +11,9 @@ def rfc3339(at_ms: int) -> str:
     return f"{moment.replace(tzinfo=None).isoformat()}.{at_ms % 1000:03d}Z"
 
 
-def duration(ms: int) -> str:
+def duration(ms: int, units: int = 2) -> str:
     """
-    ``250ms``, ``30s``, ``10m``, ``1h 30m``, ``2d 4h``: the two largest units that are not zero.
+    ``250ms``, ``30s``, ``10m``, ``1h 30m``, ``2d 4h``: the largest ``units`` that are not zero.
     """
     if ms < 1000:
         return f"{ms}ms"
@@ -22,4 +22,4 @@ def duration(ms: int) -> str:
         count, ms = divmod(ms, size)
         if count:
             parts.append(f"{count}{unit}")
-    return " ".join(parts[:2])
+    return " ".join(parts[:units])

@@ -35,6 +35,7 @@ from orchestrator.engine.handlers import handle
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.engine.velocity import Velocity
 from orchestrator.events.event import Event
+from orchestrator.primitives.durations import duration
 from orchestrator.primitives.ids import encode
 from orchestrator.recipients.document import Person
 from orchestrator.render import Unrenderable
@@ -342,7 +343,7 @@ class FastRunner:
         outcome = (
             reaction.outcome
             if in_time
-            else Unknown(Reason.TIMED_OUT, detail=f"no answer within {timeout_ms} ms")
+            else Unknown(Reason.TIMED_OUT, detail=f"no answer within {duration(timeout_ms)}")
         )
         self._awaited[id] = self._awaited.get(id, 0) + 1
 
