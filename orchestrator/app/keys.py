@@ -38,6 +38,9 @@ class InstallationKeys:
         self.signing = SigningKeys([], now)
 
     async def pepper(self) -> bytes:
+        if not await self._store.secrets(PEPPER):
+            # a typo in `store` looks the same: every opt-out is in another one
+            log.warning("store.new")
         await self._store.add_secret(PEPPER, new_key(), self._now(), unless_since=0)
         return (await self._store.secrets(PEPPER))[-1].secret
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from orchestrator.channels.registry import channels
 from orchestrator.configuration.policy_file import TEST_SUFFIX, kind_of
-from orchestrator.configuration.reading import Report
+from orchestrator.configuration.reading import Report, listed, suggestion
 from orchestrator.configuration.scalars import meant
 from orchestrator.configuration.settings import Settings
+from orchestrator.configuration.store_settings import databases_beside
 from orchestrator.configuration.yaml_file import Position
 from orchestrator.render.file_names import name_meant
 
@@ -29,11 +30,21 @@ def visible(directory: Path, pattern: str = "*") -> Iterator[Path]:
 
 
 def look_beside(settings: Settings, report: Report) -> None:
-    """Report folders that are not there, and warn of files that nobody reads."""
+    """Warn of files that nobody reads, and of a store that may be another one."""
     if settings.policies.is_dir():
         look_beside_policies(settings.policies, report)
     if settings.templates.is_dir():
         look_beside_templates(settings.templates, report)
+    path = settings.store.path
+    if path is not None and (there := databases_beside(path)):
+        written = settings.written.keys if settings.written is not None else {}
+        what = f"there is no {path.name} yet, and {listed(there)} beside it: a new one knows no"
+        what += " opt-outs"
+        fix = (
+            f"{suggestion(path.name, there, 'name the right file')} or: kaskad migrate up --create"
+        )
+        position = written.get("store", Position(str(settings.path), 1, 1))
+        report.warn(position, what, fix)
 
 
 def missing_folder(settings: Settings, key: str, path: Path, report: Report) -> None:

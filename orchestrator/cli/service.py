@@ -64,9 +64,14 @@ def run(
 
 
 @migrate.command("up")
-def migrate_up(config: ConfigOption = None) -> None:
+def migrate_up(
+    config: ConfigOption = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make a new store even beside others.")
+    ] = False,
+) -> None:
     """Bring the schema up to date; safe to run again."""
-    done = run_async(migrations(find_config(config), up=True))
+    done = run_async(migrations(find_config(config), up=True, create=create))
     typer.echo(
         "\n".join(f"ran {name}" for name, ran in done.items() if ran) or "the schema is up to date"
     )
@@ -83,9 +88,10 @@ def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -
         typer.echo(f"{'done   ' if ran else 'to come'}  {name}")
 
 
-async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
+async def migrations(config: Path, *, up: bool, create: bool = False) -> dict[str, bool]:
     """Each migration: with ``up`` whether it was run now, else whether it has been."""
     from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.store_settings import databases_beside
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreInUse
     from orchestrator.stores.postgres import schema as postgres_schema
@@ -100,6 +106,9 @@ async def migrations(config: Path, *, up: bool) -> dict[str, bool]:
             return await postgres_schema.migrate_url(settings.store.url.get_secret_value(), up=up)
         if settings.store.path is None:
             fail(f"{config}: a store in memory has nothing to migrate", USAGE)
+        if not create and (there := databases_beside(settings.store.path)):
+            what = f"there is no {settings.store.path} yet, and {' and '.join(there)} beside it"
+            fail(f"{what}; name the right file, or add --create to make a new store", USAGE)
         return sqlite_schema.migrate_file(settings.store.path, up=up)
     except (StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)

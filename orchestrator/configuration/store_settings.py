@@ -15,6 +15,7 @@ from orchestrator.configuration.reading import Section
 from orchestrator.configuration.references import refers
 
 DEFAULT_STORE = "sqlite:///../data/kaskad.db"
+MAGIC = b"SQLite format 3\0"
 STORE_FIX = f"write {DEFAULT_STORE} or postgresql://user@host/name"
 
 
@@ -25,6 +26,21 @@ class StoreSettings:
     kind: Literal["sqlite", "postgresql"]
     url: SecretStr
     path: Path | None = None
+
+
+def databases_beside(path: Path) -> list[str]:
+    """The databases in the folder of one that is not there: perhaps its name is a typo."""
+    if path.exists() or not path.parent.is_dir():
+        return []
+    return sorted(one.name for one in path.parent.iterdir() if is_database(one))
+
+
+def is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def read_store(section: Section, key: str, default: object) -> StoreSettings:

@@ -8,9 +8,10 @@ import pytest
 
 from tests.configuration.mistakes.judged import problems
 from tests.configuration.odd_but_right import RIGHT, Odd
+from tests.configuration.odd_templates import TEMPLATES
 
 
-@pytest.mark.parametrize("odd", RIGHT, ids=lambda odd: odd.name.replace(" ", "_"))
+@pytest.mark.parametrize("odd", [*RIGHT, *TEMPLATES], ids=lambda odd: odd.name.replace(" ", "_"))
 def test_what_is_odd_but_right_is_in_order(odd: Odd, tmp_path: Path) -> None:
     odd.make(tmp_path)
     found = problems(tmp_path)
