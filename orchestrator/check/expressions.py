@@ -186,7 +186,7 @@ class ConditionLint:
         guesses = (guess, invented([(path, "number", line) for path, _, line in found]))
         scopes = [
             scope(laid_over(one.get("event"), event), one)
-            for event in real or [None]
+            for event in real or [{}]
             for one in guesses
         ]
         compiled = self.conditions.compile(one.node.value)
