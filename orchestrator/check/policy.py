@@ -257,7 +257,10 @@ def lint_parts(one: CheckedStep, locale: str, present: frozenset[str]) -> None:
 
 
 def lint_repeats(cascade: list[CheckedStep], also: list[CheckedStep]) -> None:
-    """Report a companion beside its own channel, and warn of a channel that comes twice."""
+    """
+    Report a companion beside its own channel, and warn of a channel that comes twice: the person
+    would get the same text twice.
+    """
     seen: dict[tuple[str, frozenset[str]], int] = {}
     for one in cascade:
         if not one.step.channel:
@@ -273,6 +276,12 @@ def lint_repeats(cascade: list[CheckedStep], also: list[CheckedStep]) -> None:
             what = f"the companion and the first step are both {first.channel}, at the same time"
             add = one.error if one.step.when is None and first.when is None else one.warn
             add(("channel",), what, "use another channel, or remove it")
+            continue
+        later = [two for two in cascade[1:] if two.step.channel == one.step.channel != ""]
+        apart = one.step.when is not None and all(two.step.when is not None for two in later)
+        if later and not apart:
+            what = f"the companion is {one.step.channel}, and so is step {later[0].number + 1}"
+            one.warn(("channel",), f"{what}: people get the same text twice", "remove one of them")
 
 
 def lint_order(cascade: list[CheckedStep], file: PolicyFile, installation: Installation) -> None:

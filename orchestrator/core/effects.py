@@ -54,7 +54,10 @@ class RecordOptOut(Tagged):
 
 
 class ShutProvider(Tagged):
-    """The provider refuses our configuration: open its breaker and alert the operator."""
+    """
+    The provider refuses our configuration: open its breaker and alert the operator. An answer has
+    done so when it came in; this does it for a receipt.
+    """
 
     provider: str
     code: str

@@ -131,12 +131,8 @@ SENTENCES: dict[Reason, str] = {
 }
 
 NOT_APPLICABLE = frozenset({Reason.NO_ADDRESS, Reason.CONDITION_FALSE})
-
-
-def weight(reason: Reason) -> int:
-    """How much the end of a step says about the message: 0 if the step only did not apply."""
-    return 0 if reason in NOT_APPLICABLE else 1
-
+ADDRESS_UNUSABLE = frozenset({Reason.ADDRESS_SUPPRESSED, Reason.COUNTRY_NOT_ALLOWED})
+RECIPIENTS_NO = frozenset({Reason.OPTED_OUT, Reason.NO_CONSENT, Reason.REFUSED_OPTED_OUT})
 
 REFUSALS = frozenset(
     {

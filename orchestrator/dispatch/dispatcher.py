@@ -18,7 +18,8 @@ from contextlib import suppress
 
 import structlog
 
-from orchestrator.core.facts import Shut
+from orchestrator.core.effects import Effect, ShutProvider
+from orchestrator.core.facts import ReceiptReceived, Shut
 from orchestrator.core.message import Run
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
@@ -165,6 +166,8 @@ class Dispatcher:
         sends it without claiming it; should it die, the process that the row falls to claims it.
         """
         message = decided.decision.message
+        if isinstance(decided.fact, ReceiptReceived):
+            self._carry_out(decided.decision.effects)
         waiting = message.ready()
         if not waiting:
             self._recent.forget(message.id)
@@ -180,6 +183,13 @@ class Dispatcher:
                 self._hint(provider, queue, [row_of(message, run)])
             queue.drained = False
             queue.wake.set()
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        """Shut providers of which a receipt says what an answer would have shut them for."""
+        for effect in effects:
+            provider = self.providers.get(getattr(effect, "provider", ""))
+            if isinstance(effect, ShutProvider) and provider is not None:
+                provider.refuses_us(effect.code, self._now())
 
     def express(self, decided: Decided, run: Run) -> Send | None:
         """

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import structlog
+
 from orchestrator.channels import Adapter
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Message
@@ -30,6 +32,8 @@ from orchestrator.dispatch.hosts import HostBreakers
 from orchestrator.dispatch.suspicions import Suspicions
 from orchestrator.stores.port import Bucket
 from orchestrator.stores.rows import ALL_LANES, URGENT, ReadyRow
+
+log = structlog.get_logger()
 
 HINTS_MAX = 1_000
 """Rows of OTPs kept without being claimed; further ones are claimed by the process they fall to."""
@@ -163,6 +167,11 @@ class ActiveProvider:
             )
         return outcome
 
+    def refuses_us(self, code: str | None, now: int) -> None:
+        """An answer or a receipt refuses our configuration: open the breaker, and say so."""
+        self.breaker.record(OnBreaker.OPENS, now)
+        log.error("provider.configuration_refused", provider=self.name, code=code)
+
     async def apply(self, outcome: Outcome, now: int, host: str | None = None) -> AnswerRule:
         """
         Apply what an answer says about the provider, and return its row of the table. ``host`` is
@@ -176,7 +185,10 @@ class ActiveProvider:
                 self.hosts.of(host).record(rule.breaker, now)
             if effect is not OnBreaker.SUCCESS:
                 effect = OnBreaker.IGNORED
-        self.breaker.record(effect, now)
+        if effect is OnBreaker.OPENS:
+            self.refuses_us(getattr(outcome, "code", None), now)
+        else:
+            self.breaker.record(effect, now)
         if host is not None and rule.bucket is OnBucket.THROTTLED:
             return rule
         if rule.bucket is OnBucket.RESET:

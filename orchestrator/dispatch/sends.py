@@ -27,7 +27,6 @@ from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import OTP
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
-from orchestrator.dispatch.answers import OnBreaker
 from orchestrator.dispatch.hosts import host_of
 from orchestrator.dispatch.outgoing import ReadyStep, outgoing, render
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
@@ -247,10 +246,6 @@ class Send:
         provider, sends = self.provider, self._sends
         try:
             rule = await provider.apply(outcome, sends.now(), host)
-            if rule.breaker is OnBreaker.OPENS and isinstance(outcome, Refused):
-                log.error(
-                    "provider.configuration_refused", provider=provider.name, code=outcome.code
-                )
             sends.on_answer(provider, rule, outcome, seconds)
         except asyncio.CancelledError:  # stopped while the rate was paused
             return

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from orchestrator import __version__
+from orchestrator.core.effects import ShutProvider
 from orchestrator.core.facts import Answered, Due, IntakeWarning, ReceiptReceived
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import Accepted, Outcome, kind_of
 from orchestrator.core.policy import CLASSES
+from orchestrator.core.reasons import Reason
 from orchestrator.engine.batch import Decided
 from orchestrator.recipients.fields import check_of
 
@@ -173,6 +175,11 @@ class Metrics:
             self._runs(before, message, counts)
             if isinstance(one.fact, ReceiptReceived):
                 self._receipt(message, one.fact, counts)
+                for effect in one.decision.effects:
+                    if isinstance(effect, ShutProvider):
+                        channel = message.attempts[one.fact.attempt].channel
+                        reason = Reason.REFUSED_CONFIGURATION.value
+                        counts.add(self.refusals, channel, effect.provider, reason)
             elif message.currency is not None and isinstance(one.fact, Answered | Due):
                 self._cost(before, message)
         counts.count()

@@ -167,3 +167,22 @@ async def test_a_reference_of_another_channel_does_not_name_the_answered_message
         await world.send(first, Accepted("w1"))
         await world.engine.submit(mailed("x@example.com", "STOP", named=first))
         assert (await world.message(first)).attempts[0].engagement == {}
+
+
+@pytest.mark.parametrize("state", [Engagement.UNSUBSCRIBED, Engagement.COMPLAINED])
+async def test_an_opt_out_by_a_receipt_that_came_before_its_reference_counts_once_it_is_known(
+    state: Engagement,
+) -> None:
+    async with World(VIBER) as world:
+        (first,) = (await world.publish("1")).messages
+        await world.engine.submit(
+            RecordReceipt("viber_a", Receipt(state=state, provider_id=f"id-{first}"))
+        )
+        (meanwhile,) = (await world.publish("2")).messages
+        assert (await world.message(meanwhile)).reason is None, "nobody knows yet whose it is"
+        await world.send(first)
+        assert state.value in (await world.message(first)).attempts[0].engagement
+        (later,) = (await world.publish("3")).messages
+        (shares,) = (await world.publish("4", id="petro")).messages
+        for message in (later, shares):
+            assert (await world.message(message)).reason is Reason.OPTED_OUT

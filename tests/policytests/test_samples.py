@@ -42,3 +42,10 @@ def test_the_behaviour_that_the_documentation_shows_can_be_read(tmp_path: Path) 
     assert behaviour.delivered is not None
     assert (behaviour.delivered.share, behaviour.delivered.lag.at(0.5)) == (0.86, 6_000)
     assert abs(behaviour.delivered.lag.at(0.95) - 300_000) <= 1
+
+
+def test_no_worked_policy_sends_a_person_the_same_message_twice_on_one_channel() -> None:
+    configuration = load_configuration(CONFIG, {}, secrets=False)
+    for policy in configuration.rules.policies.values():
+        channels = [step.channel for step in policy.plan]
+        assert len(channels) == len(set(channels)), policy.name

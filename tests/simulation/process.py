@@ -271,7 +271,11 @@ class Process:
         """Policies and governance by their version, before any message is started with them."""
         current = self.site.rulebook
         for policy in current.policies.values():
-            document = {"policy": policy_to_document(policy), "templates": TEMPLATES}
+            document = {
+                "policy": policy_to_document(policy),
+                "templates": TEMPLATES,
+                "default_locale": templates().default_locale,
+            }
             await self.store.keep_version("policy", policy.name, policy.version, document)
         document = governance_to_document(current.governance)
         await self.store.keep_version(

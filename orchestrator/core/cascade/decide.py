@@ -35,7 +35,7 @@ from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind, Unknown
 from orchestrator.core.policy import Policy
-from orchestrator.core.reasons import Reason, weight
+from orchestrator.core.reasons import ADDRESS_UNUSABLE, NOT_APPLICABLE, RECIPIENTS_NO, Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 
@@ -268,12 +268,15 @@ def enter_next(builder: DecisionBuilder) -> None:
 
 def decisive_end(message: Message) -> tuple[Reason, str]:
     """
-    Why no step of the cascade reached the recipient: the gravest reason, and of equal ones the
-    last step's. That a step did not apply, or had no address to use, hides nothing else.
+    Why no step of the cascade reached the recipient: the reason of the last step that applied. If
+    that one only lacked an address that may be used, an earlier "no" of the recipient decides.
     """
     ends = [(run.ended, run.rule) for run in message.runs if not run.companion and run.ended]
-    ends.sort(key=lambda end: weight(end[0]))
-    return ends[-1] if ends else (Reason.NO_ADDRESS, "")
+    if not ends:
+        return Reason.NO_ADDRESS, ""
+    applied = [end for end in ends if end[0] not in NOT_APPLICABLE] or ends
+    said_no = [end for end in applied if end[0] in RECIPIENTS_NO]
+    return said_no[-1] if said_no and applied[-1][0] in ADDRESS_UNUSABLE else applied[-1]
 
 
 def seek_after_silence(builder: DecisionBuilder, run: Run) -> None:

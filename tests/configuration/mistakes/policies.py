@@ -137,6 +137,7 @@ VALUES = edits(
         (LAST, LAST + "  - channel: email\n", "warning: email is also step 4", "remove", "max"),
         (LAST, LAST + "also: [{channel: web_push}]\n", "first step", "another channel", "also"),
         (LAST, LAST + "also: [{channel: email, wait: 10m}]\n", "companion", "remove it", "also"),
+        (LAST, LAST + "also: [{channel: sms}]\n", "warning: the companion is sms", "one", "also"),
         (LAST, LAST + "also: {channel: email}\n", "`also` is a mapping", "[ … ]", "also"),
         (LAST, LAST + "also: [email]\n", "companion is a text", "channel: email", "also"),
     ],

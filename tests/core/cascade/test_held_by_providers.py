@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.cascade.decide import decisive_end
 from orchestrator.core.facts import Unpreparable
+from orchestrator.core.message import Run
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import Retry, Step
-from orchestrator.core.reasons import Reason, weight
+from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
 from tests.core.tale import EMAIL, PHONE, PROVIDERS, START, Tale, seconds
@@ -156,9 +158,35 @@ def test_of_equal_reasons_the_last_step_counts() -> None:
     assert tale.message.reason_detail == "x"
 
 
-def test_only_a_step_that_did_not_apply_weighs_less_than_the_rest() -> None:
-    light = {reason.value for reason in Reason if not weight(reason)}
-    assert light == {"no_address", "condition_false"}
+@pytest.mark.parametrize("unusable", [Reason.ADDRESS_SUPPRESSED, Reason.COUNTRY_NOT_ALLOWED])
+@pytest.mark.parametrize("no", [Reason.OPTED_OUT, Reason.NO_CONSENT, Reason.REFUSED_OPTED_OUT])
+@pytest.mark.parametrize("between", [None, Reason.NO_ADDRESS, Reason.CONDITION_FALSE])
+def test_a_useless_address_on_the_last_step_hides_no_no_of_the_recipient(
+    unusable: Reason, no: Reason, between: Reason | None
+) -> None:
+    assert decisive((no, between, unusable)) is no
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        ((Reason.REFUSED_RECIPIENT, Reason.COUNTRY_NOT_ALLOWED), Reason.COUNTRY_NOT_ALLOWED),
+        ((Reason.OPTED_OUT, Reason.NOT_DELIVERED_IN_TIME), Reason.NOT_DELIVERED_IN_TIME),
+        ((Reason.NO_CONSENT, Reason.OPTED_OUT, Reason.ADDRESS_SUPPRESSED), Reason.OPTED_OUT),
+        ((Reason.ADDRESS_SUPPRESSED, Reason.NO_ADDRESS), Reason.ADDRESS_SUPPRESSED),
+        ((Reason.CONDITION_FALSE, Reason.NO_ADDRESS), Reason.NO_ADDRESS),
+        ((Reason.NO_ADDRESS, Reason.CONDITION_FALSE), Reason.CONDITION_FALSE),
+    ],
+)
+def test_else_the_last_step_that_applied_decides(ends: tuple[Reason, ...], reason: Reason) -> None:
+    assert decisive(ends) is reason
+
+
+def decisive(ends: tuple[Reason | None, ...]) -> Reason:
+    """The reason of a message whose steps ended like this."""
+    message = Tale(SMS).message.copy()
+    message.runs = [Run(n, "sms", over=True, ended=one) for n, one in enumerate(ends) if one]
+    return decisive_end(message)[0]
 
 
 def test_without_any_address_the_reason_is_that() -> None:
