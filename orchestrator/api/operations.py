@@ -21,9 +21,14 @@ KEY_PREFIX = "kk_"
 
 
 class ReloadView(TypedDict):
-    """``problems`` are the errors of a configuration that was refused, else empty."""
+    """
+    ``problems`` are the errors of a configuration that was refused, else empty. ``open_attempts``
+    are how many attempts of each provider that the configuration no longer has may still be
+    reported.
+    """
 
     problems: list[str]
+    open_attempts: dict[str, int]
 
 
 class KeyBody(TypedDict):
@@ -58,8 +63,10 @@ async def ready(request: web.Request) -> web.Response:
 
 async def reload(request: web.Request) -> web.Response:
     """Load the configuration again; a bad one is refused and the old one stays in force."""
-    found = await request.app[DEPS].reload()
-    return web.json_response({"problems": found}, status=200 if not found else 422)
+    deps = request.app[DEPS]
+    found = await deps.reload()
+    answer = {"problems": found, "open_attempts": dict(deps.left_open()) if not found else {}}
+    return web.json_response(answer, status=200 if not found else 422)
 
 
 async def explain(request: web.Request) -> web.Response:

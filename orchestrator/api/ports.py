@@ -19,7 +19,8 @@ from orchestrator.telemetry.metrics import Metrics
 @dataclass(frozen=True)
 class ApiDeps:
     """
-    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong; ``rotated`` is
+    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong, and
+    ``left_open`` then how many attempts of each provider that is gone are open; ``rotated`` is
     called after a new signing key was stored; ``now`` is UTC milliseconds.
     """
 
@@ -36,6 +37,7 @@ class ApiDeps:
     reload: Callable[[], Awaitable[list[str]]]
     rotated: Callable[[], Awaitable[None]]
     address_hash: Callable[[str, str], str]
+    left_open: Callable[[], Mapping[str, int]] = dict
 
 
 DEPS: web.AppKey[ApiDeps] = web.AppKey("deps", ApiDeps)

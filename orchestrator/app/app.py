@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,8 @@ class App:
         self._senders: tuple[AiohttpSender, HttpxSender] | None = None
         self._runners: list[web.AppRunner] = []
         self._stops: list[Callable[[], Any]] = []
-        self._adapters_of: tuple[
-            Mapping[str, ActiveProvider], Mapping[str, tuple[Adapter[Any], str]]
-        ] = ({}, {})
+        self._adapters_of: tuple[Any, Mapping[str, tuple[Adapter[Any], str]]] = ((), {})
+        self._left_open: Mapping[str, int] = {}
         self.maintenance: Maintenance | None = None
         self.kafka: KafkaIntake | None = None
         self.outbox: Outbox | None = None
@@ -231,17 +231,24 @@ class App:
             new_id=self.new_id,
             is_ready=lambda: self.ready and not engine.store_away,
             reload=self.reload,
+            left_open=lambda: self._left_open,
             rotated=self.keys.read,
             address_hash=self.hasher,
         )
 
     def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
-        """The adapter and channel of every provider, also of a retired one, for its webhooks."""
-        providers, retired = self.runtime.dispatcher.providers, self.runtime.dispatcher.retired
-        if self._adapters_of[0] is not providers:
-            known = {**retired, **providers}
+        """
+        The adapter and channel of every provider for its webhooks, by all of its names, and of
+        retired ones.
+        """
+        dispatcher, rules = self.runtime.dispatcher, self.runtime.engine.rules
+        state = (dispatcher.providers, dispatcher.retired, rules)
+        if any(new is not old for new, old in zip_longest(state, self._adapters_of[0])):
+            known = {**dispatcher.retired, **dispatcher.providers}
+            for name, one in dispatcher.providers.items():
+                known.update(dict.fromkeys(rules.names_of(name), one))
             found = {name: (one.adapter, one.definition.channel) for name, one in known.items()}
-            self._adapters_of = (providers, found)
+            self._adapters_of = (state, found)
         return self._adapters_of[1]
 
     def _kafka(self, settings: Settings) -> KafkaIntake | None:
@@ -309,7 +316,18 @@ class App:
         )
         self.metrics.reloaded(True, self.clock.now())
         log.info("config.reloaded", policies=len(configuration.rules.policies))
+        self._left_open = await self._count_left_open()
         return []
+
+    async def _count_left_open(self) -> Mapping[str, int]:
+        """The open attempts of providers that are gone; nothing is counted if none is."""
+        if not self.runtime.dispatcher.retired and not self._left_open:
+            return {}
+        try:
+            return await self.runtime.left_open()
+        except StoreBusy as error:
+            log.info("config.left_open_unknown", why=str(error))
+            return {}
 
     # ---- stopping
 

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 PURGE_SECONDS = 60.0
 PURGE_PAUSE_SECONDS = 0.1
 """Between two rounds of deletions, so that they take a third of the store's time at most."""
+RETIRED_SECONDS = 60.0
+COUNT_PAUSE_SECONDS = 0.02
+"""Between two pages of messages that are counted."""
 MOVE_ON_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
 MOVE_ON_MAX = 256
@@ -52,8 +55,10 @@ class Maintenance:
 
     async def start(self) -> None:
         await self._runtime.share_receipt_counts()
+        self._tasks.append(asyncio.create_task(self._left_open(), name="left_open"))
         routine: list[tuple[float, Task]] = [
             (PURGE_SECONDS, self._purge),
+            (RETIRED_SECONDS, self._retired),
             (GAUGE_SECONDS, self._gauges),
         ]
         if self._works:
@@ -89,6 +94,20 @@ class Maintenance:
         while more:
             more = await self._store.purge(self._now())
             await asyncio.sleep(PURGE_PAUSE_SECONDS)
+
+    async def _left_open(self) -> None:
+        """Look once whether the configuration lacks providers whose attempts are open."""
+        try:
+            await self._runtime.left_open(lambda: COUNT_PAUSE_SECONDS)
+        except (StoreBusy, Stopped) as error:
+            log.info("maintenance.deferred", task="left_open", why=str(error))
+        except Exception:
+            log.exception("maintenance.failed", task="left_open")
+
+    async def _retired(self) -> None:
+        """Take no more receipts of providers that are gone and whose attempts have all ended."""
+        if self._runtime.dispatcher.retired:
+            await self._runtime.left_open(lambda: COUNT_PAUSE_SECONDS)
 
     async def _move_on(self) -> None:
         """Move on what waits for a provider that the configuration no longer has."""

@@ -20,6 +20,7 @@ from orchestrator.cli.common import (
     find_config,
     print_json,
     read_input,
+    run_async,
     wants_json,
 )
 
@@ -55,6 +56,7 @@ def check(
     how to fix it.
     """
     from orchestrator.check.judge import judge
+    from orchestrator.check.left_open import left_open
     from orchestrator.policytests.beside import test_problems as problems_of_tests
 
     found, only = checked_paths(path, config)
@@ -62,6 +64,8 @@ def check(
     problems = list(verdict.problems)
     if verdict.configuration is not None:
         problems += problems_of_tests(verdict.configuration)
+        if secrets:
+            problems += run_async(left_open(verdict.configuration))
     if only is not None:
         problems = [one for one in problems if Path(one.path).resolve() == only]
     errors = [problem for problem in problems if problem.severity == "error"]

@@ -50,6 +50,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
             for channel, found in settings.channels.items()
         },
         currency=settings.currency,
+        aliases={name: one.aliases for name, one in settings.providers.items() if one.aliases},
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
         emits_statuses=bool(settings.statuses.kafka or settings.statuses.webhooks),
     )

@@ -6,7 +6,7 @@ An adapter's own settings are validated by the adapter's ``settings_type`` (``ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -50,9 +50,10 @@ from orchestrator.configuration.kinds import (
     TEXT_SCHEMA,
     whole,
     word,
+    words,
 )
 from orchestrator.configuration.reading import Report, Section, clip, suggestion
-from orchestrator.configuration.scalars import meant, rate_of
+from orchestrator.configuration.scalars import meant, name_of, rate_of
 from orchestrator.configuration.yaml_file import Position
 from orchestrator.core.policy import SECOND_MS
 
@@ -106,6 +107,9 @@ class ProviderSettings:
 
     provider: str = setting(
         NAME, "Its name, unique in the file; receipts come to it.", need="name it: provider: twilio"
+    )
+    aliases: tuple[str, ...] = setting(
+        words("names"), "Names that it had before; receipts still come to them.", ()
     )
     adapter: str = setting(
         ADAPTER, "The adapter that speaks to it.", need="name its adapter: adapter: twilio_sms"
@@ -198,7 +202,10 @@ def channel_loads(report: Report, position: Position, channel: str) -> bool:
 def read_provider(
     section: Section, channel: str, seen: dict[str, Position]
 ) -> ProviderSettings | None:
-    """One provider. Its name is unique in the whole file, because receipts come to it by name."""
+    """
+    One provider. Its names, former ones included, are unique in the whole file, because receipts
+    come to it by name.
+    """
     look_at_provider_keys(section, channel)
     values = {one.field: one.read(section, None) for one in PROVIDER.keys}
     name = values["provider"]
@@ -207,6 +214,7 @@ def read_provider(
         section.error("provider", what, "give each provider a name of its own")
     elif name is not None:
         seen[name] = section.at("provider")
+    look_at_aliases(section, values["aliases"], seen)
     adapter = find_adapter(section, values["adapter"], channel)
     if adapter is None:
         return None
@@ -222,6 +230,18 @@ def read_provider(
         position=section.position,
         complete=not any(node.unresolved for node in section.nodes.values()),
     )
+
+
+def look_at_aliases(section: Section, aliases: Sequence[str], seen: dict[str, Position]) -> None:
+    """Report former names that are no names, or that a provider has or had already."""
+    for node in section.items("aliases", "names") if aliases else ():
+        alias = section.parse(node, "an entry of `aliases`", name_of, None)
+        if alias in seen:
+            what = f"the name {clip(alias)!r} is already on line {seen[alias].line}"
+            fix = "name only what this provider was called before, and nobody else is now"
+            section.report.error(node.position, what, fix)
+        elif alias is not None:
+            seen[alias] = node.position
 
 
 def look_at_provider_keys(section: Section, channel: str) -> None:

@@ -13,7 +13,7 @@ the first byte, so no opt-out can slip in between.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -46,7 +46,6 @@ CLAIM_MAX = 64
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
-RETIRED_MAX = 64
 RESTING_LOOK_SECONDS = 1.0
 """How soon a pump looks again if rows of it rest after a failure."""
 GATHER_TOKENS_SECONDS = 0.05
@@ -142,15 +141,16 @@ class Dispatcher:
 
     def use(self, providers: Mapping[str, ActiveProvider]) -> None:
         """
-        Take other providers into use. One that is gone stays in ``retired``: its attempts may be
-        open, and its receipts are still taken.
+        Take other providers into use. One that is gone stays in ``retired``, and its receipts are
+        taken, until ``forget`` is told that none of its attempts is open.
         """
-        gone = {name: one for name, one in self.providers.items() if name not in providers}
-        known = {**self.retired, **gone}
+        known = {**self.retired, **self.providers}
         self.retired = {name: one for name, one in known.items() if name not in providers}
-        while len(self.retired) > RETIRED_MAX:
-            self.retired.pop(next(iter(self.retired)))
         self.providers = providers
+
+    def forget(self, retired: Collection[str]) -> None:
+        """Take no more receipts of these."""
+        self.retired = {name: one for name, one in self.retired.items() if name not in retired}
 
     def poke(self, queue: str, urgent: bool = False) -> None:
         """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""

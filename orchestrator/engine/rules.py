@@ -39,8 +39,9 @@ class Reach:
 class Rules:
     """
     One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
-    in their order; ``emits_statuses`` is whether anybody listens to status events;
-    ``former_goals`` are those of the configurations before, whose messages may still be under way.
+    in their order; ``emits_statuses`` is whether anybody listens to status events; ``aliases`` are
+    the former names of providers; ``former_goals`` are the goals of the configurations before,
+    whose messages may still be under way.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Rules:
     providers: Mapping[str, Provider] = field(default_factory=dict)
     channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     currency: str | None = None
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     emits_statuses: bool = False
     former_goals: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +78,15 @@ class Rules:
             providers,
             tuple((name, when) for name, when in conditions if when is not None),
         )
+
+    def names_of(self, provider: str) -> tuple[str, ...]:
+        """The name of a provider and the ones that it had before: its attempts may have either."""
+        return (provider, *self.aliases.get(provider, ()))
+
+    @cached_property
+    def known_names(self) -> frozenset[str]:
+        """Every name under which a provider of this configuration takes receipts."""
+        return frozenset(self.providers).union(*self.aliases.values())
 
     @cached_property
     def by_event(self) -> Mapping[str, tuple[Policy, ...]]:

@@ -13,6 +13,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from orchestrator.configuration.loading import PolicyVersion
 from orchestrator.configuration.settings import ReceiptOutage
 from orchestrator.core.message import Message
@@ -26,6 +28,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.running import Sender
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.engine import Engine, Ports
+from orchestrator.engine.open_attempts import open_attempts
 from orchestrator.engine.reexamination import Reexamination
 from orchestrator.engine.rules import Evaluate, Rules
 from orchestrator.engine.timers import LONGEST_SLEEP_SECONDS, Timers
@@ -34,6 +37,8 @@ from orchestrator.primitives.ids import random_bytes
 from orchestrator.recipients.document import AddressHash
 from orchestrator.stores.port import URGENT_WORD, Store
 from orchestrator.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
 
 RECENT_MINUTES = 30
 """How far back receipt counts are shared while the process runs; a start reads a whole day."""
@@ -164,6 +169,27 @@ class Runtime:
             self.reexamination.ask()
         else:
             self.dispatcher.use(providers)
+
+    async def left_open(self, rest: Callable[[], float] = lambda: 0.0) -> dict[str, int]:
+        """
+        The open attempts of each provider that the configuration no longer has, and say so in the
+        log. A retired one that has none takes no more receipts. Raises ``StoreBusy``.
+        """
+        retired = list(self.dispatcher.retired)
+        counts = await open_attempts(self.edges.store, rest)
+        known = self.engine.rules.known_names
+        left = {name: count for name, count in sorted(counts.items()) if name not in known}
+        self.dispatcher.forget([name for name in retired if name not in left])
+        for name, count in left.items():
+            taken = name in self.dispatcher.retired
+            log.warning(
+                "providers.attempts_left_open",
+                provider=name,
+                open_attempts=count,
+                receipts="taken until they end or the service restarts" if taken else "refused",
+                fix=f"write aliases: [{name}] in the provider that it has become",
+            )
+        return left
 
     # ---- between the parts
 

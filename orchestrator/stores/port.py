@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from orchestrator.core.message import Message
 from orchestrator.stores.rows import (
     ALL_LANES,
     ApiKeyRow,
@@ -122,6 +123,12 @@ class TimerStore(Protocol):
 
     async def timers_after(self, after: TimerRow, limit: int) -> list[TimerRow]:
         """The timers that come after this one in their order, due or not."""
+
+    async def under_way(self, after: TimerRow, limit: int) -> list[tuple[TimerRow, Message]]:
+        """
+        The messages that come after this timer in the order of ``timers_after``; those of all
+        processes.
+        """
 
     async def next_due(self, otp: bool = False) -> int | None:
         """The time of the next timer."""

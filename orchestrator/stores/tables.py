@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from orchestrator.core.message import Message
 from orchestrator.history.codec import decode_history, decode_message
 from orchestrator.stores.rows import (
     ALL_LANES,
@@ -76,6 +77,10 @@ class TimerTable(Driver):
     async def timers_after(self, after: TimerRow, limit: int) -> list[TimerRow]:
         rows = await self.fetch("timers_after", *after, limit, *self.share)
         return list(map(TimerRow._make, rows))
+
+    async def under_way(self, after: TimerRow, limit: int) -> list[tuple[TimerRow, Message]]:
+        rows = await self.fetch("under_way", *after, limit)
+        return [(TimerRow(*row[:2]), decode_message(row[2])) for row in rows]
 
     async def next_due(self, otp: bool = False) -> int | None:
         rows = await self.fetch("next_due_otp" if otp else "next_due", *self.share)

@@ -128,6 +128,7 @@ class Site:
         self.metrics = Metrics()
         self.is_ready = True
         self.reload_problems: list[str] = []
+        self.left_open = {"old": 2}
         self.rotations = 0
         self.auth = auth
         self.settings = Settings(
@@ -152,6 +153,7 @@ class Site:
             new_id=lambda: "unused",
             is_ready=lambda: self.is_ready,
             reload=self._reload,
+            left_open=lambda: self.left_open,
             rotated=self._rotated,
             address_hash=address_hash,
         )

@@ -207,10 +207,14 @@ async def test_probes_are_on_both_listeners_and_not_ready_is_a_503(site: Site) -
 
 async def test_a_reload_answers_with_what_was_wrong(site: Site) -> None:
     good = await site.admin.post("/-/reload")
-    assert (good.status_code, good.json()) == (200, {"problems": []})
+    assert (good.status_code, good.json()) == (
+        200,
+        {"problems": [], "open_attempts": {"old": 2}},
+    )
     site.reload_problems = ["kaskad.yaml:1:1: broken"]
     bad = await site.admin.post("/-/reload")
-    assert (bad.status_code, bad.json()) == (422, {"problems": ["kaskad.yaml:1:1: broken"]})
+    assert bad.status_code == 422
+    assert bad.json() == {"problems": ["kaskad.yaml:1:1: broken"], "open_attempts": {}}
     is_problem(await site.admin.get("/-/reload"), 405)
 
 

@@ -73,9 +73,13 @@ def answered(builder: DecisionBuilder, attempt: Attempt, outcome: Outcome) -> No
         return
     record(builder, attempt, outcome)
     run = builder.message.run_of(attempt.step)
-    if run is None or not first:
+    if run is None:
         return
     attempts = builder.message.attempts_of(run.step)
+    if not first:
+        if not attempt.took:
+            hand_off_again(run, attempts)
+        return
     if any(a.outcome is OutcomeKind.PENDING for a in attempts):
         return
     if not any(a.took for a in attempts):
@@ -150,6 +154,18 @@ def settle(builder: DecisionBuilder, run: Run) -> None:
         retry(builder, run, unsent)
     elif not taken:
         refused(builder, run, latest)
+
+
+def hand_off_again(run: Run, attempts: list[Attempt]) -> None:
+    """
+    An attempt whose outcome was unknown was not taken after all, so it handed nothing off: the
+    wait of another one counts from that one's own hand-off.
+    """
+    taken = [a for a in attempts if a.took]
+    if taken:
+        run.handed_off_at = min(handed_off_at(a) for a in taken)
+    elif run.sending is not Sending.IDLE:
+        run.handed_off_at = None
 
 
 def handed_off_at(attempt: Attempt) -> Instant:

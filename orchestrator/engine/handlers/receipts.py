@@ -24,12 +24,13 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
 from orchestrator.primitives.masking import outline
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.opt_out_words import opt_out_word
-from orchestrator.stores.rows import AttemptPlace, RawReceiptRow
+from orchestrator.stores.rows import AttemptPlace, RawReceiptRow, ReferenceKey
 
 CODE = re.compile(r"[A-Z0-9_./-]{1,32}")
 
@@ -38,34 +39,33 @@ class ReceiptHandler(Handler[RecordReceipt]):
     def needs(self, needs: Needs, command: RecordReceipt) -> None:
         if command.message is not None and command.attempt is not None:
             needs.rows.messages.add(command.message)
-        elif command.receipt.provider_id:
-            needs.rows.references.add((command.provider, command.receipt.provider_id))
+        needs.rows.references.update(references_of(needs.rules, command))
 
     def needs_addresses(self, needs: Needs, command: RecordReceipt, work: UnitOfWork) -> None:
-        if (place := attempt_of(work, command)) is not None:
+        if (place := attempt_of(needs.rules, work, command)) is not None:
             needs.message_addresses(work, place.message)
-        elif command.receipt.provider_id:
-            needs.addresses.unknown.add((command.provider, command.receipt.provider_id))
+        else:
+            needs.addresses.unknown.update(references_of(needs.rules, command))
 
     def handle(self, context: BatchContext, command: RecordReceipt) -> FactApplied | None:
         """
-        Apply a receipt to its attempt, if that is this provider's. A receipt whose attempt nobody
-        knows yet is stored until the provider's answer brings its reference.
+        Apply a receipt to its attempt, if that is this provider's, by whatever name. A receipt
+        whose attempt nobody knows yet is stored until the provider's answer brings its reference.
         """
         receipt, work = command.receipt, context.work
         fact = fact_of(context, receipt)
-        place = attempt_of(work, command)
+        place = attempt_of(context.rules, work, command)
         if place is None:
-            if receipt.provider_id:
-                # whose message it is, and what of the words is theirs, is not known yet
-                bare = replace(fact, detail="", failure=wordless(fact.failure))
-                work.add_orphan(command.provider, receipt.provider_id, encode_fact(bare))
+            # whose message it is, and what of the words is theirs, is not known yet
+            bare = replace(fact, detail="", failure=wordless(fact.failure))
+            for provider, reference in references_of(context.rules, command):
+                work.add_orphan(provider, reference, encode_fact(bare))
             return None
         entry = work.messages.get(place.message)
         if entry is None or place.attempt >= len(entry.message.attempts):
             return None
         attempt = entry.message.attempts[place.attempt]
-        if attempt.provider != command.provider:
+        if attempt.provider not in context.rules.names_of(command.provider):
             return None
         record_names(context, place.message, attempt, receipt.known_as)
         record_opt_out(context, entry, attempt, fact)
@@ -80,13 +80,20 @@ def wordless(failure: Refused | None) -> Refused | None:
     return replace(failure, detail="", code=failure.code if plain else None)
 
 
-def attempt_of(work: UnitOfWork, command: RecordReceipt) -> AttemptPlace | None:
+def references_of(rules: Rules, command: RecordReceipt) -> list[ReferenceKey]:
+    """What the attempt may be known by if the receipt does not name it: one for each name."""
+    id = command.receipt.provider_id
+    if not id or (command.message is not None and command.attempt is not None):
+        return []
+    return [(name, id) for name in rules.names_of(command.provider)]
+
+
+def attempt_of(rules: Rules, work: UnitOfWork, command: RecordReceipt) -> AttemptPlace | None:
     """The attempt that a receipt names itself, or that its provider's reference belongs to."""
     if command.message is not None and command.attempt is not None:
         return AttemptPlace(command.message, command.attempt)
-    if not command.receipt.provider_id:
-        return None
-    return work.references.get((command.provider, command.receipt.provider_id))
+    found = map(work.references.get, references_of(rules, command))
+    return next(filter(None, found), None)
 
 
 def fact_of(context: BatchContext, receipt: Receipt) -> ReceiptReceived:
@@ -107,14 +114,14 @@ class InboundHandler(Handler[RecordInbound]):
         inbound = command.inbound
         hash = needs.address_hash(inbound.kind, inbound.value)
         needs.rows.contacts.add((hash, command.channel))
-        needs.rows.references.update((command.provider, id) for id in inbound.answers)
+        needs.rows.references.update(answers_of(needs.rules, command))
         if command.message is not None:
             needs.rows.messages.add(command.message)
 
     def needs_addresses(self, needs: Needs, command: RecordInbound, work: UnitOfWork) -> None:
         hash = needs.address_hash(command.inbound.kind, command.inbound.value)
         needs.addresses.addresses.update(names_of(work, hash, command.channel))
-        if (place := answered_attempt(work, command, hash)) is not None:
+        if (place := answered_attempt(needs.rules, work, command, hash)) is not None:
             needs.message_addresses(work, place.message)
 
     def handle(self, context: BatchContext, command: RecordInbound) -> None:
@@ -134,7 +141,7 @@ class InboundHandler(Handler[RecordInbound]):
         for name in names:
             document = work.address_document(name)
             document["inbound"] = {**document.get("inbound", {}), command.channel: at}
-        place = answered_attempt(work, command, hash)
+        place = answered_attempt(context.rules, work, command, hash)
         entry = work.messages.get(place.message) if place else None
         attempt = entry.message.attempts[place.attempt] if entry and place else None
         word = inbound.keyword or opt_out_word(inbound.text)
@@ -157,10 +164,18 @@ class InboundHandler(Handler[RecordInbound]):
         )
 
 
-def answered_attempt(work: UnitOfWork, command: RecordInbound, hash: str) -> AttemptPlace | None:
+def answers_of(rules: Rules, command: RecordInbound) -> list[ReferenceKey]:
+    """The references that a reply names, under every name of its provider."""
+    names = rules.names_of(command.provider)
+    return [(name, id) for id in command.inbound.answers for name in names]
+
+
+def answered_attempt(
+    rules: Rules, work: UnitOfWork, command: RecordInbound, hash: str
+) -> AttemptPlace | None:
     """The attempt that a reply names, else the last one that went to its address."""
     contact = work.contacts.get((hash, command.channel))
-    named = [work.references.get((command.provider, id)) for id in command.inbound.answers]
+    named = [work.references.get(key) for key in answers_of(rules, command)]
     if command.message is not None and command.attempt is not None:
         named.insert(0, AttemptPlace(command.message, command.attempt))
     for place in (*named, AttemptPlace(*contact[:2]) if contact else None):

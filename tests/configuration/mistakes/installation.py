@@ -165,6 +165,22 @@ VALUES = edits(
     ],
 )
 
+SMTP = "      adapter: smtp\n"
+ALIASES = edits(
+    FILE,
+    [
+        (SMTP, f"{SMTP}      aliases: {names}\n", said, fix)
+        for names, said, fix in (
+            ("[relay]", "the name 'relay' is", "before"),
+            ("[twilio]", "the provider 'twilio' is already on line", "a name of its own"),
+            ("[meta]", "the name 'meta' is already on line", "before"),
+            ("[a, a]", "names 'a' twice", "remove one"),
+            ("[Old One]", "'Old One' is not a name", "old_one"),
+            ("old", "`aliases` is a text", "[ … ]"),
+        )
+    ],
+)
+
 REFERENCES = edits(
     FILE,
     [
@@ -191,4 +207,4 @@ SHAPES = edits(
     ],
 )
 
-MISTAKES = [*KEYS, *VALUES, *REFERENCES, *SHAPES]
+MISTAKES = [*KEYS, *VALUES, *ALIASES, *REFERENCES, *SHAPES]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.effects import ReleaseCap
-from orchestrator.core.facts import Answered, Prepared, Shut
+from orchestrator.core.facts import Answered, Due, Prepared, Shut
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Sending
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
@@ -202,3 +202,16 @@ def test_a_refusal_without_a_code_has_no_detail() -> None:
     tale = Tale(SMS, Step("email"))
     tale.send(1, Refused(Reason.REFUSED_RECIPIENT))
     assert (tale.message.runs[0].ended, tale.message.runs[0].rule) == (Reason.REFUSED_RECIPIENT, "")
+
+
+def test_what_had_not_left_after_all_does_not_count_as_the_hand_off_of_its_repeat() -> None:
+    step = Step("viber", wait=(("delivered", seconds(60)),), on_unknown="resend")
+    tale = Tale(step, Step("sms"))
+    tale.apply(1, Prepared(0, "viber_a", (PHONE,)))
+    tale.apply(40, Due(tale.message.due_at or 0))  # its process counts as dead
+    assert tale.ready == [(0, "viber_a")]
+    tale.apply(41, Answered(0, NotSent(Reason.START_TOO_LATE)))
+    assert tale.message.runs[0].handed_off_at is None
+    tale.send(42, Accepted("a"))
+    assert tale.message.runs[0].handed_off_at == START + 42_200
+    assert tale.waits_until == 102.2

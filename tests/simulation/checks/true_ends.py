@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from orchestrator.core.cascade.decide import ANSWER_GRACE_MS
 from orchestrator.core.message import Attempt, Message, Run, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import OTP, Cap, Gap, QuietHours, Step, covers
@@ -321,6 +322,12 @@ class MessageTruth:
         return run.channel == "sms" and foreign and any(allowed)
 
 
+def presumed_dead(attempt: Attempt) -> bool:
+    """Whether an answer came only after its process counted as dead: it was unknown until then."""
+    late_at = attempt.intent_at + attempt.timeout_ms + ANSWER_GRACE_MS
+    return attempt.answered_at is not None and attempt.answered_at >= late_at
+
+
 STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
     Reason.OPTED_OUT: lambda truth, run: truth.said_no(run) or truth.refused_somewhere(run.channel),
     Reason.NO_CONSENT: MessageTruth.without_consent,
@@ -336,7 +343,7 @@ STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
     Reason.VELOCITY_LIMIT: MessageTruth.codes_before,
     Reason.FAILURE_RECEIPT: lambda truth, run: bool(truth.reported(run) & set(FAILED)),
     Reason.UNKNOWN_OUTCOME: lambda truth, run: any(
-        a.took for a in truth.message.attempts_of(run.step)
+        a.took or presumed_dead(a) for a in truth.message.attempts_of(run.step)
     ),
     Reason.BREAKER_OPEN: lambda truth, run: any(
         w.channel == run.channel for w in truth.evidence.ledger.writes

@@ -38,6 +38,10 @@ select due_at, message from timers
  where (due_at, message) > ($1::bigint, $2::text) and ($4::smallint[] is null or bucket = any ($4))
  order by due_at, message limit $3
 
+-- name: under_way
+select due_at, message, state from timers join messages on id = message
+ where (due_at, message) > ($1::bigint, $2::text) order by due_at, message limit $3
+
 -- name: next_due
 select due_at from timers
  where $1::smallint[] is null or bucket = any ($1) order by due_at limit 1

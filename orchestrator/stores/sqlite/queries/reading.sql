@@ -29,6 +29,10 @@ select due_at, message from timers
 select due_at, message from timers where (due_at, message) > ($1, $2)
  order by due_at, message limit $3
 
+-- name: under_way
+select due_at, message, state from timers join messages on id = message
+ where (due_at, message) > ($1, $2) order by due_at, message limit $3
+
 -- name: next_due
 select due_at from timers order by due_at limit 1
 
