@@ -28,7 +28,11 @@ from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter
 from orchestrator.channels.registry import identities
 from orchestrator.check.judge import load_configuration
-from orchestrator.configuration.loading import PolicyVersions, keep_versions
+from orchestrator.configuration.loading import (
+    PolicyVersions,
+    keep_versions,
+    with_former_goals,
+)
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
@@ -153,7 +157,8 @@ class App:
             observe=self._observe,
             receipt_outage=settings.receipt_outage,
         )
-        self.runtime = Runtime(edges, self.configuration.rules, self._providers(settings))
+        rules = await with_former_goals(self.store, self.configuration.rules)
+        self.runtime = Runtime(edges, rules, self._providers(settings))
         await self.runtime.start(works=False)
         self._stops.append(self.runtime.engine.stop)
         self.public_app = build_app(Listener.PUBLIC, self._api_deps(auth=settings.http.auth))

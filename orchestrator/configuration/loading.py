@@ -9,7 +9,7 @@ new rules come into force.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.channels.registry import channels, usable_kinds
@@ -84,9 +84,22 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
             "default_locale": configuration.templates.default_locale,
         }
         await store.keep_version("policy", name, policy.version, document)
+        if policy.goal is not None:
+            await store.keep_version("goal", policy.goal.event, str(policy.deadline_ms), {})
     governance = configuration.rules.governance
     document = governance_to_document(governance)
     await store.keep_version("governance", "governance", governance.version, document)
+
+
+async def with_former_goals(store: Store, rules: Rules) -> Rules:
+    """
+    The rules with the goals of every configuration that was ever in force: messages that were
+    started with one may still be under way.
+    """
+    former: dict[str, int] = {}
+    for event, deadline_ms in await store.versions("goal"):
+        former[event] = max(int(deadline_ms), former.get(event, 0))
+    return replace(rules, former_goals=former)
 
 
 class PolicyVersions:

@@ -190,6 +190,9 @@ class VersionStore(Protocol):
 
     async def version(self, kind: str, name: str, version: str) -> Mapping[str, Any] | None: ...
 
+    async def versions(self, kind: str) -> list[tuple[str, str]]:
+        """The names and versions of a kind."""
+
 
 class KeyStore(Protocol):
     """Secrets of the installation, and API keys."""

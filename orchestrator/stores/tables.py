@@ -165,6 +165,9 @@ class VersionTable(Driver):
         rows = await self.fetch("version", kind, name, version)
         return orjson.loads(rows[0][0]) if rows else None
 
+    async def versions(self, kind: str) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in await self.fetch("versions", kind)]
+
 
 class KeyTables(Driver):
     """Implements ``KeyStore`` for one process."""

@@ -185,7 +185,9 @@ class Process:
         Take the rulebook that is now in force into use, as a reload of the configuration does.
         """
         await self._keep_versions()
-        self.runtime.engine.rules = self._rules()
+        providers = self.runtime.dispatcher.providers
+        outage = self.runtime.receipt_outage
+        await self.runtime.replace(self._rules(), providers, lambda old: True, outage)
 
     # ---- the way in
 

@@ -39,6 +39,7 @@ class Workload:
         self._options = options
         self._scenery = scenery
         self._rng = Random(f"workload {options.seed}")
+        self._spelling = Random(f"spelling {options.seed}")
         self.plans: list[DeedPlan] = []
 
     def draw(self) -> list[DeedPlan]:
@@ -130,6 +131,13 @@ class Workload:
         consents = [{**entry, "at": agreed} for entry in human.consents]
         return {"id": human.id, **human.profile, **({"consents": consents} if consents else {})}
 
+    def _written(self, kind: str, address: str) -> str:
+        """An address as somebody may write it."""
+        if kind == "email":
+            name, _, domain = address.partition("@")
+            return self._spelling.choice((address, f"{name}@{domain.upper()}", f" {address}"))
+        return address
+
     def _scope(self, human: Human) -> dict[str, Any]:
         """
         An opt-out by API: of a person or of a bare address, from everything, a channel, a topic, or
@@ -144,6 +152,7 @@ class Workload:
             return {
                 "kind": kind,
                 "address": human.profile[kind],
+                "written": self._written(kind, human.profile[kind]),
                 "channel": channel,
                 "topic": topic,
             }

@@ -295,7 +295,7 @@ class SimulatedWorld:
             case "publish":
                 return Publish(parse_structured(what["body"]))
             case "opt_out":
-                address = what.get("address")
+                address = what.get("written")
                 return OptOut(
                     recipient=what.get("recipient"),
                     address=address,

@@ -34,6 +34,9 @@ insert into versions (kind, name, version, document) values ($1, $2, $3, $4) on 
 -- name: version
 select document from versions where kind = $1 and name = $2 and version = $3
 
+-- name: versions
+select name, version from versions where kind = $1
+
 -- name: secrets
 select id, secret, created_at from secrets where purpose = $1 order by id desc
 

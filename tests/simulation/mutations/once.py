@@ -1,0 +1,67 @@
+"""Bugs in what protects people from the same thing twice, and in whom an opt-out is of."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.core.message import Message
+from orchestrator.engine.handlers import receipts
+from orchestrator.primitives.tokens import AddressHasher
+from tests.simulation.mutations.registry import Replacement, bug
+
+
+@bug
+def dedupe_key_freed_although_something_left() -> Sequence[Replacement]:
+    """Whatever has ended frees its key, also if somebody got it."""
+    return [(Message, "left_nothing", property(lambda self: self.terminal))]
+
+
+@bug
+def dedupe_key_never_freed() -> Sequence[Replacement]:
+    """A message that nobody got keeps its successors away until the window ends."""
+    return [(Message, "left_nothing", property(lambda self: False))]
+
+
+@bug
+def opt_out_by_another_spelling_ignored() -> Sequence[Replacement]:
+    """An opt-out is kept under the address as it was written."""
+
+    def compute(self: Any, kind: str, value: str) -> str:
+        text = f"{kind}\0{value.strip()}".encode()
+        return hmac.new(self._pepper, text, hashlib.sha256).hexdigest()[:32]
+
+    return [(AddressHasher, "_compute", compute)]
+
+
+@bug
+def hand_off_of_what_had_not_left() -> Sequence[Replacement]:
+    """The wait of a step that is sent again counts from the try that did not leave."""
+    from orchestrator.core.cascade import answers
+
+    return [(answers, "hand_off_again", lambda run, attempts: None)]
+
+
+@bug
+def early_receipts_dropped() -> Sequence[Replacement]:
+    """A receipt whose reference is not known yet is acknowledged and forgotten."""
+    return [(receipts, "references_of", lambda rules, command: [])]
+
+
+@bug
+def receipts_of_an_earlier_policy_refused() -> Sequence[Replacement]:
+    """After a reload, goals of the policies before end nothing any more."""
+    from orchestrator.runtime import runtime
+
+    original = runtime.dataclasses.replace
+
+    def forgetful(rules: Any, **changes: Any) -> Any:
+        changes.pop("former_goals", None)
+        return original(rules, **changes)
+
+    class Forgetful:
+        replace = staticmethod(forgetful)
+
+    return [(runtime, "dataclasses", Forgetful)]
