@@ -48,20 +48,3 @@ def hand_off_of_what_had_not_left() -> Sequence[Replacement]:
 def early_receipts_dropped() -> Sequence[Replacement]:
     """A receipt whose reference is not known yet is acknowledged and forgotten."""
     return [(receipts, "references_of", lambda rules, command: [])]
-
-
-@bug
-def receipts_of_an_earlier_policy_refused() -> Sequence[Replacement]:
-    """After a reload, goals of the policies before end nothing any more."""
-    from orchestrator.runtime import runtime
-
-    original = runtime.dataclasses.replace
-
-    def forgetful(rules: Any, **changes: Any) -> Any:
-        changes.pop("former_goals", None)
-        return original(rules, **changes)
-
-    class Forgetful:
-        replace = staticmethod(forgetful)
-
-    return [(runtime, "dataclasses", Forgetful)]
