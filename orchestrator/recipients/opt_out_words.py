@@ -16,7 +16,7 @@ import unicodedata
 STOP_WORDS = (
     # English: the set that carriers and SMS providers share
     "stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "opt out", "optout",
-    "revoke", "unsub", "unsubscribe me", "stop sms",
+    "revoke", "unsub", "unsubscribe me", "stop sms", "stop promotions",
     # Ukrainian
     "стоп", "відмова", "відписатись", "відписатися", "відписка", "відписати",
     "не надсилати", "не надсилайте", "відпишіть", "відпишіть мене", "не пишіть", "не пишіть мені",
