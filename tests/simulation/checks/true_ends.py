@@ -208,10 +208,13 @@ class MessageTruth:
             or self.evidence.published[other.event_id].what["cart"] != self.event.what["cart"]
         ):
             return False
-        return (
-            self.times_lie
-            or other.created_at <= mine.created_at < other.created_at + dedupe.window_ms
-        )
+        if self.times_lie:
+            return True
+        ended_at = other.finished_at
+        if ended_at is not None and ended_at < mine.created_at and not other.attempts:
+            # nobody got anything of it; a companion may have been still to be sent
+            return any(run.companion for run in other.runs)
+        return other.created_at <= mine.created_at < other.created_at + dedupe.window_ms
 
     def stands(self, run: Run, reason: Reason) -> bool:
         """Whether the reason for which a step was left has something to stand on."""
