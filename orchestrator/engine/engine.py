@@ -22,9 +22,9 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
-from orchestrator.engine.commands import ApplyFact, Command, Conflict, DeadLetter, Erase
+from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
-from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle
+from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle_at_pace
 from orchestrator.engine.lanes import (
     OTP_LANE,
     REST_SECONDS_MAX,
@@ -36,6 +36,7 @@ from orchestrator.engine.lanes import (
     lane_of,
 )
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.pace import Pace
 from orchestrator.engine.rules import Evaluate, Rules, foreseen
 from orchestrator.engine.spending import Spending, day_of
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -179,9 +180,9 @@ class Engine:
             batch = self._lanes.take(number)
             if batch and number == OTP_LANE and self.store.shared:
                 with self.otp_priority:
-                    await self._work(batch)
+                    self._put_back(await self._work(batch))
             elif batch:
-                await self._work(batch)
+                self._put_back(await self._work(batch))
                 not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
                 await self._rest(len(batch), loop.time() - began)
             elif self._stopping:
@@ -198,10 +199,15 @@ class Engine:
         if large and self._lanes.otp_active() and not self._stopping:
             await asyncio.sleep(min(seconds * REST_SHARE, REST_SECONDS_MAX))
 
-    async def _work(self, batch: list[Waiting]) -> None:
+    def _put_back(self, rest: Sequence[Waiting]) -> None:
+        for waiting in reversed(rest):
+            self._lanes.put_back(lane_of(waiting.command, self.rules), waiting)
+
+    async def _work(self, batch: list[Waiting]) -> list[Waiting]:
         """
-        Decide a batch in one transaction. If a command breaks it, halve the batch until that
-        command fails alone. Raises nothing: whatever happens, each command gets an answer.
+        Decide a batch in one transaction, and return the rest, if it ended early. If a command
+        breaks it, halve the batch until that command fails alone. Raises nothing: whatever happens,
+        each command gets an answer.
         """
         try:
             results, context = await self._decide_persistently([one.command for one in batch])
@@ -211,15 +217,17 @@ class Engine:
                 log.error("engine.command_failed", command=command, exc_info=error)
                 for waiting in batch:
                     answer(waiting, error)
-                return
+                return []
             half = len(batch) // 2
             await asyncio.sleep(0)  # an embedded store fails without ever waiting for anything
-            await self._work(batch[:half])
-            await self._work(batch[half:])
-            return
-        self._notify(batch, context)
-        for waiting, result in zip(batch, results, strict=True):
+            if rest := await self._work(batch[:half]):
+                return [*rest, *batch[half:]]
+            return await self._work(batch[half:])
+        decided = batch[: len(results)]
+        self._notify(decided, context)
+        for waiting, result in zip(decided, results, strict=True):
             answer(waiting, result)
+        return batch[len(results) :]
 
     def _notify(self, batch: Sequence[Waiting], context: BatchContext) -> None:
         """What is committed stays so: an observer that fails changes no answer."""
@@ -274,26 +282,28 @@ class Engine:
         self.store_away = False
 
     async def _decide(self, commands: Sequence[Command]) -> tuple[list[Any], BatchContext]:
-        """One transaction: load, decide each command, commit."""
+        """
+        One transaction: load, decide each command, commit. Returns fewer results than there are
+        commands if it ended early.
+        """
         rules = self.rules  # a reload meanwhile must not change what this batch asked for
         give_way = self._giving_way(commands[0])
+        pace = Pace(self._ports.monotonic, give_way)
         async with self.store.unit() as unit:
             await give_way()
-            work = await self._load(unit, rules, commands)
+            work, loaded = await self._load(unit, rules, commands, pace)
             await give_way()
             context = await self._context(work, rules)
             departures = Departures(self._ports.express, context)
             results: list[Any] = []
+            pace.begin()
             try:
-                for number, command in enumerate(commands, start=1):
-                    try:
-                        results.append(handle(context, command))
-                    except (LookupError, Conflict) as refusal:
-                        results.append(refusal)
+                for number, command in enumerate(commands[:loaded], start=1):
+                    results.append(await handle_at_pace(context, command, pace))
                     departures.look(self._ports.monotonic() - context.started_at)
-                    if number % YIELD_EVERY == 0 and self.store.shared:
-                        await asyncio.sleep(0)
-                        await give_way()
+                    await pace.pause(at_once=number % YIELD_EVERY == 0 and self.store.shared)
+                    if pace.over:
+                        break
                 started = asyncio.get_running_loop().time()
                 await unit.commit(work.close())
             except BaseException:
@@ -303,7 +313,7 @@ class Engine:
         departures.leave()
         seconds = asyncio.get_running_loop().time() - started
         try:
-            self._ports.committed(len(commands), seconds)
+            self._ports.committed(len(results), seconds)
         except Exception:
             log.exception("engine.observer_failed")
         return results, context
@@ -317,16 +327,26 @@ class Engine:
         budget = YieldBudget(0.0 if otp else YIELD_SECONDS_MAX)
         return lambda: self.otp_priority.give_way(budget)
 
-    async def _load(self, unit: Unit, rules: Rules, commands: Sequence[Command]) -> UnitOfWork:
-        """Everything that the batch touches, in two stages (see ``needs``)."""
+    async def _load(
+        self, unit: Unit, rules: Rules, commands: Sequence[Command], pace: Pace
+    ) -> tuple[UnitOfWork, int]:
+        """
+        Everything that the batch touches, in two stages (see ``needs``); and for how many of the
+        commands, if the second one took long.
+        """
         needs = Needs(rules, self._ports.address_hash, self._evaluate)
         for command in commands:
             HANDLERS[type(command)].needs(needs, command)
         work = UnitOfWork(await unit.load(needs.rows), needs.rows, self._ports.address_hash)
+        pace.begin()
+        loaded = 0
         for command in commands:
-            ask_for_addresses(needs, command, work)
+            await ask_for_addresses(needs, command, work, pace)
+            loaded += 1
+            if pace.over:
+                break
         work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
-        return work
+        return work, loaded
 
     async def _context(self, work: UnitOfWork, rules: Rules) -> BatchContext:
         ports = self._ports

@@ -160,6 +160,12 @@ class Lanes(Generic[T]):
         self._count += 1
         self._filled[1 if self._apart and lane != OTP_LANE else 0].set()
 
+    def put_back(self, lane: int, one: T) -> None:
+        """Return what a batch did not come to; it stands before all that waits in its lane."""
+        self._lanes[lane].appendleft((one, False))
+        self._count += 1
+        self._filled[1 if self._apart and lane != OTP_LANE else 0].set()
+
     def wake(self) -> None:
         """End every wait."""
         for filled in self._filled:

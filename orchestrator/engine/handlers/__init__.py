@@ -10,6 +10,7 @@ from orchestrator.engine.commands import (
     ApplyFact,
     Cancel,
     Command,
+    Conflict,
     DeadLetter,
     Erase,
     OptOut,
@@ -21,6 +22,7 @@ from orchestrator.engine.commands import (
 from orchestrator.engine.handlers import events, messages, receipts, recipients
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.pace import Pace
 from orchestrator.engine.unit_of_work import NotLoaded, UnitOfWork
 
 HANDLERS: Mapping[type[Command], Handler[Any]] = {
@@ -37,17 +39,30 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
 }
 
 
-def ask_for_addresses(needs: Needs, command: Command, work: UnitOfWork) -> None:
-    """Ask for what a command needs in the second stage."""
+async def ask_for_addresses(needs: Needs, command: Command, work: UnitOfWork, pace: Pace) -> None:
+    """Ask for what a command needs in the second stage; the loop may run meanwhile."""
     try:
-        HANDLERS[type(command)].needs_addresses(needs, command, work)
+        for _ in HANDLERS[type(command)].ask_in_parts(needs, command, work):
+            await pace.pause()
     except NotLoaded as error:
         raise error.by(command) from None
 
 
 def handle(context: BatchContext, command: Command) -> Any:
     """The answer to a command. Raises what its handler does."""
+    return HANDLERS[type(command)].handle(context, command)
+
+
+async def handle_at_pace(context: BatchContext, command: Command, pace: Pace) -> Any:
+    """The answer to a command, or the refusal that is its answer; the loop may run meanwhile."""
+    parts = HANDLERS[type(command)].handle_in_parts(context, command)
     try:
-        return HANDLERS[type(command)].handle(context, command)
+        while True:
+            next(parts)
+            await pace.pause()
+    except StopIteration as end:
+        return end.value
+    except (LookupError, Conflict) as refusal:
+        return refusal
     except NotLoaded as error:
         raise error.by(command) from None

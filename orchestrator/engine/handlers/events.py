@@ -5,7 +5,7 @@ messages that it triggers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -35,7 +35,9 @@ class PublishHandler(Handler[Publish]):
             if event.type in needs.rules.goals:
                 needs.rows.live_of.add(profile["id"])
 
-    def needs_addresses(self, needs: Needs, command: Publish, work: UnitOfWork) -> None:
+    def ask_in_parts(
+        self, needs: Needs, command: Publish, work: UnitOfWork
+    ) -> Generator[None, None, None]:
         event = command.event
         policies = needs.rules.by_event.get(event.type, ())
         otp = any(policy.message_class == OTP for policy in policies)
@@ -56,11 +58,24 @@ class PublishHandler(Handler[Publish]):
                 for policy in deduplicated:
                     if (key := dedupe_key(needs, policy, scope)) is not None:
                         needs.addresses.dedupes.add((policy.name, person.id, key))
+            yield
 
     def handle(self, context: BatchContext, command: Publish) -> Published:
+        parts = self.handle_in_parts(context, command)
+        while True:
+            try:
+                next(parts)
+            except StopIteration as end:
+                answer: Published = end.value
+                return answer
+
+    def handle_in_parts(
+        self, context: BatchContext, command: Publish
+    ) -> Generator[None, None, Published]:
         """
-        Accept one event. A repeat does nothing, but for one that nothing matched when it came, and
-        something does now; the same id with another body raises ``Conflict``.
+        Accept one event, a recipient at a time. A repeat does nothing, but for one that nothing
+        matched when it came, and something does now; the same id with another body raises
+        ``Conflict``.
         """
         event, work = command.event, context.work
         key, warnings = (event.source, event.id), list(event.warnings)
@@ -91,6 +106,7 @@ class PublishHandler(Handler[Publish]):
                 fact = Triggered(command.replayed, (*about.get(person.id, ()), *lost))
                 if message := start(context, command, fact, policy, document, person):
                     made.append(message)
+                yield
         if seen is not None and not made:
             return Published("duplicate", (), tuple(warnings))
         status: EventStatus = "accepted" if made else "goal" if ended else "unmatched"

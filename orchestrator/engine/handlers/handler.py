@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Generic, TypeVar
 
 from orchestrator.engine.batch import BatchContext
@@ -29,3 +30,16 @@ class Handler(Generic[C]):
         too; any other exception undoes the batch.
         """
         raise NotImplementedError
+
+    def ask_in_parts(
+        self, needs: Needs, command: C, work: UnitOfWork
+    ) -> Generator[None, None, None]:
+        """``needs_addresses``, in parts where it may take long: the loop may run after each."""
+        self.needs_addresses(needs, command, work)
+        yield
+
+    def handle_in_parts(self, context: BatchContext, command: C) -> Generator[None, None, Any]:
+        """``handle``, in parts where it may take long: the loop may run after each."""
+        answer = self.handle(context, command)
+        yield
+        return answer

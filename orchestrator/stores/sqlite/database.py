@@ -50,6 +50,8 @@ class SqliteDatabase(Driver):
         self._migrate = migrate
         self._thread: ThreadPoolExecutor | None = None
         self._turn = asyncio.Lock()
+        self.deciding = asyncio.Lock()
+        """Held by a batch, and by what deletes rows that a batch may have loaded."""
         self._lock: IO[str] | None = None
         self.cache = RowCache()
         self._erased = False

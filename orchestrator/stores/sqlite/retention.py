@@ -28,7 +28,8 @@ class SqliteRetention(RetentionTimes, SqliteDatabase):
             full |= await self.execute(name, before, PURGE_ROWS) >= PURGE_ROWS
         full |= await self._purge_outbox(now) >= PURGE_ROWS
         before = now - self.messages_ms
-        full |= await self._write(lambda db: purge_messages(db, before)) >= PURGE_ROWS
+        async with self.deciding:
+            full |= await self._write(lambda db: purge_messages(db, before)) >= PURGE_ROWS
         if not full:
             await self.purge_the_rare(now)
             await self.overwrite_erased()

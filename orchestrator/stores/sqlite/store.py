@@ -33,7 +33,8 @@ class SqliteBatches(SqliteDatabase):
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqliteBatches]:
-        yield self
+        async with self.deciding:
+            yield self
 
     async def load(self, wanted: Wanted) -> Loaded:
         with translated():
