@@ -49,6 +49,7 @@ class MailIntake:
         self._kept = bytearray()
         self._waiting = bytearray(b"\n")
         self._header_skipped = False
+        self._searched = 0
         self._in_header, self._over = True, False
         self._boundaries: list[bytes] = []
         self._delimiter: re.Pattern[bytes] | None = None
@@ -97,13 +98,15 @@ class MailIntake:
 
     def _header_ended(self) -> bool:
         """Take a header that has come in whole; what is beyond its limit is skipped."""
-        found = BLANK_LINE.search(self._waiting)
+        found = BLANK_LINE.search(self._waiting, self._searched)
+        self._searched = 0
         if found is None:
             if len(self._waiting) > HEADER_BYTES_MAX and not self._header_skipped:
                 self._keep_header(bytes(self._waiting[:HEADER_BYTES_MAX]))
                 self._in_header = self._header_skipped = True
             if self._header_skipped:
                 del self._waiting[:-2]
+            self._searched = max(0, len(self._waiting) - 2)
             return False
         if not self._header_skipped:
             self._keep_header(bytes(self._waiting[: found.start()]))

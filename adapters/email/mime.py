@@ -26,7 +26,7 @@ from email.parser import BytesParser
 from orchestrator import channels as ch
 
 R = ch.Reason
-ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bBqQ]\?|=\?.*\?=", re.DOTALL)
+ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bBqQ]\?")
 MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>]*?)\s*<(?P<within>[^<>]+)>|(?P<bare>[^<>]+?))\s*")
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
 LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*")
@@ -158,8 +158,10 @@ def unsendable(reason: R, code: str, detail: str) -> ch.Unsendable:
 
 def unsafe(value: str) -> bool:
     """Whether a header value could be parsed as several headers, or lose a part."""
-    return ENCODED_WORD.search(value) is not None or any(
-        unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value
+    return (
+        "?=" in value.partition("=?")[2]
+        or ENCODED_WORD.search(value) is not None
+        or any(unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") for c in value)
     )
 
 

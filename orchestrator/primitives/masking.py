@@ -17,7 +17,7 @@ import orjson
 
 PATTERNS = (
     (re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,15}://\S+"), "<url>"),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
+    (re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), "<email>"),
     (re.compile(r"\+?\d[\d\s().-]{7,}\d"), "<number>"),
     (re.compile(r"\b(?:kk_|whsec_|Bearer\s+|Basic\s+|App\s+)\S+"), "<secret>"),
     (re.compile(r"[A-Za-z0-9_-]{40,}"), "<token>"),

@@ -26,7 +26,7 @@ from orchestrator.channels.address_kinds import (
 from orchestrator.channels.registry import address_kinds, consent_channels
 from orchestrator.channels.unseen import trimmed
 
-LOCALE = re.compile(r"([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)(?:-[A-Za-z0-9](?:-[A-Za-z0-9]{1,8})+)*")
+LOCALE = re.compile(r"([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)(?:-[A-Za-z0-9](?:-[A-Za-z0-9]{1,8})+)?")
 LOCALE_LENGTH_MAX = 35
 EXTENDED_LENGTH_MAX = 200
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import regex
 
 CLUSTER = regex.compile(r"\X")
-LOOKED_BACK_MAX = 1_024
+LOOKED_BACK_MAX = 256
 
 
 def whole_length(text: str, length: int) -> int:
@@ -24,10 +24,11 @@ def whole_length(text: str, length: int) -> int:
     while start > first and not simple(text[start]):
         start -= 1
     end = start
-    for cluster in CLUSTER.finditer(text, start):
-        if cluster.end() > length:
+    # a cut text, because the library looks back through all flags to the beginning of what it gets
+    for cluster in CLUSTER.finditer(text[start : length + 1]):
+        if start + cluster.end() > length:
             break
-        end = cluster.end()
+        end = start + cluster.end()
     return end
 
 

@@ -32,7 +32,7 @@ from orchestrator.render.graphemes import cut
 from orchestrator.render.missing import Path as Variable
 from orchestrator.render.missing import missing
 from orchestrator.render.problems import TemplateProblem, TemplateProblems, Unrenderable
-from orchestrator.render.text import ENCODED_WORD, clean_html, settled
+from orchestrator.render.text import clean_html, has_encoded_word, settled
 from orchestrator.render.yamlpart import Kept, structure, values, with_urls
 
 FILE = re.compile(
@@ -349,7 +349,7 @@ def said(text: str, channel: Channel, name: str) -> Any:
         raise TemplateRuntimeError("the text is empty")
     if name not in ("subject", "title"):
         return settled_text
-    if ENCODED_WORD.search(settled_text):
+    if has_encoded_word(settled_text):
         raise TemplateRuntimeError(f"there is an encoded word (=?…?=) in the {name}")
     return " ".join(settled_text.split())
 

@@ -35,7 +35,6 @@ MARKS_MAX = 30
 """Of one letter, as in the Stream-Safe Text Format (UAX 15): more cannot be read by anyone."""
 TOO_MANY_MARKS = re.compile(b"[^\0]{%d,}" % (MARKS_MAX + 1))
 FEW = 500
-ENCODED_WORD = re.compile(r"=\?.*\?=", re.DOTALL)
 PARTS_MAX = 16
 NONCHARACTER = 0xFDD0
 """
@@ -48,6 +47,11 @@ OPENS, CLOSES = _SECRET, _SECRET[::-1] + chr(NONCHARACTER + 31)
 ABBREVIATED = chr(NONCHARACTER + 30)
 """Stands after the full stop of an abbreviation that a filter wrote: «21 листопада 2026 р.»"""
 DOT_TWICE = re.compile(rf"\.{ABBREVIATED}((?:<[^<>]{{0,200}}>){{0,8}})\.(?!\.)")
+
+
+def has_encoded_word(text: str) -> bool:
+    """Whether a mail program may read a part of the text as an encoded word (RFC 2047)."""
+    return "?=" in text.partition("=?")[2]
 
 
 def nfc(text: str) -> str:

@@ -63,7 +63,7 @@ def send_before_intent() -> Sequence[Replacement]:
         async def commit(self, changes: Changes) -> None:
             self.held.append(changes)
 
-    async def work(self: Engine, batch: list[Any]) -> None:
+    async def work(self: Engine, batch: list[Any]) -> list[Any]:
         if not any(
             isinstance(one.command, ApplyFact) and isinstance(one.command.fact, core_facts.Prepared)
             for one in batch
@@ -72,12 +72,13 @@ def send_before_intent() -> Sequence[Replacement]:
         store, later = self.store, Later(self.store)
         self.store = later
         try:
-            await original(self, batch)
+            rest = await original(self, batch)
         finally:
             self.store = store
         await asyncio.sleep(0.1)
         for changes in later.held:
             await cast(Any, store).commit(changes)
+        return rest
 
     return [(Engine, "_work", work)]
 
@@ -124,17 +125,17 @@ def event_and_messages_in_two_transactions() -> Sequence[Replacement]:
 @bug
 def redelivered_event_counts_as_new() -> Sequence[Replacement]:
     """A repeat of an event makes its messages once more."""
-    original = PublishHandler.handle
+    original = PublishHandler.handle_in_parts
 
     def again(self: PublishHandler, context: Any, command: Publish) -> Any:
         seen = context.work.events.rows.pop((command.event.source, command.event.id), None)
         before = len(context.work.changes.events)
-        published = original(self, context, command)
+        published = yield from original(self, context, command)
         if seen is not None:
             del context.work.changes.events[before:]
         return published
 
-    return [(PublishHandler, "handle", again)]
+    return [(PublishHandler, "handle_in_parts", again)]
 
 
 @bug
@@ -220,11 +221,11 @@ def clock_read_before_loading() -> Sequence[Replacement]:
     original_load, original_context = Engine._load, Engine._context
     read_at: dict[int, int] = {}
 
-    async def load(self: Engine, unit: Any, rules: Any, commands: Any) -> Any:
+    async def load(self: Engine, unit: Any, rules: Any, commands: Any, pace: Any) -> Any:
         now = self._ports.now()
-        work = await original_load(self, unit, rules, commands)
+        work, loaded = await original_load(self, unit, rules, commands, pace)
         read_at[id(work)] = now
-        return work
+        return work, loaded
 
     async def make(self: Engine, work: Any, rules: Any) -> Any:
         context = await original_context(self, work, rules)
