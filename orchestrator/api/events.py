@@ -5,6 +5,7 @@ accepted events are durable.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -37,6 +38,8 @@ from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
 from orchestrator.stores.port import StoreBusy
 
+AT_ONCE_BYTES_MAX = 16 * 1024
+"""A larger body is read in a thread."""
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 ATTRIBUTE_PREFIX = "ce-"
@@ -168,6 +171,13 @@ async def parse(request: web.Request) -> Sequence[Event | Malformed]:
         fix = f"send {STRUCTURED}, {BATCH}, or JSON data with ce-… headers, in UTF-8"
         raise Refusal(415, "unsupported_media_type", f"this media type is not read here; {fix}")
     body = await read_body(request, BATCH_BYTES_MAX if kind == BATCH else EVENT_BYTES_MAX)
+    if len(body) > AT_ONCE_BYTES_MAX:
+        return await asyncio.to_thread(read_events, request, kind, body)
+    return read_events(request, kind, body)
+
+
+def read_events(request: web.Request, kind: str, body: bytes) -> Sequence[Event | Malformed]:
+    """The events of a body. Raises ``Malformed`` if the batch as a whole cannot be read."""
     if kind == BATCH:
         return parse_batch(body)
     binary = kind != STRUCTURED and any(

@@ -30,6 +30,7 @@ from orchestrator.recipients.fields import rfc3339_ms
 
 EVENT_BYTES_MAX = 256 * 1024
 BATCH_BYTES_MAX = 4 * 1024 * 1024
+BATCH_VALUES_MAX = 200_000
 BATCH_EVENTS_MAX = 1_000
 TEXT_LENGTH_MAX = 1_024
 AHEAD_MS_MAX = 5 * 60_000
@@ -57,6 +58,9 @@ def parse_batch(body: bytes) -> list[Event | Malformed]:
     """Each event of an array, or its error."""
     if len(body) > BATCH_BYTES_MAX:
         raise Malformed("too_large", "", "the batch is larger than 4 MiB", "send smaller batches")
+    if body.count(b",") + body.count(b"{") + body.count(b"[") > BATCH_VALUES_MAX:
+        what = f"the batch has more than {BATCH_VALUES_MAX} values"
+        raise Malformed("too_large", "", what, "send smaller batches")
     try:
         # an event in a batch may be nested as deeply as one alone
         found, plain = strictjson.parse_loosely(body, strictjson.DEPTH_MAX + 1)

@@ -12,6 +12,8 @@ from orchestrator.events.malformed import Malformed, read_json
 from orchestrator.recipients.intake import Unaddressed, readable_recipient
 
 RECIPIENTS_MAX = 1_000
+LISTED_MAX = 2 * RECIPIENTS_MAX
+"""So many are read at all, repeats included."""
 WARNINGS_MAX = 1_000
 """Of one event; further ones are not told."""
 
@@ -93,6 +95,8 @@ def read_fan_out(many: list[Any]) -> tuple[list[dict[str, Any]], list[IntakeWarn
     found: dict[str, dict[str, Any]] = {}
     warnings: list[IntakeWarning] = []
     refused: Unaddressed | None = None
+    if len(many) > LISTED_MAX:
+        raise too_many()
     for index, one in enumerate(many):
         try:
             profile, faults = readable_recipient(one, None, f"data.recipients[{index}]")
@@ -103,8 +107,12 @@ def read_fan_out(many: list[Any]) -> tuple[list[dict[str, Any]], list[IntakeWarn
             found[profile["id"]] = profile
         warnings += faults[: WARNINGS_MAX - len(warnings)]
     if len(found) > RECIPIENTS_MAX:
-        what = f"there are more than {RECIPIENTS_MAX} recipients"
-        raise Malformed("too_large", "data.recipients", what, "publish several events")
+        raise too_many()
     if not found and refused is not None:
         raise refused
     return list(found.values()), warnings
+
+
+def too_many() -> Malformed:
+    what = f"there are more than {RECIPIENTS_MAX} recipients"
+    return Malformed("too_large", "data.recipients", what, "publish several events")
