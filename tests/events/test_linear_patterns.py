@@ -20,7 +20,7 @@ import regex
 
 from orchestrator.channels.phones import apart, plan_of
 from orchestrator.render.graphemes import whole_length
-from tests.house.patterns import ANCHORED, Found, patterns, worst_texts
+from tests.events.patterns import ANCHORED, Found, patterns, worst_texts
 
 FIRST = 300
 SIZES = (1_000, 2_000, 4_000)
@@ -30,7 +30,7 @@ GROWTH_MAX = 9.0
 """From the smallest to the largest size: a linear pattern takes 4 times as long, others 16."""
 
 OWN_FILES = {
-    "orchestrator/check/": "reads the files of whoever runs it",
+    "orchestrator/check/": "reads the files of its operator",
     "orchestrator/configuration/": "the same",
     "orchestrator/policytests/": "the same",
     "orchestrator/sandbox/": "a stand-in for a provider reads what Kaskad sends",
