@@ -33,6 +33,8 @@ from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
+BOOKKEEPING = ("cap_usages", "consents")
+"""Parts of a recipient's document that nobody outside has written."""
 
 
 def apply_fact(
@@ -81,26 +83,25 @@ def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
     history, in explanations and in status events. Of an erased person nothing is kept of its words.
     """
 
+    def plain(text: str) -> str:
+        if not text or not person.known:
+            return ""
+        # what we note of our own accord (channels, classes) says nothing of the person
+        written = [value for name, value in person.document.items() if name not in BOOKKEEPING]
+        return without(text, (*written, entry.event["data"]))
+
     def clean(said: Any) -> Any:
         detail, code = getattr(said, "detail", ""), getattr(said, "code", None)
         if not detail and code is None:
             return said
-        known = (person.document, entry.event["data"]) if person.known else ()
-        changes: dict[str, Any] = {"detail": without(detail, known) if person.known else ""}
-        if code is not None:
-            changes["code"] = without(code, known)
-        return replace(said, **changes)
+        return replace(said, detail=plain(detail), code=None if code is None else plain(code))
 
     match fact:
         case Answered(outcome=outcome) if not isinstance(outcome, Accepted):
             return replace(fact, outcome=clean(outcome))
         case ReceiptReceived(failure=failure, detail=detail) if failure is not None or detail:
-            plain = without(detail, (person.document, entry.event["data"]))
-            return replace(
-                fact,
-                failure=clean(failure) if failure is not None else None,
-                detail=plain if person.known else "",
-            )
+            refusal = clean(failure) if failure is not None else None
+            return replace(fact, failure=refusal, detail=plain(detail))
     return fact
 
 
