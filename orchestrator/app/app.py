@@ -121,6 +121,8 @@ class App:
         )
         await self.maintenance.start()
         self.ready = True
+        if self.keys.store_is_new:  # a typo in `store` looks the same: its opt-outs are elsewhere
+            log.warning("store.new")
         log.info(
             "service.started", listen=str(settings.http.listen), admin=str(settings.http.admin)
         )

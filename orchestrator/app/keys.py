@@ -36,11 +36,10 @@ class InstallationKeys:
         self._now = now
         self._own = own
         self.signing = SigningKeys([], now)
+        self.store_is_new = False
 
     async def pepper(self) -> bytes:
-        if not await self._store.secrets(PEPPER):
-            # a typo in `store` looks the same: every opt-out is in another one
-            log.warning("store.new")
+        self.store_is_new = not await self._store.secrets(PEPPER)
         await self._store.add_secret(PEPPER, new_key(), self._now(), unless_since=0)
         return (await self._store.secrets(PEPPER))[-1].secret
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.engine.commands import Command
+
+T = TypeVar("T")
 
 OnResult = Callable[[Any], None]
 """Called with the answer to a command, or with the exception; it neither waits nor raises."""
@@ -59,3 +61,27 @@ def settle(answer: asyncio.Future[Any], result: Any) -> None:
         answer.exception()  # a submitter that went away must not leave a warning behind
     else:
         answer.set_result(result)
+
+
+class Callers:
+    """Those who wait for answers, and learn soon that the store is away."""
+
+    WAIT_SECONDS = 3.0
+    """Their commands are kept and decided in the end; they may submit them again."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[Any]] = set()
+
+    async def wait(self, answers: asyncio.Future[T]) -> T:
+        """The answers, or the error of ``give_up``."""
+        self._waiting.add(answers)
+        try:
+            return await answers
+        finally:
+            self._waiting.discard(answers)
+
+    def give_up(self, away_seconds: float, error: Exception) -> None:
+        """The store has been away for so long."""
+        if away_seconds >= self.WAIT_SECONDS:
+            for answers in tuple(self._waiting):
+                settle(answers, error)

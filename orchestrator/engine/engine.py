@@ -20,7 +20,7 @@ import structlog
 
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.answers import OnResult, Waiter, Waiters, Waiting
+from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
@@ -110,6 +110,7 @@ class Engine:
         self._spending = Spending()
         self._evaluate = foreseen(ports.evaluate)
         self._tasks: list[asyncio.Task[None]] = []
+        self._callers = Callers()
         self._stopping = False
 
     async def start(self) -> None:
@@ -140,14 +141,16 @@ class Engine:
     async def submit_many(self, commands: Sequence[Command]) -> list[Any]:
         """
         The answers in the order of the commands, exceptions in their places. Raises ``Busy`` or
-        ``Stopped`` at once.
+        ``Stopped`` at once, ``StoreAway`` (see ``Callers``) if none of them is a fact.
         """
         if not commands:
             return []
         waiters = Waiters(len(commands))
         for place, command in enumerate(commands):
             self.enqueue(command, partial(waiters.on_result, place))
-        return await waiters.future
+        if any(isinstance(one, ApplyFact) for one in commands):
+            return await waiters.future
+        return await self._callers.wait(waiters.future)
 
     def enqueue(self, command: Command, on_result: OnResult) -> None:
         """
@@ -244,10 +247,10 @@ class Engine:
     ) -> tuple[list[Any], BatchContext]:
         """
         Decide, and outlast an unreachable store, so that no provider's answer is lost; a busy one
-        gets a few more tries. A batch that was committed after all may safely be decided again:
-        every fact is void the second time.
+        gets a few more tries, and callers learn soon that it is away. A batch that was committed
+        after all may safely be decided again: every fact is void the second time.
         """
-        pause, tries, gives_up_at = FIRST_PAUSE_SECONDS, 0, 0.0
+        pause, tries, gives_up_at, away_since = FIRST_PAUSE_SECONDS, 0, 0.0, 0.0
         while True:
             try:
                 decided = await self._decide(commands)
@@ -256,6 +259,8 @@ class Engine:
                 if not self.store_away:
                     log.warning("engine.store_unreachable", why=str(error))
                 self.store_away = True
+                away_since = away_since or now
+                self._callers.give_up(now - away_since, error)
                 if self._stopping:
                     gives_up_at = gives_up_at or now + LAST_WAIT_SECONDS
                     if now >= gives_up_at:

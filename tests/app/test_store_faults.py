@@ -64,6 +64,27 @@ async def test_while_the_disk_fails_the_service_is_not_ready_and_answers_503_and
         assert len(written) < 20
 
 
+async def test_a_caller_whose_event_waits_for_the_disk_gets_a_503_and_its_event_is_kept(
+    tmp_path: Path,
+) -> None:
+    async with running(lay_out(tmp_path)) as site:
+        writer: sqlite3.Connection = site.app.store._writer  # type: ignore[attr-defined]
+        await site.ended(await site.publish())
+        writer.execute("pragma query_only = 1")
+        event = site.event()
+        status, answer = await site.post(event)  # the first one, which finds it out
+        assert (status, answer["code"]) == (503, "unavailable")
+        writer.execute("pragma query_only = 0")
+
+        async def taken() -> bool:
+            return (await site.post(event))[0] == 202
+
+        await until(taken)
+        status, answer = await site.post(event)
+        assert answer["results"][0]["status"] == "duplicate"
+        await site.ended(str(answer["results"][0]["messages"][0]))
+
+
 def publish_of(event: dict[str, Any]) -> Publish:
     """The command of an event."""
     return Publish(parse_structured(json.dumps(event).encode()))
@@ -187,7 +208,8 @@ def test_an_id_is_an_id_whatever_it_is_made_of(id: str, tmp_path: Path) -> None:
 
 
 def kaskad(*arguments: str) -> tuple[int, list[str]]:
-    """The exit code of a verb, and what it wrote on standard error."""
+    """The exit code of a verb, and what it wrote on standard error beside its log."""
     done = CliRunner().invoke(app, list(arguments))
     assert isinstance(done.exception, SystemExit | None), done.exception
-    return done.exit_code, done.stderr.splitlines()
+    lines = done.stderr.splitlines()
+    return done.exit_code, [line for line in lines if not line.startswith("{")]
