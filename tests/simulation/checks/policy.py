@@ -225,11 +225,17 @@ def others(evidence: Evidence, sent: Sent, rule: Cap | Gap) -> list[int]:
 
 
 def doubles(evidence: Evidence) -> Iterator[str]:
-    """Of two messages with the same dedupe key within its window only one is sent."""
+    """
+    Of two messages with the same dedupe key within its window only one is sent. One whose every
+    attempt was refused has reached nobody, so it frees its key.
+    """
     first: dict[tuple[str, str, str], int] = {}
-    for id in sorted(
-        {sent.message.id for sent in evidence.sent}, key=lambda one: evidence.created[one].order
-    ):
+    left = {
+        sent.message.id
+        for sent in evidence.sent
+        if any(evidence.may_have_left(one, sent.message.id) for one in sent.message.attempts)
+    }
+    for id in sorted(left, key=lambda one: evidence.created[one].order):
         message = evidence.messages[id]
         policy = evidence.policy(message)
         if policy.dedupe is None:
