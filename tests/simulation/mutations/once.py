@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Sequence
-from typing import Any
 
 from orchestrator.core.message import Message
 from orchestrator.engine.handlers import receipts
-from orchestrator.primitives.tokens import AddressHasher
 from tests.simulation.mutations.registry import Replacement, bug
 
 
@@ -23,17 +19,6 @@ def dedupe_key_freed_although_something_left() -> Sequence[Replacement]:
 def dedupe_key_never_freed() -> Sequence[Replacement]:
     """A message that nobody got keeps its successors away until the window ends."""
     return [(Message, "left_nothing", property(lambda self: False))]
-
-
-@bug
-def opt_out_by_another_spelling_ignored() -> Sequence[Replacement]:
-    """An opt-out is kept under the address as it was written."""
-
-    def compute(self: Any, kind: str, value: str) -> str:
-        text = f"{kind}\0{value.strip()}".encode()
-        return hmac.new(self._pepper, text, hashlib.sha256).hexdigest()[:32]
-
-    return [(AddressHasher, "_compute", compute)]
 
 
 @bug
