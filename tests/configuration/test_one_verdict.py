@@ -26,6 +26,7 @@ from tests.configuration.mistakes.project import environment
 from tests.configuration.place import Place
 from tests.configuration.test_mistakes import MISTAKES
 
+LARGE_SAMPLE = 250
 SAMPLE = 64
 
 
@@ -65,8 +66,8 @@ async def test_every_verb_says_the_same_of_a_sample_of_bad_configurations(tmp_pa
 
 
 @pytest.mark.verify
-async def test_every_verb_says_the_same_of_every_bad_configuration(tmp_path: Path) -> None:
-    await compare(tmp_path, BAD)
+async def test_every_verb_says_the_same_of_many_bad_configurations(tmp_path: Path) -> None:
+    await compare(tmp_path, random.Random(4).sample(BAD, LARGE_SAMPLE))
 
 
 async def compare(folder: Path, configurations: list[Bad]) -> None:
