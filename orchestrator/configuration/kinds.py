@@ -118,13 +118,20 @@ def word(*choices: str) -> Kind[Any]:
 
 
 def words(
-    what: str, choices: Collection[str] | None = None, schema: Schema = NAME_SCHEMA, least: int = 0
+    what: str,
+    choices: Collection[str] | None = None,
+    schema: Schema = NAME_SCHEMA,
+    least: int = 0,
+    empty: str | None = "name at least one, or remove the key",
 ) -> Kind[tuple[str, ...]]:
-    """A list of texts, each once; ``choices`` closes it."""
+    """
+    A list of texts, each once; ``choices`` closes it. ``empty`` mends one without any; None allows
+    it.
+    """
 
     def read(section: Section, key: str, default: Any) -> tuple[str, ...]:
         written = section.get(key) is not None or section.has(key)
-        return section.words(key, what, choices) if written else default or ()
+        return section.words(key, what, choices, empty) if written else default or ()
 
     inner = {"enum": list(choices)} if choices is not None else schema
     return Kind(f"list of {what}", read, array(inner, least), list)

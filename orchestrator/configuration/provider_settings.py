@@ -109,7 +109,7 @@ class ProviderSettings:
         NAME, "Its name, unique in the file; receipts come to it.", need="name it: provider: twilio"
     )
     aliases: tuple[str, ...] = setting(
-        words("names"), "Names that it had before; receipts still come to them.", ()
+        words("names", empty=None), "Names that it had before; receipts still come to them.", ()
     )
     adapter: str = setting(
         ADAPTER, "The adapter that speaks to it.", need="name its adapter: adapter: twilio_sms"

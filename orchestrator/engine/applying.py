@@ -84,7 +84,7 @@ def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
     """
 
     def plain(text: str) -> str:
-        if not text or not person.known:
+        if not text or not (person.known or person.dirty):
             return ""
         # what we note of our own accord (channels, classes) says nothing of the person
         written = [value for name, value in person.document.items() if name not in BOOKKEEPING]
@@ -94,7 +94,8 @@ def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
         detail, code = getattr(said, "detail", ""), getattr(said, "code", None)
         if not detail and code is None:
             return said
-        return replace(said, detail=plain(detail), code=None if code is None else plain(code))
+        code = None if code is None else plain(code) or without(code, ())
+        return replace(said, detail=plain(detail), code=code)
 
     match fact:
         case Answered(outcome=outcome) if not isinstance(outcome, Accepted):

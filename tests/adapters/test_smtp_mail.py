@@ -331,7 +331,7 @@ def test_every_reply_has_a_meaning_and_none_that_took_nothing_is_unknown(
         ("2.0.0 Ok: queued as 4F2A1B9C", "4F2A1B9C"),
         ("OK id=1tABCd-0000xy-2Z", "1tABCd-0000xy-2Z"),
         ("Ok 0100018f0a1b2c3d-4e5f6a7b-000000", "0100018f0a1b2c3d-4e5f6a7b-000000"),
-        ("2.0.0 OK  1732521600 a1b2c3d4e5f6-1a2b3c4d - gsmtp", "1732521600"),
+        ("2.0.0 OK  1732521600 a1b2c3d4e5f6-1a2b3c4d - gsmtp", "a1b2c3d4e5f6-1a2b3c4d"),
         ("Ok", None),
         ("2.6.0 Message accepted", None),
     ],
