@@ -123,7 +123,7 @@ class StoredConsentView(TypedDict):
 
 
 class ConsentHistoryView(TypedDict):
-    """The whole history, oldest first; then what is kept for the recipient's addresses alone."""
+    """The recipient's consents, oldest first; then those of their addresses."""
 
     consents: list[StoredConsentView]
 

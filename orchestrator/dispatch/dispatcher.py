@@ -134,6 +134,7 @@ class Dispatcher:
                 for pump in self._pumps.pop(name):
                     pump.cancel()
                 self._retired.append(old)
+        self._versions.clear()  # it fills with what is in flight
         self.use({name: kept.get(name, new) for name, new in providers.items()})
         for name, new in self.providers.items():
             if name not in kept:

@@ -34,7 +34,7 @@ from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, R
 
 MILLIONTHS = 1_000_000
 BOOKKEEPING = ("cap_usages", "consents")
-"""Parts of a recipient's document that nobody outside has written."""
+"""Parts of a recipient's document that hold names of ours (channels, classes, topics)."""
 
 
 def apply_fact(
@@ -86,7 +86,6 @@ def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
     def plain(text: str) -> str:
         if not text or not (person.known or person.dirty):
             return ""
-        # what we note of our own accord (channels, classes) says nothing of the person
         written = [value for name, value in person.document.items() if name not in BOOKKEEPING]
         return without(text, (*written, entry.event["data"]))
 

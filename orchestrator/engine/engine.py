@@ -305,7 +305,7 @@ class Engine:
             try:
                 for number, command in enumerate(commands[:loaded], start=1):
                     results.append(await handle_at_pace(context, command, pace))
-                    departures.look(self._ports.monotonic() - context.started_at)
+                    departures.look()
                     await pace.pause(at_once=number % YIELD_EVERY == 0 and self.store.shared)
                     if pace.over:
                         break

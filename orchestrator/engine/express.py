@@ -4,9 +4,9 @@ Steps that leave in the transaction that made them ready.
     fact ─► decide: ready ─► slot and token in hand? render ─► Prepared ─► decide: intent ─► commit
 
 Acceptance and intent are then one commit, and the message is in no backlog in between. Whatever
-cannot leave at once (no slot, no token, a shut provider, several devices, an OTP on its way, a
-batch that has taken too long already) waits in the backlog. ``decide`` decides both facts; nothing
-else may be decided about the message in between.
+cannot leave at once (no slot, no token, a shut provider, several devices, an OTP on its way) waits
+in the backlog. ``decide`` decides both facts; nothing else may be decided about the message in
+between.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from orchestrator.core.values import replace
 from orchestrator.engine.applying import apply_fact
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
-
-EXPRESS_SECONDS_MAX = 0.25
-"""A batch that has taken this long renders nothing more: a call has to start within a second."""
 
 
 class Departure(Protocol):
@@ -53,18 +50,14 @@ class Departures:
         self._decided = 0
         self._leaving: list[tuple[Departure, FactApplied]] = []
 
-    def look(self, seconds: float) -> None:
-        """
-        Let what the last command made ready leave at once. ``seconds`` is how long the batch has
-        taken.
-        """
+    def look(self) -> None:
+        """Let what the last command made ready leave at once."""
         decided = self._context.decided
         since, self._decided = self._decided, len(decided)
-        if seconds <= EXPRESS_SECONDS_MAX:
-            for one in decided[since:]:
-                if one.decision.message.ready():
-                    self._send(one)
-            self._decided = len(decided)
+        for one in decided[since:]:
+            if one.decision.message.ready():
+                self._send(one)
+        self._decided = len(decided)
 
     def _send(self, one: Decided) -> None:
         entry = self._context.work.messages.get(one.decision.message.id)
@@ -82,7 +75,11 @@ class Departures:
             fact, inputs = departure.fact, None
             if fresh:
                 fact, inputs = replace(fact, at_once=True), one.decision.inputs
-            applied = apply_fact(self._context, entry, fact, inputs=inputs)
+            try:
+                applied = apply_fact(self._context, entry, fact, inputs=inputs)
+            except BaseException:
+                departure.stay()
+                raise
             self._leaving.append((departure, applied))
             one, fresh = self._context.decided[-1], False
 

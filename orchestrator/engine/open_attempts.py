@@ -15,10 +15,9 @@ from typing import Protocol
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.status import FAILURES
-from orchestrator.stores.rows import TimerRow
+from orchestrator.stores.rows import BEFORE_ALL_TIMERS, TimerRow
 
 PAGE = 128
-BEGINNING = TimerRow(-1, "")
 MAY_BE_REPORTED = (OutcomeKind.PENDING, OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
 
 
@@ -41,7 +40,7 @@ async def open_attempts(
     store to others after each page. Raises ``StoreBusy``.
     """
     found: Counter[str] = Counter()
-    after = BEGINNING
+    after = BEFORE_ALL_TIMERS
     while rows := await store.under_way(after, PAGE):
         after = rows[-1][0]
         found.update(

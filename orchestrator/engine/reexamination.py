@@ -17,7 +17,7 @@ from orchestrator.core.facts import RulesChanged
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.stores.port import Store, StoreBusy
-from orchestrator.stores.rows import TimerRow
+from orchestrator.stores.rows import BEFORE_ALL_TIMERS, TimerRow
 
 log = structlog.get_logger()
 
@@ -25,7 +25,6 @@ BATCH_MAX = 128
 REST_SHARE = 4
 REST_SECONDS_MIN = 0.05
 RETRY_SECONDS = 1.0
-BEGINNING = TimerRow(-1, "")
 
 
 class Reexamination:
@@ -59,7 +58,7 @@ class Reexamination:
                 await self._asked.wait()
             if self._asked.is_set():
                 self._asked.clear()
-                after = BEGINNING
+                after = BEFORE_ALL_TIMERS
             assert after is not None
             started = self._monotonic()
             try:

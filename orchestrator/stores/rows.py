@@ -57,6 +57,9 @@ class TimerRow(NamedTuple):
     message: str
 
 
+BEFORE_ALL_TIMERS = TimerRow(-1, "")
+
+
 class AttemptPlace(NamedTuple):
     """The place of an attempt: its message and its number there."""
 

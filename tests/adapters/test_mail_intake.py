@@ -1,4 +1,4 @@
-"""A raw mail is shortened while it comes in: what is kept, whatever its shape and its pieces."""
+"""The parts of a raw mail that the intake keeps, for mails of any shape in pieces of any size."""
 
 from __future__ import annotations
 

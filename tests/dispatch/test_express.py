@@ -19,7 +19,6 @@ from orchestrator.core.policy import Cap, Governance, Step
 from orchestrator.core.values import replace
 from orchestrator.dispatch.answers import OnBreaker
 from orchestrator.dispatch.rates import Rate
-from orchestrator.engine import express
 from orchestrator.engine.commands import ApplyFact, OptOut, Publish
 from orchestrator.stores.rows import Changes
 from orchestrator.stores.sqlite.bucket import TokenBucket
@@ -85,7 +84,7 @@ async def test_both_facts_stand_in_the_history_and_the_gates_were_asked_once() -
         assert "checks" in lines[0] and "checks" not in lines[1]
 
 
-@pytest.mark.parametrize("why", ["slots", "token", "shut", "otp", "budget", "waiting", "stopping"])
+@pytest.mark.parametrize("why", ["slots", "token", "shut", "otp", "waiting", "stopping"])
 async def test_whatever_cannot_leave_at_once_waits_in_the_backlog(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,8 +102,6 @@ async def test_whatever_cannot_leave_at_once_waits_in_the_backlog(
                 at.provider.breaker.record(OnBreaker.OPENS, at.world.now)
             case "otp":
                 at.world.engine.otp_priority.__enter__()
-            case "budget":
-                monkeypatch.setattr(express, "EXPRESS_SECONDS_MAX", -1.0)
             case "waiting":
                 at.provider.others.drained = False
             case "stopping":
@@ -145,6 +142,22 @@ async def test_a_batch_that_fails_calls_nobody_and_frees_slot_and_row() -> None:
         assert at.at_rest and at.adapter.asked.empty()
         await at.publish("2", **PERSON)
         assert (await at.adapter.asked.get()).content["text"] == "Dear Olena"
+
+
+async def test_an_intent_that_cannot_be_decided_frees_its_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with shop() as at:
+        await warm(at)
+
+        def broken(*given: Any, **named: Any) -> None:
+            raise RuntimeError("broken")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("orchestrator.engine.express.apply_fact", broken)
+            with pytest.raises(RuntimeError):
+                await at.publish("1", **PERSON)
+        assert at.at_rest and at.adapter.asked.empty()
 
 
 async def test_what_cannot_be_rendered_is_left_to_the_backlog_and_reported_there() -> None:

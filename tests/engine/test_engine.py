@@ -248,6 +248,13 @@ async def test_dedupe_runs_from_the_first_and_is_not_extended() -> None:
         ).status is Status.ACCEPTED
 
 
+async def test_a_dedupe_key_sees_no_time_and_harms_no_event_by_asking_for_it() -> None:
+    policy = Policy("cart", "v1", "shop.event", (Step("sms"),), dedupe=Dedupe("now", 60 * MINUTE))
+    async with World(policy) as world:
+        made = [(await world.publish(n)).messages[0] for n in ("1", "2")]
+        assert {(await world.message(id)).status for id in made} == {Status.ACCEPTED}
+
+
 async def test_a_goal_ends_its_own_recipient_s_message_only() -> None:
     policy = Policy(
         "cart", "v1", "shop.event", (Step("sms"),), goal=Goal("order", "goal.cart == event.cart")

@@ -49,6 +49,15 @@ async def test_a_repeat_is_taken_once_its_condition_has_come_true() -> None:
         assert (await world.publish()).status == "duplicate"
 
 
+async def test_a_condition_knows_the_time_of_a_repeat_as_of_an_event() -> None:
+    later = values.replace(SMS, when="now > '2000'")
+    async with World(later) as world:
+        now_has(world)
+        assert (await world.publish()).status == "unmatched"
+        now_has(world, later)
+        assert (await world.publish()).status == "accepted"
+
+
 async def test_a_goal_that_ended_messages_says_so_and_which() -> None:
     async with World(CART) as world:
         (id,) = (await world.publish("1", {"cart": 1})).messages

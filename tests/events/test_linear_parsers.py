@@ -18,10 +18,11 @@ from adapters.email.bounces import read_mail
 from adapters.email.intake import MailIntake
 from orchestrator.api.problems import Refusal
 from orchestrator.api.receipts import check_json
+from orchestrator.channels.outline import outline
 from orchestrator.events.cloudevents import parse_batch, parse_structured
 from orchestrator.events.malformed import Malformed
 from orchestrator.primitives import strict_json
-from orchestrator.primitives.masking import masked, outline, without
+from orchestrator.primitives.masking import masked, without
 from orchestrator.render.text import clean, nfc, settled
 
 SIZES = (60_000, 120_000, 240_000)

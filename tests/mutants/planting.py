@@ -104,7 +104,7 @@ def relative(path: Path) -> str:
 
 
 def give_sql(mutant: Mutant) -> None:
-    """Give the mutant's text to whoever reads its file from now on."""
+    """Replace the text of the mutant's file for every later read."""
     read, text = Path.read_text, mutant.text()
 
     def read_text(self: Path, *args: Any, **named: Any) -> str:

@@ -127,7 +127,7 @@ def matches_now(
     copy = orjson.loads(orjson.dumps(person.document))
     merged = Person(person.id, copy, context.address_hash)
     merged.merge(profile, occurred_at(event, context.now))
-    scope = scope_of(document, merged, None)
+    scope = scope_of(document, merged, None, context.now)
     policies = context.rules.by_event.get(event.type, ())
     return any(policy.when is None or context.truth(policy.when, scope) for policy in policies)
 
@@ -194,7 +194,8 @@ def start(
         currency=context.rules.currency,
     )
     entry = context.work.create(message, document)
-    duplicate_of = deduplicate(context, policy, message, scope)
+    # a dedupe key sees no `now`: it was asked for before this batch's time was known
+    duplicate_of = deduplicate(context, policy, message, scope_of(document, person, None))
     goal = goal_before(context, policy, event, scope, person)
     apply_fact(context, entry, fact, duplicate_of=duplicate_of, goal_reached=goal)
     return message.id

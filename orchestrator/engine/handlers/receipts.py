@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.channels import Receipt
+from orchestrator.channels.outline import outline
 from orchestrator.core.facts import ReceiptReceived
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.recipient import Consent, ConsentState
@@ -27,7 +28,6 @@ from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
-from orchestrator.primitives.masking import outline
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.opt_out_words import opt_out_word
 from orchestrator.stores.rows import AttemptPlace, RawReceiptRow, ReferenceKey

@@ -82,7 +82,7 @@ create table provider_references (
     primary key (provider, reference, message)
 ) partition by range (message);
 
--- Outlines of webhooks (``primitives.masking``). Written by batches; a week's partition is
+-- Outlines of webhooks (``channels.outline``). Written by batches; a week's partition is
 -- dropped after `retention.receipts`.
 create table raw_receipts (
     at bigint not null,

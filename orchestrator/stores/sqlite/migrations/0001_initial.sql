@@ -16,7 +16,7 @@ create table events (
 ) without rowid;
 create index events_by_time on events (accepted_at);
 
--- Outlines of webhooks (``primitives.masking``). Written by batches; purged after
+-- Outlines of webhooks (``channels.outline``). Written by batches; purged after
 -- `retention.receipts`, in the order of their row ids, so they need no index.
 create table raw_receipts (
     at integer not null,
