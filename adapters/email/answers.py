@@ -22,6 +22,7 @@ from adapters.email.reading import (
     spoken_header,
     text_of,
 )
+from orchestrator import channels as ch
 
 LINES_MAX, LINE_CHARS_MAX = 400, 500
 TEXT_CHARS_MAX = 2_000
@@ -60,7 +61,6 @@ SENT_FROM = re.compile(
     r"|яндекс.?почт|почта mail\.ru|ukr\.net|i\.ua).{0,300}",
     re.IGNORECASE,
 )
-INVISIBLE = dict.fromkeys((*range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF, 0xAD))
 
 AUTOMATIC_SUBJECT = re.compile(
     r"\W*((re|fwd?|відп|отв|odp|aw)\W{1,3})?"
@@ -122,7 +122,7 @@ def own_words(text: str) -> str:
     above it.
     """
     lines = [
-        line[:LINE_CHARS_MAX].translate(INVISIBLE).replace("\xa0", " ").strip()
+        ch.without_inkless(line[:LINE_CHARS_MAX]).replace("\xa0", " ").strip()
         for line in text[: LINES_MAX * LINE_CHARS_MAX].splitlines()[:LINES_MAX]
     ]
     kept: list[str] = []

@@ -61,12 +61,7 @@ Said = ch.Receipt | ch.Inbound | ch.Preference
 IsOurs = Callable[[str], bool]
 
 
-def anybodys(reference: str) -> bool:
-    """Takes every reference for ours, where nobody can tell."""
-    return True
-
-
-def read_mail(raw: bytes, is_ours: IsOurs = anybodys) -> Iterator[Said]:
+def read_mail(raw: bytes, is_ours: IsOurs = ch.any_reference) -> Iterator[Said]:
     """
     Items that one raw mail reports; none if it reports nothing or cannot be parsed. ``is_ours``
     tells whether a client reference is one of ours.

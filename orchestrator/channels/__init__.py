@@ -79,7 +79,11 @@ from orchestrator.channels.readers import (
     unix_seconds as unix_seconds,
     whole as whole,
 )
+from orchestrator.channels.unseen import (
+    without_inkless as without_inkless,
+)
 from orchestrator.channels.wire import (
+    any_reference as any_reference,
     Answer as Answer,
     Forged as Forged,
     HttpCall as HttpCall,

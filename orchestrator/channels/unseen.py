@@ -11,9 +11,20 @@ WRITTEN_LENGTH_MAX = 512
 """What is longer becomes no address by leaving out what nobody sees."""
 FORMAT, BLANKS = "Cf", ("Zs", "Zl", "Zp")
 WHITE_SPACE = frozenset("\t\n\v\f\r\x85")
-SHOWN_AS_NOTHING = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Fillers, joiners and the empty Braille pattern: letters and marks without any ink."""
-VARIATION_SELECTORS = range(0xFE00, 0xFE10)
+FILLERS = (
+    0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0,
+)  # fmt: skip
+VARIATION_SELECTORS = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+INKLESS = frozenset(map(chr, (*FILLERS, *VARIATION_SELECTORS)))
+"""
+Letters and marks without any ink, beside the format characters (UCD, Default_Ignorable_Code_Point;
+and the empty Braille pattern).
+"""
+
+
+def inkless(character: str) -> bool:
+    """Whether nothing at all is shown for a character, not even a blank."""
+    return character in INKLESS or unicodedata.category(character) == FORMAT
 
 
 def unseen(character: str) -> bool:
@@ -21,11 +32,13 @@ def unseen(character: str) -> bool:
     if "!" <= character <= "~":
         return False
     return (
-        character in WHITE_SPACE
-        or character in SHOWN_AS_NOTHING
-        or ord(character) in VARIATION_SELECTORS
-        or unicodedata.category(character) in (FORMAT, *BLANKS)
+        inkless(character) or character in WHITE_SPACE or unicodedata.category(character) in BLANKS
     )
+
+
+def without_inkless(text: str) -> str:
+    """The text without the characters for which nothing is shown; its blanks stay."""
+    return text if text.isascii() else "".join(c for c in text if not inkless(c))
 
 
 def trimmed(text: str) -> str:

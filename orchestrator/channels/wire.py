@@ -92,8 +92,8 @@ class HttpReply:
         return parse_retry_after(self.headers.get("retry-after"), self.now)
 
 
-def anything(reference: str) -> bool:
-    """Takes every client reference for ours."""
+def any_reference(reference: str) -> bool:
+    """Take every client reference for ours, where nobody can tell."""
     return True
 
 
@@ -114,7 +114,7 @@ class Webhook:
     headers: Mapping[str, str]
     body: bytes
     now: float
-    is_ours: Callable[[str], bool] = anything
+    is_ours: Callable[[str], bool] = any_reference
 
     def json(self) -> Any:
         """The parsed body, or None if it is not JSON."""

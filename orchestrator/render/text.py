@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateRuntimeError
 
+from orchestrator.channels.unseen import inkless
 from orchestrator.render.sms import in_gsm, shorten
 
 LINE_ENDS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -23,14 +24,6 @@ CONTROL = re.compile(
     # marks, noncharacters (ours among them), half characters
     "\ufeff\ufff9-\ufffb\ufdd0-\ufdef\ud800-\udfff]"
 )
-UNSEEN = frozenset(
-    map(
-        chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0)
-    )
-) | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-"""
-What is shown as nothing, beside the format characters (Cf); Default_Ignorable_Code_Point, UCD.
-"""
 MARKS_MAX = 30
 """Of one letter, as in the Stream-Safe Text Format (UAX 15): more cannot be read by anyone."""
 TOO_MANY_MARKS = re.compile(b"[^\0]{%d,}" % (MARKS_MAX + 1))
@@ -132,10 +125,10 @@ def seen(text: str) -> str:
     shown: dict[int, str | None] = {}
     for character in text:
         if ord(character) not in shown and not in_gsm(character):
-            kind = unicodedata.category(character)
-            if kind not in ("Zs", "Cf") and character not in UNSEEN:
+            blank = unicodedata.category(character) == "Zs"
+            if not blank and not inkless(character):
                 return text
-            shown[ord(character)] = " " if kind == "Zs" else None
+            shown[ord(character)] = " " if blank else None
     return text.translate(shown)
 
 
