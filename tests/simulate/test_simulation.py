@@ -389,16 +389,6 @@ def test_events_may_come_from_standard_input(place: Place) -> None:
     from orchestrator.cli import app
 
     lines = "".join(json.dumps(event(number)) + "\n" for number in range(2))
-    arguments = [
-        "simulate",
-        "--config",
-        str(place.config),
-        "--events",
-        "-",
-        "--runs",
-        "1",
-        "-o",
-        "json",
-    ]
-    done = CliRunner().invoke(app, arguments, input=lines)
+    words = f"simulate --config {place.config} --events - --runs 1 -o json"
+    done = CliRunner().invoke(app, words.split(), input=lines)
     assert json.loads(done.stdout)["events"] == 2
