@@ -19,6 +19,7 @@ from orchestrator.explain.views import FullMessageView
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
 KIB = 1024
+MIB = 1024 * KIB
 OBJECT = dict[str, Any]
 
 EventRoute = partial(Route, scope=Scope.EVENTS)
@@ -50,7 +51,7 @@ WEBHOOK = WebhookRoute(
     "A provider's webhook, or a browser's report", PROVIDERS_ANSWER, body={"*/*": Any},
     refusals=(403, 404),
     notes=("Checked by the provider's own signature. At most"
-        f" {receipts.BODY_BYTES_MAX // KIB} KiB, a raw mail {receipts.MAIL_BYTES_MAX // KIB} KiB, a"
+        f" {receipts.BODY_BYTES_MAX // MIB} MiB, a raw mail {receipts.MAIL_BYTES_MAX // MIB} MiB, a"
         f" browser's report {receipts.DEVICE_BODY_BYTES_MAX // KIB} KiB."
         " A repeat changes nothing."),
 )

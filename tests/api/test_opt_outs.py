@@ -10,8 +10,6 @@ import pytest
 from orchestrator.core.values import replace
 from tests.api.site import Site, is_problem
 
-MINUTE = 60_000
-
 
 async def test_an_opt_out_stops_the_next_message(site: Site) -> None:
     body = {

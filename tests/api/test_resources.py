@@ -15,9 +15,6 @@ from orchestrator.primitives.durations import rfc3339
 from tests.api.site import OLENA, Site, event, is_problem
 from tests.engine.world import START
 
-MINUTE = 60_000
-
-
 # ---- messages
 
 
