@@ -109,7 +109,7 @@ class ConditionLint:
             return
         if self.fails(one, tree):
             return
-        self.look_for_strangers(one, tree)
+        self.look_for_unknown_paths(one, tree)
         self.look_at_key(one, tree)
 
     def name_problem(self, tree: nodes.Template, one: Condition) -> tuple[str, str] | None:
@@ -229,10 +229,10 @@ class ConditionLint:
             return True
         return False
 
-    def look_for_strangers(self, one: Condition, tree: nodes.Template) -> None:
+    def look_for_unknown_paths(self, one: Condition, tree: nodes.Template) -> None:
         found, guarded = uses(tree)
         for use in found:
-            problem = stranger(use, guarded, self.events(), self.samples.people, self.words())
+            problem = unknown_path(use, guarded, self.events(), self.samples.people, self.words())
             if problem is not None:
                 self.report.warn(one.node.position, *problem)
                 return
@@ -315,7 +315,7 @@ def fix_for(source: str, message: str) -> str:
     return next((fix for sign, fix in MISREAD if sign.search(bare)), WRITE)
 
 
-def stranger(
+def unknown_path(
     use: Use,
     guarded: Collection[tuple[str | int, ...]],
     events: Sequence[dict[str, Any]],

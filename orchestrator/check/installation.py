@@ -50,7 +50,7 @@ class Installation:
         return Conditions()
 
     @cached_property
-    def shaky(self) -> bool:
+    def settings_have_errors(self) -> bool:
         """Whether something in ``kaskad.yaml`` is wrong, so that what follows of it may be, too."""
         path = str(self.settings.path)
         return any(one.path == path and one.severity == "error" for one in self.report.problems)
@@ -113,14 +113,14 @@ def lint_installation(installation: Installation, files: Collection[PolicyFile] 
         if one.adapter_settings.allow_unsigned:
             what = f"anyone can forge receipts of {one.provider}, because `allow_unsigned` is on"
             report.warn(one.position, what, "set up signatures at the provider and remove it")
-    _ = installation.shaky
-    _ = installation.adapters
+    _ = installation.settings_have_errors  # before the lints below add errors of their own
+    _ = installation.adapters  # an adapter that cannot be made is reported when it is made
     lint_countries(installation)
     lint_currencies(installation)
     lint_rules(installation)
     lint_delays(installation, files)
     lint_retention(installation, files)
-    if not installation.shaky:
+    if not installation.settings_have_errors:
         lint_one_click(installation)
 
 

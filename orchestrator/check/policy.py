@@ -74,7 +74,7 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     if cascade:
         lint_last_step(cascade[-1])
     own = (one for one in report.problems if one.path == str(file.path))
-    if installation.shaky or any(one.severity == "error" for one in own):
+    if installation.settings_have_errors or any(one.severity == "error" for one in own):
         # warnings may follow from the error; the others come back when it is fixed
         report.problems[before:] = [
             one for one in report.problems[before:] if one.severity == "error"

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import meta, nodes
 
 from orchestrator.channels.registry import channels
-from orchestrator.check.expressions import NAMED_OTHERWISE, is_name, stranger
+from orchestrator.check.expressions import NAMED_OTHERWISE, is_name, unknown_path
 from orchestrator.check.samples import PERSON, Samples
 from orchestrator.configuration.reading import Report, clip
 from orchestrator.configuration.scalars import meant
@@ -86,9 +86,9 @@ class TemplateLint:
             self.report.error(self.at(part, problem[0]), problem[1], problem[2])
             return True
         for use in found:
-            strange = stranger(use, guarded, events, self.samples.people, ())
-            if strange is not None:
-                self.report.warn(self.at(part, use[2]), *strange)
+            unknown = unknown_path(use, guarded, events, self.samples.people, ())
+            if unknown is not None:
+                self.report.warn(self.at(part, use[2]), *unknown)
                 return False
         return False
 

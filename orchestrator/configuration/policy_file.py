@@ -147,9 +147,9 @@ def parse_policy(
         )
         report.error(root.position, what, "write `policy:`, `trigger:` and `cascade:`")
         return None
-    stranger = other_kind(root)
-    if stranger is not None:
-        report.error(root.position, *stranger)
+    mismatch = other_kind(root)
+    if mismatch is not None:
+        report.error(root.position, *mismatch)
         return None
     policy = read(policy_keys(defaults or Defaults()), Section(root, report, "the policy"))
     assert policy is not None

@@ -177,15 +177,15 @@ class Section:
         where a single ``needed`` one lacks, is read as that, so that one slip is one problem and
         what stands below it is read all the same. The keys ``refused`` are reported elsewhere.
         """
-        strangers = [key for key in self.keys if key not in (*names, *refused)]
+        unknown = [key for key in self.keys if key not in (*names, *refused)]
         lacking = [key for key in needed if key not in self.nodes]
-        for key in strangers:
+        for key in unknown:
             free = [name for name in names if name not in self.nodes]
             near = meant(key, free) or meant(key, names)
             fix = f"known are: {', '.join(sorted(names))}"
             if near is not None:
                 fix = f"did you mean {near!r}?"
-            elif len(strangers) == len(lacking) == 1:
+            elif len(unknown) == len(lacking) == 1:
                 near = lacking[0]
                 fix = f"did you mean {near!r}? {fix}"
             self.report.error(self.keys[key], f"{self.lacks} {clip(key)!r}", fix)
