@@ -157,7 +157,7 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
     """A goal reaches only messages that have not been sent yet."""
     original = publish.reach_goals
 
-    def reach(context: Any, event: Any, document: Any, person: Person) -> None:
+    def reach(context: Any, event: Any, document: Any, person: Person) -> list[str]:
         work = context.work
         waiting = [
             id
@@ -165,7 +165,7 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
             if id in work.messages.rows and not work.messages.rows[id].message.attempts
         ]
         with patch.dict(work.live_of.rows, {person.id: waiting}):
-            original(context, event, document, person)
+            return original(context, event, document, person)
 
     return [(publish, "reach_goals", reach)]
 
