@@ -48,7 +48,7 @@ from tests.simulation.scenery import PUBLIC_URL, TEMPLATES, Account, Rulebook, S
 from tests.simulation.truth import Ledger
 
 SIGNING_KEY, PEPPER = b"s" * 32, b"p" * 32
-TIMERS_LOOK_SECONDS = 5.0
+TIMERS_LOOK_SECONDS = 20.0
 """
 The longest time before timers notice a clock that was set forward; a service looks each second.
 """
