@@ -5,6 +5,7 @@ it, and nothing here raises on a hostile mail.
 
 from __future__ import annotations
 
+import codecs
 import email.errors
 import email.header
 import email.utils
@@ -24,6 +25,16 @@ FIELDS_MAX = 100
 
 NO_CHARSETS = ("punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined")
 """Codecs of Python that no mail is written in; the first of them takes quadratic time."""
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+SAMPLE_BYTES = 400
+HIGH_BYTES = (b"\0", b"\4")
+"""The higher bytes of Latin and Cyrillic letters in UTF-16; no text of single bytes has them."""
 
 UNSEEN = frozenset({"head", "style", "script", "title", "template", "blockquote", "object"})
 QUOTE_MARKS = (
@@ -76,10 +87,27 @@ def text_of(part: Message, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """The text of one part; unknown character sets and broken bytes never raise."""
     raw = payload_of(part)[:bytes_max]
     charset = str(part.get_content_charset("utf-8"))[:40].replace("-", "_").lower()
+    charset = wide_charset(raw, charset) or charset
     try:
         return raw.decode("utf-8" if charset in NO_CHARSETS else charset, "replace")
     except (LookupError, UnicodeError, ValueError):
         return raw.decode("utf-8", "replace")
+
+
+def wide_charset(raw: bytes, charset: str) -> str | None:
+    """
+    The UTF that a text is in, whatever its mail calls it: by the mark at its beginning, else by the
+    bytes that UTF-16 has at every other place. None for a text of single bytes.
+    """
+    for mark, name in MARKS:
+        if raw.startswith(mark):
+            return name
+    sample = raw[:SAMPLE_BYTES]
+    halves = [sum(map(half.count, HIGH_BYTES)) for half in (sample[::2], sample[1::2])]
+    named = charset.startswith(("utf_16", "utf16", "ucs_2", "ucs2", "unicode"))
+    if named or 4 * max(halves) >= len(sample) > 0:
+        return "utf-16-be" if halves[0] > halves[1] else "utf-16-le"
+    return None
 
 
 def payload_of(part: Message) -> bytes:

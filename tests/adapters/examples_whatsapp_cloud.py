@@ -470,6 +470,15 @@ EXAMPLES = Examples(
             ),
             says=wrote("hi", kind="whatsapp_id", value=USER),
         ),
+        *(
+            reply_of(
+                f"a reaction ({emoji!r}) or its end is no reply, whatever it resembles",
+                "reaction",
+                (),
+                reaction={"message_id": WAMID, "emoji": emoji},
+            )
+            for emoji in ("\U0001f6d1", "\u26d4", "STOP", "")
+        ),
         HookExample(
             promise="marketing is stopped",
             hook=envelope(

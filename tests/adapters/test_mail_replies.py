@@ -12,6 +12,7 @@ from base64 import b64encode
 import pytest
 
 from adapters.email.bounces import read_mail
+from adapters.email.reading import wide_charset
 from orchestrator.channels import Inbound
 from orchestrator.recipients.opt_out_words import opt_out_word
 
@@ -172,6 +173,28 @@ def test_a_stop_is_read_in_every_character_set_and_encoding(
         f"{HEAD}Content-Type: {kind}; charset={charset}\nContent-Transfer-Encoding: {encoding}\n\n"
     )
     assert opt_out_word(said(head.encode() + raw).text) == "stop"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-8", "us-ascii", "ucs-2", "unicode", None])
+@pytest.mark.parametrize("transfer", ["base64", "quoted-printable", "binary"])
+@pytest.mark.parametrize("text", ["STOP", "СТОП\r\n\r\n> Sale\r\n", "Відписатися\n\n-- \nОлена"])
+def test_a_stop_in_wide_characters_is_read_whatever_the_mail_calls_them(
+    encoding: str, charset: str | None, transfer: str, text: str
+) -> None:
+    raw = text.encode(encoding)
+    if transfer == "base64":
+        raw = b64encode(raw)
+    elif transfer == "quoted-printable":
+        raw = quopri.encodestring(raw)
+    named = f"; charset={charset}" if charset else ""
+    head = f"{HEAD}Content-Type: text/plain{named}\nContent-Transfer-Encoding: {transfer}\n\n"
+    assert opt_out_word(said(head.encode() + raw).text) == "stop"
+
+
+def test_single_bytes_are_never_taken_for_wide_characters() -> None:
+    for text in ("S T O P", "a\x00bcdef", "", "1 2 3 4 5 6", "Дякую\n"):
+        assert wide_charset(text.encode(), "utf_8") is None
 
 
 def test_flowed_text_and_unknown_charsets_are_read() -> None:

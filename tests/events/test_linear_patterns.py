@@ -19,6 +19,7 @@ import pytest
 import regex
 
 from orchestrator.channels.phones import apart, plan_of
+from orchestrator.recipients.opt_out_words import requests
 from orchestrator.render.graphemes import whole_length
 from tests.events.patterns import ANCHORED, Found, patterns, worst_texts
 
@@ -38,6 +39,7 @@ OWN_FILES = {
 MADE_AT_RUN_TIME = {
     "adapters/email/intake.py": "the delimiters of a mail; measured with mails below",
     "orchestrator/channels/phones.py": "a prefix of phonenumbers, for at most 15 digits; below",
+    "orchestrator/recipients/opt_out_words.py": "requests, for at most 100 characters; below",
     "orchestrator/render/graphemes.py": "of the library regex, which looks back; below",
 }
 PATTERNS = [one for one in patterns() if not one.path.startswith(tuple(OWN_FILES))]
@@ -89,7 +91,7 @@ def growth(one: Found) -> tuple[float, str]:
             if seconds(one, text_of(one, piece, SIZES[-1])) < MEASURABLE_SECONDS:
                 continue
             first, middle, last = (
-                min(seconds(one, text_of(one, piece, size)) for _ in range(2)) for size in SIZES
+                min(seconds(one, text_of(one, piece, size)) for _ in range(3)) for size in SIZES
             )
             worst = max(worst, (min(last / first, (last / middle) ** 2), piece))
     return worst
@@ -121,6 +123,12 @@ def test_no_number_is_longer_than_a_phone_number_when_its_prefix_is_looked_at() 
         for prefix in prefixes:
             for digit in "0123456789":
                 prefix.match(digit * 17)
+
+
+def test_a_request_to_stop_is_looked_for_in_linear_time() -> None:
+    for pattern in requests():
+        one = Found("", "", pattern, {"fullmatch"})
+        assert growth(one)[0] < GROWTH_MAX, pattern.pattern
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,14 @@ def test_plain_answers_are_neither(answer: str) -> None:
         "please",
         "не пишіть дрібно",
         "STOP" + " x" * 60,
+        *("don't stop", "Don't stop sending me messages", "не стоп", "не отписывайте меня"),
+        *("Please unsubscribe me from this list after the sale", "unsubscribe me? why?"),
+        *("remove me from the order", "take me off guard", "no messages", "opt me"),
+        *("Не надсилайте посилку", "не пишіть мені вранці", "Не присылайте курьера"),
+        *("Як відписати мене від розсилки?", "видаліть мене", "зніміть мій номер із замовлення"),
+        *("хочу отписаться, но не сейчас", "прекратите работу", "стоп розсилка чи ні"),
+        *("Stop\nWait", "Стоп\nПочекайте", "Стоп\nЯ передумала", "STOP\nThe delivery"),
+        *("stop\nsending it to my office", "Cancel\nOlena", "STOP\nA\nB\nC\nD\nE"),
     ],
 )
 def test_a_word_inside_a_sentence_is_not_an_opt_out(sentence: str) -> None:
@@ -89,6 +97,69 @@ def test_letters_that_look_alike_are_the_same(mixed: str) -> None:
 )
 def test_courtesy_and_spelling_it_out_change_nothing(said: str) -> None:
     assert opt_out_word(said) == "stop"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("Please unsubscribe me from this list", "unsubscribe me please", "Remove me, please"),
+        *("I'd like to unsubscribe from your newsletter.", "take me off this mailing list"),
+        *("Stop sending me these emails!", "don't text me anymore", "Please stop emailing me"),
+        *("no more messages", "Hello! Please unsubscribe me. Thank you!", "opt me out"),
+        *("unsubscribe my email from all your mailings", "I want to unsubscribe"),
+        *("Відпишіть мене, будь ласка", "Будь ласка, відпишіть мене від вашої розсилки"),
+        *(
+            "Хочу відписатися від розсилки",
+            "більше не пишіть мені",
+            "Не надсилайте мені більше смс",
+        ),
+        *(
+            "Припиніть надсилати мені рекламу!!!",
+            "видаліть мене з розсилки",
+            "Прошу відписати мене",
+        ),
+        *("Добрий день! Видаліть мій номер з бази, будь ласка. Дякую", "Зупиніть розсилку"),
+        *("Отпишите меня, пожалуйста, от рассылки", "Прошу отписать меня от всех рассылок"),
+        *("Не присылайте мне больше писем", "больше не пишите мне", "хватит слать спам"),
+        *(
+            "Удалите мой номер из вашей базы",
+            "Здравствуйте, отпишите меня",
+            "ОТПИШИТЕ МЕНЯ ОТ ВСЕГО",
+        ),
+    ],
+)
+def test_a_request_in_a_sentence_of_its_own_stops(said: str) -> None:
+    assert opt_out_word(said) == "stop"
+    assert opt_out_word(f"{said}\nОлена Коваленко") == "stop"
+    assert opt_out_word(f"{said}\n\nЗ повагою\nОлена, яка купує у вас щодня") == "stop"
+    assert opt_out_word(f"Ні! {said}, але після свята") is None
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        *(
+            "Olena",
+            "Олена Коваленко",
+            "О. Коваленко",
+            "Anna-Maria Nowak",
+            "- Olena",
+            "Olena\nKovalenko",
+        ),
+        *("Best regards,\nOlena", "З повагою, \r\nОлена\r\n+380 50 123 45 67", "olena@example.com"),
+        *(
+            "тел. 050 123 45 67",
+            "www.example.com",
+            "Дякую",
+            "Thanks!",
+            "Olena\n\nThe company's notice",
+        ),
+    ],
+)
+def test_a_signature_on_the_next_line_changes_nothing(below: str) -> None:
+    for word in ("STOP", "Стоп!", "unsubscribe me please"):
+        assert opt_out_word(f"{word}\n{below}") == "stop"
+        assert opt_out_word(f"{word}\r\n{below}\r\n") == "stop"
 
 
 @pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\n \n"])
