@@ -21,6 +21,7 @@ print('\n'.join(it['dependencies'] + it['optional-dependencies']['sandbox']))" >
 COPY README.md LICENSE ./
 COPY orchestrator ./orchestrator
 COPY adapters ./adapters
+COPY kaskad_testing ./kaskad_testing
 COPY config ./config
 COPY templates ./templates
 # Bytecode is compiled here, because nothing can be written where it runs.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     RECEIPT_URL,
     REFERENCE,
     Examples,
@@ -18,6 +17,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 KEY, BEARER = "infobip-api-key-canary", "infobip-webhook-token-canary"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.adapters.adapter_conformance import Examples
+from kaskad_testing import Examples
 
 EXAMPLES = Examples(adapter="log", settings={"path": "messages.jsonl"})

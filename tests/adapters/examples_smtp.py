@@ -5,8 +5,8 @@ test_smtp_real_server.py.
 
 from __future__ import annotations
 
+from kaskad_testing import REFERENCE, Examples, HookExample, changed, hook
 from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import REFERENCE, Examples, HookExample, changed, hook
 
 R = ch.Reason
 SECRET = "bounce-secret-canary"

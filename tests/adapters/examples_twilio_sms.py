@@ -8,8 +8,7 @@ import hmac
 import urllib.parse
 from typing import Any
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     FORM,
     NOW,
     RECEIPT_URL,
@@ -23,6 +22,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 ACCOUNT, TOKEN = "AC0123456789abcdef0123456789abcdef", "twilio-auth-token-canary"

@@ -6,8 +6,7 @@ import hashlib
 import hmac
 from typing import Any
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     REFERENCE,
     Examples,
     HookExample,
@@ -18,6 +17,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 TOKEN = "4453b6ac12345678-bot-token-canary"

@@ -11,8 +11,7 @@ import http_ece
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     RECEIPT_URL,
     REFERENCE,
     Examples,
@@ -23,6 +22,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 KEY = ec.derive_private_key(

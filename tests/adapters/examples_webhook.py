@@ -7,8 +7,7 @@ import hmac
 import json
 from typing import Any
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     NOW,
     REFERENCE,
     Examples,
@@ -20,6 +19,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 SECRET = "whsec_" + base64.b64encode(b"a-secret-canary-of-24-bytes").decode()

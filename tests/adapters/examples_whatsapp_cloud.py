@@ -7,8 +7,7 @@ import hmac
 import json
 from typing import Any, Literal
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     REFERENCE,
     Examples,
     HookExample,
@@ -19,6 +18,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 NUMBER = "106540352242922"

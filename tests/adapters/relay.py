@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.email.smtp import Smtp, SmtpSettings
+from kaskad_testing import outgoing
 from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import outgoing
 
 CUT, SILENT = "cut", "silent"
 USUAL = {

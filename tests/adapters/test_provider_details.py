@@ -14,11 +14,13 @@ import pydantic
 import pytest
 
 from adapters.sms import twilio_sms
+from kaskad_testing import changed, hook, outgoing
+from kaskad_testing.finding import brought
 from orchestrator import channels as ch
 from tests.adapters import examples_infobip_viber as infobip
 from tests.adapters import examples_twilio_sms as twilio
 from tests.adapters import examples_whatsapp_cloud as whatsapp
-from tests.adapters.adapter_conformance import adapter_type, all_examples, changed, hook, outgoing
+from tests.adapters.test_adapters import ADAPTERS_OF
 
 NO_UNIX_TIMES: tuple[Any, ...] = (
     None,
@@ -46,8 +48,8 @@ CHECKED_FIELDS = [
 
 def build(name: str, **changes: Any) -> ch.Adapter[Any]:
     """An adapter with its example's settings; None takes one away."""
-    settings = {**next(one for one in all_examples() if one.adapter == name).settings, **changes}
-    kind = adapter_type(name)
+    (found,) = (one for one in brought(*ADAPTERS_OF).examples if one.adapter == name)
+    settings, kind = {**found.settings, **changes}, found.adapter_type
     return kind(
         kind.settings_type(**{key: value for key, value in settings.items() if value is not None}),
         "main",

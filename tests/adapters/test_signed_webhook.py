@@ -14,8 +14,8 @@ import pytest
 
 from adapters.log.log import Log, LogFileSettings
 from adapters.webhook.webhook import SignedWebhook, WebhookSettings, key_of, signature
+from kaskad_testing import NOW, REFERENCE, changed, hook, outgoing
 from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import NOW, REFERENCE, changed, hook, outgoing
 
 URL = "https://hooks.example.com/kaskad"
 KNOWN = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

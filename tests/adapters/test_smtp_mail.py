@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from adapters.email.bounces import read_mail
 from adapters.email.mime import Mail, Mailbox, build
 from adapters.email.replies import outcome_of, queue_id
+from kaskad_testing import REFERENCE, outgoing
 from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import REFERENCE, outgoing
 
 R = ch.Reason
 SENDER = Mailbox.of("Крамниця «Каскад», Львів <hello@shop.example.com>")

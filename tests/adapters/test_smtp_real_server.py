@@ -23,9 +23,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from adapters.email import pool as pools
 from adapters.email import smtp as smtps
 from adapters.email.smtp import Smtp, SmtpSettings
+from kaskad_testing import REFERENCE
 from orchestrator import channels as ch
 from orchestrator.sandbox.tls import own_certificate
-from tests.adapters.adapter_conformance import REFERENCE
 from tests.adapters.relay import CONTENT, CUT, SILENT, Relay, adapter, message, settings
 
 R = ch.Reason

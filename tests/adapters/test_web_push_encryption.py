@@ -26,9 +26,9 @@ from adapters.web_push.encryption import (
     public_point,
 )
 from adapters.web_push.vapid import WebPush, WebPushSettings, audience_of, decode, encode, topic_of
+from kaskad_testing import NOW, RECEIPT_URL, outgoing
 from orchestrator import channels as ch
 from orchestrator.sandbox.push_crypto import check_vapid
-from tests.adapters.adapter_conformance import NOW, RECEIPT_URL, outgoing
 from tests.adapters.examples_web_push import (
     BROWSER,
     BROWSERS_KEY,
