@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
+from adapters.gateways.infobip import InfobipSettings, InfobipViber
 from bench.worker import obey, run
 from orchestrator.channels import Address, HttpCall, Outgoing, SecretStr
 

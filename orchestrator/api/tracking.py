@@ -11,7 +11,7 @@ from aiohttp import web
 
 from orchestrator.api.pages import gone
 from orchestrator.api.ports import DEPS, ApiDeps
-from orchestrator.channels import Engagement, Receipt
+from orchestrator.channels import Engagement, Receipt, is_program
 from orchestrator.engine.commands import RecordReceipt
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.primitives.web_urls import encoded
@@ -21,28 +21,11 @@ log = structlog.get_logger()
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 RECORD_SECONDS = 2.0
-AGENT_CHARS_MAX, PURPOSE_CHARS_MAX = 1024, 200
+PURPOSE_CHARS_MAX = 200
 
 PURPOSE_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz", "Sec-Fetch-Purpose")
 PURPOSE = re.compile(r"prefetch|prerender|preview|instant", re.IGNORECASE)
 """How browsers mark what nobody has clicked yet (Fetch standard, "Sec-Purpose")."""
-
-ROBOT = re.compile(
-    r"^(whatsapp|viber|telegram|signal|skype|slack|discord|line-poker)"
-    r"|(?<!cu)bot\b|crawl|spider|slurp|preview|prefetch|scanner|link ?check|unfurl|safebrowsing"
-    r"|facebookexternalhit|facebookcatalog|meta-external|whatsapp/|skypeuri|vkshare|embedly|iframely"
-    r"|googleimageproxy|yahoomailproxy|googleother|google-(read|safety|page|inspect|favicon)"
-    r"|google (favicon|web preview)|apis-google|mediapartners-google|feedfetcher"
-    r"|safelinks|microsoft office (existence|protocol)|barracuda|proofpoint|urldefense|mimecast"
-    r"|symantec|messagelabs|forcepoint|trendmicro|fortiguard|sophos|zscaler|virustotal|urlscan"
-    r"|cloudmark|bitdefender|avast|checkpoint",
-    re.IGNORECASE,
-)
-"""
-Link previews, crawlers, mail scanners and image proxies, by their User-Agent. A messenger's name
-counts where the User-Agent begins with it: its built-in browser, which a person looks at, begins
-with ``Mozilla``.
-"""
 
 
 async def opened(request: web.Request) -> web.Response:
@@ -80,11 +63,10 @@ def is_automatic(request: web.Request) -> bool:
     """
     headers = request.headers
     said = ",".join(headers.get(name, "")[:PURPOSE_CHARS_MAX] for name in PURPOSE_HEADERS)
-    agent = headers.get("User-Agent", "")[:AGENT_CHARS_MAX]
     return (
         request.method != "GET"
         or PURPOSE.search(said) is not None
-        or ROBOT.search(agent) is not None
+        or is_program(headers.get("User-Agent", ""))
     )
 
 

@@ -45,6 +45,21 @@ from orchestrator.channels.address_kinds import (
     AddressKind as AddressKind,
     Misshapen as Misshapen,
 )
+from orchestrator.channels.codes import (
+    CodeTable as CodeTable,
+    codes as codes,
+)
+from orchestrator.channels.gateway import (
+    FORM as FORM,
+    LoginSettings as LoginSettings,
+    fields_of as fields_of,
+    form_call as form_call,
+    id_text as id_text,
+    json_call as json_call,
+    login as login,
+    receipts_for as receipts_for,
+    with_query as with_query,
+)
 from orchestrator.channels.mailboxes import (
     ascii_domain as ascii_domain,
     mailbox_identity as mailbox_identity,
@@ -54,6 +69,9 @@ from orchestrator.channels.kinds import (
     Channel as Channel,
     Likelihood as Likelihood,
     Structure as Structure,
+)
+from orchestrator.channels.programs import (
+    is_program as is_program,
 )
 from orchestrator.channels.readers import (
     DETAIL_CHARS_MAX as DETAIL_CHARS_MAX,

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from adapters.email.smtp import Smtp, SmtpSettings
+from adapters.gateways.infobip import InfobipSettings, InfobipViber
 from adapters.sms.twilio_sms import TwilioSettings, TwilioSms
-from adapters.viber.infobip_viber import InfobipSettings, InfobipViber
 from adapters.web_push.vapid import WebPush, WebPushSettings
 from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
 from orchestrator.api.app import ApiDeps, Listener, build_app

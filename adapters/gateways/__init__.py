@@ -1,0 +1,1 @@
+"""Gateways that serve several channels through one API."""

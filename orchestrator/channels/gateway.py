@@ -1,0 +1,146 @@
+"""
+What most gateways have in common: requests in JSON or as a form, webhooks that log in instead of
+being signed, receipts found by a reference of ours or the provider's id.
+"""
+
+from __future__ import annotations
+
+import base64
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from orchestrator.channels.adapter_api import AdapterSettings, Outgoing, Receipt
+from orchestrator.channels.readers import (
+    Secrets,
+    id_of,
+    json_bytes,
+    known_as,
+    matches,
+    said,
+    secrets_of,
+    text_of,
+    whole,
+)
+from orchestrator.channels.wire import Forged, HttpCall, Webhook
+from orchestrator.core.outcomes import Refused
+from orchestrator.core.status import Delivery, Engagement
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+REFERENCE, TOKEN = "ref", "token"
+
+
+class LoginSettings(AdapterSettings):
+    """
+    The settings of a provider that signs nothing: its webhooks log in, with ``webhook_username``
+    and ``webhook_password`` (basic), or with ``webhook_token`` (bearer, or ``?token=`` in the URL).
+    Each may be a list while it is changed. Without either, webhooks are refused unless
+    ``allow_unsigned``.
+    """
+
+    webhook_username: str | None = Field(default=None, min_length=1)
+    webhook_password: Secrets | None = None
+    webhook_token: Secrets | None = None
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> Self:
+        if (self.webhook_username is None) != (self.webhook_password is None):
+            raise ValueError(
+                "`webhook_username` and `webhook_password` go together: give both or neither"
+            )
+        return self
+
+    def check_login(self, hook: Webhook) -> None:
+        """Raises ``Forged`` unless the webhook logs in as configured."""
+        scheme, _, given = hook.headers.get("authorization", "").partition(" ")
+        tokens = secrets_of(self.webhook_token) if self.webhook_token is not None else ()
+        expected: tuple[str, ...] = ()
+        if scheme.lower() == "bearer":
+            expected = tokens
+        elif scheme.lower() == "basic" and self.webhook_username and self.webhook_password:
+            passwords = secrets_of(self.webhook_password)
+            expected = tuple(login(self.webhook_username, password) for password in passwords)
+        elif not scheme and TOKEN in hook.query:
+            given, expected = hook.query[TOKEN], tokens
+        if not matches(given.strip(), *expected):
+            raise Forged(
+                "the login is missing or wrong; give the provider `webhook_token`, or"
+                " `webhook_username` and `webhook_password`, and the account's webhook the same"
+            )
+
+    def callback(self, message: Outgoing) -> str:
+        """The receipt URL of one message, with our reference and the token in its query."""
+        token = secrets_of(self.webhook_token)[0] if self.webhook_token is not None else None
+        added = {REFERENCE: message.client_reference, **({TOKEN: token} if token else {})}
+        return with_query(message.receipt_url, **added)
+
+
+def login(username: str, password: str) -> str:
+    """Base64 of a name and a password, as HTTP Basic has it (RFC 7617)."""
+    return base64.b64encode(f"{username}:{password}".encode("utf-8", "replace")).decode("ascii")
+
+
+def with_query(url: str, **added: str) -> str:
+    """``url`` with more query parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(added)}"
+
+
+def json_call(url: str, body: Any, **headers: str) -> HttpCall:
+    """A POST of JSON. ``_`` in the names of headers stands for ``-``."""
+    return HttpCall(method="POST", url=url, headers=sent(JSON, headers), body=json_bytes(body))
+
+
+def form_call(url: str, fields: Mapping[str, str], **headers: str) -> HttpCall:
+    """A POST of a form in UTF-8. ``_`` in the names of headers stands for ``-``."""
+    body = urllib.parse.urlencode(fields, errors="replace").encode("ascii")
+    return HttpCall(method="POST", url=url, headers=sent(FORM, headers), body=body)
+
+
+def sent(kind: str, headers: Mapping[str, str]) -> dict[str, str]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return {"Content-Type": kind, "Accept": JSON, **named}
+
+
+def fields_of(hook: Webhook) -> dict[str, Any]:
+    """
+    What a webhook says in one flat object: its JSON object, its form, and what stands in its query
+    beside them.
+    """
+    body = hook.json() if hook.body.lstrip()[:1] in (b"{", b"[") else None
+    found = body if isinstance(body, dict) else hook.form() if body is None else {}
+    return {**hook.query, **found}
+
+
+def id_text(value: Any) -> str | None:
+    """An identifier that may also be a whole number; None for anything else."""
+    number = whole(value)
+    return str(number) if number is not None and 0 < number < 10**20 else id_of(value)
+
+
+def receipts_for(
+    state: Delivery | Engagement | None,
+    *,
+    provider_id: Any = None,
+    reference: Any = None,
+    at: float | None = None,
+    failure: Refused | None = None,
+    detail: Any = "",
+    phone: Any = None,
+) -> Iterator[Receipt]:
+    """One receipt, none without a state or anything that names the message."""
+    id, ours = id_text(provider_id), id_of(reference)
+    if state is None or (id is None and ours is None):
+        return
+    words = said(text_of(detail)) if failure is None else failure.detail
+    yield Receipt(
+        state=state,
+        provider_id=id,
+        client_reference=ours,
+        at=at,
+        failure=failure,
+        detail=words,
+        known_as=known_as(("phone", phone)),
+    )
