@@ -201,4 +201,5 @@ def changed(original: ch.Webhook, body: bytes | None = None, **headers: str | No
         headers=kept,
         body=original.body if body is None else body,
         now=original.now,
+        evidence=original.evidence,
     )

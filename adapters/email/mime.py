@@ -72,6 +72,12 @@ class Mailbox:
     def address(self) -> str:
         return f"{self.local}@{self.domain}"
 
+    @property
+    def written(self) -> str:
+        """The mailbox as people and HTTP APIs write it: nothing is encoded, the name quoted."""
+        name = self.name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{name}" <{self.address}>' if name else self.address
+
     def header(self, field: str) -> str:
         """The mailbox as header text; the name is quoted or encoded if necessary."""
         if not self.name:
@@ -95,18 +101,37 @@ class Mail:
     utf8: bool
 
 
-def build(
-    message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, return_path: Mailbox | None
-) -> Mail:
+@dataclass(frozen=True, slots=True)
+class Letter:
     """
-    The mail for one message. Raises ``Unsendable``: a part is missing, a header or the address is
-    unsafe.
+    The parts of a mail, each safe to stand in a header or a body. ``headers`` are those besides
+    From, To, Reply-To, Subject and Date.
+    """
+
+    sender: Mailbox
+    recipient: Mailbox
+    reply_to: Mailbox | None
+    subject: str
+    text: str
+    html: str
+    headers: dict[str, str]
+
+    @property
+    def unsubscribe(self) -> dict[str, str]:
+        """The headers by which the recipient can say no."""
+        return {name: self.headers[name] for name in self.headers if name.startswith("List-")}
+
+
+def letter_of(message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None) -> Letter:
+    """
+    The parts of one message's mail. Raises ``Unsendable``: a part is missing, a header or the
+    address is unsafe.
     """
     content = message.content
     subject, text, html = (
         str(content.get("subject") or "").strip(),
-        content.get("text"),
-        content.get("html"),
+        str(content.get("text") or ""),
+        str(content.get("html") or ""),
     )
     if not subject or not (text or html):
         raise unsendable(
@@ -125,14 +150,26 @@ def build(
             R.REFUSED_ADDRESS, "bad_address", "the address is not well-formed"
         ) from error
     headers = {
+        "Message-ID": f"<{message.client_reference}@{sender.domain}>",
+        **unsubscribing(message),
+        **kind_of(message),
+    }
+    return Letter(sender, recipient, reply_to, subject, text, html, headers)
+
+
+def build(
+    message: ch.Outgoing, sender: Mailbox, reply_to: Mailbox | None, return_path: Mailbox | None
+) -> Mail:
+    """The mail for one message. Raises ``Unsendable`` as ``letter_of`` does."""
+    letter = letter_of(message, sender, reply_to)
+    subject, recipient = letter.subject, letter.recipient
+    headers = {
         "From": sender.header("From"),
         "To": recipient.address,
         **({"Reply-To": reply_to.header("Reply-To")} if reply_to else {}),
         "Subject": subject if subject.isascii() else encoded("Subject", subject),
         "Date": email.utils.format_datetime(datetime.fromtimestamp(message.now, UTC)),
-        "Message-ID": f"<{message.client_reference}@{sender.domain}>",
-        **unsubscribing(message),
-        **kind_of(message),
+        **letter.headers,
         "MIME-Version": "1.0",
     }
     boundary = (
@@ -141,7 +178,7 @@ def build(
             message.entropy + message.client_reference.encode("utf-8", "replace")
         ).hexdigest()[:32]
     )
-    body_headers, body = bodies(text, html, boundary)
+    body_headers, body = bodies(letter.text, letter.html, boundary)
     raw = written({**headers, **body_headers}) + b"\r\n" + body
     check(raw, [*headers, *body_headers], subject, sender, recipient)
     known = [box for box in (sender, recipient, reply_to, return_path) if box is not None]

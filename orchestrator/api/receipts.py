@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.bodies import read_body
+from orchestrator.api.outbound import evidence_at, follow
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
@@ -108,11 +109,17 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     limit = MAIL_BYTES_MAX if intake else DEVICE_BODY_BYTES_MAX if device else BODY_BYTES_MAX
     hook = replace(hook, body=await read_body(request, limit, intake))
     body = hook.body
+    proof = None if adapter.settings.allow_unsigned else adapter.evidence(hook)
+    if proof is not None:
+        hook = replace(hook, evidence=await evidence_at(proof))
     parts = (deps, adapter, channel, hook, intake is not None)
     if len(body) > AT_ONCE_BYTES_MAX:
         commands, answer = await asyncio.to_thread(read_webhook, *parts)
     else:
         commands, answer = read_webhook(*parts)
+    asked = adapter.follow_up(hook)
+    if asked is not None:
+        await follow(asked)
     if device:
         # anybody who has a token can post as a browser, any number of times: no body is kept
         await submit_all(deps, commands)

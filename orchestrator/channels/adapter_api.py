@@ -216,6 +216,21 @@ class Adapter(Generic[S]):
         """
         return None
 
+    def evidence(self, hook: Webhook) -> str | None:
+        """
+        The URL of what ``verify`` needs besides the webhook, such as the certificate that signed
+        it; None: nothing. It is fetched once, kept by its URL, and given as ``hook.evidence``. The
+        webhook is not verified yet, so only the provider's own hosts may be named.
+        """
+        return None
+
+    def follow_up(self, hook: Webhook) -> str | None:
+        """
+        The URL that a verified webhook asks us to GET, such as the confirmation of a subscription;
+        None: nothing. Only the provider's own hosts may be named.
+        """
+        return None
+
     def verify(self, hook: Webhook) -> None:
         """
         Raise ``Forged`` unless the webhook is the provider's (never called if ``allow_unsigned``).

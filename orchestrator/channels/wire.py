@@ -105,7 +105,7 @@ class Webhook:
     ``url`` is the public one that the provider called, with its query. ``query`` is looked up by
     names as they were sent, ``headers`` by lower-case names; of what came twice both give the
     first. ``body`` is raw: signatures are over bytes. ``is_ours`` tells whether a client reference
-    is one that we have signed.
+    is one that we have signed. ``evidence`` is what ``Adapter.evidence`` asked for.
     """
 
     method: str
@@ -115,6 +115,7 @@ class Webhook:
     body: bytes
     now: float
     is_ours: Callable[[str], bool] = any_reference
+    evidence: bytes = b""
 
     def json(self) -> Any:
         """The parsed body, or None if it is not JSON."""

@@ -1,0 +1,66 @@
+"""
+The two requests that a webhook can cause: for the certificate that signed it, and for the address
+that confirms a subscription. The adapter has limited both to its provider's hosts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import structlog
+
+from orchestrator.api.problems import Refusal
+
+log = structlog.get_logger()
+
+SECONDS_MAX = 5.0
+BYTES_MAX = 64 * 1024
+KEPT_MAX = 16
+
+kept: OrderedDict[str, bytes] = OrderedDict()
+"""Documents by their URL; what stands at one never changes."""
+
+
+async def evidence_at(url: str) -> bytes:
+    """The document at a URL. Raises ``Refusal`` (503), so that the webhook is sent again."""
+    found = kept.get(url)
+    if found is None:
+        found = await get(url)
+        kept[url] = found
+        while len(kept) > KEPT_MAX:
+            kept.popitem(last=False)
+    return found
+
+
+async def follow(url: str) -> None:
+    """Confirm a subscription. Raises ``Refusal`` (503) where the provider did not take it."""
+    await get(url)
+    log.info("receipts.subscription_confirmed")
+
+
+async def get(url: str) -> bytes:
+    """The body at a URL, without redirects."""
+    import httpx  # most installations never need it
+
+    try:
+        async with (
+            httpx.AsyncClient(timeout=SECONDS_MAX, follow_redirects=False) as client,
+            client.stream("GET", url) as response,
+        ):
+            body = b""
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > BYTES_MAX:
+                    raise unreachable("its answer is too large")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise unreachable(type(error).__name__) from error
+    if response.status_code != 200:
+        raise unreachable(f"status {response.status_code}")
+    return body
+
+
+def unreachable(why: str) -> Refusal:
+    """Our own failure, not the webhook's: the provider sends it again."""
+    log.warning("receipts.provider_unreachable", why=why)
+    detail = "the provider's certificate or confirmation cannot be fetched now; send it again"
+    return Refusal(503, "unavailable", detail)

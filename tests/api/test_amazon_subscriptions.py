@@ -1,0 +1,125 @@
+"""
+Amazon's notifications: the certificate that signed them is fetched once from an Amazon host, and
+the subscription of our own topic is confirmed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from aiohttp import web
+
+from adapters.email.ses import Ses, SesSettings
+from kaskad_testing import changed
+from orchestrator.api import outbound
+from orchestrator.channels import Webhook
+from tests.adapters import examples_ses as ses
+from tests.api.site import Site, is_problem
+
+
+@dataclass
+class Amazon:
+    """Serves the certificate and takes confirmations; ``asked`` are the paths that were fetched."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    status: int = 200
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path_qs)
+        return web.Response(status=self.status, body=ses.certificate(ses.SIGNER))
+
+
+@pytest.fixture
+async def amazon(site: Site) -> AsyncIterator[Amazon]:
+    server, app = Amazon(), web.Application()
+    app.router.add_get("/{any:.*}", server.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = web.TCPSite(runner, "127.0.0.1", 0)
+    await listener.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    outbound.kept.clear()
+    settings = {**ses.EXAMPLES.settings, "sns_url": server.url}
+    site._adapters = {
+        **site._adapters,
+        "ses": (Ses(SesSettings.model_validate(settings), "ses"), "email"),
+    }
+    yield server
+    await runner.cleanup()
+
+
+async def post(
+    site: Site, amazon: Amazon, hook: Webhook, secret: str = ses.SIGNER
+) -> httpx.Response:
+    """Post a notification, signed, with every address of Amazon's replaced by the stand-in's."""
+    local = json.loads(hook.body.decode().replace(ses.HOST, amazon.url))
+    signed = json.loads(ses.sign(changed(hook, json.dumps(local).encode()), secret).body)
+    body = json.dumps(signed).replace(ses.CERTIFICATE, f"{amazon.url}/signer.pem")
+    headers = {"Content-Type": "text/plain; charset=UTF-8"}
+    return await site.client.post("/v1/receipts/ses", content=body, headers=headers)
+
+
+async def test_a_subscription_of_our_topic_is_confirmed(site: Site, amazon: Amazon) -> None:
+    assert (await post(site, amazon, ses.CONFIRM)).status_code == 200
+    assert amazon.asked == [
+        "/signer.pem",
+        "/?Action=ConfirmSubscription&Token=2336412f37",
+    ]
+
+
+async def test_the_certificate_is_fetched_once(site: Site, amazon: Amazon) -> None:
+    for _ in range(3):
+        assert (await post(site, amazon, ses.event("Send", "send"))).status_code == 200
+    assert amazon.asked == ["/signer.pem"]
+
+
+async def test_a_notification_of_another_signer_is_forged_and_confirms_nothing(
+    site: Site, amazon: Amazon
+) -> None:
+    is_problem(await post(site, amazon, ses.CONFIRM, "somebody"), 403, "forged")
+    assert amazon.asked == ["/signer.pem"]
+
+
+async def test_another_topic_is_refused_before_anything_is_fetched(
+    site: Site, amazon: Amazon
+) -> None:
+    hook = ses.notice({}, TopicArn="arn:aws:sns:eu-central-1:1:other")
+    is_problem(await post(site, amazon, hook), 403, "forged")
+    assert amazon.asked == []
+
+
+async def test_a_certificate_that_cannot_be_fetched_has_the_notification_sent_again(
+    site: Site, amazon: Amazon
+) -> None:
+    amazon.status = 500
+    is_problem(await post(site, amazon, ses.CONFIRM), 503, "unavailable")
+    amazon.status = 200
+    assert (await post(site, amazon, ses.CONFIRM)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sns.evil.example/x.pem",
+        "http://sns.eu-central-1.amazonaws.com/x.pem",
+        "https://sns.eu-central-1.amazonaws.com.evil.example/x.pem",
+        "https://user@sns.eu-central-1.amazonaws.com/x.pem",
+        "https://sns.eu-central-1.amazonaws.com:444/x.pem",
+        "https://evil.example/?sns.eu-central-1.amazonaws.com/x.pem",
+        "https://sns.eu-central-1.amazonaws.com/x.txt",
+    ],
+)
+def test_a_certificate_of_any_other_host_is_never_fetched(url: str) -> None:
+    body = json.loads(ses.notice({}).body)
+    hook = changed(ses.notice({}), json.dumps({**body, "SigningCertURL": url}).encode())
+    assert ses.EXAMPLES.build().evidence(hook) is None
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_both_versions_of_the_signature_are_taken(version: str) -> None:
+    ses.EXAMPLES.build().verify(ses.sign(ses.event("Send", "send"), ses.SIGNER, version))
