@@ -21,6 +21,7 @@ JSON = "application/json"
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Html = Annotated[str, Meta(extra_json_schema={"contentMediaType": "text/html"})]
+JavaScript = Annotated[str, Meta(extra_json_schema={"contentMediaType": "text/javascript"})]
 Gif = Annotated[str, Meta(extra_json_schema={"contentMediaType": "image/gif"})]
 
 

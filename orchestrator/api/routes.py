@@ -10,11 +10,29 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from orchestrator.api import (
+    assets,
+    events,
+    messages,
+    operations,
+    opt_outs,
+    receipts,
+    recipients,
+    tracking,
+)
 from orchestrator.api import dead_letters as letters
-from orchestrator.api import events, messages, operations, opt_outs, receipts, recipients, tracking
 from orchestrator.api import unsubscribe as pages
 from orchestrator.api.queries import PAGING
-from orchestrator.api.route import JSON, Gif, Html, Listener, Route, RouteAnswer, Scope
+from orchestrator.api.route import (
+    JSON,
+    Gif,
+    Html,
+    JavaScript,
+    Listener,
+    Route,
+    RouteAnswer,
+    Scope,
+)
 from orchestrator.explain.views import FullMessageView
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
@@ -165,6 +183,13 @@ ROUTES: tuple[Route, ...] = (
     TokenRoute(
         "GET", "/c/{token}", tracking.clicked, "Follow a tracked link",
         (RouteAnswer(302, "To the link's target"), GONE),
+    ),
+
+    Route(
+        "GET", "/static/kaskad-inbox.js", assets.inbox_module,
+        "The inbox for browsers: one ES module",
+        (RouteAnswer(200, "The module", JavaScript, "text/javascript"),
+            RouteAnswer(304, "The one that the browser has is current")),
     ),
 
     Route(
