@@ -22,7 +22,7 @@ GROUP = "kaskad.adapters"
 CHANNEL_GROUP = "kaskad.channels"
 ANY_CHANNEL = "*"
 """What an adapter that serves every channel says in place of one."""
-RESERVED = frozenset({"in_app", "mobile_push"})
+RESERVED = frozenset({"in_app"})
 """Names of channels to come; consents may name them already."""
 
 
@@ -133,6 +133,15 @@ def address_kinds() -> Mapping[str, AddressKind]:
 
 
 @cache
+def address_fields() -> Mapping[str, AddressKind]:
+    """The recipient's fields that hold addresses, each with the first kind that reads it."""
+    found: dict[str, AddressKind] = {}
+    for kind in address_kinds().values():
+        found.setdefault(kind.written_as, kind)
+    return found
+
+
+@cache
 def otp_limited_kinds() -> frozenset[str]:
     """The kinds of address whose one-time codes count against the velocity limits."""
     return frozenset(
@@ -183,6 +192,7 @@ def refresh() -> None:
         load_channel,
         channels,
         address_kinds,
+        address_fields,
         otp_limited_kinds,
         identities,
         consent_channels,
