@@ -111,7 +111,6 @@ from orchestrator.channels.unseen import (
 )
 from orchestrator.channels.wire import (
     any_reference as any_reference,
-    form_call as form_call,
     Answer as Answer,
     Forged as Forged,
     HttpCall as HttpCall,

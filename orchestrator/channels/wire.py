@@ -45,13 +45,6 @@ class HttpCall:
     ca: str = ""
 
 
-def form_call(url: str, fields: Mapping[str, str]) -> HttpCall:
-    """A POST of a form."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    body = urllib.parse.urlencode(fields).encode()
-    return HttpCall(method="POST", url=url, headers=headers, body=body)
-
-
 def parse_retry_after(value: str | None, now: float) -> int | None:
     """
     Milliseconds that a ``Retry-After`` header asks for (RFC 9110 10.2.3: seconds or an HTTP-date),

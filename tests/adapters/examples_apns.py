@@ -8,8 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     NOW,
     RECEIPT_URL,
     REFERENCE,
@@ -21,6 +20,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 
 R = ch.Reason
 KEY = ec.derive_private_key(

@@ -8,8 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from orchestrator import channels as ch
-from tests.adapters.adapter_conformance import (
+from kaskad_testing import (
     NOW,
     REFERENCE,
     Examples,
@@ -18,6 +17,7 @@ from tests.adapters.adapter_conformance import (
     outgoing,
     reply,
 )
+from orchestrator import channels as ch
 from tests.adapters.examples_apns import CONTENT, DEVICE_REPORTS, FACTS, FORGED_REPORTS, report
 
 R = ch.Reason

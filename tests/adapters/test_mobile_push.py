@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from adapters.mobile_push.apns import Apns, ApnsSettings
 from adapters.mobile_push.content import PAYLOAD_BYTES_MAX
 from adapters.mobile_push.fcm import Fcm, FcmSettings
+from kaskad_testing import NOW, reply
 from orchestrator import channels as ch
 from tests.adapters import examples_apns as apple
 from tests.adapters import examples_fcm as google
-from tests.adapters.adapter_conformance import NOW, reply
 
 R = ch.Reason
 MINUTE = 60

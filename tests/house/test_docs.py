@@ -119,7 +119,7 @@ def test_every_type_of_status_event_is_listed_and_no_other() -> None:
         f"{RECIPIENTS_MAX:,}".replace(",", " "),
         f"{TEXT_LENGTH_MAX:,} characters".replace(",", " "),
         f"{address_kinds.SUBSCRIPTIONS_MAX} subscriptions",
-        f"{recipient_fields.DEVICES_MAX} of",
+        f"{address_kinds.DEVICES_MAX} of",
         f"{recipient_fields.CONSENTS_MAX} of",
         f"{recipient_fields.KEYS_MAX} keys",
         f"{address_kinds.EMAIL_LENGTH_MAX} characters",
