@@ -94,7 +94,7 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._transport: asyncio.Transport | None = None
-        self._heard_at = self._monotonic()
+        self._last_read_at = self._monotonic()
         self._pong: asyncio.Future[None] | None = None
         self._paused = False
         self._going_away = False
@@ -117,7 +117,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._monotonic()
+        self._last_read_at = self._monotonic()
         try:
             events = self._h2.receive_data(data)
         except (h2.exceptions.ProtocolError, UnicodeDecodeError) as error:
@@ -175,7 +175,7 @@ class Http2Connection(asyncio.Protocol):
 
     async def alive(self) -> bool:
         """Whether the server answers, where it has been silent for long."""
-        if self._monotonic() < self._heard_at + IDLE_SECONDS or self._streams:
+        if self._monotonic() < self._last_read_at + IDLE_SECONDS or self._streams:
             return True
         if self._pong is None:
             self._pong = asyncio.get_running_loop().create_future()
@@ -208,7 +208,7 @@ class Http2Connection(asyncio.Protocol):
         try:
             await stream.reply
         except asyncio.CancelledError:
-            self._going_away = self._going_away or self._heard_at < started_at
+            self._going_away = self._going_away or self._last_read_at < started_at
             raise
         except OSError as error:
             return Unknown(Reason.CONNECTION_LOST, detail=str(error))

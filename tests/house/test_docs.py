@@ -98,7 +98,7 @@ def test_the_page_of_the_http_api_is_what_the_route_table_says_today() -> None:
     )
 
 
-@pytest.mark.parametrize("field", ["id", *recipient_fields.CHECKS, *registry.address_kinds()])
+@pytest.mark.parametrize("field", ["id", *recipient_fields.CHECKS, *registry.address_fields()])
 def test_every_field_of_a_recipient_is_listed(field: str) -> None:
     assert f"\n| `{field}` |" in doc("events.md")
 
