@@ -47,7 +47,8 @@ class Phones:
         message = message_to(platform, self.devices[platform], access, self.bench, **changed)
         answer = await self.ask(adapter.request(message))
         if not isinstance(answer, HttpReply):
-            return answer
+            failed: Outcome = answer
+            return failed
         if platform == "fcm" and self.login.goes_again(answer, access):
             return NotSent(R.NOT_TAKEN, 0, "401")
         found_outcome: Outcome = adapter.outcome(answer)
