@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiohttp import web
 
 from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate, refuse_other_pages
 from orchestrator.api.connections import LISTENER
+from orchestrator.api.cors import cors_headers, preflight
 from orchestrator.api.fast_path import FAST_PATH, WebhookFastPath
+from orchestrator.api.inbox_streams import STREAMS, Streams, close_streams
 from orchestrator.api.openapi import DOCUMENT, document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, refuse_without_store, safe_headers
@@ -41,6 +44,9 @@ def build_app(
     app[ROWS] = {}
     app[KEY_RING] = KeyRing()
     app.on_response_prepare.append(safe_headers)
+    app.on_response_prepare.append(cors_headers)
+    app[STREAMS] = Streams(deps)
+    app.on_shutdown.append(close_streams)
     if public:
         app[FAST_PATH] = WebhookFastPath(deps, WEBHOOK.path)
     for row in routes:
@@ -54,3 +60,6 @@ def add(app: web.Application, row: Route) -> None:
     methods = ("GET", "HEAD") if row.method == "GET" and row.head else (row.method,)
     for method in methods:
         app[ROWS][app.router.add_route(method, row.path, row.handler)] = row
+    if row.personal:
+        asked_first = replace(row, method="OPTIONS", handler=preflight, scope=None, personal=False)
+        app[ROWS][app.router.add_route("OPTIONS", row.path, preflight)] = asked_first

@@ -8,12 +8,14 @@ import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Handler, problem
 from orchestrator.api.route import Listener, Route, Scope
+from orchestrator.primitives.tokens import INBOX_TOKEN
 from orchestrator.stores.rows import ApiKeyRow
 
 CACHE_MS = 2_000
@@ -89,7 +91,61 @@ class KeyRing:
         return count > FAILURES_PER_MINUTE
 
 
+class Visitor(NamedTuple):
+    """A person who calls with a token of their own, good until ``until`` (UTC milliseconds)."""
+
+    recipient: str
+    until: int
+
+
+VISITOR = web.RequestKey("visitor", Visitor)
+"""Where a request keeps its visitor."""
+VISITOR_RATE = (600, 60_000)
+"""Requests of one person, and the time (ms) that they are counted in."""
+
 KEY_RING: web.AppKey[KeyRing] = web.AppKey("key_ring", KeyRing)
+
+
+def token_of(request: web.Request) -> str:
+    """
+    The token of a person's own, "" if none came. A browser's ``EventSource`` can send no header, so
+    the query of a GET may have it.
+    """
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    given = given.strip() if kind.lower() == "bearer" else ""
+    if not given and request.method == "GET":
+        given = request.query.get("token", "")
+    return given if given.startswith(INBOX_TOKEN) else ""
+
+
+async def as_visitor(request: web.Request, token: str, handler: Handler) -> web.StreamResponse:
+    """Serve a person by their token: 401 if it is not good, 403 in another person's inbox."""
+    deps, ring = request.app[DEPS], request.app[KEY_RING]
+    found = deps.keys.read_inbox_token(token)
+    if found is None or found[1] <= deps.now():
+        if found is None and ring.count_failure(request.remote or "", deps.now()):
+            return too_many_failures()
+        code, what = ("token_expired", "is over") if found else ("unauthorized", "is not ours")
+        answer = problem(401, code, f"this token {what}; ask your own server for another one")
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad", error="invalid_token"'
+        return answer
+    recipient, until = found
+    if recipient != request.match_info["recipient"]:
+        return problem(403, "forbidden", "this token is for another person's inbox")
+    wait_ms = ring.wait_ms(f"person {recipient}", VISITOR_RATE, deps.now())
+    if wait_ms > 0:
+        answer = problem(429, "too_many_requests", "too many requests of one person; wait")
+        answer.headers["Retry-After"] = str(math.ceil(wait_ms / 1000))
+        return answer
+    request[VISITOR] = Visitor(recipient, until)
+    return await handler(request)
+
+
+def too_many_failures() -> web.Response:
+    detail = "too many wrong keys came from this address; wait a minute"
+    answer = problem(429, "too_many_failures", detail)
+    answer.headers["Retry-After"] = "60"
+    return answer
 
 
 def needed_scope(request: web.Request) -> Scope | None:
@@ -115,6 +171,8 @@ async def refuse_other_pages(request: web.Request, handler: Handler) -> web.Stre
     browser on this machine reaches what listens on loopback.
     """
     row = request.app[ROWS].get(request.match_info.route)
+    if row is not None and row.personal and (token := token_of(request)):
+        return await as_visitor(request, token, handler)
     if row is not None and row.method not in SAFE_METHODS:
         open_to_all = row.scope is not None or Listener.PUBLIC not in row.listeners
         if open_to_all and request.app[DEPS].auth == "off" and is_foreign(request.headers):
@@ -149,17 +207,14 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     """401 without a valid key, 403 if it lacks the scope, 429 after too many requests."""
     deps = request.app[DEPS]
     scope = needed_scope(request) if deps.auth != "off" else None
-    if scope is None:
+    if scope is None or VISITOR in request:
         return await handler(request)
     ring = request.app[KEY_RING]
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     found = await ring.find(deps, key.strip()) if kind.lower() == "bearer" and key.strip() else None
     if found is None:
         if ring.count_failure(request.remote or "", deps.now()):
-            detail = "too many wrong keys came from this address; wait a minute"
-            answer = problem(429, "too_many_failures", detail)
-            answer.headers["Retry-After"] = "60"
-            return answer
+            return too_many_failures()
         fix = "send Authorization: Bearer kk_… with a valid key (kaskad keys create makes one)"
         answer = problem(401, "unauthorized", fix)
         invalid = ', error="invalid_token"' if key else ""

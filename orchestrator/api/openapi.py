@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -24,6 +26,7 @@ STATUSES = {
     405: "The path does not take this method",
     408: "The body did not end in time",
     409: "It conflicts with what is stored",
+    410: "What was asked for is no longer known; read the whole again",
     413: "Too large",
     415: "A media type, charset or encoding that is not read",
     422: "It cannot be processed",
@@ -33,6 +36,7 @@ STATUSES = {
 OF_KEYS = (401, 403, 429, 503)
 OF_BODIES = (400, 408, 413, 415, 429, 503)
 PROBLEM = "application/problem+json"
+PARAMETER = re.compile(r"{(\w+)}")
 TEMPLATE = "#/components/schemas/{name}"
 SUFFIXES = ("View", "Body")
 """A type's name has one where a class of the same name exists elsewhere; its schema's has none."""
@@ -46,7 +50,7 @@ def document(routes: Iterable[Route], listener: Listener = Listener.PUBLIC) -> d
     for row in rows:
         item = paths.setdefault(row.path, {})
         if "{" in row.path:
-            item["parameters"] = [path_parameter(row)]
+            item["parameters"] = path_parameters(row)
         item[row.method.lower()] = operation(row, schemas)
     return {
         "openapi": "3.1.0",
@@ -65,7 +69,12 @@ def document(routes: Iterable[Route], listener: Listener = Listener.PUBLIC) -> d
                     "type": "http",
                     "scheme": "bearer",
                     "description": "kaskad keys create makes one.",
-                }
+                },
+                "person": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "`POST /v1/inbox/{recipient}/tokens` makes one.",
+                },
             },
         },
     }
@@ -113,10 +122,12 @@ def shorten(schema: Any) -> Any:
     return [shorten(one) for one in schema] if isinstance(schema, list | tuple) else schema
 
 
-def path_parameter(row: Route) -> dict[str, Any]:
-    name = row.path.partition("{")[2].partition("}")[0]
-    found = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-    return found | ({"description": row.place} if row.place else {})
+def path_parameters(row: Route) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        | ({"description": place} if place else {})
+        for name, place in zip_longest(PARAMETER.findall(row.path), row.places, fillvalue="")
+    ]
 
 
 def operation(row: Route, schemas: Schemas) -> dict[str, Any]:
@@ -126,6 +137,9 @@ def operation(row: Route, schemas: Schemas) -> dict[str, Any]:
         found["description"] = row.notes
     if row.scope is None:
         found["security"] = []
+    elif row.personal:
+        found["x-scope"] = str(row.scope)
+        found["security"] = [{"key": []}, {"person": []}]
     else:
         found["x-scope"] = str(row.scope)
     if row.query:

@@ -6,20 +6,23 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import orjson
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from orchestrator.api.bodies import read_object
+from orchestrator.api.inbox import ItemView, item_view
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import unknown
 from orchestrator.api.route import Time
 from orchestrator.api.whose import person_of
 from orchestrator.channels import Misshapen
 from orchestrator.channels.address_kinds import (
+    ENDPOINT_LENGTH_MAX,
     ID_LENGTH_MAX,
     TEXT_LENGTH_MAX,
 )
-from orchestrator.channels.registry import address_fields
+from orchestrator.channels.registry import address_kinds
 from orchestrator.core.recipient import Address
 from orchestrator.engine.commands import Erase, PutConsents, PutRecipient
 from orchestrator.explain.views import FullMessageView, full_view
@@ -33,6 +36,7 @@ from orchestrator.recipients.fields import (
     recipient_profile,
     refuse_unknown,
 )
+from orchestrator.stores.item_rows import FIRST_ITEM
 
 EXPORT_PAGE = 100
 NOT_SHOWN = ("cap_usages", "goals", "consents")
@@ -51,6 +55,11 @@ Topic = Annotated[
     Meta(min_length=1, max_length=TEXT_LENGTH_MAX, description="A topic, or `*` for all."),
 ]
 State = Literal["in", "out"]
+
+
+class AppDevice(TypedDict):
+    platform: Literal["fcm", "apns"]
+    token: Annotated[str, Meta(min_length=1, max_length=ENDPOINT_LENGTH_MAX)]
 
 
 class ConsentBody(Struct, forbid_unknown_fields=True):
@@ -73,6 +82,7 @@ class ProfileFields(TypedDict, total=False):
         Annotated[str, Meta(max_length=35)] | None, Meta(description="BCP 47, such as uk-UA.")
     ]
     time_zone: Annotated[str | None, Meta(description="IANA, such as Europe/Kyiv.")]
+    devices: Annotated[list[AppDevice], Meta(max_length=fields.DEVICES_MAX)] | None
     attributes: (
         Annotated[dict[str, Any], Meta(extra_json_schema={"maxProperties": fields.KEYS_MAX})] | None
     )
@@ -159,6 +169,7 @@ class ExportView(TypedDict):
     recipient: dict[str, Any]
     addresses: list[AddressRecordView]
     messages: list[FullMessageView]
+    inbox: list[ItemView]
 
 
 def id_of(request: web.Request) -> str:
@@ -217,7 +228,7 @@ async def get_consents(request: web.Request) -> web.Response:
 def add_addresses(components: Mapping[str, Any]) -> None:
     """Add an optional field for every kind of address to the schemas that have profiles in them."""
     for name in components.keys() & {"Profile", "InlineRecipient", "Recipient"}:
-        for field, kind in address_fields().items():
+        for field, kind in address_kinds().items():
             schema = {"anyOf": [dict(kind.schema), {"type": "null"}]}
             components[name]["properties"][field] = schema
 
@@ -322,9 +333,23 @@ async def export_recipient(request: web.Request) -> web.StreamResponse:
     async for message in messages_of(deps, id):
         await response.write(comma + b"\n" + json.dumps(message, ensure_ascii=False).encode())
         comma = b","
+    await response.write(b'], "inbox": [')
+    comma = b""
+    async for item in items_of(deps, id):
+        await response.write(comma + b"\n" + orjson.dumps(item))
+        comma = b","
     await response.write(b"]}\n")
     await response.write_eof()
     return response
+
+
+async def items_of(deps: ApiDeps, id: str) -> AsyncIterator[dict[str, Any]]:
+    """Everything in a recipient's inbox, archived items included."""
+    before, now = FIRST_ITEM, deps.now()
+    while page := await deps.reader.items(id, now, status="all", before=before, limit=EXPORT_PAGE):
+        for row in page:
+            yield item_view(row)
+        before = (page[-1].pinned, page[-1].number)
 
 
 async def messages_of(deps: ApiDeps, id: str) -> AsyncIterator[dict[str, Any]]:

@@ -82,6 +82,8 @@ def call(title: str, found: Mapping[str, Any], item: Mapping[str, Any]) -> Itera
     """One operation."""
     yield f"### `{title}`\n"
     scope = f" Needs the scope `{found['x-scope']}`." if "x-scope" in found else ""
+    if {"person": []} in found.get("security", ()):
+        scope = f" Needs the scope `{found['x-scope']}`, or a token of that person."
     yield f"{found['summary']}.{scope}"
     if "description" in found:
         yield f"\n{found['description']}"

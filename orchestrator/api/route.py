@@ -39,6 +39,7 @@ class Scope(StrEnum):
     EVENTS = "events"
     MESSAGES = "messages"
     RECIPIENTS = "recipients"
+    INBOX = "inbox"
     DEAD_LETTERS = "dead_letters"
     ALL = "all"
 
@@ -68,10 +69,11 @@ class Route:
     One call of the API.
 
     ``summary`` is its line in the documents, ``notes`` are its limits and what a repeat does.
-    ``place`` says what the parameter of the path names. ``body`` has a type for each media type
-    that is read. ``refusals`` are the statuses of its own, beside those that follow from ``scope``
-    and ``body``. A route without a scope needs no key. ``when`` says whether an installation has
-    the call at all.
+    ``places`` say what the parameters of the path name, in their order. ``body`` has a type for
+    each media type that is read. ``refusals`` are the statuses of its own, beside those that follow
+    from ``scope`` and ``body``. A route without a scope needs no key. ``personal``: the person
+    named in the path may call it, too, with a token of their own, and so may a web page of another
+    origin. ``when`` says whether an installation has the call at all.
     """
 
     method: str
@@ -81,12 +83,13 @@ class Route:
     answers: tuple[RouteAnswer, ...]
     scope: Scope | None = None
     listeners: tuple[Listener, ...] = (Listener.PUBLIC,)
-    place: str = ""
+    places: tuple[str, ...] = ()
     query: tuple[Parameter, ...] = ()
     body: Mapping[str, Any] | None = None
     refusals: tuple[int, ...] = ()
     notes: str = ""
     head: bool = True
+    personal: bool = False
     when: Callable[[ApiDeps], bool] = lambda deps: True
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.api import (
     assets,
     events,
+    inbox,
     messages,
     operations,
     opt_outs,
@@ -41,14 +42,22 @@ MIB = 1024 * KIB
 OBJECT = dict[str, Any]
 
 EventRoute = partial(Route, scope=Scope.EVENTS)
-MessageRoute = partial(Route, scope=Scope.MESSAGES, place="The message's id.")
-DeadLetterRoute = partial(Route, scope=Scope.DEAD_LETTERS, place="The dead letter's id.")
-RecipientRoute = partial(Route, scope=Scope.RECIPIENTS, place="Your own id of the recipient.")
-WebhookRoute = partial(Route, place="The provider's name in the configuration.")
-TokenRoute = partial(Route, place="A signed token.")
+MessageRoute = partial(Route, scope=Scope.MESSAGES, places=("The message's id.",))
+DeadLetterRoute = partial(Route, scope=Scope.DEAD_LETTERS, places=("The dead letter's id.",))
+RecipientRoute = partial(Route, scope=Scope.RECIPIENTS, places=("Your own id of the recipient.",))
+InboxRoute = partial(
+    Route,
+    scope=Scope.INBOX,
+    places=("Your own id of the recipient.", "The item's id."),
+    refusals=(400,),
+    personal=True,
+    head=False,
+)
+WebhookRoute = partial(Route, places=("The provider's name in the configuration.",))
+TokenRoute = partial(Route, places=("A signed token.",))
 ProbeRoute = partial(Route, listeners=(Listener.PUBLIC, Listener.ADMIN))
 AdminRoute = partial(Route, listeners=(Listener.ADMIN,))
-ControlRoute = partial(Route, listeners=(Listener.CONTROL,), place="Its id.")
+ControlRoute = partial(Route, listeners=(Listener.CONTROL,), places=("Its id.",))
 
 STORY = (RouteAnswer(200, "The message with its trace", FullMessageView),)
 PROFILE = (RouteAnswer(200, "The profile as it is now", recipients.RecipientView),)
@@ -56,6 +65,8 @@ HISTORY = (RouteAnswer(200, "The whole history, oldest first", recipients.Consen
 PROVIDERS_ANSWER = (RouteAnswer(200, "What the provider expects"),)
 GONE = RouteAnswer(404, "A page: the token is not ours, or too old", Html, "text/html")
 PAGE = (RouteAnswer(200, "A page", Html, "text/html"), GONE)
+MARKED = (RouteAnswer(200, "The inbox as it is now", inbox.ChangeView),)
+MARK_NOTES = "A repeat changes nothing, and an item that is gone is no error."
 BY_ADDRESS = "A phone or mailbox in place of the id finds its person; a 409 if several share it."
 RELOADED = (
     RouteAnswer(200, "It is in force", operations.ReloadView),
@@ -156,6 +167,64 @@ ROUTES: tuple[Route, ...] = (
         body={JSON: opt_outs.OptOutsBody},
         notes=("At most 1 000 entries and 1 MiB. Each has a result of its own; it is a 400 only if"
             " none could be read. A phone needs its calling code."),
+    ),
+
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/tokens", inbox.create_inbox_token,
+        "A token for the person's own browser or app",
+        (RouteAnswer(200, "The token", inbox.InboxTokenView),), body={JSON: inbox.TokenBody},
+        personal=False, notes="Nothing is stored, so a token cannot be revoked: keep them short.",
+    ),
+    InboxRoute(
+        "GET", "/v1/inbox/{recipient}", inbox.list_items, "The items of an inbox",
+        (RouteAnswer(200, "A page of them", inbox.InboxView),), query=inbox.LIST_FILTERS,
+        notes="What is listed counts as delivered.",
+    ),
+    InboxRoute(
+        "GET", "/v1/inbox/{recipient}/changes", inbox.list_changes,
+        "What has changed since `after`",
+        (RouteAnswer(200, "All of it", inbox.InboxChangesView),), query=inbox.AFTER,
+        refusals=(400, 410),
+        notes=("Withdrawn items are among it, and what is new counts as delivered. A 410 asks to"
+            f" read the list again: it is too long ago, or more than {inbox.CHANGES_MAX} changes."),
+    ),
+    InboxRoute(
+        "GET", "/v1/inbox/{recipient}/stream", inbox.stream_inbox,
+        "Hear of changes (server-sent events)",
+        (RouteAnswer(200, "`event: change` at once and after every change; its data",
+            inbox.ChangeView, "text/event-stream"),), query=inbox.STREAM_QUERY,
+        notes=("The id of an event is its `seq`. A comment comes every 15 s; `event: expired` comes"
+            " before the end where the token is over."),
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/all/seen", inbox.see_all, "All items were seen", MARKED,
+        body={JSON: inbox.UpToBody}, notes=MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/all/read", inbox.read_all, "All items were read", MARKED,
+        body={JSON: inbox.UpToBody}, notes=MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/{item}/seen", inbox.see_item, "An item was seen", MARKED,
+        notes=MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/{item}/read", inbox.read_item, "An item was read", MARKED,
+        notes=MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/{item}/unread", inbox.unread_item,
+        "An item counts as unread again", MARKED,
+        notes="The receipt that it was read stays. " + MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/{item}/archive", inbox.archive_item,
+        "Put an item out of sight", MARKED, notes=MARK_NOTES,
+    ),
+    InboxRoute(
+        "POST", "/v1/inbox/{recipient}/{item}/click", inbox.click_item,
+        "A link or an action of an item was followed", MARKED, body={JSON: inbox.ClickBody},
+        notes="It was read, too. " + MARK_NOTES,
     ),
 
     WEBHOOK,

@@ -22,14 +22,11 @@ from pydantic import (
 )
 
 from orchestrator.channels.adapter_api import (
-    Access as Access,
     Adapter as Adapter,
     Capabilities as Capabilities,
     Content as Content,
     HttpAdapter as HttpAdapter,
     Inbound as Inbound,
-    LoginAdapter as LoginAdapter,
-    S as S,
     Outgoing as Outgoing,
     Preference as Preference,
     Receipt as Receipt,
@@ -40,10 +37,9 @@ from orchestrator.channels.adapter_api import (
     same as same,
 )
 from orchestrator.channels.address_kinds import (
-    APNS_DEVICE as APNS_DEVICE,
     EMAIL as EMAIL,
-    FCM_DEVICE as FCM_DEVICE,
     PHONE as PHONE,
+    RECIPIENT_ID as RECIPIENT_ID,
     VIBER_BOT_ID as VIBER_BOT_ID,
     WEB_PUSH as WEB_PUSH,
     WHATSAPP_ID as WHATSAPP_ID,
@@ -78,15 +74,12 @@ from orchestrator.channels.kinds import (
 from orchestrator.channels.programs import (
     is_program as is_program,
 )
-from orchestrator.channels.device_reports import (
-    device_receipts as device_receipts,
-    verify_device_report as verify_device_report,
-)
 from orchestrator.channels.readers import (
     DETAIL_CHARS_MAX as DETAIL_CHARS_MAX,
     ID_CHARS_MAX as ID_CHARS_MAX,
     TEXT_CHARS_MAX as TEXT_CHARS_MAX,
     BaseUrl as BaseUrl,
+    Duration as Duration,
     Secret as Secret,
     Secrets as Secrets,
     code_of as code_of,
@@ -120,6 +113,7 @@ from orchestrator.channels.wire import (
 )
 from orchestrator.core.outcomes import (
     Accepted as Accepted,
+    InboxItem as InboxItem,
     NotSent as NotSent,
     Outcome as Outcome,
     Refused as Refused,

@@ -11,6 +11,7 @@ from orchestrator.channels.address_kinds import (
 )
 from orchestrator.channels.address_kinds import (
     PHONE,
+    RECIPIENT_ID,
     VIBER_BOT_ID,
     WHATSAPP_ID,
 )
@@ -18,9 +19,12 @@ from orchestrator.channels.address_kinds import (
     WEB_PUSH as SUBSCRIPTION,
 )
 from orchestrator.channels.kinds import Assumed, Channel, Likelihood, Structure
+from orchestrator.channels.readers import iso_seconds
 
 ACTIONS_MAX = 4
+ITEM_ACTIONS_MAX = 3
 TEXT_MAX = 2_000
+LINKS = ("url", "icon", "image")
 SESSION_MS = 24 * 3_600_000
 MINUTE, HOUR = 60, 3_600
 
@@ -54,9 +58,8 @@ def whatsapp_problem(found: Mapping[str, Any]) -> str | None:
 
 
 def web_push_problem(found: Mapping[str, Any]) -> str | None:
-    for key in ("url", "icon", "image"):
-        if key in found and not is_url(found[key]):
-            return f"{key} must be an http(s) URL"
+    if wrong := wrong_link(found):
+        return wrong
     actions = found.get("actions", [])
     if not isinstance(actions, list) or len(actions) > ACTIONS_MAX:
         return f"actions must be a list of at most {ACTIONS_MAX}"
@@ -67,6 +70,37 @@ def web_push_problem(found: Mapping[str, Any]) -> str | None:
             and is_text(action.get("title"))
         ):
             return "an action must be {action: …, title: …}"
+    return None
+
+
+def in_app_problem(found: Mapping[str, Any]) -> str | None:
+    actions = found.get("actions", [])
+    if not isinstance(actions, list) or len(actions) > ITEM_ACTIONS_MAX:
+        return f"actions must be a list of at most {ITEM_ACTIONS_MAX}"
+    for action in actions:
+        if not (
+            isinstance(action, Mapping)
+            and is_text(action.get("action"))
+            and is_text(action.get("title"))
+            and ("url" not in action or is_url(action["url"]))
+            and set(action) <= {"action", "title", "url"}
+        ):
+            return "an action must be {action: …, title: …, url: https://…}; it may have no url"
+    if "category" in found and not is_text(found["category"]):
+        return "category must be a text"
+    if not isinstance(found.get("pinned", False), bool):
+        return "pinned must be true or false"
+    if "expires" in found and iso_seconds(found["expires"]) is None:
+        return "expires must be a time such as 2026-11-21T10:00:00Z"
+    if not isinstance(found.get("data", {}), Mapping):
+        return "data must be a mapping"
+    return wrong_link(found)
+
+
+def wrong_link(found: Mapping[str, Any]) -> str | None:
+    for key in LINKS:
+        if key in found and not is_url(found[key]):
+            return f"{key} must be an http(s) URL"
     return None
 
 
@@ -173,5 +207,23 @@ WEB_PUSH = Channel(
         dead=0.08,
         delivered=Likelihood(0.65, 5, 2 * MINUTE),
         clicked=Likelihood(0.12, 4 * MINUTE, HOUR),
+    ),
+)
+IN_APP = Channel(
+    name="in_app",
+    parts=("title", "text", "yaml"),
+    needed=(("title",), ("text",)),
+    addresses=(RECIPIENT_ID,),
+    way={"en": "in the app", "uk": "у застосунку"},
+    structure=Structure(
+        keys=frozenset({*LINKS, "actions", "category", "pinned", "expires", "data"}),
+        urls=LINKS,
+        problem=in_app_problem,
+    ),
+    inbox=True,
+    assumed=Assumed(
+        delivered=Likelihood(0.4, 2 * HOUR, 24 * HOUR),
+        read=Likelihood(0.5, 10 * MINUTE, 12 * HOUR),
+        clicked=Likelihood(0.2, MINUTE, 30 * MINUTE),
     ),
 )

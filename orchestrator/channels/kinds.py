@@ -70,6 +70,8 @@ class Channel:
     """What its ``yaml`` part may say."""
     fan_out: bool = False
     """A step goes to every usable address of the recipient, not only to the first."""
+    inbox: bool = False
+    """What is sent becomes an item of the recipient's inbox in this installation's store."""
     two_way: bool = False
     """Recipients can answer: replies are matched to what was last sent to them here."""
     receipts_from: Literal["provider", "device"] = "provider"

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from orchestrator.channels.adapter_api import AdapterSettings, same
+from orchestrator.primitives.durations import parse_duration
 
 DETAIL_CHARS_MAX = 300
 TEXT_CHARS_MAX = 10_000
@@ -41,6 +42,13 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _duration(value: Any) -> int:
+    found = parse_duration(value) if isinstance(value, str) else value
+    if not found or not isinstance(found, int):
+        raise ValueError("must be a whole number and a unit, such as 30s, 10m, 24h or 7d")
+    return found
+
+
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Secrets = Secret | Annotated[tuple[Secret, ...], Field(min_length=1)]
 """
@@ -50,6 +58,10 @@ verify.
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """An http(s) origin with an optional path, kept without its trailing slash."""
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+"""A duration such as ``30s`` or ``90d``, kept in milliseconds."""
 
 
 def secrets_of(value: Secrets) -> tuple[str, ...]:

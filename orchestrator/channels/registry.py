@@ -22,7 +22,7 @@ GROUP = "kaskad.adapters"
 CHANNEL_GROUP = "kaskad.channels"
 ANY_CHANNEL = "*"
 """What an adapter that serves every channel says in place of one."""
-RESERVED = frozenset({"in_app"})
+RESERVED = frozenset({"mobile_push"})
 """Names of channels to come; consents may name them already."""
 
 
@@ -123,7 +123,7 @@ def channels() -> Mapping[str, Channel]:
 
 
 @cache
-def address_kinds() -> Mapping[str, AddressKind]:
+def all_address_kinds() -> Mapping[str, AddressKind]:
     """The kinds of address of all channels, by name; the first channel to name one defines it."""
     found: dict[str, AddressKind] = {}
     for channel in channels().values():
@@ -133,12 +133,15 @@ def address_kinds() -> Mapping[str, AddressKind]:
 
 
 @cache
-def address_fields() -> Mapping[str, AddressKind]:
-    """The recipient's fields that hold addresses, each with the first kind that reads it."""
-    found: dict[str, AddressKind] = {}
-    for kind in address_kinds().values():
-        found.setdefault(kind.written_as, kind)
-    return found
+def address_kinds() -> Mapping[str, AddressKind]:
+    """Those of them that are fields of a profile."""
+    return {name: kind for name, kind in all_address_kinds().items() if not kind.own_id}
+
+
+@cache
+def own_id_kinds() -> frozenset[str]:
+    """The others: the recipient's own id is the address."""
+    return frozenset(all_address_kinds()) - frozenset(address_kinds())
 
 
 @cache
@@ -191,8 +194,9 @@ def refresh() -> None:
         load_adapter,
         load_channel,
         channels,
+        all_address_kinds,
         address_kinds,
-        address_fields,
+        own_id_kinds,
         otp_limited_kinds,
         identities,
         consent_channels,

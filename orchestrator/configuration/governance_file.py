@@ -36,7 +36,6 @@ from orchestrator.configuration.scalars import (
     duration_text,
     loose_duration,
     meant,
-    parse_duration,
     suggestion,
     text_of,
 )
@@ -54,6 +53,7 @@ from orchestrator.core.policy import (
     Window,
 )
 from orchestrator.core.values import replace
+from orchestrator.primitives.durations import parse_duration
 
 CONSENTS = ("opt_in", "opt_out", "bypass")
 CALENDARS: dict[str, CalendarKind] = {

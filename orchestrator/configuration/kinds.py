@@ -189,10 +189,14 @@ def read_path(section: Section, key: str, default: Path | None) -> Path | None:
 PATH: Kind[Any] = Kind("path", read_path, TEXT_SCHEMA, str)
 
 
-def read_origins(section: Section, key: str, default: Any) -> tuple[str, ...]:
-    """URLs without a path."""
+def read_origins(
+    section: Section, key: str, default: Any, any_word: str | None = None
+) -> tuple[str, ...]:
+    """URLs without a path; ``any_word`` may stand in place of one."""
     found = section.words(key, "origins", empty=None)
     for node in section.items(key, "origins") if found else ():
+        if any_word is not None and node.kind == "str" and node.word == any_word:
+            continue
         parts = split_url(node.word) if node.kind == "str" else None
         if parts is None or parts.path or parts.query or parts.fragment or parts.username:
             what = f"{clip(node.text)!r} is not an origin"
@@ -201,3 +205,10 @@ def read_origins(section: Section, key: str, default: Any) -> tuple[str, ...]:
 
 
 ORIGINS: Kind[tuple[str, ...]] = Kind("list of origins", read_origins, array(TEXT_SCHEMA), list)
+ANY_ORIGIN = "*"
+BROWSER_ORIGINS: Kind[tuple[str, ...]] = Kind(
+    "list of origins, or `*`",
+    partial(read_origins, any_word=ANY_ORIGIN),
+    array(TEXT_SCHEMA),
+    list,
+)

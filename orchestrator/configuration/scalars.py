@@ -14,9 +14,8 @@ from decimal import Decimal, InvalidOperation
 
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from orchestrator.primitives.durations import UNITS_MS, parse_duration
 
-UNITS_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
-DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 LOOSE_DURATION = re.compile(r"([-+]?)(\d{1,12}(?:[.,]\d{1,3})?)\s*([^\W\d]+)\s*", re.ASCII)
 LOOSE_UNITS_MS = {
     **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), 1),
@@ -99,12 +98,6 @@ def suggestion(word: str, known: Collection[str], otherwise: str) -> str:
 def clip(text: str) -> str:
     """A value short enough for a message."""
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def parse_duration(text: str) -> int | None:
-    """Milliseconds of ``250ms 30s 10m 24h 7d``; None if it is not a duration."""
-    match = DURATION.fullmatch(text)
-    return int(match[1]) * UNITS_MS[match[2]] if match else None
 
 
 def parse_rate(text: str) -> tuple[int, int] | None:

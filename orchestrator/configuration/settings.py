@@ -25,6 +25,7 @@ from orchestrator.configuration.keys import Key, Kind, listing, nested, or_off, 
 from orchestrator.configuration.kinds import (
     ADDRESS,
     BOOLEAN,
+    BROWSER_ORIGINS,
     DURATION,
     LOCALE,
     ORIGINS,
@@ -151,6 +152,9 @@ class HttpSettings:
         otherwise="`http://` and `listen`",
     )
     auth: str = setting(word("keys", "off"), "Whether callers need an API key.", "keys")
+    browser_origins: tuple[str, ...] = setting(
+        BROWSER_ORIGINS, "Web pages that may show inboxes (CORS); `*` is any.", ()
+    )
     key_rate: tuple[int, int] = setting(RATE, "Requests of one API key.", (500, SECOND_MS))
 
     def checked(self, section: Section) -> HttpSettings:

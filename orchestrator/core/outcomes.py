@@ -18,10 +18,25 @@ the provider, unless several different recipients get one without a success betw
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.core.reasons import REFUSALS, Reason
-from orchestrator.core.values import Tagged
+from orchestrator.core.recipient import Instant
+from orchestrator.core.values import Tagged, Value
+
+
+class InboxItem(Value):
+    """
+    What a provider without anything outside leaves for the recipient: an item of their inbox, which
+    the store keeps until ``expires_at``. ``content`` is what their page or app gets, as JSON types.
+    """
+
+    content: Mapping[str, Any]
+    expires_at: Instant
+    category: str = ""
+    pinned: bool = False
 
 
 class Accepted(Tagged):
@@ -30,12 +45,14 @@ class Accepted(Tagged):
 
     ``provider_id`` is the id that its receipts will name, None if it gives none. ``duplicate``: the
     provider says that it already had this very request. ``known_as``: kinds and values under which
-    the provider knows the address that was written to; histories leave them out.
+    the provider knows the address that was written to. ``item`` is written in the transaction that
+    records this answer. Histories leave both out.
     """
 
     provider_id: str | None = None
     duplicate: bool = False
     known_as: tuple[tuple[str, str], ...] = ()
+    item: InboxItem | None = None
 
 
 class NotSent(Tagged):

@@ -114,7 +114,7 @@ def ready_step(
 ) -> ReadyStep:
     """A step with those addresses of its recipient that the provider can send to."""
     channel, kinds = policy.plan[step].channel, provider.definition.kinds
-    targets = tuple([address for address in found.person.addresses if address.kind in kinds])
+    targets = found.person.usable_addresses(kinds)
     inbound = [
         found.addresses.get(address.hash, {}).get("inbound", {}).get(channel) for address in targets
     ]

@@ -141,7 +141,6 @@ def outgoing(
     rendered: Rendered,
     now: int,
     entropy: bytes,
-    access_token: str = "",
 ) -> Outgoing:
     """The message as the adapter of one attempt gets it."""
     message = ready.message
@@ -158,6 +157,7 @@ def outgoing(
         topic=message.topic,
         locale=rendered.locale,
         ttl_seconds=ttl_seconds(ready, now),
+        own_ttl_seconds=own_ttl_seconds(ready),
         receipt_url=urls.receipt_url(attempt.provider),
         receipt_token=urls.keys.receipt_token(message.id, attempt.number)
         if channel.receipts_from == "device"
@@ -169,7 +169,6 @@ def outgoing(
         in_session=in_session,
         now=now / 1000,
         entropy=entropy,
-        access_token=access_token,
     )
 
 
@@ -179,6 +178,11 @@ def ttl_seconds(ready: ReadyStep, now: int) -> int:
     left_ms = ready.message.deadline_at - now
     wanted_ms = step.ttl_ms if step.ttl_ms is not None else step.longest_wait_ms
     return max(1, (min(wanted_ms, left_ms) if wanted_ms is not None else left_ms) // 1000)
+
+
+def own_ttl_seconds(ready: ReadyStep) -> int | None:
+    own_ms = ready.policy.plan[ready.step].ttl_ms
+    return own_ms // 1000 if own_ms is not None else None
 
 
 def idempotency_key(message: Message, attempt: Attempt) -> str:

@@ -24,6 +24,7 @@ from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
+from orchestrator.engine.inbox import look_after_items
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
@@ -73,6 +74,7 @@ def apply_fact(
     calls = apply_effects(context, entry, person, decision)
     record_spending(context, before, decision.message)
     record_references(context, before, decision.message)
+    look_after_items(context, before, decision.message, fact)
     decision = apply_orphans(context, entry, fact) or decision
     return FactApplied(decision, calls, context.started_at)
 
@@ -115,7 +117,9 @@ def inputs_for(
     return Inputs(
         governance=rules.governance,
         zone=person.document.get("time_zone"),
-        addresses=person.addresses,
+        addresses=person.addresses + person.own_ids(reach.own_ids)
+        if reach.own_ids
+        else person.addresses,
         address_states=context.work.address_states(person),
         consents=person.consents,
         cap_usages=person.cap_usages,

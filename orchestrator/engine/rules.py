@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orchestrator.channels.registry import own_id_kinds
 from orchestrator.core.inputs import Provider
 from orchestrator.core.policy import Governance, Policy
 
@@ -33,6 +34,8 @@ class Reach:
     channels: Mapping[str, tuple[str, ...]]
     providers: Mapping[str, Provider]
     conditions: tuple[tuple[str, str], ...]
+    own_ids: tuple[str, ...] = ()
+    """The providers' kinds of address that are the recipient's own id."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,13 @@ class Rules:
         channels = {channel: self.channels[channel] for channel in used if channel in self.channels}
         names = {name for step in policy.plan for name in step.providers}.union(*channels.values())
         providers = {name: self.providers[name] for name in sorted(names) if name in self.providers}
+        kinds = {kind for one in providers.values() for kind in one.kinds}
         conditions = ((f"step:{position}", step.when) for position, step in enumerate(policy.plan))
         return Reach(
             channels,
             providers,
             tuple((name, when) for name, when in conditions if when is not None),
+            tuple(sorted(own_id_kinds() & kinds)),
         )
 
     def names_of(self, provider: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from orchestrator.channels.registry import address_kinds
+from orchestrator.channels.registry import all_address_kinds
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.reasons import Reason
@@ -19,7 +19,7 @@ from orchestrator.primitives.durations import duration, rfc3339
 
 def label_of(kind: str) -> str:
     """A kind of address in words; of a plug-in that is gone, its name."""
-    found = address_kinds().get(kind)
+    found = all_address_kinds().get(kind)
     return found.label if found is not None else kind
 
 

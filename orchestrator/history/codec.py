@@ -176,8 +176,8 @@ def masked(spoken: T) -> T:
             return replace(spoken, targets=tuple(mask(address) for address in spoken.targets))
         case effects.Call():
             return replace(spoken, target=mask(spoken.target))
-        case facts.Answered(_, outcomes.Accepted(known_as=names) as outcome) if names:
-            return replace(spoken, outcome=replace(outcome, known_as=()))
+        case facts.Answered(_, outcomes.Accepted() as outcome) if outcome.known_as or outcome.item:
+            return replace(spoken, outcome=replace(outcome, known_as=(), item=None))
     return spoken
 
 

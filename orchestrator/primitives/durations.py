@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def rfc3339(at_ms: int) -> str:
@@ -23,3 +27,9 @@ def duration(ms: int, units: int = 2) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:units])
+
+
+def parse_duration(text: str) -> int | None:
+    """Milliseconds of ``250ms 30s 10m 24h 7d``; None if it is not a duration."""
+    match = DURATION.fullmatch(text)
+    return int(match[1]) * UNITS_MS[match[2]] if match else None

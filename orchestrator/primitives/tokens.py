@@ -36,6 +36,9 @@ link. Only a token of whole quartets can end so; the length of one and a charact
 that of another token.
 """
 
+INBOX_TOKEN = "ki_"
+"""Stands before the tokens of inboxes, to tell them from API keys."""
+
 FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 """What a mail program took into the link from the text behind it: a bracket, a full stop."""
 
@@ -113,6 +116,19 @@ class SigningKeys:
         payload = self._verify(b"un", token)
         parts = payload.decode("utf-8", "replace").split("\0") if payload is not None else []
         return (parts[0], parts[1], parts[2], parts[3]) if len(parts) == 4 else None
+
+    def inbox_token(self, recipient: str, expires_at: int) -> str:
+        """The token of a person's own browser or app, until ``expires_at`` (UTC milliseconds)."""
+        return INBOX_TOKEN + self._sign(b"in", expires_at.to_bytes(8, "big") + recipient.encode())
+
+    def read_inbox_token(self, token: str) -> tuple[str, int] | None:
+        """``(recipient, expires_at)``, also of a token that has expired."""
+        if not token.startswith(INBOX_TOKEN):
+            return None
+        payload = self._verify(b"in", token.removeprefix(INBOX_TOKEN))
+        if payload is None or len(payload) <= 8:
+            return None
+        return payload[8:].decode("utf-8", "replace"), int.from_bytes(payload[:8], "big")
 
     def _sign(self, purpose: bytes, payload: bytes) -> str:
         id, secret, _ = self._keys[0]

@@ -18,7 +18,7 @@ An address's document::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +26,12 @@ import orjson
 from msgspec.structs import astuple
 
 from orchestrator.channels.address_kinds import Keys
-from orchestrator.channels.registry import address_fields, address_kinds, otp_limited_kinds
+from orchestrator.channels.registry import (
+    address_kinds,
+    all_address_kinds,
+    otp_limited_kinds,
+    own_id_kinds,
+)
 from orchestrator.core.caps import horizon_ms
 from orchestrator.core.effects import BounceRecorded
 from orchestrator.core.policy import Governance
@@ -43,8 +48,8 @@ from orchestrator.recipients.consents import add_consents, consent_of, consents_
 AddressHash = Callable[[str, str], str]
 """The keyed hash of an address's kind and value."""
 
-FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone")
-"""The fields of a profile besides its addresses (``registry.address_fields``)."""
+FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone", "devices")
+"""The fields of a profile besides its addresses, which are named as their kinds."""
 PROFILE_BYTES_MAX = 64 * 1024
 """Of a profile with its attributes, as JSON."""
 ATTRIBUTE_BYTES_MAX = 16 * 1024
@@ -91,7 +96,7 @@ class Person:
                 self.add_consents(consents_from(value, at))
             elif name == "attributes":
                 self._merge_into(document.setdefault("attributes", {}), value)
-            elif name in FIELDS or name in address_fields():
+            elif name in FIELDS or name in address_kinds():
                 self._merge_into(document, {name: value})
             else:
                 self._merge_into(document.setdefault("attributes", {}), {name: value})
@@ -109,7 +114,7 @@ class Person:
         """
         if profile_bytes(self.document) <= PROFILE_BYTES_MAX:
             return
-        for name in [name for name, kind in address_fields().items() if kind.several]:
+        for name in ("devices", *(name for name, kind in address_kinds().items() if kind.several)):
             if len(orjson.dumps(self.document.get(name))) > DEVICES_BYTES_MAX:
                 self.trimmed.append(name)
                 self._addresses = None  # owned addresses are never in a list
@@ -126,7 +131,7 @@ class Person:
 
     def _merge_into(self, target: dict[str, Any], values: Mapping[str, Any]) -> None:
         for name, value in values.items():
-            if self._owned is None and name in address_fields() and target is self.document:
+            if self._owned is None and name in address_kinds() and target is self.document:
                 self._owned = self.owned_now()
             if value is None:
                 self.dirty |= target.pop(name, None) is not None
@@ -147,6 +152,15 @@ class Person:
         if self._addresses is None:
             self._addresses = tuple(addresses_in(self.document, self._hash))
         return self._addresses
+
+    def usable_addresses(self, kinds: Collection[str]) -> tuple[Address, ...]:
+        """Its addresses of these kinds; for those that are nobody's field, its own id."""
+        return (*[one for one in self.addresses if one.kind in kinds], *self.own_ids(kinds))
+
+    def own_ids(self, kinds: Iterable[str]) -> tuple[Address, ...]:
+        """Its own id as an address of each of these kinds that are one."""
+        own = own_id_kinds()
+        return tuple(address_of(kind, self.id, (), self._hash) for kind in kinds if kind in own)
 
     def owned_now(self) -> frozenset[str]:
         """The hashes of its plain addresses; those of devices and browsers are not among them."""
@@ -212,7 +226,7 @@ class Person:
         """
         document = self.document
         seen = dict(document.get("attributes", {}))
-        plain = (name for name, kind in address_fields().items() if not kind.several)
+        plain = (name for name, kind in address_kinds().items() if not kind.several)
         for name in (*FIELDS, *plain):
             if name in document:
                 seen[name] = document[name]
@@ -269,7 +283,7 @@ def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant)
 def addresses_in(profile: Mapping[str, Any], address_hash: AddressHash) -> Iterator[Address]:
     """Every address in a profile, or in the part of one that is about to be merged."""
     for name, kind in address_kinds().items():
-        if field := profile.get(kind.written_as):
+        if field := profile.get(name):
             for value, keys in kind.entries(field):
                 yield address_of(name, value, keys, address_hash)
 
@@ -277,7 +291,7 @@ def addresses_in(profile: Mapping[str, Any], address_hash: AddressHash) -> Itera
 @lru_cache(maxsize=65_536)
 def address_of(kind: str, value: str, keys: Keys, address_hash: AddressHash) -> Address:
     """An address with everything that follows from its value."""
-    asked = address_kinds()[kind]
+    asked = all_address_kinds()[kind]
     country = asked.country(value) if asked.country is not None else ""
     shown = asked.masked(value) if asked.masked is not None else ""
     return Address(kind, value, address_hash(kind, value), keys, country, shown)
@@ -289,6 +303,6 @@ def otp_limited_values(profile: Mapping[str, Any]) -> list[str]:
     return [
         value
         for name in otp_limited_kinds()
-        if (field := profile.get(kinds[name].written_as))
+        if (field := profile.get(name))
         for value, _ in kinds[name].entries(field)
     ]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
+from orchestrator.stores.item_rows import NewItemRow
 
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
@@ -331,6 +332,9 @@ class Changes:
     dead_letters: list[DeadLetterRow] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)  # recipients to forget
     unwanted: list[tuple[str]] = field(default_factory=list)  # their ids (quoted) and addresses
+    items: list[NewItemRow] = field(default_factory=list)
+    items_read: list[tuple[str, str]] = field(default_factory=list)  # recipient and item
+    items_withdrawn: list[tuple[str, str]] = field(default_factory=list)
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
 
     def timer_lane(self, message: str) -> int:

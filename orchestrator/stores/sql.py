@@ -47,6 +47,10 @@ class Driver(ABC):
         """Run a statement durably; returns how many rows it changed."""
 
     @abstractmethod
+    async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements, given in SQL, one after the other in one durable transaction."""
+
+    @abstractmethod
     async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement once for each row, in one transaction."""
 

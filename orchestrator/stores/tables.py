@@ -14,6 +14,7 @@ import orjson
 
 from orchestrator.core.message import Message
 from orchestrator.history.codec import decode_history, decode_message
+from orchestrator.stores.item_tables import InboxTables, item_writes
 from orchestrator.stores.rows import (
     ALL_LANES,
     ApiKeyRow,
@@ -225,6 +226,8 @@ class RetentionTimes(Driver):
             "purge_dead_letters": now - self.dead_letters_ms,
             "purge_receipt_counts": (now - 2 * DAY_MS) // 60_000,
             "purge_dead_letters_beyond": DEAD_LETTERS_MAX,
+            "forget_withdrawn": now,
+            "purge_items": now,
         }
 
     async def purge_the_rare(self, now: int) -> None:
@@ -249,6 +252,7 @@ class Tables(
     BacklogTable,
     TimerTable,
     MessageTables,
+    InboxTables,
     OutboxTable,
     DeadLetterTable,
     VersionTable,
@@ -275,6 +279,7 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
     if changes.unwanted:
         yield "erase_dead_letters", changes.unwanted
+    yield from item_writes(changes)
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
 

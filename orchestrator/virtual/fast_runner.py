@@ -297,7 +297,7 @@ class FastRunner:
         person = self._work.person(message.recipient)
         policy = self._context.policies[message.policy, message.policy_version]
         kinds = provider.definition.kinds
-        targets = tuple(address for address in person.addresses if address.kind in kinds)
+        targets = person.usable_addresses(kinds)
         templates = self._templates
         ready = ReadyStep(message, entry.event, person, policy, templates, step, targets, None)
         content = self._render(ready, provider) if self._keep else self._content(ready, provider)

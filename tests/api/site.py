@@ -33,7 +33,7 @@ from orchestrator.channels import Adapter
 from orchestrator.configuration.settings import HttpSettings, Settings, Sources, StoreSettings
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
-from orchestrator.core.outcomes import Accepted
+from orchestrator.core.outcomes import Accepted, InboxItem
 from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.primitives.tokens import SigningKeys
@@ -117,8 +117,10 @@ class Site:
     client: httpx.AsyncClient
     admin: httpx.AsyncClient
 
-    def __init__(self, auth: str = "off", http_source: bool = True) -> None:
-        self.world = World(MAIL, TEXT, PUSH)
+    def __init__(
+        self, auth: str = "off", http_source: bool = True, world: World | None = None
+    ) -> None:
+        self.world = world or World(MAIL, TEXT, PUSH)
         rules = self.world.rules
         providers = {**PROVIDERS, "push": Provider("push", "web_push", ("web_push",), fan_out=True)}
         self.world.rules = replace(
@@ -176,7 +178,9 @@ class Site:
         found: str = answer.json()["results"][0]["messages"][0]
         return found
 
-    async def hand_off(self, message: str, provider_id: str = "p-1") -> None:
+    async def hand_off(
+        self, message: str, provider_id: str = "p-1", item: InboxItem | None = None
+    ) -> None:
         """Do dispatch's part for the step that is ready, with a provider that accepts it."""
         row = (await self.world.store.load(Wanted(messages={message}))).messages[message]
         people = await self.world.store.load(Wanted(recipients={row.message.recipient}))
@@ -185,13 +189,13 @@ class Site:
         )
         run = row.message.ready()[0]
         provider = self.world.rules.providers[run.provider or ""]
-        targets = tuple(address for address in person.addresses if address.kind in provider.kinds)
+        targets = person.usable_addresses(provider.kinds)
         applied = await self.world.engine.submit(
             ApplyFact(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
         )
         for call in applied.calls:
             await self.world.engine.submit(
-                ApplyFact(message, Answered(call.attempt, Accepted(provider_id)))
+                ApplyFact(message, Answered(call.attempt, Accepted(provider_id, item=item)))
             )
 
     async def message(self, id: str) -> dict[str, Any]:
@@ -216,8 +220,10 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(auth: str = "off", http_source: bool = True) -> AsyncIterator[Site]:
-    site = Site(auth, http_source)
+async def open_site(
+    auth: str = "off", http_source: bool = True, world: World | None = None
+) -> AsyncIterator[Site]:
+    site = Site(auth, http_source, world)
     async with site.world:
         deps = site.deps()
         async with (

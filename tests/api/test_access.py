@@ -120,7 +120,7 @@ async def test_paths_and_methods_that_are_not_there_are_problems(site: Site) -> 
     for path in (
         "/",
         "/v1",
-        "/v1/inbox/olena",
+        "/v1/inboxes/olena",
         "/v1/messages/",
         "/v2/messages",
         "/metrics",

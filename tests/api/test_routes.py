@@ -34,7 +34,7 @@ TOY = Route(
     "Have a pigeon sing",
     (RouteAnswer(200, "The song", SongView),),
     scope=Scope.MESSAGES,
-    place="The pigeon's ring.",
+    places=("The pigeon's ring.",),
     body={JSON: SongView},
     refusals=(404,),
     notes="Every repeat is another song.",
@@ -76,7 +76,7 @@ def test_a_row_is_in_the_openapi_document_with_every_answer() -> None:
 def test_a_row_is_in_the_reference() -> None:
     text = page(TABLE)
     assert "### `POST /v1/pigeons/{id}/song`" in text
-    for words in (TOY.summary, TOY.notes, TOY.place, "`messages`", "The song", "| `notes` |"):
+    for words in (TOY.summary, TOY.notes, *TOY.places, "`messages`", "The song", "| `notes` |"):
         assert words in text, words
     assert "pigeons" not in page(ROUTES)
 

@@ -45,8 +45,8 @@ BAD: list[tuple[str, list[str] | None]] = [
     ),
     (STEPS + "  - {chanel: sms}", None),
     (
-        STEPS + "  - {channel: in_app}",
-        ["p.yaml:4:15: the channel 'in_app' is reserved, not available yet; use another"],
+        STEPS + "  - {channel: mobile_push}",
+        ["p.yaml:4:15: the channel 'mobile_push' is reserved, not available yet; use another"],
     ),
     (
         STEPS + "  - {channel: sms, wiat: 10m}",

@@ -33,8 +33,8 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        "channels: {in_app: []}",
-        ["k.yaml:1:12: the channel 'in_app' is reserved, not available yet; remove it"],
+        "channels: {mobile_push: []}",
+        ["k.yaml:1:12: the channel 'mobile_push' is reserved, not available yet; remove it"],
     ),
     (
         "channels: {sms: [{adapter: twilio}]}",

@@ -19,7 +19,6 @@ from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Governance, Policy
-from orchestrator.core.recipient import Address
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.commands import ApplyFact, FactApplied, Publish, Published
@@ -40,9 +39,15 @@ START = 1_795_000_000_000
 PROVIDERS = {
     "viber_a": Provider("viber_a", "viber", ("phone",)),
     "mail": Provider("mail", "email", ("email",)),
+    "inbox": Provider("inbox", "in_app", ("recipient_id",)),
     "texts": Provider("texts", "sms", ("phone",), cost="1.20", country_rule=True, otp_limits=True),
 }
-CHANNELS = {"viber": ("viber_a",), "email": ("mail",), "sms": ("texts",)}
+CHANNELS = {
+    "viber": ("viber_a",),
+    "email": ("mail",),
+    "sms": ("texts",),
+    "in_app": ("inbox",),
+}
 
 
 def address_hash(kind: str, value: str) -> str:
@@ -166,9 +171,7 @@ class World:
             row.message.recipient, people.recipients.get(row.message.recipient), address_hash
         )
         provider = PROVIDERS[run.provider or ""]
-        targets: tuple[Address, ...] = tuple(
-            a for a in person.addresses if a.kind in provider.kinds
-        )
+        targets = person.usable_addresses(provider.kinds)
         prepared = Prepared(run.step, provider.name, targets, "c", 1, provider.cost)
         applied: FactApplied = await self.engine.submit(ApplyFact(message, prepared))
         for call in applied.calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.core.facts import Answered, Cancelled
-from orchestrator.core.outcomes import Accepted
+from orchestrator.core.outcomes import Accepted, InboxItem
 from orchestrator.engine.applying import apply_fact, record_names
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
@@ -14,6 +14,7 @@ from orchestrator.engine.commands import (
     UnknownMessage,
 )
 from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.inbox import keep_item
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.stores.rows import DeadLetterRow
@@ -38,7 +39,11 @@ class ApplyFactHandler(Handler[ApplyFact]):
             case Answered(number, Accepted(known_as=names)) if names:
                 attempt = entry.message.attempts[number]
                 record_names(context, command.message, attempt, names)
-        return apply_fact(context, entry, command.fact)
+        applied = apply_fact(context, entry, command.fact)
+        match command.fact:
+            case Answered(number, Accepted(item=InboxItem() as item)):
+                keep_item(context, entry, number, item)
+        return applied
 
 
 class CancelHandler(Handler[Cancel]):

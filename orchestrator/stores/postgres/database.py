@@ -102,6 +102,11 @@ class PostgresDatabase(Driver):
         async with self.connection() as connection:
             return affected(await connection.execute(QUERIES[name], *values))
 
+    async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        async with self.connection() as connection, connection.transaction():
+            for text, values in statements:
+                await connection.execute(text, *values)
+
     async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         async with self.connection() as connection:
             await connection.executemany(QUERIES[name], rows)

@@ -115,7 +115,8 @@ def waiting_columns(changes: Changes) -> list[list[Any]]:
 
 async def erase(connection: Any, recipient: str) -> None:
     """Delete everything of a recipient but the bare states of their messages."""
-    await connection.execute(QUERIES["erase_recipient"], recipient)
+    for table in ("recipient", "items", "inbox"):
+        await connection.execute(QUERIES[f"erase_{table}"], recipient)
     ids = [row[0] for row in await connection.fetch(QUERIES["messages_of"], recipient)]
     for table in ("message_events", "history", "contacts"):
         await connection.execute(QUERIES[f"erase_{table}"], ids)

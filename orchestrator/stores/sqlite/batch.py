@@ -141,7 +141,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     for name, rows in rare_writes(changes):
         many(name, rows)
     erased = [(recipient,) for recipient in changes.erased]
-    for table in ("recipient", "contacts", "message_events", "history"):
+    for table in ("recipient", "contacts", "message_events", "history", "items", "inbox"):
         many(f"erase_{table}", erased)
 
 

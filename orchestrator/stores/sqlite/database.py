@@ -102,6 +102,13 @@ class SqliteDatabase(Driver):
     async def execute(self, name: str, *values: Any) -> int:
         return await self._write(lambda db: db.execute(QUERIES[name], values).rowcount)
 
+    async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        def run(db: sqlite3.Connection) -> None:
+            for text, values in statements:
+                db.execute(text, values)
+
+        await self._write(run)
+
     async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         await self._write(lambda db: db.executemany(QUERIES[name], rows))
 

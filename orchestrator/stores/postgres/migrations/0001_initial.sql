@@ -158,6 +158,45 @@ create table contacts (
     primary key (hash, channel)
 ) with (fillfactor = 80);
 
+-- The inbox of a person: the number of its last change, and up to which one they are no longer all
+-- known. It begins with the time at which it is opened, so that one which comes after an erasure
+-- never repeats a number. Written by batches and the API; one row for each person who ever had an
+-- item.
+create table inboxes (
+    recipient text collate "C" primary key,
+    seq bigint not null,
+    forgotten bigint not null
+) with (fillfactor = 80);
+
+-- Items of inboxes. Written by batches and the API; purged once they have expired, and of one person
+-- the oldest of more than 10 000.
+create table items (
+    id text collate "C" primary key,
+    recipient text collate "C" not null,
+    number bigint not null,              -- the order in which they came
+    seq bigint not null,                 -- of its last change
+    message text collate "C" not null,
+    attempt integer not null,
+    provider text collate "C" not null,
+    category text collate "C" not null,
+    pinned smallint not null,            -- 0 or 1
+    created_at bigint not null,
+    expires_at bigint not null,
+    delivered_at bigint,
+    seen_at bigint,
+    read_at bigint,
+    clicked_at bigint,
+    archived_at bigint,
+    document bytea                       -- its content (JSON); null once it is withdrawn
+) with (fillfactor = 80);
+create unique index items_in_order on items (recipient, pinned, number);
+create index items_by_change on items (recipient, seq);
+create index items_by_end on items (expires_at);
+create index items_unseen on items (recipient, expires_at)
+ where seen_at is null and archived_at is null and document is not null;
+create index items_unread on items (recipient, expires_at)
+ where read_at is null and archived_at is null and document is not null;
+
 -- Receipts that came before the answer with their reference. Written by batches; deleted when they
 -- have found their attempt, else purged after ten days.
 create table orphans (

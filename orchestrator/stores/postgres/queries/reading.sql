@@ -87,3 +87,6 @@ insert into rates (provider, tokens, filled_at, paused_until)
 values ($1, 0, clock_timestamp(), clock_timestamp() + make_interval(secs => $2))
     on conflict (provider) do update
    set paused_until = greatest(rates.paused_until, excluded.paused_until)
+
+-- name: inbox_numbers
+select recipient, seq from inboxes where recipient = any ($1::text[])

@@ -122,6 +122,45 @@ create table contacts (
     primary key (hash, channel)
 ) without rowid;
 
+-- The inbox of a person: the number of its last change, and up to which one they are no longer all
+-- known. It begins with the time at which it is opened, so that one which comes after an erasure
+-- never repeats a number. Written by batches and the API; one row for each person who ever had an
+-- item.
+create table inboxes (
+    recipient text primary key,
+    seq integer not null,
+    forgotten integer not null
+) without rowid;
+
+-- Items of inboxes. Written by batches and the API; purged once they have expired, and of one person
+-- the oldest of more than 10 000.
+create table items (
+    id text primary key,
+    recipient text not null,
+    number integer not null,             -- the order in which they came
+    seq integer not null,                -- of its last change
+    message text not null,
+    attempt integer not null,
+    provider text not null,
+    category text not null,
+    pinned integer not null,             -- 0 or 1
+    created_at integer not null,
+    expires_at integer not null,
+    delivered_at integer,
+    seen_at integer,
+    read_at integer,
+    clicked_at integer,
+    archived_at integer,
+    document blob                        -- its content (JSON); null once it is withdrawn
+);
+create unique index items_in_order on items (recipient, pinned, number);
+create index items_by_change on items (recipient, seq);
+create index items_by_end on items (expires_at);
+create index items_unseen on items (recipient, expires_at)
+ where seen_at is null and archived_at is null and document is not null;
+create index items_unread on items (recipient, expires_at)
+ where read_at is null and archived_at is null and document is not null;
+
 -- Receipts that came before the answer with their reference. Written by batches; deleted when they
 -- have found their attempt, else purged after ten days.
 create table orphans (

@@ -87,3 +87,6 @@ select hash, document from addresses where hash in (select value from json_each(
 
 -- name: load_orphans
 select receipt from orphans where provider = $1 and reference = $2 order by at, rowid
+
+-- name: inbox_numbers
+select recipient, seq from inboxes where recipient in (select value from json_each($1))

@@ -1,0 +1,1 @@
+"""The inbox of a page or an app, in this installation's own store."""
