@@ -15,14 +15,9 @@ import binascii
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from pydantic import Field, field_validator
 
 from adapters.web_push.encryption import (
@@ -34,6 +29,7 @@ from adapters.web_push.encryption import (
     public_point,
 )
 from orchestrator import channels as ch
+from orchestrator.channels.signing import base64url, es256, jwt, p256_key
 
 R = ch.Reason
 JWT_SECONDS = 12 * 3600
@@ -49,11 +45,6 @@ SHOWN = ("url", "icon", "image", "actions", "tag")
 What ``web_push.yaml`` may add to the payload; nothing in it can take the place of our own keys.
 """
 
-EVENTS: dict[str, ch.Delivery | ch.Engagement] = {
-    "delivered": ch.Delivery.DELIVERED,
-    "clicked": ch.Engagement.CLICKED,
-    "dismissed": ch.Engagement.DISMISSED,
-}
 BAD_KEYS_ERRNO = 110
 OTHER_KEY = "VapidPkHashMismatch"
 OUR_FAULTS = frozenset({"BadJwtToken", "BadAuthorizationHeader"})
@@ -75,7 +66,7 @@ class WebPushSettings(ch.AdapterSettings):
     @field_validator("private_key")
     @classmethod
     def _is_p256(cls, value: ch.SecretStr) -> ch.SecretStr:
-        load_key(value.get_secret_value())
+        p256_key(value.get_secret_value())
         return value
 
     @field_validator("subject")
@@ -111,8 +102,8 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def __init__(self, settings: WebPushSettings, provider: str) -> None:
         super().__init__(settings, provider)
-        self._key = load_key(settings.private_key.get_secret_value())
-        self.public_key = encode(public_point(self._key.public_key()))
+        self._key = p256_key(settings.private_key.get_secret_value())
+        self.public_key = base64url(public_point(self._key.public_key()))
         self._tokens: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
@@ -170,11 +161,7 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
 
     def _jwt(self, audience: str, now: float) -> str:
         claims = {"aud": audience, "exp": int(now) + JWT_SECONDS, "sub": self.settings.subject}
-        signed = ".".join(
-            encode(ch.json_bytes(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
-        )
-        r, s = decode_dss_signature(self._key.sign(signed.encode("ascii"), signing()))
-        return f"{signed}.{encode(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+        return jwt({"typ": "JWT", "alg": "ES256"}, claims, es256(self._key))
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """
@@ -213,22 +200,10 @@ class WebPush(ch.HttpAdapter[WebPushSettings]):
         return ch.by_http_status(reply, detail=detail)
 
     def verify(self, hook: ch.Webhook) -> None:
-        """
-        Check the shape of a report only. Its token proves it; the service checks that later,
-        because a receipt's ``client_reference`` is the token.
-        """
-        if ch.id_of(ch.member(hook.json(), "rt")) is None:
-            raise ch.Forged(
-                'a report without its token: the service worker posts {"mid", "rt", "ev"}'
-            )
+        ch.verify_device_report(hook)
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
-        """Events of our service worker; unknown ones are ignored."""
-        report = hook.json()
-        event, token = ch.member(report, "ev"), ch.id_of(ch.member(report, "rt"))
-        state = EVENTS.get(event) if isinstance(event, str) else None
-        if state is not None and token is not None:
-            yield ch.Receipt(state=state, client_reference=token)
+        return ch.device_receipts(hook)
 
 
 def payload_of(message: ch.Outgoing) -> bytes:
@@ -297,7 +272,7 @@ def other_key(key_id: str, own: str) -> bool:
         point = decode(key_id)
     except ValueError:
         return False
-    return len(point) == POINT_BYTES and point[0] == UNCOMPRESSED and encode(point) != own
+    return len(point) == POINT_BYTES and point[0] == UNCOMPRESSED and base64url(point) != own
 
 
 def topic_of(tag: str) -> str:
@@ -307,7 +282,7 @@ def topic_of(tag: str) -> str:
 
     The header is not encrypted, so it is a hash: 32 characters of base64url.
     """
-    return encode(hashlib.sha256(tag.encode("utf-8", "replace")).digest())[:TOPIC_CHARS]
+    return base64url(hashlib.sha256(tag.encode("utf-8", "replace")).digest())[:TOPIC_CHARS]
 
 
 def location_of(reply: ch.HttpReply) -> str | None:
@@ -315,36 +290,6 @@ def location_of(reply: ch.HttpReply) -> str | None:
     location = reply.headers.get("location", "")
     fits = 0 < len(location) <= LOCATION_CHARS_MAX and location.isascii() and location.isprintable()
     return location if fits else None
-
-
-def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 private key. Raises ``ValueError``, without any of the text."""
-    try:
-        key = serialization.load_pem_private_key(pem.encode("utf-8", "replace"), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(
-            "must be an unencrypted PEM private key (openssl ecparam -genkey -name prime256v1)"
-        ) from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError("must be a key on the curve P-256 (prime256v1)")
-    return key
-
-
-@cache
-def signing() -> ec.ECDSA:
-    """
-    ES256, deterministic (RFC 6979) if OpenSSL supports it (3.2 on), so that the same message gives
-    the same request.
-    """
-    try:
-        return ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
-    except UnsupportedAlgorithm:
-        return ec.ECDSA(hashes.SHA256())
-
-
-def encode(data: bytes) -> str:
-    """Base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str) -> bytes:

@@ -18,11 +18,10 @@ from orchestrator.api.route import Time
 from orchestrator.api.whose import person_of
 from orchestrator.channels import Misshapen
 from orchestrator.channels.address_kinds import (
-    ENDPOINT_LENGTH_MAX,
     ID_LENGTH_MAX,
     TEXT_LENGTH_MAX,
 )
-from orchestrator.channels.registry import address_kinds
+from orchestrator.channels.registry import address_fields
 from orchestrator.core.recipient import Address
 from orchestrator.engine.commands import Erase, PutConsents, PutRecipient
 from orchestrator.explain.views import FullMessageView, full_view
@@ -57,11 +56,6 @@ Topic = Annotated[
 State = Literal["in", "out"]
 
 
-class AppDevice(TypedDict):
-    platform: Literal["fcm", "apns"]
-    token: Annotated[str, Meta(min_length=1, max_length=ENDPOINT_LENGTH_MAX)]
-
-
 class ConsentBody(Struct, forbid_unknown_fields=True):
     """One entry of a consent history. An omitted channel or topic is `*`."""
 
@@ -82,7 +76,6 @@ class ProfileFields(TypedDict, total=False):
         Annotated[str, Meta(max_length=35)] | None, Meta(description="BCP 47, such as uk-UA.")
     ]
     time_zone: Annotated[str | None, Meta(description="IANA, such as Europe/Kyiv.")]
-    devices: Annotated[list[AppDevice], Meta(max_length=fields.DEVICES_MAX)] | None
     attributes: (
         Annotated[dict[str, Any], Meta(extra_json_schema={"maxProperties": fields.KEYS_MAX})] | None
     )
@@ -228,7 +221,7 @@ async def get_consents(request: web.Request) -> web.Response:
 def add_addresses(components: Mapping[str, Any]) -> None:
     """Add an optional field for every kind of address to the schemas that have profiles in them."""
     for name in components.keys() & {"Profile", "InlineRecipient", "Recipient"}:
-        for field, kind in address_kinds().items():
+        for field, kind in address_fields().items():
             schema = {"anyOf": [dict(kind.schema), {"type": "null"}]}
             components[name]["properties"][field] = schema
 

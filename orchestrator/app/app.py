@@ -39,7 +39,7 @@ from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.running import Sender
-from orchestrator.dispatch.senders import AiohttpSender, HttpxSender
+from orchestrator.dispatch.senders import AiohttpSender, Http2Sender
 from orchestrator.engine.batch import Decided
 from orchestrator.explain.views import message_view
 from orchestrator.kafka import KafkaIntake
@@ -83,7 +83,7 @@ class App:
         self.metrics = Metrics()
         self.ready = False
         self._serving = False
-        self._senders: tuple[AiohttpSender, HttpxSender] | None = None
+        self._senders: tuple[AiohttpSender, Http2Sender] | None = None
         self._runners: list[web.AppRunner] = []
         self._stops: list[Callable[[], Any]] = []
         self._adapters_of: tuple[Any, Mapping[str, tuple[Adapter[Any], str]]] = ((), {})
@@ -193,7 +193,7 @@ class App:
         connections = sum(one.connections for one in settings.providers.values()) or 1
         self._senders = (
             AiohttpSender(guard=guard, connections=connections),
-            HttpxSender(guard=guard),
+            Http2Sender(guard=guard, connections=connections),
         )
         for sender in self._senders:
             await sender.open()

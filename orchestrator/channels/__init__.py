@@ -22,11 +22,14 @@ from pydantic import (
 )
 
 from orchestrator.channels.adapter_api import (
+    Access as Access,
     Adapter as Adapter,
     Capabilities as Capabilities,
     Content as Content,
     HttpAdapter as HttpAdapter,
     Inbound as Inbound,
+    LoginAdapter as LoginAdapter,
+    S as S,
     Outgoing as Outgoing,
     Preference as Preference,
     Receipt as Receipt,
@@ -37,7 +40,9 @@ from orchestrator.channels.adapter_api import (
     same as same,
 )
 from orchestrator.channels.address_kinds import (
+    APNS_DEVICE as APNS_DEVICE,
     EMAIL as EMAIL,
+    FCM_DEVICE as FCM_DEVICE,
     PHONE as PHONE,
     RECIPIENT_ID as RECIPIENT_ID,
     VIBER_BOT_ID as VIBER_BOT_ID,
@@ -73,6 +78,10 @@ from orchestrator.channels.kinds import (
 )
 from orchestrator.channels.programs import (
     is_program as is_program,
+)
+from orchestrator.channels.device_reports import (
+    device_receipts as device_receipts,
+    verify_device_report as verify_device_report,
 )
 from orchestrator.channels.readers import (
     DETAIL_CHARS_MAX as DETAIL_CHARS_MAX,

@@ -81,8 +81,9 @@ class Outgoing:
     the same try is repeated. ``ttl_seconds`` is how long the message is worth delivering;
     ``own_ttl_seconds`` the ``ttl`` of its step, None where the policy names none.
     ``receipt_url`` is where this provider's webhooks come in; ``receipt_token`` a signed token for
-    receipts that a browser sends (web_push only, else empty). ``in_session``: the recipient wrote
-    to us within 24 h on this channel. ``now`` is UTC seconds, ``entropy`` 64 fresh random bytes.
+    receipts that a browser or an app sends (else empty); ``access_token`` what ``login`` got, for a
+    ``LoginAdapter``. ``in_session``: the recipient wrote to us within 24 h on this channel. ``now``
+    is UTC seconds, ``entropy`` 64 fresh random bytes.
     """
 
     message_id: str
@@ -101,6 +102,7 @@ class Outgoing:
     in_session: bool
     now: float
     entropy: bytes
+    access_token: str = ""
     own_ttl_seconds: int | None = None
 
 
@@ -264,6 +266,34 @@ class HttpAdapter(Adapter[S]):
         its own say.
         """
         raise NotImplementedError
+
+
+@named
+class Access:
+    """An access token, and for how many seconds it is good."""
+
+    token: str
+    seconds: float
+
+
+class LoginAdapter(HttpAdapter[S]):
+    """
+    An HTTP adapter whose provider wants an access token that is asked for and ends (OAuth).
+    Dispatch asks for it, keeps it, renews it before it ends and after it was refused, and hands it
+    over as ``message.access_token``.
+    """
+
+    def login(self, now: float) -> HttpCall:
+        """The request for a new access token."""
+        raise NotImplementedError
+
+    def access(self, reply: HttpReply) -> Access | Outcome:
+        """The token in an answer to ``login``; else what its lack means for a message."""
+        raise NotImplementedError
+
+    def token_ended(self, reply: HttpReply) -> bool:
+        """Whether an answer to a message refuses the access token, and nothing else."""
+        return reply.status == 401
 
 
 def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") -> Outcome:

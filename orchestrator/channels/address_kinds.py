@@ -36,6 +36,9 @@ EMAIL_LENGTH_MAX = MAILBOX_BYTES_MAX
 PHONE_LENGTH_MAX = 40
 ENDPOINT_LENGTH_MAX = 2_048
 SUBSCRIPTIONS_MAX = 20
+DEVICES_MAX = 20
+TOKEN_LENGTH_MAX = 2_048
+PLATFORMS = ("fcm", "apns")
 
 Keys = tuple[tuple[str, str], ...]
 
@@ -60,7 +63,7 @@ class AddressKind:
     """One kind of address; what has no default is needed."""
 
     name: str
-    """The recipient's field, and ``Address.kind``."""
+    """``Address.kind``."""
     label: str
     """For people, with its article: ``a phone number``."""
     read: Callable[[Any, str], Any]
@@ -71,6 +74,8 @@ class AddressKind:
     """The field with ``n`` made-up addresses, for tests of policies."""
     entries: Callable[[Any], Iterable[tuple[str, Keys]]] = one_value
     """The field's addresses: the value of each and its further keys."""
+    field: str = ""
+    """The recipient's field; empty: named as the kind. Kinds that share one read it alike."""
     aliases: tuple[str, ...] = ()
     """Names that other systems have for the field, in small letters only."""
     own_id: bool = False
@@ -87,6 +92,11 @@ class AddressKind:
     """The form that was probably meant by an unreadable text; and the likely countries."""
     looks_like: Callable[[str], bool] | None = None
     """Whether a bare text is of this kind; None: ids of different kinds look alike."""
+
+    @property
+    def written_as(self) -> str:
+        """The recipient's field."""
+        return self.field or self.name
 
 
 def text(value: Any, field: str) -> str:
@@ -161,6 +171,71 @@ def endpoints(value: Any) -> Iterable[tuple[str, Keys]]:
         if one.get("vapid_key_id"):
             keys["vapid_key_id"] = one["vapid_key_id"]
         yield one["endpoint"], tuple(sorted(keys.items()))
+
+
+def devices(value: Any, field: str) -> list[dict[str, str]]:
+    """Apps that can be pushed to, each token once. Keys that we do not know are left out."""
+    fix = 'write [{"platform": "fcm", "token": "…"}]'
+    if not isinstance(value, list) or len(value) > DEVICES_MAX:
+        raise Misshapen(field, f"it must be a list of at most {DEVICES_MAX} devices", fix)
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for index, one in enumerate(value):
+        place = f"{field}[{index}]"
+        if not isinstance(one, Mapping) or one.get("platform") not in PLATFORMS:
+            raise Misshapen(f"{place}.platform", "it must be fcm or apns", fix)
+        token = one.get("token")
+        written = token.strip() if isinstance(token, str) else ""
+        if not written or len(written) > TOKEN_LENGTH_MAX or CONTROL.search(written):
+            what = f"it must be a string of 1 to {TOKEN_LENGTH_MAX} characters"
+            raise Misshapen(f"{place}.token", what, fix)
+        kept = {"platform": str(one["platform"]), "token": written}
+        for name in ("app", "locale"):
+            if one.get(name) is not None:
+                kept[name] = text(one[name], f"{place}.{name}")
+        found[kept["platform"], kept["token"]] = kept
+    return list(found.values())
+
+
+def made_up_devices(count: int) -> list[dict[str, str]]:
+    """Devices that do not exist, of both platforms in turn."""
+    return [
+        {"platform": PLATFORMS[number % 2], "token": f"{number:064x}"}
+        for number in range(min(count, DEVICES_MAX))
+    ]
+
+
+def device_kind(platform: str, label: str) -> AddressKind:
+    """The devices of one platform; the field ``devices`` has those of all."""
+
+    def tokens(value: Any) -> Iterable[tuple[str, Keys]]:
+        for one in value or ():
+            if one["platform"] == platform:
+                yield one["token"], (("app", one["app"]),) if one.get("app") else ()
+
+    return AddressKind(
+        name=f"{platform}_device",
+        label=label,
+        field="devices",
+        read=devices,
+        schema={
+            "type": "array",
+            "maxItems": DEVICES_MAX,
+            "items": {
+                "type": "object",
+                "required": ["platform", "token"],
+                "properties": {
+                    "platform": {"enum": list(PLATFORMS)},
+                    "token": {"type": "string", "minLength": 1, "maxLength": TOKEN_LENGTH_MAX},
+                    "app": {"type": "string", "description": "The app's bundle id or package."},
+                    "locale": {"type": "string"},
+                },
+            },
+        },
+        sample=made_up_devices,
+        aliases=("pushtokens", "devicetokens"),
+        entries=tokens,
+        several=True,
+    )
 
 
 def is_web_address(url: str) -> bool:
@@ -271,5 +346,7 @@ RECIPIENT_ID = AddressKind(
     sample=lambda _: "user-42",
     own_id=True,
 )
+FCM_DEVICE = device_kind("fcm", "a device with Firebase")
+APNS_DEVICE = device_kind("apns", "an Apple device")
 VIBER_BOT_ID = id_kind("viber_bot_id", "a Viber bot id")
 WHATSAPP_ID = id_kind("whatsapp_id", "a WhatsApp id")

@@ -22,7 +22,7 @@ GROUP = "kaskad.adapters"
 CHANNEL_GROUP = "kaskad.channels"
 ANY_CHANNEL = "*"
 """What an adapter that serves every channel says in place of one."""
-RESERVED = frozenset({"mobile_push"})
+RESERVED: frozenset[str] = frozenset()
 """Names of channels to come; consents may name them already."""
 
 
@@ -145,6 +145,15 @@ def own_id_kinds() -> frozenset[str]:
 
 
 @cache
+def address_fields() -> Mapping[str, AddressKind]:
+    """The recipient's fields that hold addresses, each with the first kind that reads it."""
+    found: dict[str, AddressKind] = {}
+    for kind in address_kinds().values():
+        found.setdefault(kind.written_as, kind)
+    return found
+
+
+@cache
 def otp_limited_kinds() -> frozenset[str]:
     """The kinds of address whose one-time codes count against the velocity limits."""
     return frozenset(
@@ -196,6 +205,7 @@ def refresh() -> None:
         channels,
         all_address_kinds,
         address_kinds,
+        address_fields,
         own_id_kinds,
         otp_limited_kinds,
         identities,

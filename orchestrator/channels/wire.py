@@ -32,7 +32,8 @@ class HttpCall:
     One HTTP request. ``guarded`` marks a URL that a user supplied: it passes the egress guard and
     its address is pinned.
 
-    Redirects are never followed.
+    ``http2_only``: the server speaks nothing else, even without TLS. ``ca``: PEM of the only
+    authorities to trust, for HTTP/2; empty: the system's. Redirects are never followed.
     """
 
     method: str
@@ -40,6 +41,8 @@ class HttpCall:
     headers: Mapping[str, str]
     body: bytes
     guarded: bool = False
+    http2_only: bool = False
+    ca: str = ""
 
 
 def parse_retry_after(value: str | None, now: float) -> int | None:
@@ -75,12 +78,15 @@ def json_of(body: bytes) -> Any:
 
 @named
 class HttpReply:
-    """A complete answer. Header names are lower case; ``now`` is UTC seconds."""
+    """
+    A complete answer to ``request``. Header names are lower case; ``now`` is UTC seconds.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     now: float
+    request: HttpCall | None = None
 
     def json(self) -> Any:
         """The parsed body, or None if it is not JSON."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.channels.registry import address_kinds
+from orchestrator.channels.registry import address_fields
 from orchestrator.configuration.policy_file import test_files
 from orchestrator.configuration.reading import find
 from orchestrator.configuration.yaml_file import ConfigError, Node, load
@@ -25,7 +25,7 @@ PERSON: Mapping[str, Any] = {
     "gender": "female",
     "locale": "uk-UA",
     "time_zone": "Europe/Kyiv",
-    **{name: kind.sample(1) for name, kind in address_kinds().items() if not kind.several},
+    **{name: kind.sample(1) for name, kind in address_fields().items() if not kind.several},
 }
 
 

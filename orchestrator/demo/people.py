@@ -33,6 +33,7 @@ CARRIERS = ("Нова пошта", "Укрпошта", "Meest")
 PREFIXES = ("+38050", "+38067", "+38063", "+38073", "+38097")
 SHARE = {
     "push": 0.55,
+    "app": 0.45,
     "email": 0.9,
     "phone": 0.95,
     "promo_yes": 0.85,
@@ -74,6 +75,13 @@ class Customers:
         the same.
         """
         return random.Random(f"push|{person['id']}").random() < SHARE["push"]
+
+    def phones_with_app(self, person: Mapping[str, Any]) -> list[str]:
+        """The platforms of this person's phones with the shop's app; some have both."""
+        chance = random.Random(f"app|{person['id']}")
+        if chance.random() >= SHARE["app"]:
+            return []
+        return chance.choice((["fcm"], ["fcm"], ["apns"], ["fcm", "apns"]))
 
     def events(self, count: int) -> Iterator[dict[str, Any]]:
         """CloudEvents as the shop's services would publish them."""

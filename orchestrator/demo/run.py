@@ -71,6 +71,8 @@ async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, 
     for person in customers.people:
         if customers.wants_push(person):
             person["web_push"] = [await stack.subscribe()]
+        if phones := customers.phones_with_app(person):
+            person["devices"] = [await stack.install(platform) for platform in phones]
     await stack.introduce(
         [person for person in customers.people if person.get("phone") or person.get("email")]
     )

@@ -4,6 +4,7 @@ The demonstration's stack: the service on an embedded store, the sandbox, and a 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -31,6 +32,23 @@ channels:
       adapter: web_push
       private_key: ${{file:vapid.pem}}
       subject: mailto:demo@example.com
+      timeout: 50m
+      cost: {{amount: "0", currency: UAH}}
+  mobile_push:
+    - provider: google
+      adapter: fcm
+      base_url: {sandbox}
+      service_account: ${{file:fcm.json}}
+      timeout: 50m
+      cost: {{amount: "0", currency: UAH}}
+    - provider: apple
+      adapter: apns
+      base_url: {apns_url}
+      ca: ${{file:apns-ca.pem}}
+      key: ${{file:apns.p8}}
+      key_id: {apns_key_id}
+      team_id: {apns_team_id}
+      topic: {apns_topic}
       timeout: 50m
       cost: {{amount: "0", currency: UAH}}
   viber:
@@ -88,6 +106,8 @@ CHANCES: dict[str, Any] = {
     "infobip": {"refused": 0.08, "failed": 0.05, "delivered": 0.72, "read": 0.45, "clicked": 0.25},
     "meta": {"refused": 0.04, "failed": 0.06, "delivered": 0.6, "read": 0.4, "clicked": 0},
     "push": {"refused": 0.1, "delivered": 0.7, "read": 0.3, "clicked": 0.3},
+    "fcm": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},
+    "apns": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},
     "twilio": {"refused": 0.03, "failed": 0.05, "delivered": 0.9},
     "smtp": {"refused": 0.05, "delivered": 0.9, "read": 0.45, "clicked": 0.2},
 }
@@ -144,12 +164,21 @@ class DemoStack:
         )
         (self.directory / "vapid.pem").write_bytes(pem)
         accounts = self.sandbox.common.accounts
+        apps = self.sandbox.app_accounts()
+        google, apple = apps["fcm"], apps["apns"]
+        (self.directory / "fcm.json").write_text(json.dumps(google["service_account"]))
+        (self.directory / "apns.p8").write_text(apple["key"])
+        (self.directory / "apns-ca.pem").write_text(apple["ca"])
         (self.directory / "kaskad.yaml").write_text(
             CONFIG.format(
                 sandbox=self.sandbox.url,
                 smtp_port=self.sandbox.smtp_port,
                 port=self.port,
                 admin_port=self.admin_port,
+                apns_url=apple["base_url"],
+                apns_key_id=apple["key_id"],
+                apns_team_id=apple["team_id"],
+                apns_topic=apple["topic"],
                 infobip_key=accounts.infobip_api_key,
                 hook_user=HOOK_USER,
                 hook_password=HOOK_PASSWORD,
@@ -185,6 +214,7 @@ class DemoStack:
         phones = {}
         for person in people:
             pushes = [subscription["endpoint"] for subscription in person.get("web_push", ())]
+            pushes += [device["token"] for device in person.get("devices", ())]
             addresses = [
                 address
                 for address in (person.get("phone"), person.get("email"), *pushes)
@@ -196,6 +226,10 @@ class DemoStack:
     async def subscribe(self) -> Any:
         """A browser of the sandbox that allows notifications; its subscription."""
         return await self._control("POST", "push/subscribe", {})
+
+    async def install(self, platform: str) -> Any:
+        """A phone of the sandbox with the shop's app; its entry in a profile."""
+        return await self._control("POST", "devices", {"platform": platform})
 
     async def publish(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Publish a batch over HTTP, as a backend would; the results."""

@@ -141,6 +141,7 @@ def outgoing(
     rendered: Rendered,
     now: int,
     entropy: bytes,
+    access_token: str = "",
 ) -> Outgoing:
     """The message as the adapter of one attempt gets it."""
     message = ready.message
@@ -169,6 +170,7 @@ def outgoing(
         in_session=in_session,
         now=now / 1000,
         entropy=entropy,
+        access_token=access_token,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from orchestrator.channels import Adapter
+from orchestrator.channels import Adapter, LoginAdapter
 from orchestrator.core.inputs import Provider
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import NotSent, Outcome, Refused
@@ -29,6 +29,7 @@ from orchestrator.dispatch.answers import (
 )
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.hosts import HostBreakers
+from orchestrator.dispatch.login import Login
 from orchestrator.dispatch.suspicions import Suspicions
 from orchestrator.stores.port import Bucket
 from orchestrator.stores.rows import ALL_LANES, URGENT, ReadyRow
@@ -94,10 +95,13 @@ class ActiveProvider:
     throttled_in_a_row: int = 0
     suspicions: Suspicions = field(default_factory=Suspicions)
     hosts: HostBreakers = field(init=False)
+    login: Login | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.free = self.slots
         self.hosts = HostBreakers(self.breaker.like)
+        adapter = self.adapter
+        self.login = Login(adapter) if isinstance(adapter, LoginAdapter) else None
 
     @property
     def name(self) -> str:

@@ -10,9 +10,10 @@ from typing import Protocol
 from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.dispatch.answers import AnswerRule
+from orchestrator.dispatch.login import TIMEOUT_MS
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
-from orchestrator.dispatch.rates import Token
+from orchestrator.dispatch.rates import FREE, Token
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.failing import Failing
 from orchestrator.stores.rows import StepKey
@@ -76,6 +77,24 @@ class Sends:
     def seconds(self) -> float:
         """UTC seconds."""
         return self.now() / 1000
+
+    async def access_token(
+        self, provider: ActiveProvider, start_by: float
+    ) -> str | NotSent | Refused:
+        """The access token of a provider that wants one (else ""), or why there is none."""
+        if provider.login is None:
+            return ""
+
+        async def ask(call: HttpCall) -> HttpReply | NotSent | Unknown | Refused:
+            return await self.sender_for(provider).call(
+                call,
+                timeout_ms=TIMEOUT_MS,
+                start_by=self.monotonic() + TIMEOUT_MS / 1000,
+                clock=self.seconds,
+                token=FREE,
+            )
+
+        return await provider.login.token(ask, self.monotonic, self.seconds, start_by)
 
     def end(self, send: Running) -> None:
         """End a send, whatever its result: release its slot and let its row be claimed again."""

@@ -6,7 +6,7 @@ HTTP for every adapter, exact about what has left this machine.
     Refused   the guard forbids the address, or the request cannot be written
     HttpReply everything else; the adapter says what it means
 
-``AiohttpSender`` is the hot path (HTTP/1.1), ``HttpxSender`` is for adapters that need HTTP/2. A
+``AiohttpSender`` is the hot path (HTTP/1.1), ``Http2Sender`` is for adapters that need HTTP/2. A
 pooled connection that its server has closed is noticed right before the write and replaced. A
 server that closes while our bytes are on their way cannot be noticed: it may have read them, so
 that is Unknown. A short keep-alive makes it rare.
@@ -19,12 +19,11 @@ import re
 import select
 import ssl
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import aiohttp
-import httpx
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
@@ -33,14 +32,21 @@ from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressGuard
+from orchestrator.dispatch.http2 import (
+    Http2Connection,
+    OtherProtocol,
+    Unprocessed,
+    origin_of,
+    tls_context,
+)
 from orchestrator.dispatch.send_once import (
     BODY_BYTES_MAX,
+    CONNECT_SECONDS,
     GUARDED_BODY_BYTES_MAX,
     HEADERS,
     KEEPALIVE_SECONDS,
     Answer,
     OnceSender,
-    Repeated,
     Trace,
     Unconnected,
     Unreadable,
@@ -51,7 +57,7 @@ from orchestrator.dispatch.send_once import (
     unpacked,
 )
 
-__all__ = ["BODY_BYTES_MAX", "GUARDED_BODY_BYTES_MAX", "AiohttpSender", "Answer", "HttpxSender"]
+__all__ = ["BODY_BYTES_MAX", "GUARDED_BODY_BYTES_MAX", "AiohttpSender", "Answer", "Http2Sender"]
 
 HUNG_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -60,6 +66,11 @@ DESTINATIONS_MAX = 4_096
 BEGINNINGS_MAX = 16
 WATCHES_MAX = 4_096
 SWITCHING = 101
+OLDER_SECONDS = 600.0
+"""For so long a server that chose HTTP/1.1 is not asked for HTTP/2 again."""
+
+Server = tuple[str, str, int, bool, str]
+"""Scheme, host name, port, whether it speaks HTTP/2 only, and the authorities to trust (PEM)."""
 
 
 class Stale(Exception):
@@ -239,6 +250,7 @@ async def exchange(
         headers=headers,
         body=unpacked(body, headers.get("content-encoding", "")),
         now=clock(),
+        request=call,
     )
 
 
@@ -249,11 +261,10 @@ async def body_of(payload: aiohttp.StreamReader, guarded: bool) -> bytes:
     return bounded(payload.read_nowait(), guarded)
 
 
-class HttpxSender(OnceSender):
+class Http2Sender(AiohttpSender):
     """
-    HTTP/2 (1.1 if the server has no more) by httpx, with the same contract.
-
-    It uses httpx's transport, because the client would keep cookies and unpack bodies of any size.
+    HTTP/2, with the same contract; HTTP/1.1 where the server has no more, without TLS, and for
+    guarded calls, whose address is pinned.
     """
 
     def __init__(
@@ -262,74 +273,87 @@ class HttpxSender(OnceSender):
         guard: EgressGuard,
         connections: int = CONNECTIONS,
         monotonic: Callable[[], float] = time.monotonic,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(guard=guard, connections=connections, monotonic=monotonic)
-        self._transport = transport
-
-    async def open(self) -> None:
-        """Make the pool, in the running loop."""
-        if self._transport is None:
-            limits = httpx.Limits(max_connections=None, keepalive_expiry=KEEPALIVE_SECONDS)
-            self._transport = httpx.AsyncHTTPTransport(http2=True, trust_env=False, limits=limits)
+        self._current: dict[Server, Http2Connection] = {}
+        self._connecting: dict[Server, asyncio.Task[Http2Connection]] = {}
+        self._older: dict[Server, float] = {}
 
     async def close(self) -> None:
-        """Close every connection."""
-        self._timeouts.close()
-        if self._transport is not None:
-            await self._transport.aclose()
-
-    def _forbidden(self, url: str) -> str | None:
-        return super()._forbidden(url) or "an address can be pinned over HTTP/1.1 only"
+        for task in self._connecting.values():
+            task.cancel()
+        for connection in self._current.values():
+            connection.close()
+        await super().close()
 
     async def _once(self, call: HttpCall, trace: Trace, clock: Callable[[], float]) -> Answer:
-        assert self._transport is not None, "open() comes first"
-        if any(CONTROL.search(value) for value in call.headers.values()):
-            raise Unwritable("a control character in a header")
-        trace.look()
-
-        async def watch(event: str, info: Any) -> None:
-            if event.endswith(".send_request_headers.started"):
-                await trace.have_token()
-                trace.last_look()
-
-        seconds = connect_seconds(trace)
-        timeouts = {"connect": seconds, "pool": seconds, "read": None, "write": None}
         try:
-            request = httpx.Request(
-                call.method,
-                call.url,
-                headers={**HEADERS, **call.headers},
-                content=call.body or None,
-                extensions={"trace": watch, "timeout": timeouts},
-            )
-            reply = await self._transport.handle_async_request(request)
+            server = (*origin_of(call.url), call.http2_only, call.ca)
+        except ValueError as error:
+            raise Unwritable(type(error).__name__) from error
+        clear = server[0] == "http" and not call.http2_only
+        if call.guarded or clear or self._is_older(server):
+            return await super()._once(call, trace, clock)
+        if CONTROL.search("".join((call.url, *call.headers, *call.headers.values()))):
+            raise Unwritable("a control character in the request")
+        while True:
+            trace.look()
             try:
-                assert isinstance(reply.stream, AsyncIterable)
-                body = await read_body(reply.stream, call.guarded)
-            finally:
-                await reply.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, Repeated) as error:
-            return broken_httpx(error, trace)
-        headers = {name.lower(): value for name, value in reply.headers.items()}
-        body = unpacked(body, headers.get("content-encoding", ""))
-        return HttpReply(status=reply.status_code, headers=headers, body=body, now=clock())
+                connection = await self._connected(server, connect_seconds(trace))
+            except OtherProtocol:
+                self._older[server] = self._monotonic() + OLDER_SECONDS
+                return await super()._once(call, trace, clock)
+            await connection.room(call)
+            await trace.have_token()
+            if not connection.usable or not connection.has_room(call):
+                continue
+            try:
+                return await connection.exchange(call, trace, clock)
+            except Unprocessed:
+                trace.wrote = False
+
+    def _is_older(self, server: Server) -> bool:
+        """Whether the server chose HTTP/1.1 not long ago."""
+        return server in self._older and self._monotonic() < self._older[server]
+
+    async def _connected(self, server: Server, seconds: float) -> Http2Connection:
+        """The server's connection, a new one if need be. Raises ``Unconnected``."""
+        found = self._current.get(server)
+        if found is not None and found.usable:
+            stale = found.transport is None or hung_up(found.transport)
+            if not stale and await found.alive():
+                return found
+            found.close()
+        task = self._connecting.get(server)
+        if task is None:
+            task = asyncio.create_task(connect_http2(server))
+            self._connecting[server] = task
+            task.add_done_callback(lambda done: self._connected_to(server, done))
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), seconds)
+        except (OSError, TimeoutError, Unreadable) as error:
+            raise Unconnected(error, lasting=isinstance(error, ssl.SSLError)) from error
+
+    def _connected_to(self, server: Server, done: asyncio.Task[Http2Connection]) -> None:
+        self._connecting.pop(server, None)
+        if not done.cancelled() and done.exception() is None:
+            self._current[server] = done.result()
 
 
-def broken_httpx(error: Exception, trace: Trace) -> Unknown:
-    """The outcome of an httpx error: only errors that come before any write prove "not sent"."""
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        raise Unconnected(error, lasting=caused_by(error, ssl.SSLError)) from error
-    never_left = (
-        httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError | ValueError
-    )
-    if not trace.wrote and isinstance(error, never_left):
-        raise Unwritable(type(error).__name__) from error
-    return Unknown(Reason.CONNECTION_LOST, detail=type(error).__name__)
-
-
-def caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """True if an error of this kind is among the causes of another."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None
+async def connect_http2(server: Server) -> Http2Connection:
+    """
+    A connection whose server has sent its settings. Raises ``OSError``, ``TimeoutError``,
+    ``Unreadable`` or ``OtherProtocol``.
+    """
+    scheme, host, port, only, ca = server
+    context = tls_context(ca, only) if scheme == "https" else None
+    async with asyncio.timeout(CONNECT_SECONDS):
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Http2Connection(only), host, port, ssl=context
+        )
+        try:
+            await connection.ready
+        except BaseException:
+            connection.close()
+            raise
+    return connection

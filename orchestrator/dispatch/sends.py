@@ -44,6 +44,7 @@ from orchestrator.stores.rows import ReadyRow, StepKey
 log = structlog.get_logger()
 
 START_WITHIN_SECONDS = 1.0
+TOKEN_ENDED = "the access token is not good any more; it goes again with a new one"
 STALE_TRIES = 3
 """So often a row with nothing left to send is looked at before it rests."""
 
@@ -228,9 +229,10 @@ class Send:
             started = sends.monotonic()
             start_by = applied.decided_at + START_WITHIN_SECONDS
             attempt = applied.decision.message.attempts[call.attempt]
-            request = self._request(ready, attempt, call.target, rendered)
+            access = await sends.access_token(self.provider, start_by)
+            request = self._request(ready, attempt, call.target, rendered, access)
             outcome: Outcome
-            if isinstance(request, Refused):
+            if isinstance(request, NotSent | Refused):
                 host, outcome = None, request
             else:
                 host = host_of(request[1])
@@ -255,13 +257,21 @@ class Send:
             log.exception("dispatch.answer_ignored", provider=provider.name)
 
     def _request(
-        self, ready: ReadyStep, attempt: Attempt, target: Address, rendered: Rendered
-    ) -> tuple[Outgoing, HttpCall | None] | Refused:
-        """The message for the adapter, and its request over HTTP; a refusal: nothing can leave."""
+        self,
+        ready: ReadyStep,
+        attempt: Attempt,
+        target: Address,
+        rendered: Rendered,
+        access: str | NotSent | Refused,
+    ) -> tuple[Outgoing, HttpCall | None] | NotSent | Refused:
+        """The message for the adapter, and its request over HTTP; else nothing can leave."""
         sends, adapter = self._sends, self.provider.adapter
+        if not isinstance(access, str):
+            return access
         try:
             message = outgoing(
-                ready, sends.urls, attempt, target, rendered, sends.now(), sends.entropy(64)
+                *(ready, sends.urls, attempt, target, rendered),
+                *(sends.now(), sends.entropy(64), access),
             )
             return message, adapter.request(message) if isinstance(adapter, HttpAdapter) else None
         except Unsendable as problem:
@@ -306,7 +316,12 @@ class Send:
             answer = await sender.call(
                 request, timeout_ms=timeout_ms, start_by=start_by, clock=sends.seconds, token=token
             )
-            return adapter.outcome(answer) if isinstance(answer, HttpReply) else answer
+            if not isinstance(answer, HttpReply):
+                return answer
+            login = self.provider.login
+            if login is not None and login.goes_again(answer, message.access_token):
+                return NotSent(Reason.NOT_TAKEN, 0, str(answer.status), TOKEN_ENDED)
+            return adapter.outcome(answer)
         await token.renew(start_by)
         if sends.monotonic() > start_by or not token.is_good():
             return NotSent(Reason.START_TOO_LATE)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.channels import PHONE
-from orchestrator.channels.registry import address_kinds
+from orchestrator.channels.registry import address_fields
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.reading import Report, Section
 from orchestrator.configuration.yaml_file import Node, Position
@@ -125,7 +125,7 @@ def read_recipient(section: Section, now: int) -> dict[str, Any]:
         section.wrong(node, "recipient", "a mapping: {phone: true, locale: uk-UA}")
         return {"id": RECIPIENT}
     found: dict[str, Any] = {"id": RECIPIENT, **node.plain()}
-    for name, kind in address_kinds().items():
+    for name, kind in address_fields().items():
         given = found.get(name)
         if given is False:
             del found[name]

@@ -192,7 +192,8 @@ class PolicyTestRunner:
         profile = self.test.given.event.recipients[0]
         for account in accounts if channels()[channel].two_way else ():
             for kind in usable_kinds(account.adapter_type.supports, channel):
-                for value, _ in address_kinds()[kind].entries(profile.get(kind)):
+                asked = address_kinds()[kind]
+                for value, _ in asked.entries(profile.get(asked.written_as)):
                     return RecordInbound(
                         account.provider, channel, Inbound(kind=kind, value=value, text=text)
                     )

@@ -27,6 +27,7 @@ from msgspec.structs import astuple
 
 from orchestrator.channels.address_kinds import Keys
 from orchestrator.channels.registry import (
+    address_fields,
     address_kinds,
     all_address_kinds,
     otp_limited_kinds,
@@ -48,8 +49,8 @@ from orchestrator.recipients.consents import add_consents, consent_of, consents_
 AddressHash = Callable[[str, str], str]
 """The keyed hash of an address's kind and value."""
 
-FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone", "devices")
-"""The fields of a profile besides its addresses, which are named as their kinds."""
+FIELDS = ("first_name", "last_name", "gender", "locale", "time_zone")
+"""The fields of a profile besides its addresses (``registry.address_fields``)."""
 PROFILE_BYTES_MAX = 64 * 1024
 """Of a profile with its attributes, as JSON."""
 ATTRIBUTE_BYTES_MAX = 16 * 1024
@@ -96,7 +97,7 @@ class Person:
                 self.add_consents(consents_from(value, at))
             elif name == "attributes":
                 self._merge_into(document.setdefault("attributes", {}), value)
-            elif name in FIELDS or name in address_kinds():
+            elif name in FIELDS or name in address_fields():
                 self._merge_into(document, {name: value})
             else:
                 self._merge_into(document.setdefault("attributes", {}), {name: value})
@@ -114,7 +115,7 @@ class Person:
         """
         if profile_bytes(self.document) <= PROFILE_BYTES_MAX:
             return
-        for name in ("devices", *(name for name, kind in address_kinds().items() if kind.several)):
+        for name in [name for name, kind in address_fields().items() if kind.several]:
             if len(orjson.dumps(self.document.get(name))) > DEVICES_BYTES_MAX:
                 self.trimmed.append(name)
                 self._addresses = None  # owned addresses are never in a list
@@ -131,7 +132,7 @@ class Person:
 
     def _merge_into(self, target: dict[str, Any], values: Mapping[str, Any]) -> None:
         for name, value in values.items():
-            if self._owned is None and name in address_kinds() and target is self.document:
+            if self._owned is None and name in address_fields() and target is self.document:
                 self._owned = self.owned_now()
             if value is None:
                 self.dirty |= target.pop(name, None) is not None
@@ -226,7 +227,7 @@ class Person:
         """
         document = self.document
         seen = dict(document.get("attributes", {}))
-        plain = (name for name, kind in address_kinds().items() if not kind.several)
+        plain = (name for name, kind in address_fields().items() if not kind.several)
         for name in (*FIELDS, *plain):
             if name in document:
                 seen[name] = document[name]
@@ -283,7 +284,7 @@ def record_bounce(document: dict[str, Any], proof: BounceRecorded, now: Instant)
 def addresses_in(profile: Mapping[str, Any], address_hash: AddressHash) -> Iterator[Address]:
     """Every address in a profile, or in the part of one that is about to be merged."""
     for name, kind in address_kinds().items():
-        if field := profile.get(name):
+        if field := profile.get(kind.written_as):
             for value, keys in kind.entries(field):
                 yield address_of(name, value, keys, address_hash)
 
@@ -303,6 +304,6 @@ def otp_limited_values(profile: Mapping[str, Any]) -> list[str]:
     return [
         value
         for name in otp_limited_kinds()
-        if (field := profile.get(name))
+        if (field := profile.get(kinds[name].written_as))
         for value, _ in kinds[name].entries(field)
     ]

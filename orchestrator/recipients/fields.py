@@ -16,14 +16,13 @@ from zoneinfo import available_timezones
 
 from orchestrator.channels.address_kinds import (
     CONTROL,
-    ENDPOINT_LENGTH_MAX,
     ID_LENGTH_MAX,
     TEXT_LENGTH_MAX,
     Misshapen,
     identifier,
     text,
 )
-from orchestrator.channels.registry import address_kinds, consent_channels
+from orchestrator.channels.registry import address_fields, address_kinds, consent_channels
 from orchestrator.channels.unseen import trimmed
 
 LOCALE = re.compile(r"([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)(?:-[A-Za-z0-9](?:-[A-Za-z0-9]{1,8})+)?")
@@ -33,7 +32,6 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_MS = 253_402_300_800_000  # the year 10000
 
-DEVICES_MAX = 20
 CONSENTS_MAX = 100
 KEYS_MAX = 200
 CONSENT_KEYS = frozenset({"channel", "topic", "state", "at", "source"})
@@ -114,8 +112,8 @@ def guessed_form(value: str, countries: Sequence[str]) -> str | None:
 
 def check_of(name: str) -> Callable[[Any, str], Any] | None:
     """What checks and normalises a field; None for a key that is an attribute."""
-    kinds = address_kinds()
-    return CHECKS.get(name) or (kinds[name].read if name in kinds else None)
+    kind = address_fields().get(name)
+    return CHECKS.get(name) or (kind.read if kind is not None else None)
 
 
 def inside(field: str, name: str) -> str:
@@ -152,23 +150,6 @@ def time_zone(value: Any, field: str) -> str:
     if not isinstance(value, str) or value not in zones():
         raise Misshapen(field, "there is no such IANA time zone", 'write it like "Europe/Kyiv"')
     return value
-
-
-def devices(value: Any, field: str) -> list[dict[str, str]]:
-    """Apps that can be pushed to."""
-    fix = 'write [{"platform": "fcm", "token": "…"}]'
-    if not isinstance(value, list) or len(value) > DEVICES_MAX:
-        raise Misshapen(field, f"it must be a list of at most {DEVICES_MAX} devices", fix)
-    found: list[dict[str, str]] = []
-    for index, one in enumerate(value):
-        place = f"{field}[{index}]"
-        if not isinstance(one, Mapping) or one.get("platform") not in ("fcm", "apns"):
-            raise Misshapen(f"{place}.platform", "it must be fcm or apns", fix)
-        token = one.get("token")
-        if not isinstance(token, str) or not 0 < len(token) <= ENDPOINT_LENGTH_MAX:
-            raise Misshapen(f"{place}.token", "it must be a non-empty string", fix)
-        found.append({"platform": one["platform"], "token": token})
-    return found
 
 
 def consents(value: Any, field: str) -> list[dict[str, Any]]:
@@ -269,7 +250,6 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "gender": gender,
     "locale": locale,
     "time_zone": time_zone,
-    "devices": devices,
     "consents": consents,
     "attributes": attributes,
 }

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from orchestrator.channels.address_kinds import Misshapen
-from orchestrator.channels.registry import address_kinds
+from orchestrator.channels.registry import address_fields
 from orchestrator.core.facts import IntakeWarning
 from orchestrator.recipients.fields import CHECKS, check_of, inside, profile_id
 
@@ -105,11 +105,11 @@ def misnamed(name: str, meant: str, field: str) -> Misshapen:
 def near(name: str) -> str | None:
     """The field that an unknown key may have been meant for."""
     letters = NOT_FOR_LETTERS.sub("", name.lower()[:NAME_LENGTH_MAX])
-    aliases = {alias: kind.name for kind in address_kinds().values() for alias in kind.aliases}
+    aliases = {alias: name for name, kind in address_fields().items() for alias in kind.aliases}
     if (meant := MEANT.get(letters) or aliases.get(letters)) is not None:
         return meant
     if any(c.isdigit() for c in name):
         return None  # email2, phone1: theirs, and meant so
-    fields = {known.replace("_", ""): known for known in ("id", *CHECKS, *address_kinds())}
+    fields = {known.replace("_", ""): known for known in ("id", *CHECKS, *address_fields())}
     found = difflib.get_close_matches(letters, fields, n=1, cutoff=ALIKE)
     return fields[found[0]] if found else None

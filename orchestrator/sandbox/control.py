@@ -12,6 +12,9 @@ The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
     PUT      people       {"Olena": ["+380501234567", ENDPOINT]}: whose phone is whose, for the page
     POST     push/subscribe  {"application_server_key"?, "owner"?}  →  a PushSubscription
     POST     push/expire     {"endpoint"}: the browser unsubscribes
+    GET      apps         settings for the adapters fcm and apns
+    POST     devices      {"platform": "fcm" | "apns", "owner"?}  →  a device for a profile
+    POST     devices/remove  {"token"}: the app is removed
     POST     reset        forget traffic, opt-outs and the script; subscriptions and callbacks stay
 
 Requests that change something are JSON with ``Content-Type: application/json``, which keeps strange
@@ -25,6 +28,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from orchestrator.sandbox.app_push import ApnsStandIn, FcmStandIn
 from orchestrator.sandbox.courier import Make
 from orchestrator.sandbox.meta import Meta
 from orchestrator.sandbox.push import Push
@@ -49,12 +53,15 @@ class Controlled(Protocol):
 
     common: Common
     push: Push
+    fcm: FcmStandIn
+    apns: ApnsStandIn
     meta: Meta
     viber_bot: ViberBotStandIn
     stand_ins: dict[str, StandIn]
 
     def use_script(self, value: Any) -> None: ...
     def use_callbacks(self, value: Mapping[str, str]) -> None: ...
+    def app_accounts(self) -> dict[str, Any]: ...
     def receipt_maker(self, provider: str) -> Make: ...
     async def reset(self) -> None: ...
 
@@ -81,6 +88,9 @@ class Control:
         yield web.put("/_sandbox/people", _changes(self.people))
         yield web.post("/_sandbox/push/subscribe", _changes(self.subscribe))
         yield web.post("/_sandbox/push/expire", _changes(self.expire))
+        yield web.get("/_sandbox/apps", self.apps)
+        yield web.post("/_sandbox/devices", _changes(self.device))
+        yield web.post("/_sandbox/devices/remove", _changes(self.remove_app))
         yield web.post("/_sandbox/reset", _changes(self.reset))
 
     async def script(self, request: web.Request) -> web.Response:
@@ -195,6 +205,25 @@ class Control:
             known = "POST /_sandbox/push/subscribe"
             raise Wrong(f"endpoint: {endpoint} is not one of this sandbox; see {known}", 404)
         return as_json(200, {"endpoint": endpoint, "gone": True})
+
+    async def apps(self, request: web.Request) -> web.Response:
+        return as_json(200, self._sandbox.app_accounts())
+
+    async def device(self, body: Body) -> web.Response:
+        platform = body.get("platform")
+        if platform not in ("fcm", "apns"):
+            raise Wrong(f"platform: fcm or apns is needed, found {platform!r}")
+        app = self._sandbox.fcm if platform == "fcm" else self._sandbox.apns
+        device, inbox, owner = app.register(), self._common.inbox, body.get("owner")
+        if isinstance(owner, str):
+            inbox.group({**inbox.people, owner: [*inbox.people.get(owner, []), device["token"]]})
+        return as_json(201, device)
+
+    async def remove_app(self, body: Body) -> web.Response:
+        token = _text(body, "token")
+        if not (self._sandbox.fcm.remove(token) or self._sandbox.apns.remove(token)):
+            raise Wrong("token: there is no such device; see POST /_sandbox/devices", 404)
+        return as_json(200, {"token": token, "gone": True})
 
     async def reset(self, body: Body) -> web.Response:
         await self._sandbox.reset()

@@ -158,15 +158,7 @@ class Push(StandIn):
         return web.Response(status=201, headers=headers)
 
     def receipt(self, entry: InboxEntry, planned: Planned) -> Post | None:
-        """The service worker's report: JSON as text, so that the browser sends no preflight."""
-        payload, event = entry.item.hooks["payload"], EVENTS.get(planned.state)
-        if event is None or not is_web_url(payload.get("report")):
-            return None
-        body = json.dumps(
-            {"mid": payload.get("mid"), "rt": payload.get("rt"), "ev": event}
-        ).encode()
-        headers = {"Content-Type": "text/plain;charset=UTF-8", "Origin": self.common.url}
-        return Post(url=payload["report"], body=body, headers=headers, repeat=False)
+        return report_of(entry.item.hooks["payload"], planned, self.common.url)
 
     def raw_text(self, raw: bytes) -> str:
         return crypto.b64(raw)
@@ -186,6 +178,18 @@ class Push(StandIn):
     async def _withdraw(self, request: web.Request) -> web.Response:
         """Messages are delivered at once, so there is none to withdraw."""
         return failure(404, "Message not found")
+
+
+def report_of(payload: dict[str, Any], planned: Planned, origin: str) -> Post | None:
+    """
+    The report of a service worker or an app: JSON as text, so that a browser sends no preflight.
+    """
+    event = EVENTS.get(planned.state)
+    if event is None or not is_web_url(payload.get("report")):
+        return None
+    body = json.dumps({"mid": payload.get("mid"), "rt": payload.get("rt"), "ev": event}).encode()
+    headers = {"Content-Type": "text/plain;charset=UTF-8", "Origin": origin}
+    return Post(url=payload["report"], body=body, headers=headers, repeat=False)
 
 
 def open_message(keys: crypto.BrowserKeys, raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,6 +16,8 @@ repeats.
                {"throttle": SECONDS}          took nothing, asks to come back
                "hang"                         reads the request, takes nothing, never answers
                "cut_after_read"               reads the request, takes nothing, cuts the connection
+               "go_away"                      takes nothing, and says so by an HTTP/2 GOAWAY (APNs);
+                                              elsewhere it cuts the connection
                "cut_after_accept"             takes the message, cuts the connection
                {"late": SECONDS}              takes the message, answers late
                {"status": 500}                takes nothing; with "accepted": true it takes it
@@ -51,7 +53,7 @@ STATES = (
     "unsubscribed",
 )
 ORDERS = ("given", "reversed", "shuffled")
-WORDS = ("accept", "refuse", "hang", "cut_after_read", "cut_after_accept")
+WORDS = ("accept", "refuse", "hang", "cut_after_read", "cut_after_accept", "go_away")
 STAGES = ("mail", "rcpt", "data")
 NEST = ("delivered", "read", "clicked")
 DELAYS = {

@@ -21,8 +21,10 @@ from aiohttp import web
 
 from orchestrator.sandbox import page
 from orchestrator.sandbox.accounts import Accounts
+from orchestrator.sandbox.app_push import ApnsStandIn, FcmStandIn
 from orchestrator.sandbox.control import Control, Wrong, checked_callbacks
 from orchestrator.sandbox.courier import Courier, Make
+from orchestrator.sandbox.gateway import Http2Gateway
 from orchestrator.sandbox.inbox import Inbox
 from orchestrator.sandbox.infobip import Infobip
 from orchestrator.sandbox.meta import Meta
@@ -57,6 +59,7 @@ class SandboxConfig:
     host: str = "127.0.0.1"
     http_port: int = 0
     smtp_port: int = 0
+    http2_port: int = 0
     record: Path | None = None
     seed: int | None = None
     receipts: tuple[tuple[str, float], ...] = (("sent", 0.2), ("delivered", 1.0))
@@ -74,12 +77,15 @@ class SandboxConfig:
 
 class Sandbox:
     """
-    The stand-in providers. ``http_port``, ``smtp_port`` and ``url`` are known after ``start``;
+    The stand-in providers. ``http_port``, ``smtp_port``, ``http2`` (HTTP/2 with TLS in front of the
+    same stand-ins) and ``url`` are known after ``start``;
     ``smtp_certificate`` is the PEM to trust if ``smtp_tls`` is on.
     """
 
     common: Common
     push: Push
+    fcm: FcmStandIn
+    apns: ApnsStandIn
     meta: Meta
     viber_bot: ViberBotStandIn
 
@@ -92,6 +98,7 @@ class Sandbox:
         self._config = SandboxConfig()
         self._runner: web.AppRunner | None = None
         self._mail: MailRelay | None = None
+        self.http2 = Http2Gateway()
 
     @property
     def inbox(self) -> Inbox:
@@ -117,6 +124,7 @@ class Sandbox:
         """Close every connection, drop unsent receipts, and finish the record file."""
         self.common.stopping.set()
         self.inbox.hang_up()
+        await self.http2.stop()
         if self._mail is not None:
             await self._mail.stop()
         if self._runner is not None:
@@ -166,7 +174,9 @@ class Sandbox:
         )
         common = self.common
         self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
-        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, self.push)
+        self.fcm, self.apns = FcmStandIn(common), ApnsStandIn(common)
+        apps = (self.push, self.fcm, self.apns)
+        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, *apps)
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)
         for alias, name in config.aliases.items():
@@ -206,6 +216,19 @@ class Sandbox:
         self._mail = MailRelay(self.common, certificate)
         await self._mail.start(config.host, config.smtp_port)
         self.smtp_port = self._mail.port
+        await self.http2.start(reachable, config.http2_port, f"http://{reachable}:{self.http_port}")
+
+    def app_accounts(self) -> dict[str, dict[str, Any]]:
+        """The settings of the adapters fcm and apns for this sandbox."""
+        apple = f"https://{self._config.host}:{self.http2.port}"
+        return {
+            "fcm": {"service_account": self.fcm.service_account(), "base_url": self.url},
+            "apns": {
+                **self.apns.settings(),
+                "base_url": apple,
+                "ca": self.http2.certificate,
+            },
+        }
 
 
 async def serve(config: SandboxConfig, announce: Callable[[Sandbox], None]) -> None:

@@ -200,6 +200,10 @@ class StandIn:
             return self.broken(answer.status)
         if answer.kind == "hang":
             await self._hang(request)
+        return self.go_away(request) if answer.kind == "go_away" else cut(request)
+
+    def go_away(self, request: web.Request) -> web.Response:
+        """Close the connection in the provider's way, without having taken anything."""
         return cut(request)
 
     async def _take(

@@ -25,9 +25,10 @@ from adapters.web_push.encryption import (
     private_key_from,
     public_point,
 )
-from adapters.web_push.vapid import WebPush, WebPushSettings, audience_of, decode, encode, topic_of
+from adapters.web_push.vapid import WebPush, WebPushSettings, audience_of, decode, topic_of
 from kaskad_testing import NOW, RECEIPT_URL, outgoing
 from orchestrator import channels as ch
+from orchestrator.channels.signing import base64url as encode
 from orchestrator.sandbox.push_crypto import check_vapid
 from tests.adapters.examples_web_push import (
     BROWSER,

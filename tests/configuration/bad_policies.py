@@ -45,10 +45,6 @@ BAD: list[tuple[str, list[str] | None]] = [
     ),
     (STEPS + "  - {chanel: sms}", None),
     (
-        STEPS + "  - {channel: mobile_push}",
-        ["p.yaml:4:15: the channel 'mobile_push' is reserved, not available yet; use another"],
-    ),
-    (
         STEPS + "  - {channel: sms, wiat: 10m}",
         ["p.yaml:4:20: the step has no key 'wiat'; did you mean 'wait'?"],
     ),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.check.judge import judge
+from orchestrator.sandbox.app_push import FcmStandIn
 from tests.configuration.place import (
     BOT,
     CONFIG,
@@ -417,6 +418,8 @@ def environment_for(config: Path) -> dict[str, str]:
         "INFOBIP_BASE_URL": "https://x.api.infobip.com",
         "SMTP_HOST": "localhost",
         "VAPID_PRIVATE_KEY": vapid_key(),
+        "APNS_KEY": vapid_key(),
+        "FCM_SERVICE_ACCOUNT": FcmStandIn.account_text(),
     }
 
 

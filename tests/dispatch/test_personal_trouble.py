@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.hosts import HOSTS_MAX, HostBreakers, host_of
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.suspicions import RECIPIENTS_MAX, Suspicions
+from tests.adapters import examples_apns as apple
+from tests.adapters import examples_fcm as google
 from tests.adapters.examples_web_push import PEM
 from tests.core.tale import PROVIDERS, START
 
@@ -299,4 +302,36 @@ async def test_a_relay_that_never_answers_anybody_is_shut() -> None:
     silent = NotSent(Reason.CONNECT_FAILED, personal=True)
     for n in range(30):
         await at.answer(silent, f"person-{n}", mailbox=f"p@{n}.example")
+    assert at.shut
+
+
+# ---- devices of apps
+
+
+def apns(reason: str, status: int = 400) -> Outcome:
+    body = json.dumps({"reason": reason}).encode()
+    return apple.EXAMPLES.http().outcome(HttpReply(status=status, headers={}, body=body, now=0.0))
+
+
+def fcm_of_another_project() -> Outcome:
+    reply = google.error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH")
+    return google.EXAMPLES.http().outcome(reply)
+
+
+@pytest.mark.parametrize("outcome", [apns("BadDeviceToken"), fcm_of_another_project()])
+async def test_a_bad_device_among_good_ones_is_that_device(outcome: Outcome) -> None:
+    at = Account()
+    for number in range(30):
+        judged = await at.answer(outcome, f"person-{number}")
+        assert isinstance(judged, Refused) and judged.reason is Reason.REFUSED_ADDRESS
+        await at.answer(Accepted("m"), "somebody")
+    assert not at.shut
+
+
+@pytest.mark.parametrize("outcome", [apns("BadDeviceToken"), fcm_of_another_project()])
+async def test_everybody_s_device_being_bad_is_our_configuration(outcome: Outcome) -> None:
+    at = Account()
+    said = [await at.answer(outcome, f"person-{number}") for number in range(5)]
+    last = said[-1]
+    assert isinstance(last, Refused) and last.reason is Reason.REFUSED_CONFIGURATION
     assert at.shut

@@ -16,7 +16,6 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
-import httpx
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
@@ -34,7 +33,7 @@ from tests.dispatch.wires import (
     aiohttp_sender,
     answer,
     hang,
-    httpx_sender,
+    http2_sender,
     opened,
     post,
     server,
@@ -331,18 +330,19 @@ async def test_http2_requests_are_answered_and_withdrawn_like_any_other() -> Non
     listening = await asyncio.start_server(lambda r, w: serve_http2(r, w, read), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/3/device/x"
     clock = Steps()
-    transport = httpx.AsyncHTTPTransport(http1=False, http2=True)
-    async with listening, opened(httpx_sender(transport=transport, monotonic=clock)) as made:
-        reply = await post(made, url, now=0)
+    async with listening, opened(http2_sender(monotonic=clock)) as made:
+        reply = await post(made, url, now=0, http2_only=True)
         assert isinstance(reply, HttpReply)
         assert (reply.body, reply.headers["apns-id"]) == (b"ok", "7")
+        clock.readings = 0
+        assert isinstance(await post(made, url, now=0, http2_only=True), HttpReply)
         used = clock.readings
         for reading in range(1, used + 1):
             clock.readings, clock.jump = 0, reading
-            assert isinstance(await post(made, url, now=0), NotSent)
+            assert isinstance(await post(made, url, now=0, http2_only=True), NotSent)
         clock.jump = None
-        assert isinstance(await post(made, url, now=0), HttpReply)
-        assert read == [b"hello", b"hello"]
+        assert isinstance(await post(made, url, now=0, http2_only=True), HttpReply)
+        assert read == [b"hello", b"hello", b"hello"]
 
 
 async def test_the_clock_of_a_reply_is_the_one_that_was_given() -> None:

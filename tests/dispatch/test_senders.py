@@ -6,12 +6,10 @@ import asyncio
 import gzip
 from collections.abc import Callable
 
-import httpx
 import pytest
-import respx
 
 from orchestrator.channels import HttpReply
-from orchestrator.core.outcomes import NotSent, Refused, Unknown
+from orchestrator.core.outcomes import Refused, Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.senders import BODY_BYTES_MAX, GUARDED_BODY_BYTES_MAX
@@ -22,7 +20,7 @@ from tests.dispatch.wires import (
     answer,
     cut,
     hang,
-    httpx_sender,
+    http2_sender,
     once_then,
     opened,
     post,
@@ -31,7 +29,7 @@ from tests.dispatch.wires import (
 )
 
 Make = Callable[..., Made]
-both = pytest.mark.parametrize("make", [aiohttp_sender, httpx_sender], ids=["aiohttp", "httpx"])
+both = pytest.mark.parametrize("make", [aiohttp_sender, http2_sender], ids=["aiohttp", "http2"])
 
 
 def packed(body: bytes, encoding: str = "gzip", cut_at: int | None = None) -> bytes:
@@ -207,22 +205,3 @@ async def test_what_a_user_s_url_answers_is_kept_short() -> None:
             assert isinstance(outcome, Unknown)
             assert outcome.reason is Reason.RESPONSE_UNREADABLE
             assert isinstance(await post(made, url), HttpReply)
-
-
-async def test_errors_of_httpx_mean_what_those_of_aiohttp_mean() -> None:
-    with respx.mock(assert_all_called=False) as web:
-        web.post("https://a.example/ok").respond(200, json={"x": 1}, headers={"X-Id": "7"})
-        web.post("https://a.example/down").mock(side_effect=httpx.ConnectError("no"))
-        web.post("https://a.example/full").mock(side_effect=httpx.PoolTimeout("no"))
-        web.post("https://a.example/lost").mock(side_effect=httpx.ReadError("no"))
-        web.post("https://a.example/unwritten").mock(side_effect=httpx.WriteError("no"))
-        async with opened(httpx_sender()) as made:
-            reply = await post(made, "https://a.example/ok")
-            assert isinstance(reply, HttpReply)
-            assert (reply.json(), reply.headers["x-id"]) == ({"x": 1}, "7")
-            for path in ("down", "full"):
-                assert isinstance(
-                    await post(made, f"https://a.example/{path}", within=0.2), NotSent
-                )
-            for path in ("lost", "unwritten"):
-                assert isinstance(await post(made, f"https://a.example/{path}"), Unknown)

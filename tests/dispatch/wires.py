@@ -11,10 +11,10 @@ from typing import Any
 from orchestrator.channels import HttpCall
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.rates import FREE, Token
-from orchestrator.dispatch.senders import AiohttpSender, Answer, HttpxSender
+from orchestrator.dispatch.senders import AiohttpSender, Answer, Http2Sender
 
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-Made = AiohttpSender | HttpxSender
+Made = AiohttpSender | Http2Sender
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -117,8 +117,8 @@ def aiohttp_sender(**options: Any) -> Made:
     return AiohttpSender(**{"guard": EgressGuard(), "connections": 10, **options})
 
 
-def httpx_sender(**options: Any) -> Made:
-    return HttpxSender(**{"guard": EgressGuard(), "connections": 10, **options})
+def http2_sender(**options: Any) -> Made:
+    return Http2Sender(**{"guard": EgressGuard(), "connections": 10, **options})
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

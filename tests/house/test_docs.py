@@ -98,7 +98,7 @@ def test_the_page_of_the_http_api_is_what_the_route_table_says_today() -> None:
     )
 
 
-@pytest.mark.parametrize("field", ["id", *recipient_fields.CHECKS, *registry.address_kinds()])
+@pytest.mark.parametrize("field", ["id", *recipient_fields.CHECKS, *registry.address_fields()])
 def test_every_field_of_a_recipient_is_listed(field: str) -> None:
     assert f"\n| `{field}` |" in doc("events.md")
 
@@ -119,7 +119,7 @@ def test_every_type_of_status_event_is_listed_and_no_other() -> None:
         f"{RECIPIENTS_MAX:,}".replace(",", " "),
         f"{TEXT_LENGTH_MAX:,} characters".replace(",", " "),
         f"{address_kinds.SUBSCRIPTIONS_MAX} subscriptions",
-        f"{recipient_fields.DEVICES_MAX} of",
+        f"{address_kinds.DEVICES_MAX} of",
         f"{recipient_fields.CONSENTS_MAX} of",
         f"{recipient_fields.KEYS_MAX} keys",
         f"{address_kinds.EMAIL_LENGTH_MAX} characters",

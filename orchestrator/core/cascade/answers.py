@@ -17,8 +17,10 @@ What a provider's answer means for the cascade.
     Refused  refused_opted_out              left                                     opt-out
     Refused  refused_recipient, _content    left: another provider would refuse too
 
-A round is one try at every address of the step (several devices of one person, else one), and is
-judged when all of its answers are in.
+A round is one try at every address of the step that its provider reaches (several devices of one
+person, else one), and is judged when all of its answers are in. Where the channel goes to every
+address, and a provider reaches some of them only (Apple's devices, not Google's), the next one has
+its turn with the others.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from orchestrator.core.cascade.sending import (
     candidates,
     choose,
     hold_limit,
+    open_targets,
     seek,
     shut_now,
     wait_shut,
@@ -145,15 +148,29 @@ def settle(builder: DecisionBuilder, run: Run) -> None:
     taken = [a for a in attempts if a.took]
     if taken and run.handed_off_at is None:
         run.handed_off_at = min(handed_off_at(a) for a in taken)
+    latest = list({a.address_hash: a for a in attempts}.values())
+    unsent = [a for a in latest if a.outcome is OutcomeKind.NOT_SENT]
+    if not unsent and addresses_left(builder, run):
+        run.given_up.append(run.provider or "")
+        choose(builder, run)
+        return
     if taken and all(a.outcome is OutcomeKind.UNKNOWN for a in taken):
         resolve_unknown(builder, run)
         return
-    latest = list({a.address_hash: a for a in attempts}.values())
-    unsent = [a for a in latest if a.outcome is OutcomeKind.NOT_SENT]
     if unsent:
         retry(builder, run, unsent)
     elif not taken:
         refused(builder, run, latest)
+
+
+def addresses_left(builder: DecisionBuilder, run: Run) -> bool:
+    """Whether other providers of a fan-out step reach addresses that none has tried."""
+    tried = {a.address_hash for a in builder.message.attempts_of(run.step)}
+    return any(
+        provider.fan_out and any(a.hash not in tried for a in open_targets(builder, run, provider))
+        for provider in candidates(builder, run)
+        if provider.name != run.provider
+    )
 
 
 def hand_off_again(run: Run, attempts: list[Attempt]) -> None:

@@ -51,12 +51,20 @@ def examine(builder: DecisionBuilder, run: Run) -> None:
     waits = builder.step_of(run).wait
     states = builder.states_of(taken)
     unknown = all(attempt.outcome is OutcomeKind.UNKNOWN for attempt in taken)
+    enough = all(state in states for state, _ in waits)
+    if not waits:
+        enough = not unknown and not on_its_way(run)
     if run.sending is Sending.IDLE and failed(taken):
         builder.leave(run, Reason.FAILURE_RECEIPT, taken[-1].code or "")
-    elif (not waits and not unknown) or (waits and all(state in states for state, _ in waits)):
+    elif enough:
         builder.succeed(run.channel)
     elif (missed := overdue(builder, run, states)) is not None:
         builder.leave(run, Reason.UNKNOWN_OUTCOME if unknown else missed)
+
+
+def on_its_way(run: Run) -> bool:
+    """Whether it is being sent to further devices at this moment."""
+    return run.sending in (Sending.READY, Sending.OPEN)
 
 
 def failed(taken: list[Attempt]) -> bool:

@@ -6,11 +6,11 @@ import pytest
 
 from orchestrator.core.effects import RecordOptOut, ReleaseCap
 from orchestrator.core.facts import Answered, Cancelled, Due, Prepared, Unpreparable
-from orchestrator.core.inputs import Inputs
-from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
+from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import Step
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import AddressState, Consent, Suppression
+from orchestrator.core.recipient import Address, AddressState, Consent, Suppression
 from tests.core.tale import CHANNELS, EMAIL, LAPTOP, PHONE, PROVIDERS, START, TABLET, Tale, seconds
 
 PUSH = Step("web_push", wait=(("delivered", seconds(120)), ("clicked", seconds(600))))
@@ -55,6 +55,68 @@ def test_a_device_that_was_throttled_is_tried_again_while_the_other_one_waits_fo
     assert tale.ready == [(0, "push")]
     tale.apply(9, Prepared(0, "push", (LAPTOP, TABLET)))
     assert [call.target for call in tale.calls] == [LAPTOP]
+
+
+GOOGLE = Address("fcm_device", "g", "hash-google")
+APPLE = Address("apns_device", "a", "hash-apple")
+IN_THE_APP = Step("mobile_push", wait=(("clicked", seconds(600)),))
+
+
+def two_platforms(*addresses: Address) -> Inputs:
+    """One provider reaches Google's devices, the other one Apple's."""
+    google = Provider("google", "mobile_push", ("fcm_device",), fan_out=True)
+    apple = Provider("apple", "mobile_push", ("apns_device",), fan_out=True)
+    return Inputs(
+        addresses=(*addresses, PHONE),
+        providers={**PROVIDERS, "google": google, "apple": apple},
+        channels={**CHANNELS, "mobile_push": ("google", "apple")},
+    )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [Accepted("g1"), Unknown(Reason.TIMED_OUT), Refused(Reason.REFUSED_ADDRESS, "UNREGISTERED")],
+)
+def test_each_provider_of_a_step_sends_to_the_devices_that_it_reaches(first: Outcome) -> None:
+    tale = Tale(IN_THE_APP, SMS, inputs=two_platforms(GOOGLE, APPLE))
+    assert tale.ready == [(0, "google")]
+    tale.apply(1, Prepared(0, "google", (GOOGLE,)))
+    assert [call.target for call in tale.calls] == [GOOGLE]
+    tale.apply(2, Answered(0, first))
+    assert tale.ready == [(0, "apple")]
+    tale.apply(3, Prepared(0, "apple", (APPLE,)))
+    assert [call.target for call in tale.calls] == [APPLE]
+    tale.apply(4, Answered(1, Accepted("a1")))
+    assert tale.ready == []
+    tale.receive(5, 1, "clicked")
+    assert tale.status == "succeeded"
+
+
+def test_a_step_without_a_wait_goes_to_the_devices_of_both_platforms() -> None:
+    tale = Tale(Step("mobile_push"), inputs=two_platforms(GOOGLE, APPLE))
+    tale.apply(1, Prepared(0, "google", (GOOGLE,)))
+    tale.apply(2, Answered(0, Accepted("g1")))
+    assert (tale.status, tale.ready) == ("running", [(0, "apple")])
+    tale.apply(3, Prepared(0, "apple", (APPLE,)))
+    tale.apply(4, Answered(1, Refused(Reason.REFUSED_ADDRESS, "Unregistered")))
+    assert tale.status == "succeeded"
+
+
+def test_a_platform_whose_account_is_refused_leaves_the_other_one_be() -> None:
+    tale = Tale(IN_THE_APP, SMS, inputs=two_platforms(GOOGLE, APPLE))
+    tale.apply(1, Prepared(0, "google", (GOOGLE,)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_CONFIGURATION, "SENDER_ID_MISMATCH")))
+    tale.apply(3, Prepared(0, "apple", (APPLE,)))
+    tale.apply(4, Answered(1, Refused(Reason.REFUSED_CONFIGURATION, "BadTopic")))
+    assert tale.ready == [(1, "texts")]
+
+
+def test_a_person_with_one_platform_is_left_to_its_provider() -> None:
+    tale = Tale(IN_THE_APP, SMS, inputs=two_platforms(APPLE))
+    assert tale.ready == [(0, "apple")]
+    tale.apply(1, Prepared(0, "apple", (APPLE,)))
+    tale.apply(2, Answered(0, Refused(Reason.REFUSED_ADDRESS, "Unregistered")))
+    assert tale.ready == [(1, "texts")]
 
 
 # ---- late facts
