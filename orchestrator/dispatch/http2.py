@@ -61,7 +61,7 @@ class Lasting(h2.connection.H2Connection):
         return found
 
 
-class Stream:
+class Exchange:
     """One request that was written, and its answer so far."""
 
     __slots__ = ("body", "guarded", "headers", "reply", "status")
@@ -91,7 +91,7 @@ class Http2Connection(asyncio.Protocol):
         self._h2 = Lasting(config)
         self._monotonic = asyncio.get_running_loop().time
         self._only = only
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, Exchange] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._transport: asyncio.Transport | None = None
         self._last_read_at = self._monotonic()
@@ -192,7 +192,7 @@ class Http2Connection(asyncio.Protocol):
     ) -> HttpReply | Unknown:
         """Write a request, for which there is room, and read its answer. Raises ``Unprocessed``."""
         written = self._written(call)
-        stream = Stream(call.guarded)
+        stream = Exchange(call.guarded)
         trace.last_look()
         number = self._h2.get_next_available_stream_id()
         self._streams[number] = stream

@@ -89,7 +89,7 @@ class Http2Server:
         self._tasks.add(task)
         self.connections += 1
         try:
-            await _Connection(self, reader, writer, self.connections).run()
+            await _Http2Peer(self, reader, writer, self.connections).run()
         except (ConnectionError, asyncio.CancelledError, h2.exceptions.ProtocolError):
             pass
         finally:
@@ -97,7 +97,7 @@ class Http2Server:
             writer.close()
 
 
-class _Connection:
+class _Http2Peer:
     def __init__(
         self,
         server: Http2Server,
