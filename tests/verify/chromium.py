@@ -135,6 +135,7 @@ class Chromium(Tab):
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self.tabs: dict[str, Tab] = {}
+        self._opened: list[str] = []
 
     async def __aenter__(self) -> Chromium:
         program = find_chromium()
@@ -177,9 +178,17 @@ class Chromium(Tab):
         made = await self.call("Target.createTarget", session=None, url="about:blank")
         tab = Tab(self)
         await tab.attach(made["targetId"])
+        self._opened.append(made["targetId"])
         for one in (self, tab):
             await one.call("Emulation.setFocusEmulationEnabled", enabled=True)
         return tab
+
+    async def close_tabs(self) -> None:
+        """Close every page but the first, which becomes an empty one."""
+        for target in self._opened:
+            await self.call("Target.closeTarget", session=None, targetId=target)
+        self._opened.clear()
+        await self.open("about:blank")
 
     async def send(self, method: str, session: str | None, params: dict[str, Any]) -> Any:
         """One command of the protocol, to the browser if there is no session."""

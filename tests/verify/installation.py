@@ -45,7 +45,7 @@ channels:
       timeout: 2s
       cost: {{amount: "1.20", currency: UAH, per: part}}
 http: {{listen: "127.0.0.1:{port}", admin: "127.0.0.1:{admin}",
-        public_url: "http://127.0.0.1:{port}", auth: off}}
+        public_url: "http://127.0.0.1:{port}", auth: off, browser_origins: ["*"]}}
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
 templates: ./templates

@@ -152,7 +152,7 @@ class Inbox {
     };
     const failed = (error) => {
       this.#more = null;
-      return this.#failed(error, () => this.#queueSync());
+      return this.#failed(error);
     };
     this.#more ??= this.#inTurn(load).catch(failed);
     return this.#more;
@@ -246,7 +246,7 @@ class Inbox {
       })
       .then(
         () => this.#becameLive(),
-        (error) => this.#failed(error, () => this.#queueSync()),
+        (error) => this.#failed(error),
       );
   }
 
@@ -301,7 +301,7 @@ class Inbox {
         });
       } catch (error) {
         if (signal.aborted) return;
-        this.#failed(error);
+        this.#failed(error, false);
         this.#post({ live: false });
       }
       await this.#pause(tries);
@@ -362,13 +362,13 @@ class Inbox {
     if (this.state !== "live") this.#queueSync();
   }
 
-  async #failed(error, again) {
+  async #failed(error, again = true) {
     if (this.#over.signal.aborted) return;
     this.problem = error.message;
     this.#become(error.final ? "refused" : "offline");
     if (error.final || !again) return;
     await this.#pause(this.#failures++);
-    again();
+    this.#queueSync();
   }
 
   #becameLive() {
@@ -453,7 +453,7 @@ class Inbox {
       await this.#call(path, { method: "POST", body, keepalive: true, signal: null });
     } catch (error) {
       if (!error.final || [401, 403].includes(error.status)) {
-        this.#failed(error, () => this.#queueSync());
+        this.#failed(error);
         return false;
       }
       // Else the item is gone: there is nothing to mark.
@@ -620,10 +620,10 @@ svg { display: block; width: 20px; height: 20px; fill: none; stroke: currentColo
 .badge { position: absolute; top: 2px; left: 23px; min-width: 19px; padding: 0 5px; border-radius: 10px; background: var(--badge); color: var(--on-badge);
   font-size: 11px; font-weight: 700; line-height: 19px; text-align: center; }
 .panel { position: fixed; inset: auto; width: ${PANEL_WIDTH}px; margin: 0; padding: 0; border: 1px solid var(--line); border-radius: 16px; overflow: hidden;
-  background: var(--paper); color: var(--ink); box-shadow: 0 12px 40px #0004; text-align: start; }
+  background: var(--paper); color: var(--ink); box-shadow: 0 12px 40px #0004; }
 .panel:popover-open { display: flex; flex-direction: column; }
 .head { display: flex; align-items: center; gap: 4px; min-height: 56px; padding: 6px 8px 6px 18px; border-bottom: 1px solid var(--line); }
-h2 { flex: 1; margin: 0; font-size: 17px; font-weight: 650; line-height: 1.3; }
+h2 { flex: 1; margin: 0; font-size: 17px; font-weight: 650; }
 .tool { display: grid; place-items: center; width: 40px; height: 40px; padding: 0; color: var(--quiet); }
 .tool:hover, .action:hover { background: var(--raised); color: var(--ink); }
 .tool:disabled { opacity: .35; cursor: default; background: none; }
@@ -637,7 +637,7 @@ h2 { flex: 1; margin: 0; font-size: 17px; font-weight: 650; line-height: 1.3; }
 .item:focus-visible { outline-offset: -3px; border-radius: 8px; }
 .face { width: 40px; height: 40px; border-radius: 50%; object-fit: cover; display: grid; place-items: center; background: var(--raised); color: var(--quiet); }
 .line { display: flex; gap: 8px; }
-h3 { flex: 1; margin: 0; font-size: 15px; font-weight: 500; line-height: 1.35; overflow-wrap: anywhere; }
+h3 { flex: 1; margin: 0; font-size: 15px; font-weight: 500; overflow-wrap: anywhere; }
 .unread h3 { font-weight: 650; }
 h3 a { color: inherit; text-decoration: none; }
 h3 a::after { content: ""; position: absolute; inset: 0; }
@@ -651,7 +651,7 @@ time { flex: 1; color: var(--quiet); font-size: 12.5px; }
 .actions { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 8px; }
 .foot { display: flex; align-items: center; margin-top: 2px; min-height: 32px; }
 .actions > *, .foot > button { position: relative; }
-.action { display: inline-block; max-width: 100%; padding: 6px 14px; border: 1px solid var(--line); background: var(--paper); font-size: 14px; font-weight: 600; line-height: 1.4; text-decoration: none; overflow-wrap: anywhere; }
+.action { display: inline-block; max-width: 100%; padding: 6px 14px; border: 1px solid var(--line); background: var(--paper); font-size: 14px; font-weight: 600; text-decoration: none; overflow-wrap: anywhere; }
 .action.first { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 .action.first:hover { filter: brightness(1.1); }
 .foot .tool { width: 32px; height: 32px; margin-inline-end: -4px; }
@@ -709,17 +709,18 @@ class Rows {
   #places = new Map();
   #width = 0;
   #drawn = 0;
-  #sizes = new ResizeObserver(() => this.draw());
+  #soon = () => {
+    cancelAnimationFrame(this.#drawn);
+    this.#drawn = requestAnimationFrame(() => this.draw());
+  };
+  #sizes = new ResizeObserver(this.#soon);
 
   constructor(scroll, feed, build, end) {
     this.#scroll = scroll;
     this.#feed = feed;
     this.#build = build;
     this.#end = end;
-    scroll.addEventListener("scroll", () => {
-      cancelAnimationFrame(this.#drawn);
-      this.#drawn = requestAnimationFrame(() => this.draw());
-    });
+    scroll.addEventListener("scroll", this.#soon);
     this.#sizes.observe(scroll);
   }
 
@@ -900,7 +901,7 @@ export class KaskadInbox extends HTMLElement {
     const parts = this.#parts;
     this.#badge = make("span", { class: "badge", part: "badge", hidden: "" });
     const slot = make("slot", {}, picture("bell"));
-    this.#bell = make("button", { class: "bell", part: "bell", type: "button", "aria-haspopup": "dialog" }, slot, this.#badge);
+    this.#bell = make("button", { class: "bell", part: "bell", type: "button" }, slot, this.#badge);
     parts.title = make("h2", { id: "title" });
     parts.readAll = tool("readAll", () => this.inbox?.readAll());
     parts.close = tool("close", () => this.#panel.hidePopover());
@@ -915,6 +916,9 @@ export class KaskadInbox extends HTMLElement {
     const head = make("div", { class: "head" }, parts.title, parts.readAll, parts.close);
     this.#panel = make("div", { class: "panel", part: "panel", popover: "auto", role: "dialog", "aria-labelledby": "title", tabindex: -1 }, head, parts.notice, parts.scroll);
     this.#panel.addEventListener("toggle", ({ newState }) => this.#toggled(newState === "open"));
+    this.#panel.addEventListener("beforetoggle", ({ newState }) => {
+      if (newState === "closed" && this.#panel.contains(root.activeElement)) this.#bell.focus();
+    });
     this.#bell.popoverTargetElement = this.#panel;
     parts.feed.addEventListener("focusin", ({ target }) => this.#focused(target.closest("article")));
     root.append(this.#bell, this.#panel, parts.live);
@@ -1070,7 +1074,7 @@ export class KaskadInbox extends HTMLElement {
     const url = webUrl(item.url);
     const click = (action, to) => (event) => this.#follow(event, item, action, to);
     const title = url ? make("a", { href: url, click: click(undefined, url), auxclick: click(undefined, url), "data-name": "title" }, text(item.title)) : text(item.title);
-    const pin = item.pinned ? make("span", { class: "pin", title: words.pinned }, picture("pinned"), hidden(`${words.pinned}.`)) : null;
+    const pin = item.pinned ? make("span", { class: "pin" }, picture("pinned"), hidden(`${words.pinned}.`)) : null;
     const when = new Date(item.created_at);
     const time = make("time", { datetime: item.created_at, title: when.toLocaleString(this.language) });
     const heading = make("h3", { id: titleId }, unread ? hidden(`${words.isUnread} `) : null, pin, title);
