@@ -46,6 +46,7 @@ CLAIM_MAX = 64
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
+WANTED_SECONDS = 1.0
 RESTING_LOOK_SECONDS = 1.0
 """How soon a pump looks again if rows of it rest after a failure."""
 GATHER_TOKENS_SECONDS = 0.05
@@ -199,8 +200,11 @@ class Dispatcher:
         """
         message = decided.decision.message
         provider = self.providers.get(run.provider or "")
+        if provider is None:
+            return None
+        provider.wanted_at = self._monotonic()
         version = self._versions.get((message.policy, message.policy_version))
-        if provider is None or version is None or self._stopping or run.tries:
+        if version is None or self._stopping or run.tries:
             return None
         queue, rate = provider.queue_of(message), self._rates.get(provider.name)
         waits = not queue.urgent and self.engine.otp_priority.in_progress
@@ -216,6 +220,21 @@ class Dispatcher:
                 return Send.at_once(self._sends, provider, queue, row, ready, token)
         provider.release(1)
         return None
+
+    @property
+    def slots(self) -> int | None:
+        """
+        How many steps could leave at once now, by the fullest of the providers that steps were for
+        in the last second; None if there were none.
+        """
+        since = self._monotonic() - WANTED_SECONDS
+        wanted = [one for one in self.providers.values() if one.wanted_at > since]
+        if self._stopping or not wanted:
+            return None
+        return min(
+            max(0, one.room(one.others)) if one.others.drained and one.breaker.closed else 0
+            for one in wanted
+        )
 
     def _hint(
         self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]

@@ -87,6 +87,8 @@ class ActiveProvider:
     slots: int
     cost: Cost | None = None
     free: int = 0
+    wanted_at: float = float("-inf")
+    """When a step asked last to leave at once (monotonic seconds)."""
     taken: set[tuple[str, int]] = field(default_factory=set)
     otp: ProviderQueue = field(default_factory=lambda: ProviderQueue(True, (URGENT, URGENT)))
     others: ProviderQueue = field(

@@ -37,6 +37,7 @@ from orchestrator.engine.lanes import (
 )
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
+from orchestrator.engine.room import LOOK_SECONDS, Room
 from orchestrator.engine.rules import Evaluate, Rules, foreseen
 from orchestrator.engine.spending import Spending, day_of
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -92,6 +93,8 @@ class Ports:
     dead_lettered: Callable[[str], None] = lambda reason: None
     express: Express = lambda decided, run: None
     """Prepares a step that may leave with the batch that made it ready."""
+    slots: Callable[[], int | None] = lambda: None
+    """How many steps could leave so now; None if that is no matter."""
 
 
 class Engine:
@@ -107,6 +110,7 @@ class Engine:
         self.store_away = False
         self._ports = ports
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
+        self._room = Room(ports.slots, lambda: asyncio.get_running_loop().time())
         self._spending = Spending()
         self._evaluate = foreseen(ports.evaluate)
         self._tasks: list[asyncio.Task[None]] = []
@@ -180,7 +184,7 @@ class Engine:
             if pause > 0 and self._lanes.may_grow(number) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
-            batch = self._lanes.take(number)
+            batch = self._lanes.take(number, self._events_max)
             if batch and number == OTP_LANE and self.store.shared:
                 with self.otp_priority:
                     self._put_back(await self._work(batch))
@@ -188,10 +192,15 @@ class Engine:
                 self._put_back(await self._work(batch))
                 not_before = began + GATHER_SECONDS if len(batch) >= GATHER_FROM else 0.0
                 await self._rest(len(batch), loop.time() - began)
+            elif self._lanes.waits(number):
+                await asyncio.sleep(LOOK_SECONDS)
             elif self._stopping:
                 return
             else:
                 await self._lanes.filled(number)
+
+    def _events_max(self, size_max: int) -> int:
+        return size_max if self._stopping else self._room.events_max(size_max)
 
     async def _rest(self, size: int, seconds: float) -> None:
         """

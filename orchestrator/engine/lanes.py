@@ -184,19 +184,31 @@ class Lanes(Generic[T]):
         waiting = sum(len(self._lanes[number]) for number in numbers)
         return waiting < self._size_max(numbers[-1]) and not self._lanes[OTP_LANE]
 
-    def take(self, loop: int) -> list[T]:
-        """The next batch of a loop. If it is empty, ``filled`` waits for the next command."""
-        batch = self._take(loop)
+    def take(self, loop: int, events_max: Callable[[int], int] = int) -> list[T]:
+        """
+        The next batch of a loop. If nothing waits, ``filled`` waits for the next command.
+        ``events_max`` gives how many of so many events, other than OTPs, the batch may have.
+        """
+        batch = self._take(loop, events_max)
         self._count -= len(batch)
-        if not batch:
+        if not batch and not self.waits(loop):
             self._filled[loop].clear()
         return batch
 
-    def _take(self, loop: int) -> list[T]:
+    def waits(self, loop: int) -> bool:
+        """Whether anything waits for a loop."""
+        return any(self._lanes[number] for number in self._of_loop[loop])
+
+    def _take(self, loop: int, events_max: Callable[[int], int]) -> list[T]:
         batch: list[T] = []
+        events_end: int | None = None
         for number in self._of_loop[loop]:
             lane = self._lanes[number]
             size_max = self._size_max(number) if lane else 0
+            if lane and number >= FIRST_OF_EVENTS:
+                if events_end is None:
+                    events_end = len(batch) + events_max(size_max)
+                size_max = min(size_max, events_end)
             while lane and len(batch) < size_max:
                 alone = lane[0][1]
                 if alone and batch:

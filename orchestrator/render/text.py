@@ -27,6 +27,11 @@ CONTROL = re.compile(
 MARKS_MAX = 30
 """Of one letter, as in the Stream-Safe Text Format (UAX 15): more cannot be read by anyone."""
 TOO_MANY_MARKS = re.compile(b"[^\0]{%d,}" % (MARKS_MAX + 1))
+COMPOSED = re.compile(
+    "[\x00-\u02ff\u0388-\u0482\u048a-\u0590\u2010-\u2027\u2030-\u205e\u20a0-\u20bf\u2116"
+    "\U0001f300-\U0001faff]*"
+)
+"""Latin, Greek and Cyrillic letters, signs, emoji: no marks, and nothing that NFC changes."""
 FEW = 500
 PARTS_MAX = 16
 NONCHARACTER = 0xFDD0
@@ -52,7 +57,7 @@ def nfc(text: str) -> str:
     A text in NFC, each letter with at most ``MARKS_MAX`` marks: putting marks in order takes the
     square of their number.
     """
-    if text.isascii():
+    if COMPOSED.fullmatch(text):
         return text
     if len(text) > FEW:
         classes = bytes(map(unicodedata.combining, text))

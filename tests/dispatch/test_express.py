@@ -112,7 +112,7 @@ async def test_whatever_cannot_leave_at_once_waits_in_the_backlog(
 
 
 async def test_an_opt_out_in_the_same_batch_holds_before_the_event_leaves() -> None:
-    async with shop() as at:
+    async with shop(slots=9) as at:
         await warm(at)
         profiles = [{"id": f"user-{n}", "phone": f"+38050123456{n}", **PERSON} for n in (1, 2)]
         events = [event(p["id"], {}, "shop.event", None, [p]) for p in profiles]
@@ -196,3 +196,24 @@ async def test_two_messages_of_one_event_share_a_cap() -> None:
         batches = committed(at)
         await at.world.publish("1", **PERSON)
         assert [len(row.message.attempts) for row in batches[0].created] == [1, 0]
+
+
+async def test_a_burst_larger_than_the_slots_leaves_slot_by_slot_without_a_backlog() -> None:
+    async with shop(slots=4) as at:
+        await warm(at)
+        at.adapter.may_answer.set()
+        profiles = [{"id": f"u{n}", "phone": f"+3805012345{n:02}", **PERSON} for n in range(30)]
+        batches = committed(at)
+        await at.world.engine.submit_many(
+            [Publish(event(p["id"], {}, "shop.event", None, [p])) for p in profiles]
+        )
+        await until(lambda: at.at_rest)
+        assert not [row for batch in batches for row in batch.ready_in]
+
+
+async def test_events_are_accepted_though_no_slot_comes_free() -> None:
+    async with shop() as at:
+        await warm(at)
+        at.provider.free = at.provider.reserved
+        ids = [await at.publish(str(n), **PERSON) for n in range(3)]
+        assert len(set(ids)) == 3

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.render import TemplateProblems, TemplateSet, Unrenderable, count
 from orchestrator.render.graphemes import whole_length
 from orchestrator.render.sms import shorten
-from orchestrator.render.text import nfc
+from orchestrator.render.text import COMPOSED, nfc
 from tests.render.test_words import context, sms
 
 CLUSTERS = (
@@ -221,3 +221,11 @@ def test_a_tracked_url_is_encoded_before_it_is_signed() -> None:
     assert tracked == [
         "https://xn--80aairftm.example/%D0%BC%D1%96%D0%B9%20%D1%81%D0%BF%D0%B8%D1%81%D0%BE%D0%BA.pdf"
     ]
+
+
+def test_what_is_taken_for_composed_is_composed() -> None:
+    signs = [sign for sign in map(chr, range(0x20000)) if COMPOSED.fullmatch(sign)]
+    assert {"й", "Ї", "№", "₴", "…", "😀"} <= set(signs)
+    for sign in signs:
+        assert unicodedata.combining(sign) == 0
+        assert unicodedata.normalize("NFC", f"a{sign}и{sign}") == f"a{sign}и{sign}"
