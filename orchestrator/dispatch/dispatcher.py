@@ -25,7 +25,7 @@ from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.loading import Loader, loaded, ready_step, row_of
 from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep
-from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue
+from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue, slots_now
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.dispatch.recent_decisions import RecentDecisions
 from orchestrator.dispatch.running import OnAnswer, Sender, Sends
@@ -46,7 +46,6 @@ CLAIM_MAX = 64
 SHUT_LOOK_SECONDS = 1.0
 IDLE_LOOK_SECONDS = 5.0
 LONG_PAUSE_SECONDS = 5.0
-WANTED_SECONDS = 1.0
 RESTING_LOOK_SECONDS = 1.0
 """How soon a pump looks again if rows of it rest after a failure."""
 GATHER_TOKENS_SECONDS = 0.05
@@ -221,20 +220,9 @@ class Dispatcher:
         provider.release(1)
         return None
 
-    @property
     def slots(self) -> int | None:
-        """
-        How many steps could leave at once now, by the fullest of the providers that steps were for
-        in the last second; None if there were none.
-        """
-        since = self._monotonic() - WANTED_SECONDS
-        wanted = [one for one in self.providers.values() if one.wanted_at > since]
-        if self._stopping or not wanted:
-            return None
-        return min(
-            max(0, one.room(one.others)) if one.others.drained and one.breaker.closed else 0
-            for one in wanted
-        )
+        """How many steps could leave at once; None if none came lately."""
+        return slots_now(self.providers.values(), self._monotonic())
 
     def _hint(
         self, provider: ActiveProvider, queue: ProviderQueue, rows: Sequence[ReadyRow]

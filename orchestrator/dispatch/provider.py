@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 HINTS_MAX = 1_000
 """Rows of OTPs kept without being claimed; further ones are claimed by the process they fall to."""
+WANTED_SECONDS = 1.0
 OTP_SHARE = 8
 """One slot in so many is reserved for OTPs, and at least one of two."""
 
@@ -205,3 +206,16 @@ class ActiveProvider:
                 seconds = (outcome.retry_after_ms or 1_000) / 1000
                 await self.bucket.pause(min(seconds, PAUSE_MAX_SECONDS))
         return rule
+
+
+def slots_now(providers: Iterable[ActiveProvider], now: float) -> int | None:
+    """
+    How many steps, of no OTPs, could leave at once, by the fullest of the providers that steps were
+    for in the last second; None if there were none. ``now`` is in monotonic seconds.
+    """
+    found = [
+        max(0, one.room(one.others)) if one.others.drained and one.breaker.closed else 0
+        for one in providers
+        if one.wanted_at > now - WANTED_SECONDS
+    ]
+    return min(found, default=None)

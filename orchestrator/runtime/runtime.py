@@ -111,7 +111,7 @@ class Runtime:
                 observe=self._observe,
                 committed=metrics.batch_committed,
                 express=lambda *step: self.dispatcher.express(*step),  # noqa: PLW0108 - as above
-                slots=lambda: self.dispatcher.slots,
+                slots=lambda: self.dispatcher.slots(),  # noqa: PLW0108 - as above
                 dead_lettered=lambda reason: metrics.dead_letters.labels(reason).inc(),
             ),
         )

@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 
 __all__ = ["Installation", "free_port"]
 
-START_SECONDS = 20.0
+START_SECONDS = 90.0
 CONFIG = """\
 store: sqlite:///./kaskad.db
 channels:
