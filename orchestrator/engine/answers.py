@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import structlog
+
 from orchestrator.engine.commands import Command
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -52,15 +56,15 @@ class Waiters:
             settle(self.future, self.results)
 
 
-def settle(answer: asyncio.Future[Any], result: Any) -> None:
+def settle(future: asyncio.Future[Any], result: Any) -> None:
     """Set a future's result or exception, unless its owner has gone."""
-    if answer.done():
+    if future.done():
         return
     if isinstance(result, BaseException):
-        answer.set_exception(result)
-        answer.exception()  # a submitter that went away must not leave a warning behind
+        future.set_exception(result)
+        future.exception()  # a submitter that went away must not leave a warning behind
     else:
-        answer.set_result(result)
+        future.set_result(result)
 
 
 class Callers:
@@ -85,3 +89,11 @@ class Callers:
         if away_seconds >= self.WAIT_SECONDS:
             for answers in tuple(self._waiting):
                 settle(answers, error)
+
+
+def answer(waiting: Waiting, result: Any) -> None:
+    """Give a command its answer; a caller that fails on it takes nobody's answer with it."""
+    try:
+        waiting.on_result(result)
+    except Exception:
+        log.exception("engine.caller_failed", command=type(waiting.command).__name__)

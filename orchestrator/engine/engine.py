@@ -20,7 +20,7 @@ import structlog
 
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting
+from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting, answer
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
@@ -399,11 +399,3 @@ class Engine:
         today = day_of(now, rules.governance.time_zone)
         today.spent = await self.store.spent(today.day)
         self._spending = today
-
-
-def answer(waiting: Waiting, result: Any) -> None:
-    """Give a command its answer; a caller that fails on it takes nobody's answer with it."""
-    try:
-        waiting.on_result(result)
-    except Exception:
-        log.exception("engine.caller_failed", command=type(waiting.command).__name__)
