@@ -184,7 +184,7 @@ class Engine:
             if pause > 0 and self._lanes.may_grow(number) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
-            batch = self._lanes.take(number, self._events_max)
+            batch = self._lanes.take(number, int if self._stopping else self._room.events_max)
             if batch and number == OTP_LANE and self.store.shared:
                 with self.otp_priority:
                     self._put_back(await self._work(batch))
@@ -198,9 +198,6 @@ class Engine:
                 return
             else:
                 await self._lanes.filled(number)
-
-    def _events_max(self, size_max: int) -> int:
-        return size_max if self._stopping else self._room.events_max(size_max)
 
     async def _rest(self, size: int, seconds: float) -> None:
         """
