@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,6 +113,10 @@ def check_said(item: Said) -> None:
             f"the keyword is {short(item.keyword)}",
             "give stop, start or None",
         )
+        return
+    if isinstance(item, ch.Linked):
+        fits = bool(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item.token))
+        expect(fits, f"{short(item.token)} is no token of a link", "say nothing without one")
         return
     expect(item.state in ("in", "out"), f"{short(item.state)} is no preference", "give in or out")
 

@@ -23,7 +23,7 @@ REFERENCE = "kRf7Qy-reference_0123456789abcdef"
 RECEIPT_URL = "https://kaskad.example.com/v1/receipts/main"
 FORM = "application/x-www-form-urlencoded"
 
-Said = ch.Receipt | ch.Inbound | ch.Preference
+Said = ch.Report
 
 
 @dataclass(frozen=True, kw_only=True)

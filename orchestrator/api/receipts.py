@@ -16,7 +16,16 @@ from orchestrator.api.bodies import read_body
 from orchestrator.api.outbound import evidence_at, follow
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
-from orchestrator.channels import Adapter, Answer, Forged, Inbound, Preference, Receipt, Webhook
+from orchestrator.channels import (
+    Adapter,
+    Answer,
+    Forged,
+    Inbound,
+    Preference,
+    Receipt,
+    Report,
+    Webhook,
+)
 from orchestrator.channels.registry import channels
 from orchestrator.engine.commands import (
     Command,
@@ -232,7 +241,7 @@ def reader(deps: ApiDeps, device: bool) -> Callable[[str], tuple[str, int] | Non
 
 
 def commands_of(
-    deps: ApiDeps, provider: str, channel: str, reports: Iterable[Receipt | Inbound | Preference]
+    deps: ApiDeps, provider: str, channel: str, reports: Iterable[Report]
 ) -> list[WebhookItem]:
     """
     A command for each report. One whose reference we have not signed is dropped, because only the
@@ -253,6 +262,6 @@ def commands_of(
         elif isinstance(one, Inbound):
             named = next(filter(None, map(read, one.answers)), (None, None))
             commands.append(RecordInbound(provider, channel, one, *named))
-        else:
+        elif isinstance(one, Preference):
             commands.append(RecordPreference(provider, channel, one))
     return commands

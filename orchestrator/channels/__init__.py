@@ -9,7 +9,7 @@ a clock: time and chance come with its arguments. It is registered under the ent
     request(message)   Outgoing  -> HttpCall          what to send
     outcome(reply)     HttpReply -> Outcome           what the answer means
     verify(hook)       Webhook   -> None or Forged    is this really the provider?
-    receipts(hook)     Webhook   -> Receipt | Inbound | Preference …
+    receipts(hook)     Webhook   -> Receipt | Inbound | Preference | Linked …
 
 A protocol that is not HTTP subclasses ``Adapter`` and implements ``send`` itself.
 """
@@ -28,11 +28,13 @@ from orchestrator.channels.adapter_api import (
     Content as Content,
     HttpAdapter as HttpAdapter,
     Inbound as Inbound,
+    Linked as Linked,
     LoginAdapter as LoginAdapter,
     S as S,
     Outgoing as Outgoing,
     Preference as Preference,
     Receipt as Receipt,
+    Report as Report,
     AdapterSettings as AdapterSettings,
     Unsendable as Unsendable,
     by_http_status as by_http_status,
@@ -45,6 +47,7 @@ from orchestrator.channels.address_kinds import (
     FCM_DEVICE as FCM_DEVICE,
     PHONE as PHONE,
     RECIPIENT_ID as RECIPIENT_ID,
+    TELEGRAM_ID as TELEGRAM_ID,
     VIBER_BOT_ID as VIBER_BOT_ID,
     WEB_PUSH as WEB_PUSH,
     WHATSAPP_ID as WHATSAPP_ID,

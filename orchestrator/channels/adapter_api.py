@@ -172,6 +172,22 @@ class Preference:
     at: float | None = None
 
 
+@named
+class Linked:
+    """
+    The person followed a link that ``link`` made of ``token``: the address ``kind``, ``value`` is
+    theirs.
+    """
+
+    kind: str
+    value: str
+    token: str
+    at: float | None = None
+
+
+Report = Receipt | Inbound | Preference | Linked
+"""What a webhook can say."""
+
 S = TypeVar("S", bound=AdapterSettings)
 
 
@@ -235,13 +251,21 @@ class Adapter(Generic[S]):
         """
         return None
 
+    def link(self, token: str) -> str | None:
+        """
+        The URL that opens our chat in the person's messenger and brings ``token`` (at most 64
+        characters of ``[A-Za-z0-9_-]``) back as ``Linked``; None if there is none, or a setting
+        for it is missing.
+        """
+        return None
+
     def verify(self, hook: Webhook) -> None:
         """
         Raise ``Forged`` unless the webhook is the provider's (never called if ``allow_unsigned``).
         """
         raise Forged(f"{self.name} takes no webhooks")
 
-    def receipts(self, hook: Webhook) -> Iterator[Receipt | Inbound | Preference]:
+    def receipts(self, hook: Webhook) -> Iterator[Report]:
         """Everything a verified webhook says, in its order; nothing for what it does not know."""
         return iter(())
 

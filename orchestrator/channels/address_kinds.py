@@ -30,6 +30,7 @@ from orchestrator.channels.unseen import WRITTEN_LENGTH_MAX, only_seen
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 PLAIN_URL = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?::[1-9][0-9]{0,4})?/[!-~]*")
+CHAT_ID = re.compile(r"-?[1-9][0-9]{0,15}")
 ID_LENGTH_MAX = 256
 TEXT_LENGTH_MAX = 512
 EMAIL_LENGTH_MAX = MAILBOX_BYTES_MAX
@@ -113,6 +114,15 @@ def identifier(value: Any, field: str) -> str:
         what = f"it must be a string of 1 to {ID_LENGTH_MAX} characters"
         raise Misshapen(field, what, "send the id as the provider gave it, or null to remove it")
     return value
+
+
+def chat_id(value: Any, field: str) -> str:
+    """Telegram's id of a chat, which it writes as a whole number."""
+    written = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not CHAT_ID.fullmatch(written):
+        what = "it is not a chat id of Telegram, which is a whole number"
+        raise Misshapen(field, what, 'write it like "712345678", or null to remove it')
+    return written
 
 
 def phone(value: Any, field: str) -> str:
@@ -349,4 +359,11 @@ RECIPIENT_ID = AddressKind(
 FCM_DEVICE = device_kind("fcm", "a device with Firebase")
 APNS_DEVICE = device_kind("apns", "an Apple device")
 VIBER_BOT_ID = id_kind("viber_bot_id", "a Viber bot id")
+TELEGRAM_ID = AddressKind(
+    name="telegram_id",
+    label="a Telegram chat id",
+    read=chat_id,
+    schema={"anyOf": [{"type": "string", "pattern": f"^{CHAT_ID.pattern}$"}, {"type": "integer"}]},
+    sample=lambda _: "712345678",
+)
 WHATSAPP_ID = id_kind("whatsapp_id", "a WhatsApp id")

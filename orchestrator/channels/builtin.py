@@ -12,6 +12,7 @@ from orchestrator.channels.address_kinds import (
 from orchestrator.channels.address_kinds import (
     PHONE,
     RECIPIENT_ID,
+    TELEGRAM_ID,
     VIBER_BOT_ID,
     WHATSAPP_ID,
 )
@@ -23,6 +24,8 @@ from orchestrator.channels.readers import iso_seconds
 
 ACTIONS_MAX = 4
 ITEM_ACTIONS_MAX = 3
+BUTTONS_MAX = 8
+ANSWER_BYTES_MAX = 64
 TEXT_MAX = 2_000
 LINKS = ("url", "icon", "image")
 SESSION_MS = 24 * 3_600_000
@@ -104,6 +107,23 @@ def wrong_link(found: Mapping[str, Any]) -> str | None:
     return None
 
 
+def telegram_problem(found: Mapping[str, Any]) -> str | None:
+    if "image" in found and not is_url(found["image"]):
+        return "image must be an http(s) URL"
+    buttons = found.get("buttons", [])
+    if not isinstance(buttons, list) or len(buttons) > BUTTONS_MAX:
+        return f"buttons must be a list of at most {BUTTONS_MAX}"
+    for button in buttons:
+        if not isinstance(button, Mapping) or not is_text(button.get("title")):
+            return "a button must be {title: …, url: https://…} or {title: …, answer: …}"
+        if set(button) == {"title", "answer"} and is_text(button["answer"]):
+            if len(button["answer"].encode("utf-8", "replace")) > ANSWER_BYTES_MAX:
+                return f"a button's answer may have {ANSWER_BYTES_MAX} bytes of UTF-8"
+        elif set(button) != {"title", "url"} or not is_url(button["url"]):
+            return "a button must be {title: …, url: https://…} or {title: …, answer: …}"
+    return None
+
+
 def is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= TEXT_MAX and not value.isspace() and value != ""
 
@@ -173,6 +193,25 @@ WHATSAPP = Channel(
         failed=Likelihood(0.05, 5, MINUTE),
         read=Likelihood(0.65, 15 * MINUTE, 6 * HOUR),
         clicked=Likelihood(0.12, MINUTE, 30 * MINUTE),
+    ),
+)
+TELEGRAM = Channel(
+    name="telegram",
+    parts=("text", "yaml"),
+    needed=(("text",),),
+    addresses=(TELEGRAM_ID,),
+    way={"en": "in Telegram", "uk": "у Telegram"},
+    structure=Structure(
+        keys=frozenset({"image", "buttons"}),
+        urls=("image", "buttons.url"),
+        problem=telegram_problem,
+    ),
+    two_way=True,
+    assumed=Assumed(
+        dead=0.005,
+        refused=0.03,
+        lost=0.002,
+        clicked=Likelihood(0.15, 5 * MINUTE, 2 * HOUR),
     ),
 )
 EMAIL = Channel(

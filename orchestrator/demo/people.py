@@ -34,6 +34,7 @@ PREFIXES = ("+38050", "+38067", "+38063", "+38073", "+38097")
 SHARE = {
     "push": 0.55,
     "app": 0.45,
+    "telegram": 0.3,
     "email": 0.9,
     "phone": 0.95,
     "promo_yes": 0.85,
@@ -65,16 +66,18 @@ class Customers:
             person["phone"] = f"{chance.choice(PREFIXES)}{1_000_000 + number:07d}"
         if chance.random() < SHARE["email"]:
             person["email"] = f"user{number:03d}@example.com"
+        if self.uses(person, "telegram"):
+            person["telegram_id"] = str(500_000 + number)
         if chance.random() < SHARE["promo_yes"]:
             person["consents"] = [{"channel": "*", "topic": "*", "state": "in", "source": "form"}]
         return person
 
-    def wants_push(self, person: Mapping[str, Any]) -> bool:
+    def uses(self, person: Mapping[str, Any], what: str) -> bool:
         """
-        Whether this person has allowed notifications in the browser; drawn from the id, so always
-        the same.
+        Whether this person has allowed notifications in the browser, or uses a messenger; drawn
+        from the id, so always the same.
         """
-        return random.Random(f"push|{person['id']}").random() < SHARE["push"]
+        return random.Random(f"{what}|{person['id']}").random() < SHARE[what]
 
     def phones_with_app(self, person: Mapping[str, Any]) -> list[str]:
         """The platforms of this person's phones with the shop's app; some have both."""

@@ -69,7 +69,7 @@ async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, 
     """Publish everything, then let the day pass; returns the number of events."""
     customers = Customers(seed, max(10, int(count * PEOPLE_SHARE)))
     for person in customers.people:
-        if customers.wants_push(person):
+        if customers.uses(person, "push"):
             person["web_push"] = [await stack.subscribe()]
         if phones := customers.phones_with_app(person):
             person["devices"] = [await stack.install(platform) for platform in phones]

@@ -72,6 +72,15 @@ channels:
       verify_token: {meta_verify}
       timeout: 50m
       cost: {{amount: "1.90", currency: UAH}}
+  telegram:
+    - provider: telegram
+      adapter: telegram_bot
+      base_url: {sandbox}
+      token: {telegram_token}
+      secret_token: {telegram_secret}
+      username: {telegram_bot}
+      timeout: 50m
+      cost: {{amount: "0", currency: UAH}}
   email:
     - provider: relay
       adapter: smtp
@@ -105,6 +114,7 @@ log: {{level: error, format: console}}
 CHANCES: dict[str, Any] = {
     "infobip": {"refused": 0.08, "failed": 0.05, "delivered": 0.72, "read": 0.45, "clicked": 0.25},
     "meta": {"refused": 0.04, "failed": 0.06, "delivered": 0.6, "read": 0.4, "clicked": 0},
+    "telegram": {"refused": 0.03, "clicked": 0.4},
     "push": {"refused": 0.1, "delivered": 0.7, "read": 0.3, "clicked": 0.3},
     "fcm": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},
     "apns": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},
@@ -186,6 +196,9 @@ class DemoStack:
                 meta_token=accounts.meta_access_token,
                 meta_secret=accounts.meta_app_secret,
                 meta_verify=accounts.meta_verify_token,
+                telegram_token=accounts.telegram_token,
+                telegram_secret=accounts.telegram_secret_token,
+                telegram_bot=accounts.telegram_bot,
                 twilio_sid=accounts.twilio_account_sid,
                 twilio_token=accounts.twilio_auth_token,
                 twilio_from=accounts.twilio_from,
@@ -198,7 +211,9 @@ class DemoStack:
             "providers": {name: {"random": random} for name, random in CHANCES.items()},
         }
         await self._control("PUT", "script", script)
-        await self._control("PUT", "callbacks", {"meta": f"{self.url}/v1/receipts/meta"})
+        names = ("meta", "telegram")
+        hooks = {name: f"{self.url}/v1/receipts/{name}" for name in names}
+        await self._control("PUT", "callbacks", hooks)
 
     async def _control(self, method: str, what: str, body: Any) -> Any:
         async with self.session.request(
@@ -217,7 +232,7 @@ class DemoStack:
             pushes += [device["token"] for device in person.get("devices", ())]
             addresses = [
                 address
-                for address in (person.get("phone"), person.get("email"), *pushes)
+                for address in (*map(person.get, ("phone", "email", "telegram_id")), *pushes)
                 if address
             ]
             phones[f"{person['first_name']} ({person['id']})"] = addresses

@@ -106,19 +106,23 @@ for _tag, _form, _first in (
 
 def with_urls(found: Any, channel: Channel) -> Any:
     """
-    The structure, each of its URLs percent-encoded. Raises ``TemplateRuntimeError`` for one that
-    cannot be followed.
+    The structure, each of its URLs percent-encoded, also those in lists. Raises
+    ``TemplateRuntimeError`` for one that cannot be followed.
     """
     for path in channel.structure.urls if channel.structure is not None else ():
         *outer, last = path.split(".")
-        holder = found
+        holders = [found]
         for key in outer:
-            holder = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(holder, dict) and isinstance(holder.get(last), str):
-            try:
-                holder[last] = encoded(holder[last])
-            except ValueError as error:
-                raise TemplateRuntimeError(f"{path}: {error}") from None
+            inner = [one.get(key) for one in holders if isinstance(one, dict)]
+            holders = [
+                one for each in inner for one in (each if isinstance(each, list) else [each])
+            ]
+        for holder in holders:
+            if isinstance(holder, dict) and isinstance(holder.get(last), str):
+                try:
+                    holder[last] = encoded(holder[last])
+                except ValueError as error:
+                    raise TemplateRuntimeError(f"{path}: {error}") from None
     return found
 
 

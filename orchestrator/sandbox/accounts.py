@@ -16,7 +16,7 @@ class Accounts:
     """
     Credentials by provider. The stand-in sends ``infobip_webhook_…`` as basic auth with its reports
     (username None: none). ``viber_bot_token``, ``meta_app_secret`` and ``twilio_auth_token`` also
-    sign the webhooks.
+    sign the webhooks; ``telegram_secret_token`` stands in updates unless ``setWebhook`` gave one.
     """
 
     twilio_account_sid: str = "AC00000000000000000000000000000001"
@@ -26,6 +26,9 @@ class Accounts:
     infobip_webhook_username: str | None = "sandbox-infobip"
     infobip_webhook_password: str | None = "sandbox-infobip-webhook"
     viber_bot_token: str = "sandbox0000000000-viber0000000000-bot0000000000001"
+    telegram_token: str = "7123450001:sandbox-telegram-bot-token-000000001"
+    telegram_secret_token: str = "sandbox-telegram-secret-token"
+    telegram_bot: str = "kaskad_sandbox_bot"
     meta_access_token: str = "sandbox-meta-access-token"
     meta_app_secret: str = "sandbox-meta-app-secret"
     meta_phone_number_id: str = "106540352242922"

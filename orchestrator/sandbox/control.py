@@ -104,8 +104,10 @@ class Control:
         return as_json(200, self._common.script.value)
 
     async def accepted(self, request: web.Request) -> web.Response:
-        entries = self._common.inbox.accepted(*_filters(request))
-        return as_json(200, [{**entry.record(), "states": entry.states} for entry in entries])
+        provider, address = _filters(request)
+        entries = self._common.inbox.accepted(provider)
+        found = ({**entry.record(), "states": entry.states} for entry in entries)
+        return as_json(200, [one for one in found if _fits(one, provider, address)])
 
     async def requests(self, request: web.Request) -> web.Response:
         inbox, (provider, address) = self._common.inbox, _filters(request)
@@ -143,7 +145,7 @@ class Control:
 
     async def inbound(self, body: Body) -> web.Response:
         provider, sender, text = self._provider(body), _text(body, "from"), _text(body, "text")
-        address = sender if provider == "viber_bot" else canonical(sender)
+        address = self._sandbox.stand_ins[provider].spelling(sender)
         entry = self._common.inbox.last(provider, address)
         try:
             post = self._sandbox.stand_ins[provider].inbound(provider, address, text, entry)
@@ -176,7 +178,12 @@ class Control:
             ):
                 raise Wrong(f"{name}: a list of addresses is needed, found {addresses!r}")
         self._common.inbox.group(
-            {name: [canonical(each) for each in addresses] for name, addresses in body.items()}
+            {
+                name: list(
+                    dict.fromkeys(form for each in given for form in (canonical(each), each))
+                )
+                for name, given in body.items()
+            }
         )
         return as_json(200, self._common.inbox.people)
 
@@ -263,13 +270,14 @@ def _text(body: Body, key: str) -> str:
 
 
 def _filters(request: web.Request) -> tuple[str | None, str | None]:
-    """The filters of a list; an unescaped ``+`` arrives as a space, which is put right."""
-    address = request.query.get("address")
-    return request.query.get("provider"), None if address is None else canonical(address)
+    """The filters of a list."""
+    return request.query.get("provider"), request.query.get("address")
 
 
 def _fits(entry: Body, provider: str | None, address: str | None) -> bool:
-    return provider in (None, entry["provider"]) and address in (None, entry["address"])
+    """An unescaped ``+`` arrives as a space, which is put right; an id may look like a number."""
+    known = (address, canonical(address)) if address is not None else (entry["address"],)
+    return provider in (None, entry["provider"]) and entry["address"] in known
 
 
 def checked_callbacks(given: Body, known: Iterator[str] | list[str]) -> dict[str, str]:

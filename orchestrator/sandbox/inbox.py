@@ -268,12 +268,10 @@ class Inbox:
         newest = reversed(self._accepted.values())
         return next((entry for entry in newest if entry.provider == provider), None)
 
-    def accepted(
-        self, provider: str | None = None, address: str | None = None
-    ) -> Iterator[InboxEntry]:
+    def accepted(self, provider: str | None = None) -> Iterator[InboxEntry]:
         """The kept messages, oldest first."""
         for entry in list(self._accepted.values()):
-            if provider in (None, entry.provider) and address in (None, entry.item.address):
+            if provider in (None, entry.provider):
                 yield entry
 
     def snapshot(self, newest: int) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from orchestrator.sandbox.script import Script
 from orchestrator.sandbox.smtp import NAME as SMTP_NAME
 from orchestrator.sandbox.smtp import MailRelay
 from orchestrator.sandbox.standin import Common, StandIn
+from orchestrator.sandbox.telegram import Telegram
 from orchestrator.sandbox.tls import own_certificate
 from orchestrator.sandbox.twilio import Twilio
 from orchestrator.sandbox.viber_bot import ViberBotStandIn
@@ -176,7 +177,7 @@ class Sandbox:
         self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
         self.fcm, self.apns = FcmStandIn(common), ApnsStandIn(common)
         apps = (self.push, self.fcm, self.apns)
-        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, *apps)
+        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, Telegram(common), *apps)
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)
         for alias, name in config.aliases.items():

@@ -25,7 +25,7 @@ from aiohttp import web
 from orchestrator.sandbox.accounts import Accounts
 from orchestrator.sandbox.courier import Courier, Post
 from orchestrator.sandbox.inbox import Inbox, InboxEntry, Item
-from orchestrator.sandbox.script import Planned, RequestBehaviour, Script
+from orchestrator.sandbox.script import Planned, RequestBehaviour, Script, canonical
 
 HANG_POLL_SECONDS = 0.05
 LINK = re.compile(r"https?://[^\s\"'<>)\]\\]+/c/[^\s\"'<>)\]\\]+")
@@ -151,7 +151,7 @@ class StandIn:
     def inbound(self, provider: str, address: str, text: str, entry: InboxEntry | None) -> Post:
         """The webhook for a text that the person wrote. Raises ``NoReplies``."""
         raise NoReplies(
-            f"{self.name} has no inbound messages; twilio, infobip, viber_bot and meta do"
+            f"{self.name} has no inbound messages; twilio, infobip, viber_bot, telegram and meta do"
         )
 
     def callback(self, provider: str, learned: str | None = None) -> str:
@@ -167,6 +167,10 @@ class StandIn:
     def raw_text(self, raw: bytes) -> str:
         """The request's body for the record."""
         return raw.decode("utf-8", "replace")
+
+    def spelling(self, address: str) -> str:
+        """The one spelling of an address that was typed in."""
+        return canonical(address)
 
     # shared
 

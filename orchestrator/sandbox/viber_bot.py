@@ -83,6 +83,9 @@ class ViberBotStandIn(StandIn):
         yield from super().routes()
         yield web.post("/pa/set_webhook", self.set_webhook)
 
+    def spelling(self, address: str) -> str:
+        return address.strip()
+
     def read(self, request: web.Request, raw: bytes) -> list[Item]:
         body = read_json(raw)
         receiver = body.get("receiver") if isinstance(body, dict) else None

@@ -25,6 +25,8 @@ TEMPLATE = {
     "sms.text.j2": "Код {{ event.n }}",
     "viber.text.j2": "Привіт {{ event.n }}",
     "whatsapp.yaml.j2": 'template: hello\nlanguage: uk\nbody: ["{{ event.n }}"]',
+    "telegram.text.j2": "Вітаємо {{ event.n }}",
+    "telegram.yaml.j2": 'buttons: [{title: "Ні", answer: "no"}]',
     "email.subject.j2": "Лист {{ event.n }}",
     "email.text.j2": "Текст {{ event.n }} {{ 'https://shop.example.com/x' | link }}",
     "email.html.j2": (

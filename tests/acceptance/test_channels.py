@@ -137,3 +137,17 @@ async def test_a_forged_receipt_moves_nothing(tmp_path: Path) -> None:
         async with place.session.post(f"{place.url}/v1/receipts/twilio", data=form) as answer:
             assert answer.status == 403
         assert (await place.get(f"/v1/messages/{id}"))["status"] == "running"
+
+
+async def test_a_telegram_message_is_answered_by_its_button_and_stopped_by_stop(
+    tmp_path: Path,
+) -> None:
+    async with Place(tmp_path, "  - channel: telegram\n    wait: {clicked: 20s}\n") as place:
+        await place.control("PUT", "callbacks", {"telegram": f"{place.url}/v1/receipts/telegram"})
+        await place.script({"default": {"receipts": [["clicked", 0.1]]}})
+        message = await place.ended(await place.notify(telegram_id=712345678))
+        assert (message["status"], message["succeeded_by"]) == ("succeeded", "telegram")
+        stop = {"provider": "telegram", "from": "712345678", "text": "/stop"}
+        await place.control("POST", "inbound", stop)
+        message = await place.ended(await place.notify(telegram_id="712345678"))
+        assert (message["status"], message["reason"]) == ("suppressed", "opted_out")

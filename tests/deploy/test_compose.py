@@ -115,6 +115,8 @@ def test_the_sandbox_s_accounts_are_those_that_it_knows() -> None:
         "WHATSAPP_TOKEN": known.meta_access_token,
         "WHATSAPP_APP_SECRET": known.meta_app_secret,
         "WHATSAPP_VERIFY_TOKEN": known.meta_verify_token,
+        "TELEGRAM_TOKEN": known.telegram_token,
+        "TELEGRAM_SECRET_TOKEN": known.telegram_secret_token,
         "TWILIO_TOKEN": known.twilio_auth_token,
     }
 

@@ -7,7 +7,7 @@ const WORDS = {
     reply: "Reply…", send: "Send", by: "Channel", noReply: "Nobody can reply on these channels.",
     read: "Read", clicked: "Click", failed: "Lose", unsubscribed: "Unsubscribe", showMail: "Show mail", hideMail: "Hide mail",
     optedOut: "opted out", image: "Image", undecryptable: "The browser could not open it:",
-    channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Email", web_push: "Web push", mobile_push: "App" },
+    channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Email", web_push: "Web push", mobile_push: "App", telegram: "Telegram" },
     states: {
       accepted: "on its way", sent: "sent", delivered: "delivered ✓", read: "read ✓✓", clicked: "clicked ↗", replied: "answered",
       failed: "lost ✕", expired: "expired ✕", dismissed: "dismissed", unsubscribed: "unsubscribed ✕",
@@ -20,7 +20,7 @@ const WORDS = {
     reply: "Відповісти…", send: "Надіслати", by: "Канал", noReply: "У цих каналах відповісти не можна.",
     read: "Прочитати", clicked: "Натиснути", failed: "Загубити", unsubscribed: "Відписатися", showMail: "Показати лист", hideMail: "Сховати лист",
     optedOut: "відписано", image: "Зображення", undecryptable: "Браузер не зміг відкрити:",
-    channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Пошта", web_push: "Web push", mobile_push: "Застосунок" },
+    channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Пошта", web_push: "Web push", mobile_push: "Застосунок", telegram: "Telegram" },
     states: {
       accepted: "у дорозі", sent: "надіслано", delivered: "доставлено ✓", read: "прочитано ✓✓", clicked: "натиснуто ↗", replied: "є відповідь",
       failed: "загублено ✕", expired: "строк минув ✕", dismissed: "відхилено", unsubscribed: "відписано ✕",
@@ -34,6 +34,7 @@ const RANK = ["clicked", "replied", "read", "dismissed", "unsubscribed", "delive
 const BAD = new Set(["failed", "expired", "unsubscribed"]);
 const ARRIVED = ["delivered", "read", "clicked", "replied", "dismissed", "unsubscribed"];
 const NO_REPLIES = new Set(["web_push", "mobile_push", "email"]);
+const NO_READS = new Set(["web_push", "mobile_push", "telegram"]);
 const KEPT = 400;
 const clock = new Intl.DateTimeFormat(LANG, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
@@ -207,7 +208,8 @@ function showStates(message) {
 
 function buttonsOf(message, phone, shown) {
   const wanted = ["read", "clicked", message.channel === "email" ? "unsubscribed" : "failed"];
-  if (message.channel.endsWith("_push")) wanted.splice(0, 1);
+  if (NO_READS.has(message.channel)) wanted.splice(0, 1);
+  if (message.channel === "telegram") wanted[wanted.length - 1] = "unsubscribed";
   const arrived = ARRIVED.some((state) => state in message.states);
   const buttons = wanted
     .filter((state) => !(state in message.states) && !(state === "failed" && arrived))
