@@ -66,8 +66,8 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
 
     def reports(self) -> frozenset[str]:
         """Clicks on tracked links are always seen, answers only if updates are taken."""
-        heard = self.settings.secret_token is not None or self.settings.allow_unsigned
-        return self.supports.receipts if heard else frozenset({"clicked"})
+        believed = self.settings.secret_token is not None or self.settings.allow_unsigned
+        return self.supports.receipts if believed else frozenset({"clicked"})
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """A photo with its caption, or a text with the photo above it that is no caption."""

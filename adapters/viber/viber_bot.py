@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import html
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ Event = dict[str, Any]
 CAPTION_CHARS_MAX = 512
 RATE_STATUS = 12
 TOKEN_MAX = 2**64
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 REFUSALS: dict[int, R] = {
     5: R.REFUSED_ADDRESS,
@@ -47,11 +49,15 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
 
 
 class ViberBotSettings(ch.AdapterSettings):
-    """``auth_token`` may be a list while it is rotated: the first sends, each of them verifies."""
+    """
+    ``auth_token`` may be a list while it is rotated: the first sends, each of them verifies.
+    ``chat_uri`` is the bot's public name, for links to it.
+    """
 
     auth_token: ch.Secrets
     sender: str = Field(min_length=1, max_length=28)
     avatar: str | None = Field(default=None, pattern=r"^https?://")
+    chat_uri: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
     base_url: ch.BaseUrl = "https://chatapi.viber.com"
 
 
@@ -113,6 +119,11 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
             return ch.NotSent(R.THROTTLED, reply.retry_after_ms, str(status), detail)
         return ch.Unknown(R.SERVER_ERROR, str(status) if abs(status) < 10**6 else None, detail)
 
+    def link(self, token: str) -> str | None:
+        """Viber hands the context back when the conversation is opened."""
+        uri = self.settings.chat_uri
+        return f"viber://pa?chatURI={uri}&context={token}" if uri else None
+
     def verify(self, hook: ch.Webhook) -> None:
         """
         Check ``X-Viber-Content-Signature``: hex HMAC-SHA256 of the raw body under the auth token.
@@ -124,9 +135,10 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         if not ch.matches(hook.headers.get("x-viber-content-signature"), *expected):
             raise ch.Forged("X-Viber-Content-Signature does not fit the body")
 
-    def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound | ch.Preference]:
+    def receipts(self, hook: ch.Webhook) -> Iterator[ch.Report]:
         """
-        One event a call. ``webhook`` and ``conversation_started`` say nothing about a message.
+        One event a call. ``webhook`` says nothing, ``conversation_started`` only if it came by a
+        link.
         """
         body = hook.json()
         event = ch.member(body, "event")
@@ -136,6 +148,8 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
             yield from preference("out", body.get("user_id"), body)
         elif event == "subscribed":
             yield from preference("in", ch.member(body, "user", "id"), body)
+        elif event == "conversation_started":
+            yield from linked(body)
         elif event == "message":
             yield from inbound(body)
 
@@ -196,6 +210,14 @@ def preference(state: Literal["in", "out"], user: Any, body: Event) -> Iterator[
     if value is not None:
         at = ch.unix_seconds(body.get("timestamp"))
         yield ch.Preference(kind="viber_bot_id", value=value, state=state, at=at)
+
+
+def linked(body: Event) -> Iterator[ch.Linked]:
+    """The user followed a link; they count as a subscriber from their first message on."""
+    value, token = ch.id_of(ch.member(body, "user", "id")), ch.member(body, "context")
+    if value is not None and isinstance(token, str) and TOKEN.fullmatch(token):
+        at = ch.unix_seconds(body.get("timestamp"))
+        yield ch.Linked(kind="viber_bot_id", value=value, token=token, at=at)
 
 
 def inbound(body: Event) -> Iterator[ch.Inbound]:

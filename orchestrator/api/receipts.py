@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.bodies import read_body
+from orchestrator.api.links import link_hash
 from orchestrator.api.outbound import evidence_at, follow
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
@@ -21,7 +22,7 @@ from orchestrator.channels import (
     Answer,
     Forged,
     Inbound,
-    Preference,
+    Linked,
     Receipt,
     Report,
     Webhook,
@@ -29,6 +30,7 @@ from orchestrator.channels import (
 from orchestrator.channels.registry import channels
 from orchestrator.engine.commands import (
     Command,
+    FollowLink,
     RecordInbound,
     RecordPreference,
     RecordReceipt,
@@ -126,6 +128,7 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
         commands, answer = await asyncio.to_thread(read_webhook, *parts)
     else:
         commands, answer = read_webhook(*parts)
+    commands = await with_recipients(deps, commands)
     asked = adapter.follow_up(hook)
     if asked is not None:
         await follow(asked)
@@ -136,6 +139,23 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     if body or commands:
         await record_webhook(deps, provider, body, commands)
     return answer
+
+
+async def with_recipients(deps: ApiDeps, commands: list[WebhookItem]) -> list[WebhookItem]:
+    """
+    The commands, those of links with their recipients; a link that nobody has any more is left out.
+    """
+    if not any(isinstance(one, FollowLink) for one in commands):
+        return commands
+    found: list[WebhookItem] = []
+    for one in commands:
+        if not isinstance(one, FollowLink):
+            found.append(one)
+        elif owners := await deps.reader.owners(one.hash, 1):
+            found.append(FollowLink(one.provider, one.channel, one.linked, one.hash, owners[0]))
+        else:
+            log.info("links.void", provider=one.provider)
+    return found
 
 
 def verify(deps: ApiDeps, adapter: Adapter[Any], hook: Webhook) -> None:
@@ -262,6 +282,12 @@ def commands_of(
         elif isinstance(one, Inbound):
             named = next(filter(None, map(read, one.answers)), (None, None))
             commands.append(RecordInbound(provider, channel, one, *named))
-        elif isinstance(one, Preference):
+        elif isinstance(one, Linked):
+            link = deps.keys.read_messenger_link(one.token)
+            if link is None:
+                log.warning("links.foreign_token", provider=provider)
+            else:
+                commands.append(FollowLink(provider, channel, one, link_hash(deps, link), ""))
+        else:
             commands.append(RecordPreference(provider, channel, one))
     return commands

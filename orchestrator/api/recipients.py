@@ -38,7 +38,7 @@ from orchestrator.recipients.fields import (
 from orchestrator.stores.item_rows import FIRST_ITEM
 
 EXPORT_PAGE = 100
-NOT_SHOWN = ("cap_usages", "goals", "consents")
+NOT_SHOWN = ("cap_usages", "goals", "consents", "links")
 
 Text = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]

@@ -14,6 +14,7 @@ from orchestrator.api import (
     assets,
     events,
     inbox,
+    links,
     messages,
     operations,
     opt_outs,
@@ -152,6 +153,14 @@ ROUTES: tuple[Route, ...] = (
         refusals=(400, 404, 409), notes=BY_ADDRESS,
     ),
     RecipientRoute(
+        "POST", "/v1/recipients/{id}/links", links.make_links,
+        "Links by which a recipient connects a messenger",
+        (RouteAnswer(201, "A URL for each channel that can be linked", links.LinksView),),
+        refusals=(400, 404, 409),
+        notes=("One field for each channel, named as it is. A link works once, for 24 hours. "
+            + BY_ADDRESS),
+    ),
+    RecipientRoute(
         "PUT", "/v1/recipients/{id}/consents", recipients.put_consents,
         "Add entries to the consent history; none is removed", HISTORY,
         body={JSON: recipients.ConsentsBody},
@@ -252,6 +261,11 @@ ROUTES: tuple[Route, ...] = (
     TokenRoute(
         "GET", "/c/{token}", tracking.clicked, "Follow a tracked link",
         (RouteAnswer(302, "To the link's target"), GONE),
+    ),
+
+    TokenRoute(
+        "GET", "/l/{token}", links.follow, "Open the messenger that a message's link is to",
+        (RouteAnswer(302, "To the messenger"), GONE),
     ),
 
     Route(

@@ -34,7 +34,7 @@ from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
 
 MILLIONTHS = 1_000_000
-BOOKKEEPING = ("cap_usages", "consents")
+BOOKKEEPING = ("cap_usages", "consents", "links")
 """Parts of a recipient's document that hold names of ours (channels, classes, topics)."""
 
 

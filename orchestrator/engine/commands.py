@@ -8,6 +8,8 @@ committed.
     RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
     RecordInbound     a recipient wrote                       → None
     RecordPreference  a provider reports a consent            → None
+    FollowLink        a recipient followed a link of ours     → None
+    OpenLinks         links that connect a messenger          → None, or LinkUsed
     RecordWebhook     a provider's request as it came         → None
     PutRecipient, PutConsents, OptOut, Erase                  → the API's answer
     DeadLetter        what could not be processed             → its id
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from orchestrator.channels import Inbound, Preference, Receipt
+from orchestrator.channels import Inbound, Linked, Preference, Receipt
 from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact, IntakeWarning
@@ -35,6 +37,10 @@ class UnknownMessage(LookupError):
 
 class UnknownRecipient(LookupError):
     """There is no recipient with that id."""
+
+
+class LinkUsed(LookupError):
+    """The link in that message was followed already."""
 
 
 class Conflict(Exception):
@@ -110,7 +116,17 @@ class RecordPreference(Value):
     preference: Preference
 
 
-WebhookItem = RecordReceipt | RecordInbound | RecordPreference
+class FollowLink(Value):
+    """Somebody followed the link that is stored under ``hash``, from an address of theirs."""
+
+    provider: str
+    channel: str
+    linked: Linked
+    hash: str
+    recipient: str
+
+
+WebhookItem = RecordReceipt | RecordInbound | RecordPreference | FollowLink
 
 
 class RecordWebhook(Value):
@@ -159,6 +175,18 @@ class OptOut(Value):
     at: int | None = None
 
 
+class OpenLinks(Value):
+    """
+    Keep links that connect a recipient's messengers: ``[(hash, channel)]``, good for a day.
+    ``message`` is the one that they stand in, "" if none. Answered with the end of their time in
+    UTC milliseconds.
+    """
+
+    recipient: str
+    links: tuple[tuple[str, str], ...]
+    message: str = ""
+
+
 class Erase(Value):
     """
     Forget a recipient: cancel their messages and delete their personal data, but keep the hashes of
@@ -194,6 +222,7 @@ Command = (
     | PutRecipient
     | PutConsents
     | OptOut
+    | OpenLinks
     | Erase
     | DeadLetter
 )

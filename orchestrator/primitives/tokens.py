@@ -1,5 +1,6 @@
 """
-Keyed tokens: client references, receipt tokens, unsubscribe links, tracked links, pixels; and keyed
+Keyed tokens: client references, receipt tokens, unsubscribe links, tracked links, links
+to messengers, pixels; and keyed
 hashes of addresses.
 
 A token is its payload, the id of its key and a truncated HMAC-SHA256, in base64url. Each purpose
@@ -107,6 +108,28 @@ class SigningKeys:
         if payload is None or found is None:
             return None
         return (*found, payload[18:].decode("utf-8", "replace"))
+
+    def messenger_link(self, link: bytes) -> str:
+        """
+        The token of a link that connects a messenger: 39 or 40 characters of ``[A-Za-z0-9_-]``,
+        because Telegram takes 64. ``link`` are the 16 bytes that it is stored under.
+        """
+        return self._sign(b"ml", link)
+
+    def read_messenger_link(self, token: str) -> bytes | None:
+        return self._verify(b"ml", token)
+
+    def link_to(self, message: str, channel: str) -> str:
+        """The token of a message's own link to a messenger."""
+        return self._sign(b"lt", place(message, 0) + channel.encode())
+
+    def read_link_to(self, token: str) -> tuple[str, str] | None:
+        """The message and the channel."""
+        payload = self._verify(b"lt", token)
+        found = read_place(payload[:18] if payload is not None else None)
+        if payload is None or found is None:
+            return None
+        return found[0], payload[18:].decode("utf-8", "replace")
 
     def unsubscribe(self, recipient: str, channel: str, topic: str, message: str) -> str:
         """The token of an unsubscribe link: its recipient and the scope."""

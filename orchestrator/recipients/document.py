@@ -6,7 +6,8 @@ A recipient's document::
     {"id", <profile fields>, "attributes": {…},
      "consents": [rows of ``recipients.consents``],
      "cap_usages": [[message, class, channel, step, at, first]],
-     "goals": [{"type", "time", "at", "source", "id", "data"}]}
+     "goals": [{"type", "time", "at", "source", "id", "data"}],
+     "links": [[hash, channel, until, message, used]]}    # links that connect a messenger
 
 Every part of it has a limit, and says here which of its entries go when it is reached.
 
@@ -64,7 +65,8 @@ CAP_USAGES_MAX = 100
 Of one class and channel: so many more than the largest limit of a cap are kept, the newest. A rule
 never counts further than its limit.
 """
-NOT_PROFILE = frozenset({"consents", "cap_usages", "goals"})
+LINKS_MAX = 20
+NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links"})
 BOUNCES_APART_MS = 86_400_000
 CAP_USAGES_KEPT_MS = 8 * 86_400_000
 
@@ -164,13 +166,53 @@ class Person:
         return tuple(address_of(kind, self.id, (), self._hash) for kind in kinds if kind in own)
 
     def owned_now(self) -> frozenset[str]:
-        """The hashes of its plain addresses; those of devices and browsers are not among them."""
+        """
+        The hashes of its plain addresses and of its open links; those of devices and browsers are
+        not among them.
+        """
         kinds = address_kinds()
-        return frozenset(one.hash for one in self.addresses if not kinds[one.kind].several)
+        plain = (one.hash for one in self.addresses if not kinds[one.kind].several)
+        return frozenset(
+            (*plain, *(row[0] for row in self.document.get("links", ()) if not row[4]))
+        )
 
     def owned_before(self) -> frozenset[str]:
         """The same as it was loaded."""
         return self.owned_now() if self._owned is None else self._owned
+
+    def open_link(
+        self, hash: str, channel: str, until: Instant, message: str, now: Instant
+    ) -> bool:
+        """
+        Keep a link that connects a messenger, the newest ``LINKS_MAX`` of them; False if the one
+        that stood in this ``message`` ("": in none) was followed already.
+        """
+        rows = self._links(now)
+        if message and any(row[3] == message and row[1] == channel and row[4] for row in rows):
+            return False
+        self.document["links"] = [*rows, [hash, channel, until, message, False]][-LINKS_MAX:]
+        self.dirty = True
+        return True
+
+    def use_link(self, hash: str, channel: str, now: Instant) -> bool:
+        """Whether the link is open, and then it is no longer; all others of its message are not."""
+        rows = self._links(now)
+        used = next((row for row in rows if row[:2] == [hash, channel] and not row[4]), None)
+        if used is None:
+            return False
+        for row in rows:
+            row[4] = (
+                row[4] or row is used or bool(used[3] and row[3] == used[3] and row[1] == channel)
+            )
+        self.document["links"] = rows
+        self.dirty = True
+        return True
+
+    def _links(self, now: Instant) -> list[list[Any]]:
+        """Copies of the links whose time is not over. What was owned so far is kept first."""
+        if self._owned is None:
+            self._owned = self.owned_now()
+        return [list(row) for row in self.document.get("links", ()) if row[2] > now]
 
     @property
     def consents(self) -> tuple[Consent, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from babel import Locale
 from jinja2 import nodes
 
+from orchestrator.channels.registry import channels
 from orchestrator.render.filters import CATEGORIES, DATE_STYLES, OURS, babel_locale
 from orchestrator.render.missing import path_of
 from orchestrator.render.problems import NullValue, UnknownValue
@@ -23,6 +24,7 @@ USAGE: Mapping[str, str] = {
     "vocative": "write {{ recipient.first_name | vocative }}",
     "gender": "write {{ recipient | gender('for him', 'for her', 'for anybody') }}",
     "link": "write {{ event.url | link }}, with a URL that begins with https://",
+    "link_to": "write {{ 'the channel' | link_to }}, with the name of a messenger's channel",
     "truncate_sms": "write {{ event.name | truncate_sms(1) }}",
     "smart_sms": "write {{ event.name | smart_sms }}",
     "transliterate": "write {{ event.name | transliterate }}",
@@ -35,6 +37,7 @@ TRIED: Mapping[str, tuple[Any, ...]] = {
     "date": ("2026-11-21T10:00:00+02:00", "2026-11-21"),
     "gender": ({"gender": "female"}, {"gender": "male"}),
     "link": ("https://shop.example/page",),
+    "link_to": tuple(channels()),
 }
 PARTS_MAX = 10
 CLDR_LETTERS = frozenset("GyYuUQqMLwWdDFgEecabBhHKkjmsSAzZOvVXx")
@@ -94,7 +97,7 @@ def call(
     filter: Callable[..., Any], locale: str, value: Any, given: list[Any], options: dict[str, Any]
 ) -> Any:
     """The result of a filter outside of a template."""
-    context = {"_locale": locale, "_time_zone": "Europe/Kyiv", "_link": None}
+    context = {"_locale": locale, "_time_zone": "Europe/Kyiv", "_link": None, "_link_to": None}
     first = [context] if hasattr(filter, "jinja_pass_arg") else []
     return filter(*first, value, *given, **options)
 

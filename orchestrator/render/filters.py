@@ -22,6 +22,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.runtime import Context
 
+from orchestrator.channels.registry import channels
 from orchestrator.primitives.web_urls import encoded
 from orchestrator.render.allowed import LETTERS, Price
 from orchestrator.render.amounts import money_text
@@ -175,6 +176,18 @@ def link(context: Context, value: Any) -> str:
     return track(url) if track is not None else url
 
 
+@pass_context
+def link_to(context: Context, value: Any) -> str:
+    """``{{ 'telegram' | link_to }}``: a link by which the reader connects that messenger."""
+    defined(value)
+    known = [name for name, one in channels().items() if one.two_way]
+    if value not in known:
+        listed = ", ".join(known)
+        raise TemplateRuntimeError(f"link_to: there is no messenger {value!r}; there are {listed}")
+    make: Callable[[str], str] | None = context.get("_link_to")
+    return make(str(value)) if make is not None else f"https://kaskad.example/l/{value}"
+
+
 def truncate_sms(value: Any, parts: int = 1) -> str:
     """
     May be cut, so that the whole text fits into so many SMS parts; in other channels, this text
@@ -204,6 +217,7 @@ OURS: dict[str, Callable[..., Any]] = {
     "vocative": vocative,
     "gender": gender,
     "link": link,
+    "link_to": link_to,
     "truncate_sms": truncate_sms,
     "smart_sms": smart_sms,
     "transliterate": transliterate,
@@ -216,6 +230,7 @@ PRICES = {
     "vocative": LETTERS,
     "gender": Price(read=0),
     "link": Price(call=16),
+    "link_to": Price(call=16),
     "truncate_sms": Price(read=8),
     "smart_sms": Price(read=8),
     "transliterate": LETTERS,

@@ -49,7 +49,8 @@ DEFAULT_LOCALE = "en"
 class RenderContext(Value):
     """
     What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of
-    a URL; ``unsubscribe_url`` None is absent: a template that prints it is not sent.
+    a URL, ``link_to`` one to a channel's messenger; ``unsubscribe_url`` None is absent: a template
+    that prints it is not sent.
     """
 
     event: Mapping[str, Any]
@@ -60,6 +61,7 @@ class RenderContext(Value):
     time_zone: str
     unsubscribe_url: str | None = None
     link: Callable[[str], str] | None = None
+    link_to: Callable[[str], str] | None = None
 
 
 @dataclass(slots=True)
@@ -297,6 +299,7 @@ def variables(context: RenderContext) -> dict[str, Any]:
         "_locale": context.locale,
         "_time_zone": context.time_zone,
         "_link": context.link,
+        "_link_to": context.link_to,
     }
     if context.unsubscribe_url is not None:
         names["unsubscribe_url"] = context.unsubscribe_url

@@ -176,8 +176,15 @@ class Sandbox:
         common = self.common
         self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
         self.fcm, self.apns = FcmStandIn(common), ApnsStandIn(common)
-        apps = (self.push, self.fcm, self.apns)
-        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, Telegram(common), *apps)
+        apps = (self.push, self.fcm, self.apns, Telegram(common))
+        kinds = (
+            Twilio(common),
+            Infobip(common),
+            self.viber_bot,
+            self.meta,
+            Telegram(common),
+            *apps,
+        )
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)
         for alias, name in config.aliases.items():

@@ -78,7 +78,7 @@ def wrote(text: str, **fields: Any) -> ch.Webhook:
     )
 
 
-def heard(text: str, **fields: Any) -> tuple[ch.Inbound]:
+def answered(text: str, **fields: Any) -> tuple[ch.Inbound]:
     said: dict[str, Any] = {"id": f"{CHAT}/78", "at": float(AT), **fields}
     return (ch.Inbound(kind="telegram_id", value=str(CHAT), text=text, **said),)
 
@@ -194,24 +194,24 @@ EXAMPLES = Examples(
         ),
     ),
     hooks=(
-        HookExample(promise="a text", hook=wrote("Так, беру"), says=heard("Так, беру")),
+        HookExample(promise="a text", hook=wrote("Так, беру"), says=answered("Так, беру")),
         HookExample(
             promise="a reply to a message of ours",
             hook=wrote("Так", reply_to_message={"message_id": 77, "chat": PRIVATE, "date": AT}),
-            says=heard("Так", answers=(f"{CHAT}/77",)),
+            says=answered("Так", answers=(f"{CHAT}/77",)),
         ),
         HookExample(
             promise="the caption of a picture",
             hook=update(
                 message={"message_id": 78, "chat": PRIVATE, "date": AT, "caption": "Ось чек"}
             ),
-            says=heard("Ось чек"),
+            says=answered("Ось чек"),
         ),
-        HookExample(promise="/stop", hook=wrote("/stop"), says=heard("/stop", keyword="stop")),
+        HookExample(promise="/stop", hook=wrote("/stop"), says=answered("/stop", keyword="stop")),
         HookExample(
             promise="/start of the bot's own button",
             hook=wrote("/start"),
-            says=heard("/start", keyword="start"),
+            says=answered("/start", keyword="start"),
         ),
         HookExample(
             promise="/start with a token follows a link",

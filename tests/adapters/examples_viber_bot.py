@@ -218,6 +218,17 @@ EXAMPLES = Examples(
             hook=event("conversation_started", type="open", subscribed=False, user={"id": USER}),
             says=(),
         ),
+        HookExample(
+            promise="a conversation opened by a link of ours",
+            hook=event(
+                "conversation_started",
+                type="open",
+                context="AbC-_123",
+                subscribed=False,
+                user={"id": USER},
+            ),
+            says=(ch.Linked(kind="viber_bot_id", value=USER, token="AbC-_123", at=AT),),
+        ),
         HookExample(promise="the call that sets the webhook", hook=event("webhook"), says=()),
         HookExample(promise="an event nobody knows", hook=event("danced", user_id=USER), says=()),
     ),

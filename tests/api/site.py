@@ -142,6 +142,10 @@ class Site:
         )
         self._adapters = adapters()
 
+    def also(self, provider: str, adapter: Adapter[Any], channel: str) -> None:
+        """One more provider."""
+        self._adapters = {**self._adapters, provider: (adapter, channel)}
+
     def deps(self) -> ApiDeps:
         return ApiDeps(
             engine=self.world.engine,

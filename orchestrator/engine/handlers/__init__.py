@@ -13,13 +13,14 @@ from orchestrator.engine.commands import (
     Conflict,
     DeadLetter,
     Erase,
+    OpenLinks,
     OptOut,
     Publish,
     PutConsents,
     PutRecipient,
     RecordWebhook,
 )
-from orchestrator.engine.handlers import events, messages, receipts, recipients
+from orchestrator.engine.handlers import events, links, messages, receipts, recipients
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
@@ -34,6 +35,7 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     RecordWebhook: receipts.WebhookHandler(),
     PutRecipient: recipients.PutRecipientHandler(),
     PutConsents: recipients.PutConsentsHandler(),
+    OpenLinks: links.OpenLinksHandler(),
     OptOut: recipients.OptOutHandler(),
     Erase: recipients.EraseHandler(),
 }

@@ -18,12 +18,14 @@ from orchestrator.engine.applying import apply_fact, record_consent, record_name
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     FactApplied,
+    FollowLink,
     RecordInbound,
     RecordPreference,
     RecordReceipt,
     RecordWebhook,
 )
 from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.handlers.links import FollowLinkHandler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -263,4 +265,5 @@ ITEMS: Mapping[type[Any], Handler[Any]] = {
     RecordReceipt: ReceiptHandler(),
     RecordInbound: InboundHandler(),
     RecordPreference: PreferenceHandler(),
+    FollowLink: FollowLinkHandler(),
 }
