@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kaskad_testing.examples import Said
@@ -17,11 +17,14 @@ MENDS_TEXT = (
 )
 
 
-def expect(right: object, what: str, mend: str) -> None:
-    """Raises ``AssertionError`` with what is wrong and how to mend it, unless ``right``."""
+def expect(right: object, what: str | Callable[[], str], mend: str) -> None:
+    """
+    Raises ``AssertionError`` with what is wrong and how to mend it, unless ``right``. What is seen
+    thousands of times says what is wrong only when it is asked.
+    """
     __tracebackhide__ = True
     if not right:
-        raise AssertionError(f"{what}\n  To mend it: {mend}.")
+        raise AssertionError(f"{what if isinstance(what, str) else what()}\n  To mend it: {mend}.")
 
 
 def short(value: Any) -> str:
@@ -59,27 +62,27 @@ def check_outcome(outcome: ch.Outcome) -> None:
     kinds = ch.Accepted | ch.NotSent | ch.Refused | ch.Unknown
     expect(
         isinstance(outcome, kinds),
-        f"`outcome` gave {short(outcome)}, which is no outcome",
+        lambda: f"`outcome` gave {short(outcome)}, which is no outcome",
         "return Accepted, NotSent, Refused or Unknown, or what ch.by_http_status(reply) says",
     )
     if isinstance(outcome, ch.Accepted):
         id = outcome.provider_id
         expect(
             id is None or (id and storable(id, 2048)),
-            f"the provider's id {short(id)} cannot be stored",
+            lambda: f"the provider's id {short(id)} cannot be stored",
             "read it with ch.id_of, and take an answer without an id for Unknown",
         )
         return
     expect(
         storable(outcome.detail, 500) and (outcome.code is None or storable(outcome.code, 64)),
-        f"the code or detail of {short(outcome)} cannot be stored",
+        lambda: f"the code or detail of {short(outcome)} cannot be stored",
         MENDS_TEXT,
     )
     if isinstance(outcome, ch.NotSent):
         pause = outcome.retry_after_ms
         expect(
             pause is None or (isinstance(pause, int) and pause >= 0),
-            f"the pause {short(pause)} is no whole number of milliseconds",
+            lambda: f"the pause {short(pause)} is no whole number of milliseconds",
             "use reply.retry_after_ms",
         )
 
@@ -90,7 +93,7 @@ def check_said(item: Said) -> None:
     at = item.at
     expect(
         at is None or (isinstance(at, float) and math.isfinite(at) and at > 0),
-        f"the time {short(at)} is no time in UTC seconds",
+        lambda: f"the time {short(at)} is no time in UTC seconds",
         "read it with ch.unix_seconds or ch.iso_seconds",
     )
     if isinstance(item, ch.Receipt):
@@ -98,19 +101,19 @@ def check_said(item: Said) -> None:
         return
     expect(
         item.kind in address_kinds() and item.value and storable(item.value, 2048),
-        f"{short(item.kind)}: {short(item.value)} is no address",
+        lambda: f"{short(item.kind)}: {short(item.value)} is no address",
         "read phones with ch.e164, other ids with ch.id_of, and say nothing without one",
     )
     if isinstance(item, ch.Inbound):
         texts = storable(item.text, 20_000) and storable(item.id, 2048)
         expect(
             texts and all(storable(id, 2048) for id in item.answers),
-            f"the text or an id of {short(item)} cannot be stored",
+            lambda: f"the text or an id of {short(item)} cannot be stored",
             "read texts with ch.text_of and ids with ch.ids_of",
         )
         expect(
             item.keyword in (None, "stop", "start"),
-            f"the keyword is {short(item.keyword)}",
+            lambda: f"the keyword is {short(item.keyword)}",
             "give stop, start or None",
         )
         return
@@ -126,18 +129,18 @@ def check_receipt(item: ch.Receipt) -> None:
     __tracebackhide__ = True
     expect(
         isinstance(item.state, ch.Delivery | ch.Engagement),
-        f"the state {short(item.state)} is none of ours",
+        lambda: f"the state {short(item.state)} is none of ours",
         "look words up in a table of ch.Delivery and ch.Engagement, and say nothing for others",
     )
     names = [name for name in (item.provider_id, item.client_reference) if name is not None]
     expect(
         names and all(name and storable(name, 2048) for name in names),
-        f"the receipt {short(item)} names no message, or with an id that cannot be stored",
+        lambda: f"the receipt {short(item)} names no message, or with an id that cannot be stored",
         "read ids with ch.id_of, and say nothing where there is none",
     )
     expect(
         storable(item.detail, 500),
-        f"the detail {short(item.detail)} cannot be stored",
+        lambda: f"the detail {short(item.detail)} cannot be stored",
         MENDS_TEXT,
     )
     if item.failure is not None:

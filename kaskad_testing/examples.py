@@ -13,6 +13,7 @@ import json
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from orchestrator import channels as ch
@@ -118,6 +119,11 @@ class Examples:
         """The adapter with the example's settings."""
         kind = self.adapter_type
         return kind(kind.settings_type(**{**self.settings, **changed}), "main")
+
+    @cached_property
+    def built(self) -> ch.Adapter[Any]:
+        """The adapter with the example's settings, made once."""
+        return self.build()
 
     def http(self) -> ch.HttpAdapter[Any]:
         """The adapter, where it speaks HTTP."""

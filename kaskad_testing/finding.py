@@ -2,8 +2,8 @@
 The adapters and wire examples of an author's package.
 
 It may be a directory with a ``pyproject.toml`` (installed or not), the name of an installed
-package, or one Python file with ``EXAMPLES``. Examples are modules whose names begin with
-``examples``, wherever they are in it.
+package, one Python file with ``EXAMPLES``, or a configuration with declared gateways. Examples are
+modules whose names begin with ``examples``, wherever they are in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+from kaskad_testing.declared import declared_in
 from kaskad_testing.examples import Examples
 from orchestrator.channels import Adapter
 from orchestrator.channels.registry import GROUP, adapter_points, load_adapter
@@ -45,6 +46,11 @@ def brought(target: str) -> Brought:
     path = Path(target)
     if path.is_dir():
         return together(target, registered(path), in_directory(path.resolve()))
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        found = declared_in(path)
+        if not found:
+            raise NothingToTest(f"{target} declares no gateway: no provider has `adapter: http`")
+        return Brought({}, tuple(found))
     if path.suffix == ".py" and path.is_file():
         return together(target, {}, [imported(path.resolve().parent, path.stem)])
     if not all(part.isidentifier() for part in target.split(".")) or not (

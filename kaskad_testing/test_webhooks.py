@@ -26,13 +26,13 @@ MEND_PROOF = (
 
 
 def items_of(examples: Examples, hook: ch.Webhook) -> list[Said]:
-    return list(examples.build().receipts(hook))
+    return list(examples.built.receipts(hook))
 
 
 def forged(examples: Examples, hook: ch.Webhook) -> bool:
     """Whether ``verify`` refuses a webhook, and keeps its secrets to itself while it does."""
     try:
-        examples.build().verify(hook)
+        examples.built.verify(hook)
     except ch.Forged as refused:
         expect(
             not [secret for secret in examples.secrets if secret in str(refused)],
@@ -52,7 +52,7 @@ def refuses(examples: Examples, hook: ch.Webhook, what: str, mend: str = MEND_PR
 
 def from_devices(examples: Examples) -> bool:
     """Adapters whose receipts come from devices: the signed token in them is read elsewhere."""
-    channel = channels().get(examples.build().supports.channel)
+    channel = channels().get(examples.built.supports.channel)
     return channel is not None and channel.receipts_from == "device"
 
 
@@ -68,7 +68,7 @@ def rotates(examples: Examples) -> bool:
 
 def echoes(examples: Examples) -> bool:
     """Adapters whose receipts carry our reference."""
-    return http(examples) and examples.build().supports.echo
+    return http(examples) and examples.built.supports.echo
 
 
 @each("hooks")
@@ -103,7 +103,7 @@ def test_a_webhook_says_what_the_table_says(examples: Examples, case: HookExampl
                 "correct `receipts`, or the table",
             )
     expect(
-        examples.build().answer(hook).status == 200,
+        examples.built.answer(hook).status == 200,
         f"{case.promise}: the webhook is not answered with 200",
         "give ch.Answer(200)",
     )
@@ -111,7 +111,7 @@ def test_a_webhook_says_what_the_table_says(examples: Examples, case: HookExampl
 
 @each("hooks")
 def test_a_webhook_that_comes_twice_says_the_same(examples: Examples, case: HookExample) -> None:
-    hook, adapter = examples.signed(case.hook), examples.build()
+    hook, adapter = examples.signed(case.hook), examples.built
     first = list(adapter.receipts(hook))
     expect(
         list(adapter.receipts(hook)) == first,
@@ -207,7 +207,7 @@ def test_a_webhook_signed_with_either_secret_is_taken_while_they_rotate(examples
 
 @of(lambda one: bool(one.hooks))
 def test_no_webhook_crashes_an_adapter(examples: Examples) -> None:
-    adapter = examples.build()
+    adapter = examples.built
     for case in examples.hooks:
         for hook in hostile_hooks(case.hook):
             forged(examples, hook)
@@ -228,7 +228,7 @@ def test_no_webhook_crashes_an_adapter(examples: Examples) -> None:
 
 @of(lambda one: bool(one.hooks))
 def test_capabilities_promise_exactly_the_states_that_webhooks_report(examples: Examples) -> None:
-    supports = examples.build().supports
+    supports = examples.built.supports
     said = [item for case in examples.hooks for item in case.says]
     reported = {state for item in said for state in states_of(item)} & set(WAITABLE)
     reported |= examples.elsewhere

@@ -173,6 +173,25 @@ VIBER = Channel(
         clicked=Likelihood(0.15, MINUTE, 30 * MINUTE),
     ),
 )
+RCS = Channel(
+    name="rcs",
+    parts=("text", "yaml"),
+    needed=(("text", "yaml"),),
+    addresses=(PHONE,),
+    way={"en": "in RCS messages", "uk": "у повідомленнях RCS"},
+    structure=Structure(
+        keys=frozenset({"image", "button"}), urls=("image", "button.url"), problem=viber_problem
+    ),
+    two_way=True,
+    assumed=Assumed(
+        refused=0.4,
+        lost=0.002,
+        delivered=Likelihood(0.85, 6, 5 * MINUTE),
+        failed=Likelihood(0.03, 10, 2 * MINUTE),
+        read=Likelihood(0.5, 20 * MINUTE, 8 * HOUR),
+        clicked=Likelihood(0.1, MINUTE, 30 * MINUTE),
+    ),
+)
 WHATSAPP = Channel(
     name="whatsapp",
     parts=("text", "yaml"),

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli import author, bench, doctor, operate, policies, service
+from orchestrator.cli import adapter, author, bench, doctor, operate, policies, service
 
 RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
 GROUPS = (
     (RUN, ("run", "demo", "sandbox", "send")),
-    (AUTHOR, ("check", "test", "simulate", "render", "schema", "config")),
+    (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
     (OPERATE, ("explain", "optout", "dlq", "keys", "subject", "migrate")),
     (MACHINE, ("doctor", "bench")),
 )
@@ -50,6 +50,7 @@ app = typer.Typer(
 )
 service.register(app)
 author.register(app)
+adapter.register(app)
 policies.register(app)
 operate.register(app)
 doctor.register(app)

@@ -14,8 +14,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.channels import Adapter, AdapterSettings
-from orchestrator.configuration.reading import Report, Section, listed
-from orchestrator.configuration.references import refers, warn_of_clear_text
+from orchestrator.channels.filled import Filled
+from orchestrator.configuration.reading import Report, Section, clip, listed
+from orchestrator.configuration.references import REFERENCE, refers, warn_of_clear_text
 from orchestrator.configuration.urls import warn_of_plain_http
 from orchestrator.configuration.yaml_file import Node, Position
 
@@ -46,23 +47,42 @@ def validated(
     """
     The settings, and what is wrong with them.
 
-    A value whose reference could not be looked up (which has been reported, or does not matter) is
-    replaced by the first placeholder that fits; if none does, its errors don't count.
+    A reference that could not be looked up (which has been reported, or does not matter) stands for
+    the first placeholder that fits. If none does, the errors of a single value don't count;
+    those of a mapping or list do, with the placeholder that suits it best.
     """
-    plain = {key: node.plain() for key, node in own.items()}
-    fill = {key: iter(PLACEHOLDERS) for key, node in own.items() if node.unresolved}
-    plain |= {key: next(options) for key, options in fill.items()}
+    plain = {key: filled(node, PLACEHOLDERS[0]) for key, node in own.items()}
+    fill = {key: iter(PLACEHOLDERS[1:]) for key, node in own.items() if node.unresolved}
+    fewest: list[ErrorDetails] | None = None
     while True:
         try:
             return settings_type.model_validate(plain), []
         except ValidationError as error:
             details = error.errors(include_url=False)
         misfits = {str(part) for one in details for part in one["loc"][:1] if part in fill}
+        fewest = details if fewest is None or len(details) < len(fewest) else fewest
         better = {key: value for key in misfits if (value := next(fill[key], None)) is not None}
         if not better:
-            wrong = [one for one in details if not misfits.intersection(one["loc"][:1])]
+            single = {key for key in fill if own[key].kind == "str"}
+            wrong = [one for one in fewest if not single.intersection(one["loc"][:1])]
             return (None if wrong else settings_type.model_construct(**plain)), wrong
-        plain |= better
+        plain |= {key: filled(own[key], value) for key, value in better.items()}
+
+
+def filled(node: Node, placeholder: str) -> Any:
+    """
+    A node as plain values. A text with references knows where they are (``Filled``); those that
+    could not be looked up stand for the placeholder.
+    """
+    if node.kind == "map":
+        return {key: filled(child, placeholder) for key, child in node.value.items()}
+    if node.kind == "list":
+        return [filled(child, placeholder) for child in node.value]
+    if node.unresolved:
+        parts = REFERENCE.split(node.text)
+        pieces = (placeholder if at % 2 else part for at, part in enumerate(parts))
+        return Filled(node.text, tuple(pieces))
+    return Filled(node.text, node.pieces) if node.pieces else node.value
 
 
 def keys_of(settings_type: type[AdapterSettings]) -> dict[str, Any]:
@@ -100,6 +120,9 @@ def translate(
 ) -> None:
     """Report one of pydantic's errors in our words; a key is reported once."""
     path = [str(part) for part in detail["loc"]]
+    if detail["type"] in ("missing", "extra_forbidden") and len(path) > 1:
+        report_key(section, adapter, own, detail)
+        return
     if detail["type"] == "missing":
         key = path[0] if path else ""
         what = f"the provider has no `{key}`, which {adapter.name} needs"
@@ -115,12 +138,30 @@ def translate(
         section.report.error(position, f"{called} is not {expected}", f"write {expected}")
         return
     wanted = own_words(detail)
+    context = detail.get("ctx", {})
+    if "fix" in context:
+        section.report.error(position, f"{called}: {wanted}", str(context["fix"]))
+        return
     fix = f"see the settings of {adapter.name}"
     if wanted.startswith("must be "):
         fix = f"write {wanted.removeprefix('must be ')}"
         section.report.error(position, f"{called} is not right: it {wanted}", fix)
         return
     section.report.error(position, f"{called} is not right: {wanted}", fix)
+
+
+def report_key(
+    section: Section, adapter: type[Adapter[Any]], own: Mapping[str, Node], detail: ErrorDetails
+) -> None:
+    """Report a key below a setting that lacks, or that there is not."""
+    *path, key = [str(part) for part in detail["loc"]]
+    position, name = place_of(own, path, section.position)
+    if detail["type"] == "missing":
+        section.report.error(position, f"`{name}` has no `{key}`", f"write {key}: …")
+        return
+    position, _ = place_of(own, [*path, key], section.position)
+    fix = f"see the settings of {adapter.name}"
+    section.report.error(position, f"`{name}` has no key {clip(key)!r}", fix)
 
 
 def place_of(own: Mapping[str, Node], path: list[str], otherwise: Position) -> tuple[Position, str]:

@@ -71,7 +71,9 @@ class References:
         }
         if not all(found.values()):
             return replace(node, value="")
-        return replace(node, value=REFERENCE.sub(lambda match: found[match[1]], node.value))
+        parts = REFERENCE.split(node.value)  # by turns a literal text and a reference
+        pieces = tuple(found[part] if at % 2 else part for at, part in enumerate(parts))
+        return replace(node, value="".join(pieces), pieces=pieces)
 
     def look_up(self, reference: str, node: Node) -> str:
         """The value of one reference; "" and a problem if it cannot be looked up."""

@@ -88,7 +88,8 @@ class Node:
     scalar as written.
 
     ``keys`` says where each key of a mapping stands. ``quoted`` scalars are always texts.
-    ``weight`` counts the nodes below it with aliases expanded, ``depth`` the levels.
+    ``weight`` counts the nodes below it with aliases expanded, ``depth`` the levels. ``pieces`` of
+    a text with references are by turns literal and what a reference stands for.
     """
 
     kind: Kind
@@ -99,6 +100,7 @@ class Node:
     quoted: bool = False
     weight: int = 1
     depth: int = 0
+    pieces: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def kind_name(self) -> str:

@@ -9,6 +9,7 @@ from orchestrator.render.problems import (
 )
 from orchestrator.render.sms import SmsCount, count
 from orchestrator.render.templates import RenderContext, Rendered, TemplateSet
+from orchestrator.render.texts import Text, Texts
 
 __all__ = [
     "ConditionError",
@@ -20,6 +21,8 @@ __all__ = [
     "TemplateProblem",
     "TemplateProblems",
     "TemplateSet",
+    "Text",
+    "Texts",
     "Unrenderable",
     "count",
 ]

@@ -77,7 +77,35 @@ class Expression:
         return None if isinstance(value, Undefined) else value
 
 
-class Conditions:
+class CompiledAlone:
+    """Compiles expressions that stand alone, outside of a template."""
+
+    @staticmethod
+    def look_through(tree: nodes.Template) -> None:
+        """Raises ``ConditionError`` if there is something in it that is not available."""
+        if depth(tree) > NESTING_MAX:
+            raise ConditionError("the expression nests too deeply")
+        if (wrong := unavailable(tree)) is not None:
+            raise ConditionError(wrong[0])
+
+    @staticmethod
+    def compiled(environment: SafeEnvironment, expression: nodes.Expr) -> TemplateExpression:
+        """The expression as a function of its scope, paying for what it does. Raises as above."""
+        result = nodes.Template(
+            [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1
+        )
+        count_rounds(result)
+        try:
+            template = environment.from_string(result)
+        except TemplateSyntaxError as error:
+            raise ConditionError(f"{error.message}") from error
+        except (RecursionError, MemoryError, ValueError) as error:
+            what = "the expression nests too deeply, or has a number that large"
+            raise ConditionError(what) from error
+        return TemplateExpression(template, undefined_to_none=False)
+
+
+class Conditions(CompiledAlone):
     """Compiles expressions; one for all."""
 
     def __init__(self) -> None:
@@ -104,15 +132,12 @@ class Conditions:
             output = tree.body[0] if len(tree.body) == 1 else None
             if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
                 raise ConditionError(f"{expression!r} is not one expression")
-            if depth(tree) > NESTING_MAX:
-                raise ConditionError("the expression nests too deeply")
-            if (wrong := unavailable(tree)) is not None:
-                raise ConditionError(wrong[0])
+            self.look_through(tree)
             unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
             if unknown:
                 known = "event, ce, recipient, message, goal"
                 raise ConditionError(f"there is no {unknown[0]!r} in conditions: use {known}")
-            return Expression(expression, self._compiled(output.nodes[0]))
+            return Expression(expression, self.compiled(self._environment, output.nodes[0]))
         except TemplateSyntaxError as error:
             raise ConditionError(f"{error.message}") from error
         except (RecursionError, MemoryError, ValueError) as error:
@@ -121,10 +146,3 @@ class Conditions:
             raise ConditionError(
                 "the expression nests too deeply, or has a number that large"
             ) from error
-
-    def _compiled(self, expression: nodes.Expr) -> TemplateExpression:
-        result = nodes.Template(
-            [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1
-        )
-        count_rounds(result)
-        return TemplateExpression(self._environment.from_string(result), undefined_to_none=False)

@@ -1,0 +1,1 @@
+"""Gateways that are declared in the configuration: the adapter ``http``, without code."""

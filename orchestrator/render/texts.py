@@ -1,0 +1,158 @@
+"""
+Texts with expressions in them (``"Bearer {{ token }}"``), outside of templates: compiled once, over
+named values, with the limits of every expression.
+
+A text that is one expression and nothing else has the expression's own value, which may be a list,
+a mapping or a number. What is absent is an error: no text is made with a hole in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2.exceptions import TemplateRuntimeError
+
+from orchestrator.render.allowed import Price, bounded
+from orchestrator.render.conditions import (
+    EXPRESSION_LENGTH_MAX,
+    CompiledAlone,
+    Expression,
+    Null,
+)
+from orchestrator.render.data import printable
+from orchestrator.render.environment import SafeEnvironment
+from orchestrator.render.problems import ConditionError
+
+LITERALS = frozenset({"true", "false", "none", "null", "True", "False", "None"})
+TEXT_LENGTH_MAX = 10_000
+Encode = Callable[[str], str]
+
+
+def between(value: Any, left: str, right: str) -> str:
+    """What stands in a text after the first ``left`` and before the next ``right``."""
+    _, found, rest = str(value).partition(left)
+    inside, closed, _ = rest.partition(right)
+    if not found or not closed:
+        raise TemplateRuntimeError(f"the text has nothing between {left!r} and {right!r}")
+    return inside
+
+
+def end_of(name: str, values: Any) -> Any:
+    """The first or last of a list or of a mapping's keys; a text has none."""
+    if not isinstance(values, list | dict) or not values:
+        raise TemplateRuntimeError(f"the filter {name} takes a list or mapping that is not empty")
+    return list(values)[0 if name == "first" else -1]
+
+
+def environment(undefined: Any) -> SafeEnvironment:
+    made = SafeEnvironment(undefined=undefined)
+    made.filters["between"] = bounded("between", between, Price(read=64))
+    for name in ("first", "last"):
+        made.filters[name] = bounded(name, partial(end_of, name), Price())
+    made.keep_trailing_newline = True
+    return made
+
+
+class Text:
+    """One compiled text; ``source`` is how it was written."""
+
+    def __init__(self, source: str, pieces: tuple[str | Expression, ...]) -> None:
+        self.source = source
+        self.pieces = pieces
+
+    @property
+    def lead(self) -> str:
+        """What stands before its first expression."""
+        first = self.pieces[0] if self.pieces else ""
+        return first if isinstance(first, str) else ""
+
+    def value(self, scope: Mapping[str, Any]) -> Any:
+        """
+        The value of the only expression, else the text. Raises ``ConditionError`` where something
+        is absent or cannot be evaluated.
+        """
+        if len(self.pieces) == 1 and isinstance(self.pieces[0], Expression):
+            found = self.pieces[0].evaluate(scope)
+            if found is None:
+                raise ConditionError(f"{self.source!r} has no value")
+            return found
+        return self.text(scope)
+
+    def text(self, scope: Mapping[str, Any], encode: Encode | None = None) -> str:
+        """The text; ``encode`` is applied to the value of every expression in it."""
+        return "".join(
+            piece if isinstance(piece, str) else self._shown(piece, scope, encode)
+            for piece in self.pieces
+        )
+
+    def _shown(self, piece: Expression, scope: Mapping[str, Any], encode: Encode | None) -> str:
+        found = piece.evaluate(scope)
+        if found is None:
+            raise ConditionError(f"{piece.source!r} has no value")
+        try:
+            shown = str(printable(found))
+        except TemplateRuntimeError as error:
+            raise ConditionError(f"{piece.source!r}: {error}") from error
+        return encode(shown) if encode is not None else shown
+
+
+class Texts(CompiledAlone):
+    """Compiles texts and conditions over the values of these names."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names) | LITERALS
+        self._strict, self._lenient = environment(StrictUndefined), environment(Null)
+
+    def condition(self, source: str) -> Expression:
+        """An expression without braces; what is absent in it is null. Raises ``ConditionError``."""
+        if len(source) > EXPRESSION_LENGTH_MAX:
+            raise ConditionError(f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
+        (node,) = self._parsed(self._lenient, "{{ " + source + " }}") or (None,)
+        if not isinstance(node, nodes.Expr) or isinstance(node, nodes.TemplateData):
+            raise ConditionError(f"{source!r} is not one expression")
+        return Expression(source, self.compiled(self._lenient, node))
+
+    def text(self, source: str, pieces: tuple[str, ...] | None = None) -> Text:
+        """
+        A text; of ``pieces`` every second one is taken as it is. Raises ``ConditionError`` with
+        what is wrong.
+        """
+        found: list[str | Expression] = []
+        for index, piece in enumerate(pieces or (source,)):
+            if index % 2:
+                found.append(piece)
+                continue
+            if len(piece) > TEXT_LENGTH_MAX:
+                raise ConditionError(f"it is longer than {TEXT_LENGTH_MAX} characters")
+            for node in self._parsed(self._strict, piece):
+                if isinstance(node, nodes.TemplateData):
+                    found.append(node.data)
+                else:
+                    found.append(Expression(source, self.compiled(self._strict, node)))
+        return Text(source, tuple(found))
+
+    def _parsed(self, env: SafeEnvironment, source: str) -> list[nodes.Expr]:
+        """The literal texts and expressions of a source, looked through."""
+        try:
+            tree = env.parse(source)
+        except TemplateSyntaxError as error:
+            raise ConditionError(f"{error.message}") from error
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise ConditionError("it nests too deeply, or has a number that large") from error
+        found: list[nodes.Expr] = []
+        for node in tree.body:
+            if not isinstance(node, nodes.Output):
+                raise ConditionError("there are only {{ expressions }} here, no {% statements %}")
+            found += node.nodes
+        self.look_through(tree)
+        unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - self._names)
+        if unknown:
+            known = sorted(self._names - LITERALS)
+            near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.6)
+            fix = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise ConditionError(f"there is no {unknown[0]!r} here: {fix}")
+        return found
