@@ -34,6 +34,8 @@ channels:
       subject: mailto:demo@example.com
       timeout: 50m
       cost: {{amount: "0", currency: UAH}}
+  in_app:
+    - {{provider: inbox, adapter: inbox}}
   mobile_push:
     - provider: google
       adapter: fcm
