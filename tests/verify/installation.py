@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -80,7 +80,7 @@ class Installation:
         """One more channel of the configuration, as it stands below ``channels:``."""
         self._channels += text
 
-    async def __aenter__(self) -> Installation:
+    async def __aenter__(self) -> Self:
         self._write()
         self._start_sandbox()
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15))
