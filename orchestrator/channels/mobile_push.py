@@ -61,7 +61,12 @@ def platform_problem(found: Mapping[str, Any]) -> str | None:
 
 def is_link(value: Any) -> bool:
     """A web address, or one of the app's own scheme."""
-    return is_text(value) and ":" in value and urlsplit(value).scheme not in ("", "javascript")
+    if not is_text(value) or any(character.isspace() for character in value):
+        return False
+    try:
+        return urlsplit(value).scheme not in ("", "javascript", "data", "file")
+    except ValueError:
+        return False
 
 
 MOBILE_PUSH = Channel(
@@ -72,7 +77,7 @@ MOBILE_PUSH = Channel(
     way={"en": "in the app", "uk": "у застосунку"},
     structure=Structure(
         keys=frozenset({"url", "image", "data", "sound", "badge", "collapse", "android", "ios"}),
-        urls=("url", "image"),
+        urls=("image",),  # a `url` may be a link into the app
         problem=mobile_push_problem,
     ),
     fan_out=True,

@@ -99,6 +99,7 @@ class Dispatcher:
 
     async def _start_pumps(self, provider: ActiveProvider) -> None:
         await provider.adapter.open()
+        self._sends.log_in(provider)
         self._rates[provider.name] = Rate(provider.bucket, self._monotonic)
         self._pumps[provider.name] = [
             asyncio.create_task(self._pump(provider, queue), name=f"pump:{provider.name}")

@@ -26,6 +26,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+from hpack import Encoder, NeverIndexedHeaderTuple
 
 from orchestrator.channels import HttpCall, HttpReply
 from orchestrator.core.outcomes import Unknown
@@ -40,6 +41,7 @@ STREAMS_MAX = 1_000
 STREAM_ID_MAX = 2**31 - 1_001
 ALPN = "h2"
 PSEUDO = ":"
+Header = tuple[str, str] | NeverIndexedHeaderTuple
 PER_CONNECTION = frozenset({"connection", "host", "keep-alive", "transfer-encoding", "upgrade"})
 TLS_CONTEXTS_MAX = 64
 
@@ -59,6 +61,13 @@ class Lasting(h2.connection.H2Connection):
         found = super()._receive_goaway_frame(frame)
         self.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
         return found
+
+
+class PlainEncoder(Encoder):
+    """Without Huffman codes, which take more time in Python than the bytes they save."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:
+        return super().encode(headers, huffman=False)
 
 
 class Exchange:
@@ -86,9 +95,15 @@ class Http2Connection(asyncio.Protocol):
 
     def __init__(self, only: bool) -> None:
         config = h2.config.H2Configuration(
-            client_side=True, header_encoding="utf-8", validate_outbound_headers=False
+            client_side=True,
+            header_encoding="utf-8",
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
         )
         self._h2 = Lasting(config)
+        self._h2.encoder = PlainEncoder()
+        self._said: dict[str, str] = {}
+        """The header values of the last request: only what is repeated is worth an index."""
         self._monotonic = asyncio.get_running_loop().time
         self._only = only
         self._streams: dict[int, Exchange] = {}
@@ -229,17 +244,17 @@ class Http2Connection(asyncio.Protocol):
 
     # ---- inside
 
-    def _written(self, call: HttpCall) -> list[tuple[str, str]]:
+    def _written(self, call: HttpCall) -> list[Header]:
         scheme, host, target = parts_of(call.url)
         named = {name.lower(): value for name, value in {**HEADERS, **call.headers}.items()}
         if call.body:
             named["content-length"] = str(len(call.body))
+        fields = {":method": call.method, ":authority": host, ":scheme": scheme, ":path": target}
+        fields |= {name: value for name, value in named.items() if name not in PER_CONNECTION}
+        said, self._said = self._said, fields
         return [
-            (":method", call.method),
-            (":authority", host),
-            (":scheme", scheme),
-            (":path", target),
-            *((name, value) for name, value in named.items() if name not in PER_CONNECTION),
+            (name, value) if said.get(name) == value else NeverIndexedHeaderTuple(name, value)
+            for name, value in fields.items()
         ]
 
     def _flush(self) -> None:

@@ -73,10 +73,21 @@ class Sends:
         self.failing: Failing[StepKey] = Failing(monotonic)
         self.stopped = False
         self._ended = asyncio.Event()
+        self._logging_in: set[asyncio.Task[None]] = set()
 
     def seconds(self) -> float:
         """UTC seconds."""
         return self.now() / 1000
+
+    def log_in(self, provider: ActiveProvider) -> None:
+        """Ask for a provider's access token before its first message needs it."""
+        if provider.login is not None:
+            task = asyncio.create_task(self._log_in(provider))
+            self._logging_in.add(task)
+            task.add_done_callback(self._logging_in.discard)
+
+    async def _log_in(self, provider: ActiveProvider) -> None:
+        await self.access_token(provider, self.monotonic() + TIMEOUT_MS / 1000)
 
     async def access_token(
         self, provider: ActiveProvider, start_by: float

@@ -34,6 +34,9 @@ TEMPLATE = {
     ),
     "web_push.title.j2": "Вітання {{ event.n }}",
     "web_push.text.j2": "Текст",
+    "mobile_push.title.j2": "Вітання {{ event.n }}",
+    "mobile_push.text.j2": "Текст",
+    "mobile_push.yaml.j2": 'url: "shop://tales/{{ event.n }}"\nbadge: "{{ event.n }}"',
 }
 
 
