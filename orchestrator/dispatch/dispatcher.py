@@ -273,10 +273,8 @@ class Dispatcher:
                 await asyncio.sleep(0)  # a turn on an embedded store may wait for nothing at all
 
     async def _rest(self, queue: ProviderQueue, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(queue.wake.wait(), seconds)
-        except TimeoutError:
-            return
 
     async def _turn(self, provider: ActiveProvider, queue: ProviderQueue) -> float:
         """Send what there are slots and tokens for. Returns the seconds to rest afterwards."""
