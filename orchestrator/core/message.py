@@ -182,7 +182,8 @@ class Message(Struct, omit_defaults=True):
     ``sequence`` is the order in which the cascade's steps are tried, ``position`` the current place
     in it (-1 before the first). ``finished_at`` is its first end; ``reached_at`` is when it
     succeeded, later if a late receipt corrected that end. ``inputs_digest`` names the inputs that
-    the history stored last; it belongs to the history and decides nothing.
+    the history stored last, ``holds`` counts the latest decisions that only held the message once
+    more; both belong to the history and decide nothing.
     """
 
     id: str
@@ -210,6 +211,7 @@ class Message(Struct, omit_defaults=True):
     runs: list[Run] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     inputs_digest: str = ""
+    holds: int = 0
 
     @property
     def terminal(self) -> bool:

@@ -36,7 +36,7 @@ from orchestrator.explain.views import (
 from orchestrator.explain.waiting import waiting_view
 from orchestrator.explain.words import Place, effect_words, fact_words, local_instants
 from orchestrator.history.codec import decode_inputs
-from orchestrator.history.replay import Moment, moments
+from orchestrator.history.replay import Moment, as_left, moments
 from orchestrator.primitives.durations import duration, rfc3339
 from orchestrator.stores.port import Store
 from orchestrator.stores.rows import StoredMessage
@@ -162,7 +162,7 @@ def replay_again(material: Material, policy: Policy | None) -> tuple[list[Moment
     except (ValueError, LookupError, AssertionError) as error:
         words = f"Deciding it again stops at fact {len(found) + 1}: {type(error).__name__}."
         return found, {"same": False, "words": words}
-    if found and found[-1].decision.message == stored.message:
+    if found and as_left(found[-1].decision.message, stored.message) == stored.message:
         words = "Decided again from its facts, it comes to the same state."
         return found, {"same": True, "words": words}
     words = (

@@ -146,6 +146,8 @@ def story(document: Mapping[str, Any]) -> Iterator[Line]:
     ):
         yield Line(f"{datetime.fromisoformat(day):%a %Y-%m-%d}", 1, "dim")
         for entry in entries:
+            if entry["again"]:
+                yield Line(f"… held {entry['again']} more times", 1, "dim")
             clock = f"{entry['at_local'][11:23]}  {entry['at'][11:19]}Z  +{entry['since_start']:<7}"
             yield Line(f"{clock} {entry['words']}", 1, "cyan")
             yield from inside(entry)

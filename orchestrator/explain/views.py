@@ -87,9 +87,13 @@ class CheckView(TypedDict):
 
 
 class TraceEntry(TypedDict):
-    """One fact, what was checked and decided on it, and what was done."""
+    """
+    One fact, what was checked and decided on it, and what was done; ``again`` counts the facts just
+    before it that only held the message once more and have no entry.
+    """
 
     at: Time
+    again: int
     fact: Annotated[dict[str, Any], Meta(extra_json_schema={"required": ["kind"]})]
     checks: list[CheckView]
     decision: list[str]
@@ -217,6 +221,7 @@ def trace_entry(entry: Mapping[str, Any]) -> TraceEntry:
     """One line of a history, as ``history.codec`` reads it."""
     return {
         "at": rfc3339(entry["at"]),
+        "again": entry.get("again", 0),
         "fact": readable(entry["fact"]),
         "checks": [check_view(check) for check in entry.get("checks", ())],
         "decision": [readable_instants(said) for said in entry["decision"]],

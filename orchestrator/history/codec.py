@@ -9,6 +9,11 @@ An encoded line omits everything that can be filled in again: default values of 
 check's GO verdict, and its step if it is that of the check before (which may leave only the gate's
 name); inputs that the decision did not read, and those equal to the last ones written (``SAME``).
 
+A message that is held again and again does not fill its history: of the decisions in a row that
+only held it once more, the first ``HOLDS_MAX`` are written, and then the 32nd, the 64th, the 128th,
+and so on. The next line that is written counts the others (``again``) and says where they left the
+message (``left``), so a replay goes on from there.
+
 Addresses in a history are masked: the keyed hash is enough to replay a decision, so no phone number
 is stored twice.
 """
@@ -29,7 +34,7 @@ from orchestrator.core.effects import Effect
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, Verdict
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Run
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, Instant
 from orchestrator.core.values import Struct, Tagged, replace
@@ -37,6 +42,8 @@ from orchestrator.core.values import Struct, Tagged, replace
 T = TypeVar("T")
 SAME = "same"
 DIGEST_BYTES = 8
+HOLDS_MAX = 16
+OF_HISTORY = ("inputs_digest", "holds")
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 """Anything as JSON, structs as they are."""
@@ -48,34 +55,69 @@ decode_message: Callable[[bytes], Message] = msgspec.json.Decoder(Message).decod
 """The message that ``encode_message`` wrote."""
 
 
+class Left(Struct, omit_defaults=True):
+    """Where decisions that were not written left a message; nothing else of it can have changed."""
+
+    runs: list[Run]
+    due_at: Instant | None = None
+
+
 class HistoryEntry(Struct, kw_only=True, omit_defaults=True):
     """One line of a history, as written."""
 
     at: Instant
     fact: Fact
+    again: int = 0
+    left: Left | None = None
     inputs: msgspec.Raw | str | None = None
     checks: list[dict[str, Any] | str] | None = None
     decision: tuple[str, ...]
     effects: list[Effect]
 
 
-def encode_entry(at: int, fact: Fact, decision: Decision) -> bytes:
+def encode_entry(at: int, fact: Fact, before: Message, decision: Decision) -> bytes:
     """
-    One line of the history of ``decision.message``, with its newline.
+    One line of the history of ``decision.message``, with its newline; empty where it only held the
+    message once more and is counted instead.
 
-    The message remembers the inputs that were written last, so the next line need not repeat them.
+    The message remembers the inputs that were written last, so the next line need not repeat them,
+    and the number of times in a row that it was only held.
     """
+    decision.message.holds = before.holds + 1 if holds_again(before, decision) else 0
+    if unwritten(decision.message):
+        return b""
     line = HistoryEntry(
         at=at,
         fact=masked(fact),
         decision=decision.said,
         effects=[masked(effect) for effect in decision.effects],
     )
+    if again := unwritten(before):
+        line.again, line.left = again, Left(before.runs, before.due_at)
     if decision.inputs is not None:
         line.inputs = inputs_once(decision.message, decision.inputs)
     if decision.checks:
         line.checks = checks_written(decision.checks)
     return encode(line) + b"\n"
+
+
+def holds_again(before: Message, decision: Decision) -> bool:
+    """Whether a decision did nothing but hold a step, or put it into a backlog, once more."""
+    after = decision.message
+    if decision.effects or len(after.runs) != len(before.runs):
+        return False
+    moved = {name: getattr(after, name) for name in ("runs", "due_at", *OF_HISTORY)}
+    return replace(before, **moved) == after and all(
+        (run.over, run.ended, run.handed_off_at, run.resent)
+        == (was.over, was.ended, was.handed_off_at, was.resent)
+        for run, was in zip(after.runs, before.runs, strict=True)
+    )
+
+
+def unwritten(message: Message) -> int:
+    """How many of the latest decisions about a message have no line in its history."""
+    holds = message.holds
+    return 0 if holds <= HOLDS_MAX else holds - (1 << holds.bit_length() - 1)
 
 
 def inputs_once(message: Message, inputs: Inputs) -> msgspec.Raw | str:
@@ -100,6 +142,12 @@ def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
         if "checks" in entry:
             entry["checks"] = list(checks_read(entry["checks"]))
         yield entry
+
+
+def left_by(message: Message, left: Left | dict[str, Any]) -> Message:
+    """The message as decisions without a line of their own left it."""
+    left = left if isinstance(left, Left) else msgspec.convert(left, Left)
+    return replace(message, runs=left.runs, due_at=left.due_at).copy()
 
 
 def checks_written(checks: Iterable[Check]) -> list[dict[str, Any] | str]:

@@ -16,7 +16,7 @@ from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.history.codec import decode_fact, decode_inputs
+from orchestrator.history.codec import Left, decode_fact, decode_inputs, left_by, unwritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Moment:
 
 def newborn(message: Message) -> Message:
     """
-    The message as it was before its first fact, without the memory of its last written inputs.
+    The message as it was before its first fact; what belongs to its history is as it is stored.
     """
     return Message(
         id=message.id,
@@ -48,6 +48,7 @@ def newborn(message: Message) -> Message:
         deadline_at=message.deadline_at,
         currency=message.currency,
         inputs_digest=message.inputs_digest,
+        holds=message.holds,
     )
 
 
@@ -70,6 +71,8 @@ def moments(
             decode_inputs(given, governance(given["governance"])) if given is not None else Inputs()
         )
         fact = decode_fact(entry["fact"])
+        if "left" in entry:
+            message = left_by(message, entry["left"])
         decision = decide(policy, message, inputs, fact, entry["at"])
         yield Moment(entry["at"], fact, message, inputs, decision)
         message = decision.message
@@ -85,4 +88,10 @@ def replay(
     message = newborn(stored)
     for moment in moments(policy, stored, history, governance):
         message = moment.decision.message
-    return message
+    return as_left(message, stored)
+
+
+def as_left(message: Message, stored: Message) -> Message:
+    """The state after the last line, moved on by the decisions since then that have none."""
+    left = Left(stored.runs, stored.due_at)
+    return left_by(message, left) if unwritten(stored) else message

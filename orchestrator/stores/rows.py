@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
 from orchestrator.stores.item_rows import NewItemRow
+from orchestrator.stores.named import Named
 
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
@@ -175,7 +176,7 @@ class CreatedMessage(NamedTuple):
 
 
 class ChangedMessage(NamedTuple):
-    """A message as it is now, and the lines to append to its history."""
+    """A message as it is now, and the lines to append to its history, which may be none."""
 
     message: Message
     history: bytes
@@ -331,10 +332,10 @@ class Changes:
     outbox: list[NewStatusEvent] = field(default_factory=list)
     dead_letters: list[DeadLetterRow] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)  # recipients to forget
-    unwanted: list[tuple[str]] = field(default_factory=list)  # their ids (quoted) and addresses
     items: list[NewItemRow] = field(default_factory=list)
     items_read: list[tuple[str, str]] = field(default_factory=list)  # recipient and item
     items_withdrawn: list[tuple[str, str]] = field(default_factory=list)
+    unwanted: list[Named] = field(default_factory=list)  # those whose dead letters go
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
 
     def timer_lane(self, message: str) -> int:

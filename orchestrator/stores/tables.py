@@ -277,8 +277,6 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         headers = (orjson.dumps(letter.headers).decode() for letter in changes.dead_letters)
         letters = zip(changes.dead_letters, headers, strict=True)
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
-    if changes.unwanted:
-        yield "erase_dead_letters", changes.unwanted
     yield from item_writes(changes)
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]

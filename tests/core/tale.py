@@ -47,7 +47,7 @@ DEFAULT_INPUTS = Inputs(
 
 
 def seconds(count: float) -> int:
-    return int(count * 1000)
+    return round(count * 1000)
 
 
 def due(at: int | None) -> Due:

@@ -13,20 +13,32 @@ from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.effects import Call, Effect
 from orchestrator.core.facts import (
     Answered,
+    Due,
     Fact,
     GoalReached,
     Prepared,
     ReceiptReceived,
+    RulesChanged,
+    Shut,
     Triggered,
     Unpreparable,
 )
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Message
+from orchestrator.core.message import Message, Sending
 from orchestrator.core.outcomes import Accepted, NotSent, Outcome, Refused, Unknown
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
-from orchestrator.history.codec import decode_fact, decode_history, encode_entry, encode_fact
+from orchestrator.core.values import replace
+from orchestrator.history.codec import (
+    decode_fact,
+    decode_history,
+    decode_message,
+    encode_entry,
+    encode_fact,
+    encode_message,
+)
+from orchestrator.history.replay import replay
 from orchestrator.primitives.ids import LENGTH, decode, encode
 
 PHONE = Address("phone", "+380501234567", "a" * 32, country="UA", shown="+380…67")
@@ -75,7 +87,7 @@ def decided(*facts: Fact, inputs: Inputs = INPUTS) -> tuple[list[Decision], byte
     message, decisions, lines = newborn(), [], []
     for second, fact in enumerate(facts, start=1):
         decision = decide(POLICY, message, inputs, fact, second * 1000)
-        lines.append(encode_entry(second * 1000, fact, decision))
+        lines.append(encode_entry(second * 1000, fact, message, decision))
         decisions.append(decision)
         message = decision.message
     return decisions, b"".join(lines)
@@ -132,7 +144,8 @@ def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept() -> None:
     }
     assert holders == {("Prepared", "targets"), ("Call", "target")}
     decision = Decision(newborn(), (Call(0, PHONE),), (), ())
-    assert PHONE.value.encode() not in encode_entry(1, Prepared(0, "a", (PHONE,)), decision)
+    line = encode_entry(1, Prepared(0, "a", (PHONE,)), newborn(), decision)
+    assert line and PHONE.value.encode() not in line
 
 
 @pytest.mark.parametrize(
@@ -150,7 +163,7 @@ def test_every_address_in_a_fact_or_effect_is_masked_where_it_is_kept() -> None:
 )
 def test_a_fact_is_read_back_as_it_was_written(fact: Fact) -> None:
     assert decode_fact(encode_fact(fact)) == fact
-    (entry,) = decode_history(encode_entry(1, fact, Decision(newborn(), (), (), ())))
+    (entry,) = decode_history(encode_entry(1, fact, newborn(), Decision(newborn(), (), (), ())))
     assert decode_fact(entry["fact"]) == fact
 
 
@@ -176,3 +189,36 @@ def test_an_id_is_read_back_as_its_number(number: int) -> None:
 def test_what_is_no_id_is_refused(change: str) -> None:
     with pytest.raises(ValueError, match="no ULID"):
         decode("01K" + "0" * (LENGTH - 4) + change)
+
+
+def test_holding_again_and_again_is_counted_and_replays_to_the_same_state_all_along() -> None:
+    message, history, second = newborn(), b"", 0
+    late = replace(
+        INPUTS, providers={"a": Provider("a", "viber", ("phone",), shut_until=5 * 10**8)}
+    )
+    policy = replace(POLICY, cascade=(Step("viber"),))
+
+    def apply(fact: Fact, inputs: Inputs = INPUTS) -> None:
+        nonlocal message, history
+        decision = decide(policy, message, inputs, fact, second * 1000)
+        history += encode_entry(second * 1000, fact, message, decision)
+        message = decode_message(encode_message(decision.message))
+        told = list(decode_history(history))
+        assert replay(policy, message, told, lambda version: INPUTS.governance) == message
+
+    apply(Triggered())
+    while second < 5_000:
+        second += 10
+        apply(Shut(0, "a", Reason.BREAKER_OPEN, second * 1000 + 10_000))
+        second += 10
+        assert message.due_at == second * 1000
+        apply(Due(second * 1000), late if second % 100 == 0 else INPUTS)
+        if message.runs[0].sending is not Sending.READY:
+            apply(RulesChanged())
+    held = list(decode_history(history))
+    assert len(held) < 16 + 10 and sum(entry.get("again", 0) for entry in held) > 200
+    apply(Prepared(0, "a", (PHONE,)))
+    apply(Answered(0, Accepted("id-1")))
+    assert message.terminal and message.holds == 0
+    *_, prepared, _ = decode_history(history)
+    assert prepared["again"] > 1 and prepared["left"]["runs"]

@@ -275,7 +275,7 @@ class Life:
         inputs = self.inputs()
         before = self.message
         decision = decide(self.policy, before, inputs, fact, self.now)
-        self.lines += encode_entry(self.now, fact, decision)
+        self.lines += encode_entry(self.now, fact, before, decision)
         self.lived.append(Lived(self.now, fact, inputs, before, decision))
         self.message = decision.message
         for effect in decision.effects:

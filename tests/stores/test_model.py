@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.message import Message, Status
 from orchestrator.core.values import replace
+from orchestrator.stores.named import Named
 from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.rows import (
@@ -173,7 +174,7 @@ BATCHES = st.fixed_dictionaries(
                 DeadLetterRow,
                 *(st.sampled_from(("d1", "d2", "d3")), instants, st.just("kafka")),
                 *(st.sampled_from(("bad_json", "conflict")), st.just("why")),
-                *(st.just({"k": "v"}), st.sampled_from((b"{", b'{"id": "ann"}'))),
+                *(st.just({"k": "v"}), st.sampled_from((b"{", b'{"subject": "ann"}'))),
             ),
             max_size=1,
         ),
@@ -227,7 +228,7 @@ class Known:
             setattr(changes, name, batch[name])
         for person in changes.erased:
             changes.recipients = {k: v for k, v in changes.recipients.items() if k != person}
-            changes.unwanted.append((f'"{person}"',))
+            changes.unwanted.append(Named(person))
         return changes
 
     def _message(self, changes: Changes, made: Message) -> None:

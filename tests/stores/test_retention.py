@@ -124,6 +124,8 @@ CANARIES = (
     b"CanaryItem",
     b"CanaryKey",
     b"CanaryReply",
+    b"CanaryHeader",
+    b"CanaryBody",
 )
 
 
@@ -171,6 +173,10 @@ async def live_a_life(world: World) -> str:
     await world.engine.submit(RecordWebhook("texts", body, (RecordReceipt("texts", early),)))
     letter = b'{"id": "x", "data": {"recipient": {"id": "olena", "first_name": "CanaryFirst"}'
     await world.engine.submit(DeadLetter("kafka:a/0/1", "bad_json", "it ends early", letter))
+    for number, header in enumerate(("olena", "CanaryAddress@example.com", "+380501234567")):
+        headers = {"ce_subject": header, "ce_note": "CanaryHeader"}
+        place = f"kafka:a/0/{number + 2}"
+        await world.engine.submit(DeadLetter(place, "no_recipient", "none", b"CanaryBody", headers))
     await world.engine.submit(OptOut(recipient="olena", channel="sms"))
     return message
 
@@ -199,3 +205,33 @@ async def test_after_an_erasure_nothing_of_a_person_is_in_any_table_or_file(worl
     await world.engine.submit(RecordReceipt("texts", late))
     after = await anything(world)
     assert [one for one in CANARIES if one.lower() in after.lower()] == []
+
+
+LETTERS: list[tuple[dict[str, str], bytes, bool]] = [
+    (
+        {},
+        b'{"id": "7", "data": {"recipient": {"id": "8"}, "order": {"id": "7"}, "total": 7}}',
+        False,
+    ),
+    ({}, b'[{"id": "7", "subject": "8"}, {"id": "9", "subject": "17"}]', False),
+    ({"ce_id": "17", "ce_subject": "8"}, b'{"cart_id": "77"}', False),
+    ({}, b'{"id": "77", "data": {"recipient": {"id": "17"', False),
+    ({}, b'{"id": "1", "subject": "7", "data": {}}', True),
+    ({}, b'[{"id": "2", "data": {"recipients": [{"id": "8"}, {"id": "7", "phone": "x"}]}}]', True),
+    ({}, b'{"id": "3", "data": {"recipient": {"id": "8", "email": "Olena@example.com"}}}', True),
+    ({"ce_subject": "7"}, b"\xff\xfe", True),
+    ({}, b'{"id": "77", "data": {"recipient": {"id" : "7"', True),
+]
+
+
+async def test_erasing_deletes_the_dead_letters_that_name_a_person_and_no_others(
+    world: World,
+) -> None:
+    await world.publish("1", {}, id="7", email="olena@example.com")
+    for number, (headers, body, _) in enumerate(LETTERS):
+        why = (f"kafka:a/0/{number}", "no_recipient", "none")
+        await world.engine.submit(DeadLetter(*why, body, headers))
+    await world.engine.submit(Erase("7"))
+    left = {(letter.origin, letter.body) for letter in await world.store.dead_letters(None, 100)}
+    kept = [(f"kafka:a/0/{n}", body) for n, (_, body, gone) in enumerate(LETTERS) if not gone]
+    assert left == set(kept)

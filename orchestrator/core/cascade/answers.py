@@ -61,6 +61,13 @@ from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import Delivery
 
+WAITED_SHARE = 8
+WAITED_MAX_MS = 30 * 60_000
+"""
+A provider that is waited for in vain is tried again after an eighth of the time so far, at most
+half an hour: each try is an attempt.
+"""
+
 LATE_STARTS_MAX = 3
 """So many withdrawn starts in a row cost no try; from then on the provider counts as too slow."""
 
@@ -252,8 +259,12 @@ def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Ins
         reason is not Reason.REFUSED_CONFIGURATION or builder.is_last(run)
     )
     if worth_waiting:
-        run.tries = 0
+        run.tries = builder.step_of(
+            run
+        ).retry.max  # its retries are spent: from now on single tries
         run.tried_since = None
+        waited_ms = builder.now - (run.first_try_at or builder.now)
+        until = max(until, builder.now + min(WAITED_MAX_MS, waited_ms // WAITED_SHARE))
         wait_shut(builder, run, min([until, *(p.shut_until or until for p in others)]), reason)
     else:
         builder.leave(run, reason)

@@ -29,6 +29,7 @@ from orchestrator.recipients.document import (
     Person,
     addresses_in,
 )
+from orchestrator.stores.named import Named
 
 
 class PutRecipientHandler(Handler[PutRecipient]):
@@ -134,5 +135,5 @@ class EraseHandler(Handler[Erase]):
         work.changes.owners_out += [(hash, command.id) for hash in owned]
         del work.people.rows[command.id]
         work.changes.erased.append(command.id)
-        named = [orjson.dumps(command.id).decode(), *(one.value for one in person.addresses)]
-        work.changes.unwanted += [(text,) for text in named]
+        addresses = tuple(one.value for one in person.addresses)
+        work.changes.unwanted.append(Named(command.id, addresses))

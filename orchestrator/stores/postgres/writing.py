@@ -9,6 +9,7 @@ import orjson
 
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.history.codec import encode_message
+from orchestrator.stores.named import named_in
 from orchestrator.stores.postgres.database import QUERIES
 from orchestrator.stores.postgres.loading import columns
 from orchestrator.stores.rows import Changes, ReadyRow, bucket_of
@@ -52,6 +53,10 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
         )
     for name, rows in rare_writes(changes):
         await connection.executemany(QUERIES[name], rows)
+    for person in changes.unwanted:
+        for text in person.texts():
+            found = await connection.fetch(QUERIES["dead_letters_with"], text)
+            await connection.execute(QUERIES["drop_dead_letters"], named_in(person, found))
     for recipient in changes.erased:
         await erase(connection, recipient)
     return version
@@ -71,7 +76,8 @@ def message_columns(changes: Changes) -> list[list[Any]]:
             finished.append(finished_row(message))
         else:
             changed.append((message.id, message.status.value, encode_message(message)))
-        lines.append((message.id, changes.at, history))
+        if history:
+            lines.append((message.id, changes.at, history))
     return [
         *columns(created, 7),
         *columns(changed, 3),

@@ -11,6 +11,7 @@ import orjson
 
 from orchestrator.history.codec import decode_message, encode_message
 from orchestrator.stores.lru_cache import LruCache
+from orchestrator.stores.named import named_in
 from orchestrator.stores.rows import (
     AttemptPlace,
     Changes,
@@ -140,6 +141,10 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     many("add_outbox", [(*row, changes.at) for row in changes.outbox])
     for name, rows in rare_writes(changes):
         many(name, rows)
+    for person in changes.unwanted:
+        for text in person.texts():
+            found = db.execute(QUERIES["dead_letters_with"], (text,))
+            many("drop_dead_letters", [(id,) for id in named_in(person, found)])
     erased = [(recipient,) for recipient in changes.erased]
     for table in ("recipient", "contacts", "message_events", "history", "items", "inbox"):
         many(f"erase_{table}", erased)
@@ -171,7 +176,8 @@ def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
             for message, _ in changes.changed
         ]
         many(QUERIES["change_messages"], changed)
-        many(QUERIES["add_history"], [(message.id, lines) for message, lines in changes.changed])
+        said = [(message.id, lines) for message, lines in changes.changed if lines]
+        many(QUERIES["add_history"], said)
 
 
 def ready_values(row: ReadyRow) -> tuple[str, int, int, str, int]:

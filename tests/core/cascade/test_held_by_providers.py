@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,6 +33,31 @@ def one_provider(**changes: Any) -> dict[str, Any]:
 
 
 # ---- retries
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        NotSent(Reason.THROTTLED, 1_000),
+        NotSent(Reason.THROTTLED, 120_000),
+        NotSent(Reason.BREAKER_OPEN),
+        CONFIGURATION,
+    ],
+)
+def test_a_provider_that_is_waited_for_in_vain_is_tried_ever_less_often(outcome: Outcome) -> None:
+    tale = Tale(Step("sms"), deadline_ms=seconds(3 * 86_400))
+    tale.given(**one_provider())
+    tries = []
+    while not tale.message.terminal:
+        at = (tale.now - START) / 1000
+        if tale.ready:
+            tries.append(at)
+            tale.send(at, outcome)
+        else:
+            tale.due()
+    assert len([at for at in tries if at < 600]) >= 5
+    assert len(tries) < 220
+    assert all(then - at <= 1 + max(121, at / 8) for at, then in pairwise(tries))
 
 
 @pytest.mark.parametrize(

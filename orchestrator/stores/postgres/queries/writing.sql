@@ -112,7 +112,13 @@ update events
    set status = $3, messages = array(select json_array_elements_text($4::json))
  where source = $1 and id = $2
 
--- name: erase_dead_letters
--- Input that names an erased recipient: $1 is an address, or the id in quotes.
-delete from dead_letters
- where position(convert_to($1, 'UTF8') in body) > 0 or position($1 in headers) > 0
+-- name: drop_dead_letters
+delete from dead_letters where id = any ($1::text[])
+
+-- name: dead_letters_with
+-- Input that may name an erased recipient: $1 is an address, or the id in quotes.
+select id, body, headers from dead_letters
+ where position(lower($1) in lower(headers)) > 0
+    or position(
+         lower(encode(convert_to($1, 'UTF8'), 'escape')) in lower(encode(body, 'escape'))
+       ) > 0

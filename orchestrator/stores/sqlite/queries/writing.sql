@@ -76,6 +76,12 @@ delete from message_events where message in (select id from messages where recip
 -- name: erase_history
 delete from history where message in (select id from messages where recipient = $1)
 
--- name: erase_dead_letters
--- Input that names an erased recipient: $1 is an address, or the id in quotes.
-delete from dead_letters where instr(body, cast($1 as blob)) > 0 or instr(headers, $1) > 0
+-- name: dead_letters_with
+-- Input that may name an erased recipient: $1 is an address, or the id in quotes.
+select id, body, headers from dead_letters
+ where instr(lower(headers), lower($1)) > 0
+    or instr(body, cast($1 as blob)) > 0
+    or instr(lower(cast(body as text)), lower($1)) > 0
+
+-- name: drop_dead_letters
+delete from dead_letters where id = $1
