@@ -8,10 +8,12 @@ new rules come into force.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.channels.readers import secret_values
 from orchestrator.channels.registry import channels, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document
 from orchestrator.configuration.policy_file import (
@@ -26,6 +28,7 @@ from orchestrator.engine.rules import Limits, Rules
 from orchestrator.render import TemplateSet
 from orchestrator.stores.port import Store
 
+DIGEST_BYTES = 16
 PolicyVersion = tuple[Policy, TemplateSet]
 
 
@@ -53,7 +56,23 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
         aliases={name: one.aliases for name, one in settings.providers.items() if one.aliases},
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
         emits_statuses=bool(settings.statuses.kafka or settings.statuses.webhooks),
+        digest=digest_of(settings, governance),
     )
+
+
+def digest_of(settings: Settings, governance: Governance) -> str:
+    """
+    Another one where governance, a provider's account or another part that may hold messages is
+    another one. A changed secret counts too: it may be what a provider was shut for.
+    """
+    accounts = [
+        (one.adapter, repr(one), repr(one.adapter_settings), secret_values(one.adapter_settings))
+        for one in settings.providers.values()
+    ]
+    order = [(name, [one.provider for one in found]) for name, found in settings.channels.items()]
+    rest = (settings.limits, settings.breaker, settings.receipt_outage, settings.currency)
+    whole = repr((governance.version, accounts, order, rest))
+    return hashlib.blake2b(whole.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 def provider_facts(one: ProviderSettings, settings: Settings) -> Provider:

@@ -154,6 +154,16 @@ class Dispatcher:
         """Take no more receipts of these."""
         self.retired = {name: one for name, one in self.retired.items() if name not in retired}
 
+    async def let_go(self) -> None:
+        """Close the adapters that were replaced, once none of their sends is under way."""
+        needed = {id(one) for one in self.retired.values()}
+        before, self._retired = self._retired, []
+        for one in before:
+            if one.free < one.slots or id(one) in needed:
+                self._retired.append(one)
+            else:
+                await one.adapter.close()
+
     def poke(self, queue: str, urgent: bool = False) -> None:
         """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""
         provider = self.providers.get(queue)

@@ -4,6 +4,8 @@ Asks again about what is held, once another configuration is in force.
 A raised budget, a removed quiet window or a new provider may free messages that wait for an instant
 of the old rules. They are asked in the order in which they would be looked at anyway, a batch at a
 time and never for more than a fifth of the time, so that a hundred thousand of them hinder nobody.
+The store remembers the digest of the configuration under which each bucket was asked last, so a
+restart or a reload that changes nothing asks nobody.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Reexamination:
         self._monotonic = monotonic
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._digest, self._buckets = "", list[int]()
 
     def start(self) -> None:
         """Begin with one round: the configuration may have changed while nothing ran."""
@@ -62,7 +65,7 @@ class Reexamination:
             assert after is not None
             started = self._monotonic()
             try:
-                after = await self._batch(after)
+                after = await self._batch(after) if await self._begun(after) else None
             except Stopped:
                 return
             except StoreBusy as error:
@@ -76,8 +79,19 @@ class Reexamination:
                     spent = self._monotonic() - started
                     await asyncio.sleep(max(REST_SECONDS_MIN, REST_SHARE * spent))
 
+    async def _begun(self, after: TimerRow) -> bool:
+        """Whether there is anything to ask: not in buckets that these rules were asked about."""
+        if after is BEFORE_ALL_TIMERS:
+            self._digest = self._engine.rules.digest
+            self._buckets = await self._store.unexamined(self._digest)
+        return bool(self._buckets)
+
     async def _batch(self, after: TimerRow) -> TimerRow | None:
         """Ask about the messages after this one; the last of them, None if there are no more."""
         rows = await self._store.timers_after(after, BATCH_MAX)
         await self._engine.submit_many([ApplyFact(row.message, RulesChanged()) for row in rows])
-        return rows[-1] if rows else None
+        if rows:
+            return rows[-1]
+        if self._digest:
+            await self._store.examined(self._buckets, self._digest)
+        return None

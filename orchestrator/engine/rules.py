@@ -44,7 +44,8 @@ class Rules:
     One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
     in their order; ``emits_statuses`` is whether anybody listens to status events; ``aliases`` are
     the former names of providers; ``former_goals`` are the goals of the configurations before,
-    whose messages may still be under way.
+    whose messages may still be under way; ``digest`` names everything that may hold a message, ""
+    if it is not known.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Rules:
     limits: Limits = field(default_factory=Limits)
     emits_statuses: bool = False
     former_goals: Mapping[str, int] = field(default_factory=dict)
+    digest: str = ""
     _reaches: dict[tuple[str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )

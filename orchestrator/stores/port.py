@@ -125,6 +125,15 @@ class TimerStore(Protocol):
     async def timers_after(self, after: TimerRow, limit: int) -> list[TimerRow]:
         """The timers that come after this one in their order, due or not."""
 
+    async def unexamined(self, digest: str) -> list[int]:
+        """
+        The buckets of this process whose held messages were not asked again under the configuration
+        of this digest; an embedded store is one bucket.
+        """
+
+    async def examined(self, buckets: Sequence[int], digest: str) -> None:
+        """The messages of these buckets have been asked."""
+
     async def under_way(self, after: TimerRow, limit: int) -> list[tuple[TimerRow, Message]]:
         """
         The messages that come after this timer in the order of ``timers_after``; those of all

@@ -79,6 +79,12 @@ class TimerTable(Driver):
         rows = await self.fetch("timers_after", *after, limit, *self.share)
         return list(map(TimerRow._make, rows))
 
+    async def unexamined(self, digest: str) -> list[int]:
+        return [row[0] for row in await self.fetch("unexamined", digest, *self.share)]
+
+    async def examined(self, buckets: Sequence[int], digest: str) -> None:
+        await self.execute_many("examined", [(bucket, digest) for bucket in sorted(buckets)])
+
     async def under_way(self, after: TimerRow, limit: int) -> list[tuple[TimerRow, Message]]:
         rows = await self.fetch("under_way", *after, limit)
         return [(TimerRow(*row[:2]), decode_message(row[2])) for row in rows]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.check.judge import load_configuration
 from orchestrator.configuration import settings as s
 from orchestrator.configuration.settings_file import find_config, load_settings, read_settings, view
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
 from tests.certificates import make_certificates
+from tests.configuration import place as well
 from tests.configuration.bad_settings import BAD, SID, SMS, TWILIO
 
 HOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -352,3 +355,24 @@ def test_a_file_that_is_not_there_is_reported_with_where_it_was_named(
 ) -> None:
     with pytest.raises(ConfigError, match=f"there is no such configuration file; {fix}"):
         find_config(arg, env, tmp_path)
+
+
+def test_the_digest_of_a_configuration_changes_with_whatever_may_hold_a_message(
+    tmp_path: Path,
+) -> None:
+    place = well.Place(tmp_path)
+
+    def digest(env: Mapping[str, str] = well.ENV) -> str:
+        return load_configuration(tmp_path / "config/kaskad.yaml", env).rules.digest
+
+    before = digest()
+    assert digest() == before != ""
+    place.write("config/kaskad.yaml", "# a comment\n" + well.CONFIG)
+    place.write("config/policies/p.yaml", well.WELL.replace("10m", "20m"))
+    assert digest() == before
+    found = {before, digest({**well.ENV, "T": "a-new-token"})}
+    place.write("config/governance.yaml", "sms_countries: [UA, PL]\n")
+    found.add(digest())
+    place.write("config/kaskad.yaml", well.CONFIG + "breaker: {open_for: 1m}\n")
+    found.add(digest())
+    assert len(found) == 4

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
+import pytest
+
 from orchestrator.channels import (
     Accepted,
     Adapter,
@@ -190,3 +192,35 @@ async def test_a_provider_that_a_reload_removed_still_takes_its_receipts_until_i
         await at.dispatcher.replace({"viber_a": removed}, lambda old: False)
         assert at.dispatcher.retired == {}
         await at.dispatcher.stop(5)
+
+
+async def test_a_replaced_adapter_is_closed_once_its_sends_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("old")
+
+    async with shop() as at:
+        old = at.provider
+        monkeypatch.setattr(old.adapter, "close", close)
+        await at.publish("1", first_name="Olena")
+        await at.adapter.asked.get()  # its send is under way
+        await at.dispatcher.replace({}, lambda one: False)
+        at.adapter.may_answer.set()
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if at.at_rest:
+                break
+        await at.dispatcher.let_go()
+        assert closed == [], "its receipts are still taken"
+        at.dispatcher.forget(["viber_a"])
+        old.free -= 1
+        await at.dispatcher.let_go()
+        assert closed == [], "a send is under way"
+        old.free += 1
+        await at.dispatcher.let_go()
+        assert closed == ["old"]
+        await at.dispatcher.stop(5)
+        assert closed == ["old"]

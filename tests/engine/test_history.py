@@ -203,8 +203,8 @@ def test_holding_again_and_again_is_counted_and_replays_to_the_same_state_all_al
         decision = decide(policy, message, inputs, fact, second * 1000)
         history += encode_entry(second * 1000, fact, message, decision)
         message = decode_message(encode_message(decision.message))
-        told = list(decode_history(history))
-        assert replay(policy, message, told, lambda version: INPUTS.governance) == message
+        entries = list(decode_history(history))
+        assert replay(policy, message, entries, lambda version: INPUTS.governance) == message
 
     apply(Triggered())
     while second < 5_000:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from typing import Any
+
+import pytest
 
 from orchestrator.core.message import Message, Sending
 from orchestrator.core.policy import Gap, Governance, Policy, Step
-from orchestrator.engine.reexamination import BATCH_MAX
+from orchestrator.engine.engine import Stopped
+from orchestrator.engine.reexamination import BATCH_MAX, Reexamination
 from tests.engine.world import World
 
 POLICY = Policy("tale", "v1", "shop.event", (Step("sms"),))
@@ -47,3 +51,55 @@ async def test_what_a_rule_held_is_freed_once_the_rule_is_gone_and_else_leaves_n
                 break
         await round_of.stop()
         assert await places(world, held) == {Sending.READY}
+
+
+async def test_a_start_or_reload_with_the_same_configuration_asks_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    async with World(POLICY) as world:
+        for number in range(3):
+            await world.publish(f"a{number}", id=f"p{number}")
+        submit = world.engine.submit_many
+
+        async def counted(commands: list[Any]) -> Any:
+            asked.append(len(commands))
+            return await submit(commands)
+
+        monkeypatch.setattr(world.engine, "submit_many", counted)
+        for digest, expected in (
+            ("one", 3),
+            ("one", 0),
+            ("two", 3),
+            ("one", 3),
+            ("", 3),
+            ("one", 0),
+        ):
+            world.engine.rules = dataclasses.replace(world.engine.rules, digest=digest)
+            round_of = Reexamination(world.engine, world.store, time.monotonic)
+            round_of.start()
+            for _ in range(ROUNDS_MAX):
+                await asyncio.sleep(0.02)
+                if sum(asked) >= expected and not (digest and await world.store.unexamined(digest)):
+                    break
+            await round_of.stop()
+            assert (digest, sum(asked)) == (digest, expected)
+            asked.clear()
+
+
+async def test_a_round_that_was_broken_off_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with World(POLICY) as world:
+        await world.publish("a")
+        world.engine.rules = dataclasses.replace(world.engine.rules, digest="one")
+        submit = world.engine.submit_many
+
+        async def stopped(commands: list[Any]) -> Any:
+            raise Stopped
+
+        for way, left in ((stopped, True), (submit, False)):
+            monkeypatch.setattr(world.engine, "submit_many", way)
+            round_of = Reexamination(world.engine, world.store, time.monotonic)
+            round_of.start()
+            await asyncio.sleep(0.5)
+            await round_of.stop()
+            assert bool(await world.store.unexamined("one")) == left

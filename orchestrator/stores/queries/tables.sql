@@ -37,6 +37,10 @@ select document from versions where kind = $1 and name = $2 and version = $3
 -- name: versions
 select name, version from versions where kind = $1
 
+-- name: examined
+insert into examined (bucket, digest) values ($1, $2)
+    on conflict (bucket) do update set digest = excluded.digest
+
 -- name: secrets
 select id, secret, created_at from secrets where purpose = $1 order by id desc
 

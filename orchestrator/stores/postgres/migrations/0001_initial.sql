@@ -244,6 +244,13 @@ create table versions (
     primary key (kind, name, version)
 );
 
+-- Under which configuration the held messages of each bucket were asked again last. Written after
+-- each round of the re-examination; a row for each bucket.
+create table examined (
+    bucket smallint primary key,
+    digest text not null
+);
+
 -- Keys that Kaskad made for itself: signing, pepper. Written at the first start and by `kaskad keys
 -- rotate`.
 create table secrets (

@@ -38,6 +38,11 @@ select due_at, message from timers
  where (due_at, message) > ($1::bigint, $2::text) and ($4::smallint[] is null or bucket = any ($4))
  order by due_at, message limit $3
 
+-- name: unexamined
+select bucket from generate_series(0, 1023) bucket
+ where ($2::smallint[] is null or bucket = any ($2))
+   and not exists (select 1 from examined where examined.bucket = bucket.bucket and digest = $1)
+
 -- name: under_way
 select due_at, message, state from timers join messages on id = message
  where (due_at, message) > ($1::bigint, $2::text) order by due_at, message limit $3

@@ -29,6 +29,9 @@ select due_at, message from timers
 select due_at, message from timers where (due_at, message) > ($1, $2)
  order by due_at, message limit $3
 
+-- name: unexamined
+select 0 where not exists (select 1 from examined where digest = $1)
+
 -- name: under_way
 select due_at, message, state from timers join messages on id = message
  where (due_at, message) > ($1, $2) order by due_at, message limit $3
