@@ -38,6 +38,7 @@ from orchestrator.engine.commands import (
     WebhookItem,
 )
 from orchestrator.engine.engine import Busy, Stopped
+from orchestrator.primitives.strict_json import KEYS_MAX, has_too_many_keys
 from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
@@ -239,12 +240,15 @@ def webhook(deps: ApiDeps, provider: str, request: web.BaseRequest, device: bool
 
 
 def check_json(body: bytes) -> None:
-    """Raises ``Refusal`` if a JSON body has too many values or nests too deeply."""
+    """Raises ``Refusal`` if a JSON body has too many values or keys, or nests too deeply."""
     opened = body.count(b"{") + body.count(b"[")
     if body.lstrip()[:1] not in (b"{", b"["):
         return
     if opened + body.count(b",") > VALUES_MAX:
         detail = f"the body has more than {VALUES_MAX} values; send less at once"
+        raise Refusal(413, "too_large", detail)
+    if has_too_many_keys(body):
+        detail = f"the body has more than {KEYS_MAX} different keys; send less at once"
         raise Refusal(413, "too_large", detail)
     if opened <= DEPTH_MAX:
         return

@@ -155,13 +155,10 @@ class Dispatcher:
         self.retired = {name: one for name, one in self.retired.items() if name not in retired}
 
     async def let_go(self) -> None:
-        """Close the adapters that were replaced, once none of their sends is under way."""
-        needed = {id(one) for one in self.retired.values()}
-        before, self._retired = self._retired, []
-        for one in before:
-            if one.free < one.slots or id(one) in needed:
-                self._retired.append(one)
-            else:
+        """Close the replaced adapters that send nothing and take no receipts any more."""
+        for one in list(self._retired):
+            if one.free == one.slots and self.retired.get(one.name) is not one:
+                self._retired = [other for other in self._retired if other is not one]
                 await one.adapter.close()
 
     def poke(self, queue: str, urgent: bool = False) -> None:

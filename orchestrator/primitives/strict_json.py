@@ -24,6 +24,10 @@ DEPTH_MAX = 64
 CONTAINERS = (dict, list)
 WHOLE_MIN, WHOLE_MAX = -(2**63), 2**64 - 1
 
+KEYS_MAX = 10_000
+"""One call of a parser keeps every thread waiting while it makes this many different keys."""
+STRING = re.compile(rb'"((?:[^"\\]++|\\.)*+)"[ \t\r\n]*+(:?)', re.DOTALL)
+
 WHOLE_FLOAT = re.compile(rb"\.0(?:[,}\]]|\Z)|[0-9]e\+[0-9]")
 
 
@@ -64,6 +68,12 @@ def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
     If not, objects with doubled keys are ``Doubled``, numbers are exact, and the caller passes each
     part to ``refuse_oddities``: so one event of a batch is refused without the others.
     """
+    if has_too_many_keys(body):
+        raise NotJson(
+            "too_many_keys",
+            f"it has more than {KEYS_MAX} different keys",
+            "send a list of objects with the same keys",
+        )
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -76,6 +86,22 @@ def parse_loosely(body: bytes, depth_max: int = DEPTH_MAX) -> tuple[Any, bool]:
         return json.loads(body, object_pairs_hook=pairs), False
     except ValueError:  # Python refuses to read whole numbers of more than 4 300 digits
         raise too_large_number() from None
+
+
+def has_too_many_keys(body: bytes) -> bool:
+    """
+    Whether a JSON text has more different keys than one call of a parser should make. This looks at
+    one string after the other, and lets other threads run meanwhile.
+    """
+    if body.count(b":") <= KEYS_MAX:
+        return False
+    keys: set[bytes] = set()
+    for found in STRING.finditer(body):
+        if found[2]:
+            keys.add(found[1])
+            if len(keys) > KEYS_MAX:
+                return True
+    return False
 
 
 def is_plain(body: bytes, value: Any) -> bool:
