@@ -197,11 +197,11 @@ def test_the_words_of_a_provider_are_masked_in_linear_time(piece: str) -> None:
 
 
 def test_json_of_too_many_values_is_refused_before_it_is_parsed() -> None:
-    many = b'{"a": "\\":%s", %s}'
-    few = many % (b'\\":' * 10_000, b'"k": [%s]' % b",".join([b'{"b": 1}'] * 20_000))
+    body = b'{"a": "\\":%s", %s}'
+    few = body % (b'\\":' * 10_000, b'"k": [%s]' % b",".join([b'{"b": 1}'] * 20_000))
     check_json(few)
     strict_json.parse(few)
-    keys = many % (b"", b",".join(b'"k%d": 1' % n for n in range(10_000)))
+    keys = body % (b"", b",".join(b'"k%d": 1' % n for n in range(10_000)))
     with pytest.raises(Refusal, match="more than 10000 different keys"):
         check_json(keys)
     with pytest.raises(strict_json.NotJson, match="more than 10000 different keys"):
