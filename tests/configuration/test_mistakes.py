@@ -38,10 +38,13 @@ def test_mistakes_are_found_and_reported_once_at_their_place_with_their_fix(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     missed, wrong = [], []
+    # one folder for all: what is compiled of the files that stay is compiled once
+    folder = tmp_path_factory.mktemp("project")
+    write(folder, FILES)
     for mistake in MISTAKES:
-        folder = tmp_path_factory.mktemp("project")
-        mistake.make(folder)
+        mistake.put_in(folder)
         said = problems(folder)
+        mistake.take_out(folder)
         if not said:
             missed.append(mistake.name)
         if len(said) != 1 or not fits(mistake, said[0]):
@@ -55,7 +58,9 @@ def test_mistakes_are_found_and_reported_once_at_their_place_with_their_fix(
 def test_without_secrets_the_same_mistakes_are_found(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    folder = tmp_path_factory.mktemp("project")
+    write(folder, FILES)
     for mistake in [*policies.MISTAKES[::5], *governance.MISTAKES[::5], *files.MISTAKES[::5]]:
-        folder = tmp_path_factory.mktemp("project")
-        mistake.make(folder)
+        mistake.put_in(folder)
         assert problems(folder, secrets=False) == problems(folder), mistake.name
+        mistake.take_out(folder)

@@ -28,8 +28,24 @@ class Mistake:
 
     def make(self, folder: Path) -> None:
         """The project with the mistake in it."""
-        files = {**FILES, **self.files}
-        write(folder, {name: one for name, one in files.items() if one is not None})
+        write(folder, FILES)
+        self.put_in(folder)
+
+    def put_in(self, folder: Path) -> None:
+        """Make the mistake in a project that has none."""
+        write(folder, {name: one for name, one in self.files.items() if one is not None})
+        for name, one in self.files.items():
+            if one is None:
+                (folder / name).unlink()
+
+    def take_out(self, folder: Path) -> None:
+        """Leave the project as it was before."""
+        for name in self.files:
+            (folder / name).unlink(missing_ok=True)
+        write(folder, {name: FILES[name] for name in self.files if name in FILES})
+        for below in sorted(folder.rglob("*"), reverse=True):
+            if below.is_dir() and not any(below.iterdir()):
+                below.rmdir()
 
     @property
     def severity(self) -> str:
