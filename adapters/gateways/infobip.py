@@ -102,6 +102,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
     supports: ClassVar[ch.Capabilities] = ch.Capabilities(
         channel="viber",
         address=("phone",),
+        longest={"text": 1000},
         receipts=frozenset({"sent", "delivered", "read", "clicked", "replied"}),
         echo=True,
         failure_receipts=True,

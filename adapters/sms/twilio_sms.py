@@ -112,6 +112,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         parts=("text",),
         echo=True,
         failure_receipts=True,
+        longest={"text": 1600},
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:

@@ -72,6 +72,7 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         receipts=frozenset({"delivered", "read", "replied"}),
         parts=("text",),
         failure_receipts=True,
+        longest={"text": 7000},
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:

@@ -134,6 +134,7 @@ class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
         parts=(("yaml", "text"),),
         echo=True,
         failure_receipts=True,
+        longest={"text": 4096},
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:

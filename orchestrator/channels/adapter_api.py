@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -35,7 +35,8 @@ class Capabilities:
     receipts carry our client reference.
     ``idempotent_seconds``: the provider refuses or recognises a repeat of the same idempotency key
     for that long (0: not at all). ``failure_receipts``: it reports failures later. ``signed``: its
-    webhooks carry a signature that ``verify`` checks.
+    webhooks carry a signature that ``verify`` checks. ``longest``: how many characters the provider
+    takes of a part (``{"text": 1000}``); a longer one is never sent.
     """
 
     channel: str
@@ -47,6 +48,15 @@ class Capabilities:
     idempotent_seconds: float = 0
     signed: bool = True
     http2: bool = False
+    longest: Mapping[str, int] = field(default_factory=dict)
+
+    def too_long(self, parts: Mapping[str, Any]) -> tuple[str, int, int] | None:
+        """The first part that is longer than the provider takes, its length, and the most."""
+        for part, most in self.longest.items():
+            length = len(str(parts.get(part, "")))
+            if length > most:
+                return part, length, most
+        return None
 
 
 class AdapterSettings(BaseModel):

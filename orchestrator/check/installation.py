@@ -60,7 +60,13 @@ class Installation:
         """Looks at templates, each once."""
         if self.templates is None:
             return None
-        return TemplateLint(self.templates, self.settings.templates, self.samples, self.report)
+        accounts = {
+            channel: [(one.provider, one.adapter_type.supports) for one in found]
+            for channel, found in self.settings.channels.items()
+        }
+        return TemplateLint(
+            self.templates, self.settings.templates, self.samples, self.report, accounts
+        )
 
     @property
     def declared(self) -> Mapping[str, set[str]]:

@@ -6,7 +6,7 @@ every part with every sample event and with invented ones. What can only fail is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import meta, nodes
 
+from orchestrator.channels import Capabilities
 from orchestrator.channels.registry import channels
 from orchestrator.check.expressions import NAMED_OTHERWISE, is_name, unknown_path
 from orchestrator.check.samples import PERSON, Samples
@@ -43,6 +44,7 @@ class TemplateLint:
     folder: Path
     samples: Samples
     report: Report
+    accounts: Mapping[str, Sequence[tuple[str, Capabilities]]] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
 
     def run(self, template: str, channel: str, events: Sequence[dict[str, Any]]) -> None:
@@ -159,14 +161,39 @@ class TemplateLint:
         for names in tries:
             for person in PEOPLE:
                 try:
-                    self.templates.render(template, channel, context(names, locale, person))
+                    asked = context(names, locale, person)
+                    rendered = self.templates.render(template, channel, asked)
                 except Unrenderable as error:
                     if error.reason != Reason.TEMPLATE_ERROR:
                         return None
                     failure = failure or error
                 else:
-                    return None
+                    over = self.too_long(template, channel, locale, rendered.parts)
+                    if over is None:
+                        return None
+                    failure = failure or over
         return failure
+
+    def too_long(
+        self, template: str, channel: str, locale: str, parts: Mapping[str, Any]
+    ) -> Unrenderable | None:
+        """What a part is refused for that no provider of the channel takes at its length."""
+        accounts = self.accounts.get(channel, ())
+        found = [(name, can.too_long(parts)) for name, can in accounts]
+        for name, one in found if all(one for _, one in found) else ():
+            assert one is not None
+            part, length, most = one
+            where = next(
+                (
+                    p.path
+                    for at, n, p in self.templates.written(template, channel)
+                    if n == part and at in (locale, "")
+                ),
+                "",
+            )
+            what = f"{part} has {length} characters, and {name} takes {most}"
+            return Unrenderable(Reason.TOO_LONG, what, where)
+        return None
 
     def look_at_languages(self, template: str, channel: str) -> None:
         """Warn of a text whose subject or title is only there in another language."""
@@ -291,6 +318,8 @@ KEY = re.compile(r"has no key '(.*)'; it has (.*)")
 
 def words_of(failed: Unrenderable) -> tuple[str, str]:
     """What is wrong and how to mend it."""
+    if failed.reason is Reason.TOO_LONG:
+        return f"it is too long with every sample event: {failed.detail}", "shorten it"
     unknown = KEY.search(failed.detail)
     if unknown is not None:
         known = unknown[2].split(", ")

@@ -99,7 +99,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.MISSING_VARIABLE: "The template uses a variable that is absent.",
     Reason.TEMPLATE_MISSING: "There is no template for this channel and locale.",
     Reason.TEMPLATE_ERROR: "The template failed, or its result is not well-formed.",
-    Reason.TOO_LONG: "The text needs more parts than the step allows.",
+    Reason.TOO_LONG: "The text is longer than the step or the provider allows.",
     Reason.TOO_EXPENSIVE: "The step would cost more than `max_cost`.",
     Reason.DEDUPLICATED: "The same key was already used within the dedupe window.",
     Reason.CANCELLED: "Somebody cancelled the message.",

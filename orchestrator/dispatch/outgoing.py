@@ -120,8 +120,16 @@ def render_step(
 
 
 def need(provider: ActiveProvider, rendered: Rendered) -> None:
-    """Raises ``Unrenderable`` if the content lacks a part that the adapter needs."""
-    for part in provider.adapter.supports.parts:
+    """
+    Raises ``Unrenderable`` if the content lacks a part that the adapter needs, or has one that is
+    longer than the provider takes.
+    """
+    supports = provider.adapter.supports
+    if (found := supports.too_long(rendered.parts)) is not None:
+        part, length, most = found
+        what = f"{part} has {length} characters, {provider.name} takes {most}"
+        raise Unrenderable(Reason.TOO_LONG, what, "")
+    for part in supports.parts:
         choices = (part,) if isinstance(part, str) else part
         if not any(choice in rendered.parts for choice in choices):
             raise Unrenderable(Reason.TEMPLATE_MISSING, f"no part {' or '.join(choices)}", "")

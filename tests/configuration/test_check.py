@@ -447,3 +447,14 @@ def test_an_adapter_that_cannot_be_imported_is_a_problem_and_not_a_crash(
         " cannot be imported (ModuleNotFoundError: No module named 'no_such_module_anywhere');"
         " fix or reinstall the package it is in"
     )
+
+
+def test_a_text_that_no_provider_of_its_channel_takes_is_an_error(place: Place) -> None:
+    place.write("templates/p/viber.text.j2", "д" * 1_000)
+    assert place.said() == []
+    place.write("templates/p/viber.text.j2", "д" * 1_001)
+    (said,) = place.said()
+    assert "viber.text.j2:1" in said
+    assert "text has 1001 characters, and infobip takes 1000" in said
+    place.write("config/kaskad.yaml", CONFIG.replace("viber: [", f"viber: [{BOT}, "))
+    assert not any("too long" in one for one in place.said())

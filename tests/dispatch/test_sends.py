@@ -6,6 +6,7 @@ service stops.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from orchestrator.channels import (
 )
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import Policy, Step
+from orchestrator.core.reasons import Reason
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.provider import ActiveProvider
@@ -224,3 +226,19 @@ async def test_a_replaced_adapter_is_closed_once_its_sends_have_ended(
         assert closed == ["old"]
         await at.dispatcher.stop(5)
         assert closed == ["old"]
+
+
+async def test_a_text_that_is_longer_than_its_provider_takes_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limited = dataclasses.replace(Waiter.supports, longest={"text": len("Dear Olena")})
+    monkeypatch.setattr(Waiter, "supports", limited)
+    async with shop() as at:
+        too_long = await at.publish("1", id="ivan", first_name="Ivanko", phone="+380671234567")
+        fits = await at.publish("2", first_name="Olena")
+        assert (await at.adapter.asked.get()).message_id == fits
+        at.adapter.may_answer.set()
+        await at.dispatcher.stop(5)
+        message = await at.world.message(too_long)
+        assert (message.reason, message.attempts) == (Reason.TOO_LONG, [])
+        assert message.reason_detail == "text has 11 characters, viber_a takes 10"

@@ -40,6 +40,7 @@ class Workload:
         self._scenery = scenery
         self._rng = Random(f"workload {options.seed}")
         self._spelling = Random(f"spelling {options.seed}")
+        self._oddity = Random(f"oddity {options.seed}")
         self.plans: list[DeedPlan] = []
 
     def draw(self) -> list[DeedPlan]:
@@ -105,6 +106,9 @@ class Workload:
             happened -= rng.choice((30_000, 600_000, 7_200_000))
         time = happened if rng.random() < 0.8 else None
         profiles = [self._profile(human) for human in people]
+        odd = self._oddity.choice(people) if self._oddity.random() < 0.3 else None
+        if odd is not None:
+            profiles[people.index(odd)]["locale"] = "no locale at all!"
         data: dict[str, Any] = {"cart": cart, "total": total}
         data |= {"recipient": profiles[0]} if len(people) == 1 else {"recipients": profiles}
         event: dict[str, Any] = {
@@ -122,6 +126,7 @@ class Workload:
             "cart": cart,
             "total": total,
             "people": [human.id for human in people],
+            "odd": odd.id if odd is not None else None,
             "time": time,
         }
         self._add(at, "publish", what | {"body": json.dumps(event).encode()})

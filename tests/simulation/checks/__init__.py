@@ -15,6 +15,7 @@ from tests.simulation.checks import (
     once,
     overtaking,
     policy,
+    rates,
     reasons,
     receipts,
     true_ends,
@@ -28,6 +29,7 @@ CHECKS = (
     once.check,
     overtaking.check,
     policy.check,
+    rates.check,
     reasons.check,
     true_ends.check,
 )

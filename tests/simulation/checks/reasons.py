@@ -1,8 +1,12 @@
-"""P6: every non-send has a reason, and a message's history leads to the state that is stored."""
+"""
+P6: every non-send has a reason, what could not be read of a person stands in their message, and a
+history leads to the state that is stored.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from orchestrator.core.message import Message, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -31,6 +35,20 @@ def check(evidence: Evidence) -> Iterator[str]:
         if erased_since(evidence, message):
             continue
         yield from replays(evidence, name, message, stored.history, governances)
+        yield from warns(evidence, name, message, stored.history)
+
+
+def warns(
+    evidence: Evidence, name: str, message: Message, history: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """A part of the event that cannot be read is named in its person's message, nowhere else."""
+    asked = evidence.published.get(message.event_id)
+    if asked is None:
+        return
+    named = {one["recipient"] for one in history[0]["fact"]["warnings"]}
+    odd = {message.recipient} if asked.what["odd"] == message.recipient else set()
+    if named != odd:
+        yield f"P6 {name} warns of {sorted(named)} and should warn of {sorted(odd)}"
 
 
 def says_why(name: str, message: Message) -> Iterator[str]:

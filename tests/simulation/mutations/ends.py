@@ -13,7 +13,7 @@ from orchestrator.dispatch import sends
 from tests.simulation.mutations.registry import Replacement, bug
 
 
-@bug
+@bug()
 def acceptance_counts_as_reached() -> Sequence[Replacement]:
     """An accepted message counts as delivered and read."""
     every = frozenset(("sent", "delivered", "read", "clicked", "replied"))
@@ -26,7 +26,7 @@ def acceptance_counts_as_reached() -> Sequence[Replacement]:
     ]
 
 
-@bug
+@bug()
 def text_of_somebody_else() -> Sequence[Replacement]:
     """Rendered content is cached by policy and channel, not by message."""
     original = vars(sends)["render"]
@@ -39,7 +39,7 @@ def text_of_somebody_else() -> Sequence[Replacement]:
     return [(sends, "render", render)]
 
 
-@bug
+@bug()
 def step_skipped() -> Sequence[Replacement]:
     """A step that fails takes the next one with it."""
     original = decide.enter_next
@@ -53,7 +53,7 @@ def step_skipped() -> Sequence[Replacement]:
     return [(decide, "enter_next", enter_next)]
 
 
-@bug
+@bug()
 def one_try_too_many() -> Sequence[Replacement]:
     """The first try of a provider is not counted."""
     original = answers.retry
@@ -66,7 +66,7 @@ def one_try_too_many() -> Sequence[Replacement]:
     return [(answers, "retry", retry)]
 
 
-@bug
+@bug()
 def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
     """A step is refused for a reason that nobody gave."""
     original = builder_module.DecisionBuilder.ask
@@ -79,7 +79,7 @@ def everybody_has_opted_out_of_sms() -> Sequence[Replacement]:
     return [(builder_module.DecisionBuilder, "ask", ask)]
 
 
-@bug
+@bug()
 def refused_counts_for_the_whole_message() -> Sequence[Replacement]:
     """One provider's no ends the message, though other channels are left."""
     original = answers.refused

@@ -23,7 +23,7 @@ from orchestrator.recipients.document import Person
 from tests.simulation.mutations.registry import Replacement, bug
 
 
-@bug
+@bug(seed=87)
 def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
     """Consents are those that were read when the step was prepared."""
     original_gather, original_inputs = Dispatcher._gather, applying_module.inputs_for
@@ -57,7 +57,7 @@ def opt_out_read_outside_the_transaction() -> Sequence[Replacement]:
     return [(Dispatcher, "_gather", gather), (applying_module, "inputs_for", inputs_for)]
 
 
-@bug
+@bug()
 def gates_asked_only_once() -> Sequence[Replacement]:
     """Gates that passed when the step was chosen are not asked again when it is sent."""
     original = sending.depart
@@ -74,20 +74,20 @@ def gates_asked_only_once() -> Sequence[Replacement]:
     return [(sending, "depart", depart), (decide, "depart", depart)]
 
 
-@bug
+@bug()
 def opt_outs_of_addresses_ignored() -> Sequence[Replacement]:
     """Only what a recipient said themselves counts, not what was said from their phone."""
     original = context.consents_to
     return [(context, "consents_to", lambda asked, address: original(asked, None))]
 
 
-@bug
+@bug()
 def quiet_hours_in_the_servers_zone() -> Sequence[Replacement]:
     """Nights are kept by the server's clock."""
     return [(quiet_hours, "zone_for", lambda rule, recipient_zone, default_zone: "UTC")]
 
 
-@bug
+@bug(seed=447)
 def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
     """
     The end of a night is worked out with the offset of its beginning, as if clocks were never set.
@@ -113,7 +113,7 @@ def quiet_hours_by_todays_offset() -> Sequence[Replacement]:
     return [(quiet_hours, "quiet_until", quiet_until)]
 
 
-@bug
+@bug()
 def refund_on_unknown() -> Sequence[Replacement]:
     """A send with an unknown outcome is released from the cap."""
     original = answers.resolve_unknown
@@ -125,7 +125,7 @@ def refund_on_unknown() -> Sequence[Replacement]:
     return [(answers, "resolve_unknown", resolve)]
 
 
-@bug
+@bug()
 def cap_checked_without_reserve() -> Sequence[Replacement]:
     """A cap counts a send when the provider has answered, not when the send is decided."""
     reserve, record = sending.reserve, answers.record
@@ -139,20 +139,20 @@ def cap_checked_without_reserve() -> Sequence[Replacement]:
     return [(sending, "reserve", lambda builder, run: None), (answers, "record", later)]
 
 
-@bug
+@bug()
 def cap_of_one_more() -> Sequence[Replacement]:
     """A rolling cap lets one more through than it says."""
     original = caps._rolling
     return [(caps, "_rolling", lambda limit, *rest: original(limit + 1, *rest))]
 
 
-@bug
+@bug(seed=63)
 def goal_before_its_trigger_forgotten() -> Sequence[Replacement]:
     """A goal that was accepted before its trigger does not end it."""
     return [(publish, "goal_before", lambda *given: False)]
 
 
-@bug
+@bug(seed=149)
 def goal_ends_only_what_waits() -> Sequence[Replacement]:
     """A goal reaches only messages that have not been sent yet."""
     original = publish.reach_goals
@@ -170,13 +170,13 @@ def goal_ends_only_what_waits() -> Sequence[Replacement]:
     return [(publish, "reach_goals", reach)]
 
 
-@bug
+@bug()
 def dedupe_window_never_opened() -> Sequence[Replacement]:
     """The same key makes a message each time."""
     return [(publish, "deduplicate", lambda *given: None)]
 
 
-@bug
+@bug()
 def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
     """A message is decided by the policy as it is now, not by the version that it started with."""
     original = Engine._context
@@ -192,7 +192,7 @@ def reload_changes_what_is_in_flight() -> Sequence[Replacement]:
     return [(Engine, "_context", context)]
 
 
-@bug
+@bug()
 def history_without_charges() -> Sequence[Replacement]:
     """A history does not keep what the caps were decided by."""
     fields = tuple(name for name in codec.INPUT_FIELDS if name != "cap_usages")

@@ -14,7 +14,7 @@ from orchestrator.core.status import Delivery, Engagement
 from tests.simulation.mutations.registry import Replacement, bug
 
 
-@bug
+@bug()
 def timer_without_generation_check() -> Sequence[Replacement]:
     """Any timer that fires is taken for the end of the current step's wait."""
     original = decide.apply
@@ -28,7 +28,7 @@ def timer_without_generation_check() -> Sequence[Replacement]:
     return [(decide, "apply", apply)]
 
 
-@bug
+@bug()
 def receipt_overwrites() -> Sequence[Replacement]:
     """The last receipt wins, instead of the highest."""
 
@@ -38,7 +38,7 @@ def receipt_overwrites() -> Sequence[Replacement]:
     return [(builder_module, "merge_delivery", merge), (status, "merge_delivery", merge)]
 
 
-@bug
+@bug()
 def late_wait_after_read() -> Sequence[Replacement]:
     """
     A message that was read is waited for all the same, because nobody said that it was delivered.
@@ -52,19 +52,19 @@ def late_wait_after_read() -> Sequence[Replacement]:
     return [(waiting, "reached", reached), (builder_module, "reached", reached)]
 
 
-@bug
+@bug()
 def late_receipt_does_not_close() -> Sequence[Replacement]:
     """A step that was left behind reaches its person, and the cascade goes on."""
     return [(waiting, "close_late", lambda builder, run: None)]
 
 
-@bug
+@bug()
 def not_ended_at_its_deadline() -> Sequence[Replacement]:
     """A message that waits goes on waiting."""
     return [(decide, "expire", lambda builder, run: False)]
 
 
-@bug
+@bug()
 def resend_refused_leaves_the_step() -> Sequence[Replacement]:
     """A gate that forbids a second try ends a step that may have been sent."""
 
