@@ -100,6 +100,9 @@ async def test_a_round_that_was_broken_off_is_begun_again(monkeypatch: pytest.Mo
             monkeypatch.setattr(world.engine, "submit_many", way)
             round_of = Reexamination(world.engine, world.store, time.monotonic)
             round_of.start()
-            await asyncio.sleep(0.5)
+            for _ in range(ROUNDS_MAX if not left else 10):
+                await asyncio.sleep(0.05)
+                if not await world.store.unexamined("one"):
+                    break
             await round_of.stop()
             assert bool(await world.store.unexamined("one")) == left

@@ -21,7 +21,7 @@ def check(evidence: Evidence) -> Iterator[str]:
         if account.rate is None:
             continue
         good_seconds = max(0.5, 1 / account.rate)
-        most = int(max(1.0, account.rate) + account.rate * (SECONDS + good_seconds)) + 1
+        most = int(max(1.0, account.rate) + account.rate * (SECONDS + good_seconds))
         calls = sorted(
             (sent.intent.at, sent.write.moment.at)
             for sent in evidence.sent
@@ -42,8 +42,6 @@ def undisturbed(evidence: Evidence, first: float, last: float) -> bool:
     """Whether the service ran without a break before and during these seconds."""
     begin = first - AROUND_SECONDS
     jumps = (jump.at for jump in evidence.ledger.jumps)
-    return (
-        begin > 0
-        and not any(begin < jump < last for jump in jumps)
-        and not any(begin < end and start < last for start, end in evidence.ledger.breaks)
+    return not any(begin < jump < last for jump in jumps) and not any(
+        begin < end and start < last for start, end in evidence.ledger.breaks
     )
