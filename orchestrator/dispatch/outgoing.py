@@ -126,8 +126,8 @@ def need(provider: ActiveProvider, rendered: Rendered) -> None:
     """
     supports = provider.adapter.supports
     if (found := supports.too_long(rendered.parts)) is not None:
-        part, length, most = found
-        what = f"{part} has {length} characters, {provider.name} takes {most}"
+        name, length, most = found
+        what = f"{name} has {length} characters, {provider.name} takes {most}"
         raise Unrenderable(Reason.TOO_LONG, what, "")
     for part in supports.parts:
         choices = (part,) if isinstance(part, str) else part

@@ -15,7 +15,6 @@ from tests.simulation.checks import (
     once,
     overtaking,
     policy,
-    rates,
     reasons,
     receipts,
     true_ends,
@@ -29,7 +28,6 @@ CHECKS = (
     once.check,
     overtaking.check,
     policy.check,
-    rates.check,
     reasons.check,
     true_ends.check,
 )
