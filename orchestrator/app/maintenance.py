@@ -108,7 +108,7 @@ class Maintenance:
         """Take no more receipts of providers that are gone and whose attempts have all ended."""
         if self._runtime.dispatcher.retired:
             await self._runtime.left_open(lambda: COUNT_PAUSE_SECONDS)
-        await self._runtime.dispatcher.let_go()
+        await self._runtime.let_go()
 
     async def _move_on(self) -> None:
         """Move on what waits for a provider that the configuration no longer has."""

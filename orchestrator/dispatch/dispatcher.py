@@ -89,7 +89,7 @@ class Dispatcher:
         self._recent = RecentDecisions(monotonic)
         self._loader = Loader(store, self._recent, address_hash, self._sends.failing)
         self.retired: dict[str, ActiveProvider] = {}
-        self._retired: list[ActiveProvider] = []
+        self.replaced: list[ActiveProvider] = []
         self._versions: dict[tuple[str, str], tuple[Policy, TemplateSet]] = {}
         self._stopping = False
 
@@ -115,7 +115,7 @@ class Dispatcher:
             *(pump for pumps in self._pumps.values() for pump in pumps), return_exceptions=True
         )
         await self._sends.stop(within_seconds)
-        for provider in (*self.providers.values(), *self._retired):
+        for provider in (*self.providers.values(), *self.replaced):
             await provider.adapter.close()
 
     async def replace(
@@ -134,7 +134,7 @@ class Dispatcher:
             if name not in kept:
                 for pump in self._pumps.pop(name):
                     pump.cancel()
-                self._retired.append(old)
+                self.replaced.append(old)
         self._versions.clear()  # it fills with what is in flight
         self.use({name: kept.get(name, new) for name, new in providers.items()})
         for name, new in self.providers.items():
@@ -153,13 +153,6 @@ class Dispatcher:
     def forget(self, retired: Collection[str]) -> None:
         """Take no more receipts of these."""
         self.retired = {name: one for name, one in self.retired.items() if name not in retired}
-
-    async def let_go(self) -> None:
-        """Close the replaced adapters that send nothing and take no receipts any more."""
-        for one in list(self._retired):
-            if one.free == one.slots and self.retired.get(one.name) is not one:
-                self._retired = [other for other in self._retired if other is not one]
-                await one.adapter.close()
 
     def poke(self, queue: str, urgent: bool = False) -> None:
         """Wake the pump of a provider that has a new row; ``urgent`` for an OTP."""

@@ -192,6 +192,15 @@ class Runtime:
             )
         return left
 
+    async def let_go(self) -> None:
+        """Close the replaced adapters that send nothing and take no receipts any more."""
+        dispatcher = self.dispatcher
+        for one in list(dispatcher.replaced):
+            if one.free == one.slots and dispatcher.retired.get(one.name) is not one:
+                kept = [other for other in dispatcher.replaced if other is not one]
+                dispatcher.replaced = kept
+                await one.adapter.close()
+
     # ---- between the parts
 
     def wake(self, what: str) -> None:

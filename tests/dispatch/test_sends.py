@@ -215,14 +215,14 @@ async def test_a_replaced_adapter_is_closed_once_its_sends_have_ended(
             await asyncio.sleep(0.01)
             if at.at_rest:
                 break
-        await at.dispatcher.let_go()
+        await at.world.runtime.let_go()
         assert closed == [], "its receipts are still taken"
         at.dispatcher.forget(["viber_a"])
         old.free -= 1
-        await at.dispatcher.let_go()
+        await at.world.runtime.let_go()
         assert closed == [], "a send is under way"
         old.free += 1
-        await at.dispatcher.let_go()
+        await at.world.runtime.let_go()
         assert closed == ["old"]
         await at.dispatcher.stop(5)
         assert closed == ["old"]
