@@ -3,7 +3,7 @@ The conformance suite for adapters, for authors to run over their own::
 
     pip install 'kaskad[testing]'
     kaskad adapter test PACKAGE                               # or
-    pytest --pyargs kaskad_testing --adapters PACKAGE
+    pytest --pyargs kaskad_testing -p kaskad_testing.plugin --adapters PACKAGE
 
 An author writes a table of wire examples (``Examples``). The suite compares it with what the
 adapter does, and sends every status from 300 to 599, strange bodies, forged, replayed and hostile

@@ -52,7 +52,10 @@ def run(target: str, write: Callable[[str], None]) -> bool:
     reporter = Reporter()
     plain = ["-c", os.devnull, "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:logging"]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other plugins take long to load
-    code = pytest.main(["--pyargs", "kaskad_testing", *plain, OPTION, target], [reporter])
+    suite = ["--pyargs", "kaskad_testing", "-p", "kaskad_testing.plugin", OPTION, target]
+    code = pytest.main([*suite, *plain], [reporter])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        write("the suite could not be run to its end")
     for (of, check), words in sorted(reporter.failed.items()):
         more = f"\n  ({len(words) - 1} more like it)" if len(words) > 1 else ""
         write(f"{of}: {check}\n  {words[0].strip()}{more}\n")
