@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -126,7 +125,7 @@ def path_parameters(row: Route) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         | ({"description": place} if place else {})
-        for name, place in zip_longest(PARAMETER.findall(row.path), row.places, fillvalue="")
+        for name, place in zip(PARAMETER.findall(row.path), (*row.places, ""), strict=False)
     ]
 
 

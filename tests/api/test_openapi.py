@@ -57,7 +57,9 @@ async def test_every_route_is_described_and_nothing_else_is(site: Site) -> None:
             for method in item
             if method in METHODS
         }
-        assert described == routes, listener
+        # a browser's question before such a call follows from the row itself
+        asked_first = {(row.path, "options") for row in ROUTES if row.personal}
+        assert described == routes - asked_first, listener
 
 
 def test_every_reference_leads_somewhere_and_every_shape_is_a_schema() -> None:

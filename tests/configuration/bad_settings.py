@@ -33,10 +33,6 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
-        "channels: {mobile_push: []}",
-        ["k.yaml:1:12: the channel 'mobile_push' is reserved, not available yet; remove it"],
-    ),
-    (
         "channels: {sms: [{adapter: twilio}]}",
         [
             "k.yaml:1:18: the provider has no `provider`; name it: provider: twilio",

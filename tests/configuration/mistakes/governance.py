@@ -97,7 +97,6 @@ MISTAKES = [
             (DAY, "sms_day: {channels: [smss],", "no channel 'smss'", "'sms'"),
             (DAY, "sms_day: {channels: [],", "`channels` is empty", "remove it"),
             (DAY, "sms_day: {channels: sms,", "`channels` is a text", "[sms]"),
-            (DAY, "sms_day: {channels: [mobile_push],", "reserved", "remove it"),
             ("per: calendar_day", "per: day", "no window", "calendar_day"),
             ("per: calendar_day", "per: calender_day", "no window", "calendar_day"),
             (GAP, "promo_gap: {classes: [promotional], gap: 0}", "`gap`", "longer than 0"),

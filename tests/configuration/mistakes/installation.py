@@ -87,7 +87,6 @@ VALUES = edits(
         ("subject: mailto:ops@example.com", "subject: ops@example.com", "subject", "mailto:"),
         ("  viber:\n", "  vibre:\n", "no channel 'vibre'", "'viber'"),
         ("  sms:\n    - p", "  SMS:\n    - p", "no channel 'SMS'", "'sms'"),
-        ("  email:\n", "  mobile_push: []\n  email:\n", "reserved", "remove it"),
         ("- provider: infobip", "- provider: Infobip", "'Infobip' is not a name", "lower-case"),
         ("- provider: twilio", "- provider: relay", "'relay' is already on line", "own"),
         ("adapter: infobip_viber", "adapter: infobip_vibr", "no adapter 'infobip_vibr'", "viber'"),

@@ -100,7 +100,6 @@ VALUES = edits(
         ("- channel: web_push", "- channel: webpush", "'webpush'", "'web_push'"),
         ("- channel: web_push", "- channel: push", "'push'", "web_push"),
         ("- channel: web_push", "- channel: Viber", "'Viber'", "'viber'"),
-        ("- channel: web_push", "- channel: mobile_push", "reserved", "another"),
         ("- channel: web_push", "- channel: telegram", "'telegram'", "channels"),
         ("- channel: web_push", "- channel:", "no `channel`", "channel:"),
         ("- channel: web_push\n" + PUSH, "- web_push", "the step is a text", "channel: web_push"),
