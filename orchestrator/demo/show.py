@@ -17,7 +17,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.status import Delivery
 from orchestrator.primitives.durations import duration, rfc3339
 
-CHANNELS = ("web_push", "mobile_push", "viber", "whatsapp", "telegram", "email", "sms")
+CHANNELS = ("in_app", "web_push", "mobile_push", "viber", "whatsapp", "telegram", "email", "sms")
 MOVING_MAX = 12
 STYLES = {
     "succeeded": "green",

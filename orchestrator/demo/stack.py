@@ -107,6 +107,7 @@ http:
   admin: "127.0.0.1:{admin_port}"
   public_url: "http://127.0.0.1:{port}"
   auth: off
+  browser_origins: ["{sandbox}"]
 egress: {{allow: ["{sandbox}"]}}
 policies: ./policies
 templates: ./templates
@@ -228,7 +229,7 @@ class DemoStack:
 
     async def introduce(self, people: list[dict[str, Any]]) -> None:
         """Give the sandbox's page the names behind the phones."""
-        phones = {}
+        phones, inboxes = {}, {}
         for person in people:
             pushes = [subscription["endpoint"] for subscription in person.get("web_push", ())]
             pushes += [device["token"] for device in person.get("devices", ())]
@@ -237,8 +238,10 @@ class DemoStack:
                 for address in (*map(person.get, ("phone", "email", "telegram_id")), *pushes)
                 if address
             ]
-            phones[f"{person['first_name']} ({person['id']})"] = addresses
+            name = f"{person['first_name']} ({person['id']})"
+            phones[name], inboxes[name] = addresses, person["id"]
         await self._control("PUT", "people", phones)
+        await self._control("PUT", "in_app", {"service": self.url, "people": inboxes})
 
     async def subscribe(self) -> Any:
         """A browser of the sandbox that allows notifications; its subscription."""

@@ -10,6 +10,7 @@ The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
     POST     inbound      {"provider", "from", "text"}: the person writes
     POST     act          {"seq", "state", "detail"?}: a message reaches a state now
     PUT      people       {"Olena": ["+380501234567", ENDPOINT]}: whose phone is whose, for the page
+    PUT      in_app       {"service": URL, "people": {"Olena": "user-1"}}: inboxes for the page
     POST     push/subscribe  {"application_server_key"?, "owner"?}  →  a PushSubscription
     POST     push/expire     {"endpoint"}: the browser unsubscribes
     GET      apps         settings for the adapters fcm and apns
@@ -86,6 +87,7 @@ class Control:
         yield web.post("/_sandbox/inbound", _changes(self.inbound))
         yield web.post("/_sandbox/act", _changes(self.act))
         yield web.put("/_sandbox/people", _changes(self.people))
+        yield web.put("/_sandbox/in_app", _changes(self.in_app))
         yield web.post("/_sandbox/push/subscribe", _changes(self.subscribe))
         yield web.post("/_sandbox/push/expire", _changes(self.expire))
         yield web.get("/_sandbox/apps", self.apps)
@@ -186,6 +188,15 @@ class Control:
             }
         )
         return as_json(200, self._common.inbox.people)
+
+    async def in_app(self, body: Body) -> web.Response:
+        service, people = body.get("service"), body.get("people")
+        if not is_web_url(service):
+            raise Wrong(f"service: the http(s) URL of Kaskad is needed, found {service!r}")
+        if not isinstance(people, dict) or not all(isinstance(id, str) for id in people.values()):
+            raise Wrong(f"people: recipients' ids by name are needed, found {people!r}")
+        self._common.inbox.show_in_app({"service": service.rstrip("/"), "people": people})
+        return as_json(200, self._common.inbox.in_app)
 
     async def subscribe(self, body: Body) -> web.Response:
         key, owner = body.get("application_server_key"), body.get("owner")

@@ -151,6 +151,7 @@ class Inbox:
         self._last: OrderedDict[tuple[str, str], InboxEntry] = OrderedDict()
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
         self.people: dict[str, list[str]] = {}
+        self.in_app: dict[str, Any] = {"service": None, "people": {}}
         self.clear()
 
     async def open(self) -> None:
@@ -257,6 +258,11 @@ class Inbox:
         self.people = people
         self._publish("people", people)
 
+    def show_in_app(self, in_app: dict[str, Any]) -> None:
+        """Set whose inboxes the page shows, and the service that keeps them."""
+        self.in_app = in_app
+        self._publish("in_app", in_app)
+
     def find(self, seq: int) -> InboxEntry | None:
         """The message with this number, if it is still kept."""
         return self._accepted.get(seq)
@@ -280,6 +286,7 @@ class Inbox:
             "messages": [entry.view() for entry in list(self._accepted.values())[-newest:]],
             "replies": list(self.replies)[-newest:],
             "people": self.people,
+            "in_app": self.in_app,
             "opted_out": [
                 {"provider": provider, "address": address} for provider, address in self.opted_out
             ],

@@ -3,6 +3,8 @@ The sandbox's page: every person's phone, live.
 
 ``/`` is the page, ``/_sandbox/stream`` what feeds it (server-sent events: one ``snapshot``, then
 changes), and ``/_sandbox/mail/{seq}`` a mail's HTML, which runs nothing and loads nothing.
+``/_sandbox/token?person=`` does what a shop's own server does for its page: it asks Kaskad for a
+token of the person's inbox.
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 
-from orchestrator.sandbox.standin import Common
+from orchestrator.sandbox.standin import Common, as_json
 
 FILES = Path(__file__).with_name("static")
 SNAPSHOT_MESSAGES = 400
 KEEPALIVE_SECONDS = 15.0
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self';"
-    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'{service}; style-src 'self'; connect-src 'self'{service};"
+    " frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+TOKEN_SECONDS = 86_400
 MAIL_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'self'"
@@ -46,7 +50,19 @@ def routes(common: Common) -> list[web.RouteDef]:
         text = Template((FILES / "page.html").read_text("utf-8")).substitute(
             lang=locale, title=TITLES[locale]
         )
-        return _safe(text, "text/html", PAGE_POLICY)
+        service = common.inbox.in_app["service"]
+        return _safe(
+            text, "text/html", PAGE_POLICY.format(service=f" {service}" if service else "")
+        )
+
+    async def token(request: web.Request) -> web.Response:
+        in_app, person = common.inbox.in_app, request.query.get("person", "")
+        if person not in in_app["people"].values():
+            return as_json(404, {"error": "PUT /_sandbox/in_app names nobody with this id"})
+        url = f"{in_app['service']}/v1/inbox/{quote(person, safe='')}/tokens"
+        body = {"expires_in": TOKEN_SECONDS}
+        async with ClientSession() as session, session.post(url, json=body) as answer:
+            return as_json(answer.status, await answer.json(content_type=None))
 
     async def mail(request: web.Request) -> web.Response:
         entry = common.inbox.find(int(request.match_info["seq"]))
@@ -64,6 +80,7 @@ def routes(common: Common) -> list[web.RouteDef]:
         web.get("/_sandbox/page.js", _file("page.js", "text/javascript")),
         web.get(r"/_sandbox/mail/{seq:\d{1,15}}", mail),
         web.get("/_sandbox/stream", stream),
+        web.get("/_sandbox/token", token),
     ]
 
 
@@ -109,7 +126,8 @@ def _event(kind: str, data: Any) -> bytes:
 
 def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(request: web.Request) -> web.Response:
-        return _safe((FILES / name).read_text("utf-8"), content_type, PAGE_POLICY)
+        policy = PAGE_POLICY.format(service="")
+        return _safe((FILES / name).read_text("utf-8"), content_type, policy)
 
     return serve
 

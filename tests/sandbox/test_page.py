@@ -228,6 +228,14 @@ async def test_a_change_needs_json_so_that_a_strange_web_page_cannot_make_one() 
             409,
             "PUT /_sandbox/callbacks",
         ),
+        ("PUT", "in_app", {"people": {}}, 400, "service: the http(s) URL of Kaskad"),
+        (
+            "PUT",
+            "in_app",
+            {"service": "http://127.0.0.1:1", "people": {"Олена": 5}},
+            400,
+            "people: recipients' ids by name",
+        ),
         ("POST", "verify", {"provider": "twilio"}, 409, "no webhook yet"),
         ("POST", "act", {"seq": 1, "state": "seen"}, 400, "state: one of sent"),
         ("POST", "act", {"seq": 1, "state": "read"}, 404, "no message 1 is kept"),
@@ -256,6 +264,20 @@ async def test_a_subscription_can_be_given_to_a_person() -> None:
         await bench.control("PUT", "people", {"Олена": [PHONE]})
         subscription = await bench.control("POST", "push/subscribe", {"owner": "Олена"}, 201)
         assert bench.sandbox.inbox.people == {"Олена": [PHONE, subscription["endpoint"]]}
+
+
+async def test_the_page_may_load_the_inbox_of_the_service_that_it_was_told_of() -> None:
+    async with benched() as bench:
+        told = {"service": "http://127.0.0.1:1/", "people": {"Олена": "olena"}}
+        await bench.control("PUT", "in_app", told)
+        async with bench.client.get(bench.sandbox.url) as reply:
+            policy = reply.headers["Content-Security-Policy"]
+        assert "script-src 'self' http://127.0.0.1:1;" in policy and "unsafe" not in policy
+        async with bench.client.get(f"{bench.sandbox.url}/_sandbox/stream") as reply:
+            _, snapshot = await following(events(reply))
+        assert snapshot["in_app"] == {**told, "service": "http://127.0.0.1:1"}
+        async with bench.client.get(f"{bench.sandbox.url}/_sandbox/token?person=maria") as reply:
+            assert reply.status == 404, "tokens are for those who were named"
 
 
 def test_the_stand_ins_share_nothing_with_the_code_they_check() -> None:

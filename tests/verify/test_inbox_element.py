@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
+from orchestrator.sandbox import Accounts
 from tests.verify.chromium import Chromium
 from tests.verify.inbox_place import (
     BADGE,
@@ -344,3 +346,29 @@ async def test_a_ui_of_one_s_own_has_the_same_inbox(place: Place) -> None:
     await place.until("Для свого вигляду", "archived_at")
     await tab.until_true("window.seen.length === 0 && mine.complete && mine.counts.unread === 0")
     await tab.run("mine.close()")
+
+
+async def test_the_sandbox_shows_inboxes_beside_the_phones(place: Place) -> None:
+    tab, sandbox, session = place.browser, place.kaskad.sandbox_url, place.kaskad.session
+    people = {"Олена": ["+380501234567"], "Марія": ["+380501234568"]}
+    in_app = {"Олена": place.shop.recipient, "Марія": "maria"}
+    await place.put("Ціна знизилась")
+    for what, body in (
+        ("people", people),
+        ("in_app", {"service": place.kaskad.url, "people": in_app}),
+    ):
+        async with session.put(f"{sandbox}/_sandbox/{what}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+    account, key = Accounts().twilio_account_sid, Accounts().twilio_auth_token
+    for (phone,) in people.values():
+        async with session.post(
+            f"{sandbox}/2010-04-01/Accounts/{account}/Messages.json",
+            data={"To": phone, "From": Accounts().twilio_from, "Body": "Код 4711"},
+            headers={"Authorization": aiohttp.encode_basic_auth(account, key)},
+        ) as answer:
+            assert answer.status == 201, await answer.text()
+    await tab.open(f"{sandbox}/?lang=uk", width=1000)
+    await tab.until_true(f'{ELEMENT}?.shadowRoot && {BADGE} === "1"')
+    assert await tab.run("document.querySelectorAll('kaskad-inbox').length") == 2
+    await tab.run(f"{at('.bell')}.click()")
+    await tab.until_true(first_title("Ціна знизилась"))

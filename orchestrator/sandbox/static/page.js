@@ -6,7 +6,7 @@ const WORDS = {
     emptyTitle: "No messages yet", emptyText: "What the stand-in providers accept appears here at once. Point base_url of an adapter at",
     reply: "Reply…", send: "Send", by: "Channel", noReply: "Nobody can reply on these channels.",
     read: "Read", clicked: "Click", failed: "Lose", unsubscribed: "Unsubscribe", showMail: "Show mail", hideMail: "Hide mail",
-    optedOut: "opted out", image: "Image", undecryptable: "The browser could not open it:",
+    optedOut: "opted out", inbox: "Inbox", image: "Image", undecryptable: "The browser could not open it:",
     channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Email", web_push: "Web push", mobile_push: "App", telegram: "Telegram" },
     states: {
       accepted: "on its way", sent: "sent", delivered: "delivered ✓", read: "read ✓✓", clicked: "clicked ↗", replied: "answered",
@@ -19,7 +19,7 @@ const WORDS = {
     emptyTitle: "Повідомлень ще немає", emptyText: "Усе, що приймуть провайдери-двійники, одразу з’явиться тут. Спрямуйте base_url адаптера на",
     reply: "Відповісти…", send: "Надіслати", by: "Канал", noReply: "У цих каналах відповісти не можна.",
     read: "Прочитати", clicked: "Натиснути", failed: "Загубити", unsubscribed: "Відписатися", showMail: "Показати лист", hideMail: "Сховати лист",
-    optedOut: "відписано", image: "Зображення", undecryptable: "Браузер не зміг відкрити:",
+    optedOut: "відписано", inbox: "Вхідні", image: "Зображення", undecryptable: "Браузер не зміг відкрити:",
     channels: { sms: "SMS", viber: "Viber", whatsapp: "WhatsApp", email: "Пошта", web_push: "Web push", mobile_push: "Застосунок", telegram: "Telegram" },
     states: {
       accepted: "у дорозі", sent: "надіслано", delivered: "доставлено ✓", read: "прочитано ✓✓", clicked: "натиснуто ↗", replied: "є відповідь",
@@ -36,12 +36,15 @@ const ARRIVED = ["delivered", "read", "clicked", "replied", "dismissed", "unsubs
 const NO_REPLIES = new Set(["web_push", "mobile_push", "email"]);
 const NO_READS = new Set(["web_push", "mobile_push", "telegram"]);
 const KEPT = 400;
+const INBOXES = 3; // each holds a connection to Kaskad, and browsers allow few to one host
 const clock = new Intl.DateTimeFormat(LANG, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 let messages = new Map();
 let replies = [];
 let people = {};
 let optedOut = [];
+let inApp = { service: null, people: {} };
+const inboxes = [];
 const phones = new Map();
 const $ = (id) => document.getElementById(id);
 
@@ -106,6 +109,7 @@ function newPhone(name) {
   phone.outs = make("div", "outs");
   who.append(phone.title, phone.where);
   head.append(make("div", "face", faceOf(name)), who, phone.outs);
+  addBell(phone, head);
   phone.talk = make("ol", "talk");
   phone.talk.tabIndex = 0;
   phone.problem = make("p", "problem");
@@ -114,6 +118,34 @@ function newPhone(name) {
   phone.form = replyForm(phone);
   phone.card.append(head, phone.talk, phone.problem, phone.form, phone.mute);
   return phone;
+}
+
+function addBell(phone, head) {
+  const recipient = inApp.people[phone.name];
+  if (!recipient) return;
+  phone.bell = make("button", "bell", W.inbox);
+  phone.bell.addEventListener("click", async () => {
+    const element = showInbox(phone, recipient);
+    await customElements.whenDefined("kaskad-inbox");
+    element.shadowRoot.querySelector("[part=bell]").click();
+  });
+  head.append(phone.bell);
+  if (inboxes.length < INBOXES) showInbox(phone, recipient);
+}
+
+/** The person's inbox in place of the bell; the one that was shown first becomes a bell again. */
+function showInbox(phone, recipient) {
+  const element = make("kaskad-inbox");
+  const token = `/_sandbox/token?person=${encodeURIComponent(recipient)}`;
+  const attributes = { recipient, lang: LANG, server: `${inApp.service}/`, "token-url": token };
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  phone.bell.replaceWith(element);
+  inboxes.push({ element, bell: phone.bell });
+  if (inboxes.length > INBOXES) {
+    const oldest = inboxes.shift();
+    oldest.element.replaceWith(oldest.bell);
+  }
+  return element;
 }
 
 function replyForm(phone) {
@@ -271,6 +303,7 @@ function showTotals() {
 
 function rebuild() {
   phones.clear();
+  inboxes.length = 0;
   $("phones").replaceChildren();
   for (const addresses of Object.values(people)) {
     if ([...messages.values()].some(({ address }) => addresses.includes(address))) phoneOf(addresses[0]);
@@ -313,6 +346,8 @@ const CHANGES = {
     replies = data.replies;
     people = data.people;
     optedOut = data.opted_out;
+    inApp = data.in_app;
+    if (inApp.service) import(`${inApp.service}/static/kaskad-inbox.js`).catch(() => {});
     rebuild();
   },
   message(data) {
@@ -333,6 +368,7 @@ const CHANGES = {
     showOptOuts();
   },
   people(data) { people = data; rebuild(); },
+  in_app() { location.reload(); }, // the page may load scripts of the service from now on
   reset() { messages.clear(); replies = []; optedOut = []; rebuild(); },
 };
 
