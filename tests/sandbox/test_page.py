@@ -266,16 +266,16 @@ async def test_a_subscription_can_be_given_to_a_person() -> None:
         assert bench.sandbox.inbox.people == {"Олена": [PHONE, subscription["endpoint"]]}
 
 
-async def test_the_page_may_load_the_inbox_of_the_service_that_it_was_told_of() -> None:
+async def test_the_page_may_load_the_inbox_of_the_service_it_was_given() -> None:
     async with benched() as bench:
-        told = {"service": "http://127.0.0.1:1/", "people": {"Олена": "olena"}}
-        await bench.control("PUT", "in_app", told)
+        given = {"service": "http://127.0.0.1:1/", "people": {"Олена": "olena"}}
+        await bench.control("PUT", "in_app", given)
         async with bench.client.get(bench.sandbox.url) as reply:
             policy = reply.headers["Content-Security-Policy"]
         assert "script-src 'self' http://127.0.0.1:1;" in policy and "unsafe" not in policy
         async with bench.client.get(f"{bench.sandbox.url}/_sandbox/stream") as reply:
             _, snapshot = await following(events(reply))
-        assert snapshot["in_app"] == {**told, "service": "http://127.0.0.1:1"}
+        assert snapshot["in_app"] == {**given, "service": "http://127.0.0.1:1"}
         async with bench.client.get(f"{bench.sandbox.url}/_sandbox/token?person=maria") as reply:
             assert reply.status == 404, "tokens are for those who were named"
 
