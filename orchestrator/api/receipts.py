@@ -142,6 +142,14 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     return answer
 
 
+async def record_reports(
+    deps: ApiDeps, provider: str, channel: str, reports: Sequence[Report]
+) -> None:
+    """Apply what came over a connection of the adapter's own. Raises what the engine raised."""
+    commands = commands_of(deps, provider, channel, reports)
+    await submit_all(deps, await with_recipients(deps, commands))
+
+
 async def with_recipients(deps: ApiDeps, commands: list[WebhookItem]) -> list[WebhookItem]:
     """
     The commands, those of links with their recipients; a link that nobody has any more is left out.

@@ -22,10 +22,12 @@ from aiohttp import web
 from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
+from orchestrator.api.ports import DEPS
+from orchestrator.api.receipts import record_reports
 from orchestrator.app.build import open_store, sinks_of, socket_path, unbindable
 from orchestrator.app.keys import InstallationKeys
 from orchestrator.app.maintenance import Maintenance
-from orchestrator.channels import Adapter
+from orchestrator.channels import Adapter, Report
 from orchestrator.channels.registry import identities
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.loading import (
@@ -212,7 +214,12 @@ class App:
         rate = one.rate_per_second
         bucket = self.store.bucket(one.provider, rate, self.clock.monotonic) if rate else None
         slots = min(one.connections, getattr(one.adapter_settings, "pool", one.connections))
-        return active_provider(one, settings, one.build(), bucket, slots)
+        adapter = one.build()
+        adapter.record = partial(self._record_reports, one.provider, one.channel)
+        return active_provider(one, settings, adapter, bucket, slots)
+
+    async def _record_reports(self, provider: str, channel: str, reports: Sequence[Report]) -> None:
+        await record_reports(self.public_app[DEPS], provider, channel, reports)
 
     async def _listen(self, settings: Settings) -> None:
         listeners = [(build_app(Listener.ADMIN, self._api_deps(auth="off")), settings.http.admin)]

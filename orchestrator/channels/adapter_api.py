@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -198,6 +198,15 @@ class Linked:
 Report = Receipt | Inbound | Preference | Linked
 """What a webhook can say."""
 
+Record = Callable[[Sequence[Report]], Awaitable[None]]
+"""Makes reports durable. Raises if it could not."""
+
+
+async def unrecorded(reports: Sequence[Report]) -> None:
+    """Stands in until somebody takes reports."""
+    raise RuntimeError("nobody takes reports of this adapter")
+
+
 S = TypeVar("S", bound=AdapterSettings)
 
 
@@ -216,6 +225,8 @@ class Adapter(Generic[S]):
     def __init__(self, settings: S, provider: str) -> None:
         self.settings = settings
         self.provider = provider
+        self.record: Record = unrecorded
+        """For reports that come over the adapter's own connections; set before ``open``."""
 
     def reports(self) -> frozenset[str]:
         """
