@@ -118,6 +118,7 @@ def sandbox(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port of the HTTP providers and the page.")] = 8090,
     smtp_port: Annotated[int, typer.Option(help="The port of the mail server.")] = 8025,
+    smpp_port: Annotated[int, typer.Option(help="The port of the SMSC.")] = 2775,
     record: Annotated[
         Path | None, typer.Option(help="Write down what was accepted, one JSON line each.")
     ] = None,
@@ -139,6 +140,7 @@ def sandbox(
         host=host,
         http_port=port,
         smtp_port=smtp_port,
+        smpp_port=smpp_port,
         record=record,
         seed=seed,
         public_url=public_url,
@@ -150,6 +152,7 @@ def sandbox(
     def announce(sandbox: Any) -> None:
         typer.echo(f"phones   {sandbox.url}/")
         typer.echo(f"mail     smtp://{host}:{sandbox.smtp_port}")
+        typer.echo(f"smpp     {host}:{sandbox.center.port}")
         typer.echo(f"script   PUT {sandbox.url}/_sandbox/script")
 
     try:
@@ -165,7 +168,7 @@ def sandbox(
 def reason_of(error: OSError) -> str:
     """The reason of an address that cannot be listened on, and how to fix it."""
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use; stop what listens there, or say --port and --smtp-port"
+        return "a port is in use; stop what listens there, or say --port, --smtp-port, --smpp-port"
     return error.strerror or str(error)
 
 

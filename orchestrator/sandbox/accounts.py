@@ -35,5 +35,7 @@ class Accounts:
     meta_business_id: str = "102290129340398"
     meta_display_number: str = "15550783881"
     meta_verify_token: str = "sandbox-meta-verify-token"
+    smpp_system_id: str = "sandbox"
+    smpp_password: str = "smpp-pw"
     smtp_username: str = "sandbox"
     smtp_password: str = "sandbox-smtp-password"

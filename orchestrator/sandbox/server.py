@@ -30,6 +30,8 @@ from orchestrator.sandbox.infobip import Infobip
 from orchestrator.sandbox.meta import Meta
 from orchestrator.sandbox.push import Push
 from orchestrator.sandbox.script import Script
+from orchestrator.sandbox.smsc import NAME as SMSC_NAME
+from orchestrator.sandbox.smsc import MessageCenter
 from orchestrator.sandbox.smtp import NAME as SMTP_NAME
 from orchestrator.sandbox.smtp import MailRelay
 from orchestrator.sandbox.standin import Common, StandIn
@@ -61,6 +63,7 @@ class SandboxConfig:
     http_port: int = 0
     smtp_port: int = 0
     http2_port: int = 0
+    smpp_port: int = 0
     record: Path | None = None
     seed: int | None = None
     receipts: tuple[tuple[str, float], ...] = (("sent", 0.2), ("delivered", 1.0))
@@ -87,6 +90,7 @@ class Sandbox:
     push: Push
     fcm: FcmStandIn
     apns: ApnsStandIn
+    center: MessageCenter
     meta: Meta
     viber_bot: ViberBotStandIn
 
@@ -128,6 +132,7 @@ class Sandbox:
         await self.http2.stop()
         if self._mail is not None:
             await self._mail.stop()
+            await self.center.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -149,6 +154,8 @@ class Sandbox:
         if provider == SMTP_NAME:
             assert self._mail is not None
             return self._mail.handler.receipt
+        if provider == SMSC_NAME:
+            return self.center.receipt
         return self.stand_ins[provider].receipt
 
     async def reset(self) -> None:
@@ -158,7 +165,7 @@ class Sandbox:
         self.use_script(self._config.script)
 
     def _names(self) -> list[str]:
-        return [*self.stand_ins, SMTP_NAME]
+        return [*self.stand_ins, SMTP_NAME, SMSC_NAME]
 
     def _build(self, config: SandboxConfig) -> None:
         inbox = Inbox(config.record, config.keep_last)
@@ -174,17 +181,11 @@ class Sandbox:
             now=config.now,
         )
         common = self.common
+        self.center = MessageCenter(common)
         self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
         self.fcm, self.apns = FcmStandIn(common), ApnsStandIn(common)
         apps = (self.push, self.fcm, self.apns, Telegram(common))
-        kinds = (
-            Twilio(common),
-            Infobip(common),
-            self.viber_bot,
-            self.meta,
-            Telegram(common),
-            *apps,
-        )
+        kinds = (Twilio(common), Infobip(common), self.viber_bot, self.meta, *apps)
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)
         for alias, name in config.aliases.items():
@@ -224,6 +225,7 @@ class Sandbox:
         self._mail = MailRelay(self.common, certificate)
         await self._mail.start(config.host, config.smtp_port)
         self.smtp_port = self._mail.port
+        await self.center.start(config.host, config.smpp_port)
         await self.http2.start(reachable, config.http2_port, f"http://{reachable}:{self.http_port}")
 
     def app_accounts(self) -> dict[str, dict[str, Any]]:
