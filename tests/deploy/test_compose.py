@@ -6,6 +6,7 @@ sends a message.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestrator.app.app import App
 from orchestrator.check.judge import judge
 from orchestrator.doctor import Result, examine
 from orchestrator.sandbox import Accounts, Sandbox, SandboxConfig
+from orchestrator.sandbox.app_push import FcmStandIn
 from orchestrator.stores.postgres.schema import migrate_url
 from tests.doctor.setup import MEASURED
 from tests.support.ports import free_port
@@ -118,6 +120,7 @@ def test_the_sandbox_s_accounts_are_those_that_it_knows() -> None:
         "TELEGRAM_TOKEN": known.telegram_token,
         "TELEGRAM_SECRET_TOKEN": known.telegram_secret_token,
         "TWILIO_TOKEN": known.twilio_auth_token,
+        "FCM_SERVICE_ACCOUNT": json.dumps(json.loads(FcmStandIn.account_text())),
     }
 
 
