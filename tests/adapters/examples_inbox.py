@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.adapters.adapter_conformance import Examples
+from kaskad_testing import Examples
 
 EXAMPLES = Examples(
     adapter="inbox", settings={}, elsewhere=frozenset({"delivered", "read", "clicked"})
