@@ -65,7 +65,8 @@ def apply_fact(
     asked = decision.checks and not isinstance(fact, RulesChanged)
     if not decision.effects and not asked and decision.message == before:
         return FactApplied(decision)
-    entry.lines.append(encode_entry(context.now, fact, before, decision))
+    if context.keeps_history:
+        entry.lines.append(encode_entry(context.now, fact, before, decision))
     entry.message = decision.message
     earlier = None if isinstance(fact, Triggered) else before
     context.decided.append(

@@ -59,6 +59,8 @@ class BatchContext:
     day_ends: Instant
     started_at: float
     """The monotonic clock in seconds."""
+    keeps_history: bool = True
+    """Whether decisions are written down. A rehearsal looks at them and forgets them."""
     decided: list[Decided] = field(default_factory=list)
     condition_errors: int = 0
 

@@ -131,6 +131,7 @@ class FastRunner:
             day="",
             day_ends=0,
             started_at=0.0,
+            keeps_history=False,
         )
 
     def run(
@@ -232,7 +233,6 @@ class FastRunner:
             if message.due_at is not None and message.due_at != before_due:
                 self._wake(message.id, message.due_at)
             self._enqueue(message)
-            work.messages.rows[message.id].lines.clear()
             self._forget(message)
         if self._keep:
             work.contacts.rows.update(
