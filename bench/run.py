@@ -22,6 +22,7 @@ from bench.figures import Figure, number, table
 from bench.groups.cascade import Cascade
 from bench.groups.ceilings import Ceilings
 from bench.groups.commands import Commands
+from bench.groups.floor import Floor
 from bench.groups.growth import Growth
 from bench.groups.latency import Latency
 from bench.groups.life import Life
@@ -35,7 +36,7 @@ from bench.worker import quieten
 FINE, MISSED, USAGE, STOPPED = 0, 1, 2, 130
 GROUPS: dict[str, type[Rounds]] = {
     group.name: group
-    for group in (Ceilings, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
+    for group in (Ceilings, Floor, Life, Cascade, Pending, TimerBurst, Latency, Growth, Commands)
 }
 NAMES = tuple(GROUPS)
 T = TypeVar("T")

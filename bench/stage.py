@@ -38,15 +38,16 @@ class Stage:
 
     async def __aenter__(self) -> Stage:
         feed = str(self.folder / "feed.sock")
-        self.poster = await self._worker("bench.poster", feed=feed)
-        self.sink = await self._worker("bench.sink", feed=feed)
-        self.publisher = await self._worker("bench.publisher")
+        self.poster = await self.worker("bench.poster", feed=feed)
+        self.sink = await self.worker("bench.sink", feed=feed)
+        self.publisher = await self.worker("bench.publisher")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
-    async def _worker(self, module: str, **options: Any) -> Worker:
+    async def worker(self, module: str, **options: Any) -> Worker:
+        """A helper in a process of its own, which ends with the run."""
         worker = await Worker.start(module, **options)
         self._exits.push_async_callback(worker.stop)
         return worker
@@ -84,7 +85,7 @@ class Stage:
 
     async def bare(self) -> Worker:
         """A fresh process for a ceiling."""
-        return await self._worker("bench.bare", serve=True)
+        return await self.worker("bench.bare", serve=True)
 
     async def postgres(self) -> Postgres:
         """A PostgreSQL server of our own. Raises ``BenchError`` where there can be none."""

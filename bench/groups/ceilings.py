@@ -108,7 +108,7 @@ class Ceilings(Rounds):
             await self._bare.stop()
 
 
-def http_floor(figures: dict[str, Figure]) -> list[float]:
+def http_ceiling(figures: dict[str, Figure]) -> list[float]:
     """
     CPU microseconds of one provider call and one receipt with the bare libraries, turn by turn.
     """

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from bench import machine
+from bench.figures import at_most
 from bench.groups.rounds import Rounds
 from bench.lives import lives
 from bench.place import Service
@@ -33,8 +34,10 @@ class Growth(Rounds):
             self.figure(f"pg_{key}_us", f"a life on PostgreSQL, {what} (our side)", "µs CPU")
         self.figure("pg_growth", "throughput of two processes ÷ of one", "×")
         self.figure("pg_server_us", "a life: PostgreSQL's own processes", "µs CPU")
-        self.figure("pg_wal_bytes", "WAL a life", "B")
-        self.figure("pg_versions", "row versions a life (inserted and updated)", "")
+        self.figure("pg_wal_bytes", "WAL a life", "B", at_most(8_000, aim=6_000))
+        self.figure(
+            "pg_versions", "row versions a life (inserted and updated)", "", at_most(11, aim=8)
+        )
         self.figure("pg_deleted", "rows deleted a life", "")
         self._services: list[Service] = []
 

@@ -38,7 +38,7 @@ class Latency(Rounds):
         super().__init__(stage)
         self._services: list[Service] = []
         self.figure("half_load", "half of the throughput measured", "/s")
-        self._three("call", "at half load: accepted → provider call", at_most(50.0))
+        self._three("call", "at half load: accepted → provider call", at_most(25.0, aim=15.0))
         self._three("post", "at half load: event posted → provider call")
         self._three("receipt", "at half load: receipt posted → answered")
         self._three(
