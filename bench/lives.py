@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bench.events import ORDER
-from bench.place import Service
 from bench.stage import Stage
 from bench.worker import BenchError
 
@@ -32,9 +31,19 @@ class Records:
     topic: str
 
 
+class Runs(Protocol):
+    """A service, ours or another's, that takes events and receipts."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def cpu_seconds(self) -> float: ...
+
+
 async def lives(
     stage: Stage,
-    services: Sequence[Service],
+    services: Sequence[Runs],
     count: int,
     *,
     kind: str = ORDER,
@@ -58,13 +67,13 @@ async def lives(
     return Cost(used / count * 1e6, count / seconds, sent["sms"])
 
 
-def total_cpu(services: Sequence[Service]) -> float:
+def total_cpu(services: Sequence[Runs]) -> float:
     return sum(service.cpu_seconds for service in services)
 
 
 async def publish(
     stage: Stage,
-    services: Sequence[Service],
+    services: Sequence[Runs],
     count: int,
     kind: str,
     records: Records | None = None,

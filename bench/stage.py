@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.kafka import Kafka
 from bench.place import SECRET, Service
@@ -18,6 +18,13 @@ from bench.postgres import Postgres
 from bench.worker import BenchError, Worker
 
 WITHIN_SECONDS = 240.0
+
+
+class HasPort(Protocol):
+    """Something that takes receipts."""
+
+    @property
+    def port(self) -> int: ...
 
 
 class Stage:
@@ -117,7 +124,7 @@ class Stage:
         first, self._next_event = self._next_event, self._next_event + count
         return first
 
-    async def aim(self, services: Sequence[Service], kinds: str) -> None:
+    async def aim(self, services: Sequence[HasPort], kinds: str) -> None:
         """Receipts go to those services from now on; counts start at nothing."""
         await self.poster.ask(
             "aim", ports=[service.port for service in services], kinds=kinds, secret=SECRET
