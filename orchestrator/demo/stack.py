@@ -117,7 +117,7 @@ log: {{level: error, format: console}}
 CHANCES: dict[str, Any] = {
     "infobip": {"refused": 0.08, "failed": 0.05, "delivered": 0.72, "read": 0.45, "clicked": 0.25},
     "meta": {"refused": 0.04, "failed": 0.06, "delivered": 0.6, "read": 0.4, "clicked": 0},
-    "telegram": {"refused": 0.03, "clicked": 0.4},
+    "telegram": {"refused": 0.03, "delivered": 0.4, "read": 0.4, "clicked": 0.4},
     "push": {"refused": 0.1, "delivered": 0.7, "read": 0.3, "clicked": 0.3},
     "fcm": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},
     "apns": {"refused": 0.05, "delivered": 0.8, "read": 0.3, "clicked": 0.2},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.demo import stack
 from orchestrator.sandbox.script import Planned, Script, ScriptedAnswer, ScriptError, canonical
 
 PROVIDERS = ("twilio", "infobip", "smtp")
@@ -181,3 +182,9 @@ def test_a_wrong_script_is_refused_with_its_place_and_a_fix(value: Any, said: st
     with pytest.raises(ScriptError) as error:
         script(value)
     assert said in str(error.value)
+
+
+def test_the_chances_of_the_demonstration_are_a_script() -> None:
+    value = {"providers": {name: {"random": one} for name, one in stack.CHANCES.items()}}
+    script = Script(value, providers=stack.CHANCES, receipts=(), seed=1)
+    assert script.value == value
