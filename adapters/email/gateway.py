@@ -49,7 +49,7 @@ REJECTIONS = {
 }
 
 
-class MailSettings(ch.LoginSettings):
+class MailSettings(ch.AdapterSettings):
     """
     ``from``: ``Shop <hello@shop.example>``, of a domain that the gateway has verified.
     ``reply_to``: where answers go. ``open_pixel``: have an invisible image of ours report that a

@@ -68,6 +68,14 @@ class Mailgun(MailGateway[MailgunSettings]):
         given = {name: value for name, value in form.items() if value}
         return ch.form_call(url, given, Authorization=f"Basic {login}")
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The domain."""
+        own = self.settings
+        login = ch.login("api", own.api_key.get_secret_value())
+        return ch.get_call(
+            f"{own.base_url}/v3/domains/{own.domain}", Authorization=f"Basic {login}"
+        )
+
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """Taken is a 200 with an id; an address that is none is told by the words."""
         body = reply.json()

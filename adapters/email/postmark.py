@@ -41,7 +41,7 @@ RECORDS = {
 }
 
 
-class PostmarkSettings(MailSettings):
+class PostmarkSettings(MailSettings, ch.LoginSettings):
     """``message_stream``: the stream that mails go through (``outbound``, ``broadcast``)."""
 
     server_token: ch.Secret
@@ -73,6 +73,11 @@ class Postmark(MailGateway[PostmarkSettings]):
         given = {key: value for key, value in body.items() if value}
         token = own.server_token.get_secret_value()
         return ch.json_call(f"{own.base_url}/email", given, X_Postmark_Server_Token=token)
+
+    def probe(self, now: float) -> ch.HttpCall:
+        """The server."""
+        token = self.settings.server_token.get_secret_value()
+        return ch.get_call(f"{self.settings.base_url}/server", X_Postmark_Server_Token=token)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """``ErrorCode`` decides where there is one, else the status."""

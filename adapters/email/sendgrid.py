@@ -88,6 +88,11 @@ class SendGrid(MailGateway[SendGridSettings]):
         authorization = f"Bearer {own.api_key.get_secret_value()}"
         return ch.json_call(f"{own.base_url}/v3/mail/send", body, Authorization=authorization)
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """What the key may do."""
+        key = self.settings.api_key.get_secret_value()
+        return ch.get_call(f"{self.settings.base_url}/v3/scopes", Authorization=f"Bearer {key}")
+
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """Taken is a 202 with ``X-Message-Id``; else the first error's field tells whose fault."""
         error: Any = next(ch.objects(ch.member(reply.json(), "errors")), {})

@@ -90,20 +90,29 @@ class Ses(MailGateway[SesSettings]):
         }
         if own.configuration_set is not None:
             body["ConfigurationSetName"] = own.configuration_set
+        return self.signed("POST", "outbound-emails", ch.json_bytes(body), message.now)
+
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account."""
+        return self.signed("GET", "account", b"", now)
+
+    def signed(self, method: str, path: str, body: bytes, now: float) -> ch.HttpCall:
+        """A call of the API with its signature."""
+        own = self.settings
         origin = own.base_url or f"https://email.{own.region}.amazonaws.com"
-        raw, url = ch.json_bytes(body), f"{origin}/v2/email/outbound-emails"
-        session = own.session_token.get_secret_value() if own.session_token else None
+        url = f"{origin}/v2/email/{path}"
         headers = signed_headers(
             url,
-            raw,
-            now=message.now,
+            body,
+            method=method,
+            now=now,
             region=own.region,
             service="ses",
             key_id=own.access_key_id,
             secret=own.secret_access_key.get_secret_value(),
-            session_token=session,
+            session_token=own.session_token.get_secret_value() if own.session_token else None,
         )
-        return ch.HttpCall(method="POST", url=url, headers=headers, body=raw)
+        return ch.HttpCall(method=method, url=url, headers=headers, body=body)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """Taken is a 200 with ``MessageId``; else the error's type decides."""

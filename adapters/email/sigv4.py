@@ -1,6 +1,6 @@
 """
-AWS Signature Version 4 of one POST. (The libraries that sign bring an SDK of some 80 MB along, or a
-client of their own; a signature is forty lines.)
+AWS Signature Version 4 of one request. (The libraries that sign bring an SDK of some 80 MB along,
+or a client of their own; a signature is forty lines.)
 
 Reference: AWS General Reference, "Create a signed AWS API request".
 """
@@ -19,6 +19,7 @@ def signed_headers(
     url: str,
     body: bytes,
     *,
+    method: str = "POST",
     now: float,
     region: str,
     service: str,
@@ -28,7 +29,7 @@ def signed_headers(
     content_type: str = "application/json",
 ) -> dict[str, str]:
     """
-    The headers of a POST of ``body`` to ``url`` (without a query), its signature among them;
+    The headers of a request with ``body`` for ``url`` (without a query), its signature among them;
     ``now`` is UTC seconds.
     """
     parts = urlsplit(url)
@@ -40,7 +41,7 @@ def signed_headers(
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     path = quote(parts.path or "/", safe="/~")
-    request = f"POST\n{path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    request = f"{method}\n{path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
     scope = f"{day}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(request.encode()).hexdigest()
     key = f"AWS4{secret}".encode()

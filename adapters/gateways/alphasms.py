@@ -96,6 +96,20 @@ class AlphaSms(ch.HttpAdapter[AlphaSmsSettings]):
         found = (reason for words, reason in FAULTS if any(w in detail.lower() for w in words))
         return ch.Refused(next(found, R.REFUSED_CONTENT), None, detail)
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account's balance."""
+        own = self.settings
+        body = {"auth": own.api_key.get_secret_value(), "data": [{"type": "balance"}]}
+        return ch.json_call(f"{own.base_url}/api/json.php", body)
+
+    def probed(self, reply: ch.HttpReply) -> str | None:
+        """Whether the answer is a success."""
+        body = reply.json()
+        if ch.member(body, "success") is True:
+            return None
+        words = ch.said(ch.member(body, "error"), ch.secret_values(self.settings))
+        return f"answered {words or reply.status}"
+
     def verify(self, hook: ch.Webhook) -> None:
         """Check the token that we put into the webhook's URL."""
         self.settings.check_login(hook)

@@ -167,6 +167,13 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         authorization = f"App {own.api_key.get_secret_value()}"
         return ch.json_call(own.base_url + self.path, body, Authorization=authorization)
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account's balance."""
+        key = self.settings.api_key.get_secret_value()
+        return ch.get_call(
+            f"{self.settings.base_url}/account/1/balance", Authorization=f"App {key}"
+        )
+
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """A 2xx is judged by its only message, anything else by its status."""
         body = reply.json()

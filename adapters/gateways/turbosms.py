@@ -96,6 +96,21 @@ class TurboSms(ch.HttpAdapter[TurboSmsSettings]):
         id = ch.id_of(ch.member(item, "message_id"))
         return CODES.outcome(code, reply, words, id) or ch.by_http_status(reply, detail=words)
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account's balance."""
+        authorization = f"Bearer {self.settings.token.get_secret_value()}"
+        url = f"{self.settings.base_url}/user/balance.json"
+        return ch.json_call(url, {}, Authorization=authorization)
+
+    def probed(self, reply: ch.HttpReply) -> str | None:
+        """The code of the answer."""
+        body = reply.json()
+        code = ch.member(body, "response_code")
+        if CODES.meaning(code) == "accepted":
+            return None
+        words = ch.member(body, "response_status")
+        return f"answered {code} {ch.said(words, ch.secret_values(self.settings))}"
+
     def verify(self, hook: ch.Webhook) -> None:
         """Check the signature over the secret key and the event's id."""
         said, secrets = ch.fields_of(hook), self.settings.webhook_secret

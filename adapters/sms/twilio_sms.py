@@ -139,6 +139,12 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             body=urllib.parse.urlencode(fields, errors="replace").encode("ascii"),
         )
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account itself."""
+        own = self.settings
+        url = f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}.json"
+        return ch.get_call(url, Authorization=f"Basic {self._login()}")
+
     def _login(self) -> str:
         login = f"{self.settings.account_sid}:{ch.secrets_of(self.settings.auth_token)[0]}"
         return base64.b64encode(login.encode("utf-8", "replace")).decode("ascii")

@@ -98,6 +98,12 @@ class VonageSms(ch.HttpAdapter[VonageSettings]):
             body["callback"] = callback
         return ch.json_call(f"{own.base_url}/sms/json", body)
 
+    def probe(self, now: float) -> ch.HttpCall:
+        """The account's balance."""
+        login = ch.login(self.settings.api_key, self.settings.api_secret.get_secret_value())
+        url = f"{self.settings.base_url}/account/get-balance"
+        return ch.get_call(url, Authorization=f"Basic {login}")
+
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """Taken if any part was; else the first part's verdict."""
         body = reply.json() if 200 <= reply.status < 300 else None

@@ -16,9 +16,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field
-
 from adapters.whatsapp import template
+from adapters.whatsapp.account import WhatsAppAccount, WhatsAppSettings
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -104,21 +103,7 @@ PREFERENCES: dict[str, Literal["in", "out"]] = {"stop": "out", "resume": "in"}
 NAMES_TO = re.compile(r"""["'`]to["'`]|\b(?:param|parameter|field)\s+to\b""", re.IGNORECASE)
 
 
-class WhatsAppSettings(ch.AdapterSettings):
-    """
-    ``app_secret`` may be a list while it is rotated: each of them verifies. You choose
-    ``verify_token`` yourself.
-    """
-
-    api_version: str = Field(default="v25.0", pattern=r"^v[0-9]+\.[0-9]+$")
-    phone_number_id: str = Field(pattern=r"^[0-9]+$")
-    access_token: ch.Secret
-    app_secret: ch.Secrets
-    verify_token: ch.Secret
-    base_url: ch.BaseUrl = "https://graph.facebook.com"
-
-
-class WhatsAppCloud(ch.HttpAdapter[WhatsAppSettings]):
+class WhatsAppCloud(WhatsAppAccount):
     """
     WhatsApp by Meta. ``whatsapp.yaml`` is a template message (its keys:
     ``adapters/whatsapp/template.py``); ``whatsapp.text`` is sent instead while the recipient's 24

@@ -24,6 +24,7 @@ from pydantic import (
 from orchestrator.channels.adapter_api import (
     Access as Access,
     Adapter as Adapter,
+    ApprovedTemplate as ApprovedTemplate,
     Capabilities as Capabilities,
     Content as Content,
     HttpAdapter as HttpAdapter,
@@ -63,6 +64,7 @@ from orchestrator.channels.gateway import (
     LoginSettings as LoginSettings,
     fields_of as fields_of,
     form_call as form_call,
+    get_call as get_call,
     id_text as id_text,
     json_call as json_call,
     login as login,

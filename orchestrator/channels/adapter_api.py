@@ -116,6 +116,22 @@ class Outgoing:
     own_ttl_seconds: int | None = None
 
 
+@named
+class ApprovedTemplate:
+    """
+    A template as the provider's account has it. ``status`` is the provider's word; ``body``,
+    ``header`` and ``buttons`` count its parameters.
+    """
+
+    name: str
+    language: str
+    status: str
+    usable: bool
+    body: int = 0
+    header: int = 0
+    buttons: int = 0
+
+
 class Unsendable(Exception):
     """
     Raised by ``request`` (or ``send``) if the message cannot be expressed for this provider;
@@ -300,6 +316,30 @@ class HttpAdapter(Adapter[S]):
     An adapter whose provider speaks HTTP: ``request`` and ``outcome`` are pure, dispatch does the
     rest.
     """
+
+    def probe(self, now: float) -> HttpCall | None:
+        """A cheap request that shows whether the account can be used; it sends nothing."""
+        return None
+
+    def probed(self, reply: HttpReply) -> str | None:
+        """What is wrong with the account by the probe's answer, None if nothing is."""
+        if reply.status in (401, 403):
+            return f"its credentials are refused (status {reply.status})"
+        return None if 200 <= reply.status < 300 else f"its probe was answered {reply.status}"
+
+    def catalogue(self, after: str) -> HttpCall | None:
+        """The request for a page of the account's templates, the first after ""; None: no such."""
+        return None
+
+    def approved(self, reply: HttpReply) -> tuple[list[ApprovedTemplate], str | None] | None:
+        """The templates of a page, and where the next begins (None: nowhere); None: unreadable."""
+        return None
+
+    def mismatch(
+        self, part: Mapping[str, Any], locale: str, approved: Sequence[ApprovedTemplate]
+    ) -> tuple[str, str] | None:
+        """What is wrong with a YAML part by the account's templates, and how to fix it."""
+        return None
 
     def request(self, message: Outgoing) -> HttpCall:
         """The provider's request for one message."""

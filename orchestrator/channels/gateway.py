@@ -93,6 +93,12 @@ def json_call(url: str, body: Any, **headers: str) -> HttpCall:
     return HttpCall(method="POST", url=url, headers=sent(JSON, headers), body=json_bytes(body))
 
 
+def get_call(url: str, **headers: str) -> HttpCall:
+    """A GET. ``_`` in the names of headers stands for ``-``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HttpCall(method="GET", url=url, headers={"Accept": JSON, **named}, body=b"")
+
+
 def form_call(url: str, fields: Mapping[str, str], **headers: str) -> HttpCall:
     """A POST of a form in UTF-8. ``_`` in the names of headers stands for ``-``."""
     body = urllib.parse.urlencode(fields, errors="replace").encode("ascii")

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli import adapter, author, bench, doctor, operate, policies, service
+from orchestrator.cli import adapter, author, bench, doctor, operate, policies, service, whatsapp
 
 RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
 GROUPS = (
     (RUN, ("run", "demo", "sandbox", "send")),
     (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
     (OPERATE, ("explain", "optout", "dlq", "keys", "subject", "migrate")),
-    (MACHINE, ("doctor", "bench")),
+    (MACHINE, ("doctor", "bench", "whatsapp")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
 HELP_CHARS_MAX = 200
@@ -55,6 +55,7 @@ policies.register(app)
 operate.register(app)
 doctor.register(app)
 bench.register(app)
+whatsapp.register(app)
 
 
 def print_version(wanted: bool) -> None:

@@ -48,6 +48,12 @@ def check(
             help="Whether ${env:…} and ${file:…} must be there on this machine.",
         ),
     ] = True,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Ask every account whether it can be used; nothing is sent to anybody."
+        ),
+    ] = False,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
@@ -66,6 +72,10 @@ def check(
         problems += problems_of_tests(verdict.configuration)
         if secrets:
             problems += run_async(left_open(verdict.configuration))
+        if probe:
+            from orchestrator.doctor.accounts import probe_accounts
+
+            problems += run_async(probe_accounts(verdict.configuration))
     if only is not None:
         problems = [one for one in problems if Path(one.path).resolve() == only]
     errors = [problem for problem in problems if problem.severity == "error"]

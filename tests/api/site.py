@@ -26,7 +26,8 @@ from adapters.email.smtp import Smtp, SmtpSettings
 from adapters.gateways.infobip import InfobipSettings, InfobipViber
 from adapters.sms.twilio_sms import TwilioSettings, TwilioSms
 from adapters.web_push.vapid import WebPush, WebPushSettings
-from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud, WhatsAppSettings
+from adapters.whatsapp.account import WhatsAppSettings
+from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud
 from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.fast_path import open_runner
 from orchestrator.channels import Adapter

@@ -15,7 +15,7 @@ from typer.main import get_command
 from orchestrator.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.S | re.M)
 SPAN = re.compile(r"`(?:[A-Z_]+=\S+ )*kaskad ([^`\n]+)`")
 LINE = re.compile(r"(?:^|exec \S+ |&& )(?:[A-Z_]+=\S+ )*(?:ExecStart=)?(?:\S*/)?kaskad (.*)")

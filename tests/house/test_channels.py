@@ -13,12 +13,16 @@ ROOT = Path(__file__).parents[2] / "orchestrator"
 MAY_NAME_THEM = ("channels", "sandbox", "demo")
 """Packages that are about particular channels: their values, stand-ins, and the worked example."""
 
+VERBS = ("cli/__init__.py", "cli/whatsapp.py")
+"""Where a verb is named after the service that it asks."""
+
 
 def product_files() -> list[Path]:
     return [
         path
         for path in sorted(ROOT.rglob("*.py"))
         if path.relative_to(ROOT).parts[0] not in MAY_NAME_THEM
+        and str(path.relative_to(ROOT)) not in VERBS
     ]
 
 
