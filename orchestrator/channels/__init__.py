@@ -24,7 +24,6 @@ from pydantic import (
 from orchestrator.channels.adapter_api import (
     Access as Access,
     Adapter as Adapter,
-    ApprovedTemplate as ApprovedTemplate,
     Capabilities as Capabilities,
     Content as Content,
     HttpAdapter as HttpAdapter,
@@ -119,6 +118,7 @@ from orchestrator.channels.unseen import (
 from orchestrator.channels.wire import (
     any_reference as any_reference,
     Answer as Answer,
+    ApprovedTemplate as ApprovedTemplate,
     Forged as Forged,
     HttpCall as HttpCall,
     HttpReply as HttpReply,

@@ -9,7 +9,16 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.channels.wire import Answer, Forged, HttpCall, HttpReply, Intake, Webhook, named
+from orchestrator.channels.wire import (
+    Answer,
+    ApprovedTemplate,
+    Forged,
+    HttpCall,
+    HttpReply,
+    Intake,
+    Webhook,
+    named,
+)
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
@@ -114,22 +123,6 @@ class Outgoing:
     entropy: bytes
     access_token: str = ""
     own_ttl_seconds: int | None = None
-
-
-@named
-class ApprovedTemplate:
-    """
-    A template as the provider's account has it. ``status`` is the provider's word; ``body``,
-    ``header`` and ``buttons`` count its parameters.
-    """
-
-    name: str
-    language: str
-    status: str
-    usable: bool
-    body: int = 0
-    header: int = 0
-    buttons: int = 0
 
 
 class Unsendable(Exception):

@@ -155,3 +155,19 @@ class Answer:
     body: str = ""
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@named
+class ApprovedTemplate:
+    """
+    A template as the provider's account has it. ``status`` is the provider's word; ``body``,
+    ``header`` and ``buttons`` count its parameters.
+    """
+
+    name: str
+    language: str
+    status: str
+    usable: bool
+    body: int = 0
+    header: int = 0
+    buttons: int = 0
