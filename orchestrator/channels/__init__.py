@@ -39,7 +39,6 @@ from orchestrator.channels.adapter_api import (
     Unsendable as Unsendable,
     by_http_status as by_http_status,
     hours as hours,
-    same as same,
 )
 from orchestrator.channels.address_kinds import (
     APNS_DEVICE as APNS_DEVICE,
@@ -121,6 +120,7 @@ from orchestrator.channels.wire import (
     ApprovedTemplate as ApprovedTemplate,
     Forged as Forged,
     HttpCall as HttpCall,
+    same as same,
     HttpReply as HttpReply,
     Intake as Intake,
     Webhook as Webhook,

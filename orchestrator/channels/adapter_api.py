@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -397,10 +396,3 @@ def by_http_status(reply: HttpReply, code: str | None = None, detail: str = "") 
     if status == 408 or status >= 500 or status < 200:
         return Unknown(Reason.SERVER_ERROR, code, detail)
     return Refused(Reason.REFUSED_CONTENT, code, detail)
-
-
-def same(given: str | bytes, expected: str | bytes) -> bool:
-    """Compare two signatures in constant time."""
-    left = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
-    right = expected.encode("utf-8", "surrogatepass") if isinstance(expected, str) else expected
-    return hmac.compare_digest(left, right)

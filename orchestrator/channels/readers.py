@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from orchestrator.channels.adapter_api import AdapterSettings, same
+from orchestrator.channels.adapter_api import AdapterSettings
+from orchestrator.channels.wire import same
 from orchestrator.primitives.durations import parse_duration
 
 DETAIL_CHARS_MAX = 300

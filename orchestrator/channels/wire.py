@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import hmac
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
@@ -171,3 +172,10 @@ class ApprovedTemplate:
     body: int = 0
     header: int = 0
     buttons: int = 0
+
+
+def same(given: str | bytes, expected: str | bytes) -> bool:
+    """Compare two signatures in constant time."""
+    left = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+    right = expected.encode("utf-8", "surrogatepass") if isinstance(expected, str) else expected
+    return hmac.compare_digest(left, right)
