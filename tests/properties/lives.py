@@ -180,6 +180,7 @@ class Life:
     cap_usages: tuple[CapUsage, ...] = ()
     lines: bytes = b""
     lived: list[Lived] = field(default_factory=list)
+    written: list[Lived] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rng = self.rng
@@ -275,8 +276,10 @@ class Life:
         inputs = self.inputs()
         before = self.message
         decision = decide(self.policy, before, inputs, fact, self.now)
-        self.lines += encode_entry(self.now, fact, before, decision)
+        line = encode_entry(self.now, fact, before, decision)
+        self.lines += line
         self.lived.append(Lived(self.now, fact, inputs, before, decision))
+        self.written += self.lived[-1:] if line else []
         self.message = decision.message
         for effect in decision.effects:
             if isinstance(effect, ReserveCap):
