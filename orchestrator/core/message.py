@@ -150,7 +150,8 @@ class Run(Struct, omit_defaults=True):
 
     ``ready_since`` is when it entered the backlog. It is the turn of ``provider``; the turns of
     ``given_up`` are over. ``tries`` and ``tried_since`` belong to ``provider``, ``first_try_at`` to
-    the step. ``ended`` says why the step was left (None while it runs), ``rule`` by which rule or
+    the step. ``shared``: when this provider's turn was sent, others reached more of the recipient's
+    addresses. ``ended`` says why the step was left (None while it runs), ``rule`` by which rule or
     code.
     """
 
@@ -169,6 +170,7 @@ class Run(Struct, omit_defaults=True):
     first_try_at: Instant | None = None
     resent: bool = False
     handed_off_at: Instant | None = None
+    shared: bool = False
     over: bool = False
     ended: Reason | None = None
 

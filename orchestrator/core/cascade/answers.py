@@ -31,10 +31,10 @@ from orchestrator.core.cascade.backoff import delay_ms
 from orchestrator.core.cascade.builder import DecisionBuilder
 from orchestrator.core.cascade.sending import (
     PROVIDER_PAUSES,
+    addresses_left,
     candidates,
     choose,
     hold_limit,
-    open_targets,
     seek,
     shut_now,
     wait_shut,
@@ -157,7 +157,7 @@ def settle(builder: DecisionBuilder, run: Run) -> None:
         run.handed_off_at = min(handed_off_at(a) for a in taken)
     latest = list({a.address_hash: a for a in attempts}.values())
     unsent = [a for a in latest if a.outcome is OutcomeKind.NOT_SENT]
-    if not unsent and addresses_left(builder, run):
+    if not unsent and run.shared and addresses_left(builder, run):
         run.given_up.append(run.provider or "")
         choose(builder, run)
         return
@@ -168,16 +168,6 @@ def settle(builder: DecisionBuilder, run: Run) -> None:
         retry(builder, run, unsent)
     elif not taken:
         refused(builder, run, latest)
-
-
-def addresses_left(builder: DecisionBuilder, run: Run) -> bool:
-    """Whether other providers of a fan-out step reach addresses that none has tried."""
-    tried = {a.address_hash for a in builder.message.attempts_of(run.step)}
-    return any(
-        provider.fan_out and any(a.hash not in tried for a in open_targets(builder, run, provider))
-        for provider in candidates(builder, run)
-        if provider.name != run.provider
-    )
 
 
 def hand_off_again(run: Run, attempts: list[Attempt]) -> None:

@@ -213,6 +213,7 @@ def depart(builder: DecisionBuilder, run: Run, fact: Prepared) -> None:
         return
     for address in wanted:
         intend(builder, run, provider, prepared[address.hash], fact)
+    run.shared = provider.fan_out and addresses_left(builder, run)
     reserve(builder, run)
     builder.move_sending(run, Sending.OPEN)
     run.tries += 1
@@ -221,6 +222,16 @@ def depart(builder: DecisionBuilder, run: Run, fact: Prepared) -> None:
     run.held_for = None
     if builder.message.status is Status.ACCEPTED:
         builder.move_status(Status.RUNNING)
+
+
+def addresses_left(builder: DecisionBuilder, run: Run) -> bool:
+    """Whether other providers of a fan-out step reach addresses that none has tried."""
+    tried = {a.address_hash for a in builder.message.attempts_of(run.step)}
+    return any(
+        provider.fan_out and any(a.hash not in tried for a in open_targets(builder, run, provider))
+        for provider in candidates(builder, run)
+        if provider.name != run.provider
+    )
 
 
 def unaffordable(builder: DecisionBuilder, run: Run, fact: Prepared) -> bool:
