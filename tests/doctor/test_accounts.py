@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import respx
 from aiohttp import web
 from typer.testing import CliRunner
 
@@ -109,6 +111,31 @@ async def test_a_provider_that_cannot_be_reached_is_a_warning(setup: Setup) -> N
     configured(setup, f"sms: [{{provider: a, adapter: turbosms_sms, {keys}}}]")
     (problem,) = await problems(setup)
     assert (problem.severity, "ConnectError" in problem.what) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectTimeout, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError]
+)
+async def test_a_network_that_fails_is_a_warning_that_says_how(
+    setup: Setup, error: type[httpx.TransportError]
+) -> None:
+    keys = "token: t, sender: Shop, base_url: 'https://gateway.example'"
+    configured(setup, f"sms: [{{provider: a, adapter: turbosms_sms, {keys}}}]")
+    with respx.mock:
+        respx.route(host="gateway.example").mock(side_effect=error("broken"))
+        (problem,) = await problems(setup)
+    assert (problem.severity, error.__name__ in problem.what) == ("warning", True)
+
+
+async def test_credentials_do_not_follow_a_redirect_to_another_host(setup: Setup) -> None:
+    keys = "token: t, sender: Shop, base_url: 'https://gateway.example'"
+    configured(setup, f"sms: [{{provider: a, adapter: turbosms_sms, {keys}}}]")
+    elsewhere = {"Location": "https://elsewhere.example/"}
+    with respx.mock(assert_all_called=False) as mocked:
+        mocked.route(host="gateway.example").respond(302, headers=elsewhere)
+        other = mocked.route(host="elsewhere.example").respond(200, json={})
+        (problem,) = await problems(setup)
+    assert problem.severity == "error" and not other.called
 
 
 TWO = 'template: order\nlanguage: uk\nbody: ["{{ event.id }}", "{{ event.by }}"]\n'
