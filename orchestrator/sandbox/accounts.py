@@ -35,6 +35,8 @@ class Accounts:
     meta_business_id: str = "102290129340398"
     meta_display_number: str = "15550783881"
     meta_verify_token: str = "sandbox-meta-verify-token"
+    turbosms_token: str = "sandbox-turbosms-token"
+    turbosms_webhook_secret: str = "sandbox-turbosms-webhook-secret"
     smpp_system_id: str = "sandbox"
     smpp_password: str = "smpp-pw"
     smtp_username: str = "sandbox"

@@ -102,6 +102,10 @@ class StandIn:
         """The messages in a request. Raises ``RefusedRequest``."""
         raise NotImplementedError
 
+    def channel_of(self, item: Item) -> str:
+        """The channel of a message; some providers take several at one path."""
+        return self.channel
+
     def objection(self, provider: str, item: Item) -> str | None:
         """The provider's code if it refuses a well-formed message; it may note the message."""
         blocked = (provider, item.address) in self.common.inbox.opted_out
@@ -232,7 +236,8 @@ class StandIn:
         response = self.respond(request, results)
         entries = []
         for item, turn in accepted:
-            entries.append((await self.common.inbox.take(provider, self.channel, item, raw), turn))
+            channel = self.channel_of(item)
+            entries.append((await self.common.inbox.take(provider, channel, item, raw), turn))
             self.common.inbox.note(provider, item.address, "accepted")
         for entry, turn in entries:
             if turn.before_response:
