@@ -47,16 +47,16 @@ async def test_a_message_is_taken_in_its_channel_and_its_states_are_signed(
             by.supports.channel,
             outcome.provider_id,
         )
-        told = []
+        reported = []
         for _ in range(3 if kind is TurboSmsViber else 2):
             got = await bench.receiver.next()
             hook = Webhook(
                 method=got.method, url=got.url, headers=got.headers, query={}, body=got.body, now=0
             )
             by.verify(hook)
-            told += [(one.provider_id, str(one.state)) for one in by.receipts(hook)]
-        names = ["sent", "delivered", "read"][: len(told)]
-        assert told == [(outcome.provider_id, name) for name in names]
+            reported += [(one.provider_id, str(one.state)) for one in by.receipts(hook)]
+        names = ["sent", "delivered", "read"][: len(reported)]
+        assert reported == [(outcome.provider_id, name) for name in names]
 
 
 @pytest.mark.parametrize(
