@@ -37,7 +37,7 @@ from orchestrator.sandbox.smtp import MailRelay
 from orchestrator.sandbox.standin import Common, StandIn
 from orchestrator.sandbox.telegram import Telegram
 from orchestrator.sandbox.tls import own_certificate
-from orchestrator.sandbox.turbosms import TurboSms
+from orchestrator.sandbox.turbosms import TurboSmsStandIn
 from orchestrator.sandbox.twilio import Twilio
 from orchestrator.sandbox.viber_bot import ViberBotStandIn
 
@@ -186,7 +186,7 @@ class Sandbox:
         self.push, self.meta, self.viber_bot = Push(common), Meta(common), ViberBotStandIn(common)
         self.fcm, self.apns = FcmStandIn(common), ApnsStandIn(common)
         apps = (self.push, self.fcm, self.apns, Telegram(common))
-        gateways = (Twilio(common), Infobip(common), TurboSms(common))
+        gateways = (Twilio(common), Infobip(common), TurboSmsStandIn(common))
         kinds = (*gateways, self.viber_bot, self.meta, *apps)
         known = {kind.name: kind for kind in kinds}
         self.stand_ins = dict(known)

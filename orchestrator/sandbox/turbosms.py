@@ -54,7 +54,7 @@ STATES = {"sent": "Sent", "delivered": "Delivered", "read": "Read", "expired": "
 RESULTS_KEPT = 100_000
 
 
-class TurboSms(StandIn):
+class TurboSmsStandIn(StandIn):
     """SMS and Viber messages of one account, addressed by phone number."""
 
     name = "turbosms"
