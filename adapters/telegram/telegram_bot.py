@@ -26,16 +26,17 @@ START = re.compile(r"/start(?:\s+([A-Za-z0-9_-]{1,64}))?\s*")
 COMMANDS = {"/stop": "stop", "/start": "start"}
 MEMBERSHIP: dict[str, Literal["in", "out"]] = {"kicked": "out", "left": "out", "member": "in"}
 
-REFUSALS: tuple[tuple[int, str, R], ...] = (
-    (403, "blocked by the user|bot was kicked", R.REFUSED_OPTED_OUT),
-    (403, "deactivated|messages to bots|chat was deleted", R.REFUSED_ADDRESS),
-    (403, "", R.REFUSED_RECIPIENT),
-    (400, "chat not found|PEER_ID_INVALID|upgraded to a supergroup", R.REFUSED_ADDRESS),
-    (400, "rights|WRITE_FORBIDDEN|TOPIC_|USER_IS_BLOCKED|restricted", R.REFUSED_RECIPIENT),
-    (400, "", R.REFUSED_CONTENT),
-    (401, "", R.REFUSED_CONFIGURATION),
-    (404, "", R.REFUSED_CONFIGURATION),
-    (413, "", R.REFUSED_CONTENT),
+REFUSALS: tuple[tuple[int, tuple[str, ...], R], ...] = (
+    (403, ("blocked by the user", "bot was kicked"), R.REFUSED_OPTED_OUT),
+    (403, ("deactivated", "messages to bots", "chat was deleted"), R.REFUSED_ADDRESS),
+    (403, ("",), R.REFUSED_RECIPIENT),
+    (400, ("chat not found", "PEER_ID_INVALID", "upgraded to a supergroup"), R.REFUSED_ADDRESS),
+    (400, ("rights", "WRITE_FORBIDDEN", "TOPIC_", "restricted"), R.REFUSED_RECIPIENT),
+    (400, ("USER_IS_BLOCKED",), R.REFUSED_RECIPIENT),
+    (400, ("",), R.REFUSED_CONTENT),
+    (401, ("",), R.REFUSED_CONFIGURATION),
+    (404, ("",), R.REFUSED_CONFIGURATION),
+    (413, ("",), R.REFUSED_CONTENT),
 )
 """By ``error_code`` and words of ``description``; the first that fits. 404 is a malformed token."""
 
@@ -106,8 +107,8 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
         seconds = ch.whole(ch.member(body, "parameters", "retry_after"))
         if code == 429 and seconds is not None and 0 <= seconds <= 86_400:
             return ch.NotSent(R.THROTTLED, seconds * 1000, "429", detail)
-        for status, pattern, reason in REFUSALS:
-            if status == code and re.search(pattern, words):
+        for status, parts, reason in REFUSALS:
+            if status == code and any(part in words for part in parts):
                 return ch.Refused(reason, str(code), detail)
         return ch.by_http_status(reply, detail=detail)
 

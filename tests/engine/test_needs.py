@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.channels import Engagement, Inbound, Preference, Receipt
+from orchestrator.channels import Engagement, Inbound, Linked, Preference, Receipt
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted, Refused
@@ -25,6 +25,8 @@ from orchestrator.engine.commands import (
     Command,
     DeadLetter,
     Erase,
+    FollowLink,
+    OpenLinks,
     OptOut,
     Publish,
     PutConsents,
@@ -160,6 +162,17 @@ def open_call(make: Callable[[str], Command], type: str = "shop.order", **moved:
     return scenario
 
 
+async def open_links(world: World) -> Command:
+    await world.engine.submit(PutRecipient("olena", OLENA))
+    return OpenLinks("olena", (("hash-of-a-link", "telegram"),))
+
+
+async def follow_link(world: World) -> Command:
+    await world.engine.submit(await open_links(world))
+    linked = Linked(token="t", kind="telegram_id", value="712345678", at=None)
+    return FollowLink("bot", "telegram", linked, "hash-of-a-link", "olena")
+
+
 async def erase_after_opt_out(world: World) -> Command:
     await world.publish(type="shop.order")
     await world.engine.submit(OptOut(recipient="olena"))
@@ -268,6 +281,8 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
         Case("a recipient's", at_once(OptOut("olena")), "recipients"),
         Case("an address's", at_once(OptOut(address=MAIL)), "addresses"),
     ),
+    OpenLinks: (Case("two messengers'", open_links, "recipients"),),
+    FollowLink: (Case("a link that is open", follow_link, "recipients addresses"),),
     Erase: (Case("after an opt-out", erase_after_opt_out, "live_of addresses"),),
     DeadLetter: (Case("anything", at_once(DeadLetter("o", "r", "d", b"")), ""),),
 }

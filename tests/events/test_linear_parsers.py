@@ -167,9 +167,13 @@ def test_an_event_is_read_in_linear_time(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", JSONS)
 def test_a_webhook_is_read_in_linear_time(shape: str) -> None:
-    assert growth(check_json, JSONS[shape]) < GROWTH_MAX
-    assert growth(strict_json.parse, JSONS[shape]) < GROWTH_MAX
-    assert growth(outline, JSONS[shape]) < GROWTH_MAX
+    # keys are counted only where there may be too many, so all sizes have that many
+    def made(size: int) -> bytes:
+        return JSONS[shape](size * 4)
+
+    assert growth(check_json, made) < GROWTH_MAX
+    assert growth(strict_json.parse, made) < GROWTH_MAX
+    assert growth(outline, made) < GROWTH_MAX
 
 
 def test_a_batch_is_read_in_linear_time() -> None:

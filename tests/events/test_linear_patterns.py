@@ -21,6 +21,7 @@ import regex
 from orchestrator.channels.phones import apart, plan_of
 from orchestrator.recipients.opt_out_words import requests
 from orchestrator.render.graphemes import whole_length
+from orchestrator.stores.named import Named, found_in_text
 from tests.events.patterns import ANCHORED, Found, patterns, worst_texts
 
 FIRST = 300
@@ -33,6 +34,7 @@ GROWTH_MAX = 9.0
 OWN_FILES = {
     "orchestrator/check/": "reads the files of its operator",
     "orchestrator/configuration/": "the same",
+    "orchestrator/doctor/": "the same",
     "orchestrator/policytests/": "the same",
     "orchestrator/sandbox/": "a stand-in for a provider reads what Kaskad sends",
 }
@@ -41,6 +43,7 @@ MADE_AT_RUN_TIME = {
     "orchestrator/channels/phones.py": "a prefix of phonenumbers, for at most 15 digits; below",
     "orchestrator/recipients/opt_out_words.py": "requests, for at most 100 characters; below",
     "orchestrator/render/graphemes.py": "of the library regex, which looks back; below",
+    "orchestrator/stores/named.py": "around a recipient's id, in dead letters; below",
 }
 PATTERNS = [one for one in patterns() if not one.path.startswith(tuple(OWN_FILES))]
 
@@ -146,4 +149,19 @@ def test_a_text_is_cut_between_characters_in_linear_time(piece: str) -> None:
 
     with ending():
         times = [min(taken(size) for _ in range(3)) for size in SIZES]
+    assert times[2] < GROWTH_MAX * max(times[0], MEASURABLE_SECONDS)
+
+
+@pytest.mark.parametrize("piece", ['"id"', '"id" ', '"subject":', '"id": "7', " "])
+def test_a_person_is_looked_for_in_a_dead_letter_in_linear_time(piece: str) -> None:
+    person = Named("7", ("+380501234567",))
+
+    def taken(size: int) -> float:
+        text = piece * (size // len(piece))
+        began = thread_time()
+        found_in_text(text, person)
+        return thread_time() - began
+
+    with ending():
+        times = [min(taken(size * 10) for _ in range(3)) for size in SIZES]
     assert times[2] < GROWTH_MAX * max(times[0], MEASURABLE_SECONDS)

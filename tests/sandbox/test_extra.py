@@ -26,4 +26,4 @@ def test_a_verb_without_its_extra_names_the_command_that_installs_it(
 
 def test_the_service_itself_does_not_need_it() -> None:
     assert not any(one.startswith("aiosmtpd") for one in PROJECT["dependencies"])
-    assert "kaskad[sandbox]" in PROJECT["optional-dependencies"]["test"]
+    assert "kaskad[sandbox,testing]" in PROJECT["optional-dependencies"]["test"]

@@ -84,7 +84,10 @@ def test_behaviour_is_learnt_from_recorded_receipts() -> None:
     assert viber.delivered.share == pytest.approx(0.8)
     assert (viber.delivered.lag.at(0), viber.delivered.lag.at(1)) == (1_000, 10_000)
     assert "infobip (100 attempts)" in behaviour.source
-    assert "assumed for email, sms, web_push, whatsapp" in behaviour.source
+    assert (
+        "assumed for email, in_app, mobile_push, rcs, sms, telegram, web_push, whatsapp"
+        in behaviour.source
+    )
     few = history()
     for message in few[:5]:
         message.attempts[0].provider = "new"

@@ -35,6 +35,7 @@ class Log:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
+    structlog.reset_defaults()  # others may have set a level
     yield Log()
     structlog.reset_defaults()
 
