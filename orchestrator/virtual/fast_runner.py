@@ -168,9 +168,8 @@ class FastRunner:
 
     def run_until(self, limit: int) -> None:
         """
-        Let everything up to ``limit`` happen. Within one instant everything is decided first, the
-        older message before the younger, and then sent, in the order of the service's timers and
-        pumps.
+        Let everything up to ``limit`` happen. Within one instant the older message comes before the
+        younger, and each leaves with the decision that made it ready; then providers answer.
         """
         heap = self._heap
         while heap and heap[0][0] <= limit:
@@ -178,6 +177,7 @@ class FastRunner:
             self._turn(now)
             while heap and heap[0][0] == now:
                 heapq.heappop(heap)[3]()
+                self._leave()
             self._send_ready()
 
     def _turn(self, now: int) -> None:
@@ -203,6 +203,15 @@ class FastRunner:
         return applied
 
     def _send_ready(self) -> None:
+        """Send what is ready, let providers answer, and send what becomes ready by that."""
+        self._leave()
+        while self._answers:
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                answer()
+            self._leave()
+
+    def _leave(self) -> None:
         """
         Send what is ready, and what becomes ready by that: provider by provider as they were woken,
         the most urgent first, then the oldest.
@@ -218,9 +227,6 @@ class FastRunner:
                 entry = self._work.messages.get(message)
                 if entry is not None:
                     self._send(entry, step)
-            answers, self._answers = self._answers, []
-            for answer in answers:
-                answer()
 
     def _act_on_decisions(self) -> None:
         """Act on what was decided since the last call, and forget what a store would keep."""
