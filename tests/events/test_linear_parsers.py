@@ -131,7 +131,7 @@ def keys(size: int) -> bytes:
     return json.dumps({f"k{number}": number for number in range(size // 20)}).encode()
 
 
-JSONS = {
+JSONS: dict[str, Callable[[int], bytes]] = {
     "lists": repeated(b"[],", b'{"x":[', b"0]}"),
     "objects": repeated(b'{"a":1},', b'{"x":[', b"0]}"),
     "numbers": repeated(b"1,", b'{"x":[', b"0]}"),
