@@ -200,8 +200,8 @@ ROUTES: tuple[Route, ...] = (
     InboxRoute(
         "GET", "/v1/inbox/{recipient}/stream", inbox.stream_inbox,
         "Hear of changes (server-sent events)",
-        (RouteAnswer(200, "`event: change` at once and after every change; its data",
-            inbox.ChangeView, "text/event-stream"),), query=inbox.STREAM_QUERY,
+        (RouteAnswer(200, "`event: change` at once and after every change",
+            inbox.StreamEventView, "text/event-stream"),), query=inbox.STREAM_QUERY,
         notes=("The id of an event is its `seq`. A comment comes every 15 s; `event: expired` comes"
             " before the end where the token is over."),
     ),
