@@ -131,20 +131,6 @@ class ChangeView(TypedDict):
     counts: CountsView
 
 
-class StreamEventView(TypedDict):
-    """One event of a stream."""
-
-    event: Literal["change", "expired"]
-    id: NotRequired[str]
-    data: Annotated[
-        str,
-        Meta(
-            description="Of `change`: its `seq` and `counts` as JSON.",
-            extra_json_schema={"contentMediaType": "application/json"},
-        ),
-    ]
-
-
 class UpToBody(TypedDict):
     up_to: Annotated[
         int, Meta(ge=0, description="`seq` of what was shown: what came since stays as it is.")

@@ -9,11 +9,12 @@ stream costs a connection and nothing else. It says that there is something new,
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
 import structlog
 from aiohttp import web
+from msgspec import Meta
 
 from orchestrator.api.ports import ApiDeps
 from orchestrator.stores.item_rows import InboxState
@@ -37,6 +38,20 @@ COME_LATER = b"retry: 30000\n: too many streams are open\n\n"
 A refusal by status would end a browser's ``EventSource`` for good, so this one is a stream that
 ends at once and says when to try again.
 """
+
+
+class StreamEventView(TypedDict):
+    """One event of a stream."""
+
+    event: Literal["change", "expired"]
+    id: NotRequired[str]
+    data: Annotated[
+        str,
+        Meta(
+            description="Of `change`: its `seq` and `counts` as JSON.",
+            extra_json_schema={"contentMediaType": "application/json"},
+        ),
+    ]
 
 
 class Stream:

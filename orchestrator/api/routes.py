@@ -14,6 +14,7 @@ from orchestrator.api import (
     assets,
     events,
     inbox,
+    inbox_streams,
     links,
     messages,
     operations,
@@ -201,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/v1/inbox/{recipient}/stream", inbox.stream_inbox,
         "Hear of changes (server-sent events)",
         (RouteAnswer(200, "`event: change` at once and after every change",
-            inbox.StreamEventView, "text/event-stream"),), query=inbox.STREAM_QUERY,
+            inbox_streams.StreamEventView, "text/event-stream"),), query=inbox.STREAM_QUERY,
         notes=("The id of an event is its `seq`. A comment comes every 15 s; `event: expired` comes"
             " before the end where the token is over."),
     ),
