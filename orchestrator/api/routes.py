@@ -164,7 +164,8 @@ ROUTES: tuple[Route, ...] = (
     RecipientRoute(
         "PUT", "/v1/recipients/{id}/consents", recipients.put_consents,
         "Add entries to the consent history; none is removed", HISTORY,
-        body={JSON: recipients.ConsentsBody},
+        body={JSON: recipients.ConsentsBody}, refusals=(400, 404),
+        notes="Without entries, a recipient who is not known is a 404.",
     ),
     RecipientRoute(
         "GET", "/v1/recipients/{id}/consents", recipients.get_consents, "The consent history",
