@@ -22,8 +22,6 @@ GROUP = "kaskad.adapters"
 CHANNEL_GROUP = "kaskad.channels"
 ANY_CHANNEL = "*"
 """What an adapter that serves every channel says in place of one."""
-RESERVED: frozenset[str] = frozenset()
-"""Names of channels to come; consents may name them already."""
 
 
 class BrokenAdapter(Exception):
@@ -171,7 +169,7 @@ def identities() -> Mapping[str, Callable[[str], str]]:
 @cache
 def consent_channels() -> tuple[str, ...]:
     """The channel names that a consent or an opt-out may have."""
-    return tuple(sorted({ANY_CHANNEL, *channels(), *RESERVED}))
+    return tuple(sorted({ANY_CHANNEL, *channels()}))
 
 
 def usable_kinds(supports: Capabilities, channel: str) -> tuple[str, ...]:

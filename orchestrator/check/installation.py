@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from orchestrator.channels import Adapter
-from orchestrator.channels.registry import RESERVED, channels
+from orchestrator.channels.registry import channels
 from orchestrator.check.samples import Samples
 from orchestrator.check.templates import TemplateLint
 from orchestrator.configuration.policy_file import PolicyFile
@@ -245,10 +245,7 @@ def lint_retention(installation: Installation, files: Collection[PolicyFile]) ->
 
 def unknown_channel(report: Report, position: Position, channel: str, known: set[str]) -> None:
     """Report a channel that is neither built in nor configured."""
-    if channel in RESERVED:
-        what = f"the channel {channel!r} is reserved, not available yet"
-        report.error(position, what, "remove it")
-    elif channel not in known:
+    if channel not in known:
         fix = suggestion(channel, known, f"known are: {', '.join(sorted(known))}")
         report.error(position, f"there is no channel {clip(channel)!r}", fix)
 

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from orchestrator.channels.registry import RESERVED, channels
+from orchestrator.channels.registry import channels
 from orchestrator.configuration.keys import (
     Key,
     Kind,
@@ -63,11 +63,7 @@ class Trigger(Value):
 
 def read_channel(section: Section, key: str, default: str) -> str:
     """The step's channel; that a provider serves it is checked with the whole configuration."""
-    channel = section.value(key, "", name_of)
-    if channel in RESERVED:
-        section.error(key, f"the channel {channel!r} is reserved, not available yet", "use another")
-        return ""
-    return channel
+    return section.value(key, "", name_of)
 
 
 def read_order(section: Section, key: str, default: str) -> str:

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from orchestrator.channels import Adapter, AdapterSettings
 from orchestrator.channels.registry import (
     ANY_CHANNEL,
-    RESERVED,
     BrokenAdapter,
     BrokenChannel,
     adapter_points,
@@ -156,10 +155,6 @@ def read_channels(
     found = ProvidersByChannel()
     for channel in look_at_channel_names(channels):
         position = channels.keys[channel]
-        if channel in RESERVED:
-            what = f"the channel {channel!r} is reserved, not available yet"
-            section.report.error(position, what, "remove it")
-            continue
         if channel not in channel_points() or not channel_loads(section.report, position, channel):
             continue
         nodes = channels.items(channel, "providers")
@@ -178,7 +173,7 @@ def look_at_channel_names(channels: Section) -> list[str]:
     """The names under ``channels``. One that is unknown is reported, and read as a near one."""
     names = sorted(channel_points())
     for written in list(channels.keys):
-        if written in names or written in RESERVED:
+        if written in names:
             continue
         near = meant(written, names)
         fix = f"did you mean {near!r}?" if near else f"known are: {', '.join(names)}"

@@ -9,7 +9,7 @@ committed.
     RecordInbound     a recipient wrote                       → None
     RecordPreference  a provider reports a consent            → None
     FollowLink        a recipient followed a link of ours     → None
-    OpenLinks         links that connect a messenger          → None, or LinkUsed
+    OpenLinks         links that connect a messenger          → the end of their time
     RecordWebhook     a provider's request as it came         → None
     PutRecipient, PutConsents, OptOut, Erase                  → the API's answer
     DeadLetter        what could not be processed             → its id

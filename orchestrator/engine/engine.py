@@ -94,7 +94,7 @@ class Ports:
     express: Express = lambda decided, run: None
     """Prepares a step that may leave with the batch that made it ready."""
     slots: Callable[[], int | None] = lambda: None
-    """How many steps could leave so now; None if that is no matter."""
+    """How many steps could leave so now; None if that does not matter."""
 
 
 class Engine:
@@ -130,6 +130,7 @@ class Engine:
     async def stop(self) -> None:
         """Take nothing more and finish what has been taken."""
         self._stopping = True
+        self._room.end()
         self._lanes.wake()
         await asyncio.gather(*self._tasks)
 
@@ -184,7 +185,7 @@ class Engine:
             if pause > 0 and self._lanes.may_grow(number) and not self._stopping:
                 await asyncio.sleep(pause)
             began = loop.time()
-            batch = self._lanes.take(number, int if self._stopping else self._room.events_max)
+            batch = self._lanes.take(number, self._room.events_max)
             if batch and number == OTP_LANE and self.store.shared:
                 with self.otp_priority:
                     self._put_back(await self._work(batch))

@@ -184,7 +184,7 @@ class Lanes(Generic[T]):
         waiting = sum(len(self._lanes[number]) for number in numbers)
         return waiting < self._size_max(numbers[-1]) and not self._lanes[OTP_LANE]
 
-    def take(self, loop: int, events_max: Callable[[int], int] = int) -> list[T]:
+    def take(self, loop: int, events_max: Callable[[int], int] | None = None) -> list[T]:
         """
         The next batch of a loop. If nothing waits, ``filled`` waits for the next command.
         ``events_max`` gives how many of so many events, other than OTPs, the batch may have.
@@ -199,13 +199,13 @@ class Lanes(Generic[T]):
         """Whether anything waits for a loop."""
         return any(self._lanes[number] for number in self._of_loop[loop])
 
-    def _take(self, loop: int, events_max: Callable[[int], int]) -> list[T]:
+    def _take(self, loop: int, events_max: Callable[[int], int] | None) -> list[T]:
         batch: list[T] = []
         events_end: int | None = None
         for number in self._of_loop[loop]:
             lane = self._lanes[number]
             size_max = self._size_max(number) if lane else 0
-            if lane and number >= FIRST_OF_EVENTS:
+            if lane and events_max is not None and number >= FIRST_OF_EVENTS:
                 if events_end is None:
                     events_end = len(batch) + events_max(size_max)
                 size_max = min(size_max, events_end)

@@ -22,7 +22,7 @@ FIRST_REST_SECONDS, REST_SECONDS_MAX = 1.0, 64.0
 class Room:
     """
     How many events the next batch may have. ``slots`` gives the number of steps that could leave at
-    once, None if that is no matter; ``time`` is the loop's, in seconds.
+    once, None if that does not matter; ``time`` is the loop's, in seconds.
     """
 
     def __init__(self, slots: Callable[[], int | None], time: Callable[[], float]) -> None:
@@ -51,3 +51,7 @@ class Room:
         self._waits_since, self._not_before = None, now + self._rest_seconds
         self._rest_seconds = min(self._rest_seconds * 2, REST_SECONDS_MAX)
         return size_max
+
+    def end(self) -> None:
+        """Let no event wait any more."""
+        self._not_before = float("inf")

@@ -45,6 +45,13 @@ def test_where_no_slot_comes_events_are_taken_and_waits_become_rare() -> None:
     assert rest <= REST_SECONDS_MAX + 1
 
 
+def test_no_event_waits_once_the_service_stops() -> None:
+    place = Place(0)
+    assert place.after(0) == 0
+    place.room.end()
+    assert place.after(0) == 256
+
+
 def test_only_events_wait_and_facts_and_otps_pass() -> None:
     lanes: Lanes[str] = Lanes(lambda: 0.0, apart=False)
     lanes.put(FIRST_OF_EVENTS + 1, "event", alone=False)

@@ -249,9 +249,7 @@ def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Ins
         reason is not Reason.REFUSED_CONFIGURATION or builder.is_last(run)
     )
     if worth_waiting:
-        run.tries = builder.step_of(
-            run
-        ).retry.max  # its retries are spent: from now on single tries
+        run.tries = builder.step_of(run).retry.max  # they are spent: from now on single tries
         run.tried_since = None
         waited_ms = builder.now - (run.first_try_at or builder.now)
         until = max(until, builder.now + min(WAITED_MAX_MS, waited_ms // WAITED_SHARE))
