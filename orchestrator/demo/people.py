@@ -35,6 +35,7 @@ SHARE = {
     "push": 0.55,
     "app": 0.45,
     "telegram": 0.3,
+    "inbox": 0.4,
     "email": 0.9,
     "phone": 0.95,
     "promo_yes": 0.85,
@@ -74,8 +75,8 @@ class Customers:
 
     def uses(self, person: Mapping[str, Any], what: str) -> bool:
         """
-        Whether this person has allowed notifications in the browser, or uses a messenger; drawn
-        from the id, so always the same.
+        Whether this person has allowed notifications in the browser, uses a messenger, or looks
+        into the shop's inbox; drawn from the id, so always the same.
         """
         return random.Random(f"{what}|{person['id']}").random() < SHARE[what]
 

@@ -77,6 +77,7 @@ async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, 
         [person for person in customers.people if person.get("phone") or person.get("email")]
     )
     events = list(customers.events(count))
+    read: set[str] = set()
     stack.speed(PACES[0][0])
     publishing = asyncio.create_task(publish(stack, events))
     with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True) as view:
@@ -85,6 +86,7 @@ async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, 
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
                 messages = await everything(stack)
+                await read_inboxes(stack, customers, messages, read)
                 if not quiet:
                     view.update(live(messages, len(events), stack.clock.now(), speed))
                 if publishing.done() and messages and all(message.terminal for message in messages):
@@ -99,6 +101,19 @@ async def publish(stack: DemoStack, events: Sequence[dict[str, object]]) -> None
     for start in range(0, len(events), BATCH):
         await stack.publish([*events[start : start + BATCH]])
         await asyncio.sleep(0.25)
+
+
+async def read_inboxes(
+    stack: DemoStack, customers: Customers, messages: Sequence[Message], read: set[str]
+) -> None:
+    """Those who look into their inboxes read what is new; ``read`` are messages they know."""
+    for message in messages:
+        new = message.id not in read and message.attempts
+        if not new or message.attempts[-1].channel != "in_app":
+            continue
+        read.add(message.id)
+        if customers.uses({"id": message.recipient}, "inbox"):
+            await stack.read_inbox(message.recipient)
 
 
 async def everything(stack: DemoStack) -> list[Message]:

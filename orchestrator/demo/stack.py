@@ -243,6 +243,14 @@ class DemoStack:
         await self._control("PUT", "people", phones)
         await self._control("PUT", "in_app", {"service": self.url, "people": inboxes})
 
+    async def read_inbox(self, person: str) -> None:
+        """Somebody opens their inbox and reads what is there."""
+        inbox = f"{self.url}/v1/inbox/{person}"
+        async with self.session.get(inbox) as answer:
+            shown = (await answer.json())["seq"]
+        async with self.session.post(f"{inbox}/all/read", json={"up_to": shown}) as answer:
+            await answer.read()
+
     async def subscribe(self) -> Any:
         """A browser of the sandbox that allows notifications; its subscription."""
         return await self._control("POST", "push/subscribe", {})
