@@ -119,7 +119,9 @@ class Installation:
 
     def _start_sandbox(self) -> None:
         ports = ["--port", str(self.sandbox_port), "--smtp-port", str(self.smtp_port)]
-        self._spawn(["sandbox", *ports, "--record", str(self.record)])
+        self._spawn(
+            ["sandbox", *ports, "--smpp-port", str(free_port()), "--record", str(self.record)]
+        )
 
     def _spawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", "from orchestrator.cli import main; main()", *arguments]
