@@ -28,6 +28,7 @@ from adapters.smpp.pdu import (
 CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 30.0
 ALIVE_SECONDS = 10.0
+UNANSWERED_SECONDS = 60.0
 UNBIND_SECONDS = 2.0
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.5, 30.0
 TEMPORARY = 0x64
@@ -59,7 +60,8 @@ class SmppSession:
     def __init__(self, window: int, on_delivered: OnDelivered) -> None:
         self._window = window
         self._on_delivered = on_delivered
-        self._waiting: dict[int, asyncio.Future[Pdu]] = {}
+        self._waiting: dict[int, tuple[float, asyncio.Future[Pdu]]] = {}
+        """By sequence number: when the request was written, and its answer."""
         self._sequence = 0
         self._seen_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,7 +72,7 @@ class SmppSession:
 
     @property
     def free(self) -> int:
-        return 0 if self.ended.is_set() else self._window - len(self._waiting)
+        return self._window - len(self._waiting) if self._open_writer() is not None else 0
 
     async def bind(
         self, host: str, port: int, context: ssl.SSLContext | None, login: tuple[str, str, str]
@@ -86,17 +88,20 @@ class SmppSession:
             raise BindRefused(answer.status)
         self._tasks += [asyncio.create_task(self._watch()), asyncio.create_task(self._deliver())]
 
-    async def request(self, command: int, body: bytes) -> Pdu:
-        """Write a request and wait for its answer. A caller that gives up leaves the slot taken."""
-        writer = self._writer
-        if writer is None or self.ended.is_set() or writer.is_closing():
+    def request(self, command: int, body: bytes) -> asyncio.Future[Pdu]:
+        """
+        Write a request; the result is its answer. Raises ``NotWritten``. A caller that gives up
+        leaves the slot taken until the answer comes or the session ends.
+        """
+        writer = self._open_writer()
+        if writer is None:
             raise NotWritten
         self._sequence = self._sequence % SEQUENCE_MAX + 1
-        sequence = self._sequence
-        answer: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
-        self._waiting[sequence] = answer
-        writer.write(packed(command, sequence, body))
-        return await asyncio.shield(answer)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Pdu] = loop.create_future()
+        self._waiting[self._sequence] = loop.time(), answer
+        writer.write(packed(command, self._sequence, body))
+        return answer
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -115,7 +120,7 @@ class SmppSession:
 
     async def _take(self, pdu: Pdu) -> None:
         if pdu.command & RESPONSE:
-            answer = self._waiting.pop(pdu.sequence, None)
+            _, answer = self._waiting.pop(pdu.sequence, (0, None))
             if answer is not None and not answer.done():
                 answer.set_result(pdu)
             self.on_free()
@@ -140,27 +145,39 @@ class SmppSession:
         body = b"\0" if pdu.command == Command.DELIVER_SM else b""
         self._write(packed(pdu.command | RESPONSE, pdu.sequence, body, status))
 
+    def _open_writer(self) -> asyncio.StreamWriter | None:
+        """None where nothing can be written any more, or not yet."""
+        writer = self._writer
+        return None if writer is None or writer.is_closing() else writer
+
     def _write(self, data: bytes) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(data)
+        if (writer := self._open_writer()) is not None:
+            writer.write(data)
 
     async def _watch(self) -> None:
-        """Ask whether the SMSC lives where it was silent; one that does not answer is given up."""
+        """
+        End the session if the SMSC leaves a request unanswered, so that its slot does not stay
+        taken for good, or does not answer when it is asked after a silence.
+        """
+        clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(SILENT_SECONDS)
-            if asyncio.get_running_loop().time() - self._seen_at < SILENT_SECONDS:
+            oldest = min((at for at, _ in self._waiting.values()), default=clock())
+            if clock() - oldest > UNANSWERED_SECONDS:
+                break
+            if clock() - self._seen_at < SILENT_SECONDS:
                 continue
             try:
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await self.request(Command.ENQUIRE_LINK, b"")
             except (TimeoutError, NotWritten, Unanswered):
-                self.end()
-                return
+                break
+        self.end()
 
     def end(self) -> None:
         """The session is over: every request that waits has no answer."""
         self.ended.set()
-        for answer in self._waiting.values():
+        for _, answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Unanswered())
                 answer.exception()  # a caller that has given up never looks
@@ -198,6 +215,11 @@ class SessionPool:
         self._changed = asyncio.Event()
         self.trouble: Exception | None = None
         """Why the last bind failed, None since one has succeeded."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether there is a session."""
+        return bool(self._sessions)
 
     def open(self) -> None:
         """Begin to bind."""

@@ -17,12 +17,12 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from adapters.smpp import pdu as wire
-from adapters.smpp.session import BindRefused, NotWritten, SessionPool, SmppSession, Unanswered
+from adapters.smpp.session import BindRefused, SessionPool, SmppSession, Unanswered
 from adapters.smpp.texts import Alphabet, LongTexts, decoded, parts_of
 from orchestrator import channels as ch
 
 R = ch.Reason
-ROOM_SECONDS = 4.0
+ROOM_SECONDS = 1.0
 PARTS_MAX = 255
 THROTTLED_MS = {0x58: 1_000, 0x14: 2_000, 0x64: 1_000, 0x45: 1_000}
 """Statuses that say that nothing was taken, with the pause to make (milliseconds)."""
@@ -128,8 +128,9 @@ class Smpp(ch.Adapter[SmppSettings]):
         """
         self._pool.open()
         bodies = self._bodies(message)
-        first = await self._submit(bodies[0], message)
-        if len(bodies) == 1 or not isinstance(first, ch.Accepted):
+        alone = len(bodies) == 1
+        first = await self._submit(bodies[0], message, alone)
+        if alone or not isinstance(first, ch.Accepted):
             return first
         rest = await asyncio.gather(*(self._until_taken(body, message) for body in bodies[1:]))
         lost = [one for one in rest if not isinstance(one, ch.Accepted)]
@@ -141,7 +142,7 @@ class Smpp(ch.Adapter[SmppSettings]):
     async def _until_taken(self, body: bytes, message: ch.Outgoing) -> ch.Outcome:
         """Later parts wait as long as the SMSC asks for; the caller's deadline ends it."""
         while True:
-            outcome = await self._submit(body, message)
+            outcome = await self._submit(body, message, alone=False)
             if not isinstance(outcome, ch.NotSent):
                 return outcome
             await asyncio.sleep((outcome.retry_after_ms or 500) / 1000)
@@ -177,35 +178,35 @@ class Smpp(ch.Adapter[SmppSettings]):
             )
         return bodies
 
-    async def _submit(self, body: bytes, message: ch.Outgoing) -> ch.Outcome:
-        """One ``submit_sm``."""
-        while True:
-            try:
-                async with asyncio.timeout(ROOM_SECONDS):
-                    session = await self._pool.take()
-            except TimeoutError:
-                return self._no_room()
-            answer = asyncio.ensure_future(session.request(wire.Command.SUBMIT_SM, body))
-            try:
-                return self._outcome(await asyncio.shield(answer))
-            except NotWritten:
-                continue  # it ended between the look and the write
-            except Unanswered:
-                return ch.Unknown(R.CONNECTION_LOST, detail="the bind ended before the answer")
-            except asyncio.CancelledError:
+    async def _submit(self, body: bytes, message: ch.Outgoing, alone: bool) -> ch.Outcome:
+        """One ``submit_sm``; ``alone``: it is the whole message."""
+        try:
+            async with asyncio.timeout(ROOM_SECONDS):
+                session = await self._pool.take()
+                # in the same turn, so the room is still there
+                answer = session.request(wire.Command.SUBMIT_SM, body)
+        except TimeoutError:
+            return self._no_room()
+        try:
+            return self._outcome(await asyncio.shield(answer))
+        except Unanswered:
+            return ch.Unknown(R.CONNECTION_LOST, detail="the bind ended before the answer")
+        except asyncio.CancelledError:
+            if alone:  # an answer to one of several parts does not say that all were taken
                 self._answer_later(answer, message)
-                raise
+            raise
 
     def _no_room(self) -> ch.Outcome:
         """No bind has taken the request within ``ROOM_SECONDS``."""
+        if self._pool.bound:
+            detail = "all windows are full; allow more with `binds` and `window`"
+            return ch.NotSent(R.START_TOO_LATE, detail=detail)
         trouble = self._pool.trouble
         if isinstance(trouble, BindRefused) and REFUSALS.get(trouble.status):
             code = f"0x{trouble.status:08x}"
             return ch.Refused(R.REFUSED_CONFIGURATION, code, "the SMSC refused the bind")
-        if trouble is not None:
-            return ch.NotSent(R.CONNECT_FAILED, detail=f"bind: {type(trouble).__name__}")
-        detail = "all windows are full; allow more with `binds` and `window`"
-        return ch.NotSent(R.START_TOO_LATE, detail=detail)
+        why = "it takes long" if trouble is None else type(trouble).__name__
+        return ch.NotSent(R.CONNECT_FAILED, detail=f"bind: {why}")
 
     def _outcome(self, answer: wire.Pdu) -> ch.Outcome:
         """What ``submit_sm_resp`` or ``generic_nack`` means."""
@@ -225,7 +226,7 @@ class Smpp(ch.Adapter[SmppSettings]):
         async def report() -> None:
             try:
                 outcome = self._outcome(await answer)
-            except (NotWritten, Unanswered):
+            except Unanswered:
                 return
             if isinstance(outcome, ch.Accepted):
                 receipt = ch.Receipt(
@@ -241,7 +242,12 @@ class Smpp(ch.Adapter[SmppSettings]):
 
     async def _take(self, pdu: wire.Pdu) -> bool:
         """Make a receipt or a message from a person durable."""
-        report = self.report_of(wire.delivered_of(pdu.body))
+        try:
+            report = self.report_of(wire.delivered_of(pdu.body))
+        except Exception as error:  # sent again, it would be no more readable
+            report, kind = None, type(error).__name__
+            what = f"a deliver_sm to {self.provider} cannot be read ({kind})"
+            asyncio.get_running_loop().call_exception_handler({"message": what})
         try:
             await self.record((report,) if report is not None else ())
         except Exception:  # whatever keeps the store from it: the SMSC keeps it for us
@@ -256,14 +262,15 @@ class Smpp(ch.Adapter[SmppSettings]):
         phone = ch.e164(found.source)
         if kind or phone is None:
             return None
-        text = found.text[found.text[0] + 1 :] if found.esm_class & wire.UDH else found.text
+        headed = found.esm_class & wire.UDH and found.text
+        text = found.text[found.text[0] + 1 :] if headed else found.text
         said = decoded(text, found.coding, self.settings.alphabet)
         return ch.Inbound(kind="phone", value=phone, text=ch.text_of(said))
 
     def _receipt(self, found: wire.Delivered) -> ch.Receipt | None:
         fields = wire.receipt_fields(found)
         given = found.options.get(wire.RECEIPTED_ID, b"").split(b"\0")[0].decode("ascii", "replace")
-        id = ch.id_of(in_form(canonical(given or fields.get("id", "")), self.settings.receipt_ids))
+        id = ch.id_of(canonical(given or fields.get("id", "")))
         number = found.options.get(wire.MESSAGE_STATE, b"")
         word = str(number[0]) if number else fields.get("stat", "").upper()
         state = STATES.get(word)
@@ -272,7 +279,8 @@ class Smpp(ch.Adapter[SmppSettings]):
         code = ch.said(fields.get("err", "")) or None
         failed = state is ch.Delivery.FAILED
         failure = ch.Refused(R.REFUSED_RECIPIENT, code) if failed else None
-        return ch.Receipt(state=state, provider_id=id, failure=failure)
+        known = in_form(id, self.settings.receipt_ids)
+        return ch.Receipt(state=state, provider_id=known, failure=failure)
 
 
 def address_of(sender: str) -> tuple[int, int, str]:
@@ -298,7 +306,7 @@ def canonical(id: str) -> str:
 
 def in_form(id: str, form: str) -> str:
     """A receipt's id, which is in ``form``, as the answer wrote it."""
-    if form == "decimal" and id.isdigit():
+    if form == "decimal" and id.isascii() and id.isdigit():
         return f"{int(id):x}"
     if form == "hex" and all(one in "0123456789abcdef" for one in id) and id:
         return str(int(id, 16))

@@ -17,11 +17,15 @@ def accept(smsc: Smsc, writer: asyncio.StreamWriter, pdu: wire.Pdu) -> None:
 
 
 class Smsc:
-    """``taken`` are the bodies of all submits; ``does`` are what happens to the next ones."""
+    """
+    ``taken`` are the bodies of all submits; ``does`` are what happens to the next ones. ``status``
+    is what binds are answered, the first ones by ``statuses``.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.status = 0
+        self.statuses: list[int] = []
         self.binds: list[asyncio.StreamWriter] = []
         self.taken: list[bytes] = []
         self.does: list[Do] = []
@@ -68,7 +72,8 @@ class Smsc:
             self.taken.append(pdu.body)
             (self.does.pop(0) if self.does else accept)(self, writer, pdu)
         elif pdu.command == wire.Command.BIND_TRANSCEIVER:
-            self.answer(writer, pdu, self.status, wire.c_string("smsc"))
+            status = self.statuses.pop(0) if self.statuses else self.status
+            self.answer(writer, pdu, status, wire.c_string("smsc"))
             self.binds.append(writer)
         else:
             self.answer(writer, pdu)

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from adapters.smpp import pdu as wire
+from adapters.smpp import session
 from adapters.smpp.smpp import Smpp, SmppSettings
 from adapters.smpp.texts import decoded, parts_of
 from kaskad_testing import outgoing
@@ -53,6 +56,36 @@ async def bound(smsc: Smsc, **more: Any) -> AsyncIterator[tuple[Smpp, Ears]]:
 
 def text(words: str, **more: Any) -> ch.Outgoing:
     return outgoing(content={"text": words}, **more)
+
+
+async def settled(adapter: Smpp) -> None:
+    """Wait until the adapter is bound."""
+    assert isinstance(await adapter.send(text("Hello")), ch.Accepted)
+
+
+class Held:
+    """Requests that the SMSC has taken and not answered."""
+
+    def __init__(self, smsc: Smsc, count: int) -> None:
+        self._smsc = smsc
+        self.ones: asyncio.Queue[Any] = asyncio.Queue()
+        smsc.does = [lambda smsc, writer, pdu: self.ones.put_nowait((writer, pdu))] * count
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while self.ones.qsize() < count:  # noqa: ASYNC110 a queue tells nobody its length
+                await asyncio.sleep(0.01)
+
+    async def answer(self, id: bytes) -> None:
+        """Answer the first of them."""
+        writer, pdu = await asyncio.wait_for(self.ones.get(), WAIT_SECONDS)
+        self._smsc.answer(writer, pdu, body=id + b"\0")
+
+
+async def stopped(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def status(value: int) -> Any:
@@ -181,17 +214,117 @@ async def test_a_person_s_stop_comes_in() -> None:
 
 async def test_an_answer_after_the_deadline_still_names_its_attempt() -> None:
     async with smsc() as center, bound(center) as (adapter, ears):
-        held: asyncio.Queue[Any] = asyncio.Queue()
-        center.does = [lambda smsc, writer, pdu: held.put_nowait((writer, pdu))]
-        message = text("Hello")
+        held, message = Held(center, 1), text("Hello")
         sending = asyncio.create_task(adapter.send(message))
-        request = await asyncio.wait_for(held.get(), WAIT_SECONDS)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        writer, pdu = request
-        center.answer(writer, pdu, body=b"9\0")
+        await held.until(1)
+        await stopped(sending)
+        await held.answer(b"9")
         receipt = await ears.next()
         assert (receipt.provider_id, receipt.client_reference) == ("9", message.client_reference)
+
+
+async def test_a_late_answer_to_the_first_of_two_parts_does_not_say_that_the_text_was_taken() -> (
+    None
+):
+    async with smsc() as center, bound(center) as (adapter, ears):
+        held = Held(center, 1)
+        sending = asyncio.create_task(adapter.send(text("я" * 100)))
+        await held.until(1)
+        await stopped(sending)
+        await held.answer(b"9")
+        await settled(adapter)
+        assert ears.reports.empty() and len(center.taken) == 2
+
+
+async def test_no_more_requests_wait_for_answers_than_the_window_takes() -> None:
+    async with smsc() as center, bound(center, window=2) as (adapter, _):
+        await settled(adapter)
+        held = Held(center, 20)
+        tasks = [asyncio.create_task(adapter.send(text("Hello"))) for _ in range(10)]
+        tasks += [asyncio.create_task(adapter.send(text("я" * 300)))]
+        for answered in range(3):
+            await held.until(2)
+            await asyncio.sleep(0.05)
+            assert held.ones.qsize() == 2, f"after {answered} answers"
+            await held.answer(b"1")
+        await stopped(*tasks)
+
+
+async def test_what_finds_no_room_within_a_second_is_never_written() -> None:
+    async with smsc() as center, bound(center, window=1) as (adapter, _):
+        await settled(adapter)
+        held = Held(center, 1)
+        first = asyncio.create_task(adapter.send(text("Hello")))
+        await held.until(1)
+        async with asyncio.timeout(2):
+            late = await adapter.send(text("Hello"))
+        assert isinstance(late, ch.NotSent) and late.reason is R.START_TOO_LATE
+        await held.answer(b"9")
+        assert await first == ch.Accepted("9") and len(center.taken) == 2
+
+
+async def test_a_refused_second_bind_does_not_make_a_full_window_a_wrong_configuration() -> None:
+    async with smsc() as center:
+        center.statuses, center.status = [0], 0x0D
+        async with bound(center, window=1, binds=2) as (adapter, _):
+            await settled(adapter)
+            held = Held(center, 1)
+            first = asyncio.create_task(adapter.send(text("Hello")))
+            await held.until(1)
+            late = await adapter.send(text("Hello"))
+            assert isinstance(late, ch.NotSent) and late.reason is R.START_TOO_LATE
+            await stopped(first)
+
+
+async def test_a_request_that_is_never_answered_does_not_keep_its_slot_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(session, "UNANSWERED_SECONDS", 0.1)
+    async with smsc() as center, bound(center, window=1) as (adapter, _):
+        await settled(adapter)
+        center.does = [lambda smsc, writer, pdu: None]
+        lost = await asyncio.wait_for(adapter.send(text("Hello")), WAIT_SECONDS)
+        assert isinstance(lost, ch.Unknown) and lost.reason is R.CONNECTION_LOST
+        assert isinstance(await adapter.send(text("Hello again")), ch.Accepted)
+
+
+async def test_what_comes_in_unreadable_stops_nothing_that_comes_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with smsc() as center, bound(center) as (adapter, ears):
+        await settled(adapter)
+        with monkeypatch.context() as broken:
+            broken.setattr(adapter, "report_of", lambda found: 1 / 0)
+            center.deliver(b"id:1 stat:DELIVRD err:000")
+            assert (await asyncio.wait_for(center.answers.get(), WAIT_SECONDS)).status == 0
+        center.deliver(b"id:1 stat:DELIVRD err:000")
+        assert (await ears.next()).provider_id == "1"
+
+
+@pytest.mark.parametrize("form", ["same", "decimal", "hex"])
+@drawn(
+    esm_class=st.sampled_from([0, wire.UDH, wire.RECEIPT]),
+    said=st.binary() | st.sampled_from([b"id:1\xb2 stat:DELIVRD", b"id:00 stat:DELIVRD"]),
+    id=st.sampled_from([b"", b"9" * 5_000, b"f" * 5_000]),
+    coding=st.integers(0, 255),
+)
+def test_nothing_that_comes_in_cannot_be_read(
+    form: str, esm_class: int, said: bytes, id: bytes, coding: int
+) -> None:
+    own = {"host": "h", "system_id": "shop", "password": "p", "from": "Shop", "receipt_ids": form}
+    options = wire.option(wire.RECEIPTED_ID, id) if id else b""
+    body = wire.submit_body(
+        source=(1, 1, "380501234567"),
+        destination=(5, 0, "Shop"),
+        esm_class=esm_class,
+        validity="",
+        receipt=False,
+        coding=coding,
+        text=said,
+        options=options,
+    )
+    Smpp(SmppSettings.model_validate(own), "smsc").report_of(wire.delivered_of(body))
 
 
 @pytest.mark.parametrize(
