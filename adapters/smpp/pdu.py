@@ -24,14 +24,13 @@ RECEIPT, INTERMEDIATE, KIND = 0x04, 0x20, 0x3C
 """Bits of ``esm_class``: a user data header, a receipt, an intermediate notification; the mask."""
 
 SAR_REFERENCE, SAR_TOTAL, SAR_NUMBER = 0x020C, 0x020E, 0x020F
-PAYLOAD, RECEIPTED_ID, MESSAGE_STATE, NETWORK_ERROR = 0x0424, 0x001E, 0x0427, 0x0423
+PAYLOAD, RECEIPTED_ID, MESSAGE_STATE = 0x0424, 0x001E, 0x0427
 RECEIPT_FIELD = re.compile(r"\b(id|stat|err):\s*([^\s:]{1,64})", re.IGNORECASE)
 
 
 class Command(IntEnum):
     """The commands that we know; a response has ``RESPONSE`` added."""
 
-    GENERIC_NACK = 0
     SUBMIT_SM = 4
     DELIVER_SM = 5
     UNBIND = 6
@@ -90,14 +89,13 @@ def submit_body(
     coding: int,
     text: bytes,
     options: bytes = b"",
-    service_type: str = "",
 ) -> bytes:
     """A ``submit_sm``; addresses are (TON, NPI, address), a text above 254 octets is a payload."""
     if len(text) > 254:
         text, options = b"", option(PAYLOAD, text) + options
     return b"".join(
         (
-            c_string(service_type),
+            c_string(""),
             *(bytes(one[:2]) + c_string(one[2]) for one in (source, destination)),
             bytes([esm_class, 0, 0]) + c_string("") + c_string(validity),
             bytes([receipt, 0, coding, 0, len(text)]) + text + options,
