@@ -141,8 +141,8 @@ class Http2Connection(asyncio.Protocol):
         for event in events:
             self._take(event)
         self._flush()
-        if self._going_away and not self._streams:
-            self.close()
+        if self._going_away:
+            self.retire()
         self._let_in()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -199,7 +199,7 @@ class Http2Connection(asyncio.Protocol):
         try:
             await asyncio.wait_for(asyncio.shield(self._pong), PING_SECONDS)
         except (TimeoutError, OSError):
-            self.close()
+            self.retire()
         return self.usable
 
     async def exchange(
@@ -233,6 +233,13 @@ class Http2Connection(asyncio.Protocol):
         return HttpReply(
             status=stream.status, headers=stream.headers, body=body, now=clock(), request=call
         )
+
+    def retire(self) -> None:
+        """Take no more requests, and close once those under way have ended."""
+        self._going_away = True
+        if not self._streams:
+            self.close()
+        self._let_in()
 
     def close(self) -> None:
         """Say goodbye; whatever is under way stays unknown."""
@@ -322,8 +329,8 @@ class Http2Connection(asyncio.Protocol):
             except h2.exceptions.ProtocolError:
                 return
             self._flush()
-        if self._going_away and not self._streams:
-            self.close()
+        if self._going_away:
+            self.retire()
         self._let_in()
 
     def _let_in(self) -> None:

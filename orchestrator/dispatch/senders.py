@@ -323,7 +323,7 @@ class Http2Sender(AiohttpSender):
             stale = found.transport is None or hung_up(found.transport)
             if not stale and await found.alive():
                 return found
-            found.close()
+            found.retire()
         task = self._connecting.get(server)
         if task is None:
             task = asyncio.create_task(connect_http2(server))

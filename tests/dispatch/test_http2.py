@@ -13,7 +13,7 @@ import uvloop
 from orchestrator.channels import HttpReply
 from orchestrator.core.outcomes import NotSent, Unknown
 from orchestrator.core.reasons import Reason
-from orchestrator.dispatch import http2
+from orchestrator.dispatch import http2, senders
 from orchestrator.sandbox.http2 import AnswerTo, Http2Answer, Http2Request, Http2Server, Instead
 from orchestrator.sandbox.tls import own_certificate
 from tests.dispatch.test_send_once import Steps
@@ -118,6 +118,21 @@ async def test_an_answer_that_comes_after_the_goaway_counts() -> None:
         script.gates[0].set()
         reply = await first
         assert isinstance(reply, HttpReply) and reply.status == 200
+
+
+async def test_answers_that_are_on_their_way_outlive_a_connection_that_hung_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = Script()
+    script.gates[0] = asyncio.Event()
+    async with http2_server(script) as there, opened(http2_sender()) as made:
+        first = asyncio.create_task(post(made, url_of(there), http2_only=True))
+        await script.until(1)
+        monkeypatch.setattr(senders, "hung_up", lambda transport: True)
+        assert isinstance(await post(made, url_of(there), http2_only=True), HttpReply)
+        script.gates[0].set()
+        assert isinstance(await first, HttpReply)
+        assert [one.connection for one in script.seen] == [1, 2]
 
 
 async def test_a_connection_that_is_cut_leaves_its_requests_unknown() -> None:
