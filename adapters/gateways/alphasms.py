@@ -58,7 +58,6 @@ class AlphaSms(ch.HttpAdapter[AlphaSmsSettings]):
         receipts=frozenset({"sent", "delivered"}),
         echo=True,
         failure_receipts=True,
-        signed=False,
     )
 
     def content(self, message: ch.Outgoing) -> dict[str, Any]:
@@ -140,7 +139,6 @@ class AlphaSmsViber(AlphaSms):
         receipts=frozenset({"sent", "delivered", "read"}),
         echo=True,
         failure_receipts=True,
-        signed=False,
     )
 
     def content(self, message: ch.Outgoing) -> dict[str, Any]:

@@ -106,7 +106,6 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
         receipts=frozenset({"sent", "delivered", "read", "clicked", "replied"}),
         echo=True,
         failure_receipts=True,
-        signed=False,
     )
     path: ClassVar[str] = "/viber/2/messages"
     errors: ClassVar[ch.CodeTable] = VIBER_ERRORS
@@ -268,7 +267,6 @@ class InfobipSms(InfobipViber):
         receipts=frozenset({"sent", "delivered", "clicked", "replied"}),
         echo=True,
         failure_receipts=True,
-        signed=False,
     )
     path, errors, reports_seen = "/sms/3/messages", SMS_ERRORS, False
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.channels.filled import secrets_in
 from orchestrator.channels.wire import (
     Answer,
     ApprovedTemplate,
@@ -42,9 +43,8 @@ class Capabilities:
     ``parts`` are the template parts it needs; an inner tuple means "one of these". ``echo``:
     receipts carry our client reference.
     ``idempotent_seconds``: the provider refuses or recognises a repeat of the same idempotency key
-    for that long (0: not at all). ``failure_receipts``: it reports failures later. ``signed``: its
-    webhooks carry a signature that ``verify`` checks. ``longest``: how many characters the provider
-    takes of a part (``{"text": 1000}``); a longer one is never sent.
+    for that long (0: not at all). ``failure_receipts``: it reports failures later. ``longest``: how
+    many characters the provider takes of a part (``{"text": 1000}``); a longer one is never sent.
     """
 
     channel: str
@@ -54,7 +54,6 @@ class Capabilities:
     echo: bool = False
     failure_receipts: bool = False
     idempotent_seconds: float = 0
-    signed: bool = True
     http2: bool = False
     longest: Mapping[str, int] = field(default_factory=dict)
 
@@ -80,6 +79,11 @@ class AdapterSettings(BaseModel):
     )
 
     allow_unsigned: bool = False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All that must not be shown, the longest first: a secret may be a part of another."""
+        return tuple(sorted(secrets_in(self), key=lambda secret: (-len(secret), secret)))
 
 
 Content = Mapping[str, Any]
@@ -304,10 +308,7 @@ class Adapter(Generic[S]):
 
 
 class HttpAdapter(Adapter[S]):
-    """
-    An adapter whose provider speaks HTTP: ``request`` and ``outcome`` are pure, dispatch does the
-    rest.
-    """
+    """An adapter whose provider speaks HTTP: it does no I/O, dispatch sends and receives."""
 
     def probe(self, now: float) -> HttpCall | None:
         """A cheap request that shows whether the account can be used; it sends nothing."""

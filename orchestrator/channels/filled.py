@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from pydantic import BaseModel, SecretStr
+
 
 class Filled(str):
     """
@@ -43,9 +45,13 @@ def as_written(value: Any) -> Any:
 
 
 def secrets_in(value: Any) -> set[str]:
-    """All that the references in a tree stand for."""
+    """All secrets of some settings or of a tree, and all that the references in it stand for."""
     if isinstance(value, Filled):
         return set(value.secrets)
+    if isinstance(value, SecretStr):
+        return {value.get_secret_value()}
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
     inner = value.values() if isinstance(value, dict) else value
     if isinstance(value, dict | list | tuple):
         return set[str]().union(*map(secrets_in, inner))

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from orchestrator.channels.address_kinds import AddressKind
 
-PARTS = ("subject", "title", "text", "html", "yaml")
+Part = Literal["subject", "title", "text", "html", "yaml"]
+PARTS: tuple[str, ...] = get_args(Part)
 """The template parts that a channel can choose from."""
 
 

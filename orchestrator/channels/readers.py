@@ -73,12 +73,7 @@ def secrets_of(value: Secrets) -> tuple[str, ...]:
 
 def secret_values(settings: AdapterSettings) -> tuple[str, ...]:
     """Every plain secret in an adapter's settings, for ``said``."""
-    found: list[str] = []
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        secrets = value if isinstance(value, tuple) else (value,)
-        found += [secret.get_secret_value() for secret in secrets if isinstance(secret, SecretStr)]
-    return tuple(found)
+    return settings.secrets
 
 
 def matches(given: str | None, *expected: str) -> bool:

@@ -62,8 +62,8 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
 
 def digest_of(settings: Settings, governance: Governance) -> str:
     """
-    Another one where governance, a provider's account or another part that may hold messages is
-    another one. A changed secret counts too: it may be what a provider was shut for.
+    A digest that changes with governance, accounts, their secrets and limits: all that may hold
+    messages or shut a provider.
     """
     accounts = [
         (one.adapter, repr(one), repr(one.adapter_settings), secret_values(one.adapter_settings))

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import base64
 import hmac
+import html
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from orchestrator import channels as ch
-from orchestrator.channels.filled import secrets_in
 from orchestrator.core.status import WAITABLE
 from orchestrator.declared import scope
 from orchestrator.declared.compiling import (
     FAILING,
     REASONS,
     STATES,
+    XML,
     Compiler,
     DeclaredGateway,
     Faults,
@@ -35,18 +37,17 @@ from orchestrator.declared.compiling import (
 )
 from orchestrator.declared.shape import (
     ExampleKeys,
-    Keys,
     ReceiptKeys,
     RequestKeys,
     RuleKeys,
     StateWord,
     VerifyKeys,
+    Word,
 )
 from orchestrator.declared.trial import look_at_receipts, try_examples
 from orchestrator.render import ConditionError
 
 R = ch.Reason
-XML, PLAIN = "text/xml; charset=utf-8", "text/plain; charset=utf-8"
 ITEMS_MAX = 10_000
 CODE_CHARS_MAX = 64
 PAUSE_SECONDS_MAX = 86_400
@@ -63,36 +64,35 @@ class DeclaredSettings(ch.AdapterSettings):
     answer: tuple[RuleKeys, ...] = Field(min_length=1)
     receipts: ReceiptKeys | None = None
     reports: tuple[StateWord, ...] | None = None
-    sender: str | None = Field(default=None, min_length=1)
+    sender: Word | None = None
     examples: tuple[ExampleKeys, ...] = ()
-    _declaration: DeclaredGateway = PrivateAttr()
 
-    @property
+    @cached_property
     def declaration(self) -> DeclaredGateway:
-        """The declaration, compiled."""
-        return self._declaration
-
-    @model_validator(mode="after")
-    def _compile(self) -> Self:
+        """
+        The declaration, compiled. It is no part of the settings: those of the same file are equal.
+        """
         faults = Faults()
         made = Compiler(faults).declaration(self.request, self.answer, self.receipts)
         look_at_receipts(self.receipts, self.allow_unsigned, self.reports, faults)
         faults.refuse()
-        self._declaration = made
+        return made
+
+    @model_validator(mode="after")
+    def _try_examples(self) -> Self:
+        faults = Faults()
         try_examples(DeclaredHttp(self, "example"), self.examples, faults)
         faults.refuse()
         return self
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Everything that must not be shown."""
-        written = (self.request.url, self.request.headers, self.request.query)
-        content = (self.request.json_body, self.request.form, self.request.body)
-        found = secrets_in([*written, *content]) | set(plain_secrets(self))
+        """Everything that must not be shown, also as it is sent."""
         basic = self.request.auth.basic if self.request.auth is not None else None
-        if basic is not None:
-            found |= {ch.login(basic.username, one) for one in ch.secrets_of(basic.password)}
-        return tuple(sorted(found))
+        if basic is None:
+            return super().secrets
+        sent = (ch.login(basic.username, one) for one in ch.secrets_of(basic.password))
+        return (*sent, *super().secrets)
 
 
 class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
@@ -106,7 +106,6 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
         parts=(),
         echo=True,
         failure_receipts=True,
-        signed=False,
     )
 
     def __init__(self, settings: DeclaredSettings, provider: str) -> None:
@@ -118,7 +117,6 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
             receipts=frozenset(states_of(settings.receipts)) & frozenset(WAITABLE),
             echo=self._made.parts.get("reference") is not None,
             failure_receipts=bool(FAILING.intersection(states_of(settings.receipts))),
-            signed=bool(settings.receipts and hmac_of(settings.receipts)),
         )
 
     def reports(self) -> frozenset[str]:
@@ -147,9 +145,8 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
             headers["Content-Type"] = ch.FORM
             body = encoded(made.content, found).encode("ascii")
         elif keys.body is not None:
-            xml = str(keys.body).lstrip().startswith("<")
-            headers["Content-Type"] = XML if xml else PLAIN
-            text = made.content.text(found, escaped if xml else None)
+            headers["Content-Type"] = made.body_type
+            text = made.content.text(found, ENCODINGS.get(made.body_type))
             body = text.encode("utf-8", "replace")
         named = {name.lower(): name for name in headers}
         for name, value in made.headers.items():
@@ -220,7 +217,8 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
         """One receipt for each item whose state's word is known."""
         if self._made.state is None:
             return
-        found, parts = scope.of_webhook(hook), self._made.parts
+        receipts, parts = self.settings.receipts, self._made.parts
+        found = scope.of_webhook(hook, receipts is not None and receipts.body_signed)
         items = [found["item"]]
         if parts["items"] is not None:
             several = tried(parts["items"], found)
@@ -243,10 +241,10 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
             provider_id=tried(parts["id"], found),
             reference=tried(parts["reference"], found),
             at=ch.unix_seconds(at) or ch.iso_seconds(at),
-            failure=self._failure(found, word) if word in FAILING else None,
+            failure=self._failure(found) if word in FAILING else None,
         )
 
-    def _failure(self, found: dict[str, Any], word: str) -> ch.Refused:
+    def _failure(self, found: dict[str, Any]) -> ch.Refused:
         said = meant = ""
         if self._made.reason is not None:
             try:
@@ -255,7 +253,7 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
                 said = ""
         if meant:
             return ch.Refused(REASONS[meant], ch.said(said, self._secrets)[:CODE_CHARS_MAX])
-        return ch.Refused(R.REFUSED_RECIPIENT, word)
+        return ch.Refused(R.REFUSED_RECIPIENT)
 
     def answer(self, hook: ch.Webhook) -> ch.Answer:
         """200 with the declared text."""
@@ -264,15 +262,12 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
 
 
 def quoted(text: str) -> str:
-    """A value within a URL."""
+    """A value within a URL or a form."""
     return urllib.parse.quote(text, safe="", errors="replace")
 
 
-def escaped(text: str) -> str:
-    """A value within XML."""
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(character, entity)
-    return text
+ENCODINGS = {XML: html.escape, ch.FORM: quoted}
+"""How a value is kept inside a hand-written body, by its content type."""
 
 
 def encoded(fields: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -301,10 +296,6 @@ def states_of(receipts: ReceiptKeys | None) -> tuple[str, ...]:
     return tuple(name for name in STATES if getattr(receipts.state, name))
 
 
-def hmac_of(receipts: ReceiptKeys) -> bool:
-    return receipts.verify is not None and receipts.verify.hmac_sha256 is not None
-
-
 def proof(keys: VerifyKeys, hook: ch.Webhook) -> tuple[str | None, tuple[str, ...]]:
     """What a webhook brings as its proof, and what would be right."""
     if keys.hmac_sha256 is not None:
@@ -328,18 +319,3 @@ def proof(keys: VerifyKeys, hook: ch.Webhook) -> tuple[str | None, tuple[str, ..
         name = keys.basic.username
         return given, tuple(ch.login(name, one) for one in ch.secrets_of(keys.basic.password))
     return None, ()
-
-
-def plain_secrets(value: Any) -> Iterator[str]:
-    """Every secret among the fields of some keys."""
-    if isinstance(value, ch.SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, Keys | DeclaredSettings):
-        for name in type(value).model_fields:
-            yield from plain_secrets(getattr(value, name))
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from plain_secrets(one)
-    elif isinstance(value, dict):
-        for one in value.values():
-            yield from plain_secrets(one)

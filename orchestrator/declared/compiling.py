@@ -38,7 +38,10 @@ VERDICTS = ("accepted", "refused", "not_sent", "unknown")
 IN_TEXTS = Texts(scope.REQUEST_NAMES)
 IN_ANSWERS = Texts(scope.ANSWER_NAMES)
 IN_RECEIPTS = Texts(scope.RECEIPT_NAMES)
+IN_SIGNED_RECEIPTS = Texts(scope.SIGNED_NAMES)
 SYNTAX_FIX = "see docs/providers/http.md for what expressions may say"
+SIGNED_FIX = f"{SYNTAX_FIX}; hmac_sha256 proves the body alone, so only the body is believed"
+XML, PLAIN = "text/xml; charset=utf-8", "text/plain; charset=utf-8"
 
 
 class Faults:
@@ -93,8 +96,8 @@ class DeclaredGateway:
     headers: Mapping[str, Any]
     query: Mapping[str, Any]
     content: Any
+    body_type: str
     rules: tuple[Rule, ...]
-    receipts: ReceiptKeys | None
     parts: Mapping[str, Any] = field(default_factory=dict)
     state: Words | None = None
     reason: Words | None = None
@@ -153,7 +156,8 @@ class Compiler:
         try:
             return texts.text(value.written if isinstance(value, Filled) else value, pieces)
         except ConditionError as error:
-            self.faults.add(path, str(error), SYNTAX_FIX)
+            fix = SIGNED_FIX if texts is IN_SIGNED_RECEIPTS else SYNTAX_FIX
+            self.faults.add(path, str(error), fix)
             return None
 
     def condition(self, source: str, path: Path) -> Expression | None:
@@ -186,6 +190,32 @@ class Compiler:
             self.faults.add(path, "has a login or a fragment in it", fix)
         return found
 
+    def body_type(self, body: Any, headers: Mapping[str, Any]) -> str:
+        """
+        The content type of a hand-written body, which says how values are encoded in it. A body
+        that a value could break out of is a fault.
+        """
+        path = ("request", "body")
+        if not isinstance(body, Text):
+            if body is not None:
+                self.faults.add(path, "is no text", "write json: …")
+            return PLAIN
+        given = next((one for key, one in headers.items() if key.lower() == "content-type"), None)
+        type = given.source.lower() if isinstance(given, Text) else ""
+        start = next(iter(body.pieces), "")
+        start = start.lstrip()[:1] if isinstance(start, str) else ""
+        if start == "<" or "xml" in type:
+            return XML
+        if type.startswith(ch.FORM):
+            return ch.FORM
+        if start in ("{", "[") or "json" in type:
+            self.faults.add(path, "is JSON, and a value in it could add keys", "write json: …")
+        elif len(body.pieces) > 1 and any(isinstance(one, Expression) for one in body.pieces):
+            what = "has values beside other text, and nothing keeps them apart in it"
+            fix = "write json or form, name XML or a form as Content-Type, or write the value alone"
+            self.faults.add(path, what, fix)
+        return PLAIN
+
     def rule(self, keys: RuleKeys, at: int) -> Rule | None:
         """One rule, None if it is wrong."""
         path: Path = ("answer", at)
@@ -207,7 +237,7 @@ class Compiler:
         id, pause, code, detail = compiled.values()
         return None if when is None else Rule(keys, when, verdict, id, pause, code, detail)
 
-    def words(self, keys: Any, kinds: Mapping[str, Any], path: Path) -> Words:
+    def words(self, texts: Texts, keys: Any, kinds: Mapping[str, Any], path: Path) -> Words:
         """A table of the provider's words."""
         table: dict[str, str] = {}
         for name in kinds:
@@ -220,7 +250,7 @@ class Compiler:
         if not table:
             what, fix = "names no word", f"name the gateway's words for {', '.join(kinds)}"
             self.faults.add(path, what, fix)
-        return Words(self.tree(IN_RECEIPTS, keys.of, (*path, "of")), table)
+        return Words(self.tree(texts, keys.of, (*path, "of")), table)
 
     def declaration(
         self, request: RequestKeys, rules: tuple[RuleKeys, ...], receipts: ReceiptKeys | None
@@ -237,19 +267,21 @@ class Compiler:
         made = [self.rule(keys, at) for at, keys in enumerate(rules)]
         parts, state, reason = {}, None, None
         if receipts is not None:
+            texts = IN_SIGNED_RECEIPTS if receipts.body_signed else IN_RECEIPTS
             for name in ("items", "id", "reference", "at"):
-                parts[name] = self.tree(IN_RECEIPTS, getattr(receipts, name), ("receipts", name))
-            state = self.words(receipts.state, STATES, ("receipts", "state"))
+                parts[name] = self.tree(texts, getattr(receipts, name), ("receipts", name))
+            state = self.words(texts, receipts.state, STATES, ("receipts", "state"))
             if receipts.reason is not None:
-                reason = self.words(receipts.reason, REASONS, ("receipts", "reason"))
+                reason = self.words(texts, receipts.reason, REASONS, ("receipts", "reason"))
+        headers = self.tree(IN_TEXTS, request.headers, ("request", "headers"))
         return DeclaredGateway(
             request,
             self.url(request.url),
-            self.tree(IN_TEXTS, request.headers, ("request", "headers")),
+            headers,
             self.tree(IN_TEXTS, request.query, ("request", "query")),
             content,
+            self.body_type(content, headers) if kind == "body" else "",
             tuple(rule for rule in made if rule is not None),
-            receipts,
             parts,
             state,
             reason,

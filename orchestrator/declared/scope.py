@@ -16,7 +16,8 @@ REQUEST_NAMES = (
     *("locale", "ttl_seconds", "receipt_url", "unsubscribe_url", "now"),
 )
 ANSWER_NAMES = ("status", "headers", "body", "text")
-RECEIPT_NAMES = ("item", "body", "text", "headers", "query")
+SIGNED_NAMES = ("item", "body", "text")
+RECEIPT_NAMES = (*SIGNED_NAMES, "headers", "query")
 
 
 def of_message(message: ch.Outgoing, sender: str | None) -> dict[str, Any]:
@@ -54,16 +55,18 @@ def of_answer(reply: ch.HttpReply) -> dict[str, Any]:
     }
 
 
-def of_webhook(hook: ch.Webhook) -> dict[str, Any]:
-    """The same of a webhook, with its query; ``item`` is the body, or the query without one."""
+def of_webhook(hook: ch.Webhook, body_signed: bool) -> dict[str, Any]:
+    """
+    The same of a webhook, with its query; ``item`` is the body, or the query without one. Where a
+    signature covers the body alone, anyone could have written the rest, so there is none of it.
+    """
     body = body_of(hook.json(), hook.headers, hook.body)
-    return {
-        "headers": dict(hook.headers),
-        "query": dict(hook.query),
-        "body": body,
-        "text": text_of(hook.body),
-        "item": body if isinstance(body, dict) else dict(hook.query),
-    }
+    signed = {"body": body, "text": text_of(hook.body), "item": body}
+    if body_signed:
+        return signed
+    query = dict(hook.query)
+    item = body if isinstance(body, dict) else query
+    return {**signed, "headers": dict(hook.headers), "query": query, "item": item}
 
 
 def body_of(parsed: Any, headers: Mapping[str, str], body: bytes) -> Any:

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from orchestrator.channels import Secret, Secrets
-from orchestrator.channels.filled import as_written
+from orchestrator.channels.filled import Filled, as_written
+from orchestrator.channels.kinds import Part
+
+
+def with_references(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """A text that is valid, and still knows its references: what they stand for may be secret."""
+    text = read(value)
+    return value if isinstance(value, Filled) else text
+
+
+def without_references(value: Any) -> Any:
+    """Refuses a text with references, which would be shown wherever the text is."""
+    if isinstance(value, Filled):
+        fix = "compare with something that may be shown"
+        context = {"error": "takes no reference such as ${env:NAME}", "fix": fix}
+        raise PydanticCustomError("declared", "{error}", context)
+    return value
+
 
 Written = Annotated[Any, PlainSerializer(as_written)]
 """A text, or a tree of texts, that may have expressions and references in it."""
 
-Word = Annotated[str, Field(min_length=1)]
-Words = tuple[str | int, ...]
+Plain = Annotated[str, WrapValidator(with_references), PlainSerializer(as_written)]
+"""A text without expressions, which may have references in it."""
+
+Word = Annotated[str, Field(min_length=1), *Plain.__metadata__]
+Condition = Annotated[str, Field(min_length=1), BeforeValidator(without_references)]
+Words = tuple[Plain | int, ...]
 RefusedWord = Literal["address", "recipient", "opted_out", "message", "configuration"]
 StateWord = Literal["sent", "delivered", "read", "clicked", "failed", "expired"]
 
@@ -59,7 +89,7 @@ class RuleKeys(Keys):
     true where it gives none), ``refused``, ``not_sent`` and ``unknown``.
     """
 
-    when: Word
+    when: Condition
     accepted: Written = None
     refused: RefusedWord | None = None
     not_sent: Literal["throttled"] | None = None
@@ -75,7 +105,7 @@ class VerifyKeys(Keys):
     hmac_sha256: Secrets | None = None
     header: Word | None = None
     encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""
+    prefix: Plain = ""
     bearer: Secrets | None = None
     basic: LoginKeys | None = None
     query: dict[str, Secrets] | None = None
@@ -117,21 +147,24 @@ class ReceiptKeys(Keys):
     state: StateKeys
     reason: ReasonKeys | None = None
     at: Written = None
-    answer: str = ""
+    answer: Plain = ""
+
+    @property
+    def body_signed(self) -> bool:
+        """Whether the proof is over the body, and over nothing else of the webhook."""
+        return self.verify is not None and self.verify.hmac_sha256 is not None
 
 
 class MessageKeys(Keys):
     """The message of an example."""
 
     to: Word
-    parts: dict[Literal["subject", "title", "text", "html", "yaml"], Any] = Field(
-        default_factory=dict
-    )
-    text: str | None = None
+    parts: dict[Part, Written] = Field(default_factory=dict)
+    text: Plain | None = None
     reference: Word = "reference-1"
-    message_class: str = Field(default="transactional", alias="class")
-    topic: str = "orders"
-    locale: str = "uk"
+    message_class: Plain = Field(default="transactional", alias="class")
+    topic: Plain = "orders"
+    locale: Plain = "uk"
     ttl_seconds: int = 3600
 
 
@@ -139,11 +172,11 @@ class ExchangeKeys(Keys):
     """An answer or a webhook of an example; at most one of ``json``, ``form`` and ``text``."""
 
     status: int = Field(default=200, ge=200, le=599)
-    headers: dict[str, str] = Field(default_factory=dict)
-    query: dict[str, str] = Field(default_factory=dict)
-    json_body: Any = Field(default=None, alias="json")
-    form: dict[str, str] | None = None
-    text: str | None = None
+    headers: dict[str, Plain] = Field(default_factory=dict)
+    query: dict[str, Plain] = Field(default_factory=dict)
+    json_body: Written = Field(default=None, alias="json")
+    form: dict[str, Plain] | None = None
+    text: Plain | None = None
 
 
 class ExampleKeys(Keys):

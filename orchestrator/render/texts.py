@@ -64,12 +64,6 @@ class Text:
         self.source = source
         self.pieces = pieces
 
-    @property
-    def lead(self) -> str:
-        """What stands before its first expression."""
-        first = self.pieces[0] if self.pieces else ""
-        return first if isinstance(first, str) else ""
-
     def value(self, scope: Mapping[str, Any]) -> Any:
         """
         The value of the only expression, else the text. Raises ``ConditionError`` where something

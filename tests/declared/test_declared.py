@@ -6,18 +6,22 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from kaskad_testing import changed, hook, outgoing, reply
 from kaskad_testing.finding import brought
 from orchestrator import channels as ch
+from orchestrator.configuration.loading import digest_of
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings_file import read_settings, view
+from orchestrator.core.policy import Governance
 from orchestrator.declared.adapter import DeclaredHttp
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers" / "http.md"
 R = ch.Reason
+PAGES_HEADERS = 'headers: {Authorization: "Bearer ${env:SMSCLUB}"}'
 SECRETS = {"SMSCLUB": "top-{{secret", "HOOK": "hook-secret"}
 
 
@@ -94,6 +98,10 @@ def test_secrets_are_in_no_view_message_or_history(place: Place) -> None:
     assert "gives" in said and "top-" not in said
 
 
+JSON = (
+    'json: {phone: ["{{ to.digits }}"], message: "{{ text }}", src_addr: "{{ sender }}",'
+    ' ref: "{{ reference }}"}'
+)
 MISTAKES = {
     "there is no 'txt' here: did you mean 'text'?": ("{{ text }}", "{{ txt }}"),
     "No filter named 'frist'": ("info | first", "info | frist"),
@@ -120,6 +128,29 @@ MISTAKES = {
     ),
     "must begin with the address of the gateway": ("https://im.example", "https://{{ to.digits }}"),
     "there are only {{ expressions }} here": ("{{ sender }}", "{% set a = 1 %}"),
+    "rule 4 takes an answer with status 524": ("status == 420", "status in [420, 524]"),
+    "rule 4 takes an answer with status 201": (
+        'status == 420", not_sent: throttled, retry_after: "{{ body.wait }}"',
+        'status in [420, 201]", refused: message',
+    ),
+    "takes no reference such as ${env:NAME}": ("'no money'", "'${env:SMSCLUB}'"),
+    "there is no 'query' here": ("{{ item.id }}", "{{ query.id }}"),
+    "there is no 'headers' here": ("{{ item.status }}", "{{ headers.status }}"),
+    "example 3 (answer) does not say what it expects": (
+        "expected: {refused: address}",
+        "expected: {code: '200'}",
+    ),
+    "example 1 (request) does not say what it expects": (
+        "expected: {json: {phone",
+        "expected: {headers: 5, json: {phone",
+    ),
+    "example 7 (receipt) does not say what it expects": (
+        'expected: [{id: "106", state: delivered, at: 1795600800.0}, {id',
+        'expected: [{id: "106"}, {id',
+    ),
+    "is JSON, and a value in it could add keys": (JSON, """body: '{"text": "{{ text }}"}'"""),
+    "has values beside other text": (JSON, 'body: "{{ to.digits }};{{ text }}"'),
+    "is no text": (JSON, "body: {text: hello}"),
 }
 
 
@@ -153,6 +184,82 @@ def test_an_expression_cannot_take_long(place: Place) -> None:
     )
     outcome = adapter.outcome(reply(200, {"error": ["x" * 500] * 5_000}))
     assert isinstance(outcome, ch.Unknown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "sent"),
+    [
+        (ch.FORM, "to={{ to.digits }}&text={{ text }}", b"to=380501234567&text=%22%26to%3D1%27%3C"),
+        ("application/xml", "{{ text }}</m>", b"&quot;&amp;to=1&#x27;&lt;</m>"),
+        ("text/plain", "{{ text }}", b"\"&to=1'<"),
+    ],
+)
+def test_a_text_cannot_break_out_of_a_written_body(
+    place: Place, kind: str, body: str, sent: bytes
+) -> None:
+    text = written().replace(JSON, f"body: '{body}'").replace(PAGES_HEADERS, typed(kind))
+    adapter = place.adapter(
+        re.sub(r"expected: \{json: \{phone.*", "expected: {method: POST}", text)
+    )
+    assert adapter.request(outgoing(content={"text": "\"&to=1'<"})).body == sent
+
+
+def typed(kind: str) -> str:
+    return PAGES_HEADERS.replace("{A", "{" + f"Content-Type: {kind}, A")
+
+
+def test_a_reload_keeps_the_gateway_and_a_new_secret_makes_another_digest(place: Place) -> None:
+    read = []
+    for hook_secret in ("hook-secret", "hook-secret", "another"):
+        place.problems(written(), {**SECRETS, "HOOK": hook_secret})
+        assert place.settings is not None
+        read.append(place.settings)
+    same, again, changed_one = (one.providers["smsclub"].adapter_settings for one in read)
+    assert same == again and same != changed_one
+    digests = [digest_of(one, Governance()) for one in read]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        written().replace("{{ text }}", "${env:SMSCLUB}!"),
+        written().replace(JSON, 'query: {key: "${env:SMSCLUB}!"}'),
+        written().replace(JSON, 'form: {key: "${env:SMSCLUB}!"}'),
+        written().replace("message: Привіт,", 'message: "${env:SMSCLUB}?",'),
+        written().replace("id: 106", 'id: "${env:SMSCLUB}"'),
+        written()
+        .replace('detail: "{{ body.error }}"', 'detail: "${env:SMSCLUB}"')
+        .replace("expected: {refused: configuration}", "expected: {refused: message}"),
+    ],
+)
+def test_a_secret_is_in_no_problem_in_any_form(place: Place, text: str) -> None:
+    secret = 'p/s+w"d&x y'
+    said = " ".join(place.problems(text, {**SECRETS, "SMSCLUB": secret}))
+    assert " gives " in said
+    for shown in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
+        assert shown not in said
+
+
+def test_what_an_hmac_does_not_cover_is_not_believed(place: Place) -> None:
+    text = written().replace(
+        'items: "{{ body.statuses }}"', 'items: "{{ body.statuses if body else item }}"'
+    )
+    adapter = place.adapter(text)
+    given = hook(json_body=[], query={"id": "106", "status": "DELIVRD"})
+    assert list(adapter.receipts(given)) == []
+
+
+def test_a_reason_may_have_the_word_of_its_state(place: Place) -> None:
+    text = (
+        written().replace("address: [1]", "address: [failed]").replace("code: 1}", "code: failed}")
+    )
+    adapter = place.adapter(text)
+    (failed,) = adapter.receipts(
+        hook(json_body={"statuses": [{"id": 1, "status": "UNDELIV", "code": "failed"}]})
+    )
+    assert isinstance(failed, ch.Receipt)
+    assert failed.failure == ch.Refused(R.REFUSED_ADDRESS, "failed")
 
 
 def test_a_rule_that_cannot_be_evaluated_ends_the_rules(place: Place) -> None:
