@@ -35,6 +35,7 @@ from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.failing import delay_seconds
 from orchestrator.primitives.ids import random_bytes
+from orchestrator.primitives.waiting import set_within
 from orchestrator.recipients.document import AddressHash
 from orchestrator.render import TemplateSet, Unrenderable
 from orchestrator.stores.port import Store, StoreBusy
@@ -273,8 +274,7 @@ class Dispatcher:
                 await asyncio.sleep(0)  # a turn on an embedded store may wait for nothing at all
 
     async def _rest(self, queue: ProviderQueue, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(queue.wake.wait(), seconds)
+        await set_within(queue.wake, seconds)
 
     async def _turn(self, provider: ActiveProvider, queue: ProviderQueue) -> float:
         """Send what there are slots and tokens for. Returns the seconds to rest afterwards."""

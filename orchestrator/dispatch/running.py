@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from orchestrator.channels import HttpCall, HttpReply
@@ -16,6 +15,7 @@ from orchestrator.dispatch.provider import ActiveProvider, ProviderQueue
 from orchestrator.dispatch.rates import FREE, Token
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.failing import Failing
+from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.rows import StepKey
 
 OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
@@ -125,8 +125,7 @@ class Sends:
         """
         if self.running:
             self._ended.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), within_seconds)
+            await set_within(self._ended, within_seconds)
         self.stopped = True
         late = [task for send in self.running for task in send.tasks]
         for task in late:

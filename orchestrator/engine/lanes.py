@@ -17,13 +17,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from orchestrator.core.policy import OTP
 from orchestrator.engine.commands import ApplyFact, Command, Publish
 from orchestrator.engine.rules import Rules
+from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.rows import LANES
 
 T = TypeVar("T")
@@ -110,8 +110,7 @@ class OtpPriority:
         if not self._in_progress or budget.seconds <= 0:
             return
         began = asyncio.get_running_loop().time()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._passed.wait(), budget.seconds)
+        await set_within(self._passed, budget.seconds)
         budget.seconds = max(0.0, budget.seconds - (asyncio.get_running_loop().time() - began))
 
 

@@ -8,8 +8,8 @@ and sleeps until the next.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 
@@ -24,6 +24,7 @@ from orchestrator.engine.failing import (
     delay_seconds,
 )
 from orchestrator.primitives.clock import Clock
+from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.port import Store, StoreBusy
 
 log = structlog.get_logger()
@@ -146,14 +147,21 @@ class TimerLoop:
         return bool(rows)
 
     async def _sleep(self) -> None:
-        """Sleep until the next timer is due, or a sooner one was set."""
-        self._sooner.clear()
-        self._next = None
-        self._next = await self.store.next_due(self._otp)
-        seconds = longest = self._longest_sleep_seconds
-        if self._next is not None:
-            seconds = self._clock.real_seconds(self._next - self._clock.now())
-            if seconds < 0 and self._failing.resting():
+        """
+        Sleep until a timer is due. Another process may set one, and the clock may be set forward:
+        ask for the next at least every so often.
+        """
+        longest = self._longest_sleep_seconds
+        while True:
+            self._sooner.clear()
+            self._next = None
+            self._next = await self.store.next_due(self._otp)
+            seconds = math.inf
+            if self._next is not None:
+                seconds = self._clock.real_seconds(self._next - self._clock.now())
+            due = seconds <= 0
+            if due and self._failing.resting():
                 self._next, seconds = None, LOOK_SECONDS
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._sooner.wait(), min(max(seconds, 0.001), longest))
+            poked = await set_within(self._sooner, min(max(seconds, 0.001), longest))
+            if due or (seconds <= longest and not poked):
+                return

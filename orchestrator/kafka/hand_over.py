@@ -27,6 +27,7 @@ from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.records import command_of, dead_letter, unreadable
 from orchestrator.kafka.windows import PartitionWindow, Queue
+from orchestrator.primitives.waiting import set_within
 
 log = structlog.get_logger()
 
@@ -104,14 +105,11 @@ class HandOver:
 
     async def wait(self, seconds: float) -> None:
         """Wait until records were read or room was made, for so long at most."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.changed.wait(), seconds)
+        await set_within(self.changed, seconds)
 
     async def idle_within(self, seconds: float) -> None:
         """Wait until nothing is in flight, for so long at most."""
-        try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        except TimeoutError:
+        if not await set_within(self._idle, seconds):
             count = self._in_flight.total()
             log.warning("kafka.acceptance_timed_out", count=count, seconds=seconds)
 

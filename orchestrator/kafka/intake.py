@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ParamSpec
 
 import structlog
@@ -17,6 +16,7 @@ from orchestrator.kafka.dead_letters import DeadLetterTopic
 from orchestrator.kafka.hand_over import Acceptor, HandOver
 from orchestrator.kafka.session import Session
 from orchestrator.primitives.clock import SystemClock
+from orchestrator.primitives.waiting import set_within
 
 log = structlog.get_logger()
 
@@ -105,8 +105,7 @@ class KafkaIntake:
                 await self._report(error)
             stable = now() - began > STABLE_SECONDS
             pause = FIRST_PAUSE_SECONDS if stable else min(pause * 2, LONGEST_PAUSE_SECONDS)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            await set_within(self._stopping, pause)
 
     async def _run_session(self) -> None:
         """Run one session with its own clients."""

@@ -17,6 +17,7 @@ import structlog
 
 from orchestrator.engine.commands import DeadLetter
 from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.port import OutboxStore, StoreBusy
 from orchestrator.stores.rows import StatusEvent
 
@@ -105,7 +106,7 @@ class Outbox:
                     opened = True
                 events = await self.store.outbox(sink.name, BATCH_MAX)
                 if not events:
-                    await rest(poked, IDLE_SECONDS)
+                    await set_within(poked, IDLE_SECONDS)
                     continue
                 if taken := await self._deliver(sink, events):
                     self._on_state(sink.name, True)
@@ -130,7 +131,7 @@ class Outbox:
                 log.info("statuses.store_busy", sink=sink.name, why=str(error))
             except Exception:
                 log.exception("statuses.failed", sink=sink.name)
-            await rest(self._stopped, pause)  # more events are no reason to try sooner
+            await set_within(self._stopped, pause)  # more events are no reason to try sooner
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _deliver(self, sink: Sink, events: Sequence[StatusEvent]) -> int:
@@ -154,11 +155,3 @@ class Outbox:
         origin = f"statuses:{sink.name}"
         await self.engine.submit(DeadLetter(origin, "status_undelivered", detail, event.body))
         await self._record(sink, [event])
-
-
-async def rest(poked: asyncio.Event, seconds: float) -> None:
-    """Sleep until the next poke, at most so long."""
-    try:
-        await asyncio.wait_for(poked.wait(), seconds)
-    except TimeoutError:
-        return
