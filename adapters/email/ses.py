@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -28,7 +27,8 @@ from adapters.email.mime import build
 from adapters.email.sigv4 import signed_headers
 from orchestrator import channels as ch
 
-SNS_HOST = re.compile(r"sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+CERTIFICATE = re.compile(r"SimpleNotificationService-[0-9a-f]+\.pem")
+CONFIRMATION_PATH = re.compile(r"[\x21-\x7e]+")
 NOTICE = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 CODES = ch.CodeTable(
@@ -60,7 +60,7 @@ class SesSettings(MailSettings):
     secret_access_key: ch.Secret
     session_token: ch.Secret | None = None
     configuration_set: str | None = Field(default=None, min_length=1)
-    topic: str | None = Field(default=None, pattern=r"^arn:aws[a-z-]*:sns:")
+    topic: str | None = Field(default=None, pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]+:.+$")
     base_url: ch.BaseUrl | None = None
     sns_url: ch.BaseUrl | None = None
 
@@ -130,22 +130,21 @@ class Ses(MailGateway[SesSettings]):
 
     def evidence(self, hook: ch.Webhook) -> str | None:
         """The URL of the certificate that signed, if it is Amazon's."""
-        body = hook.json()
-        url, topic = ch.text_of(ch.member(body, "SigningCertURL")), ch.member(body, "TopicArn")
-        ours = topic == self.settings.topic and url.endswith(".pem") and self.is_amazon(url)
-        return url if ours else None
+        return self.own_url(hook.json(), "SigningCertURL", CERTIFICATE)
 
-    def is_amazon(self, url: str) -> bool:
-        """Whether a URL is one of Amazon SNS, or of its configured stand-in."""
-        own = self.settings.sns_url
-        if own is not None:
-            return url.startswith(f"{own}/")
-        try:
-            parts = urlsplit(url)
-            host, plain = parts.hostname or "", parts.netloc == parts.hostname
-        except ValueError:
-            return False
-        return parts.scheme == "https" and plain and SNS_HOST.fullmatch(host) is not None
+    def own_url(self, body: Any, name: str, path: re.Pattern[str]) -> str | None:
+        """
+        A URL in a notification of our topic, if it is of the topic's own region. Other hosts that
+        look like Amazon SNS are not: ``sns.s3.amazonaws.com`` is somebody's bucket.
+        """
+        url, topic = ch.text_of(ch.member(body, name)), self.settings.topic
+        if topic is None or ch.member(body, "TopicArn") != topic:
+            return None
+        _, partition, _, region, *_ = topic.split(":")
+        top = "com.cn" if partition == "aws-cn" else "com"
+        origin = f"{self.settings.sns_url or f'https://sns.{region}.amazonaws.{top}'}/"
+        ours = url.startswith(origin) and path.fullmatch(url, len(origin))
+        return url if ours else None
 
     def verify(self, hook: ch.Webhook) -> None:
         """Check the topic, and the RSA signature with Amazon's certificate."""
@@ -173,9 +172,8 @@ class Ses(MailGateway[SesSettings]):
     def follow_up(self, hook: ch.Webhook) -> str | None:
         """The URL that confirms the subscription of our topic."""
         body = hook.json()
-        url = ch.text_of(ch.member(body, "SubscribeURL"))
         asked = ch.member(body, "Type") == "SubscriptionConfirmation"
-        return url if asked and self.is_amazon(url) else None
+        return self.own_url(body, "SubscribeURL", CONFIRMATION_PATH) if asked else None
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Preference]:
         """One event a notification, about the one recipient of one mail."""

@@ -20,6 +20,8 @@ from orchestrator.channels import Webhook
 from tests.adapters import examples_ses as ses
 from tests.api.site import Site, is_problem
 
+CERTIFICATE = ses.CERTIFICATE.removeprefix(ses.HOST)
+
 
 @dataclass
 class Amazon:
@@ -59,7 +61,7 @@ async def post(
     """Post a notification, signed, with every address of Amazon's replaced by the stand-in's."""
     local = json.loads(hook.body.decode().replace(ses.HOST, amazon.url))
     signed = json.loads(ses.sign(changed(hook, json.dumps(local).encode()), secret).body)
-    body = json.dumps(signed).replace(ses.CERTIFICATE, f"{amazon.url}/signer.pem")
+    body = json.dumps(signed).replace(ses.CERTIFICATE, f"{amazon.url}{CERTIFICATE}")
     headers = {"Content-Type": "text/plain; charset=UTF-8"}
     return await site.client.post("/v1/receipts/ses", content=body, headers=headers)
 
@@ -67,7 +69,7 @@ async def post(
 async def test_a_subscription_of_our_topic_is_confirmed(site: Site, amazon: Amazon) -> None:
     assert (await post(site, amazon, ses.CONFIRM)).status_code == 200
     assert amazon.asked == [
-        "/signer.pem",
+        CERTIFICATE,
         "/?Action=ConfirmSubscription&Token=2336412f37",
     ]
 
@@ -75,14 +77,14 @@ async def test_a_subscription_of_our_topic_is_confirmed(site: Site, amazon: Amaz
 async def test_the_certificate_is_fetched_once(site: Site, amazon: Amazon) -> None:
     for _ in range(3):
         assert (await post(site, amazon, ses.event("Send", "send"))).status_code == 200
-    assert amazon.asked == ["/signer.pem"]
+    assert amazon.asked == [CERTIFICATE]
 
 
 async def test_a_notification_of_another_signer_is_forged_and_confirms_nothing(
     site: Site, amazon: Amazon
 ) -> None:
     is_problem(await post(site, amazon, ses.CONFIRM, "somebody"), 403, "forged")
-    assert amazon.asked == ["/signer.pem"]
+    assert amazon.asked == [CERTIFICATE]
 
 
 async def test_another_topic_is_refused_before_anything_is_fetched(
@@ -112,12 +114,48 @@ async def test_a_certificate_that_cannot_be_fetched_has_the_notification_sent_ag
         "https://sns.eu-central-1.amazonaws.com:444/x.pem",
         "https://evil.example/?sns.eu-central-1.amazonaws.com/x.pem",
         "https://sns.eu-central-1.amazonaws.com/x.txt",
+        "https://sns.eu-central-1.amazonaws.com/x.pem",
+        "https://sns.eu-central-1.amazonaws.com/?Action=Publish&x=.pem",
+        f"{ses.CERTIFICATE}?x=.pem",
+        f"{ses.HOST}/?x={CERTIFICATE}",
+        f"{ses.CERTIFICATE}#x.pem",
+        f"{ses.HOST}/other{CERTIFICATE}",
+        f"https://sns.s3.amazonaws.com{CERTIFICATE}",
+        f"https://sns.s3-us-west-2.amazonaws.com{CERTIFICATE}",
+        f"https://sns.us-east-1.amazonaws.com{CERTIFICATE}",
+        f"https://sns.eu-central-1.amazonaws.com.cn{CERTIFICATE}",
     ],
 )
 def test_a_certificate_of_any_other_host_is_never_fetched(url: str) -> None:
     body = json.loads(ses.notice({}).body)
     hook = changed(ses.notice({}), json.dumps({**body, "SigningCertURL": url}).encode())
     assert ses.EXAMPLES.build().evidence(hook) is None
+
+
+def test_the_host_is_that_of_the_topics_region_and_partition() -> None:
+    url = f"https://sns.cn-north-1.amazonaws.com.cn{CERTIFICATE}"
+    body = json.loads(ses.notice({}).body)
+    topic = "arn:aws-cn:sns:cn-north-1:123456789012:kaskad"
+    signed = {**body, "TopicArn": topic, "SigningCertURL": url}
+    hook = changed(ses.notice({}), json.dumps(signed).encode())
+    assert ses.EXAMPLES.build(topic=topic).evidence(hook) == url
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SubscribeURL": "https://sns.s3.amazonaws.com/?Action=ConfirmSubscription"},
+        {"TopicArn": "arn:aws:sns:eu-central-1:1:other"},
+        {"Type": "Notification"},
+    ],
+)
+def test_only_the_confirmation_of_our_topic_at_its_host_is_followed(
+    changes: dict[str, str],
+) -> None:
+    adapter, body = ses.EXAMPLES.build(), json.loads(ses.CONFIRM.body)
+    assert adapter.follow_up(ses.CONFIRM) == body["SubscribeURL"]
+    hook = changed(ses.CONFIRM, json.dumps({**body, **changes}).encode())
+    assert adapter.follow_up(hook) is None
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
