@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.whatsapp.template import buttons
 from orchestrator import channels as ch
 
 PLACEHOLDER = re.compile(r"\{\{\s*[A-Za-z0-9_]+\s*\}\}")
@@ -72,11 +73,16 @@ def mismatch(
         return what, f"there is {known}; have that translation approved, or name one of these"
     if not found.usable:
         what = f"the template {name!r} in {language!r} is {found.status}"
-        return what, "mend it in WhatsApp manager, or use another one"
+        return what, "fix it in WhatsApp manager, or use another one"
     given = part.get("body")
     count = len(given) if isinstance(given, list | Mapping) else int(given is not None)
     header = int(part.get("header") is not None)
-    for place, ours, theirs in (("body", count, found.body), ("header", header, found.header)):
+    urls = sum(one["sub_type"] == "url" for one in buttons(part.get("buttons")))
+    for place, ours, theirs in (
+        ("body", count, found.body),
+        ("header", header, found.header),
+        ("button URL", urls, found.buttons),
+    ):
         if ours != theirs:
             what = (
                 f"the {place} of {name!r} in {language!r} takes {theirs} parameter(s), not {ours}"

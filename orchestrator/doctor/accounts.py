@@ -55,12 +55,16 @@ async def probe(
             return [account.position.problem(f"the account {name!r}: {wrong}", fix)]
         approved = await approved_templates(client, adapter)
     except Unreachable as problem:
-        what = f"the account {name!r} could not be looked at: {problem}"
+        what = not_looked_at(name, problem)
         fix = "check `base_url` and the network, then try again"
         return [account.position.problem(what, fix, "warning")]
     if approved is None:
         return []
     return list(unapproved(account, adapter, configuration, approved))
+
+
+def not_looked_at(name: str, problem: Unreachable) -> str:
+    return f"the account {name!r} could not be looked at: {problem}"
 
 
 async def ask(client: httpx.AsyncClient, call: HttpCall) -> HttpReply:
@@ -137,7 +141,10 @@ async def templates_by_account(
         for name, account in configuration.settings.providers.items():
             adapter = account.build()
             if provider in ("", name) and isinstance(adapter, HttpAdapter):
-                approved = await approved_templates(client, adapter)
+                try:
+                    approved = await approved_templates(client, adapter)
+                except Unreachable as problem:
+                    raise Unreachable(not_looked_at(name, problem)) from None
                 if approved is not None:
                     found[name] = approved
     return found

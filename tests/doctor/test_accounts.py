@@ -138,6 +138,7 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(setup: Setup
     assert problem.severity == "error" and not other.called
 
 
+URL_BUTTON = {"type": "URL", "text": "Open", "url": "https://shop.example/{{1}}"}
 TWO = 'template: order\nlanguage: uk\nbody: ["{{ event.id }}", "{{ event.by }}"]\n'
 
 
@@ -150,6 +151,10 @@ TWO = 'template: order\nlanguage: uk\nbody: ["{{ event.id }}", "{{ event.by }}"]
         ([approved("order", "uk", "PAUSED")], "is PAUSED"),
         ([], "no template 'order'"),
         ([approved("order", "uk", "APPROVED", {"type": "HEADER", "format": "IMAGE"})], "header"),
+        (
+            [approved("order", "uk", "APPROVED", {"type": "BUTTONS", "buttons": [URL_BUTTON]})],
+            "the button URL of 'order' in 'uk' takes 1 parameter(s), not 0",
+        ),
         (
             [{**approved("order", "uk"), "components": [{"type": "BODY", "text": "{{1}}"}]}],
             "takes 1 parameter(s), not 2",
@@ -170,6 +175,26 @@ async def test_a_template_is_compared_with_the_accounts(
     assert wrong in problem.what and problem.severity == "error"
     assert problem.path.endswith("p/whatsapp.yaml.j2")
     assert problem.path.startswith(str(setup.folder))
+
+
+@pytest.mark.parametrize(
+    ("buttons", "fits"),
+    [
+        ('[{quick_reply: STOP}, {url: "{{ event.id }}"}]', True),
+        ('["{{ event.id }}"]', True),
+        ("[{quick_reply: STOP}]", False),
+        ("[a, b]", False),
+    ],
+)
+async def test_buttons_are_compared_by_their_urls(
+    setup: Setup, provider: Provider, buttons: str, fits: bool
+) -> None:
+    configured(setup, whatsapp(provider.url), yaml=f"{TWO}buttons: {buttons}\n")
+    provider.answers["/v25.0/1"] = (200, {"id": "1"})
+    replies = [{"type": "QUICK_REPLY", "text": "Stop"}, URL_BUTTON]
+    found = approved("order", "uk", "APPROVED", {"type": "BUTTONS", "buttons": replies})
+    provider.answers["/v25.0/2/message_templates"] = (200, {"data": [found]})
+    assert (await problems(setup) == []) is fits
 
 
 async def test_every_page_of_the_catalogue_is_read(setup: Setup, provider: Provider) -> None:
@@ -201,6 +226,17 @@ async def test_the_verb_lists_the_templates(setup: Setup, provider: Provider) ->
     assert shown.output.splitlines()[-1].split() == ["order", "uk", "APPROVED", "2", "0", "0"]
     as_json = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--output", "json"])
     assert json.loads(as_json.output)["wa"][0]["body"] == 2
+
+
+async def test_the_verb_names_the_account_whose_templates_cannot_be_read(
+    setup: Setup, provider: Provider
+) -> None:
+    configured(setup, whatsapp(provider.url), yaml=TWO)
+    provider.answers["/v25.0/2/message_templates"] = (400, {})
+    arguments = ["whatsapp", "templates", "--config", str(setup.config)]
+    shown = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert shown.exit_code != 0
+    assert "'wa' could not be looked at: its templates cannot be read (status 400)" in shown.output
 
 
 def test_every_http_gateway_has_a_probe_that_keeps_its_secrets_out_of_the_url() -> None:
