@@ -29,10 +29,15 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "REJECTED": D.REJECTED,
 }
 FAULTS = (
-    (("access denied", "balance", "signature", "sender"), R.REFUSED_CONFIGURATION),
+    (("internal", "temporar", "unavailable", "timeout", "try again", "later"), None),
+    (("access denied", "balance"), R.REFUSED_CONFIGURATION),
+    (("signature", "sender"), R.REFUSED_CONFIGURATION),
     (("phone", "destination"), R.REFUSED_RECIPIENT),
 )
-"""Words in an error's text, and whose fault they make it; any other is the message's."""
+"""
+Words in an error's text, and whose fault they make it; any other is the message's. None: it may
+have been taken. One that speaks of the sender may still be about this message alone.
+"""
 LIFETIME_SECONDS = (60, 86_400)
 
 
@@ -92,8 +97,11 @@ class AlphaSms(ch.HttpAdapter[AlphaSmsSettings]):
         detail = ch.said(error, ch.secret_values(self.settings))
         if ch.member(item, "success") is not False or not detail:
             return ch.by_http_status(reply, detail=detail)
-        found = (reason for words, reason in FAULTS if any(w in detail.lower() for w in words))
-        return ch.Refused(next(found, R.REFUSED_CONTENT), None, detail)
+        found = (one for one in FAULTS if any(word in detail.lower() for word in one[0]))
+        words, reason = next(found, ((), R.REFUSED_CONTENT))
+        if reason is None:
+            return ch.Unknown(R.SERVER_ERROR, None, detail)
+        return ch.Refused(reason, None, detail, personal="sender" in words)
 
     def probe(self, now: float) -> ch.HttpCall:
         """The account's balance."""
@@ -114,16 +122,22 @@ class AlphaSms(ch.HttpAdapter[AlphaSmsSettings]):
         self.settings.check_login(hook)
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt]:
-        """The state of one message, or of several in ``data``."""
-        data = ch.member(hook.json(), "data")
+        """
+        The state of one message, or of several in a list or ``data``. The reference in the URL is
+        that of one alone.
+        """
+        body = hook.json()
+        data = body if isinstance(body, list) else ch.member(body, "data")
         single = {**ch.fields_of(hook), **(data if isinstance(data, dict) else {})}
-        for said in ch.objects(data if isinstance(data, list) else [single]):
+        items = list(ch.objects(data if isinstance(data, list) else [single]))
+        named = hook.query.get("ref") if len(items) == 1 else None
+        for said in items:
             status = ch.text_of(said.get("status")).upper()
             dead = status == "INVALID DESTINATION ADDRESS"
             yield from ch.receipts_for(
                 STATES.get(status),
                 provider_id=said.get("msg_id"),
-                reference=hook.query.get("ref") or said.get("id"),
+                reference=named or said.get("id"),
                 failure=ch.Refused(R.REFUSED_ADDRESS, None, status) if dead else None,
                 detail=status,
             )

@@ -86,15 +86,20 @@ class TurboSms(ch.HttpAdapter[TurboSmsSettings]):
         return ch.json_call(f"{own.base_url}/message/send.json", body, Authorization=authorization)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
-        """The item's code decides, and without an item the code of the whole answer."""
+        """
+        The item's code decides, and without an item the code of the whole answer. A repeat (507)
+        brings the item of the first time.
+        """
         body = reply.json() if 200 <= reply.status < 300 else None
         items = list(ch.objects(ch.member(body, "response_result")))
         item: Any = items[0] if len(items) == 1 else {} if items else body
-        whole = ch.member(body, "response_code")
-        code = whole if CODES.meaning(whole) == "taken" else ch.member(item, "response_code")
         words = ch.said(ch.member(item, "response_status"), ch.secret_values(self.settings))
         id = ch.id_of(ch.member(item, "message_id"))
-        return CODES.outcome(code, reply, words, id) or ch.by_http_status(reply, detail=words)
+        found = CODES.outcome(ch.member(item, "response_code"), reply, words, id)
+        repeated = CODES.meaning(ch.member(body, "response_code")) == "taken"
+        if isinstance(found, ch.Accepted) and repeated:
+            return ch.Accepted(id, duplicate=True)
+        return found or ch.by_http_status(reply, detail=words)
 
     def probe(self, now: float) -> ch.HttpCall:
         """The account's balance."""

@@ -31,13 +31,15 @@ def answer(success: Any, **fields: Any) -> ch.HttpReply:
     return reply(200, {"success": True, "data": [item]})
 
 
-def refused(text: str, reason: R) -> list[ReplyExample]:
+def refused(text: str, reason: R, personal: bool = False) -> list[ReplyExample]:
+    return meant(text, ch.Refused(reason, None, text, personal=personal))
+
+
+def meant(text: str, outcome: ch.Outcome) -> list[ReplyExample]:
     """The text as the item's and as that of the whole request."""
     whole = reply(200, {"success": False, "error": text})
     return [
-        ReplyExample(
-            promise=f"{where}: {text}", reply=given, outcome=ch.Refused(reason, None, text)
-        )
+        ReplyExample(promise=f"{where}: {text}", reply=given, outcome=outcome)
         for where, given in (("item", answer(False, error=text)), ("request", whole))
     ]
 
@@ -87,6 +89,10 @@ STATES = {
     "EXPIRED": ch.Delivery.EXPIRED,
     "REJECTED": ch.Delivery.REJECTED,
 }
+TWO = [
+    {"id": REFERENCE, "status": "DELIVERED"},
+    {"id": "other", "msg_id": 6, "status": "EXPIRED"},
+]
 HOOKS = (
     *(
         HookExample(promise=f"{word} is {state}", hook=status(word), says=says(state))
@@ -101,6 +107,17 @@ HOOKS = (
         promise="several in a list",
         hook=hook(json_body={"data": [{"id": REFERENCE, "status": "DELIVERED"}, 5, {}]}),
         says=(ch.Receipt(state=ch.Delivery.DELIVERED, client_reference=REFERENCE),),
+    ),
+    *(
+        HookExample(
+            promise=f"two {where}, by their own ids alone",
+            hook=hook(json_body=body, query={"ref": REFERENCE}),
+            says=(
+                ch.Receipt(state=ch.Delivery.DELIVERED, client_reference=REFERENCE),
+                ch.Receipt(state=ch.Delivery.EXPIRED, provider_id="6", client_reference="other"),
+            ),
+        )
+        for where, body in (("in a list", TWO), ("in data", {"data": TWO}))
     ),
     HookExample(
         promise="one in a form",
@@ -126,6 +143,17 @@ COMMON: dict[str, Any] = {
         ),
         *refused("Access denied", R.REFUSED_CONFIGURATION),
         *refused("Not enough balance", R.REFUSED_CONFIGURATION),
+        *refused("Unknown signature", R.REFUSED_CONFIGURATION, personal=True),
+        *refused("Text is too long for this sender", R.REFUSED_CONFIGURATION, personal=True),
+        *(
+            example
+            for text in (
+                "Internal error, try again later",
+                "Service temporarily unavailable",
+                "Sender queue timeout",
+            )
+            for example in meant(text, ch.Unknown(R.SERVER_ERROR, None, text))
+        ),
         *refused("Wrong phone", R.REFUSED_RECIPIENT),
         *refused("Please enter SMS text", R.REFUSED_CONTENT),
         ReplyExample(

@@ -89,6 +89,25 @@ REPLIES = (
         for whole, code in ((801, 0), (800, 800), (802, 0), (803, 803), (0, 0))
     ),
     again(507, 0, ID),
+    again(507, 407, None),
+    *(
+        ReplyExample(
+            promise=f"a repeat of what {code} refused is refused",
+            reply=answer(507, item(code)),
+            outcome=ch.Refused(reason, str(code)),
+        )
+        for code, reason in ((404, R.REFUSED_OPTED_OUT), (305, R.REFUSED_ADDRESS))
+    ),
+    ReplyExample(
+        promise="a repeat of what may have left says no more",
+        reply=answer(507, item(503)),
+        outcome=ch.Unknown(R.SERVER_ERROR, "503"),
+    ),
+    ReplyExample(
+        promise="a repeat without the earlier result was taken",
+        reply=answer(507),
+        outcome=ch.Accepted(None, duplicate=True),
+    ),
     again(802, 427, None),
     again(802, 407, None),
     *refused("305", R.REFUSED_ADDRESS),
