@@ -22,6 +22,11 @@ from orchestrator import channels as ch
 R = ch.Reason
 TTL_MS = (20_000, 604_800_000)
 CALLBACK_CHARS_MAX = 100
+AGE_SECONDS_MAX = 86_400
+"""
+A callback is repeated for a day, and whether with a new timestamp is not documented. The signature
+covers all of it, so that one which comes again says nothing new.
+"""
 WAIT = re.compile(r"\[ *(\d{1,7}) *\]")
 
 ANSWERS = ch.CodeTable(
@@ -81,7 +86,9 @@ class VonageSms(ch.HttpAdapter[VonageSettings]):
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """One text; beyond ASCII it is sent as Unicode."""
         own, text = self.settings, message.content.get("text", "")
-        token = own.webhook_token and ch.secrets_of(own.webhook_token)[0]
+        # a signature covers the query too, as Vonage knows it, so nothing is added to it
+        login = own.webhook_token if own.signature_secret is None else None
+        token = ch.secrets_of(login)[0] if login is not None else None
         callback = ch.with_query(message.receipt_url, token=token) if token else message.receipt_url
         body: dict[str, Any] = {
             "api_key": own.api_key,
@@ -137,6 +144,9 @@ class VonageSms(ch.HttpAdapter[VonageSettings]):
         expected = [signature(method, secret, fields) for secret in ch.secrets_of(secrets)]
         if not ch.matches(given, *expected):
             raise ch.Forged("sig does not fit `signature_secret` and `signature_method`")
+        at = ch.unix_seconds(fields.get("timestamp"))
+        if at is not None and abs(hook.now - at) > AGE_SECONDS_MAX:
+            raise ch.Forged("the signed timestamp is more than a day off")
 
     def receipts(self, hook: ch.Webhook) -> Iterator[ch.Receipt | ch.Inbound]:
         """A delivery receipt, or a text of the recipient's."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import urllib.parse
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ import pydantic
 import pytest
 
 from adapters.email.sigv4 import signed_headers
-from kaskad_testing import NOW, REFERENCE, changed, hook
+from kaskad_testing import NOW, REFERENCE, changed, hook, outgoing
 from orchestrator import channels as ch
 from tests.adapters import (
     examples_alphasms_sms,
@@ -96,6 +98,33 @@ def test_vonage_may_post_a_form_or_call_by_get() -> None:
     for given in (hook(form=fields), hook(query=fields, method="GET")):
         said = [one for one in adapter.receipts(given) if isinstance(one, ch.Receipt)]
         assert [(one.state, one.client_reference) for one in said] == [("delivered", REFERENCE)]
+
+
+def test_vonage_signs_every_field_so_a_signed_callback_carries_no_login() -> None:
+    """A token in the URL would be one more field of a receipt, which the signature lacks."""
+    adapter = examples_vonage_sms.EXAMPLES.build(webhook_token="login")
+    assert isinstance(adapter, ch.HttpAdapter)
+    sent = adapter.request(outgoing())
+    callback = json.loads(sent.body)["callback"]
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(callback).query))
+    signed = examples_vonage_sms.sign(
+        examples_vonage_sms.receipt_of(sent), examples_vonage_sms.SIGNATURE
+    )
+    adapter.verify(replace(signed, query=query))
+
+
+@pytest.mark.parametrize(("age", "good"), [(0, True), (86_000, True), (90_000, False)])
+def test_a_signed_callback_of_vonages_is_taken_as_long_as_it_is_repeated(
+    age: int, good: bool
+) -> None:
+    fields = {"messageId": "1", "status": "delivered", "timestamp": str(int(NOW - age))}
+    signed = examples_vonage_sms.sign(hook(json_body=fields), examples_vonage_sms.SIGNATURE)
+    adapter = examples_vonage_sms.EXAMPLES.build()
+    if good:
+        adapter.verify(signed)
+        return
+    with pytest.raises(ch.Forged, match="more than a day off"):
+        adapter.verify(signed)
 
 
 def test_turbosms_may_put_the_secret_before_or_after_the_id() -> None:
