@@ -168,7 +168,7 @@ def failures_by_library(mail: Message, text: str) -> tuple[bool, bool]:
 
 def complaint(mail: Message, is_ours: IsOurs) -> Iterator[ch.Receipt | ch.Preference]:
     """
-    A spam report as a receipt of the mail, or as an opt-out if it names only an address.
+    A spam report: a receipt of the mail that it names, and an opt-out of the address.
     """
     texts = [text_of(part) for part in parts(mail) if kind_of(part) == "message/feedback-report"]
     fields = {
@@ -182,7 +182,6 @@ def complaint(mail: Message, is_ours: IsOurs) -> Iterator[ch.Receipt | ch.Prefer
         yield ch.Receipt(
             state=ch.Engagement.COMPLAINED, client_reference=reference, provider_id=relayed
         )
-        return
     address = plain_address(fields.get("original-rcpt-to", ""))
     if address is not None:
         yield ch.Preference(kind="email", value=address, state="out", source="complaint")

@@ -2,8 +2,10 @@
 What mail gateways with an HTTP API have in common: settings, the parts of a mail, events.
 
 A gateway that takes a mail has queued it. Opens and clicks by image proxies, scanners and other
-programs are nobody's. A hard bounce marks the address, unless its code blames the content; a soft
-one never does at once. A complaint or an unsubscription names the mail, else the address.
+programs are nobody's. A hard bounce marks the address, unless its code or words blame something
+else; a soft one never does at once. A complaint or an unsubscription holds for its address, too:
+the mail may be forgotten. None lifts an opt-out: who takes an address off the gateway's list may be
+the account's owner.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pydantic import Field, field_validator
 from adapters.email.bounces import failure
 from adapters.email.mime import Letter, Mailbox, letter_of
 from adapters.email.reading import plain_address
+from adapters.email.replies import ENHANCED, MAILBOX_FULL, OURS
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -112,23 +115,16 @@ def reports_of(
     state = STATES.get(event or "")
     if event in ("opened", "clicked") and ch.is_program(ch.text_of(agent)):
         return
-    found = list(
-        ch.receipts_for(
-            state,
-            provider_id=provider_id,
-            reference=reference,
-            at=at,
-            failure=refusal(event or "", ch.text_of(status), ch.text_of(words)),
-        )
+    yield from ch.receipts_for(
+        state,
+        provider_id=provider_id,
+        reference=reference,
+        at=at,
+        failure=refusal(event or "", ch.text_of(status), ch.text_of(words)),
     )
-    yield from found
     mailbox = plain_address(ch.text_of(address))
-    if mailbox is None or found:
-        return
-    if event in ("complained", "unsubscribed"):
+    if mailbox is not None and event in ("complained", "unsubscribed"):
         yield ch.Preference(kind="email", value=mailbox, state="out", source=event, at=at)
-    elif event == "subscribed":
-        yield ch.Preference(kind="email", value=mailbox, state="in", source=event, at=at)
 
 
 def refusal(event: str, status: str, words: str) -> ch.Refused | None:
@@ -138,7 +134,8 @@ def refusal(event: str, status: str, words: str) -> ch.Refused | None:
     if event not in ("hard", "soft"):
         return None
     found = failure(status[:100], words)
-    if event == "hard" and found.reason is R.REFUSED_RECIPIENT:
+    told = found.code or any(one.search(words) for one in (ENHANCED, MAILBOX_FULL, OURS))
+    if event == "hard" and found.reason is R.REFUSED_RECIPIENT and not told:
         return replace_reason(found, R.REFUSED_ADDRESS)
     if event == "soft" and found.reason is R.REFUSED_ADDRESS and found.suppress_after == 1:
         return replace_reason(found, R.REFUSED_RECIPIENT)

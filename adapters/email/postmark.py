@@ -29,10 +29,9 @@ BOUNCES = {
     **dict.fromkeys(("ManuallyDeactivated", "Blocked", "DMARCPolicy", "Unconfirmed"), "blocked"),
     **dict.fromkeys(("SpamNotification", "SpamComplaint"), "complained"),
     **dict.fromkeys(("Unsubscribe", "ManualSuppression"), "unsubscribed"),
-    "Subscribe": "subscribed",
     **dict.fromkeys(("SMTPApiError", "TemplateRenderingFailed"), "unmade"),
 }
-"""``Type`` of a bounce; Transient, DnsError, AutoResponder and the like decide nothing."""
+"""``Type`` of a bounce; Transient, Subscribe, DnsError and the like decide nothing."""
 RECORDS = {
     "Delivery": ("delivered", "DeliveredAt"),
     "SpamComplaint": ("complained", "BouncedAt"),
@@ -107,7 +106,7 @@ class Postmark(MailGateway[PostmarkSettings]):
             moment, no = "ChangedAt", ch.member(body, "SuppressSending")
             reason = ch.text_of(ch.member(body, "SuppressionReason"))
             ways = {"HardBounce": "hard", "SpamComplaint": "complained"}
-            event = ways.get(reason, "unsubscribed") if no is True else "subscribed"
+            event = ways.get(reason, "unsubscribed") if no is True else None
         yield from reports_of(
             event,
             reference=ch.member(body, "Metadata", "ref"),

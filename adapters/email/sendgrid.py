@@ -23,6 +23,10 @@ from adapters.email.gateway import MailGateway, MailSettings, reports_of
 from orchestrator import channels as ch
 
 AGE_SECONDS_MAX = 86_400
+"""
+SendGrid repeats a batch for a day, and whether with a new timestamp is not documented. The
+signature covers all of it, so that one which comes again says nothing new.
+"""
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
 EVENTS = {
@@ -31,7 +35,6 @@ EVENTS = {
     "click": "clicked",
     "spamreport": "complained",
     **dict.fromkeys(("unsubscribe", "group_unsubscribe"), "unsubscribed"),
-    "group_resubscribe": "subscribed",
 }
 DROPS = {
     "bounced address": "invalid",

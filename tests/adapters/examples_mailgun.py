@@ -160,6 +160,15 @@ EXAMPLES = Examples(
             D.FAILED,
             ch.Refused(R.REFUSED_ADDRESS, "5.1.1"),
         ),
+        *(
+            says(
+                f"a hard bounce by {code} marks nobody",
+                failed("permanent", message=words),
+                D.FAILED,
+                ch.Refused(R.REFUSED_RECIPIENT, code),
+            )
+            for code, words in mails.BLAMELESS
+        ),
         says(
             "a hard bounce for its content",
             failed("permanent", message="5.6.1 no HTML here"),
@@ -189,5 +198,5 @@ EXAMPLES = Examples(
         says("complained", event("complained"), E.COMPLAINED),
         says("unsubscribed", event("unsubscribed"), E.UNSUBSCRIBED),
     ),
-    forged=(sign(event("delivered"), SIGNING, NOW - 90_000),),
+    forged=(sign(event("delivered"), SIGNING, NOW - 30_000),),
 )

@@ -152,6 +152,15 @@ EXAMPLES = Examples(
     hooks=(
         says("delivered", event("Delivery", DeliveredAt=AT, Details="250 ok"), D.DELIVERED),
         says("hard", bounce("HardBounce", "550 5.1.1 no such user"), D.FAILED, dead("5.1.1")),
+        *(
+            says(code, bounce("HardBounce", words), D.FAILED, ch.Refused(R.REFUSED_RECIPIENT, code))
+            for code, words in mails.BLAMELESS
+        ),
+        *(
+            says(words, bounce("HardBounce", words), D.FAILED, ch.Refused(R.REFUSED_RECIPIENT))
+            for words in ("450 4.4.7 expired", "550 blocked by a blocklist", "552 mailbox full")
+        ),
+        says("reactivated", bounce("Subscribe"), None),
         says("hard without a code", bounce("HardBounce", "gone"), D.FAILED, dead(None)),
         says(
             "soft",
@@ -211,7 +220,7 @@ EXAMPLES = Examples(
             ),
         ),
         HookExample(
-            promise="subscribed again",
+            promise="an address that the account's owner took off the list lifts no opt-out",
             hook=hook(
                 json_body={
                     "RecordType": "SubscriptionChange",
@@ -220,11 +229,7 @@ EXAMPLES = Examples(
                     "SuppressSending": False,
                 }
             ),
-            says=(
-                ch.Preference(
-                    kind="email", value=mails.TO, state="in", source="subscribed", at=AT_SECONDS
-                ),
-            ),
+            says=(),
         ),
     ),
 )

@@ -179,6 +179,15 @@ EXAMPLES = Examples(
             D.FAILED,
             ch.Refused(R.REFUSED_ADDRESS, "5.1.1"),
         ),
+        *(
+            says(
+                f"a hard bounce by {code} marks nobody",
+                event("bounce", type="bounce", status=code, reason=words),
+                D.FAILED,
+                ch.Refused(R.REFUSED_RECIPIENT, code),
+            )
+            for code, words in (*mails.BLAMELESS, ("4.4.7", "expired"))
+        ),
         says(
             "a block marks nobody",
             event("bounce", type="blocked", status="5.1.1", reason="550 5.1.1 blocked"),
@@ -207,15 +216,7 @@ EXAMPLES = Examples(
         says("complained", event("spamreport"), E.COMPLAINED),
         says("unsubscribed", event("unsubscribe"), E.UNSUBSCRIBED),
         says("left a group", event("group_unsubscribe"), E.UNSUBSCRIBED),
-        HookExample(
-            promise="joined a group again",
-            hook=event("group_resubscribe"),
-            says=(
-                ch.Preference(
-                    kind="email", value=mails.TO, state="in", source="subscribed", at=NOW
-                ),
-            ),
-        ),
+        says("joined a group again lifts no opt-out", event("group_resubscribe"), None),
         HookExample(
             promise="a batch, one of them strange",
             hook=hook(json_body=[one("delivered"), 5, {}, {"event": []}, one("processed")]),

@@ -203,6 +203,15 @@ EXAMPLES = Examples(
             D.FAILED,
             ch.Refused(R.REFUSED_ADDRESS, "5.1.1"),
         ),
+        *(
+            says(
+                f"a hard bounce by {code} marks nobody",
+                bounce("Permanent", "General", code, words),
+                D.FAILED,
+                ch.Refused(R.REFUSED_RECIPIENT, code),
+            )
+            for code, words in mails.BLAMELESS
+        ),
         says(
             "a soft bounce",
             bounce("Transient", "MailboxFull", "4.2.2"),

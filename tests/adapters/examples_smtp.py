@@ -185,6 +185,16 @@ EXAMPLES = Examples(
             says=(ch.Receipt(state=ch.Engagement.COMPLAINED, client_reference=REFERENCE),),
         ),
         HookExample(
+            promise="a complaint that names the mail and the address holds for both",
+            hook=complaint("abuse", more="Original-Rcpt-To: <olena@example.com>\n"),
+            says=(
+                ch.Receipt(state=ch.Engagement.COMPLAINED, client_reference=REFERENCE),
+                ch.Preference(
+                    kind="email", value="olena@example.com", state="out", source="complaint"
+                ),
+            ),
+        ),
+        HookExample(
             promise="a complaint that hides the mail still names the address",
             hook=complaint(
                 "abuse", original="Subject: x\n", more="Original-Rcpt-To: <olena@example.com>\n"

@@ -55,10 +55,25 @@ def says(
     id: str,
     at: float | None,
 ) -> HookExample:
-    """A webhook and its one receipt, none without a state."""
+    """
+    A webhook and its one receipt, none without a state; an opt-out holds for the address, too.
+    """
     receipt = (
         ch.Receipt(state=state, provider_id=id, client_reference=REFERENCE, at=at, failure=failure)
         if state is not None
         else None
     )
-    return HookExample(promise=promise, hook=hook, says=(receipt,) if receipt else ())
+    said: tuple[ch.Receipt | ch.Preference, ...] = (receipt,) if receipt else ()
+    if state in (ch.Engagement.COMPLAINED, ch.Engagement.UNSUBSCRIBED):
+        out = ch.Preference(kind="email", value=TO, state="out", source=str(state), at=at)
+        said = (*said, out)
+    return HookExample(promise=promise, hook=hook, says=said)
+
+
+BLAMELESS = (
+    ("5.7.26", "550-5.7.26 This mail is unauthenticated, which poses a risk"),
+    ("5.7.1", "554 5.7.1 blocked by zen.spamhaus.org"),
+    ("5.7.606", "550 5.7.606 Access denied, banned sending IP"),
+    ("5.4.7", "554 5.4.7 delivery expired"),
+)
+"""Codes and words of bounces that a gateway calls hard, though the address is good."""
