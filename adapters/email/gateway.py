@@ -134,8 +134,8 @@ def refusal(event: str, status: str, words: str) -> ch.Refused | None:
     if event not in ("hard", "soft"):
         return None
     found = failure(status[:100], words)
-    told = found.code or any(one.search(words) for one in (ENHANCED, MAILBOX_FULL, OURS))
-    if event == "hard" and found.reason is R.REFUSED_RECIPIENT and not told:
+    explained = found.code or any(one.search(words) for one in (ENHANCED, MAILBOX_FULL, OURS))
+    if event == "hard" and found.reason is R.REFUSED_RECIPIENT and not explained:
         return replace_reason(found, R.REFUSED_ADDRESS)
     if event == "soft" and found.reason is R.REFUSED_ADDRESS and found.suppress_after == 1:
         return replace_reason(found, R.REFUSED_RECIPIENT)
