@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from tests.support.measured import pytest_terminal_summary
-from tests.support.postgres import postgres_server, postgres_url
+from tests.support.postgres import postgres_server, postgres_url, store_url
 
-__all__ = ["postgres_server", "postgres_url", "pytest_terminal_summary"]
+__all__ = ["postgres_server", "postgres_url", "pytest_terminal_summary", "store_url"]
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

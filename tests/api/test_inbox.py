@@ -33,17 +33,9 @@ PERSON = "/v1/inbox/olena"
 ONLY_AN_ID = {"id": "olena"}
 
 
-class PostgresWorld(World):
-    """A world on PostgreSQL."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
-    policies = (MAIL, TEXT, PUSH, IN_APP)
-    world = World(*policies)
-    if request.param == "postgres":
-        PostgresWorld.url = request.getfixturevalue("postgres_url")
-        world = PostgresWorld(*policies)
+@pytest.fixture
+async def site(store_url: str | None) -> AsyncIterator[Site]:
+    world = World(MAIL, TEXT, PUSH, IN_APP, url=store_url)
     async with open_site("keys", world=world) as opened:
         await opened.add_key("kk_inbox", "inbox")
         await opened.add_key("kk_all", "all")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from orchestrator.configuration.loading import PolicyVersion
 from orchestrator.core.facts import Answered, Due, Prepared
@@ -66,13 +66,12 @@ class World:
     ``seconds`` set stands in for the monotonic clock.
     """
 
-    url: ClassVar[str | None] = None
-
     def __init__(
         self,
         *policies: Policy,
         governance: Governance | None = None,
         path: Path | None = None,
+        url: str | None = None,
         emits_statuses: bool = False,
         providers: Mapping[str, ActiveProvider] | None = None,
         templates: TemplateSet | None = None,
@@ -80,7 +79,7 @@ class World:
         self.sinks = ("statuses",) if emits_statuses else ()
         self.now = START
         self.seconds: float | None = None
-        self.path = path
+        self.path, self.url = path, url
         self.rules = Rules(
             policies={policy.name: policy for policy in policies},
             governance=governance or Governance(),

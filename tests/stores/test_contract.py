@@ -18,17 +18,11 @@ OTP = Policy("otp", "v1", "shop.otp", (Step("sms"),), message_class="otp")
 LETTER = DeadLetterRow("01L1", 5, "kafka:a/0/1", "bad_json", "why", {"k": "v"}, b"{")
 
 
-class PostgresWorld(World):
-    """A world on PostgreSQL."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    made: World = World(POLICY, OTP, path=tmp_path / "k.db", emits_statuses=True)
-    if request.param == "postgres":
-        made = PostgresWorld(POLICY, OTP, emits_statuses=True)
-        PostgresWorld.url = request.getfixturevalue("postgres_url")
-    async with made:
+@pytest.fixture
+async def world(store_url: str | None, tmp_path: Path) -> AsyncIterator[World]:
+    async with World(
+        POLICY, OTP, path=tmp_path / "k.db", emits_statuses=True, url=store_url
+    ) as made:
         yield made
 
 

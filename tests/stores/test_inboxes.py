@@ -19,17 +19,9 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
-class PostgresWorld(World):
-    """A world on PostgreSQL."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    made: World = World(POLICY, path=tmp_path / "k.db")
-    if request.param == "postgres":
-        made = PostgresWorld(POLICY)
-        PostgresWorld.url = request.getfixturevalue("postgres_url")
-    async with made:
+@pytest.fixture
+async def world(store_url: str | None, tmp_path: Path) -> AsyncIterator[World]:
+    async with World(POLICY, path=tmp_path / "k.db", url=store_url) as made:
         yield made
 
 

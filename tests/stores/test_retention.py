@@ -27,17 +27,9 @@ POLICY = Policy(
 )
 
 
-class PostgresWorld(World):
-    """A world on PostgreSQL."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    made: World = World(POLICY, path=tmp_path / "k.db", emits_statuses=True)
-    if request.param == "postgres":
-        made = PostgresWorld(POLICY, emits_statuses=True)
-        PostgresWorld.url = request.getfixturevalue("postgres_url")
-    async with made:
+@pytest.fixture
+async def world(store_url: str | None, tmp_path: Path) -> AsyncIterator[World]:
+    async with World(POLICY, path=tmp_path / "k.db", emits_statuses=True, url=store_url) as made:
         yield made
 
 

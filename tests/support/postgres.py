@@ -434,3 +434,10 @@ def postgres_url(postgres_server: Server) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str | None:
+    """For tests on both stores: None for SQLite, and the URL of a fresh PostgreSQL database."""
+    found: str = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    return found or None

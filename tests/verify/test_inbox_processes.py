@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.verify.inbox_place import CHANNEL
 from tests.verify.installation import Installation
 
 pytestmark = pytest.mark.verify
@@ -29,7 +30,6 @@ TEMPLATES = {
     "letters/in_app.text.j2": "Dear you",
     "letters/sms.text.j2": "Letter {{ event.n }}",
 }
-CHANNEL = "  in_app:\n    - {provider: inbox, adapter: inbox}\n"
 MANY = 60
 SECONDS = 30
 
