@@ -277,7 +277,8 @@ def record_names(
     context: BatchContext, message: str, attempt: Attempt, known_as: Iterable[tuple[str, str]]
 ) -> None:
     """Remember other addresses by which a provider knows the one that an attempt went to."""
-    for kind, value in known_as if channels()[attempt.channel].two_way else ():
+    channel = channels().get(attempt.channel)  # it may have been uninstalled since
+    for kind, value in known_as if channel is not None and channel.two_way else ():
         hash = context.address_hash(kind, value)
         if hash != attempt.address_hash:
             row = contact_row(message, attempt, hash, context.now)

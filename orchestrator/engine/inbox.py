@@ -65,10 +65,16 @@ def look_after_items(context: BatchContext, before: Message, after: Message, fac
 
 def elsewhere(message: Message) -> list[Attempt]:
     """The attempts that went to no inbox."""
-    return [one for one in message.attempts if not channels()[one.channel].inbox]
+    return [one for one in message.attempts if not in_inbox(one)]
+
+
+def in_inbox(attempt: Attempt) -> bool:
+    """Whether an attempt left an item. Its channel may have been uninstalled since."""
+    channel = channels().get(attempt.channel)
+    return channel is not None and channel.inbox
 
 
 def items_of(message: Message) -> Iterator[tuple[str, str]]:
     """The recipient and id of each item that the message may have left."""
-    for step in {one.step for one in message.attempts if channels()[one.channel].inbox}:
+    for step in {one.step for one in message.attempts if in_inbox(one)}:
         yield message.recipient, item_id(message.id, step)

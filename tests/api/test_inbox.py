@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from orchestrator.channels import Engagement, Receipt
+from orchestrator.channels import Engagement, Receipt, registry
 from orchestrator.core.outcomes import InboxItem
 from orchestrator.core.policy import Policy, Step
+from orchestrator.core.status import Delivery
 from orchestrator.engine.commands import Cancel, Erase, RecordReceipt
 from orchestrator.primitives.tokens import SigningKeys
 from tests.api.site import MAIL, OLENA, PUSH, TEXT, Site, is_problem, open_site
@@ -26,7 +27,7 @@ IN_APP = Policy(
     "in_app",
     "v1",
     "news",
-    (Step("in_app", wait=(("read", HOUR_MS),)), Step("sms")),
+    (Step("in_app", wait=(("read", HOUR_MS),)), Step("sms", wait=(("delivered", HOUR_MS),))),
     topic="news",
 )
 PERSON = "/v1/inbox/olena"
@@ -217,6 +218,37 @@ async def test_a_click_elsewhere_reads_the_item(site: Site) -> None:
     for _ in range(2):
         await site.world.engine.submit(RecordReceipt("texts", clicked, message, 1))
     assert (await get(site))["counts"] == {"unseen": 0, "unread": 0}
+
+
+@contextmanager
+def uninstalled(channel: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package of a channel is gone."""
+    points = {name: point for name, point in registry.channel_points().items() if name != channel}
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "channel_points", lambda: points)
+        registry.channels.cache_clear()
+        try:
+            yield
+        finally:
+            registry.channels.cache_clear()
+
+
+async def test_what_went_to_a_channel_that_is_not_installed_any_more_can_be_ended(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clicked, cancelled, erased = [await item_of(site, n, recipient=OLENA) for n in "123"]
+    site.world.now += HOUR_MS
+    assert await site.world.fire() == 3
+    for message in (clicked, cancelled, erased):
+        await site.hand_off(message, f"sms-{message}")
+    with uninstalled("sms", monkeypatch):
+        await post(site, f"/{clicked}-0/click")
+        await site.world.engine.submit(Cancel(cancelled))
+        gone = Receipt(state=Delivery.DELIVERED, known_as=(("phone", "+380501234568"),))
+        await site.world.engine.submit(RecordReceipt("texts", gone, erased, 1))
+        assert {one["message"] for one in (await get(site))["items"]} == {clicked, erased}
+        await site.world.engine.submit(Erase("olena"))
+    assert (await get(site, status="all"))["items"] == []
 
 
 async def test_an_erased_person_has_no_items_and_whoever_shows_them_must_read_anew(
