@@ -53,10 +53,6 @@ class ItemRow(NamedTuple):
     document: bytes | None
 
 
-FIRST_ITEM = (2, 0)
-"""Stands before every item in the order of a list: ``(pinned, number)``."""
-
-
 class InboxState(NamedTuple):
     """
     An inbox: the number of its last change, those that are no longer known (up to ``forgotten``),

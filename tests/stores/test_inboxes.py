@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from orchestrator.core.policy import Policy, Step
@@ -124,6 +127,19 @@ async def test_marking_all_leaves_what_came_since(world: World) -> None:
     assert {row.id for row in await changed(world, shown)} == {"m00001-0", "m00002-0", "m00003-0"}
 
 
+async def test_marking_all_leaves_what_is_archived(world: World) -> None:
+    await add(world, item(world, 1), item(world, 2))
+    await world.store.mark_item("olena", "m00001-0", ItemMark.ARCHIVED, world.now)
+    shown = await seq(world)
+    for mark in (ItemMark.SEEN, ItemMark.READ):
+        await world.store.mark_items("olena", shown, mark, world.now)
+    rows = await world.store.items("olena", world.now, status="all")
+    assert [(row.id[:6], row.seen_at, row.read_at) for row in rows] == [
+        ("m00002", world.now, world.now),
+        ("m00001", None, None),
+    ]
+
+
 async def test_whoever_knows_a_number_finds_every_change_after_it(world: World) -> None:
     await add(world, item(world, 1), item(world, 2))
     known = await seq(world)
@@ -194,6 +210,15 @@ async def test_of_too_many_items_the_oldest_go_and_their_changes_are_forgotten(
     assert forgotten < first < state.forgotten < state.seq
 
 
+async def test_a_full_inbox_is_cut_without_sorting_its_items(tmp_path: Path) -> None:
+    async with World(POLICY, path=tmp_path / "k.db") as world:
+        for name in ("forget_items", "drop_items"):
+            query = f"explain query plan {world.open_store.queries[name]}"
+            steps = [row[3] for row in await world.open_store.fetch_text(query, "olena", 10)]
+            assert steps
+            assert not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
 async def test_an_inbox_that_comes_after_an_erasure_repeats_no_number(world: World) -> None:
     await world.publish()
     await add(world, item(world, 1), item(world, 9, recipient="taras"))
@@ -205,3 +230,65 @@ async def test_an_inbox_that_comes_after_an_erasure_repeats_no_number(world: Wor
     await add(world, item(world, 2))
     state = await world.store.inbox("olena", world.now)
     assert state.forgotten > before
+
+
+# ---- who waits for whom
+
+
+@asynccontextmanager
+async def holding(url: str, recipient: str) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that has changed an inbox, as one that marks an item does."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("begin; set local lock_timeout = '5s'")
+        await connection.execute("update inboxes set seq = seq + 1 where recipient = $1", recipient)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until_waiting(connection: asyncpg.Connection) -> None:
+    """Until somebody waits for a lock."""
+    waiting = "select count(*) from pg_locks where not granted"
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(waiting):
+            await connection.execute("select pg_sleep(0.01)")
+
+
+async def test_an_erasure_and_a_mark_never_wait_for_each_other(postgres_url: str) -> None:
+    async with World(POLICY, url=postgres_url) as world:
+        await world.publish()
+        await add(world, item(world, 1))
+        async with holding(postgres_url, "olena") as marking:
+            erasing = asyncio.ensure_future(world.engine.submit(Erase("olena")))
+            await until_waiting(marking)
+            await marking.execute("update items set read_at = 1 where recipient = 'olena'")
+            await marking.execute("commit")
+            await erasing
+        assert await ids(world, "all") == []
+
+
+@pytest.mark.parametrize("work", ["marks", "erasures", "purge"])
+async def test_who_takes_several_inboxes_takes_them_in_one_order(
+    postgres_url: str, work: str
+) -> None:
+    async with World(POLICY, url=postgres_url) as world:
+        for number, recipient in enumerate("bacdefgh"):
+            await add(world, item(world, number, recipient))
+        if work == "purge":
+            gone = [(one, f"m{number:05d}-0") for number, one in enumerate("bacdefgh")]
+            await commit(world, Changes(items_withdrawn=gone))
+        works: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "marks": lambda: commit(
+                world,
+                Changes(items_read=[("b", "m00000-0")], items_withdrawn=[("a", "m00001-0")]),
+            ),
+            "erasures": lambda: commit(world, Changes(erased=["b", "a"])),
+            "purge": lambda: world.store.purge(world.now + 8 * DAY_MS),
+        }
+        async with holding(postgres_url, "a") as other:
+            working = asyncio.create_task(works[work]())
+            await until_waiting(other)
+            await other.execute("update inboxes set seq = seq + 1 where recipient <> 'a'")
+            await other.execute("commit")
+            await working

@@ -39,3 +39,22 @@ delete from outbox where ctid = any (array(
 
 -- name: oldest_message
 select min(id) from messages
+
+-- name: forget_withdrawn
+-- Items that were withdrawn and are about to be purged. Inboxes are locked in one order, as a batch
+-- does it.
+with held as (
+    select recipient from inboxes
+     where recipient in (
+               select recipient from items
+                where document is null and expires_at < $1 order by expires_at limit $2
+           )
+     order by recipient for update
+)
+update inboxes b set forgotten = i.seq
+  from held
+ cross join lateral (
+           select max(seq) as seq from items
+            where recipient = held.recipient and document is null and expires_at < $1
+       ) i
+ where b.recipient = held.recipient and b.forgotten < i.seq

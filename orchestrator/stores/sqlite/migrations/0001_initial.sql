@@ -154,6 +154,7 @@ create table items (
     document blob                        -- its content (JSON); null once it is withdrawn
 );
 create unique index items_in_order on items (recipient, pinned, number);
+create index items_by_number on items (recipient, number);
 create index items_by_change on items (recipient, seq);
 create index items_by_end on items (expires_at);
 create index items_unseen on items (recipient, expires_at)

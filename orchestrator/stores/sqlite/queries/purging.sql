@@ -74,3 +74,19 @@ delete from provider_references where message = $1
 
 -- name: purge_messages
 delete from messages where id = $1
+
+-- name: forget_withdrawn
+-- Items that were withdrawn and are about to be purged.
+update inboxes
+   set forgotten = (
+           select max(i.seq) from items i
+            where i.recipient = inboxes.recipient and i.document is null and i.expires_at < $1
+       )
+ where recipient in (
+           select recipient from items
+            where document is null and expires_at < $1 order by expires_at limit $2
+       )
+   and forgotten < (
+           select max(i.seq) from items i
+            where i.recipient = inboxes.recipient and i.document is null and i.expires_at < $1
+       )
