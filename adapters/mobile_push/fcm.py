@@ -43,15 +43,13 @@ class FcmSettings(ch.AdapterSettings):
     """
     ``service_account``: the JSON key of a service account with the role Firebase Cloud Messaging
     API Admin; ``display``: who shows the notification on Android, the system or the app;
-    ``project``: if it is not the service account's own; ``ca``: PEM of the only authorities to
-    trust, for a stand-in.
+    ``project``: if it is not the service account's own.
     """
 
     service_account: ch.SecretStr
     project: str | None = None
     display: Literal["system", "app"] = "system"
     base_url: ch.BaseUrl = "https://fcm.googleapis.com"
-    ca: str = ""
 
     @field_validator("service_account")
     @classmethod
@@ -114,9 +112,7 @@ class Fcm(DeviceReports[FcmSettings], ch.LoginAdapter[FcmSettings]):
             "Content-Type": "application/json",
         }
         body = ch.json_bytes({"message": fcm_message(message, text, shown)})
-        return ch.HttpCall(
-            method="POST", url=self._url, headers=headers, body=body, ca=self.settings.ca
-        )
+        return ch.HttpCall(method="POST", url=self._url, headers=headers, body=body)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """Firebase's ``errorCode`` decides, then the fields it complains of, then the status."""

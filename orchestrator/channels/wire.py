@@ -33,8 +33,8 @@ class HttpCall:
     One HTTP request. ``guarded`` marks a URL that a user supplied: it passes the egress guard and
     its address is pinned.
 
-    ``http2_only``: the server speaks nothing else, even without TLS. ``ca``: PEM of the only
-    authorities to trust, for HTTP/2; empty: the system's. Redirects are never followed.
+    ``http2_only``: the server speaks nothing else, even without TLS. ``ca``, with ``http2_only``:
+    PEM of the only authorities to trust; empty: the system's. Redirects are never followed.
     """
 
     method: str
