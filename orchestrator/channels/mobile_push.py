@@ -12,7 +12,10 @@ from orchestrator.channels.kinds import Assumed, Channel, Likelihood, Structure
 
 DATA_KEYS_MAX = 50
 INTERRUPTIONS = ("passive", "active", "time-sensitive", "critical")
-OURS = ("mid", "rt", "report", "url", "image", "data", "title", "text")
+OURS = (
+    *("mid", "rt", "report", "url", "image", "data", "title", "text"),
+    *("channel_id", "sound", "tag", "notification_count"),
+)
 """What ``data`` may not be named: it stands beside these in what the app gets."""
 
 

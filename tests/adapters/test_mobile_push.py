@@ -20,6 +20,7 @@ from adapters.mobile_push.content import PAYLOAD_BYTES_MAX
 from adapters.mobile_push.fcm import Fcm, FcmSettings
 from kaskad_testing import NOW, reply
 from orchestrator import channels as ch
+from orchestrator.channels.mobile_push import data_problem
 from tests.adapters import examples_apns as apple
 from tests.adapters import examples_fcm as google
 
@@ -300,3 +301,18 @@ def test_an_app_that_shows_notifications_itself_gets_data_alone() -> None:
     assert found["data"]["title"] == "Кошик чекає" and found["data"]["text"] == "Два товари"
     assert all(isinstance(value, str) for value in found["data"].values())
     assert found["apns"]["payload"]["aps"]["alert"]["title"] == "Кошик чекає"
+
+
+def test_data_cannot_be_named_like_what_the_app_gets_besides() -> None:
+    yaml = {
+        "data": {"cart": "12"},
+        "url": "https://shop.example/",
+        "image": "https://s.example/i.png",
+    }
+    more = {"badge": 3, "collapse": "cart", "android": {"channel": "carts"}}
+    content = {"title": "Кошик чекає", "text": "Два товари", "yaml": {**yaml, **more}}
+    call = fcm(display="app").request(google.message(content=content))
+    besides = json.loads(call.body)["message"]["data"].keys() - {"cart"}
+    assert {"mid", "url", "image", "channel_id", "sound", "tag", "notification_count"} <= besides
+    for name in besides:
+        assert data_problem({name: "x"}) is not None, name

@@ -39,6 +39,7 @@ def test_what_a_notification_may_say(found: dict[str, Any]) -> None:
         ({"collapse": 7}, "collapse must be a text"),
         ({"data": ["x"]}, "data must be a mapping"),
         ({"data": {"rt": "x"}}, "data cannot have a key 'rt'"),
+        ({"data": {"sound": "x"}}, "data cannot have a key 'sound'"),
         ({"data": {"google.x": "x"}}, "data cannot have a key 'google.x'"),
         ({"data": {"list": [1]}}, "data.list must be a text"),
         ({"android": {"priority": "urgent"}}, "android.priority must be one of high, normal"),
