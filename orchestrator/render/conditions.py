@@ -8,7 +8,8 @@ comparison that makes no sense (``null >= 300``) is an error, not a guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes
@@ -19,24 +20,10 @@ from orchestrator.render.environment import SafeEnvironment
 from orchestrator.render.problems import ConditionError
 from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, unavailable
 
-NAMES = frozenset(
-    {
-        "event",
-        "ce",
-        "recipient",
-        "message",
-        "goal",
-        "now",
-        "true",
-        "false",
-        "none",
-        "null",
-        "True",
-        "False",
-        "None",
-    }
-)
+NAMES = ("event", "ce", "recipient", "message", "goal", "now")
+LITERALS = frozenset({"true", "false", "none", "null", "True", "False", "None"})
 EXPRESSION_LENGTH_MAX = 1_000
+TOO_DEEP = "it nests too deeply, or has a number that large"
 
 
 class Null(Undefined):
@@ -78,15 +65,47 @@ class Expression:
 
 
 class CompiledAlone:
-    """Compiles expressions that stand alone, outside of a template."""
+    """Compiles expressions over values of these names that stand alone, outside of a template."""
 
-    @staticmethod
-    def look_through(tree: nodes.Template) -> None:
-        """Raises ``ConditionError`` if there is something in it that is not available."""
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+
+    def alone(self, environment: SafeEnvironment, source: str) -> Expression:
+        """What is one expression, without braces. Raises ``ConditionError``."""
+        if len(source) > EXPRESSION_LENGTH_MAX:
+            raise ConditionError(f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
+        found = self.parsed(environment, "{{ " + source + " }}")
+        if len(found) != 1:
+            raise ConditionError(f"{source!r} is not one expression")
+        return Expression(source, self.compiled(environment, found[0]))
+
+    def parsed(self, environment: SafeEnvironment, source: str) -> list[nodes.Expr]:
+        """
+        The literal texts and expressions of a source. Raises ``ConditionError`` if there is
+        something in it that is not available.
+        """
+        try:
+            tree = environment.parse(source)
+        except TemplateSyntaxError as error:
+            raise ConditionError(f"{error.message}") from error
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise ConditionError(TOO_DEEP) from error
+        found: list[nodes.Expr] = []
+        for node in tree.body:
+            if not isinstance(node, nodes.Output):
+                raise ConditionError("there are only {{ expressions }} here, no {% statements %}")
+            found += node.nodes
         if depth(tree) > NESTING_MAX:
-            raise ConditionError("the expression nests too deeply")
+            raise ConditionError("it nests too deeply")
         if (wrong := unavailable(tree)) is not None:
             raise ConditionError(wrong[0])
+        unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - self._names - LITERALS)
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self._names, n=1, cutoff=0.6)
+            known = ", ".join(sorted(self._names))
+            fix = f"did you mean {near[0]!r}?" if near else f"there are {known}"
+            raise ConditionError(f"there is no {unknown[0]!r} here: {fix}")
+        return found
 
     @staticmethod
     def compiled(environment: SafeEnvironment, expression: nodes.Expr) -> TemplateExpression:
@@ -100,8 +119,7 @@ class CompiledAlone:
         except TemplateSyntaxError as error:
             raise ConditionError(f"{error.message}") from error
         except (RecursionError, MemoryError, ValueError) as error:
-            what = "the expression nests too deeply, or has a number that large"
-            raise ConditionError(what) from error
+            raise ConditionError(TOO_DEEP) from error
         return TemplateExpression(template, undefined_to_none=False)
 
 
@@ -109,6 +127,7 @@ class Conditions(CompiledAlone):
     """Compiles expressions; one for all."""
 
     def __init__(self) -> None:
+        super().__init__(NAMES)
         self._environment = SafeEnvironment(undefined=Null)
 
     @staticmethod
@@ -123,26 +142,4 @@ class Conditions(CompiledAlone):
 
     def compile(self, expression: str) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""
-        if len(expression) > EXPRESSION_LENGTH_MAX:
-            raise ConditionError(
-                f"the expression is longer than {EXPRESSION_LENGTH_MAX} characters"
-            )
-        try:
-            tree = self._environment.parse("{{ " + expression + " }}")
-            output = tree.body[0] if len(tree.body) == 1 else None
-            if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
-                raise ConditionError(f"{expression!r} is not one expression")
-            self.look_through(tree)
-            unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - NAMES)
-            if unknown:
-                known = "event, ce, recipient, message, goal"
-                raise ConditionError(f"there is no {unknown[0]!r} in conditions: use {known}")
-            return Expression(expression, self.compiled(self._environment, output.nodes[0]))
-        except TemplateSyntaxError as error:
-            raise ConditionError(f"{error.message}") from error
-        except (RecursionError, MemoryError, ValueError) as error:
-            if isinstance(error, ConditionError):
-                raise
-            raise ConditionError(
-                "the expression nests too deeply, or has a number that large"
-            ) from error
+        return self.alone(self._environment, expression)

@@ -8,26 +8,19 @@ a mapping or a number. What is absent is an error: no text is made with a hole i
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import TemplateRuntimeError
 
 from orchestrator.render.allowed import Price, bounded
-from orchestrator.render.conditions import (
-    EXPRESSION_LENGTH_MAX,
-    CompiledAlone,
-    Expression,
-    Null,
-)
+from orchestrator.render.conditions import CompiledAlone, Expression, Null
 from orchestrator.render.data import printable
 from orchestrator.render.environment import SafeEnvironment
 from orchestrator.render.problems import ConditionError
 
-LITERALS = frozenset({"true", "false", "none", "null", "True", "False", "None"})
 TEXT_LENGTH_MAX = 10_000
 Encode = Callable[[str], str]
 
@@ -98,17 +91,12 @@ class Texts(CompiledAlone):
     """Compiles texts and conditions over the values of these names."""
 
     def __init__(self, names: Collection[str]) -> None:
-        self._names = frozenset(names) | LITERALS
+        super().__init__(names)
         self._strict, self._lenient = environment(StrictUndefined), environment(Null)
 
     def condition(self, source: str) -> Expression:
         """An expression without braces; what is absent in it is null. Raises ``ConditionError``."""
-        if len(source) > EXPRESSION_LENGTH_MAX:
-            raise ConditionError(f"it is longer than {EXPRESSION_LENGTH_MAX} characters")
-        (node,) = self._parsed(self._lenient, "{{ " + source + " }}") or (None,)
-        if not isinstance(node, nodes.Expr) or isinstance(node, nodes.TemplateData):
-            raise ConditionError(f"{source!r} is not one expression")
-        return Expression(source, self.compiled(self._lenient, node))
+        return self.alone(self._lenient, source)
 
     def text(self, source: str, pieces: tuple[str, ...] | None = None) -> Text:
         """
@@ -122,31 +110,9 @@ class Texts(CompiledAlone):
                 continue
             if len(piece) > TEXT_LENGTH_MAX:
                 raise ConditionError(f"it is longer than {TEXT_LENGTH_MAX} characters")
-            for node in self._parsed(self._strict, piece):
+            for node in self.parsed(self._strict, piece):
                 if isinstance(node, nodes.TemplateData):
                     found.append(node.data)
                 else:
                     found.append(Expression(source, self.compiled(self._strict, node)))
         return Text(source, tuple(found))
-
-    def _parsed(self, env: SafeEnvironment, source: str) -> list[nodes.Expr]:
-        """The literal texts and expressions of a source, looked through."""
-        try:
-            tree = env.parse(source)
-        except TemplateSyntaxError as error:
-            raise ConditionError(f"{error.message}") from error
-        except (RecursionError, MemoryError, ValueError) as error:
-            raise ConditionError("it nests too deeply, or has a number that large") from error
-        found: list[nodes.Expr] = []
-        for node in tree.body:
-            if not isinstance(node, nodes.Output):
-                raise ConditionError("there are only {{ expressions }} here, no {% statements %}")
-            found += node.nodes
-        self.look_through(tree)
-        unknown = sorted({name.name for name in tree.find_all(nodes.Name)} - self._names)
-        if unknown:
-            known = sorted(self._names - LITERALS)
-            near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.6)
-            fix = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ConditionError(f"there is no {unknown[0]!r} here: {fix}")
-        return found

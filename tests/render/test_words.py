@@ -4,6 +4,7 @@ Templates render data: fallback, failing closed, and the forms of numbers, dates
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator.render import (
     RenderContext,
     TemplateProblems,
     TemplateSet,
+    Texts,
     Unrenderable,
 )
 
@@ -346,9 +348,21 @@ def test_a_comparison_that_makes_no_sense_is_an_error_and_not_a_guess(expression
         Conditions().compile(expression).evaluate({"event": {"text": "a"}})
 
 
+@pytest.mark.parametrize("compile", [Conditions().compile, Texts(["event"]).condition])
 @pytest.mark.parametrize(
-    "expression", ["event.total >=", "evnt.total", "1 }}{{ 2", "event.x | nothing_of_ours"]
+    "expression",
+    [
+        "",
+        "event.total >=",
+        "evnt.total",
+        "1 }}{{ 2",
+        "event }} x {{ event",
+        "event }}{% set x = 1 %}{{ event",
+        "event.x | nothing_of_ours",
+    ],
 )
-def test_a_condition_that_cannot_be_read_is_refused_before_it_is_used(expression: str) -> None:
+def test_a_condition_that_cannot_be_read_is_refused_before_it_is_used(
+    compile: Callable[[str], Any], expression: str
+) -> None:
     with pytest.raises(ConditionError):
-        Conditions().compile(expression)
+        compile(expression)
