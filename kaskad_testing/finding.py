@@ -23,13 +23,13 @@ from typing import Any
 from kaskad_testing.declared import declared_in
 from kaskad_testing.examples import Examples
 from orchestrator.channels import Adapter
-from orchestrator.channels.registry import GROUP, adapter_points, load_adapter
+from orchestrator.channels.registry import GROUP, BrokenAdapter, adapter_points, loaded
 
 PASSED_OVER = frozenset({"build", "dist", "node_modules", "venv", "__pycache__"})
 
 
 class NothingToTest(Exception):
-    """There are no adapters or examples; the text says where they were looked for."""
+    """There are no adapters or examples that can be loaded; the text says where and why."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def brought(target: str) -> Brought:
         )
     inside = f"{target}."
     adapters = {
-        name: load_adapter(name)
+        name: adapter_at(point)
         for name, point in adapter_points().items()
         if f"{point.module}.".startswith(inside)
     }
@@ -72,23 +72,49 @@ def together(
     target: str, adapters: Mapping[str, type[Adapter[Any]]], modules: list[Any]
 ) -> Brought:
     """Examples with the classes of their adapters, which they may know by name alone."""
-    found = [module.EXAMPLES for module in modules if isinstance(module.EXAMPLES, Examples)]
+    named = [getattr(module, "EXAMPLES", None) for module in modules]
+    found = [one for one in named if isinstance(one, Examples)]
     if not found:
         raise NothingToTest(
             f"{target} brings no wire examples: write a module examples_<adapter>.py with"
             " EXAMPLES = kaskad_testing.Examples(…), as docs/adapters.md shows"
         )
-    kinds = [replace(one, kind=one.kind or adapters.get(one.adapter)) for one in found]
-    return Brought(adapters, tuple(kinds))
+    kinds = [one.kind or adapters.get(one.adapter) or elsewhere(target, one) for one in found]
+    return Brought(
+        adapters, tuple(replace(one, kind=kind) for one, kind in zip(found, kinds, strict=True))
+    )
+
+
+def elsewhere(target: str, examples: Examples) -> type[Adapter[Any]]:
+    """The adapter of some examples, which another package registers."""
+    point = adapter_points().get(examples.adapter)
+    if point is None:
+        raise NothingToTest(
+            f"{target} has examples of {examples.adapter!r}, which nothing registers: add it under"
+            f' [project.entry-points."{GROUP}"], or give the class as kind=… to the examples'
+        )
+    return adapter_at(point)
+
+
+def adapter_at(point: EntryPoint) -> type[Adapter[Any]]:
+    """The adapter that an entry point names."""
+    try:
+        return loaded(point)
+    except BrokenAdapter as error:
+        raise NothingToTest(f"the adapter {point.name}: {error}") from error
 
 
 def registered(root: Path) -> dict[str, type[Adapter[Any]]]:
     """The adapters that a project's ``pyproject.toml`` registers."""
     file = root / "pyproject.toml"
-    project = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+    try:
+        project = tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise NothingToTest(f"{file} cannot be read: {error}") from error
     points = project.get("project", {}).get("entry-points", {}).get(GROUP, {})
     with_path(root)
-    return {name: EntryPoint(name, value, GROUP).load() for name, value in sorted(points.items())}
+    named = [EntryPoint(name, value, GROUP) for name, value in sorted(points.items())]
+    return {point.name: adapter_at(point) for point in named}
 
 
 def in_directory(root: Path) -> list[Any]:
@@ -101,7 +127,7 @@ def in_directory(root: Path) -> list[Any]:
         for name in sorted(files):
             if name.startswith("examples") and name.endswith(".py"):
                 found.append(imported(*place_of(Path(folder) / name, root)))
-    return [module for module in found if hasattr(module, "EXAMPLES")]
+    return found
 
 
 def place_of(file: Path, root: Path) -> tuple[Path, str]:
@@ -115,7 +141,16 @@ def place_of(file: Path, root: Path) -> tuple[Path, str]:
 def imported(base: Path, name: str) -> Any:
     """A module of a directory."""
     with_path(base)
-    return importlib.import_module(name)
+    return module_of(name, f"{base.joinpath(*name.split('.'))}.py")
+
+
+def module_of(name: str, shown: str) -> Any:
+    """A module, ``shown`` where it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        what = f"{shown} cannot be imported ({type(error).__name__}: {error})"
+        raise NothingToTest(what) from error
 
 
 def with_path(root: Path) -> None:
@@ -127,10 +162,9 @@ def with_path(root: Path) -> None:
 
 def in_package(name: str) -> list[Any]:
     """The modules of examples of an installed package."""
-    module = importlib.import_module(name)
-    names = [name] if not hasattr(module, "__path__") else list(names_below(name))
-    found = [importlib.import_module(one) for one in names]
-    return [one for one in found if hasattr(one, "EXAMPLES")]
+    module = module_of(name, name)
+    below = names_below(name) if hasattr(module, "__path__") else ()
+    return [module_of(one, one) for one in below] or [module]
 
 
 def names_below(package: str) -> Iterator[str]:

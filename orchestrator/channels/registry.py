@@ -57,7 +57,11 @@ def load_adapter(name: str) -> type[Adapter[Any]]:
     Raises ``KeyError`` if nothing has registered it, ``BrokenAdapter`` if it cannot be imported or
     is not an adapter.
     """
-    point = adapter_points()[name]
+    return loaded(adapter_points()[name])
+
+
+def loaded(point: EntryPoint) -> type[Adapter[Any]]:
+    """The adapter of an entry point. Raises ``BrokenAdapter``."""
     try:
         found = point.load()
     except Exception as error:

@@ -1,6 +1,6 @@
 """
 An author writes an adapter with the documentation alone, outside of the tree, and runs the suite
-over it: it passes, and every mistake is named with how to mend it.
+over it: it passes, and every mistake is named with how to fix it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "believes": (
         "if id is not None and code == 0:",
         "if reply.status == 200:",
-        "but it may have been sent\n  To mend it: say Accepted or Refused only of a body that you",
+        "but it may have been sent\n  To fix it: say Accepted or Refused only of a body that you",
     ),
     "leaks": (
         'ch.said(ch.member(body, "error"), ch.secret_values(self.settings))',
@@ -36,7 +36,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "trusts": (
         'raise ch.Forged("X-Pigeon-Signature does not fit the body")',
         "return",
-        "was taken for the provider's\n  To mend it: compute the proof over all",
+        "was taken for the provider's\n  To fix it: compute the proof over all",
     ),
     "varies": (
         '"ref": message.client_reference,',
@@ -89,7 +89,8 @@ def package(root: Path, written: dict[str, tuple[str, str]]) -> None:
 def suite(root: Path) -> subprocess.CompletedProcess[str]:
     """``kaskad adapter test`` over a directory."""
     command = [sys.executable, "-m", "orchestrator.cli", "adapter", "test", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    at = root if root.is_dir() else root.parent
+    return subprocess.run(command, capture_output=True, text=True, cwd=at, check=False)
 
 
 def test_the_pages_adapter_is_short_and_passes(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_mistake_is_named_with_its_fix(broken: str, name: str) -> None:
     report = "\n".join(part for part in broken.split("\n\n") if part.startswith(f"{name}: "))
     assert MISTAKES[name][2] in report, report or broken
-    assert "To mend it: " in report
+    assert "To fix it: " in report
 
 
 def test_pytest_runs_it_too(tmp_path: Path) -> None:
@@ -131,6 +132,43 @@ def test_pytest_runs_it_too(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", *suite, "-k", "settings or requests"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+
+
+OF_NOBODY = "(examples of an adapter that nobody registers)"
+
+
+def of_nobody() -> str:
+    return blocks()[1].replace('adapter="pigeon_sms"', 'adapter="nobody"')
+
+
+CANNOT_BE_TESTED: dict[str, tuple[dict[str, str], str]] = {
+    "examples that fail": (
+        {"examples_pigeon_sms.py": "import no_such_thing"},
+        "examples_pigeon_sms.py cannot be imported (ModuleNotFoundError: ",
+    ),
+    "no TOML": ({"pyproject.toml": "[project"}, "pyproject.toml cannot be read: "),
+    "an adapter that fails": (
+        {"pigeon_sms.py": "raise ValueError('no pigeons today')"},
+        "the adapter pigeon_sms: pigeon_sms:PigeonSms cannot be imported (ValueError: no pigeons",
+    ),
+    "no adapter": ({"pigeon_sms.py": "PigeonSms = 5"}, "is not a subclass of"),
+    "an adapter of nobody": (
+        {"pyproject.toml": "", "examples_pigeon_sms.py": OF_NOBODY},
+        "has examples of 'nobody', which nothing registers",
+    ),
+    "one file without them": ({"other.py": ""}, "brings no wire examples"),
+}
+
+
+@pytest.mark.parametrize("case", CANNOT_BE_TESTED)
+def test_a_package_that_cannot_be_tested_says_why(tmp_path: Path, case: str) -> None:
+    package(tmp_path, {"pigeon_sms": blocks()})
+    files, said = CANNOT_BE_TESTED[case]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text.replace(OF_NOBODY, of_nobody()))
+    done = suite(tmp_path / "other.py" if "other.py" in files else tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert said in " ".join(done.stderr.split()), done.stderr
 
 
 def test_without_examples_it_says_what_to_write(tmp_path: Path) -> None:
