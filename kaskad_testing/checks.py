@@ -12,19 +12,19 @@ from orchestrator import channels as ch
 from orchestrator.channels.registry import address_kinds
 
 SHOWN_MAX = 300
-MENDS_TEXT = (
+FIX_TEXT = (
     "read the provider's words with ch.said, its ids with ch.id_of, its codes with ch.code_of"
 )
 
 
-def expect(right: object, what: str | Callable[[], str], mend: str) -> None:
+def expect(right: object, what: str | Callable[[], str], fix: str) -> None:
     """
-    Raises ``AssertionError`` with what is wrong and how to mend it, unless ``right``. What is seen
+    Raises ``AssertionError`` with what is wrong and how to fix it, unless ``right``. What is seen
     thousands of times says what is wrong only when it is asked.
     """
     __tracebackhide__ = True
     if not right:
-        raise AssertionError(f"{what if isinstance(what, str) else what()}\n  To mend it: {mend}.")
+        raise AssertionError(f"{what if isinstance(what, str) else what()}\n  To fix it: {fix}.")
 
 
 def short(value: Any) -> str:
@@ -76,7 +76,7 @@ def check_outcome(outcome: ch.Outcome) -> None:
     expect(
         storable(outcome.detail, 500) and (outcome.code is None or storable(outcome.code, 64)),
         lambda: f"the code or detail of {short(outcome)} cannot be stored",
-        MENDS_TEXT,
+        FIX_TEXT,
     )
     if isinstance(outcome, ch.NotSent):
         pause = outcome.retry_after_ms
@@ -141,7 +141,7 @@ def check_receipt(item: ch.Receipt) -> None:
     expect(
         storable(item.detail, 500),
         lambda: f"the detail {short(item.detail)} cannot be stored",
-        MENDS_TEXT,
+        FIX_TEXT,
     )
     if item.failure is not None:
         check_outcome(item.failure)

@@ -17,7 +17,7 @@ pytest_generate_tests = runs
 
 
 HOSTILE_TEXTS = ("\ud800", "a\x00b", "x\r\nX-Injected: yes", '"}]}', "<b>&amp;", "=?UTF-8?Q?=0A?=")
-MEND_TABLE = "correct `request`, or the table if it is wrong about the provider"
+FIX_TABLE = "correct `request`, or the table if it is wrong about the provider"
 
 
 @each("requests")
@@ -27,26 +27,26 @@ def test_a_message_becomes_the_documented_request(examples: Examples, case: Requ
     expect(
         (call.method, call.url) == (case.method, case.url),
         f"the request is {line}, not {case.method} {case.url}",
-        MEND_TABLE,
+        FIX_TABLE,
     )
     for name, value in case.headers.items():
         given = call.headers.get(name)
-        expect(given == value, f"{name} is {short(given)}, not {short(value)}", MEND_TABLE)
+        expect(given == value, f"{name} is {short(given)}, not {short(value)}", FIX_TABLE)
     if case.json is not None:
         body = json.loads(call.body)
-        expect(body == case.json, f"the JSON is {short(body)}, not {short(case.json)}", MEND_TABLE)
+        expect(body == case.json, f"the JSON is {short(body)}, not {short(case.json)}", FIX_TABLE)
     if case.form is not None:
         form = dict(urllib.parse.parse_qsl(call.body.decode(), keep_blank_values=True))
         expect(
             form == dict(case.form),
             f"the form is {short(form)}, not {short(dict(case.form))}",
-            MEND_TABLE,
+            FIX_TABLE,
         )
     if case.body is not None:
         expect(
             call.body == case.body,
             f"the body is {short(call.body)}, not {short(case.body)}",
-            MEND_TABLE,
+            FIX_TABLE,
         )
 
 

@@ -19,7 +19,7 @@ pytest_generate_tests = runs
 
 DAY_SECONDS = 86_400
 BAD_PROOFS = (None, "", " ", "\udcff\ud800", "ї" * 20, "x" * 8000)
-MEND_PROOF = (
+FIX_PROOF = (
     "compute the proof over all that the provider signs and compare it with ch.matches; raise"
     " ch.Forged for everything else"
 )
@@ -45,9 +45,9 @@ def forged(examples: Examples, hook: ch.Webhook) -> bool:
     return False
 
 
-def refuses(examples: Examples, hook: ch.Webhook, what: str, mend: str = MEND_PROOF) -> None:
+def refuses(examples: Examples, hook: ch.Webhook, what: str, fix: str = FIX_PROOF) -> None:
     __tracebackhide__ = True
-    expect(forged(examples, hook), f"{what} was taken for the provider's", mend)
+    expect(forged(examples, hook), f"{what} was taken for the provider's", fix)
 
 
 def from_devices(examples: Examples) -> bool:

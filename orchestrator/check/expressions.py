@@ -303,7 +303,7 @@ def said(error: Exception) -> str:
 
 
 def fix_for(source: str, message: str) -> str:
-    """How to mend an expression that cannot be read."""
+    """How to fix an expression that cannot be read."""
     unknown = re.search(r"No (filter|test) named '(.*)'", message)
     if unknown is not None:
         kind = unknown[1]

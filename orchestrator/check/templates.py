@@ -317,7 +317,7 @@ KEY = re.compile(r"has no key '(.*)'; it has (.*)")
 
 
 def words_of(failed: Unrenderable) -> tuple[str, str]:
-    """What is wrong and how to mend it."""
+    """What is wrong and how to fix it."""
     if failed.reason is Reason.TOO_LONG:
         return f"it is too long with every sample event: {failed.detail}", "shorten it"
     unknown = KEY.search(failed.detail)
@@ -328,5 +328,5 @@ def words_of(failed: Unrenderable) -> tuple[str, str]:
         return f"the structure has no key {unknown[1]!r}", fix
     detail = failed.detail if failed.detail != "the YAML part is not a mapping" else ""
     what = f"it can never be rendered: {clip(detail or 'the YAML part is empty or not a mapping')}"
-    fix = next((fix for sign, fix in FIXES if sign in failed.detail), "mend the expression")
+    fix = next((fix for sign, fix in FIXES if sign in failed.detail), "fix the expression")
     return what, fix

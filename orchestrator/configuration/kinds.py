@@ -125,7 +125,7 @@ def words(
     empty: str | None = "name at least one, or remove the key",
 ) -> Kind[tuple[str, ...]]:
     """
-    A list of texts, each once; ``choices`` closes it. ``empty`` mends one without any; None allows
+    A list of texts, each once; ``choices`` closes it. ``empty`` fixes one without any; None allows
     it.
     """
 

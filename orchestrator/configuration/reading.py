@@ -283,7 +283,7 @@ class Section:
         choices: Collection[str] | None = None,
         empty: str | None = "name at least one, or remove the key",
     ) -> tuple[str, ...]:
-        """A list of texts, each once; ``choices`` closes it. ``empty`` mends one without any."""
+        """A list of texts, each once; ``choices`` closes it. ``empty`` fixes one without any."""
         found: list[str] = []
         node = self.nodes.get(key)
         blank = node is not None and (node.value == () or (node.kind, node.text) == ("null", ""))

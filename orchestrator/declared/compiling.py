@@ -45,7 +45,7 @@ XML, PLAIN = "text/xml; charset=utf-8", "text/plain; charset=utf-8"
 
 
 class Faults:
-    """What is wrong with a declaration: where in it, what, and how to mend it."""
+    """What is wrong with a declaration: where in it, what, and how to fix it."""
 
     def __init__(self) -> None:
         self.found: list[InitErrorDetails] = []

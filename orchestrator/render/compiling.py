@@ -55,7 +55,7 @@ SYNTAX_FIX = "see the Jinja reference; filters are listed in docs/templates.md"
 
 
 def syntax_problem(message: str, text: str, sandbox: SafeEnvironment) -> tuple[str, str]:
-    """What Jinja does not understand, in the words of a template's author, and how to mend it."""
+    """What Jinja does not understand, in the words of a template's author, and how to fix it."""
     unknown = UNKNOWN.search(message)
     if unknown is not None:
         kind, name = unknown.groups()

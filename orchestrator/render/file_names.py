@@ -40,7 +40,7 @@ def language_meant(tag: str) -> str | None:
 
 
 def locale_problem(tag: str) -> tuple[str, str] | None:
-    """What is wrong with a locale, and how to mend it; None if it is a language."""
+    """What is wrong with a locale, and how to fix it; None if it is a language."""
     near = language_meant(tag)
     if "_" not in tag and tag.partition("-")[0].lower() in languages():
         return None

@@ -46,7 +46,7 @@ COMMON_INTEGERS = 201
 
 @dataclass(frozen=True, slots=True)
 class FilterProblem:
-    """What is wrong and how to mend it; ``forms`` if the language has other plural forms."""
+    """What is wrong and how to fix it; ``forms`` if the language has other plural forms."""
 
     what: str
     fix: str

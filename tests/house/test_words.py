@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for folder in ("orchestrator", "adapters", "bench", "tests")
+    for folder in ("orchestrator", "adapters", "kaskad_testing", "bench", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if "mutants" not in path.parts and path.name != "test_words.py"
 )
@@ -47,6 +47,7 @@ RETIRED = {
     "strike": "BounceRecorded",
     "strikes": "bounces",
     "mend": "fix",
+    "mends": "fixes",
     "mended": "fixed",
     "klass": "message_class",
     "troubles": "errors",
@@ -65,7 +66,7 @@ RETIRED = {
 
 RIDDLES = re.compile(
     r"\b(whoever|whomever|befalls?|is heard|are heard|without a word|hurry|patience|chores|tidied"
-    r"|buried|mended?|desk|shelf|codes come)\b",
+    r"|buried|mend(?:s|ed)?|desk|shelf|codes come)\b",
     re.IGNORECASE,
 )
 

@@ -136,7 +136,7 @@ def test_a_refused_message_moves_on_at_once(step: Step) -> None:
     assert tale.ready == [(1, "texts")]
 
 
-def test_the_last_step_expires_at_its_deadline_if_nobody_mends_the_configuration() -> None:
+def test_the_last_step_expires_at_its_deadline_if_nobody_fixes_the_configuration() -> None:
     tale = Tale(SMS, deadline_ms=seconds(100))
     tale.given(**one_provider(open_for_ms=seconds(40)))
     for at in (1, 50, 95):
