@@ -127,7 +127,7 @@ def in_directory(root: Path) -> list[Any]:
         for name in sorted(files):
             if name.startswith("examples") and name.endswith(".py"):
                 found.append(imported(*place_of(Path(folder) / name, root)))
-    return found
+    return [module for module in found if hasattr(module, "EXAMPLES")]
 
 
 def place_of(file: Path, root: Path) -> tuple[Path, str]:
