@@ -86,13 +86,20 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
             method, body = "sendMessage", {**body, "text": text, "link_preview_options": shown}
         if keys := [[button_of(row)] for row in rows]:
             body["reply_markup"] = {"inline_keyboard": keys}
-        token = quote(self.settings.token.get_secret_value(), safe=":")
         return ch.HttpCall(
             method="POST",
-            url=f"{self.settings.base_url}/bot{token}/{method}",
+            url=self._url(method),
             headers={"Content-Type": "application/json", "Accept": "application/json"},
             body=ch.json_bytes(body),
         )
+
+    def probe(self, now: float) -> ch.HttpCall:
+        """The bot itself."""
+        return ch.get_call(self._url("getMe"))
+
+    def _url(self, method: str) -> str:
+        token = quote(self.settings.token.get_secret_value(), safe=":")
+        return f"{self.settings.base_url}/bot{token}/{method}"
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """``ok`` decides; a refusal is told by its code and words."""

@@ -90,16 +90,22 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
             "tracking_data": message.client_reference,
             **content_of(message.content),
         }
-        return ch.HttpCall(
-            method="POST",
-            url=f"{self.settings.base_url}/pa/send_message",
-            headers={
-                "X-Viber-Auth-Token": ch.secrets_of(self.settings.auth_token)[0],
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
-            body=ch.json_bytes(body),
-        )
+        return self._call("send_message", body)
+
+    def _call(self, method: str, body: Any) -> ch.HttpCall:
+        url, token = f"{self.settings.base_url}/pa/{method}", self.settings.auth_token
+        return ch.json_call(url, body, X_Viber_Auth_Token=ch.secrets_of(token)[0])
+
+    def probe(self, now: float) -> ch.HttpCall:
+        """The bot's account."""
+        return self._call("get_account_info", {})
+
+    def probed(self, reply: ch.HttpReply) -> str | None:
+        """The status in the body; Viber refuses with 200, too."""
+        status, words = (ch.member(reply.json(), key) for key in ("status", "status_message"))
+        if reply.status != 200 or status == 0:
+            return super().probed(reply)
+        return f"answered {ch.id_text(status)} {ch.said(words, ch.secret_values(self.settings))}"
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """The body's ``status`` decides; an unlisted status is a general error."""

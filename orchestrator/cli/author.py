@@ -51,7 +51,9 @@ def check(
     probe: Annotated[
         bool,
         typer.Option(
-            "--probe", help="Ask every account whether it can be used; nothing is sent to anybody."
+            "--probe",
+            help="Ask each account whether it can be used, where its provider has a question that"
+            " sends nothing; the others are named.",
         ),
     ] = False,
     config: ConfigOption = None,
@@ -73,9 +75,11 @@ def check(
         if secrets:
             problems += run_async(left_open(verdict.configuration))
         if probe:
-            from orchestrator.doctor.accounts import probe_accounts
+            from orchestrator.doctor.accounts import not_asked, probe_accounts
 
             problems += run_async(probe_accounts(verdict.configuration))
+            if others := not_asked(verdict.configuration):
+                typer.echo(f"not asked: {', '.join(others)}", err=True)
     if only is not None:
         problems = [one for one in problems if Path(one.path).resolve() == only]
     errors = [problem for problem in problems if problem.severity == "error"]

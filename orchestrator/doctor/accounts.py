@@ -1,8 +1,9 @@
 """
 ``kaskad check --probe``: is each account usable, and does it have the templates that ours name?
 
-Every adapter names one cheap request of its provider; nothing is sent to anybody. A provider that
-cannot be reached is a warning, an account that is refused or a template that is not there an error.
+An adapter names one cheap request of its provider, if there is one; nothing is sent to anybody. A
+provider that cannot be reached is a warning, an account that is refused or a template that is not
+there an error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-from orchestrator.channels import ApprovedTemplate, HttpAdapter, HttpCall, HttpReply
+from orchestrator.channels import Adapter, ApprovedTemplate, HttpAdapter, HttpCall, HttpReply
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.settings import ProviderSettings
 from orchestrator.configuration.yaml_file import Position, Problem
@@ -40,6 +41,17 @@ async def probe_accounts(configuration: Configuration) -> list[Problem]:
     return [problem for problems in found for problem in problems]
 
 
+def not_asked(configuration: Configuration) -> list[str]:
+    """The accounts that there is nothing to ask of, and those whose secrets are not here."""
+    accounts = configuration.settings.providers.values()
+    return [one.provider for one in accounts if not one.complete or question(one.build()) is None]
+
+
+def question(adapter: Adapter[Any]) -> HttpCall | None:
+    """The request that shows whether an account can be used, if its adapter has one."""
+    return adapter.probe(time.time()) if isinstance(adapter, HttpAdapter) else None
+
+
 async def probe(
     client: httpx.AsyncClient, account: ProviderSettings, configuration: Configuration
 ) -> list[Problem]:
@@ -48,7 +60,7 @@ async def probe(
     if not isinstance(adapter, HttpAdapter):
         return []
     try:
-        call = adapter.probe(time.time())
+        call = question(adapter)
         wrong = adapter.probed(await ask(client, call)) if call is not None else None
         if wrong is not None:
             fix = "check its credentials and address, and the account at the provider"

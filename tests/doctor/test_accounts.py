@@ -68,8 +68,9 @@ def configured(setup: Setup, channels: str, **templates: str) -> Setup:
     step = f"{{channel: {channel}}}"
     setup.write("config/policies/p.yaml", f"policy: p\ntrigger: {{event: e}}\ncascade: [{step}]\n")
     for name, text in templates.items():
-        file = {"yaml": "whatsapp.yaml.j2", "uk": "whatsapp.uk.yaml.j2", "sms": "sms.text.j2"}[name]
-        setup.write(f"templates/p/{file}", text)
+        file = {"yaml": "whatsapp.yaml.j2", "uk": "whatsapp.uk.yaml.j2"}
+        file["text"] = f"{channel}.text.j2"
+        setup.write(f"templates/p/{file[name]}", text)
     setup.configure(channels=channels)
     return setup
 
@@ -104,6 +105,33 @@ async def test_turbosms_says_no_with_a_good_status(setup: Setup, provider: Provi
     provider.answers["/user/balance.json"] = (200, refused)
     (problem,) = await problems(setup)
     assert "103 REQUIRED_TOKEN" in problem.what
+
+
+async def test_bots_are_asked_about_themselves(setup: Setup, provider: Provider) -> None:
+    keys = f"auth_token: secret, sender: Shop, base_url: '{provider.url}'"
+    configured(setup, f"viber: [{{provider: v, adapter: viber_bot, {keys}}}]", text="Hi")
+    provider.answers["/pa/get_account_info"] = (200, {"status": 0, "status_message": "ok"})
+    assert await problems(setup) == []
+    refused = {"status": 2, "status_message": "invalidAuthToken"}
+    provider.answers["/pa/get_account_info"] = (200, refused)
+    (problem,) = await problems(setup)
+    assert "answered 2 invalidAuthToken" in problem.what
+    provider.answers["/pa/get_account_info"] = (200, [])
+    assert len(await problems(setup)) == 1
+    keys = f"token: '1:secret', base_url: '{provider.url}'"
+    configured(setup, f"telegram: [{{provider: t, adapter: telegram_bot, {keys}}}]", text="Hi")
+    provider.answers["/bot1:secret/getMe"] = (200, {"ok": True, "result": {"id": 1}})
+    assert await problems(setup) == []
+    provider.answers["/bot1:secret/getMe"] = (401, {"ok": False, "error_code": 401})
+    (problem,) = await problems(setup)
+    assert "credentials are refused" in problem.what and "secret" not in problem.what
+
+
+async def test_accounts_without_a_question_are_named(setup: Setup) -> None:
+    configured(setup, "sms: [{provider: quiet, adapter: log}]")
+    asked = ["check", "--probe", "--config", str(setup.config)]
+    shown = await asyncio.to_thread(CliRunner().invoke, app, asked)
+    assert "not asked: quiet" in shown.output
 
 
 async def test_a_provider_that_cannot_be_reached_is_a_warning(setup: Setup) -> None:
@@ -247,6 +275,7 @@ def test_every_http_gateway_has_a_probe_that_keeps_its_secrets_out_of_the_url() 
             continue
         call = adapter.probe(0.0)
         if call is not None:
-            assert not [secret for secret in examples.secrets if secret in call.url]
+            shown = [secret for secret in examples.secrets if secret in call.url]
+            assert not shown or examples.secret_in_url
             refused = HttpReply(status=401, headers={}, body=b"", now=0.0)
             assert adapter.probed(refused)
