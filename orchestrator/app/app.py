@@ -36,6 +36,7 @@ from orchestrator.configuration.loading import (
     with_former_goals,
 )
 from orchestrator.configuration.settings import ProviderSettings, Settings
+from orchestrator.configuration.settings_file import load_store_settings
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import PublicUrls
@@ -130,12 +131,17 @@ class App:
         )
 
     async def start_offline(self, socket: Path) -> None:
-        """Start the store and the engine without any worker, for one verb of the command line."""
+        """
+        Start the store and the engine without any worker, for one verb of the command line. The
+        secrets of providers and status events may be missing: nothing is sent.
+        """
         await self._start_engine()
         await self._start_control(socket)
 
     async def _start_engine(self) -> None:
-        self.configuration = load_configuration(self._path, self._env)
+        if not self._serving:
+            load_store_settings(self._path, self._env)
+        self.configuration = load_configuration(self._path, self._env, secrets=self._serving)
         settings = self.configuration.settings
         configure_logging(settings.log.level, settings.log.format)
         self.sinks = sinks_of(settings, self.clock)
@@ -188,7 +194,7 @@ class App:
 
     def _own_signing_key(self) -> str | None:
         own = self.configuration.settings.signing_key
-        return own.get_secret_value() if own is not None else None
+        return own.get_secret_value() or None if own is not None else None
 
     async def _open_senders(self, settings: Settings) -> None:
         guard = EgressGuard(allow=settings.egress.allow)

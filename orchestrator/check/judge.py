@@ -30,10 +30,9 @@ from orchestrator.configuration.policy_file import (
     read_policies,
 )
 from orchestrator.configuration.reading import Report, suggestion
-from orchestrator.configuration.references import References
 from orchestrator.configuration.settings import Settings
 from orchestrator.configuration.settings_file import read_settings
-from orchestrator.configuration.yaml_file import ConfigError, Position, Problem, load
+from orchestrator.configuration.yaml_file import ConfigError, Position, Problem
 from orchestrator.core.policy import Governance
 from orchestrator.render import TemplateProblems, TemplateSet
 
@@ -121,15 +120,6 @@ def judge_policy(file: PolicyFile, base: Configuration) -> None:
     lint_policy(
         file, Installation(base.settings, base.rules.governance, None, base.templates, report)
     )
-    report.refuse()
-
-
-def refuse_unknown_store(path: Path, env: Mapping[str, str]) -> None:
-    """Raises ``ConfigError`` if the store's address is a reference that cannot be looked up."""
-    report = Report()
-    store = load(path).value.get("store")
-    if store is not None:
-        References(env, path.parent, report).resolve(store)
     report.refuse()
 
 

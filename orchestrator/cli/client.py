@@ -67,12 +67,12 @@ async def service(config: Path) -> AsyncIterator[Client]:
     """A client of the service that this configuration describes."""
     from orchestrator.app.app import App
     from orchestrator.app.build import socket_path
-    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.settings_file import load_store_settings
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreBusy, StoreInUse
 
     try:
-        settings = load_settings(config, os.environ)
+        settings = load_store_settings(config, os.environ)
         running = socket_path(settings)
     except ConfigError as error:
         fail(str(error), USAGE)

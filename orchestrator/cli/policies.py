@@ -215,12 +215,12 @@ def fitted(path: Path, events: Collection[str]) -> Behaviour:
     """
     from zoneinfo import ZoneInfo
 
-    from orchestrator.check.judge import refuse_unknown_store
+    from orchestrator.configuration.settings_file import load_store_settings
     from orchestrator.simulate.fit import fit, sqlite_messages
 
     configuration = installation(path)
-    settings, zone = configuration.settings, ZoneInfo(configuration.rules.governance.time_zone)
-    refuse_unknown_store(path, os.environ)
+    zone = ZoneInfo(configuration.rules.governance.time_zone)
+    settings = load_store_settings(path, os.environ)
     if settings.store.path is not None:
         return fit(sqlite_messages(settings.store.path.resolve()), zone, events)
     return fit(run_async(served_messages(settings)), zone, events)

@@ -90,7 +90,7 @@ def migrate_status(config: ConfigOption = None, output: OutputOption = "text") -
 
 async def migrations(config: Path, *, up: bool, create: bool = False) -> dict[str, bool]:
     """Each migration: with ``up`` whether it was run now, else whether it has been."""
-    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.settings_file import load_store_settings
     from orchestrator.configuration.store_settings import databases_beside
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.stores.port import StoreInUse
@@ -98,7 +98,7 @@ async def migrations(config: Path, *, up: bool, create: bool = False) -> dict[st
     from orchestrator.stores.sqlite import schema as sqlite_schema
 
     try:
-        settings = load_settings(config, os.environ)
+        settings = load_store_settings(config, os.environ)
     except ConfigError as error:
         fail(str(error), USAGE)
     try:

@@ -45,6 +45,34 @@ def load_settings(path: Path, env: Mapping[str, str]) -> Settings:
     return settings
 
 
+def load_store_settings(path: Path, env: Mapping[str, str]) -> Settings:
+    """
+    The settings for work on the store alone: of the references, only those that say where it is,
+    and for which webhooks it keeps status events, must be there. Raises ``ConfigError``.
+    """
+    report = Report()
+    written = load(path)
+    if written.kind == "map":
+        known = References(env, path.parent, report)
+        for node in (written.value.get("store"), *webhook_urls(written)):
+            if node is not None:
+                known.resolve(node)
+    report.refuse()
+    settings = read_settings(path, env, report, secrets=False)
+    report.refuse()
+    if settings is None:
+        raise ConfigError(report.problems)
+    return settings
+
+
+def webhook_urls(written: Node) -> list[Node]:
+    """The URLs of the status webhooks as they are written."""
+    statuses = written.value.get("statuses")
+    webhooks = statuses.value.get("webhooks") if statuses and statuses.kind == "map" else None
+    entries = webhooks.value if webhooks is not None and webhooks.kind == "list" else ()
+    return [one.value["url"] for one in entries if one.kind == "map" and "url" in one.value]
+
+
 def read_settings(
     path: Path, env: Mapping[str, str], report: Report, *, secrets: bool = True
 ) -> Settings | None:
