@@ -288,7 +288,7 @@ class Adapter(Generic[S]):
         """
         The URL that opens our chat in the person's messenger and brings ``token`` (at most 64
         characters of ``[A-Za-z0-9_-]``) back as ``Linked``; None if there is none, or a setting
-        for it is missing.
+        for it is missing. ``kaskad check`` asks without the secrets.
         """
         return None
 

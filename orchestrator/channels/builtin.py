@@ -163,6 +163,7 @@ VIBER = Channel(
         keys=frozenset({"image", "button"}), urls=("image", "button.url"), problem=viber_problem
     ),
     two_way=True,
+    linkable=True,
     session_ms=SESSION_MS,
     assumed=Assumed(
         refused=0.15,
@@ -226,6 +227,7 @@ TELEGRAM = Channel(
         problem=telegram_problem,
     ),
     two_way=True,
+    linkable=True,
     assumed=Assumed(
         dead=0.005,
         refused=0.03,

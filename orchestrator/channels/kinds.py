@@ -75,6 +75,8 @@ class Channel:
     """What is sent becomes an item of the recipient's inbox in this installation's store."""
     two_way: bool = False
     """Recipients can answer: replies are matched to what was last sent to them here."""
+    linkable: bool = False
+    """An adapter can make links by which recipients connect it (``Adapter.link``)."""
     receipts_from: Literal["provider", "device"] = "provider"
     """Who reports: the provider's webhooks, or the recipient's device with a signed token."""
     counts_parts: bool = False

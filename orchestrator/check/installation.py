@@ -65,7 +65,12 @@ class Installation:
             for channel, found in self.settings.channels.items()
         }
         return TemplateLint(
-            self.templates, self.settings.templates, self.samples, self.report, accounts
+            self.templates,
+            self.settings.templates,
+            self.samples,
+            self.report,
+            accounts,
+            self.linked,
         )
 
     @property
@@ -102,6 +107,16 @@ class Installation:
                 fix = "check the keys and secrets of this provider"
                 self.report.error(provider.position, what, fix)
         return made
+
+    @property
+    def linked(self) -> list[str]:
+        """The channels that a provider makes links for, or one might whose settings are wrong."""
+        made = self.adapters
+        return [
+            channel
+            for channel, providers in self.declared.items()
+            if any(name not in made or made[name].link("x") is not None for name in providers)
+        ]
 
     def reports(self, provider: ProviderSettings) -> frozenset[str]:
         """The states that a provider's receipts can report with its settings."""

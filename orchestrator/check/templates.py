@@ -6,7 +6,7 @@ every part with every sample event and with invented ones. What can only fail is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,13 +38,17 @@ TEXT_PARTS = ("subject", "title", "text", "html")
 
 @dataclass
 class TemplateLint:
-    """Looks at the parts of templates, each once, however many policies use it."""
+    """
+    Looks at the parts of templates, each once, however many policies use it. ``linked`` are the
+    channels of which a provider makes links.
+    """
 
     templates: TemplateSet
     folder: Path
     samples: Samples
     report: Report
     accounts: Mapping[str, Sequence[tuple[str, Capabilities]]] = field(default_factory=dict)
+    linked: Collection[str] = ()
     seen: set[tuple[str, str]] = field(default_factory=set)
 
     def run(self, template: str, channel: str, events: Sequence[dict[str, Any]]) -> None:
@@ -80,7 +84,7 @@ class TemplateLint:
         language = spoken(locale, None, self.templates.default_locale)
         if problem is None:
             for one in filters(tree):
-                wrong = constant_filter_problem(one, language)
+                wrong = constant_filter_problem(one, language) or self.unlinked(one)
                 if wrong is not None:
                     problem = (one.lineno, wrong.what, self.fix_of(wrong, locale))
                     break
@@ -93,6 +97,16 @@ class TemplateLint:
                 self.report.warn(self.at(part, use[2]), *unknown)
                 return False
         return False
+
+    def unlinked(self, node: nodes.Filter) -> FilterProblem | None:
+        """A link to a channel of which no provider makes links."""
+        if node.name != "link_to" or not isinstance(node.node, nodes.Const):
+            return None
+        channel = node.node.value
+        if channel in self.linked:
+            return None
+        what = f"link_to: no provider of {channel} makes links"
+        return FilterProblem(what, "give one what its links need, such as the bot's `username`")
 
     def fix_of(self, wrong: FilterProblem, locale: str) -> str:
         """The fix; a file without a locale may be in another language than its author thinks."""

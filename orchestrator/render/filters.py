@@ -180,7 +180,7 @@ def link(context: Context, value: Any) -> str:
 def link_to(context: Context, value: Any) -> str:
     """``{{ 'telegram' | link_to }}``: a link by which the reader connects that messenger."""
     defined(value)
-    known = [name for name, one in channels().items() if one.two_way]
+    known = [name for name, one in channels().items() if one.linkable]
     if value not in known:
         listed = ", ".join(known)
         raise TemplateRuntimeError(f"link_to: there is no messenger {value!r}; there are {listed}")

@@ -458,3 +458,22 @@ def test_a_text_that_no_provider_of_its_channel_takes_is_an_error(place: Place) 
     assert "text has 1001 characters, and infobip takes 1000" in said
     place.write("config/kaskad.yaml", CONFIG.replace("viber: [", f"viber: [{BOT}, "))
     assert not any("too long" in one for one in place.said())
+
+
+def test_a_link_to_a_messenger_needs_a_provider_that_makes_links(place: Place) -> None:
+    place.write("templates/p/sms.text.j2", "Answer us: {{ 'viber' | link_to }}")
+    place.write("config/kaskad.yaml", CONFIG.replace(INFOBIP, f"{INFOBIP}, {BOT}"))
+    (said,) = place.said()
+    assert "sms.text.j2:1" in said and "no provider of viber makes links" in said
+    linked = BOT.replace("sender: Shop", "sender: Shop, chat_uri: shopbot")
+    place.write("config/kaskad.yaml", CONFIG.replace(INFOBIP, f"{INFOBIP}, {linked}"))
+    assert place.said() == []
+    assert not any("link_to" in one.what for one in place.problems({}))
+
+
+def test_a_link_is_not_said_to_be_missing_where_the_provider_is_wrong(place: Place) -> None:
+    place.write("templates/p/sms.text.j2", "Answer us: {{ 'viber' | link_to }}")
+    wrong = BOT.replace("sender: Shop", "sender: Shop, char_uri: shopbot")
+    place.write("config/kaskad.yaml", CONFIG.replace(INFOBIP, f"{INFOBIP}, {wrong}"))
+    (said,) = place.said()
+    assert "has no setting 'char_uri'" in said
