@@ -53,7 +53,6 @@ def examples_of(provider: ProviderSettings) -> Examples:
     adapter = DeclaredHttp(own, provider.provider)
     verify = own.receipts.verify if own.receipts is not None else None
     requests = tuple(requests_of(adapter, own))
-    urls = " ".join(unquote_plus(one.url) for one in requests)
     sign, secret, proof = signer(verify) if verify is not None else (None, "", "")
     return Examples(
         adapter=provider.provider,
@@ -69,7 +68,7 @@ def examples_of(provider: ProviderSettings) -> Examples:
         hooks=tuple(hooks_of(adapter, own)),
         status_decides=any(rule.accepted is True for rule in own.answer),
         receipt_of=echo_of(own) if adapter.supports.echo else None,
-        secret_in_url=any(one in urls for one in own.secrets),
+        secret_in_url=own.secret_in_url,
     )
 
 

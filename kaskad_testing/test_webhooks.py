@@ -257,6 +257,11 @@ def test_the_reference_that_was_sent_comes_back_in_the_receipt(examples: Example
     assert examples.receipt_of is not None
     for case in examples.requests:
         hook = examples.signed(examples.receipt_of(examples.http().request(case.message)))
+        expect(
+            examples.sign is None or not forged(examples, hook),
+            f"{case.promise}: the receipt of its request is refused",
+            "correct `verify`, or `sign` and `receipt_of` of the examples",
+        )
         references = [
             item.client_reference
             for item in items_of(examples, hook)

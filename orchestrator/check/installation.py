@@ -19,6 +19,7 @@ from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance
+from orchestrator.declared.adapter import DeclaredSettings
 from orchestrator.primitives.durations import duration
 from orchestrator.render import Conditions, TemplateSet
 
@@ -134,6 +135,14 @@ def lint_installation(installation: Installation, files: Collection[PolicyFile] 
         if one.adapter_settings.allow_unsigned:
             what = f"anyone can forge receipts of {one.provider}, because `allow_unsigned` is on"
             report.warn(one.position, what, "set up signatures at the provider and remove it")
+        if (
+            isinstance(one.adapter_settings, DeclaredSettings)
+            and one.adapter_settings.secret_in_url
+        ):
+            what = f"a secret stands in the URLs of {one.provider}, and every proxy logs it"
+            report.warn(
+                one.position, what, "move it to `headers` or `auth` if the gateway lets you"
+            )
     _ = installation.settings_have_errors  # before the lints below add errors of their own
     _ = installation.adapters  # an adapter that cannot be made is reported when it is made
     lint_countries(installation)

@@ -20,6 +20,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from orchestrator import channels as ch
+from orchestrator.channels.filled import secrets_in
 from orchestrator.core.status import WAITABLE
 from orchestrator.declared import scope
 from orchestrator.declared.compiling import (
@@ -93,6 +94,11 @@ class DeclaredSettings(ch.AdapterSettings):
             return super().secrets
         sent = (ch.login(basic.username, one) for one in ch.secrets_of(basic.password))
         return (*sent, *super().secrets)
+
+    @property
+    def secret_in_url(self) -> bool:
+        """Whether a secret stands in the URLs of requests."""
+        return bool(secrets_in([self.request.url, self.request.query]))
 
 
 class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):

@@ -13,6 +13,7 @@ import pytest
 from kaskad_testing import changed, hook, outgoing, reply
 from kaskad_testing.finding import brought
 from orchestrator import channels as ch
+from orchestrator.check.judge import judge
 from orchestrator.configuration.loading import digest_of
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.settings_file import read_settings, view
@@ -239,6 +240,17 @@ def test_a_secret_is_in_no_problem_in_any_form(place: Place, text: str) -> None:
     assert " gives " in said
     for shown in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
         assert shown not in said
+
+
+def test_a_secret_in_a_url_is_warned_of(place: Place) -> None:
+    def warned(text: str) -> bool:
+        place.path.write_text(text)
+        said = [str(one) for one in judge(place.path, {}, secrets=False).problems]
+        return any("warning: a secret stands in the URLs of smsclub" in one for one in said)
+
+    assert not warned(written())
+    assert warned(written().replace(JSON, f'query: {{key: "${{env:SMSCLUB}}!"}}\n        {JSON}'))
+    assert warned(written().replace("example/sms/send", "example/${env:SMSCLUB}/send"))
 
 
 def test_what_an_hmac_does_not_cover_is_not_believed(place: Place) -> None:
