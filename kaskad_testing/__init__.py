@@ -14,7 +14,6 @@ webhooks, secrets that the provider repeats, and requests twice.
 # One statement a module: the sorter would write one for every re-exported name.
 
 from kaskad_testing.examples import (
-    FORM as FORM,
     NOW as NOW,
     RECEIPT_URL as RECEIPT_URL,
     REFERENCE as REFERENCE,
@@ -22,7 +21,6 @@ from kaskad_testing.examples import (
     HookExample as HookExample,
     ReplyExample as ReplyExample,
     RequestExample as RequestExample,
-    Said as Said,
     changed as changed,
     hook as hook,
     outgoing as outgoing,

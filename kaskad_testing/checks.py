@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kaskad_testing.examples import Said
 from orchestrator import channels as ch
 from orchestrator.channels.registry import address_kinds
 
@@ -87,7 +86,7 @@ def check_outcome(outcome: ch.Outcome) -> None:
         )
 
 
-def check_said(item: Said) -> None:
+def check_said(item: ch.Report) -> None:
     """The items of a webhook have the right types and can be stored."""
     __tracebackhide__ = True
     at = item.at
@@ -147,7 +146,7 @@ def check_receipt(item: ch.Receipt) -> None:
         check_outcome(item.failure)
 
 
-def states_of(item: Said) -> Iterator[str]:
+def states_of(item: ch.Report) -> Iterator[str]:
     """The waitable states that one thing said by a webhook can bring about."""
     if isinstance(item, ch.Receipt):
         yield item.state.value

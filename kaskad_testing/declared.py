@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import unquote_plus
 
 from kaskad_testing.examples import (
     Examples,
@@ -152,7 +152,7 @@ def signer(
         ((name, secrets),) = verify.query.items()
 
         def with_token(given: ch.Webhook, secret: str) -> ch.Webhook:
-            url = f"{given.url}{'&' if '?' in given.url else '?'}{urlencode({name: secret})}"
+            url = ch.with_query(given.url, **{name: secret})
             return replace(given, url=url, query={**given.query, name: secret})
 
         return with_token, ch.secrets_of(secrets)[0], ""

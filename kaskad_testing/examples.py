@@ -22,9 +22,6 @@ from orchestrator.channels.registry import load_adapter
 NOW = 1_795_600_000.0
 REFERENCE = "kRf7Qy-reference_0123456789abcdef"
 RECEIPT_URL = "https://kaskad.example.com/v1/receipts/main"
-FORM = "application/x-www-form-urlencoded"
-
-Said = ch.Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,7 @@ class HookExample:
 
     promise: str
     hook: ch.Webhook
-    says: tuple[Said, ...]
+    says: tuple[ch.Report, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +180,7 @@ def hook(
     if json_body is not None:
         body = json.dumps(json_body).encode()
     elif form is not None:
-        body, kind = urllib.parse.urlencode(form).encode(), FORM
+        body, kind = urllib.parse.urlencode(form).encode(), ch.FORM
     url = RECEIPT_URL + (f"?{urllib.parse.urlencode(query)}" if query else "")
     headers = {"content-type": kind, "host": "kaskad.example.com"}
     return ch.Webhook(

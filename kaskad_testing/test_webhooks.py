@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kaskad_testing.cases import body_signed, each, http, of, runs, signed
 from kaskad_testing.checks import bare, check_said, expect, short, states_of
-from kaskad_testing.examples import Examples, HookExample, Said, changed
+from kaskad_testing.examples import Examples, HookExample, changed
 from kaskad_testing.hostile import hostile_hooks
 from kaskad_testing.test_replies import crashed
 from orchestrator import channels as ch
@@ -25,7 +25,7 @@ FIX_PROOF = (
 )
 
 
-def items_of(examples: Examples, hook: ch.Webhook) -> list[Said]:
+def items_of(examples: Examples, hook: ch.Webhook) -> list[ch.Report]:
     return list(examples.built.receipts(hook))
 
 

@@ -72,7 +72,6 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
 """``MessageStatus`` in our words; accepted, scheduled, queued and sending are ignored."""
 
 KEYWORDS = {"STOP": "stop", "START": "start"}
-FORM = "application/x-www-form-urlencoded"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -126,14 +125,14 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             fields["MessagingServiceSid"] = own.messaging_service_sid
         else:
             fields["From"] = own.sender or ""
-        fields["StatusCallback"] = with_query(message.receipt_url, ref=message.client_reference)
+        fields["StatusCallback"] = ch.with_query(message.receipt_url, ref=message.client_reference)
         fields["ValidityPeriod"] = str(min(max(message.ttl_seconds, 1), VALIDITY_SECONDS_MAX))
         return ch.HttpCall(
             method="POST",
             url=f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}/Messages.json",
             headers={
                 "Authorization": f"Basic {self._login()}",
-                "Content-Type": FORM,
+                "Content-Type": ch.FORM,
                 "Accept": "application/json",
             },
             body=urllib.parse.urlencode(fields, errors="replace").encode("ascii"),
@@ -282,14 +281,9 @@ def ms_to_midnight(now: float) -> int:
     return int((DAY_SECONDS - now % DAY_SECONDS) * 1000)
 
 
-def with_query(url: str, **added: str) -> str:
-    """``url`` with more query parameters."""
-    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(added)}"
-
-
 def is_form(hook: ch.Webhook) -> bool:
     """Whether the webhook's content type is a form."""
-    return hook.headers.get("content-type", "").split(";")[0].strip().lower() == FORM
+    return hook.headers.get("content-type", "").split(";")[0].strip().lower() == ch.FORM
 
 
 def form_pairs(body: bytes) -> list[tuple[str, str]]:

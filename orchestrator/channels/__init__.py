@@ -66,6 +66,7 @@ from orchestrator.channels.gateway import (
     id_text as id_text,
     json_call as json_call,
     login as login,
+    login_of as login_of,
     receipts_for as receipts_for,
     with_query as with_query,
 )

@@ -55,17 +55,12 @@ class LoginSettings(AdapterSettings):
 
     def check_login(self, hook: Webhook) -> None:
         """Raises ``Forged`` unless the webhook logs in as configured."""
-        scheme, _, given = hook.headers.get("authorization", "").partition(" ")
         tokens = secrets_of(self.webhook_token) if self.webhook_token is not None else ()
-        expected: tuple[str, ...] = ()
-        if scheme.lower() == "bearer":
-            expected = tokens
-        elif scheme.lower() == "basic" and self.webhook_username and self.webhook_password:
-            passwords = secrets_of(self.webhook_password)
-            expected = tuple(login(self.webhook_username, password) for password in passwords)
-        elif not scheme and TOKEN in hook.query:
-            given, expected = hook.query[TOKEN], tokens
-        if not matches(given.strip(), *expected):
+        passwords = secrets_of(self.webhook_password) if self.webhook_password is not None else ()
+        given, expected = login_of(hook, tokens, self.webhook_username, passwords)
+        if "authorization" not in hook.headers and TOKEN in hook.query:
+            given, expected = hook.query[TOKEN].strip(), tokens
+        if not matches(given, *expected):
             raise Forged(
                 "the login is missing or wrong; give the provider `webhook_token`, or"
                 " `webhook_username` and `webhook_password`, and the account's webhook the same"
@@ -83,9 +78,23 @@ def login(username: str, password: str) -> str:
     return base64.b64encode(f"{username}:{password}".encode("utf-8", "replace")).decode("ascii")
 
 
-def with_query(url: str, **added: str) -> str:
+def login_of(
+    hook: Webhook, tokens: tuple[str, ...], username: str | None, passwords: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """What a webhook logs in with (bearer or basic), and what would be right; nothing is."""
+    scheme, _, given = hook.headers.get("authorization", "").partition(" ")
+    expected: tuple[str, ...] = ()
+    if scheme.lower() == "bearer":
+        expected = tokens
+    elif scheme.lower() == "basic" and username is not None:
+        expected = tuple(login(username, password) for password in passwords)
+    return given.strip(), expected
+
+
+def with_query(url: str, *pairs: tuple[str, str], **added: str) -> str:
     """``url`` with more query parameters."""
-    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(added)}"
+    query = urllib.parse.urlencode([*pairs, *added.items()], errors="replace")
+    return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
 def json_call(url: str, body: Any, **headers: str) -> HttpCall:

@@ -107,19 +107,19 @@ def view(settings: Settings) -> dict[str, Any]:
     shown = {one.name: one.kind.shown(getattr(settings, one.field)) for one in keys}
     if settings.written is None:
         return shown
-    result: dict[str, Any] = as_written(shown, settings.written)
+    result: dict[str, Any] = unfilled(shown, settings.written)
     return result
 
 
-def as_written(shown: Any, written: Node) -> Any:
+def unfilled(shown: Any, written: Node) -> Any:
     """``shown`` with every text that was written with a reference as it was written."""
     if written.kind == "map" and isinstance(shown, dict):
         return {
-            key: as_written(inner, written.value[key]) if key in written.value else inner
+            key: unfilled(inner, written.value[key]) if key in written.value else inner
             for key, inner in shown.items()
         }
     if written.kind == "list" and isinstance(shown, list) and len(shown) == len(written.value):
-        return [as_written(inner, node) for inner, node in zip(shown, written.value, strict=True)]
+        return [unfilled(inner, node) for inner, node in zip(shown, written.value, strict=True)]
     if written.kind == "str" and refers(written.text):
         return written.text
     return MASK if has_reference(written) else shown

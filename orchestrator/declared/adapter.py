@@ -32,7 +32,7 @@ from orchestrator.declared.compiling import (
     DeclaredGateway,
     Faults,
     Rule,
-    text_of,
+    as_text,
     tried,
     value_of,
 )
@@ -149,21 +149,22 @@ class DeclaredHttp(ch.HttpAdapter[DeclaredSettings]):
             body = ch.json_bytes(value_of(made.content, found))
         elif keys.form is not None:
             headers["Content-Type"] = ch.FORM
-            body = encoded(made.content, found).encode("ascii")
+            pairs = pairs_of(made.content, found)
+            body = urllib.parse.urlencode(pairs, errors="replace").encode("ascii")
         elif keys.body is not None:
             headers["Content-Type"] = made.body_type
             text = made.content.text(found, ENCODINGS.get(made.body_type))
             body = text.encode("utf-8", "replace")
         named = {name.lower(): name for name in headers}
         for name, value in made.headers.items():
-            given = text_of(value, found)
+            given = as_text(value, found)
             if not given.isprintable() or not given.isascii():
                 raise ConditionError(f"the header {name} would hold more than printable ASCII")
             headers.pop(named.get(name.lower(), ""), None)
             headers[name] = given
         url = made.url.text(found, quoted)
         if made.query:
-            url += ("&" if "?" in url else "?") + encoded(made.query, found)
+            url = ch.with_query(url, *pairs_of(made.query, found))
         method = keys.method or ("POST" if body else "GET")
         return ch.HttpCall(method=method, url=url, headers=headers, body=body)
 
@@ -276,14 +277,13 @@ ENCODINGS = {XML: html.escape, ch.FORM: quoted}
 """How a value is kept inside a hand-written body, by its content type."""
 
 
-def encoded(fields: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Fields as a form or query; one with a list is repeated."""
-    pairs = [
-        (name, text_of(one, found))
+def pairs_of(fields: Mapping[str, Any], found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The fields of a form or query; one with a list is repeated."""
+    return [
+        (name, as_text(one, found))
         for name, value in fields.items()
         for one in (value if isinstance(value, list) else [value])
     ]
-    return urllib.parse.urlencode(pairs, errors="replace")
 
 
 def pause_of(seconds: Any) -> int | None:
@@ -318,10 +318,6 @@ def proof(keys: VerifyKeys, hook: ch.Webhook) -> tuple[str | None, tuple[str, ..
     if keys.query is not None:
         ((name, secrets),) = keys.query.items()
         return hook.query.get(name), ch.secrets_of(secrets)
-    scheme, _, given = hook.headers.get("authorization", "").partition(" ")
-    if keys.bearer is not None and scheme.lower() == "bearer":
-        return given, ch.secrets_of(keys.bearer)
-    if keys.basic is not None and scheme.lower() == "basic":
-        name = keys.basic.username
-        return given, tuple(ch.login(name, one) for one in ch.secrets_of(keys.basic.password))
-    return None, ()
+    if keys.basic is not None:
+        return ch.login_of(hook, (), keys.basic.username, ch.secrets_of(keys.basic.password))
+    return ch.login_of(hook, ch.secrets_of(keys.bearer) if keys.bearer else (), None, ())

@@ -75,7 +75,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Words:
+class WordTable:
     """Which of the provider's words mean what."""
 
     of: Any
@@ -99,8 +99,8 @@ class DeclaredGateway:
     body_type: str
     rules: tuple[Rule, ...]
     parts: Mapping[str, Any] = field(default_factory=dict)
-    state: Words | None = None
-    reason: Words | None = None
+    state: WordTable | None = None
+    reason: WordTable | None = None
 
 
 def word_of(value: Any) -> str:
@@ -121,7 +121,7 @@ def value_of(compiled: Any, found: Mapping[str, Any]) -> Any:
     return compiled
 
 
-def text_of(compiled: Any, found: Mapping[str, Any]) -> str:
+def as_text(compiled: Any, found: Mapping[str, Any]) -> str:
     """The same as a text. Raises ``ConditionError`` for a list or mapping."""
     if isinstance(compiled, Text):
         return compiled.text(found)
@@ -237,7 +237,7 @@ class Compiler:
         id, pause, code, detail = compiled.values()
         return None if when is None else Rule(keys, when, verdict, id, pause, code, detail)
 
-    def words(self, texts: Texts, keys: Any, kinds: Mapping[str, Any], path: Path) -> Words:
+    def words(self, texts: Texts, keys: Any, kinds: Mapping[str, Any], path: Path) -> WordTable:
         """A table of the provider's words."""
         table: dict[str, str] = {}
         for name in kinds:
@@ -250,7 +250,7 @@ class Compiler:
         if not table:
             what, fix = "names no word", f"name the gateway's words for {', '.join(kinds)}"
             self.faults.add(path, what, fix)
-        return Words(self.tree(texts, keys.of, (*path, "of")), table)
+        return WordTable(self.tree(texts, keys.of, (*path, "of")), table)
 
     def declaration(
         self, request: RequestKeys, rules: tuple[RuleKeys, ...], receipts: ReceiptKeys | None

@@ -51,7 +51,7 @@ def of_answer(reply: ch.HttpReply) -> dict[str, Any]:
         "status": reply.status,
         "headers": dict(reply.headers),
         "body": body_of(reply.json(), reply.headers, reply.body),
-        "text": text_of(reply.body),
+        "text": decoded(reply.body),
     }
 
 
@@ -61,7 +61,7 @@ def of_webhook(hook: ch.Webhook, body_signed: bool) -> dict[str, Any]:
     signature covers the body alone, anyone could have written the rest, so there is none of it.
     """
     body = body_of(hook.json(), hook.headers, hook.body)
-    signed = {"body": body, "text": text_of(hook.body), "item": body}
+    signed = {"body": body, "text": decoded(hook.body), "item": body}
     if body_signed:
         return signed
     query = dict(hook.query)
@@ -80,5 +80,5 @@ def body_of(parsed: Any, headers: Mapping[str, str], body: bytes) -> Any:
         return None
 
 
-def text_of(body: bytes) -> str:
+def decoded(body: bytes) -> str:
     return body[:TEXT_CHARS_MAX].decode("utf-8", "replace")

@@ -9,7 +9,6 @@ import urllib.parse
 from typing import Any
 
 from kaskad_testing import (
-    FORM,
     NOW,
     RECEIPT_URL,
     REFERENCE,
@@ -134,7 +133,7 @@ def form(**fields: str) -> dict[str, str]:
 
 
 URL = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
-HEADERS = {"Authorization": f"Basic {LOGIN}", "Content-Type": FORM}
+HEADERS = {"Authorization": f"Basic {LOGIN}", "Content-Type": ch.FORM}
 
 EXAMPLES = Examples(
     adapter="twilio_sms",
