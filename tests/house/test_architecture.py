@@ -32,6 +32,12 @@ def test_the_contract_names_every_package_and_separates_neighbours() -> None:
     assert not any(":" in layer for layer in layers["layers"])
 
 
+def test_the_contract_keeps_every_package_but_one_from_adapters() -> None:
+    (forbidden,) = [one for one in CONTRACTS if one.get("source_modules") == ["adapters"]]
+    kept = PACKAGES - {"channels"}
+    assert set(forbidden["forbidden_modules"]) == {f"orchestrator.{name}" for name in kept}
+
+
 def test_the_contract_allows_no_exception() -> None:
     assert not [contract for contract in CONTRACTS if "ignore_imports" in contract]
     (circles,) = [contract for contract in CONTRACTS if contract["type"] == "acyclic_siblings"]
