@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
-    for folder in ("orchestrator", "adapters", "kaskad_testing")
+    for folder in ("orchestrator", "adapters", "kaskad_testing", "clients")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 FUNCTION_LINES_MAX = 70
