@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +21,12 @@ from orchestrator.cli.common import (
     run_async,
     wants_json,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.app.app import App
+    from orchestrator.sandbox import Sandbox
+
+NO_MAIL = "none, because aiosmtpd is not installed: pip install 'kaskad[sandbox]'"
 
 migrate = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
@@ -44,6 +49,13 @@ def run(
             )
         ),
     ] = "http,kafka,work",
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            help="With the stand-in providers, on the loopback ports that the accounts point to.",
+        ),
+    ] = False,
 ) -> None:
     """The service: events in, messages out. SIGTERM drains, SIGHUP reloads the configuration."""
     from orchestrator.app.app import ROLES, App
@@ -55,12 +67,34 @@ def run(
     if not roles or not set(roles) <= set(ROLES):
         fail(f"--role takes {', '.join(ROLES)}, not {role!r}", USAGE)
     path = find_config(config)
+    service = App(path, os.environ, roles=roles)
     try:
-        raise typer.Exit(run_async(serve(App(path, os.environ, roles=roles))))
+        raise typer.Exit(run_async(beside_stand_ins(path, service) if sandbox else serve(service)))
     except ConfigError as error:
         fail(str(error), CHECK_FAILED)
     except (StoreBusy, StoreInUse, OSError) as error:
         fail(str(error), NO_CONNECTION)
+
+
+async def beside_stand_ins(path: Path, service: App) -> int:
+    """Run a service and its stand-ins in one process until it is stopped; the exit code."""
+    from orchestrator.app.serve import serve
+    from orchestrator.cli.stand_ins import NoStandIns, stand_ins
+    from orchestrator.configuration.settings_file import load_settings
+
+    settings = load_settings(path, os.environ)
+    try:
+        async with stand_ins(settings, announce_pages):
+            return await serve(service)
+    except NoStandIns as error:
+        fail(str(error), USAGE)
+
+
+def announce_pages(sandbox: Sandbox) -> None:
+    """Say where everybody's phones are seen, and what does not run."""
+    typer.echo(f"phones   {sandbox.url}/")
+    if not sandbox.smtp_port:
+        typer.echo(f"mail     {NO_MAIL}")
 
 
 @migrate.command("up")
@@ -133,8 +167,7 @@ def sandbox(
     """
     Stand-in providers with the real wire formats, and a page that shows each recipient's phones.
     """
-    require_extra("sandbox", "aiosmtpd")
-    from orchestrator.sandbox import SandboxConfig, serve
+    from orchestrator.sandbox import SandboxConfig, Unbindable, serve
 
     config = SandboxConfig(
         host=host,
@@ -148,28 +181,30 @@ def sandbox(
             name: url for name, _, url in (entry.partition("=") for entry in callback or ())
         },
     )
-
-    def announce(sandbox: Any) -> None:
-        typer.echo(f"phones   {sandbox.url}/")
-        typer.echo(f"mail     smtp://{host}:{sandbox.smtp_port}")
-        typer.echo(f"smpp     {host}:{sandbox.center.port}")
-        typer.echo(f"script   PUT {sandbox.url}/_sandbox/script")
-
     try:
         run_async(serve(config, announce))
     except ValueError as error:
         fail(str(error), USAGE)
+    except Unbindable as error:
+        others = "choose others with --host, --port, --smtp-port and --smpp-port"
+        fail(f"{error}; {others}", NO_CONNECTION)
     except OSError as error:
-        fail(f"the sandbox cannot listen on {host}: {reason_of(error)}", NO_CONNECTION)
+        fail(str(error), NO_CONNECTION)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def reason_of(error: OSError) -> str:
-    """The reason of an address that cannot be listened on, and how to fix it."""
-    if error.errno == errno.EADDRINUSE:
-        return "a port is in use; stop what listens there, or say --port, --smtp-port, --smpp-port"
-    return error.strerror or str(error)
+def announce(sandbox: Sandbox) -> None:
+    """Say where the stand-ins listen and what they accept, ready to be copied."""
+    mail = f"smtp://{sandbox.host}:{sandbox.smtp_port}" if sandbox.smtp_port else NO_MAIL
+    typer.echo(f"phones   {sandbox.url}/")
+    typer.echo(f"mail     {mail}")
+    typer.echo(f"smpp     {sandbox.host}:{sandbox.center.port}")
+    typer.echo(f"script   PUT {sandbox.url}/_sandbox/script")
+    typer.echo("")
+    typer.echo("# What they accept. All of it is invented and public: nothing here is a secret.")
+    typer.echo(sandbox.environment_file(), nl=False)
+    typer.echo("# The accounts of fcm and apns, whose keys are long: GET /_sandbox/apps")
 
 
 def demo(

@@ -10,11 +10,12 @@ their mistakes. Its dependencies beyond the service's are the extra ``kaskad[san
     standin.py   what the HTTP ones share          courier.py   receipts on their way
     script.py    how they behave, per address      inbox.py     what was accepted: the ground truth
     control.py   the API under /_sandbox/          page.py      the page with everyone's phone
-    accounts.py  their credentials                 server.py    Sandbox, SandboxConfig, serve
+    accounts.py  their credentials, and in which settings of which adapters they are written
+    server.py    Sandbox, SandboxConfig, serve
 """
 
 from orchestrator.sandbox.accounts import Accounts
 from orchestrator.sandbox.script import ScriptError
-from orchestrator.sandbox.server import Sandbox, SandboxConfig, serve
+from orchestrator.sandbox.server import Sandbox, SandboxConfig, Unbindable, serve
 
-__all__ = ["Accounts", "Sandbox", "SandboxConfig", "ScriptError", "serve"]
+__all__ = ["Accounts", "Sandbox", "SandboxConfig", "ScriptError", "Unbindable", "serve"]

@@ -1,6 +1,7 @@
 """
 The sandbox's own API, under ``/_sandbox/``: scripts in, the truth out.
 
+    GET      env          every account that is accepted, as an environment file (see page.py)
     GET/PUT  script       the behaviours in force (see script.py); PUT replaces them all
     GET      accepted     what was accepted: ?provider=&address=
     GET      requests     counts by provider and outcome, and the newest: ?provider=&address=

@@ -3,6 +3,7 @@ The sandbox's page: every person's phone, live.
 
 ``/`` is the page, ``/_sandbox/stream`` what feeds it (server-sent events: one ``snapshot``, then
 changes), and ``/_sandbox/mail/{seq}`` a mail's HTML, which runs nothing and loads nothing.
+``/_sandbox/env`` has the accounts that the page shows, as an environment file.
 ``/_sandbox/token?person=`` does what a shop's own server does for its page: it asks Kaskad for a
 token of the person's inbox.
 """
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -42,13 +44,13 @@ SAFE = {
 }
 
 
-def routes(common: Common) -> list[web.RouteDef]:
-    """The page, its two files, its stream, and mails."""
+def routes(common: Common, environment_file: Callable[[], str]) -> list[web.RouteDef]:
+    """The page, its two files, its stream, the accounts, and mails."""
 
     async def index(request: web.Request) -> web.Response:
         locale = locale_of(request)
         text = Template((FILES / "page.html").read_text("utf-8")).substitute(
-            lang=locale, title=TITLES[locale]
+            lang=locale, title=TITLES[locale], accounts=escape(environment_file())
         )
         service = common.inbox.in_app["service"]
         return _safe(
@@ -71,6 +73,9 @@ def routes(common: Common) -> list[web.RouteDef]:
             return _safe("There is no such mail.", "text/plain", MAIL_POLICY, status=404)
         return _safe(markup, "text/html", MAIL_POLICY)
 
+    async def env(request: web.Request) -> web.Response:
+        return _safe(environment_file(), "text/plain", MAIL_POLICY)
+
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, common)
 
@@ -79,6 +84,7 @@ def routes(common: Common) -> list[web.RouteDef]:
         web.get("/_sandbox/page.css", _file("page.css", "text/css")),
         web.get("/_sandbox/page.js", _file("page.js", "text/javascript")),
         web.get(r"/_sandbox/mail/{seq:\d{1,15}}", mail),
+        web.get("/_sandbox/env", env),
         web.get("/_sandbox/stream", stream),
         web.get("/_sandbox/token", token),
     ]

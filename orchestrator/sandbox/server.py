@@ -10,17 +10,20 @@ The sandbox as one server: all HTTP stand-ins on one port, mail on another.
 from __future__ import annotations
 
 import asyncio
+import errno
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from orchestrator.sandbox import page
-from orchestrator.sandbox.accounts import Accounts
+from orchestrator.sandbox.accounts import MAIL, SMSC, Accounts
 from orchestrator.sandbox.app_push import ApnsStandIn, FcmStandIn
 from orchestrator.sandbox.control import Control, Wrong, checked_callbacks
 from orchestrator.sandbox.courier import Courier, Make
@@ -30,16 +33,16 @@ from orchestrator.sandbox.infobip import Infobip
 from orchestrator.sandbox.meta import Meta
 from orchestrator.sandbox.push import Push
 from orchestrator.sandbox.script import Script
-from orchestrator.sandbox.smsc import NAME as SMSC_NAME
 from orchestrator.sandbox.smsc import MessageCenter
-from orchestrator.sandbox.smtp import NAME as SMTP_NAME
-from orchestrator.sandbox.smtp import MailRelay
 from orchestrator.sandbox.standin import Common, StandIn
 from orchestrator.sandbox.telegram import Telegram
 from orchestrator.sandbox.tls import own_certificate
 from orchestrator.sandbox.turbosms import TurboSmsStandIn
 from orchestrator.sandbox.twilio import Twilio
 from orchestrator.sandbox.viber_bot import ViberBotStandIn
+
+if TYPE_CHECKING:
+    from orchestrator.sandbox.smtp import MailRelay
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 SHUTDOWN_SECONDS = 2.0
@@ -80,11 +83,16 @@ class SandboxConfig:
     now: Callable[[], float] = time.time
 
 
+class Unbindable(OSError):
+    """An address that cannot be listened on; the text names it."""
+
+
 class Sandbox:
     """
-    The stand-in providers. ``http_port``, ``smtp_port``, ``http2`` (HTTP/2 with TLS in front of the
-    same stand-ins) and ``url`` are known after ``start``;
-    ``smtp_certificate`` is the PEM to trust if ``smtp_tls`` is on.
+    The stand-in providers. ``http_port``, ``smtp_port`` (0: there is no mail server, because
+    aiosmtpd is not installed), ``http2`` (HTTP/2 with TLS in front of the same stand-ins) and
+    ``url`` are known after ``start``; ``smtp_certificate`` is the PEM to trust if ``smtp_tls`` is
+    on.
     """
 
     common: Common
@@ -102,6 +110,7 @@ class Sandbox:
         self.smtp_certificate: str | None = None
         self.stand_ins: dict[str, StandIn] = {}
         self._config = SandboxConfig()
+        self.host = ""
         self._runner: web.AppRunner | None = None
         self._mail: MailRelay | None = None
         self.http2 = Http2Gateway()
@@ -113,8 +122,8 @@ class Sandbox:
 
     async def start(self, config: SandboxConfig) -> None:
         """
-        Listen. Raises OSError for a port or record file, ``ScriptError`` for the script, ValueError
-        for any other wrong setting.
+        Listen. Raises ``Unbindable`` for an address, OSError for the record file,
+        ``ScriptError`` for the script, ValueError for any other wrong setting.
         """
         self._config = config
         self._build(config)
@@ -133,7 +142,7 @@ class Sandbox:
         await self.http2.stop()
         if self._mail is not None:
             await self._mail.stop()
-            await self.center.stop()
+        await self.center.stop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -152,10 +161,10 @@ class Sandbox:
 
     def receipt_maker(self, provider: str) -> Make:
         """The function that makes the receipts of a provider."""
-        if provider == SMTP_NAME:
+        if provider == MAIL:
             assert self._mail is not None
             return self._mail.handler.receipt
-        if provider == SMSC_NAME:
+        if provider == SMSC:
             return self.center.receipt
         return self.stand_ins[provider].receipt
 
@@ -166,7 +175,7 @@ class Sandbox:
         self.use_script(self._config.script)
 
     def _names(self) -> list[str]:
-        return [*self.stand_ins, SMTP_NAME, SMSC_NAME]
+        return [*self.stand_ins, MAIL, SMSC]
 
     def _build(self, config: SandboxConfig) -> None:
         inbox = Inbox(config.record, config.keep_last)
@@ -207,7 +216,7 @@ class Sandbox:
     async def _listen(self, config: SandboxConfig) -> None:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.add_routes(Control(self).routes())
-        app.add_routes(page.routes(self.common))
+        app.add_routes(page.routes(self.common, self.environment_file))
         for name, kind in self.stand_ins.items():
             prefix = "" if name == kind.name else f"/as/{{alias:{name}}}"
             for route in kind.routes():
@@ -216,19 +225,40 @@ class Sandbox:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(self._runner, config.host, config.http_port)
-        await site.start()
+        with listening("the HTTP providers and the page", config.host, config.http_port):
+            await site.start()
         self.http_port = self._runner.addresses[0][1]
-        reachable = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host
+        everywhere = config.host in ("0.0.0.0", "::", "")
+        self.host = reachable = "127.0.0.1" if everywhere else config.host
         self.url = (config.public_url or f"http://{reachable}:{self.http_port}").rstrip("/")
         self.common.url = self.url
+        if find_spec("aiosmtpd") is not None:
+            await self._listen_for_mail(config, reachable)
+        with listening("the SMSC", config.host, config.smpp_port):
+            await self.center.start(config.host, config.smpp_port)
+        with listening("HTTP/2", reachable, config.http2_port):
+            behind = f"http://{reachable}:{self.http_port}"
+            await self.http2.start(reachable, config.http2_port, behind)
+
+    async def _listen_for_mail(self, config: SandboxConfig, reachable: str) -> None:
+        from orchestrator.sandbox.smtp import MailRelay
+
         certificate = None
         if config.smtp_tls:
             certificate, self.smtp_certificate = await asyncio.to_thread(own_certificate, reachable)
         self._mail = MailRelay(self.common, certificate)
-        await self._mail.start(config.host, config.smtp_port)
+        with listening("the mail server", config.host, config.smtp_port):
+            await self._mail.start(config.host, config.smtp_port)
         self.smtp_port = self._mail.port
-        await self.center.start(config.host, config.smpp_port)
-        await self.http2.start(reachable, config.http2_port, f"http://{reachable}:{self.http_port}")
+
+    def environment_file(self) -> str:
+        """Where the stand-ins listen and every account they know, as an environment file."""
+        host = self.host
+        places = {"SANDBOX_URL": self.url, "SMPP_HOST": host, "SMPP_PORT": self.center.port}
+        if self.smtp_port:
+            places |= {"SMTP_HOST": host, "SMTP_PORT": self.smtp_port}
+        pairs = (*places.items(), *self.common.accounts.environment())
+        return "".join(f"{name}={value}\n" for name, value in pairs)
 
     def app_accounts(self) -> dict[str, dict[str, Any]]:
         """The settings of the adapters fcm and apns for this sandbox."""
@@ -241,6 +271,17 @@ class Sandbox:
                 "ca": self.http2.certificate,
             },
         }
+
+
+@contextmanager
+def listening(what: str, host: str, port: int) -> Iterator[None]:
+    """Raise the error of an address that cannot be listened on in words that name it."""
+    try:
+        yield
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program listens there" if taken else error.strerror or str(error)
+        raise Unbindable(f"cannot listen on {host}:{port} ({what}): {why}") from error
 
 
 async def serve(config: SandboxConfig, announce: Callable[[Sandbox], None]) -> None:

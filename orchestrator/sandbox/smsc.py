@@ -13,12 +13,13 @@ import struct
 import time
 from typing import Any
 
+from orchestrator.sandbox.accounts import SMSC
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import InboxEntry, Item
 from orchestrator.sandbox.script import Planned, RequestBehaviour, canonical
 from orchestrator.sandbox.standin import Common, same_secret, tracked_link
 
-NAME, CHANNEL = "smsc", "sms"
+NAME, CHANNEL = SMSC, "sms"
 HEADER = struct.Struct("!IIII")
 SUBMIT, DELIVER, UNBIND, BIND, ALIVE, RESPONSE = 4, 5, 6, 9, 0x15, 0x8000_0000
 THROTTLED, WRONG_LOGIN, WRONG_ADDRESS = 0x58, 0x0E, 0x0B

@@ -25,6 +25,7 @@ from typing import Any
 import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from orchestrator.sandbox.accounts import MAIL
 from orchestrator.sandbox.courier import Post
 from orchestrator.sandbox.inbox import InboxEntry, Item
 from orchestrator.sandbox.script import Planned, RequestBehaviour, ScriptedAnswer, canonical
@@ -32,7 +33,7 @@ from orchestrator.sandbox.standin import Common, tracked_link
 
 log = structlog.get_logger(__name__)
 
-NAME, CHANNEL = "smtp", "email"
+NAME, CHANNEL = MAIL, "email"
 MESSAGE_BYTES_MAX = 10 * 1024 * 1024
 PIXEL = re.compile(r"https?://[^\s\"'<>)]+/o/[^\s\"'<>)]+")
 ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+\.?[^@\s<>]*")

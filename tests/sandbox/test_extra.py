@@ -14,12 +14,11 @@ from orchestrator.cli import app
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
 
-@pytest.mark.parametrize("verb", ["sandbox", "demo"])
 def test_a_verb_without_its_extra_names_the_command_that_installs_it(
-    verb: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "aiosmtpd", None)
-    ended = CliRunner().invoke(app, [verb])
+    ended = CliRunner().invoke(app, ["demo"])
     assert ended.exit_code == 2
     assert "pip install 'kaskad[sandbox]'" in ended.stderr
 

@@ -4,6 +4,7 @@ const WORDS = {
   en: {
     heading: "Kaskad · phones", live: "live", lost: "connection lost, trying again", filter: "Find a person or an address",
     emptyTitle: "No messages yet", emptyText: "What the stand-in providers accept appears here at once. Point base_url of an adapter at",
+    accounts: "Accounts", accountsText: "Every account, login and token that the stand-ins accept, as an environment file. They are invented: nothing here is a secret.",
     reply: "Reply…", send: "Send", by: "Channel", noReply: "Nobody can reply on these channels.",
     read: "Read", clicked: "Click", failed: "Lose", unsubscribed: "Unsubscribe", showMail: "Show mail", hideMail: "Hide mail",
     optedOut: "opted out", inbox: "Inbox", image: "Image", undecryptable: "The browser could not open it:",
@@ -17,6 +18,7 @@ const WORDS = {
   uk: {
     heading: "Каскад · телефони", live: "наживо", lost: "зв’язок утрачено, пробуємо ще", filter: "Знайти людину чи адресу",
     emptyTitle: "Повідомлень ще немає", emptyText: "Усе, що приймуть провайдери-двійники, одразу з’явиться тут. Спрямуйте base_url адаптера на",
+    accounts: "Облікові записи", accountsText: "Усі облікові записи, логіни й токени, які приймають двійники, як файл оточення. Вони вигадані: секретів тут немає.",
     reply: "Відповісти…", send: "Надіслати", by: "Канал", noReply: "У цих каналах відповісти не можна.",
     read: "Прочитати", clicked: "Натиснути", failed: "Загубити", unsubscribed: "Відписатися", showMail: "Показати лист", hideMail: "Сховати лист",
     optedOut: "відписано", inbox: "Вхідні", image: "Зображення", undecryptable: "Браузер не зміг відкрити:",
