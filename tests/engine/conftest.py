@@ -13,5 +13,5 @@ from tests.engine.world import World
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Which store the test's world stands on."""
     if request.param == "postgresql":
-        monkeypatch.setattr(World, "url", request.getfixturevalue("postgres_url"))
+        monkeypatch.setattr(World, "default_url", request.getfixturevalue("postgres_url"))
     yield request.param

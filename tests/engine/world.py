@@ -66,6 +66,8 @@ class World:
     ``seconds`` set stands in for the monotonic clock.
     """
 
+    default_url: str | None = None
+
     def __init__(
         self,
         *policies: Policy,
@@ -79,7 +81,7 @@ class World:
         self.sinks = ("statuses",) if emits_statuses else ()
         self.now = START
         self.seconds: float | None = None
-        self.path, self.url = path, url
+        self.path, self.url = path, url or self.default_url
         self.rules = Rules(
             policies={policy.name: policy for policy in policies},
             governance=governance or Governance(),
