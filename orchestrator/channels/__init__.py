@@ -27,14 +27,9 @@ from orchestrator.channels.adapter_api import (
     Capabilities as Capabilities,
     Content as Content,
     HttpAdapter as HttpAdapter,
-    Inbound as Inbound,
-    Linked as Linked,
     LoginAdapter as LoginAdapter,
     S as S,
     Outgoing as Outgoing,
-    Preference as Preference,
-    Receipt as Receipt,
-    Report as Report,
     AdapterSettings as AdapterSettings,
     Unsendable as Unsendable,
     by_http_status as by_http_status,
@@ -111,6 +106,13 @@ from orchestrator.channels.readers import (
     text_of as text_of,
     unix_seconds as unix_seconds,
     whole as whole,
+)
+from orchestrator.channels.reports import (
+    Inbound as Inbound,
+    Linked as Linked,
+    Preference as Preference,
+    Receipt as Receipt,
+    Report as Report,
 )
 from orchestrator.channels.unseen import (
     without_inkless as without_inkless,

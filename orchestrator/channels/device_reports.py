@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.channels.adapter_api import Receipt
 from orchestrator.channels.readers import id_of, member
+from orchestrator.channels.reports import Receipt
 from orchestrator.channels.wire import Forged, Webhook
 from orchestrator.core.status import Delivery, Engagement
 

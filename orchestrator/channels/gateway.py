@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.channels.adapter_api import AdapterSettings, Outgoing, Receipt
+from orchestrator.channels.adapter_api import AdapterSettings, Outgoing
 from orchestrator.channels.readers import (
     Secrets,
     id_of,
@@ -24,6 +24,7 @@ from orchestrator.channels.readers import (
     text_of,
     whole,
 )
+from orchestrator.channels.reports import Receipt
 from orchestrator.channels.wire import Forged, HttpCall, Webhook
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.status import Delivery, Engagement
