@@ -91,6 +91,11 @@ class MailGateway(ch.HttpAdapter[M]):
         self.sender = Mailbox.of(settings.sender)
         self.reply_to = Mailbox.of(settings.reply_to) if settings.reply_to else None
 
+    def reports(self) -> frozenset[str]:
+        """Clicks on tracked links and the pixel of ours are seen without webhooks."""
+        read = {"read"} if self.settings.open_pixel else set()
+        return super().reports() | {"clicked", *read}
+
     def letter(self, message: ch.Outgoing) -> Letter:
         """The parts of one mail. Raises ``Unsendable``."""
         return letter_of(message, self.sender, self.reply_to)

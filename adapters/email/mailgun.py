@@ -46,6 +46,7 @@ class MailgunSettings(MailSettings):
     domain: str = Field(pattern=r"^[A-Za-z0-9.-]+$")
     webhook_signing_key: ch.Secrets | None = None
     base_url: ch.BaseUrl = "https://api.mailgun.net"
+    proofs = ("webhook_signing_key",)
 
 
 class Mailgun(MailGateway[MailgunSettings]):

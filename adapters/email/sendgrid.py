@@ -54,6 +54,7 @@ class SendGridSettings(MailSettings):
     api_key: ch.Secret
     webhook_public_key: str | tuple[str, ...] = ()
     base_url: ch.BaseUrl = "https://api.sendgrid.com"
+    proofs = ("webhook_public_key",)
 
     @field_validator("webhook_public_key")
     @classmethod

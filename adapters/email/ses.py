@@ -63,6 +63,7 @@ class SesSettings(MailSettings):
     topic: str | None = Field(default=None, pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]+:.+$")
     base_url: ch.BaseUrl | None = None
     sns_url: ch.BaseUrl | None = None
+    proofs = ("topic",)
 
 
 class Ses(MailGateway[SesSettings]):

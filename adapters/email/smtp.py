@@ -70,6 +70,7 @@ class SmtpSettings(ch.AdapterSettings):
     verify_certificates: bool = True
     ca: Path | None = None
     helo: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.:\[\]-]+$")
+    proofs = ("bounce_secret",)
 
     @field_validator("sender", "reply_to", "bounce_address")
     @classmethod
@@ -132,12 +133,7 @@ class Smtp(ch.Adapter[SmtpSettings]):
         in.
         """
         read = {"read"} if self.settings.open_pixel else set()
-        replied = (
-            {"replied"}
-            if self.settings.bounce_secret is not None or self.settings.allow_unsigned
-            else set()
-        )
-        return frozenset({"clicked", *read, *replied})
+        return frozenset({"clicked", *read}) | (super().reports() - {"read"})
 
     async def close(self) -> None:
         """Close every idle connection with QUIT, and wait for that."""

@@ -114,7 +114,7 @@ class InfobipViber(ch.HttpAdapter[InfobipSettings]):
     def reports(self) -> frozenset[str]:
         """Clicks are reported only if ``track_clicks`` is set."""
         untracked = frozenset() if self.settings.track_clicks else frozenset({"clicked"})
-        return self.supports.receipts - untracked
+        return super().reports() - untracked
 
     def content(self, parts: ch.Content) -> dict[str, Any]:
         """Text, or an image with text; either with one button that opens a URL."""

@@ -55,6 +55,7 @@ class TurboSmsSettings(ch.AdapterSettings):
     sender: str = Field(min_length=1)
     webhook_secret: ch.Secrets | None = None
     base_url: ch.BaseUrl = "https://api.turbosms.ua"
+    proofs = ("webhook_secret",)
 
 
 class TurboSms(ch.HttpAdapter[TurboSmsSettings]):

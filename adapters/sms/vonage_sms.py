@@ -68,6 +68,7 @@ class VonageSettings(ch.LoginSettings):
     signature_secret: ch.Secrets | None = None
     signature_method: Literal["md5hash", "md5", "sha1", "sha256", "sha512"] = "sha256"
     base_url: ch.BaseUrl = "https://rest.nexmo.com"
+    proofs = ("signature_secret", *ch.LoginSettings.proofs)
 
 
 class VonageSms(ch.HttpAdapter[VonageSettings]):

@@ -51,6 +51,7 @@ class TelegramBotSettings(ch.AdapterSettings):
     secret_token: ch.Secrets | None = None
     username: str | None = Field(default=None, pattern=r"^[A-Za-z]\w{3,31}$")
     base_url: ch.BaseUrl = "https://api.telegram.org"
+    proofs = ("secret_token",)
 
 
 class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
@@ -67,8 +68,7 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
 
     def reports(self) -> frozenset[str]:
         """Clicks on tracked links are always seen, answers only if updates are taken."""
-        believed = self.settings.secret_token is not None or self.settings.allow_unsigned
-        return self.supports.receipts if believed else frozenset({"clicked"})
+        return super().reports() | {"clicked"}
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """A photo with its caption, or a text with the photo above it that is no caption."""

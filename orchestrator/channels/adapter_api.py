@@ -79,6 +79,14 @@ class AdapterSettings(BaseModel):
     )
 
     allow_unsigned: bool = False
+    proofs: ClassVar[tuple[str, ...]] = ()
+    """The settings of which ``verify`` needs one to believe a webhook; empty: it needs none."""
+
+    @property
+    def believes_webhooks(self) -> bool:
+        """Whether a webhook can be the provider's with these settings."""
+        known = any(getattr(self, name) for name in self.proofs)
+        return known or not self.proofs or self.allow_unsigned
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -163,9 +171,10 @@ class Adapter(Generic[S]):
     def reports(self) -> frozenset[str]:
         """
         The waitable states that receipts can report with these settings; at most
-        ``supports.receipts``.
+        ``supports.receipts``. Add to it what is reported without webhooks, such as the clicks on
+        tracked links.
         """
-        return self.supports.receipts
+        return self.supports.receipts if self.settings.believes_webhooks else frozenset()
 
     async def open(self) -> None:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,7 @@ class LoginSettings(AdapterSettings):
     webhook_username: str | None = Field(default=None, min_length=1)
     webhook_password: Secrets | None = None
     webhook_token: Secrets | None = None
+    proofs: ClassVar[tuple[str, ...]] = ("webhook_token", "webhook_password")
 
     @model_validator(mode="after")
     def _whole_login(self) -> Self:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from orchestrator.channels import Adapter
+from orchestrator.channels import Adapter, AdapterSettings
 from orchestrator.channels.registry import channels
 from orchestrator.check.samples import Samples
 from orchestrator.check.templates import TemplateLint
@@ -32,6 +32,13 @@ def children(node: Node | None) -> Mapping[str, Node]:
 def elements(node: Node | None) -> tuple[Node, ...]:
     """The values of a list; none of anything else."""
     return node.value if node is not None and node.kind == "list" else ()
+
+
+def only_settings(provider: ProviderSettings, own: AdapterSettings) -> Adapter[Any]:
+    """A provider's adapter that knows some settings and no more: it was not made of them."""
+    adapter = object.__new__(provider.adapter_type)
+    Adapter.__init__(adapter, own, provider.provider)
+    return adapter
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,7 @@ class Installation:
         made: dict[str, Adapter[Any]] = {}
         for name, provider in self.settings.providers.items():
             if not provider.complete:
-                made[name] = object.__new__(provider.adapter_type)
-                Adapter.__init__(made[name], provider.adapter_settings, name)
+                made[name] = only_settings(provider, provider.adapter_settings)
                 continue
             try:
                 made[name] = provider.build()

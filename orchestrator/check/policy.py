@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.channels.registry import channels
 from orchestrator.check.expressions import ConditionLint
-from orchestrator.check.installation import Installation
+from orchestrator.check.installation import Installation, only_settings
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
 from orchestrator.configuration.scalars import meant
@@ -162,18 +162,23 @@ def lint_waits(one: CheckedStep) -> None:
 
 
 def how_to_report(state: str, providers: tuple[ProviderSettings, ...]) -> str | None:
-    """The switch of a provider's settings that makes it report a state, if its adapter can."""
+    """The setting of a provider that makes it report a state, if one does."""
     for provider in providers:
         own = provider.adapter_settings
-        switches = [
-            name
-            for name in type(own).model_fields
-            if getattr(own, name) is False and name != "allow_unsigned"
-        ]
-        if switches and state in provider.adapter_type.supports.receipts:
-            switch = f"set {listed(switches)}: true on {provider.provider}"
-            return f"{switch}, or wait for something else"
+        for name in type(own).model_fields:
+            proof = name == "allow_unsigned"
+            if getattr(own, name) is not False or (proof and not own.proofs):
+                continue
+            switched = only_settings(provider, own.model_copy(update={name: True}))
+            if state in switched.reports():
+                switch = f"set {name}: true on {provider.provider}"
+                return f"{give_proof(provider) if proof else switch}, or wait for something else"
     return None
+
+
+def give_proof(provider: ProviderSettings) -> str:
+    proofs = " or ".join(f"`{name}`" for name in provider.adapter_settings.proofs)
+    return f"give {provider.provider} {proofs}, without which its webhooks are refused"
 
 
 def lint_costs_and_repeats(one: CheckedStep) -> None:
@@ -348,4 +353,6 @@ def lint_last_step(last: CheckedStep) -> None:
         if not idempotent and not last.installation.reports(provider):
             why = f"because {provider.provider} has neither receipts nor idempotency"
             what = f"nothing ever confirms the last step, {why}"
-            last.warn((), what, "end with a channel that confirms")
+            unproven = not provider.adapter_settings.believes_webhooks
+            fix = "end with a channel that confirms"
+            last.warn((), what, give_proof(provider) if unproven else fix)

@@ -6,13 +6,15 @@ import hashlib
 import json
 import urllib.parse
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pydantic
 import pytest
 
 from adapters.email.sigv4 import signed_headers
-from kaskad_testing import NOW, REFERENCE, changed, hook, outgoing
+from kaskad_testing import NOW, REFERENCE, Examples, changed, hook, outgoing
+from kaskad_testing.finding import in_directory
 from orchestrator import channels as ch
 from tests.adapters import (
     examples_alphasms_sms,
@@ -38,6 +40,39 @@ def test_ranges_and_words_are_codes() -> None:
     assert [code for code, refusal in found.items() if refusal] == [2, 5, "6", 7, "GONE"]
     assert table.refusal(True) is None
     assert found["6"] is not None and found["6"].personal
+
+
+# what receipts may be counted on
+
+SIGNED = {
+    one.EXAMPLES.adapter: one.EXAMPLES
+    for one in in_directory(Path(__file__).parent)
+    if one.EXAMPLES.sign is not None and one.EXAMPLES.hooks and one.EXAMPLES.adapter != "http"
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_receipts_are_promised_only_where_a_webhook_can_be_believed(name: str) -> None:
+    """With no more settings than it needs, and with all of the example."""
+    examples: Examples = SIGNED[name]
+    kind = examples.adapter_type
+    fields = kind.settings_type.model_fields.items()
+    needed = {"from", *(field.alias or name for name, field in fields if field.is_required())}
+    few = {name: value for name, value in examples.settings.items() if name in needed}
+    bare = kind(kind.settings_type(**few), "main")
+    assert examples.sign is not None
+    signed = examples.sign(examples.hooks[0].hook, examples.secret)
+    assert believes(examples.built, signed) and examples.built.settings.believes_webhooks
+    if not believes(bare, signed):
+        assert not bare.settings.believes_webhooks and bare.reports() <= {"clicked"}
+
+
+def believes(adapter: ch.Adapter[Any], signed: ch.Webhook) -> bool:
+    try:
+        adapter.verify(signed)
+    except ch.Forged:
+        return False
+    return True
 
 
 # AWS Signature Version 4

@@ -177,6 +177,23 @@ def test_a_wait_that_nothing_can_end_is_an_error(place: Place) -> None:
     ]
 
 
+def test_a_wait_for_receipts_that_would_be_refused_is_an_error(place: Place) -> None:
+    """Infobip's webhooks log in, and without a login of theirs each of them is refused."""
+    silent = INFOBIP.replace(", webhook_token: '${env:T}'", "")
+    place.write("config/kaskad.yaml", f"channels:\n  viber: [{silent}]\n")
+    place.write("config/policies/p.yaml", POLICY + "  - {channel: viber, wait: {read: 1m}}")
+    proof = "give infobip `webhook_token` or `webhook_password`, without which its webhooks are"
+    assert place.said() == [
+        "policies/p.yaml:4:35: infobip never reports `read`, so this wait always runs out; "
+        f"{proof} refused, or wait for something else"
+    ]
+    place.write("config/policies/p.yaml", POLICY + "  - {channel: viber}")
+    assert place.said() == [
+        "policies/p.yaml:4:5: warning: nothing ever confirms the last step, because infobip has"
+        f" neither receipts nor idempotency; {proof} refused",
+    ]
+
+
 def test_a_wait_that_another_provider_of_the_step_can_end_is_none(place: Place) -> None:
     place.write(
         "config/kaskad.yaml",

@@ -33,6 +33,7 @@ channels:
       adapter: infobip_viber
       base_url: ${env:NO_SUCH_URL}
       api_key: ${file:no_such_file}
+      webhook_token: ${env:NO_SUCH_TOKEN}
       sender: Shop
   sms:
     - provider: twilio

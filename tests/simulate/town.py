@@ -34,6 +34,7 @@ channels:
       adapter: infobip_viber
       base_url: ${env:NO_SUCH_URL}
       api_key: ${env:NO_SUCH_KEY}
+      webhook_token: ${env:NO_SUCH_TOKEN}
       sender: Shop
       cost: {amount: "0.70", currency: UAH}
   whatsapp:
