@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -42,6 +42,7 @@ from orchestrator.primitives.strict_json import KEYS_MAX, has_too_many_keys
 from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 MAIL_BYTES_MAX = 26 * 1024 * 1024
@@ -120,17 +121,12 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
         verify(deps, adapter, hook)
     limit = MAIL_BYTES_MAX if intake else DEVICE_BODY_BYTES_MAX if device else BODY_BYTES_MAX
     hook = replace(hook, body=await read_body(request, limit, intake))
-    body = hook.body
-    proof = None if adapter.settings.allow_unsigned else adapter.evidence(hook)
+    body, proven = hook.body, intake is not None
+    proof = None if proven else await call(hook, evidence_of, adapter, hook)
     if proof is not None:
         hook = replace(hook, evidence=await evidence_at(proof))
-    parts = (deps, adapter, channel, hook, intake is not None)
-    if len(body) > AT_ONCE_BYTES_MAX:
-        commands, answer = await asyncio.to_thread(read_webhook, *parts)
-    else:
-        commands, answer = read_webhook(*parts)
+    commands, answer, asked = await call(hook, read_webhook, deps, adapter, channel, hook, proven)
     commands = await with_recipients(deps, commands)
-    asked = adapter.follow_up(hook)
     if asked is not None:
         await follow(asked)
     if device:
@@ -140,6 +136,19 @@ async def process(deps: ApiDeps, provider: str, request: web.BaseRequest) -> Ans
     if body or commands:
         await record_webhook(deps, provider, body, commands)
     return answer
+
+
+async def call(hook: Webhook, work: Callable[..., T], *arguments: Any) -> T:
+    """What reads a webhook is called in a thread if its body is large."""
+    if len(hook.body) > AT_ONCE_BYTES_MAX:
+        return await asyncio.to_thread(work, *arguments)
+    return work(*arguments)
+
+
+def evidence_of(adapter: Adapter[Any], hook: Webhook) -> str | None:
+    """The URL of what its proof needs besides the webhook. Raises ``Refusal``."""
+    check_json(hook.body)
+    return None if adapter.settings.allow_unsigned else adapter.evidence(hook)
 
 
 async def record_reports(
@@ -185,18 +194,20 @@ def forged(deps: ApiDeps, provider: str, error: Forged) -> Refusal:
 
 def read_webhook(
     deps: ApiDeps, adapter: Adapter[Any], channel: str, hook: Webhook, proven: bool
-) -> tuple[list[WebhookItem], Answer]:
-    """What a webhook reports, after its proof. Raises ``Refusal``."""
+) -> tuple[list[WebhookItem], Answer, str | None]:
+    """
+    What a webhook reports, after its proof, its answer, and the URL that it asks us to GET. Raises
+    ``Refusal``.
+    """
     provider = adapter.provider
     if not proven:
         verify(deps, adapter, hook)
-        check_json(hook.body)
     try:
         reports = list(adapter.receipts(hook))
-        answer = adapter.answer(hook)
+        answer, asked = adapter.answer(hook), adapter.follow_up(hook)
     except Forged as error:
         raise forged(deps, provider, error) from None
-    return commands_of(deps, provider, channel, reports), answer
+    return commands_of(deps, provider, channel, reports), answer, asked
 
 
 async def record_webhook(

@@ -6,8 +6,10 @@ the subscription of our own topic is confirmed.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ from aiohttp import web
 
 from adapters.email.ses import Ses, SesSettings
 from kaskad_testing import changed
-from orchestrator.api import outbound
+from orchestrator.api import outbound, receipts
 from orchestrator.channels import Webhook
 from tests.adapters import examples_ses as ses
 from tests.api.site import Site, is_problem
@@ -93,6 +95,33 @@ async def test_another_topic_is_refused_before_anything_is_fetched(
     hook = ses.notice({}, TopicArn="arn:aws:sns:eu-central-1:1:other")
     is_problem(await post(site, amazon, hook), 403, "forged")
     assert amazon.asked == []
+
+
+async def test_a_large_notification_is_read_in_a_thread_from_its_first_look_on(
+    site: Site, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    for name in ("evidence", "verify", "receipts", "follow_up"):
+        read = getattr(Ses, name)
+
+        def noted(adapter: Ses, hook: Webhook, read: Any = read) -> Any:
+            threads.append(threading.current_thread())
+            return read(adapter, hook)
+
+        monkeypatch.setattr(Ses, name, noted)
+    large = ses.notice({}, Subject="x" * (receipts.AT_ONCE_BYTES_MAX + 1))
+    assert (await post(site, amazon, large)).status_code == 200
+    assert len(threads) == 4 and threading.current_thread() not in threads
+    assert (await post(site, amazon, ses.CONFIRM)).status_code == 200
+    assert threads[4:] == [threading.current_thread()] * 4
+
+
+async def test_a_body_of_too_many_levels_is_refused_before_anything_reads_it(
+    site: Site, amazon: Amazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Webhook, "json")
+    answer = await site.client.post("/v1/receipts/ses", content=b"[" * 40 + b"]" * 40)
+    is_problem(answer, 400, "too_deep")
 
 
 async def test_a_certificate_that_cannot_be_fetched_has_the_notification_sent_again(
