@@ -204,10 +204,10 @@ class Compiler:
         type = given.source.lower() if isinstance(given, Text) else ""
         start = next(iter(body.pieces), "")
         start = start.lstrip()[:1] if isinstance(start, str) else ""
-        if start == "<" or "xml" in type:
-            return XML
         if type.startswith(ch.FORM):
             return ch.FORM
+        if start == "<" or "xml" in type:
+            return XML
         if start in ("{", "[") or "json" in type:
             self.faults.add(path, "is JSON, and a value in it could add keys", "write json: …")
         elif len(body.pieces) > 1 and any(isinstance(one, Expression) for one in body.pieces):

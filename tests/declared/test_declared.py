@@ -145,6 +145,14 @@ MISTAKES = {
         "expected: {json: {phone",
         "expected: {headers: 5, json: {phone",
     ),
+    "example 4 (answer) does not say what it expects": (
+        "expected: {refused: configuration}",
+        "expected: {accepted: null}",
+    ),
+    "example 1 (request) does not say what it expects; write": (
+        "expected: {json: {phone",
+        "expected: {headers: {}} # {json: {phone",
+    ),
     "example 7 (receipt) does not say what it expects": (
         'expected: [{id: "106", state: delivered, at: 1795600800.0}, {id',
         'expected: [{id: "106"}, {id',
@@ -191,6 +199,7 @@ def test_an_expression_cannot_take_long(place: Place) -> None:
     ("kind", "body", "sent"),
     [
         (ch.FORM, "to={{ to.digits }}&text={{ text }}", b"to=380501234567&text=%22%26to%3D1%27%3C"),
+        (ch.FORM, "<m>={{ text }}", b"<m>=%22%26to%3D1%27%3C"),
         ("application/xml", "{{ text }}</m>", b"&quot;&amp;to=1&#x27;&lt;</m>"),
         ("text/plain", "{{ text }}", b"\"&to=1'<"),
     ],
