@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +14,8 @@ import pytest
 
 from adapters.telegram.telegram_bot import TelegramBot, TelegramBotSettings
 from adapters.viber.viber_bot import ViberBot, ViberBotSettings
+from orchestrator.channels import TELEGRAM_ID, builtin
+from orchestrator.channels.registry import refresh
 from tests.api.site import Site, is_problem
 from tests.engine.world import World
 
@@ -102,6 +106,25 @@ async def test_a_followed_link_binds_the_chat_with_a_consent(linked: Site) -> No
     said = [(one["channel"], one["state"], one["source"]) for one in olena["consents"]]
     assert said == [("telegram", "in", "link"), ("viber", "in", "link")]
     assert "links" not in olena
+
+
+@pytest.fixture
+def renamed_field(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The ids of Telegram's chats in a field that is not named as their kind."""
+    kind = replace(TELEGRAM_ID, field="chat")
+    monkeypatch.setattr(builtin, "TELEGRAM", replace(builtin.TELEGRAM, addresses=(kind,)))
+    refresh()
+    yield
+    monkeypatch.undo()
+    refresh()
+
+
+async def test_a_followed_link_fills_the_field_of_the_kind(
+    renamed_field: None, linked: Site
+) -> None:
+    await start(linked, token_of((await links_of(linked))["telegram"]))
+    olena = await profile(linked)
+    assert olena["chat"] == str(CHAT) and "telegram_id" not in olena["attributes"]
 
 
 async def test_a_token_has_room_in_telegram_s_start_parameter(linked: Site) -> None:

@@ -54,7 +54,7 @@ class FollowLinkHandler(Handler[FollowLink]):
         if not person.use_link(command.hash, command.channel, context.now):
             return
         hash = context.address_hash(linked.kind, linked.value)
-        person.merge({linked.kind: linked.value}, context.now)
+        person.merge({kind.written_as: linked.value}, context.now)
         at = min(int(linked.at * 1000), context.now) if linked.at is not None else context.now
         consent = Consent(command.channel, "*", "in", at, SOURCE)
         record_consent(context, person, hash, consent)
