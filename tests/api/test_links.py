@@ -24,11 +24,10 @@ CHAT = 712345678
 DAY = 24 * 3_600_000
 
 
-@pytest.fixture(autouse=True, params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def store(store_url: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these tests on both stores."""
-    if request.param == "postgresql":
-        monkeypatch.setattr(World, "url", request.getfixturevalue("postgres_url"))
+    monkeypatch.setattr(World, "default_url", store_url)
 
 
 @pytest.fixture
