@@ -8,10 +8,10 @@ from dataclasses import replace
 from aiohttp import web
 
 from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate, refuse_other_pages
-from orchestrator.api.connections import LISTENER
+from orchestrator.api.connections import LISTENER, limits_of
 from orchestrator.api.cors import cors_headers, preflight
 from orchestrator.api.fast_path import FAST_PATH, WebhookFastPath
-from orchestrator.api.inbox_streams import STREAMS, Streams, close_streams
+from orchestrator.api.inbox_streams import STREAMS, STREAMS_MAX, Streams, close_streams
 from orchestrator.api.openapi import DOCUMENT, document
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, refuse_without_store, safe_headers
@@ -45,7 +45,7 @@ def build_app(
     app[KEY_RING] = KeyRing()
     app.on_response_prepare.append(safe_headers)
     app.on_response_prepare.append(cors_headers)
-    app[STREAMS] = Streams(deps)
+    app[STREAMS] = Streams(deps, min(STREAMS_MAX, limits_of(listener).most // 2))
     app.on_shutdown.append(close_streams)
     if public:
         app[FAST_PATH] = WebhookFastPath(deps, WEBHOOK.path)

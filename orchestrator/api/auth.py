@@ -22,6 +22,8 @@ CACHE_MS = 2_000
 CACHE_MAX = 1_000
 FAILURES_PER_MINUTE = 60
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+BusyUntil = OrderedDict[str, float]
+"""When (UTC milliseconds) each caller's requests so far would be over, made at an even pace."""
 
 ROWS: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("rows", dict)
 """The row behind each route of an application's router."""
@@ -42,7 +44,8 @@ class KeyRing:
     def __init__(self) -> None:
         self._known: OrderedDict[str, tuple[int, ApiKeyRow]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._busy_until: OrderedDict[str, float] = OrderedDict()
+        self.keys_busy: BusyUntil = OrderedDict()
+        self.people_busy: BusyUntil = OrderedDict()
 
     async def find(self, deps: ApiDeps, key: str) -> ApiKeyRow | None:
         """The stored key, or None if it is unknown or revoked."""
@@ -64,22 +67,6 @@ class KeyRing:
             self._known.popitem(last=False)
         return found
 
-    def wait_ms(self, key: str, rate: tuple[int, int], now: int) -> float:
-        """
-        0 if a key may make one more request, which is counted; else how long it has to wait. GCRA:
-        one number a key, and no burst above the ``rate`` (requests, window in ms).
-        """
-        count, window_ms = rate
-        each_ms = window_ms / count
-        until = self._busy_until.pop(key, 0.0)
-        if not now < until <= now + window_ms:  # idle, or the clock went back
-            until = now
-        early_ms = until + each_ms - now - window_ms
-        self._busy_until[key] = until if early_ms > 0 else until + each_ms
-        if len(self._busy_until) > CACHE_MAX:
-            self._busy_until.popitem(last=False)
-        return max(early_ms, 0.0)
-
     def count_failure(self, remote: str, now: int) -> bool:
         """Count a wrong key; whether there were too many from one address within a minute."""
         minute = now // 60_000
@@ -89,6 +76,23 @@ class KeyRing:
         if len(self._failures) > CACHE_MAX:
             self._failures.popitem(last=False)
         return count > FAILURES_PER_MINUTE
+
+
+def count_call(busy_until: BusyUntil, caller: str, rate: tuple[int, int], now: int) -> float:
+    """
+    0 if a caller may make one more request, which is counted; else how long it has to wait. GCRA:
+    one number a caller, and no burst above the ``rate`` (requests, window in ms).
+    """
+    count, window_ms = rate
+    each_ms = window_ms / count
+    until = busy_until.pop(caller, 0.0)
+    if not now < until <= now + window_ms:  # idle, or the clock went back
+        until = now
+    early_ms = until + each_ms - now - window_ms
+    busy_until[caller] = until if early_ms > 0 else until + each_ms
+    if len(busy_until) > CACHE_MAX:
+        busy_until.popitem(last=False)
+    return max(early_ms, 0.0)
 
 
 class Visitor(NamedTuple):
@@ -106,14 +110,14 @@ VISITOR_RATE = (600, 60_000)
 KEY_RING: web.AppKey[KeyRing] = web.AppKey("key_ring", KeyRing)
 
 
-def token_of(request: web.Request) -> str:
+def token_of(request: web.Request, row: Route) -> str:
     """
     The token of a person's own, "" if none came. A browser's ``EventSource`` can send no header, so
-    the query of a GET may have it.
+    the query may have it if the row says so.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     given = given.strip() if kind.lower() == "bearer" else ""
-    if not given and request.method == "GET":
+    if not given and any(one.name == "token" for one in row.query):
         given = request.query.get("token", "")
     return given if given.startswith(INBOX_TOKEN) else ""
 
@@ -132,7 +136,7 @@ async def as_visitor(request: web.Request, token: str, handler: Handler) -> web.
     recipient, until = found
     if recipient != request.match_info["recipient"]:
         return problem(403, "forbidden", "this token is for another person's inbox")
-    wait_ms = ring.wait_ms(f"person {recipient}", VISITOR_RATE, deps.now())
+    wait_ms = count_call(ring.people_busy, recipient, VISITOR_RATE, deps.now())
     if wait_ms > 0:
         answer = problem(429, "too_many_requests", "too many requests of one person; wait")
         answer.headers["Retry-After"] = str(math.ceil(wait_ms / 1000))
@@ -171,7 +175,7 @@ async def refuse_other_pages(request: web.Request, handler: Handler) -> web.Stre
     browser on this machine reaches what listens on loopback.
     """
     row = request.app[ROWS].get(request.match_info.route)
-    if row is not None and row.personal and (token := token_of(request)):
+    if row is not None and row.personal and (token := token_of(request, row)):
         return await as_visitor(request, token, handler)
     if row is not None and row.method not in SAFE_METHODS:
         open_to_all = row.scope is not None or Listener.PUBLIC not in row.listeners
@@ -220,7 +224,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         invalid = ', error="invalid_token"' if key else ""
         answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + invalid
         return answer
-    wait_ms = ring.wait_ms(found.id, deps.settings().http.key_rate, deps.now())
+    wait_ms = count_call(ring.keys_busy, found.id, deps.settings().http.key_rate, deps.now())
     if wait_ms > 0:
         detail = "this key makes more requests than `http.key_rate` allows; wait, or send batches"
         answer = problem(429, "too_many_requests", detail)

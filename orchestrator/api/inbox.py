@@ -23,7 +23,7 @@ from orchestrator.core.status import Delivery
 from orchestrator.engine.commands import RecordReceipt
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.recipients.fields import recipient_id
+from orchestrator.recipients.fields import recipient_id, refuse_unknown
 from orchestrator.stores.item_rows import FIRST_ITEM, ItemMark, ItemRow
 from orchestrator.stores.item_tables import ITEM_STATUSES
 from orchestrator.stores.port import StoreBusy
@@ -45,7 +45,7 @@ LIST_FILTERS = (
     *PAGING,
 )
 AFTER = (Parameter("after", "`seq` of the last answer.", Annotated[int, Meta(ge=0)]),)
-STREAM_QUERY = (Parameter("token", "The person's token, where a header cannot be sent.", str),)
+STREAM_QUERY = (Parameter("token", "The person's token, if a header cannot be sent.", str),)
 
 
 class TokenBody(TypedDict, total=False):
@@ -141,13 +141,13 @@ class ClickBody(TypedDict, total=False):
     action: Annotated[str, Meta(max_length=ACTION_CHARS_MAX, description="Which of `actions`.")]
 
 
-def whose(request: web.Request) -> str:
+def recipient_of(request: web.Request) -> str:
     return recipient_id(request.match_info["recipient"], "recipient")
 
 
 async def create_inbox_token(request: web.Request) -> web.Response:
     """A token for a person's own browser or app; nothing is stored."""
-    deps, recipient = request.app[DEPS], whose(request)
+    deps, recipient = request.app[DEPS], recipient_of(request)
     body = await read_optional(request, ("expires_in",))
     seconds = body.get("expires_in", TOKEN_SECONDS)
     if not is_whole(seconds) or not 1 <= seconds <= TOKEN_SECONDS_MAX:
@@ -162,8 +162,8 @@ async def create_inbox_token(request: web.Request) -> web.Response:
 
 async def list_items(request: web.Request) -> web.Response:
     """A page of the inbox. What it shows counts as delivered."""
-    deps, recipient = request.app[DEPS], whose(request)
-    query = read_query(request, (*LIST_FILTERS, *STREAM_QUERY))
+    deps, recipient = request.app[DEPS], recipient_of(request)
+    query = read_query(request, LIST_FILTERS)
     status = query.get("status", "")
     if status not in ITEM_STATUSES:
         raise wrong("status", "there is no such status", "use unread, unseen, archived or all")
@@ -186,8 +186,8 @@ async def list_items(request: web.Request) -> web.Response:
 
 async def list_changes(request: web.Request) -> web.Response:
     """What has changed since a number; 410 if that is not known any more."""
-    deps, recipient, now = request.app[DEPS], whose(request), request.app[DEPS].now()
-    given = read_query(request, (*AFTER, *STREAM_QUERY)).get("after", "")
+    deps, recipient, now = request.app[DEPS], recipient_of(request), request.app[DEPS].now()
+    given = read_query(request, AFTER).get("after", "")
     if not (given.isascii() and given.isdigit() and len(given) <= 16):
         raise wrong("after", "it must be a number", "send `seq` of the last answer")
     after, state = int(given), await deps.reader.inbox(recipient, now)
@@ -206,7 +206,7 @@ async def list_changes(request: web.Request) -> web.Response:
 
 async def stream_inbox(request: web.Request) -> web.StreamResponse:
     """Server-sent events: ``change`` at once, and whenever the inbox has changed."""
-    recipient = whose(request)
+    recipient = recipient_of(request)
     read_query(request, STREAM_QUERY)
     visitor = request.get(VISITOR)
     until = visitor.until if visitor is not None else None
@@ -251,7 +251,7 @@ async def mark_one(request: web.Request, mark: ItemMark, detail: str = "") -> we
     Mark one item. An item that is gone is no error: the list that was shown may be old. The receipt
     is durable before the mark, so that a mark without one never stays.
     """
-    deps, recipient = request.app[DEPS], whose(request)
+    deps, recipient = request.app[DEPS], recipient_of(request)
     row = await deps.reader.item(recipient, request.match_info["item"], deps.now())
     if row is not None:
         await submit(deps, receipts_of([row], mark, detail))
@@ -261,7 +261,7 @@ async def mark_one(request: web.Request, mark: ItemMark, detail: str = "") -> we
 
 async def mark_all(request: web.Request, mark: ItemMark) -> web.Response:
     """Mark everything that was there at ``up_to``."""
-    deps, recipient = request.app[DEPS], whose(request)
+    deps, recipient = request.app[DEPS], recipient_of(request)
     body = await read_object(request, BODY_BYTES_MAX)
     up_to: Any = body.get("up_to")
     if not is_whole(up_to) or not 0 <= up_to < 2**53:
@@ -278,7 +278,7 @@ async def mark_all(request: web.Request, mark: ItemMark) -> web.Response:
 
 
 async def marked(request: web.Request, recipient: str) -> web.Response:
-    request.app[STREAMS].poke()
+    request.app[STREAMS].announce_soon(recipient)
     deps = request.app[DEPS]
     return answer(change_of(await deps.reader.inbox(recipient, deps.now())))
 
@@ -323,12 +323,12 @@ async def report_delivered(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow
         return
     try:
         async with asyncio.timeout(DELIVERED_SECONDS):
-            await asyncio.shield(asyncio.ensure_future(deliver(deps, recipient, new)))
+            await asyncio.shield(asyncio.ensure_future(record_delivered(deps, recipient, new)))
     except (Busy, Stopped, StoreBusy, TimeoutError) as error:
         log.warning("inbox.not_recorded", reason=type(error).__name__)
 
 
-async def deliver(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow]) -> None:
+async def record_delivered(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow]) -> None:
     await submit(deps, receipts_of(rows, ItemMark.SEEN))
     await deps.reader.note_delivered(recipient, [row.id for row in rows], deps.now())
 
@@ -337,14 +337,11 @@ async def deliver(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow]) -> Non
 
 
 async def read_optional(request: web.Request, known: Sequence[str]) -> dict[str, Any]:
-    """The JSON object of a request, empty without a body. Raises ``Refusal`` or ``Malformed``."""
+    """The JSON object of a request, empty without a body. Raises ``Misshapen`` or ``Malformed``."""
     if not request.can_read_body:
         return {}
     body = await read_object(request, BODY_BYTES_MAX)
-    unknown = sorted(set(body) - set(known))
-    if unknown:
-        detail = f"there is no such key; the keys are {', '.join(known)}"
-        raise Refusal(400, "bad_field", detail, field=unknown[0][:64])
+    refuse_unknown(body, known, "")
     return body
 
 

@@ -1,14 +1,16 @@
 """
 Live streams of inboxes (HTML, "Server-sent events"): a page learns at once that something changed.
 
-One task of a process looks, several times a second, which of the inboxes with an open stream have a
-new number in the store, in one query. So it does not matter which process made a change, and a
+One task of a process looks, several times a second, which of the inboxes with an open stream have
+another number in the store, in one query. So it does not matter which process made a change, and a
 stream costs a connection and nothing else. It says that there is something new, never what.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import orjson
@@ -83,6 +85,8 @@ class Stream:
             self.end()
 
     async def announce(self, state: InboxState) -> None:
+        if state.seq == self.sent:
+            return
         self.sent = state.seq
         await self.write(
             b"id: %d\nevent: change\ndata: %s\n\n" % (state.seq, orjson.dumps(change_of(state)))
@@ -99,21 +103,26 @@ def change_of(state: InboxState) -> dict[str, Any]:
 
 
 class Streams:
-    """The open streams of a process."""
+    """The open streams of a process, ``most`` at once."""
 
-    def __init__(self, deps: ApiDeps) -> None:
+    def __init__(self, deps: ApiDeps, most: int = STREAMS_MAX) -> None:
         self._deps = deps
+        self._most = most
         self._by_person: dict[str, set[Stream]] = {}
         self._open = 0
         self._looking: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._changed: set[str] = set()
+        self._deferred = False
 
     def __len__(self) -> int:
         return self._open
 
-    def poke(self) -> None:
-        """Look now: this process has just changed an inbox."""
-        self._changed.set()
+    def announce_soon(self, recipient: str) -> None:
+        """This process has just changed an inbox: tell its streams without waiting for a look."""
+        if recipient in self._by_person:
+            self._changed.add(recipient)
+            self._woken.set()
 
     async def serve(
         self, request: web.Request, recipient: str, until: int | None
@@ -123,7 +132,7 @@ class Streams:
             headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         )
         mine = self._by_person.get(recipient, ())
-        if self._open >= STREAMS_MAX or len(mine) >= PERSON_STREAMS_MAX:
+        if self._open >= self._most or len(mine) >= PERSON_STREAMS_MAX:
             await response.prepare(request)
             await response.write(COME_LATER)
             return response
@@ -136,7 +145,8 @@ class Streams:
             if self._looking is None:
                 self._looking = asyncio.create_task(self._look(), name="inbox:streams")
             # it is among those that are looked at already: nothing between is missed
-            await stream.announce(await self._deps.reader.inbox(recipient, self._deps.now()))
+            with suppress(StoreBusy):  # a look announces it later
+                await stream.announce(await self._deps.reader.inbox(recipient, self._deps.now()))
             await stream.closed
         finally:
             self._open -= 1
@@ -153,27 +163,33 @@ class Streams:
     async def _look(self) -> None:
         """Look for changes and keep connections alive, for as long as there are streams."""
         loop = asyncio.get_running_loop()
-        heartbeat_at = loop.time() + HEARTBEAT_SECONDS
+        look_at, heartbeat_at = loop.time(), loop.time() + HEARTBEAT_SECONDS
         while self._by_person:
+            full, changed, self._changed = loop.time() >= look_at, self._changed, set()
+            self._woken.clear()
             try:
-                await self._announce_changes()
-                if loop.time() >= heartbeat_at:
+                if loop.time() >= heartbeat_at:  # first: it needs no store
                     heartbeat_at = loop.time() + HEARTBEAT_SECONDS
                     await self._keep_alive()
+                await self._announce_changes(list(self._by_person if full else changed))
+                self._deferred = False
             except StoreBusy as error:
-                log.info("inbox.streams_deferred", why=str(error))
+                if not self._deferred:
+                    log.info("inbox.streams_deferred", why=str(error))
+                self._deferred = True
             except Exception:
                 log.exception("inbox.streams_failed")
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
-            except TimeoutError:
-                continue
+            if full:
+                look_at = loop.time() + LOOK_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), look_at - loop.time())
         self._looking = None
 
-    async def _announce_changes(self) -> None:
+    async def _announce_changes(self, people: Sequence[str]) -> None:
         reader, now = self._deps.reader, self._deps.now()
-        for recipient, seq in (await reader.inbox_numbers(list(self._by_person))).items():
+        numbers = await reader.inbox_numbers(people)
+        for recipient in people:
+            seq = numbers.get(recipient, 0)  # 0: the person was erased, or never had an item
             behind = [one for one in self._by_person.get(recipient, ()) if one.sent != seq]
             if behind:
                 state = await reader.inbox(recipient, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -125,7 +126,9 @@ def path_parameters(row: Route) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         | ({"description": place} if place else {})
-        for name, place in zip(PARAMETER.findall(row.path), (*row.places, ""), strict=False)
+        for name, place in zip(
+            PARAMETER.findall(row.path), chain(row.places, repeat("")), strict=False
+        )
     ]
 
 

@@ -98,15 +98,24 @@ def unknown(kind: str, id: str) -> Refusal:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error with a problem document; an unexpected one is a logged 500."""
+    """
+    Answer every error with a problem document; an unexpected one is a logged 500. In an answer that
+    has begun there is no place for one: the connection ends.
+    """
     try:
         return await handler(request)
     except web.HTTPException as error:
         return of_http(error)
     except Exception as error:
+        begun = request.writer.output_size > 0
+        if begun and isinstance(error, ConnectionError):
+            raise  # the caller has left
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "none"
-        return problem_of(error, route, request.method)
+        answer = problem_of(error, route, request.method)
+        if begun:
+            raise ConnectionError("an answer has begun already") from error
+        return answer
 
 
 def problem_of(error: Exception, route: str, method: str) -> web.Response:

@@ -205,7 +205,7 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "`event: change` at once and after every change",
             inbox_streams.StreamEventView, "text/event-stream"),), query=inbox.STREAM_QUERY,
         notes=("The id of an event is its `seq`. A comment comes every 15 s; `event: expired` comes"
-            " before the end where the token is over."),
+            " before the end if the token is over."),
     ),
     InboxRoute(
         "POST", "/v1/inbox/{recipient}/all/seen", inbox.see_all, "All items were seen", MARKED,

@@ -24,7 +24,7 @@ from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
-from orchestrator.engine.inbox import look_after_items
+from orchestrator.engine.inbox import update_items
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
@@ -75,7 +75,7 @@ def apply_fact(
     calls = apply_effects(context, entry, person, decision)
     record_spending(context, before, decision.message)
     record_references(context, before, decision.message)
-    look_after_items(context, before, decision.message, fact)
+    update_items(context, before, decision.message, fact)
     decision = apply_orphans(context, entry, fact) or decision
     return FactApplied(decision, calls, context.started_at)
 

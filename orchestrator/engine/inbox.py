@@ -52,7 +52,7 @@ def keep_item(context: BatchContext, entry: WorkingMessage, number: int, item: I
         changes.items_read.append((message.recipient, row.id))
 
 
-def look_after_items(context: BatchContext, before: Message, after: Message, fact: Fact) -> None:
+def update_items(context: BatchContext, before: Message, after: Message, fact: Fact) -> None:
     """Read the items of a message that was clicked elsewhere; withdraw those of a cancelled one."""
     changes = context.work.changes
     match fact:

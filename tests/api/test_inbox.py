@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from orchestrator.channels import Engagement, Receipt, registry
 from orchestrator.core.outcomes import InboxItem
@@ -18,6 +20,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.core.status import Delivery
 from orchestrator.engine.commands import Cancel, Erase, RecordReceipt
 from orchestrator.primitives.tokens import SigningKeys
+from orchestrator.stores.port import StoreBusy
 from tests.api.site import MAIL, OLENA, PUSH, TEXT, Site, is_problem, open_site
 from tests.api.test_access import bearer
 from tests.engine.world import World
@@ -278,10 +281,14 @@ async def test_a_person_s_token_is_for_their_own_inbox_and_for_its_time(site: Si
     given = mine["Authorization"].removeprefix("Bearer ")
     bad = given[:-3] + ("AAA" if given[-3:] != "AAA" else "BBB")
     is_problem(await call.get(PERSON, headers=bearer(bad)), 401, "unauthorized")
-    by_query = await call.get(PERSON, params={"token": given}, headers={"Authorization": ""})
-    assert by_query.status_code == 200
-    by_query = await call.post(f"{PERSON}/x/read?token={given}", headers={"Authorization": ""})
-    is_problem(by_query, 401)
+    for method, path in (("GET", ""), ("GET", "/changes"), ("POST", "/x/read")):
+        by_query = await call.request(
+            method, f"{PERSON}{path}?token={given}", headers={"Authorization": ""}
+        )
+        is_problem(by_query, 401, "unauthorized")
+    is_problem(await call.get(f"{PERSON}?token={given}"), 400, "bad_parameter")
+    async with stream(site, f"?token={given}", Authorization="") as events_of_it:
+        assert (await anext(events_of_it))["event"] == "change"
     site.world.now += 60_000
     is_problem(await call.get(PERSON, headers=mine), 401, "token_expired")
 
@@ -293,6 +300,20 @@ async def test_keys_need_the_scope_and_tokens_have_limits(site: Site) -> None:
         assert made.status_code == status
     for body in ({"expires_in": 0}, {"expires_in": 86_401}, {"expires_in": "1h"}, {"ttl": 1}):
         is_problem(await site.client.post(f"{PERSON}/tokens", json=body), 400, "bad_field")
+
+
+async def test_however_many_people_call_a_key_keeps_its_rate(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.auth.CACHE_MAX", 1)
+    tokens = {name: bearer(await token(site, name)) for name in ("olena", "taras")}
+    http = replace(site.settings.http, key_rate=(1, 60_000))
+    site.settings = replace(site.settings, http=http)
+    inbox = bearer("kk_inbox")
+    assert (await site.client.get(PERSON, headers=inbox)).status_code == 200
+    for name, mine in tokens.items():
+        assert (await site.client.get(f"/v1/inbox/{name}", headers=mine)).status_code == 200
+    is_problem(await site.client.get(PERSON, headers=inbox), 429, "too_many_requests")
 
 
 async def test_a_token_works_where_no_key_is_needed_and_still_only_for_its_person() -> None:
@@ -331,9 +352,12 @@ async def test_pages_of_named_origins_may_call(site: Site) -> None:
 
 
 @asynccontextmanager
-async def stream(site: Site, **headers: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+async def stream(
+    site: Site, query: str = "", **headers: str
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     """The events of a stream, each with its name, id and data; a comment is ``{}``."""
-    async with site.client.stream("GET", f"{PERSON}/stream", headers=headers, timeout=30) as answer:
+    url = f"{PERSON}/stream{query}"
+    async with site.client.stream("GET", url, headers=headers, timeout=30) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/event-stream"
         yield events(answer)
@@ -379,25 +403,160 @@ async def test_a_stream_keeps_its_connection_alive_and_ends_with_its_token(
     assert left[-1] == {"event": "expired", "data": {}}
 
 
-async def test_a_process_has_so_many_streams_and_a_person_so_many(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+async def test_a_person_has_so_many_streams(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("orchestrator.api.inbox_streams.PERSON_STREAMS_MAX", 1)
+        async with stream(site) as events_of_it:
+            await anext(events_of_it)
+            await must_come_later(site)
+    async with asyncio.timeout(10):
+        while "change" not in (await first_line(site)):
+            continue
+
+
+async def test_streams_leave_half_of_the_connections_to_others(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for limit in ("STREAMS_MAX", "PERSON_STREAMS_MAX"):
-        with monkeypatch.context() as patched:
-            patched.setattr(f"orchestrator.api.inbox_streams.{limit}", 1)
-            async with stream(site) as events_of_it:
-                await anext(events_of_it)
-                refused = await site.client.get(f"{PERSON}/stream")
-                assert refused.status_code == 200
-                assert refused.text.startswith("retry: 30000\n")
-        async with asyncio.timeout(10):
-            while "change" not in (await first_line(site)):
-                continue
+    monkeypatch.setattr("orchestrator.api.connections.PUBLIC_CONNECTIONS_MAX", 3)
+    async with open_site("off", world=World(IN_APP)) as site, stream(site) as events_of_it:
+        await anext(events_of_it)
+        await must_come_later(site)
+
+
+async def must_come_later(site: Site) -> None:
+    refused = await site.client.get(f"{PERSON}/stream")
+    assert refused.status_code == 200
+    assert refused.text.startswith("retry: 30000\n")
 
 
 async def first_line(site: Site) -> str:
     async with site.client.stream("GET", f"{PERSON}/stream") as answer:
         return (await anext(answer.aiter_text())).split("\n")[1]
+
+
+@contextmanager
+def logged() -> Iterator[list[Any]]:
+    """What is logged, from level info on."""
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with structlog.testing.capture_logs() as lines:
+            yield lines
+    finally:
+        structlog.configure(wrapper_class=before)
+
+
+async def test_a_stream_that_opens_while_the_store_is_away_has_the_state_once_it_is_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.inbox_streams.HEARTBEAT_SECONDS", 0.01)
+    await item_of(site, "1")
+    with logged() as logs:
+        with monkeypatch.context() as patched:
+            for name in ("inbox", "inbox_numbers"):
+                patched.setattr(site.world.open_store, name, raising(StoreBusy("away")))
+            async with stream(site) as events_of_it:
+                assert [await anext(events_of_it) for _ in range(3)] == [{}] * 3
+                patched.undo()
+                async for one in events_of_it:
+                    if one:
+                        break
+        assert one["data"]["counts"] == {"unseen": 1, "unread": 1}
+    said = [line["event"] for line in logs]
+    assert said.count("inbox.streams_deferred") == 1
+    assert "api.failed" not in said
+
+
+def raising(error: Exception) -> Any:
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+async def test_an_erasure_reaches_an_open_stream(site: Site) -> None:
+    await item_of(site, "1")
+    async with stream(site) as events_of_it:
+        assert (await anext(events_of_it))["data"]["counts"]["unread"] == 1
+        await site.world.engine.submit(Erase("olena"))
+        erased = await anext(events_of_it)
+    assert erased["data"] == {"seq": 0, "counts": {"unseen": 0, "unread": 0}}
+
+
+async def test_a_mark_has_only_its_own_inbox_looked_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.inbox_streams.LOOK_SECONDS", 3_600)
+    message, store, asked = await item_of(site, "1"), site.world.open_store, []
+    inbox_numbers = store.inbox_numbers
+
+    async def noted(people: list[str]) -> dict[str, int]:
+        asked.append(people)
+        found: dict[str, int] = await inbox_numbers(people)
+        return found
+
+    monkeypatch.setattr(store, "inbox_numbers", noted)
+    async with stream(site) as events_of_it:
+        await anext(events_of_it)
+        url = "/v1/inbox/taras/stream"
+        async with site.client.stream("GET", url) as other:
+            await anext(other.aiter_lines())
+            await post(site, f"/{message}-0/read")
+            assert (await anext(events_of_it))["data"]["counts"] == {"unseen": 0, "unread": 0}
+    assert asked[-1] == ["olena"]
+
+
+@pytest.mark.parametrize(
+    ("path", "wait"),
+    [
+        (f"{PERSON}/stream", "api_key"),
+        ("/v1/recipients/olena/export", "api_key"),
+        ("/v1/recipients/olena/export", "message"),
+    ],
+)
+async def test_who_leaves_too_early_is_no_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str, wait: str
+) -> None:
+    """They leave while the store looks for something."""
+    await item_of(site, "1")
+    store, looking, left = site.world.open_store, asyncio.Event(), asyncio.Event()
+    look = getattr(store, wait)
+
+    async def slow(*given: Any) -> Any:
+        looking.set()
+        await left.wait()
+        return await look(*given)
+
+    monkeypatch.setattr(store, wait, slow)
+    site.world.now += 3_600_000  # the key is looked for again
+    with logged() as logs:
+        _, writer = await ask_for(path, site)
+        await looking.wait()
+        writer.transport.abort()
+        await asyncio.sleep(0.05)  # until the server has noticed
+        left.set()
+        await get(site)
+    assert not [line for line in logs if line["log_level"] == "error"]
+
+
+async def ask_for(path: str, site: Site) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection of its own with one request on it."""
+    url = site.client.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    lines = (f"GET {path} HTTP/1.1", "Host: x", "Authorization: Bearer kk_all", "", "")
+    writer.write("\r\n".join(lines).encode())
+    return reader, writer
+
+
+async def test_an_export_that_cannot_go_on_is_cut_off_and_has_no_second_head(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await item_of(site, "1")
+    monkeypatch.setattr(site.world.open_store, "message", raising(StoreBusy("away")))
+    reader, writer = await ask_for("/v1/recipients/olena/export", site)
+    answer = await reader.read()
+    writer.close()
+    assert answer.count(b"HTTP/1.1") == 1 and not answer.endswith(b"\r\n0\r\n\r\n")
 
 
 def test_a_token_is_nobody_else_s_and_no_other_token() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,17 @@ def test_every_operation_has_a_name_a_summary_and_its_path_parameters() -> None:
                 names.append(item[method]["operationId"])
                 assert item[method]["summary"] and item[method]["responses"]
     assert len(names) == len(set(names))
+
+
+def test_parameters_of_a_path_need_no_words_to_be_described() -> None:
+    row = replace(ROUTES[0], path="/v1/{one}/{two}", places=("The first.",))
+    described = document([row])["paths"][row.path]["parameters"]
+    assert [(one["name"], one.get("description")) for one in described] == [
+        ("one", "The first."),
+        ("two", None),
+    ]
+    bare = document([replace(row, places=())])["paths"][row.path]["parameters"]
+    assert [one["name"] for one in bare] == ["one", "two"]
 
 
 async def test_what_is_answered_has_the_shape_that_is_described(site: Site) -> None:
