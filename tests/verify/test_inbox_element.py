@@ -6,14 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from orchestrator.api.inbox_streams import PERSON_STREAMS_MAX
 from orchestrator.sandbox import Accounts
-from tests.verify.chromium import Chromium
+from tests.verify.chromium import Chromium, Tab
 from tests.verify.inbox_place import (
     BADGE,
     CHANNEL,
@@ -321,6 +323,75 @@ async def test_a_token_that_is_over_is_renewed_and_a_refused_one_is_said(place: 
     await tab.run(f"{at('.notice button')}.click()")
     await place.until("Друга", "read_at")
     await tab.until_true(f"!({NOTICE})")
+
+
+async def test_an_erasure_empties_an_open_page_once(place: Place) -> None:
+    one, two = await place.browser.tab(), await place.browser.tab()
+    await place.put("До стирання")
+    for tab in (one, two):
+        await place.shown(tab)
+        await tab.until_true(first_title("До стирання"))
+    person = f"{place.kaskad.url}/v1/recipients/{quote(place.shop.recipient)}"
+    async with place.kaskad.session.delete(person) as answer:
+        assert answer.status == 204
+    for tab in (one, two):
+        await tab.until_true(f"{all_of('article')}.length === 0")
+    await place.put("Після стирання")
+    for tab in (one, two):
+        await tab.until_true(first_title("Після стирання"))
+        assert len(asked_for(tab, "/changes?")) < 20, "it asks again and again"
+    await place.no_fault(one, two)
+
+
+async def test_what_was_archived_stays_away_whatever_is_marked_after_it(place: Place) -> None:
+    await place.put("В архів")
+    await place.put("Прочитане потім")
+    tab = await place.browser.tab()
+    await place.shown(tab)
+    await tab.until_true(f"{all_of('article')}.length === 2")
+    await offline(True, tab)
+    await tab.until_true(NOTICE)
+    await tab.run(f"{all_of('[data-name=archive]')}[1].click()")
+    await tab.until_true(f"{all_of('article')}.length === 1")
+    await tab.run(f"{all_of('.tool')}[0].click()")
+    await tab.until_true(f"{all_of('.unread')}.length === 0")
+    assert await tab.run(TITLES) == ["Прочитане потім"]
+    await offline(False, tab)
+    await place.until("Прочитане потім", "read_at")
+    assert (await place.inbox())["В архів"]["read_at"] is None
+
+
+async def test_a_middle_click_on_an_action_s_link_is_a_click(place: Place) -> None:
+    await place.put("Замовлення", "order")
+    tab = await place.browser.tab()
+    await place.shown(tab)
+    await tab.until_true(f"{all_of('.action')}.length === 2")
+    middle = "new MouseEvent('auxclick', {button: 1, bubbles: true, composed: true})"
+    for number in (1, 0):
+        await tab.run(f"{all_of('.action')}[{number}].dispatchEvent({middle})")
+    assert await tab.run("chosen") == [["Замовлення", "map", "https://maps.example.com/"]]
+    await place.until("Замовлення", "clicked_at")
+
+
+async def test_a_page_that_is_one_too_many_asks_seldom_for_a_stream(place: Place) -> None:
+    await place.put("Новина")
+    stream = f"{place.kaskad.url}/v1/inbox/{quote(place.shop.recipient)}/stream"
+    async with AsyncExitStack() as stack:
+        for _ in range(PERSON_STREAMS_MAX):
+            answer = await stack.enter_async_context(place.kaskad.session.get(stream))
+            await answer.content.readline()
+        tab = await place.browser.tab()
+        await place.shown(tab)
+        await tab.until(lambda: bool(asked_for(tab, "/stream")))
+        await asyncio.sleep(2)
+        assert len(asked_for(tab, "/stream")) == 1
+        await place.no_fault(tab)
+
+
+def asked_for(tab: Tab, path: str) -> list[str]:
+    """The GETs of a tab whose address has this in it."""
+    sent = [one["request"] for one in tab.events["Network.requestWillBeSent"]]
+    return [one["url"] for one in sent if one["method"] == "GET" and path in one["url"]]
 
 
 async def test_a_ui_of_one_s_own_has_the_same_inbox(place: Place) -> None:

@@ -42,7 +42,7 @@ export function webUrl(value) {
   }
 }
 
-/** An error; `final` where trying again would not help. */
+/** An error; `final` if trying again would not help. */
 function refusal(message, status = 401) {
   const final = status >= 400 && status < 500 && ![408, 429].includes(status);
   return Object.assign(new Error(message), { status, final });
@@ -73,8 +73,8 @@ class Inbox {
   #over = new AbortController();
   #queued = false;
   #syncing = false;
-  // The number that the inbox is at, as the stream said.
-  #latest = 0;
+  // The number that the inbox is at, if anybody said it since it was last read. It falls after an erasure.
+  #latest;
   #flushing = Promise.resolve();
   #told = false;
   #following = null;
@@ -235,33 +235,31 @@ class Inbox {
   #queueSync() {
     if (this.#queued || this.#over.signal.aborted) return;
     this.#queued = true;
-    const sync = async () => {
-      this.#queued = false;
-      this.#syncing = true;
-      await this.#sync();
-    };
-    this.#inTurn(sync)
-      .finally(() => {
-        this.#syncing = false;
-      })
-      .then(
-        () => this.#becameLive(),
-        (error) => this.#failed(error),
-      );
+    this.#inTurn(() => this.#sync()).then(
+      () => this.#becameLive(),
+      (error) => this.#failed(error),
+    );
   }
 
   async #sync() {
+    this.#queued = false;
+    this.#syncing = true;
+    this.#latest = null;
     const sent = [...this.#marks.keys()].filter((key) => this.#marks.get(key).sent);
-    if (!(await this.#changes())) {
-      this.#stored.clear();
-      this.#seq = this.#edge = null;
-      this.#take(await this.#json(`?limit=${PAGE_ITEMS}`));
+    try {
+      if (!(await this.#changes())) {
+        this.#stored.clear();
+        this.#seq = this.#edge = null;
+        this.#take(await this.#json(`?limit=${PAGE_ITEMS}`));
+      }
+    } finally {
+      this.#syncing = false;
     }
     for (const key of sent) this.#marks.delete(key);
     this.#update();
   }
 
-  /** Apply what has changed; false where that is not known, and the list must be read again. */
+  /** Apply what has changed; false if that is not known, and the list must be read again. */
   async #changes() {
     if (this.#seq === null) return false;
     try {
@@ -299,6 +297,8 @@ class Inbox {
           tries = -1;
           this.#moved(seq);
         });
+        // It ended without a word: the service has too many.
+        if (tries >= 0) tries = 2 * QUICK_TRIES;
       } catch (error) {
         if (signal.aborted) return;
         this.#failed(error, false);
@@ -335,10 +335,10 @@ class Inbox {
 
   /** The inbox is at this number now. */
   #moved(seq) {
-    if (seq > this.#latest) this.#latest = seq;
+    this.#latest = seq;
     // It is looked at when that is done.
     if (this.#seq === null || this.#syncing) return;
-    if (this.#latest > this.#seq) this.#queueSync();
+    if (seq !== this.#seq) this.#queueSync();
     else if (this.state === "offline") this.#becameLive();
   }
 
@@ -376,7 +376,7 @@ class Inbox {
     this.#become("live");
     this.#flush();
     this.#post({ live: true, seq: this.#seq });
-    this.#moved(this.#seq);
+    this.#moved(this.#latest ?? this.#seq);
   }
 
   #post(data) {
@@ -523,7 +523,7 @@ function overlaid(item, mark) {
   if (verb === "unread") return { ...item, read_at: null };
   const seen = { ...item, seen_at: item.seen_at || at };
   if (verb === "seen") return seen;
-  return { ...seen, read_at: item.read_at || at, archived_at: verb === "archive" ? at : null };
+  return { ...seen, read_at: item.read_at || at, archived_at: verb === "archive" ? at : item.archived_at };
 }
 
 async function tokenFrom(url) {
@@ -533,7 +533,7 @@ async function tokenFrom(url) {
   return answer.json().catch(() => null);
 }
 
-/** Write a mark into the browser's storage, or remove it. Where that is forbidden, it goes with the page. */
+/** Write a mark into the browser's storage, or remove it. If that is forbidden, it goes with the page. */
 function keep(key, mark) {
   try {
     if (mark) localStorage.setItem(key, JSON.stringify(mark));
@@ -662,7 +662,7 @@ time { flex: 1; color: var(--quiet); font-size: 12.5px; }
 .none b { color: var(--ink); }
 .loading { margin: 0; padding: 14px; text-align: center; color: var(--quiet); font-size: 13.5px; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (max-width: 480px) { .panel { inset: 0 !important; width: 100%; max-width: none; height: 100dvh !important; max-height: none; border: 0; border-radius: 0; } }
+@media (max-width: 480px) { .panel { inset: 0 !important; width: 100%; height: 100dvh !important; border: 0; border-radius: 0; } }
 `;
 
 /** An element with attributes, listeners (functions) and children; strings become text, and null nothing. */
@@ -689,7 +689,7 @@ function picture(name) {
 function image(className, value, missing) {
   const src = webUrl(value);
   if (!src) return missing;
-  const shown = make("img", { class: className, src, alt: "", loading: "lazy", decoding: "async", referrerpolicy: "no-referrer" });
+  const shown = make("img", { class: className, src, alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
   shown.addEventListener("error", () => (missing ? shown.replaceWith(missing) : shown.remove()));
   return shown;
 }
@@ -1081,7 +1081,7 @@ export class KaskadInbox extends HTMLElement {
     const line = make("div", { class: "line" }, heading, unread ? make("span", { class: "dot" }) : null);
     const actions = (Array.isArray(item.actions) ? item.actions : []).slice(0, 3).map((action, place) => {
       const to = webUrl(action.url);
-      const looks = { class: `action${place ? "" : " first"}`, click: click(action.action, to), "data-name": `action${place}` };
+      const looks = { class: `action${place ? "" : " first"}`, click: click(action.action, to), auxclick: click(action.action, to), "data-name": `action${place}` };
       return to ? make("a", { ...looks, href: to }, text(action.title)) : make("button", { ...looks, type: "button" }, text(action.title));
     });
     const mark = unread ? "read" : "unread";
@@ -1097,7 +1097,7 @@ export class KaskadInbox extends HTMLElement {
   }
 
   #follow(event, item, action, url) {
-    if (event.type === "auxclick" && event.button !== 1) return;
+    if (event.type === "auxclick" && (event.button !== 1 || !url)) return;
     this.inbox.click(item.id, action);
     const detail = { item, action, url };
     const goes = this.dispatchEvent(new CustomEvent("kaskad-click", { detail, bubbles: true, composed: true, cancelable: true }));
