@@ -57,6 +57,11 @@ class TurboSmsSettings(ch.AdapterSettings):
     base_url: ch.BaseUrl = "https://api.turbosms.ua"
     proofs = ("webhook_secret",)
 
+    @property
+    def callback_account(self) -> str:
+        """An account has one token, and one callback for SMS and Viber."""
+        return self.token.get_secret_value()
+
 
 class TurboSms(ch.HttpAdapter[TurboSmsSettings]):
     """SMS by TurboSMS."""

@@ -83,6 +83,14 @@ class AdapterSettings(BaseModel):
     """The settings of which ``verify`` needs one to believe a webhook; empty: it needs none."""
 
     @property
+    def callback_account(self) -> str | None:
+        """
+        What the providers of one account have in common, if the account has one callback for the
+        receipts of all of them; None: each is given an address of its own.
+        """
+        return None
+
+    @property
     def believes_webhooks(self) -> bool:
         """Whether a webhook can be the provider's with these settings."""
         known = any(getattr(self, name) for name in self.proofs)

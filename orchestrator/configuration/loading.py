@@ -9,7 +9,7 @@ new rules come into force.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,10 +54,26 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
         },
         currency=settings.currency,
         aliases={name: one.aliases for name, one in settings.providers.items() if one.aliases},
+        same_account=dict(same_account(settings)),
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
         emits_statuses=bool(settings.statuses.kafka or settings.statuses.webhooks),
         digest=digest_of(settings, governance),
     )
+
+
+def same_account(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The providers on the account of each that shares its callback with others."""
+    for name, one in settings.providers.items():
+        own = one.adapter_settings
+        others = tuple(
+            other
+            for other, another in settings.providers.items()
+            if other != name
+            and type(another.adapter_settings) is type(own)
+            and another.adapter_settings.callback_account == own.callback_account
+        )
+        if own.callback_account is not None and others:
+            yield name, others
 
 
 def digest_of(settings: Settings, governance: Governance) -> str:

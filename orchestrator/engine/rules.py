@@ -43,9 +43,10 @@ class Rules:
     """
     One loaded configuration. ``providers`` are in the shape decisions need; ``channels`` names them
     in their order; ``emits_statuses`` is whether anybody listens to status events; ``aliases`` are
-    the former names of providers; ``former_goals`` are the goals of the configurations before,
-    whose messages may still be under way; ``digest`` names everything that may hold a message, ""
-    if it is not known.
+    the former names of providers, and ``same_account`` the others whose receipts may come to one,
+    because their account has one callback; ``former_goals`` are the goals of the configurations
+    before, whose messages may still be under way; ``digest`` names everything that may hold a
+    message, "" if it is not known.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Rules:
     channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     currency: str | None = None
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    same_account: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     emits_statuses: bool = False
     former_goals: Mapping[str, int] = field(default_factory=dict)
@@ -89,6 +91,11 @@ class Rules:
     def names_of(self, provider: str) -> tuple[str, ...]:
         """The name of a provider and the ones that it had before: its attempts may have either."""
         return (provider, *self.aliases.get(provider, ()))
+
+    def reported_by(self, provider: str) -> tuple[str, ...]:
+        """The names that the attempts may have of which a provider's webhooks speak."""
+        providers = (provider, *self.same_account.get(provider, ()))
+        return tuple(name for one in providers for name in self.names_of(one))
 
     @cached_property
     def known_names(self) -> frozenset[str]:

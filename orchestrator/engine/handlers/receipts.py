@@ -67,7 +67,7 @@ class ReceiptHandler(Handler[RecordReceipt]):
         if entry is None or place.attempt >= len(entry.message.attempts):
             return None
         attempt = entry.message.attempts[place.attempt]
-        if attempt.provider not in context.rules.names_of(command.provider):
+        if attempt.provider not in context.rules.reported_by(command.provider):
             return None
         record_names(context, place.message, attempt, receipt.known_as)
         record_opt_out(context, entry, attempt, fact)
@@ -87,7 +87,7 @@ def references_of(rules: Rules, command: RecordReceipt) -> list[ReferenceKey]:
     id = command.receipt.provider_id
     if not id or (command.message is not None and command.attempt is not None):
         return []
-    return [(name, id) for name in rules.names_of(command.provider)]
+    return [(name, id) for name in rules.reported_by(command.provider)]
 
 
 def attempt_of(rules: Rules, work: UnitOfWork, command: RecordReceipt) -> AttemptPlace | None:
@@ -168,7 +168,7 @@ class InboundHandler(Handler[RecordInbound]):
 
 def answers_of(rules: Rules, command: RecordInbound) -> list[ReferenceKey]:
     """The references that a reply names, under every name of its provider."""
-    names = rules.names_of(command.provider)
+    names = rules.reported_by(command.provider)
     return [(name, id) for id in command.inbound.answers for name in names]
 
 
