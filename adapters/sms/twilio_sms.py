@@ -25,40 +25,25 @@ DAY_SECONDS = 86_400
 VALIDITY_SECONDS_MAX = 36_000
 FIELDS_MAX = 1_000
 
-REFUSALS: dict[int, R] = {
-    **dict.fromkeys((21610, 63014, 63033), R.REFUSED_OPTED_OUT),
-    **dict.fromkeys((21211, 21217, 21614, 30003, 30005, 30006), R.REFUSED_ADDRESS),
-    **dict.fromkeys((21612, 30004, 30011, 63003, 63024, 63032, 63036), R.REFUSED_RECIPIENT),
-    **dict.fromkeys(
-        (20003, 20404, 21212, 21408, 21603, 21606, 21607, 21608, 21609, 21659),
-        R.REFUSED_CONFIGURATION,
-    ),
-    **dict.fromkeys((30002, 30018, 30024, 30032, 30034, 90010), R.REFUSED_CONFIGURATION),
-    **dict.fromkeys((63001, 63002, 63007, 63008, 63020), R.REFUSED_CONFIGURATION),
-    **dict.fromkeys((21602, 21617, 21618, 21620, 21623, 21654, 21655, 21656), R.REFUSED_CONTENT),
-    **dict.fromkeys((30007, 30012, 30013, 30014, 30015, 30016, 30019), R.REFUSED_CONTENT),
-    **dict.fromkeys(
-        (63005, 63013, 63016, 63019, 63021, 63027, 63028, 63030, 63041), R.REFUSED_CONTENT
-    ),
-}
-"""Twilio's error codes that are a definite no, at once or in a receipt."""
-
-PERSONAL = frozenset({21408, 21606, 21608, 30018, 30024, 30032, 30034})
-"""Codes that name our account, but only for numbers of some countries or networks."""
-
-SUPPRESS_AFTER = {30003: 3}
+CODES = ch.CodeTable(
+    opted_out="21610 63014 63033",
+    address="21211 21217 21614 30003 30005 30006",
+    recipient="21612 30004 30011 63003 63024 63032 63036",
+    configuration="20003 20404 21212 21408 21603 21606-21609 21659 30002 30018 30024 30032 30034"
+    " 63001 63002 63007 63008 63020 90010",
+    content="21602 21617 21618 21620 21623 21654-21656 30007 30012-30016 30019 63005 63013 63016"
+    " 63019 63021 63027 63028 63030 63041",
+    throttled="14107 20429 21611 30022 63017 63018",
+    uncertain="30001 30008-30010 30017 30020 30021 30410 63009 63010 63012",
+    personal="21408 21606 21608 30018 30024 30032 30034",
+    suppress_after={"30003": 3},
+)
 """
-An unreachable handset may only be switched off: it takes three such days to call the number dead.
+Personal are codes that name our account, but only for numbers of some countries or networks. An
+unreachable handset may only be switched off: it takes three such days to call the number dead.
 """
-
-NOT_TAKEN = frozenset({14107, 20429, 21611, 30022, 63017, 63018})
-"""Codes that say: too fast, nothing was taken."""
-
-DAILY_LIMITS = frozenset({30023, 30027, 63038})
+DAILY_LIMITS = ch.codes("30023 30027 63038")
 """Codes that say: nothing more is taken today."""
-
-UNCERTAIN = frozenset({30001, 30008, 30009, 30010, 30017, 30020, 30021, 30410, 63009, 63010, 63012})
-"""Codes after which the message may or may not have left."""
 
 STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "sent": ch.Delivery.SENT,
@@ -127,16 +112,8 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             fields["From"] = own.sender or ""
         fields["StatusCallback"] = ch.with_query(message.receipt_url, ref=message.client_reference)
         fields["ValidityPeriod"] = str(min(max(message.ttl_seconds, 1), VALIDITY_SECONDS_MAX))
-        return ch.HttpCall(
-            method="POST",
-            url=f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}/Messages.json",
-            headers={
-                "Authorization": f"Basic {self._login()}",
-                "Content-Type": ch.FORM,
-                "Accept": "application/json",
-            },
-            body=urllib.parse.urlencode(fields, errors="replace").encode("ascii"),
-        )
+        url = f"{own.base_url}/2010-04-01/Accounts/{own.account_sid}/Messages.json"
+        return ch.form_call(url, fields, Authorization=f"Basic {self._login()}")
 
     def probe(self, now: float) -> ch.HttpCall:
         """The account itself."""
@@ -145,8 +122,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         return ch.get_call(url, Authorization=f"Basic {self._login()}")
 
     def _login(self) -> str:
-        login = f"{self.settings.account_sid}:{ch.secrets_of(self.settings.auth_token)[0]}"
-        return base64.b64encode(login.encode("utf-8", "replace")).decode("ascii")
+        return ch.login(self.settings.account_sid, ch.secrets_of(self.settings.auth_token)[0])
 
     def _said(self, words: Any) -> str:
         return ch.said(words, (self._login(), *ch.secret_values(self.settings)))
@@ -163,17 +139,11 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         detail = self._said(ch.member(body, "message"))
         if code is None or not 400 <= reply.status < 600:
             return ch.by_http_status(reply, detail=detail)
-        if code in REFUSALS:
-            return refusal(code, detail)
-        if code in NOT_TAKEN:
-            return ch.NotSent(R.THROTTLED, reply.retry_after_ms, str(code), detail)
-        if code in DAILY_LIMITS:
-            return ch.NotSent(
-                R.THROTTLED, reply.retry_after_ms or ms_to_midnight(reply.now), str(code), detail
-            )
-        if code in UNCERTAIN:
-            return ch.Unknown(R.SERVER_ERROR, str(code), detail)
-        return ch.by_http_status(reply, str(code) if 0 < code < 10**6 else None, detail)
+        if str(code) in DAILY_LIMITS:
+            pause_ms = reply.retry_after_ms or ms_to_midnight(reply.now)
+            return ch.NotSent(R.THROTTLED, pause_ms, str(code), detail)
+        known = str(code) if 0 < code < 10**6 else None
+        return CODES.outcome(code, reply, detail) or ch.by_http_status(reply, known, detail)
 
     def _created(self, reply: ch.HttpReply, body: Any) -> ch.Outcome:
         sid, status = ch.id_of(ch.member(body, "sid")), ch.member(body, "status")
@@ -183,9 +153,7 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
             return ch.Accepted(sid, known_as=ch.known_as(("phone", ch.member(body, "to"))))
         code = ch.whole(ch.member(body, "error_code"))
         detail = self._said(ch.member(body, "error_message"))
-        if code in REFUSALS:
-            return refusal(code, detail)
-        return ch.Unknown(R.SERVER_ERROR, status, detail)
+        return CODES.refusal(code, detail) or ch.Unknown(R.SERVER_ERROR, status, detail)
 
     def verify(self, hook: ch.Webhook) -> None:
         """
@@ -236,13 +204,12 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
         reference = ch.id_of(hook.query.get("ref"))
         if sid is None and reference is None:
             return
-        given = fields.get("ErrorCode", "")
+        code = fields.get("ErrorCode", "")
         failed = state in (ch.Delivery.FAILED, ch.Delivery.CANCELLED)
-        code = int(given) if given.isascii() and given.isdigit() and len(given) <= 6 else 0
-        detail = ch.said(f"{given} {fields.get('ErrorMessage', '')}") if failed else ""
-        failure = refusal(code, detail) if failed and code in REFUSALS else None
+        detail = ch.said(f"{code} {fields.get('ErrorMessage', '')}") if failed else ""
+        failure = CODES.refusal(code, detail) if failed else None
         if failed and code in DAILY_LIMITS:
-            failure = ch.Refused(R.REFUSED_CONFIGURATION, str(code), detail)
+            failure = ch.Refused(R.REFUSED_CONFIGURATION, code, detail)
         yield ch.Receipt(
             state=state, provider_id=sid, client_reference=reference, failure=failure, detail=detail
         )
@@ -263,17 +230,6 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
     def answer(self, hook: ch.Webhook) -> ch.Answer:
         """Empty TwiML: no reply is sent."""
         return ch.Answer(body="<Response/>", content_type="text/xml")
-
-
-def refusal(code: int, detail: str) -> ch.Refused:
-    """The refusal for a code of ``REFUSALS``."""
-    return ch.Refused(
-        REFUSALS[code],
-        str(code),
-        detail,
-        suppress_after=SUPPRESS_AFTER.get(code, 1),
-        personal=code in PERSONAL,
-    )
 
 
 def ms_to_midnight(now: float) -> int:

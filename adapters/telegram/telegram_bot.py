@@ -86,12 +86,7 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
             method, body = "sendMessage", {**body, "text": text, "link_preview_options": shown}
         if keys := [[button_of(row)] for row in rows]:
             body["reply_markup"] = {"inline_keyboard": keys}
-        return ch.HttpCall(
-            method="POST",
-            url=self._url(method),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
-            body=ch.json_bytes(body),
-        )
+        return ch.json_call(self._url(method), body)
 
     def probe(self, now: float) -> ch.HttpCall:
         """The bot itself."""

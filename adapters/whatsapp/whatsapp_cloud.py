@@ -140,16 +140,9 @@ class WhatsAppCloud(WhatsAppAccount):
             "biz_opaque_callback_data": message.client_reference,
             **content_of(message),
         }
-        return ch.HttpCall(
-            method="POST",
-            url=f"{own.base_url}/{own.api_version}/{own.phone_number_id}/messages",
-            headers={
-                "Authorization": f"Bearer {own.access_token.get_secret_value()}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
-            body=ch.json_bytes(body),
-        )
+        url = f"{own.base_url}/{own.api_version}/{own.phone_number_id}/messages"
+        authorization = f"Bearer {own.access_token.get_secret_value()}"
+        return ch.json_call(url, body, Authorization=authorization)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """An error's code decides before the status; a 2xx is accepted by the id of its message."""

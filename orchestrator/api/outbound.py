@@ -5,11 +5,10 @@ that confirms a subscription. The adapter has limited both to its provider's hos
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import structlog
 
 from orchestrator.api.problems import Refusal
+from orchestrator.stores.lru_cache import LruCache
 
 log = structlog.get_logger()
 
@@ -17,7 +16,7 @@ SECONDS_MAX = 5.0
 BYTES_MAX = 64 * 1024
 KEPT_MAX = 16
 
-kept: OrderedDict[str, bytes] = OrderedDict()
+kept = LruCache[bytes](KEPT_MAX)
 """Documents by their URL; what stands at one never changes."""
 
 
@@ -26,9 +25,7 @@ async def evidence_at(url: str) -> bytes:
     found = kept.get(url)
     if found is None:
         found = await get(url)
-        kept[url] = found
-        while len(kept) > KEPT_MAX:
-            kept.popitem(last=False)
+        kept.put(url, found)
     return found
 
 
