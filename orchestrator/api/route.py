@@ -41,6 +41,7 @@ class Scope(StrEnum):
     RECIPIENTS = "recipients"
     INBOX = "inbox"
     DEAD_LETTERS = "dead_letters"
+    PAUSES = "pauses"
     ALL = "all"
 
 

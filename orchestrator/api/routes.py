@@ -19,6 +19,7 @@ from orchestrator.api import (
     messages,
     operations,
     opt_outs,
+    pauses,
     receipts,
     recipients,
     tracking,
@@ -46,6 +47,11 @@ OBJECT = dict[str, Any]
 EventRoute = partial(Route, scope=Scope.EVENTS)
 MessageRoute = partial(Route, scope=Scope.MESSAGES, places=("The message's id.",))
 DeadLetterRoute = partial(Route, scope=Scope.DEAD_LETTERS, places=("The dead letter's id.",))
+PauseRoute = partial(
+    Route,
+    scope=Scope.PAUSES,
+    places=(f"{', '.join(pauses.KINDS[:-1])} or {pauses.KINDS[-1]}.", "Its name."),
+)
 RecipientRoute = partial(Route, scope=Scope.RECIPIENTS, places=("Your own id of the recipient.",))
 InboxRoute = partial(
     Route,
@@ -129,6 +135,25 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
         notes=("Deadlines count from the replay. A repeat finds the messages of the first replay"
             " and starts no others."),
+    ),
+
+    PauseRoute(
+        "GET", "/v1/pauses", pauses.list_pauses, "List what is paused",
+        (RouteAnswer(200, "All of it", pauses.PausesView),),
+    ),
+    PauseRoute(
+        "PUT", "/v1/pauses/{kind}/{name}", pauses.start_pause,
+        "Hold back everything of a provider, a channel or a policy",
+        (RouteAnswer(200, "Nothing leaves any more", pauses.PauseView),),
+        body={JSON: pauses.PauseBody}, refusals=(404,),
+        notes=("Nothing is dropped: what is held leaves when the pause ends, unless its deadline"
+            " passes first. The answer takes a second, in which what was decided before may still"
+            " leave. A repeat changes the end and the reason."),
+    ),
+    PauseRoute(
+        "DELETE", "/v1/pauses/{kind}/{name}", pauses.end_pause, "Let it leave again",
+        (RouteAnswer(200, "What is held leaves, at the providers' rates", pauses.PauseView),),
+        refusals=(400, 404),
     ),
 
     RecipientRoute(

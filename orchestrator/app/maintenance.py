@@ -127,7 +127,9 @@ class Maintenance:
         if kafka is not None:
             metrics.kafka(kafka.connected, kafka.lag)
         metrics.store_up.set(not runtime.engine.store_away)
-        shut = runtime.dispatcher.shut(self._now())
+        now = self._now()
+        metrics.pauses(row[:2] for row in await self._store.pauses() if row.holds(now))
+        shut = runtime.dispatcher.shut(now)
         in_flight = {name: len(one.taken) for name, one in runtime.dispatcher.providers.items()}
         await runtime.share_receipt_counts(RECENT_MINUTES)
         if self._works:

@@ -11,13 +11,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli import adapter, author, bench, doctor, operate, policies, service, whatsapp
+from orchestrator.cli import (
+    adapter,
+    author,
+    bench,
+    doctor,
+    operate,
+    pauses,
+    policies,
+    service,
+    whatsapp,
+)
 
 RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
 GROUPS = (
     (RUN, ("run", "demo", "sandbox", "send")),
     (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
-    (OPERATE, ("explain", "optout", "dlq", "keys", "subject", "migrate")),
+    (OPERATE, ("explain", "pause", "resume", "optout", "dlq", "keys", "subject", "migrate")),
     (MACHINE, ("doctor", "bench", "whatsapp")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
@@ -53,6 +63,7 @@ author.register(app)
 adapter.register(app)
 policies.register(app)
 operate.register(app)
+pauses.register(app)
 doctor.register(app)
 bench.register(app)
 whatsapp.register(app)

@@ -202,7 +202,10 @@ def dlq_replay(
 @keys.command("create")
 def keys_create(
     scope: Annotated[
-        str, typer.Option(help="Comma-separated: events, messages, recipients, dead_letters, all.")
+        str,
+        typer.Option(
+            help="Comma-separated: events, messages, recipients, inbox, dead_letters, pauses, all."
+        ),
     ],
     config: ConfigOption = None,
     output: OutputOption = "text",

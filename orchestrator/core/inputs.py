@@ -8,6 +8,7 @@ message's history can be replayed after profiles, consents and providers have ch
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from orchestrator.core.policy import Governance
 from orchestrator.core.recipient import Address, AddressState, CapUsage, Consent, Instant
@@ -41,12 +42,29 @@ class Provider(Value, omit_defaults=True):
     open_for_ms: int = OPEN_FOR_MS
 
 
+PauseKind = Literal["provider", "channel", "policy"]
+UNTIL_RESUMED: Instant = 253_370_764_800_000
+"""The end of a pause that has none: the year 9999."""
+
+
+class Pause(Value):
+    """Somebody holds everything of a provider, a channel or a policy until then."""
+
+    kind: PauseKind
+    name: str
+    until: Instant
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 class Inputs(Value):
     """
     ``conditions`` holds, by ``step:<n>``, the value of each step's `when` (None: it could not be
     evaluated). ``over_budget`` says until when a channel's budget is spent; ``outages`` the
     channels whose receipts have collapsed; ``too_fast`` the hashes of numbers that the velocity
-    limits hold back. ``goal_reached`` and ``duplicate_of`` are set for a new message only.
+    limits hold back; ``pauses`` what is paused of the policy, its channels and their providers.
+    ``goal_reached`` and ``duplicate_of`` are set for a new message only.
     """
 
     governance: Governance = field(default_factory=Governance)
@@ -62,5 +80,6 @@ class Inputs(Value):
     over_budget: Mapping[str, Instant] = field(default_factory=dict)
     outages: tuple[str, ...] = ()
     too_fast: tuple[str, ...] = ()
+    pauses: tuple[Pause, ...] = ()
     goal_reached: bool = False
     duplicate_of: str | None = None

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
     VELOCITY_LIMIT = "velocity_limit"
     RECEIPT_OUTAGE = "receipt_outage"
+    PAUSED = "paused"
 
     # content: why a step cannot be rendered
     MISSING_VARIABLE = "missing_variable"
@@ -96,6 +97,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.RECEIPT_OUTAGE: (
         "The previous channel's receipts have stopped, so nothing falls through to a paid one."
     ),
+    Reason.PAUSED: "Somebody has paused the provider, the channel or the policy.",
     Reason.MISSING_VARIABLE: "The template uses a variable that is absent.",
     Reason.TEMPLATE_MISSING: "There is no template for this channel and locale.",
     Reason.TEMPLATE_ERROR: "The template failed, or its result is not well-formed.",

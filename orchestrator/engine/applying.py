@@ -15,7 +15,7 @@ from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
 from orchestrator.core.facts import Answered, Fact, ReceiptReceived, RulesChanged, Triggered
-from orchestrator.core.inputs import Inputs, Provider
+from orchestrator.core.inputs import Inputs, Pause, Provider
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import OTP, Policy
@@ -25,6 +25,7 @@ from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.inbox import update_items
+from orchestrator.engine.rules import Reach
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
@@ -135,7 +136,20 @@ def inputs_for(
             if any(step.channel == channel for step in policy.plan)
         ),
         too_fast=too_fast(context, message, person),
+        pauses=pauses_of(context, policy, reach) if context.work.pauses else (),
         **more,
+    )
+
+
+def pauses_of(context: BatchContext, policy: Policy, reach: Reach) -> tuple[Pause, ...]:
+    """What is paused of a policy, its channels and their providers."""
+    concerned = {("policy", policy.name)}
+    concerned |= {("channel", name) for name in reach.channels}
+    concerned |= {("provider", name) for name in reach.providers}
+    return tuple(
+        Pause(row.kind, row.name, row.until)
+        for row in context.work.pauses
+        if row[:2] in concerned and row.holds(context.now)
     )
 
 

@@ -13,6 +13,7 @@ committed.
     RecordWebhook     a provider's request as it came         → None
     PutRecipient, PutConsents, OptOut, Erase                  → the API's answer
     DeadLetter        what could not be processed             → its id
+    StartPause, EndPause  hold a provider, a channel, a policy  → the pause, None if there is none
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from orchestrator.channels import Inbound, Linked, Preference, Receipt
 from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact, IntakeWarning
+from orchestrator.core.inputs import PauseKind
 from orchestrator.core.recipient import ConsentState
 from orchestrator.core.values import Value, field
 from orchestrator.events.event import Event
@@ -200,6 +202,25 @@ class Cancel(Value):
     message: str
 
 
+class StartPause(Value):
+    """
+    Hold everything of a provider, a channel or a policy until then (UTC milliseconds). What was
+    decided before may leave for another second; what is decided from then on waits.
+    """
+
+    kind: PauseKind
+    name: str
+    until: int
+    why: str = ""
+
+
+class EndPause(Value):
+    """Let it leave again."""
+
+    kind: PauseKind
+    name: str
+
+
 class DeadLetter(Value):
     """Something that could not be processed."""
 
@@ -225,4 +246,6 @@ Command = (
     | OpenLinks
     | Erase
     | DeadLetter
+    | StartPause
+    | EndPause
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import fields
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import orjson
 
@@ -28,6 +28,7 @@ from orchestrator.stores.rows import (
     Loaded,
     LoadedAddresses,
     OrphanRow,
+    PauseRow,
     ReadyRow,
     TimerRow,
     Wanted,
@@ -113,6 +114,7 @@ class UnitOfWork:
         self.references = ReadSet("reference", loaded.references, asked.references)
         self.contacts = ReadSet("contact", loaded.contacts, asked.contacts)
         self.live_of = ReadSet("unfinished messages of", loaded.live_of, asked.live_of)
+        self.pauses = loaded.pauses
         messages = {
             id: WorkingMessage(row.message, row.event, row.message)
             for id, row in loaded.messages.items()
@@ -136,7 +138,7 @@ class UnitOfWork:
     def in_memory(cls, address_hash: AddressHash) -> UnitOfWork:
         """A unit of work without a store behind it: it starts empty and knows all there is."""
         rows, addresses = (
-            dict.fromkeys((one.name for one in fields(wanted)), EVERYTHING)
+            {one.name: cast(Any, EVERYTHING) for one in fields(wanted)}
             for wanted in (Wanted, WantedAddresses)
         )
         work = cls(Loaded(), Wanted(**rows), address_hash)
@@ -172,6 +174,15 @@ class UnitOfWork:
             for address in person.addresses
             if (document := self.addresses.get(address.hash))
         }
+
+    def pause(self, kind: str, name: str) -> PauseRow | None:
+        """The latest pause of this, over or not."""
+        return next((one for one in self.pauses if one[:2] == (kind, name)), None)
+
+    def put_pause(self, row: PauseRow) -> None:
+        """Begin, change or end a pause: it holds for what stands behind it in the batch, too."""
+        self.pauses = [*(one for one in self.pauses if one[:2] != row[:2]), row]
+        self.changes.pauses.append(row)
 
     def create(self, message: Message, event: dict[str, Any]) -> WorkingMessage:
         """Add a new message."""

@@ -53,6 +53,7 @@ OTHERWISE: dict[Reason, str] = {
         "Receipts of the channel before coming in again, or `receipt_outage: {hold: false}`,"
         " end it."
     ),
+    Reason.PAUSED: "Once the pause ends, or `kaskad resume` ends it, everything leaves.",
     Reason.MISSING_VARIABLE: (
         "The event or the profile would have had to bring the variable, or the template a default."
     ),

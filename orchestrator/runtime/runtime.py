@@ -204,7 +204,13 @@ class Runtime:
     # ---- between the parts
 
     def wake(self, what: str) -> None:
-        """Another process left work for this one: ``timers``, ``members`` or a provider's name."""
+        """
+        Another process left work for this one: ``timers``, ``members``, ``pauses`` or a provider's
+        name.
+        """
+        if what == "pauses":
+            self.reexamination.ask()
+            return
         if what in ("timers", "members"):
             now = self.edges.clock.now()
             self.timers.poke(now)

@@ -29,6 +29,7 @@ from orchestrator.stores.rows import (
     DeadLetterRow,
     Loaded,
     LoadedAddresses,
+    PauseRow,
     ReadyRow,
     ReceiptCount,
     SecretRow,
@@ -283,6 +284,13 @@ class CounterStore(Protocol):
     async def receipt_counts(self, since_minute: int) -> list[ReceiptCount]: ...
 
 
+class PauseStore(Protocol):
+    """What operators have paused; it changes by batches alone (``Changes.pauses``)."""
+
+    async def pauses(self) -> list[PauseRow]:
+        """The latest pause of each thing that was ever paused, over or not."""
+
+
 class Bucket(Protocol):
     """
     A provider's rate: tokens for the whole installation, and a pause if the provider asked for one.
@@ -343,7 +351,7 @@ class MembershipStore(Protocol):
         """
         Call ``wake`` when another process has left work here (with the name of a provider's
         backlog, after ``urgent `` if it is OTP, or ``timers``), has joined or left (``members``),
-        or has added a secret (``keys``).
+        has added a secret (``keys``), or if any has begun or ended a pause (``pauses``).
         """
 
 
@@ -373,6 +381,7 @@ class Store(
     VersionStore,
     KeyStore,
     CounterStore,
+    PauseStore,
     RateStore,
     MembershipStore,
     RetentionStore,

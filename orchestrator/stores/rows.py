@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from orchestrator.core.inputs import PauseKind
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
 from orchestrator.stores.item_rows import NewItemRow
@@ -241,6 +242,23 @@ class ApiKeyRow(NamedTuple):
     revoked_at: int | None
 
 
+class PauseRow(NamedTuple):
+    """
+    Somebody holds everything of a provider, a channel or a policy (``kind``) from ``at`` to
+    ``until``. ``resumed_at`` is set if that was ended sooner; ``until`` then stays as it was.
+    """
+
+    kind: PauseKind
+    name: str
+    at: int
+    until: int
+    why: str
+    resumed_at: int | None = None
+
+    def holds(self, now: int) -> bool:
+        return self.resumed_at is None and self.until > now
+
+
 class ReceiptCount(NamedTuple):
     """Sends of one minute (since 1970) on a channel, and how many of them were delivered."""
 
@@ -263,6 +281,7 @@ class Wanted:
     contacts: set[ContactKey] = field(default_factory=set)
     recipients: set[str] = field(default_factory=set)
     live_of: set[str] = field(default_factory=set)  # recipients, for their unfinished messages
+    pausing: bool = False  # pauses are about to change: nobody else decides until that is durable
 
 
 @dataclass(slots=True)
@@ -285,6 +304,7 @@ class Loaded:
     contacts: dict[ContactKey, ContactPlace] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
+    pauses: list[PauseRow] = field(default_factory=list)  # all that there are
 
 
 @dataclass(slots=True)
@@ -337,6 +357,7 @@ class Changes:
     items_withdrawn: list[tuple[str, str]] = field(default_factory=list)
     unwanted: list[Named] = field(default_factory=list)  # those whose dead letters go
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
+    pauses: list[PauseRow] = field(default_factory=list)
 
     def timer_lane(self, message: str) -> int:
         """The lane of a message's timer: one for OTP, one for everything else."""

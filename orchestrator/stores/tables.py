@@ -20,6 +20,7 @@ from orchestrator.stores.rows import (
     ApiKeyRow,
     Changes,
     DeadLetterRow,
+    PauseRow,
     ReadyRow,
     ReceiptCount,
     SecretRow,
@@ -215,6 +216,13 @@ class CounterTables(Driver):
         return [ReceiptCount(*row) for row in await self.fetch("receipt_counts", since_minute)]
 
 
+class PauseTable(Driver):
+    """Implements ``PauseStore``."""
+
+    async def pauses(self) -> list[PauseRow]:
+        return [PauseRow(*row) for row in await self.fetch("pauses")]
+
+
 class RetentionTimes(Driver):
     """The times of ``RetentionStore``, and what both stores purge alike."""
 
@@ -264,6 +272,7 @@ class Tables(
     VersionTable,
     KeyTables,
     CounterTables,
+    PauseTable,
 ):
     """All of these."""
 
@@ -284,6 +293,8 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         letters = zip(changes.dead_letters, headers, strict=True)
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
     yield from item_writes(changes)
+    if changes.pauses:
+        yield "put_pauses", changes.pauses
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
 

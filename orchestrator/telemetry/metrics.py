@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -114,6 +114,7 @@ class Metrics:
     queue_depth = gauge("Rows waiting for a provider (counted up to 10000)", "provider", "class")
     inflight_requests = gauge("Sends that are running", "provider")
     circuit_open = gauge("1 while a provider's breaker is open", "provider")
+    paused = gauge("1 while somebody has paused it", "kind", "name")
     status_sink_up = gauge("1 if a sink took the last status events, else 0", "sink")
     store_up = gauge("1 while the store is reachable, else 0")
     kafka_consumer_lag = gauge(
@@ -266,6 +267,12 @@ class Metrics:
         self.config_last_reload_successful.set(1 if good else 0)
         if good:
             self.config_last_reload_success_timestamp_seconds.set(now_ms / 1000)
+
+    def pauses(self, paused: Iterable[tuple[str, str]]) -> None:
+        """What is paused now, by kind and name."""
+        self.paused.clear()
+        for kind, name in paused:
+            self.paused.labels(kind, name).set(1)
 
     def backlog(
         self,

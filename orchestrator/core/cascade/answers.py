@@ -35,8 +35,10 @@ from orchestrator.core.cascade.sending import (
     candidates,
     choose,
     hold_limit,
+    pauses,
     seek,
     shut_now,
+    shut_until,
     wait_shut,
 )
 from orchestrator.core.effects import (
@@ -253,7 +255,11 @@ def next_provider(builder: DecisionBuilder, run: Run, reason: Reason, until: Ins
         run.tried_since = None
         waited_ms = builder.now - (run.first_try_at or builder.now)
         until = max(until, builder.now + min(WAITED_MAX_MS, waited_ms // WAITED_SHARE))
-        wait_shut(builder, run, min([until, *(p.shut_until or until for p in others)]), reason)
+        ends = [until, *(shut_until(builder, p) or until for p in others)]
+        wait_shut(builder, run, min(ends), reason)
+    elif any(pause.name != current for pause in pauses(builder, run)):
+        run.given_up.append(current)
+        choose(builder, run)
     else:
         builder.leave(run, reason)
 

@@ -124,7 +124,13 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
                     ask_again(builder, run)
 
 
-RULES = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP, Reason.OVER_BUDGET)
+RULES = (
+    Reason.QUIET_HOURS,
+    Reason.FREQUENCY_CAP,
+    Reason.MIN_GAP,
+    Reason.OVER_BUDGET,
+    Reason.PAUSED,
+)
 """Reasons of gates that hold a step: another configuration may let it pass."""
 
 

@@ -15,7 +15,7 @@ from orchestrator.core.cascade.builder import DecisionBuilder
 from orchestrator.core.effects import Call, EmitStatus, ReserveCap
 from orchestrator.core.facts import Prepared, Shut
 from orchestrator.core.gates import Check, Verdict, price
-from orchestrator.core.inputs import Provider
+from orchestrator.core.inputs import Pause, Provider
 from orchestrator.core.message import Attempt, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
@@ -80,7 +80,7 @@ def choose(builder: DecisionBuilder, run: Run) -> None:
     if open_now:
         take_turn(builder, run, open_now[0])
     elif left:
-        until = min(provider.shut_until or builder.now for provider in left)
+        until = min(shut_until(builder, provider) or builder.now for provider in left)
         wait_shut(builder, run, until, Reason.BREAKER_OPEN)
     else:
         give_up(builder, run, run.held_for or Reason.NO_ADDRESS)
@@ -103,8 +103,13 @@ def wait_shut(builder: DecisionBuilder, run: Run, until: Instant, reason: Reason
     Wait while every provider of the step is shut or throttled.
 
     The last step waits until the deadline, an earlier one for its longest wait counted from its
-    first try. Without a wait a step moves on at once; a companion waits until the deadline.
+    first try. Without a wait a step moves on at once; a companion waits until the deadline, and so
+    does a step of which somebody has paused a provider.
     """
+    pause = next(iter(pauses(builder, run)), None)
+    if pause is not None:
+        builder.hold(run, until, Reason.PAUSED, str(pause))
+        return
     if run.first_try_at is None:
         run.first_try_at = builder.now
     until = max(until, builder.now + 1)
@@ -153,9 +158,33 @@ def shut(builder: DecisionBuilder, run: Run, fact: Shut) -> None:
         wait_shut(builder, run, fact.until, fact.reason)
 
 
+def shut_until(builder: DecisionBuilder, provider: Provider) -> Instant | None:
+    """The end of the time in which the provider's breaker is open, or it is paused."""
+    ends = [provider.shut_until] if provider.shut_until is not None else []
+    ends += [
+        pause.until
+        for pause in builder.inputs.pauses
+        if pause.kind == "provider" and pause.name == provider.name
+    ]
+    return max(ends, default=None)
+
+
 def shut_now(builder: DecisionBuilder, provider: Provider) -> bool:
-    """Whether the provider's breaker is open."""
-    return provider.shut_until is not None and provider.shut_until > builder.now
+    """Whether nothing may be given to the provider now."""
+    until = shut_until(builder, provider)
+    return until is not None and until > builder.now
+
+
+def pauses(builder: DecisionBuilder, run: Run) -> list[Pause]:
+    """The pauses of providers that the step still has."""
+    if not builder.inputs.pauses:
+        return []
+    names = {provider.name for provider in candidates(builder, run)}
+    return [
+        pause
+        for pause in builder.inputs.pauses
+        if pause.kind == "provider" and pause.name in names and pause.until > builder.now
+    ]
 
 
 def open_targets(builder: DecisionBuilder, run: Run, provider: Provider) -> list[Address]:

@@ -17,6 +17,7 @@ from orchestrator.core.gates import (
     deadline,
     gaps,
     goal,
+    paused,
     quiet_hours,
     reachability,
     suppression,
@@ -43,6 +44,7 @@ HARD_GATES: tuple[HardGate, ...] = (
     when.GATE,
 )
 DEFERRABLE_GATES: tuple[DeferrableGate, ...] = (
+    paused.GATE,
     quiet_hours.GATE,
     caps.GATE,
     gaps.GATE,

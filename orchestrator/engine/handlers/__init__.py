@@ -12,6 +12,7 @@ from orchestrator.engine.commands import (
     Command,
     Conflict,
     DeadLetter,
+    EndPause,
     Erase,
     OpenLinks,
     OptOut,
@@ -19,8 +20,9 @@ from orchestrator.engine.commands import (
     PutConsents,
     PutRecipient,
     RecordWebhook,
+    StartPause,
 )
-from orchestrator.engine.handlers import events, links, messages, receipts, recipients
+from orchestrator.engine.handlers import events, links, messages, pauses, receipts, recipients
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
@@ -38,6 +40,8 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     OpenLinks: links.OpenLinksHandler(),
     OptOut: recipients.OptOutHandler(),
     Erase: recipients.EraseHandler(),
+    StartPause: pauses.StartPauseHandler(),
+    EndPause: pauses.EndPauseHandler(),
 }
 
 

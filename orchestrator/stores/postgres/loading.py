@@ -21,12 +21,20 @@ from orchestrator.stores.rows import (
     Loaded,
     LoadedAddresses,
     MessageRow,
+    PauseRow,
     Wanted,
     WantedAddresses,
 )
 from orchestrator.stores.tables import event_of
 
 LOCK = "select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as w (key)"
+PAUSES_LOCK = 0x6B61_736B_6164_5061
+LOCK_DECIDING = (
+    f"select pg_advisory_xact_lock_shared({PAUSES_LOCK}) union all"
+    f" select * from (select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as w (key)) l"
+)
+"""Deciding takes the lock of the pauses shared, so that a new pause waits for it."""
+LOCK_PAUSING = LOCK_DECIDING.replace("lock_shared", "lock", 1)
 LOCK_KEYS_MAX = 16_384
 
 
@@ -37,10 +45,11 @@ def lock_key(kind: str, name: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-async def take_locks(connection: Any, keys: Iterable[int]) -> None:
+async def take_locks(connection: Any, keys: Iterable[int], statement: str = LOCK) -> None:
     """Take locks in order, so that two units never wait for each other."""
-    if ordered := sorted(keys):
-        await connection.fetch(LOCK, ordered)
+    ordered = sorted(keys)
+    if ordered or statement is not LOCK:
+        await connection.fetch(statement, ordered)
 
 
 async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bool) -> Loaded:
@@ -61,7 +70,8 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
             elif row["kind"] == "c":
                 found.contacts[key] = ContactPlace(*place, row["written_to"])
     if lock:
-        await take_locks(connection, (lock_key("r", person) for person in people))
+        keys = (lock_key("r", person) for person in people)
+        await take_locks(connection, keys, LOCK_PAUSING if wanted.pausing else LOCK_DECIDING)
     known = {id: cache[id] for id in messages if id in cache}
     rows = await connection.fetch(
         QUERIES["load"],
@@ -108,6 +118,11 @@ def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -
                 found.live_of[row["b"]].append(id)
         case "p":
             found.recipients[row["a"]] = orjson.loads(row["body"])
+        case "h":
+            until, resumed = row["list"]
+            at, why = int(row["version"]), row["more"].decode()
+            ended = int(resumed) if resumed is not None else None
+            found.pauses.append(PauseRow(row["a"], row["b"], at, int(until), why, ended))
         case "e":
             event = EventRow(row["body"], tuple(row["list"]), row["more"].decode())
             found.events[row["a"], row["b"]] = event

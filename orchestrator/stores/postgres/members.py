@@ -105,6 +105,14 @@ class PostgresMembership(PostgresDatabase):
         if self._words and (self._announcing is None or self._announcing.done()):
             self._announcing = asyncio.create_task(self._announce(), name="store:wake")
 
+    async def announce_pauses(self) -> None:
+        """Wake every process: a pause has begun or ended. They would find out a minute later."""
+        self._wake("pauses")
+        try:
+            await self._notify("pauses")
+        except StoreBusy as error:
+            log.info("store.wake_failed", why=str(error))
+
     async def _announce(self) -> None:
         await asyncio.sleep(WAKE_PAUSE_SECONDS)
         words, self._words = sorted(self._words), frozenset()

@@ -94,3 +94,5 @@ class PostgresUnit:
             self.committed = True
         self._store.cache.take(changes, version)
         self._store.announce(changes)
+        if changes.pauses:
+            await self._store.announce_pauses()

@@ -11,6 +11,11 @@ delete from orphans where provider = $1 and reference = $2
 insert into dead_letters (id, at, origin, reason, detail, headers, body)
 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
 
+-- name: put_pauses
+insert into pauses (kind, name, at, until, why, resumed_at) values ($1, $2, $3, $4, $5, $6)
+    on conflict (kind, name) do update
+   set at = excluded.at, until = excluded.until, why = excluded.why, resumed_at = excluded.resumed_at
+
 -- name: add_spending
 insert into spending (channel, day, millionths) values ($1, $2, $3)
     on conflict (channel, day) do update set millionths = spending.millionths + excluded.millionths

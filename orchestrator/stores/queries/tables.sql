@@ -41,6 +41,9 @@ select name, version from versions where kind = $1
 insert into examined (bucket, digest) values ($1, $2)
     on conflict (bucket) do update set digest = excluded.digest
 
+-- name: pauses
+select kind, name, at, until, why, resumed_at from pauses order by kind, name
+
 -- name: secrets
 select id, secret, created_at from secrets where purpose = $1 order by id desc
 

@@ -21,6 +21,7 @@ from orchestrator.stores.rows import (
     Loaded,
     LoadedAddresses,
     MessageRow,
+    PauseRow,
     ReadyRow,
     Wanted,
     WantedAddresses,
@@ -51,6 +52,7 @@ def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
     for key in wanted.contacts:
         if row := one("load_contact", key):
             found.contacts[key] = ContactPlace(*row)
+    found.pauses = [PauseRow(*row) for row in db.execute(QUERIES["pauses"])]
     load_messages(db, cache, wanted, found)
     return found
 

@@ -68,6 +68,13 @@ class SqliteBatches(SqliteDatabase):
         known = self.cache.withdraw(changes)
         await self._finish(lambda db: None)
         self.cache.take(changes, known)
+        if changes.pauses:
+            self._wake("pauses")
+
+    def on_wake(self, wake: Callable[[str], None]) -> None:
+        self._wake = wake
+
+    _wake: Callable[[str], None] = staticmethod(lambda what: None)  # until somebody listens
 
 
 class SqliteStore(Tables, SqliteRetention, SqliteBatches):
@@ -90,9 +97,6 @@ class SqliteStore(Tables, SqliteRetention, SqliteBatches):
         """All the work is this process's already."""
 
     async def leave(self) -> None:
-        """There is no other process."""
-
-    def on_wake(self, wake: Callable[[str], None]) -> None:
         """There is no other process."""
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:

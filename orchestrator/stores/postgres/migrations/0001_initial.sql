@@ -270,6 +270,18 @@ create table api_keys (
     revoked_at bigint
 );
 
+-- What operators have paused. Written by `kaskad pause` and `kaskad resume`, read by each batch; a row
+-- for each provider, channel or policy that was ever paused.
+create table pauses (
+    kind text not null,
+    name text not null,
+    at bigint not null,
+    until bigint not null,
+    why text not null,
+    resumed_at bigint,
+    primary key (kind, name)
+);
+
 -- Money spent, for caps on spending. Added to by batches; one row a channel and day.
 create table spending (
     channel text not null,

@@ -24,7 +24,7 @@ select n.kind, n.a, n.b, n.message, n.attempt, n.written_to, coalesce(m.recipien
 -- Everything of one batch: messages by id ($1; those in the cache of the caller with their versions,
 -- $6), unfinished ones of recipients ($2), recipients ($3), events ($4 sources, $5 ids). `kind` says
 -- which, `a` and `b` are its key. A live message's `version` is the transaction that wrote its row;
--- one that is cached as it is comes without state and event.
+-- one that is cached as it is comes without state and event. Of pauses, all that there are.
 with ids as (
     select id, known from unnest($1::text[], $6::text[]) as w (id, known)
     union all
@@ -45,6 +45,8 @@ select 'p', id, '', null, document, null, null from recipients where id = any ($
 union all
 select 'e', e.source, e.id, null, e.digest, convert_to(e.status, 'UTF8'), e.messages
   from unnest($4::text[], $5::text[]) as w (source, id) join events e on e.source = w.source and e.id = w.id
+union all
+select 'h', kind, name, at::text, null, convert_to(why, 'UTF8'), array[until::text, resumed_at::text] from pauses
 
 -- name: load_addresses
 -- The second half of a batch: address documents ($1 hashes), receipts that came before their
