@@ -1,5 +1,6 @@
 """
-A stand-in for the Viber bot API: ``/pa/send_message``, ``/pa/set_webhook`` and signed events.
+A stand-in for the Viber bot API: ``/pa/send_message``, ``/pa/set_webhook``,
+``/pa/get_account_info`` and signed events.
 
 Reference: Viber REST bot API, "Send message", "Webhooks", "Error codes". Quirks kept: every answer
 is HTTP 200 and the body's ``status`` decides; message tokens are whole numbers beyond 2^53; without
@@ -82,6 +83,7 @@ class ViberBotStandIn(StandIn):
     def routes(self) -> Iterator[web.AbstractRouteDef]:
         yield from super().routes()
         yield web.post("/pa/set_webhook", self.set_webhook)
+        yield web.post("/pa/get_account_info", self.account_info)
 
     def spelling(self, address: str) -> str:
         return address.strip()
@@ -176,6 +178,11 @@ class ViberBotStandIn(StandIn):
             return answer("1")
         self.common.callbacks[provider] = url
         return answer("0", event_types=body.get("event_types", list(ALL_EVENTS)))
+
+    async def account_info(self, request: web.Request) -> web.Response:
+        """The bot's account."""
+        status = self._unauthorised(request, read_json(await request.read()))
+        return answer(status or "0", **({} if status else {"id": "pa:1", "name": "Sandbox"}))
 
     async def probe(self, url: str) -> bool:
         """Viber's first call of a webhook, which has to be answered with 200."""

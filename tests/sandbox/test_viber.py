@@ -225,6 +225,12 @@ def is_signed(hook: Hook) -> bool:
     return hook.headers["x-viber-content-signature"] == made
 
 
+async def test_the_bot_says_who_it_is() -> None:
+    async with benched() as bench:
+        assert (await bench.post("/pa/get_account_info", json={}, headers=TOKEN))[2]["status"] == 0
+        assert (await bench.post("/pa/get_account_info", json={}))[2]["status"] == 2
+
+
 async def test_the_bot_cannot_send_before_it_has_a_webhook_that_answers() -> None:
     async with benched() as bench:
         assert (await bot_send(bench))["status"] == 10
