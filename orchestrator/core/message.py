@@ -182,7 +182,8 @@ class Message(Struct, omit_defaults=True):
     Its JSON leaves out defaults, here and in runs and attempts, so a default must never change.
 
     ``sequence`` is the order in which the cascade's steps are tried, ``position`` the current place
-    in it (-1 before the first). ``finished_at`` is its first end; ``reached_at`` is when it
+    in it (-1 before the first). Nothing is asked and nothing is sent before ``not_before``.
+    ``finished_at`` is its first end; ``reached_at`` is when it
     succeeded, later if a late receipt corrected that end. ``inputs_digest`` names the inputs that
     the history stored last, ``holds`` counts the latest decisions that only held the message once
     more; both belong to the history and decide nothing.
@@ -214,11 +215,21 @@ class Message(Struct, omit_defaults=True):
     attempts: list[Attempt] = field(default_factory=list)
     inputs_digest: str = ""
     holds: int = 0
+    not_before: Instant | None = None
 
     @property
     def terminal(self) -> bool:
         """Whether the message has ended."""
         return self.status in TERMINAL
+
+    @property
+    def starts_at(self) -> Instant:
+        """When its cascade starts, or has started."""
+        return self.created_at if self.not_before is None else self.not_before
+
+    def is_scheduled(self, now: Instant) -> bool:
+        """Whether it waits for its start."""
+        return not self.terminal and now < self.starts_at and not self.sequence
 
     @property
     def current(self) -> Run | None:

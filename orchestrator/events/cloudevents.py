@@ -34,6 +34,10 @@ BATCH_VALUES_MAX = 200_000
 BATCH_EVENTS_MAX = 1_000
 TEXT_LENGTH_MAX = 1_024
 AHEAD_MS_MAX = 5 * 60_000
+NOT_BEFORE = "kaskadnotbefore"
+"""An extension attribute: when the event's messages start."""
+NOT_BEFORE_DAYS_MAX = 366
+DAY_MS = 24 * 3_600_000
 EXAMPLE_FIELDS_MAX = 8
 ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -210,7 +214,8 @@ def read_event(found: Any) -> Event:
         id=attributes["id"],
         source=attributes["source"],
         type=attributes["type"],
-        time=read_time(attributes.get("time")),
+        time=read_time(attributes.get("time"), "time"),
+        not_before=read_time(attributes.get(NOT_BEFORE), NOT_BEFORE),
         attributes=attributes,
         data=(
             data
@@ -242,7 +247,7 @@ def canonical_text(name: str, value: Any) -> str:
     """An attribute as a header would have it: ``true``, ``-5``; a time as the instant it names."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    at = rfc3339_ms(value) if name == "time" else None
+    at = rfc3339_ms(value) if name in ("time", NOT_BEFORE) else None
     return str(value if at is None else at)
 
 
@@ -298,7 +303,7 @@ def check_text(name: str, value: str) -> None:
         raise Malformed("bad_attribute", name, "it has control characters in it", "leave them out")
 
 
-def read_time(value: Any) -> int | None:
+def read_time(value: Any, name: str) -> int | None:
     """UTC milliseconds of an RFC 3339 timestamp."""
     if value is None:
         return None
@@ -306,7 +311,7 @@ def read_time(value: Any) -> int | None:
     if at is None:
         raise Malformed(
             "bad_attribute",
-            "time",
+            name,
             "it is not an RFC 3339 time (from 1970 to 9999)",
             'write "2026-11-21T10:00:00Z"',
         )
@@ -315,12 +320,16 @@ def read_time(value: Any) -> int | None:
 
 def refuse_future(event: Event, now: int) -> None:
     """
-    Raise ``Malformed`` for an event that says it happens later: nothing would wait for it. Clocks
-    may differ by some minutes.
+    Raise ``Malformed`` for an event that says it happened later than now; clocks may differ by some
+    minutes. Messages that start later say so in ``kaskadnotbefore``, and within a year.
     """
     if event.time is not None and event.time - now > AHEAD_MS_MAX:
         what = "it is more than 5 minutes in the future"
-        raise Malformed("time_in_future", "time", what, "send when it happened; check the clock")
+        fix = f"send when it happened; when its messages start is {NOT_BEFORE}"
+        raise Malformed("time_in_future", "time", what, fix)
+    if event.not_before is not None and event.not_before - now > NOT_BEFORE_DAYS_MAX * DAY_MS:
+        what = f"it is more than {NOT_BEFORE_DAYS_MAX} days in the future"
+        raise Malformed("not_before_too_far", NOT_BEFORE, what, "publish the event later")
 
 
 def example(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ class Event(Value):
     A valid CloudEvent. ``attributes``: its context attributes without the data (id, source, type,
     subject, time as sent, extensions). ``time``: UTC milliseconds, None if absent. ``data``:
     without ``recipient`` and ``recipients``, which are in ``recipients`` (at least one mapping with
-    an ``id``). ``digest``: a hash of the parsed event, equal for bodies of equal meaning.
+    an ``id``). ``not_before``: UTC milliseconds at which its messages start, None for at once.
+    ``digest``: a hash of the parsed event, equal for bodies of equal meaning.
     ``warnings``: what it says of recipients and could not be used.
     """
 
@@ -27,3 +28,4 @@ class Event(Value):
     recipients: Sequence[Mapping[str, Any]]
     digest: bytes
     warnings: Sequence[IntakeWarning] = ()
+    not_before: int | None = None

@@ -182,6 +182,7 @@ def ending(message: Message, policy: Policy | None, place: Place, asked: Known) 
         ) or because(reason, cause)
     times = {
         "created_at": message.created_at,
+        "starts_at": message.starts_at,
         "deadline_at": message.deadline_at,
         "finished_at": message.finished_at,
         "reached_at": message.reached_at,
@@ -191,6 +192,8 @@ def ending(message: Message, policy: Policy | None, place: Place, asked: Known) 
 
 def sentence(message: Message) -> str:
     """The status in words."""
+    if message.not_before is not None and not message.terminal and not message.sequence:
+        return "Waits for its start, nothing sent yet."
     if not message.terminal:
         sends = len(message.attempts)
         return (
@@ -202,9 +205,9 @@ def sentence(message: Message) -> str:
     if message.succeeded_by:
         words += f" by {message.succeeded_by}"
     if message.reached_at is not None:
-        words += f" after {duration(message.reached_at - message.created_at)}"
+        words += f" after {duration(message.reached_at - message.starts_at)}"
     elif message.finished_at is not None:
-        words += f" after {duration(message.finished_at - message.created_at)}"
+        words += f" after {duration(max(0, message.finished_at - message.starts_at))}"
     if message.reason is not None:
         words += f". {message.reason.describe()}"
     return words.removesuffix(".") + "."

@@ -86,7 +86,9 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(f"event     {event['type']} {event['id']} from {event['source']}", 1)
     zone = document["zone"]
     yield Line(f"for       {message['recipient']}, {zone['name']} (zone of the {zone['of']})", 1)
-    yield Line(f"started   {both(message, 'created_at')}", 1)
+    yield Line(f"accepted  {both(message, 'created_at')}", 1)
+    if message["starts_at"] != message["created_at"]:
+        yield Line(f"starts    {both(message, 'starts_at')}", 1)
     yield Line(f"deadline  {both(message, 'deadline_at')}", 1)
     if message["cost"]:
         yield Line(f"cost      {money(message['cost']['amount'], message['cost']['currency'])}", 1)

@@ -123,6 +123,9 @@ class MessageView(ClassKey):
     ]
     step: Annotated[int | None, Meta(description="The current step's position, from 0.")]
     created_at: Time
+    starts_at: Annotated[
+        Time, Meta(description="`created_at`, or later if its event has `kaskadnotbefore`.")
+    ]
     deadline_at: Time
     finished_at: Annotated[Time | None, Meta(description="Its first end.")]
     reached_at: Annotated[
@@ -161,6 +164,7 @@ def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
         "cost": cost_view(message),
         "step": steps[-1].step if steps else None,
         "created_at": rfc3339(message.created_at),
+        "starts_at": rfc3339(message.starts_at),
         "deadline_at": rfc3339(message.deadline_at),
         "finished_at": instant(message.finished_at),
         "reached_at": instant(message.reached_at),

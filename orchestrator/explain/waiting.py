@@ -24,7 +24,8 @@ def waiting_view(
     None if nothing of the message is open; ``asked`` has the gates' latest explanations of holds.
     """
     live = [run for run in message.runs if not run.over and (run.companion or not message.terminal)]
-    waits = [found for run in live for found in waits_of(message, run, policy, now, place, asked)]
+    waits = [scheduled(message, now, place)] if message.is_scheduled(now) else []
+    waits += [found for run in live for found in waits_of(message, run, policy, now, place, asked)]
     if not waits and message.terminal:
         return None
     return {
@@ -32,6 +33,26 @@ def waiting_view(
         "for": waits,
         "next_look_at": message.due_at,
         "deadline_at": message.deadline_at,
+    }
+
+
+def scheduled(message: Message, now: Instant, place: Place) -> dict[str, Any]:
+    """The wait for the start of a message."""
+    at = message.starts_at
+    return {
+        "step": None,
+        "channel": None,
+        "companion": False,
+        "state": "scheduled",
+        "reason": None,
+        "rule": None,
+        "provider": None,
+        "until": at,
+        "words": f"It starts at {place.words(at)}{soon(at, now)}.",
+        "note": (
+            "The event's `kaskadnotbefore` says so. Every gate is asked then, and its deadline"
+            " counts from then; its goal, a cancel or an erasure still ends it before."
+        ),
     }
 
 

@@ -46,6 +46,7 @@ def newborn(message: Message) -> Message:
         topic=message.topic,
         created_at=message.created_at,
         deadline_at=message.deadline_at,
+        not_before=message.not_before,
         currency=message.currency,
         inputs_digest=message.inputs_digest,
         holds=message.holds,

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.configuration.reading import Section
 from orchestrator.configuration.yaml_file import Node
-from orchestrator.events.cloudevents import read_event
+from orchestrator.events.cloudevents import NOT_BEFORE, read_event
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
 from orchestrator.primitives.durations import rfc3339
@@ -20,10 +20,12 @@ def make_event(
     data: Mapping[str, Any],
     recipient: Mapping[str, Any],
     place: Section,
+    not_before: int | None = None,
 ) -> Event | None:
     """
-    An event of ``at`` (UTC milliseconds) as the intake would make it. What the intake refuses, and
-    what it leaves out with a warning, is reported at the nearest place that the test has written.
+    An event of ``at`` as the intake would make it; its message starts at ``not_before`` (both UTC
+    milliseconds). What the intake refuses, and what it leaves out with a warning, is reported at
+    the nearest place that the test has written.
     """
     try:
         event = read_event(
@@ -33,6 +35,7 @@ def make_event(
                 "source": "test",
                 "type": type,
                 "time": rfc3339(at),
+                NOT_BEFORE: None if not_before is None else rfc3339(not_before),
                 "data": {**data, "recipient": dict(recipient)},
             }
         )

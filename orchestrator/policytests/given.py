@@ -6,6 +6,7 @@ and after.
     recipient  as in an event; `true` at a field of addresses, and a number at a list of them,
                stand for made-up ones: `phone: true`, `web_push: 2`
     event      the data of the policy's trigger
+    not_before when its message starts, counted from `now`
     providers  by channel or provider, see reactions.py
     history    [{ago: 3h, sent: viber, class: promotional}, {ago: 1d, event: {…}}, …]
     then       [{at: 20m, event: {type: shop.order.placed, data: {…}}},
@@ -142,7 +143,7 @@ def read_recipient(section: Section, now: int) -> dict[str, Any]:
 def event_at(
     section: Section, policy: Policy, recipient: Mapping[str, Any], now: int, report: Report
 ) -> Event | None:
-    """The policy's trigger, as an event of ``now``."""
+    """The policy's trigger, as an event of ``now``, with the start of its message."""
     node = section.get("event")
     if node is not None and node.kind != "map":
         section.wrong(node, "event", 'its data: {cart_id: "981"}')
@@ -156,7 +157,9 @@ def event_at(
                 "write it beside `event`, as `recipient`",
             )
             return None
-    return make_event("the-event", policy.event, now, data, recipient, section)
+    later_ms = read_span(section.get("not_before"), "`not_before`", report)
+    not_before = None if later_ms is None else now + later_ms
+    return make_event("the-event", policy.event, now, data, recipient, section, not_before)
 
 
 def is_send(node: Node) -> bool:

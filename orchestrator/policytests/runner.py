@@ -99,11 +99,13 @@ class PolicyTestRunner:
         runner.run_until(given.now)
         self._published(runner.submit(given.now, Publish(given.event)))
         self._run_actions([action for action in given.actions if action.at_ms >= 0])
-        end = given.now + max(
-            [test.policy.deadline_ms + MINUTE_MS, *(action.at_ms for action in given.actions)]
+        starts = max(given.now, given.event.not_before or 0)
+        deadline_at = starts + test.policy.deadline_ms
+        end = max(
+            [deadline_at + MINUTE_MS, *(given.now + action.at_ms for action in given.actions)]
         )
         runner.run_until(end)
-        while end < runner.last_receipt_at < given.now + test.policy.deadline_ms + AFTERMATH_MS:
+        while end < runner.last_receipt_at < deadline_at + AFTERMATH_MS:
             end = runner.last_receipt_at
             runner.run_until(end)
         sent = {

@@ -68,6 +68,7 @@ def given() -> Schema:
             "now": INSTANT,
             "recipient": FREE,
             "event": FREE,
+            "not_before": SPAN,
             "providers": {
                 "type": "object",
                 "additionalProperties": {"anyOf": [reaction(), array(reaction(), 1)]},

@@ -28,12 +28,14 @@ class BadEventFile(Exception):
 class EventFile:
     """
     ``lines`` are ``(time in UTC milliseconds, line)`` in order of time; ``types`` counts the event
-    types; ``ids`` are ``source id`` of all events.
+    types; ``ids`` are ``source id`` of all events. ``latest_start`` is the last time for which one
+    schedules its messages.
     """
 
     lines: list[tuple[int, bytes]] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
+    latest_start: int = 0
 
     @property
     def first(self) -> int:
@@ -73,6 +75,7 @@ def read_event_file(name: str) -> EventFile:
             continue
         found.lines.append((event.time, text))
         found.types[event.type] += 1
+        found.latest_start = max(found.latest_start, event.not_before or 0)
         found.ids.add(f"{event.source} {event.id}")
     if problems:
         more = len(problems) - PROBLEMS_MAX

@@ -89,14 +89,14 @@ def note(outcome: MessageOutcome, before: Message | None, message: Message, now:
     """Record what a decision has changed."""
     known = len(before.attempts) if before is not None else 0
     for attempt in message.attempts[known:]:
-        outcome.sends.append((attempt.channel, now - message.created_at))
+        outcome.sends.append((attempt.channel, now - message.starts_at))
     if before is None or before.status is not message.status or before.flags != message.flags:
         outcome.status = message.status.value
         outcome.reason = message.reason.value if message.reason is not None else ""
         outcome.by = message.succeeded_by or ""
         outcome.flags = tuple(message.flags)
         if message.status is Status.SUCCEEDED and outcome.reached_ms is None:
-            outcome.reached_ms = now - message.created_at
+            outcome.reached_ms = now - message.starts_at
         outcome.skips = tuple(skips(message))
     if message.attempts and (
         known != len(message.attempts) or attempt_outcomes(before) != attempt_outcomes(message)

@@ -70,8 +70,12 @@ class VersionRun:
             self._collector.watch,
             self._contents,
         )
-        runner.run(self._events(), self._advance, lambda last: last + spec.aftermath_ms)
+        runner.run(self._events(), self._advance, self._until)
         return list(self._collector.by_message.values())
+
+    def _until(self, last: int) -> int:
+        """The end of a run whose last event came at ``last``."""
+        return max(last, self._spec.event_file.latest_start) + self._spec.aftermath_ms
 
     def _events(self) -> Iterator[tuple[int, Event]]:
         """The events in order; the locales of their recipients are noted for the report."""

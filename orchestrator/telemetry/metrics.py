@@ -187,7 +187,7 @@ class Metrics:
 
     def _reached(self, message: Message) -> None:
         if message.succeeded_by is not None and message.finished_at is not None:
-            seconds = max(0, message.finished_at - message.created_at) / 1000
+            seconds = max(0, message.finished_at - message.starts_at) / 1000
             self.reach_seconds.labels(message.message_class, message.succeeded_by).observe(seconds)
 
     def _cost(self, before: Message | None, message: Message) -> None:

@@ -222,6 +222,20 @@ async def test_an_event_from_the_future_is_refused_and_a_clock_may_differ(site: 
     assert results[1]["status"] == "accepted"
 
 
+async def test_a_message_may_start_up_to_a_year_later(site: Site) -> None:
+    now, day = site.world.now, 24 * 3_600_000
+    at = rfc3339(now + 7 * day)
+    [result] = (await post(site, {**event("1"), "kaskadnotbefore": at})).json()["results"]
+    message = await site.message(result["messages"][0])
+    assert (message["status"], message["starts_at"], message["step"]) == ("accepted", at, None)
+    again = {**event("1"), "kaskadnotbefore": at.replace(".000Z", "+00:00")}
+    assert (await post(site, again)).json()["results"][0]["status"] == "duplicate"
+    far = {**event("2"), "kaskadnotbefore": rfc3339(now + 366 * day + 1)}
+    is_problem(await post(site, far), 400, "not_before_too_far")
+    bad = is_problem(await post(site, {**event("3"), "kaskadnotbefore": "noon"}), 400)
+    assert (bad["code"], bad["field"]) == ("bad_attribute", "kaskadnotbefore")
+
+
 async def test_warnings_stand_in_the_result_in_the_trace_and_in_a_metric(site: Site) -> None:
     bad = {"id": "olena", "phone": "12", "email": "olena@example.com", "lang": "uk"}
     [result] = (await post(site, event("1", recipient=bad))).json()["results"]

@@ -59,6 +59,11 @@ PASSING = [
         "{steps: [0s send viber, 10m leave viber because not_read_in_time, 10m send sms]}",
     ),
     (
+        "{not_before: 2h, then: [{at: 1h, recipient: {phone: '+380501234567'}}],"
+        " providers: {viber: {delivered: 2s}}}",
+        "{steps: [2h send viber, 2h10m leave viber because not_read_in_time, 2h10m send sms]}",
+    ),
+    (
         "{providers: {viber: {failed: 20s}}}",
         "{steps: [0s send viber, 20s leave viber because failure_receipt, 20s send sms]}",
     ),

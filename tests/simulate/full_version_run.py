@@ -35,7 +35,7 @@ class FullVersionRun(VersionRun):
         for at, event in self._events():
             await self._full.sleep_until(at)
             await self._full.submit(Publish(event))
-        await self._full.sleep_until(spec.event_file.last + spec.aftermath_ms)
+        await self._full.sleep_until(self._until(spec.event_file.last))
         await self._full.close()
 
     def _watch(self, decided: Decided, now: int) -> None:

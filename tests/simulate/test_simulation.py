@@ -37,8 +37,13 @@ SURE = Behaviour(
 )
 
 
-def shop_traffic(place: Place, count: int, seconds_apart: int = 97) -> EventFile:
-    """Events of the demonstration's shop, one after the other over some days."""
+def shop_traffic(
+    place: Place, count: int, seconds_apart: int = 97, later: bool = False
+) -> EventFile:
+    """
+    Events of the demonstration's shop, one after the other over some days; ``later``: their
+    messages start on another day.
+    """
     found = []
     for number, one in enumerate(Customers(5, 40).events(count)):
         seconds = number * seconds_apart
@@ -46,6 +51,8 @@ def shop_traffic(place: Place, count: int, seconds_apart: int = 97) -> EventFile
             f"2026-11-{21 + seconds // 86_400}T"
             f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}Z"
         )
+        if later:
+            one["kaskadnotbefore"] = f"2026-11-24T09:{number % 60:02}:00Z"
         found.append(one)
     return read_event_file(place.events(found))
 
@@ -62,6 +69,22 @@ def whole_story(outcome: MessageOutcome) -> Any:
         sorted(outcome.sends),
         outcome.rules,
     )
+
+
+def test_both_runners_start_messages_at_the_time_that_their_events_give(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "GATHER_SECONDS", 0.0)
+    configuration = load_configuration(ROOT / "config" / "kaskad.yaml", {}, secrets=False)
+    event_file = shop_traffic(place, 40, later=True)
+    policies = configuration.rules.policies
+    play = RunSpec(
+        configuration, policies, frozenset(policies), event_file, assumed(), seed=11, run=0
+    )
+    quick = VersionRun(play).run()
+    assert sorted(map(whole_story, quick)) == sorted(map(whole_story, FullVersionRun(play).run()))
+    assert sum(len(one.sends) for one in quick) > 40
+    assert min(at for one in quick for _, at in one.sends) == 0, "counted from the start"
 
 
 def test_the_fast_runner_does_what_the_whole_service_would(

@@ -67,6 +67,7 @@ class Message(MessageClass):
     cost: Cost | None
     step: int | None
     created_at: str
+    starts_at: str
     deadline_at: str
     finished_at: str | None
     reached_at: str | None

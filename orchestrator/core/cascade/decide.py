@@ -162,7 +162,7 @@ def stop_companions(builder: DecisionBuilder, reason: Reason) -> None:
 
 
 def trigger(builder: DecisionBuilder) -> None:
-    """End a new message that is pointless; else lay out its cascade and start its companions."""
+    """End a new message that is pointless; ``progress`` starts any other, at its time."""
     message = builder.message
     builder.effects.append(EmitStatus("message.accepted"))
     if builder.inputs.duplicate_of is not None:
@@ -171,11 +171,20 @@ def trigger(builder: DecisionBuilder) -> None:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
     elif builder.inputs.goal_reached:
         builder.finish(Status.CANCELLED, Reason.GOAL_MET)
-    else:
-        message.sequence = sequence(builder)
-        first = len(builder.policy.cascade)
-        for step in range(first, first + len(builder.policy.also)):
-            seek(builder, builder.start(step, companion=True))
+    elif message.is_scheduled(builder.now):
+        builder.say(f"scheduled: starts at {message.starts_at}")
+
+
+def begin(builder: DecisionBuilder) -> None:
+    """Lay out the cascade and start the companions; a start that came too late ends the message."""
+    message = builder.message
+    if builder.now >= message.deadline_at:
+        builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
+        return
+    message.sequence = sequence(builder)
+    first = len(builder.policy.cascade)
+    for step in range(first, first + len(builder.policy.also)):
+        seek(builder, builder.start(step, companion=True))
 
 
 def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
@@ -219,6 +228,10 @@ def presume_dead(builder: DecisionBuilder) -> None:
 def progress(builder: DecisionBuilder) -> None:
     """Move the message as far as it goes without another fact."""
     message = builder.message
+    if message.is_scheduled(builder.now):
+        return
+    if not message.terminal and not message.sequence:
+        begin(builder)
     for run in message.runs:
         if run.companion and not run.over:
             wake(builder, run)
@@ -317,6 +330,8 @@ def wake_at(builder: DecisionBuilder) -> Instant | None:
         for attempt in message.attempts
         if attempt.outcome is OutcomeKind.PENDING
     ]
+    if message.is_scheduled(now):
+        instants.append(message.starts_at)
     live = [run for run in message.runs if not run.over and (run.companion or not message.terminal)]
     for run in live:
         if run.sending is Sending.HELD and run.until is not None:

@@ -179,6 +179,7 @@ def start(
     if policy.when is not None and not context.truth(policy.when, scope):
         return None
     since = context.now if command.replayed else occurred_at(event, context.now)
+    starts_at = event.not_before if event.not_before is not None else 0
     message = Message(
         id=context.new_id(),
         event_source=event.source,
@@ -190,7 +191,8 @@ def start(
         message_class=policy.message_class,
         topic=policy.topic,
         created_at=context.now,
-        deadline_at=since + policy.deadline_ms,
+        deadline_at=max(since, starts_at) + policy.deadline_ms,
+        not_before=starts_at if starts_at > context.now else None,
         currency=context.rules.currency,
     )
     entry = context.work.create(message, document)
