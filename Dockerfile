@@ -33,6 +33,8 @@ ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="kaskad" \
       org.opencontainers.image.description="Omnichannel messaging orchestrator" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.url="https://kaskad.example" \
+      org.opencontainers.image.documentation="https://kaskad.example/docs/" \
       org.opencontainers.image.version="${VERSION}"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /opt/kaskad --shell /usr/sbin/nologin kaskad \
     && install --directory --owner=kaskad --group=kaskad --mode=0750 /opt/kaskad/data

@@ -24,7 +24,7 @@ from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
 from orchestrator.api.ports import DEPS
 from orchestrator.api.receipts import record_reports
-from orchestrator.app.build import open_store, sinks_of, socket_path, unbindable
+from orchestrator.app.build import open_store, sinks_of, unbindable
 from orchestrator.app.keys import InstallationKeys
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter, Report
@@ -37,6 +37,7 @@ from orchestrator.configuration.loading import (
 )
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.settings_file import load_store_settings
+from orchestrator.configuration.store_settings import socket_path
 from orchestrator.configuration.yaml_file import ConfigError, Problem
 from orchestrator.dispatch.egress import EgressGuard
 from orchestrator.dispatch.outgoing import PublicUrls
@@ -118,7 +119,7 @@ class App:
             self.kafka = self._kafka(settings)
         if self.kafka is not None:
             await self.kafka.start()
-        await self._start_control(socket_path(settings))
+        await self._start_control(socket_path(settings.store))
         self.maintenance = Maintenance(
             self.runtime, lambda: self.kafka, self.keys.read, works="work" in self.roles
         )

@@ -8,7 +8,6 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from orchestrator.configuration.settings import Settings
 from orchestrator.primitives.clock import Clock
@@ -30,12 +29,6 @@ def unbindable(place: str, fix: str) -> Iterator[None]:
         else:
             why = f"{error.strerror or error};"
         raise OSError(f"cannot listen on {place}: {why} {fix}") from error
-
-
-def socket_path(settings: Settings) -> Path | None:
-    """The control socket beside an embedded database; None for a store that needs none."""
-    path = settings.store.path
-    return path.with_name(path.name + ".sock") if path is not None else None
 
 
 def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str]) -> Store:

@@ -11,21 +11,24 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator import __version__
 from orchestrator.cli import (
     adapter,
     author,
     bench,
     doctor,
+    init,
     operate,
     pauses,
     policies,
+    send,
     service,
     whatsapp,
 )
 
 RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate", "The environment"
 GROUPS = (
-    (RUN, ("run", "demo", "sandbox", "send")),
+    (RUN, ("init", "run", "demo", "sandbox", "send")),
     (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
     (OPERATE, ("explain", "pause", "resume", "optout", "dlq", "keys", "subject", "migrate")),
     (MACHINE, ("doctor", "bench", "whatsapp")),
@@ -58,12 +61,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # drawing frames around it takes longer than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+init.register(app)
 service.register(app)
 author.register(app)
 adapter.register(app)
 policies.register(app)
 operate.register(app)
 pauses.register(app)
+send.register(app)
 doctor.register(app)
 bench.register(app)
 whatsapp.register(app)
@@ -72,9 +77,7 @@ whatsapp.register(app)
 def print_version(wanted: bool) -> None:
     """Print what is installed, and end."""
     if wanted:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"kaskad {installed('kaskad')}")
+        typer.echo(f"kaskad {__version__}")
         raise typer.Exit
 
 

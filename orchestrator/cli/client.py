@@ -7,9 +7,11 @@ Either way the same calls answer, so a verb does the same thing whether or not a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +21,11 @@ import aiohttp
 import typer
 from yarl import URL
 
-from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail
+from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail, how_called
+
+START_SECONDS = 10.0
+"""How long a service that is being started is waited for."""
+POLL_SECONDS = 0.25
 
 
 class Client:
@@ -63,31 +69,32 @@ def words(problem: Any, status: int) -> str:
 
 
 @asynccontextmanager
-async def service(config: Path) -> AsyncIterator[Client]:
-    """A client of the service that this configuration describes."""
-    from orchestrator.app.app import App
-    from orchestrator.app.build import socket_path
+async def service(config: Path, *, must_run: bool = False) -> AsyncIterator[Client]:
+    """
+    A client of the service that this configuration describes. ``must_run``: with an embedded store
+    a service that runs is waited for, and without one the program ends.
+    """
     from orchestrator.configuration.settings_file import load_store_settings
+    from orchestrator.configuration.store_settings import socket_path
     from orchestrator.configuration.yaml_file import ConfigError
-    from orchestrator.stores.port import StoreBusy, StoreInUse
 
     try:
         settings = load_store_settings(config, os.environ)
-        running = socket_path(settings)
     except ConfigError as error:
         fail(str(error), USAGE)
-    if running is not None and running.exists():
-        connector = aiohttp.UnixConnector(str(running))
-        session = aiohttp.ClientSession(connector=connector)
-        try:
-            async with session.get("http://kaskad/control/keys"):
-                pass
-        except aiohttp.ClientConnectionError:
-            await session.close()
-        else:
+    running = socket_path(settings.store)
+    if running is not None:
+        session = await connected(running, START_SECONDS if must_run else 0)
+        if session is not None:
             async with session:
                 yield Client(session)
             return
+        if must_run:
+            what = f"no service runs on {settings.store.path}"
+            fail(f"{what}; start one: {how_called()} run", NO_CONNECTION)
+    from orchestrator.app.app import App
+    from orchestrator.stores.port import StoreBusy, StoreInUse
+
     with tempfile.TemporaryDirectory(prefix="kaskad-") as directory:
         socket = Path(directory) / "control.sock"
         app = App(config, os.environ)
@@ -104,6 +111,21 @@ async def service(config: Path) -> AsyncIterator[Client]:
                 yield Client(session)
         finally:
             await app.stop()
+
+
+async def connected(socket: Path, seconds: float) -> aiohttp.ClientSession | None:
+    """A session with the service behind a socket; None if none answers for so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)))
+        try:
+            async with session.get("http://kaskad/control/keys"):
+                return session
+        except aiohttp.ClientConnectionError:
+            await session.close()
+        if time.monotonic() >= until:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def table(rows: list[list[str]], headings: list[str]) -> None:

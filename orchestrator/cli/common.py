@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Coroutine
 from importlib.util import find_spec
@@ -34,9 +36,52 @@ def find_config(given: Path | None) -> Path:
     from orchestrator.configuration.yaml_file import ConfigError
 
     try:
-        return find(given, os.environ, Path.cwd())
+        found = find(given, os.environ, Path.cwd())
     except ConfigError as error:
         fail(str(error), USAGE)
+    read_env_file(found)
+    return found
+
+
+def read_env_file(config: Path) -> None:
+    """
+    Add to the environment what the project's ``.env`` file has and it has not. The file is looked
+    for in the configuration's folder, or beside it if that is called ``config``.
+    """
+    folder = config.resolve().parent
+    path = (folder.parent if folder.name == "config" else folder) / ".env"
+    if not path.is_file():
+        return
+    from dotenv import dotenv_values
+
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path}: it cannot be read: {error}", USAGE)
+    for name, value in values.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
+def how_called(folder: Path | None = None) -> str:
+    """
+    What to type in ``folder`` (default: here) to call this command again: ``kaskad`` if the shell
+    finds this one, else how it was found this time.
+    """
+    extra = "[sandbox]" if find_spec("aiosmtpd") else ""
+    parts = Path(sys.prefix).parts
+    if "archive-v0" in parts:  # a cached environment of uvx, which no shell finds
+        return f"uvx --from 'kaskad{extra}' kaskad"
+    if "pipx" in parts and "venvs" not in parts:  # one of `pipx run`
+        return f"pipx run --spec 'kaskad{extra}' kaskad"
+    own, found = Path(sys.argv[0]), shutil.which("kaskad")
+    if found is not None and own.name == "kaskad" and Path(found).samefile(own):
+        return "kaskad"
+    script = Path(sys.executable).with_name("kaskad")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m orchestrator.cli"
+    near = os.path.relpath(script, folder or Path.cwd())
+    return shlex.quote(near if len(near) < len(str(script)) else str(script))
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -61,6 +106,16 @@ def wants_json(output: str) -> bool:
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_explanation(document: dict[str, Any], policy: bool = False) -> None:
+    """An explanation, for people; ``policy``: with the policy's text at that time."""
+    from orchestrator.explain import as_text, print_rich
+
+    if sys.stdout.isatty():
+        print_rich(document, policy)
+    else:
+        typer.echo(as_text(document, policy), nl=False)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

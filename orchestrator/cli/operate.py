@@ -1,4 +1,4 @@
-"""The verbs of those who operate: explain, send, dlq, optout, subject, keys."""
+"""The verbs of those who operate: explain, dlq, optout, subject, keys."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from orchestrator.cli.common import (
     OutputOption,
     fail,
     find_config,
+    print_explanation,
     print_json,
-    read_input,
     run_async,
     segment,
     wants_json,
@@ -36,7 +36,6 @@ WhoArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     app.command()(explain)
-    app.command()(send)
     app.command()(optout)
     app.add_typer(dlq, name="dlq")
     app.add_typer(keys, name="keys")
@@ -79,9 +78,7 @@ def explain(
         fail(f"-o takes text, json or html, not {output!r}", USAGE)
     document = ask(config, "GET", f"/control/explain/{segment(message)}")
     if output == "text" and out is None and sys.stdout.isatty():
-        from orchestrator.explain import print_rich
-
-        print_rich(document, policy)
+        print_explanation(document, policy)
         return
     text = explained(document, output, policy)
     if out is None:
@@ -102,34 +99,6 @@ def explained(document: dict[str, Any], output: str, policy: bool) -> str:
     if output == "json":
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     return as_text(document, policy)
-
-
-def send(
-    event: Annotated[
-        str,
-        typer.Argument(help="A file with one CloudEvent or a batch as JSON; - is standard input."),
-    ] = "-",
-    config: ConfigOption = None,
-    output: OutputOption = "text",
-) -> None:
-    """Publish one event, as POST /v1/events would."""
-    body = read_input(event)
-    kind = (
-        "application/cloudevents-batch+json"
-        if body.lstrip().startswith(b"[")
-        else "application/cloudevents+json"
-    )
-    found = ask(config, "POST", "/api/v1/events", body, kind)
-    if wants_json(output):
-        print_json(found)
-        return
-    for result in found["results"]:
-        if result["status"] == "refused":
-            typer.echo(f"refused    {result['error']['what']}")
-        else:
-            typer.echo(
-                f"{result['status']:<10} {result['id']}  {' '.join(result['messages'])}".rstrip()
-            )
 
 
 def optout(

@@ -16,6 +16,7 @@ from orchestrator.cli.common import (
     OutputOption,
     fail,
     find_config,
+    how_called,
     print_json,
     require_extra,
     run_async,
@@ -222,6 +223,7 @@ def demo(
     require_extra("sandbox", "aiosmtpd")
     from orchestrator.demo import run_demo
 
-    raise typer.Exit(
-        run_async(run_demo(events=events, keep=keep, seed=seed, as_json=wants_json(output)))
+    work = run_demo(
+        events=events, keep=keep, seed=seed, as_json=wants_json(output), command=how_called()
     )
+    raise typer.Exit(run_async(work))

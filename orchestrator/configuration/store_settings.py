@@ -28,6 +28,11 @@ class StoreSettings:
     path: Path | None = None
 
 
+def socket_path(store: StoreSettings) -> Path | None:
+    """The control socket beside an embedded database; None for a store that needs none."""
+    return store.path.with_name(store.path.name + ".sock") if store.path is not None else None
+
+
 def databases_beside(path: Path) -> list[str]:
     """The databases in the folder of one that is not there: perhaps its name is a typo."""
     if path.exists() or not path.parent.is_dir():

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from orchestrator.configuration.settings_file import DEFAULT_CONFIG
 from orchestrator.core.message import Message
 from orchestrator.demo.people import Customers
 from orchestrator.demo.show import ending, live, summarise
@@ -29,11 +30,11 @@ FRAMES_PER_SECOND = 4
 MESSAGES_MAX = 5_000
 
 
-async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool) -> int:
-    """Run the demonstration; the exit code."""
-    console = Console(stderr=as_json, soft_wrap=True)
+async def run_demo(*, events: int, keep: bool, seed: int, as_json: bool, command: str) -> int:
+    """Run the demonstration; the exit code. ``command`` is how `kaskad` is called here."""
+    console = Console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="kaskad-demo-") as directory:
-        async with DemoStack(Path(directory), seed) as stack:
+        async with DemoStack(Path(directory), seed, command) as stack:
             if not as_json:
                 introduce(console, stack)
             published = await run_day(stack, console, events, seed, quiet=as_json)
@@ -55,10 +56,13 @@ def introduce(console: Console, stack: DemoStack) -> None:
         "Real service, real sockets; the providers are the sandbox's, and the shop's time runs"
         " faster than ours: a minute a second at first, then whole hours."
     )
-    console.print(
-        f"Phones: {stack.sandbox.url}/   API: {stack.url}/v1/messages   Metrics:"
-        f" {metrics_url(stack)}\n"
-    )
+    for what, url in (
+        ("phones", f"{stack.sandbox.url}/"),
+        ("API", f"{stack.url}/v1/messages"),
+        ("metrics", metrics_url(stack)),
+    ):
+        console.print(f"  {what:<8} {url}", soft_wrap=True)
+    console.print()
 
 
 def metrics_url(stack: DemoStack) -> str:
@@ -121,35 +125,45 @@ async def everything(stack: DemoStack) -> list[Message]:
 
 
 def farewell(console: Console, stack: DemoStack, messages: Sequence[Message], keep: bool) -> None:
-    """Print what to try next."""
+    """Print what to try next, in commands that can be copied as they stand."""
     example = max(messages, key=lambda message: len(message.attempts), default=None)
     console.print("\n[bold]What to try next[/bold]")
+    for remark, command in still_running(stack, example) if keep else afterwards(stack):
+        console.print(f"\n  {remark}")
+        for line in command:
+            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
     if keep:
-        config = stack.directory / "kaskad.yaml"
-        console.print(
-            f"  It is still running: phones at {stack.sandbox.url}/, metrics at"
-            f" {metrics_url(stack)}"
-        )
-        if example is not None:
-            console.print(
-                f"  Why did that one take so long?  kaskad explain {example.id} --config {config}"
-            )
-        console.print(f"  Publish your own:               kaskad send event.json --config {config}")
-        console.print("  Ctrl-C ends it.")
-    else:
-        console.print(
-            "  kaskad demo --keep              leaves it running, with a page of everybody's phones"
-        )
-        console.print(
-            "  kaskad check --no-secrets       everything that is wrong with config/, and how to"
-            " fix it"
-        )
-        console.print(
-            "  kaskad test                     what the five policies promise, in virtual time"
-        )
-        console.print(
-            "  config/policies/*.yaml          those policies; README.md says what to try with them"
-        )
+        console.print("\n  Ctrl-C ends it.")
+
+
+Hint = tuple[str, tuple[str, ...]]
+"""What a command does, and its lines."""
+
+
+def still_running(stack: DemoStack, example: Message | None) -> list[Hint]:
+    """What can be done while it runs. Long commands are continued on a second line."""
+    kaskad, config = stack.command, f"    --config {stack.directory / 'kaskad.yaml'}"
+    pages = (f"{stack.sandbox.url}/", metrics_url(stack))
+    hints: list[Hint] = [("Everybody's phones, and the metrics:", pages)]
+    if example is not None:
+        line = f"{kaskad} explain {example.id} \\"
+        hints.append(("In a second terminal: why did that one take so long?", (line, config)))
+    event = stack.directory / "event.json"
+    line = f"{kaskad} send --new {event} \\"
+    return [*hints, ("Publish an event of your own:", (line, config))]
+
+
+def afterwards(stack: DemoStack) -> list[Hint]:
+    """What can be done when it is over, in the source tree or elsewhere."""
+    kaskad = stack.command
+    hints: list[Hint] = [("Leave it running, to look at it:", (f"{kaskad} demo --keep",))]
+    if DEFAULT_CONFIG.is_file():
+        return [
+            *hints,
+            ("What the policies in config/policies promise, in virtual time:", (f"{kaskad} test",)),
+            ("What is wrong with config/, and how to fix it:", (f"{kaskad} check --no-secrets",)),
+        ]
+    return [*hints, ("A project of your own, on stand-in providers:", (f"{kaskad} init shop",))]
 
 
 async def until_stopped(stack: DemoStack) -> None:

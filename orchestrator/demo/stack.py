@@ -125,12 +125,39 @@ CHANCES: dict[str, Any] = {
     "smtp": {"refused": 0.05, "delivered": 0.9, "read": 0.45, "clicked": 0.2},
 }
 
+EVENT = {
+    "specversion": "1.0",
+    "id": "demo-1",
+    "source": "shop/orders",
+    "type": "shop.order.shipped",
+    "data": {
+        "order_id": "70001",
+        "carrier": "Нова пошта",
+        "tracking_number": "20450000000001",
+        "tracking_url": "https://shop.example.com/track/20450000000001",
+        "eta": "2026-11-24",
+        "recipient": {
+            "id": "user-42",
+            "first_name": "Олена",
+            "gender": "female",
+            "locale": "uk-UA",
+            "phone": "+380501234567",
+            "email": "olena@example.com",
+        },
+    },
+}
+"""An event for people to publish while the show is kept running."""
+
 
 class DemoStack:
-    """``directory`` holds everything of one show: configuration, database, keys."""
+    """
+    ``directory`` holds everything of one show: configuration, database, keys, a sample event.
+    ``command`` is how `kaskad` is called here.
+    """
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, command: str = "kaskad") -> None:
         self.directory = directory
+        self.command = command
         self.seed = seed
         morning = datetime.combine(datetime.now(ZONE).date(), MORNING, ZONE)
         self.clock = FastClock(int(morning.timestamp() * 1000), 1.0)
@@ -182,6 +209,7 @@ class DemoStack:
         (self.directory / "fcm.json").write_text(json.dumps(google["service_account"]))
         (self.directory / "apns.p8").write_text(apple["key"])
         (self.directory / "apns-ca.pem").write_text(apple["ca"])
+        (self.directory / "event.json").write_text(json.dumps(EVENT, ensure_ascii=False, indent=2))
         (self.directory / "kaskad.yaml").write_text(
             CONFIG.format(
                 sandbox=self.sandbox.url,

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from orchestrator.app.build import socket_path
 from orchestrator.channels import Misshapen
 from orchestrator.channels.registry import channels
+from orchestrator.configuration.store_settings import socket_path
 from orchestrator.recipients.document import Person
 from orchestrator.recipients.fields import bare_address, checked_profile, scope_of
 from orchestrator.render import RenderContext, TemplateProblems, TemplateSet, Unrenderable
@@ -221,7 +221,7 @@ async def test_the_service_sends_it_hears_its_receipt_and_explains_it(tmp_path: 
         message = await place.ended(id)
         assert (message["status"], message["succeeded_by"]) == ("succeeded", "carrier_pigeon")
         assert message["attempts"][0]["address"] == "UA…"
-        socket = socket_path(place.app.configuration.settings)
+        socket = socket_path(place.app.configuration.settings.store)
         async with (
             aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
             session.get(f"http://kaskad/control/explain/{id}") as answer,

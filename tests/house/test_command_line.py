@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,6 @@ def test_help_shows_every_verb_once_in_its_group() -> None:
     verbs = [verb for _, group in GROUPS for verb in group]
     assert sorted(verbs) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
     assert all(shown.stdout.count(f"\n  {verb} ") == 1 for verb in verbs)
-
-
-def test_the_command_says_its_version() -> None:
-    assert CliRunner().invoke(app, ["--version"]).stdout == f"kaskad {version('kaskad')}\n"
 
 
 def test_the_module_is_the_command_under_the_same_name() -> None:
