@@ -20,9 +20,10 @@ from orchestrator.cli import (
     init,
     operate,
     pauses,
-    policies,
     send,
     service,
+    simulating,
+    testing,
     whatsapp,
 )
 
@@ -65,7 +66,8 @@ init.register(app)
 service.register(app)
 author.register(app)
 adapter.register(app)
-policies.register(app)
+testing.register(app)
+simulating.register(app)
 operate.register(app)
 pauses.register(app)
 send.register(app)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,14 +16,21 @@ from orchestrator.cli.common import (
     CHECK_FAILED,
     USAGE,
     ConfigOption,
+    JunitOption,
     OutputOption,
     fail,
     find_config,
+    output_format,
     print_json,
     read_input,
     run_async,
     wants_json,
 )
+from orchestrator.cli.junit import JunitCase, print_junit
+
+if TYPE_CHECKING:
+    from orchestrator.check.judge import Assessment
+    from orchestrator.configuration.yaml_file import Problem
 
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
 
@@ -56,50 +64,87 @@ def check(
             " sends nothing; the others are named.",
         ),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warnings fail the check, too: for CI.")
+    ] = False,
     config: ConfigOption = None,
-    output: OutputOption = "text",
+    output: JunitOption = "text",
 ) -> None:
     """
     Everything that is wrong with configuration, policies and templates: file:line:col, what, and
     how to fix it.
     """
-    from orchestrator.check.judge import judge
-    from orchestrator.check.left_open import left_open
-    from orchestrator.policytests.beside import test_problems as problems_of_tests
-
+    shape = output_format(output, "text", "json", "junit")
     found, only = checked_paths(path, config)
-    verdict = judge(found, os.environ, secrets=secrets)
-    problems = list(verdict.problems)
-    if verdict.configuration is not None:
-        problems += problems_of_tests(verdict.configuration)
-        if secrets:
-            problems += run_async(left_open(verdict.configuration))
-        if probe:
-            from orchestrator.doctor.accounts import not_asked, probe_accounts
-
-            problems += run_async(probe_accounts(verdict.configuration))
-            if others := not_asked(verdict.configuration):
-                typer.echo(f"not asked: {', '.join(others)}", err=True)
+    problems = problems_found(found, secrets, probe)
     if only is not None:
         problems = [one for one in problems if Path(one.path).resolve() == only]
     errors = [problem for problem in problems if problem.severity == "error"]
-    if wants_json(output):
+    if shape == "json":
         print_json([problem.__dict__ for problem in problems])
+    elif shape == "junit":
+        print_junit("kaskad check", junit_cases(only or found, problems, strict))
     else:
-        for problem in problems:
-            typer.echo(str(problem))
-        warnings = len(problems) - len(errors)
-        typer.echo(
-            f"{len(errors)} error(s), {warnings} warning(s)"
-            if problems
-            else "everything is in order"
-        )
-        if errors and secrets and not judge(found, os.environ, secrets=False).errors:
+        print_problems(problems)
+        if errors and secrets and not judged(found, secrets=False).errors:
             typer.echo(
                 "Only secrets are missing on this machine; --no-secrets looks at all the rest.",
                 err=True,
             )
-    raise typer.Exit(CHECK_FAILED if errors else 0)
+    raise typer.Exit(CHECK_FAILED if errors or (strict and problems) else 0)
+
+
+def judged(path: Path, *, secrets: bool) -> Assessment:
+    from orchestrator.check.judge import judge
+
+    return judge(path, os.environ, secrets=secrets)
+
+
+def problems_found(path: Path, secrets: bool, probe: bool) -> list[Problem]:
+    """Everything that is wrong with a configuration and the tests beside its policies."""
+    from orchestrator.check.left_open import left_open
+    from orchestrator.policytests.beside import test_problems as problems_of_tests
+
+    verdict = judged(path, secrets=secrets)
+    problems = list(verdict.problems)
+    if verdict.configuration is None:
+        return problems
+    problems += problems_of_tests(verdict.configuration)
+    if secrets:
+        problems += run_async(left_open(verdict.configuration))
+    if probe:
+        from orchestrator.doctor.accounts import not_asked, probe_accounts
+
+        problems += run_async(probe_accounts(verdict.configuration))
+        if others := not_asked(verdict.configuration):
+            typer.echo(f"not asked: {', '.join(others)}", err=True)
+    return problems
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """One line a problem, and how many there are."""
+    for problem in problems:
+        typer.echo(str(problem))
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = len(problems) - errors
+    count = f"{errors} error(s), {warnings} warning(s)"
+    typer.echo(count if problems else "everything is in order")
+
+
+def junit_cases(path: Path, problems: Sequence[Problem], strict: bool) -> list[JunitCase]:
+    """
+    A case for each file that something is wrong with, failed by errors (with ``strict`` by
+    warnings, too); one for the configuration that passes if nothing is.
+    """
+    cases = []
+    for file in dict.fromkeys(problem.path for problem in problems):
+        own = [problem for problem in problems if problem.path == file]
+        wrong = [problem for problem in own if strict or problem.severity == "error"]
+        first = wrong[0] if wrong else own[0]
+        said = f"{first.what}; {first.fix}" if wrong else ""
+        text = "\n".join(map(str, own))
+        cases.append(JunitCase("configuration", file, file, first.line, said, text))
+    return cases or [JunitCase("configuration", str(path), str(path), 1)]
 
 
 def checked_paths(path: Path | None, config: Path | None) -> tuple[Path, Path | None]:

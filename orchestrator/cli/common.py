@@ -28,6 +28,9 @@ ConfigOption = Annotated[
     ),
 ]
 OutputOption = Annotated[str, typer.Option("-o", "--output", help="text or json.")]
+JunitOption = Annotated[
+    str, typer.Option("-o", "--output", help="text, json, or junit (XML for CI systems).")
+]
 
 
 def find_config(given: Path | None) -> Path:
@@ -99,9 +102,14 @@ def require_extra(extra: str, module: str) -> None:
 
 def wants_json(output: str) -> bool:
     """Whether ``-o json`` was given; anything else than text or json is a usage error."""
-    if output not in ("text", "json"):
-        fail(f"-o takes text or json, not {output!r}", USAGE)
-    return output == "json"
+    return output_format(output, "text", "json") == "json"
+
+
+def output_format(output: str, *known: str) -> str:
+    """The value of ``-o``; anything but the ``known`` ones is a usage error."""
+    if output not in known:
+        fail(f"-o takes {', '.join(known[:-1])} or {known[-1]}, not {output!r}", USAGE)
+    return output
 
 
 def print_json(value: Any) -> None:

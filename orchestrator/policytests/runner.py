@@ -14,6 +14,7 @@ from orchestrator.channels.registry import address_kinds, channels, usable_kinds
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, Policy
+from orchestrator.core.reasons import Reason
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import (
     Cancel,
@@ -49,13 +50,15 @@ AFTERMATH_MS = 30 * DAY_MS
 class Observed:
     """
     The result of a test. ``message`` is None if the event made none; ``sent`` has the last content
-    of each channel; ``impossible`` has the actions that could not be done, with their line.
+    of each channel; ``impossible`` has the actions that could not be done, with their line;
+    ``reasons`` are those that any message of the policy met.
     """
 
     message: Message | None = None
     entries: list[TimelineEntry] = field(default_factory=list)
     sent: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     impossible: list[tuple[int, str]] = field(default_factory=list)
+    reasons: frozenset[Reason] = frozenset()
 
     @property
     def cost(self) -> Decimal:
@@ -209,4 +212,11 @@ class PolicyTestRunner:
         observed.message = self._messages.get(self._main)
         observed.entries = self._moments.get(self._main, [])
         observed.sent = dict(sent)
+        observed.reasons = frozenset(
+            entry.reason
+            for id, found in self._moments.items()
+            if self._messages[id].policy == self.test.policy.name
+            for entry in found
+            if entry.reason is not None
+        )
         return observed

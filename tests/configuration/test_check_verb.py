@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -106,6 +107,34 @@ def test_a_store_that_may_be_a_typo_is_asked_about(project: Path) -> None:
     assert kaskad("migrate", "up", "--create", "-c", str(config)).exit_code == 0
     assert kaskad("migrate", "up", "-c", str(config)).stdout == "the schema is up to date\n"
     assert kaskad("check", str(config)).stdout == "everything is in order\n"
+
+
+def test_warnings_fail_a_strict_check_alone(project: Path) -> None:
+    config = str(project / "config/kaskad.yaml")
+    assert kaskad("check", "--strict", "-c", config).exit_code == 0
+    (project / "config/policies/cart.yml").write_text("policy: cart\n")
+    lenient, strict = kaskad("check", "-c", config), kaskad("check", "--strict", "-c", config)
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert lenient.stdout == strict.stdout
+    assert strict.stdout.endswith("0 error(s), 1 warning(s)\n")
+
+
+def test_a_ci_system_reads_the_problems_as_junit(project: Path) -> None:
+    config = str(project / "config/kaskad.yaml")
+    well = ElementTree.fromstring(kaskad("check", "-o", "junit", "-c", config).stdout.encode())
+    assert (well.get("tests"), well.get("failures")) == ("1", "0")
+    (project / "config/policies/cart.yml").write_text("policy: cart\n")
+    (project / "templates/cart/sms.text.j2").write_text(BAD_SMS)
+    ran = kaskad("check", "-o", "junit", "-c", config)
+    cases = {case.get("name"): case for case in ElementTree.fromstring(ran.stdout.encode())[0]}
+    assert ran.exit_code == 1
+    failure = cases[str(project / "templates/cart/sms.text.j2")].find("failure")
+    assert failure is not None
+    assert "mony" in (failure.get("message") or "")
+    warned = cases[str(project / "config/policies/cart.yml")]
+    assert [one.tag for one in warned] == ["system-out"]
+    strict = kaskad("check", "-o", "junit", "--strict", "-c", config)
+    assert ElementTree.fromstring(strict.stdout.encode()).get("failures") == "2"
 
 
 FAULTS = [one for one in (*YAML_LEVEL, *BYTES) if one.path == "config/kaskad.yaml"]
