@@ -73,8 +73,8 @@ class Examples:
     ``sign(hook, secret)`` returns the webhook as the provider would send it, signed with
     ``secret``; ``proof`` is the header (lower case) that carries the proof. ``signs_body`` is False
     where the proof is a login that knows nothing of the body. ``rotates`` names the setting that
-    takes a list of secrets. ``forged`` are webhooks that must be refused besides those that the
-    suite makes up.
+    takes a list of secrets, ``next_secret`` is one of the provider's form. ``forged`` are webhooks
+    that must be refused besides those that the suite makes up.
 
     ``status_decides``: the provider documents a good status alone as "taken", so the suite does not
     demand that an unreadable 2xx is Unknown. ``receipt_of(call)`` is the receipt the provider would
@@ -99,6 +99,7 @@ class Examples:
     proof: str = ""
     signs_body: bool = True
     rotates: str | None = None
+    next_secret: str = "the next secret"
     forged: tuple[ch.Webhook, ...] = ()
     status_decides: bool = False
     receipt_of: Callable[[ch.HttpCall], ch.Webhook] | None = None

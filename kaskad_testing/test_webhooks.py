@@ -187,11 +187,11 @@ def test_the_forgeries_an_adapter_knows_of_are_refused(examples: Examples) -> No
 @of(rotates)
 def test_a_webhook_signed_with_either_secret_is_taken_while_they_rotate(examples: Examples) -> None:
     assert examples.rotates is not None
-    adapter = examples.build(**{examples.rotates: ["the next secret", examples.secret]})
+    adapter = examples.build(**{examples.rotates: [examples.next_secret, examples.secret]})
     for case in examples.hooks:
         if case.hook.method != "POST":
             continue
-        for secret in (examples.secret, "the next secret", "the last secret but one"):
+        for secret in (examples.secret, examples.next_secret, "the last secret but one"):
             try:
                 adapter.verify(examples.signed(case.hook, secret))
                 taken = True

@@ -17,9 +17,6 @@ Quirk: every 2xx means "taken": the receiver is yours, and a good status is all 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -30,8 +27,6 @@ from pydantic import field_validator
 from orchestrator import channels as ch
 
 R = ch.Reason
-PREFIX = "whsec_"
-KEY_BYTES_MIN, TEXT_CHARS_MIN = 16, 12
 TOLERANCE_SECONDS = 300
 SIGNATURES_MAX = 16
 
@@ -58,9 +53,9 @@ the content.
 
 class WebhookSettings(ch.AdapterSettings):
     """
-    ``url`` takes the messages. ``secret`` (``whsec_`` and base64 as Standard Webhooks have it, or a
-    text) signs them and the receipts; it may be a list while it is changed: the first signs, each
-    of them verifies.
+    ``url`` takes the messages. ``secret`` (``whsec_`` and base64, as Standard Webhooks has it)
+    signs them and the receipts; it may be a list while it is changed: the first signs, each of
+    them verifies.
     """
 
     url: str
@@ -87,7 +82,7 @@ class WebhookSettings(ch.AdapterSettings):
     @classmethod
     def _is_secret(cls, value: ch.Secrets) -> ch.Secrets:
         for secret in ch.secrets_of(value):
-            key_of(secret)
+            ch.webhook_key(secret)
         return value
 
 
@@ -107,7 +102,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
 
     def __init__(self, settings: WebhookSettings, provider: str) -> None:
         super().__init__(settings, provider)
-        self._keys = tuple(key_of(secret) for secret in ch.secrets_of(settings.secret))
+        self._keys = tuple(ch.webhook_key(secret) for secret in ch.secrets_of(settings.secret))
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
         """One signed POST with the rendered content unchanged."""
@@ -131,7 +126,9 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
             "Content-Type": "application/json",
             "webhook-id": message.idempotency_key,
             "webhook-timestamp": timestamp,
-            "webhook-signature": signature(self._keys[0], message.idempotency_key, timestamp, body),
+            "webhook-signature": ch.webhook_signature(
+                self._keys[0], message.idempotency_key, timestamp, body
+            ),
         }
         return ch.HttpCall(method="POST", url=self.settings.url, headers=headers, body=body)
 
@@ -155,7 +152,7 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
         at = ch.unix_seconds(given)
         if at is None or abs(at - hook.now) > TOLERANCE_SECONDS:
             raise ch.Forged("webhook-timestamp is missing, or more than five minutes off")
-        expected = [signature(key, id, given, hook.body) for key in self._keys]
+        expected = [ch.webhook_signature(key, id, given, hook.body) for key in self._keys]
         for candidate in hook.headers.get("webhook-signature", "").split(" ")[:SIGNATURES_MAX]:
             if ch.matches(candidate, *expected):
                 return
@@ -184,31 +181,3 @@ class SignedWebhook(ch.HttpAdapter[WebhookSettings]):
             at=ch.unix_seconds(at) or ch.iso_seconds(at),
             failure=ch.Refused(why, state.value) if failed else None,
         )
-
-
-def key_of(secret: str) -> bytes:
-    """
-    The key in a secret: ``whsec_…`` is base64, anything else is used as it is. Raises
-    ``ValueError``.
-    """
-    if not secret.startswith(PREFIX):
-        if len(secret) < TEXT_CHARS_MIN:
-            raise ValueError(
-                f"must be whsec_ and base64, or a text of at least {TEXT_CHARS_MIN} characters"
-            )
-        return secret.encode("utf-8", "replace")
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) < KEY_BYTES_MIN:
-        raise ValueError(
-            f"must go on after whsec_ with at least {KEY_BYTES_MIN} random bytes in base64"
-        )
-    return key
-
-
-def signature(key: bytes, id: str, timestamp: str, body: bytes) -> str:
-    """``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``."""
-    signed = f"{id}.{timestamp}.".encode("utf-8", "replace") + body
-    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")

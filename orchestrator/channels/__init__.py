@@ -117,6 +117,11 @@ from orchestrator.channels.reports import (
 from orchestrator.channels.unseen import (
     without_inkless as without_inkless,
 )
+from orchestrator.channels.webhook_signing import (
+    new_webhook_secret as new_webhook_secret,
+    webhook_key as webhook_key,
+    webhook_signature as webhook_signature,
+)
 from orchestrator.channels.wire import (
     any_reference as any_reference,
     Answer as Answer,

@@ -24,6 +24,7 @@ from orchestrator.cli import (
     service,
     simulating,
     testing,
+    webhooks,
     whatsapp,
 )
 
@@ -31,7 +32,10 @@ RUN, AUTHOR, OPERATE, MACHINE = "Run", "Write policies and templates", "Operate"
 GROUPS = (
     (RUN, ("init", "run", "demo", "sandbox", "send")),
     (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
-    (OPERATE, ("explain", "pause", "resume", "optout", "dlq", "keys", "subject", "migrate")),
+    (
+        OPERATE,
+        ("explain", "pause", "resume", "optout", "dlq", "keys", "subject", "webhooks", "migrate"),
+    ),
     (MACHINE, ("doctor", "bench", "whatsapp")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
@@ -73,6 +77,7 @@ pauses.register(app)
 send.register(app)
 doctor.register(app)
 bench.register(app)
+webhooks.register(app)
 whatsapp.register(app)
 
 

@@ -11,15 +11,13 @@ in a ``repr``, an error, or ``config show``.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from orchestrator.channels.webhook_signing import webhook_key
 from orchestrator.configuration.kafka_settings import KafkaSecurity, KafkaSource, KafkaStatuses
 from orchestrator.configuration.keys import Key, Kind, listing, nested, or_off, setting, table
 from orchestrator.configuration.kinds import (
@@ -71,8 +69,6 @@ __all__ = [
 ]
 
 SIGNING_KEY_CHARS_MIN = 16
-WEBHOOK_SECRET_PREFIX = "whsec_"
-WEBHOOK_KEY_BYTES_MIN, WEBHOOK_KEY_BYTES = 24, 32
 
 
 def read_presence(section: Section, key: str, default: bool) -> bool:
@@ -108,18 +104,11 @@ class StatusWebhook:
 
     def checked(self, section: Section) -> StatusWebhook:
         """The same; the secret is one that every library of Standard Webhooks reads."""
-        prefix, found, encoded = self.secret.get_secret_value().partition(WEBHOOK_SECRET_PREFIX)
         try:
-            key = base64.b64decode(encoded, validate=True) if found and not prefix else b""
-        except (binascii.Error, ValueError):
-            key = b""
-        if len(key) < WEBHOOK_KEY_BYTES_MIN:
-            ready = base64.b64encode(os.urandom(WEBHOOK_KEY_BYTES)).decode()
-            what = (
-                f"`secret` is not whsec_ and the base64 of at least {WEBHOOK_KEY_BYTES_MIN} bytes,"
-                " as Standard Webhooks has it"
-            )
-            section.error("secret", what, f"here is a new one: {WEBHOOK_SECRET_PREFIX}{ready}")
+            webhook_key(self.secret.get_secret_value())
+        except ValueError as error:
+            what, _, fix = str(error).partition("; ")
+            section.error("secret", f"`secret` {what}", fix)
         return self
 
 

@@ -255,17 +255,24 @@ def status_event(
     data = context.view(entry.message, entry.event)
     if effect.attempt is not None:
         data = {**data, "attempt": effect.attempt}
-    body = {
+    body = status_body(id, effect.what, entry.message.id, context.now, data)
+    return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
+
+
+def status_body(
+    id: str, what: str, message: str, now: int, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The CloudEvent of one change; ``what`` is ``message.<status>`` or ``attempt.<state>``."""
+    return {
         "specversion": "1.0",
         "id": id,
         "source": "kaskad",
-        "type": f"kaskad.{effect.what}",
-        "subject": entry.message.id,
-        "time": rfc3339(context.now),
+        "type": f"kaskad.{what}",
+        "subject": message,
+        "time": rfc3339(now),
         "datacontenttype": "application/json",
         "data": data,
     }
-    return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
 
 
 def record_spending(context: BatchContext, before: Message, after: Message) -> None:

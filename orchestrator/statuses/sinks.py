@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,15 +17,16 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from orchestrator.channels import webhook_key, webhook_signature
 from orchestrator.kafka.clients import diagnose, stop_within
 from orchestrator.statuses.outbox import Gone
-from orchestrator.statuses.webhook_signature import sign
 from orchestrator.stores.rows import StatusEvent
 
 log = structlog.get_logger()
 
 WEBHOOK_TIMEOUT_SECONDS = 20
 WEBHOOKS_AT_ONCE = 16
+SHOWN_BYTES = 500
 KAFKA_CLOSE_SECONDS = 2.0
 KAFKA_WARN_SECONDS = 30.0
 KAFKA_REQUEST_BYTES_MAX = 8 * 1024 * 1024
@@ -141,13 +143,12 @@ class WebhookSink:
     def __init__(self, url: str, secret: str, now: Callable[[], int]) -> None:
         self.name = sink_name(url)
         self.url = url
-        self._secret = secret
+        self._key = webhook_key(secret)
         self._now = now
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=WEBHOOK_TIMEOUT_SECONDS)
-        self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = webhook_session()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -168,13 +169,7 @@ class WebhookSink:
     async def _post(self, event: StatusEvent) -> bool:
         if self._session is None:
             return False
-        timestamp = self._now() // 1000
-        headers = {
-            "content-type": "application/cloudevents+json",
-            "webhook-id": event.id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._secret, event.id, timestamp, event.body),
-        }
+        headers = webhook_headers(self._key, event.id, self._now(), event.body)
         try:
             async with self._session.post(
                 self.url, data=event.body, headers=headers, allow_redirects=False
@@ -185,3 +180,52 @@ class WebhookSink:
         except (aiohttp.ClientError, TimeoutError) as error:
             log.warning("statuses.webhook_failed", sink=self.name, error=type(error).__name__)
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """
+    What a receiver made of one webhook: ``status`` is None, and ``error`` is set, if it did not
+    answer. ``body`` is the beginning of its answer.
+    """
+
+    status: int | None
+    body: str = ""
+    error: str = ""
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+async def post_once(url: str, secret: str, id: str, now: int, body: bytes) -> Received:
+    """
+    Post a status event as the service does, once, and say what came back. Raises ``ValueError`` for
+    a secret that is none.
+    """
+    headers = webhook_headers(webhook_key(secret), id, now, body)
+    try:
+        async with (
+            webhook_session() as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            shown = await answer.content.read(SHOWN_BYTES)
+            return Received(answer.status, shown.decode("utf-8", "replace"))
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Received(None, error=str(error) or f"no answer in {WEBHOOK_TIMEOUT_SECONDS} seconds")
+
+
+def webhook_session() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=WEBHOOK_TIMEOUT_SECONDS)
+    return aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def webhook_headers(key: bytes, id: str, now: int, body: bytes) -> dict[str, str]:
+    """The headers of one try at ``now`` (UTC milliseconds)."""
+    timestamp = str(now // 1000)
+    return {
+        "content-type": "application/cloudevents+json",
+        "webhook-id": id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": webhook_signature(key, id, timestamp, body),
+    }

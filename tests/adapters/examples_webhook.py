@@ -22,6 +22,7 @@ from kaskad_testing import (
 from orchestrator import channels as ch
 
 R = ch.Reason
+NEXT = "whsec_" + base64.b64encode(b"the-next-secret-of-24-bytes").decode()
 SECRET = "whsec_" + base64.b64encode(b"a-secret-canary-of-24-bytes").decode()
 URL = "https://hooks.example.com/kaskad"
 
@@ -91,6 +92,7 @@ EXAMPLES = Examples(
     sign=sign,
     proof="webhook-signature",
     rotates="secret",
+    next_secret=NEXT,
     status_decides=True,
     receipt_of=receipt_of,
     requests=(

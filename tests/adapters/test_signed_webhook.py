@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from adapters.log.log import Log, LogFileSettings
-from adapters.webhook.webhook import SignedWebhook, WebhookSettings, key_of, signature
+from adapters.webhook.webhook import SignedWebhook, WebhookSettings
 from kaskad_testing import NOW, REFERENCE, changed, hook, outgoing
 from orchestrator import channels as ch
 
@@ -26,8 +26,8 @@ def webhook(secret: Any = KNOWN, url: str = URL) -> SignedWebhook:
 
 
 def test_the_signature_is_the_one_that_the_standards_own_library_makes() -> None:
-    made = signature(
-        key_of(KNOWN), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}'
+    made = ch.webhook_signature(
+        ch.webhook_key(KNOWN), "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}'
     )
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -40,7 +40,7 @@ def receipt(signatures: str, at: int = int(NOW)) -> ch.Webhook:
 
 
 def test_one_right_signature_among_several_is_enough() -> None:
-    right = signature(key_of(KNOWN), "m", str(int(NOW)), receipt("").body)
+    right = ch.webhook_signature(ch.webhook_key(KNOWN), "m", str(int(NOW)), receipt("").body)
     webhook().verify(receipt(f"v1a,other v1,wrong= {right}"))
     with pytest.raises(ch.Forged):
         webhook().verify(receipt(f"v1a,other v1,wrong= {right[:-2]}"))
@@ -49,7 +49,9 @@ def test_one_right_signature_among_several_is_enough() -> None:
 @pytest.mark.parametrize("off", [-300, 0, 300])
 def test_a_receipt_within_five_minutes_is_taken(off: int) -> None:
     at = int(NOW) + off
-    webhook().verify(receipt(signature(key_of(KNOWN), "m", str(at), receipt("").body), at))
+    webhook().verify(
+        receipt(ch.webhook_signature(ch.webhook_key(KNOWN), "m", str(at), receipt("").body), at)
+    )
 
 
 def test_a_repeat_of_a_try_has_the_same_id_and_a_new_signature() -> None:
@@ -59,12 +61,14 @@ def test_a_repeat_of_a_try_has_the_same_id_and_a_new_signature() -> None:
 
 
 def test_the_first_of_several_secrets_signs() -> None:
-    both = webhook(["the next secret", KNOWN]).request(outgoing())
-    assert both == webhook("the next secret").request(outgoing())
+    following = ch.new_webhook_secret()
+    both = webhook([following, KNOWN]).request(outgoing())
+    assert both == webhook(following).request(outgoing())
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "short", "whsec_", "whsec_YWJj", "whsec_not base64 at all!!", []]
+    "secret",
+    ["", "short", "a text of more than 24 characters", "whsec_", "whsec_YWJj", "whsec_not base64!"],
 )
 def test_a_secret_that_protects_nothing_is_refused_without_being_repeated(secret: Any) -> None:
     with pytest.raises(pydantic.ValidationError) as refused:

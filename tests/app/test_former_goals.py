@@ -16,8 +16,8 @@ goal: {{event: shop.paid, match: "goal.cart == event.cart"}}
 cascade: [{{channel: viber, retry: {{max: 100, within: 10m}}}}]
 """
 AWAY = """\
-  viber: [{provider: away, adapter: webhook, url: "http://127.0.0.1:9/", secret: secret-of-away}]
-"""
+  viber: [{provider: away, adapter: webhook, url: "http://127.0.0.1:9/", secret: SECRET}]
+""".replace("SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 WITHOUT = "\n".join(line for line in WITH_GOAL.splitlines() if not line.startswith("goal")) + "\n"
 OTHER = WITH_GOAL.replace("shop.paid", "shop.ordered")
 

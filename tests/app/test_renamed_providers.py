@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from adapters.webhook.webhook import key_of, signature
+from orchestrator.channels import new_webhook_secret, webhook_key, webhook_signature
 from orchestrator.check.judge import load_configuration
 from orchestrator.check.left_open import left_open
 from tests.app.site import Site, lay_out, put_policy, running, until
 from tests.support.ports import free_port
 
-FORMER, PRESENT = "secret-of-the-former", "secret-of-the-present"
+FORMER, PRESENT = new_webhook_secret(), new_webhook_secret()
 POLICY = """\
 policy: {name}
 trigger: {{event: shop.{name}}}
@@ -67,7 +67,7 @@ class Place:
     async def receipt(self, site: Site, name: str, secret: str, id: str = "taken-1") -> int:
         """The status of a provider's report that a message was delivered."""
         body, at = json.dumps({"id": id, "state": "delivered"}).encode(), str(int(time.time()))
-        signed = signature(key_of(secret), "w", at, body)
+        signed = webhook_signature(webhook_key(secret), "w", at, body)
         headers = {"webhook-id": "w", "webhook-timestamp": at, "webhook-signature": signed}
         url = f"{site.public}/v1/receipts/{name}"
         async with (

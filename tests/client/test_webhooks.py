@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kaskad_client import InvalidWebhook, verify_webhook
-from orchestrator.statuses.webhook_signature import sign
+from orchestrator.channels import webhook_key, webhook_signature
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -19,7 +19,7 @@ def headers(secret: str = SECRET, at: int = NOW, body: bytes = BODY) -> dict[str
     return {
         "Webhook-Id": "s-1",
         "Webhook-Timestamp": str(at),
-        "Webhook-Signature": sign(secret, "s-1", at, body),
+        "Webhook-Signature": webhook_signature(webhook_key(secret), "s-1", str(at), body),
     }
 
 
