@@ -22,6 +22,7 @@ from orchestrator.api import (
     pauses,
     receipts,
     recipients,
+    status,
     tracking,
 )
 from orchestrator.api import dead_letters as letters
@@ -324,6 +325,10 @@ ROUTES: tuple[Route, ...] = (
 
     ControlRoute(
         "POST", "/control/reload", operations.reload, "Load the configuration again", RELOADED,
+    ),
+    ControlRoute(
+        "GET", "/control/status", status.get_status, "What works, what waits, what needs a person",
+        (RouteAnswer(200, "The whole installation, as its store has it", status.StatusView),),
     ),
     ControlRoute(
         "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",

@@ -23,6 +23,7 @@ from orchestrator.cli import (
     send,
     service,
     simulating,
+    status,
     testing,
     webhooks,
     whatsapp,
@@ -34,7 +35,20 @@ GROUPS = (
     (AUTHOR, ("check", "test", "simulate", "render", "schema", "config", "adapter")),
     (
         OPERATE,
-        ("explain", "pause", "resume", "optout", "dlq", "keys", "subject", "webhooks", "migrate"),
+        tuple(
+            [
+                "status",
+                "explain",
+                "pause",
+                "resume",
+                "optout",
+                "dlq",
+                "keys",
+                "subject",
+                "webhooks",
+                "migrate",
+            ]
+        ),
     ),
     (MACHINE, ("doctor", "bench", "whatsapp")),
 )
@@ -75,6 +89,7 @@ simulating.register(app)
 operate.register(app)
 pauses.register(app)
 send.register(app)
+status.register(app)
 doctor.register(app)
 bench.register(app)
 webhooks.register(app)

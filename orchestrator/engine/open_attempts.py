@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 from orchestrator.core.message import Attempt, Message
@@ -40,14 +40,22 @@ async def open_attempts(
     store to others after each page. Raises ``StoreBusy``.
     """
     found: Counter[str] = Counter()
-    after = BEFORE_ALL_TIMERS
-    while rows := await store.under_way(after, PAGE):
-        after = rows[-1][0]
+    async for rows in pages_under_way(store, rest):
         found.update(
             attempt.provider
             for _, message in rows
             for attempt in message.attempts
             if is_open(attempt)
         )
-        await asyncio.sleep(rest())
     return found
+
+
+async def pages_under_way(
+    store: UnderWay, rest: Callable[[], float] = lambda: 0.0
+) -> AsyncIterator[list[tuple[TimerRow, Message]]]:
+    """All messages under way, a page at a time, in the order of their timers."""
+    after = BEFORE_ALL_TIMERS
+    while rows := await store.under_way(after, PAGE):
+        after = rows[-1][0]
+        yield rows
+        await asyncio.sleep(rest())

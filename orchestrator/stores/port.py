@@ -29,6 +29,7 @@ from orchestrator.stores.rows import (
     DeadLetterRow,
     Loaded,
     LoadedAddresses,
+    MemberRow,
     PauseRow,
     ReadyRow,
     ReceiptCount,
@@ -113,8 +114,11 @@ class BacklogStore(Protocol):
     async def queues(self) -> list[str]:
         """The backlogs that are not empty."""
 
-    async def depths(self) -> dict[tuple[str, int], int]:
-        """The number of waiting rows by ``(queue, lane)``; at most 10 000 are counted for each."""
+    async def depths(self, everyone: bool = False) -> dict[tuple[str, int], int]:
+        """
+        The number of waiting rows by ``(queue, lane)``; at most 10 000 are counted for each. With
+        ``everyone`` those of all processes.
+        """
 
 
 class TimerStore(Protocol):
@@ -343,6 +347,9 @@ class MembershipStore(Protocol):
 
     async def join(self) -> None:
         """Take a share of the work: ``claim``, ``due`` and ``outbox`` return this process's."""
+
+    async def members(self) -> list[MemberRow]:
+        """The processes that have lately worked on the store; [] if it is embedded."""
 
     async def leave(self) -> None:
         """Give the share away; what is in hand is finished all the same."""

@@ -259,6 +259,14 @@ class PauseRow(NamedTuple):
         return self.resumed_at is None and self.until > now
 
 
+class MemberRow(NamedTuple):
+    """A process that works on a shared store; ``silent_ms`` since it was last seen."""
+
+    id: str
+    release: str
+    silent_ms: int
+
+
 class ReceiptCount(NamedTuple):
     """Sends of one minute (since 1970) on a channel, and how many of them were delivered."""
 

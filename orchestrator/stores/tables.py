@@ -63,9 +63,9 @@ class BacklogTable(Driver):
     async def queues(self) -> list[str]:
         return [row[0] for row in await self.fetch("queues")]
 
-    async def depths(self) -> dict[tuple[str, int], int]:
-        """The depths of this process's share: the processes' figures add up."""
-        rows = await self.fetch("depths", *self.share)
+    async def depths(self, everyone: bool = False) -> dict[tuple[str, int], int]:
+        """The depths of this process's share, so that the processes' figures add up, or of all."""
+        rows = await self.fetch("depths", *((None,) * len(self.share) if everyone else self.share))
         return {(queue, lane): count for queue, lane, count in rows}
 
 

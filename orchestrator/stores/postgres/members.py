@@ -16,10 +16,11 @@ from typing import Any
 
 import structlog
 
+from orchestrator import __version__
 from orchestrator.stores.port import URGENT_WORD, StoreBusy
 from orchestrator.stores.postgres.database import PostgresDatabase
 from orchestrator.stores.postgres.session import connect, translated
-from orchestrator.stores.rows import BUCKETS, URGENT, Changes
+from orchestrator.stores.rows import BUCKETS, URGENT, Changes, MemberRow
 
 log = structlog.get_logger()
 
@@ -57,6 +58,9 @@ class PostgresMembership(PostgresDatabase):
     async def join(self) -> None:
         await self._beat()
         self._beating = asyncio.create_task(self._keep_beating(), name="store:members")
+
+    async def members(self) -> list[MemberRow]:
+        return [MemberRow(*row) for row in await self.fetch("members")]
 
     async def leave(self) -> None:
         """Sign off, so that the others take over at once."""
@@ -143,7 +147,7 @@ class PostgresMembership(PostgresDatabase):
 
     async def _beat(self) -> None:
         """Note that this process is alive, see which others are, and keep listening to them."""
-        others = await self.fetch("beat", self.member, DEAD_AFTER_SECONDS)
+        others = await self.fetch("beat", self.member, DEAD_AFTER_SECONDS, __version__)
         members = tuple(sorted({self.member, *(row[0] for row in others)}))
         if members != self._members:
             self._buckets = share_of(self.member, members)

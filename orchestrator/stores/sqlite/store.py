@@ -15,6 +15,7 @@ from orchestrator.stores.rows import (
     Changes,
     Loaded,
     LoadedAddresses,
+    MemberRow,
     Wanted,
     WantedAddresses,
 )
@@ -98,6 +99,9 @@ class SqliteStore(Tables, SqliteRetention, SqliteBatches):
 
     async def leave(self) -> None:
         """There is no other process."""
+
+    async def members(self) -> list[MemberRow]:
+        return []
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
         return TokenBucket(rate, monotonic)

@@ -306,6 +306,7 @@ create table receipt_counts (
 -- minutes old are deleted.
 create unlogged table members (
     id text primary key,
+    release text not null,
     seen_at timestamptz not null
 );
 

@@ -1,10 +1,10 @@
 -- The processes that share the store.
 
 -- name: beat
--- Note that member $1 is alive, forget the long dead, and return the others that were seen within
+-- Note that member $1 of release $3 is alive, forget the long dead, and return the others that were seen within
 -- the last $2 seconds.
 with me as (
-    insert into members (id, seen_at) values ($1, clock_timestamp())
+    insert into members (id, release, seen_at) values ($1, $3, clock_timestamp())
         on conflict (id) do update set seen_at = excluded.seen_at
 ), dead as (
     delete from members
@@ -12,6 +12,9 @@ with me as (
 )
 select id from members
  where seen_at > clock_timestamp() - make_interval(secs => $2) and id <> $1
+
+-- name: members
+select id, release, (extract(epoch from clock_timestamp() - seen_at) * 1000)::bigint from members order by id
 
 -- name: leave
 delete from members where id = $1
