@@ -106,7 +106,7 @@ async def status(deps: ApiDeps) -> StatusView:
         "receipts": receipt_shares(receipts),
         "pauses": [pause_view(row) for row in pauses],
         "dead_letters": open_letters,
-        "needs_a_person": [*long_ago, *troubles(found, members, open_letters, set(depths), deps)],
+        "needs_a_person": [*long_ago, *unattended(found, members, open_letters, set(depths), deps)],
     }
 
 
@@ -132,7 +132,7 @@ def receipt_shares(counts: list[tuple[str, int, int]]) -> list[ReceiptShareView]
     ]
 
 
-def troubles(
+def unattended(
     found: Survey, members: list[MemberRow], letters: int, waiting: set[Any], deps: ApiDeps
 ) -> Iterator[str]:
     """What does not end by itself, each with the verb to begin with."""
