@@ -1,4 +1,4 @@
-"""One screen for whoever runs the installation: what works, what waits, what needs a person."""
+"""One screen for operators: what works, what waits, what needs a person."""
 
 from __future__ import annotations
 

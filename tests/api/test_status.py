@@ -1,4 +1,4 @@
-"""One screen for whoever runs the installation; both stores answer alike."""
+"""One screen for operators; both stores answer alike."""
 
 from __future__ import annotations
 
