@@ -10,10 +10,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from orchestrator.api.codes import CALL_CODES, EVENT_CODES
+from orchestrator.api.examples import EXAMPLES
 from orchestrator.api.problems import ProblemView
 from orchestrator.api.recipients import add_addresses
 from orchestrator.api.route import Listener, Route
 from orchestrator.channels.registry import consent_channels
+from orchestrator.explain.views import StatusEventView
 
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
 """The document that an application serves."""
@@ -45,23 +48,34 @@ SUFFIXES = ("View", "Body")
 def document(routes: Iterable[Route], listener: Listener = Listener.PUBLIC) -> dict[str, Any]:
     """The whole document of one listener."""
     rows = [row for row in routes if listener in row.listeners]
-    schemas = Schemas([kind for row in rows for kind in types_of(row)])
+    has_webhooks = listener is Listener.PUBLIC
+    types = [kind for row in rows for kind in types_of(row)]
+    schemas = Schemas([*types, StatusEventView] if has_webhooks else types)
     paths: dict[str, Any] = {}
     for row in rows:
         item = paths.setdefault(row.path, {})
         if "{" in row.path:
             item["parameters"] = path_parameters(row)
         item[row.method.lower()] = operation(row, schemas)
+    webhooks: dict[str, Any] = {}
+    if has_webhooks:
+        webhooks["webhooks"] = {"statusEvent": {"post": status_webhook(schemas)}}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Kaskad",
             "version": "1",
             "summary": "Publish events; read what became of the messages that they started.",
+            "description": (
+                "Every refusal is a `Problem`, whose `code` is one of `x-error-codes`. 429 and 503"
+                " have a `Retry-After`; whatever was not acknowledged can be sent again."
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "x-error-codes": EVENT_CODES | CALL_CODES,
         "security": [{"key": []}],
         "paths": paths,
+        **webhooks,
         "components": {
             "schemas": schemas.components,
             "securitySchemes": {
@@ -76,6 +90,41 @@ def document(routes: Iterable[Route], listener: Listener = Listener.PUBLIC) -> d
                     "description": "`POST /v1/inbox/{recipient}/tokens` makes one.",
                 },
             },
+        },
+    }
+
+
+def status_webhook(schemas: Schemas) -> dict[str, Any]:
+    """What the receivers in `statuses.webhooks` are sent."""
+    texts = {
+        "webhook-id": "The event's `id`, the same on every try.",
+        "webhook-timestamp": "UTC seconds of this try.",
+        "webhook-signature": (
+            "`v1,` and the base64 of HMAC-SHA256 over `<webhook-id>.<webhook-timestamp>.<body>`,"
+            " with the key in the `whsec_` secret (Standard Webhooks 1.0)."
+        ),
+    }
+    content = {"application/cloudevents+json": {"schema": schemas.of(StatusEventView)}}
+    return {
+        "operationId": "statusEvent",
+        "summary": "A message or one of its attempts has changed",
+        "description": "At least once; docs/status-events.md has the types and the retries.",
+        "security": [],
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "description": text,
+                "schema": {"type": "string"},
+            }
+            for name, text in texts.items()
+        ],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "2XX": {"description": "It is taken"},
+            "410": {"description": "Ask this receiver rarely from now on"},
+            "default": {"description": "It is not taken, and is sent again later"},
         },
     }
 
@@ -96,7 +145,11 @@ class Schemas:
         self._types = list(types)
         self._inline = [shorten(schema) for schema in inline]
         self.components = {short(name): shorten(schema) for name, schema in components.items()}
+        if len(self.components) < len(components):
+            raise ValueError("two types have the same name but for its suffix")
         add_addresses(self.components)
+        for name in EXAMPLES.keys() & self.components.keys():
+            self.components[name]["examples"] = [EXAMPLES[name]]
 
     def of(self, kind: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._inline[self._types.index(kind)]

@@ -26,7 +26,7 @@ FOR_MS_MAX = 366 * 86_400_000
 WHY_CHARS_MAX = 500
 
 
-class PauseBody(Struct):
+class NewPauseBody(Struct):
     """How long, and why."""
 
     lasts: Annotated[str, Meta(description="`90s`, `1h`, `2d`; without it, until it is ended.")] | (

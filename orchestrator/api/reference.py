@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.api.codes import CALL_CODES, EVENT_CODES
 from orchestrator.api.openapi import PROBLEM, STATUSES, document
 from orchestrator.api.route import Listener, Route
 from orchestrator.api.routes import ROUTES
@@ -40,8 +41,19 @@ service has the document at `/openapi.json`. [Events](events.md) describes event
 * **Times** are RFC 3339 in UTC with milliseconds. Amounts of money are decimal strings.
 * **Lists** are `{"items": […], "next_cursor": "…" | null}`, the newest first.
 * **Bodies** are sent uncompressed and end within 20 seconds. JSON is strict: no key twice, no NaN.
-* A message has the same keys here, in [status events](events.md#status-events) and in
+* A message has the same keys here, in [status events](status-events.md) and in
   [`kaskad explain`](explain.md).
+"""
+WHEN_TO_RETRY = """
+### 429 and 503
+
+| answer | when | `Retry-After` |
+|---|---|---|
+| 429 `busy` | too many requests wait for the store; nothing was taken | 1 second |
+| 429 `too_many_requests` | a key makes more requests than `http.key_rate` \
+(500 a second), a person's token more than 600 a minute | until its turn |
+| 429 `too_many_failures` | more than 60 wrong keys in a minute came from one address | 60 seconds |
+| 503 `unavailable` | the service is stopping, or its store is busy or unreachable | 1 second |
 """
 LISTENERS = {
     Listener.PUBLIC: ("The public listener", "`http.listen` in kaskad.yaml."),
@@ -64,6 +76,13 @@ def lines(routes: Iterable[Route]) -> Iterator[str]:
     yield "## Refusals\n\n| status | |\n|---|---|"
     yield from (f"| {status} | {text} |" for status, text in STATUSES.items())
     yield ""
+    yield "### Error codes\n"
+    yield "`code` of the problem document. Codes may be added.\n\n| code | |\n|---|---|"
+    yield from (f"| `{code}` | {text} |" for code, text in CALL_CODES.items())
+    yield "\nOf an event (`error.code` of its result), and of a whole body that cannot be read:\n"
+    yield "| code | |\n|---|---|"
+    yield from (f"| `{code}` | {text} |" for code, text in EVENT_CODES.items())
+    yield WHEN_TO_RETRY
     schemas: dict[str, Any] = {}
     for listener, (title, note) in LISTENERS.items():
         yield f"## {title}\n\n{note}\n"

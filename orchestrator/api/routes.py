@@ -146,7 +146,7 @@ ROUTES: tuple[Route, ...] = (
         "PUT", "/v1/pauses/{kind}/{name}", pauses.start_pause,
         "Hold back everything of a provider, a channel or a policy",
         (RouteAnswer(200, "Nothing leaves any more", pauses.PauseView),),
-        body={JSON: pauses.PauseBody}, refusals=(404,),
+        body={JSON: pauses.NewPauseBody}, refusals=(404,),
         notes=("Nothing is dropped: what is held leaves when the pause ends, unless its deadline"
             " passes first. The answer takes a second, in which what was decided before may still"
             " leave. A repeat changes the end and the reason."),

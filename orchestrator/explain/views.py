@@ -9,7 +9,7 @@ OpenAPI document is made of the same types. Times are RFC 3339 in UTC with milli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -139,6 +139,34 @@ class FullMessageView(MessageView):
     """A message with everything that was checked and decided."""
 
     trace: list[TraceEntry]
+
+
+class StatusEventData(MessageView):
+    attempt: NotRequired[
+        Annotated[int, Meta(description="The attempt's number, in `kaskad.attempt.…`.")]
+    ]
+
+
+class StatusEventView(TypedDict):
+    """A CloudEvent of one change. Recognise a repeat by `id`."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: Literal["kaskad"]
+    type: Annotated[
+        str,
+        Meta(
+            description="`kaskad.message.<status>` or `kaskad.attempt.<state>`.",
+            pattern=r"^kaskad\.(message|attempt)\.[a-z_]+$",
+        ),
+    ]
+    subject: Annotated[str, Meta(description="The message's id.")]
+    time: Time
+    datacontenttype: Literal["application/json"]
+    data: StatusEventData
+    kaskadtest: NotRequired[
+        Annotated[bool, Meta(description="Of `kaskad webhooks test`: there is no such message.")]
+    ]
 
 
 def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,13 @@ import pytest
 from jsonschema_rs import meta, validator_for
 
 from orchestrator.api.app import Listener, build_app
+from orchestrator.api.examples import EXAMPLES
 from orchestrator.api.openapi import document
 from orchestrator.api.routes import ROUTES
+from orchestrator.engine.applying import status_body
 from orchestrator.engine.commands import DeadLetter
+from orchestrator.explain.views import message_view
+from orchestrator.statuses.sinks import webhook_headers
 from tests.api.site import OLENA, Site, event
 
 CHECKS = (
@@ -71,6 +76,34 @@ def test_every_reference_leads_somewhere_and_every_shape_is_a_schema() -> None:
         assert f'"#/components/schemas/{name}"' in text, f"{name} is used nowhere"
     for part in text.split('"#/components/schemas/')[1:]:
         assert part.partition('"')[0] in schemas
+
+
+def test_every_example_is_valid_and_every_body_that_publishers_write_has_one() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert EXAMPLES.keys() <= schemas.keys()
+    for name, example in EXAMPLES.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+        validator_for(schema).validate(example)
+    for path, item in DOCUMENT["paths"].items():
+        content = item.get("post", item.get("put", {})).get("requestBody", {}).get("content", {})
+        shown = json.dumps(content.get("application/json", {}).get("schema", {}))
+        for name in re.findall(r"schemas/(\w+)", shown):
+            assert schemas[name].get("examples"), (path, name)
+
+
+async def test_a_status_event_is_what_the_document_s_webhook_says(site: Site) -> None:
+    hook = DOCUMENT["webhooks"]["statusEvent"]["post"]
+    assert [one["name"] for one in hook["parameters"]] == [
+        name for name in webhook_headers(b"k" * 24, "1", 0, b"") if name.startswith("webhook-")
+    ]
+    [content] = hook["requestBody"]["content"].values()
+    schema = {**content["schema"], "components": DOCUMENT["components"]}
+    row = (await site.client.post("/v1/events", json=event())).json()["results"][0]
+    message, stored = row["messages"][0], await site.world.stored(row["messages"][0])
+    data = message_view(stored.message, stored.event)
+    for what, more in (("message.accepted", {}), ("attempt.not_sent", {"attempt": 0})):
+        body = status_body("s-1", what, message, site.world.now, {**data, **more})
+        validator_for(schema).validate(json.loads(json.dumps(body)))
 
 
 def test_every_operation_has_a_name_a_summary_and_its_path_parameters() -> None:

@@ -107,7 +107,7 @@ def test_every_type_of_status_event_is_listed_and_no_other() -> None:
     states = [*Delivery, *Engagement, OutcomeKind.NOT_SENT, OutcomeKind.UNKNOWN]
     types = {f"kaskad.message.{status}" for status in Status}
     types |= {f"kaskad.attempt.{state}" for state in states}
-    assert set(re.findall(r"\| `(kaskad\.[\w.]+)` \|", doc("events.md"))) == types
+    assert set(re.findall(r"\| `(kaskad\.[\w.]+)` \|", doc("status-events.md"))) == types
 
 
 @pytest.mark.parametrize(
