@@ -69,6 +69,11 @@ async def reload(request: web.Request) -> web.Response:
     return web.json_response(answer, status=200 if not found else 422)
 
 
+async def configuration(request: web.Request) -> web.Response:
+    """The configuration in force, its secrets masked."""
+    return web.json_response(request.app[DEPS].effective())
+
+
 async def explain(request: web.Request) -> web.Response:
     """The explanation of one message; docs/explain.md has its shape."""
     deps, id = request.app[DEPS], request.match_info["id"]

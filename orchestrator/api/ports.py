@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.channels import Adapter
+from orchestrator.configuration.effective import EffectiveConfiguration
 from orchestrator.configuration.settings import Settings
 from orchestrator.engine.engine import Engine
 from orchestrator.primitives.tokens import SigningKeys
@@ -21,7 +22,8 @@ class ApiDeps:
     """
     ``adapters`` by provider, with their channel; ``reload`` returns what was wrong, and
     ``left_open`` then how many attempts of each provider that is gone are open; ``rotated`` is
-    called after a new signing key was stored; ``now`` is UTC milliseconds.
+    called after a new signing key was stored; ``effective`` is the configuration in force, without
+    secrets; ``now`` is UTC milliseconds.
     """
 
     engine: Engine
@@ -37,6 +39,7 @@ class ApiDeps:
     reload: Callable[[], Awaitable[list[str]]]
     rotated: Callable[[], Awaitable[None]]
     address_hash: Callable[[str, str], str]
+    effective: Callable[[], EffectiveConfiguration]
     left_open: Callable[[], Mapping[str, int]] = dict
 
 

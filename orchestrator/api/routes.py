@@ -38,6 +38,7 @@ from orchestrator.api.route import (
     RouteAnswer,
     Scope,
 )
+from orchestrator.configuration.effective import EffectiveConfiguration
 from orchestrator.explain.views import FullMessageView
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
@@ -81,6 +82,7 @@ RELOADED = (
     RouteAnswer(200, "It is in force", operations.ReloadView),
     RouteAnswer(422, "It was refused; the old one stays in force", operations.ReloadView),
 )
+IN_FORCE = (RouteAnswer(200, "Defaults filled in, secrets masked", EffectiveConfiguration),)
 
 # A table reads better with several cells in a line.
 # fmt: off
@@ -322,6 +324,9 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "Every metric"),),
     ),
     AdminRoute("POST", "/-/reload", operations.reload, "Load the configuration again", RELOADED),
+    AdminRoute(
+        "GET", "/-/config", operations.configuration, "The configuration in force", IN_FORCE,
+    ),
 
     ControlRoute(
         "POST", "/control/reload", operations.reload, "Load the configuration again", RELOADED,
@@ -329,6 +334,9 @@ ROUTES: tuple[Route, ...] = (
     ControlRoute(
         "GET", "/control/status", status.get_status, "What works, what waits, what needs a person",
         (RouteAnswer(200, "The whole installation, as its store has it", status.StatusView),),
+    ),
+    ControlRoute(
+        "GET", "/control/config", operations.configuration, "The configuration in force", IN_FORCE,
     ),
     ControlRoute(
         "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",

@@ -30,6 +30,7 @@ from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter, Report
 from orchestrator.channels.registry import identities
 from orchestrator.check.judge import load_configuration
+from orchestrator.configuration.effective import effective
 from orchestrator.configuration.loading import (
     PolicyVersions,
     keep_versions,
@@ -86,6 +87,7 @@ class App:
         self.clock: Clock = clock or SystemClock()
         self.metrics = Metrics()
         self.ready = False
+        self._reloading = asyncio.Lock()
         self._serving = False
         self._senders: tuple[AiohttpSender, Http2Sender] | None = None
         self._runners: list[web.AppRunner] = []
@@ -253,6 +255,7 @@ class App:
             is_ready=lambda: self.ready and not engine.store_away,
             reload=self.reload,
             left_open=lambda: self._left_open,
+            effective=lambda: effective(self.configuration),
             rotated=self.keys.read,
             address_hash=self.hasher,
         )
@@ -314,6 +317,10 @@ class App:
         Load the configuration again; returns its problems, and then the old one stays in force.
         Listeners, store, Kafka and status sinks keep what they were started with.
         """
+        async with self._reloading:  # the last one to ask is the last one in force
+            return await self._reload()
+
+    async def _reload(self) -> list[str]:
         try:
             configuration = load_configuration(self._path, self._env)
         except ConfigError as error:

@@ -89,7 +89,9 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}
     rules = rules_of(settings, policies, governance)
-    return Assessment(in_order(report), Configuration(settings, files, templates, rules))
+    written = root.plain() if root is not None and root.kind == "map" else {}
+    configuration = Configuration(settings, files, templates, rules, written)
+    return Assessment(in_order(report), configuration)
 
 
 def name_place(report: Report, settings: Settings, key: str, path: str) -> None:

@@ -16,6 +16,7 @@ from orchestrator.cli import (
     adapter,
     author,
     bench,
+    configured,
     doctor,
     init,
     operate,
@@ -39,6 +40,7 @@ GROUPS = (
             [
                 "status",
                 "explain",
+                "reload",
                 "pause",
                 "resume",
                 "optout",
@@ -83,6 +85,7 @@ app = typer.Typer(
 init.register(app)
 service.register(app)
 author.register(app)
+configured.register(app)
 adapter.register(app)
 testing.register(app)
 simulating.register(app)

@@ -1,4 +1,4 @@
-"""The verbs of those who write policies and templates: check, render, config show, schema."""
+"""The verbs of those who write policies and templates: check, render, schema."""
 
 from __future__ import annotations
 
@@ -32,14 +32,11 @@ if TYPE_CHECKING:
     from orchestrator.check.judge import Assessment
     from orchestrator.configuration.yaml_file import Problem
 
-config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
-
 
 def register(app: typer.Typer) -> None:
     app.command()(check)
     app.command()(render)
     app.command()(schema)
-    app.add_typer(config_app, name="config")
 
 
 def check(
@@ -280,25 +277,3 @@ def schema(
         print_json(test_schema() if kind == "test" else schema_of(kind))
     except KeyError:
         fail(f"there are schemas for policy, governance, kaskad and test, not for {kind!r}", USAGE)
-
-
-@config_app.command("show")
-def config_show(config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """The effective configuration: defaults filled in, secrets masked."""
-    from orchestrator.configuration.settings_file import load_settings, view
-    from orchestrator.configuration.yaml_file import ConfigError
-
-    try:
-        effective = view(load_settings(find_config(config), os.environ))
-    except ConfigError as error:
-        fail(str(error), CHECK_FAILED)
-    if wants_json(output):
-        print_json(effective)
-        return
-    import io
-
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    YAML(typ="safe", pure=True).dump(effective, text)
-    typer.echo(text.getvalue(), nl=False)

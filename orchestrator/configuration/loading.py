@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.channels.readers import secret_values
@@ -34,12 +34,13 @@ PolicyVersion = tuple[Policy, TemplateSet]
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that a configuration file names, all of it valid."""
+    """Everything that a configuration file names, all of it valid; ``governance`` as written."""
 
     settings: Settings
     files: Mapping[str, PolicyFile]
     templates: TemplateSet
     rules: Rules
+    governance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Governance) -> Rules:

@@ -31,6 +31,7 @@ from adapters.whatsapp.whatsapp_cloud import WhatsAppCloud
 from orchestrator.api.app import ApiDeps, Listener, build_app
 from orchestrator.api.fast_path import open_runner
 from orchestrator.channels import Adapter
+from orchestrator.configuration.effective import EffectiveConfiguration
 from orchestrator.configuration.settings import HttpSettings, Settings, Sources, StoreSettings
 from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
@@ -45,6 +46,13 @@ from tests.engine.world import CHANNELS, PROVIDERS, World, address_hash
 
 PUBLIC_URL = "https://kaskad.example.com"
 MINUTE = 60_000
+EFFECTIVE: EffectiveConfiguration = {
+    "hash": "0",
+    "settings": {},
+    "governance": {},
+    "policies": {},
+    "templates": {},
+}
 MAIL = Policy(
     "reminder",
     "v1",
@@ -161,6 +169,7 @@ class Site:
             is_ready=lambda: self.is_ready,
             reload=self._reload,
             left_open=lambda: self.left_open,
+            effective=lambda: EFFECTIVE,
             rotated=self._rotated,
             address_hash=address_hash,
         )

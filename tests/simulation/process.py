@@ -267,6 +267,7 @@ class Process:
             reload=no_reload,
             rotated=no_rotation,
             address_hash=self.hasher,
+            effective=no_settings,
         )
 
     async def _keep_versions(self) -> None:
