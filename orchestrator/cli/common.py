@@ -71,12 +71,11 @@ def how_called(folder: Path | None = None) -> str:
     What to type in ``folder`` (default: here) to call this command again: ``kaskad`` if the shell
     finds this one, else how it was found this time.
     """
-    extra = "[sandbox]" if find_spec("aiosmtpd") else ""
-    parts = Path(sys.prefix).parts
+    extra, parts = find_spec("aiosmtpd") is not None, Path(sys.prefix).parts
     if "archive-v0" in parts:  # a cached environment of uvx, which no shell finds
-        return f"uvx --from 'kaskad{extra}' kaskad"
+        return "uvx --from 'kaskad[sandbox]' kaskad" if extra else "uvx kaskad"
     if "pipx" in parts and "venvs" not in parts:  # one of `pipx run`
-        return f"pipx run --spec 'kaskad{extra}' kaskad"
+        return "pipx run --spec 'kaskad[sandbox]' kaskad" if extra else "pipx run kaskad"
     own, found = Path(sys.argv[0]), shutil.which("kaskad")
     if found is not None and own.name == "kaskad" and Path(found).samefile(own):
         return "kaskad"

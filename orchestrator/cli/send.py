@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,13 +60,17 @@ def send(
     batch = body.lstrip().startswith(b"[")
     kind = f"application/cloudevents{'-batch' if batch else ''}+json"
     found, stories = run_async(
-        publish(find_config(config), with_new_ids(body) if new else body, kind, follow=explain)
+        publish(
+            find_config(config),
+            with_new_ids(body) if new else body,
+            kind,
+            on_result=(lambda result: None) if as_json else show,
+            follow=explain,
+        )
     )
     if as_json:
         print_json({**found, "explained": stories} if explain else found)
         return
-    for result in found["results"]:
-        show(result)
     for story in stories:
         typer.echo("")
         print_explanation(story)
@@ -97,23 +102,36 @@ def show(result: dict[str, Any]) -> None:
 
 
 async def publish(
-    config: Path, body: bytes, kind: str, *, follow: bool
+    config: Path,
+    body: bytes,
+    kind: str,
+    *,
+    on_result: Callable[[dict[str, Any]], None],
+    follow: bool,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The answer to an event, and the explanations of its messages if they are followed."""
+    """
+    The answer to an event, each result of which goes to ``on_result`` at once, and the explanations
+    of its messages if they are followed.
+    """
     from orchestrator.cli.client import service
 
     async with service(config, must_run=follow) as client:
         found = await client.call("POST", "/api/v1/events", body, kind)
+        for result in found["results"]:
+            on_result(result)
         ids = [id for one in found["results"] for id in one.get("messages", ())] if follow else []
         return found, await ended(client, ids)
 
 
 async def ended(client: Client, ids: list[str]) -> list[dict[str, Any]]:
     """The explanations of messages once all have ended, or after a minute as far as they are."""
-    until = time.monotonic() + FOLLOWED_SECONDS
+    until, waiting = time.monotonic() + FOLLOWED_SECONDS, False
     while True:
         stories = [await client.call("GET", f"/control/explain/{segment(id)}") for id in ids]
         over = all(story["message"]["finished_at"] is not None for story in stories)
         if over or time.monotonic() >= until:
             return stories
+        if not waiting:
+            typer.echo("waiting for the end, a minute at most …", err=True)
+            waiting = True
         await asyncio.sleep(POLL_SECONDS)

@@ -431,7 +431,7 @@ def environment_for(config: Path) -> dict[str, str]:
     named = re.findall(r"\$\{env:([A-Z_]+)\}", config.read_text())
     return {name: f"secret-of-{name}" for name in named} | {
         "TWILIO_ACCOUNT_SID": "ACcafe",
-        "WHATSAPP_PHONE_NUMBER_ID": "1234567890",
+        "META_PHONE_NUMBER_ID": "1234567890",
         "INFOBIP_BASE_URL": "https://x.api.infobip.com",
         "SMTP_HOST": "localhost",
         "VAPID_PRIVATE_KEY": vapid_key(),

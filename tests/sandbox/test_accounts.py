@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from orchestrator.channels.registry import load_adapter
@@ -22,7 +24,8 @@ from orchestrator.sandbox.accounts import DIALECTS, STAND_INS
 from orchestrator.sandbox.control import Control
 from tests.support.ports import free_port
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sandbox.md").read_text()
 
 
 @pytest.fixture
@@ -65,6 +68,15 @@ def test_an_account_is_written_in_settings_that_there_are(one: Any) -> None:
 @pytest.mark.parametrize("adapter", DIALECTS)
 def test_how_a_stand_in_speaks_is_a_setting_that_there_is(adapter: str) -> None:
     assert set(DIALECTS[adapter]) <= set(keys_of(load_adapter(adapter).settings_type))
+
+
+@pytest.mark.parametrize("config", ["config/kaskad.yaml", "deploy/config/kaskad.yaml"])
+def test_the_worked_configurations_read_the_names_that_are_printed(config: str) -> None:
+    written = YAML(typ="safe").load((ROOT / config).read_text())
+    for provider in itertools.chain.from_iterable(written["channels"].values()):
+        for key, (name, _) in Accounts().settings_of(provider["adapter"]).items():
+            value = str(provider.get(key, ""))
+            assert not value.startswith("${env:") or value == f"${{env:{name}}}"
 
 
 async def test_every_stand_in_has_its_adapter_and_both_are_documented(sandbox: Sandbox) -> None:
