@@ -86,7 +86,7 @@ def test(
 def receivers_of(url: str, secret: str, config: Path | None) -> list[tuple[str, str]]:
     """The URLs to try, each with its secret; ends the program where one is missing."""
     from orchestrator.channels import webhook_key
-    from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.configuration.settings_file import load_webhook_settings
     from orchestrator.configuration.urls import split_url
     from orchestrator.configuration.yaml_file import ConfigError
 
@@ -101,7 +101,7 @@ def receivers_of(url: str, secret: str, config: Path | None) -> list[tuple[str, 
             fail(f"the secret {error}", USAGE)
         return [(url, secret)]
     try:
-        settings = load_settings(find_config(config), os.environ)
+        settings = load_webhook_settings(find_config(config), os.environ)
     except ConfigError as error:
         fail(f"{error}\nor give URL and secret: KASKAD_WEBHOOK_SECRET=whsec_…", USAGE)
     known = {one.url: one.secret.get_secret_value() for one in settings.statuses.webhooks}

@@ -4,7 +4,7 @@ Loads ``kaskad.yaml`` and shows its effective settings; its keys are declared in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,28 @@ def load_store_settings(path: Path, env: Mapping[str, str]) -> Settings:
     The settings for work on the store alone: of the references, only those that say where it is,
     and for which webhooks it keeps status events, must be there. Raises ``ConfigError``.
     """
-    report = Report()
     written = load(path)
-    if written.kind == "map":
-        known = References(env, path.parent, report)
-        for node in (written.value.get("store"), *webhook_urls(written)):
-            if node is not None:
-                known.resolve(node)
+    store = written.value.get("store") if written.kind == "map" else None
+    nodes = [*webhook_values(written, "url"), *([store] if store is not None else [])]
+    return load_partly(path, env, nodes)
+
+
+def load_webhook_settings(path: Path, env: Mapping[str, str]) -> Settings:
+    """
+    The settings for work on status webhooks alone: of the references, only their URLs and secrets
+    must be there. Raises ``ConfigError``.
+    """
+    written = load(path)
+    nodes = [*webhook_values(written, "url"), *webhook_values(written, "secret")]
+    return load_partly(path, env, nodes)
+
+
+def load_partly(path: Path, env: Mapping[str, str], nodes: Iterable[Node]) -> Settings:
+    """The settings of a file of which the references in some nodes must be there."""
+    report = Report()
+    known = References(env, path.parent, report)
+    for node in nodes:
+        known.resolve(node)
     report.refuse()
     settings = read_settings(path, env, report, secrets=False)
     report.refuse()
@@ -65,12 +80,14 @@ def load_store_settings(path: Path, env: Mapping[str, str]) -> Settings:
     return settings
 
 
-def webhook_urls(written: Node) -> list[Node]:
-    """The URLs of the status webhooks as they are written."""
+def webhook_values(written: Node, key: str) -> list[Node]:
+    """The URLs or the secrets of the status webhooks as they are written."""
+    if written.kind != "map":
+        return []
     statuses = written.value.get("statuses")
     webhooks = statuses.value.get("webhooks") if statuses and statuses.kind == "map" else None
     entries = webhooks.value if webhooks is not None and webhooks.kind == "list" else ()
-    return [one.value["url"] for one in entries if one.kind == "map" and "url" in one.value]
+    return [one.value[key] for one in entries if one.kind == "map" and key in one.value]
 
 
 def read_settings(

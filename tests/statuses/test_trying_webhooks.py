@@ -20,7 +20,9 @@ from tests.support.ports import free_port
 SECRET = new_webhook_secret()
 CONFIG = """\
 store: "sqlite:///./k.db"
-channels: {{sms: [{{provider: paper, adapter: log, path: sent.jsonl}}]}}
+channels:
+  sms:
+    - {{provider: t, adapter: twilio_sms, account_sid: AC1, auth_token: "${{env:NO}}", from: Shop}}
 statuses: {{webhooks: [{{url: "{url}", secret: {secret}}}]}}
 """
 
@@ -135,6 +137,16 @@ def test_the_receivers_of_the_configuration_are_tried_with_their_own_secrets(
         assert (done.exit_code, "204: taken" in done.stdout) == (0, True)
     other = kaskad("https://other.example/hook", "-c", str(config), secret=None)
     assert (other.exit_code, receiver.url in other.stderr) == (2, True)
+
+
+def test_a_secret_of_the_configuration_that_is_not_there_is_named(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    config = tmp_path / "kaskad.yaml"
+    config.write_text(CONFIG.format(url=receiver.url, secret='"${env:ABSENT_SECRET}"'))
+    done = kaskad("-c", str(config), secret=None)
+    assert done.exit_code == 2 and "ABSENT_SECRET" in done.stderr
+    assert "KASKAD_WEBHOOK_SECRET" in done.stderr and len(done.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
