@@ -76,6 +76,7 @@ app = typer.Typer(
     name="kaskad",
     cls=Verbs,
     help="Omnichannel messaging: one event in, one person reached.",
+    epilog="Start with `kaskad init`: it writes a project that works, and says what to type next.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

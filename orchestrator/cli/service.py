@@ -82,6 +82,7 @@ async def beside_stand_ins(path: Path, service: App) -> int:
     from orchestrator.app.serve import serve
     from orchestrator.cli.stand_ins import NoStandIns, stand_ins
     from orchestrator.configuration.settings_file import load_settings
+    from orchestrator.sandbox import Unbindable
 
     settings = load_settings(path, os.environ)
     try:
@@ -89,6 +90,9 @@ async def beside_stand_ins(path: Path, service: App) -> int:
             return await serve(service)
     except NoStandIns as error:
         fail(str(error), USAGE)
+    except Unbindable as error:
+        fix = f"stop it, or give the accounts in {path} another port"
+        fail(f"{error}; {fix}", NO_CONNECTION)
 
 
 def announce_pages(sandbox: Sandbox) -> None:

@@ -29,7 +29,7 @@ def find_config(arg: str | Path | None, env: Mapping[str, str], cwd: Path) -> Pa
     path = cwd / (named or DEFAULT_CONFIG)
     if path.is_file():
         return path
-    fix = "name the file with --config or KASKAD_CONFIG"
+    fix = "name the file with --config or KASKAD_CONFIG, or write a new project: kaskad init"
     if named:
         fix = f"check the path in {'--config' if arg else 'KASKAD_CONFIG'}"
     raise ConfigError([Problem(str(path), 1, 1, "there is no such configuration file", fix)])
