@@ -85,6 +85,7 @@ class Options:
     cancels: int
     erasures: int
     reloads: int
+    operator_pauses: int
 
     def summary(self) -> str:
         """One line of what is on, for people."""
@@ -114,6 +115,8 @@ def draw(seed: int) -> Options:
     calm = rng.random() < 0.15
     own = Random(f"receipt outage {seed}")  # so that the seed keeps all its other options
     outage = own.randint(1, 2) if span >= OUTAGE_SPAN_SECONDS and own.random() < 0.4 else 0
+    own = Random(f"operator pauses {seed}")
+    operator_pauses = own.randint(1, 3) if own.random() < 0.25 else 0
     return Options(
         seed=seed,
         start=start,
@@ -156,4 +159,5 @@ def draw(seed: int) -> Options:
         cancels=count(0.3, 3),
         erasures=count(0.15, 1),
         reloads=count(0.25, 2),
+        operator_pauses=operator_pauses,
     )

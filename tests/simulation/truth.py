@@ -81,8 +81,8 @@ class Hook:
 @dataclass(slots=True)
 class Deed:
     """
-    Something the outside world asked for: ``kind`` is publish, opt_out, opt_in, cancel, erase or
-    put; ``what`` its content.
+    Something the outside world asked for: ``kind`` is publish, opt_out, opt_in, cancel, erase,
+    put, pause or resume; ``what`` its content.
 
     ``tried`` is when it was first handed over, ``answered`` when the service first said that it is
     done.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from orchestrator.core.inputs import UNTIL_RESUMED
 from tests.simulation.options import Options
 from tests.simulation.providers.base import iso
 from tests.simulation.scenery import GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
@@ -82,7 +83,27 @@ class Workload:
             at = rng.uniform(0, 0.2) if early else 0.6
             at = at * options.span_seconds + rng.uniform(0, OUTAGE_SECONDS)
             self._publish(at, f"o{number}", OUTAGE_EVENT, f"o{number}", [rng.choice(humans)])
+        self._pause_and_resume()
         return sorted(self.plans, key=lambda plan: plan.at)
+
+    def _pause_and_resume(self) -> None:
+        """Operators pause something for a time, with its end or until they resume it."""
+        rng = Random(f"what is paused {self._options.seed}")
+        policies = self._scenery.books[0].policies
+        things = [("channel", name) for name in self._scenery.channels]
+        things += [("provider", name) for name in self._scenery.accounts]
+        things += [("policy", name) for name in policies]
+        for _ in range(self._options.operator_pauses):
+            kind, name = rng.choice(sorted(things))
+            at = rng.choice((rng.uniform(0, 120), rng.uniform(0, self._options.span_seconds)))
+            lasts = rng.choice((20.0, 400.0, 4_000.0))
+            thing = {"kind": kind, "name": name}
+            if rng.random() < 0.5:
+                until = self._options.start + int((at + lasts) * 1000)
+                self._add(at, "pause", {**thing, "until": until})
+            else:
+                self._add(at, "pause", {**thing, "until": UNTIL_RESUMED})
+                self._add(at + lasts, "resume", thing)
 
     def _add(self, at: float, kind: str, what: dict[str, Any]) -> None:
         self.plans.append(DeedPlan(at, Deed(kind, what)))

@@ -20,7 +20,15 @@ from typing import Any
 
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.engine.commands import Cancel, Command, Erase, OptOut, Publish
+from orchestrator.engine.commands import (
+    Cancel,
+    Command,
+    EndPause,
+    Erase,
+    OptOut,
+    Publish,
+    StartPause,
+)
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.stores.rows import StoredMessage
@@ -304,6 +312,10 @@ class SimulatedWorld:
                 )
             case "erase":
                 return Erase(what["recipient"])
+            case "pause":
+                return StartPause(what["kind"], what["name"], what["until"])
+            case "resume":
+                return EndPause(what["kind"], what["name"])
         made = next(
             (
                 one

@@ -14,6 +14,7 @@ from tests.simulation.checks import (
     nothing_lost,
     once,
     overtaking,
+    paused,
     policy,
     reasons,
     receipts,
@@ -28,6 +29,7 @@ CHECKS = (
     once.check,
     overtaking.check,
     policy.check,
+    paused.check,
     reasons.check,
     true_ends.check,
 )

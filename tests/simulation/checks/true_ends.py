@@ -340,6 +340,7 @@ STANDS: dict[Reason, Callable[[MessageTruth, Run], bool]] = {
     Reason.CONDITION_FALSE: lambda truth, run: (
         truth.plan(run).when is not None and truth.event.what["total"] < 100
     ),
+    Reason.PAUSED: lambda truth, run: any(truth.evidence.deeds("pause")),
     Reason.QUIET_HOURS: MessageTruth.ruled,
     Reason.FREQUENCY_CAP: MessageTruth.ruled,
     Reason.MIN_GAP: MessageTruth.ruled,

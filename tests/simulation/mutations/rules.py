@@ -74,6 +74,45 @@ def gates_asked_only_once() -> Sequence[Replacement]:
     return [(sending, "depart", depart), (decide, "depart", depart)]
 
 
+@bug(seed=71)
+def pauses_hold_only_what_comes() -> Sequence[Replacement]:
+    """A step that was ready before the pause is not asked about it again."""
+    original = sending.depart
+
+    def depart(builder: Any, run: Any, fact: Any) -> None:
+        inputs = replace(builder.inputs, pauses=())
+        with patch.object(type(builder), "inputs", property(lambda self: inputs)):
+            original(builder, run, fact)
+
+    return [(sending, "depart", depart), (decide, "depart", depart)]
+
+
+@bug(seed=91)
+def paused_providers_chosen() -> Sequence[Replacement]:
+    """Of a step's providers, a paused one has its turn like any other."""
+
+    def shut_until(builder: Any, provider: Any) -> Any:
+        return provider.shut_until
+
+    return [(sending, "shut_until", shut_until)]
+
+
+@bug(seed=95)
+def pauses_known_by_the_next_batch_alone() -> Sequence[Replacement]:
+    """Pauses are those of the batch before: read outside the transaction."""
+    original, seen = Engine._load, list[Any]()
+
+    async def load(self: Engine, *given: Any) -> Any:
+        work, loaded = await original(self, *given)
+        seen.append(work.pauses)
+        if len(seen) > 1:
+            work.pauses = seen[-2]
+        del seen[:-2]
+        return work, loaded
+
+    return [(Engine, "_load", load)]
+
+
 @bug()
 def opt_outs_of_addresses_ignored() -> Sequence[Replacement]:
     """Only what a recipient said themselves counts, not what was said from their phone."""
