@@ -88,7 +88,7 @@ def next_commands(folder: Path) -> list[tuple[str, str]]:
         (f"{kaskad} run --sandbox", "Start the service and its stand-in providers:"),
         (
             f"{kaskad} send event.json --explain",
-            "In a second terminal: publish an event, and see why its message went where it went:",
+            "In a second terminal: publish an event, and have its message explained:",
         ),
         (f"{kaskad} test", "Run the policy's tests; then change it, and run them again:"),
     ]

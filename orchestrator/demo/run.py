@@ -92,7 +92,8 @@ async def run_day(stack: DemoStack, console: Console, count: int, seed: int, *, 
                 messages = await everything(stack)
                 await read_inboxes(stack, customers, messages, read)
                 if not quiet:
-                    view.update(live(messages, len(events), stack.clock.now(), speed))
+                    now, width = stack.clock.now(), console.width
+                    view.update(live(messages, len(events), now, speed, width))
                 if publishing.done() and messages and all(message.terminal for message in messages):
                     break
                 await asyncio.sleep(1 / FRAMES_PER_SECOND)

@@ -19,6 +19,8 @@ from orchestrator.primitives.durations import duration, rfc3339
 
 CHANNELS = ("in_app", "web_push", "mobile_push", "viber", "whatsapp", "telegram", "email", "sms")
 MOVING_MAX = 12
+WIDE_COLUMNS = 130
+"""From this width on there is room for a column a channel."""
 STYLES = {
     "succeeded": "green",
     "exhausted": "red",
@@ -96,12 +98,14 @@ def summarise(messages: Iterable[Message], events: int) -> Summary:
     return summary
 
 
-def live(messages: Sequence[Message], events: int, clock: int, speed: float) -> Group:
-    """One frame: totals, and the cascades that moved last."""
+def live(messages: Sequence[Message], events: int, clock: int, speed: float, columns: int) -> Group:
+    """
+    One frame: totals, and the cascades that moved last. ``columns`` is the width of the screen.
+    """
     summary = summarise(messages, events)
     head = Text.assemble(
         ("Kaskad ", "bold"),
-        f"{rfc3339(clock)[11:16]} UTC in the shop  (time runs {speed:g}× here)   ",
+        f"{rfc3339(clock)[11:16]} UTC, {speed:g}× our speed   ",
         (f"{events} events  {len(messages)} messages", "bold"),
     )
     totals = Text("  ").join(
@@ -109,7 +113,8 @@ def live(messages: Sequence[Message], events: int, clock: int, speed: float) -> 
         for name, count in summary.statuses.items()
     )
     table = Table(box=None, pad_edge=False, show_edge=False)
-    for column in ("message", "policy", *CHANNELS, "status"):
+    wide = columns >= WIDE_COLUMNS
+    for column in ("message", "policy", *(CHANNELS if wide else ("channels so far",)), "status"):
         table.add_column(column, no_wrap=True)
     moving = [message for message in messages if message.attempts]
     moving.sort(
@@ -117,7 +122,7 @@ def live(messages: Sequence[Message], events: int, clock: int, speed: float) -> 
         reverse=True,
     )
     for message in moving[:MOVING_MAX]:
-        table.add_row(*row(message))
+        table.add_row(*(row(message) if wide else short_row(message)))
     return Group(head, totals, Text(""), table)
 
 
@@ -130,6 +135,18 @@ def row(message: Message) -> list[Text]:
     words = f"{status} by {message.succeeded_by}" if message.succeeded_by else status
     cells.append(Text(words, STYLES.get(status, "cyan")))
     return cells
+
+
+def short_row(message: Message) -> list[Text]:
+    """The same where there is little room: the channels so far, and how far the last one got."""
+    cascade = {run.step for run in message.runs if not run.companion}
+    tried = [a.channel for a in message.attempts if a.step in cascade]
+    way = Text(" › ".join(dict.fromkeys(tried)))
+    if tried:
+        way = Text.assemble(way, " ", cell(message, tried[-1]))
+    status = message.status.value
+    number, policy = Text("…" + message.id[-6:], "dim"), Text(message.policy)
+    return [number, policy, way, Text(status, STYLES.get(status, "cyan"))]
 
 
 def cell(message: Message, channel: str) -> Text:
@@ -170,7 +187,8 @@ def ending(summary: Summary) -> Group:
         ("Moved on because", summary.advanced),
         ("Not sent, or called off, because", summary.not_sent),
     ):
-        parts.append(counted(title, counter))
+        if counter:
+            parts.append(counted(title, counter))
     money = ", ".join(
         f"{channel} {cents / 100:.2f}" for channel, cents in summary.costs.most_common() if cents
     )

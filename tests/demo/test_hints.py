@@ -16,6 +16,7 @@ from rich.console import Console
 
 from orchestrator.core.message import Message
 from orchestrator.demo.run import everything, farewell, introduce
+from orchestrator.demo.show import live
 from orchestrator.demo.stack import EVENT, DemoStack
 
 COLUMNS = 80
@@ -28,6 +29,18 @@ def printed(stack: DemoStack, messages: Sequence[Message], *, keep: bool) -> str
     farewell(console, stack, messages, keep)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+async def frame(stack: DemoStack) -> str:
+    """The live view once something was sent."""
+    messages: Sequence[Message] = ()
+    while not any(message.attempts for message in messages):
+        await asyncio.sleep(0.05)
+        messages = await everything(stack)
+    console = Console(file=io.StringIO(), width=4 * COLUMNS)  # nothing is folded or cut off here
+    console.print(live(messages, len(messages), stack.clock.now(), 60.0, COLUMNS))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
 async def run(command: str) -> tuple[int | None, str]:
@@ -52,6 +65,7 @@ async def test_what_it_prints_can_be_copied_and_fits_80_columns() -> None:
             explained, sent = await asyncio.gather(run(explain), run(send))
             stack.command = ".venv/bin/kaskad"
             shown = [printed(stack, messages, keep=keep) for keep in (True, False)]
+            shown.append(await frame(stack))
     assert explained[0] == sent[0] == 0, (explained, sent)
     assert f"Message {accepted['messages'][0]}\n" in explained[1]
     assert sent[1].startswith("accepted ")

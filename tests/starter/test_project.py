@@ -147,6 +147,11 @@ def test_taken_ports_are_replaced_in_the_project() -> None:
     assert f"base_url: http://127.0.0.1:{port} " in Path("config/kaskad.yaml").read_text()
 
 
+def test_what_it_prints_fits_80_columns() -> None:
+    printed = kaskad("init", "--example", "minimal").stdout.splitlines()
+    assert all(len(line) <= 80 for line in printed if "/" not in line or "http" in line), printed
+
+
 def test_the_commands_for_another_folder_go_there() -> None:
     answer = json.loads(kaskad("init", "my shop", "-o", "json").stdout)
     assert all(command.startswith("cd 'my shop' && ") for command in answer["next"])
