@@ -6,11 +6,12 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from orchestrator.cli.common import (
+    CHECK_FAILED,
     NO_CONNECTION,
     USAGE,
     ConfigOption,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.core.message import Message
     from orchestrator.simulate.behaviour import Behaviour
     from orchestrator.simulate.event_file import EventFile
+    from orchestrator.simulate.limits import SimulationLimit
     from orchestrator.simulate.simulation import SimulationPlan, Version
 
 
@@ -37,6 +39,13 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     events: Annotated[str, typer.Option(help="JSON Lines of CloudEvents; - is standard input.")],
+    revisions: Annotated[
+        str,
+        typer.Argument(
+            metavar="[A..B]",
+            help="Compare two git revisions; one that is left out is the files as they are.",
+        ),
+    ] = "",
     policy: Annotated[
         list[str] | None,
         typer.Option(help="Report on this policy; else on all that the events trigger."),
@@ -55,6 +64,14 @@ def simulate(
         typer.Option(min=1, max=1000, help="How many runs, each with other random draws."),
     ] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
+    since: Annotated[
+        str, typer.Option(help="Only events since: 14d before the last one, or an RFC 3339 time.")
+    ] = "",
+    sample: Annotated[str, typer.Option(help="Only a share of the people: 10% or 0.1.")] = "",
+    fail_if: Annotated[
+        str,
+        typer.Option("--fail-if", help='Exit with 1 if: "reach < -1pp or cost > +5%".'),
+    ] = "",
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
@@ -64,27 +81,60 @@ def simulate(
     """
     from orchestrator.simulate.findings import print_findings
     from orchestrator.simulate.findings_json import as_json
+    from orchestrator.simulate.limits import crossed_limits
     from orchestrator.simulate.simulation import simulate as run_plan
     from orchestrator.simulate.workers import workers
 
     as_json_wanted = wants_json(output)
     quiet_logs()
     path = find_config(config)
-    plan = plan_of(path, events, policy or [], against, (providers, fit), runs, seed)
+    if revisions and against:
+        fail("A..B and --against exclude each other: name what to compare once", USAGE)
+    wanted = SimulationRequest(
+        events, since, sample, policy or [], revisions or against, bool(revisions)
+    )
+    plan = plan_of(path, wanted, (providers, fit), runs, seed)
+    limits = limits_of(fail_if, plan)
     total = len(plan.event_file.lines) * plan.runs * len(plan.versions)
     with progress("simulating", total) as advance:
         findings = run_plan(plan, workers(), advance)
+    crossed = crossed_limits(limits, findings)
     if as_json_wanted:
-        print_json(as_json(plan, findings))
+        print_json(as_json(plan, findings) | ({"crossed": crossed} if limits else {}))
     else:
         print_findings(plan, findings, wide_console())
+        for line in crossed:
+            typer.echo(f"FAILED {line}")
+    raise typer.Exit(CHECK_FAILED if crossed else 0)
+
+
+class SimulationRequest(NamedTuple):
+    """What is simulated. ``between``: ``against`` is two revisions, as ``A..B``."""
+
+    events: str
+    since: str
+    sample: str
+    policies: list[str]
+    against: str
+    between: bool
+
+
+def limits_of(text: str, plan: SimulationPlan) -> list[SimulationLimit]:
+    """The limits of --fail-if; ends the program with what is wrong with them."""
+    from orchestrator.simulate.limits import BadLimit, read_limits
+
+    channels = dict.fromkeys(
+        channel for version in plan.versions for channel in version.configuration.settings.channels
+    )
+    try:
+        return read_limits(text, channels, compared=len(plan.versions) > 1)
+    except BadLimit as error:
+        fail(str(error), USAGE)
 
 
 def plan_of(
     path: Path,
-    events: str,
-    policies: list[str],
-    against: str,
+    wanted: SimulationRequest,
     learnt: tuple[Path | None, bool],
     runs: int,
     seed: int,
@@ -96,18 +146,22 @@ def plan_of(
     from orchestrator.configuration.yaml_file import ConfigError
     from orchestrator.simulate.event_file import BadEventFile, read_event_file
     from orchestrator.simulate.simulation import SimulationPlan, Version
-    from orchestrator.simulate.versions import NoSuchVersion, find_version
+    from orchestrator.simulate.thinning import thinned
+    from orchestrator.simulate.versions import NoSuchVersion, between, find_version
 
     configuration = installation(path)
     base = Version("as it is", configuration, configuration.rules.policies)
     versions = [base]
     try:
-        event_file = read_event_file(events)
-        reported = reported_policies(policies, base, event_file)
-        if against:
-            with TemporaryDirectory(prefix="kaskad-") as scratch:
-                other = find_version(against, base, path, os.environ, Path(scratch))
+        event_file = thinned(read_event_file(wanted.events), wanted.since, wanted.sample, seed)
+        with TemporaryDirectory(prefix="kaskad-") as folder:
+            scratch = Path(folder)
+            if wanted.between:
+                versions = between(wanted.against, base, path, os.environ, scratch)
+            elif wanted.against:
+                other = find_version(wanted.against, base, path, os.environ, scratch)
                 versions = [other, base] if other.earlier else [base, other]
+        reported = reported_policies(wanted.policies, versions[-1], event_file)
     except (BadEventFile, NoSuchVersion, ConfigError) as error:
         fail(str(error), USAGE)
     behaviour = behaviour_of(path, *learnt, event_file.ids)

@@ -37,6 +37,13 @@ class EventFile:
     ids: set[str] = field(default_factory=set)
     latest_start: int = 0
 
+    def add(self, at: int, line: bytes, event: Event) -> None:
+        """Add a line with its time and what it was parsed to."""
+        self.lines.append((at, line))
+        self.types[event.type] += 1
+        self.latest_start = max(self.latest_start, event.not_before or 0)
+        self.ids.add(f"{event.source} {event.id}")
+
     @property
     def first(self) -> int:
         return self.lines[0][0]
@@ -73,10 +80,7 @@ def read_event_file(name: str) -> EventFile:
                 ' "…Z"'
             )
             continue
-        found.lines.append((event.time, text))
-        found.types[event.type] += 1
-        found.latest_start = max(found.latest_start, event.not_before or 0)
-        found.ids.add(f"{event.source} {event.id}")
+        found.add(event.time, text, event)
     if problems:
         more = len(problems) - PROBLEMS_MAX
         rest = [f"… and {more} more like these"] if more > 0 else []

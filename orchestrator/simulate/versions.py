@@ -6,6 +6,8 @@ one.
     --against ../other-branch/config                   a folder with kaskad.yaml, or the file itself
     --against main~3                                    the configuration as it was in a revision
 
+Between two revisions, ``A..B`` leads from A to B; an end that is left out is this configuration.
+
 A file or a folder is what might come next, so the difference leads from this configuration to it. A
 revision is what was before, so the difference leads from it to this configuration.
 """
@@ -57,6 +59,30 @@ def find_version(
         return whole(against, load_configuration(path.absolute(), env, secrets=False))
     then = from_git(against, config, base.configuration, scratch)
     return replace(whole(against, load_configuration(then, env, secrets=False)), earlier=True)
+
+
+def between(
+    span: str, base: Version, config: Path, env: Mapping[str, str], scratch: Path
+) -> list[Version]:
+    """
+    The two versions of ``A..B``, each a revision, or this configuration where it is left out.
+    Raises ``NoSuchVersion``, ``ConfigError``.
+    """
+    first, dots, second = span.partition("..")
+    if not dots or not (first or second) or second.startswith("."):
+        raise NoSuchVersion(
+            f"{span!r} is not two revisions; write main..HEAD, or main.. for the files"
+        )
+    found = []
+    for number, revision in enumerate((first, second)):
+        if not revision:
+            found.append(base)
+            continue
+        folder = scratch / str(number)
+        folder.mkdir()
+        then = from_git(revision, config, base.configuration, folder)
+        found.append(whole(revision, load_configuration(then, env, secrets=False)))
+    return found
 
 
 def whole(label: str, configuration: Configuration) -> Version:
