@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import aiohttp
 import typer
 
 from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, fail
@@ -27,6 +26,8 @@ async def ask_running(config: Path, method: str, call: str, url: str) -> tuple[i
     """
     The status and JSON of ``/-/<call>`` or ``/control/<call>``; ends the program if nothing runs.
     """
+    import aiohttp
+
     socket, admin = places(config)
     tries: list[tuple[Path | None, str]] = [(None, f"{(url or admin).rstrip('/')}/-/{call}")]
     if socket is not None and socket.exists() and not url:

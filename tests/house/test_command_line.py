@@ -25,6 +25,14 @@ def test_help_shows_every_verb_once_in_its_group() -> None:
     assert all(shown.stdout.count(f"\n  {verb} ") == 1 for verb in verbs)
 
 
+def test_help_loads_nothing_that_only_a_verb_needs() -> None:
+    """So that it answers at once; what is slow to load is imported where it is used."""
+    look = "import sys, orchestrator.cli; print(*(name.partition('.')[0] for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    slow = {"aiohttp", "babel", "cryptography", "jinja2", "pydantic", "ruamel", "uvloop"}
+    assert slow & set(done.stdout.split()) == set()
+
+
 def test_the_module_is_the_command_under_the_same_name() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator.cli", "chek"],
