@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from aiohttp import web
 from msgspec import Meta
 
 from orchestrator.api.problems import Refusal
-from orchestrator.api.route import Parameter
+from orchestrator.api.route import Parameter, Time
+from orchestrator.recipients.fields import rfc3339_ms
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
 TEXT_MAX = 256
@@ -23,6 +25,10 @@ QueryText = Annotated[str, Meta(max_length=TEXT_MAX)]
 Cursor = Annotated[
     str | None, Meta(description="Send it as `cursor` for the next page; null on the last.")
 ]
+SPAN = (
+    Parameter("since", "Only what was created then or later.", Time),
+    Parameter("until", "Only what was created before then.", Time),
+)
 PAGING = (
     Parameter(
         "cursor",
@@ -66,6 +72,25 @@ def read_limit(query: Mapping[str, str]) -> int:
         what = f"it must be a number from 1 to {LIMIT_MAX}"
         raise wrong("limit", what, f"the default is {LIMIT_DEFAULT}")
     return int(given)
+
+
+def read_instant(query: Mapping[str, str], name: str) -> int | None:
+    """UTC milliseconds of an RFC 3339 time."""
+    given = query.get(name)
+    at = rfc3339_ms(given)
+    if given is not None and at is None:
+        raise wrong(name, "it is not an RFC 3339 time", "write 2026-11-21T10:00:00Z")
+    return at
+
+
+def read_word(query: Mapping[str, str], name: str, words: Iterable[str]) -> str | None:
+    """One word of a closed list."""
+    given, known = query.get(name), list(words)
+    if given is not None and given not in known:
+        near = get_close_matches(given, known, 1)
+        fix = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}"
+        raise wrong(name, f"there is no such {name}", fix)
+    return given
 
 
 def read_cursor(query: Mapping[str, str]) -> str | None:

@@ -123,6 +123,15 @@ ROUTES: tuple[Route, ...] = (
         "Cancel what has not been sent", STORY, refusals=(404, 409),
         notes="Cancelling twice is harmless. A message that has ended in another way is a 409.",
     ),
+    MessageRoute(
+        "POST", "/v1/messages/{id}/retry", messages.retry_message,
+        "Start one that ended without a send again",
+        (RouteAnswer(200, "Its retry", messages.RetriedView),), body={JSON: messages.RetryBody},
+        refusals=(404, 409),
+        notes=("Under today's version of its policy, and once: a repeat names the first retry. A"
+            " message of which anything was, or may have been, sent is a 409, and so is one that"
+            " has not ended, has succeeded or was cancelled, or whose recipient was erased."),
+    ),
 
     DeadLetterRoute(
         "GET", "/v1/dead-letters", letters.list_dead_letters, "List what could not be processed",

@@ -19,6 +19,7 @@ from orchestrator.cli import (
     configured,
     doctor,
     init,
+    messages,
     operate,
     pauses,
     send,
@@ -39,6 +40,7 @@ GROUPS = (
         tuple(
             [
                 "status",
+                "messages",
                 "explain",
                 "reload",
                 "pause",
@@ -91,6 +93,7 @@ adapter.register(app)
 testing.register(app)
 simulating.register(app)
 operate.register(app)
+messages.register(app)
 pauses.register(app)
 send.register(app)
 status.register(app)

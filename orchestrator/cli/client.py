@@ -38,24 +38,31 @@ class Client:
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
     ) -> Any:
         """The JSON of the answer; ``body`` is JSON, or bytes as they are."""
+        try:
+            status, found = await self.ask(method, path, body, content_type)
+        except aiohttp.ClientError as error:
+            fail(f"the service went away while it was asked: {error}", NO_CONNECTION)
+        if status >= 400:
+            fail(words(found, status), CHECK_FAILED)
+        return found
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> tuple[int, Any]:
+        """The status and the JSON of the answer. Raises ``aiohttp.ClientError``."""
         options: dict[str, Any] = {"headers": {"content-type": content_type}}
         if isinstance(body, bytes):
             options["data"] = body
         elif body is not None:
             options["json"] = body
         url = URL(f"http://kaskad{path}", encoded=True)
-        try:
-            async with self._session.request(method, url, **options) as answer:
-                text = await answer.read()
-        except aiohttp.ClientError as error:
-            fail(f"the service went away while it was asked: {error}", NO_CONNECTION)
+        async with self._session.request(method, url, **options) as answer:
+            text = await answer.read()
         try:
             found = json.loads(text) if text else {}
         except ValueError:
             fail(words(None, answer.status), CHECK_FAILED)
-        if answer.status >= 400:
-            fail(words(found, answer.status), CHECK_FAILED)
-        return found
+        return answer.status, found
 
 
 def words(problem: Any, status: int) -> str:

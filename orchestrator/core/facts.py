@@ -13,6 +13,7 @@ Each is handed to ``decide`` once, in the order in which the store commits them.
     GoalReached      the business event came that makes the message pointless
     Cancelled        by API, or because the recipient was erased
     RulesChanged     another configuration is in force: what is held may be free
+    Retried          somebody has started another message in the place of this one
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ class IntakeWarning(Value):
 class Triggered(Tagged):
     """
     ``replayed``: from the dead letters, so the deadline counts from now. ``warnings``: what the
-    event said of this recipient and could not be used.
+    event said of this recipient and could not be used. ``retry_of``: the message in whose place
+    this one was started.
     """
 
     replayed: bool = False
     warnings: tuple[IntakeWarning, ...] = ()
+    retry_of: str | None = None
 
 
 class Due(Tagged):
@@ -122,6 +125,12 @@ class RulesChanged(Tagged):
     """Ask again about what a rule or a provider holds; not written if nothing came of it."""
 
 
+class Retried(Tagged):
+    """``message`` is the one that was started in the place of this one, which has ended."""
+
+    message: str
+
+
 Fact = (
     Triggered
     | Due
@@ -133,4 +142,5 @@ Fact = (
     | GoalReached
     | Cancelled
     | RulesChanged
+    | Retried
 )

@@ -186,7 +186,8 @@ class Message(Struct, omit_defaults=True):
     ``finished_at`` is its first end; ``reached_at`` is when it
     succeeded, later if a late receipt corrected that end. ``inputs_digest`` names the inputs that
     the history stored last, ``holds`` counts the latest decisions that only held the message once
-    more; both belong to the history and decide nothing.
+    more; both belong to the history and decide nothing. ``retry_of`` is the message in whose place
+    this one was started, ``retried_as`` the one that was started in the place of this one.
     """
 
     id: str
@@ -216,6 +217,8 @@ class Message(Struct, omit_defaults=True):
     inputs_digest: str = ""
     holds: int = 0
     not_before: Instant | None = None
+    retry_of: str | None = None
+    retried_as: str | None = None
 
     @property
     def terminal(self) -> bool:

@@ -31,7 +31,7 @@ from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.hosts import HostBreakers
 from orchestrator.dispatch.login import Login
 from orchestrator.dispatch.suspicions import Suspicions
-from orchestrator.stores.port import Bucket
+from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import ALL_LANES, URGENT, ReadyRow
 
 log = structlog.get_logger()

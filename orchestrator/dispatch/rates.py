@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from orchestrator.stores.port import Bucket
+from orchestrator.stores.rates import Bucket
 
 NEARLY_OVER_SECONDS = 0.1
 """A token that is about to expire is renewed while there is time to wait for another."""

@@ -5,6 +5,7 @@ committed.
     Publish           an event                                → Published
     ApplyFact         a fact about one message                → FactApplied
     Cancel            a message by its id                     → FactApplied
+    RetryMessage      another message in the place of one     → Restarted
     RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
     RecordInbound     a recipient wrote                       → None
     RecordPreference  a provider reports a consent            → None
@@ -202,6 +203,35 @@ class Cancel(Value):
     message: str
 
 
+class NotRetryable(Conflict):
+    """A message may not be started again: a word for programs, and the reason for people."""
+
+    def __init__(self, code: str, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+
+
+class RetryMessage(Value):
+    """
+    Start a message that has ended without a send again, under today's version of its policy: once,
+    however often this is asked. ``deadline_ms`` counts from now, by default the policy's own;
+    ``same_deadline``: it keeps the one that it had. ``dry_run`` only asks what would happen.
+    """
+
+    message: str
+    deadline_ms: int | None = None
+    same_deadline: bool = False
+    dry_run: bool = False
+
+
+class Restarted(Value):
+    """``message`` is the retry; None if a dry run has only shown that there would be one."""
+
+    status: Literal["started", "already_retried", "would_start"]
+    message: str | None
+
+
 class StartPause(Value):
     """
     Hold everything of a provider, a channel or a policy until then (UTC milliseconds). What was
@@ -238,6 +268,7 @@ Command = (
     Publish
     | ApplyFact
     | Cancel
+    | RetryMessage
     | WebhookItem
     | RecordWebhook
     | PutRecipient

@@ -90,6 +90,10 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
     if message["starts_at"] != message["created_at"]:
         yield Line(f"starts    {both(message, 'starts_at')}", 1)
     yield Line(f"deadline  {both(message, 'deadline_at')}", 1)
+    if message["retry_of"]:
+        yield Line(f"retry of  {message['retry_of']}", 1)
+    if message["retried_as"]:
+        yield Line(f"retried   as {message['retried_as']}", 1)
     if message["cost"]:
         yield Line(f"cost      {money(message['cost']['amount'], message['cost']['currency'])}", 1)
     if message["flags"]:

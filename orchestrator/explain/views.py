@@ -132,6 +132,8 @@ class MessageView(ClassKey):
         Time | None,
         Meta(description="When it succeeded; after `finished_at` if a late receipt corrected it."),
     ]
+    retry_of: Annotated[str | None, Meta(description="The message that this one is a retry of.")]
+    retried_as: Annotated[str | None, Meta(description="The message that is its retry.")]
     attempts: list[AttemptView]
 
 
@@ -196,6 +198,8 @@ def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
         "deadline_at": rfc3339(message.deadline_at),
         "finished_at": instant(message.finished_at),
         "reached_at": instant(message.reached_at),
+        "retry_of": message.retry_of,
+        "retried_as": message.retried_as,
         "attempts": [attempt_view(attempt) for attempt in message.attempts],
     }
 

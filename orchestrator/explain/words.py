@@ -122,6 +122,8 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "Triggered":
             again = " again, from the dead letters" if fact.get("replayed") else ""
             warned = [f"; {one['field']}: {one['what']}" for one in fact.get("warnings", ())]
+            if fact.get("retry_of"):
+                return f"it was started in the place of message {fact['retry_of']}"
             return f"the event was accepted{again}{''.join(warned)}"
         case "Due":
             return "time is up: looked at again, as planned"
@@ -133,6 +135,8 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
         case "Unpreparable":
             why = f"{fact['reason']} {fact['detail']}".rstrip()
             return f"step {fact['step'] + 1} could not be rendered: {why}"
+        case "Retried":
+            return f"it was started again, as message {fact['message']}"
         case "RulesChanged":
             return "the configuration has changed: what is held was asked again"
         case "Shut":

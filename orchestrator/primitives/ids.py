@@ -36,6 +36,11 @@ def stamp(ms: int) -> str:
     return "".join([PAIRS[(ms >> shift) & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
+def first_of(ms: int) -> str:
+    """The smallest ULID of a millisecond: ids from it on were made then or later."""
+    return stamp(ms) + ALPHABET[0] * (LENGTH - 10)
+
+
 def decode(text: str) -> int:
     """The 128 bits of a ULID. Raises ``ValueError`` if it is none."""
     if len(text) != LENGTH or text[0] > "7" or not text.isascii():

@@ -9,7 +9,7 @@ from orchestrator.configuration.loading import provider_facts
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.dispatch.breakers import Breaker
 from orchestrator.dispatch.provider import ActiveProvider, Cost
-from orchestrator.stores.port import Bucket
+from orchestrator.stores.rates import Bucket
 
 
 def active_provider(

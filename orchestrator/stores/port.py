@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from orchestrator.core.message import Message
 from orchestrator.stores.item_rows import FIRST_ITEM, InboxState, ItemMark, ItemRow
+from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import (
     ALL_LANES,
     ApiKeyRow,
@@ -161,10 +162,15 @@ class MessageStore(Protocol):
         recipients: Collection[str] | None = None,
         policy: str | None = None,
         status: str | None = None,
+        reason: str | None = None,
+        since: str | None = None,
         before: str | None = None,
         limit: int = 100,
     ) -> list[StoredMessage]:
-        """Messages without history, the newest first; ``before`` is the id to go on from."""
+        """
+        Messages without history, the newest first: with an id from ``since`` on, and below
+        ``before``. Those of a ``reason``, which have all ended, have an index.
+        """
 
     async def recipient(self, id: str) -> dict[str, Any] | None:
         """A recipient's document."""
@@ -293,37 +299,6 @@ class PauseStore(Protocol):
 
     async def pauses(self) -> list[PauseRow]:
         """The latest pause of each thing that was ever paused, over or not."""
-
-
-class Bucket(Protocol):
-    """
-    A provider's rate: tokens for the whole installation, and a pause if the provider asked for one.
-
-    A token is for a send that starts within ``token_seconds``; nobody keeps one for longer. The
-    burst and the life of a token are a second together, so in any time ``t`` no more than
-    ``rate × (t + 1 s)`` sends start. Below two a second a token is good until the next one comes,
-    and one more may start.
-    """
-
-    token_seconds: float
-
-    async def take(self, wanted: int, urgent: bool = False) -> int:
-        """
-        Take up to ``wanted`` tokens; returns how many there were. While an urgent caller in any
-        process is short of tokens, nobody else gets any.
-        """
-
-    def take_now(self, urgent: bool = False) -> bool:
-        """Take one token if that needs no query; False also if only a query could tell."""
-
-    def next_in(self) -> float:
-        """Seconds until there is a token."""
-
-    async def pause(self, seconds: float) -> None:
-        """Give out nothing for so long; a longer pause that is already on stays."""
-
-    def paused_for(self) -> float:
-        """Seconds that a pause has still to run."""
 
 
 class RateStore(Protocol):

@@ -112,10 +112,18 @@ class MessageTables(Driver):
         recipients: Collection[str] | None = None,
         policy: str | None = None,
         status: str | None = None,
+        reason: str | None = None,
+        since: str | None = None,
         before: str | None = None,
         limit: int = 100,
     ) -> list[StoredMessage]:
-        given = {"policy =": policy, "status =": status, "id <": before}
+        given = {
+            "policy =": policy,
+            "status =": status,
+            "reason =": reason,
+            "id >=": since,
+            "id <": before,
+        }
         clauses: list[str] = []
         values: list[Any] = []
         if recipients is not None:
@@ -126,8 +134,9 @@ class MessageTables(Driver):
             if value is not None:
                 values.append(value)
                 clauses.append(f"{clause} {self.parameter}{len(values)}")
-        where = " and ".join(clauses)
-        text = self.queries["messages"].format(where=where or "true", limit=int(limit))
+        where = " and ".join(clauses) or "true"
+        live = where if reason is None else "false"  # a message has its reason once it has ended
+        text = self.queries["messages"].format(where=where, live=live, limit=int(limit))
         rows = await self.fetch_text(text, *values)
         return [StoredMessage(decode_message(state), event_of(event)) for state, event in rows]
 

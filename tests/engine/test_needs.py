@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.channels import Engagement, Inbound, Linked, Preference, Receipt
-from orchestrator.core.facts import Answered, Prepared
+from orchestrator.core.facts import Answered, Prepared, Unpreparable
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted, Refused
 from orchestrator.core.policy import Dedupe, Goal, Policy, Step
@@ -24,6 +24,7 @@ from orchestrator.engine.commands import (
     Cancel,
     Command,
     DeadLetter,
+    EndPause,
     Erase,
     FollowLink,
     OpenLinks,
@@ -35,6 +36,8 @@ from orchestrator.engine.commands import (
     RecordPreference,
     RecordReceipt,
     RecordWebhook,
+    RetryMessage,
+    StartPause,
 )
 from orchestrator.engine.handlers import HANDLERS
 from orchestrator.engine.unit_of_work import NotLoaded
@@ -102,6 +105,8 @@ class Watched:
     def _without(self, wanted: Any) -> Any:
         for one in fields(wanted):
             keys = getattr(wanted, one.name)
+            if not isinstance(keys, set):
+                continue
             self.asked.extend((one.name, key) for key in sorted(keys))
             if self._removed is not None and self._removed[0] == one.name:
                 keys.discard(self._removed[1])
@@ -130,6 +135,19 @@ def accepted(make: Callable[[str], Command], type: str = "shop.order") -> Scenar
 
     async def scenario(world: World) -> Command:
         (id,) = (await world.publish(type=type)).messages
+        return make(id)
+
+    return scenario
+
+
+def suppressed(make: Callable[[str], Command], type: str) -> Scenario:
+    """A command about a message whose templates were broken."""
+
+    async def scenario(world: World) -> Command:
+        (id,) = (await world.publish(type=type)).messages
+        for step in range(2):
+            broken = Unpreparable(step, Reason.TEMPLATE_ERROR, "broken")
+            await world.engine.submit(ApplyFact(id, broken))
         return make(id)
 
     return scenario
@@ -222,6 +240,14 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
         ),
     ),
     Cancel: (Case("a message", accepted(Cancel), "messages"),),
+    RetryMessage: (
+        Case(
+            "a message with a key",
+            suppressed(RetryMessage, "shop.cart"),
+            "messages addresses dedupes",
+        ),
+        Case("a code", suppressed(RetryMessage, "shop.code"), "messages addresses"),
+    ),
     RecordReceipt: (
         Case(
             "a complaint after the recipient has moved",
@@ -284,6 +310,8 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
     OpenLinks: (Case("two messengers'", open_links, "recipients"),),
     FollowLink: (Case("a link that is open", follow_link, "recipients addresses"),),
     Erase: (Case("after an opt-out", erase_after_opt_out, "live_of addresses"),),
+    StartPause: (Case("anything", at_once(StartPause("channel", "sms", 1 << 50)), ""),),
+    EndPause: (Case("what nobody has paused", at_once(EndPause("channel", "sms")), ""),),
     DeadLetter: (Case("anything", at_once(DeadLetter("o", "r", "d", b"")), ""),),
 }
 NEVER_ALONE = {

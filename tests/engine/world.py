@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,8 @@ class World:
         )
         self._providers = providers
         self._templates = templates or TemplateSet.from_sources({})
-        self._ids = (f"01K{number:023d}" for number in itertools.count(1))
+        numbers = itertools.count(1)
+        self.new_id: Callable[[], str] = lambda: f"01K{next(numbers):023d}"
 
     @property
     def open_store(self) -> Any:
@@ -135,7 +136,7 @@ class World:
             urls=PublicUrls("https://shop.example", SigningKeys([(1, b"k" * 32, START)])),
             evaluate=Evaluator(),
             view=lambda message, event: {"id": message.id, "status": message.status.value},
-            new_id=lambda: next(self._ids),
+            new_id=self.new_id,
         )
 
     async def _policy_version(self, name: str, version: str) -> PolicyVersion:

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.facts import Unpreparable
 from orchestrator.core.policy import Policy, Step
+from orchestrator.core.reasons import Reason
+from orchestrator.engine.commands import ApplyFact
 from orchestrator.stores.rows import Changes, DeadLetterRow, OrphanRow, WantedAddresses
 from tests.engine.world import World
 
@@ -72,6 +75,26 @@ async def test_messages_and_recipients(world: World) -> None:
     assert await store.message("nothing") is None
     assert ((await store.recipient("user-1")) or {})["id"] == "user-1"
     assert await store.recipient("nobody") is None
+
+
+async def test_messages_are_found_by_the_reason_of_their_end(world: World) -> None:
+    ids = [(await world.publish(str(n), id=f"user-{n}")).messages[0] for n in range(5)]
+    for id in ids[1:]:
+        reason = Reason.TOO_LONG if id == ids[2] else Reason.TEMPLATE_ERROR
+        await world.engine.submit(ApplyFact(id, Unpreparable(0, reason, "x")))
+
+    async def found(**given: Any) -> list[str]:
+        return [row.message.id for row in await world.store.messages(**given)]
+
+    broken = {"reason": "template_error"}
+    assert await found(**broken) == [ids[4], ids[3], ids[1]]
+    assert await found(**broken, limit=2) == [ids[4], ids[3]]
+    assert await found(**broken, before=ids[4], since=ids[1]) == [ids[3], ids[1]]
+    assert await found(**broken, before=ids[4], since=ids[2]) == [ids[3]]
+    assert await found(**broken, status="suppressed", policy="texts") == [ids[4], ids[3], ids[1]]
+    assert await found(**broken, recipients=["user-3"]) == [ids[3]]
+    assert await found(since=ids[3]) == [ids[4], ids[3]]
+    assert await found(reason="no_address") == []
 
 
 async def test_outbox(world: World) -> None:

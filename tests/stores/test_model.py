@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.message import Message, Status
+from orchestrator.core.reasons import Reason
 from orchestrator.core.values import replace
 from orchestrator.stores.named import Named
 from orchestrator.stores.port import Store
@@ -48,6 +49,7 @@ EVENTS = tuple((source, id) for source in ("shop", "till") for id in ("1", "2"))
 REFERENCES = tuple((provider, key) for provider in PROVIDERS for key in KEYS)
 CONTACTS = tuple((hash, channel) for hash in HASHES for channel in CHANNELS)
 WINDOWS = tuple((policy, who, key) for policy in ("p", "q") for who in PEOPLE for key in KEYS)
+REASONS = (Reason.TEMPLATE_ERROR, Reason.NO_ADDRESS)
 EXAMPLES = 15
 GROWN = (
     *("events", "messages", "finished", "message_events", "history", "provider_references"),
@@ -84,6 +86,7 @@ def message(n: int, status: Status, due_at: int | None, tag: int) -> Message:
         status=status,
         due_at=due_at,
         finished_at=NOW + tag if finished else None,
+        reason=(None, *REASONS)[tag % 3] if finished else None,
     )
 
 
@@ -317,6 +320,8 @@ async def everything(store: Store) -> dict[str, Any]:
             for given in (
                 *({}, {"recipients": ["ann", "bob"]}, {"policy": "p", "status": "running"}),
                 *({"recipients": ["bob"], "before": IDS[3], "limit": 1}, {"status": "succeeded"}),
+                {"reason": "template_error"},
+                {"reason": "no_address", "since": IDS[1], "before": IDS[3]},
             )
         ],
         "people": [await store.recipient(id) for id in PEOPLE],

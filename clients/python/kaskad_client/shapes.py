@@ -71,6 +71,8 @@ class Message(MessageClass):
     deadline_at: str
     finished_at: str | None
     reached_at: str | None
+    retry_of: str | None
+    retried_as: str | None
     attempts: list[Attempt]
     trace: NotRequired[list[dict[str, Any]]]
 

@@ -98,6 +98,7 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
     message = builder.message
     match fact:
         case facts.Triggered():
+            message.retry_of = fact.retry_of
             trigger(builder)
         case facts.Due():
             if fact.due_at != message.due_at:
@@ -118,10 +119,11 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
                 stop_companions(builder, fact.reason)
             else:
                 builder.finish(Status.CANCELLED, fact.reason)
+        case facts.Retried():
+            message.retried_as = fact.message
+            builder.say(f"started again as message {fact.message}")
         case facts.RulesChanged():
-            for run in message.runs:
-                if not run.over and run.sending is Sending.HELD:
-                    ask_again(builder, run)
+            ask_all_again(builder)
 
 
 RULES = (
@@ -132,6 +134,12 @@ RULES = (
     Reason.PAUSED,
 )
 """Reasons of gates that hold a step: another configuration may let it pass."""
+
+
+def ask_all_again(builder: DecisionBuilder) -> None:
+    for run in builder.message.runs:
+        if not run.over and run.sending is Sending.HELD:
+            ask_again(builder, run)
 
 
 def ask_again(builder: DecisionBuilder, run: Run) -> None:

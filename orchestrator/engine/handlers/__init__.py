@@ -20,9 +20,18 @@ from orchestrator.engine.commands import (
     PutConsents,
     PutRecipient,
     RecordWebhook,
+    RetryMessage,
     StartPause,
 )
-from orchestrator.engine.handlers import events, links, messages, pauses, receipts, recipients
+from orchestrator.engine.handlers import (
+    events,
+    links,
+    messages,
+    pauses,
+    receipts,
+    recipients,
+    retries,
+)
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
@@ -32,6 +41,7 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     Publish: events.PublishHandler(),
     ApplyFact: messages.ApplyFactHandler(),
     Cancel: messages.CancelHandler(),
+    RetryMessage: retries.RetryHandler(),
     DeadLetter: messages.DeadLetterHandler(),
     **receipts.ITEMS,
     RecordWebhook: receipts.WebhookHandler(),

@@ -13,6 +13,8 @@ import orjson
 from orchestrator.core.facts import GoalReached, IntakeWarning, Triggered
 from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
+from orchestrator.core.recipient import Instant
+from orchestrator.core.values import Value
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
@@ -89,6 +91,9 @@ class PublishHandler(Handler[Publish]):
             if seen.messages or event.type not in context.rules.by_event:
                 return Published("duplicate", seen.messages, tuple(warnings))
         document = document_of(event)
+        at = occurred_at(event, context.now)
+        origin = Origin(event.source, event.id, event.type, at, event.not_before)
+        since = max(context.now if command.replayed else at, event.not_before or 0)
         made: list[str] = []
         ended: list[str] = []
         about = by_recipient(event)
@@ -97,15 +102,16 @@ class PublishHandler(Handler[Publish]):
             person = work.person(profile["id"])
             if seen is not None and not matches_now(context, event, document, person, profile):
                 continue  # a repeat must not bring back an old profile
-            person.merge(profile, occurred_at(event, context.now))
+            person.merge(profile, at)
             lost = trimmed_warnings(person)
             warnings += lost
             if seen is None:
                 ended += reach_goals(context, event, document, person)
             for policy in context.rules.by_event.get(event.type, ()):
-                fact = Triggered(command.replayed, (*about.get(person.id, ()), *lost))
-                if message := start(context, command, fact, policy, document, person):
-                    made.append(message)
+                if wants(context, policy, document, person):
+                    fact = Triggered(command.replayed, (*about.get(person.id, ()), *lost))
+                    ends_at = since + policy.deadline_ms
+                    made.append(start(context, origin, fact, policy, document, person, ends_at))
                 yield
         if seen is not None and not made:
             return Published("duplicate", (), tuple(warnings))
@@ -165,40 +171,53 @@ def by_recipient(event: Event) -> dict[str | None, tuple[IntakeWarning, ...]]:
     return found
 
 
+class Origin(Value):
+    """The event of a message; ``occurred_at`` is never later than its acceptance."""
+
+    source: str
+    id: str
+    type: str
+    occurred_at: Instant
+    not_before: Instant | None = None
+
+
+def wants(context: BatchContext, policy: Policy, document: dict[str, Any], person: Person) -> bool:
+    """Whether a policy wants an event of its type: what its trigger's ``when`` says."""
+    if policy.when is None:
+        return True
+    return bool(context.truth(policy.when, scope_of(document, person, None, context.now)))
+
+
 def start(
     context: BatchContext,
-    command: Publish,
+    origin: Origin,
     fact: Triggered,
     policy: Policy,
     document: dict[str, Any],
     person: Person,
-) -> str | None:
-    """Create the message that a policy wants of an event, None if its ``when`` says no."""
-    event = command.event
-    scope = scope_of(document, person, None, context.now)
-    if policy.when is not None and not context.truth(policy.when, scope):
-        return None
-    since = context.now if command.replayed else occurred_at(event, context.now)
-    starts_at = event.not_before if event.not_before is not None else 0
+    deadline_at: Instant,
+) -> str:
+    """Create the message that a policy wants of an event, and return its id."""
+    later = origin.not_before is not None and origin.not_before > context.now
     message = Message(
         id=context.new_id(),
-        event_source=event.source,
-        event_id=event.id,
-        event_type=event.type,
+        event_source=origin.source,
+        event_id=origin.id,
+        event_type=origin.type,
         recipient=person.id,
         policy=policy.name,
         policy_version=policy.version,
         message_class=policy.message_class,
         topic=policy.topic,
         created_at=context.now,
-        deadline_at=max(since, starts_at) + policy.deadline_ms,
-        not_before=starts_at if starts_at > context.now else None,
+        deadline_at=deadline_at,
+        not_before=origin.not_before if later else None,
         currency=context.rules.currency,
     )
     entry = context.work.create(message, document)
     # a dedupe key sees no `now`: it was asked for before this batch's time was known
     duplicate_of = deduplicate(context, policy, message, scope_of(document, person, None))
-    goal = goal_before(context, policy, event, scope, person)
+    goal = goal_before(context, policy, origin, document, person)
     apply_fact(context, entry, fact, duplicate_of=duplicate_of, goal_reached=goal)
     return message.id
 
@@ -288,24 +307,30 @@ def reach_goals(
 
 
 def goal_before(
-    context: BatchContext, policy: Policy, event: Event, scope: Mapping[str, Any], person: Person
+    context: BatchContext,
+    policy: Policy,
+    origin: Origin,
+    document: dict[str, Any],
+    person: Person,
 ) -> bool:
     """
     Whether the goal was accepted before this trigger of it, but did not happen before the trigger.
     """
     if policy.goal is None:
         return False
+    scope = scope_of(document, person, None, context.now)
     return any(
         goal_matches(context, policy, goal["type"], goal["data"], scope)
-        for goal in goals_since(person, event, occurred_at(event, context.now))
+        for goal in goals_since(person, origin)
     )
 
 
-def goals_since(person: Person, event: Event, at: int) -> Iterator[Mapping[str, Any]]:
-    """The stored goals that happened at or after a time, without the event itself."""
+def goals_since(person: Person, origin: Origin) -> Iterator[Mapping[str, Any]]:
+    """The stored goals that happened at or after an event, without the event itself."""
     for goal in person.document.get("goals", ()):
         reached_at = goal["time"] if goal["time"] is not None else goal["at"]
-        if reached_at >= at and (goal["source"], goal["id"]) != (event.source, event.id):
+        itself = (goal["source"], goal["id"]) == (origin.source, origin.id)
+        if reached_at >= origin.occurred_at and not itself:
             yield goal
 
 

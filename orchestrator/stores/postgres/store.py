@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from orchestrator.stores.port import Bucket
 from orchestrator.stores.postgres import loading
 from orchestrator.stores.postgres.bucket import PostgresBucket
 from orchestrator.stores.postgres.database import affected
@@ -23,6 +22,7 @@ from orchestrator.stores.postgres.retention import PostgresRetention
 from orchestrator.stores.postgres.schema import SECRETS_LOCK
 from orchestrator.stores.postgres.session import roll_back, translated
 from orchestrator.stores.postgres.writing import write
+from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import Changes, Loaded, LoadedAddresses, Wanted, WantedAddresses
 from orchestrator.stores.tables import Tables, secret_to_add
 

@@ -81,7 +81,7 @@ def message_columns(changes: Changes) -> list[list[Any]]:
     return [
         *columns(created, 7),
         *columns(changed, 3),
-        *columns(finished, 8),
+        *columns(finished, 9),
         *columns(lines, 3),
         *columns(began, 3),
     ]
@@ -101,7 +101,8 @@ def head(message: Message) -> tuple[Any, ...]:
 
 def finished_row(message: Message) -> tuple[Any, ...]:
     at = message.finished_at if message.finished_at is not None else message.created_at
-    return (*head(message), at, encode_message(message))
+    reason = message.reason.value if message.reason is not None else None
+    return (*head(message), at, encode_message(message), reason)
 
 
 def waiting_columns(changes: Changes) -> list[list[Any]]:

@@ -166,6 +166,7 @@ def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
                 message.created_at,
                 message.finished_at,
                 encode_message(message),
+                message.reason.value if message.reason is not None else None,
             )
             for message, _, _ in changes.created
         ]
@@ -174,7 +175,13 @@ def write_messages(db: sqlite3.Connection, changes: Changes) -> None:
         many(QUERIES["add_message_events"], began)
     if changes.changed:
         changed = [
-            (message.id, str(message.status), message.finished_at, encode_message(message))
+            (
+                message.id,
+                str(message.status),
+                message.finished_at,
+                encode_message(message),
+                message.reason.value if message.reason is not None else None,
+            )
             for message, _ in changes.changed
         ]
         many(QUERIES["change_messages"], changed)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.stores.port import Bucket
+from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import (
     Changes,
     Loaded,

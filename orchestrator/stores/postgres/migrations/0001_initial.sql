@@ -41,9 +41,11 @@ create table finished (
     status text not null,
     created_at bigint not null,
     finished_at bigint not null,
-    state bytea not null
+    state bytea not null,
+    reason text
 ) partition by range (id);
 create index finished_by_recipient on finished (recipient, id);
+create index finished_by_reason on finished (reason, id) where reason is not null;
 
 -- How a message began: {"ce": attributes, "data": …} and the first lines of its history. Written
 -- once, by the batch that creates the message; dropped with `finished`, or deleted when the

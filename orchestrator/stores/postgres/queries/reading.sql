@@ -65,7 +65,7 @@ select u.state, e.document
 -- name: messages
 -- Each half is limited by itself, so that neither is read to its end.
 select u.state, e.document
-  from ((select id, state from messages where {where} order by id desc limit {limit})
+  from ((select id, state from messages where {live} order by id desc limit {limit})
         union all
         (select id, state from finished where {where} order by id desc limit {limit})) u
   left join message_events e on e.message = u.id

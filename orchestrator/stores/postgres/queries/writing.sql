@@ -3,10 +3,10 @@
 -- name: write
 -- What nearly every batch writes, in one statement. Its parts touch different tables or different
 -- rows, so their order does not matter. Live messages that are new ($1…$7) or have changed ($8 ids,
--- $9 statuses, $10 states); those that have ended ($11…$18), which leave the live table; history
--- ($19 messages, $20 times, $21 lines); how new messages began ($22 messages, $23 events, $24
--- lines); backlog rows to remove ($25…$29) and add ($30…$35); timers to remove ($36, $37) and add
--- ($38…$41). Returns the version of the live messages that it wrote: this transaction.
+-- $9 statuses, $10 states); those that have ended ($11…$19), which leave the live table; history
+-- ($20 messages, $21 times, $22 lines); how new messages began ($23 messages, $24 events, $25
+-- lines); backlog rows to remove ($26…$30) and add ($31…$36); timers to remove ($37, $38) and add
+-- ($39…$42). Returns the version of the live messages that it wrote: this transaction.
 with created as (
     insert into messages (id, bucket, recipient, policy, status, created_at, state)
     select * from unnest($1::text[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[])
@@ -16,28 +16,29 @@ with created as (
 ), left_live as (
     delete from messages where id = any ($11::text[])
 ), ended as (
-    insert into finished (id, bucket, recipient, policy, status, created_at, finished_at, state)
+    insert into finished (id, bucket, recipient, policy, status, created_at, finished_at, state, reason)
     select * from unnest($11::text[], $12::smallint[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::bigint[],
-                         $18::bytea[])
-        on conflict (id) do update set status = excluded.status, finished_at = excluded.finished_at, state = excluded.state
+                         $18::bytea[], $19::text[])
+        on conflict (id) do update
+       set status = excluded.status, finished_at = excluded.finished_at, state = excluded.state, reason = excluded.reason
 ), lines as (
-    insert into history (message, at, lines) select * from unnest($19::text[], $20::bigint[], $21::bytea[])
+    insert into history (message, at, lines) select * from unnest($20::text[], $21::bigint[], $22::bytea[])
 ), origins as (
-    insert into message_events (message, document, lines) select * from unnest($22::text[], $23::bytea[], $24::bytea[])
+    insert into message_events (message, document, lines) select * from unnest($23::text[], $24::bytea[], $25::bytea[])
 ), ready_out as (
-    delete from ready r using unnest($25::text[], $26::smallint[], $27::bigint[], $28::text[], $29::smallint[])
+    delete from ready r using unnest($26::text[], $27::smallint[], $28::bigint[], $29::text[], $30::smallint[])
         as w (queue, lane, since, message, step)
      where r.queue = w.queue and r.lane = w.lane and r.since = w.since and r.message = w.message and r.step = w.step
 ), ready_in as (
     insert into ready (queue, lane, since, message, step, bucket)
-    select * from unnest($30::text[], $31::smallint[], $32::bigint[], $33::text[], $34::smallint[], $35::smallint[])
+    select * from unnest($31::text[], $32::smallint[], $33::bigint[], $34::text[], $35::smallint[], $36::smallint[])
         on conflict do nothing
 ), timers_out as (
-    delete from timers t using unnest($36::bigint[], $37::text[]) as w (due_at, message)
+    delete from timers t using unnest($37::bigint[], $38::text[]) as w (due_at, message)
      where t.due_at = w.due_at and t.message = w.message
 ), timers_in as (
     insert into timers (due_at, message, bucket, lane)
-    select * from unnest($38::bigint[], $39::text[], $40::smallint[], $41::smallint[])
+    select * from unnest($39::bigint[], $40::text[], $41::smallint[], $42::smallint[])
         on conflict do nothing
 )
 select pg_current_xact_id()::xid::text

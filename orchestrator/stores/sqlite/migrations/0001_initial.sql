@@ -34,9 +34,11 @@ create table messages (
     status text not null,
     created_at integer not null,
     finished_at integer,
-    state blob not null                  -- the message's document
+    state blob not null,                 -- the message's document
+    reason text                          -- once it has ended, unless it has succeeded
 );
 create index messages_by_recipient on messages (recipient, id);
+create index messages_by_reason on messages (reason, id) where reason is not null;
 
 -- How a message began: {"ce": attributes, "data": …} and the first lines of its history. Written
 -- once, by the batch that creates the message; deleted with it, or when its recipient is erased.

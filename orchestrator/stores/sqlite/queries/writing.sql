@@ -8,14 +8,14 @@ values ($1, $2, $3, $4, $5, $6)
 update events set status = $3, messages = $4 where source = $1 and id = $2
 
 -- name: add_messages
-insert into messages (id, bucket, recipient, policy, status, created_at, finished_at, state)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into messages (id, bucket, recipient, policy, status, created_at, finished_at, state, reason)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: add_message_events
 insert into message_events (message, document, lines) values ($1, $2, $3)
 
 -- name: change_messages
-update messages set status = $2, finished_at = $3, state = $4 where id = $1
+update messages set status = $2, finished_at = $3, state = $4, reason = $5 where id = $1
 
 -- name: add_history
 insert into history (message, lines) values ($1, $2)
