@@ -20,7 +20,8 @@ Don't edit this page; run `python -m orchestrator.configuration.keys_page > docs
 * `kaskad check` says what is wrong with the files, where, and how to fix it.
 * `kaskad config show` prints `kaskad.yaml` with defaults filled in and secrets masked.
 * `kaskad schema kaskad` (or `governance`, `policy`, `test`) prints a JSON Schema for editors.
-* Every text may hold `${env:NAME}` and `${file:path}`. Secrets belong there.
+* Every text may hold `${env:NAME}` and `${file:path}`. Secrets belong there. What the environment
+  does not have is read from the project's [`.env`](first-steps.md#env).
 * A duration is a whole number and a unit (`250ms 30s 10m 24h 7d`), a rate a count and a time
   (`80/s`, `5/1h`), an amount a decimal number in quotes (`"1.20"`).
 * Paths are relative to the file. `[]` stands for each entry of a list, `<name>` for your own name.
