@@ -155,6 +155,7 @@ def test_a_secret_of_the_configuration_that_is_not_there_is_named(
         ("shop.example/hook", SECRET, "is no URL"),
         ("https://shop.example/hook", "abc", "here is a new one: whsec_"),
     ],
+    ids=("a URL without a scheme", "a secret of another shape"),
 )
 def test_what_cannot_be_tried_is_said(url: str, secret: str, said: str) -> None:
     done = kaskad(url, secret=secret)
