@@ -19,6 +19,9 @@ from tests.simulation.truth import Deed
 CONSENTED_MS = 86_400_000
 """The time before the run at which all recipients gave their consents."""
 OUTAGE_EVENTS, OUTAGE_SECONDS = 12, 480.0
+SHARE_WITH_SCHEDULES = 0.4
+"""Of the runs; in the others every message starts at once."""
+LATER_MS = (-60_000, 5_000, 90_000, 600_000, 3_600_000)
 TEXTS = ("STOP", "стоп", "START", "дякую", "ТАК", "не стоп")
 
 
@@ -42,6 +45,8 @@ class Workload:
         self._rng = Random(f"workload {options.seed}")
         self._spelling = Random(f"spelling {options.seed}")
         self._oddity = Random(f"oddity {options.seed}")
+        self._schedules = Random(f"schedules {options.seed}")
+        self._has_schedules = self._schedules.random() < SHARE_WITH_SCHEDULES
         self.plans: list[DeedPlan] = []
 
     def draw(self) -> list[DeedPlan]:
@@ -141,6 +146,10 @@ class Workload:
         }
         if time is not None:
             event["time"] = iso(time)
+        starts_at = None
+        if self._has_schedules and type != GOAL_EVENT and self._schedules.random() < 0.25:
+            starts_at = options.start + int(at * 1000) + self._schedules.choice(LATER_MS)
+            event["kaskadnotbefore"] = iso(starts_at)
         what = {
             "id": id,
             "type": type,
@@ -149,6 +158,7 @@ class Workload:
             "people": [human.id for human in people],
             "odd": odd.id if odd is not None else None,
             "time": time,
+            "starts_at": starts_at,
         }
         self._add(at, "publish", what | {"body": json.dumps(event).encode()})
 

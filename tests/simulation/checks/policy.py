@@ -76,11 +76,15 @@ def stopped(evidence: Evidence, sent: Sent) -> Iterator[str]:
 def promised_deadline(evidence: Evidence, sent: Sent, event: Deed) -> Iterator[str]:
     """
     The deadline counts from the event's time, else from its acceptance, and never from later than
-    that.
+    that, unless the event says when its messages start; nothing leaves before that.
     """
     message, happened = sent.message, event.what["time"]
     created = evidence.created[message.id]
     since = created.wall if happened is None else min(happened, created.wall)
+    if (starts_at := event.what.get("starts_at")) is not None:
+        since = max(since, starts_at)
+        if sent.attempt.intent_at < starts_at:
+            yield "before its start"
     if (
         sent.attempt.intent_at >= since + evidence.policy(message).deadline_ms
         and sent.attempt.intent_at < message.deadline_at

@@ -11,6 +11,7 @@ from orchestrator.core import caps, quiet_hours
 from orchestrator.core.cascade import answers, decide, sending
 from orchestrator.core.effects import ReleaseCap
 from orchestrator.core.gates import Check, context
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted
 from orchestrator.core.values import replace
 from orchestrator.dispatch.dispatcher import Dispatcher
@@ -236,3 +237,9 @@ def history_without_charges() -> Sequence[Replacement]:
     """A history does not keep what the caps were decided by."""
     fields = tuple(name for name in codec.INPUT_FIELDS if name != "cap_usages")
     return [(codec, "INPUT_FIELDS", fields), (codec, "values_of", attrgetter(*fields))]
+
+
+@bug()
+def schedule_is_not_heeded() -> Sequence[Replacement]:
+    """A message starts at once, whatever its event says."""
+    return [(Message, "is_scheduled", lambda self, now: False)]
