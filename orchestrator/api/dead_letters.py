@@ -9,8 +9,17 @@ from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
-from orchestrator.api.queries import PAGING, Cursor, page, read_cursor, read_limit, read_query
-from orchestrator.api.route import Time
+from orchestrator.api.queries import (
+    PAGING,
+    SPAN,
+    Cursor,
+    QueryText,
+    page,
+    read_limit,
+    read_query,
+    read_span,
+)
+from orchestrator.api.route import Parameter, Time
 from orchestrator.engine.commands import Conflict, EventStatus, Publish
 from orchestrator.events.cloudevents import parse_kafka
 from orchestrator.events.event import Event
@@ -18,6 +27,12 @@ from orchestrator.events.malformed import Malformed
 from orchestrator.explain.views import instant
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.stores.rows import DeadLetterRow
+
+FILTERS = (
+    Parameter("reason", "Only those of this reason.", QueryText),
+    *SPAN,
+    *PAGING,
+)
 
 
 class DeadLetterView(TypedDict):
@@ -45,10 +60,21 @@ class ReplayedView(TypedDict):
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
-    query = read_query(request, PAGING)
+    query = read_query(request, FILTERS)
     limit = read_limit(query)
-    found = await request.app[DEPS].reader.dead_letters(read_cursor(query), limit + 1)
+    since, before = read_span(query)
+    found = await request.app[DEPS].reader.dead_letters(
+        before, limit + 1, query.get("reason"), since
+    )
     return page([dead_letter_view(letter) for letter in found], limit)
+
+
+async def delete_dead_letter(request: web.Request) -> web.Response:
+    """Delete it for good; a 404 if it is gone already."""
+    id = request.match_info["id"]
+    if not await request.app[DEPS].reader.delete_dead_letter(id):
+        raise unknown("dead letter", id)
+    return web.Response(status=204)
 
 
 async def find_dead_letter(deps: ApiDeps, id: str) -> DeadLetterRow:

@@ -16,10 +16,9 @@ from orchestrator.api.queries import (
     Cursor,
     QueryText,
     page,
-    read_cursor,
-    read_instant,
     read_limit,
     read_query,
+    read_span,
     read_word,
 )
 from orchestrator.api.route import Parameter
@@ -29,7 +28,6 @@ from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import Cancel, NotRetryable, RetryMessage
 from orchestrator.explain.views import MessageView, full_view, message_view
 from orchestrator.primitives.durations import parse_duration
-from orchestrator.primitives.ids import first_of
 
 FILTERS = (
     Parameter(
@@ -91,8 +89,7 @@ async def list_messages(request: web.Request) -> web.Response:
     query = read_query(request, FILTERS)
     status, reason = read_word(query, "status", Status), read_word(query, "reason", Reason)
     limit = read_limit(query)
-    since, until = read_instant(query, "since"), read_instant(query, "until")
-    before = [read_cursor(query), None if until is None else first_of(until)]
+    since, before = read_span(query)
     deps = request.app[DEPS]
     who = query.get("recipient")
     found = await deps.reader.messages(
@@ -100,8 +97,8 @@ async def list_messages(request: web.Request) -> web.Response:
         policy=query.get("policy"),
         status=status,
         reason=reason,
-        since=None if since is None else first_of(since),
-        before=min((id for id in before if id is not None), default=None),
+        since=since,
+        before=before,
         limit=limit + 1,
     )
     return page([message_view(stored.message, stored.event) for stored in found], limit)

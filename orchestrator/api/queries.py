@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from orchestrator.api.problems import Refusal
 from orchestrator.api.route import Parameter, Time
+from orchestrator.primitives.ids import first_of
 from orchestrator.recipients.fields import rfc3339_ms
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1_000
@@ -99,6 +100,16 @@ def read_cursor(query: Mapping[str, str]) -> str | None:
     if cursor is not None and not CURSOR.fullmatch(cursor):
         raise wrong("cursor", "this is no cursor", "send next_cursor of the page before, as it is")
     return cursor
+
+
+def read_span(query: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """
+    The ids from which and before which to list: by ``since`` and ``until``, and by the cursor.
+    """
+    since, until = read_instant(query, "since"), read_instant(query, "until")
+    ends = (read_cursor(query), None if until is None else first_of(until))
+    before = min((id for id in ends if id is not None), default=None)
+    return None if since is None else first_of(since), before
 
 
 def page(items: Sequence[Mapping[str, Any]], limit: int) -> web.Response:

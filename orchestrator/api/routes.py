@@ -27,7 +27,6 @@ from orchestrator.api import (
 )
 from orchestrator.api import dead_letters as letters
 from orchestrator.api import unsubscribe as pages
-from orchestrator.api.queries import PAGING
 from orchestrator.api.route import (
     JSON,
     Gif,
@@ -135,11 +134,16 @@ ROUTES: tuple[Route, ...] = (
 
     DeadLetterRoute(
         "GET", "/v1/dead-letters", letters.list_dead_letters, "List what could not be processed",
-        (RouteAnswer(200, "Newest first", letters.DeadLettersView),), query=PAGING, refusals=(400,),
+        (RouteAnswer(200, "Newest first", letters.DeadLettersView),), query=letters.FILTERS,
+        refusals=(400,),
     ),
     DeadLetterRoute(
         "GET", "/v1/dead-letters/{id}", letters.get_dead_letter, "One dead letter",
         (RouteAnswer(200, "The dead letter", letters.DeadLetterView),), refusals=(404,),
+    ),
+    DeadLetterRoute(
+        "DELETE", "/v1/dead-letters/{id}", letters.delete_dead_letter, "Delete a dead letter",
+        (RouteAnswer(204, "It is gone"),), refusals=(404,),
     ),
     DeadLetterRoute(
         "POST", "/v1/dead-letters/{id}/replay", letters.replay_dead_letter,

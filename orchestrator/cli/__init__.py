@@ -17,6 +17,7 @@ from orchestrator.cli import (
     author,
     bench,
     configured,
+    dead_letters,
     doctor,
     init,
     messages,
@@ -94,6 +95,7 @@ testing.register(app)
 simulating.register(app)
 operate.register(app)
 messages.register(app)
+dead_letters.register(app)
 pauses.register(app)
 send.register(app)
 status.register(app)

@@ -12,14 +12,23 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import typer
 
-from orchestrator.cli.client import Client, words
-from orchestrator.cli.common import CHECK_FAILED, NO_CONNECTION, USAGE, fail
+from orchestrator.cli.client import Client, service, words
+from orchestrator.cli.common import (
+    CHECK_FAILED,
+    NO_CONNECTION,
+    USAGE,
+    fail,
+    print_json,
+    run_async,
+    wants_json,
+)
 from orchestrator.primitives.durations import parse_duration, rfc3339
 
 PAGE = 1_000
@@ -46,14 +55,18 @@ def instant(given: str | None, option: str) -> str | None:
 
 
 async def listed(
-    client: Client, path: str, filters: Mapping[str, str | None], most: int | None = None
+    client: Client,
+    path: str,
+    filters: Mapping[str, str | None],
+    most: int | None = None,
+    size: int = PAGE,
 ) -> AsyncIterator[list[dict[str, Any]]]:
-    """The pages of a list, the newest first; ``most`` items in all."""
+    """The pages of a list, the newest first; ``most`` items in all, ``size`` a page."""
     query = {name: value for name, value in filters.items() if value is not None}
     cursor, left = None, most
     while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
-        paging = {"limit": str(size)} | ({"cursor": cursor} if cursor else {})
+        wanted = size if left is None else min(size, left)
+        paging = {"limit": str(wanted)} | ({"cursor": cursor} if cursor else {})
         found = await asked(client, "GET", f"{path}?{urlencode(query | paging)}")
         yield found["items"]
         cursor = found["next_cursor"]
@@ -140,3 +153,45 @@ def print_refusals(results: list[dict[str, Any]]) -> None:
     for code, refused in groups.items():
         more = f" ({len(refused):,} such)" if len(refused) > 1 else ""
         typer.echo(f"refused, {code}: {refused[0]['what']}{more}", err=True)
+
+
+async def one_call(client: Client, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """The answer to a call; a refusal has the status ``refused``, its code and its words."""
+    status, found = await insist(client, method, path, body)
+    if status >= 400:
+        code = found.get("code", str(status)) if isinstance(found, dict) else str(status)
+        return {"status": "refused", "code": code, "what": words(found, status)}
+    answer: dict[str, Any] = found
+    return answer
+
+
+def in_bulk(
+    config: Path,
+    output: str,
+    pages: Callable[[Client], AsyncIterator[list[dict[str, Any]]]],
+    doing: str,
+    act: Callable[[Client, dict[str, Any]], Awaitable[dict[str, Any]]],
+) -> None:
+    """Do something with every item of the pages, and say what became of them."""
+    as_json, outcomes = wants_json(output), Outcomes(doing)
+
+    async def work() -> None:
+        async with service(config) as client:
+
+            async def one(item: dict[str, Any]) -> None:
+                outcomes.add(item["id"], **await act(client, item))
+
+            async for page in pages(client):
+                await each(page, one)
+
+    try:
+        run_async(work())
+    finally:
+        outcomes.end()
+    if as_json:
+        print_json({"counts": outcomes.counts, "items": outcomes.results})
+    else:
+        typer.echo(counted(outcomes.counts))
+    if outcomes.counts["refused"]:
+        print_refusals(outcomes.results)
+        raise typer.Exit(CHECK_FAILED)

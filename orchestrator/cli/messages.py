@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.common import (
-    CHECK_FAILED,
     USAGE,
     ConfigOption,
     OutputOption,
@@ -160,15 +158,18 @@ def messages_retry(
     Start messages again that ended without a send, under today's version of their policy: each
     once, however often this is run. One that was stopped goes on if it is run again.
     """
+    from orchestrator.cli.bulk import in_bulk, one_call
+
     filters = filters_of(reason, policy, status, recipient, since, until)
     body: dict[str, Any] = {"dry_run": dry_run} | ({"deadline": deadline} if deadline else {})
 
     async def retry(client: Client, item: dict[str, Any]) -> dict[str, Any]:
         if item.get("retried_as"):
             return {"status": "already_retried", "message": item["retried_as"]}
-        return await one_call(client, f"/api/v1/messages/{segment(item['id'])}/retry", body)
+        return await one_call(client, "POST", f"/api/v1/messages/{segment(item['id'])}/retry", body)
 
-    in_bulk(config, output, Chosen(ids, filters, every, RETRYABLE), "retrying", retry)
+    chosen = Chosen(ids, filters, every, RETRYABLE)
+    in_bulk(find_config(config), output, chosen.pages, "retrying", retry)
 
 
 @messages.command("cancel")
@@ -185,15 +186,18 @@ def messages_cancel(
     output: OutputOption = "text",
 ) -> None:
     """Stop what of these messages has not left."""
+    from orchestrator.cli.bulk import in_bulk, one_call
+
     filters = filters_of(None, policy, status, recipient, since, until)
 
     async def cancel(client: Client, item: dict[str, Any]) -> dict[str, Any]:
         if dry_run:
             return {"status": "would_cancel"}
-        found = await one_call(client, f"/api/v1/messages/{segment(item['id'])}/cancel", None)
+        found = await one_call(client, "POST", f"/api/v1/messages/{segment(item['id'])}/cancel")
         return found if found["status"] == "refused" else {"status": found["status"]}
 
-    in_bulk(config, output, Chosen(ids, filters, every, UNFINISHED), "cancelling", cancel)
+    chosen = Chosen(ids, filters, every, UNFINISHED)
+    in_bulk(find_config(config), output, chosen.pages, "cancelling", cancel)
 
 
 class Chosen:
@@ -227,51 +231,3 @@ class Chosen:
             return
         async for page in listed(client, "/api/v1/messages", self._filters):
             yield [item for item in page if item["status"] in self._statuses]
-
-
-async def one_call(client: Client, path: str, body: Any) -> dict[str, Any]:
-    """The answer to a POST; a refusal has the status ``refused``, its code and its words."""
-    from orchestrator.cli.bulk import insist
-    from orchestrator.cli.client import words
-
-    status, found = await insist(client, "POST", path, body)
-    if status >= 400:
-        code = found.get("code", str(status)) if isinstance(found, dict) else str(status)
-        return {"status": "refused", "code": code, "what": words(found, status)}
-    answer: dict[str, Any] = found
-    return answer
-
-
-def in_bulk(
-    config: Path | None,
-    output: str,
-    chosen: Chosen,
-    doing: str,
-    act: Callable[[Client, dict[str, Any]], Awaitable[dict[str, Any]]],
-) -> None:
-    """Do something with every chosen message, and say what became of them."""
-    from orchestrator.cli.bulk import Outcomes, counted, each, print_refusals
-    from orchestrator.cli.client import service
-
-    as_json, outcomes = wants_json(output), Outcomes(doing)
-
-    async def work() -> None:
-        async with service(find_config(config)) as client:
-
-            async def one(item: dict[str, Any]) -> None:
-                outcomes.add(item["id"], **await act(client, item))
-
-            async for page in chosen.pages(client):
-                await each(page, one)
-
-    try:
-        run_async(work())
-    finally:
-        outcomes.end()
-    if as_json:
-        print_json({"counts": outcomes.counts, "messages": outcomes.results})
-    else:
-        typer.echo(counted(outcomes.counts))
-    if outcomes.counts["refused"]:
-        print_refusals(outcomes.results)
-        raise typer.Exit(CHECK_FAILED)

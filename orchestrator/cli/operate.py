@@ -1,4 +1,4 @@
-"""The verbs of those who operate: explain, dlq, optout, subject, keys."""
+"""The verbs of those who operate: explain, optout, subject, keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from orchestrator.cli.common import (
     wants_json,
 )
 
-dlq = typer.Typer(help="Events that could not be processed.", no_args_is_help=True)
 keys = typer.Typer(
     help="API keys, and the signing key of links and references.", no_args_is_help=True
 )
@@ -37,7 +36,6 @@ WhoArgument = Annotated[
 def register(app: typer.Typer) -> None:
     app.command()(explain)
     app.command()(optout)
-    app.add_typer(dlq, name="dlq")
     app.add_typer(keys, name="keys")
     app.add_typer(subject, name="subject")
 
@@ -124,48 +122,6 @@ def optout(
     elif place == "address":
         known = ", ".join(result["found"]) or "nobody yet; it is kept for all who have it"
         typer.echo(f"known there: {known}")
-
-
-@dlq.command("list")
-def dlq_list(config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """The newest first, with the reason of each."""
-    from orchestrator.cli.client import table
-
-    items = ask(config, "GET", "/api/v1/dead-letters")["items"]
-    if wants_json(output):
-        print_json(items)
-    elif not items:
-        typer.echo("no dead letters")
-    else:
-        rows = [
-            [i["id"], i["at"], i["reason"], i["origin"], "replayed" if i.get("replayed_at") else ""]
-            for i in items
-        ]
-        table(rows, ["id", "at", "reason", "origin", ""])
-
-
-@dlq.command("show")
-def dlq_show(id: IdArgument, config: ConfigOption = None) -> None:
-    """One dead letter, whole."""
-    items = ask(config, "GET", "/api/v1/dead-letters")["items"]
-    found = next((item for item in items if item["id"] == id), None)
-    if found is None:
-        found = ask(config, "GET", f"/api/v1/dead-letters/{segment(id)}")
-    print_json(found)
-
-
-@dlq.command("replay")
-def dlq_replay(
-    id: IdArgument,
-    config: ConfigOption = None,
-    output: OutputOption = "text",
-) -> None:
-    """Process it again, under the policies as they are now."""
-    found = ask(config, "POST", f"/api/v1/dead-letters/{segment(id)}/replay")
-    if wants_json(output):
-        print_json(found)
-    else:
-        typer.echo(json.dumps(found, ensure_ascii=False))
 
 
 @keys.command("create")

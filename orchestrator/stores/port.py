@@ -237,13 +237,21 @@ class OutboxStore(Protocol):
 class DeadLetterStore(Protocol):
     """Input that could not be processed."""
 
-    async def dead_letters(self, before: str | None, limit: int) -> list[DeadLetterRow]:
-        """The newest first; ``before`` is the id to go on from."""
+    async def dead_letters(
+        self, before: str | None, limit: int, reason: str | None = None, since: str | None = None
+    ) -> list[DeadLetterRow]:
+        """
+        The newest first: with an id from ``since`` on, and below ``before``. There are never more
+        than ``DEAD_LETTERS_MAX``.
+        """
 
     async def dead_letter(self, id: str) -> DeadLetterRow | None: ...
 
     async def resolve_dead_letter(self, id: str, at: int) -> None:
         """Note that a replay has succeeded."""
+
+    async def delete_dead_letter(self, id: str) -> bool:
+        """False if there is none."""
 
 
 class VersionStore(Protocol):

@@ -158,8 +158,10 @@ class OutboxTable(Driver):
 class DeadLetterTable(Driver):
     """Implements ``DeadLetterStore``."""
 
-    async def dead_letters(self, before: str | None, limit: int) -> list[DeadLetterRow]:
-        rows = await self.fetch("dead_letters", before or "~", limit)
+    async def dead_letters(
+        self, before: str | None, limit: int, reason: str | None = None, since: str | None = None
+    ) -> list[DeadLetterRow]:
+        rows = await self.fetch("dead_letters", before or "~", limit, reason or "", since or "")
         return [dead_letter_row(row) for row in rows]
 
     async def dead_letter(self, id: str) -> DeadLetterRow | None:
@@ -168,6 +170,9 @@ class DeadLetterTable(Driver):
 
     async def resolve_dead_letter(self, id: str, at: int) -> None:
         await self.execute("resolve_dead_letter", at, id)
+
+    async def delete_dead_letter(self, id: str) -> bool:
+        return await self.execute("delete_dead_letter", id) == 1
 
 
 class VersionTable(Driver):

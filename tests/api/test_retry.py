@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.facts import Unpreparable
 from orchestrator.core.reasons import Reason
-from orchestrator.engine.commands import ApplyFact
+from orchestrator.engine.commands import ApplyFact, DeadLetter
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.ids import IdMaker
 from tests.api.site import Site, is_problem, open_site
@@ -118,3 +118,16 @@ async def test_lists_are_filtered_by_reason_and_time() -> None:
 async def test_a_wrong_filter_is_named(site: Site, query: str, field: str, says: str) -> None:
     found = is_problem(await site.client.get(f"/v1/messages?{query}"), 400, "bad_parameter")
     assert found["field"] == field and says in found["detail"]
+
+
+async def test_dead_letters_are_found_by_reason_and_deleted_one_by_one(site: Site) -> None:
+    ids = [
+        await site.world.engine.submit(DeadLetter("kafka:a/0/1", reason, "why", b"{"))
+        for reason in ("bad_json", "no_recipient", "bad_json")
+    ]
+    page = (await site.client.get("/v1/dead-letters?reason=bad_json")).json()
+    assert [item["id"] for item in page["items"]] == [ids[2], ids[0]]
+    assert (await site.client.delete(f"/v1/dead-letters/{ids[2]}")).status_code == 204
+    is_problem(await site.client.delete(f"/v1/dead-letters/{ids[2]}"), 404, "unknown_dead_letter")
+    page = (await site.client.get("/v1/dead-letters")).json()
+    assert [item["id"] for item in page["items"]] == [ids[1], ids[0]]

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from orchestrator.engine.commands import DeadLetter
 from tests.app.site import lay_out, put_policy, running, until
 
 COUNT = 300
@@ -120,3 +121,34 @@ async def test_the_verbs_say_what_was_wrong_with_what_they_were_given(tmp_path: 
             (("list", "--recipient", "+380500000001"), 0, id),
         ):
             assert says in await verbs.run("messages", *words, code=code), words
+
+
+async def test_dead_letters_are_replayed_and_purged_by_the_many(tmp_path: Path) -> None:
+    config = lay_out(tmp_path)
+    verbs = Verbs(config)
+    async with running(config) as site:
+        good = [json.dumps(site.event()).encode() for _ in range(3)]
+        for reason, body in [*(("too_early", body) for body in good), ("bad_json", b"{")]:
+            await site.app.runtime.engine.submit(DeadLetter("kafka:a/0/1", reason, "why", body))
+        assert len(await verbs.json("dlq", "list", "--reason", "too_early")) == 3
+        assert "3 would replay" in await verbs.run(
+            "dlq", "replay", "--since", "1h", *("--dry-run", "--reason", "too_early")
+        )
+        assert not sent(tmp_path)
+        first = await verbs.json("dlq", "replay", "--reason", "too_early")
+        again = await verbs.json("dlq", "replay", "--reason", "too_early")
+        assert (first["counts"], again["counts"]) == ({"accepted": 3}, {"already_replayed": 3})
+        refused = await verbs.run("dlq", "replay", "--all", code=1)
+        assert "3 already replayed" in refused and "refused, bad_json" in refused
+
+        async def all_left() -> bool:
+            return len(sent(tmp_path)) == 3
+
+        await until(all_left, SECONDS)
+        assert set(sent(tmp_path).values()) == {1}
+        assert "say which" in await verbs.run("dlq", "purge", code=2)
+        kept = await verbs.json("dlq", "purge", "--all", "--replayed")
+        assert kept["counts"] == {"purged": 3, "kept": 1}
+        [left] = await verbs.json("dlq", "list")
+        assert left["reason"] == "bad_json"
+        assert await verbs.run("dlq", "purge", left["id"]) == "1 purged\n"

@@ -112,10 +112,14 @@ async def test_dead_letters(world: World) -> None:
     await commit(world, Changes(dead_letters=[LETTER]))
     assert [row.id for row in await store.dead_letters(None, 10)] == ["01L2", "01L1"]
     assert [row.id for row in await store.dead_letters("01L2", 10)] == ["01L1"]
+    assert [row.id for row in await store.dead_letters(None, 10, "bad_json", "01L2")] == ["01L2"]
+    assert await store.dead_letters(None, 10, "no_recipient") == []
     assert await store.dead_letter("01L1") == LETTER
     await store.resolve_dead_letter("01L1", 9)
     assert await store.dead_letter("01L1") == LETTER._replace(replayed_at=9)
     assert await store.dead_letter("nothing") is None
+    assert [await store.delete_dead_letter("01L1") for _ in range(2)] == [True, False]
+    assert [row.id for row in await store.dead_letters(None, 10)] == ["01L2"]
 
 
 async def test_versions_secrets_and_api_keys(world: World) -> None:

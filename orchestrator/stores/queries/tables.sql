@@ -20,13 +20,16 @@ select lines from message_events where message = $1
 
 -- name: dead_letters
 select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters
- where id < $1 order by id desc limit $2
+ where id < $1 and id >= $4 and ($3 = '' or reason = $3) order by id desc limit $2
 
 -- name: dead_letter
 select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id = $1
 
 -- name: resolve_dead_letter
 update dead_letters set replayed_at = $1 where id = $2
+
+-- name: delete_dead_letter
+delete from dead_letters where id = $1
 
 -- name: keep_version
 insert into versions (kind, name, version, document) values ($1, $2, $3, $4) on conflict do nothing
