@@ -169,7 +169,7 @@ async def with_recipients(deps: ApiDeps, commands: list[WebhookItem]) -> list[We
     for one in commands:
         if not isinstance(one, FollowLink):
             found.append(one)
-        elif owners := await deps.reader.owners(one.hash, 1):
+        elif owners := (await deps.reader.owners([one.hash], 1)).get(one.hash):
             found.append(FollowLink(one.provider, one.channel, one.linked, one.hash, owners[0]))
         else:
             log.info("links.void", provider=one.provider)

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.api import (
     assets,
+    bulk,
     events,
     inbox,
     inbox_streams,
@@ -354,6 +355,17 @@ ROUTES: tuple[Route, ...] = (
     ControlRoute(
         "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",
         (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
+    ),
+    ControlRoute(
+        "POST", "/control/import/{what}", bulk.import_people, "Record many entries at once",
+        (RouteAnswer(200, "What became of each entry", bulk.ImportedView),),
+        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,),
+        notes="At most 1 000 entries and 1 MiB. A dead address stays so.",
+    ),
+    ControlRoute(
+        "GET", "/control/export/{what}", bulk.export_people, "A page of what is stored of people",
+        (RouteAnswer(200, "Rows in the order of the recipients' ids", bulk.RowsView),),
+        places=("recipients, consents or opt-outs.",), query=bulk.AFTER, refusals=(400, 404),
     ),
     ControlRoute(
         "POST", "/control/keys", operations.create_key, "Create an API key",

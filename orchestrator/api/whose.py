@@ -76,9 +76,10 @@ async def people_at(
         for known in hashes
     ]
     loaded = await deps.reader.load(Wanted(contacts=set().union(*places)))
+    owners = await deps.reader.owners(set().union(*hashes), PEOPLE_MAX)
     found = []
     for known, keys in zip(hashes, places, strict=True):
-        ids = [id for hash in known for id in await deps.reader.owners(hash, PEOPLE_MAX)]
+        ids = [id for hash in known for id in owners.get(hash, ())]
         ids += [
             loaded.messages[place.message].message.recipient
             for key in sorted(keys)

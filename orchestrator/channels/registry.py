@@ -9,7 +9,7 @@ others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -184,6 +184,7 @@ def usable_kinds(supports: Capabilities, channel: str) -> tuple[str, ...]:
     return supports.address or channels()[channel].kinds
 
 
+@lru_cache(maxsize=4_096)
 def kinds_like(address: str) -> tuple[str, ...]:
     """The kinds that a bare address may be of; an id may be of any kind that has no form."""
     kinds = address_kinds().values()
@@ -212,5 +213,6 @@ def refresh() -> None:
         otp_limited_kinds,
         identities,
         consent_channels,
+        kinds_like,
     ):
         cached.cache_clear()

@@ -23,6 +23,7 @@ from orchestrator.cli import (
     messages,
     operate,
     pauses,
+    people,
     send,
     service,
     simulating,
@@ -47,6 +48,7 @@ GROUPS = (
                 "pause",
                 "resume",
                 "optout",
+                "people",
                 "dlq",
                 "keys",
                 "subject",
@@ -97,6 +99,7 @@ operate.register(app)
 messages.register(app)
 dead_letters.register(app)
 pauses.register(app)
+people.register(app)
 send.register(app)
 status.register(app)
 doctor.register(app)

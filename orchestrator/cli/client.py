@@ -27,6 +27,8 @@ START_SECONDS = 10.0
 """How long a service that is being started is waited for."""
 POLL_SECONDS = 0.25
 
+BUSY_SECONDS = 60
+
 
 class Client:
     """Calls over a Unix socket. A refusal ends the program with what the service says."""
@@ -38,13 +40,31 @@ class Client:
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
     ) -> Any:
         """The JSON of the answer; ``body`` is JSON, or bytes as they are."""
-        try:
-            status, found = await self.ask(method, path, body, content_type)
-        except aiohttp.ClientError as error:
-            fail(f"the service went away while it was asked: {error}", NO_CONNECTION)
+        status, found = await self._reach(method, path, body, content_type)
         if status >= 400:
             fail(words(found, status), CHECK_FAILED)
         return found
+
+    async def record(self, path: str, body: bytes) -> list[dict[str, Any]]:
+        """
+        The result of each entry of a bulk call, also if all of them were refused. A service that
+        has too much to do is asked again for ``BUSY_SECONDS``.
+        """
+        for tries_left in reversed(range(BUSY_SECONDS)):
+            status, found = await self._reach("POST", path, body)
+            if isinstance(found, dict) and "results" in found:
+                return list(found["results"])
+            if status not in (429, 503) or not tries_left:
+                break
+            await asyncio.sleep(1)
+        fail(words(found, status), NO_CONNECTION if status == 503 else CHECK_FAILED)
+
+    async def _reach(self, *request: Any) -> tuple[int, Any]:
+        """Like ``ask``, but a service that cannot be reached ends the program."""
+        try:
+            return await self.ask(*request)
+        except aiohttp.ClientError as error:
+            fail(f"the service went away while it was asked: {error}", NO_CONNECTION)
 
     async def ask(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
@@ -59,10 +79,9 @@ class Client:
         async with self._session.request(method, url, **options) as answer:
             text = await answer.read()
         try:
-            found = json.loads(text) if text else {}
+            return answer.status, json.loads(text) if text else {}
         except ValueError:
             fail(words(None, answer.status), CHECK_FAILED)
-        return answer.status, found
 
 
 def words(problem: Any, status: int) -> str:

@@ -143,11 +143,12 @@ class RecordWebhook(Value):
 class PutRecipient(Value):
     """
     Merge ``profile`` over the stored one; null removes a field. Putting an address again clears its
-    suppressions.
+    suppressions, unless ``lifts_suppressions`` is false.
     """
 
     id: str
     profile: Mapping[str, Any]
+    lifts_suppressions: bool = True
 
 
 class PutConsents(Value):

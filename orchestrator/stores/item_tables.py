@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from orchestrator.stores.item_rows import FIRST_ITEM, InboxState, ItemMark, ItemRow, NewItemRow
@@ -46,6 +46,10 @@ class InboxTables(Driver):
     async def inbox(self, recipient: str, now: int) -> InboxState:
         rows = await self.fetch("inbox", recipient, now)
         return InboxState(*rows[0]) if rows else InboxState(0, 0, 0, 0)
+
+    async def inbox_numbers(self, recipients: Collection[str]) -> dict[str, int]:
+        rows = await self.fetch("inbox_numbers", self.many(recipients))
+        return {row[0]: row[1] for row in rows}
 
     async def items(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +37,11 @@ class Driver(ABC):
     @abstractmethod
     def share(self) -> tuple[Any, ...]:
         """The last parameter of statements that return only this process's share; () if all do."""
+
+    @staticmethod
+    @abstractmethod
+    def many(values: Collection[str]) -> Any:
+        """Several texts as one parameter."""
 
     @abstractmethod
     async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:

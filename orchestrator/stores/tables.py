@@ -144,8 +144,19 @@ class MessageTables(Driver):
         rows = await self.fetch("recipient", id)
         return orjson.loads(rows[0][0]) if rows else None
 
-    async def owners(self, hash: str, limit: int) -> list[str]:
-        return [row[0] for row in await self.fetch("owners", hash, limit)]
+    async def recipients_after(self, after: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        rows = await self.fetch("recipients_after", after, limit)
+        return [(id, orjson.loads(document)) for id, document in rows]
+
+    async def unowned_addresses(self, after: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        rows = await self.fetch("unowned_addresses", after, limit)
+        return [(hash, orjson.loads(document)) for hash, document in rows]
+
+    async def owners(self, hashes: Collection[str], limit: int) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for hash, recipient in await self.fetch("owners", self.many(hashes), limit):
+            found.setdefault(hash, []).append(recipient)
+        return found
 
 
 class OutboxTable(Driver):

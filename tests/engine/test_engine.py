@@ -227,6 +227,11 @@ async def test_a_dead_address_is_marked_and_comes_back_only_with_a_put_or_a_new_
         ).reason is Reason.ADDRESS_SUPPRESSED
         other = (await world.publish("3", phone="+380671234567")).messages[0]
         assert (await world.message(other)).status is Status.ACCEPTED
+        listed = PutRecipient("olena", {"phone": "+380501234567"}, lifts_suppressions=False)
+        await world.engine.submit(listed)
+        assert (
+            await world.message((await world.publish("listed")).messages[0])
+        ).reason is Reason.ADDRESS_SUPPRESSED
         await world.engine.submit(PutRecipient("olena", {"phone": "+380501234567"}))
         assert (
             await world.message((await world.publish("4")).messages[0])

@@ -183,7 +183,19 @@ async def test_owners_are_found_by_the_hash_of_their_address(world: World) -> No
     store = world.store
     await commit(world, Changes(owners_in=[("h1", "b"), ("h1", "a"), ("h2", "a")]))
     await commit(world, Changes(owners_in=[("h1", "a")]))
-    assert await store.owners("h1", 10) == ["a", "b"]
-    assert await store.owners("h1", 1) == ["a"]
+    assert await store.owners(["h1"], 10) == {"h1": ["a", "b"]}
+    assert await store.owners(["h1"], 1) == {"h1": ["a"]}
     await commit(world, Changes(owners_out=[("h1", "a"), ("h3", "a")], owners_in=[("h3", "c")]))
-    assert [await store.owners(hash, 10) for hash in ("h1", "h2", "h3")] == [["b"], ["a"], ["c"]]
+    owners = await store.owners(["h1", "h2", "h3", "h4"], 10)
+    assert owners == {"h1": ["b"], "h2": ["a"], "h3": ["c"]}
+
+
+async def test_people_and_addresses_of_nobody_are_read_by_pages(world: World) -> None:
+    store = world.store
+    documents = {id: f'{{"id": "{id}"}}'.encode() for id in ("b", "a", "Я", "c")}
+    await commit(world, Changes(recipients=documents, owners_in=[("h2", "a")]))
+    await commit(world, Changes(addresses={hash: b'{"n": 1}' for hash in ("h3", "h1", "h2")}))
+    assert [id for id, _ in await store.recipients_after("", 3)] == ["a", "b", "c"]
+    assert await store.recipients_after("c", 3) == [("Я", {"id": "Я"})]
+    assert await store.unowned_addresses("", 1) == [("h1", {"n": 1})]
+    assert await store.unowned_addresses("h1", 9) == [("h3", {"n": 1})]

@@ -52,7 +52,8 @@ class PutRecipientHandler(Handler[PutRecipient]):
             raise ProfileTooLarge(command.id)
         person.merge(command.profile, context.now)
         person.dirty = True
-        for address in addresses_in(command.profile, context.address_hash):
+        lifted = command.profile if command.lifts_suppressions else {}
+        for address in addresses_in(lifted, context.address_hash):
             if (work.addresses.get(address.hash) or {}).get("suppressions"):
                 document = work.address_document(address.hash)
                 document.pop("suppressions", None)

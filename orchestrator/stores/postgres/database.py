@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,10 @@ class PostgresDatabase(Driver):
                 if not isinstance(error, BUSY):
                     connection.terminate()
                 raise
+
+    @staticmethod
+    def many(values: Collection[str]) -> Any:
+        return list(values)
 
     async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
         async with self.connection() as connection:

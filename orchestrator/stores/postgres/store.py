@@ -53,10 +53,6 @@ class PostgresStore(Tables, PostgresRetention, PostgresMembership):
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
         return PostgresBucket(self.fetch, provider, rate, monotonic)
 
-    async def inbox_numbers(self, recipients: Collection[str]) -> dict[str, int]:
-        rows = await self.fetch("inbox_numbers", list(recipients))
-        return {row[0]: row[1] for row in rows}
-
     async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
         await self.execute("delivered", sink, list(sequences))
 

@@ -12,8 +12,13 @@ select queue from q where queue is not null
 -- name: recipient
 select document from recipients where id = $1
 
--- name: owners
-select recipient from owners where hash = $1 order by recipient limit $2
+-- name: recipients_after
+select id, document from recipients where id > $1 order by id limit $2
+
+-- name: unowned_addresses
+select hash, document from addresses
+ where hash > $1 and not exists (select 1 from owners where owners.hash = addresses.hash)
+ order by hash limit $2
 
 -- name: history_began
 select lines from message_events where message = $1

@@ -10,9 +10,10 @@ connection, whose cache is empty after each commit.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -94,6 +95,10 @@ class SqliteDatabase(Driver):
     def _committed(self) -> sqlite3.Connection:
         """A connection that sees what is committed, and only that."""
         return self._reader if self._turn.locked() else self._writer
+
+    @staticmethod
+    def many(values: Collection[str]) -> Any:
+        return json.dumps(list(values))
 
     async def fetch_text(self, text: str, *values: Any) -> Sequence[Any]:
         with translated():

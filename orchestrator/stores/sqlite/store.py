@@ -4,7 +4,6 @@ The embedded store: one file, one process. A lock file beside it names the proce
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -105,9 +104,6 @@ class SqliteStore(Tables, SqliteRetention, SqliteBatches):
 
     def bucket(self, provider: str, rate: float, monotonic: Callable[[], float]) -> Bucket:
         return TokenBucket(rate, monotonic)
-
-    async def inbox_numbers(self, recipients: Collection[str]) -> dict[str, int]:
-        return dict(await self.fetch("inbox_numbers", json.dumps(list(recipients))))
 
     async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
         await self.execute("delivered", sink, max(sequences))

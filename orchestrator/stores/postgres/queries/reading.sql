@@ -93,5 +93,11 @@ values ($1, 0, clock_timestamp(), clock_timestamp() + make_interval(secs => $2))
     on conflict (provider) do update
    set paused_until = greatest(rates.paused_until, excluded.paused_until)
 
+-- name: owners
+select hash, recipient from (
+    select hash, recipient, row_number() over (partition by hash order by recipient) as place
+      from owners where hash = any ($1::text[])
+) as owned where place <= $2 order by hash, recipient
+
 -- name: inbox_numbers
 select recipient, seq from inboxes where recipient = any ($1::text[])

@@ -91,5 +91,11 @@ select hash, document from addresses where hash in (select value from json_each(
 -- name: load_orphans
 select receipt from orphans where provider = $1 and reference = $2 order by at, rowid
 
+-- name: owners
+select hash, recipient from (
+    select hash, recipient, row_number() over (partition by hash order by recipient) as place
+      from owners where hash in (select value from json_each($1))
+) as owned where place <= $2 order by hash, recipient
+
 -- name: inbox_numbers
 select recipient, seq from inboxes where recipient in (select value from json_each($1))
