@@ -23,9 +23,11 @@ from orchestrator.api.queries import (
 )
 from orchestrator.api.route import Parameter
 from orchestrator.api.whose import people_of
+from orchestrator.channels import Delivery, Receipt
 from orchestrator.core.message import Status
+from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
-from orchestrator.engine.commands import Cancel, NotRetryable, RetryMessage
+from orchestrator.engine.commands import Cancel, NotRetryable, RecordReceipt, RetryMessage
 from orchestrator.explain.views import MessageView, full_view, message_view
 from orchestrator.primitives.durations import parse_duration
 
@@ -61,6 +63,12 @@ class RetryBody(Struct):
 
     deadline: DeadlineText | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
+
+
+class ResolveBody(Struct):
+    """What became of a send."""
+
+    delivered: bool
 
 
 class RetriedView(TypedDict):
@@ -143,3 +151,32 @@ async def retry_message(request: web.Request) -> web.Response:
 
 def bad_field(name: str, what: str) -> Refusal:
     return Refusal(400, "bad_field", what, field=name)
+
+
+async def resolve_attempt(request: web.Request) -> web.Response:
+    """
+    Record what became of a send whose outcome is unknown, as its provider's receipt would have.
+    """
+    id, number = request.match_info["id"], request.match_info["attempt"]
+    body = await read_object(request)
+    delivered = body.get("delivered")
+    if body.keys() != {"delivered"} or not isinstance(delivered, bool):
+        raise bad_field("delivered", 'send {"delivered": true} or {"delivered": false}')
+    stored = await request.app[DEPS].reader.message(id)
+    if stored is None:
+        raise unknown("message", id)
+    attempts = {str(attempt.number): attempt for attempt in stored.message.attempts}
+    attempt = attempts.get(number)
+    if attempt is None:
+        raise unknown("attempt", number)
+    if attempt.outcome is not OutcomeKind.UNKNOWN:
+        detail = (
+            f"the outcome of attempt {number} is {attempt.outcome}; only an unknown one is open"
+        )
+        raise Refusal(409, "not_unknown", detail)
+    state = Delivery.DELIVERED if delivered else Delivery.FAILED
+    receipt = Receipt(state=state, detail="resolved by an operator")
+    await request.app[DEPS].engine.submit(
+        RecordReceipt(attempt.provider, receipt, id, attempt.number)
+    )
+    return await get_message(request)

@@ -133,6 +133,14 @@ ROUTES: tuple[Route, ...] = (
             " has not ended, has succeeded or was cancelled, or whose recipient was erased."),
     ),
 
+    MessageRoute(
+        "POST", "/v1/messages/{id}/attempts/{attempt}/resolve", messages.resolve_attempt,
+        "Say what became of a send whose outcome is unknown", STORY,
+        body={JSON: messages.ResolveBody}, refusals=(404, 409),
+        places=("The message's id.", "The attempt's number."),
+        notes="It is applied as the receipt would have been. Any other attempt is a 409.",
+    ),
+
     DeadLetterRoute(
         "GET", "/v1/dead-letters", letters.list_dead_letters, "List what could not be processed",
         (RouteAnswer(200, "Newest first", letters.DeadLettersView),), query=letters.FILTERS,

@@ -29,6 +29,7 @@ from orchestrator.cli import (
     simulating,
     status,
     testing,
+    unknown,
     webhooks,
     whatsapp,
 )
@@ -50,6 +51,7 @@ GROUPS = (
                 "optout",
                 "people",
                 "dlq",
+                "unknown",
                 "keys",
                 "subject",
                 "webhooks",
@@ -98,6 +100,7 @@ simulating.register(app)
 operate.register(app)
 messages.register(app)
 dead_letters.register(app)
+unknown.register(app)
 pauses.register(app)
 people.register(app)
 send.register(app)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.facts import Unpreparable
+from orchestrator.core.outcomes import Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact, DeadLetter
 from orchestrator.primitives.durations import rfc3339
@@ -131,3 +132,31 @@ async def test_dead_letters_are_found_by_reason_and_deleted_one_by_one(site: Sit
     is_problem(await site.client.delete(f"/v1/dead-letters/{ids[2]}"), 404, "unknown_dead_letter")
     page = (await site.client.get("/v1/dead-letters")).json()
     assert [item["id"] for item in page["items"]] == [ids[1], ids[0]]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "state", "status"),
+    [(True, "delivered", "succeeded"), (False, "failed", "exhausted")],
+)
+async def test_an_unknown_outcome_is_resolved_as_its_receipt_would(
+    site: Site, delivered: bool, state: str, status: str
+) -> None:
+    id = await site.publish(type="text")
+    await site.world.send(id, Unknown(Reason.TIMED_OUT))
+    path = f"/v1/messages/{id}/attempts/0/resolve"
+    answer = await site.client.post(path, json={"delivered": delivered})
+    assert (answer.json()["status"], answer.json()["attempts"][0]["state"]) == (status, state)
+    again = await site.client.post(path, json={"delivered": delivered})
+    is_problem(again, 409, "not_unknown")
+
+
+async def test_only_an_unknown_outcome_is_open(site: Site) -> None:
+    id = await site.publish(type="text")
+    await site.hand_off(id)
+    path = f"/v1/messages/{id}/attempts/"
+    said = {"delivered": True}
+    is_problem(await site.client.post(f"{path}0/resolve", json=said), 409, "not_unknown")
+    is_problem(await site.client.post(f"{path}1/resolve", json=said), 404, "unknown_attempt")
+    is_problem(await site.client.post(f"{path}0/resolve", json={}), 400, "bad_field")
+    nobody = await site.client.post("/v1/messages/01K/attempts/0/resolve", json=said)
+    is_problem(nobody, 404, "unknown_message")

@@ -121,6 +121,11 @@ async def test_the_verbs_say_what_was_wrong_with_what_they_were_given(tmp_path: 
             (("list", "--recipient", "+380500000001"), 0, id),
         ):
             assert says in await verbs.run("messages", *words, code=code), words
+        assert await verbs.run("unknown", "list") == "no outcome is unknown\n"
+        undecided = await verbs.run("unknown", "resolve", id, "0", code=2)
+        assert "say which" in undecided
+        resolved = await verbs.run("unknown", "resolve", id, "0", "--delivered", code=1)
+        assert "the outcome of attempt 0 is accepted" in resolved
 
 
 async def test_dead_letters_are_replayed_and_purged_by_the_many(tmp_path: Path) -> None:
