@@ -10,11 +10,13 @@ The second half of a test: what must happen.
     flags: [late]
     cost: "<= 1.20 UAH"
     not_sent: [sms]
-    text: {viber: "contains Олено"}
+    text: {viber: "contains Олено", sms.en: "contains Olena"}
+    others: {price_drop: {outcome: expired because frequency_cap}}
 
 Times are spans from the test's event, or RFC 3339; an `at` before them is welcome and means
-nothing. `skip` is a step that was left without a send, `leave` one that was left after it. Lines
-other than `send` are looked for, and may be left out.
+nothing. ``~2m`` is about two minutes, ``by 2m send sms`` two minutes at the latest. `skip` is a
+step that was left without a send, `leave` one that was left after it. Lines other than `send` are
+looked for, and may be left out.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from orchestrator.configuration.loading import Configuration
@@ -31,11 +33,11 @@ from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.message import FLAGS, Status
 from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
-from orchestrator.virtual.spans import parse_moment
+from orchestrator.policytests.times import ExpectedTime, read_time
 
 VERBS = ("send", "skip", "leave", "hold")
 LINE = re.compile(
-    r"(?:at +)?(?P<at>\S+) +(?P<verb>\w+) +(?P<channel>\S+)(?: +by +(?P<provider>\S+))?"
+    r"(?:at +)?(?P<at>(?:by +)?\S+) +(?P<verb>\w+) +(?P<channel>\S+)(?: +by +(?P<provider>\S+))?"
     r"(?: +because +(?P<reason>\S+))?(?: +until +(?P<until>\S+))?"
 )
 OUTCOME = re.compile(r"(?P<status>\w+)(?: +by +(?P<by>\S+))?(?: +because +(?P<reason>\S+))?")
@@ -59,14 +61,14 @@ SAYS = ("contains", "lacks", "is")
 
 @dataclass(frozen=True, slots=True)
 class ExpectedStep:
-    """One line of ``steps``; times are milliseconds after the test's event."""
+    """One line of ``steps``."""
 
-    at_ms: int
+    at: ExpectedTime
     verb: str
     channel: str
     provider: str | None
     reason: Reason | None
-    until_ms: int | None
+    until: ExpectedTime | None
     text: str
     position: Position
 
@@ -115,12 +117,22 @@ class Expected:
     not_sent: tuple[tuple[str, Position], ...] = ()
     words: tuple[ExpectedText, ...] = ()
     position: Position = NOWHERE
+    others: Mapping[str, Expected] = field(default_factory=dict)
+    """By the policies that play together with the one under test."""
 
 
 def read_expected(
-    section: Section, policy: Policy, configuration: Configuration, now: int
+    section: Section,
+    policy: Policy,
+    configuration: Configuration,
+    now: int,
+    locale: str = "",
+    together: Collection[Policy] = (),
 ) -> Expected:
-    """Read the expectations of a test; times count from ``now`` (UTC milliseconds)."""
+    """
+    Read the expectations of a test; times count from ``now`` (UTC milliseconds). Texts of other
+    locales than ``locale`` are left out.
+    """
     channels = list(dict.fromkeys(step.channel for step in policy.plan))
     providers = list(configuration.settings.providers)
     steps: tuple[ExpectedStep, ...] | None = None
@@ -137,8 +149,9 @@ def read_expected(
         flags=flags,
         cost=read_cost(section, configuration.settings.currency),
         not_sent=tuple((node.word, node.position) for node in read_not_sent(section, channels)),
-        words=tuple(read_words(section, channels)),
+        words=tuple(read_words(section, channels, locale)),
         position=section.position,
+        others=read_others(section, configuration, now, locale, together),
     )
     section.done()
     if not section.nodes and not section.broken:
@@ -168,24 +181,24 @@ def read_line(
     if match["provider"]:
         must_be(match["provider"], providers, "the provider", node.position, report)
     reason = read_reason(match["reason"], node.position, report)
-    times = [parse_moment(match[name], now) if match[name] else None for name in ("at", "until")]
-    for name, at_ms in zip(("at", "until"), times, strict=True):
-        if match[name] and at_ms is None:
-            fix = "write a span such as 2m or 1h30m, or an RFC 3339 time"
+    at, until = (read_time(match[name], now) if match[name] else None for name in ("at", "until"))
+    for name, time in (("at", at), ("until", until)):
+        if match[name] and time is None:
+            fix = "write a span such as 2m, ~2m or by 2m, or an RFC 3339 time"
             report.error(node.position, f"`{match[name]}` is not a time", fix)
     if match["verb"] == "send" and (match["reason"] or match["until"]):
         report.error(
             node.position, "a send has no reason and no end", "remove `because` and `until`"
         )
-    if len(report.problems) > known:
+    if len(report.problems) > known or at is None:
         return None
     return ExpectedStep(
-        times[0] or 0,
+        at,
         match["verb"],
         match["channel"],
         match["provider"],
         reason,
-        times[1],
+        until,
         node.value,
         node.position,
     )
@@ -266,13 +279,37 @@ def read_not_sent(section: Section, channels: Collection[str]) -> list[Node]:
     return [node for node in nodes if section.choice(node, "an entry of `not_sent`", channels)]
 
 
-def read_words(section: Section, channels: Collection[str]) -> list[ExpectedText]:
-    """Read `text`."""
+def read_others(
+    section: Section,
+    configuration: Configuration,
+    now: int,
+    locale: str,
+    together: Collection[Policy],
+) -> dict[str, Expected]:
+    """Read `others`: what the policies that play together with this one must do."""
+    inner = section.section("others")
+    known = {policy.name: policy for policy in together}
+    found: dict[str, Expected] = {}
+    for name, position in inner.keys.items():
+        if name in known:
+            below = inner.section(name)
+            found[name] = read_expected(below, known[name], configuration, now, locale)
+            continue
+        fix = suggestion(name, known, f"name it in the test: together: [{name}]")
+        section.report.error(position, f"{name!r} does not play together with this policy", fix)
+    return found
+
+
+def read_words(section: Section, channels: Collection[str], locale: str) -> list[ExpectedText]:
+    """Read `text`; a key ``sms.uk`` is for the recipients of one locale."""
     inner = section.section("text")
     found: list[ExpectedText] = []
-    for channel, position in inner.keys.items():
+    for key, position in inner.keys.items():
+        channel, _, only = key.partition(".")
         must_be(channel, channels, "the policy's channel", position, section.report)
-        node = inner.nodes[channel]
+        if only and only != locale:
+            continue
+        node = inner.nodes[key]
         for one in node.value if node.kind == "list" else (node,):
             how, _, text = one.word.partition(" ") if one.kind == "str" else ("", "", "")
             if how not in SAYS or not text.strip():

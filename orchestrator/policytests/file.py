@@ -24,16 +24,22 @@ from orchestrator.core.policy import Policy
 from orchestrator.policytests.expected import Expected, read_expected
 from orchestrator.policytests.given import Given, lay_over, read_given
 
+ALL_LOCALES = "all"
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One test; ``position`` is where it begins."""
+    """
+    One test; ``position`` is where it begins. ``together`` are policies that play beside the one
+    under test. A test of several locales is one of each.
+    """
 
     name: str
     policy: Policy
     given: Given
     expected: Expected
     position: Position
+    together: tuple[Policy, ...] = ()
 
 
 def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
@@ -93,17 +99,15 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
     found: list[PolicyTest] = []
     names: dict[str, Position] = {}
     for node in nodes:
-        test = read_test(node, shared, policy, configuration, report)
-        if test is None:
-            continue
-        if test.name in names:
-            report.error(
-                test.position,
-                f"the test {test.name!r} is also on line {names[test.name].line}",
-                "rename one",
-            )
-        names[test.name] = test.position
-        found.append(test)
+        for test in read_test(node, shared, policy, configuration, report):
+            if test.name in names:
+                report.error(
+                    test.position,
+                    f"the test {test.name!r} is also on line {names[test.name].line}",
+                    "rename one",
+                )
+            names[test.name] = test.position
+            found.append(test)
     return found
 
 
@@ -123,20 +127,60 @@ def read_policy_name(section: Section, configuration: Configuration) -> Policy |
 
 def read_test(
     node: Node, shared: Node | None, policy: Policy, configuration: Configuration, report: Report
-) -> PolicyTest | None:
-    """One test; None if it is unusable."""
+) -> list[PolicyTest]:
+    """One test, or one for each of its locales; none if it is unusable."""
     section = Section(node, report, "the test")
     if section.broken:
-        return None
+        return []
     section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
     name = section.text("name", "unnamed")
-    given = read_given(
-        lay_over(shared, section.get("given")), section.position, policy, configuration, report
-    )
+    together = read_together(section, policy, configuration)
+    locales = read_locales(section, policy, configuration)
+    given_node = lay_over(shared, section.get("given"))
     section.need("expect", "say what must happen: expect: {outcome: succeeded by viber}")
-    expect = section.section("expect", "`expect`")
-    expected = read_expected(expect, policy, configuration, given.now if given is not None else 0)
+    section.known.update(("given", "expect"))
+    found = []
+    for locale in locales or [""]:
+        given = read_given(given_node, section.position, policy, configuration, report, locale)
+        expected = read_expected(
+            section.section("expect", "`expect`"),
+            policy,
+            configuration,
+            given.now if given is not None else 0,
+            locale,
+            together,
+        )
+        called = f"{name} [{locale}]" if locale else name
+        if given is not None:
+            found.append(PolicyTest(called, policy, given, expected, section.position, together))
     section.done()
-    return (
-        PolicyTest(name, policy, given, expected, section.position) if given is not None else None
-    )
+    return found
+
+
+def read_together(
+    section: Section, policy: Policy, configuration: Configuration
+) -> tuple[Policy, ...]:
+    """Read `together`: other policies that play in the test."""
+    policies = configuration.rules.policies
+    others = [name for name in policies if name != policy.name]
+    names = section.words("together", "policies", others, None) if section.has("together") else ()
+    return tuple(policies[name] for name in names or ())
+
+
+def read_locales(section: Section, policy: Policy, configuration: Configuration) -> list[str]:
+    """Read `locales`: a list, or `all` that the policy's template is written in."""
+    node = section.get("locales")
+    if node is None:
+        return []
+    if node.kind == "str" and node.value == ALL_LOCALES:
+        templates = configuration.templates
+        written = {
+            locale or templates.default_locale
+            for step in policy.plan
+            for locale, _, _ in templates.written(policy.template, step.channel)
+        }
+        return sorted(written)
+    if node.kind != "list" or not all(one.kind == "str" for one in node.value):
+        section.wrong(node, "locales", "all, or a list: [uk, en]")
+        return []
+    return [one.value for one in node.value]

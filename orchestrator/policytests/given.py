@@ -83,14 +83,22 @@ def lay_over(below: Node | None, above: Node | None) -> Node | None:
 
 
 def read_given(
-    node: Node | None, test: Position, policy: Policy, configuration: Configuration, report: Report
+    node: Node | None,
+    test: Position,
+    policy: Policy,
+    configuration: Configuration,
+    report: Report,
+    locale: str = "",
 ) -> Given | None:
-    """Read `given`; None if it is unusable. ``test`` is the test's position."""
+    """
+    Read `given`; None if it is unusable. ``test`` is the test's position, ``locale`` the
+    recipient's in place of what is written.
+    """
     section = Section(node, report, "`given`", test)
     now = read_instant(
         section.need("now", 'say when: now: "2026-11-21T10:00:00+02:00"'), "`now`", report
     )
-    recipient = read_recipient(section, now or 0)
+    recipient = read_recipient(section, now or 0) | ({"locale": locale} if locale else {})
     event = event_at(section, policy, recipient, now, report) if now is not None else None
     reactions = read_reactions(section.section("providers"), configuration.settings.channels)
     section.known.update(("recipient", "event"))

@@ -49,6 +49,10 @@ def print_failure(verdict: Judgement, console: Console) -> None:
     for sign, wanted, actual in rows(verdict):
         table.add_row(f"[red]{sign}[/]" if sign.strip() else "", escape(wanted), escape(actual))
     console.print(table)
+    for name, other in verdict.observed.others.items():
+        console.print(f"     {escape(name)}, which plays together with it:", highlight=False)
+        for entry in other.entries:
+            console.print(f"       {escape(entry.show(test.given.now))}", highlight=False)
     console.print("")
 
 
@@ -85,7 +89,7 @@ def beside(verdict: Judgement) -> list[tuple[ExpectedStep | None, TimelineEntry 
         pairs.append((line, entry))
     for line in waiting:
         alike = [
-            (abs(entry.at - since - line.at_ms), place)
+            (abs(entry.at - since - line.at.ms), place)
             for place, (taken, entry) in enumerate(pairs)
             if taken is None
             and entry is not None
@@ -104,7 +108,7 @@ def when(line: ExpectedStep | None, entry: TimelineEntry | None, since: int) -> 
     if entry is not None:
         return entry.at - since
     assert line is not None
-    return line.at_ms
+    return line.at.ms
 
 
 def as_json(verdicts: Sequence[Judgement]) -> list[dict[str, Any]]:
@@ -128,6 +132,13 @@ def verdict_json(verdict: Judgement) -> dict[str, Any]:
         "flags": list(observed.message.flags) if observed.message is not None else [],
         "cost": str(observed.cost),
         "timeline": [entry_json(entry, test.given.now) for entry in observed.entries],
+        "others": {
+            name: {
+                "outcome": ending(other.message),
+                "timeline": [entry_json(entry, test.given.now) for entry in other.entries],
+            }
+            for name, other in observed.others.items()
+        },
     }
 
 

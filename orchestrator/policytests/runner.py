@@ -51,7 +51,8 @@ class Observed:
     """
     The result of a test. ``message`` is None if the event made none; ``sent`` has the last content
     of each channel; ``impossible`` has the actions that could not be done, with their line;
-    ``reasons`` are those that any message of the policy met.
+    ``reasons`` are those that any message of the policy met; ``others`` has the last message of
+    each policy that plays together with it.
     """
 
     message: Message | None = None
@@ -59,6 +60,7 @@ class Observed:
     sent: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     impossible: list[tuple[int, str]] = field(default_factory=list)
     reasons: frozenset[Reason] = frozenset()
+    others: dict[str, Observed] = field(default_factory=dict)
 
     @property
     def cost(self) -> Decimal:
@@ -87,7 +89,7 @@ class PolicyTestRunner:
 
     @property
     def policies(self) -> dict[str, Policy]:
-        return {self.test.policy.name: self.test.policy}
+        return {one.name: one for one in (self.test.policy, *self.test.together)}
 
     def run(self) -> Observed:
         """Run the test from the first entry of its history until nothing can come any more."""
@@ -108,6 +110,9 @@ class PolicyTestRunner:
             [deadline_at + MINUTE_MS, *(given.now + action.at_ms for action in given.actions)]
         )
         runner.run_until(end)
+        if test.together:
+            end += max(other.deadline_ms for other in test.together) + MINUTE_MS
+            runner.run_until(end)
         while end < runner.last_receipt_at < deadline_at + AFTERMATH_MS:
             end = runner.last_receipt_at
             runner.run_until(end)
@@ -207,11 +212,21 @@ class PolicyTestRunner:
         )
         return None
 
+    def _observed_of(self, message: Message) -> Observed:
+        said = {
+            channel: words for (id, channel), words in self._runner.said.items() if id == message.id
+        }
+        return Observed(message, self._moments[message.id], said)
+
     def _result(self, sent: Mapping[str, Mapping[str, Any]]) -> Observed:
         observed = self._observed
         observed.message = self._messages.get(self._main)
         observed.entries = self._moments.get(self._main, [])
         observed.sent = dict(sent)
+        for other in self.test.together:
+            own = [one for one in self._messages.values() if one.policy == other.name]
+            if own:
+                observed.others[other.name] = self._observed_of(own[-1])
         observed.reasons = frozenset(
             entry.reason
             for id, found in self._moments.items()

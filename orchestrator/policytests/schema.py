@@ -22,7 +22,8 @@ INSTANT: Schema = {"type": "string", "description": "RFC 3339: 2026-11-21T10:00:
 STEP: Schema = {
     "type": "string",
     "pattern": (
-        rf"^(at +)?\S+ +({'|'.join(VERBS)}) +\S+( +by +\S+)?( +because +\S+)?( +until +\S+)?$"
+        rf"^(at +)?(by +)?\S+ +({'|'.join(VERBS)}) +\S+"
+        r"( +by +\S+)?( +because +\S+)?( +until +\S+)?$"
     ),
     "description": "2m send viber; 2m skip whatsapp because no_address",
 }
@@ -79,10 +80,14 @@ def given() -> Schema:
     )
 
 
-def expect() -> Schema:
+def expect(*, others: bool = True) -> Schema:
     """The schema of `expect`."""
+    together: Schema = {"type": "object", "additionalProperties": {"type": "object"}}
+    if others:
+        together = {"type": "object", "additionalProperties": expect(others=False)}
     return obj(
         {
+            "others": together,
             "steps": array(STEP),
             "outcome": TEXT_SCHEMA,
             "flags": array({"enum": list(FLAGS)}),
@@ -99,7 +104,14 @@ def expect() -> Schema:
 
 def test_schema() -> Schema:
     """A file ``config/policies/<policy>.test.yaml``."""
-    one = obj({"name": TEXT_SCHEMA, "given": given(), "expect": expect()}, "name", "expect")
+    keys: dict[str, Schema] = {
+        "name": TEXT_SCHEMA,
+        "given": given(),
+        "expect": expect(),
+        "together": array(NAME_SCHEMA),
+        "locales": {"anyOf": [{"const": "all"}, array(TEXT_SCHEMA, 1)]},
+    }
+    one = obj(keys, "name", "expect")
     head: Schema = {"$schema": DIALECT, "title": "Kaskad: tests of a policy"}
     return head | obj(
         {"policy": NAME_SCHEMA, "given": given(), "tests": array(one, 1)}, "policy", "tests"

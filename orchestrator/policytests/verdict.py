@@ -41,13 +41,33 @@ class Judgement:
 
 def judge(test: PolicyTest, observed: Observed) -> Judgement:
     """Compare everything that the test cares about."""
-    expected = test.expected
+    since = test.given.now
     differences = [
         Difference(line, "", f"this could not be done: {what}")
         for line, what in observed.impossible
     ]
+    differences += expected_differences(test.expected, observed, since)
+    for name, expected in test.expected.others.items():
+        other = observed.others.get(name, Observed())
+        differences += [
+            Difference(
+                one.line,
+                f"{name}: {one.expected}" if one.expected else "",
+                one.actual if one.expected else f"{name}: {one.actual}",
+            )
+            for one in expected_differences(expected, other, since)
+        ]
+    return Judgement(test, observed, tuple(differences))
+
+
+def expected_differences(
+    expected: Expected, observed: Observed, since: int
+) -> Iterator[Difference]:
+    """Compare what one policy did; times count from ``since`` (UTC milliseconds)."""
+    found: list[Difference] = []
     if expected.outcome is not None:
-        differences += outcome_differences(expected.outcome, observed.message)
+        found += outcome_differences(expected.outcome, observed.message)
+    yield from found
     if observed.message is None and (
         expected.outcome is None or expected.outcome.status is not None
     ):
@@ -55,13 +75,11 @@ def judge(test: PolicyTest, observed: Observed) -> Judgement:
             "no message: the event did not trigger the policy (its `when` is false, or could not be"
             " evaluated)"
         )
-        differences += (
-            [] if differences else [Difference(expected.position.line, "a message", said)]
-        )
+        if not found:
+            yield Difference(expected.position.line, "a message", said)
     else:
-        differences += step_differences(test, observed)
-        differences += rest_differences(expected, observed)
-    return Judgement(test, observed, tuple(differences))
+        yield from step_differences(expected, observed, since)
+        yield from rest_differences(expected, observed)
 
 
 def outcome_differences(outcome: ExpectedEnd, message: Message | None) -> Iterator[Difference]:
@@ -89,66 +107,59 @@ def ending(message: Message | None) -> str:
     return f"{message.status.value}{by}{because}"
 
 
-def step_differences(test: PolicyTest, observed: Observed) -> Iterator[Difference]:
+def step_differences(expected: Expected, observed: Observed, since: int) -> Iterator[Difference]:
     """
     Sends must be the same (the order within one instant means nothing); other lines must be found.
     """
-    if test.expected.steps is None:
+    if expected.steps is None:
         return
-    since = test.given.now
-    sends = sorted(
-        (m for m in observed.entries if m.verb == "send"),
-        key=lambda m: (m.at, m.channel, m.provider),
-    )
-    wanted = [line for line in test.expected.steps if line.verb == "send"]
-    wanted.sort(key=lambda line: (line.at_ms, line.channel, line.provider or ""))
-    for line, entry in pairs(wanted, sends, since):
-        if line is None and entry is not None:
-            yield Difference(
-                test.expected.position.line,
-                "",
-                f"{entry.show(since)}: nothing of `steps` expects it",
-            )
-        elif line is not None and entry is None:
+    sends = [entry for entry in observed.entries if entry.verb == "send"]
+    wanted = [line for line in expected.steps if line.verb == "send"]
+    for line, entry in unpaired(wanted, sends, since):
+        if entry is not None:
+            what = f"{entry.show(since)}: nothing of `steps` expects it"
+            yield Difference(expected.position.line, "", what)
+        elif line is not None:
             yield Difference(line.position.line, line.text, instead(line, observed.entries, since))
-    for line in test.expected.steps:
+    for line in expected.steps:
         if line.verb != "send" and not any(fits(line, entry, since) for entry in observed.entries):
             yield Difference(line.position.line, line.text, instead(line, observed.entries, since))
 
 
-def pairs(
+def unpaired(
     lines: list[ExpectedStep], sends: list[TimelineEntry], since: int
 ) -> Iterator[tuple[ExpectedStep | None, TimelineEntry | None]]:
-    """Pair lines with the sends that fit them, in order; unpaired ones have None beside them."""
-    lengths = [[0] * (len(sends) + 1) for _ in range(len(lines) + 1)]
-    for row in range(len(lines) - 1, -1, -1):
-        for column in range(len(sends) - 1, -1, -1):
-            best = max(lengths[row + 1][column], lengths[row][column + 1])
-            match = fits(lines[row], sends[column], since)
-            lengths[row][column] = max(best, lengths[row + 1][column + 1] + 1) if match else best
-    row = column = 0
-    while row < len(lines) or column < len(sends):
-        both = row < len(lines) and column < len(sends)
-        if both and fits(lines[row], sends[column], since):
-            yield lines[row], sends[column]
-            row, column = row + 1, column + 1
-        elif row < len(lines) and (
-            not both or lengths[row + 1][column] >= lengths[row][column + 1]
-        ):
-            yield lines[row], None
-            row += 1
-        else:
-            yield None, sends[column]
-            column += 1
+    """
+    The lines and sends that remain when as many as possible are paired (bipartite matching by
+    augmenting paths, because a line with an approximate time may fit several sends).
+    """
+    line_of: dict[int, int] = {}
+
+    def pair(row: int, tried: set[int]) -> bool:
+        for column, entry in enumerate(sends):
+            if column in tried or not fits(lines[row], entry, since):
+                continue
+            tried.add(column)
+            if column not in line_of or pair(line_of[column], tried):
+                line_of[column] = row
+                return True
+        return False
+
+    for row in range(len(lines)):
+        pair(row, set())
+    paired = set(line_of.values())
+    yield from ((line, None) for row, line in enumerate(lines) if row not in paired)
+    yield from ((None, entry) for column, entry in enumerate(sends) if column not in line_of)
 
 
 def fits(line: ExpectedStep, entry: TimelineEntry, since: int) -> bool:
     """Whether a entry is what a line means."""
-    until = line.until_ms is None or (
-        entry.until is not None and entry.until - since == line.until_ms
+    until = line.until is None or (
+        entry.until is not None and line.until.holds(entry.until - since)
     )
     return (
-        (entry.verb, entry.channel, entry.at - since) == (line.verb, line.channel, line.at_ms)
+        (entry.verb, entry.channel) == (line.verb, line.channel)
+        and line.at.holds(entry.at - since)
         and line.provider in (None, entry.provider)
         and line.reason in (None, entry.reason)
         and until
@@ -168,7 +179,7 @@ def instead(line: ExpectedStep, found: list[TimelineEntry], since: int) -> str:
     )
     nearest = min(
         same_verb or telling or own,
-        key=lambda entry: abs(entry.at - since - line.at_ms),
+        key=lambda entry: abs(entry.at - since - line.at.ms),
         default=None,
     )
     if nearest is not None:

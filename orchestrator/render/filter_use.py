@@ -42,6 +42,9 @@ TRIED: Mapping[str, tuple[Any, ...]] = {
 PARTS_MAX = 10
 CLDR_LETTERS = frozenset("GyYuUQqMLwWdDFgEecabBhHKkjmsSAzZOvVXx")
 COMMON_INTEGERS = 201
+CYRILLIC_LETTER = re.compile(r"[\u0400-\u04ff]")
+CYRILLIC = frozenset(("be", "bg", "ce", "kk", "ky", "mk", "mn", "os", "ru", "sr", "tg", "uk"))
+"""Languages of CLDR that are written in Cyrillic letters, some of them in others, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,12 @@ def plural_problem(node: nodes.Filter, forms: list[Any], locale: str) -> FilterP
     """A form must be there for each category that whole numbers reach, and none for others."""
     order, reached = categories(locale)
     least, most = len(reached), len(order)
+    language = babel_locale(locale).language
+    if language not in CYRILLIC and any(CYRILLIC_LETTER.search(str(form)) for form in forms):
+        what = f"plural has forms in Cyrillic letters, and the file's language is {language}"
+        return FilterProblem(what, "write the forms of the file's language", forms=True)
     if not forms or least <= len(forms) <= most:
         return None
-    language = babel_locale(locale).language
     count = f"{len(forms)} form{'s' if len(forms) != 1 else ''}"
     names = reached if len(forms) < least else order
     need = f"needs {least}" if len(forms) < least else f"has {most}"

@@ -271,7 +271,7 @@ BAD = [
     ),
     (
         expecting("{steps: [soon send viber]}"),
-        "8:22: `soon` is not a time; write a span such as 2m or 1h30m, or an RFC 3339 time",
+        "8:22: `soon` is not a time; write a span such as 2m, ~2m or by 2m, or an RFC 3339 time",
     ),
     (expecting("{steps: [2m skip viber because tired]}"), "8:22: there is no reason 'tired'; "),
     (expecting("{outcome: done}"), "8:23: the status cannot be 'done'; write "),
