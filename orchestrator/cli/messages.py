@@ -103,10 +103,15 @@ def messages_list(
         typer.echo("no messages")
     else:
         rows = [
-            [item["id"], item["created_at"][:19] + "Z", item["policy"], status_of(item)]
+            [
+                item["id"],
+                item["created_at"][5:16].replace("T", " "),
+                item["policy"],
+                status_of(item),
+            ]
             for item in items
         ]
-        table(rows, ["id", "created", "policy", "status"])
+        table(rows, ["id", "created (UTC)", "policy", "status"])
         if more:
             typer.echo(f"… and more: --limit shows more than {limit}")
 
