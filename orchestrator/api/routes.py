@@ -14,6 +14,7 @@ from orchestrator.api import (
     assets,
     bulk,
     events,
+    finding,
     inbox,
     inbox_streams,
     links,
@@ -365,11 +366,13 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
     ),
     ControlRoute(
+        "GET", "/control/find", finding.find_messages, "Messages, by whatever is known of them",
+        (RouteAnswer(200, "The newest first", finding.FoundView),), places=(), query=finding.FIND,
+        refusals=(400, 404)),
+    ControlRoute(
         "POST", "/control/import/{what}", bulk.import_people, "Record many entries at once",
         (RouteAnswer(200, "What became of each entry", bulk.ImportedView),),
-        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,),
-        notes="At most 1 000 entries and 1 MiB. A dead address stays so.",
-    ),
+        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,)),
     ControlRoute(
         "GET", "/control/export/{what}", bulk.export_people, "A page of what is stored of people",
         (RouteAnswer(200, "Rows in the order of the recipients' ids", bulk.RowsView),),

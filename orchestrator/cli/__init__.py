@@ -19,6 +19,7 @@ from orchestrator.cli import (
     configured,
     dead_letters,
     doctor,
+    explain,
     init,
     messages,
     operate,
@@ -97,6 +98,7 @@ configured.register(app)
 adapter.register(app)
 testing.register(app)
 simulating.register(app)
+explain.register(app)
 operate.register(app)
 messages.register(app)
 dead_letters.register(app)

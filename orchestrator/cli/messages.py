@@ -131,7 +131,8 @@ def messages_show(
     output: OutputOption = "text",
 ) -> None:
     """One message: its explanation, or with -o json what the HTTP API answers."""
-    from orchestrator.cli.operate import ask, explain
+    from orchestrator.cli.explain import explain
+    from orchestrator.cli.operate import ask
 
     if wants_json(output):
         print_json(ask(config, "GET", f"/api/v1/messages/{segment(id)}"))

@@ -1,9 +1,8 @@
-"""The verbs of those who operate: explain, optout, subject, keys."""
+"""The verbs of those who operate: optout, subject, keys."""
 
 from __future__ import annotations
 
-import json
-import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,6 @@ from orchestrator.cli.common import (
     OutputOption,
     fail,
     find_config,
-    print_explanation,
     print_json,
     run_async,
     segment,
@@ -34,7 +32,6 @@ WhoArgument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(explain)
     app.command()(optout)
     app.add_typer(keys, name="keys")
     app.add_typer(subject, name="subject")
@@ -55,48 +52,6 @@ def ask(
             return await client.call(method, path, body, content_type)
 
     return run_async(work())
-
-
-def explain(
-    message: Annotated[str, typer.Argument(help="The message's id, finished or not.")],
-    policy: Annotated[
-        bool, typer.Option("--policy/--no-policy", help="With the policy's text at that time.")
-    ] = True,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write it to this file instead.")
-    ] = None,
-    config: ConfigOption = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="text, json or html.")] = "text",
-) -> None:
-    """
-    Why a message went where it went: every fact, check, attempt and receipt, and what would have
-    had to be different.
-    """
-    if output not in ("text", "json", "html"):
-        fail(f"-o takes text, json or html, not {output!r}", USAGE)
-    document = ask(config, "GET", f"/control/explain/{segment(message)}")
-    if output == "text" and out is None and sys.stdout.isatty():
-        print_explanation(document, policy)
-        return
-    text = explained(document, output, policy)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        fail(f"{out}: {error.strerror}", USAGE)
-
-
-def explained(document: dict[str, Any], output: str, policy: bool) -> str:
-    """An explanation in the format that was asked for."""
-    from orchestrator.explain import as_page, as_text
-
-    if output == "html":
-        return as_page(document)
-    if output == "json":
-        return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    return as_text(document, policy)
 
 
 def optout(
@@ -186,8 +141,9 @@ def keys_rotate(config: ConfigOption = None) -> None:
 
 @subject.command("export")
 def subject_export(id: WhoArgument, config: ConfigOption = None) -> None:
-    """Everything that is kept about a recipient, as JSON."""
+    """Everything that is kept about a recipient, as JSON; what would outlive an erasure is said."""
     print_json(ask(config, "GET", f"/api/v1/recipients/{segment(id)}/export"))
+    say_remains("All of it goes with `kaskad subject erase`, but for this:", err=True)
 
 
 @subject.command("erase")
@@ -197,9 +153,22 @@ def subject_erase(
     config: ConfigOption = None,
 ) -> None:
     """
-    Forget a recipient; hashes of opted-out addresses stay, so that nobody writes to them again.
+    Forget a recipient, and say what remains and why: hashes of opted-out addresses, for example, so
+    that nobody writes to them again.
     """
     if not yes:
         fail("this cannot be undone: say --yes", USAGE)
     ask(config, "DELETE", f"/api/v1/recipients/{segment(id)}")
     typer.echo(f"erased {id}")
+    say_remains("What remains, and why:")
+
+
+def say_remains(heading: str, err: bool = False) -> None:
+    """What an erasure leaves, a paragraph each."""
+    from orchestrator.recipients.remains import REMAINS
+
+    typer.echo(heading, err=err)
+    for one in REMAINS:
+        text = f"{one.what.replace('`', '')}: {one.why}; {one.kept.replace('`', '')}"
+        lines = textwrap.wrap(text, 76, initial_indent="* ", subsequent_indent="  ")
+        typer.echo("\n".join(lines), err=err)

@@ -27,6 +27,7 @@ from orchestrator.events.cloudevents import (
 )
 from orchestrator.events.data import RECIPIENTS_MAX
 from orchestrator.recipients import fields as recipient_fields
+from orchestrator.recipients.remains import REMAINS
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.render.filters import OURS
 from orchestrator.simulate.event_file import read_event_file
@@ -131,6 +132,11 @@ def test_every_limit_of_events_is_the_one_that_holds(limit: str) -> None:
     assert limit in doc("events.md")
 
 
+def test_what_remains_of_an_erased_person_is_listed() -> None:
+    for one in REMAINS:
+        assert f"| {one.what} | {one.why} | {one.kept} |" in doc("operations.md")
+
+
 def test_every_filter_is_listed() -> None:
     text = doc("templates.md")
     for name in OURS:
@@ -196,7 +202,7 @@ def test_a_command_that_is_none_would_be_noticed() -> None:
     assert mistake(["simulate", "--evnts", "x"]) is not None
     assert mistake(["chek"]) == "there is no verb 'chek'"
     assert mistake(["dlq", "lst"]) == "there is no verb 'lst'"
-    assert mistake(["explain"]) is not None
+    assert mistake(["optout"]) is not None
     assert mistake(["simulate", "--events", "x", "--runs", "0"]) is not None
     assert mistake(["simulate", "--events", "x"]) is None
 
