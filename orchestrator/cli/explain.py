@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
 import typer
 
-from orchestrator.cli.client import Client, service, table
 from orchestrator.cli.common import (
     USAGE,
     ConfigOption,
@@ -22,6 +21,9 @@ from orchestrator.cli.common import (
     run_async,
     segment,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.cli.client import Client
 
 
 def register(app: typer.Typer) -> None:
@@ -83,6 +85,8 @@ async def gather(config: Path, text: str, way: str) -> tuple[dict[str, Any], dic
     What was found, and the explanation of the newest message; None if the event has several, of
     which none is meant more than another.
     """
+    from orchestrator.cli.client import service
+
     query = urlencode({"text": text, **({"by": way} if way else {})})
     async with service(config) as client:
         found = await client.call("GET", f"/control/find?{query}")
@@ -99,6 +103,8 @@ async def explanation(client: Client, id: str) -> dict[str, Any]:
 
 def show_list(found: dict[str, Any], output: str, heading: str) -> None:
     """Messages, a line each."""
+    from orchestrator.cli.client import table
+
     items = found["items"]
     if output == "json":
         print_json({"messages": items, "more": found["more"]})
