@@ -186,7 +186,7 @@ def cap_of_one_more() -> Sequence[Replacement]:
     return [(caps, "_rolling", lambda limit, *rest: original(limit + 1, *rest))]
 
 
-@bug(seed=63)
+@bug(seed=124)
 def goal_before_its_trigger_forgotten() -> Sequence[Replacement]:
     """A goal that was accepted before its trigger does not end it."""
     return [(publish, "goal_before", lambda *given: False)]
