@@ -47,7 +47,8 @@ class FullTestRunner(PolicyTestRunner):
         await self._world.sleep_until(given.now)
         self._published(await self._world.submit(Publish(given.event)))
         await self._run_actions_in_time([action for action in given.actions if action.at_ms >= 0])
-        await self._settle(given.now + self.test.policy.deadline_ms)
+        starts = max(given.now, given.event.not_before or 0)
+        await self._settle(starts + self.test.policy.deadline_ms)
         await self._world.close()
         return self._result(self._said.get(self._main, {}))
 
