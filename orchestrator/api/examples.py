@@ -30,6 +30,8 @@ MESSAGE: dict[str, Any] = {
     "deadline_at": "2026-11-22T10:00:00.000Z",
     "finished_at": None,
     "reached_at": None,
+    "retry_of": None,
+    "retried_as": None,
     "attempts": [],
 }
 EXAMPLES: dict[str, Any] = {
