@@ -68,6 +68,8 @@ EXAMPLES: dict[str, Any] = {
     "Profile": {"first_name": "Олена", "locale": "uk-UA", "attributes": {"vip": True}},
     "Consents": {"consents": [{"state": "out", "channel": "*", "topic": "sales"}]},
     "OptOuts": {"opt_outs": [{"recipient": "user-42", "channel": "*", "topic": "*"}]},
+    "Retry": {"deadline": "2h", "dry_run": True},
+    "Resolve": {"delivered": True},
     "NewPause": {"for": "1h", "why": "the provider asks us to wait"},
     "Token": {"expires_in": 3600},
     "Click": {"action": "reorder"},
