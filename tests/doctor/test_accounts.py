@@ -268,7 +268,7 @@ async def test_the_verb_names_the_account_whose_templates_cannot_be_read(
 
 
 def test_every_http_gateway_has_a_probe_that_keeps_its_secrets_out_of_the_url() -> None:
-    for module in in_directory(Path(__file__).parents[2]):
+    for module in in_directory(Path(__file__).parents[1] / "adapters"):
         examples = module.EXAMPLES
         adapter = examples.build()
         if not isinstance(adapter, HttpAdapter):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator
@@ -35,6 +36,9 @@ class Phones:
     adapters: dict[str, Any]
     devices: dict[str, str]
     login: Login
+    gateway: str
+    authority: str
+    """PEM of whom to trust at the gateway."""
 
     async def send(self, platform: str, **changed: Any) -> Outcome:
         adapter = self.adapters[platform]
@@ -55,6 +59,8 @@ class Phones:
         return found_outcome
 
     async def ask(self, call: HttpCall) -> Any:
+        if call.url.startswith(self.gateway):
+            call = dataclasses.replace(call, ca=self.authority)
         return await self.sender.call(call, timeout_ms=10_000, start_by=now() + 10, clock=time.time)
 
 
@@ -79,8 +85,7 @@ async def phones(http2: bool = True) -> AsyncIterator[Phones]:
     async with benched() as bench:
         accounts = await bench.control("GET", "apps")
         if http2:  # Firebase over HTTP/2 as well, through the same gateway
-            apple = {name: accounts["apns"][name] for name in ("base_url", "ca")}
-            accounts["fcm"] |= apple
+            accounts["fcm"]["base_url"] = accounts["apns"]["base_url"]
         accounts["fcm"]["service_account"] = json.dumps(accounts["fcm"]["service_account"])
         adapters: dict[str, Any] = {
             "fcm": Fcm(FcmSettings.model_validate(accounts["fcm"]), "google"),
@@ -93,7 +98,9 @@ async def phones(http2: bool = True) -> AsyncIterator[Phones]:
         sender = Http2Sender(guard=EgressGuard())
         await sender.open()
         try:
-            yield Phones(bench, sender, adapters, devices, Login(adapters["fcm"]))
+            apple = accounts["apns"]
+            trusted = (apple["base_url"], apple["ca"])
+            yield Phones(bench, sender, adapters, devices, Login(adapters["fcm"]), *trusted)
         finally:
             await sender.close()
 
