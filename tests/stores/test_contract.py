@@ -12,7 +12,14 @@ from orchestrator.core.facts import Unpreparable
 from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact
-from orchestrator.stores.rows import Changes, DeadLetterRow, OrphanRow, WantedAddresses
+from orchestrator.stores.rows import (
+    Changes,
+    DeadLetterRow,
+    OrphanRow,
+    ReferenceRow,
+    Wanted,
+    WantedAddresses,
+)
 from tests.engine.world import World
 
 DAY_MS = 86_400_000
@@ -199,3 +206,14 @@ async def test_people_and_addresses_of_nobody_are_read_by_pages(world: World) ->
     assert await store.recipients_after("c", 3) == [("Я", {"id": "Я"})]
     assert await store.unowned_addresses("", 1) == [("h1", {"n": 1})]
     assert await store.unowned_addresses("h1", 9) == [("h3", {"n": 1})]
+
+
+async def test_of_an_id_that_a_provider_gave_twice_the_earlier_message_has_it(world: World) -> None:
+    (early,) = (await world.publish("1")).messages
+    (late,) = (await world.publish("2", id="taras", phone="+380501234599")).messages
+    for message in (late, early, late):
+        await commit(world, Changes(references=[ReferenceRow("texts", "again", message, 0)]))
+    async with world.store.unit() as unit:
+        found = await unit.load(Wanted(references={("texts", "again")}))
+    assert found.references == {("texts", "again"): (early, 0)}
+    assert [*found.messages] == [early]

@@ -60,11 +60,14 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
     if lock:  # a message never changes its recipient
         people |= {cache[id][1].message.recipient for id in messages - unseen}
     if wanted.references or wanted.contacts or unseen:
-        for row in await named(connection, wanted, unseen):
+        rows = await named(connection, wanted, unseen)
+        for row in sorted(rows, key=lambda row: row["message"]):
+            key, place = (row["a"], row["b"]), (row["message"], row["attempt"])
+            if row["kind"] == "r" and key in found.references:
+                continue  # of an id that came twice, the earlier message has it
             messages.add(row["message"])
             if row["recipient"] is not None:
                 people.add(row["recipient"])
-            key, place = (row["a"], row["b"]), (row["message"], row["attempt"])
             if row["kind"] == "r":
                 found.references[key] = AttemptPlace(*place)
             elif row["kind"] == "c":

@@ -34,8 +34,11 @@ delete from timers where due_at = $1 and message = $2
 insert or ignore into timers (due_at, message, lane) values ($1, $2, $3)
 
 -- name: add_references
-insert or ignore into provider_references (provider, reference, message, attempt)
-values ($1, $2, $3, $4)
+-- Of a provider's id that comes twice, the earlier message keeps it.
+insert into provider_references (provider, reference, message, attempt) values ($1, $2, $3, $4)
+    on conflict (provider, reference) do update
+   set message = excluded.message, attempt = excluded.attempt
+ where excluded.message < provider_references.message
 
 -- name: put_contacts
 insert or replace into contacts (hash, channel, message, attempt, written_to, at)
