@@ -50,7 +50,7 @@ REFERENCES = tuple((provider, key) for provider in PROVIDERS for key in KEYS)
 CONTACTS = tuple((hash, channel) for hash in HASHES for channel in CHANNELS)
 WINDOWS = tuple((policy, who, key) for policy in ("p", "q") for who in PEOPLE for key in KEYS)
 REASONS = (Reason.TEMPLATE_ERROR, Reason.NO_ADDRESS)
-EXAMPLES = 15
+EXAMPLES = 60
 GROWN = (
     *("events", "messages", "finished", "message_events", "history", "provider_references"),
     *("ready", "timers", "outbox", "recipients", "addresses", "contacts"),

@@ -57,14 +57,15 @@ create table message_events (
 ) partition by range (message);
 
 -- The other lines of a message's history (JSON lines). Appended by batches; dropped and deleted
--- like message_events.
-create sequence history_order cache 64;
+-- like message_events. Positions grow in the order of the commits about a message, whatever clocks
+-- say: its recipient is locked, and no session keeps positions in advance.
+create sequence history_order;
 create table history (
     message text collate "C" not null,
     position bigint not null default nextval('history_order'),
     at bigint not null,
     lines bytea not null,
-    primary key (message, at, position)
+    primary key (message, position)
 ) partition by range (message);
 
 -- Whose profile has an address that is one plain text (phones, mailboxes, providers' ids), by its

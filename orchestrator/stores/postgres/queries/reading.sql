@@ -72,7 +72,7 @@ select u.state, e.document
  order by u.id desc limit {limit}
 
 -- name: history
-select lines from history where message = $1 order by at, position
+select lines from history where message = $1 order by position
 
 -- name: load_recipients
 select id, document from recipients where id = any ($1::text[])
