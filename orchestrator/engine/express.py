@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import EmitStatus
 from orchestrator.core.facts import Prepared
 from orchestrator.core.message import Run
@@ -41,6 +42,17 @@ Express = Callable[[Decided, Run], Departure | None]
 """Prepares a ready run of the newest decision about a message; None leaves it to the backlog."""
 
 
+def just_asked(decision: Decision, run: Run) -> bool:
+    """
+    Whether a decision has asked the gates about this very run, and none of its effects (a cap given
+    back, an opt-out) may have changed what they say. A provider's turn that comes after another's
+    asks nothing.
+    """
+    return any(check.step == run.step for check in decision.checks) and all(
+        isinstance(effect, EmitStatus) for effect in decision.effects
+    )
+
+
 class Departures:
     """The steps that leave with one batch."""
 
@@ -63,17 +75,12 @@ class Departures:
         entry = self._context.work.messages.get(one.decision.message.id)
         if entry is None or entry.message is not one.decision.message:
             return  # a later command of the batch has decided about it since
-        # a decision since, or an effect of this one (a cap given back, an opt-out), may have
-        # changed what the gates say
-        fresh = self._context.decided[-1] is one and all(
-            isinstance(effect, EmitStatus) for effect in one.decision.effects
-        )
         for run in one.decision.message.ready():
             departure = self._express(one, run)
             if departure is None:
                 return
             fact, inputs = departure.fact, None
-            if fresh:
+            if self._context.decided[-1] is one and just_asked(one.decision, run):
                 fact, inputs = replace(fact, at_once=True), one.decision.inputs
             try:
                 applied = apply_fact(self._context, entry, fact, inputs=inputs)
@@ -81,7 +88,7 @@ class Departures:
                 departure.stay()
                 raise
             self._leaving.append((departure, applied))
-            one, fresh = self._context.decided[-1], False
+            one = self._context.decided[-1]
 
     def leave(self) -> None:
         """The batch is committed."""

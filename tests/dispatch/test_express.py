@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.facts import Due
+from orchestrator.core.facts import Due, Shut
 from orchestrator.core.message import Sending
-from orchestrator.core.outcomes import OutcomeKind
+from orchestrator.core.outcomes import NotSent, OutcomeKind
 from orchestrator.core.policy import Cap, Governance, Step
+from orchestrator.core.reasons import Reason
 from orchestrator.core.values import replace
 from orchestrator.dispatch.answers import OnBreaker
 from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import ApplyFact, OptOut, Publish
+from orchestrator.engine.express import just_asked
 from orchestrator.stores.rows import Changes
 from orchestrator.stores.sqlite.bucket import TokenBucket
+from tests.core.tale import START, Tale
 from tests.dispatch.test_sends import POLICY, Shop, shop
 from tests.engine.world import event
 
@@ -109,6 +112,18 @@ async def test_whatever_cannot_leave_at_once_waits_in_the_backlog(
         batches = committed(at)
         await at.publish("1", **PERSON)
         assert not batches[0].created[0].message.attempts
+
+
+def test_a_step_leaves_unasked_only_after_a_decision_that_asked_the_gates_about_it() -> None:
+    tale = Tale(Step("viber"))
+    assert just_asked(tale.last, tale.message.runs[0])
+    shut = tale.apply(60, Shut(0, "viber_a", Reason.BREAKER_OPEN, START + 90_000))
+    assert tale.ready == [(0, "viber_b")]
+    assert not just_asked(shut, tale.message.runs[0]), "an hour may have passed since they were"
+    throttled = Tale(Step("viber"))
+    number = throttled.send(1, NotSent(Reason.THROTTLED, 3_600_000))
+    assert throttled.ready == [(0, "viber_b")] and number == 0
+    assert not just_asked(throttled.last, throttled.message.runs[0])
 
 
 async def test_an_opt_out_in_the_same_batch_holds_before_the_event_leaves() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from orchestrator.core.effects import EmitStatus
+from orchestrator.engine import express
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.express import Departures
 from tests.simulation.mutations.registry import Replacement, bug
@@ -22,3 +24,13 @@ def express_call_before_its_commit() -> Sequence[Replacement]:
             departure.leave(applied)
 
     return [(Departures, "_send", send)]
+
+
+@bug(seed=264)
+def express_after_a_decision_that_asked_nothing() -> Sequence[Replacement]:
+    """A provider's turn after another's is taken for one that the gates have just let pass."""
+
+    def asked(decision: Any, run: Any) -> bool:
+        return all(isinstance(effect, EmitStatus) for effect in decision.effects)
+
+    return [(express, "just_asked", asked)]
