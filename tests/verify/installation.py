@@ -124,9 +124,13 @@ class Installation:
         )
 
     def _spawn(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """A process whose log, and no other output, is in ``kaskad.log``."""
         command = [sys.executable, "-c", "from orchestrator.cli import main; main()", *arguments]
         process = subprocess.Popen(
-            command, stdout=self._log, stderr=self._log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         self._processes.append(process)
         return process
