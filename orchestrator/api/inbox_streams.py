@@ -19,6 +19,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from orchestrator.api.ports import ApiDeps
+from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.item_rows import InboxState
 from orchestrator.stores.port import StoreBusy
 
@@ -181,8 +182,7 @@ class Streams:
                 log.exception("inbox.streams_failed")
             if full:
                 look_at = loop.time() + LOOK_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), look_at - loop.time())
+            await set_within(self._woken, look_at - loop.time())
         self._looking = None
 
     async def _announce_changes(self, people: Sequence[str]) -> None:

@@ -14,14 +14,13 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal
 from orchestrator.api.route import Time
 from orchestrator.core.inputs import UNTIL_RESUMED, PauseKind
+from orchestrator.dispatch.sends import START_WITHIN_SECONDS
 from orchestrator.engine.commands import EndPause, StartPause
 from orchestrator.engine.rules import Rules
 from orchestrator.primitives.durations import parse_duration, rfc3339
 from orchestrator.stores.rows import PauseRow
 
 KINDS: tuple[PauseKind, ...] = get_args(PauseKind)
-LEAVING_SECONDS = 1.0
-"""What was decided before a pause leaves within this time, or not at all."""
 FOR_MS_MAX = 366 * 86_400_000
 WHY_CHARS_MAX = 500
 
@@ -61,7 +60,7 @@ async def start_pause(request: web.Request) -> web.Response:
     kind, name = pausable(deps, request)
     until, why = read_pause(await read_object(request), deps.now())
     row = await deps.engine.submit(StartPause(kind, name, until, why))
-    await asyncio.sleep(LEAVING_SECONDS)
+    await asyncio.sleep(START_WITHIN_SECONDS)  # what was decided before leaves by then, or never
     return web.json_response(pause_view(row))
 
 

@@ -19,7 +19,6 @@ from orchestrator.stores.rows import MemberRow
 REST_SECONDS = 0.005
 """Between two pages of messages that are counted."""
 RECEIPT_MINUTES = 60
-DEAD_LETTERS_SHOWN = 1_000
 LONG_PAUSE_MS = 3_600_000
 
 
@@ -78,8 +77,7 @@ async def status(deps: ApiDeps) -> StatusView:
     now, store = deps.now(), deps.reader
     found = await survey(store, now, lambda: REST_SECONDS)
     pauses = [row for row in await store.pauses() if row.holds(now)]
-    letters = await store.dead_letters(None, DEAD_LETTERS_SHOWN)
-    open_letters = sum(letter.replayed_at is None for letter in letters)
+    open_letters = await store.open_dead_letters()
     members = await store.members()
     depths = await store.depths(everyone=True)
     receipts = [

@@ -1,11 +1,11 @@
 """
-Asks again about what is held, once another configuration is in force or a pause was ended.
+Asks again about what is held, once another configuration is in force or a pause ends sooner.
 
 A raised budget, a removed quiet window or a new provider may free messages that wait for an instant
 of the old rules. They are asked in the order in which they would be looked at anyway, a batch at a
 time and never for more than a fifth of the time, so that a hundred thousand of them hinder nobody.
-The store remembers the digest of the configuration, and the last end of a pause, under which each
-bucket was asked last, so a restart or a reload that changes nothing asks nobody.
+The store remembers the digest of the configuration under which each bucket was asked last, and when
+a pause was last eased, so a restart or a reload that changes nothing asks nobody.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Reexamination:
 
     def ask(self) -> None:
         """
-        Another configuration is in force, or a pause was ended: begin a round, or begin the one
+        Another configuration is in force, or a pause was eased: begin a round, or begin the one
         under way again.
         """
         self._asked.set()
@@ -86,9 +86,9 @@ class Reexamination:
         """Whether there is anything to ask: not in buckets that these rules were asked about."""
         if after is BEFORE_ALL_TIMERS:
             self._digest = self._engine.rules.digest
-            ended = max((row.resumed_at or 0 for row in await self._store.pauses()), default=0)
-            if self._digest and ended:
-                self._digest += f" {ended}"
+            eased_at = max((row.eased_at or 0 for row in await self._store.pauses()), default=0)
+            if self._digest and eased_at:
+                self._digest += f" {eased_at}"
             self._buckets = await self._store.unexamined(self._digest)
         return bool(self._buckets)
 

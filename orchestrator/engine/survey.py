@@ -20,14 +20,13 @@ OVERDUE_MS = 5_000
 @dataclass(slots=True)
 class Survey:
     """
-    ``held`` and ``ready`` count steps, by reason and by provider; ``open`` counts calls without an
+    ``held`` counts steps by reason; ``open`` counts calls without an
     answer yet, ``unknown`` attempts that may or may not have been sent; ``overdue`` messages whose
     time has passed. ``whole`` is False if there were more than ``MESSAGES_MAX`` messages.
     """
 
     messages: int = 0
     held: Counter[str] = field(default_factory=Counter)
-    ready: Counter[str] = field(default_factory=Counter)
     open: int = 0
     unknown: int = 0
     overdue: int = 0
@@ -52,8 +51,6 @@ def count(found: Survey, message: Message) -> None:
     for run in message.runs:
         if run.sending is Sending.HELD and run.held_for is not None:
             found.held[run.held_for.value] += 1
-        elif run.sending is Sending.READY:
-            found.ready[run.provider or ""] += 1
     for attempt in message.attempts:
         found.open += attempt.outcome is OutcomeKind.PENDING
         found.unknown += (

@@ -209,6 +209,9 @@ class DeadLetterStore(Protocol):
         than ``DEAD_LETTERS_MAX``.
         """
 
+    async def open_dead_letters(self) -> int:
+        """How many have not been replayed."""
+
     async def dead_letter(self, id: str) -> DeadLetterRow | None: ...
 
     async def resolve_dead_letter(self, id: str, at: int) -> None:

@@ -245,7 +245,8 @@ class ApiKeyRow(NamedTuple):
 class PauseRow(NamedTuple):
     """
     Somebody holds everything of a provider, a channel or a policy (``kind``) from ``at`` to
-    ``until``. ``resumed_at`` is set if that was ended sooner; ``until`` then stays as it was.
+    ``until``. ``eased_at`` is when its end, or that of one before it, was last brought forward:
+    what is held waits for the end that it knows, so it is asked again then.
     """
 
     kind: PauseKind
@@ -253,10 +254,10 @@ class PauseRow(NamedTuple):
     at: int
     until: int
     why: str
-    resumed_at: int | None = None
+    eased_at: int | None = None
 
     def holds(self, now: int) -> bool:
-        return self.resumed_at is None and self.until > now
+        return self.until > now
 
 
 class MemberRow(NamedTuple):

@@ -175,6 +175,9 @@ class DeadLetterTable(Driver):
         rows = await self.fetch("dead_letters", before or "~", limit, reason or "", since or "")
         return [dead_letter_row(row) for row in rows]
 
+    async def open_dead_letters(self) -> int:
+        return int((await self.fetch("open_dead_letters"))[0][0])
+
     async def dead_letter(self, id: str) -> DeadLetterRow | None:
         rows = await self.fetch("dead_letter", id)
         return dead_letter_row(rows[0]) if rows else None

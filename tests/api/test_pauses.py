@@ -14,7 +14,7 @@ from tests.engine.world import START
 
 @pytest.fixture(autouse=True)
 def no_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pauses, "LEAVING_SECONDS", 0.0)
+    monkeypatch.setattr(pauses, "START_WITHIN_SECONDS", 0.0)
 
 
 async def test_a_pause_is_begun_listed_changed_and_ended(site: Site) -> None:
@@ -35,7 +35,8 @@ async def test_a_pause_is_begun_listed_changed_and_ended(site: Site) -> None:
     longer = (await site.client.put("/v1/pauses/channel/email", json={})).json()
     assert longer == {**begun, "until": None, "why": ""}
     assert (await site.client.get("/v1/pauses")).json() == {"items": [longer]}
-    assert (await site.client.delete("/v1/pauses/channel/email")).json() == longer
+    ended = (await site.client.delete("/v1/pauses/channel/email")).json()
+    assert ended == {**longer, "until": rfc3339(site.world.now)}
     assert (await site.client.get("/v1/pauses")).json() == {"items": []}
     is_problem(await site.client.delete("/v1/pauses/channel/email"), 404, "not_paused")
     assert (await site.message(await site.publish(id="2")))["step"] == 0

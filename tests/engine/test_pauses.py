@@ -42,7 +42,7 @@ async def test_a_pause_holds_what_comes_and_what_waits_until_it_is_ended() -> No
         world.store.on_wake(world.runtime.wake)
         world.at(60)
         ended = await world.engine.submit(EndPause("channel", "sms"))
-        assert ended == paused._replace(resumed_at=world.now)
+        assert ended == paused._replace(until=world.now, eased_at=world.now)
         for _ in range(LOOKS_MAX):
             await asyncio.sleep(0.02)
             states = {(await sending(world, id))[0] for id in (waiting, *held)}
@@ -72,6 +72,26 @@ async def test_a_pause_ends_by_itself_and_is_forgotten_by_nobody() -> None:
         assert await world.engine.submit(EndPause("policy", "tale")) is None, "it is over"
         assert await world.engine.submit(EndPause("policy", "never")) is None
         assert await world.store.pauses() == [longer]
+
+
+async def test_a_pause_whose_end_is_brought_forward_holds_nothing_past_it() -> None:
+    async with World(POLICY) as world:
+        world.store.on_wake(world.runtime.wake)
+        await world.engine.submit(StartPause("channel", "sms", UNTIL_RESUMED))
+        (id,) = (await world.publish("0")).messages
+        world.runtime.reexamination.start()
+        sooner = await world.engine.submit(StartPause("channel", "sms", START + 60_000))
+        assert (sooner.at, sooner.eased_at) == (START, START)
+        for _ in range(LOOKS_MAX):
+            await asyncio.sleep(0.02)
+            if (await world.message(id)).due_at == START + 60_000:
+                break
+        await world.runtime.reexamination.stop()
+        world.at(60)
+        await world.fire()
+        assert (await sending(world, id))[0] is Sending.READY
+        again = await world.engine.submit(StartPause("channel", "sms", UNTIL_RESUMED))
+        assert (again.at, again.eased_at) == (world.now, START), "what was not asked yet still is"
 
 
 async def test_one_batch_sees_the_pause_before_what_stands_behind_it() -> None:

@@ -119,6 +119,7 @@ class Process:
         self._senders = {name: self._sender(account) for name, account in accounts.items()}
         providers = {name: self._at_work(account) for name, account in accounts.items()}
         self.runtime = Runtime(self._edges(), self._rules(), providers)
+        self.store.on_wake(self.runtime.wake)
         self.deps = self._deps()
         await self.runtime.share_receipt_counts()
         await self.runtime.start()

@@ -108,7 +108,11 @@ class Workload:
                 self._add(at, "pause", {**thing, "until": until})
             else:
                 self._add(at, "pause", {**thing, "until": UNTIL_RESUMED})
-                self._add(at + lasts, "resume", thing)
+                until = self._options.start + int((at + lasts) * 1000)
+                if rng.random() < 0.5:  # its end is brought forward instead
+                    self._add(at + lasts / 2, "pause", {**thing, "until": until})
+                else:
+                    self._add(at + lasts, "resume", thing)
 
     def _add(self, at: float, kind: str, what: dict[str, Any]) -> None:
         self.plans.append(DeedPlan(at, Deed(kind, what)))

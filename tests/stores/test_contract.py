@@ -122,7 +122,9 @@ async def test_dead_letters(world: World) -> None:
     assert [row.id for row in await store.dead_letters(None, 10, "bad_json", "01L2")] == ["01L2"]
     assert await store.dead_letters(None, 10, "no_recipient") == []
     assert await store.dead_letter("01L1") == LETTER
+    assert await store.open_dead_letters() == 2
     await store.resolve_dead_letter("01L1", 9)
+    assert await store.open_dead_letters() == 1
     assert await store.dead_letter("01L1") == LETTER._replace(replayed_at=9)
     assert await store.dead_letter("nothing") is None
     assert [await store.delete_dead_letter("01L1") for _ in range(2)] == [True, False]

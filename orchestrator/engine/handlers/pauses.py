@@ -16,8 +16,11 @@ class StartPauseHandler(Handler[StartPause]):
     def handle(self, context: BatchContext, command: StartPause) -> PauseRow:
         """Begin it, or change its end and its reason."""
         before = context.work.pause(command.kind, command.name)
-        began = before.at if before is not None and before.holds(context.now) else context.now
-        row = PauseRow(command.kind, command.name, began, command.until, command.why)
+        began, eased_at = context.now, before.eased_at if before is not None else None
+        if before is not None and before.holds(context.now):
+            began = before.at
+            eased_at = context.now if command.until < before.until else eased_at
+        row = PauseRow(command.kind, command.name, began, command.until, command.why, eased_at)
         context.work.put_pause(row)
         return row
 
@@ -31,6 +34,6 @@ class EndPauseHandler(Handler[EndPause]):
         before = context.work.pause(command.kind, command.name)
         if before is None or not before.holds(context.now):
             return None
-        row = before._replace(resumed_at=context.now)
+        row = before._replace(until=context.now, eased_at=context.now)
         context.work.put_pause(row)
         return row

@@ -122,10 +122,10 @@ def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -
         case "p":
             found.recipients[row["a"]] = orjson.loads(row["body"])
         case "h":
-            until, resumed = row["list"]
-            at, why = int(row["version"]), row["more"].decode()
-            ended = int(resumed) if resumed is not None else None
-            found.pauses.append(PauseRow(row["a"], row["b"], at, int(until), why, ended))
+            until, eased = row["list"]
+            times = (int(row["version"]), int(until), row["more"].decode())
+            eased_at = int(eased) if eased is not None else None
+            found.pauses.append(PauseRow(row["a"], row["b"], *times, eased_at))
         case "e":
             event = EventRow(row["body"], tuple(row["list"]), row["more"].decode())
             found.events[row["a"], row["b"]] = event

@@ -12,9 +12,9 @@ insert into dead_letters (id, at, origin, reason, detail, headers, body)
 values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing
 
 -- name: put_pauses
-insert into pauses (kind, name, at, until, why, resumed_at) values ($1, $2, $3, $4, $5, $6)
+insert into pauses (kind, name, at, until, why, eased_at) values ($1, $2, $3, $4, $5, $6)
     on conflict (kind, name) do update
-   set at = excluded.at, until = excluded.until, why = excluded.why, resumed_at = excluded.resumed_at
+   set at = excluded.at, until = excluded.until, why = excluded.why, eased_at = excluded.eased_at
 
 -- name: add_spending
 insert into spending (channel, day, millionths) values ($1, $2, $3)

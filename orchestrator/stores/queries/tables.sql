@@ -27,6 +27,9 @@ select lines from message_events where message = $1
 select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters
  where id < $1 and id >= $4 and ($3 = '' or reason = $3) order by id desc limit $2
 
+-- name: open_dead_letters
+select count(*) from dead_letters where replayed_at is null
+
 -- name: dead_letter
 select id, at, origin, reason, detail, headers, body, replayed_at from dead_letters where id = $1
 
@@ -50,7 +53,7 @@ insert into examined (bucket, digest) values ($1, $2)
     on conflict (bucket) do update set digest = excluded.digest
 
 -- name: pauses
-select kind, name, at, until, why, resumed_at from pauses order by kind, name
+select kind, name, at, until, why, eased_at from pauses order by kind, name
 
 -- name: secrets
 select id, secret, created_at from secrets where purpose = $1 order by id desc

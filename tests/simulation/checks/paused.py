@@ -1,6 +1,7 @@
 """
-P4: nothing leaves while it is paused. A pause counts from when the service had acknowledged it, and
-until somebody asked to end or to change it, or the clock shows its end.
+P4: nothing leaves while it is paused, and nothing is held by a pause that is over. A pause counts
+from when the service had acknowledged it, and until somebody asked to end or to change it, or the
+clock shows its end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.core.message import Message
+from orchestrator.core.reasons import Reason
 from tests.simulation.checks.evidence import Evidence
 from tests.simulation.truth import Deed, Moment
 
@@ -73,5 +75,42 @@ def check(evidence: Evidence) -> Iterator[str]:
                     f" {one.kind} {one.name} was paused"
                 )
 
+    yield from held_for_nothing(evidence)
 
+
+def held_for_nothing(evidence: Evidence) -> Iterator[str]:
+    """A message that waited for a pause until its deadline had one to wait for."""
+    ledger = evidence.ledger
+    deeds = list(evidence.deeds("pause", "resume"))
+    for message in evidence.messages.values():
+        ended = evidence.ended.get(message.id)
+        if message.reason is not Reason.PAUSED or ended is None or ledger.jumps:
+            continue
+        held_to = ended.at - GRACE_SECONDS
+        late = any(end > held_to and start < ended.at for start, end in ledger.breaks)
+        if not late and all(over_by(deed, deeds, held_to, evidence) for deed in deeds):
+            yield f"P4 {evidence.name(message.id)} was held until its deadline by no pause"
+
+
+def over_by(deed: Deed, deeds: list[Deed], at: float, evidence: Evidence) -> bool:
+    """Whether a pause was over by then (virtual seconds), as the service had acknowledged."""
+    if deed.kind == "resume" or deed.tried is None or deed.tried.at > at:
+        return True
+    thing = (deed.what["kind"], deed.what["name"])
+    changed = [
+        other
+        for other in deeds
+        if other is not deed
+        and (other.what["kind"], other.what["name"]) == thing
+        and other.answered is not None
+        and other.answered.at < at
+        and other.tried is not None
+        and deed.answered is not None  # else nobody knows which came last
+        and other.tried.order > deed.answered.order
+    ]
+    return bool(changed) or deed.what["until"] < evidence.run.options.start + at * 1000
+
+
+GRACE_SECONDS = 120.0
+"""How soon after its end a pause holds nothing more."""
 YEAR_MS = 366 * 86_400_000

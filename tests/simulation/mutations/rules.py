@@ -19,6 +19,7 @@ from orchestrator.dispatch.outgoing import ReadyStep
 from orchestrator.engine import applying as applying_module
 from orchestrator.engine.engine import Engine
 from orchestrator.engine.handlers import events as publish
+from orchestrator.engine.handlers import pauses
 from orchestrator.history import codec
 from orchestrator.recipients.document import Person
 from tests.simulation.mutations.registry import Replacement, bug
@@ -86,6 +87,20 @@ def pauses_hold_only_what_comes() -> Sequence[Replacement]:
             original(builder, run, fact)
 
     return [(sending, "depart", depart), (decide, "depart", depart)]
+
+
+@bug()
+def shortened_pauses_not_asked_again() -> Sequence[Replacement]:
+    """What is held waits for the end that a pause had at first."""
+    original = pauses.StartPauseHandler.handle
+
+    def handle(self: Any, context: Any, command: Any) -> Any:
+        row = original(self, context, command)
+        as_before = row._replace(eased_at=None)
+        context.work.put_pause(as_before)
+        return as_before
+
+    return [(pauses.StartPauseHandler, "handle", handle)]
 
 
 @bug(seed=91)

@@ -237,6 +237,7 @@ create table dead_letters (
     body bytea not null,
     replayed_at bigint
 );
+create index open_dead_letters on dead_letters (id) where replayed_at is null;
 
 -- Policies and governance as messages were decided with. Written at every start and reload; a row
 -- for each version.
@@ -281,7 +282,7 @@ create table pauses (
     at bigint not null,
     until bigint not null,
     why text not null,
-    resumed_at bigint,
+    eased_at bigint,
     primary key (kind, name)
 );
 

@@ -46,7 +46,7 @@ union all
 select 'e', e.source, e.id, null, e.digest, convert_to(e.status, 'UTF8'), e.messages
   from unnest($4::text[], $5::text[]) as w (source, id) join events e on e.source = w.source and e.id = w.id
 union all
-select 'h', kind, name, at::text, null, convert_to(why, 'UTF8'), array[until::text, resumed_at::text] from pauses
+select 'h', kind, name, at::text, null, convert_to(why, 'UTF8'), array[until::text, eased_at::text] from pauses
 
 -- name: load_addresses
 -- The second half of a batch: address documents ($1 hashes), receipts that came before their

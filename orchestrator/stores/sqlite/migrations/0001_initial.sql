@@ -211,6 +211,7 @@ create table dead_letters (
     body blob not null,
     replayed_at integer
 );
+create index open_dead_letters on dead_letters (id) where replayed_at is null;
 
 -- Policies and governance as messages were decided with. Written at every start and reload; a row
 -- for each version.
@@ -255,7 +256,7 @@ create table pauses (
     at integer not null,
     until integer not null,
     why text not null,
-    resumed_at integer,
+    eased_at integer,
     primary key (kind, name)
 ) without rowid;
 
