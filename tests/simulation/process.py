@@ -298,6 +298,7 @@ class Process:
             channels=scenery.channels,
             currency="UAH",
             emits_statuses=True,
+            digest=f"rulebook {self.site.rulebook_number}",
         )
 
     def _at_work(self, account: Account) -> ActiveProvider:
