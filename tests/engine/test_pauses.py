@@ -128,3 +128,13 @@ async def test_every_process_learns_that_a_pause_was_ended(postgres_url: str) ->
         await a.engine.submit(StartPause("channel", "sms", UNTIL_RESUMED))
         for queue in woken.values():
             assert await asyncio.wait_for(queue.get(), 5) == "pauses"
+
+
+async def test_a_resume_that_is_repeated_wakes_the_process_again() -> None:
+    async with World(POLICY) as world:
+        words: list[str] = []
+        world.store.on_wake(words.append)
+        await world.engine.submit(StartPause("channel", "sms", UNTIL_RESUMED))
+        await world.engine.submit(EndPause("channel", "sms"))
+        assert await world.engine.submit(EndPause("channel", "sms")) is None
+        assert words == ["pauses"] * 3

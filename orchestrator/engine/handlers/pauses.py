@@ -32,7 +32,10 @@ class EndPauseHandler(Handler[EndPause]):
     def handle(self, context: BatchContext, command: EndPause) -> PauseRow | None:
         """End it now; None if there is none to end."""
         before = context.work.pause(command.kind, command.name)
-        if before is None or not before.holds(context.now):
+        if before is None:
+            return None
+        if not before.holds(context.now):
+            context.work.put_pause(before)  # wakes all: the answer to the first resume may be lost
             return None
         row = before._replace(until=context.now, eased_at=context.now)
         context.work.put_pause(row)

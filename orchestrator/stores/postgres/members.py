@@ -163,6 +163,7 @@ class PostgresMembership(PostgresDatabase):
             async with translated():
                 self._listener = await connect(self._url)
                 await self._listener.add_listener(CHANNEL, self._on_notify)
+            self._wake("pauses")  # a word may have been lost while nobody listened
 
 
 def share_of(member: str, members: Collection[str]) -> tuple[int, ...] | None:

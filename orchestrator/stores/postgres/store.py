@@ -84,11 +84,13 @@ class PostgresUnit:
             return await loading.load_addresses(self._connection, wanted, lock=True)
 
     async def commit(self, changes: Changes) -> None:
-        async with translated():
-            version = await write(self._connection, changes, self._store.sinks)
-            await self._connection.execute("commit")
-            self.committed = True
+        try:
+            async with translated():
+                version = await write(self._connection, changes, self._store.sinks)
+                await self._connection.execute("commit")
+                self.committed = True
+        finally:
+            if changes.pauses:  # a commit that raises may have happened all the same
+                await self._store.announce_pauses()
         self._store.cache.take(changes, version)
         self._store.announce(changes)
-        if changes.pauses:
-            await self._store.announce_pauses()

@@ -66,10 +66,12 @@ class SqliteBatches(SqliteDatabase):
             self._turn.release()
             raise
         known = self.cache.withdraw(changes)
-        await self._finish(lambda db: None)
+        try:
+            await self._finish(lambda db: None)
+        finally:
+            if changes.pauses:  # a commit that raises may have happened all the same
+                self._wake("pauses")
         self.cache.take(changes, known)
-        if changes.pauses:
-            self._wake("pauses")
 
     def on_wake(self, wake: Callable[[str], None]) -> None:
         self._wake = wake
