@@ -19,6 +19,7 @@ help:
 	@echo "make chaos    real processes killed, stopped, cut off: KILLS=1000"
 	@echo "make mutants  mutation testing (long): AREA=core"
 	@echo "make lint     style, types and who may import whom"
+	@echo "make docs     the documentation as a site, in build/site: strict, every link and anchor checked"
 	@echo "make check    the worked configuration, through kaskad check"
 
 .venv/bin/python:
@@ -95,6 +96,15 @@ chaos: .venv/.tested
 .PHONY: mutants
 mutants: .venv/.tested
 	$(BIN)/python -m tests.mutants.run --area $(AREA)
+
+.venv/.documented: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs
+docs: .venv/.documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide what strict counts
+	@echo "build/site/index.html"
 
 .PHONY: image
 image:
