@@ -1,5 +1,6 @@
 """
-The route table: every call of the HTTP API, one row each.
+The route table: every call of the HTTP API, one row each. Those of the control socket are in
+``control_routes.py``.
 
 To add a call, write its handler beside its noun and a row here. The router, authentication, the
 OpenAPI document and docs/http-api.md (``python -m orchestrator.api.reference``) follow.
@@ -12,9 +13,7 @@ from typing import Any
 
 from orchestrator.api import (
     assets,
-    bulk,
     events,
-    finding,
     inbox,
     inbox_streams,
     links,
@@ -24,11 +23,11 @@ from orchestrator.api import (
     pauses,
     receipts,
     recipients,
-    status,
     tracking,
 )
 from orchestrator.api import dead_letters as letters
 from orchestrator.api import unsubscribe as pages
+from orchestrator.api.control_routes import CONTROL_ROUTES, IN_FORCE, OBJECT, RELOADED
 from orchestrator.api.route import (
     JSON,
     Gif,
@@ -39,13 +38,11 @@ from orchestrator.api.route import (
     RouteAnswer,
     Scope,
 )
-from orchestrator.configuration.effective import EffectiveConfiguration
 from orchestrator.explain.views import FullMessageView
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
 KIB = 1024
 MIB = 1024 * KIB
-OBJECT = dict[str, Any]
 
 EventRoute = partial(Route, scope=Scope.EVENTS)
 MessageRoute = partial(Route, scope=Scope.MESSAGES, places=("The message's id.",))
@@ -68,7 +65,6 @@ WebhookRoute = partial(Route, places=("The provider's name in the configuration.
 TokenRoute = partial(Route, places=("A signed token.",))
 ProbeRoute = partial(Route, listeners=(Listener.PUBLIC, Listener.ADMIN))
 AdminRoute = partial(Route, listeners=(Listener.ADMIN,))
-ControlRoute = partial(Route, listeners=(Listener.CONTROL,), places=("Its id.",))
 
 STORY = (RouteAnswer(200, "The message with its trace", FullMessageView),)
 PROFILE = (RouteAnswer(200, "The profile as it is now", recipients.RecipientView),)
@@ -79,12 +75,6 @@ PAGE = (RouteAnswer(200, "A page", Html, "text/html"), GONE)
 MARKED = (RouteAnswer(200, "The inbox as it is now", inbox.ChangeView),)
 MARK_NOTES = "A repeat changes nothing, and an item that is gone is no error."
 BY_ADDRESS = "A phone or mailbox in place of the id finds its person; a 409 if several share it."
-RELOADED = (
-    RouteAnswer(200, "It is in force", operations.ReloadView),
-    RouteAnswer(422, "It was refused; the old one stays in force", operations.ReloadView),
-)
-IN_FORCE = (RouteAnswer(200, "Defaults filled in, secrets masked", EffectiveConfiguration),)
-
 # A table reads better with several cells in a line.
 # fmt: off
 WEBHOOK = WebhookRoute(
@@ -351,50 +341,6 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/-/config", operations.configuration, "The configuration in force", IN_FORCE,
     ),
 
-    ControlRoute(
-        "POST", "/control/reload", operations.reload, "Load the configuration again", RELOADED,
-    ),
-    ControlRoute(
-        "GET", "/control/status", status.get_status, "What works, what waits, what needs a person",
-        (RouteAnswer(200, "The whole installation, as its store has it", status.StatusView),),
-    ),
-    ControlRoute(
-        "GET", "/control/config", operations.configuration, "The configuration in force", IN_FORCE,
-    ),
-    ControlRoute(
-        "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",
-        (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
-    ),
-    ControlRoute(
-        "GET", "/control/find", finding.find_messages, "Messages, by whatever is known of them",
-        (RouteAnswer(200, "The newest first", finding.FoundView),), places=(), query=finding.FIND,
-        refusals=(400, 404)),
-    ControlRoute(
-        "POST", "/control/import/{what}", bulk.import_people, "Record many entries at once",
-        (RouteAnswer(200, "What became of each entry", bulk.ImportedView),),
-        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,)),
-    ControlRoute(
-        "GET", "/control/export/{what}", bulk.export_people, "A page of what is stored of people",
-        (RouteAnswer(200, "Rows in the order of the recipients' ids", bulk.RowsView),),
-        places=("recipients, consents or opt-outs.",), query=bulk.AFTER, refusals=(400, 404),
-    ),
-    ControlRoute(
-        "POST", "/control/keys", operations.create_key, "Create an API key",
-        (RouteAnswer(200, "The key, shown once", operations.NewKeyView),),
-        body={JSON: operations.KeyBody},
-    ),
-    ControlRoute(
-        "GET", "/control/keys", operations.list_keys, "List API keys, without the keys themselves",
-        (RouteAnswer(200, "All of them", OBJECT),),
-    ),
-    ControlRoute(
-        "POST", "/control/keys/{id}/revoke", operations.revoke_key, "Revoke an API key",
-        (RouteAnswer(200, "Revoked", OBJECT),), refusals=(404,),
-    ),
-    ControlRoute(
-        "POST", "/control/signing-key/rotate", operations.rotate_signing_key,
-        "Add a signing key; the one before it verifies for 400 more days",
-        (RouteAnswer(200, "Rotated", OBJECT),),
-    ),
+    *CONTROL_ROUTES,
 )
 # fmt: on

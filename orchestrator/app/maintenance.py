@@ -1,4 +1,4 @@
-"""Periodic maintenance of a process: purge, move stranded steps on, count."""
+"""Periodic maintenance of a process: purge, move stranded steps on, audit, count."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from orchestrator.core.facts import Shut
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Stopped
+from orchestrator.engine.untimed import without_timer
 from orchestrator.kafka import KafkaIntake
 from orchestrator.runtime.runtime import RECENT_MINUTES, Runtime
 from orchestrator.stores.port import StoreBusy
@@ -25,6 +26,7 @@ COUNT_PAUSE_SECONDS = 0.02
 """Between two pages of messages that are counted."""
 MOVE_ON_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
+AUDIT_SECONDS = 300.0
 MOVE_ON_MAX = 256
 PUT_OFF_MS = 60_000
 
@@ -62,7 +64,7 @@ class Maintenance:
             (GAUGE_SECONDS, self._gauges),
         ]
         if self._works:
-            routine.append((MOVE_ON_SECONDS, self._move_on))
+            routine += [(MOVE_ON_SECONDS, self._move_on), (AUDIT_SECONDS, self.audit)]
         for seconds, task in routine:
             self._tasks.append(asyncio.create_task(self._every(seconds, task)))
 
@@ -121,6 +123,18 @@ class Maintenance:
                     for row in rows
                 ]
                 await self._runtime.engine.submit_many(facts)
+
+    async def audit(self) -> None:
+        """Count the messages of this process that no timer looks after."""
+        found = [id async for id in without_timer(self._store, lambda: COUNT_PAUSE_SECONDS)]
+        self._runtime.edges.metrics.messages_without_timer.set(len(found))
+        if found:
+            log.error(
+                "maintenance.messages_without_timer",
+                count=len(found),
+                first=found[0],
+                fix="kaskad messages audit --repair",
+            )
 
     async def _gauges(self) -> None:
         runtime, metrics, kafka = self._runtime, self._runtime.edges.metrics, self._kafka()

@@ -206,6 +206,20 @@ def messages_cancel(
     in_bulk(find_config(config), output, chosen.pages, "cancelling", cancel)
 
 
+@messages.command("audit")
+def messages_audit(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Give them their timers, so that they go on.")
+    ] = False,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Find unfinished messages that no timer looks after; exit code 1 if there are any left."""
+    from orchestrator.cli.audit import audit
+
+    audit(find_config(config), repair, wants_json(output))
+
+
 class Chosen:
     """
     The messages that a verb is for: these ids, or all that pass the filters and have one of

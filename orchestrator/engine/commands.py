@@ -5,6 +5,7 @@ committed.
     Publish           an event                                → Published
     ApplyFact         a fact about one message                → FactApplied
     Cancel            a message by its id                     → FactApplied
+    RestoreTimer      a timer that an unfinished message lacks → whether it has not ended
     RetryMessage      another message in the place of one     → Restarted
     RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
     RecordInbound     a recipient wrote                       → None
@@ -204,6 +205,15 @@ class Cancel(Value):
     message: str
 
 
+class RestoreTimer(Value):
+    """
+    Give an unfinished message the timer and the backlog rows that it should have, and ask about it
+    as if its timer had fired. Harmless if nothing is missing.
+    """
+
+    message: str
+
+
 class NotRetryable(Conflict):
     """A message may not be started again: a word for programs, and the reason for people."""
 
@@ -269,6 +279,7 @@ Command = (
     Publish
     | ApplyFact
     | Cancel
+    | RestoreTimer
     | RetryMessage
     | WebhookItem
     | RecordWebhook

@@ -92,12 +92,16 @@ class ReadSet(Generic[K, V]):
 
 
 class WorkingMessage(Struct):
-    """A message within a batch: as it was loaded, as it is now, and its new history lines."""
+    """
+    A message within a batch: as it was loaded, as it is now, and its new history lines.
+    ``rows_lost``: its timer or its backlog rows may be missing, so all of them are written again.
+    """
 
     message: Message
     event: dict[str, Any]
     before: Message | None = None
     lines: list[bytes] = field(default_factory=list)
+    rows_lost: bool = False
 
 
 class UnitOfWork:
@@ -216,7 +220,7 @@ class UnitOfWork:
         """Everything to write: documents that changed, and the differences in what waits."""
         changes = self.changes
         for entry in self.messages:
-            if not entry.lines:
+            if not entry.lines and not entry.rows_lost:
                 continue
             history = b"".join(entry.lines)
             if entry.before is None:
@@ -242,10 +246,12 @@ class UnitOfWork:
         changes, message, earlier = self.changes, entry.message, entry.before
         before, after = ready_rows(earlier) if earlier is not None else [], ready_rows(message)
         changes.ready_out.extend(row for row in before if row not in after)
-        changes.ready_in.extend(row for row in after if row not in before)
+        lost = entry.rows_lost
+        changes.ready_in.extend(row for row in after if lost or row not in before)
         due_before = earlier.due_at if earlier is not None else None
-        if due_before != message.due_at:
-            if due_before is not None:
+        moved = due_before != message.due_at
+        if moved or lost:
+            if moved and due_before is not None:
                 changes.timers_out.append(TimerRow(due_before, message.id))
             if message.due_at is not None:
                 changes.timers_in.append(TimerRow(message.due_at, message.id))

@@ -146,6 +146,14 @@ class TimerStore(Protocol):
         processes.
         """
 
+    async def unfinished_after(
+        self, after: str, limit: int, everyone: bool = False
+    ) -> list[tuple[str, bool]]:
+        """
+        Unfinished messages in the order of their ids, each with whether the timer is there that it
+        has asked for. ``after`` is the last one seen; with ``everyone`` those of all processes.
+        """
+
     async def next_due(self, otp: bool = False) -> int | None:
         """The time of the next timer."""
 

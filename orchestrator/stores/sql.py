@@ -38,6 +38,11 @@ class Driver(ABC):
     def share(self) -> tuple[Any, ...]:
         """The last parameter of statements that return only this process's share; () if all do."""
 
+    @property
+    def all_shares(self) -> tuple[None, ...]:
+        """What stands for ``share`` in a statement that returns the rows of all processes."""
+        return (None,) * len(self.share)
+
     @staticmethod
     @abstractmethod
     def many(values: Collection[str]) -> Any:

@@ -65,7 +65,7 @@ class BacklogTable(Driver):
 
     async def depths(self, everyone: bool = False) -> dict[tuple[str, int], int]:
         """The depths of this process's share, so that the processes' figures add up, or of all."""
-        rows = await self.fetch("depths", *((None,) * len(self.share) if everyone else self.share))
+        rows = await self.fetch("depths", *(self.all_shares if everyone else self.share))
         return {(queue, lane): count for queue, lane, count in rows}
 
 
@@ -89,6 +89,13 @@ class TimerTable(Driver):
     async def under_way(self, after: TimerRow, limit: int) -> list[tuple[TimerRow, Message]]:
         rows = await self.fetch("under_way", *after, limit)
         return [(TimerRow(*row[:2]), decode_message(row[2])) for row in rows]
+
+    async def unfinished_after(
+        self, after: str, limit: int, everyone: bool = False
+    ) -> list[tuple[str, bool]]:
+        share = self.all_shares if everyone else self.share
+        rows = await self.fetch("unfinished_after", after, limit, *share)
+        return [(id, bool(timed)) for id, timed in rows]
 
     async def next_due(self, otp: bool = False) -> int | None:
         rows = await self.fetch("next_due_otp" if otp else "next_due", *self.share)

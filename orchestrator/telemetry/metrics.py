@@ -115,6 +115,7 @@ class Metrics:
     inflight_requests = gauge("Sends that are running", "provider")
     circuit_open = gauge("1 while a provider's breaker is open", "provider")
     paused = gauge("1 while somebody has paused it", "kind", "name")
+    messages_without_timer = gauge("Unfinished messages that no timer looks after, of this process")
     status_sink_up = gauge("1 if a sink took the last status events, else 0", "sink")
     store_up = gauge("1 while the store is reachable, else 0")
     kafka_consumer_lag = gauge(

@@ -19,6 +19,7 @@ from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted, Refused
 from orchestrator.core.policy import Dedupe, Goal, Policy, Step
 from orchestrator.core.reasons import Reason
+from orchestrator.core.values import replace
 from orchestrator.engine.commands import (
     ApplyFact,
     Cancel,
@@ -36,6 +37,7 @@ from orchestrator.engine.commands import (
     RecordPreference,
     RecordReceipt,
     RecordWebhook,
+    RestoreTimer,
     RetryMessage,
     StartPause,
 )
@@ -180,6 +182,14 @@ def open_call(make: Callable[[str], Command], type: str = "shop.order", **moved:
     return scenario
 
 
+async def overdue(world: World) -> Command:
+    """A command about a message whose start is due."""
+    later = replace(event("later", {}, "shop.order", None, [OLENA]), not_before=world.now + HOUR)
+    (id,) = (await world.engine.submit(Publish(later))).messages
+    world.now += HOUR
+    return RestoreTimer(id)
+
+
 async def open_links(world: World) -> Command:
     await world.engine.submit(PutRecipient("olena", OLENA))
     return OpenLinks("olena", (("hash-of-a-link", "telegram"),))
@@ -240,6 +250,7 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
         ),
     ),
     Cancel: (Case("a message", accepted(Cancel), "messages"),),
+    RestoreTimer: (Case("a message whose start is due", overdue, "messages addresses"),),
     RetryMessage: (
         Case(
             "a message with a key",

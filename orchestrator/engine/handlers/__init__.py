@@ -20,6 +20,7 @@ from orchestrator.engine.commands import (
     PutConsents,
     PutRecipient,
     RecordWebhook,
+    RestoreTimer,
     RetryMessage,
     StartPause,
 )
@@ -41,6 +42,7 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     Publish: events.PublishHandler(),
     ApplyFact: messages.ApplyFactHandler(),
     Cancel: messages.CancelHandler(),
+    RestoreTimer: messages.RestoreTimerHandler(),
     RetryMessage: retries.RetryHandler(),
     DeadLetter: messages.DeadLetterHandler(),
     **receipts.ITEMS,

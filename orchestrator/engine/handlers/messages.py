@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.core.facts import Answered, Cancelled
+from orchestrator.core.facts import Answered, Cancelled, Due
 from orchestrator.core.outcomes import Accepted, InboxItem
 from orchestrator.engine.applying import apply_fact, record_names
 from orchestrator.engine.batch import BatchContext
@@ -11,6 +11,7 @@ from orchestrator.engine.commands import (
     Cancel,
     DeadLetter,
     FactApplied,
+    RestoreTimer,
     UnknownMessage,
 )
 from orchestrator.engine.handlers.handler import Handler
@@ -55,6 +56,24 @@ class CancelHandler(Handler[Cancel]):
 
     def handle(self, context: BatchContext, command: Cancel) -> FactApplied:
         return apply_fact(context, find(context, command.message), Cancelled())
+
+
+class RestoreTimerHandler(Handler[RestoreTimer]):
+    def needs(self, needs: Needs, command: RestoreTimer) -> None:
+        needs.rows.messages.add(command.message)
+
+    def needs_addresses(self, needs: Needs, command: RestoreTimer, work: UnitOfWork) -> None:
+        needs.message_addresses(work, command.message)
+
+    def handle(self, context: BatchContext, command: RestoreTimer) -> bool:
+        """Whether the message was unfinished: then all its rows are there now."""
+        entry = find(context, command.message)
+        if entry.message.terminal:
+            return False
+        entry.rows_lost = True
+        due_at = entry.message.due_at
+        apply_fact(context, entry, Due(context.now if due_at is None else due_at))
+        return True
 
 
 def find(context: BatchContext, message: str) -> WorkingMessage:

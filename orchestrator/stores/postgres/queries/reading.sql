@@ -47,6 +47,15 @@ select bucket from generate_series(0, 1023) bucket
 select due_at, message, state from timers join messages on id = message
  where (due_at, message) > ($1::bigint, $2::text) order by due_at, message limit $3
 
+-- name: unfinished_after
+select m.id, exists (
+           select 1 from timers t
+            where t.due_at = (convert_from(m.state, 'UTF8')::json ->> 'due_at')::bigint
+              and t.message = m.id
+       )
+  from messages m
+ where m.id > $1 and ($3::smallint[] is null or m.bucket = any ($3)) order by m.id limit $2
+
 -- name: next_due
 select due_at from timers
  where $1::smallint[] is null or bucket = any ($1) order by due_at limit 1

@@ -39,6 +39,7 @@ create table messages (
 );
 create index messages_by_recipient on messages (recipient, id);
 create index messages_by_reason on messages (reason, id) where reason is not null;
+create index messages_unfinished on messages (id) where finished_at is null;
 
 -- How a message began: {"ce": attributes, "data": …} and the first lines of its history. Written
 -- once, by the batch that creates the message; deleted with it, or when its recipient is erased.

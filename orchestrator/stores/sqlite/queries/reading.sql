@@ -36,6 +36,13 @@ select 0 where not exists (select 1 from examined where digest = $1)
 select due_at, message, state from timers join messages on id = message
  where (due_at, message) > ($1, $2) order by due_at, message limit $3
 
+-- name: unfinished_after
+select m.id, exists (
+           select 1 from timers
+            where due_at = json_extract(cast(m.state as text), '$.due_at') and message = m.id
+       )
+  from messages m where m.finished_at is null and m.id > $1 order by m.id limit $2
+
 -- name: next_due
 select due_at from timers order by due_at limit 1
 
