@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
@@ -32,10 +32,12 @@ from orchestrator.events.cloudevents import (
     parse_binary,
     parse_structured,
     refuse_future,
+    with_trace,
 )
 from orchestrator.events.data import RECIPIENTS_MAX, is_json
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
+from orchestrator.primitives.trace_context import TRACEPARENT
 from orchestrator.stores.port import StoreBusy
 
 AT_ONCE_BYTES_MAX = 16 * 1024
@@ -139,9 +141,10 @@ async def publish(request: web.Request) -> web.Response:
     acknowledged before it is durable: if the store fails halfway the whole request fails, and
     sending it again repeats nothing.
     """
-    deps = request.app[DEPS]
-    given = [in_time(one, deps.now()) for one in await parse(request)]
-    results = await accept(deps, given)
+    deps, header = request.app[DEPS], request.headers.get(TRACEPARENT)
+    began_at = deps.now()
+    given = [in_time(one, deps.now(), header) for one in await parse(request)]
+    results = await accept(deps, given, EventRequest(began_at, header))
     refusals = [result for result in results if isinstance(result, Malformed)]
     body = [
         refused(i, one) if isinstance(one, Malformed) else {"index": i, **one}
@@ -191,11 +194,14 @@ def read_events(request: web.Request, kind: str, body: bytes) -> Sequence[Event 
         return [error]
 
 
-def in_time(given: Event | Malformed, now: int) -> Event | Malformed:
-    """The same, or the error of an event from the future."""
+def in_time(
+    given: Event | Malformed, now: int, traceparent: str | None = None
+) -> Event | Malformed:
+    """The same with its request's trace context, or the error of an event from the future."""
     try:
         if isinstance(given, Event):
             refuse_future(given, now)
+            return with_trace(given, traceparent)
     except Malformed as error:
         return error
     return given
@@ -213,8 +219,15 @@ def headers_of(request: web.Request) -> dict[str, str]:
     return found
 
 
+class EventRequest(NamedTuple):
+    """The request that brought events: when it began (UTC ms), and its ``traceparent``."""
+
+    at: int
+    traceparent: str | None
+
+
 async def accept(
-    deps: ApiDeps, given: Sequence[Event | Malformed]
+    deps: ApiDeps, given: Sequence[Event | Malformed], brought: EventRequest | None = None
 ) -> list[dict[str, Any] | Malformed]:
     """
     Publish the good events; the result of each event, counted. Raises what the engine raised for
@@ -236,6 +249,8 @@ async def accept(
             case Published() as answer:
                 results.append(result_of(event, answer))
                 deps.metrics.published("http", answer.status, *answer.warnings)
+                if deps.tracing is not None and brought is not None:
+                    deps.tracing.published("http", event, answer, *brought)
             case Conflict():
                 what = "this source and id were published before with another body"
                 results.append(Malformed("conflict", "id", what, "give another event another id"))

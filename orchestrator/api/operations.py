@@ -6,7 +6,7 @@ import secrets
 from typing import TypedDict
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from orchestrator.api.auth import key_hash
 from orchestrator.api.bodies import read_object
@@ -47,8 +47,10 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    body = generate_latest(request.app[DEPS].metrics.registry)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """OpenMetrics, which has exemplars, if the scraper accepts it; else Prometheus' text."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = encode(request.app[DEPS].metrics.registry)
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 async def live(request: web.Request) -> web.Response:

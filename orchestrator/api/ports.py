@@ -15,6 +15,7 @@ from orchestrator.engine.engine import Engine
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.stores.port import Store
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ApiDeps:
     address_hash: Callable[[str, str], str]
     effective: Callable[[], EffectiveConfiguration]
     left_open: Callable[[], Mapping[str, int]] = dict
+    tracing: Tracing | None = None
 
 
 DEPS: web.AppKey[ApiDeps] = web.AppKey("deps", ApiDeps)

@@ -24,7 +24,7 @@ from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
 from orchestrator.api.ports import DEPS
 from orchestrator.api.receipts import record_reports
-from orchestrator.app.build import open_store, sinks_of, unbindable
+from orchestrator.app.build import kafka_intake, open_store, sinks_of, trace_export, unbindable
 from orchestrator.app.keys import InstallationKeys
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter, Report
@@ -58,6 +58,7 @@ from orchestrator.statuses.outbox import Outbox
 from orchestrator.stores.port import StoreBusy
 from orchestrator.telemetry.logging import configure_logging
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -98,6 +99,7 @@ class App:
         self.kafka: KafkaIntake | None = None
         self.outbox: Outbox | None = None
         self.control: ControlSocket | None = None
+        self.tracing: Tracing | None = None
 
     # ---- starting
 
@@ -118,7 +120,9 @@ class App:
             await self._start_work()
         await self._listen(settings)
         if "kafka" in self.roles:
-            self.kafka = self._kafka(settings)
+            self.kafka = kafka_intake(
+                settings, self.runtime.engine, self.metrics, self.clock.now, self.tracing
+            )
         if self.kafka is not None:
             await self.kafka.start()
         await self._start_control(socket_path(settings.store))
@@ -146,7 +150,8 @@ class App:
             load_store_settings(self._path, self._env)
         self.configuration = load_configuration(self._path, self._env, secrets=self._serving)
         settings = self.configuration.settings
-        configure_logging(settings.log.level, settings.log.format)
+        traced = settings.telemetry.traces is not None
+        configure_logging(settings.log.level, settings.log.format, traced)
         self.sinks = sinks_of(settings, self.clock)
         self.store = open_store(settings, self.clock.now, [sink.name for sink in self.sinks])
         await self.store.open()
@@ -168,6 +173,7 @@ class App:
             new_id=self.new_id,
             sender_for=self._sender_for,
             observe=self._observe,
+            tracing=self._open_tracing(settings),
             receipt_outage=settings.receipt_outage,
         )
         rules = await with_former_goals(self.store, self.configuration.rules)
@@ -175,6 +181,19 @@ class App:
         await self.runtime.start(works=False)
         self._stops.append(self.runtime.engine.stop)
         self.public_app = build_app(Listener.PUBLIC, self._api_deps(auth=settings.http.auth))
+
+    def _open_tracing(self, settings: Settings) -> Tracing | None:
+        """Start to export traces, if the configuration says where to; offline there are none."""
+        traces = settings.telemetry.traces if self._serving else None
+        if traces is not None:
+            export = trace_export(traces, self.metrics)
+            export.start()
+            self._stops.append(partial(asyncio.to_thread, export.stop, LEAVE_SECONDS))
+            self.tracing = Tracing(export.put, self._trace_share, self.clock.now)
+        return self.tracing
+
+    def _trace_share(self) -> float:
+        return self.runtime.engine.rules.trace_share or 0.0
 
     async def _start_work(self) -> None:
         """Take a share of what waits in the store."""
@@ -258,6 +277,7 @@ class App:
             effective=lambda: effective(self.configuration),
             rotated=self.keys.read,
             address_hash=self.hasher,
+            tracing=self.tracing,
         )
 
     def _adapters(self) -> Mapping[str, tuple[Adapter[Any], str]]:
@@ -274,23 +294,6 @@ class App:
             found = {name: (one.adapter, one.definition.channel) for name, one in known.items()}
             self._adapters_of = (state, found)
         return self._adapters_of[1]
-
-    def _kafka(self, settings: Settings) -> KafkaIntake | None:
-        source = settings.sources.kafka
-        if source is None:
-            return None
-        return KafkaIntake(
-            self.runtime.engine,
-            bootstrap_servers=source.bootstrap_servers,
-            topics=source.topics,
-            group=source.group,
-            dead_letters=source.dead_letters,
-            security=source.security.options(),
-            auto_offset_reset=source.auto_offset_reset,
-            on_status=partial(self.metrics.published, "kafka"),
-            now=self.clock.now,
-            on_error=lambda kind: self.metrics.kafka_errors.labels(kind).inc(),
-        )
 
     async def _start_control(self, socket: Path | None) -> None:
         if socket is None:

@@ -1,4 +1,4 @@
-"""Builds parts from the configuration: the store, its control socket, the status event sinks."""
+"""Builds parts from the configuration: the store, sinks of status events, Kafka, traces."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
-from orchestrator.configuration.settings import Settings
+from orchestrator import __version__
+from orchestrator.configuration.settings import Settings, TraceSettings
+from orchestrator.engine.engine import Engine
+from orchestrator.kafka import KafkaIntake
 from orchestrator.primitives.clock import Clock
 from orchestrator.statuses.outbox import Sink
 from orchestrator.statuses.sinks import KafkaSink, WebhookSink
 from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.sqlite.store import SqliteStore
+from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.span_export import SpanExport
+from orchestrator.telemetry.tracing import Tracing
 
 
 @contextmanager
@@ -57,3 +64,47 @@ def sinks_of(settings: Settings, clock: Clock) -> list[Sink]:
     for webhook in settings.statuses.webhooks:
         sinks.append(WebhookSink(webhook.url, webhook.secret.get_secret_value(), clock.now))
     return sinks
+
+
+def kafka_intake(
+    settings: Settings,
+    engine: Engine,
+    metrics: Metrics,
+    now: Callable[[], int],
+    tracing: Tracing | None,
+) -> KafkaIntake | None:
+    """The intake of events from Kafka, if it is a source."""
+    source = settings.sources.kafka
+    if source is None:
+        return None
+    return KafkaIntake(
+        engine,
+        bootstrap_servers=source.bootstrap_servers,
+        topics=source.topics,
+        group=source.group,
+        dead_letters=source.dead_letters,
+        security=source.security.options(),
+        auto_offset_reset=source.auto_offset_reset,
+        on_status=partial(metrics.published, "kafka"),
+        now=now,
+        on_error=lambda kind: metrics.kafka_errors.labels(kind).inc(),
+        on_published=partial(tracing.published, "kafka") if tracing is not None else None,
+    )
+
+
+def trace_export(traces: TraceSettings, metrics: Metrics) -> SpanExport:
+    """The way of spans to the collector; not started yet."""
+    authorization = traces.authorization
+    secret = authorization.get_secret_value() if authorization is not None else ""
+    resource = {
+        "service.name": traces.service_name,
+        "service.version": __version__,
+        "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+    }
+    return SpanExport(
+        traces.endpoint,
+        {"authorization": secret} if secret else {},
+        resource,
+        on_sent=metrics.trace_spans.inc,
+        on_dropped=lambda cause, count: metrics.trace_spans_dropped.labels(cause).inc(count),
+    )

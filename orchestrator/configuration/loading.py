@@ -45,6 +45,7 @@ class Configuration:
 
 def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Governance) -> Rules:
     """The engine's rules of a configuration."""
+    traces = settings.telemetry.traces
     return Rules(
         policies=policies,
         governance=governance,
@@ -59,6 +60,7 @@ def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Gov
         limits=Limits(settings.limits.sms_per_recipient, settings.limits.sms_per_prefix),
         emits_statuses=bool(settings.statuses.kafka or settings.statuses.webhooks),
         digest=digest_of(settings, governance),
+        trace_share=traces.sample if traces is not None else None,
     )
 
 

@@ -40,6 +40,7 @@ from orchestrator.configuration.kinds import (
 from orchestrator.configuration.provider_settings import CHANNELS, CostSettings, ProviderSettings
 from orchestrator.configuration.reading import Section, clip
 from orchestrator.configuration.store_settings import DEFAULT_STORE, STORE, StoreSettings
+from orchestrator.configuration.trace_settings import Telemetry, TraceSettings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node
 from orchestrator.core.inputs import OPEN_FOR_MS
@@ -66,6 +67,8 @@ __all__ = [
     "StatusWebhook",
     "Statuses",
     "StoreSettings",
+    "Telemetry",
+    "TraceSettings",
 ]
 
 SIGNING_KEY_CHARS_MIN = 16
@@ -306,6 +309,7 @@ class Settings:
         nested(Retention), "How long finished things are kept.", Retention()
     )
     log: LogSettings = setting(nested(LogSettings), "Logging.", LogSettings())
+    telemetry: Telemetry = setting(nested(Telemetry), "Traces.", Telemetry())
     signing_key: SecretStr | None = setting(
         SECRET, "Signs links and tokens.", otherwise="a key that the store keeps"
     )

@@ -28,7 +28,7 @@ from orchestrator.dispatch.outgoing import PublicUrls, ReadyStep
 from orchestrator.dispatch.provider import HINTS_MAX, ActiveProvider, ProviderQueue, slots_now
 from orchestrator.dispatch.rates import Rate, Token
 from orchestrator.dispatch.recent_decisions import RecentDecisions
-from orchestrator.dispatch.running import OnAnswer, Sender, Sends
+from orchestrator.dispatch.running import OnAnswer, Sender, Sends, SendTracing
 from orchestrator.dispatch.sends import Send
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import ApplyFact
@@ -74,13 +74,14 @@ class Dispatcher:
         now: Callable[[], int],
         monotonic: Callable[[], float],
         entropy: Callable[[int], bytes] = random_bytes,
-        on_answer: OnAnswer = lambda provider, rule, outcome, seconds: None,
+        on_answer: OnAnswer = lambda provider, rule, outcome, seconds, trace_id: None,
+        tracing: SendTracing | None = None,
         idle_look_seconds: float = IDLE_LOOK_SECONDS,
     ) -> None:
         self.engine = engine
         self.store = store
         self.providers = providers
-        self._sends = Sends(engine, sender_for, urls, now, monotonic, entropy, on_answer)
+        self._sends = Sends(engine, sender_for, urls, now, monotonic, entropy, on_answer, tracing)
         self._policies = policies
         self._now = now
         self._monotonic = monotonic

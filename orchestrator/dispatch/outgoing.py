@@ -79,7 +79,12 @@ def render(
     except Unrenderable:
         raise
     except Exception as error:
-        log.exception("dispatch.render_failed", policy=ready.policy.name, channel=ready.channel)
+        log.exception(
+            "dispatch.render_failed",
+            policy=ready.policy.name,
+            channel=ready.channel,
+            message_id=ready.message.id,
+        )
         what = f"{type(error).__name__} while rendering"
         raise Unrenderable(Reason.TEMPLATE_ERROR, what, ready.policy.template) from error
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from orchestrator.channels import HttpCall, HttpReply
+from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.dispatch.answers import AnswerRule
 from orchestrator.dispatch.login import TIMEOUT_MS
@@ -18,8 +19,37 @@ from orchestrator.engine.failing import Failing
 from orchestrator.primitives.waiting import set_within
 from orchestrator.stores.rows import StepKey
 
-OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float], None]
-"""Called after each call, with its row of the answer table and its duration in seconds."""
+OnAnswer = Callable[[ActiveProvider, AnswerRule, Outcome, float, str | None], None]
+"""
+Called after each call, with its row of the answer table, its duration in seconds and its trace id,
+if it is traced.
+"""
+
+
+class SendTracing(Protocol):
+    """Records what sends do; ``began_at`` is UTC milliseconds. Raises nothing."""
+
+    def rendered(
+        self,
+        message: Message,
+        event: Mapping[str, Any],
+        channel: str,
+        provider: str,
+        began_at: int,
+        seconds: float,
+        problem: str = "",
+    ) -> None: ...
+
+    def called(
+        self,
+        message: Message,
+        event: Mapping[str, Any],
+        attempt: Attempt,
+        outcome: Outcome,
+        began_at: int,
+        seconds: float,
+    ) -> str | None:
+        """Returns the trace id, None if this message is not traced."""
 
 
 class Sender(Protocol):
@@ -61,6 +91,7 @@ class Sends:
         monotonic: Callable[[], float],
         entropy: Callable[[int], bytes],
         on_answer: OnAnswer,
+        tracing: SendTracing | None = None,
     ) -> None:
         self.engine = engine
         self.sender_for = sender_for
@@ -69,6 +100,7 @@ class Sends:
         self.monotonic = monotonic
         self.entropy = entropy
         self.on_answer = on_answer
+        self.tracing = tracing
         self.running: set[Running] = set()
         self.failing: Failing[StepKey] = Failing(monotonic)
         self.stopped = False

@@ -157,7 +157,22 @@ class Send:
         self._sends.end(self)
 
     def _render(self, ready: ReadyStep, attempt: int) -> Rendered:
-        return render(ready, self._sends.urls, self.provider, attempt, self._sends.now())
+        sends, problem = self._sends, Reason.TEMPLATE_ERROR.value
+        now = sends.now()
+        if sends.tracing is None:
+            return render(ready, sends.urls, self.provider, attempt, now)
+        began = sends.monotonic()
+        try:
+            rendered = render(ready, sends.urls, self.provider, attempt, now)
+            problem = ""
+            return rendered
+        except Unrenderable as error:
+            problem = error.reason.value
+            raise
+        finally:
+            seconds = sends.monotonic() - began
+            what = (ready.message, ready.event, ready.channel, self.provider.name)
+            sends.tracing.rendered(*what, now, seconds, problem)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.create_task(work))
@@ -226,7 +241,7 @@ class Send:
     ) -> None:
         sends = self._sends
         try:
-            started = sends.monotonic()
+            began_at, started = sends.now(), sends.monotonic()
             start_by = applied.decided_at + START_WITHIN_SECONDS
             attempt = applied.decision.message.attempts[call.attempt]
             access = await sends.access_token(self.provider, start_by)
@@ -238,17 +253,23 @@ class Send:
                 host = host_of(request[1])
                 outcome = await self._outcome(*request, host, start_by, token)
             outcome = self.provider.judge(outcome, ready.message.recipient, call.target)
-            await self._apply_answer(outcome, host, sends.monotonic() - started)
+            seconds, trace_id = sends.monotonic() - started, None
+            if sends.tracing is not None:
+                what = (ready.message, ready.event, attempt, outcome)
+                trace_id = sends.tracing.called(*what, began_at, seconds)
+            await self._apply_answer(outcome, host, seconds, trace_id)
             self._record(call.attempt, outcome)
         except Exception as error:
             self._fail(error)
 
-    async def _apply_answer(self, outcome: Outcome, host: str | None, seconds: float) -> None:
+    async def _apply_answer(
+        self, outcome: Outcome, host: str | None, seconds: float, trace_id: str | None
+    ) -> None:
         """Update rate, breaker and metrics of an answer, which is recorded in any case."""
         provider, sends = self.provider, self._sends
         try:
             rule = await provider.apply(outcome, sends.now(), host)
-            sends.on_answer(provider, rule, outcome, seconds)
+            sends.on_answer(provider, rule, outcome, seconds, trace_id)
         except asyncio.CancelledError:  # stopped while the rate was paused
             return
         except StoreBusy as error:

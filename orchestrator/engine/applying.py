@@ -30,6 +30,7 @@ from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.masking import without
+from orchestrator.primitives.trace_context import TRACEPARENT, message_context
 from orchestrator.recipients.consents import add_consents
 from orchestrator.recipients.document import Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
@@ -71,7 +72,7 @@ def apply_fact(
     entry.message = decision.message
     earlier = None if isinstance(fact, Triggered) else before
     context.decided.append(
-        Decided(earlier, fact, decision, entry.event, person, work.addresses.rows)
+        Decided(earlier, fact, decision, entry.event, person, work.addresses.rows, context.now)
     )
     calls = apply_effects(context, entry, person, decision)
     record_spending(context, before, decision.message)
@@ -256,6 +257,9 @@ def status_event(
     if effect.attempt is not None:
         data = {**data, "attempt": effect.attempt}
     body = status_body(id, effect.what, entry.message.id, context.now, data)
+    if context.rules.trace_share is not None:
+        trace = message_context(entry.message.id, entry.event, context.rules.trace_share)
+        body[TRACEPARENT] = str(trace)
     return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
 
 

@@ -33,6 +33,7 @@ class Decided(Value):
     event: Mapping[str, Any]
     person: Person
     addresses: Mapping[str, Mapping[str, Any]]
+    at: Instant
 
 
 @dataclass(slots=True)

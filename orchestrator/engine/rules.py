@@ -46,7 +46,8 @@ class Rules:
     the former names of providers, and ``same_account`` the others whose receipts may come to one,
     because their account has one callback; ``former_goals`` are the goals of the configurations
     before, whose messages may still be under way; ``digest`` names everything that may hold a
-    message, "" if it is not known.
+    message, "" if it is not known; ``trace_share`` is the share of messages that are traced, None
+    without tracing.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Rules:
     emits_statuses: bool = False
     former_goals: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
+    trace_share: float | None = None
     _reaches: dict[tuple[str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )

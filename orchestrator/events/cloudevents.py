@@ -22,10 +22,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.channels.address_kinds import CONTROL, Misshapen
+from orchestrator.core.values import replace
 from orchestrator.events.data import read_data, read_recipients
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed, malformed, read_json
 from orchestrator.primitives import strict_json as strictjson
+from orchestrator.primitives.trace_context import TRACEPARENT, parse_traceparent
 from orchestrator.recipients.fields import rfc3339_ms
 
 EVENT_BYTES_MAX = 256 * 1024
@@ -47,7 +49,8 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 REQUIRED = ("id", "source", "type")
 ORDINARY = frozenset({*REQUIRED, "specversion", "subject", "time", "datacontenttype", "dataschema"})
 NOT_ATTRIBUTES = frozenset({"data", "data_base64"})
-UNSAID = frozenset({"specversion", "datacontenttype"})
+UNSAID = frozenset({"specversion", "datacontenttype", TRACEPARENT, "tracestate"})
+"""What says how an event is sent, and nothing of what happened: a repeat may have another."""
 PEOPLE = frozenset({"recipient", "recipients"})
 
 
@@ -301,6 +304,18 @@ def check_text(name: str, value: str) -> None:
         )
     if not value.isprintable() and CONTROL.search(value):
         raise Malformed("bad_attribute", name, "it has control characters in it", "leave them out")
+
+
+def with_trace(event: Event, header: str | None) -> Event:
+    """
+    The event with the trace context of the request or record that brought it, unless it names one
+    itself: that one says where it comes from, however often it was passed on (CloudEvents'
+    distributed tracing extension).
+    """
+    found = parse_traceparent(header)
+    if found is None or parse_traceparent(event.attributes.get(TRACEPARENT)) is not None:
+        return event
+    return replace(event, attributes={**event.attributes, TRACEPARENT: str(found)})
 
 
 def read_time(value: Any, name: str) -> int | None:

@@ -20,12 +20,13 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 
-from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Published
+from orchestrator.engine.commands import Cancel, Command, Conflict, DeadLetter, Publish, Published
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.engine.failing import delay_seconds
+from orchestrator.events.event import Event
 from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.dead_letters import DeadLetterTopic
-from orchestrator.kafka.records import command_of, dead_letter, unreadable
+from orchestrator.kafka.records import command_of, dead_letter, trace_header, unreadable
 from orchestrator.kafka.windows import PartitionWindow, Queue
 from orchestrator.primitives.waiting import set_within
 
@@ -37,6 +38,9 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 TRIES_MAX = 6
 NO_MESSAGE = "no-such-message"
+
+OnPublished = Callable[[Event, Published, int, str | None], None]
+"""Gets an accepted event, its result, when it was read (UTC ms), and its record's trace context."""
 
 
 class Acceptor(Protocol):
@@ -52,6 +56,7 @@ class RecordInFlight:
     window: PartitionWindow
     record: ConsumerRecord
     command: Command
+    taken_at: int
 
 
 class HandOver:
@@ -66,6 +71,7 @@ class HandOver:
         bounds: Bounds,
         on_status: Callable[..., None],
         now: Callable[[], int],
+        on_published: OnPublished | None = None,
     ) -> None:
         self.changed = asyncio.Event()
         self._engine = engine
@@ -73,6 +79,7 @@ class HandOver:
         self._bounds = bounds
         self._on_status = on_status
         self._now = now
+        self._on_published = on_published
         self._in_flight: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,7 +95,8 @@ class HandOver:
         busy = False
         try:
             for index, (window, record) in enumerate(group):
-                item = RecordInFlight(window, record, command_of(record, self._now()))
+                now = self._now()
+                item = RecordInFlight(window, record, command_of(record, now), now)
                 try:
                     submitted.append((item, self._engine.submit(item.command)))
                 except Busy:
@@ -131,7 +139,7 @@ class HandOver:
         for (item, _), result in zip(submitted, results, strict=True):
             if isinstance(result, Published):
                 self._settle(item)
-                self._on_status(result.status, *result.warnings)
+                self._report(item, result)
             elif isinstance(result, Stopped):
                 self._drop(item)
             else:
@@ -153,7 +161,7 @@ class HandOver:
         while True:
             match result:
                 case Published():
-                    self._on_status(result.status, *result.warnings)
+                    self._report(item, result)
                     return True
                 case Conflict():
                     item.command = dead_letter(item.record, "conflict", str(result))
@@ -211,6 +219,12 @@ class HandOver:
             log.warning("kafka.accept_failed", error=type(result).__name__)
             tries += 1
             await asyncio.sleep(delay_seconds(tries, str(offset), LONGEST_PAUSE_SECONDS))
+
+    def _report(self, item: RecordInFlight, result: Published) -> None:
+        self._on_status(result.status, *result.warnings)
+        if self._on_published is not None and isinstance(item.command, Publish):
+            header = trace_header(item.record)
+            self._on_published(item.command.event, result, item.taken_at, header)
 
     def _settle(self, item: RecordInFlight) -> None:
         item.window.mark(item.record.offset)

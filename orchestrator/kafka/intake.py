@@ -13,7 +13,7 @@ from orchestrator.kafka.bounds import Bounds
 from orchestrator.kafka.clients import diagnose
 from orchestrator.kafka.consumer import GroupConsumer
 from orchestrator.kafka.dead_letters import DeadLetterTopic
-from orchestrator.kafka.hand_over import Acceptor, HandOver
+from orchestrator.kafka.hand_over import Acceptor, HandOver, OnPublished
 from orchestrator.kafka.session import Session
 from orchestrator.primitives.clock import SystemClock
 from orchestrator.primitives.waiting import set_within
@@ -52,6 +52,7 @@ class KafkaIntake:
         on_error: Callable[[str], None] = lambda kind: None,
         bounds: Bounds | None = None,
         now: Callable[[], int] | None = None,
+        on_published: OnPublished | None = None,
     ) -> None:
         self._now = now or SystemClock().now
         self._engine = engine
@@ -62,6 +63,7 @@ class KafkaIntake:
         self._reset = auto_offset_reset
         self._on_status = harmless(on_status)
         self._on_error = harmless(on_error)
+        self._on_published = on_published
         self._bounds = bounds or Bounds()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +115,9 @@ class KafkaIntake:
         dead_letters = DeadLetterTopic(
             self._dead_letters, self._options, bounds.dead_letter_seconds, self._on_error
         )
-        hand_over = HandOver(self._engine, dead_letters, bounds, self._on_status, self._now)
+        hand_over = HandOver(
+            self._engine, dead_letters, bounds, self._on_status, self._now, self._on_published
+        )
         consumer = GroupConsumer(self._options, self._group, self._reset, bounds)
         self._session = Session(consumer, hand_over, self._topics, bounds, self._on_error)
         try:

@@ -12,8 +12,9 @@ import re
 from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Command, DeadLetter, Publish
-from orchestrator.events.cloudevents import parse_kafka, refuse_future
+from orchestrator.events.cloudevents import parse_kafka, refuse_future, with_trace
 from orchestrator.events.malformed import Malformed
+from orchestrator.primitives.trace_context import TRACEPARENT
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 HEADERS_KEPT_MAX = 64
@@ -25,7 +26,7 @@ def command_of(record: ConsumerRecord, now: int) -> Command:
     try:
         event = parse_kafka(record.value, event_headers(record))
         refuse_future(event, now)
-        return Publish(event)
+        return Publish(with_trace(event, trace_header(record)))
     except Malformed as problem:
         return dead_letter(record, problem.code, str(problem))
     except Exception as error:  # whatever a record does to its parser, it is settled
@@ -50,6 +51,14 @@ def event_headers(record: ConsumerRecord) -> dict[str, str]:
                 "bad_attribute", field, "the header is not UTF-8", "send it as UTF-8"
             ) from None
     return found
+
+
+def trace_header(record: ConsumerRecord) -> str | None:
+    """The trace context beside the event, if its producer has written one."""
+    for name, value in record.headers:
+        if value is not None and name.lower() == TRACEPARENT:
+            return str(value.decode("ascii", "replace"))
+    return None
 
 
 def origin_of(record: ConsumerRecord) -> str:

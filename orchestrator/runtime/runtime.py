@@ -37,6 +37,7 @@ from orchestrator.primitives.ids import random_bytes
 from orchestrator.recipients.document import AddressHash
 from orchestrator.stores.port import URGENT_WORD, Store
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -76,6 +77,7 @@ class Edges:
     entropy: Callable[[int], bytes] = random_bytes
     sender_for: Callable[[ActiveProvider], Sender] = no_sender
     observe: Callable[[Sequence[Decided], int], None] = ignore
+    tracing: Tracing | None = None
     receipt_outage: ReceiptOutage = field(default_factory=ReceiptOutage)
     timers_look_seconds: float = LONGEST_SLEEP_SECONDS
     queues_look_seconds: float = IDLE_LOOK_SECONDS
@@ -95,6 +97,8 @@ class Runtime:
         self.receipt_outage = edges.receipt_outage
         self.outages = OutageDetector(self.receipt_outage.min_sends, self.receipt_outage.ratio)
         clock, store, metrics = edges.clock, edges.store, edges.metrics
+        if edges.tracing is not None:
+            metrics.trace_id = edges.tracing.trace_id
         self.engine = Engine(
             store,
             rules,
@@ -127,6 +131,7 @@ class Runtime:
             monotonic=clock.monotonic,
             entropy=edges.entropy,
             on_answer=self._on_answer,
+            tracing=edges.tracing,
             idle_look_seconds=edges.queues_look_seconds,
         )
         self.reexamination = Reexamination(self.engine, store, clock.monotonic)
@@ -248,6 +253,8 @@ class Runtime:
                 urgent = message.message_class == OTP
                 due[urgent] = min(message.due_at, due.get(urgent, message.due_at))
         self.edges.metrics.decided(decided, condition_errors)
+        if self.edges.tracing is not None:
+            self.edges.tracing.observe(decided)
         for urgent, at in due.items():
             self.timers.poke(at, urgent)
         self.edges.observe(decided, condition_errors)
@@ -259,7 +266,12 @@ class Runtime:
         return (await self.edges.policy_version(name, version))[0]
 
     def _on_answer(
-        self, provider: ActiveProvider, rule: AnswerRule, outcome: Outcome, seconds: float
+        self,
+        provider: ActiveProvider,
+        rule: AnswerRule,
+        outcome: Outcome,
+        seconds: float,
+        trace_id: str | None,
     ) -> None:
         channel, metrics = provider.definition.channel, self.edges.metrics
-        metrics.answered(channel, provider.name, outcome, rule.counters, seconds)
+        metrics.answered(channel, provider.name, outcome, rule.counters, seconds, trace_id)

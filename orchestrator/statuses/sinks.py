@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from orchestrator.channels import webhook_key, webhook_signature
 from orchestrator.kafka.clients import diagnose, stop_within
+from orchestrator.primitives.trace_context import TRACEPARENT
 from orchestrator.statuses.outbox import Gone
 from orchestrator.stores.rows import StatusEvent
 
@@ -101,8 +103,12 @@ class KafkaSink:
         failed: KafkaError | None = None
         for event in events:
             try:
+                trace = trace_of(event.body)
                 answer = await producer.send(
-                    self.topic, event.body, key=event.recipient.encode(), headers=headers
+                    self.topic,
+                    event.body,
+                    key=event.recipient.encode(),
+                    headers=[*headers, (TRACEPARENT, trace.encode())] if trace else headers,
                 )
             except KafkaError as error:
                 failed = error
@@ -170,6 +176,8 @@ class WebhookSink:
         if self._session is None:
             return False
         headers = webhook_headers(self._key, event.id, self._now(), event.body)
+        if trace := trace_of(event.body):
+            headers[TRACEPARENT] = trace
         try:
             async with self._session.post(
                 self.url, data=event.body, headers=headers, allow_redirects=False
@@ -196,6 +204,17 @@ class Received:
     @property
     def taken(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+
+class Traced(msgspec.Struct):
+    """What is read of a status event to trace it."""
+
+    traceparent: str = ""
+
+
+def trace_of(body: bytes) -> str:
+    """The ``traceparent`` of a status event, "" without one."""
+    return msgspec.json.decode(body, type=Traced).traceparent
 
 
 async def post_once(url: str, secret: str, id: str, now: int, body: bytes) -> Received:

@@ -1,1 +1,1 @@
-"""Logs without personal data, and Prometheus metrics."""
+"""Logs without personal data, and Prometheus metrics, traces."""

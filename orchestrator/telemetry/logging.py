@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from orchestrator.primitives.masking import masked
+from orchestrator.primitives.trace_context import trace_id_of
 from orchestrator.telemetry.repeats import Repeats
 
 # fmt: off
@@ -24,7 +25,7 @@ SAFE_KEYS = frozenset({
     "event", "level", "timestamp", "logger", "provider", "channel", "policy", "policies", "reason",
     "code", "status", "message_id", "seconds", "count", "queue", "lane", "listen", "admin", "topic",
     "partition", "offset", "sink", "command", "state", "result", "attempt", "size", "gate",
-    "version", "cause", "held_back",
+    "version", "cause", "held_back", "trace_id",
 })
 # fmt: on
 
@@ -39,6 +40,16 @@ def mask_values(
     return event
 
 
+def add_trace_id(
+    logger: Any, method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """The processor that names the trace of the message that a line is about."""
+    if isinstance(message := event.get("message_id"), str):
+        with suppress(ValueError):
+            event["trace_id"] = trace_id_of(message)
+    return event
+
+
 def mask_any(value: Any) -> Any:
     if isinstance(value, int | float | bool) or value is None:
         return value
@@ -49,8 +60,11 @@ def mask_any(value: Any) -> Any:
     return masked(str(value))
 
 
-def configure_logging(level: str = "info", format: str = "json") -> None:
-    """One line per event on standard error; of a cause that repeats only some (``Repeats``)."""
+def configure_logging(level: str = "info", format: str = "json", traces: bool = False) -> None:
+    """
+    One line per event on standard error; of a cause that repeats only some (``Repeats``). With
+    ``traces``, a line about a message has its ``trace_id``.
+    """
     renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -58,6 +72,7 @@ def configure_logging(level: str = "info", format: str = "json") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            *([add_trace_id] if traces else []),
             Repeats(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

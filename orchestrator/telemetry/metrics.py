@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -35,6 +35,9 @@ FIELD_WORD = re.compile(r"[a-z_]+")
 CODE_LENGTH_MAX = 32
 CODES_MAX = 200
 CHILDREN_MAX = 4_096
+
+TraceId = Callable[[Message, Mapping[str, Any]], str | None]
+Exemplar = dict[str, str] | None
 
 
 class Declaration(NamedTuple):
@@ -62,6 +65,11 @@ def known_field(place: str) -> str:
     """The recipient's field in a place such as ``data.recipients[3].phone``, else ``other``."""
     words = FIELD_WORD.findall(place)
     return next((word for word in words if word == "id" or check_of(word) is not None), "other")
+
+
+def exemplar(trace_id: str | None) -> Exemplar:
+    """What links a value of a histogram to a trace."""
+    return {"trace_id": trace_id} if trace_id is not None else None
 
 
 class BatchCounts(dict[tuple[Counter, tuple[str, ...]], int]):
@@ -125,6 +133,8 @@ class Metrics:
     kafka_errors = counter("Kafka errors by kind", "error")
     config_last_reload_successful = gauge("1 if the last reload succeeded, else 0")
     config_last_reload_success_timestamp_seconds = gauge("Time of the last successful reload")
+    trace_spans = counter("Spans of traces that a collector took")
+    trace_spans_dropped = counter("Spans of traces that no collector will see", "cause")
     build_info = gauge("The release, as a label", "version")
 
     def __init__(self, version: str = __version__) -> None:
@@ -142,6 +152,7 @@ class Metrics:
         self.config_last_reload_successful.set(1)
         self.build_info.labels(version).set(1)
         self._codes: set[str] = set()
+        self.trace_id: TraceId | None = None
         for message_class in CLASSES:
             for status in TERMINAL:
                 self.messages_finished.labels(message_class, status.value, "")
@@ -166,7 +177,7 @@ class Metrics:
                 counts.add(
                     self.messages_finished, message.message_class, message.status.value, reason
                 )
-                self._reached(message)
+                self._reached(message, self._exemplar(one))
             if "duplicate_delivery" in message.flags and (
                 before is None or "duplicate_delivery" not in before.flags
             ):
@@ -176,7 +187,7 @@ class Metrics:
                     counts.add(self.skipped, check.gate, check.verdict.value, check.reason.value)
             self._runs(before, message, counts)
             if isinstance(one.fact, ReceiptReceived):
-                self._receipt(message, one.fact, counts)
+                self._receipt(message, one.fact, counts, self._exemplar(one))
                 for effect in one.decision.effects:
                     if isinstance(effect, ShutProvider):
                         channel = message.attempts[one.fact.attempt].channel
@@ -186,10 +197,17 @@ class Metrics:
                 self._cost(before, message)
         counts.count()
 
-    def _reached(self, message: Message) -> None:
+    def _exemplar(self, one: Decided) -> Exemplar:
+        """The trace of a message whose duration is observed, if it has one."""
+        if self.trace_id is None:
+            return None
+        return exemplar(self.trace_id(one.decision.message, one.event))
+
+    def _reached(self, message: Message, example: Exemplar) -> None:
         if message.succeeded_by is not None and message.finished_at is not None:
             seconds = max(0, message.finished_at - message.starts_at) / 1000
-            self.reach_seconds.labels(message.message_class, message.succeeded_by).observe(seconds)
+            reached = self.reach_seconds.labels(message.message_class, message.succeeded_by)
+            reached.observe(seconds, example)
 
     def _cost(self, before: Message | None, message: Message) -> None:
         """Add attempts that were taken now; a timer finds those of a process that died."""
@@ -216,18 +234,26 @@ class Metrics:
             if run.ended is not None and not run.companion and was_open:
                 counts.add(self.fallbacks, run.channel, run.ended.value)
 
-    def _receipt(self, message: Message, fact: ReceiptReceived, counts: BatchCounts) -> None:
+    def _receipt(
+        self, message: Message, fact: ReceiptReceived, counts: BatchCounts, example: Exemplar
+    ) -> None:
         attempt = message.attempts[fact.attempt]
         counts.add(self.receipts, attempt.channel, attempt.provider, fact.state)
         seconds = max(0, fact.at - attempt.intent_at) / 1000
-        self.receipt_lag_seconds.labels(attempt.channel, fact.state).observe(seconds)
+        self.receipt_lag_seconds.labels(attempt.channel, fact.state).observe(seconds, example)
 
     def answered(
-        self, channel: str, provider: str, outcome: Outcome, counters: Sequence[str], seconds: float
+        self,
+        channel: str,
+        provider: str,
+        outcome: Outcome,
+        counters: Sequence[str],
+        seconds: float,
+        trace_id: str | None = None,
     ) -> None:
         """Count one provider call; ``counters`` are those of its row of ``dispatch.answers``."""
         self.send_attempts.labels(channel, provider, kind_of(outcome).value).inc()
-        self.send_duration_seconds.labels(channel, provider).observe(seconds)
+        self.send_duration_seconds.labels(channel, provider).observe(seconds, exemplar(trace_id))
         if isinstance(outcome, Accepted):
             return
         reason = outcome.reason.value

@@ -16,6 +16,17 @@ BAD: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        SMS + "telemetry: {traces: {}}",
+        ['k.yaml:2:21: `traces` has no `endpoint`; write endpoint: "http://localhost:4318"'],
+    ),
+    (
+        SMS + "telemetry: {traces: {endpoint: 'localhost:4318', sample: 2}}",
+        [
+            "k.yaml:2:32: `endpoint` is not a URL; write http://localhost:4318",
+            "k.yaml:2:58: `sample` cannot be 2; write a share above 0 and at most 1",
+        ],
+    ),
+    (
         "channels: {}",
         ["k.yaml:1:11: `channels` names no channel; configure one: sms: [{provider: …}]"],
     ),

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration import settings as s
+from orchestrator.configuration import trace_settings
 from orchestrator.configuration.settings_file import find_config, load_settings, read_settings, view
 from orchestrator.configuration.yaml_file import ConfigError
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Retry
@@ -271,6 +272,19 @@ def test_a_webhook_secret_that_libraries_refuse_is_an_error_with_a_ready_one(
     ready = problem.rpartition(" ")[2]
     assert len(base64.b64decode(ready.removeprefix("whsec_"), validate=True)) >= 24
     load(tmp_path, text, {**ENV, "WEAK": ready})
+
+
+def test_traces_without_opentelemetry_are_an_error_that_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SMS + 'telemetry: {traces: {endpoint: "http://collector:4318"}}'
+    traces = load(tmp_path, text).telemetry.traces
+    assert traces is not None and (traces.sample, traces.service_name) == (1.0, "kaskad")
+    monkeypatch.setattr(trace_settings, "EXPORTER", "opentelemetry.nowhere.at.all")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    [problem] = caught.value.problems
+    assert "pip install 'kaskad[otel]'" in str(problem)
 
 
 def test_several_mistakes_are_reported_at_once(tmp_path: Path) -> None:

@@ -211,6 +211,15 @@ OPERATIONS = Dashboard(
                     unit="percentunit",
                     red_over=0.8,
                 ),
+                lines(
+                    "Spans of traces, taken and dropped",
+                    "Nothing without `telemetry.traces`. Dropped: the collector is slow or away.",
+                    ("taken", f"sum(rate(kaskad_trace_spans_total{RATE}))"),
+                    (
+                        "{{cause}}",
+                        f"sum by (cause) (rate(kaskad_trace_spans_dropped_total{RATE}))",
+                    ),
+                ),
             ),
         ),
     ),
