@@ -15,6 +15,7 @@ from orchestrator import __version__
 from orchestrator.cli import (
     adapter,
     author,
+    backup,
     bench,
     configured,
     dead_letters,
@@ -56,6 +57,7 @@ GROUPS = (
                 "keys",
                 "subject",
                 "webhooks",
+                "backup",
                 "migrate",
             ]
         ),
@@ -107,6 +109,7 @@ pauses.register(app)
 people.register(app)
 send.register(app)
 status.register(app)
+backup.register(app)
 doctor.register(app)
 bench.register(app)
 webhooks.register(app)
