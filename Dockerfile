@@ -13,9 +13,9 @@ RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
 WORKDIR /src
 # Dependencies are a layer of their own, so that a change of ours does not fetch them again.
 COPY pyproject.toml ./
-# The extra `sandbox` is in the image, because `kaskad demo` and compose's sandbox run from it.
-RUN python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print('\n'.join(it['dependencies'] + it['optional-dependencies']['sandbox']))" > requirements.txt \
+# The extras `sandbox` (`kaskad demo` and compose's sandbox run from it) and `otel` (traces) are in the image.
+RUN python3 -c "import tomllib; it = tomllib.load(open('pyproject.toml', 'rb'))['project']; extras = it['optional-dependencies']; \
+print('\n'.join(it['dependencies'] + extras['sandbox'] + extras['otel']))" > requirements.txt \
     && /opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
         --only-binary :all: --no-compile -r requirements.txt
 COPY README.md LICENSE ./

@@ -204,7 +204,7 @@ class App:
             self.store,
             self.sinks,
             self.clock.now,
-            lambda sink, up: self.metrics.status_sink_up.labels(sink).set(up),
+            self.metrics.status_sink,
         )
         await self.runtime.start_work()
         await self.outbox.start()
@@ -311,7 +311,7 @@ class App:
         else:
             self.runtime.wake(what)
 
-    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+    def _observe(self, decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
         if decided and self.outbox is not None:
             self.outbox.poke()
 

@@ -11,6 +11,7 @@ from orchestrator.core.facts import Shut
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Stopped
+from orchestrator.engine.survey import survey
 from orchestrator.engine.untimed import without_timer
 from orchestrator.kafka import KafkaIntake
 from orchestrator.runtime.runtime import RECENT_MINUTES, Runtime
@@ -65,6 +66,7 @@ class Maintenance:
         ]
         if self._works:
             routine += [(MOVE_ON_SECONDS, self._move_on), (AUDIT_SECONDS, self.audit)]
+            routine.append((AUDIT_SECONDS, self.count_unknown))
         for seconds, task in routine:
             self._tasks.append(asyncio.create_task(self._every(seconds, task)))
 
@@ -136,6 +138,11 @@ class Maintenance:
                 fix="kaskad messages audit --repair",
             )
 
+    async def count_unknown(self) -> None:
+        """Count the sends of the installation that may or may not have left."""
+        found = await survey(self._store, self._now(), lambda: COUNT_PAUSE_SECONDS)
+        self._runtime.edges.metrics.unknown_unresolved.set(found.unknown)
+
     async def _gauges(self) -> None:
         runtime, metrics, kafka = self._runtime, self._runtime.edges.metrics, self._kafka()
         if kafka is not None:
@@ -148,3 +155,6 @@ class Maintenance:
         await runtime.share_receipt_counts(RECENT_MINUTES)
         if self._works:
             metrics.backlog(await self._store.depths(), shut, in_flight)
+            for sink in self._store.sinks or ():
+                count = await self._store.waiting_statuses(sink)
+                metrics.status_backlog.labels(sink).set(count)

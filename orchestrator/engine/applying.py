@@ -126,7 +126,9 @@ def inputs_for(
         address_states=context.work.address_states(person),
         consents=person.consents,
         cap_usages=person.cap_usages,
-        conditions={name: context.truth(when, scope) for name, when in reach.conditions},
+        conditions={
+            name: context.truth(when, scope, policy.name) for name, when in reach.conditions
+        },
         providers=with_breakers(context, reach.providers) if context.shut else reach.providers,
         channels=reach.channels,
         currency=rules.currency,

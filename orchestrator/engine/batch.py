@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,10 @@ class Decided(Value):
     at: Instant
 
 
+Observe = Callable[[Sequence[Decided], Mapping[str, int]], None]
+"""Gets the decisions of a batch, and how many conditions failed to evaluate, by policy."""
+
+
 @dataclass(slots=True)
 class BatchContext:
     """All that the handlers of one batch may use."""
@@ -63,19 +68,20 @@ class BatchContext:
     keeps_history: bool = True
     """Whether decisions are written down. A rehearsal looks at them and forgets them."""
     decided: list[Decided] = field(default_factory=list)
-    condition_errors: int = 0
+    condition_errors: Counter[str] = field(default_factory=Counter)
+    """How many conditions could not be evaluated, by policy."""
 
-    def value(self, expression: str, scope: Mapping[str, Any]) -> Any:
-        """The value of an expression. Counts a ``ValueError`` and raises it."""
+    def value(self, expression: str, scope: Mapping[str, Any], policy: str) -> Any:
+        """The value of a policy's expression. Counts a ``ValueError`` and raises it."""
         try:
             return self.evaluate(expression, scope)
         except ValueError:
-            self.condition_errors += 1
+            self.condition_errors[policy] += 1
             raise
 
-    def truth(self, expression: str, scope: Mapping[str, Any]) -> bool | None:
-        """The value of a condition; None, counted, if it cannot be evaluated."""
+    def truth(self, expression: str, scope: Mapping[str, Any], policy: str) -> bool | None:
+        """The value of a policy's condition; None, counted, if it cannot be evaluated."""
         try:
-            return bool(self.value(expression, scope))
+            return bool(self.value(expression, scope, policy))
         except ValueError:
             return None

@@ -21,7 +21,7 @@ import structlog
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting, answer
-from orchestrator.engine.batch import BatchContext, Decided, View
+from orchestrator.engine.batch import BatchContext, Observe, View
 from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
 from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle_at_pace
@@ -87,7 +87,7 @@ class Ports:
     """The providers with an open breaker, and until when."""
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
     """The channels whose receipts have collapsed."""
-    observe: Callable[[Sequence[Decided], int], None] = lambda decided, condition_errors: None
+    observe: Observe = lambda decided, condition_errors: None
     """Called with each batch's decisions once they are committed."""
     committed: Callable[[int, float], None] = lambda size, seconds: None
     dead_lettered: Callable[[str], None] = lambda reason: None

@@ -29,7 +29,7 @@ class Needs:
     def __init__(self, rules: Rules, address_hash: AddressHash, evaluate: Evaluate) -> None:
         self.rules = rules
         self.address_hash = address_hash
-        self.value = evaluate
+        self._evaluate = evaluate
         self.rows = Wanted()
         self.addresses = WantedAddresses()
 
@@ -56,6 +56,10 @@ class Needs:
         self.addresses.addresses.update([address.hash for address in found])
         if otp:
             self.velocity_counts(profile)
+
+    def value(self, expression: str, scope: Mapping[str, Any], policy: str) -> Any:
+        """As ``BatchContext.value``, which will count what fails here."""
+        return self._evaluate(expression, scope)
 
     def velocity_counts(self, profile: Mapping[str, Any]) -> None:
         """Ask how many OTPs were sent to a profile's numbers and to their neighbours."""

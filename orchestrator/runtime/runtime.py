@@ -26,7 +26,7 @@ from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.running import Sender
-from orchestrator.engine.batch import Decided, View
+from orchestrator.engine.batch import Decided, Observe, View
 from orchestrator.engine.engine import Engine, Ports
 from orchestrator.engine.open_attempts import open_attempts
 from orchestrator.engine.reexamination import Reexamination
@@ -50,7 +50,7 @@ def no_sender(provider: ActiveProvider) -> Sender:
     raise AssertionError(f"{provider.name} is scripted and has no sender")
 
 
-def ignore(decided: Sequence[Decided], condition_errors: int) -> None:
+def ignore(decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
     """The observer of a runtime that has none."""
 
 
@@ -60,9 +60,9 @@ class Edges:
     What a runtime is given of the world around it.
 
     ``policy_version`` finds a policy and its templates by name and version; ``urls`` holds the
-    public address and the signing keys; ``observe`` is called after each committed batch with its
-    decisions and the number of conditions that failed to evaluate. The two ``…_look_seconds`` are
-    how long timers and provider queues sleep when nothing wakes them.
+    public address and the signing keys; ``observe`` is called after each committed batch; without
+    ``tracing`` there are no traces. The two ``…_look_seconds`` are how long timers and provider
+    queues sleep when nothing wakes them.
     """
 
     clock: Clock
@@ -76,7 +76,7 @@ class Edges:
     new_id: Callable[[], str]
     entropy: Callable[[int], bytes] = random_bytes
     sender_for: Callable[[ActiveProvider], Sender] = no_sender
-    observe: Callable[[Sequence[Decided], int], None] = ignore
+    observe: Observe = ignore
     tracing: Tracing | None = None
     receipt_outage: ReceiptOutage = field(default_factory=ReceiptOutage)
     timers_look_seconds: float = LONGEST_SLEEP_SECONDS
@@ -238,7 +238,7 @@ class Runtime:
             self.outages.restore_deltas(deltas)
             raise
 
-    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+    def _observe(self, decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
         """Wake the loops that have work now, and count."""
         now = self.edges.clock.now()
         due: dict[bool, int] = {}

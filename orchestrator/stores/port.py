@@ -197,10 +197,19 @@ class MessageStore(Protocol):
 
 
 class OutboxStore(Protocol):
-    """Status events on their way to sinks."""
+    """Status events on their way to sinks; ``sinks`` are their names, None if unknown."""
+
+    @property
+    def sinks(self) -> tuple[str, ...] | None: ...
 
     async def outbox(self, sink: str, limit: int) -> list[StatusEvent]:
         """Status events that a sink has not taken yet, in order."""
+
+    async def waiting_statuses(self, sink: str) -> int:
+        """
+        How many status events of this process's share a sink has not taken yet; at most 10 000 are
+        counted.
+        """
 
     async def delivered(self, sink: str, sequences: Sequence[int]) -> None:
         """The sink has taken these: the first ones that ``outbox`` returned."""

@@ -169,6 +169,9 @@ class MessageTables(Driver):
 class OutboxTable(Driver):
     """The half of ``OutboxStore`` that reads: one recipient's events go through one process."""
 
+    async def waiting_statuses(self, sink: str) -> int:
+        return int((await self.fetch("waiting_statuses", sink, *self.share))[0][0])
+
     async def outbox(self, sink: str, limit: int) -> list[StatusEvent]:
         return list(map(StatusEvent._make, await self.fetch("outbox", sink, limit, *self.share)))
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from orchestrator import __version__
 from orchestrator.core.effects import ShutProvider
-from orchestrator.core.facts import Answered, Due, IntakeWarning, ReceiptReceived
+from orchestrator.core.facts import Answered, Due, IntakeWarning, ReceiptReceived, Unpreparable
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import Accepted, Outcome, kind_of
@@ -108,7 +108,10 @@ class Metrics:
     duplicate_deliveries = counter("Messages delivered on two channels")
     unknown_outcomes = counter("Provider calls that may or may not have sent", "provider")
     resends = counter("Unknown sends that a policy had repeated", "provider")
-    condition_errors = counter("Conditions that could not be evaluated")
+    content_failures = counter(
+        "Steps whose content could not be made", "policy", "channel", "reason"
+    )
+    condition_errors = counter("Conditions that could not be evaluated", "policy")
     send_duration_seconds = histogram(
         "Duration of provider calls", SEND_BUCKETS, "channel", "provider"
     )
@@ -125,6 +128,9 @@ class Metrics:
     paused = gauge("1 while somebody has paused it", "kind", "name")
     messages_without_timer = gauge("Unfinished messages that no timer looks after, of this process")
     status_sink_up = gauge("1 if a sink took the last status events, else 0", "sink")
+    status_failures = counter("Tries in which a sink took no status event", "sink")
+    status_backlog = gauge("Status events that wait for a sink (counted up to 10000)", "sink")
+    unknown_unresolved = gauge("Sends under way with an unknown outcome and no receipt")
     store_up = gauge("1 while the store is reachable, else 0")
     kafka_consumer_lag = gauge(
         "Records still to read of this process's partitions", "topic", "partition"
@@ -163,10 +169,10 @@ class Metrics:
         for one in warnings if status != "duplicate" else ():
             self.event_warnings.labels(source, known_field(one.field)).inc()
 
-    def decided(self, decided: Sequence[Decided], condition_errors: int) -> None:
+    def decided(self, decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
         """Count the decisions of a committed batch."""
-        if condition_errors:
-            self.condition_errors.inc(condition_errors)
+        for policy, count in condition_errors.items():
+            self.condition_errors.labels(policy).inc(count)
         counts = BatchCounts()
         for one in decided:
             before, message = one.before, one.decision.message
@@ -186,7 +192,9 @@ class Metrics:
                 if check.reason is not None and check.verdict is not Verdict.GO:
                     counts.add(self.skipped, check.gate, check.verdict.value, check.reason.value)
             self._runs(before, message, counts)
-            if isinstance(one.fact, ReceiptReceived):
+            if isinstance(one.fact, Unpreparable):
+                self._unpreparable(message, one.fact, counts)
+            elif isinstance(one.fact, ReceiptReceived):
                 self._receipt(message, one.fact, counts, self._exemplar(one))
                 for effect in one.decision.effects:
                     if isinstance(effect, ShutProvider):
@@ -216,6 +224,11 @@ class Metrics:
         for attempt in message.attempts:
             if attempt.cost is not None and attempt.took and attempt.number not in counted:
                 self.cost.labels(attempt.channel, message.currency).inc(float(attempt.cost))
+
+    def _unpreparable(self, message: Message, fact: Unpreparable, counts: BatchCounts) -> None:
+        run = message.run_of(fact.step)
+        if run is not None and fact.reason is not Reason.ERASED:
+            counts.add(self.content_failures, message.policy, run.channel, fact.reason.value)
 
     def _runs(self, before: Message | None, message: Message, counts: BatchCounts) -> None:
         """Count what happened to steps, each change once."""
@@ -294,6 +307,12 @@ class Metrics:
         self.config_last_reload_successful.set(1 if good else 0)
         if good:
             self.config_last_reload_success_timestamp_seconds.set(now_ms / 1000)
+
+    def status_sink(self, sink: str, up: bool) -> None:
+        """Whether a sink took what it was handed last."""
+        self.status_sink_up.labels(sink).set(up)
+        if not up:
+            self.status_failures.labels(sink).inc()
 
     def pauses(self, paused: Iterable[tuple[str, str]]) -> None:
         """What is paused now, by kind and name."""

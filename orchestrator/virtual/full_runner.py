@@ -180,7 +180,7 @@ class FullRunner:
     async def _policy_version(self, name: str, version: str) -> PolicyVersion:
         return self._policies[name, version], self._configuration.templates
 
-    def _observe(self, decided: Sequence[Decided], condition_errors: int) -> None:
+    def _observe(self, decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
         now = self.clock.now()
         for one in decided:
             self._watch(one, now)

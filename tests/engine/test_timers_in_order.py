@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.batch import Decided
@@ -29,7 +29,7 @@ async def test_a_code_that_is_due_last_fires_first() -> None:
         fired: list[str] = []
         all_fired = asyncio.Event()
 
-        def observe(decided: Sequence[Decided], errors: int) -> None:
+        def observe(decided: Sequence[Decided], errors: Mapping[str, int]) -> None:
             fired.extend(one.decision.message.policy for one in decided)
             if len(fired) > MANY:
                 all_fired.set()

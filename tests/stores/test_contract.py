@@ -109,7 +109,9 @@ async def test_outbox(world: World) -> None:
     events = await world.store.outbox("statuses", 10)
     assert events
     assert {event.recipient for event in events} == {"olena"}
+    assert await world.store.waiting_statuses("statuses") == len(events)
     await world.store.delivered("statuses", [events[0].sequence])
+    assert await world.store.waiting_statuses("statuses") == len(events) - 1
     assert await world.store.outbox("statuses", 10) == events[1:]
 
 

@@ -172,13 +172,47 @@ OPERATIONS = Dashboard(
                     width=12,
                 ),
                 lines(
-                    "Conditions that could not be evaluated",
-                    "They count as false; the trace of a message says which.",
+                    "Conditions that could not be evaluated, by policy",
+                    "They count as false; kaskad explain says which.",
                     (
-                        "{{instance}}",
-                        f"sum by (instance) (rate(kaskad_condition_errors_total{ON}{RATE}))",
+                        "{{policy}}",
+                        f"sum by (policy) (increase(kaskad_condition_errors_total{RATE}))",
                     ),
                     width=12,
+                ),
+                lines(
+                    "Content that could not be made",
+                    "A variable is missing or a template is wrong; kaskad messages retry sends"
+                    " what was suppressed once it is mended.",
+                    (
+                        "{{policy}} {{channel}}: {{reason}}",
+                        "sum by (policy, channel, reason)"
+                        f" (increase(kaskad_content_failures_total{RATE}))",
+                    ),
+                    width=12,
+                ),
+            ),
+        ),
+        (
+            "What goes out",
+            (
+                lines(
+                    "Status events that wait, by sink",
+                    "They wait in order; after a week they are dropped.",
+                    ("{{sink}}", "sum by (sink) (kaskad_status_backlog)"),
+                ),
+                lines(
+                    "Tries in which a sink took no status event",
+                    "The log says why (statuses.…).",
+                    (
+                        "{{sink}}",
+                        f"sum by (sink) (increase(kaskad_status_failures_total{RATE}))",
+                    ),
+                ),
+                lines(
+                    "Sends whose outcome stays unknown",
+                    "kaskad unknown list shows them; counted every five minutes.",
+                    ("unknown", "max(kaskad_unknown_unresolved)"),
                 ),
             ),
         ),

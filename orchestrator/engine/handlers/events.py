@@ -135,7 +135,9 @@ def matches_now(
     merged.merge(profile, occurred_at(event, context.now))
     scope = scope_of(document, merged, None, context.now)
     policies = context.rules.by_event.get(event.type, ())
-    return any(policy.when is None or context.truth(policy.when, scope) for policy in policies)
+    return any(
+        policy.when is None or context.truth(policy.when, scope, policy.name) for policy in policies
+    )
 
 
 def trimmed_warnings(person: Person) -> list[IntakeWarning]:
@@ -185,7 +187,8 @@ def wants(context: BatchContext, policy: Policy, document: dict[str, Any], perso
     """Whether a policy wants an event of its type: what its trigger's ``when`` says."""
     if policy.when is None:
         return True
-    return bool(context.truth(policy.when, scope_of(document, person, None, context.now)))
+    scope = scope_of(document, person, None, context.now)
+    return bool(context.truth(policy.when, scope, policy.name))
 
 
 def start(
@@ -232,7 +235,7 @@ def dedupe_key(
     if policy.dedupe is None:
         return None
     try:
-        value = at_hand.value(policy.dedupe.key, scope)
+        value = at_hand.value(policy.dedupe.key, scope, policy.name)
     except ValueError:
         return None
     if value is None:
@@ -341,4 +344,6 @@ def goal_matches(
     goal = policy.goal
     if goal is None or goal.event != type:
         return False
-    return goal.match is None or bool(context.truth(goal.match, {**scope, "goal": data}))
+    if goal.match is None:
+        return True
+    return bool(context.truth(goal.match, {**scope, "goal": data}, policy.name))

@@ -90,6 +90,12 @@ select id, document from recipients where id = any ($1::text[])
 select sequence, id, recipient, body from outbox
  where sink = $1 and ($3::smallint[] is null or bucket = any ($3)) order by sequence limit $2
 
+-- name: waiting_statuses
+select count(*) from (
+    select 1 from outbox
+     where sink = $1 and ($2::smallint[] is null or bucket = any ($2)) limit 10000
+) counted
+
 -- name: delivered
 delete from outbox where sink = $1 and sequence = any ($2::bigint[])
 

@@ -64,6 +64,12 @@ select sequence, id, recipient, body from outbox
  where sequence > coalesce((select sequence from sinks where sink = $1), 0)
  order by sequence limit $2
 
+-- name: waiting_statuses
+select count(*) from (
+    select 1 from outbox
+     where sequence > coalesce((select sequence from sinks where sink = $1), 0) limit 10000
+)
+
 -- name: delivered
 insert or replace into sinks (sink, sequence) values ($1, $2)
 
