@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from orchestrator.api import bulk, finding, operations, status, untimed
+from orchestrator.api import bulk, finding, operations, status, trigger_events, untimed
 from orchestrator.api.route import JSON, Listener, Route, RouteAnswer
 from orchestrator.configuration.effective import EffectiveConfiguration
 
@@ -47,6 +47,10 @@ CONTROL_ROUTES: tuple[Route, ...] = (
         "GET", "/control/find", finding.find_messages, "Messages, by whatever is known of them",
         (RouteAnswer(200, "The newest first", finding.FoundView),), places=(), query=finding.FIND,
         refusals=(400, 404)),
+    ControlRoute(
+        "GET", "/control/events", trigger_events.export_events, "The events of messages",
+        (RouteAnswer(200, "A page, the oldest first", trigger_events.EventsView),), places=(),
+        query=trigger_events.SPAN, refusals=(400,)),
     ControlRoute(
         "POST", "/control/import/{what}", bulk.import_people, "Record many entries at once",
         (RouteAnswer(200, "What became of each entry", bulk.ImportedView),),

@@ -253,7 +253,7 @@ def is_web_address(url: str) -> bool:
     Whether it is an absolute http(s) URL. Dispatch decides whether it may be called: an
     installation may allow plain http for its own stand-in.
     """
-    if len(url) > ENDPOINT_LENGTH_MAX:
+    if len(url) > ENDPOINT_LENGTH_MAX or "//" not in url:
         return False
     if PLAIN_URL.fullmatch(url):
         return True

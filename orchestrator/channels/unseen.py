@@ -53,4 +53,6 @@ def trimmed(text: str) -> str:
 
 def only_seen(text: str) -> str:
     """The text without what nobody sees anywhere in it."""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
     return "".join(c for c in text if not unseen(c))

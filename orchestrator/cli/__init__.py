@@ -20,6 +20,7 @@ from orchestrator.cli import (
     configured,
     dead_letters,
     doctor,
+    event_files,
     explain,
     init,
     messages,
@@ -54,6 +55,7 @@ GROUPS = (
                 "people",
                 "dlq",
                 "unknown",
+                "events",
                 "keys",
                 "subject",
                 "webhooks",
@@ -107,6 +109,7 @@ dead_letters.register(app)
 unknown.register(app)
 pauses.register(app)
 people.register(app)
+event_files.register(app)
 send.register(app)
 status.register(app)
 backup.register(app)

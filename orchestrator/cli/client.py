@@ -8,7 +8,6 @@ Either way the same calls answer, so a verb does the same thing whether or not a
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import typer
 from yarl import URL
 
@@ -79,7 +79,7 @@ class Client:
         async with self._session.request(method, url, **options) as answer:
             text = await answer.read()
         try:
-            return answer.status, json.loads(text) if text else {}
+            return answer.status, orjson.loads(text) if text else {}
         except ValueError:
             fail(words(None, answer.status), CHECK_FAILED)
 

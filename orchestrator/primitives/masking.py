@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -37,21 +37,24 @@ def masked(text: str) -> str:
     return text
 
 
-def without(text: str, known: Iterable[Any]) -> str:
-    """``masked``, and without the words of ``known`` values, in any inflection or escaping."""
+def without(text: str, values: Iterable[Any]) -> str:
+    """``masked``, and without the words of ``values``, in any inflection or escaping."""
     plain = unquote(html.unescape(ESCAPED.sub(lambda m: chr(int(m[1], 16)), text[:TEXT_CHARS_MAX])))
     plain = plain.encode("utf-8", "replace").decode()
-    words = {word for value in known for word in words_in(value)}
-    starts = {stem(word) for word in words}
+    words = {word for value in values for word in words_in(value)}
+    known = words | {stem(word) for word in words}
 
     def hidden(found: re.Match[str]) -> str:
-        word = found[0].casefold()
-        begins = range(max(2, len(word) - ENDING_LETTERS * (1 if word.isascii() else 2)), len(word))
-        if word in words or any(word[:letters] in starts for letters in begins):
-            return HIDDEN
-        return found[0]
+        return HIDDEN if is_of(found[0], known) else found[0]
 
     return masked(WORD.sub(hidden, masked(plain)))
+
+
+def is_of(word: str, known: Collection[str]) -> bool:
+    """Whether it is one of the ``known`` words and stems, or an inflection of one."""
+    word = word.casefold()
+    begins = range(max(2, len(word) - ENDING_LETTERS * (1 if word.isascii() else 2)), len(word))
+    return word in known or any(word[:letters] in known for letters in begins)
 
 
 def stem(word: str) -> str:

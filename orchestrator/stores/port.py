@@ -174,10 +174,11 @@ class MessageStore(Protocol):
         since: str | None = None,
         before: str | None = None,
         limit: int = 100,
+        oldest_first: bool = False,
     ) -> list[StoredMessage]:
         """
-        Messages without history, the newest first: with an id from ``since`` on, and below
-        ``before``. Those of a ``reason``, which have all ended, have an index.
+        Messages without history, the newest first unless otherwise asked: with an id from ``since``
+        on, and below ``before``. Those of a ``reason``, which have all ended, have an index.
         """
 
     async def recipient(self, id: str) -> dict[str, Any] | None:

@@ -123,6 +123,7 @@ class MessageTables(Driver):
         since: str | None = None,
         before: str | None = None,
         limit: int = 100,
+        oldest_first: bool = False,
     ) -> list[StoredMessage]:
         given = {
             "policy =": policy,
@@ -143,7 +144,10 @@ class MessageTables(Driver):
                 clauses.append(f"{clause} {self.parameter}{len(values)}")
         where = " and ".join(clauses) or "true"
         live = where if reason is None else "false"  # a message has its reason once it has ended
-        text = self.queries["messages"].format(where=where, live=live, limit=int(limit))
+        order = "asc" if oldest_first else "desc"
+        text = self.queries["messages"].format(
+            where=where, live=live, order=order, limit=int(limit)
+        )
         rows = await self.fetch_text(text, *values)
         return [StoredMessage(decode_message(state), event_of(event)) for state, event in rows]
 

@@ -49,9 +49,11 @@ def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
     for key in wanted.references:
         if row := one("load_reference", key):
             found.references[key] = AttemptPlace(*row)
-    for key in wanted.contacts:
-        if row := one("load_contact", key):
-            found.contacts[key] = ContactPlace(*row)
+    for hash, channel, *place in select_in(
+        db, "load_contacts", {hash for hash, _ in wanted.contacts}
+    ):
+        if (hash, channel) in wanted.contacts:
+            found.contacts[hash, channel] = ContactPlace(*place)
     found.pauses = [PauseRow(*row) for row in db.execute(QUERIES["pauses"])]
     load_messages(db, cache, wanted, found)
     return found

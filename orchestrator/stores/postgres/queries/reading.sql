@@ -74,11 +74,11 @@ select u.state, e.document
 -- name: messages
 -- Each half is limited by itself, so that neither is read to its end.
 select u.state, e.document
-  from ((select id, state from messages where {live} order by id desc limit {limit})
+  from ((select id, state from messages where {live} order by id {order} limit {limit})
         union all
-        (select id, state from finished where {where} order by id desc limit {limit})) u
+        (select id, state from finished where {where} order by id {order} limit {limit})) u
   left join message_events e on e.message = u.id
- order by u.id desc limit {limit}
+ order by u.id {order} limit {limit}
 
 -- name: history
 select lines from history where message = $1 order by position

@@ -54,7 +54,7 @@ select state, document from messages left join message_events on message = id wh
 
 -- name: messages
 select state, document from messages left join message_events on message = id
- where {where} order by id desc limit {limit}
+ where {where} order by id {order} limit {limit}
 
 -- name: history
 select lines from history where message = $1 order by rowid
@@ -79,8 +79,10 @@ select digest, messages, status from events where source = $1 and id = $2
 -- name: load_reference
 select message, attempt from provider_references where provider = $1 and reference = $2
 
--- name: load_contact
-select message, attempt, written_to from contacts where hash = $1 and channel = $2
+-- name: load_contacts
+-- $1 is a JSON array of hashes: those of all channels, because there are few.
+select hash, channel, message, attempt, written_to from contacts
+ where hash in (select value from json_each($1))
 
 -- name: load_dedupe
 select d.message, d.until, m.state
