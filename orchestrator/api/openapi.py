@@ -187,7 +187,11 @@ def path_parameters(row: Route) -> list[dict[str, Any]]:
 
 def operation(row: Route, schemas: Schemas) -> dict[str, Any]:
     """One call: parameters, body, and every answer that it may give."""
-    found: dict[str, Any] = {"operationId": row.name, "summary": row.summary}
+    found: dict[str, Any] = {
+        "operationId": row.name,
+        "tags": [row.group],
+        "summary": row.summary,
+    }
     if row.notes:
         found["description"] = row.notes
     if row.scope is None:

@@ -31,7 +31,8 @@ INTRODUCTION = """\
 # HTTP API
 
 Made from the OpenAPI document by `python -m orchestrator.api.reference > docs/http-api.md`; the
-service has the document at `/openapi.json`. [Events](events.md) describes events in and out.
+service has the document at `/openapi.json` and shows it at `/docs`, to read and to try.
+[Events](events.md) describes events in and out.
 
 * **Keys**: `Authorization: Bearer kk_…`; `kaskad keys create` makes one. Each call names the scope
   that its key needs, which is the first word of the path; a key with the scope `all` may do

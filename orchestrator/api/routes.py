@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from orchestrator.api import dead_letters as letters
 from orchestrator.api import (
-    assets,
     events,
     inbox,
     inbox_streams,
@@ -25,14 +25,13 @@ from orchestrator.api import (
     recipients,
     tracking,
 )
-from orchestrator.api import dead_letters as letters
 from orchestrator.api import unsubscribe as pages
-from orchestrator.api.control_routes import CONTROL_ROUTES, IN_FORCE, OBJECT, RELOADED
+from orchestrator.api.control_routes import CONTROL_ROUTES, IN_FORCE, RELOADED
+from orchestrator.api.document_routes import DOCUMENT_ROUTES
 from orchestrator.api.route import (
     JSON,
     Gif,
     Html,
-    JavaScript,
     Listener,
     Route,
     RouteAnswer,
@@ -311,17 +310,7 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(302, "To the messenger"), GONE),
     ),
 
-    Route(
-        "GET", "/static/kaskad-inbox.js", assets.inbox_module,
-        "The inbox for browsers: one ES module",
-        (RouteAnswer(200, "The module", JavaScript, "text/javascript"),
-            RouteAnswer(304, "The one that the browser has is current")),
-    ),
-
-    Route(
-        "GET", "/openapi.json", operations.openapi, "The OpenAPI document",
-        (RouteAnswer(200, "OpenAPI 3.1", OBJECT),),
-    ),
+    *DOCUMENT_ROUTES,
 
     ProbeRoute(
         "GET", "/livez", operations.live, "Whether the process runs",

@@ -111,6 +111,8 @@ async def test_pages_tokens_probes_and_receipts_need_no_key() -> None:
             "/livez",
             "/readyz",
             "/openapi.json",
+            "/asyncapi.json",
+            "/docs",
             "/v1/receipts/texts",
         ):
             assert (await site.client.get(path)).status_code not in (401, 429), path

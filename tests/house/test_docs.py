@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -13,6 +14,7 @@ from orchestrator.api.reference import page as http_api_page
 from orchestrator.channels import address_kinds, registry
 from orchestrator.check.judge import load_configuration
 from orchestrator.cli import app
+from orchestrator.cli.reference import page as command_line_page
 from orchestrator.configuration.policy_file import hash_templates, load_policy
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import OutcomeKind
@@ -91,6 +93,33 @@ def test_every_verb_is_listed() -> None:
         names = [f"{name} {sub}" for sub in verb.commands] if hasattr(verb, "commands") else [name]
         for full in names:
             assert f"`{full}`" in text, full
+
+
+def test_the_page_of_the_command_line_is_what_its_parser_says_today() -> None:
+    assert doc("command-line.md") == command_line_page(), (
+        "run: python -m orchestrator.cli.reference > docs/command-line.md"
+    )
+
+
+def test_every_flag_is_in_the_reference() -> None:
+    """Counted apart from the page's own walk through the verbs."""
+    text = doc("command-line.md")
+
+    def look(command: Any, name: str) -> None:
+        if hasattr(command, "commands"):
+            for word, below in command.commands.items():
+                look(below, f"{name} {word}")
+            if not command.invoke_without_command:
+                return
+        part = text.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+        assert part, name
+        for one in command.params:
+            flags = [flag for flag in one.opts if flag.startswith("-") and one.name != "help"]
+            for flag in flags:
+                assert re.search(rf"^\| `[^`]*{re.escape(flag)}\b", part, re.M), (name, flag)
+
+    for verb, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        look(command, f"kaskad {verb}")
 
 
 def test_the_page_of_the_http_api_is_what_the_route_table_says_today() -> None:

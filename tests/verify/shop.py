@@ -131,11 +131,18 @@ def _file(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web
 
 
 def axe_script() -> str:
-    """axe-core, the accessibility checker, from the npm registry; kept for the next run."""
-    folder = Path(tempfile.gettempdir()) / f"kaskad-{hashlib.sha256(AXE.encode()).hexdigest()[:8]}"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
+    """axe-core, the accessibility checker."""
+    return npm_file(AXE, "axe.min.js").read_text("utf-8")
+
+
+def npm_file(package: str, path: str) -> Path:
+    """A file of a package (``name@version``) from the npm registry; kept for the next run."""
+    name = package.rpartition("@")[0]
+    mark = hashlib.sha256(package.encode()).hexdigest()[:8]
+    folder = Path(tempfile.gettempdir()) / f"kaskad-{mark}"
+    file = folder / "node_modules" / name / path
+    if not file.exists():
         folder.mkdir(exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-save", "--prefix", str(folder), AXE]
+        command = ["npm", "install", "--silent", "--no-save", "--prefix", str(folder), package]
         subprocess.run(command, check=True, timeout=120)
-    return script.read_text("utf-8")
+    return file
