@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 from aiohttp import web
 
@@ -17,6 +19,7 @@ from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import problems, refuse_without_store, safe_headers
 from orchestrator.api.route import Listener, Route
 from orchestrator.api.routes import ROUTES, WEBHOOK
+from orchestrator.channels.registry import consent_channels
 from orchestrator.events.cloudevents import BATCH_BYTES_MAX
 
 __all__ = ["ApiDeps", "Listener", "build_app"]
@@ -40,7 +43,7 @@ def build_app(
     )
     app[DEPS] = deps
     app[LISTENER] = listener
-    app[DOCUMENT] = document(routes)
+    app[DOCUMENT] = whole_document(consent_channels()) if routes is ROUTES else document(routes)
     app[ROWS] = {}
     app[KEY_RING] = KeyRing()
     app.on_response_prepare.append(safe_headers)
@@ -53,6 +56,15 @@ def build_app(
         if listener in row.listeners and row.when(deps):
             add(app, row)
     return app
+
+
+@lru_cache(maxsize=1)
+def whole_document(channels: tuple[str, ...]) -> dict[str, Any]:
+    """
+    The document of all routes, which is the same for every listener and slow to make. ``channels``
+    are what plug-ins change in it.
+    """
+    return document(ROUTES)
 
 
 def add(app: web.Application, row: Route) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes
@@ -23,6 +24,7 @@ from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, unavail
 NAMES = ("event", "ce", "recipient", "message", "goal", "now")
 LITERALS = frozenset({"true", "false", "none", "null", "True", "False", "None"})
 EXPRESSION_LENGTH_MAX = 1_000
+KEPT_MAX = 1_000
 TOO_DEEP = "it nests too deeply, or has a number that large"
 
 
@@ -123,12 +125,8 @@ class CompiledAlone:
         return TemplateExpression(template, undefined_to_none=False)
 
 
-class Conditions(CompiledAlone):
-    """Compiles expressions; one for all."""
-
-    def __init__(self) -> None:
-        super().__init__(NAMES)
-        self._environment = SafeEnvironment(undefined=Null)
+class Conditions:
+    """Compiles expressions over an event's names."""
 
     @staticmethod
     def filters() -> list[str]:
@@ -142,4 +140,15 @@ class Conditions(CompiledAlone):
 
     def compile(self, expression: str) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""
-        return self.alone(self._environment, expression)
+        return _condition(expression)
+
+
+@cache
+def _environment() -> SafeEnvironment:
+    return SafeEnvironment(undefined=Null)
+
+
+@lru_cache(maxsize=KEPT_MAX)
+def _condition(source: str) -> Expression:
+    """Compiling costs milliseconds, and a check compiles what the service then runs."""
+    return CompiledAlone(NAMES).alone(_environment(), source)

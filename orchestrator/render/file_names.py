@@ -74,13 +74,18 @@ def name_meant(name: str) -> str | None:
     return ".".join([channel, *tags[:1], part, "j2"])
 
 
+def rename_fix(name: str) -> str:
+    """How to fix a name: the one that was probably meant, or an example."""
+    meant = name_meant(name)
+    return f"rename it to {meant}" if meant and meant != name else EXAMPLE
+
+
 def name_problem(name: str, locale: str | None, channel: str, part: str) -> tuple[str, str] | None:
     """What is wrong with a file's name, and the right one; None if it is in order."""
-    meant = name_meant(name)
-    fix = f"rename it to {meant}" if meant and meant != name else EXAMPLE
     if channel in channels() and part in channels()[channel].parts:
         wrong = locale_problem(locale) if locale else None
-        return None if wrong is None else (wrong[0], fix)
+        return None if wrong is None else (wrong[0], rename_fix(name))
+    fix = rename_fix(name)
     first, *middle = name.removesuffix(".j2").split(".")
     if len(middle) == 2 and first in channels() and middle[1] in channels()[first].parts:
         return (locale_problem(middle[0]) or (f"{middle[0]!r} is not a language", ""))[0], fix

@@ -45,7 +45,7 @@ EVENT = {
 def store(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
         return "sqlite:///./k.db"
-    return str(request.getfixturevalue("postgres_url"))
+    return str(request.getfixturevalue("empty_postgres_url"))
 
 
 def lay_out(folder: Path, store: str, hook: str = HOOK) -> Path:

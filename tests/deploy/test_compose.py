@@ -197,15 +197,15 @@ async def test_an_event_reaches_somebody_through_the_sandbox_with_these_accounts
 
 
 async def test_two_processes_on_one_postgresql_share_the_work_and_the_doctor_sees_both(
-    sandbox: Sandbox, tmp_path: Path, postgres_url: str
+    sandbox: Sandbox, tmp_path: Path, empty_postgres_url: str
 ) -> None:
     paths = [
-        installed(tmp_path, sandbox.url, sandbox.smtp_port, postgres_url, name)
+        installed(tmp_path, sandbox.url, sandbox.smtp_port, empty_postgres_url, name)
         for name in ("one", "two")
     ]
     with pytest.raises(OSError, match="kaskad migrate up"):
         await App(paths[0], env_file()).start()
-    await migrate_url(postgres_url, up=True)
+    await migrate_url(empty_postgres_url, up=True)
     one, two = (App(path, env_file()) for path in paths)
     await one.start()
     await two.start()

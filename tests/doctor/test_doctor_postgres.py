@@ -44,9 +44,9 @@ def limited(server: Server, url: str, name: str, settings: str = "") -> str:
 
 
 async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(
-    setup: Setup, postgres_url: str
+    setup: Setup, empty_postgres_url: str
 ) -> None:
-    findings = await examine_store(setup, postgres_url)
+    findings = await examine_store(setup, empty_postgres_url)
     assert set(wrong(list(findings.values()))) == FROM_THE_FIXTURE
     looked_at = {
         "release",
@@ -62,28 +62,34 @@ async def test_everything_but_the_missing_fsync_of_the_test_server_is_fine(
     assert looked_at | {"connections", "transaction_ids", "encryption", "clock"} <= set(findings)
 
 
-async def test_settings_that_give_up_durability_are_errors(setup: Setup, postgres_url: str) -> None:
-    assert (await examine_store(setup, postgres_url))["durable"].result is Result.ERROR
+async def test_settings_that_give_up_durability_are_errors(
+    setup: Setup, empty_postgres_url: str
+) -> None:
+    assert (await examine_store(setup, empty_postgres_url))["durable"].result is Result.ERROR
 
 
 async def test_more_processes_than_the_lock_table_has_room_for_are_refused_with_the_setting_to_use(
-    setup: Setup, postgres_url: str
+    setup: Setup, empty_postgres_url: str
 ) -> None:
-    found = (await examine_store(setup, postgres_url, processes=12))["locks"]
+    found = (await examine_store(setup, empty_postgres_url, processes=12))["locks"]
     assert found.result is Result.ERROR
     assert found.fix.startswith("set max_locks_per_transaction = ")
 
 
-async def test_more_processes_than_connections_are_refused(setup: Setup, postgres_url: str) -> None:
-    assert (await examine_store(setup, postgres_url, processes=40))[
+async def test_more_processes_than_connections_are_refused(
+    setup: Setup, empty_postgres_url: str
+) -> None:
+    assert (await examine_store(setup, empty_postgres_url, processes=40))[
         "connections"
     ].result is Result.ERROR
 
 
 async def test_a_role_that_may_not_make_tables_is_reported(
-    setup: Setup, postgres_server: Server, postgres_url: str
+    setup: Setup, postgres_server: Server, empty_postgres_url: str
 ) -> None:
-    found = (await examine_store(setup, limited(postgres_server, postgres_url, "guest")))["rights"]
+    found = (await examine_store(setup, limited(postgres_server, empty_postgres_url, "guest")))[
+        "rights"
+    ]
     assert (found.result, found.fix) == (
         Result.ERROR,
         'grant create on schema "public" to "guest"',
@@ -101,32 +107,32 @@ async def test_a_role_that_may_not_make_tables_is_reported(
 async def test_settings_of_the_role_that_would_stop_us_are_found(
     setup: Setup,
     postgres_server: Server,
-    postgres_url: str,
+    empty_postgres_url: str,
     setting: str,
     check: str,
     result: Result,
 ) -> None:
-    url = limited(postgres_server, postgres_url, "stubborn", setting)
+    url = limited(postgres_server, empty_postgres_url, "stubborn", setting)
     assert (await examine_store(setup, url))[check].result is result
 
 
 async def test_a_setting_that_our_sessions_make_for_themselves_is_not_held_against_the_server(
-    setup: Setup, postgres_server: Server, postgres_url: str
+    setup: Setup, postgres_server: Server, empty_postgres_url: str
 ) -> None:
-    url = limited(postgres_server, postgres_url, "hasty", "statement_timeout = '100ms'")
+    url = limited(postgres_server, empty_postgres_url, "hasty", "statement_timeout = '100ms'")
     assert (await examine_store(setup, url))["timeouts"].result is Result.FINE
 
 
 async def test_a_schema_that_is_up_to_date_differs_from_one_that_is_not(
-    setup: Setup, postgres_url: str
+    setup: Setup, empty_postgres_url: str
 ) -> None:
-    assert (await examine_store(setup, postgres_url, more="migrate: manual\n"))[
+    assert (await examine_store(setup, empty_postgres_url, more="migrate: manual\n"))[
         "schema"
     ].result is Result.ERROR
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     await migrate(connection)
     await connection.close()
-    found = (await examine_store(setup, postgres_url, more="migrate: manual\n"))["schema"]
+    found = (await examine_store(setup, empty_postgres_url, more="migrate: manual\n"))["schema"]
     assert (found.result, found.what) == (
         Result.FINE,
         "the schema is up to date; 0 process(es) at work on it",
@@ -135,21 +141,23 @@ async def test_a_schema_that_is_up_to_date_differs_from_one_that_is_not(
 
 @pytest.mark.parametrize(("weeks_ago", "result"), [(0, Result.FINE), (4, Result.ERROR)])
 async def test_partitions_that_nobody_makes_any_more_are_an_error(
-    setup: Setup, postgres_url: str, weeks_ago: int, result: Result
+    setup: Setup, empty_postgres_url: str, weeks_ago: int, result: Result
 ) -> None:
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     await migrate(connection)
-    assert (await examine_store(setup, postgres_url))[
+    assert (await examine_store(setup, empty_postgres_url))[
         "partitions"
     ].what == "none yet: the first process makes them"
     await make_partitions(connection, int(time.time() * 1000) - weeks_ago * WEEK_MS)
     await connection.close()
-    assert (await examine_store(setup, postgres_url))["partitions"].result is result
+    assert (await examine_store(setup, empty_postgres_url))["partitions"].result is result
 
 
-async def test_nothing_is_written_that_a_query_could_see(setup: Setup, postgres_url: str) -> None:
-    await examine_store(setup, postgres_url)
-    connection = await asyncpg.connect(postgres_url)
+async def test_nothing_is_written_that_a_query_could_see(
+    setup: Setup, empty_postgres_url: str
+) -> None:
+    await examine_store(setup, empty_postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     tables = await connection.fetchval(
         "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
     )
@@ -158,9 +166,9 @@ async def test_nothing_is_written_that_a_query_could_see(setup: Setup, postgres_
 
 
 async def test_a_wrong_password_and_a_missing_database_are_errors_a_closed_port_is_not(
-    setup: Setup, postgres_server: Server, postgres_url: str
+    setup: Setup, postgres_server: Server, empty_postgres_url: str
 ) -> None:
-    url = limited(postgres_server, postgres_url, "visitor")
+    url = limited(postgres_server, empty_postgres_url, "visitor")
     refused = (await examine_store(setup, url.replace("a-password", "another-password")))["connect"]
     missing = (await examine_store(setup, url.rpartition("/")[0] + "/nowhere"))["connect"]
     with socket.socket() as probe:

@@ -23,6 +23,8 @@ SOURCES = [
 MODULES = ("re", "regex")
 ANCHORED = frozenset({"match", "fullmatch"})
 METHODS = ANCHORED | {"search", "sub", "subn", "split", "findall", "finditer"}
+CALLS = re.compile(rf"\b(?:{'|'.join(MODULES)})\s*\.|\.\s*(?:{'|'.join(sorted(METHODS))})\b")
+"""In the text of every file that has a pattern or uses one."""
 
 
 @dataclass
@@ -41,11 +43,15 @@ class Found:
 
 def patterns() -> list[Found]:
     """Every pattern, with the methods that anything calls on it by its name."""
-    trees = {path: ast.parse(path.read_text()) for path in SOURCES}
-    found = [one for path, tree in trees.items() for one in patterns_of(path, tree)]
+    found: list[Found] = []
     called: dict[str, set[str]] = {}
-    for tree in trees.values():
-        for node in ast.walk(tree):
+    for path in SOURCES:
+        text = path.read_text()
+        if not CALLS.search(text):
+            continue
+        nodes = list(ast.walk(ast.parse(text)))
+        found += patterns_of(path, nodes)
+        for node in nodes:
             if isinstance(node, ast.Attribute) and node.attr in METHODS:
                 owner = node.value
                 name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
@@ -55,17 +61,17 @@ def patterns() -> list[Found]:
     return found
 
 
-def patterns_of(path: Path, tree: ast.Module) -> Iterator[Found]:
+def patterns_of(path: Path, nodes: list[ast.AST]) -> Iterator[Found]:
     """The patterns of one file."""
     place = str(path.relative_to(ROOT))
     named = {
         id(node.value): target.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         called = node.func if isinstance(node, ast.Call) else None
         owner = called.value if isinstance(called, ast.Attribute) else None
         if not isinstance(owner, ast.Name) or owner.id not in MODULES:

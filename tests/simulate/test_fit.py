@@ -263,9 +263,12 @@ async def test_a_database_that_cannot_be_reached_is_reported_in_one_line(place: 
     assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
 
 
-async def test_a_database_is_not_changed_to_learn_from_it(place: Place, postgres_url: str) -> None:
+async def test_a_database_is_not_changed_to_learn_from_it(
+    place: Place, empty_postgres_url: str
+) -> None:
     place.write(
-        "kaskad.yaml", CONFIG.replace("store: sqlite:///./kaskad.db", f"store: {postgres_url}")
+        "kaskad.yaml",
+        CONFIG.replace("store: sqlite:///./kaskad.db", f"store: {empty_postgres_url}"),
     )
     done = await asyncio.to_thread(
         place.kaskad, "simulate", "--events", place.events([event(1)]), "--fit"

@@ -297,8 +297,10 @@ async def test_no_session_starts_helpers_for_a_look(postgres_url: str) -> None:
 # ---- starting together
 
 
-async def test_processes_that_start_at_the_same_moment_migrate_once(postgres_url: str) -> None:
-    connections = [await asyncpg.connect(postgres_url) for _ in range(4)]
+async def test_processes_that_start_at_the_same_moment_migrate_once(
+    empty_postgres_url: str,
+) -> None:
+    connections = [await asyncpg.connect(empty_postgres_url) for _ in range(4)]
     done = await asyncio.gather(*(migrate(connection) for connection in connections))
     assert sorted(map(len, done))[:3] == [0, 0, 0]
     for connection in connections:

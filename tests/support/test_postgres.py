@@ -11,10 +11,10 @@ needed = pytest.mark.skipif(missing() is not None, reason=f"NO POSTGRESQL IN THI
 
 
 async def test_each_test_gets_an_empty_database_of_its_own(
-    postgres_server: Server, postgres_url: str
+    postgres_server: Server, empty_postgres_url: str
 ) -> None:
     other = postgres_server.create_database()
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     await connection.execute("CREATE TABLE t (n int)")
     await connection.close()
     connection = await asyncpg.connect(other)
