@@ -1,5 +1,5 @@
 """
-Over the network: every provider's host, status webhooks, and the public address.
+Over the network: providers' hosts, status webhooks, the collector of traces, the public address.
 
 A host must resolve, accept a connection and, if it speaks TLS, show a certificate that is trusted
 and will be for a while. Only a handshake is sent: no request, no log-in, no mail.
@@ -50,10 +50,12 @@ class Target:
 
 
 async def look_at_providers(settings: Settings) -> list[Finding]:
-    """One finding for each host that messages or status webhooks go to."""
+    """One finding for each host that messages, status webhooks or traces go to."""
     targets = [target for one in settings.providers.values() for target in targets_of(one)]
     for number, webhook in enumerate(settings.statuses.webhooks, start=1):
         targets += from_url(f"status webhook {number}", webhook.url)
+    if settings.telemetry.traces is not None:
+        targets += from_url("collector of traces", settings.telemetry.traces.endpoint)
     pushes = any(
         channels()[one.channel].receipts_from == "device"
         and one.adapter_type.supports.channel == one.channel

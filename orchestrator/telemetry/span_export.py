@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,8 @@ GATHER_SECONDS = 1.0
 """The longest that a span waits for others to go with it."""
 EXPORT_SECONDS = 10.0
 """For one batch, with the exporter's own tries."""
+REST_SHARE = 4.0
+"""For each second of CPU the thread rests so many: it shares the interpreter with the sends."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 TRACES_PATH = "/v1/traces"
@@ -106,9 +109,11 @@ class SpanExport:
             self._filled.wait(GATHER_SECONDS)
             self._filled.clear()
             while batch := self._take():
-                if self._export(exporter, [readable(one, resource) for one in batch]):
+                busy = thread_time()
+                if self._export(exporter, batch, resource):
                     self._on_sent(len(batch))
                     pause = FIRST_PAUSE_SECONDS
+                    self._stopped.wait((thread_time() - busy) * REST_SHARE)
                     continue
                 self._on_dropped(NOT_TAKEN, len(batch))
                 log.warning("tracing.export_failed", count=len(batch), seconds=pause)
@@ -119,11 +124,12 @@ class SpanExport:
     def _take(self) -> list[Span]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
 
-    def _export(self, exporter: Any, batch: Sequence[ReadableSpan]) -> bool:
+    def _export(self, exporter: Any, batch: Sequence[Span], resource: Any) -> bool:
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         try:
-            return bool(exporter.export(batch) is SpanExportResult.SUCCESS)
+            spans = [readable(one, resource) for one in batch]
+            return bool(exporter.export(spans) is SpanExportResult.SUCCESS)
         except Exception:
             log.exception("tracing.exporter_failed", count=len(batch))
             return False

@@ -18,6 +18,7 @@ from orchestrator.doctor.findings import Subject
 from orchestrator.sandbox import Sandbox, SandboxConfig
 from orchestrator.sandbox.tls import own_certificate
 from tests.doctor.setup import Setup
+from tests.support.ports import free_port
 
 DAY_MS = 86_400_000
 MAIL = (
@@ -65,6 +66,13 @@ async def test_a_provider_that_answers_without_tls_is_reported_as_fine(setup: Se
         await sandbox.stop()
     assert (found.result, found.what) == (Result.FINE, "it takes connections, without TLS")
     assert requests == 0
+
+
+async def test_a_collector_of_traces_that_is_not_there_is_named(setup: Setup) -> None:
+    setup.configure(f'telemetry: {{traces: {{endpoint: "http://127.0.0.1:{free_port()}"}}}}\n')
+    found = await setup.found("providers", "connect")
+    assert found.result is Result.UNREACHABLE
+    assert "collector of traces 127.0.0.1:" in str(found)
 
 
 async def test_a_certificate_that_nobody_trusts_is_an_error(setup: Setup, tmp_path: Path) -> None:
