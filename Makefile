@@ -21,16 +21,26 @@ help:
 	@echo "make lint     style, types and who may import whom"
 	@echo "make docs     the documentation as a site, in build/site: strict, every link and anchor checked"
 	@echo "make check    the worked configuration, through kaskad check"
+	@echo "make lock     renew the locks in requirements/: all of them newer with UPGRADE=--upgrade"
+	@echo "make audit    what is shipped: known vulnerabilities (asks the internet), licences"
+	@echo "make dist     wheels, source archives and the SBOM, into dist/"
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+# What is installed is what the locks in requirements/ name, to the hash.
+PIP := -m pip --quiet --disable-pip-version-check install
+LOCKED := $(PIP) --require-hashes --requirement
+OURS := $(PIP) --no-deps --no-build-isolation --editable .
+
+.venv/.installed: pyproject.toml requirements/image.txt requirements/build.txt | .venv/bin/python
+	$(BIN)/python $(LOCKED) requirements/image.txt --requirement requirements/build.txt
+	$(BIN)/python $(OURS)
 	@touch $@
 
-.venv/.tested: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+.venv/.tested: pyproject.toml requirements/test.txt requirements/build.txt | .venv/bin/python
+	$(BIN)/python $(LOCKED) requirements/test.txt --requirement requirements/build.txt
+	$(BIN)/python $(OURS)
 	@touch $@ .venv/.installed
 
 .PHONY: demo
@@ -97,14 +107,75 @@ chaos: .venv/.tested
 mutants: .venv/.tested
 	$(BIN)/python -m tests.mutants.run --area $(AREA)
 
-.venv/.documented: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
 .PHONY: docs
-docs: .venv/.documented
+docs: .venv/.tested
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # --quiet would hide what strict counts
 	@echo "build/site/index.html"
+
+# The tools of releases have an environment of their own: none of them is needed to work on the product.
+TOOLS := .tools/bin
+
+.tools/.installed: requirements/tools.txt
+	$(PYTHON) -m venv .tools
+	$(TOOLS)/python $(LOCKED) requirements/tools.txt
+	@touch $@
+
+UPGRADE ?=
+COMPILE := $(TOOLS)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock" $(UPGRADE)
+
+# A lock keeps its versions as long as pyproject.toml allows them. The image's are a part of the tests'.
+.PHONY: lock
+lock: .tools/.installed
+	$(COMPILE) pyproject.toml --all-extras --output-file requirements/test.txt
+	$(COMPILE) pyproject.toml $(IMAGE_EXTRAS:%=--extra %) --constraint requirements/test.txt \
+		--output-file requirements/image.txt
+	$(COMPILE) requirements/build.in --constraint requirements/test.txt --output-file requirements/build.txt
+	$(COMPILE) requirements/tools.in --output-file requirements/tools.txt
+
+# `kaskad demo` and compose's sandbox run from the image; and nothing can be added to it, so traces are in it.
+IMAGE_EXTRAS := otel sandbox
+
+# What the image has, and nothing else: the environment that is audited and that the SBOM describes.
+build/shipped/.installed: requirements/image.txt .tools/.installed
+	rm -rf build/shipped
+	$(PYTHON) -m venv --without-pip build/shipped
+	$(TOOLS)/python -m pip --quiet --disable-pip-version-check --python build/shipped/bin/python install \
+		--require-hashes --requirement requirements/image.txt
+	@touch $@
+
+.PHONY: audit
+audit: licences
+	$(TOOLS)/pip-audit --require-hashes --disable-pip --progress-spinner off \
+		--requirement requirements/image.txt
+
+# Reads metadata only, so it works without a network.
+.PHONY: licences
+licences: build/shipped/.installed
+	$(TOOLS)/pip-licenses --python build/shipped/bin/python --summary --order=count \
+		--allow-only="$$(grep -v '^#' requirements/licences.txt | paste -sd ';' -)"
+
+.PHONY: dist
+dist: build/shipped/.installed
+	rm -rf dist
+	$(TOOLS)/python -m build --no-isolation --outdir dist .
+	$(TOOLS)/python -m build --no-isolation --outdir dist clients/python
+	$(TOOLS)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(MAKE) sbom
+
+# What the service, its sandbox and their dependencies are, in CycloneDX. The version is not in pyproject.toml itself.
+.PHONY: sbom
+sbom: build/shipped/.installed
+	mkdir -p dist
+	sed "s/^dynamic = .*/version = \"$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' orchestrator/__init__.py)\"/" \
+		pyproject.toml > build/sbom.toml
+	cp README.md LICENSE build/
+	$(TOOLS)/cyclonedx-py environment --pyproject build/sbom.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file dist/kaskad.cdx.json build/shipped
+
+.PHONY: hadolint
+hadolint: .tools/.installed
+	$(TOOLS)/hadolint Dockerfile
 
 .PHONY: image
 image:

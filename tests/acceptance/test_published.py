@@ -71,3 +71,25 @@ def test_the_source_archive_builds_the_same_wheel(wheel: Path, tmp_path: Path) -
         tar.extractall(tmp_path, filter="data")
     again = build("wheel", tmp_path / f"kaskad-{__version__}", tmp_path / "again")
     assert names_in(again) == names_in(wheel)
+
+
+CLIENT = ROOT / "clients" / "python"
+
+
+def test_the_client_says_as_much_and_builds_from_its_source_archive(tmp_path: Path) -> None:
+    built = build("wheel", CLIENT, tmp_path / "wheel")
+    metadata = metadata_of(built)
+    assert (metadata["Name"], metadata["Version"]) == ("kaskad-client", __version__)
+    assert metadata["License-Expression"] == PROJECT["license"]
+    urls = dict(entry.split(", ", 1) for entry in metadata.get_all("Project-URL", ()))
+    assert set(urls) == set(PROJECT["urls"])
+    assert urls["Documentation"].startswith(PROJECT["urls"]["Documentation"])
+    assert set(metadata.get_all("Classifier", ())) <= classifiers
+    assert "kaskad_client/py.typed" in names_in(built)
+    assert any(name.endswith("/licenses/LICENSE") for name in names_in(built))
+
+    archive = build("sdist", CLIENT, tmp_path / "sdist")
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    again = build("wheel", tmp_path / f"kaskad_client-{__version__}", tmp_path / "again")
+    assert names_in(again) == names_in(built)

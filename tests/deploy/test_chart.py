@@ -6,6 +6,7 @@ Kaskad takes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,12 @@ def test_the_default_values_fit_the_schema_and_the_schema_knows_every_one_of_the
 )
 def test_values_that_cannot_work_do_not_fit_the_schema(change: Json) -> None:
     assert not schema().is_valid({**values(), **change})
+
+
+def test_an_image_is_taken_by_its_digest_if_one_is_given() -> None:
+    def images(name: str) -> set[str]:
+        return {one["image"] for pod in pods(name) for one in pod["spec"]["containers"]}
+
+    [by_tag], [by_digest] = images("default"), images("full")
+    assert re.fullmatch(r"kaskad:[\d.]+", by_tag)
+    assert re.fullmatch(r"registry\.example\.com/kaskad@sha256:[0-9a-f]{64}", by_digest)

@@ -29,6 +29,7 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+OURS = "${KASKAD_IMAGE:-kaskad}"
 ONE_SHOT = {"migrate", "keys", "topics"}
 SECONDS = {"s": 1, "m": 60}
 REFERENCE = re.compile(r"\$\{env:(\w+)\}")
@@ -64,9 +65,9 @@ def test_every_service_is_bounded_and_watched(name: str) -> None:
         assert service["restart"] == "no"
     else:
         assert service["restart"] == "unless-stopped"
-        from_image = service["image"] == "kaskad"  # whose health check is in the image
+        from_image = service["image"] == OURS  # whose health check is in the image
         assert from_image or "test" in service["healthcheck"]
-    if service["image"] == "kaskad":
+    if service["image"] == OURS:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
     else:

@@ -58,6 +58,36 @@ def test_pip_and_compilers_stay_in_the_build_stage() -> None:
     assert "apt-get" not in runtime
 
 
+def test_the_base_is_a_tag_here_and_a_digest_at_release() -> None:
+    words = [(word, rest) for word, rest in instructions() if word in {"ARG", "FROM"}]
+    (_, base), (_, stage) = words[:2]
+    assert base == "BASE=debian:bookworm-slim"
+    assert stage == "${BASE} AS base"
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert "BASE=${{ steps.base.outputs.name }}" in release
+    assert 'org.opencontainers.image.base.name="${BASE}"' in one("LABEL")
+
+
+def test_everything_from_the_package_index_is_held_to_its_hash() -> None:
+    installs = [
+        part
+        for word, rest in instructions()
+        if word == "RUN"
+        for part in rest.split("&&")
+        if re.search(r"bin/pip .*\b(install|wheel)\b", part)
+    ]
+    assert len(installs) == 4
+    for part in installs:
+        ours = "--no-deps" in part and ("--no-index" in part or "--no-build-isolation" in part)
+        assert "--require-hashes" in part or ours, part
+
+
+def test_every_action_is_pinned_to_a_commit() -> None:
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for action in re.findall(r"uses: (.+)", workflow.read_text()):
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
 def test_what_is_copied_exists_and_is_not_left_out_of_the_context() -> None:
     ignored = set((ROOT / ".dockerignore").read_text().split())
     for word, rest in instructions():

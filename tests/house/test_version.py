@@ -9,6 +9,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+import kaskad_client
 from orchestrator import __version__
 from orchestrator.cli import app
 from orchestrator.telemetry.metrics import Metrics
@@ -23,6 +24,7 @@ def test_package_command_chart_image_and_metric_have_the_same_version() -> None:
     assert version("kaskad") == __version__
     assert CliRunner().invoke(app, ["--version"]).stdout == f"kaskad {__version__}\n"
     assert re.findall(r'^(?:version|appVersion): "?([^"\n]+)"?$', CHART, re.M) == [__version__] * 2
+    assert kaskad_client.__version__ == __version__
     assert f"ARG VERSION={__version__}\n" in IMAGE
     assert Metrics().registry.get_sample_value("kaskad_build_info", {"version": __version__}) == 1
 
