@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from hypothesis import strategies as st
@@ -47,10 +47,8 @@ class Clock:
             datetime.fromtimestamp(begin // 1000 + 60 * n, place) for n in range(days * DAY_MINUTES)
         ]
         self.wall = [one.toordinal() * DAY_MINUTES + one.hour * 60 + one.minute for one in shown]
-        self.highest_so_far, self.lowest_from_here = list(self.wall), list(self.wall)
-        for n in range(1, len(shown)):
-            self.highest_so_far[n] = max(self.wall[n], self.highest_so_far[n - 1])
-            self.lowest_from_here[-n - 1] = min(self.wall[-n - 1], self.lowest_from_here[-n])
+        self.highest_so_far = list(accumulate(self.wall, max))
+        self.lowest_from_here = list(accumulate(reversed(self.wall), min))[::-1]
 
     def quiet_minutes(self, rule: QuietHours) -> list[bool]:
         """

@@ -1,8 +1,8 @@
 """
-Compare sends with the rules of consent, quiet hours and caps, from outside.
+Compare a campaign's sends with the rules of caps and gaps, from outside.
 
-The oracles here are written as a person would check a list by hand. They know the inputs and what
-was called, nothing of cap usages, verdicts or the order in which gates are asked.
+The oracles here are written as a person would check a list by hand. They know what was called,
+nothing of cap usages, verdicts or the order in which gates are asked.
 """
 
 from __future__ import annotations
@@ -19,93 +19,16 @@ from orchestrator.core import facts
 from orchestrator.core.cascade.decide import decide
 from orchestrator.core.effects import Call, ReleaseCap, ReserveCap
 from orchestrator.core.inputs import Inputs, Provider
-from orchestrator.core.message import Attempt, Message
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import DAY_MS, HOUR_MS, MINUTE_MS, Cap, Gap, Governance, Policy, Step
 from orchestrator.core.reasons import Reason
-from orchestrator.core.recipient import Address, Consent
+from orchestrator.core.recipient import Address
 from orchestrator.recipients.document import Person
-from tests.properties.lives import START, Life, Lived
+from tests.properties.lives import START
 from tests.properties.sizes import runs, sizes
 
 SEEDS = st.integers(0, 2**48)
-
-
-def calls_of(life: Life) -> list[tuple[Lived, Attempt, Call]]:
-    return [
-        (lived, lived.decision.message.attempts[effect.attempt], effect)
-        for lived in life.lived
-        for effect in lived.decision.effects
-        if isinstance(effect, Call)
-    ]
-
-
-def a_life(seed: int) -> Life:
-    life = Life(Random(seed))
-    life.live(24)
-    return life
-
-
-def rank(entry: Consent) -> int:
-    return (2 if entry.channel != "*" else 0) + (1 if entry.topic != "*" else 0)
-
-
-def was_allowed(
-    entries: list[Consent], channel: str, topic: str, message_class: str, default: str
-) -> bool:
-    """Every no that speaks here must have been taken back by something later."""
-    if default == "bypass":
-        return True
-    here = [e for e in entries if e.channel in ("*", channel) and e.topic in ("*", topic)]
-    here = [e for e in here if not e.classes or message_class in e.classes]
-    for no in here:
-        if no.state != "out":
-            continue
-        taken_back = False
-        for yes in here:
-            newer = yes.state == "in" and yes.at > no.at and rank(yes) >= rank(no)
-            if newer and (
-                yes.source != "start" or (no.source == "stop" and no.channel == yes.channel)
-            ):
-                taken_back = True
-        if not taken_back:
-            return False
-    return default == "opt_out" or any(e.state == "in" and e.source != "start" for e in here)
-
-
-@sizes(120, 6_000)
-def test_nothing_is_sent_to_an_address_that_its_owner_has_not_allowed_or_that_is_marked(
-    size: int,
-) -> None:
-    @runs(size)
-    @given(SEEDS)
-    def holds(seed: int) -> None:
-        for lived, attempt, call in calls_of(a_life(seed)):
-            state = lived.inputs.address_states.get(call.target.hash)
-            entries = [*lived.inputs.consents, *(state.consents if state is not None else ())]
-            message_class = lived.before.message_class
-            default = lived.inputs.governance.consent.get(message_class, "opt_out")
-            assert was_allowed(entries, attempt.channel, "news", message_class, default)
-            assert state is None or attempt.channel not in state.suppressions
-            if attempt.channel == "sms" and lived.inputs.governance.sms_countries:
-                assert call.target.country in lived.inputs.governance.sms_countries
-
-    holds()
-
-
-@sizes(120, 6_000)
-def test_nothing_is_sent_in_the_night_of_the_place_where_its_recipient_lives(size: int) -> None:
-    @runs(size)
-    @given(SEEDS)
-    def holds(seed: int) -> None:
-        for lived, _, _ in calls_of(a_life(seed)):
-            if not lived.inputs.governance.quiet_hours or lived.before.message_class == "otp":
-                continue
-            zone = "Europe/Kyiv" if lived.inputs.zone == "Europe/Kyiv" else "UTC"
-            hour = datetime.fromtimestamp(lived.at / 1000, ZoneInfo(zone)).hour
-            assert 9 <= hour < 21
-
-    holds()
 
 
 def provider(channel: str) -> Provider:

@@ -17,7 +17,7 @@ from orchestrator.configuration.policy_file import (
     policy_from_document,
     policy_to_document,
 )
-from orchestrator.core.policy import CLASSES
+from orchestrator.core.policy import CLASSES, Policy
 from orchestrator.core.status import WAITABLE
 from orchestrator.core.values import replace
 from tests.properties.sizes import runs, sizes
@@ -112,52 +112,27 @@ def as_yaml(policy: dict[str, Any], rng: Random) -> str:
 
 
 @sizes(60, 3_000)
-def test_a_policy_reads_the_same_from_any_spelling_and_has_one_version(
+def test_policies_keep_their_meaning_and_one_version_through_files_and_the_store(
     size: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "policy.yaml"
 
+    def read(policy: dict[str, Any], rng: Random, template: str = "hash") -> Policy:
+        path.write_text(as_yaml(policy, rng), "utf-8")
+        return load_policy(path, templates=lambda name: template).policy
+
     @runs(size)
-    @given(policies(), st.integers(0, 2**32))
-    def holds(policy: dict[str, Any], seed: int) -> None:
+    @given(policies(), policies(), st.integers(0, 2**32))
+    def holds(one: dict[str, Any], other: dict[str, Any], seed: int) -> None:
         rng = Random(seed)
-        found = []
-        for _ in range(2):
-            path.write_text(as_yaml(policy, rng), "utf-8")
-            found.append(load_policy(path, templates=lambda name: "hash").policy)
-        assert found[0] == found[1]
-
-    holds()
-
-
-@sizes(60, 3_000)
-def test_a_policy_comes_back_from_the_store_as_it_was(size: int, tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
-
-    @runs(size)
-    @given(policies())
-    def holds(policy: dict[str, Any]) -> None:
-        path.write_text(as_yaml(policy, Random(0)), "utf-8")
-        read = load_policy(path, templates=lambda name: "hash").policy
-        assert policy_from_document(json.loads(json.dumps(policy_to_document(read)))) == read
-
-    holds()
-
-
-@sizes(60, 3_000)
-def test_another_policy_or_another_template_has_another_version(size: int, tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
-
-    @runs(size)
-    @given(policies(), policies())
-    def holds(one: dict[str, Any], other: dict[str, Any]) -> None:
-        found = []
-        for policy in (one, other):
-            path.write_text(as_yaml(policy, Random(0)), "utf-8")
-            found.append(load_policy(path, templates=lambda name: "hash").policy)
-        first, second = found
+        first, again, second = read(one, rng), read(one, rng), read(other, rng)
+        assert first == again, "another spelling"
+        for policy in (first, second):
+            assert (
+                policy_from_document(json.loads(json.dumps(policy_to_document(policy)))) == policy
+            )
         same = replace(first, version="") == replace(second, version="")
         assert (first.version == second.version) is same
-        assert load_policy(path, templates=lambda name: "other").policy.version != second.version
+        assert read(other, rng, "other").version != second.version, "another template"
 
     holds()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from tests.simulation import mutations
-from tests.simulation.campaign import judge
+from tests.simulation.campaign import judge, seldom_collect
 
 SEEDS = 2_000
 NOT_A_PROMISE = ("P1 an unexpected error", "P1 the run itself broke")
@@ -71,7 +71,7 @@ def hunt(bug: str, seeds: int = SEEDS) -> Caught:
 
 def hunt_all(bugs: Sequence[str], jobs: int, seeds: int = SEEDS) -> Iterator[Caught]:
     """Each bug by itself, over several processes."""
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=seldom_collect) as pool:
         yield from pool.map(hunt, bugs, [seeds] * len(bugs))
 
 
