@@ -76,8 +76,8 @@ verify: .venv/.tested
 	$(BIN)/python -m pytest -m verify -n $(JOBS) -p no:cacheprovider --durations=5 tests/properties
 	$(BIN)/python -m tests.simulation --first 0 --seeds 2000 --jobs $(JOBS)
 	$(BIN)/python -m tests.simulation.planted --jobs $(JOBS)
-	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=20 -rs -s \
-		--ignore=tests/properties
+	$(BIN)/python -m pytest -m "verify or browser" -p no:cacheprovider --durations=20 -rs \
+		-n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore=tests/properties
 
 .PHONY: check
 check: .venv/.installed
