@@ -49,6 +49,12 @@ def test_the_navigation_has_four_parts() -> None:
     assert [part for entry in SITE["nav"] for part in entry] == PARTS
 
 
+def test_every_question_is_in_the_index() -> None:
+    index = (DOCS / "how-to" / "README.md").read_text()
+    pages = {path.name for path in (DOCS / "how-to").glob("*.md")} - {"README.md"}
+    assert [page for page in sorted(pages) if f"]({page})" not in index] == []
+
+
 def test_pages_from_elsewhere_are_there() -> None:
     assert [path for path in ELSEWHERE.values() if not (ROOT / path).is_file()] == []
 
