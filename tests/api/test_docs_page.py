@@ -45,6 +45,7 @@ def test_the_viewer_is_the_release_that_is_named_and_has_its_licence() -> None:
     assert f"Explorer {version} " in (assets.__doc__ or "")
     licence = assets.VIEWER.with_name("openapi-explorer.LICENSE").read_text()
     assert "Apache License" in licence
+    assert version in assets.VIEWER.with_name("openapi-explorer.NOTICE").read_text()
 
 
 @pytest.mark.browser
