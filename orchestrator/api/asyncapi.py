@@ -17,11 +17,10 @@ from aiohttp import web
 
 from orchestrator.api.events import STRUCTURED, EventBody, EventData
 from orchestrator.api.examples import EXAMPLES
-from orchestrator.api.openapi import Schemas
+from orchestrator.api.openapi import STATUS_EVENTS, Schemas
 from orchestrator.api.route import JSON
 from orchestrator.configuration.kafka_settings import KafkaSource, KafkaStatuses
 from orchestrator.events.cloudevents import EVENT_BYTES_MAX
-from orchestrator.explain.views import StatusEventView
 from orchestrator.kafka.dead_letters import ORIGIN_HEADER, REASON_HEADER
 
 DATA_ATTRIBUTES = {"data", "data_base64", "datacontenttype"}
@@ -36,7 +35,7 @@ async def asyncapi(request: web.Request) -> web.Response:
 @cache
 def document() -> dict[str, Any]:
     """The whole document."""
-    schemas = Schemas([EventBody, EventData, StatusEventView])
+    schemas = Schemas([EventBody, EventData, *STATUS_EVENTS])
     components = schemas.components
     return {
         "asyncapi": "3.0.0",
@@ -70,7 +69,7 @@ def channels() -> dict[str, Any]:
         "statuses": {
             "address": KafkaStatuses.topic,
             "description": "The topic in `statuses.kafka.topic`.",
-            "messages": named("statusEvent"),
+            "messages": named("statusEvent", "optOutEvent"),
         },
         "deadLetters": {
             "address": KafkaSource.dead_letters,
@@ -122,6 +121,13 @@ def messages(event: dict[str, Any]) -> dict[str, Any]:
             "payload": {"$ref": "#/components/schemas/StatusEvent"},
             "bindings": key("The recipient's id: events of one person are in order."),
             "examples": [{"payload": EXAMPLES["StatusEvent"]}],
+        },
+        "optOutEvent": {
+            "title": "Somebody has opted out",
+            "contentType": STRUCTURED,
+            "payload": {"$ref": "#/components/schemas/OptOutEvent"},
+            "bindings": key("The recipient's id."),
+            "examples": [{"payload": EXAMPLES["OptOutEvent"]}],
         },
         "deadLetter": {
             "title": "The record as it came, byte for byte, without its headers",

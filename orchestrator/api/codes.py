@@ -21,6 +21,7 @@ EVENT_CODES: dict[str, str] = {
     "bad_data": "The data are no JSON object, or given twice",
     "no_recipient": "Neither the data nor `subject` names a recipient",
     "bad_recipient": "No recipient has a usable id",
+    "reserved": "`type` begins with `kaskad.`, or `source` is `kaskad`: those are Kaskad's own",
     "time_in_future": "`time` is more than 5 minutes ahead of our clock",
     "not_before_too_far": "`kaskadnotbefore` is more than 366 days ahead",
     "too_large": "The event, batch or body is larger than the limit",

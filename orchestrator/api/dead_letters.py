@@ -21,7 +21,7 @@ from orchestrator.api.queries import (
 )
 from orchestrator.api.route import Parameter, Time
 from orchestrator.engine.commands import Conflict, EventStatus, Publish
-from orchestrator.events.cloudevents import parse_kafka
+from orchestrator.events.cloudevents import parse_kafka, refuse_reserved
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
 from orchestrator.explain.views import instant
@@ -109,10 +109,12 @@ def event_of(letter: DeadLetterRow) -> Event:
     """The event in a dead letter, read as a Kafka record. Raises ``Refusal`` if it cannot be."""
     headers = {name.lower(): value for name, value in letter.headers.items()}
     try:
-        return parse_kafka(letter.body or None, headers)
+        event = parse_kafka(letter.body or None, headers)
+        refuse_reserved(event)
     except Malformed as error:
         detail = f"it still cannot be processed: {error.what}"
         raise Refusal(422, error.code, detail, field=error.field) from None
+    return event
 
 
 def dead_letter_view(letter: DeadLetterRow) -> DeadLetterView:

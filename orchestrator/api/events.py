@@ -31,7 +31,7 @@ from orchestrator.events.cloudevents import (
     parse_batch,
     parse_binary,
     parse_structured,
-    refuse_future,
+    refuse_at_the_door,
     with_trace,
 )
 from orchestrator.events.data import RECIPIENTS_MAX, is_json
@@ -200,7 +200,7 @@ def in_time(
     """The same with its request's trace context, or the error of an event from the future."""
     try:
         if isinstance(given, Event):
-            refuse_future(given, now)
+            refuse_at_the_door(given, now)
             return with_trace(given, traceparent)
     except Malformed as error:
         return error

@@ -32,6 +32,8 @@ MESSAGE: dict[str, Any] = {
     "reached_at": None,
     "retry_of": None,
     "retried_as": None,
+    "caused_by": None,
+    "hops": 0,
     "attempts": [],
 }
 EXAMPLES: dict[str, Any] = {
@@ -75,6 +77,25 @@ EXAMPLES: dict[str, Any] = {
     "Click": {"action": "reorder"},
     "UpTo": {"up_to": 17},
     "Message": MESSAGE,
+    "OptOutEvent": {
+        "specversion": "1.0",
+        "id": "01KXQ4N7Z3",
+        "source": "kaskad",
+        "type": "kaskad.opt_out",
+        "subject": "user-42",
+        "time": AT,
+        "datacontenttype": "application/json",
+        "data": {
+            "recipient": "user-42",
+            "channel": "*",
+            "topic": "*",
+            "classes": [],
+            "source": "stop",
+            "at": AT,
+            "message": None,
+            "policy": None,
+        },
+    },
     "StatusEvent": {
         "specversion": "1.0",
         "id": "01KXQ4N6A1B2C3D4E5F6G7H8JK",

@@ -16,7 +16,7 @@ from orchestrator.api.problems import ProblemView
 from orchestrator.api.recipients import add_addresses
 from orchestrator.api.route import Listener, Route
 from orchestrator.channels.registry import consent_channels
-from orchestrator.explain.views import StatusEventView
+from orchestrator.explain.views import OptOutEventView, StatusEventView
 
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
 """The document that an application serves."""
@@ -38,6 +38,7 @@ STATUSES = {
 }
 OF_KEYS = (401, 403, 429, 503)
 OF_BODIES = (400, 408, 413, 415, 429, 503)
+STATUS_EVENTS = (StatusEventView, OptOutEventView)
 PROBLEM = "application/problem+json"
 PARAMETER = re.compile(r"{(\w+)}")
 TEMPLATE = "#/components/schemas/{name}"
@@ -50,7 +51,7 @@ def document(routes: Iterable[Route], listener: Listener = Listener.PUBLIC) -> d
     rows = [row for row in routes if listener in row.listeners]
     has_webhooks = listener is Listener.PUBLIC
     types = [kind for row in rows for kind in types_of(row)]
-    schemas = Schemas([*types, StatusEventView] if has_webhooks else types)
+    schemas = Schemas([*types, *STATUS_EVENTS] if has_webhooks else types)
     paths: dict[str, Any] = {}
     for row in rows:
         item = paths.setdefault(row.path, {})
@@ -104,10 +105,11 @@ def status_webhook(schemas: Schemas) -> dict[str, Any]:
             " with the key in the `whsec_` secret (Standard Webhooks 1.0)."
         ),
     }
-    content = {"application/cloudevents+json": {"schema": schemas.of(StatusEventView)}}
+    events = {"anyOf": [schemas.of(one) for one in STATUS_EVENTS]}
+    content = {"application/cloudevents+json": {"schema": events}}
     return {
         "operationId": "statusEvent",
-        "summary": "A message or one of its attempts has changed",
+        "summary": "A message or one of its attempts has changed, or somebody has opted out",
         "description": "At least once; docs/status-events.md has the types and the retries.",
         "security": [],
         "parameters": [

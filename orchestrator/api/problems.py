@@ -87,7 +87,7 @@ def of_malformed(error: Malformed, **more: Any) -> web.Response:
 
 def status_of(code: str) -> int:
     """The HTTP status of an event's error code."""
-    return {"too_large": 413, "conflict": 409}.get(code, 400)
+    return {"too_large": 413, "conflict": 409, "reserved": 422}.get(code, 400)
 
 
 def unknown(kind: str, id: str) -> Refusal:

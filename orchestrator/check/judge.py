@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.check.files import look_beside, missing_folder
+from orchestrator.check.inside import lint_circles
 from orchestrator.check.installation import Installation, lint_installation
 from orchestrator.check.policy import lint_policy
 from orchestrator.check.samples import read_samples
@@ -85,6 +86,7 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     lint_installation(installation, files.values())
     for file in files.values():
         lint_policy(file, installation)
+    lint_circles(files, report)
     if report.failed or templates is None:
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}

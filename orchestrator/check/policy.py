@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.channels.registry import channels
 from orchestrator.check.expressions import ConditionLint
+from orchestrator.check.inside import lint_types
 from orchestrator.check.installation import Installation, only_settings
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
@@ -62,6 +63,7 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     before = len(report.problems)
     ConditionLint(file, installation.conditions, installation.samples, report).run()
     lint_events(file, report)
+    lint_types(file, report)
     cascade, also = (
         [CheckedStep(step, file, key, number, installation) for number, step in enumerate(steps)]
         for key, steps in (("cascade", policy.cascade), ("also", policy.also))

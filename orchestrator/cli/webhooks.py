@@ -158,7 +158,7 @@ def sample(id: str, what: str, now: int) -> dict[str, Any]:
     from orchestrator.core.message import Attempt, Message, Status
     from orchestrator.core.outcomes import OutcomeKind
     from orchestrator.core.status import Delivery
-    from orchestrator.engine.applying import status_body
+    from orchestrator.engine.emitting import status_body
     from orchestrator.explain.views import message_view
 
     noun, _, state = what.partition(".")

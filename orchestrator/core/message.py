@@ -188,6 +188,8 @@ class Message(Struct, omit_defaults=True):
     the history stored last, ``holds`` counts the latest decisions that only held the message once
     more; both belong to the history and decide nothing. ``retry_of`` is the message in whose place
     this one was started, ``retried_as`` the one that was started in the place of this one.
+    ``caused_by`` is the message whose inside event started this one, ``hops`` how many have started
+    each other up to it: 0 for a message of an event from outside.
     """
 
     id: str
@@ -219,6 +221,8 @@ class Message(Struct, omit_defaults=True):
     not_before: Instant | None = None
     retry_of: str | None = None
     retried_as: str | None = None
+    caused_by: str | None = None
+    hops: int = 0
 
     @property
     def terminal(self) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
 from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
@@ -24,16 +22,16 @@ from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
+from orchestrator.engine.emitting import emit_opt_outs, emit_status
 from orchestrator.engine.inbox import update_items
 from orchestrator.engine.rules import Reach
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.masking import without
-from orchestrator.primitives.trace_context import TRACEPARENT, message_context
 from orchestrator.recipients.consents import add_consents
 from orchestrator.recipients.document import Person, record_bounce
-from orchestrator.stores.rows import AttemptPlace, ContactRow, NewStatusEvent, ReferenceRow
+from orchestrator.stores.rows import AttemptPlace, ContactRow, ReferenceRow
 
 MILLIONTHS = 1_000_000
 BOOKKEEPING = ("cap_usages", "consents", "links")
@@ -229,56 +227,31 @@ def apply_effects(
                 record_bounce(work.address_document(effect.hash), effect, now)
             case effects.RecordOptOut():
                 consent = Consent(effect.channel, "*", "out", now, effect.source, effect.classes)
-                record_consent(context, person, effect.hash, consent)
-            case effects.EmitStatus() if context.rules.emits_statuses:
-                work.changes.outbox.append(status_event(context, entry, effect))
+                record_consent(context, person, effect.hash, consent, message)
+            case effects.EmitStatus():
+                if context.rules.emits_statuses or effect.what in context.rules.inside:
+                    emit_status(context, entry, effect)
     return tuple(calls)
 
 
 def record_consent(
-    context: BatchContext, person: Person | None, hash: str | None, consent: Consent
+    context: BatchContext,
+    person: Person | None,
+    hash: str | None,
+    consent: Consent,
+    message: Message | None = None,
 ) -> None:
     """
     Write one consent to the recipient and to the address, so that it holds for everyone who shares
-    the address.
+    the address. ``message`` is the one that it answers.
     """
     if person is not None:
         person.add_consents([consent])
+        emit_opt_outs(context, person, message)
     if hash is not None:
         rows = list((context.work.addresses.get(hash) or {}).get("consents", ()))
         if add_consents(rows, [consent]):
             context.work.address_document(hash)["consents"] = rows
-
-
-def status_event(
-    context: BatchContext, entry: WorkingMessage, effect: effects.EmitStatus
-) -> NewStatusEvent:
-    """A status event: a CloudEvent that carries the message."""
-    id = context.new_id()
-    data = context.view(entry.message, entry.event)
-    if effect.attempt is not None:
-        data = {**data, "attempt": effect.attempt}
-    body = status_body(id, effect.what, entry.message.id, context.now, data)
-    if context.rules.trace_share is not None:
-        trace = message_context(entry.message.id, entry.event, context.rules.trace_share)
-        body[TRACEPARENT] = str(trace)
-    return NewStatusEvent(id, entry.message.recipient, orjson.dumps(body))
-
-
-def status_body(
-    id: str, what: str, message: str, now: int, data: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The CloudEvent of one change; ``what`` is ``message.<status>`` or ``attempt.<state>``."""
-    return {
-        "specversion": "1.0",
-        "id": id,
-        "source": "kaskad",
-        "type": f"kaskad.{what}",
-        "subject": message,
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "data": data,
-    }
 
 
 def record_spending(context: BatchContext, before: Message, after: Message) -> None:
@@ -332,7 +305,7 @@ def record_opt_out(
             source = f"{attempt.provider} {fact.state}"
             consent = Consent(attempt.channel, "*", "out", fact.at, source)
             person = context.work.person(entry.message.recipient)
-            record_consent(context, person, attempt.address_hash, consent)
+            record_consent(context, person, attempt.address_hash, consent, entry.message)
 
 
 def apply_orphans(context: BatchContext, entry: WorkingMessage, fact: Fact) -> Decision | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +41,23 @@ Observe = Callable[[Sequence[Decided], Mapping[str, int]], None]
 """Gets the decisions of a batch, and how many conditions failed to evaluate, by policy."""
 
 
+class InsideEvent(Value):
+    """
+    Something that a batch has decided and that a policy or a goal names. ``hops`` are those of the
+    messages that it starts, ``caused_by`` is the message that it happened to, if any,
+    and ``trace`` that one's W3C trace context.
+    """
+
+    id: str
+    type: str
+    subject: str
+    recipient: str
+    data: Mapping[str, Any]
+    caused_by: str | None
+    hops: int
+    trace: str | None = None
+
+
 @dataclass(slots=True)
 class BatchContext:
     """All that the handlers of one batch may use."""
@@ -70,6 +87,8 @@ class BatchContext:
     decided: list[Decided] = field(default_factory=list)
     condition_errors: Counter[str] = field(default_factory=Counter)
     """How many conditions could not be evaluated, by policy."""
+    inside: deque[InsideEvent] = field(default_factory=deque)
+    """What the command under way has led to, and nothing has followed from yet."""
 
     def value(self, expression: str, scope: Mapping[str, Any], policy: str) -> Any:
         """The value of a policy's expression. Counts a ``ValueError`` and raises it."""

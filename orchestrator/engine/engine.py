@@ -24,7 +24,7 @@ from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Wait
 from orchestrator.engine.batch import BatchContext, Observe, View
 from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
-from orchestrator.engine.handlers import HANDLERS, ask_for_addresses, handle_at_pace
+from orchestrator.engine.handlers import handle_at_pace
 from orchestrator.engine.lanes import (
     OTP_LANE,
     REST_SECONDS_MAX,
@@ -35,6 +35,7 @@ from orchestrator.engine.lanes import (
     YieldBudget,
     lane_of,
 )
+from orchestrator.engine.loading import follow, load
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.room import LOOK_SECONDS, Room
@@ -313,6 +314,9 @@ class Engine:
                 for number, command in enumerate(commands[:loaded], start=1):
                     results.append(await handle_at_pace(context, command, pace))
                     departures.look()
+                    while context.inside:
+                        await follow(unit, context, pace)
+                        departures.look()
                     await pace.pause(at_once=number % YIELD_EVERY == 0 and self.store.shared)
                     if pace.over:
                         break
@@ -342,23 +346,8 @@ class Engine:
     async def _load(
         self, unit: Unit, rules: Rules, commands: Sequence[Command], pace: Pace
     ) -> tuple[UnitOfWork, int]:
-        """
-        Everything that the batch touches, in two stages (see ``needs``); and for how many of the
-        commands, if the second one took long.
-        """
         needs = Needs(rules, self._ports.address_hash, self._evaluate)
-        for command in commands:
-            HANDLERS[type(command)].needs(needs, command)
-        work = UnitOfWork(await unit.load(needs.rows), needs.rows, self._ports.address_hash)
-        pace.begin()
-        loaded = 0
-        for command in commands:
-            await ask_for_addresses(needs, command, work, pace)
-            loaded += 1
-            if pace.over:
-                break
-        work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
-        return work, loaded
+        return await load(unit, needs, commands, pace)
 
     async def _context(self, work: UnitOfWork, rules: Rules) -> BatchContext:
         ports = self._ports

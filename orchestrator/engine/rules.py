@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.channels.registry import own_id_kinds
 from orchestrator.core.inputs import Provider
-from orchestrator.core.policy import Governance, Policy
+from orchestrator.core.inside import PREFIX, is_inside
+from orchestrator.core.policy import OTP, Governance, Policy
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,26 @@ class Rules:
             if policy.goal is not None:
                 found[policy.goal.event] = max(policy.deadline_ms, found.get(policy.goal.event, 0))
         return found
+
+    @cached_property
+    def inside(self) -> frozenset[str]:
+        """The inside events that a policy or a goal names, without the prefix of their types."""
+        named = filter(is_inside, (*self.by_event, *self.goals))
+        return frozenset(type.removeprefix(PREFIX) for type in named)
+
+    @cached_property
+    def inside_goals(self) -> bool:
+        """Whether an inside event may end other messages of its recipient."""
+        return any(map(is_inside, self.goals))
+
+    @cached_property
+    def inside_otp(self) -> bool:
+        """Whether an inside event may start an OTP."""
+        return any(
+            policy.message_class == OTP
+            for policy in self.policies.values()
+            if is_inside(policy.event)
+        )
 
 
 Evaluate = Callable[[str, Mapping[str, Any]], Any]

@@ -9,7 +9,7 @@ each had been committed on its own. They see nothing else: a key that no command
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Generic, TypeVar, cast
 
@@ -83,6 +83,11 @@ class ReadSet(Generic[K, V]):
 
     def __setitem__(self, key: K, row: V) -> None:
         self.rows[key] = row
+
+    def add(self, rows: Mapping[K, V], asked: set[K]) -> None:
+        """Rows that were asked for late."""
+        self.rows.update(rows)
+        self._asked = asked.union(cast("Iterable[K]", self._asked))
 
     def asked_for(self, key: K) -> bool:
         return key in self._asked

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.channels.address_kinds import CONTROL, Misshapen
+from orchestrator.core.inside import PREFIX, SOURCE, is_inside
 from orchestrator.core.values import replace
 from orchestrator.events.data import read_data, read_recipients
 from orchestrator.events.event import Event
@@ -331,6 +332,20 @@ def read_time(value: Any, name: str) -> int | None:
             'write "2026-11-21T10:00:00Z"',
         )
     return at
+
+
+def refuse_at_the_door(event: Event, now: int) -> None:
+    """Raise ``Malformed`` for an event that nobody outside may publish."""
+    refuse_future(event, now)
+    refuse_reserved(event)
+
+
+def refuse_reserved(event: Event) -> None:
+    """Raise ``Malformed`` for an event that looks as if it had happened inside."""
+    if is_inside(event.type) or event.source == SOURCE:
+        field = "type" if is_inside(event.type) else "source"
+        what = f"types that begin with `{PREFIX}` and the source `{SOURCE}` are Kaskad's own"
+        raise Malformed("reserved", field, what, "name your own event otherwise")
 
 
 def refuse_future(event: Event, now: int) -> None:

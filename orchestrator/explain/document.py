@@ -21,6 +21,7 @@ from orchestrator.core.quiet_hours import valid_zone
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.rules import Rules
 from orchestrator.explain.asked import Asked
+from orchestrator.explain.chain import chain_of, chain_view
 from orchestrator.explain.checks import explain_check
 from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
@@ -47,7 +48,8 @@ class Material:
     """
     What an explanation is made of. ``then`` and ``today`` are policy versions as the store keeps
     them; ``governances`` has those of the versions in the history that the store still has;
-    ``governance_today`` is a version.
+    ``governance_today`` is a version; ``before`` and ``after`` are the messages that have started
+    this one by what became of them, the first one first, and those that this one has started so.
     """
 
     stored: StoredMessage
@@ -58,6 +60,8 @@ class Material:
     governance_today: str
     zone_today: str
     now: Instant
+    before: tuple[Message, ...] = ()
+    after: tuple[Message, ...] = ()
 
 
 async def gather(store: Store, id: str, rules: Rules, now: Instant) -> Material | None:
@@ -89,6 +93,7 @@ async def gather(store: Store, id: str, rules: Rules, now: Instant) -> Material 
         governance.version,
         governance.time_zone,
         now,
+        *await chain_of(store, message),
     )
 
 
@@ -125,6 +130,7 @@ def explanation(material: Material) -> dict[str, Any]:
             "attempts": [explain_attempt(attempt, stored, place) for attempt in message.attempts],
             "trace": trace,
         },
+        "chain": chain_view(message, material.before, material.after),
         "zone": {"name": place.zone, "of": place.whose},
         "waiting": waiting_view(message, policy, material.now, place, asked),
         "steps": list(steps_of(message, policy, place, asked)),

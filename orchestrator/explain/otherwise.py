@@ -75,6 +75,10 @@ OTHERWISE: dict[Reason, str] = {
         "Another dedupe key, or the same one after the `window` had ended, would have made a"
         " message."
     ),
+    Reason.TOO_MANY_HOPS: (
+        "A `when` that keeps policies from starting each other in a circle would have ended the"
+        " chain sooner; `kaskad check` names circles."
+    ),
     Reason.CANCELLED: "Had nobody cancelled it, the cascade would have gone on.",
     Reason.ERASED: "Had the recipient not been erased, the cascade would have gone on.",
     Reason.UNKNOWN_OUTCOME: (

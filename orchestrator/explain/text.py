@@ -94,10 +94,18 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(f"retry of  {message['retry_of']}", 1)
     if message["retried_as"]:
         yield Line(f"retried   as {message['retried_as']}", 1)
+    yield from chain(document["chain"])
     if message["cost"]:
         yield Line(f"cost      {money(message['cost']['amount'], message['cost']['currency'])}", 1)
     if message["flags"]:
         yield Line(f"flags     {', '.join(message['flags'])}", 1)
+
+
+def chain(document: Mapping[str, Any]) -> Iterator[Line]:
+    """The messages that have started this one, and those that it has started."""
+    for name, links in (("chain", document["before"]), ("started", document["after"])):
+        for number, link in enumerate(links):
+            yield Line(f"{'' if number else name:<9} {link['words']}", 1)
 
 
 def both(value: Mapping[str, Any], name: str) -> str:

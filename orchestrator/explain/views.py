@@ -134,6 +134,13 @@ class MessageView(ClassKey):
     ]
     retry_of: Annotated[str | None, Meta(description="The message that this one is a retry of.")]
     retried_as: Annotated[str | None, Meta(description="The message that is its retry.")]
+    caused_by: Annotated[
+        str | None,
+        Meta(description="The message whose `kaskad.…` event has started this one."),
+    ]
+    hops: Annotated[
+        int, Meta(description="How many messages have started each other up to this one.")
+    ]
     attempts: list[AttemptView]
 
 
@@ -141,6 +148,19 @@ class FullMessageView(MessageView):
     """A message with everything that was checked and decided."""
 
     trace: list[TraceEntry]
+
+
+class OptOutEventData(TypedDict):
+    """Somebody has opted out. `message` and `policy` are of what they have answered by it."""
+
+    recipient: str
+    channel: Annotated[str, Meta(description="`*`: all of them.")]
+    topic: Annotated[str, Meta(description="`*`: all of them.")]
+    classes: Annotated[list[MessageClass], Meta(description="Empty: all of them.")]
+    source: Annotated[str, Meta(description="How they said it: `stop`, `api`, a provider.")]
+    at: Time
+    message: str | None
+    policy: str | None
 
 
 class StatusEventData(MessageView):
@@ -169,6 +189,19 @@ class StatusEventView(TypedDict):
     kaskadtest: NotRequired[
         Annotated[bool, Meta(description="Of `kaskad webhooks test`: there is no such message.")]
     ]
+
+
+class OptOutEventView(TypedDict):
+    """A CloudEvent of an opt-out. Recognise a repeat by `id`."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: Literal["kaskad"]
+    type: Literal["kaskad.opt_out"]
+    subject: Annotated[str, Meta(description="The recipient's id.")]
+    time: Time
+    datacontenttype: Literal["application/json"]
+    data: OptOutEventData
 
 
 def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
@@ -200,6 +233,8 @@ def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
         "reached_at": instant(message.reached_at),
         "retry_of": message.retry_of,
         "retried_as": message.retried_as,
+        "caused_by": message.caused_by,
+        "hops": message.hops,
         "attempts": [attempt_view(attempt) for attempt in message.attempts],
     }
 

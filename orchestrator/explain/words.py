@@ -124,6 +124,8 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
             warned = [f"; {one['field']}: {one['what']}" for one in fact.get("warnings", ())]
             if fact.get("retry_of"):
                 return f"it was started in the place of message {fact['retry_of']}"
+            if message.caused_by is not None:
+                return f"{message.event_type} of message {message.caused_by} started it"
             return f"the event was accepted{again}{''.join(warned)}"
         case "Due":
             return "time is up: looked at again, as planned"

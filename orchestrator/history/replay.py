@@ -50,6 +50,8 @@ def newborn(message: Message) -> Message:
         currency=message.currency,
         inputs_digest=message.inputs_digest,
         holds=message.holds,
+        caused_by=message.caused_by,
+        hops=message.hops,
     )
 
 

@@ -12,7 +12,7 @@ import re
 from aiokafka import ConsumerRecord, TopicPartition
 
 from orchestrator.engine.commands import Command, DeadLetter, Publish
-from orchestrator.events.cloudevents import parse_kafka, refuse_future, with_trace
+from orchestrator.events.cloudevents import parse_kafka, refuse_at_the_door, with_trace
 from orchestrator.events.malformed import Malformed
 from orchestrator.primitives.trace_context import TRACEPARENT
 
@@ -25,7 +25,7 @@ def command_of(record: ConsumerRecord, now: int) -> Command:
     """The event in a record, or its dead letter; ``now`` is UTC milliseconds."""
     try:
         event = parse_kafka(record.value, event_headers(record))
-        refuse_future(event, now)
+        refuse_at_the_door(event, now)
         return Publish(with_trace(event, trace_header(record)))
     except Malformed as problem:
         return dead_letter(record, problem.code, str(problem))

@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.configuration.reading import Section
 from orchestrator.configuration.yaml_file import Node
+from orchestrator.core.inside import SOURCE, is_inside
 from orchestrator.events.cloudevents import NOT_BEFORE, read_event
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
@@ -32,7 +33,7 @@ def make_event(
             {
                 "specversion": "1.0",
                 "id": id,
-                "source": "test",
+                "source": SOURCE if is_inside(type) else "test",
                 "type": type,
                 "time": rfc3339(at),
                 NOT_BEFORE: None if not_before is None else rfc3339(not_before),

@@ -26,6 +26,7 @@ from orchestrator.engine.commands import (
     RecordInbound,
     RecordReceipt,
 )
+from orchestrator.explain.views import message_view
 from orchestrator.policytests.actions import (
     Action,
     Becomes,
@@ -96,7 +97,15 @@ class PolicyTestRunner:
         test, given = self.test, self.test.given
         configuration, meet, watch = self._configuration, self._meet, self._watch
         self._runner = runner = FastRunner(
-            configuration, self.policies, self.start, meet, watch, {}, self._tools, keep=True
+            configuration,
+            self.policies,
+            self.start,
+            meet,
+            watch,
+            {},
+            self._tools,
+            keep=True,
+            view=message_view,
         )
         if given.earlier:
             runner.add_recipient(self.known_recipient())

@@ -53,11 +53,19 @@ def consent_of(row: Row) -> Consent:
     return Consent(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), *row[6:])
 
 
-def add_consents(rows: list[Row], entries: Iterable[Consent]) -> bool:
-    """Add entries to a history, in place; False if all of it had been said already."""
+def add_consents(
+    rows: list[Row], entries: Iterable[Consent], added: list[Consent] | None = None
+) -> bool:
+    """
+    Add entries to a history, in place; False if all of it had been said already. ``added`` collects
+    those that have become rows.
+    """
     changed = False
     for entry in entries:
+        before = len(rows)
         changed |= add_consent(rows, entry)
+        if added is not None and len(rows) > before:
+            added.append(entry)
     if changed and len(rows) > CONSENTS_KEPT_MAX:
         compact(rows)
     return changed

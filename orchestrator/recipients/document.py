@@ -72,7 +72,10 @@ CAP_USAGES_KEPT_MS = 8 * 86_400_000
 
 
 class Person:
-    """One recipient within one batch. ``dirty`` says whether the document must be written."""
+    """
+    One recipient within one batch. ``dirty`` says whether the document must be written;
+    ``opted_out`` are the noes of this batch that nobody has been told of yet.
+    """
 
     def __init__(self, id: str, document: dict[str, Any] | None, address_hash: AddressHash) -> None:
         self.id = id
@@ -82,6 +85,7 @@ class Person:
         )
         self.dirty = False
         self.trimmed: list[str] = []
+        self.opted_out: list[Consent] = []
         self._hash = address_hash
         self._addresses: tuple[Address, ...] | None = None
         self._owned: frozenset[str] | None = None if self.known else frozenset()
@@ -147,7 +151,10 @@ class Person:
 
     def add_consents(self, entries: Iterable[Consent]) -> None:
         """Add entries to the history; what was said already is not added again."""
-        self.dirty |= add_consents(self.document.setdefault("consents", []), entries)
+        added: list[Consent] = []
+        self.dirty |= add_consents(self.document.setdefault("consents", []), entries, added)
+        if added:
+            self.opted_out += [one for one in added if one.state == "out"]
 
     @property
     def addresses(self) -> tuple[Address, ...]:

@@ -9,6 +9,7 @@ from orchestrator.configuration.loading import Configuration
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, Policy
 from orchestrator.events.event import Event
+from orchestrator.explain.views import message_view
 from orchestrator.simulate.behaviour import Behaviour, draw, react
 from orchestrator.simulate.event_file import EventFile
 from orchestrator.simulate.outcomes import MessageOutcome, OutcomeCollector
@@ -69,6 +70,7 @@ class VersionRun:
             self._respond,
             self._collector.watch,
             self._contents,
+            view=message_view,
         )
         runner.run(self._events(), self._advance, self._until)
         return list(self._collector.by_message.values())

@@ -29,9 +29,10 @@ from orchestrator.dispatch.answers import rule_for
 from orchestrator.dispatch.outgoing import ReadyStep, render
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.applying import apply_fact
-from orchestrator.engine.batch import BatchContext, Decided
+from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import Command, Publish, RecordReceipt
 from orchestrator.engine.handlers import handle
+from orchestrator.engine.handlers.inside import follow_in_memory
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.engine.velocity import Velocity
 from orchestrator.events.event import Event
@@ -78,6 +79,7 @@ class FastRunner:
     ``tools``. ``keep`` is for a few messages to look back at: they are never forgotten, replies
     find them, and every content is rendered at its time and stays in ``said`` by message and
     channel. ``last_receipt_at`` is when the last receipt known so far comes (UTC milliseconds).
+    ``view`` makes the data of inside events.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FastRunner:
         contents: Contents,
         tools: SharedTools | None = None,
         keep: bool = False,
+        view: View = no_view,
     ) -> None:
         self.said: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.last_receipt_at = start
@@ -123,7 +126,7 @@ class FastRunner:
             evaluate=self._tools.evaluate,
             address_hash=address_hash,
             new_id=lambda: encode(next(ids)),
-            view=no_view,
+            view=view,
             shut={},
             outages=(),
             velocity=Velocity(self._work, address_hash, rules.limits),
@@ -231,6 +234,7 @@ class FastRunner:
     def _act_on_decisions(self) -> None:
         """Act on what was decided since the last call, and forget what a store would keep."""
         context, work = self._context, self._work
+        follow_in_memory(context)
         decided, context.decided = context.decided, []
         for one in decided:
             self._watch(one, context.now)

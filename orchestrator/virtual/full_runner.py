@@ -19,7 +19,7 @@ from orchestrator.channels import Accepted, Outgoing
 from orchestrator.configuration.loading import Configuration, PolicyVersion
 from orchestrator.configuration.settings import ReceiptOutage
 from orchestrator.core.policy import Policy
-from orchestrator.engine.batch import Decided
+from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.commands import Command, RecordReceipt
 from orchestrator.primitives.ids import encode
 from orchestrator.runtime.providers import active_provider
@@ -92,6 +92,7 @@ class FullRunner:
         react: React = no_reaction,
         watch: Watch = lambda decided, now: None,
         store: SqliteStore | None = None,
+        view: View = no_view,
     ) -> None:
         self.loop = loop
         self.clock = VirtualClock(loop, start)
@@ -99,6 +100,7 @@ class FullRunner:
         self.store = store or BlankStore()
         self.reports: set[int] = set()
         self._configuration = configuration
+        self._view = view
         self._policies = {(policy.name, policy.version): policy for policy in policies.values()}
         self._watch = watch
         self._react = react
@@ -125,7 +127,7 @@ class FullRunner:
             address_hash=self.tools.address_hash,
             urls=self.tools.urls,
             evaluate=self.tools.evaluate,
-            view=no_view,
+            view=self._view,
             new_id=lambda: encode(next(ids)),
             entropy=bytes,
             observe=self._observe,

@@ -14,8 +14,8 @@ from jsonschema_rs import meta, validator_for
 from orchestrator.api.asyncapi import document
 from orchestrator.api.openapi import document as openapi
 from orchestrator.api.routes import ROUTES
-from orchestrator.engine.applying import status_body
 from orchestrator.engine.commands import Publish
+from orchestrator.engine.emitting import status_body
 from orchestrator.explain.views import message_view
 from orchestrator.kafka.records import command_of
 from tests.api.site import Site, event

@@ -261,3 +261,18 @@ async def test_an_unmatched_event_names_the_trigger_that_it_is_close_to(site: Si
     many = [event(f"m{n}", type=f"carts{n}") for n in range(40)]
     results = (await post(site, many, BATCH)).json()["results"]
     assert sum("nearest" in one for one in results) <= 10
+
+
+@pytest.mark.parametrize(
+    ("named", "field"),
+    [({"type": "kaskad.message.exhausted"}, "type"), ({"source": "kaskad"}, "source")],
+)
+async def test_nobody_outside_may_publish_what_happens_inside(
+    site: Site, named: dict[str, str], field: str
+) -> None:
+    forged = {**event("1"), **named}
+    is_problem(answer := await post(site, forged), 422, "reserved")
+    assert answer.json()["field"] == field
+    results = (await post(site, [forged, event("2")], BATCH)).json()["results"]
+    assert results[0]["error"]["code"] == "reserved"
+    assert results[1]["status"] == "accepted"

@@ -20,8 +20,8 @@ from orchestrator.api.app import Listener, build_app
 from orchestrator.api.examples import EXAMPLES
 from orchestrator.api.openapi import document
 from orchestrator.api.routes import ROUTES
-from orchestrator.engine.applying import status_body
 from orchestrator.engine.commands import DeadLetter
+from orchestrator.engine.emitting import status_body
 from orchestrator.explain.views import message_view
 from orchestrator.statuses.sinks import webhook_headers
 from tests.api.site import OLENA, Site, event

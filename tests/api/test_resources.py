@@ -302,4 +302,6 @@ async def test_a_dead_letter_that_is_still_bad_stays_and_says_why(site: Site) ->
     await site.publish(id="1", n=1)
     id = await dead_letter(site, json.dumps(event("1", n=2)).encode(), reason="conflict")
     is_problem(await site.client.post(f"/v1/dead-letters/{id}/replay"), 409, "conflict")
+    id = await dead_letter(site, json.dumps({**event("2"), "type": "kaskad.opt_out"}).encode())
+    is_problem(await site.client.post(f"/v1/dead-letters/{id}/replay"), 422, "reserved")
     is_problem(await site.client.post("/v1/dead-letters/nope/replay"), 404)

@@ -254,7 +254,14 @@ def test_a_directory_that_does_not_exist_is_reported(tmp_path: Path) -> None:
 def test_the_worked_policies_are_well() -> None:
     policies, _ = load_policies(ROOT / "config" / "policies")
     assert {policy.message_class for policy in policies.values()} == set(CLASSES)
-    assert list(policies) == ["cart_abandoned", "order_shipped", "otp_code", "price_drop", "survey"]
+    assert list(policies) == [
+        "cart_abandoned",
+        "order_shipped",
+        "order_unreached",
+        "otp_code",
+        "price_drop",
+        "survey",
+    ]
 
 
 TEXTS = st.text(min_size=1, max_size=20)

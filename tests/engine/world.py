@@ -24,6 +24,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.commands import ApplyFact, FactApplied, Publish, Published
 from orchestrator.engine.rules import Rules
 from orchestrator.events.event import Event
+from orchestrator.explain.views import message_view
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
 from orchestrator.render import TemplateSet
@@ -135,7 +136,7 @@ class World:
             address_hash=address_hash,
             urls=PublicUrls("https://shop.example", SigningKeys([(1, b"k" * 32, START)])),
             evaluate=Evaluator(),
-            view=lambda message, event: {"id": message.id, "status": message.status.value},
+            view=message_view,
             new_id=self.new_id,
         )
 

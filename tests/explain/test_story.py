@@ -296,6 +296,32 @@ async def test_text_and_page_show_the_same_story() -> None:
     assert "policy: tale" not in as_text(document, policy=False)
 
 
+async def test_a_chain_is_shown_in_both_directions() -> None:
+    after = Policy("after", "v1", "kaskad.message.succeeded", (Step("email"),))
+    of_first = replace(after, when="event.policy == 'tale'")
+    last = Policy("last", "v1", "kaskad.message.accepted", (Step("email"),), when="event.hops == 1")
+    async with World(replace(TALE, cascade=(Step("viber"),)), of_first, last) as world:
+        (first,) = (await world.publish()).messages
+        await world.send(first)
+        (second,) = await world.store.messages(policy="after")
+        (third,) = await world.store.messages(policy="last")
+        middle = await explain(world, second.message.id)
+        ends = await explain(world, third.message.id)
+    assert (middle["chain"]["hops"], middle["chain"]["hops_max"]) == (1, 8)
+    assert [(one["message"], one["event"]) for one in middle["chain"]["before"]] == [
+        (first, "kaskad.message.succeeded")
+    ]
+    assert [(one["message"], one["policy"]) for one in middle["chain"]["after"]] == [
+        (third.message.id, "last")
+    ]
+    assert [one["message"] for one in ends["chain"]["before"]] == [first, second.message.id]
+    words = f"{first} of tale led by kaskad.message.succeeded to {second.message.id}, hop 1 of 8"
+    for shown in (as_text(middle), as_page(middle), as_text(ends), as_page(ends)):
+        assert words in shown
+    assert f"started   {third.message.id} of last" in as_text(middle)
+    assert f"kaskad.message.succeeded of message {first} started it" in as_text(middle)
+
+
 CONFIG = """
 store: sqlite:///k.db
 channels:

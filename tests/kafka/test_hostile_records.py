@@ -91,13 +91,25 @@ async def test_events_with_warnings_are_counted_with_them_and_leave_nothing_in_f
         assert counted == {("accepted", "data.recipient.email"): MANY}
 
 
-async def test_a_record_of_the_future_is_a_dead_letter_with_its_reason(
-    cluster: str, producer: AIOKafkaProducer
+REFUSED = [
+    ("future", {"time": "2099-01-01T00:00:00Z"}, "time_in_future", "send when it happened"),
+    ("forged", {"type": "kaskad.message.exhausted"}, "reserved", "name your own event"),
+]
+
+
+@pytest.mark.parametrize(("topic", "named", "reason", "fix"), REFUSED)
+async def test_a_record_that_nobody_may_send_is_a_dead_letter_with_its_reason(
+    cluster: str,
+    producer: AIOKafkaProducer,
+    topic: str,
+    named: dict[str, str],
+    reason: str,
+    fix: str,
 ) -> None:
-    body = json.dumps(event("f", time="2099-01-01T00:00:00Z")).encode()
-    await producer.send_and_wait("future", body)
+    body = json.dumps({**event("f"), **named}).encode()
+    await producer.send_and_wait(topic, body)
     async with World(SMS) as world:
-        source = intake(world, cluster, ["future"], "future", "dead-future")
+        source = intake(world, cluster, [topic], topic, f"dead-{topic}")
         await source.start()
 
         async def letter() -> bool:
@@ -106,8 +118,8 @@ async def test_a_record_of_the_future_is_a_dead_letter_with_its_reason(
         await until(letter)
         await source.stop()
         (stored,) = await world.store.dead_letters(None, 10)
-        assert (stored.reason, stored.body) == ("time_in_future", body)
-        assert "send when it happened" in stored.detail
+        assert (stored.reason, stored.body) == (reason, body)
+        assert fix in stored.detail
 
 
 async def test_a_callback_that_fails_settles_records_all_the_same(

@@ -6,6 +6,7 @@ from orchestrator.channels import Outgoing
 from orchestrator.core.message import Message
 from orchestrator.engine.batch import Decided
 from orchestrator.engine.commands import Publish
+from orchestrator.explain.views import message_view
 from orchestrator.simulate.outcomes import MessageOutcome
 from orchestrator.simulate.version_run import VersionRun
 from orchestrator.virtual.full_runner import FullRunner
@@ -30,6 +31,7 @@ class FullVersionRun(VersionRun):
             spec.policies,
             react=self._react,
             watch=self._watch,
+            view=message_view,
         )
         await self._full.open()
         for at, event in self._events():

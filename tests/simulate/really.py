@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.engine.commands import Publish
+from orchestrator.explain.views import message_view
 from orchestrator.simulate.event_file import EventFile
 from orchestrator.stores.sqlite.store import SqliteStore
 from orchestrator.virtual.full_runner import FullRunner
@@ -31,6 +32,7 @@ def really_run(
             configuration.rules.policies,
             react=react,
             store=store,
+            view=message_view,
         )
         await full.open()
         for at, event in event_file.events():

@@ -43,6 +43,18 @@ from tests.simulation.providers.whatsapp import WhatsApp
 
 PUBLIC_URL = "https://kaskad.example.com"
 GOAL_EVENT = "shop.done"
+AFTER_SHARE, CIRCLE_SHARE = 0.12, 0.2
+"""Of the runs that have policies on what happens inside; of those that have one in a circle."""
+AFTER = (
+    "message.succeeded",
+    "message.exhausted",
+    "message.suppressed",
+    "message.expired",
+    "attempt.rejected",
+    "attempt.delivered",
+    "attempt.read",
+    "opt_out",
+)
 TEXT = "<{{ event.cart }}, {{ message.policy }}, {{ recipient.id }}>"
 TEMPLATES = {
     "t": {
@@ -55,6 +67,10 @@ TEMPLATES = {
         "web_push.text.j2": TEXT,
     }
 }
+for name, says in (("after", "event.id"), ("opted_out", "event.recipient")):
+    TEMPLATES[name] = {
+        part: text.replace("event.cart", says) for part, text in TEMPLATES["t"].items()
+    }
 CAN_WAIT_FOR = {
     "web_push": ("delivered", "clicked"),
     "viber": ("delivered", "read"),
@@ -160,6 +176,8 @@ def paint(options: Options) -> Scenery:
         books.append(
             Rulebook(redraw(rng, before, number), draw_governance(rng, options, str(number)))
         )
+    followers = draw_followers(Random(f"inside {options.seed}"), policies, sorted(channels))
+    books = [dataclasses.replace(one, policies={**one.policies, **followers}) for one in books]
     humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
     return Scenery({account.name: account for account in accounts}, channels, humans, tuple(books))
 
@@ -215,6 +233,38 @@ def draw_policy(rng: Random, number: int, channels: list[str]) -> Policy:
         late=rng.choice(("close", "close", "ignore")),
         default_wait_ms=rng.choice((2 * MINUTE_MS, 10 * MINUTE_MS)),
     )
+
+
+def draw_followers(
+    rng: Random, policies: Mapping[str, Policy], channels: list[str]
+) -> dict[str, Policy]:
+    """
+    Policies that start from what becomes of other messages; drawn apart, so that a seed keeps all
+    else. One in a circle follows its own messages, too.
+    """
+    if rng.random() >= AFTER_SHARE:
+        return {}
+    found = {}
+    for number in range(rng.choice((1, 1, 2))):
+        what = rng.choice(AFTER)
+        circle = not number and what != "opt_out" and rng.random() < CIRCLE_SHARE
+        one_of = rng.choice(sorted(policies))
+        found[f"after{number}"] = replace(
+            draw_policy(rng, number, channels),
+            name=f"after{number}",
+            event=f"kaskad.{what}",
+            when=None if circle or what == "opt_out" else f"event.policy == '{one_of}'",
+            topic=f"topic{number}",
+            template="opted_out" if what == "opt_out" else "after",
+            dedupe=None,
+            goal=None,
+            cascade=tuple(
+                replace(draw_step(rng, channel, last=place == 1), when=None)
+                for place, channel in enumerate(rng.sample(channels, 2))
+            ),
+            also=(),
+        )
+    return found
 
 
 def draw_step(rng: Random, channel: str, *, last: bool) -> Step:

@@ -13,6 +13,7 @@ import orjson
 from orchestrator.channels import Outgoing
 from orchestrator.core.policy import MINUTE_MS
 from orchestrator.engine.commands import Publish
+from orchestrator.explain.views import message_view
 from orchestrator.policytests.actions import Action
 from orchestrator.policytests.runner import AFTERMATH_MS, Observed, PolicyTestRunner
 from orchestrator.stores.rows import Changes
@@ -38,6 +39,7 @@ class FullTestRunner(PolicyTestRunner):
             tools=self._tools,
             react=self._react,
             watch=self._watch,
+            view=message_view,
         )
         await self._world.open()
         if given.earlier:

@@ -32,6 +32,7 @@ from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
 from orchestrator.core.inputs import Inputs
+from orchestrator.core.inside import HOPS_MAX
 from orchestrator.core.message import Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind, Unknown
 from orchestrator.core.policy import Policy
@@ -173,7 +174,9 @@ def trigger(builder: DecisionBuilder) -> None:
     """End a new message that is pointless; ``progress`` starts any other, at its time."""
     message = builder.message
     builder.effects.append(EmitStatus("message.accepted"))
-    if builder.inputs.duplicate_of is not None:
+    if message.hops > HOPS_MAX:
+        builder.finish(Status.SUPPRESSED, Reason.TOO_MANY_HOPS)
+    elif builder.inputs.duplicate_of is not None:
         builder.finish(Status.SUPPRESSED, Reason.DEDUPLICATED, builder.inputs.duplicate_of)
     elif builder.now >= message.deadline_at:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)

@@ -5,7 +5,7 @@ messages that it triggers.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from orchestrator.core.values import Value
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
+from orchestrator.engine.emitting import emit_opt_outs
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -42,7 +43,7 @@ class PublishHandler(Handler[Publish]):
     ) -> Generator[None, None, None]:
         event = command.event
         policies = needs.rules.by_event.get(event.type, ())
-        otp = any(policy.message_class == OTP for policy in policies)
+        otp = needs.rules.inside_otp or any(policy.message_class == OTP for policy in policies)
         deduplicated = [policy for policy in policies if policy.dedupe is not None]
         for profile in event.recipients:
             person = work.person(profile["id"])
@@ -103,6 +104,7 @@ class PublishHandler(Handler[Publish]):
             if seen is not None and not matches_now(context, event, document, person, profile):
                 continue  # a repeat must not bring back an old profile
             person.merge(profile, at)
+            emit_opt_outs(context, person)
             lost = trimmed_warnings(person)
             warnings += lost
             if seen is None:
@@ -174,13 +176,18 @@ def by_recipient(event: Event) -> dict[str | None, tuple[IntakeWarning, ...]]:
 
 
 class Origin(Value):
-    """The event of a message; ``occurred_at`` is never later than its acceptance."""
+    """
+    The event of a message; ``occurred_at`` is never later than its acceptance. Of an inside event,
+    ``caused_by`` is the message that it happened to, and ``hops`` those of what it starts.
+    """
 
     source: str
     id: str
     type: str
     occurred_at: Instant
     not_before: Instant | None = None
+    caused_by: str | None = None
+    hops: int = 0
 
 
 def wants(context: BatchContext, policy: Policy, document: dict[str, Any], person: Person) -> bool:
@@ -216,6 +223,8 @@ def start(
         deadline_at=deadline_at,
         not_before=origin.not_before if later else None,
         currency=context.rules.currency,
+        caused_by=origin.caused_by,
+        hops=origin.hops,
     )
     entry = context.work.create(message, document)
     # a dedupe key sees no `now`: it was asked for before this batch's time was known
@@ -286,16 +295,9 @@ def reach_goals(
     keep_ms = context.rules.goals.get(event.type)
     if keep_ms is None:
         return []
-    ended: list[str] = []
-    for id in list(context.work.live_of.get(person.id) or ()):
-        entry = context.work.messages.get(id)
-        if entry is None or entry.message.terminal:
-            continue
-        policy = context.policies[entry.message.policy, entry.message.policy_version]
-        scope = scope_of(entry.event, person, entry.message, context.now)
-        if goal_matches(context, policy, event.type, document["data"], scope):
-            apply_fact(context, entry, GoalReached(event.source, event.id))
-            ended.append(id)
+    live = context.work.live_of.get(person.id) or ()
+    came = (event.source, event.id)
+    ended = end_reached(context, event.type, document["data"], person, came, live)
     small = len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX
     goal = {
         "type": event.type,
@@ -306,6 +308,31 @@ def reach_goals(
         "data": document["data"] if small else {},
     }
     person.remember_goal(goal, keep_ms, context.now)
+    return ended
+
+
+def end_reached(
+    context: BatchContext,
+    type: str,
+    data: Any,
+    person: Person,
+    event: tuple[str, str],
+    live: Iterable[str],
+) -> list[str]:
+    """
+    End those of a person's ``live`` messages whose goal an event (source, id) is. Returns the ids
+    of those that it ended.
+    """
+    ended: list[str] = []
+    for id in list(live):
+        entry = context.work.messages.get(id)
+        if entry is None or entry.message.terminal:
+            continue
+        policy = context.policies[entry.message.policy, entry.message.policy_version]
+        scope = scope_of(entry.event, person, entry.message, context.now)
+        if goal_matches(context, policy, type, data, scope):
+            apply_fact(context, entry, GoalReached(*event))
+            ended.append(id)
     return ended
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.channels import Receipt
 from orchestrator.channels.outline import outline
 from orchestrator.core.facts import ReceiptReceived
+from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.status import Engagement
@@ -155,7 +156,8 @@ class InboundHandler(Handler[RecordInbound]):
             elif attempt is not None and attempt.address_hash not in names:
                 person = None
             consent = Consent(command.channel, "*", state, at, word)
-            record_consents(context, person, names, consent)
+            answered = entry.message if entry is not None else None
+            record_consents(context, person, names, consent, answered)
         if entry is None or place is None:
             return
         engagement = Engagement.CLICKED if inbound.clicked else Engagement.REPLIED
@@ -196,10 +198,14 @@ def names_of(work: UnitOfWork, hash: str, channel: str) -> dict[str, None]:
 
 
 def record_consents(
-    context: BatchContext, person: Person | None, hashes: Iterable[str], consent: Consent
+    context: BatchContext,
+    person: Person | None,
+    hashes: Iterable[str],
+    consent: Consent,
+    message: Message | None = None,
 ) -> None:
     """Write one consent to the recipient and to several addresses."""
-    record_consent(context, person, None, consent)
+    record_consent(context, person, None, consent, message)
     for hash in hashes:
         record_consent(context, None, hash, consent)
 

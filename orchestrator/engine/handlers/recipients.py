@@ -20,6 +20,7 @@ from orchestrator.engine.commands import (
     PutRecipient,
     UnknownRecipient,
 )
+from orchestrator.engine.emitting import emit_opt_outs
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
@@ -37,7 +38,7 @@ class PutRecipientHandler(Handler[PutRecipient]):
         needs.rows.recipients.add(command.id)
 
     def needs_addresses(self, needs: Needs, command: PutRecipient, work: UnitOfWork) -> None:
-        needs.profile_addresses(command.profile)
+        needs.profile_addresses(command.profile, needs.rules.inside_otp)
 
     def handle(self, context: BatchContext, command: PutRecipient) -> dict[str, Any]:
         """
@@ -52,6 +53,7 @@ class PutRecipientHandler(Handler[PutRecipient]):
             raise ProfileTooLarge(command.id)
         person.merge(command.profile, context.now)
         person.dirty = True
+        emit_opt_outs(context, person)
         lifted = command.profile if command.lifts_suppressions else {}
         for address in addresses_in(lifted, context.address_hash):
             if (work.addresses.get(address.hash) or {}).get("suppressions"):
@@ -69,6 +71,7 @@ class PutConsentsHandler(Handler[PutConsents]):
         """Add consents to a recipient, who need not be known yet, and return the document."""
         person = context.work.person(command.id)
         person.add_consents(consents_from(command.entries, context.now))
+        emit_opt_outs(context, person)
         return person.document
 
 

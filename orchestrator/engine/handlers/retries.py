@@ -112,5 +112,11 @@ def origin_of(entry: WorkingMessage) -> Origin:
     said = rfc3339_ms(entry.event["ce"].get("time"))
     at = message.created_at if said is None else min(said, message.created_at)
     return Origin(
-        message.event_source, message.event_id, message.event_type, at, message.not_before
+        message.event_source,
+        message.event_id,
+        message.event_type,
+        at,
+        message.not_before,
+        message.caused_by,
+        message.hops,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.simulation.checks import (
+    inside,
     nothing_lost,
     once,
     overtaking,
@@ -25,6 +26,7 @@ from tests.simulation.world import SimulatedRun
 
 CHECKS = (
     nothing_lost.check,
+    inside.check,
     receipts.check,
     once.check,
     overtaking.check,

@@ -71,6 +71,11 @@ class Evidence:
         for one in self.sent:
             self.sent_of.setdefault((one.message.id, one.attempt.number), []).append(one)
         self.published: dict[str, Deed] = {deed.what["id"]: deed for deed in self.deeds("publish")}
+        self.published |= {
+            message.event_id: happened(message)
+            for message in self.messages.values()
+            if follows(message)
+        }
 
     def _join(self) -> Iterator[Sent]:
         keys = self.run.keys
@@ -139,3 +144,24 @@ class Evidence:
         """Whether an answer came only after the attempt had been given up as unknown."""
         presumed = attempt.intent_at + attempt.timeout_ms + PRESUMED_MS
         return attempt.answered_at is not None and attempt.answered_at >= presumed
+
+
+def follows(message: Message) -> bool:
+    """Whether a message was started by what happened inside."""
+    return message.event_type.startswith("kaskad.")
+
+
+def happened(message: Message) -> Deed:
+    """What started such a message, in the shape of a published event; it is no deed of anybody."""
+    of_person = message.event_type == "kaskad.opt_out"
+    what = {
+        "id": message.event_id,
+        "type": message.event_type,
+        "cart": message.recipient if of_person else message.caused_by,
+        "total": 500,
+        "people": [message.recipient],
+        "odd": None,
+        "time": None,
+        "starts_at": None,
+    }
+    return Deed("inside", what)

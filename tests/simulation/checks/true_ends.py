@@ -20,11 +20,14 @@ from orchestrator.core.policy import OTP, Cap, Gap, QuietHours, Step, covers
 from orchestrator.core.reasons import REFUSALS, Reason
 from tests.simulation.checks.consent import ADDRESSES, Words
 from tests.simulation.checks.evidence import Evidence, Sent
+from tests.simulation.checks.inside import HOPS_MAX, hops
 from tests.simulation.checks.overtaking import FAILED, IMPLIED
 from tests.simulation.scenery import Human
 from tests.simulation.truth import Deed, Hook
 
 RULED = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP)
+AT_ONCE = (Reason.DEDUPLICATED, Reason.TOO_MANY_HOPS)
+"""Reasons for which a message ends before its first step."""
 COUNTED = (Reason.CONNECT_FAILED, Reason.NOT_TAKEN)
 HELD_BY_PROVIDER = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
 IN_TIME = {getattr(Reason, f"NOT_{state.upper()}_IN_TIME"): state for state in IMPLIED}
@@ -119,7 +122,7 @@ class MessageTruth:
         if message.status in (Status.EXHAUSTED, Status.SUPPRESSED):
             tried = {run.step for run in message.runs if run.over and not run.companion}
             missing = set(range(len(self.evidence.policy(message).cascade))) - tried
-            if missing and message.reason not in (*RULED, Reason.DEDUPLICATED):
+            if missing and message.reason not in (*RULED, *AT_ONCE):
                 yield f"is {message.status}, and steps {sorted(missing)} never had their turn"
         if message.reason is not None and not self.ended_so(message.reason):
             yield f"is {message.status} for {message.reason}, which is not so"
@@ -180,6 +183,8 @@ class MessageTruth:
                 return self.times_lie or (message.finished_at or 0) >= message.deadline_at
             case Reason.CANCELLED:
                 return any(deed.what.get("message") == message.id for deed in deeds("cancel"))
+            case Reason.TOO_MANY_HOPS:
+                return hops(self.evidence, message) > HOPS_MAX
             case Reason.ERASED:
                 return self.erased
             case Reason.GOAL_MET:

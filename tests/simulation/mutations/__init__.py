@@ -1,6 +1,6 @@
 """The planted bugs themselves: for each, what is replaced by what."""
 
-from tests.simulation.mutations import durability, ends, express, once, rules, waits
+from tests.simulation.mutations import durability, ends, express, inside, once, rules, waits
 from tests.simulation.mutations.registry import BUGS, NOTICED
 
-__all__ = ["BUGS", "NOTICED", "durability", "ends", "express", "once", "rules", "waits"]
+__all__ = ["BUGS", "NOTICED", "durability", "ends", "express", "inside", "once", "rules", "waits"]

@@ -1,0 +1,33 @@
+"""
+Inside events: what happens to a message or a person, as an event that policies and goals may name.
+
+Their types are those of the status events. A message that one of them started knows which message
+that was (``Message.caused_by``), and how many have started each other before it (``hops``).
+"""
+
+from __future__ import annotations
+
+from orchestrator.core.message import Status
+from orchestrator.core.status import Delivery, Engagement
+
+PREFIX = "kaskad."
+"""Types that begin so are ours: nobody else may publish them."""
+SOURCE = "kaskad"
+OPT_OUT = "opt_out"
+HOPS_MAX = 8
+"""So many messages may start each other, one after another."""
+FOLLOW_UPS_MAX = 100
+"""So many of one person may be started by what one command has done."""
+ATTEMPT_STATES = ("not_sent", "unknown", *Delivery, *Engagement)
+WHATS = (
+    *(f"message.{status}" for status in Status),
+    *(f"attempt.{state}" for state in ATTEMPT_STATES),
+    OPT_OUT,
+)
+"""Every type without its prefix."""
+TYPES = tuple(PREFIX + what for what in WHATS)
+
+
+def is_inside(type: str) -> bool:
+    """Whether an event of this type happens inside."""
+    return type.startswith(PREFIX)

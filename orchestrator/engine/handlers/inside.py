@@ -1,0 +1,117 @@
+"""
+Inside events: what a command has led to starts and ends messages in the command's own transaction.
+
+    apply_fact ─► BatchContext.inside ─► follow: end what it is the goal of, start what it triggers
+
+What follows may lead to more, so it is a queue. A message knows how many have started each other up
+to it, and ``decide`` ends the one that is too many, from which nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core.facts import Triggered
+from orchestrator.core.inside import FOLLOW_UPS_MAX, HOPS_MAX, SOURCE
+from orchestrator.engine.applying import scope_of
+from orchestrator.engine.batch import BatchContext, InsideEvent
+from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
+from orchestrator.engine.needs import Needs
+from orchestrator.engine.unit_of_work import UnitOfWork
+from orchestrator.primitives.durations import rfc3339
+from orchestrator.primitives.trace_context import TRACEPARENT
+from orchestrator.stores.rows import DedupeKey, EventRow, NewEventRow
+
+
+def ask_for_people(needs: Needs, work: UnitOfWork) -> None:
+    """
+    Ask for what following an inside event of any of the batch's people may need; of dedupe windows,
+    whose keys are not known yet, see ``dedupes_of``.
+    """
+    for person in list(work.people):
+        needs.person_addresses(person, needs.rules.inside_otp)
+    for recipient in sorted(needs.rows.live_of) if needs.rules.inside_goals else ():
+        for id in work.live_of.get(recipient) or ():
+            needs.message_addresses(work, id)
+
+
+def follow_all(context: BatchContext) -> Iterator[set[DedupeKey]]:
+    """
+    Decide what follows from the inside events of the command under way. Yields before each one the
+    dedupe windows that it looks at; the caller loads them, if there is a store.
+    """
+    started: Counter[str] = Counter()
+    while context.inside:
+        event = context.inside.popleft()
+        document = document_of(context, event)
+        yield dedupes_of(context, event, document)
+        follow(context, event, document, started)
+
+
+def follow_in_memory(context: BatchContext) -> None:
+    """The same where everything is known already."""
+    for _ in follow_all(context):
+        pass
+
+
+def document_of(context: BatchContext, event: InsideEvent) -> dict[str, Any]:
+    """The event as it is stored with its messages."""
+    attributes = {
+        "id": event.id,
+        "source": SOURCE,
+        "type": event.type,
+        "subject": event.subject,
+        "time": rfc3339(context.now),
+    }
+    if event.trace is not None:
+        attributes[TRACEPARENT] = event.trace
+    return {"ce": attributes, "data": event.data}
+
+
+def dedupes_of(
+    context: BatchContext, event: InsideEvent, document: dict[str, Any]
+) -> set[DedupeKey]:
+    """The dedupe windows that the policies of an event look at."""
+    found: set[DedupeKey] = set()
+    for policy in context.rules.by_event.get(event.type, ()):
+        if policy.dedupe is not None:
+            scope = scope_of(document, context.work.person(event.recipient), None)
+            if (key := dedupe_key(context, policy, scope)) is not None:
+                found.add((policy.name, event.recipient, key))
+    return found
+
+
+def follow(
+    context: BatchContext, event: InsideEvent, document: dict[str, Any], started: Counter[str]
+) -> None:
+    """End the messages whose goal an event is, and start those that it triggers."""
+    work, rules = context.work, context.rules
+    person = work.person(event.recipient)
+    ended: list[str] = []
+    if event.type in rules.goals:
+        # what a message does itself is never its own goal
+        others = [id for id in work.live_of.get(person.id) or () if id != event.caused_by]
+        ended = end_reached(context, event.type, event.data, person, (SOURCE, event.id), others)
+    made: list[str] = []
+    for policy in rules.by_event.get(event.type, ()):
+        if not wants(context, policy, document, person):
+            continue
+        started[person.id] += 1
+        many = started[person.id] > FOLLOW_UPS_MAX
+        origin = Origin(
+            SOURCE,
+            event.id,
+            event.type,
+            context.now,
+            caused_by=event.caused_by,
+            hops=HOPS_MAX + 1 if many else event.hops,
+        )
+        ends_at = context.now + policy.deadline_ms
+        made.append(start(context, origin, Triggered(), policy, document, person, ends_at))
+    if made or ended:
+        row = EventRow(b"", tuple(made or ended), "accepted" if made else "goal")
+        key = (SOURCE, event.id)
+        stored = NewEventRow(*key, row.digest, row.status, row.messages, context.now)
+        work.changes.events.append(stored)
