@@ -17,6 +17,7 @@ from orchestrator.cli import (
     author,
     backup,
     bench,
+    completion,
     configured,
     dead_letters,
     doctor,
@@ -27,6 +28,7 @@ from orchestrator.cli import (
     operate,
     pauses,
     people,
+    rendering,
     send,
     service,
     simulating,
@@ -64,7 +66,7 @@ GROUPS = (
             ]
         ),
     ),
-    (MACHINE, ("doctor", "bench", "whatsapp")),
+    (MACHINE, ("doctor", "bench", "whatsapp", "completion")),
 )
 """How ``kaskad --help`` groups the verbs, in its order."""
 HELP_CHARS_MAX = 200
@@ -98,6 +100,7 @@ app = typer.Typer(
 init.register(app)
 service.register(app)
 author.register(app)
+rendering.register(app)
 configured.register(app)
 adapter.register(app)
 testing.register(app)
@@ -117,6 +120,7 @@ doctor.register(app)
 bench.register(app)
 webhooks.register(app)
 whatsapp.register(app)
+completion.register(app)
 
 
 def print_version(wanted: bool) -> None:
@@ -140,4 +144,5 @@ def kaskad(
 
 def main() -> None:
     """The entry point of the ``kaskad`` command."""
+    completion.prepare()
     app(prog_name="kaskad")

@@ -1,14 +1,11 @@
-"""The verbs of those who write policies and templates: check, render, schema."""
+"""The verbs of those who write policies and templates: check, schema."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,16 +14,14 @@ from orchestrator.cli.common import (
     USAGE,
     ConfigOption,
     JunitOption,
-    OutputOption,
     fail,
     find_config,
     output_format,
     print_json,
-    read_input,
     run_async,
-    wants_json,
 )
 from orchestrator.cli.junit import JunitCase, print_junit
+from orchestrator.cli.progress import busy
 
 if TYPE_CHECKING:
     from orchestrator.check.judge import Assessment
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command()(check)
-    app.command()(render)
     app.command()(schema)
 
 
@@ -64,6 +58,12 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Warnings fail the check, too: for CI.")
     ] = False,
+    watching: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Check again whenever a file changes, and print what is different."
+        ),
+    ] = False,
     config: ConfigOption = None,
     output: JunitOption = "text",
 ) -> None:
@@ -73,9 +73,11 @@ def check(
     """
     shape = output_format(output, "text", "json", "junit")
     found, only = checked_paths(path, config)
-    problems = problems_found(found, secrets, probe)
-    if only is not None:
-        problems = [one for one in problems if Path(one.path).resolve() == only]
+    if watching:
+        watch_problems(shape, found, lambda: wanted_problems(found, only, secrets, probe))
+        return
+    with busy("checking"):
+        problems = wanted_problems(found, only, secrets, probe)
     errors = [problem for problem in problems if problem.severity == "error"]
     if shape == "json":
         print_json([problem.__dict__ for problem in problems])
@@ -83,12 +85,44 @@ def check(
         print_junit("kaskad check", junit_cases(only or found, problems, strict))
     else:
         print_problems(problems)
+        print_untested(found)
         if errors and secrets and not judged(found, secrets=False).errors:
             typer.echo(
                 "Only secrets are missing on this machine; --no-secrets looks at all the rest.",
                 err=True,
             )
     raise typer.Exit(CHECK_FAILED if errors or (strict and problems) else 0)
+
+
+def wanted_problems(config: Path, only: Path | None, secrets: bool, probe: bool) -> list[Problem]:
+    """What is wrong, of one file if that is what was asked for."""
+    problems = problems_found(config, secrets, probe)
+    if only is not None:
+        problems = [one for one in problems if Path(one.path).resolve() == only]
+    return problems
+
+
+def watch_problems(shape: str, config: Path, find: Callable[[], list[Problem]]) -> None:
+    """Check again whenever a file of the project changes."""
+    from orchestrator.cli.watching import project_folders, watch
+
+    if shape != "text":
+        fail("--watch prints for people: leave -o away", USAGE)
+
+    def look() -> tuple[dict[str, str], str]:
+        problems = find()
+        return {str(one): str(one) for one in problems}, count_of(problems)
+
+    watch(project_folders(config), look)
+
+
+def print_untested(config: Path) -> None:
+    """Name the policies that no test is of; it is no problem, and changes no exit code."""
+    from orchestrator.policytests.beside import policies_without_tests
+
+    configuration = judged(config, secrets=False).configuration
+    if configuration is not None and (names := policies_without_tests(configuration)):
+        typer.echo(f"no test yet: {', '.join(names)}", err=True)
 
 
 def judged(path: Path, *, secrets: bool) -> Assessment:
@@ -122,10 +156,14 @@ def print_problems(problems: Sequence[Problem]) -> None:
     """One line a problem, and how many there are."""
     for problem in problems:
         typer.echo(str(problem))
+    typer.echo(count_of(problems))
+
+
+def count_of(problems: Sequence[Problem]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     count = f"{errors} error(s), {warnings} warning(s)"
-    typer.echo(count if problems else "everything is in order")
+    return count if problems else "everything is in order"
 
 
 def junit_cases(path: Path, problems: Sequence[Problem], strict: bool) -> list[JunitCase]:
@@ -162,108 +200,6 @@ def checked_paths(path: Path | None, config: Path | None) -> tuple[Path, Path | 
             if one.is_file() and one != full:
                 return find_config(config or one), full
     return find_config(path), None
-
-
-def render(
-    template: Annotated[str, typer.Argument(help="The template's name.")],
-    channel: Annotated[str, typer.Option(help="One channel; else all that the template has.")] = "",
-    event: Annotated[
-        str, typer.Option(help="A file with a CloudEvent, or with its data; - is standard input.")
-    ] = "-",
-    locale: Annotated[str, typer.Option(help="In place of the recipient's.")] = "",
-    config: ConfigOption = None,
-    output: OutputOption = "text",
-) -> None:
-    """What a template makes of an event, as each channel would get it."""
-    from orchestrator.check.judge import load_configuration
-    from orchestrator.configuration.reading import suggestion
-    from orchestrator.configuration.yaml_file import ConfigError
-    from orchestrator.render import Unrenderable
-
-    try:
-        templates = load_configuration(find_config(config), os.environ, secrets=False).templates
-    except ConfigError as error:
-        fail(str(error), USAGE)
-    given = read_event(event)
-    if template not in templates.names:
-        fail(
-            f"there is no template {template!r}; there are: {', '.join(sorted(templates.names))}",
-            USAGE,
-        )
-    there = templates.channels(template)
-    if channel and channel not in there:
-        fix = suggestion(channel, there, f"there is {', '.join(sorted(there))}")
-        fail(f"the template {template!r} has nothing for {channel!r}; {fix}", USAGE)
-    shown: dict[str, Any] = {}
-    failed = False
-    for name in [channel] if channel else sorted(templates.channels(template)):
-        try:
-            rendered = templates.render(template, name, context(given, locale))
-        except Unrenderable as problem:
-            failed = True
-            shown[name] = {"error": f"{problem.reason}: {problem.said}"}
-            continue
-        count = {"count": asdict(rendered.count)} if rendered.count else {}
-        shown[name] = {"locale": rendered.locale, **count, "parts": rendered.parts}
-    if wants_json(output):
-        print_json(shown)
-    else:
-        for name, found in shown.items():
-            show(name, found)
-    raise typer.Exit(CHECK_FAILED if failed else 0)
-
-
-def read_event(name: str) -> dict[str, Any]:
-    """A CloudEvent, or an event's data; ends the program with what is wrong with it."""
-    called = "standard input" if name == "-" else name
-    if name == "-" and sys.stdin.isatty():
-        fail("say for which event: --event event.json, or pipe one in", USAGE)
-    try:
-        given = json.loads(read_input(name))
-    except ValueError as error:
-        fail(f"{called}: this is not JSON: {error}", USAGE)
-    data = given.get("data", given) if isinstance(given, dict) and "specversion" in given else given
-    if not isinstance(data, dict) or not isinstance(data.get("recipient") or {}, dict):
-        fail(f"{called}: an event is a JSON object, and so are its data and its recipient", USAGE)
-    return dict(given)
-
-
-def context(given: dict[str, Any], locale: str) -> Any:
-    """A CloudEvent, or bare event data, as templates see it."""
-    from datetime import UTC, datetime
-
-    from orchestrator.render import RenderContext
-
-    data = given.get("data", given) if "specversion" in given else given
-    recipient = dict(data.get("recipient") or {})
-    return RenderContext(
-        event={
-            name: value for name, value in data.items() if name not in ("recipient", "recipients")
-        },
-        recipient=recipient,
-        message={"id": "preview", "policy": "preview", "step": 0, "channel": "preview"},
-        now=datetime.now(UTC),
-        locale=locale or recipient.get("locale"),
-        time_zone=recipient.get("time_zone") or "UTC",
-        unsubscribe_url="https://example.com/u/preview",
-        link=lambda url: url,
-    )
-
-
-def show(channel: str, found: dict[str, Any]) -> None:
-    """One channel's parts, each under its name."""
-    note = ""
-    if count := found.get("count"):
-        note = f", {count['alphabet']}, {count['units']} units, {count['parts']} part(s)"
-    typer.echo(f"── {channel} ({found.get('locale') or 'default'}{note})")
-    if "error" in found:
-        typer.echo(f"   cannot be rendered: {found['error']}")
-    for part, value in found.get("parts", {}).items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        typer.echo(f"   [{part}]")
-        for line in text.splitlines():
-            typer.echo(f"   {line}")
-    typer.echo("")
 
 
 def schema(

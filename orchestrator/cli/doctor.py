@@ -15,6 +15,7 @@ from orchestrator.cli.common import (
     run_async,
     wants_json,
 )
+from orchestrator.cli.progress import busy
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +37,8 @@ def doctor(
     from orchestrator.doctor.findings import as_lines, exit_code
 
     path, json_wanted = find_config(config), wants_json(output)
-    findings = run_async(examine(path, os.environ, processes))
+    with busy("examining"):
+        findings = run_async(examine(path, os.environ, processes))
     if json_wanted:
         print_json([finding.as_json() for finding in findings])
     else:

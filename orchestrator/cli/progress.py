@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
 
+BUSY_SECONDS = 1.0
 LINE_SECONDS = 5.0
 """Between two lines where there is no terminal."""
 
@@ -33,6 +35,25 @@ def progress(what: str, total: int | None = None) -> Iterator[Advance]:
             typer.echo(f"{what}: {done}{of}", err=True)
 
     yield say
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on whose length nobody knows, once it takes long."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    shown = Console(stderr=True).status(what)
+    timer = threading.Timer(BUSY_SECONDS, shown.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        shown.stop()
 
 
 @contextmanager

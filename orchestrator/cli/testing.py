@@ -6,7 +6,7 @@ import gc
 import io
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +23,7 @@ from orchestrator.cli.common import (
     print_json,
 )
 from orchestrator.cli.junit import JunitCase, print_junit
+from orchestrator.cli.progress import busy
 from orchestrator.cli.trying import installation, progress, quiet_logs, wide_console
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.policytests.file import PolicyTest
     from orchestrator.policytests.verdict import Judgement
 
+TEXT_COLUMNS = 120
 SHARE = 25
 """How many tests are worth a process of their own."""
 PROBLEMS_MAX = 50
@@ -63,6 +65,12 @@ def test(
             " without a test.",
         ),
     ] = False,
+    watching: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Run them again whenever a file changes, and print what is different."
+        ),
+    ] = False,
     config: ConfigOption = None,
     output: JunitOption = "text",
 ) -> None:
@@ -71,11 +79,15 @@ def test(
 
     shape = output_format(output, "text", "json", "junit")
     quiet_logs()
-    configuration = installation(find_config(config))
-    tests = collect_tests(paths or [], configuration)
-    chosen = [one for one in tests if name.casefold() in one.name.casefold()]
-    if not chosen:
-        fail(nothing_to_test(paths or [], name, [one.name for one in tests], configuration), USAGE)
+    path = find_config(config)
+    if watching:
+        if shape != "text" or listed or covered:
+            fail("--watch prints for people: leave -o, --list and --coverage away", USAGE)
+        watch_tests(path, lambda: chosen_tests(paths or [], name, installation(path)))
+        return
+    with busy("reading"):
+        configuration = installation(path)
+        chosen = chosen_tests(paths or [], name, configuration)
     if listed:
         print_tests(chosen, shape)
         return
@@ -85,6 +97,33 @@ def test(
     found = coverage(verdicts, configuration.rules, only_tested=bool(paths or name))
     print_result(verdicts, found if covered else None, seconds, shape)
     raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else CHECK_FAILED)
+
+
+def chosen_tests(paths: list[Path], name: str, configuration: Configuration) -> list[PolicyTest]:
+    """The tests that paths and ``name`` leave; ends the program if there is none."""
+    tests = collect_tests(paths, configuration)
+    chosen = [one for one in tests if name.casefold() in one.name.casefold()]
+    if not chosen:
+        fail(nothing_to_test(paths, name, [one.name for one in tests], configuration), USAGE)
+    return chosen
+
+
+def watch_tests(config: Path, collect: Callable[[], list[PolicyTest]]) -> None:
+    """Run the tests again whenever a file of the project changes."""
+    from orchestrator.cli.watching import project_folders, watch
+    from orchestrator.policytests.report import counted
+
+    def look() -> tuple[dict[str, str], str]:
+        tests, started = collect(), time.perf_counter()
+        verdicts = run_tests(tests, installation(config))
+        failed = [one for one in verdicts if not one.passed]
+        texts = {
+            f"FAILED {Path(one.test.position.path).name}  {one.test.name}": failure_text(one)
+            for one in failed
+        }
+        return texts, counted(verdicts, time.perf_counter() - started)
+
+    watch(project_folders(config), look)
 
 
 def print_tests(tests: Sequence[PolicyTest], shape: str) -> None:
@@ -132,19 +171,24 @@ def print_result(
 
 def junit_case(verdict: Judgement) -> JunitCase:
     """A test as a case; what failed is shown as on the terminal."""
+    test = verdict.test
+    where = (test.policy.name, test.name, test.position.path, test.position.line)
+    if verdict.passed:
+        return JunitCase(*where)
+    first = verdict.differences[0]
+    said = f"{first.expected}, but: {first.actual}" if first.expected else first.actual
+    return JunitCase(*where, failure=said, text=failure_text(verdict))
+
+
+def failure_text(verdict: Judgement) -> str:
+    """A test that failed, as on the terminal but without colours."""
     from rich.console import Console
 
     from orchestrator.policytests.report import print_failure
 
-    test, said = verdict.test, ""
-    where = (test.policy.name, test.name, test.position.path, test.position.line)
-    if verdict.passed:
-        return JunitCase(*where)
     text = io.StringIO()
-    print_failure(verdict, Console(file=text, width=120))
-    first = verdict.differences[0]
-    said = f"{first.expected}, but: {first.actual}" if first.expected else first.actual
-    return JunitCase(*where, failure=said, text=text.getvalue())
+    print_failure(verdict, Console(file=text, width=TEXT_COLUMNS))
+    return text.getvalue()
 
 
 def nothing_to_test(

@@ -21,3 +21,14 @@ def test_problems(configuration: Configuration) -> list[Problem]:
         read_test_file(path, configuration, report)
     ordered = sorted(dict.fromkeys(report.problems), key=lambda one: (one.path, one.line))
     return [replace(one, severity="warning") for one in ordered]
+
+
+def policies_without_tests(configuration: Configuration) -> list[str]:
+    """The policies that no test beside them is of, by name."""
+    report = Report()
+    tested = {
+        test.policy.name
+        for path in test_files(configuration.settings.policies)
+        for test in read_test_file(path, configuration, report)
+    }
+    return sorted(configuration.rules.policies.keys() - tested)

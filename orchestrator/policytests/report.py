@@ -21,11 +21,17 @@ def print_verdicts(verdicts: Sequence[Judgement], seconds: float, console: Conso
     for verdict in verdicts:
         if not verdict.passed:
             print_failure(verdict, console)
+    failed = any(not verdict.passed for verdict in verdicts)
+    count = counted(verdicts, seconds)
+    console.print(f"[{'red' if failed else 'green'}]{count}[/]", highlight=False)
+
+
+def counted(verdicts: Sequence[Judgement], seconds: float) -> str:
+    """How many there were, and how many failed."""
     failed = sum(not verdict.passed for verdict in verdicts)
     files = len({verdict.test.position.path for verdict in verdicts})
     each = f", {seconds / len(verdicts) * 1000:.1f} ms each" if verdicts else ""
-    count = f"{len(verdicts)} test(s) in {files} file(s), {failed} failed ({seconds:.2f} s{each})"
-    console.print(f"[{'red' if failed else 'green'}]{count}[/]", highlight=False)
+    return f"{len(verdicts)} test(s) in {files} file(s), {failed} failed ({seconds:.2f} s{each})"
 
 
 def print_failure(verdict: Judgement, console: Console) -> None:
