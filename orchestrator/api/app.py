@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from orchestrator.api.audit import SEEN, audited
 from orchestrator.api.auth import KEY_RING, ROWS, KeyRing, authenticate, refuse_other_pages
 from orchestrator.api.connections import LISTENER, limits_of
 from orchestrator.api.cors import cors_headers, preflight
@@ -46,6 +48,7 @@ def build_app(
     app[DOCUMENT] = whole_document(consent_channels()) if routes is ROUTES else document(routes)
     app[ROWS] = {}
     app[KEY_RING] = KeyRing()
+    app[SEEN] = OrderedDict()
     app.on_response_prepare.append(safe_headers)
     app.on_response_prepare.append(cors_headers)
     app[STREAMS] = Streams(deps, min(STREAMS_MAX, limits_of(listener).most // 2))
@@ -70,8 +73,9 @@ def whole_document(channels: tuple[str, ...]) -> dict[str, Any]:
 def add(app: web.Application, row: Route) -> None:
     """Serve a row, and remember it for authentication."""
     methods = ("GET", "HEAD") if row.method == "GET" and row.head else (row.method,)
+    handler = row.handler if row.audited is None else audited(row, row.audited)
     for method in methods:
-        app[ROWS][app.router.add_route(method, row.path, row.handler)] = row
+        app[ROWS][app.router.add_route(method, row.path, handler)] = row
     if row.personal:
         asked_first = replace(row, method="OPTIONS", handler=preflight, scope=None, personal=False)
         app[ROWS][app.router.add_route("OPTIONS", row.path, preflight)] = asked_first

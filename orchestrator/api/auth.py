@@ -15,6 +15,7 @@ from aiohttp import web
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Handler, problem
 from orchestrator.api.route import Listener, Route, Scope
+from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.tokens import INBOX_TOKEN
 from orchestrator.stores.rows import ApiKeyRow
 
@@ -46,9 +47,10 @@ class KeyRing:
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self.keys_busy: BusyUntil = OrderedDict()
         self.people_busy: BusyUntil = OrderedDict()
+        self._used: dict[str, int] = {}
 
     async def find(self, deps: ApiDeps, key: str) -> ApiKeyRow | None:
-        """The stored key, or None if it is unknown or revoked."""
+        """The stored key, which may be over; None if it is unknown or revoked."""
         hash = key_hash(key)
         now = deps.now()
         known = self._known.get(hash)
@@ -66,6 +68,14 @@ class KeyRing:
         if len(self._known) > CACHE_MAX:
             self._known.popitem(last=False)
         return found
+
+    def note_use(self, id: str, now: int) -> None:
+        self._used[id] = now
+
+    def take_used(self) -> list[tuple[str, int]]:
+        """The keys that were used since the last call, by their ids, and when last."""
+        used, self._used = self._used, {}
+        return list(used.items())
 
     def count_failure(self, remote: str, now: int) -> bool:
         """Count a wrong key; whether there were too many from one address within a minute."""
@@ -107,6 +117,8 @@ VISITOR = web.RequestKey("visitor", Visitor)
 VISITOR_RATE = (600, 60_000)
 """Requests of one person, and the time (ms) that they are counted in."""
 
+CALLER = web.RequestKey("caller", ApiKeyRow)
+"""Where a request keeps its API key."""
 KEY_RING: web.AppKey[KeyRing] = web.AppKey("key_ring", KeyRing)
 
 
@@ -149,6 +161,14 @@ def too_many_failures() -> web.Response:
     detail = "too many wrong keys came from this address; wait a minute"
     answer = problem(429, "too_many_failures", detail)
     answer.headers["Retry-After"] = "60"
+    return answer
+
+
+def expired(key: ApiKeyRow) -> web.Response:
+    ended = rfc3339(key.expires_at or 0)
+    detail = f"this key was good until {ended}; make another one with kaskad keys create"
+    answer = problem(401, "key_expired", detail)
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad", error="invalid_token"'
     return answer
 
 
@@ -224,9 +244,13 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         invalid = ', error="invalid_token"' if key else ""
         answer.headers["WWW-Authenticate"] = 'Bearer realm="kaskad"' + invalid
         return answer
-    wait_ms = count_call(ring.keys_busy, found.id, deps.settings().http.key_rate, deps.now())
+    if not found.works(deps.now()):
+        return expired(found)
+    rate = found.rate or deps.settings().http.key_rate
+    wait_ms = count_call(ring.keys_busy, found.id, rate, deps.now())
     if wait_ms > 0:
-        detail = "this key makes more requests than `http.key_rate` allows; wait, or send batches"
+        allowed = "its own rate" if found.rate is not None else "`http.key_rate`"
+        detail = f"this key makes more requests than {allowed} allows; wait, or send batches"
         answer = problem(429, "too_many_requests", detail)
         answer.headers["Retry-After"] = str(math.ceil(wait_ms / 1000))
         return answer
@@ -237,4 +261,6 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
             f'Bearer realm="kaskad", error="insufficient_scope", scope="{scope}"'
         )
         return answer
+    ring.note_use(found.id, deps.now())
+    request[CALLER] = found
     return await handler(request)

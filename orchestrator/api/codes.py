@@ -36,6 +36,8 @@ dead letter.
 CALL_CODES: dict[str, str] = {
     "refused": "None of the events of a batch was accepted; see `results`",
     "unauthorized": "There is no key, or it is not valid",
+    "key_expired": "The key is over; make another one",
+    "name_taken": "A valid key has this name already",
     "token_expired": "A person's token is over; their page asks its own server for another",
     "forbidden": "The key lacks the scope of the call, or the token is another person's",
     "foreign_origin": "A web page of an origin that is not in `http.browser_origins`",

@@ -5,8 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from orchestrator.api import bulk, finding, operations, status, trigger_events, untimed
-from orchestrator.api.route import JSON, Listener, Route, RouteAnswer
+from orchestrator.api import (
+    audit,
+    bulk,
+    finding,
+    keys,
+    operations,
+    status,
+    trigger_events,
+    untimed,
+)
+from orchestrator.api.route import JSON, Audited, Listener, Route, RouteAnswer
 from orchestrator.configuration.effective import EffectiveConfiguration
 
 OBJECT = dict[str, Any]
@@ -35,6 +44,7 @@ CONTROL_ROUTES: tuple[Route, ...] = (
     ControlRoute(
         "GET", "/control/explain/{id}", operations.explain, "Why a message went where it went",
         (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
+        audited=Audited("message.read"),
     ),
     ControlRoute(
         "GET", "/control/untimed", untimed.list_untimed, "Messages that no timer looks after",
@@ -46,35 +56,43 @@ CONTROL_ROUTES: tuple[Route, ...] = (
     ControlRoute(
         "GET", "/control/find", finding.find_messages, "Messages, by whatever is known of them",
         (RouteAnswer(200, "The newest first", finding.FoundView),), places=(), query=finding.FIND,
-        refusals=(400, 404)),
+        refusals=(400, 404), audited=Audited("messages.searched")),
     ControlRoute(
         "GET", "/control/events", trigger_events.export_events, "The events of messages",
         (RouteAnswer(200, "A page, the oldest first", trigger_events.EventsView),), places=(),
-        query=trigger_events.SPAN, refusals=(400,)),
+        query=trigger_events.SPAN, refusals=(400,), audited=Audited("events.exported")),
     ControlRoute(
         "POST", "/control/import/{what}", bulk.import_people, "Record many entries at once",
         (RouteAnswer(200, "What became of each entry", bulk.ImportedView),),
-        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,)),
+        places=("recipients or consents.",), body={JSON: bulk.EntriesBody}, refusals=(404,),
+        audited=Audited("people.imported")),
     ControlRoute(
         "GET", "/control/export/{what}", bulk.export_people, "A page of what is stored of people",
         (RouteAnswer(200, "Rows in the order of the recipients' ids", bulk.RowsView),),
         places=("recipients, consents or opt-outs.",), query=bulk.AFTER, refusals=(400, 404),
+        audited=Audited("people.exported"),
     ),
     ControlRoute(
-        "POST", "/control/keys", operations.create_key, "Create an API key",
-        (RouteAnswer(200, "The key, shown once", operations.NewKeyView),),
-        body={JSON: operations.KeyBody},
+        "GET", "/control/audit/verification", audit.verify_audit,
+        "Check the chain of the audit log",
+        (RouteAnswer(200, "Whether it holds, and where it breaks", audit.VerificationView),),
+        places=(), query=audit.EXPECTED, refusals=(400,),
     ),
     ControlRoute(
-        "GET", "/control/keys", operations.list_keys, "List API keys, without the keys themselves",
-        (RouteAnswer(200, "All of them", OBJECT),),
+        "POST", "/control/keys", keys.create_key, "Create an API key",
+        (RouteAnswer(200, "The key, shown once", keys.NewKeyView),),
+        body={JSON: keys.KeyBody}, refusals=(409,),
     ),
     ControlRoute(
-        "POST", "/control/keys/{id}/revoke", operations.revoke_key, "Revoke an API key",
+        "GET", "/control/keys", keys.list_keys, "List API keys, without the keys themselves",
+        (RouteAnswer(200, "All of them", keys.ApiKeysView),),
+    ),
+    ControlRoute(
+        "POST", "/control/keys/{id}/revoke", keys.revoke_key, "Revoke an API key",
         (RouteAnswer(200, "Revoked", OBJECT),), refusals=(404,),
     ),
     ControlRoute(
-        "POST", "/control/signing-key/rotate", operations.rotate_signing_key,
+        "POST", "/control/signing-key/rotate", keys.rotate_signing_key,
         "Add a signing key; the one before it verifies for 400 more days",
         (RouteAnswer(200, "Rotated", OBJECT),),
     ),

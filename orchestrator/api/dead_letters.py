@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict
 
 from aiohttp import web
 
+from orchestrator.api.audit import note_of
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal, unknown
 from orchestrator.api.queries import (
@@ -72,7 +73,8 @@ async def list_dead_letters(request: web.Request) -> web.Response:
 async def delete_dead_letter(request: web.Request) -> web.Response:
     """Delete it for good; a 404 if it is gone already."""
     id = request.match_info["id"]
-    if not await request.app[DEPS].reader.delete_dead_letter(id):
+    note = note_of(request, "dead_letter.deleted", f"dead_letter:{id[:64]}")
+    if not await request.app[DEPS].reader.delete_dead_letter(id, note):
         raise unknown("dead letter", id)
     return web.Response(status=204)
 

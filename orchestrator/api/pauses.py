@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict, get_args
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from orchestrator.api.audit import note_of
 from orchestrator.api.bodies import read_object
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal
@@ -59,7 +60,9 @@ async def start_pause(request: web.Request) -> web.Response:
     deps = request.app[DEPS]
     kind, name = pausable(deps, request)
     until, why = read_pause(await read_object(request), deps.now())
-    row = await deps.engine.submit(StartPause(kind, name, until, why))
+    details = {"until": rfc3339(until) if until < UNTIL_RESUMED else None, "why": why}
+    note = note_of(request, "pause.started", f"{kind}:{name}", details)
+    row = await deps.engine.submit(StartPause(kind, name, until, why, note))
     await asyncio.sleep(START_WITHIN_SECONDS)  # what was decided before leaves by then, or never
     return web.json_response(pause_view(row))
 
@@ -67,7 +70,8 @@ async def start_pause(request: web.Request) -> web.Response:
 async def end_pause(request: web.Request) -> web.Response:
     deps = request.app[DEPS]
     kind, name = named(request)
-    row = await deps.engine.submit(EndPause(kind, name))
+    note = note_of(request, "pause.ended", f"{kind}:{name[:64]}")
+    row = await deps.engine.submit(EndPause(kind, name, note))
     if row is None:
         raise Refusal(404, "not_paused", f"the {kind} {name} is not paused; GET /v1/pauses has all")
     return web.json_response(pause_view(row))

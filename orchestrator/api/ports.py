@@ -21,10 +21,10 @@ from orchestrator.telemetry.tracing import Tracing
 @dataclass(frozen=True)
 class ApiDeps:
     """
-    ``adapters`` by provider, with their channel; ``reload`` returns what was wrong, and
-    ``left_open`` then how many attempts of each provider that is gone are open; ``rotated`` is
-    called after a new signing key was stored; ``effective`` is the configuration in force, without
-    secrets; ``now`` is UTC milliseconds.
+    ``adapters`` by provider, with their channel; ``reload`` takes who asks and returns what was
+    wrong, and ``left_open`` then how many attempts of each provider that is gone are open;
+    ``rotated`` is called after a new signing key was stored; ``effective`` is the configuration in
+    force, without secrets; ``now`` is UTC milliseconds.
     """
 
     engine: Engine
@@ -37,7 +37,7 @@ class ApiDeps:
     now: Callable[[], int]
     new_id: Callable[[], str]
     is_ready: Callable[[], bool]
-    reload: Callable[[], Awaitable[list[str]]]
+    reload: Callable[[str], Awaitable[list[str]]]
     rotated: Callable[[], Awaitable[None]]
     address_hash: Callable[[str, str], str]
     effective: Callable[[], EffectiveConfiguration]

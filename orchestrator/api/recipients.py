@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from orchestrator.api.audit import note_of, person_subject
 from orchestrator.api.bodies import read_object
 from orchestrator.api.inbox import ItemView, item_view
 from orchestrator.api.ports import DEPS, ApiDeps
@@ -198,7 +199,9 @@ async def get_recipient(request: web.Request) -> web.Response:
 
 async def erase_recipient(request: web.Request) -> web.Response:
     """Erase: running messages are cancelled; hashes of opted-out addresses stay."""
-    await request.app[DEPS].engine.submit(Erase(await person_of(request)))
+    deps, id = request.app[DEPS], await person_of(request)
+    note = note_of(request, "recipient.erased", person_subject(deps, id))
+    await deps.engine.submit(Erase(id, note))
     return web.Response(status=204)
 
 

@@ -51,7 +51,7 @@ WHEN_TO_RETRY = """
 | answer | when | `Retry-After` |
 |---|---|---|
 | 429 `busy` | too many requests wait for the store; nothing was taken | 1 second |
-| 429 `too_many_requests` | a key makes more requests than `http.key_rate` \
+| 429 `too_many_requests` | a key makes more requests than its own rate or `http.key_rate` \
 (500 a second), a person's token more than 600 a minute | until its turn |
 | 429 `too_many_failures` | more than 60 wrong keys in a minute came from one address | 60 seconds |
 | 503 `unavailable` | the service is stopping, or its store is busy or unreachable | 1 second |

@@ -42,7 +42,18 @@ class Scope(StrEnum):
     INBOX = "inbox"
     DEAD_LETTERS = "dead_letters"
     PAUSES = "pauses"
+    AUDIT = "audit"
     ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """
+    The action that the audit log has for a call of a verb; with ``all_callers``, for every call.
+    """
+
+    action: str
+    all_callers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,8 @@ class Route:
     each media type that is read. ``refusals`` are the statuses of its own, beside those that follow
     from ``scope`` and ``body``. A route without a scope needs no key. ``personal``: the person
     named in the path may call it, too, with a token of their own, and so may a web page of another
-    origin. ``when`` says whether an installation has the call at all.
+    origin. ``audited`` calls are written down. ``when`` says whether an installation has the call
+    at all.
     """
 
     method: str
@@ -91,6 +103,7 @@ class Route:
     notes: str = ""
     head: bool = True
     personal: bool = False
+    audited: Audited | None = None
     when: Callable[[ApiDeps], bool] = lambda deps: True
 
     @property

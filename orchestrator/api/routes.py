@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from orchestrator.api import dead_letters as letters
 from orchestrator.api import (
+    audit,
     events,
     inbox,
     inbox_streams,
@@ -25,11 +25,13 @@ from orchestrator.api import (
     recipients,
     tracking,
 )
+from orchestrator.api import dead_letters as letters
 from orchestrator.api import unsubscribe as pages
 from orchestrator.api.control_routes import CONTROL_ROUTES, IN_FORCE, RELOADED
 from orchestrator.api.document_routes import DOCUMENT_ROUTES
 from orchestrator.api.route import (
     JSON,
+    Audited,
     Gif,
     Html,
     Listener,
@@ -107,6 +109,7 @@ ROUTES: tuple[Route, ...] = (
     MessageRoute(
         "GET", "/v1/messages/{id}", messages.get_message, "One message with its trace", STORY,
         refusals=(404,),
+        audited=Audited("message.read"),
     ),
     MessageRoute(
         "POST", "/v1/messages/{id}/cancel", messages.cancel_message,
@@ -139,6 +142,7 @@ ROUTES: tuple[Route, ...] = (
     DeadLetterRoute(
         "GET", "/v1/dead-letters/{id}", letters.get_dead_letter, "One dead letter",
         (RouteAnswer(200, "The dead letter", letters.DeadLetterView),), refusals=(404,),
+        audited=Audited("dead_letter.read"),
     ),
     DeadLetterRoute(
         "DELETE", "/v1/dead-letters/{id}", letters.delete_dead_letter, "Delete a dead letter",
@@ -150,6 +154,13 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
         notes=("Deadlines count from the replay. A repeat finds the messages of the first replay"
             " and starts no others."),
+    ),
+
+    Route(
+        "GET", "/v1/audit", audit.list_audit, "Who changed what, and who looked at whom",
+        (RouteAnswer(200, "A page of it, the newest first", audit.AuditLogView),),
+        scope=Scope.AUDIT, query=audit.FILTERS, refusals=(400, 409),
+        notes="People are in it as keyed hashes; `recipient` finds theirs.",
     ),
 
     PauseRoute(
@@ -180,6 +191,7 @@ ROUTES: tuple[Route, ...] = (
     RecipientRoute(
         "GET", "/v1/recipients/{id}", recipients.get_recipient, "A profile", PROFILE,
         refusals=(400, 404, 409), notes=BY_ADDRESS,
+        audited=Audited("recipient.read"),
     ),
     RecipientRoute(
         "DELETE", "/v1/recipients/{id}", recipients.erase_recipient, "Erase a recipient",
@@ -192,6 +204,7 @@ ROUTES: tuple[Route, ...] = (
         "Everything that is stored about a recipient",
         (RouteAnswer(200, "All of it, streamed", recipients.ExportView),),
         refusals=(400, 404, 409), notes=BY_ADDRESS,
+        audited=Audited("recipient.exported", all_callers=True),
     ),
     RecipientRoute(
         "POST", "/v1/recipients/{id}/links", links.make_links,
@@ -218,6 +231,7 @@ ROUTES: tuple[Route, ...] = (
         body={JSON: opt_outs.OptOutsBody},
         notes=("At most 1 000 entries and 1 MiB. Each has a result of its own; it is a 400 only if"
             " none could be read. A phone needs its calling code."),
+        audited=Audited("opt_outs.recorded"),
     ),
 
     InboxRoute(

@@ -10,7 +10,7 @@ Everything goes through the engine, so the engine and its store stop last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -20,11 +20,13 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.app import ApiDeps, Listener, build_app
+from orchestrator.api.auth import KEY_RING
 from orchestrator.api.control import ControlSocket
 from orchestrator.api.fast_path import open_runner
 from orchestrator.api.ports import DEPS
 from orchestrator.api.receipts import record_reports
 from orchestrator.app.build import kafka_intake, open_store, sinks_of, trace_export, unbindable
+from orchestrator.app.ending import end
 from orchestrator.app.keys import InstallationKeys
 from orchestrator.app.maintenance import Maintenance
 from orchestrator.channels import Adapter, Report
@@ -55,6 +57,7 @@ from orchestrator.render.evaluator import Evaluator
 from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
 from orchestrator.statuses.outbox import Outbox
+from orchestrator.stores.audit import reloaded
 from orchestrator.stores.port import StoreBusy
 from orchestrator.telemetry.logging import configure_logging
 from orchestrator.telemetry.metrics import Metrics
@@ -127,7 +130,11 @@ class App:
             await self.kafka.start()
         await self._start_control(socket_path(settings.store))
         self.maintenance = Maintenance(
-            self.runtime, lambda: self.kafka, self.keys.read, works="work" in self.roles
+            self.runtime,
+            lambda: self.kafka,
+            self.keys.read,
+            works="work" in self.roles,
+            used_keys=self.public_app[KEY_RING].take_used,
         )
         await self.maintenance.start()
         self.ready = True
@@ -315,15 +322,15 @@ class App:
         if decided and self.outbox is not None:
             self.outbox.poke()
 
-    async def reload(self) -> list[str]:
+    async def reload(self, actor: str = "signal") -> list[str]:
         """
         Load the configuration again; returns its problems, and then the old one stays in force.
         Listeners, store, Kafka and status sinks keep what they were started with.
         """
         async with self._reloading:  # the last one to ask is the last one in force
-            return await self._reload()
+            return await self._reload(actor)
 
-    async def _reload(self) -> list[str]:
+    async def _reload(self, actor: str) -> list[str]:
         try:
             configuration = load_configuration(self._path, self._env)
         except ConfigError as error:
@@ -332,6 +339,8 @@ class App:
             log.error("config.reload_failed", problems=problems)
             return problems
         await keep_versions(self.store, configuration)
+        hash = effective(configuration)["hash"]
+        await self.store.append_audit(reloaded(self.new_id(), self.clock.now(), actor, hash))
         before, settings = self.configuration.settings, configuration.settings
         self.configuration = configuration
         self.policy_versions.put(configuration)
@@ -389,12 +398,3 @@ class App:
         if self._senders is not None:
             await end(self.runtime.stop_work(SENDS_SECONDS))
             await end(*(sender.close() for sender in self._senders))
-
-
-async def end(*parts: Awaitable[Any]) -> None:
-    """Let parts end side by side; the failure of one is logged."""
-    for result in await asyncio.gather(*parts, return_exceptions=True):
-        if isinstance(result, StoreBusy | TimeoutError):
-            log.info("service.stop_incomplete", why=str(result) or type(result).__name__)
-        elif isinstance(result, Exception):
-            log.error("service.stop_failed", exc_info=result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -27,6 +27,7 @@ COUNT_PAUSE_SECONDS = 0.02
 """Between two pages of messages that are counted."""
 MOVE_ON_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
+USED_SECONDS = 60.0
 AUDIT_SECONDS = 300.0
 MOVE_ON_MAX = 256
 PUT_OFF_MS = 60_000
@@ -36,9 +37,9 @@ Task = Callable[[], Awaitable[None]]
 
 class Maintenance:
     """
-    ``kafka`` gives the intake if there is one, ``read_keys`` reads the signing keys again;
-    ``works`` is whether this process has a share of what waits. What fails is tried again the next
-    time.
+    ``kafka`` gives the intake if there is one, ``read_keys`` reads the signing keys again,
+    ``used_keys`` gives the API keys that were used and when; ``works`` is whether this process has
+    a share of what waits. What fails is tried again the next time.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Maintenance:
         kafka: Callable[[], KafkaIntake | None],
         read_keys: Task,
         works: bool,
+        used_keys: Callable[[], Sequence[tuple[str, int]]] = lambda: (),
     ) -> None:
         self._runtime = runtime
         self._store = runtime.edges.store
         self._now = runtime.edges.clock.now
         self._kafka = kafka
         self._read_keys = read_keys
+        self._used_keys = used_keys
         self._works = works
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,6 +66,7 @@ class Maintenance:
             (PURGE_SECONDS, self._purge),
             (RETIRED_SECONDS, self._retired),
             (GAUGE_SECONDS, self._gauges),
+            (USED_SECONDS, self._note_used_keys),
         ]
         if self._works:
             routine += [(MOVE_ON_SECONDS, self._move_on), (AUDIT_SECONDS, self.audit)]
@@ -76,6 +80,7 @@ class Maintenance:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await asyncio.wait_for(self._runtime.share_receipt_counts(RECENT_MINUTES), 2)
+            await asyncio.wait_for(self._note_used_keys(), 2)
         except (StoreBusy, TimeoutError):
             log.info("maintenance.receipt_counts_failed")
 
@@ -91,6 +96,11 @@ class Maintenance:
                 log.info("maintenance.deferred", task=name, why=str(error))
             except Exception:
                 log.exception("maintenance.failed", task=name)
+
+    async def _note_used_keys(self) -> None:
+        """Store when API keys were used last: one row a key and minute, in nobody's way."""
+        if used := self._used_keys():
+            await self._store.use_api_keys(used)
 
     async def _purge(self) -> None:
         await self._read_keys()

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from orchestrator import __version__
 from orchestrator.cli import (
     adapter,
+    audit_log,
     author,
     backup,
     bench,
@@ -61,6 +62,7 @@ GROUPS = (
                 "keys",
                 "subject",
                 "webhooks",
+                "audit",
                 "backup",
                 "migrate",
             ]
@@ -116,6 +118,7 @@ event_files.register(app)
 send.register(app)
 status.register(app)
 backup.register(app)
+audit_log.register(app)
 doctor.register(app)
 bench.register(app)
 webhooks.register(app)

@@ -84,19 +84,27 @@ def keys_create(
     scope: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: events, messages, recipients, inbox, dead_letters, pauses, all."
+            help=(
+                "Comma-separated: events, messages, recipients, inbox, dead_letters, pauses,"
+                " audit, all."
+            )
         ),
     ],
+    name: Annotated[str, typer.Option(help="Whose it is: shop. The audit log shows it.")] = "",
+    expires: Annotated[
+        str | None, typer.Option(help="How long it is good: 90d. For ever without it.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Its requests: 600/1m. Else http.key_rate holds.")
+    ] = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
 ) -> None:
     """A new API key, shown once."""
-    found = ask(
-        config,
-        "POST",
-        "/control/keys",
-        {"scopes": [part.strip() for part in scope.split(",") if part.strip()]},
-    )
+    body: dict[str, Any] = {"scopes": [part.strip() for part in scope.split(",") if part.strip()]}
+    given = {"name": name or None, "expires_in": expires, "rate": rate}
+    body |= {field: value for field, value in given.items() if value is not None}
+    found = ask(config, "POST", "/control/keys", body)
     if wants_json(output):
         print_json(found)
     else:
@@ -105,24 +113,29 @@ def keys_create(
 
 @keys.command("list")
 def keys_list(config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """All keys; never their secrets."""
+    """All keys with their last use (exact to a minute); never their secrets."""
     from orchestrator.cli.client import table
-    from orchestrator.primitives.durations import rfc3339
 
     items = ask(config, "GET", "/control/keys")["items"]
     if wants_json(output):
         print_json(items)
         return
     rows = [
-        [
-            i["id"],
-            ",".join(i["scopes"]),
-            rfc3339(i["created_at"]),
-            "revoked" if i["revoked_at"] else "",
-        ]
+        [i["id"], i["name"], ",".join(i["scopes"]), until(i), day(i["used_at"], "never")]
         for i in items
     ]
-    table(rows, ["id", "scopes", "created", ""])
+    table(rows, ["id", "name", "scopes", "until", "used"])
+
+
+def until(key: dict[str, Any]) -> str:
+    """How long a key is good."""
+    return "revoked" if key["revoked_at"] else day(key["expires_at"], "for ever")
+
+
+def day(at: int | None, otherwise: str) -> str:
+    from orchestrator.primitives.durations import rfc3339
+
+    return otherwise if at is None else rfc3339(at)[:10]
 
 
 @keys.command("revoke")

@@ -230,6 +230,7 @@ class Retention:
     )
     receipts_ms: int = setting(DURATION, "Raw webhooks of providers.", 30 * DAY_MS)
     dead_letters_ms: int = setting(DURATION, "Dead letters.", 30 * DAY_MS)
+    audit_ms: int = setting(DURATION, "Entries of the audit log.", 730 * DAY_MS)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from orchestrator.core.inputs import PauseKind
 from orchestrator.core.recipient import ConsentState
 from orchestrator.core.values import Value, field
 from orchestrator.events.event import Event
+from orchestrator.stores.audit import AuditNote
 
 EventStatus = Literal["accepted", "goal", "unmatched", "duplicate"]
 
@@ -199,6 +200,7 @@ class Erase(Value):
     """
 
     id: str
+    note: AuditNote | None = None
 
 
 class Cancel(Value):
@@ -253,6 +255,7 @@ class StartPause(Value):
     name: str
     until: int
     why: str = ""
+    note: AuditNote | None = None
 
 
 class EndPause(Value):
@@ -260,6 +263,7 @@ class EndPause(Value):
 
     kind: PauseKind
     name: str
+    note: AuditNote | None = None
 
 
 class DeadLetter(Value):

@@ -20,6 +20,7 @@ from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.core.values import Struct, field
 from orchestrator.recipients.document import AddressHash, Person, address_state
+from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.rows import (
     LANES,
     ChangedMessage,
@@ -192,6 +193,11 @@ class UnitOfWork:
         """Begin, change or end a pause: it holds for what stands behind it in the batch, too."""
         self.pauses = [*(one for one in self.pauses if one[:2] != row[:2]), row]
         self.changes.pauses.append(row)
+
+    def write_down(self, note: AuditNote | None) -> None:
+        """Have an entry of the audit log with the batch; None if nobody has to answer for it."""
+        if note is not None:
+            self.changes.audit.append(note)
 
     def create(self, message: Message, event: dict[str, Any]) -> WorkingMessage:
         """Add a new message."""

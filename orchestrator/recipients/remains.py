@@ -36,6 +36,12 @@ REMAINS = (
         "`retention.events`, the window",
     ),
     Remains(
+        "`audit`: that you looked at, exported or erased somebody, by the keyed hash of the"
+        " recipient's id",
+        "so that the chain of the audit log holds",
+        "`retention.audit`",
+    ),
+    Remains(
         "`outbox`: status events that a sink has not taken yet, with the recipient's id and masked"
         " addresses",
         "your systems wait for them",

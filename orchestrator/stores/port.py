@@ -21,6 +21,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from orchestrator.core.message import Message
+from orchestrator.stores.audit import AuditNote, AuditStore
 from orchestrator.stores.inbox_port import InboxStore
 from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import (
@@ -235,7 +236,7 @@ class DeadLetterStore(Protocol):
     async def resolve_dead_letter(self, id: str, at: int) -> None:
         """Note that a replay has succeeded."""
 
-    async def delete_dead_letter(self, id: str) -> bool:
+    async def delete_dead_letter(self, id: str, note: AuditNote | None = None) -> bool:
         """False if there is none."""
 
 
@@ -260,18 +261,27 @@ class KeyStore(Protocol):
         """The newest first."""
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
+        self,
+        purpose: str,
+        secret: bytes,
+        at: int,
+        *,
+        unless_since: int | None = None,
+        note: AuditNote | None = None,
     ) -> None:
         """
         ``unless_since``: only if none was added since then, however many processes try at once.
         """
 
-    async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None: ...
+    async def add_api_key(self, row: ApiKeyRow, note: AuditNote | None = None) -> None: ...
     async def api_key(self, hash: str) -> ApiKeyRow | None: ...
     async def api_keys(self) -> list[ApiKeyRow]:
         """The oldest first, with those that were revoked."""
 
-    async def revoke_api_key(self, id: str, at: int) -> bool:
+    async def use_api_keys(self, used: Sequence[tuple[str, int]]) -> None:
+        """Note when keys, by their ids, were used last."""
+
+    async def revoke_api_key(self, id: str, at: int, note: AuditNote | None = None) -> bool:
         """False if there is no such key, or it was revoked before."""
 
 
@@ -337,6 +347,7 @@ class RetentionStore(Protocol):
     events_ms: int
     receipts_ms: int
     dead_letters_ms: int
+    audit_ms: int
 
     async def purge(self, now: int) -> bool:
         """
@@ -355,6 +366,7 @@ class Store(
     DeadLetterStore,
     VersionStore,
     KeyStore,
+    AuditStore,
     CounterStore,
     PauseStore,
     RateStore,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from orchestrator.core.inputs import PauseKind
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
+from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.item_rows import NewItemRow
 from orchestrator.stores.named import Named
 
@@ -240,6 +241,14 @@ class ApiKeyRow(NamedTuple):
     scopes: tuple[str, ...]
     created_at: int
     revoked_at: int | None
+    name: str = ""
+    expires_at: int | None = None
+    rate: tuple[int, int] | None = None
+    """Requests and a time in ms; None if `http.key_rate` holds."""
+    used_at: int | None = None
+
+    def works(self, now: int) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class PauseRow(NamedTuple):
@@ -367,6 +376,7 @@ class Changes:
     unwanted: list[Named] = field(default_factory=list)  # those whose dead letters go
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
     pauses: list[PauseRow] = field(default_factory=list)
+    audit: list[AuditNote] = field(default_factory=list)
 
     def timer_lane(self, message: str) -> int:
         """The lane of a message's timer: one for OTP, one for everything else."""

@@ -11,7 +11,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from orchestrator.stores.audit import AuditNote
 
 NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 SHARED = Path(__file__).parent / "queries"
@@ -55,6 +58,13 @@ class Driver(ABC):
     @abstractmethod
     async def execute(self, name: str, *values: Any) -> int:
         """Run a statement durably; returns how many rows it changed."""
+
+    @abstractmethod
+    async def change(self, name: str | None, values: Sequence[Any], note: AuditNote | None) -> int:
+        """
+        Run a statement (None: no statement), and write the note down if it changed a row, in one
+        durable transaction; returns how many rows it changed.
+        """
 
     @abstractmethod
     async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:

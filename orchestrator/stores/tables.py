@@ -14,6 +14,8 @@ import orjson
 
 from orchestrator.core.message import Message
 from orchestrator.history.codec import decode_history, decode_message
+from orchestrator.stores.audit import AuditNote
+from orchestrator.stores.audit_tables import AuditTable
 from orchestrator.stores.item_tables import InboxTables, item_writes
 from orchestrator.stores.rows import (
     ALL_LANES,
@@ -199,8 +201,8 @@ class DeadLetterTable(Driver):
     async def resolve_dead_letter(self, id: str, at: int) -> None:
         await self.execute("resolve_dead_letter", at, id)
 
-    async def delete_dead_letter(self, id: str) -> bool:
-        return await self.execute("delete_dead_letter", id) == 1
+    async def delete_dead_letter(self, id: str, note: AuditNote | None = None) -> bool:
+        return await self.change("delete_dead_letter", (id,), note) == 1
 
 
 class VersionTable(Driver):
@@ -226,12 +228,21 @@ class KeyTables(Driver):
         return [SecretRow(*row) for row in await self.fetch("secrets", purpose)]
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
+        self,
+        purpose: str,
+        secret: bytes,
+        at: int,
+        *,
+        unless_since: int | None = None,
+        note: AuditNote | None = None,
     ) -> None:
-        await self.execute(*secret_to_add(purpose, secret, at, unless_since))
+        name, *values = secret_to_add(purpose, secret, at, unless_since)
+        await self.change(name, values, note)
 
-    async def add_api_key(self, id: str, hash: str, scopes: Sequence[str], at: int) -> None:
-        await self.execute("add_api_key", id, hash, ",".join(scopes), at)
+    async def add_api_key(self, row: ApiKeyRow, note: AuditNote | None = None) -> None:
+        rate = row.rate or (None, None)
+        values = (*row[:2], ",".join(row.scopes), row.created_at, row.name, row.expires_at, *rate)
+        await self.change("add_api_key", values, note)
 
     async def api_key(self, hash: str) -> ApiKeyRow | None:
         rows = await self.fetch("api_key", hash)
@@ -240,8 +251,11 @@ class KeyTables(Driver):
     async def api_keys(self) -> list[ApiKeyRow]:
         return [api_key_row(row) for row in await self.fetch("api_keys")]
 
-    async def revoke_api_key(self, id: str, at: int) -> bool:
-        return await self.execute("revoke_api_key", at, id) == 1
+    async def use_api_keys(self, used: Sequence[tuple[str, int]]) -> None:
+        await self.execute_many("use_api_key", sorted(used))
+
+    async def revoke_api_key(self, id: str, at: int, note: AuditNote | None = None) -> bool:
+        return await self.change("revoke_api_key", (at, id), note) == 1
 
 
 class CounterTables(Driver):
@@ -272,6 +286,7 @@ class RetentionTimes(Driver):
     events_ms = 30 * DAY_MS
     receipts_ms = 30 * DAY_MS
     dead_letters_ms = 30 * DAY_MS
+    audit_ms = 730 * DAY_MS
 
     def limits(self, now: int) -> dict[str, int]:
         """The statements that delete a bounded number of rows, each with the end of their time."""
@@ -284,6 +299,7 @@ class RetentionTimes(Driver):
             "purge_dead_letters_beyond": DEAD_LETTERS_MAX,
             "forget_withdrawn": now,
             "purge_items": now,
+            "purge_audit": now - self.audit_ms,
         }
 
     async def purge_the_rare(self, now: int) -> None:
@@ -313,6 +329,7 @@ class Tables(
     DeadLetterTable,
     VersionTable,
     KeyTables,
+    AuditTable,
     CounterTables,
     PauseTable,
 ):
@@ -346,7 +363,12 @@ def dead_letter_row(row: Sequence[Any]) -> DeadLetterRow:
 
 
 def api_key_row(row: Sequence[Any]) -> ApiKeyRow:
-    return ApiKeyRow(*row)._replace(scopes=tuple(row[2].split(",")))
+    rate = None if row[7] is None else (row[7], row[8])
+    id, hash, scopes, created_at, revoked_at, name, expires_at, _, _, used_at = row
+    return ApiKeyRow(
+        *(id, hash, tuple(scopes.split(",")), created_at, revoked_at),
+        *(name, expires_at, rate, used_at),
+    )
 
 
 def event_of(document: bytes | None) -> dict[str, Any]:

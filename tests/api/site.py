@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
-from orchestrator.stores.rows import Wanted
+from orchestrator.stores.rows import ApiKeyRow, Wanted
 from orchestrator.telemetry.metrics import Metrics
 from tests.engine.world import CHANNELS, PROVIDERS, World, address_hash
 
@@ -138,6 +139,7 @@ class Site:
         self.keys = SigningKeys([(1, b"k" * 32, self.world.now)], lambda: self.world.now)
         self.metrics = Metrics()
         self.is_ready = True
+        self._ids = itertools.count()
         self.reload_problems: list[str] = []
         self.left_open = {"old": 2}
         self.rotations = 0
@@ -165,7 +167,7 @@ class Site:
             auth=self.auth,
             metrics=self.metrics,
             now=lambda: self.world.now,
-            new_id=lambda: "unused",
+            new_id=lambda: f"unused-{next(self._ids)}",
             is_ready=lambda: self.is_ready,
             reload=self._reload,
             left_open=lambda: self.left_open,
@@ -174,15 +176,17 @@ class Site:
             address_hash=address_hash,
         )
 
-    async def _reload(self) -> list[str]:
+    async def _reload(self, actor: str) -> list[str]:
         return self.reload_problems
 
     async def _rotated(self) -> None:
         self.rotations += 1
 
-    async def add_key(self, key: str, *scopes: str) -> None:
+    async def add_key(self, key: str, *scopes: str, **more: Any) -> None:
         await self.world.store.add_api_key(
-            key, hashlib.sha256(key.encode()).hexdigest(), scopes, self.world.now
+            ApiKeyRow(
+                key, hashlib.sha256(key.encode()).hexdigest(), scopes, self.world.now, None
+            )._replace(**more)
         )
 
     async def publish(self, **kinds: Any) -> str:

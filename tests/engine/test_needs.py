@@ -325,7 +325,7 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
     EndPause: (Case("what nobody has paused", at_once(EndPause("channel", "sms")), ""),),
     DeadLetter: (Case("anything", at_once(DeadLetter("o", "r", "d", b"")), ""),),
 }
-NEVER_ALONE = {
+NEVER_ALONE: dict[type[Any], set[str]] = {
     Cancel: {"addresses"},
     Erase: {"recipients"},
 }

@@ -246,7 +246,7 @@ class Process:
         }
 
     def _deps(self) -> ApiDeps:
-        async def no_reload() -> list[str]:
+        async def no_reload(actor: str) -> list[str]:
             return []
 
         async def no_rotation() -> None: ...

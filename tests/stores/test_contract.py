@@ -13,6 +13,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.stores.rows import (
+    ApiKeyRow,
     Changes,
     DeadLetterRow,
     OrphanRow,
@@ -152,13 +153,17 @@ async def test_versions_secrets_and_api_keys(world: World) -> None:
         (b"3", 9),
         (b"1", 7),
     ]
-    await store.add_api_key("id", "hash", ("events", "messages"), 3)
-    found = await store.api_key("hash")
-    assert found is not None
-    assert (found.id, found.scopes, found.revoked_at) == ("id", ("events", "messages"), None)
+    bare = ApiKeyRow("id", "hash", ("events", "messages"), 3, None)
+    full = ApiKeyRow("two", "hash2", ("all",), 4, None, "shop", 90, (600, 60_000))
+    for row in (bare, full):
+        await store.add_api_key(row)
+        assert await store.api_key(row.hash) == row
+    for used in ([("id", 60), ("two", 70)], [("id", 50)]):
+        await store.use_api_keys(used)
+    assert [row.used_at for row in await store.api_keys()] == [60, 70]
     assert await store.revoke_api_key("id", 4)
     assert not await store.revoke_api_key("id", 5)
-    assert [row.revoked_at for row in await store.api_keys()] == [4]
+    assert [row.revoked_at for row in await store.api_keys()] == [4, None]
     assert await store.api_key("another") is None
 
 

@@ -22,6 +22,7 @@ from orchestrator.stores.named import Named
 from orchestrator.stores.port import Store
 from orchestrator.stores.postgres.store import PostgresStore
 from orchestrator.stores.rows import (
+    ApiKeyRow,
     ChangedMessage,
     Changes,
     ContactRow,
@@ -275,7 +276,9 @@ async def play(store: Store, commands: list[tuple[Any, ...]], known: Known) -> l
             case ("api_key", id, at):
                 if id not in known.api_keys:
                     known.api_keys.add(id)
-                    await store.add_api_key(id, f"hash-{id}", ("events", "messages"), at)
+                    await store.add_api_key(
+                        ApiKeyRow(id, f"hash-{id}", ("events", "messages"), at, None)
+                    )
             case ("revoke", id, at):
                 answers.append(await store.revoke_api_key(id, at))
             case ("count", channel, minute, sent, delivered):

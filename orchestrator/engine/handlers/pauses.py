@@ -22,6 +22,7 @@ class StartPauseHandler(Handler[StartPause]):
             eased_at = context.now if command.until < before.until else eased_at
         row = PauseRow(command.kind, command.name, began, command.until, command.why, eased_at)
         context.work.put_pause(row)
+        context.work.write_down(command.note)
         return row
 
 
@@ -39,4 +40,5 @@ class EndPauseHandler(Handler[EndPause]):
             return None
         row = before._replace(until=context.now, eased_at=context.now)
         context.work.put_pause(row)
+        context.work.write_down(command.note)
         return row

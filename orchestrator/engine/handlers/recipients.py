@@ -141,3 +141,4 @@ class EraseHandler(Handler[Erase]):
         work.changes.erased.append(command.id)
         addresses = tuple(one.value for one in person.addresses)
         work.changes.unwanted.append(Named(command.id, addresses))
+        work.write_down(command.note)

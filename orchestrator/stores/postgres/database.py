@@ -9,9 +9,15 @@ from typing import Any
 
 import asyncpg
 
+from orchestrator.stores.audit import AuditNote, entry_of
 from orchestrator.stores.port import NeedsMigration, StoreAway
 from orchestrator.stores.postgres.cache import MessageCache
-from orchestrator.stores.postgres.schema import migrate, migration_status, prepare_partitions
+from orchestrator.stores.postgres.schema import (
+    AUDIT_LOCK,
+    migrate,
+    migration_status,
+    prepare_partitions,
+)
 from orchestrator.stores.postgres.session import (
     AWAY,
     BUSY,
@@ -106,6 +112,15 @@ class PostgresDatabase(Driver):
         async with self.connection() as connection:
             return affected(await connection.execute(QUERIES[name], *values))
 
+    async def change(self, name: str | None, values: Sequence[Any], note: AuditNote | None) -> int:
+        async with self.connection() as connection, connection.transaction():
+            changed = 0
+            if name is not None:
+                changed = affected(await connection.execute(QUERIES[name], *values))
+            if note is not None and (changed or name is None):
+                await append_audit(connection, [note])
+            return changed
+
     async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
         async with self.connection() as connection, connection.transaction():
             for text, values in statements:
@@ -114,6 +129,19 @@ class PostgresDatabase(Driver):
     async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         async with self.connection() as connection:
             await connection.executemany(QUERIES[name], rows)
+
+
+async def append_audit(connection: Any, notes: Sequence[AuditNote]) -> None:
+    """
+    Continue the audit log within the open transaction. Its lock is the last one that a transaction
+    takes, so no two ever wait for each other.
+    """
+    if notes:
+        await connection.execute("select pg_advisory_xact_lock($1)", AUDIT_LOCK)
+    for note in notes:
+        if await connection.fetchval(QUERIES["find_audit"], note.id) is None:
+            last = await connection.fetchrow(QUERIES["last_audit"])
+            await connection.execute(QUERIES["add_audit"], *entry_of(last, note))
 
 
 def affected(command: str) -> int:

@@ -16,6 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x6B61736B6164  # "kaskad"
 PARTITION_LOCK = MIGRATION_LOCK + 1
 SECRETS_LOCK = MIGRATION_LOCK + 2
+AUDIT_LOCK = MIGRATION_LOCK + 3
 WEEK_MS = 7 * 86_400_000
 WEEKS_AHEAD = 4
 BY_MESSAGE = ("finished", "message_events", "history", "provider_references")

@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.postgres import loading
 from orchestrator.stores.postgres.bucket import PostgresBucket
-from orchestrator.stores.postgres.database import affected
+from orchestrator.stores.postgres.database import affected, append_audit
 from orchestrator.stores.postgres.members import PostgresMembership
 from orchestrator.stores.postgres.retention import PostgresRetention
 from orchestrator.stores.postgres.schema import SECRETS_LOCK
@@ -57,12 +58,19 @@ class PostgresStore(Tables, PostgresRetention, PostgresMembership):
         await self.execute("delivered", sink, list(sequences))
 
     async def add_secret(
-        self, purpose: str, secret: bytes, at: int, *, unless_since: int | None = None
+        self,
+        purpose: str,
+        secret: bytes,
+        at: int,
+        *,
+        unless_since: int | None = None,
+        note: AuditNote | None = None,
     ) -> None:
         name, *values = secret_to_add(purpose, secret, at, unless_since)
         async with self.connection() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", SECRETS_LOCK)
             added = affected(await connection.execute(self.queries[name], *values))
+            await append_audit(connection, [note] if added and note is not None else [])
         if added:
             await self._notify("keys")
 

@@ -10,7 +10,7 @@ import orjson
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.history.codec import encode_message
 from orchestrator.stores.named import named_in
-from orchestrator.stores.postgres.database import QUERIES
+from orchestrator.stores.postgres.database import QUERIES, append_audit
 from orchestrator.stores.postgres.loading import columns
 from orchestrator.stores.rows import Changes, ReadyRow, bucket_of
 from orchestrator.stores.tables import rare_writes
@@ -53,6 +53,7 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
         )
     for name, rows in rare_writes(changes):
         await connection.executemany(QUERIES[name], rows)
+    await append_audit(connection, changes.audit)
     for person in changes.unwanted:
         for text in person.texts():
             found = await connection.fetch(QUERIES["dead_letters_with"], text)

@@ -68,13 +68,19 @@ select $1, $2, $3
 where not exists (select 1 from secrets where purpose = $1 and created_at >= $4)
 
 -- name: add_api_key
-insert into api_keys (id, hash, scopes, created_at) values ($1, $2, $3, $4)
+insert into api_keys (id, hash, scopes, created_at, name, expires_at, rate_count, rate_ms)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: api_key
-select id, hash, scopes, created_at, revoked_at from api_keys where hash = $1
+select id, hash, scopes, created_at, revoked_at, name, expires_at, rate_count, rate_ms, used_at
+  from api_keys where hash = $1
 
 -- name: api_keys
-select id, hash, scopes, created_at, revoked_at from api_keys order by created_at
+select id, hash, scopes, created_at, revoked_at, name, expires_at, rate_count, rate_ms, used_at
+  from api_keys order by created_at
+
+-- name: use_api_key
+update api_keys set used_at = $2 where id = $1 and (used_at is null or used_at < $2)
 
 -- name: revoke_api_key
 update api_keys set revoked_at = $1 where id = $2 and revoked_at is null

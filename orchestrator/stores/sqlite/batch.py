@@ -28,7 +28,7 @@ from orchestrator.stores.rows import (
     bucket_of,
 )
 from orchestrator.stores.sqlite.cache import RowCache
-from orchestrator.stores.sqlite.database import QUERIES
+from orchestrator.stores.sqlite.database import QUERIES, append_audit
 from orchestrator.stores.tables import event_of, rare_writes
 
 MANY_KEYS = "(select value from json_each(?1))"
@@ -145,6 +145,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     many("add_outbox", [(*row, changes.at) for row in changes.outbox])
     for name, rows in rare_writes(changes):
         many(name, rows)
+    append_audit(db, changes.audit)
     for person in changes.unwanted:
         for text in person.texts():
             found = db.execute(QUERIES["dead_letters_with"], (text,))

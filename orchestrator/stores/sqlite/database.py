@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from orchestrator.stores.audit import AuditNote, entry_of
 from orchestrator.stores.port import NeedsMigration
 from orchestrator.stores.sql import Driver, read_queries
 from orchestrator.stores.sqlite.cache import RowCache
@@ -107,6 +108,15 @@ class SqliteDatabase(Driver):
     async def execute(self, name: str, *values: Any) -> int:
         return await self._write(lambda db: db.execute(QUERIES[name], values).rowcount)
 
+    async def change(self, name: str | None, values: Sequence[Any], note: AuditNote | None) -> int:
+        def run(db: sqlite3.Connection) -> int:
+            changed = 0 if name is None else db.execute(QUERIES[name], values).rowcount
+            if note is not None and (changed or name is None):
+                append_audit(db, [note])
+            return changed
+
+        return await self._write(run)
+
     async def transact(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
         def run(db: sqlite3.Connection) -> None:
             for text, values in statements:
@@ -170,6 +180,14 @@ class SqliteDatabase(Driver):
         if self._writer.in_transaction:
             with suppress(sqlite3.Error):  # what failed is raised already
                 self._writer.execute("rollback")
+
+
+def append_audit(db: sqlite3.Connection, notes: Sequence[AuditNote]) -> None:
+    """Continue the audit log within the open transaction."""
+    for note in notes:
+        if db.execute(QUERIES["find_audit"], (note.id,)).fetchone() is None:
+            last = db.execute(QUERIES["last_audit"]).fetchone()
+            db.execute(QUERIES["add_audit"], entry_of(last, note))
 
 
 def empty_log(db: sqlite3.Connection) -> None:

@@ -271,7 +271,26 @@ create table api_keys (
     hash text not null unique,
     scopes text not null,                -- separated by commas
     created_at bigint not null,
-    revoked_at bigint
+    revoked_at bigint,
+    name text not null,                  -- "" if it has none
+    expires_at bigint,
+    rate_count bigint,                   -- null: `http.key_rate`
+    rate_ms bigint,
+    used_at bigint                     -- written once a minute at most
+);
+
+-- Who has changed the installation or looked at personal data; `hash` is over the entry and the one
+-- before. Written with the change; purged after `retention.audit`, but for the last entry.
+create table audit (
+    sequence bigint primary key,
+    id text not null unique,             -- ULID
+    at bigint not null,
+    actor text not null,
+    action text not null,
+    subject text not null,               -- people as keyed hashes
+    details text not null,               -- JSON object
+    previous text not null,
+    hash text not null
 );
 
 -- What operators have paused. Written by `kaskad pause` and `kaskad resume`, read by each batch; a row

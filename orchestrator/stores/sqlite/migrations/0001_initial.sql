@@ -246,8 +246,27 @@ create table api_keys (
     hash text not null unique,
     scopes text not null,                -- separated by commas
     created_at integer not null,
-    revoked_at integer
+    revoked_at integer,
+    name text not null,                  -- "" if it has none
+    expires_at integer,
+    rate_count integer,                  -- null: `http.key_rate`
+    rate_ms integer,
+    used_at integer                     -- written once a minute at most
 ) without rowid;
+
+-- Who has changed the installation or looked at personal data; `hash` is over the entry and the one
+-- before. Written with the change; purged after `retention.audit`, but for the last entry.
+create table audit (
+    sequence integer primary key,
+    id text not null unique,             -- ULID
+    at integer not null,
+    actor text not null,
+    action text not null,
+    subject text not null,               -- people as keyed hashes
+    details text not null,               -- JSON object
+    previous text not null,
+    hash text not null
+);
 
 -- What operators have paused. Written by `kaskad pause` and `kaskad resume`, read by each batch; a row
 -- for each provider, channel or policy that was ever paused.
