@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator.core.facts import Shut
 from orchestrator.core.reasons import Reason
-from orchestrator.engine.commands import ApplyFact
+from orchestrator.engine.commands import ApplyFact, Forget
 from orchestrator.engine.engine import Stopped
 from orchestrator.engine.survey import survey
 from orchestrator.engine.untimed import without_timer
@@ -71,6 +71,7 @@ class Maintenance:
         if self._works:
             routine += [(MOVE_ON_SECONDS, self._move_on), (AUDIT_SECONDS, self.audit)]
             routine.append((AUDIT_SECONDS, self.count_unknown))
+            routine.append((PURGE_SECONDS, self.forget_idle))
         for seconds, task in routine:
             self._tasks.append(asyncio.create_task(self._every(seconds, task)))
 
@@ -96,6 +97,12 @@ class Maintenance:
                 log.info("maintenance.deferred", task=name, why=str(error))
             except Exception:
                 log.exception("maintenance.failed", task=name)
+
+    async def forget_idle(self) -> None:
+        """Forget the profiles of some of the recipients: those nobody has heard of for long."""
+        idle = await self._store.idle_recipients(self._now())
+        commands = [Forget(id, document=document) for id, document in idle]
+        await self._runtime.engine.submit_many(commands)
 
     async def _note_used_keys(self) -> None:
         """Store when API keys were used last: one row a key and minute, in nobody's way."""

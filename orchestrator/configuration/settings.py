@@ -230,6 +230,11 @@ class Retention:
     )
     receipts_ms: int = setting(DURATION, "Raw webhooks of providers.", 30 * DAY_MS)
     dead_letters_ms: int = setting(DURATION, "Dead letters.", 30 * DAY_MS)
+    profiles_ms: int | None = setting(
+        DURATION,
+        "Recipients without a message or a change; consents stay, and so do opt-outs.",
+        otherwise="for ever; never shorter than `messages`",
+    )
     audit_ms: int = setting(DURATION, "Entries of the audit log.", 730 * DAY_MS)
 
 

@@ -14,6 +14,7 @@ committed.
     OpenLinks         links that connect a messenger          → the end of their time
     RecordWebhook     a provider's request as it came         → None
     PutRecipient, PutConsents, OptOut, Erase                  → the API's answer
+    Forget            a recipient nobody has heard of         → whether it was done
     DeadLetter        what could not be processed             → its id
     StartPause, EndPause  hold a provider, a channel, a policy  → the pause, None if there is none
 """
@@ -203,6 +204,15 @@ class Erase(Value):
     note: AuditNote | None = None
 
 
+class Forget(Erase):
+    """
+    Forget a recipient nobody has heard of, but their consents; nothing happens unless the profile
+    is ``document`` and no message is under way. Answered with whether they were forgotten.
+    """
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Cancel(Value):
     message: str
 
@@ -292,6 +302,7 @@ Command = (
     | OptOut
     | OpenLinks
     | Erase
+    | Forget
     | DeadLetter
     | StartPause
     | EndPause

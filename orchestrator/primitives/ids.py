@@ -41,6 +41,11 @@ def first_of(ms: int) -> str:
     return stamp(ms) + ALPHABET[0] * (LENGTH - 10)
 
 
+def made_at(id: str) -> int:
+    """The millisecond of a ULID. Raises ``ValueError`` if it is none."""
+    return decode(id) >> CHANCE_BITS
+
+
 def decode(text: str) -> int:
     """The 128 bits of a ULID. Raises ``ValueError`` if it is none."""
     if len(text) != LENGTH or text[0] > "7" or not text.isascii():

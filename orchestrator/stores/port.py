@@ -348,11 +348,19 @@ class RetentionStore(Protocol):
     receipts_ms: int
     dead_letters_ms: int
     audit_ms: int
+    profiles_ms: int | None
 
     async def purge(self, now: int) -> bool:
         """
         Delete a bounded number of rows whose time is over, in transactions that hold up nobody;
         True if there may be more.
+        """
+
+    async def idle_recipients(self, now: int) -> list[tuple[str, dict[str, Any]]]:
+        """
+        Look at some more of the recipients, and return the ids and documents of those who had
+        neither a message nor a change for ``profiles_ms``, and none that is still kept; [] if that
+        is None.
         """
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from orchestrator.core.message import Message
 from orchestrator.history.codec import decode_history, decode_message
+from orchestrator.primitives.ids import made_at
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.audit_tables import AuditTable
 from orchestrator.stores.item_tables import InboxTables, item_writes
@@ -39,6 +40,7 @@ SECRETS_KEPT_MS = 400 * DAY_MS
 SPENDING_KEPT_MS = 400 * DAY_MS
 DEAD_LETTERS_MAX = 100_000
 CONTACTS_AT_ONCE = 1_000
+RECIPIENTS_AT_ONCE = 1_000
 NO_EVENT = b'{"ce":{},"data":{}}'
 
 
@@ -287,6 +289,7 @@ class RetentionTimes(Driver):
     receipts_ms = 30 * DAY_MS
     dead_letters_ms = 30 * DAY_MS
     audit_ms = 730 * DAY_MS
+    profiles_ms: int | None = None
 
     def limits(self, now: int) -> dict[str, int]:
         """The statements that delete a bounded number of rows, each with the end of their time."""
@@ -317,7 +320,25 @@ class RetentionTimes(Driver):
         done = len(rows) < CONTACTS_AT_ONCE
         self._contacts_seen = ("", "") if done else (rows[-1][0], rows[-1][1])
 
+    async def idle_recipients(self, now: int) -> list[tuple[str, dict[str, Any]]]:
+        """
+        A message's time is kept with its recipient when this comes by, since the message itself
+        may be gone the next time.
+        """
+        if self.profiles_ms is None:
+            return []
+        before = now - max(self.profiles_ms, self.messages_ms)
+        rows = await self.fetch("walk_recipients", self._recipients_seen, RECIPIENTS_AT_ONCE)
+        self._recipients_seen = rows[-1][0] if len(rows) == RECIPIENTS_AT_ONCE else ""
+        written = [(id, made_at(last)) for id, seen, last in rows if last and seen < made_at(last)]
+        if written:
+            await self.execute_many("see_recipient", written)
+        idle = [id for id, seen, last in rows if last is None and seen < before]
+        found = [(id, await self.fetch("recipient", id)) for id in idle]
+        return [(id, orjson.loads(row[0][0])) for id, row in found if row]
+
     _contacts_seen = ("", "")
+    _recipients_seen = ""
 
 
 class Tables(

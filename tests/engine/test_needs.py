@@ -28,6 +28,7 @@ from orchestrator.engine.commands import (
     EndPause,
     Erase,
     FollowLink,
+    Forget,
     OpenLinks,
     OptOut,
     Publish,
@@ -207,6 +208,14 @@ async def erase_after_opt_out(world: World) -> Command:
     return Erase("olena")
 
 
+async def forget_after_opt_out(world: World) -> Command:
+    await world.engine.submit(PutRecipient("olena", {"email": MAIL}))
+    await world.engine.submit(OptOut(recipient="olena"))
+    document = await world.store.recipient("olena")
+    assert document is not None
+    return Forget("olena", document=document)
+
+
 def publish(type: str) -> Publish:
     return Publish(event("now", {"cart": 7}, type, None, [OLENA]))
 
@@ -321,6 +330,7 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
     OpenLinks: (Case("two messengers'", open_links, "recipients"),),
     FollowLink: (Case("a link that is open", follow_link, "recipients addresses"),),
     Erase: (Case("after an opt-out", erase_after_opt_out, "live_of addresses"),),
+    Forget: (Case("after an opt-out", forget_after_opt_out, "recipients live_of addresses"),),
     StartPause: (Case("anything", at_once(StartPause("channel", "sms", 1 << 50)), ""),),
     EndPause: (Case("what nobody has paused", at_once(EndPause("channel", "sms")), ""),),
     DeadLetter: (Case("anything", at_once(DeadLetter("o", "r", "d", b"")), ""),),

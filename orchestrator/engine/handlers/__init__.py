@@ -14,6 +14,7 @@ from orchestrator.engine.commands import (
     DeadLetter,
     EndPause,
     Erase,
+    Forget,
     OpenLinks,
     OptOut,
     Publish,
@@ -52,6 +53,7 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     OpenLinks: links.OpenLinksHandler(),
     OptOut: recipients.OptOutHandler(),
     Erase: recipients.EraseHandler(),
+    Forget: recipients.ForgetHandler(),
     StartPause: pauses.StartPauseHandler(),
     EndPause: pauses.EndPauseHandler(),
 }

@@ -14,6 +14,7 @@ from orchestrator.engine.applying import apply_fact, record_consent
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     Erase,
+    Forget,
     OptOut,
     ProfileTooLarge,
     PutConsents,
@@ -131,10 +132,7 @@ class EraseHandler(Handler[Erase]):
             entry = work.messages.get(id)
             if entry is not None and not entry.message.terminal:
                 apply_fact(context, entry, Cancelled(Reason.ERASED))
-        opt_outs = [consent for consent in person.consents if consent.state == "out"]
-        for address in person.addresses:
-            for consent in opt_outs:
-                record_consent(context, None, address.hash, consent)
+        keep_opt_outs(context, person)
         owned = sorted(person.owned_before() | person.owned_now())
         work.changes.owners_out += [(hash, command.id) for hash in owned]
         del work.people.rows[command.id]
@@ -142,3 +140,43 @@ class EraseHandler(Handler[Erase]):
         addresses = tuple(one.value for one in person.addresses)
         work.changes.unwanted.append(Named(command.id, addresses))
         work.write_down(command.note)
+
+
+class ForgetHandler(Handler[Forget]):
+    def needs(self, needs: Needs, command: Forget) -> None:
+        needs.rows.recipients.add(command.id)
+        needs.rows.live_of.add(command.id)
+
+    def needs_addresses(self, needs: Needs, command: Forget, work: UnitOfWork) -> None:
+        needs.person_addresses(work.person(command.id))
+
+    def handle(self, context: BatchContext, command: Forget) -> bool:
+        """
+        Of a profile with consents these stay, under the recipient's id and, if it is a no, under
+        the hashes of the addresses; one without consents goes altogether.
+        """
+        work = context.work
+        person = work.person(command.id)
+        if person.document != command.document or work.live_of.get(command.id):
+            return False
+        consents = person.document.get("consents")
+        bare: dict[str, Any] = {"id": command.id, "attributes": {}, "consents": consents}
+        if person.document == bare:
+            return False  # it was forgotten before
+        keep_opt_outs(context, person)
+        owned = sorted(person.owned_before() | person.owned_now())
+        work.changes.owners_out += [(hash, command.id) for hash in owned]
+        del work.people.rows[command.id]
+        if consents:
+            work.changes.recipients[command.id] = orjson.dumps(bare)
+        else:
+            work.changes.erased.append(command.id)
+        return True
+
+
+def keep_opt_outs(context: BatchContext, person: Person) -> None:
+    """Record the opt-outs of a person who is to be forgotten for each of their addresses."""
+    opt_outs = [consent for consent in person.consents if consent.state == "out"]
+    for address in person.addresses:
+        for consent in opt_outs:
+            record_consent(context, None, address.hash, consent)

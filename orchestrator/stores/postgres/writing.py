@@ -38,6 +38,7 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
             *columns(changes.references, 4),
             *columns(changes.owners_out, 2),
             *columns(changes.owners_in, 2),
+            changes.at,
         )
     windows = {row[:3]: row for row in changes.dedupes}
     statuses = [(row.id, bucket_of(row.recipient), *row[1:]) for row in changes.outbox if sinks]

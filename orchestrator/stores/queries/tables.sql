@@ -106,6 +106,9 @@ delete from secrets
 -- name: purge_spending
 delete from spending where day < $1
 
+-- name: see_recipient
+update recipients set seen_at = $2 where id = $1 and seen_at < $2
+
 -- name: walk_contacts
 select hash, channel, at from contacts
  where (hash, channel) > ($1, $2) order by hash, channel limit $3

@@ -136,7 +136,7 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     many("add_references", changes.references)
     many("put_contacts", changes.contacts)
     people = changes.recipients.items()
-    many("put_recipients", [(id, bucket_of(id), document) for id, document in people])
+    many("put_recipients", [(id, bucket_of(id), document, changes.at) for id, document in people])
     many("drop_owners", changes.owners_out)
     many("add_owners", changes.owners_in)
     many("put_addresses", list(changes.addresses.items()))

@@ -134,11 +134,12 @@ create index outbox_by_sink on outbox (sink, sequence);
 -- people ---
 
 -- Profiles, consents and cap usage. Written by batches and the API; kept until the recipient is
--- erased.
+-- erased, or not heard of for `retention.profiles`.
 create table recipients (
     id text collate "C" primary key,
     bucket smallint not null,
-    document bytea not null
+    document bytea not null,
+    seen_at bigint not null default 0     -- the last change, or a message that the purge has seen
 ) with (fillfactor = 65);
 
 -- Suppressions, opt-outs, bounces and the last inbound message, by the keyed hash of an address.

@@ -58,3 +58,11 @@ update inboxes b set forgotten = i.seq
             where recipient = held.recipient and document is null and expires_at < $1
        ) i
  where b.recipient = held.recipient and b.forgotten < i.seq
+
+-- name: walk_recipients
+-- With the last message of each, by its id.
+select id, seen_at, greatest(
+           (select m.id from messages m where m.recipient = r.id order by m.id desc limit 1),
+           (select f.id from finished f where f.recipient = r.id order by f.id desc limit 1)
+       )
+  from recipients r where id > $1 order by id limit $2

@@ -46,10 +46,11 @@ select pg_current_xact_id()::xid::text
 -- name: write_people
 -- The documents of recipients ($1, $2, $3) and addresses ($4, $5), who was written to last
 -- ($6…$11), the providers' references ($12…$15), and whose addresses no longer ($16 hashes, $17
--- recipients) and now ($18, $19): never the same pair.
+-- recipients) and now ($18, $19): never the same pair. $20 is the time.
 with people as (
-    insert into recipients (id, bucket, document) select * from unnest($1::text[], $2::smallint[], $3::bytea[])
-        on conflict (id) do update set document = excluded.document
+    insert into recipients (id, bucket, document, seen_at)
+    select *, $20::bigint from unnest($1::text[], $2::smallint[], $3::bytea[])
+        on conflict (id) do update set document = excluded.document, seen_at = excluded.seen_at
 ), places as (
     insert into addresses (hash, document) select * from unnest($4::text[], $5::bytea[])
         on conflict (hash) do update set document = excluded.document

@@ -79,12 +79,13 @@ create table timers (
 create index otp_timers on timers (due_at, message) where lane = 0;
 
 -- Profiles, consents and cap usage. Written by batches and the API; kept until the recipient is
--- erased. With row ids, because a document may have 64 KiB: within the tree of the keys large ones
+-- erased, or not heard of for `retention.profiles`. With row ids, because a document may have 64 KiB: within the tree of the keys large ones
 -- make their neighbours twice as slow.
 create table recipients (
     id text primary key,
     bucket integer not null,
-    document blob not null
+    document blob not null,
+    seen_at integer not null default 0     -- the last change, or a message that the purge has seen
 );
 
 -- Suppressions, opt-outs, bounces and the last inbound message, by the keyed hash of an address.

@@ -90,3 +90,8 @@ update inboxes
            select max(i.seq) from items i
             where i.recipient = inboxes.recipient and i.document is null and i.expires_at < $1
        )
+
+-- name: walk_recipients
+-- With the last message of each, by its id.
+select id, seen_at, (select max(m.id) from messages m where m.recipient = r.id)
+  from recipients r where id > $1 order by id limit $2

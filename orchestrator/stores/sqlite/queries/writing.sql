@@ -45,8 +45,8 @@ insert or replace into contacts (hash, channel, message, attempt, written_to, at
 values ($1, $2, $3, $4, $5, $6)
 
 -- name: put_recipients
-insert into recipients (id, bucket, document) values ($1, $2, $3)
-    on conflict (id) do update set document = excluded.document
+insert into recipients (id, bucket, document, seen_at) values ($1, $2, $3, $4)
+    on conflict (id) do update set document = excluded.document, seen_at = excluded.seen_at
 
 -- name: add_owners
 insert or ignore into owners (hash, recipient) values ($1, $2)
