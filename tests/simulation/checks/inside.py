@@ -55,8 +55,9 @@ def key_of(message: Message) -> Key:
     if message.event_type == OPT_OUT:
         return message.policy, OPT_OUT, message.recipient
     subject, _, rest = message.event_id.partition("/")
-    number = rest.rpartition("/")[0]
-    return message.policy, message.event_type, f"{subject}/{number}" if number else subject
+    number = rest.partition("/")[0]
+    place = f"{subject}/{number}" if number.isdecimal() else subject
+    return message.policy, message.event_type, place
 
 
 def followers(evidence: Evidence, policies: list[Policy]) -> Iterator[tuple[Key, str]]:

@@ -11,7 +11,7 @@ from orchestrator.engine.handlers import inside
 from tests.simulation.mutations.registry import Replacement, bug
 
 
-@bug()
+@bug(seed=313)
 def only_the_first_inside_event_followed() -> Sequence[Replacement]:
     """What a command leads to beyond its first inside event is let go."""
     original = inside.follow_all
@@ -25,13 +25,13 @@ def only_the_first_inside_event_followed() -> Sequence[Replacement]:
     return [(loading, "follow_all", follow_all)]
 
 
-@bug()
+@bug(seed=387)
 def chain_cut_too_late() -> Sequence[Replacement]:
     """Messages that start each other go on for some hops more."""
     return [(decide, "HOPS_MAX", 12), (emitting, "HOPS_MAX", 12)]
 
 
-@bug()
+@bug(seed=715)
 def corrected_success_starts_another() -> Sequence[Replacement]:
     """A success that is emitted once more, because a failure came after it, is followed again."""
     happen = emitting.happen
