@@ -125,12 +125,7 @@ class PolicyTestRunner:
         while end < runner.last_receipt_at < deadline_at + AFTERMATH_MS:
             end = runner.last_receipt_at
             runner.run_until(end)
-        sent = {
-            channel: words
-            for (message, channel), words in runner.said.items()
-            if message == self._main
-        }
-        return self._result(sent)
+        return self._result(self.said_of(self._main))
 
     def _run_actions(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -222,10 +217,12 @@ class PolicyTestRunner:
         return None
 
     def _observed_of(self, message: Message) -> Observed:
-        said = {
-            channel: words for (id, channel), words in self._runner.said.items() if id == message.id
-        }
-        return Observed(message, self._moments[message.id], said)
+        return Observed(message, self._moments[message.id], dict(self.said_of(message.id)))
+
+    def said_of(self, message: str) -> Mapping[str, Mapping[str, Any]]:
+        """The last content of a message on each channel."""
+        said = self._runner.said.items()
+        return {channel: words for (id, channel), words in said if id == message}
 
     def _result(self, sent: Mapping[str, Mapping[str, Any]]) -> Observed:
         observed = self._observed

@@ -50,9 +50,13 @@ class FullTestRunner(PolicyTestRunner):
         self._published(await self._world.submit(Publish(given.event)))
         await self._run_actions_in_time([action for action in given.actions if action.at_ms >= 0])
         starts = max(given.now, given.event.not_before or 0)
-        await self._settle(starts + self.test.policy.deadline_ms)
+        others = [other.deadline_ms for other in self.test.together]
+        await self._settle(starts + self.test.policy.deadline_ms + max(others, default=0))
         await self._world.close()
-        return self._result(self._said.get(self._main, {}))
+        return self._result(self.said_of(self._main))
+
+    def said_of(self, message: str) -> Mapping[str, Mapping[str, Any]]:
+        return self._said.get(message, {})
 
     async def _run_actions_in_time(self, actions: Sequence[Action]) -> None:
         for action in actions:
