@@ -41,7 +41,7 @@ def offset_committed_before_insert() -> Sequence[Replacement]:
     return [(Engine, "submit", submit)]
 
 
-@bug()
+@bug(seed=2)
 def send_before_intent() -> Sequence[Replacement]:
     """The call is released first, and its intent is written a moment later."""
     original = Engine._work
@@ -235,7 +235,7 @@ def clock_read_before_loading() -> Sequence[Replacement]:
     return [(Engine, "_load", load), (Engine, "_context", make)]
 
 
-@bug()
+@bug(seed=97)
 def overdue_intent_forgotten() -> Sequence[Replacement]:
     """An open intent that nobody looked at in time is never looked at again."""
     original = decide.wake_at

@@ -14,7 +14,7 @@ from orchestrator.recipients.document import AddressHash
 from tests.simulation.mutations.registry import Replacement, bug
 
 
-@bug()
+@bug(seed=12)
 def dedupe_key_freed_although_something_left() -> Sequence[Replacement]:
     """Whatever has ended frees its key, also if somebody got it."""
     return [(Message, "left_nothing", property(lambda self: self.terminal))]
@@ -26,7 +26,7 @@ def dedupe_key_never_freed() -> Sequence[Replacement]:
     return [(Message, "left_nothing", property(lambda self: False))]
 
 
-@bug()
+@bug(seed=112)
 def hand_off_of_what_had_not_left() -> Sequence[Replacement]:
     """The wait of a step that is sent again counts from the try that did not leave."""
     from orchestrator.core.cascade import answers
@@ -34,7 +34,7 @@ def hand_off_of_what_had_not_left() -> Sequence[Replacement]:
     return [(answers, "hand_off_again", lambda run, attempts: None)]
 
 
-@bug()
+@bug(seed=12)
 def early_receipts_dropped() -> Sequence[Replacement]:
     """A receipt whose reference is not known yet is acknowledged and forgotten."""
     return [(receipts, "references_of", lambda rules, command: [])]

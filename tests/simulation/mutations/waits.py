@@ -52,7 +52,7 @@ def late_wait_after_read() -> Sequence[Replacement]:
     return [(waiting, "reached", reached), (builder_module, "reached", reached)]
 
 
-@bug()
+@bug(seed=13)
 def late_receipt_does_not_close() -> Sequence[Replacement]:
     """A step that was left behind reaches its person, and the cascade goes on."""
     return [(waiting, "close_late", lambda builder, run: None)]
@@ -64,7 +64,7 @@ def not_ended_at_its_deadline() -> Sequence[Replacement]:
     return [(decide, "expire", lambda builder, run: False)]
 
 
-@bug()
+@bug(seed=7)
 def resend_refused_leaves_the_step() -> Sequence[Replacement]:
     """A gate that forbids a second try ends a step that may have been sent."""
 
