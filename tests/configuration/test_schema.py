@@ -60,6 +60,7 @@ EMPTY: dict[str, Any] = {
         "defaults": {"retry": {}},
         "retention": {},
         "log": {},
+        "telemetry": {"traces": {}},
     },
 }
 

@@ -73,6 +73,8 @@ class Message(MessageClass):
     reached_at: str | None
     retry_of: str | None
     retried_as: str | None
+    caused_by: str | None
+    hops: int
     attempts: list[Attempt]
     trace: NotRequired[list[dict[str, Any]]]
 
