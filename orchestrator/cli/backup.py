@@ -52,13 +52,25 @@ def backup(
     elif store.path is None:
         fail(f"{path}: a store in memory cannot be copied", USAGE)
     else:
-        size, restore = copied(store.path, file), f"cp {shlex.quote(str(file))} {store.path}"
+        size, restore = copied(store.path, file), put_in_place(file, store.path.resolve())
     if as_json:
         print_json({"file": str(file), "bytes": size, "verified": True, "restore": restore})
         return
     typer.echo(f"{file}: {size / 1024**2:.1f} MiB, checked")
     typer.echo("It holds addresses and signing keys: keep it as safe as the store itself.")
     typer.echo(f"To restore it, stop every process, read docs/keeping.md, and then:\n  {restore}")
+
+
+def put_in_place(file: Path, store: Path) -> str:
+    """
+    The shell command that moves a store away with its write-ahead log, which a copy in its place
+    would read as its own, and puts the copy there.
+    """
+    old, new = shlex.quote(str(store)), shlex.quote(str(file.absolute()))
+    return (
+        f"for end in '' -wal -shm; do [ ! -e {old}$end ] || mv {old}$end {old}.before$end; done;"
+        f" cp {new} {old}"
+    )
 
 
 def copied(source: Path, file: Path) -> int:
