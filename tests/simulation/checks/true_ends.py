@@ -19,7 +19,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import OTP, Cap, Gap, QuietHours, Step, covers
 from orchestrator.core.reasons import REFUSALS, Reason
 from tests.simulation.checks.consent import ADDRESSES, Words
-from tests.simulation.checks.evidence import Evidence, Sent
+from tests.simulation.checks.evidence import Evidence, Sent, follows
 from tests.simulation.checks.inside import HOPS_MAX, hops
 from tests.simulation.checks.overtaking import FAILED, IMPLIED
 from tests.simulation.scenery import Human
@@ -308,7 +308,17 @@ class MessageTruth:
             for b in self.evidence.run.scenery.books
         }
         return "opt_in" in defaults and (
-            not self.human.consents or self.erased or self.said_no(run)
+            not self.human.consents or self.erased or self.said_no(run) or self.before_any_event
+        )
+
+    @property
+    def before_any_event(self) -> bool:
+        """An opt-out started it before an event had brought what the person allows."""
+        return follows(self.message) and not any(
+            other.recipient == self.message.recipient
+            and not follows(other)
+            and other.created_at <= self.message.created_at
+            for other in self.evidence.messages.values()
         )
 
     def codes_before(self, run: Run) -> bool:
