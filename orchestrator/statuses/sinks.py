@@ -213,8 +213,11 @@ class Traced(msgspec.Struct):
 
 
 def trace_of(body: bytes) -> str:
-    """The ``traceparent`` of a status event, "" without one."""
-    return msgspec.json.decode(body, type=Traced).traceparent
+    """The ``traceparent`` of a status event, "" without a readable one."""
+    try:
+        return msgspec.json.decode(body, type=Traced).traceparent
+    except msgspec.DecodeError:
+        return ""
 
 
 async def post_once(url: str, secret: str, id: str, now: int, body: bytes) -> Received:

@@ -128,18 +128,24 @@ async def test_a_database_without_a_free_connection_is_the_store_being_away(
     url = server.create_database()
     name = url.rpartition("/")[2]
     others: list[asyncpg.Connection] = []
+    connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
     ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 
-    async def take_all() -> None:
-        others.append(await asyncpg.connect(server.url()))
-        for _ in range(3 * FEW_CONNECTIONS):
-            await others[0].execute(ends, name) if len(others) % 5 == 0 else None
-            with suppress(asyncpg.PostgresError, OSError):
-                others.append(await asyncpg.connect(server.url()))
-        await others[0].fetch(ends, name)
+    async def fill() -> None:
         with suppress(asyncpg.PostgresError, OSError):
             while True:
                 others.append(await asyncpg.connect(server.url()))
+
+    async def take_all() -> None:
+        others.append(await asyncpg.connect(server.url()))
+        while True:
+            await others[0].fetch(ends, name)
+            gone = (
+                await others[0].fetchval(connected, name) == 0
+            )  # none of theirs frees a place yet
+            await fill()
+            if gone and await others[0].fetchval(connected, name) == 0:
+                return
 
     async def leave() -> None:
         for one in others:

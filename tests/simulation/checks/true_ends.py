@@ -299,7 +299,7 @@ class MessageTruth:
         kinds = {
             account.stand_in.kind for account in accounts if account.stand_in.channel == run.channel
         }
-        unusable = self.said_no(run) or self.refused_somewhere(run.channel) or self.erased
+        unusable = self.said_no(run) or self.refused_somewhere(run.channel) or self.unknown_then
         return unusable or not any(kind in self.human.profile for kind in kinds)
 
     def without_consent(self, run: Run) -> bool:
@@ -308,17 +308,20 @@ class MessageTruth:
             for b in self.evidence.run.scenery.books
         }
         return "opt_in" in defaults and (
-            not self.human.consents or self.erased or self.said_no(run) or self.before_any_event
+            not self.human.consents or self.said_no(run) or self.unknown_then
         )
 
     @property
-    def before_any_event(self) -> bool:
-        """An opt-out started it before an event had brought what the person allows."""
-        return follows(self.message) and not any(
-            other.recipient == self.message.recipient
-            and not follows(other)
-            and other.created_at <= self.message.created_at
-            for other in self.evidence.messages.values()
+    def unknown_then(self) -> bool:
+        """The person was erased, or an opt-out started the message before any event had come."""
+        return self.erased or (
+            follows(self.message)
+            and not any(
+                other.recipient == self.message.recipient
+                and not follows(other)
+                and other.created_at <= self.message.created_at
+                for other in self.evidence.messages.values()
+            )
         )
 
     def codes_before(self, run: Run) -> bool:
