@@ -248,6 +248,7 @@ def draw_followers(
     for number in range(rng.choice((1, 1, 2))):
         what = rng.choice(AFTER)
         circle = not number and what != "opt_out" and rng.random() < CIRCLE_SHARE
+        circle &= what.startswith("message.")  # once a message: attempts would double at every hop
         one_of = rng.choice(sorted(policies))
         found[f"after{number}"] = replace(
             draw_policy(rng, number, channels),
