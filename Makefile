@@ -11,7 +11,7 @@ AREA ?= core
 help:
 	@echo "make demo     the whole thing on this machine, with sandbox providers"
 	@echo "make quick    style, types and the pure tests, while you work (under half a minute)"
-	@echo "make test     everything that shows the product right (about four minutes on two cores)"
+	@echo "make test     everything that shows the product right (about twelve minutes on two cores)"
 	@echo "make verify   the long proofs: kills, real servers, a real browser (under 45 minutes)"
 	@echo "make bench    how fast, measured side by side (under 20 minutes; BENCH_QUICK=1: under 4)"
 	@echo "make seeds    the simulator: FIRST=1 SEEDS=2000"
