@@ -152,7 +152,7 @@ class Maintenance:
                 "maintenance.messages_without_timer",
                 count=len(found),
                 first=found[0],
-                fix="kaskad messages audit --repair",
+                fix="kaskad messages untimed --repair",
             )
 
     async def count_unknown(self) -> None:

@@ -206,8 +206,8 @@ def messages_cancel(
     in_bulk(find_config(config), output, chosen.pages, "cancelling", cancel)
 
 
-@messages.command("audit")
-def messages_audit(
+@messages.command("untimed")
+def messages_untimed(
     repair: Annotated[
         bool, typer.Option("--repair", help="Give them their timers, so that they go on.")
     ] = False,
@@ -215,9 +215,9 @@ def messages_audit(
     output: OutputOption = "text",
 ) -> None:
     """Find unfinished messages that no timer looks after; exit code 1 if there are any left."""
-    from orchestrator.cli.audit import audit
+    from orchestrator.cli.untimed import find_untimed
 
-    audit(find_config(config), repair, wants_json(output))
+    find_untimed(find_config(config), repair, wants_json(output))
 
 
 class Chosen:

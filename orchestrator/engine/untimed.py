@@ -1,5 +1,5 @@
 """
-The auditor: finds unfinished messages that no timer looks after.
+Finds unfinished messages that no timer looks after.
 
 A batch writes a message and its timer in one transaction, so there is none unless a row was lost
 behind our back: a file restored in part, a row deleted by hand, or a bug of ours. Such a message

@@ -58,9 +58,9 @@ async def test_a_lost_timer_is_counted_listed_and_given_back(
         await execute(store, f"delete from timers where message = '{lost}'")
         await site.app.maintenance.audit()
         assert metric(site) == 1
-        shown = await verbs.run("messages", "audit", code=1)
+        shown = await verbs.run("messages", "untimed", code=1)
         assert lost in shown and kept not in shown and "1 of 2 had no timer" in shown
-        found: Any = await verbs.json("messages", "audit", "--repair")
+        found: Any = await verbs.json("messages", "untimed", "--repair")
         assert [(one["id"], one["status"]) for one in found["items"]] == [(lost, "restored")]
         await site.app.maintenance.audit()
         assert metric(site) == 0

@@ -133,7 +133,7 @@ ask() {
   "$function" kaskad; echo "${COMPREPLY[@]}"
 }
 ask kaskad mess
-ask kaskad messages au
+ask kaskad messages un
 ask kaskad check --str
 echo "$how"
 """
@@ -142,7 +142,7 @@ echo "$how"
         ["bash", "--norc", "-c", ask], capture_output=True, text=True, env=env, check=True
     )
     verb, under, option, how = done.stdout.splitlines()
-    assert (verb, under, option) == ("messages", "audit", "--strict")
+    assert (verb, under, option) == ("messages", "untimed", "--strict")
     assert "-o default" in how, "files where there is nothing else"
 
 

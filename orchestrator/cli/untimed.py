@@ -1,4 +1,4 @@
-"""``kaskad messages audit``: unfinished messages that no timer looks after."""
+"""``kaskad messages untimed``: unfinished messages that no timer looks after."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.cli.progress import Advance, progress
 SHOWN_MAX = 50
 
 
-def audit(config: Path, repair: bool, as_json: bool) -> None:
+def find_untimed(config: Path, repair: bool, as_json: bool) -> None:
     """
     Look at every unfinished message; with ``repair`` those without a timer get one. Ends the
     program with 1 if any is left as it was.
@@ -85,4 +85,4 @@ def show(results: list[dict[str, Any]], looked_at: int, repaired: int) -> None:
     print_refusals(results)
     typer.echo(f"{len(results):,} of {looked_at:,} had no timer; {repaired:,} repaired")
     if repaired < len(results):
-        typer.echo("`kaskad messages audit --repair` gives them their timers")
+        typer.echo("`kaskad messages untimed --repair` gives them their timers")
