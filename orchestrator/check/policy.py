@@ -87,8 +87,11 @@ TYPE_FIX = "write the whole type of one event, such as shop.cart.abandoned"
 
 
 def lint_events(file: PolicyFile, report: Report) -> None:
-    """Report event types that match nothing, and a goal that is the trigger itself."""
+    """Report a missing trigger, types that match nothing, and a goal that is the trigger."""
     policy = file.policy
+    if not policy.event and find(file.root, "trigger") is None:
+        fix = "say what starts it: trigger: {event: shop.cart.abandoned}"
+        report.warn(file.root.position, "the policy has no trigger, so nothing starts it", fix)
     for key in ("trigger", "goal"):
         node = find(file.root, key, "event")
         if node is None or node.kind != "str":

@@ -229,7 +229,7 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
             "trigger",
             nested(TRIGGER),
             "The event that starts it.",
-            need="say what starts it: trigger: {event: shop.cart.abandoned}",
+            otherwise="only what names the policy starts it",
         ),
         Key(
             "class",

@@ -189,7 +189,9 @@ class Message(Struct, omit_defaults=True):
     more; both belong to the history and decide nothing. ``retry_of`` is the message in whose place
     this one was started, ``retried_as`` the one that was started in the place of this one.
     ``caused_by`` is the message whose inside event started this one, ``hops`` how many have started
-    each other up to it: 0 for a message of an event from outside.
+    each other up to it: 0 for a message of an event from outside. ``journey`` is the journey that
+    sent it, ``stage`` the stage of the customer's way that it is counted under, ``arm`` the arm of
+    its policy's experiment.
     """
 
     id: str
@@ -223,6 +225,9 @@ class Message(Struct, omit_defaults=True):
     retried_as: str | None = None
     caused_by: str | None = None
     hops: int = 0
+    journey: str | None = None
+    stage: str = ""
+    arm: str = ""
 
     @property
     def terminal(self) -> bool:

@@ -85,7 +85,10 @@ class Goal(Value):
 
 
 class Policy(Value):
-    """One cascade. ``version`` is the content hash of the policy and its templates."""
+    """
+    One cascade. ``version`` is the content hash of the policy and its templates. ``event`` is the
+    type that triggers it, "" if only something that names the policy starts it.
+    """
 
     name: str
     version: str

@@ -110,7 +110,8 @@ class Rules:
         """The policies that an event type may trigger."""
         found: dict[str, list[Policy]] = {}
         for policy in self.policies.values():
-            found.setdefault(policy.event, []).append(policy)
+            if policy.event:
+                found.setdefault(policy.event, []).append(policy)
         return {event: tuple(policies) for event, policies in found.items()}
 
     @cached_property

@@ -12,8 +12,7 @@ BAD: list[tuple[str, list[str] | None]] = [
         "policy: p",
         [
             (
-                "p.yaml:1:1: the policy has no `trigger` and no `cascade`; say what starts it:"
-                " trigger: {event: shop.cart.abandoned}; write at least one step: cascade:"
+                "p.yaml:1:1: the policy has no `cascade`; write at least one step: cascade:"
                 " [{channel: sms}]"
             ),
         ],

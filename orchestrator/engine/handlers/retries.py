@@ -87,7 +87,7 @@ def policy_today(rules: Rules, entry: WorkingMessage) -> Policy:
     if policy is None:
         what = f"the configuration has no policy {message.policy} any more"
         raise NotRetryable("unknown_policy", what)
-    if policy.event != message.event_type:
+    if policy.event and policy.event != message.event_type:
         what = f"policy {policy.name} is triggered by {policy.event} now, not {message.event_type}"
         raise NotRetryable("not_wanted", what)
     return policy
