@@ -16,7 +16,6 @@ from orchestrator.api.opt_outs import OPT_OUTS_MAX, OptOutErrorView, refusal
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import QueryText, read_query
-from orchestrator.api.recipients import NOT_SHOWN
 from orchestrator.api.route import Parameter
 from orchestrator.channels import Misshapen
 from orchestrator.core.consent import lifts
@@ -25,7 +24,7 @@ from orchestrator.core.recipient import Consent
 from orchestrator.engine.commands import Command, ProfileTooLarge, PutConsents, PutRecipient
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients.consents import consent_of
-from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
+from orchestrator.recipients.document import NOT_PROFILE, PROFILE_BYTES_MAX, Person
 from orchestrator.recipients.fields import consent, inside, recipient_id, recipient_profile
 
 ENTRIES_MAX = OPT_OUTS_MAX
@@ -155,7 +154,7 @@ def no_such(what: str, known: Iterable[str]) -> Refusal:
 
 
 def profile_rows(person: Person, states: Mapping[str, Any]) -> Iterator[Row]:
-    yield {name: value for name, value in person.document.items() if name not in NOT_SHOWN}
+    yield {name: value for name, value in person.document.items() if name not in NOT_PROFILE}
 
 
 def consent_rows(person: Person, states: Mapping[str, Any]) -> Iterator[Row]:

@@ -29,7 +29,7 @@ from orchestrator.explain.views import FullMessageView, full_view
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients import fields
 from orchestrator.recipients.consents import consent_of
-from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
+from orchestrator.recipients.document import NOT_PROFILE, PROFILE_BYTES_MAX, Person
 from orchestrator.recipients.fields import (
     consents,
     recipient_id,
@@ -39,7 +39,6 @@ from orchestrator.recipients.fields import (
 from orchestrator.stores.item_rows import FIRST_ITEM
 
 EXPORT_PAGE = 100
-NOT_SHOWN = ("cap_usages", "goals", "consents", "links")
 
 Text = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 Id = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
@@ -240,7 +239,7 @@ async def recipient_view(deps: ApiDeps, id: str, document: Mapping[str, Any]) ->
     for address in addresses:
         found = states.get(address.hash, {}).get("suppressions") or {}
         suppressions += [suppression_view(channel, address, one) for channel, one in found.items()]
-    shown = {name: value for name, value in document.items() if name not in NOT_SHOWN}
+    shown = {name: value for name, value in document.items() if name not in NOT_PROFILE}
     return shown | {"consents": consents_view(document), "suppressions": suppressions}
 
 

@@ -15,13 +15,12 @@ from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.api.queries import QueryText, read_instant, read_query
-from orchestrator.api.recipients import NOT_SHOWN
 from orchestrator.api.route import Parameter, Time
 from orchestrator.events.cloudevents import EVENT_BYTES_MAX
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.ids import first_of
 from orchestrator.recipients.consents import consent_of
-from orchestrator.recipients.document import Person
+from orchestrator.recipients.document import NOT_PROFILE, Person
 from orchestrator.recipients.fields import CONSENTS_MAX, rfc3339_ms
 from orchestrator.recipients.masks import Masks, words_of
 from orchestrator.stores.rows import EventKey, StoredMessage, Wanted
@@ -142,7 +141,7 @@ def profile_of(person: Person, states: Mapping[str, Any], at: int) -> dict[str, 
     document = person.document
     profile = {
         "id": person.id,
-        **{name: value for name, value in document.items() if name not in NOT_SHOWN},
+        **{name: value for name, value in document.items() if name not in NOT_PROFILE},
     }
     own = list(person.consents)
     for address in person.addresses:

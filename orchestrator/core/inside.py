@@ -2,7 +2,8 @@
 Inside events: what happens to a message or a person, as an event that policies and goals may name.
 
 Their types are those of the status events. A message that one of them started knows which message
-that was (``Message.caused_by``), and how many have started each other before it (``hops``).
+that was (``Message.caused_by``), with which one its chain began (``chain``), and how many have
+started each other before it (``hops``).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ SOURCE = "kaskad"
 OPT_OUT = "opt_out"
 HOPS_MAX = 8
 """So many messages may start each other, one after another."""
-FOLLOW_UPS_MAX = 100
-"""So many of one person may be started by what one command has done."""
+CHAIN_MAX = 100
+"""So many may all that follows from one of them, or from one event of nobody's message, have."""
 ATTEMPT_STATES = ("not_sent", "unknown", *Delivery, *Engagement)
 WHATS = (
     *(f"message.{status}" for status in Status),

@@ -189,7 +189,8 @@ class Message(Struct, omit_defaults=True):
     more; both belong to the history and decide nothing. ``retry_of`` is the message in whose place
     this one was started, ``retried_as`` the one that was started in the place of this one.
     ``caused_by`` is the message whose inside event started this one, ``hops`` how many have started
-    each other up to it: 0 for a message of an event from outside. ``journey`` is the journey that
+    each other up to it: 0 for a message of an event from outside. ``chain`` names the message, or
+    the inside event of none, with which that began. ``journey`` is the journey that
     sent it, ``stage`` the stage of the customer's way that it is counted under, ``arm`` the arm of
     its policy's experiment.
     """
@@ -225,6 +226,7 @@ class Message(Struct, omit_defaults=True):
     retried_as: str | None = None
     caused_by: str | None = None
     hops: int = 0
+    chain: str | None = None
     journey: str | None = None
     stage: str = ""
     arm: str = ""

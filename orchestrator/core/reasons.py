@@ -105,7 +105,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.TOO_LONG: "The text is longer than the step or the provider allows.",
     Reason.TOO_EXPENSIVE: "The step would cost more than `max_cost`.",
     Reason.DEDUPLICATED: "The same key was already used within the dedupe window.",
-    Reason.TOO_MANY_HOPS: "Too many messages had started each other up to this one.",
+    Reason.TOO_MANY_HOPS: "Too many messages had started each other before this one.",
     Reason.CANCELLED: "Somebody cancelled the message.",
     Reason.ERASED: "The recipient was erased.",
     Reason.UNKNOWN_OUTCOME: "It may have been sent, but nothing ever confirmed it.",

@@ -30,11 +30,11 @@ from orchestrator.history.codec import decode_fact, encode_entry
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.masking import without
 from orchestrator.recipients.consents import add_consents
-from orchestrator.recipients.document import Person, record_bounce
+from orchestrator.recipients.document import NOT_PROFILE, Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, ReferenceRow
 
 MILLIONTHS = 1_000_000
-BOOKKEEPING = ("cap_usages", "consents", "links")
+BOOKKEEPING = NOT_PROFILE - {"goals"}
 """Parts of a recipient's document that hold names of ours (channels, classes, topics)."""
 
 

@@ -45,6 +45,7 @@ class InsideEvent(Value):
     """
     Something that a batch has decided and that a policy or a goal names. ``hops`` are those of the
     messages that it starts, ``caused_by`` is the message that it happened to, if any,
+    ``chain`` the message or the event that all of this follows from,
     and ``trace`` that one's W3C trace context.
     """
 
@@ -55,6 +56,7 @@ class InsideEvent(Value):
     data: Mapping[str, Any]
     caused_by: str | None
     hops: int
+    chain: str
     trace: str | None = None
 
 

@@ -84,9 +84,13 @@ def happen(
 ) -> None:
     """Note an inside event; what follows from it is decided when its command is done."""
     plain = orjson.loads(orjson.dumps(data))  # as it reads back from the store
-    caused_by, hops = (message.id, message.hops + 1) if message is not None else (None, 1)
-    subject = caused_by or recipient
-    event = InsideEvent(id, PREFIX + what, subject, recipient, plain, caused_by, hops, trace)
+    type = PREFIX + what
+    if message is None:
+        event = InsideEvent(id, type, recipient, recipient, plain, None, 1, id, trace)
+    else:
+        chain = message.chain or message.id
+        place = (message.id, message.hops + 1, chain)
+        event = InsideEvent(id, type, message.id, recipient, plain, *place, trace)
     context.inside.append(event)
 
 

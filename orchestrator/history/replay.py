@@ -52,6 +52,7 @@ def newborn(message: Message) -> Message:
         holds=message.holds,
         caused_by=message.caused_by,
         hops=message.hops,
+        chain=message.chain,
     )
 
 

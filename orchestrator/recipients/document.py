@@ -7,6 +7,7 @@ A recipient's document::
      "consents": [rows of ``recipients.consents``],
      "cap_usages": [[message, class, channel, step, at, first]],
      "goals": [{"type", "time", "at", "source", "id", "data"}],
+     "chains": [[chain, messages]],                       # of what inside events have started
      "links": [[hash, channel, until, message, used]]}    # links that connect a messenger
 
 Every part of it has a limit, and says here which of its entries go when it is reached.
@@ -66,7 +67,9 @@ Of one class and channel: so many more than the largest limit of a cap are kept,
 never counts further than its limit.
 """
 LINKS_MAX = 20
-NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links"})
+CHAINS_MAX = 20
+NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links", "chains"})
+"""The parts of a document that Kaskad itself adds to a profile."""
 BOUNCES_APART_MS = 86_400_000
 CAP_USAGES_KEPT_MS = 8 * 86_400_000
 
@@ -268,6 +271,18 @@ class Person:
             del kept[0]
         self.document["goals"] = kept
         self.dirty = True
+
+    def lengthen_chain(self, chain: str) -> int:
+        """
+        Count one more message of a chain, and return how many there are. The chains that grew last
+        are kept, ``CHAINS_MAX`` of them.
+        """
+        rows = self.document.get("chains", ())
+        count = 1 + next((row[1] for row in rows if row[0] == chain), 0)
+        others = [row for row in rows if row[0] != chain]
+        self.document["chains"] = [*others, [chain, count]][-CHAINS_MAX:]
+        self.dirty = True
+        return count
 
     def view(self) -> dict[str, Any]:
         """

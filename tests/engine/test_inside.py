@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.channels import Inbound, Receipt
 from orchestrator.core.facts import Unpreparable
-from orchestrator.core.inside import FOLLOW_UPS_MAX, HOPS_MAX
+from orchestrator.core.inside import CHAIN_MAX, HOPS_MAX
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.policy import Dedupe, Goal, Governance, Policy, Step
@@ -325,8 +325,32 @@ async def test_policies_that_multiply_are_stopped_within_one_transaction() -> No
         await world.publish()
         found = [one for n in range(6) for one in await all_of(world, f"p{n}")]
         going = [one for one in found if one.reason is not Reason.TOO_MANY_HOPS]
-        assert len(going) == FOLLOW_UPS_MAX
-        assert len(found) <= FOLLOW_UPS_MAX * (len(policies) + 1)
+        assert len(going) == CHAIN_MAX
+        assert len(found) <= CHAIN_MAX * (len(policies) + 1)
+
+
+async def test_a_circle_that_doubles_is_stopped_however_many_transactions_it_takes() -> None:
+    """Each message starts two, and its chain is counted over all of them."""
+    policies = [after("message.suppressed", name, when=None) for name in ("left", "right")]
+    async with World(ORDER, *policies) as world:
+        (first,) = (await world.publish()).messages
+        await fail(world, first)
+        found: list[Message] = []
+        for _ in range(HOPS_MAX):
+            found = [one for name in ("left", "right") for one in await all_of(world, name)]
+            for one in found:
+                if not one.terminal:
+                    await fail(world, one.id)
+        cut = [one for one in found if one.reason is Reason.TOO_MANY_HOPS]
+        assert len(found) - len(cut) == CHAIN_MAX and len(cut) <= 2 * CHAIN_MAX
+        assert {one.chain for one in found} == {first}
+        other = (await world.publish("2")).messages[0]
+        await fail(world, other)
+        after_other = [one for one in await all_of(world, "left") if one.chain == other]
+        assert [one.terminal for one in after_other] == [False], "another event counts anew"
+        stored, policy = await world.stored(cut[-1].id), world.rules.policies[cut[-1].policy]
+        again = replayed(policy, stored.message, stored.history, lambda version: Governance())
+        assert again == stored.message
 
 
 async def test_an_event_that_only_looks_as_if_it_came_from_inside_matches_as_any_other() -> None:

@@ -178,7 +178,8 @@ def by_recipient(event: Event) -> dict[str | None, tuple[IntakeWarning, ...]]:
 class Origin(Value):
     """
     The event of a message; ``occurred_at`` is never later than its acceptance. Of an inside event,
-    ``caused_by`` is the message that it happened to, and ``hops`` those of what it starts.
+    ``caused_by`` is the message that it happened to, and ``hops`` and ``chain`` are those of what
+    it starts.
     """
 
     source: str
@@ -188,6 +189,7 @@ class Origin(Value):
     not_before: Instant | None = None
     caused_by: str | None = None
     hops: int = 0
+    chain: str | None = None
 
 
 def wants(context: BatchContext, policy: Policy, document: dict[str, Any], person: Person) -> bool:
@@ -225,6 +227,7 @@ def start(
         currency=context.rules.currency,
         caused_by=origin.caused_by,
         hops=origin.hops,
+        chain=origin.chain,
     )
     entry = context.work.create(message, document)
     # a dedupe key sees no `now`: it was asked for before this batch's time was known

@@ -4,17 +4,17 @@ Inside events: what a command has led to starts and ends messages in the command
     apply_fact ─► BatchContext.inside ─► follow: end what it is the goal of, start what it triggers
 
 What follows may lead to more, so it is a queue. A message knows how many have started each other up
-to it, and ``decide`` ends the one that is too many, from which nothing follows.
+to it, and its recipient how many all of its chain are, because each may start several. ``decide``
+ends the one that is too many, from which nothing follows.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.core.facts import Triggered
-from orchestrator.core.inside import FOLLOW_UPS_MAX, HOPS_MAX, SOURCE
+from orchestrator.core.inside import CHAIN_MAX, HOPS_MAX, SOURCE
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent
 from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
@@ -42,12 +42,11 @@ def follow_all(context: BatchContext) -> Iterator[set[DedupeKey]]:
     Decide what follows from the inside events of the command under way. Yields before each one the
     dedupe windows that it looks at; the caller loads them, if there is a store.
     """
-    started: Counter[str] = Counter()
     while context.inside:
         event = context.inside.popleft()
         document = document_of(context, event)
         yield dedupes_of(context, event, document)
-        follow(context, event, document, started)
+        follow(context, event, document)
 
 
 def follow_in_memory(context: BatchContext) -> None:
@@ -83,9 +82,7 @@ def dedupes_of(
     return found
 
 
-def follow(
-    context: BatchContext, event: InsideEvent, document: dict[str, Any], started: Counter[str]
-) -> None:
+def follow(context: BatchContext, event: InsideEvent, document: dict[str, Any]) -> None:
     """End the messages whose goal an event is, and start those that it triggers."""
     work, rules = context.work, context.rules
     person = work.person(event.recipient)
@@ -98,8 +95,7 @@ def follow(
     for policy in rules.by_event.get(event.type, ()):
         if not wants(context, policy, document, person):
             continue
-        started[person.id] += 1
-        many = started[person.id] > FOLLOW_UPS_MAX
+        many = person.lengthen_chain(event.chain) > CHAIN_MAX
         origin = Origin(
             SOURCE,
             event.id,
@@ -107,6 +103,7 @@ def follow(
             context.now,
             caused_by=event.caused_by,
             hops=HOPS_MAX + 1 if many else event.hops,
+            chain=event.chain,
         )
         ends_at = context.now + policy.deadline_ms
         made.append(start(context, origin, Triggered(), policy, document, person, ends_at))

@@ -119,4 +119,5 @@ def origin_of(entry: WorkingMessage) -> Origin:
         message.not_before,
         message.caused_by,
         message.hops,
+        message.chain,
     )
