@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from orchestrator.core.message import Message
 from orchestrator.stores.audit import AuditNote, AuditStore
 from orchestrator.stores.inbox_port import InboxStore
+from orchestrator.stores.journey_port import JourneyStore
 from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import (
     ALL_LANES,
@@ -124,7 +125,9 @@ class BacklogStore(Protocol):
 
 
 class TimerStore(Protocol):
-    """Messages that wait for a moment; ``otp``: only those that are one-time passwords."""
+    """
+    Messages and journeys that wait for a moment; ``otp``: only those that are one-time passwords.
+    """
 
     async def due(self, now: int, limit: int, otp: bool = False) -> list[TimerRow]:
         """Timers that are due, the oldest first."""
@@ -151,8 +154,9 @@ class TimerStore(Protocol):
         self, after: str, limit: int, everyone: bool = False
     ) -> list[tuple[str, bool]]:
         """
-        Unfinished messages in the order of their ids, each with whether the timer is there that it
-        has asked for. ``after`` is the last one seen; with ``everyone`` those of all processes.
+        Unfinished messages and running journeys in the order of their ids, each with whether the
+        timer is there that it has asked for. ``after`` is the last one seen; with ``everyone``
+        those of all processes.
         """
 
     async def next_due(self, otp: bool = False) -> int | None:
@@ -370,6 +374,7 @@ class Store(
     TimerStore,
     MessageStore,
     InboxStore,
+    JourneyStore,
     OutboxStore,
     DeadLetterStore,
     VersionStore,

@@ -17,6 +17,7 @@ from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.item_rows import NewItemRow
+from orchestrator.stores.journey_rows import EnteredRow, EntryKey, JourneyRow
 from orchestrator.stores.named import Named
 
 BUCKETS = 1024
@@ -55,7 +56,7 @@ class ReadyRow(Value):
 
 
 class TimerRow(NamedTuple):
-    """A message that is to be looked at again at ``due_at``."""
+    """A message, or a journey (``is_journey``), that is to be looked at again at ``due_at``."""
 
     due_at: int
     message: str
@@ -289,8 +290,9 @@ class ReceiptCount(NamedTuple):
 @dataclass(slots=True)
 class Wanted:
     """
-    The rows that a batch needs. References, contacts and ``live_of`` bring their messages, messages
-    bring their recipients, recipients bring nothing else.
+    The rows that a batch needs. References, contacts and ``live_of`` bring their messages,
+    ``journeys_of`` their journeys; messages and journeys bring their recipients, recipients bring
+    nothing else.
     """
 
     events: set[EventKey] = field(default_factory=set)
@@ -299,6 +301,8 @@ class Wanted:
     contacts: set[ContactKey] = field(default_factory=set)
     recipients: set[str] = field(default_factory=set)
     live_of: set[str] = field(default_factory=set)  # recipients, for their unfinished messages
+    journeys: set[str] = field(default_factory=set)
+    journeys_of: set[str] = field(default_factory=set)  # recipients, for their running journeys
     pausing: bool = False  # pauses are about to change: nobody else decides until that is durable
 
 
@@ -310,6 +314,7 @@ class WantedAddresses:
     references: set[ReferenceKey] = field(default_factory=set)  # to be written: orphans may wait
     unknown: set[ReferenceKey] = field(default_factory=set)  # not found by the first stage
     dedupes: set[DedupeKey] = field(default_factory=set)  # a key may name fields of the recipient
+    entered: set[EntryKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -322,19 +327,22 @@ class Loaded:
     contacts: dict[ContactKey, ContactPlace] = field(default_factory=dict)
     recipients: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_of: dict[str, list[str]] = field(default_factory=dict)
+    journeys: dict[str, JourneyRow] = field(default_factory=dict)
+    journeys_of: dict[str, list[str]] = field(default_factory=dict)
     pauses: list[PauseRow] = field(default_factory=list)  # all that there are
 
 
 @dataclass(slots=True)
 class LoadedAddresses:
     """
-    Documents by address hash, the receipts that wait for their reference, and the open dedupe
-    windows.
+    Documents by address hash, the receipts that wait for their reference, the open dedupe windows,
+    and the journey that each key was begun with.
     """
 
     addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
     orphans: dict[ReferenceKey, list[bytes]] = field(default_factory=dict)
     dedupes: dict[DedupeKey, DedupeWindow] = field(default_factory=dict)
+    entered: dict[EntryKey, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -342,8 +350,8 @@ class Changes:
     """
     Everything that one batch writes at the time ``at``.
 
-    ``buckets`` has the messages with rows in ``ready_in`` or ``timers_in``; ``otp`` are those of
-    them that are one-time passwords: their timers have a lane of their own.
+    ``buckets`` has the messages and journeys with rows in ``ready_in`` or ``timers_in``; ``otp``
+    are those of them that are one-time passwords: their timers have a lane of their own.
     """
 
     at: int = 0
@@ -377,6 +385,9 @@ class Changes:
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
     pauses: list[PauseRow] = field(default_factory=list)
     audit: list[AuditNote] = field(default_factory=list)
+    journeys: list[JourneyRow] = field(default_factory=list)
+    journey_lines: list[tuple[str, bytes]] = field(default_factory=list)  # journey and its lines
+    entered: list[EnteredRow] = field(default_factory=list)
 
     def timer_lane(self, message: str) -> int:
         """The lane of a message's timer: one for OTP, one for everything else."""

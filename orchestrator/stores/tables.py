@@ -17,12 +17,13 @@ from orchestrator.history.codec import decode_history, decode_message
 from orchestrator.primitives.ids import made_at
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.audit_tables import AuditTable
+from orchestrator.stores.dead_letter_tables import DeadLetterTable
 from orchestrator.stores.item_tables import InboxTables, item_writes
+from orchestrator.stores.journey_tables import JourneyTables, journey_writes
 from orchestrator.stores.rows import (
     ALL_LANES,
     ApiKeyRow,
     Changes,
-    DeadLetterRow,
     PauseRow,
     ReadyRow,
     ReceiptCount,
@@ -184,29 +185,6 @@ class OutboxTable(Driver):
         return list(map(StatusEvent._make, await self.fetch("outbox", sink, limit, *self.share)))
 
 
-class DeadLetterTable(Driver):
-    """Implements ``DeadLetterStore``."""
-
-    async def dead_letters(
-        self, before: str | None, limit: int, reason: str | None = None, since: str | None = None
-    ) -> list[DeadLetterRow]:
-        rows = await self.fetch("dead_letters", before or "~", limit, reason or "", since or "")
-        return [dead_letter_row(row) for row in rows]
-
-    async def open_dead_letters(self) -> int:
-        return int((await self.fetch("open_dead_letters"))[0][0])
-
-    async def dead_letter(self, id: str) -> DeadLetterRow | None:
-        rows = await self.fetch("dead_letter", id)
-        return dead_letter_row(rows[0]) if rows else None
-
-    async def resolve_dead_letter(self, id: str, at: int) -> None:
-        await self.execute("resolve_dead_letter", at, id)
-
-    async def delete_dead_letter(self, id: str, note: AuditNote | None = None) -> bool:
-        return await self.change("delete_dead_letter", (id,), note) == 1
-
-
 class VersionTable(Driver):
     """Implements ``VersionStore``."""
 
@@ -303,6 +281,8 @@ class RetentionTimes(Driver):
             "forget_withdrawn": now,
             "purge_items": now,
             "purge_audit": now - self.audit_ms,
+            "purge_journey_history": now - self.messages_ms,
+            "purge_journeys": now - self.messages_ms,
         }
 
     async def purge_the_rare(self, now: int) -> None:
@@ -346,6 +326,7 @@ class Tables(
     TimerTable,
     MessageTables,
     InboxTables,
+    JourneyTables,
     OutboxTable,
     DeadLetterTable,
     VersionTable,
@@ -373,14 +354,11 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         letters = zip(changes.dead_letters, headers, strict=True)
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
     yield from item_writes(changes)
+    yield from journey_writes(changes)
     if changes.pauses:
         yield "put_pauses", changes.pauses
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
-
-
-def dead_letter_row(row: Sequence[Any]) -> DeadLetterRow:
-    return DeadLetterRow(*row)._replace(headers=orjson.loads(row[5]))
 
 
 def api_key_row(row: Sequence[Any]) -> ApiKeyRow:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from orchestrator.history.codec import decode_message
+from orchestrator.stores.journey_rows import JourneyRow
 from orchestrator.stores.port import Moved
 from orchestrator.stores.postgres.cache import MessageCache
 from orchestrator.stores.postgres.database import QUERIES
@@ -72,6 +73,7 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
                 found.references[key] = AttemptPlace(*place)
             elif row["kind"] == "c":
                 found.contacts[key] = ContactPlace(*place, row["written_to"])
+    people |= await people_of_journeys(connection, wanted)
     if lock:
         keys = (lock_key("r", person) for person in people)
         await take_locks(connection, keys, LOCK_PAUSING if wanted.pausing else LOCK_DECIDING)
@@ -84,6 +86,7 @@ async def load(connection: Any, wanted: Wanted, cache: MessageCache, *, lock: bo
         *columns(sorted(wanted.events), 2),
         [known[id][0] if id in known else "" for id in messages],
     )
+    await load_journeys(connection, wanted, found)
     found.live_of = {recipient: [] for recipient in wanted.live_of}
     for row in rows:
         take(found, row, known)
@@ -131,12 +134,36 @@ def take(found: Loaded, row: Any, known: Mapping[str, tuple[str, MessageRow]]) -
             found.events[row["a"], row["b"]] = event
 
 
+async def people_of_journeys(connection: Any, wanted: Wanted) -> set[str]:
+    """Whose the journeys are that a batch wants."""
+    if not wanted.journeys:
+        return wanted.journeys_of
+    rows = await connection.fetch(QUERIES["journeys_whose"], list(wanted.journeys))
+    return wanted.journeys_of | {row[0] for row in rows}
+
+
+async def load_journeys(connection: Any, wanted: Wanted, found: Loaded) -> None:
+    """The journeys that were named, and the running ones of those people."""
+    if not (wanted.journeys or wanted.journeys_of):
+        return
+    found.journeys_of = {recipient: [] for recipient in wanted.journeys_of}
+    names = (list(wanted.journeys), list(wanted.journeys_of))
+    for values in await connection.fetch(QUERIES["load_journeys"], *names):
+        row = found.journeys[values[0]] = JourneyRow(*values)
+        if row.finished_at is None and row.recipient in found.journeys_of:
+            found.journeys_of[row.recipient].append(row.id)
+
+
 async def load_addresses(
     connection: Any, wanted: WantedAddresses, *, lock: bool
 ) -> LoadedAddresses:
     """``Unit.load_addresses``; without ``lock`` only to look."""
     found = LoadedAddresses()
     references, unknown = sorted(wanted.references), sorted(wanted.unknown)
+    if wanted.entered:
+        keys_of = columns(sorted(wanted.entered), 3)
+        for *key, id in await connection.fetch(QUERIES["load_entered"], *keys_of):
+            found.entered[key[0], key[1], key[2]] = id
     if not (wanted.addresses or references or unknown or wanted.dedupes):
         return found
     if lock:

@@ -22,7 +22,7 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
     that live messages now have.
     """
     version = ""
-    if changes.changed or changes.created:
+    if changes.changed or changes.created or changes.timers_in or changes.timers_out:
         version = await connection.fetchval(
             QUERIES["write"], *message_columns(changes), *waiting_columns(changes)
         )

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from orchestrator.history.codec import decode_message, encode_message
+from orchestrator.stores.journey_rows import JourneyRow
 from orchestrator.stores.lru_cache import LruCache
 from orchestrator.stores.named import named_in
 from orchestrator.stores.rows import (
@@ -55,8 +56,19 @@ def load(db: sqlite3.Connection, cache: RowCache, wanted: Wanted) -> Loaded:
         if (hash, channel) in wanted.contacts:
             found.contacts[hash, channel] = ContactPlace(*place)
     found.pauses = [PauseRow(*row) for row in db.execute(QUERIES["pauses"])]
+    load_journeys(db, wanted, found)
     load_messages(db, cache, wanted, found)
     return found
+
+
+def load_journeys(db: sqlite3.Connection, wanted: Wanted, found: Loaded) -> None:
+    """The journeys that were named, and the running ones of those people."""
+    found.journeys_of = {recipient: [] for recipient in wanted.journeys_of}
+    for row in map(JourneyRow._make, select_in(db, "load_journeys", wanted.journeys)):
+        found.journeys[row.id] = row
+    for row in map(JourneyRow._make, select_in(db, "load_journeys_of", wanted.journeys_of)):
+        found.journeys[row.id] = row
+        found.journeys_of[row.recipient].append(row.id)
 
 
 def load_messages(db: sqlite3.Connection, cache: RowCache, wanted: Wanted, found: Loaded) -> None:
@@ -79,6 +91,7 @@ def load_messages(db: sqlite3.Connection, cache: RowCache, wanted: Wanted, found
     for id, state, event in select_in(db, "load_messages", missing):
         found.messages[id] = MessageRow(decode_message(state), event_of(event))
     people = wanted.recipients | {row.message.recipient for row in found.messages.values()}
+    people |= {row.recipient for row in found.journeys.values()}
     found.recipients = documents(db, "load_recipients", people, cache.recipients)
 
 
@@ -94,6 +107,9 @@ def load_addresses(
         if row := db.execute(QUERIES["load_dedupe"], window).fetchone():
             opener = decode_message(row[2]) if row[2] is not None else None
             found.dedupes[window] = DedupeWindow(row[0], row[1], opener)
+    for entry in wanted.entered:
+        if row := db.execute(QUERIES["load_entered"], entry).fetchone():
+            found.entered[entry] = row[0]
     return found
 
 

@@ -107,8 +107,8 @@ create table ready (
     primary key (queue, lane, since, message, step) include (bucket)
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000);
 
--- When a message is to be looked at again; at most one row a message. Written by batches; lane 0 is
--- OTP.
+-- When a message, or a journey, is to be looked at again; at most one row for each. Written by
+-- batches; lane 0 is OTP.
 create table timers (
     due_at bigint not null,
     message text collate "C" not null,
@@ -223,6 +223,47 @@ create table dedupes (
     primary key (policy, recipient, key)
 );
 create index dedupes_by_end on dedupes using brin (until) with (autosummarize = on);
+
+-- One row a journey of a person. Written by batches; purged `retention.messages` after its end,
+-- deleted when the recipient is erased.
+create table journeys (
+    id text collate "C" primary key,     -- J and a ULID
+    bucket smallint not null,
+    recipient text collate "C" not null,
+    journey text collate "C" not null,
+    key text not null,
+    status text not null,
+    created_at bigint not null,
+    finished_at bigint,
+    due_at bigint,
+    state bytea not null,
+    events bytea not null                -- {path of a step: {"ce": attributes, "data": …}}
+) with (fillfactor = 60);
+create index journeys_by_recipient on journeys (recipient, id);
+create index journeys_by_name on journeys (journey, id);
+create index journeys_running on journeys (id) where finished_at is null;
+create index journeys_running_of on journeys (recipient, id) where finished_at is null;
+create index journeys_by_end on journeys (finished_at, id) where finished_at is not null;
+
+-- The history of a journey (JSON lines). Appended by batches; deleted with the journey. Positions
+-- grow in the order of the commits about a journey: its recipient is locked.
+create table journey_history (
+    position bigint generated always as identity primary key,
+    journey text collate "C" not null,
+    lines bytea not null
+);
+create index journey_history_by_journey on journey_history (journey, position);
+
+-- Who has begun a journey that nobody begins twice (`again: never`), by the keyed hash of its key.
+-- Written by batches; kept until the recipient is erased or forgotten.
+create table entered (
+    recipient text collate "C" not null,
+    journey text collate "C" not null,
+    key text collate "C" not null,
+    id text not null,
+    at bigint not null,
+    primary key (recipient, journey, key)
+);
 
 -- operations ---
 

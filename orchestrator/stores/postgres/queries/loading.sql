@@ -68,3 +68,19 @@ select 'd', d.policy, d.recipient, coalesce(m.state, f.state), d.until, d.key, d
   join dedupes d on d.policy = w.policy and d.recipient = w.recipient and d.key = w.key
   left join messages m on m.id = d.message
   left join finished f on f.id = d.message
+
+-- name: journeys_whose
+-- The recipients of journeys, which never change: nothing is locked yet.
+select recipient from journeys where id = any ($1::text[])
+
+-- name: load_journeys
+-- Journeys by id ($1), and the running ones of recipients ($2).
+select id, bucket, recipient, journey, key, status, created_at, finished_at, due_at, state, events
+  from journeys
+ where id = any ($1::text[]) or (recipient = any ($2::text[]) and finished_at is null) order by id
+
+-- name: load_entered
+-- What recipients ($1) have begun of journeys ($2) with keys ($3).
+select e.recipient, e.journey, e.key, e.id
+  from unnest($1::text[], $2::text[], $3::text[]) as w (recipient, journey, key)
+  join entered e on e.recipient = w.recipient and e.journey = w.journey and e.key = w.key

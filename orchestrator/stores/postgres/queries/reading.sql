@@ -48,13 +48,20 @@ select due_at, message, state from timers join messages on id = message
  where (due_at, message) > ($1::bigint, $2::text) order by due_at, message limit $3
 
 -- name: unfinished_after
-select m.id, exists (
-           select 1 from timers t
-            where t.due_at = (convert_from(m.state, 'UTF8')::json ->> 'due_at')::bigint
-              and t.message = m.id
-       )
-  from messages m
- where m.id > $1 and ($3::smallint[] is null or m.bucket = any ($3)) order by m.id limit $2
+-- Each half is limited by itself, so that neither is read to its end.
+(select m.id, exists (
+            select 1 from timers t
+             where t.due_at = (convert_from(m.state, 'UTF8')::json ->> 'due_at')::bigint
+               and t.message = m.id
+        )
+   from messages m
+  where m.id > $1 and ($3::smallint[] is null or m.bucket = any ($3)) order by m.id limit $2)
+union all
+(select j.id, exists (select 1 from timers t where t.due_at = j.due_at and t.message = j.id)
+   from journeys j
+  where j.finished_at is null and j.id > $1 and ($3::smallint[] is null or j.bucket = any ($3))
+  order by j.id limit $2)
+ order by 1 limit $2
 
 -- name: next_due
 select due_at from timers

@@ -68,8 +68,8 @@ create table ready (
     primary key (queue, lane, since, message, step)
 ) without rowid;
 
--- When a message is to be looked at again; at most one row a message. Written by batches; lane 0 is
--- OTP.
+-- When a message, or a journey, is to be looked at again; at most one row for each. Written by
+-- batches; lane 0 is OTP.
 create table timers (
     due_at integer not null,
     message text not null,
@@ -187,6 +187,46 @@ create table dedupes (
     primary key (policy, recipient, key)
 ) without rowid;
 create index dedupes_by_end on dedupes (until);
+
+-- One row a journey of a person. Written by batches; purged `retention.messages` after its end,
+-- deleted when the recipient is erased.
+create table journeys (
+    id text primary key,                 -- J and a ULID
+    bucket integer not null,
+    recipient text not null,
+    journey text not null,
+    key text not null,
+    status text not null,
+    created_at integer not null,
+    finished_at integer,
+    due_at integer,
+    state blob not null,                 -- the journey's document
+    events blob not null                 -- {path of a step: {"ce": attributes, "data": …}}
+);
+create index journeys_by_recipient on journeys (recipient, id);
+create index journeys_by_name on journeys (journey, id);
+create index journeys_running on journeys (id) where finished_at is null;
+create index journeys_running_of on journeys (recipient, id) where finished_at is null;
+create index journeys_by_end on journeys (finished_at, id) where finished_at is not null;
+
+-- The history of a journey (JSON lines). Appended by batches; deleted with the journey.
+create table journey_history (
+    position integer primary key,
+    journey text not null,
+    lines blob not null
+);
+create index journey_history_by_journey on journey_history (journey, position);
+
+-- Who has begun a journey that nobody begins twice (`again: never`), by the keyed hash of its key.
+-- Written by batches; kept until the recipient is erased or forgotten.
+create table entered (
+    recipient text not null,
+    journey text not null,
+    key text not null,
+    id text not null,
+    at integer not null,
+    primary key (recipient, journey, key)
+) without rowid;
 
 -- Status events, in order. Written by batches; purged when every sink has taken them, and after a
 -- week.

@@ -41,7 +41,11 @@ select m.id, exists (
            select 1 from timers
             where due_at = json_extract(cast(m.state as text), '$.due_at') and message = m.id
        )
-  from messages m where m.finished_at is null and m.id > $1 order by m.id limit $2
+  from messages m where m.finished_at is null and m.id > $1
+union all
+select j.id, exists (select 1 from timers where due_at = j.due_at and message = j.id)
+  from journeys j where j.finished_at is null and j.id > $1
+ order by 1 limit $2
 
 -- name: next_due
 select due_at from timers order by due_at limit 1
@@ -114,3 +118,15 @@ select hash, recipient from (
 
 -- name: inbox_numbers
 select recipient, seq from inboxes where recipient in (select value from json_each($1))
+
+-- name: load_journeys
+select id, bucket, recipient, journey, key, status, created_at, finished_at, due_at, state, events
+  from journeys where id in (select value from json_each($1))
+
+-- name: load_journeys_of
+select id, bucket, recipient, journey, key, status, created_at, finished_at, due_at, state, events
+  from journeys
+ where recipient in (select value from json_each($1)) and finished_at is null order by id
+
+-- name: load_entered
+select id from entered where recipient = $1 and journey = $2 and key = $3
