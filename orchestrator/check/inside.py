@@ -10,7 +10,8 @@ from jinja2.exceptions import TemplateSyntaxError
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, place
 from orchestrator.configuration.scalars import meant
-from orchestrator.core.inside import HOPS_MAX, PREFIX, TYPES, WHATS, is_inside
+from orchestrator.core.hops import HOPS_MAX
+from orchestrator.core.inside import PREFIX, TYPES, WHATS, is_inside
 from orchestrator.core.policy import Policy
 from orchestrator.render.environment import SafeEnvironment
 

@@ -8,6 +8,7 @@ started each other before it (``hops``).
 
 from __future__ import annotations
 
+from orchestrator.core.journey.state import JourneyStatus
 from orchestrator.core.message import Status
 from orchestrator.core.status import Delivery, Engagement
 
@@ -15,14 +16,11 @@ PREFIX = "kaskad."
 """Types that begin so are ours: nobody else may publish them."""
 SOURCE = "kaskad"
 OPT_OUT = "opt_out"
-HOPS_MAX = 8
-"""So many messages may start each other, one after another."""
-CHAIN_MAX = 100
-"""So many may all that follows from one of them, or from one event of nobody's message, have."""
 ATTEMPT_STATES = ("not_sent", "unknown", *Delivery, *Engagement)
 WHATS = (
     *(f"message.{status}" for status in Status),
     *(f"attempt.{state}" for state in ATTEMPT_STATES),
+    *(f"journey.{status}" for status in JourneyStatus),
     OPT_OUT,
 )
 """Every type without its prefix."""

@@ -114,6 +114,22 @@ def calendar_bounds(kind: CalendarKind, now: Instant, zone: str) -> tuple[Instan
     return start, end
 
 
+def next_time_of_day(minute: int, now: Instant, zone: str, weekday: int | None = None) -> Instant:
+    """
+    The first instant after ``now`` at which a clock in ``zone`` shows this minute of the day, on
+    this weekday (0 is Monday) if one is given. A time that the clock skips is the moment of the
+    jump, one that it shows twice is the first.
+    """
+    place = _place(zone)
+    day = datetime.fromtimestamp(now // 1000, place).date() - timedelta(days=1)
+    while True:
+        if weekday is None or day.weekday() == weekday:
+            at = _first_time_at(_wall_seconds(day) + minute * 60, place)
+            if at > now:
+                return at
+        day += timedelta(days=1)
+
+
 @lru_cache(maxsize=1)
 def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones()) - NOT_PLACES

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from orchestrator.core import effects
-from orchestrator.core.inside import HOPS_MAX, OPT_OUT, PREFIX, SOURCE
+from orchestrator.core.hops import HOPS_MAX
+from orchestrator.core.inside import OPT_OUT, PREFIX, SOURCE
 from orchestrator.core.message import UNDELIVERED, Message, Status
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.batch import BatchContext, InsideEvent

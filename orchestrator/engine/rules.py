@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.channels.registry import own_id_kinds
 from orchestrator.core.inputs import Provider
 from orchestrator.core.inside import PREFIX, is_inside
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import OTP, Governance, Policy
 
 
@@ -46,7 +47,8 @@ class Rules:
     in their order; ``emits_statuses`` is whether anybody listens to status events; ``aliases`` are
     the former names of providers, and ``same_account`` the others whose receipts may come to one,
     because their account has one callback; ``former_goals`` are the goals of the configurations
-    before, whose messages may still be under way; ``digest`` names everything that may hold a
+    before, whose messages may still be under way, ``former_journey_events`` what the journeys of
+    the configurations before listened to; ``digest`` names everything that may hold a
     message, "" if it is not known; ``trace_share`` is the share of messages that are traced, None
     without tracing.
     """
@@ -63,6 +65,8 @@ class Rules:
     former_goals: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
     trace_share: float | None = None
+    journeys: Mapping[str, Journey] = field(default_factory=dict)
+    former_journey_events: frozenset[str] = frozenset()
     _reaches: dict[tuple[str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
@@ -127,9 +131,30 @@ class Rules:
         return found
 
     @cached_property
+    def journeys_by_event(self) -> Mapping[str, tuple[Journey, ...]]:
+        """The journeys that an event type may start."""
+        found: dict[str, list[Journey]] = {}
+        for journey in self.journeys.values():
+            found.setdefault(journey.enter.event, []).append(journey)
+        return {event: tuple(journeys) for event, journeys in found.items()}
+
+    @cached_property
+    def journey_events(self) -> frozenset[str]:
+        """Event types that may end a run of a journey, or a wait of one, in any version."""
+        return self.former_journey_events.union(
+            *(journey.listens_to for journey in self.journeys.values())
+        )
+
+    @cached_property
     def inside(self) -> frozenset[str]:
-        """The inside events that a policy or a goal names, without the prefix of their types."""
-        named = filter(is_inside, (*self.by_event, *self.goals))
+        """
+        The inside events that a policy, a goal or a journey names, without the prefix of their
+        types.
+        """
+        named = filter(
+            is_inside,
+            (*self.by_event, *self.goals, *self.journeys_by_event, *self.journey_events),
+        )
         return frozenset(type.removeprefix(PREFIX) for type in named)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.core.inside import HOPS_MAX
+from orchestrator.core.hops import HOPS_MAX
 from orchestrator.core.message import Message
 from orchestrator.stores.port import Store
 from orchestrator.stores.rows import Wanted

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.channels import Inbound, Receipt
 from orchestrator.core.facts import Unpreparable
-from orchestrator.core.inside import CHAIN_MAX, HOPS_MAX
+from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import Refused
 from orchestrator.core.policy import Dedupe, Goal, Governance, Policy, Step

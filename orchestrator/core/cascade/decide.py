@@ -31,8 +31,8 @@ from orchestrator.core.cascade.waiting import apply_receipt, examine, limits, ne
 from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
+from orchestrator.core.hops import HOPS_MAX
 from orchestrator.core.inputs import Inputs
-from orchestrator.core.inside import HOPS_MAX
 from orchestrator.core.message import Message, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind, Unknown
 from orchestrator.core.policy import Policy

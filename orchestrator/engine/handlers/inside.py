@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.core.facts import Triggered
-from orchestrator.core.inside import CHAIN_MAX, HOPS_MAX, SOURCE
+from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
+from orchestrator.core.inside import SOURCE
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent
 from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
