@@ -69,7 +69,7 @@ def channels() -> dict[str, Any]:
         "statuses": {
             "address": KafkaStatuses.topic,
             "description": "The topic in `statuses.kafka.topic`.",
-            "messages": named("statusEvent", "optOutEvent"),
+            "messages": named("statusEvent", "optOutEvent", "replyEvent"),
         },
         "deadLetters": {
             "address": KafkaSource.dead_letters,
@@ -128,6 +128,13 @@ def messages(event: dict[str, Any]) -> dict[str, Any]:
             "payload": {"$ref": "#/components/schemas/OptOutEvent"},
             "bindings": key("The recipient's id."),
             "examples": [{"payload": EXAMPLES["OptOutEvent"]}],
+        },
+        "replyEvent": {
+            "title": "Somebody has written to us, or pressed a button",
+            "contentType": STRUCTURED,
+            "payload": {"$ref": "#/components/schemas/ReplyEvent"},
+            "bindings": key("The recipient's id; of somebody unknown the masked address."),
+            "examples": [{"payload": EXAMPLES["ReplyEvent"]}],
         },
         "deadLetter": {
             "title": "The record as it came, byte for byte, without its headers",

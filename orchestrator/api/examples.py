@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.channels import PHONE
+from orchestrator.channels.builtin import VIBER
 
 AT = "2026-11-21T10:00:00.000Z"
 MESSAGE: dict[str, Any] = {
@@ -94,6 +95,27 @@ EXAMPLES: dict[str, Any] = {
             "at": AT,
             "message": None,
             "policy": None,
+        },
+    },
+    "ReplyEvent": {
+        "specversion": "1.0",
+        "id": "01KXQ4N8B2",
+        "source": "kaskad",
+        "type": "kaskad.reply",
+        "subject": MESSAGE["id"],
+        "time": AT,
+        "datacontenttype": "application/json",
+        "data": {
+            "channel": VIBER.name,
+            "text": "Чудово!",
+            "choice": "5",
+            "media": [],
+            "message": MESSAGE["id"],
+            "policy": "survey",
+            "recipient": "user-42",
+            "address": "+380•••4567",
+            "at": AT,
+            "session_until": "2026-11-22T10:00:00.000Z",
         },
     },
     "StatusEvent": {

@@ -16,7 +16,7 @@ from orchestrator.api.problems import ProblemView
 from orchestrator.api.recipients import add_addresses
 from orchestrator.api.route import Listener, Route
 from orchestrator.channels.registry import consent_channels
-from orchestrator.explain.views import OptOutEventView, StatusEventView
+from orchestrator.explain.event_views import OptOutEventView, ReplyEventView, StatusEventView
 
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("document", dict)
 """The document that an application serves."""
@@ -38,7 +38,7 @@ STATUSES = {
 }
 OF_KEYS = (401, 403, 429, 503)
 OF_BODIES = (400, 408, 413, 415, 429, 503)
-STATUS_EVENTS = (StatusEventView, OptOutEventView)
+STATUS_EVENTS = (StatusEventView, OptOutEventView, ReplyEventView)
 PROBLEM = "application/problem+json"
 PARAMETER = re.compile(r"{(\w+)}")
 TEMPLATE = "#/components/schemas/{name}"
@@ -109,7 +109,7 @@ def status_webhook(schemas: Schemas) -> dict[str, Any]:
     content = {"application/cloudevents+json": {"schema": events}}
     return {
         "operationId": "statusEvent",
-        "summary": "A message or one of its attempts has changed, or somebody has opted out",
+        "summary": "A message or an attempt has changed, or somebody has replied or opted out",
         "description": "At least once; docs/status-events.md has the types and the retries.",
         "security": [],
         "parameters": [

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -22,12 +23,14 @@ from orchestrator.channels import (
     Answer,
     Forged,
     Inbound,
+    InboundMedia,
     Linked,
     Receipt,
     Report,
     Webhook,
 )
 from orchestrator.channels.registry import channels
+from orchestrator.core.replies import MEDIA_MAX, Media
 from orchestrator.engine.commands import (
     Command,
     FollowLink,
@@ -161,19 +164,29 @@ async def record_reports(
 
 async def with_recipients(deps: ApiDeps, commands: list[WebhookItem]) -> list[WebhookItem]:
     """
-    The commands, those of links with their recipients; a link that nobody has any more is left out.
+    The commands, those of links and of replies with their recipients; a link that nobody has any
+    more is left out.
     """
-    if not any(isinstance(one, FollowLink) for one in commands):
+    if not any(isinstance(one, FollowLink | RecordInbound) for one in commands):
         return commands
     found: list[WebhookItem] = []
     for one in commands:
-        if not isinstance(one, FollowLink):
+        if isinstance(one, RecordInbound):
+            found.append(one if one.message else await with_owner(deps, one))
+        elif not isinstance(one, FollowLink):
             found.append(one)
         elif owners := (await deps.reader.owners([one.hash], 1)).get(one.hash):
             found.append(FollowLink(one.provider, one.channel, one.linked, one.hash, owners[0]))
         else:
             log.info("links.void", provider=one.provider)
     return found
+
+
+async def with_owner(deps: ApiDeps, command: RecordInbound) -> RecordInbound:
+    """The command with the only recipient who has the address in their profile."""
+    hash = deps.address_hash(command.inbound.kind, command.inbound.value)
+    owners = (await deps.reader.owners([hash], 2)).get(hash, [])
+    return msgspec.structs.replace(command, recipient=owners[0]) if len(owners) == 1 else command
 
 
 def verify(deps: ApiDeps, adapter: Adapter[Any], hook: Webhook) -> None:
@@ -278,6 +291,12 @@ def check_json(body: bytes) -> None:
             raise Refusal(400, "too_deep", f"the body is nested more than {DEPTH_MAX} levels deep")
 
 
+def medium(deps: ApiDeps, provider: str, found: InboundMedia) -> Media:
+    """A medium of a reply, with the link by which it is fetched."""
+    id = deps.keys.medium(provider, found.reference)
+    return Media(found.kind, f"{deps.settings().http.public_url}/v1/media/{id}", found.bytes)
+
+
 def reader(deps: ApiDeps, device: bool) -> Callable[[str], tuple[str, int] | None]:
     """What reads the references of a provider, or the tokens of devices."""
     return deps.keys.read_receipt_token if device else deps.keys.read_reference
@@ -303,8 +322,9 @@ def commands_of(
                 deps.metrics.webhook_signature_failures.labels(provider).inc()
                 log.warning("receipts.foreign_reference", provider=provider)
         elif isinstance(one, Inbound):
-            named = next(filter(None, map(read, one.answers)), (None, None))
-            commands.append(RecordInbound(provider, channel, one, *named))
+            id, number = next(filter(None, map(read, one.answers)), (None, None))
+            media = tuple(medium(deps, provider, found) for found in one.media[:MEDIA_MAX])
+            commands.append(RecordInbound(provider, channel, one, id, number, media))
         elif isinstance(one, Linked):
             link = deps.keys.read_messenger_link(one.token)
             if link is None:

@@ -109,6 +109,7 @@ from orchestrator.channels.readers import (
 )
 from orchestrator.channels.reports import (
     Inbound as Inbound,
+    InboundMedia as InboundMedia,
     Linked as Linked,
     Preference as Preference,
     Receipt as Receipt,

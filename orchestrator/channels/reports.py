@@ -31,6 +31,22 @@ class Receipt:
     known_as: tuple[tuple[str, str], ...] = ()
 
 
+MediaKind = Literal["image", "video", "audio", "file"]
+
+
+@named
+class InboundMedia:
+    """
+    A picture, a file or a voice message that the recipient has sent. ``reference`` is what
+    ``Adapter.media`` finds it by later: the provider's URL or id, at most 1 500 characters.
+    ``bytes`` is its size, None if the provider does not say.
+    """
+
+    kind: MediaKind
+    reference: str
+    bytes: int | None = None
+
+
 @named
 class Inbound:
     """
@@ -38,6 +54,8 @@ class Inbound:
     client references or the provider's ids of the message they answered, the likeliest first;
     ``clicked``: they pressed a button of it. ``keyword`` is the provider's own reading of an
     opt-out word (``stop`` or ``start``), None if it has none: the words are read elsewhere.
+    ``choice`` is what the provider brings back of the button that they pressed: the id that
+    ``Outgoing.choices`` gave it. ``media`` are what they have sent besides the text.
     """
 
     kind: str
@@ -48,6 +66,8 @@ class Inbound:
     clicked: bool = False
     keyword: str | None = None
     at: float | None = None
+    choice: str | None = None
+    media: tuple[InboundMedia, ...] = ()
 
 
 @named

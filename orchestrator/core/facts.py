@@ -21,6 +21,7 @@ from __future__ import annotations
 from orchestrator.core.outcomes import Outcome, Refused
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, Instant
+from orchestrator.core.replies import Choice, Reply
 from orchestrator.core.values import Tagged, Value
 
 
@@ -58,7 +59,8 @@ class Prepared(Tagged):
     """
     ``targets`` are the addresses it was rendered for. ``cost`` (decimal string, for one target) and
     ``parts`` are this content's on ``provider``, None if unknown. ``at_once``: it was prepared in
-    the transaction that made the step ready, so the gates have just been asked.
+    the transaction that made the step ready, so the gates have just been asked. ``choices`` are
+    those that the content offers.
     """
 
     step: int
@@ -68,6 +70,7 @@ class Prepared(Tagged):
     parts: int | None = None
     cost: str | None = None
     at_once: bool = False
+    choices: tuple[Choice, ...] = ()
 
 
 class Unpreparable(Tagged):
@@ -97,7 +100,7 @@ class Answered(Tagged):
 class ReceiptReceived(Tagged):
     """
     ``state`` is a word of ``Delivery`` or ``Engagement``; ``at`` is the provider's time of it, or
-    when the receipt came.
+    when the receipt came. ``reply`` is what the recipient has answered, if they have.
     """
 
     attempt: int
@@ -106,6 +109,7 @@ class ReceiptReceived(Tagged):
     failure: Refused | None = None
     detail: str = ""
     provider_id: str | None = None
+    reply: Reply | None = None
 
 
 class GoalReached(Tagged):

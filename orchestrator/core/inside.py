@@ -16,12 +16,14 @@ PREFIX = "kaskad."
 """Types that begin so are ours: nobody else may publish them."""
 SOURCE = "kaskad"
 OPT_OUT = "opt_out"
+REPLY = "reply"
 ATTEMPT_STATES = ("not_sent", "unknown", *Delivery, *Engagement)
 WHATS = (
     *(f"message.{status}" for status in Status),
     *(f"attempt.{state}" for state in ATTEMPT_STATES),
     *(f"journey.{status}" for status in JourneyStatus),
     OPT_OUT,
+    REPLY,
 )
 """Every type without its prefix."""
 TYPES = tuple(PREFIX + what for what in WHATS)

@@ -28,6 +28,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import MessageClass
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
+from orchestrator.core.replies import Offered
 from orchestrator.core.status import Delivery
 from orchestrator.core.values import Struct, field
 
@@ -104,7 +105,9 @@ class Attempt(Struct, omit_defaults=True):
     ``address`` is masked for people, ``address_hash`` identifies it. ``try_number`` grows only
     after a definite "not sent", so the idempotency key made of it stays the same while the same try
     is repeated. ``times`` has the first time of every state that was reported, by the reporter's
-    clock; ``arrivals`` has the time when its first report came, by ours.
+    clock; ``arrivals`` has the time when its first report came, by ours. ``choices`` are the
+    answers that it offers, ``choice`` the id of the one that was chosen last, ``replies`` counts
+    what was answered, up to ``REPLIES_KEPT_MAX``.
     """
 
     number: int
@@ -131,6 +134,9 @@ class Attempt(Struct, omit_defaults=True):
     engagement: dict[str, Instant] = field(default_factory=dict)
     times: dict[str, Instant] = field(default_factory=dict)
     arrivals: dict[str, Instant] = field(default_factory=dict)
+    choices: tuple[Offered, ...] = ()
+    choice: str | None = None
+    replies: int = 0
 
     @property
     def took(self) -> bool:

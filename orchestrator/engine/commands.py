@@ -30,6 +30,7 @@ from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact, IntakeWarning
 from orchestrator.core.inputs import PauseKind
 from orchestrator.core.recipient import ConsentState
+from orchestrator.core.replies import Media
 from orchestrator.core.values import Value, field
 from orchestrator.events.event import Event
 from orchestrator.stores.audit import AuditNote
@@ -106,7 +107,9 @@ class RecordReceipt(Value):
 class RecordInbound(Value):
     """
     ``message`` and ``attempt`` are set if a keyed reference named what was answered; otherwise it
-    is found by the provider's ids, or by the address.
+    is found by the provider's ids, or by the address. ``media`` are those of the reply, with links
+    of ours; ``recipient`` has the address in their profile, and nobody else does: it is theirs if
+    nothing was sent to it.
     """
 
     provider: str
@@ -114,6 +117,8 @@ class RecordInbound(Value):
     inbound: Inbound
     message: str | None = None
     attempt: int | None = None
+    media: tuple[Media, ...] = ()
+    recipient: str | None = None
 
 
 class RecordPreference(Value):

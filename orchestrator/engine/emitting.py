@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import structlog
 
 from orchestrator.core import effects
 from orchestrator.core.hops import HOPS_MAX
-from orchestrator.core.inside import OPT_OUT, PREFIX, SOURCE
+from orchestrator.core.inside import OPT_OUT, PREFIX, REPLY, SOURCE
 from orchestrator.core.message import UNDELIVERED, Message, Status
 from orchestrator.core.reasons import Reason
+from orchestrator.core.recipient import Instant
+from orchestrator.core.replies import Reply
+from orchestrator.core.values import Value
 from orchestrator.engine.batch import BatchContext, InsideEvent
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.primitives.durations import rfc3339
@@ -22,6 +26,10 @@ from orchestrator.primitives.trace_context import TRACEPARENT, message_context
 from orchestrator.recipients.document import Person
 from orchestrator.stores.rows import NewStatusEvent
 
+log = structlog.get_logger()
+
+UNKNOWN = "unknown"
+"""The subject of a reply from an address that is nobody's."""
 SUCCEEDED = f"message.{Status.SUCCEEDED}"
 
 
@@ -72,6 +80,52 @@ def emit_opt_outs(context: BatchContext, person: Person, message: Message | None
         if OPT_OUT in context.rules.inside:
             id = f"{context.new_id()}/{OPT_OUT}"
             happen(context, id, OPT_OUT, person.id, data, message)
+
+
+class ReplyMade(Value):
+    """A person has written on a channel, from an address (masked)."""
+
+    id: str
+    channel: str
+    address: str
+    reply: Reply
+    at: Instant
+    session_until: Instant | None
+
+
+def emit_reply(
+    context: BatchContext, made: ReplyMade, entry: WorkingMessage | None, recipient: str | None
+) -> None:
+    """
+    Emit what a person has written; ``entry`` is the message that they have answered. If nobody
+    knows who they are it is a status event and a line of the log, and nothing can follow from it.
+    """
+    message = entry.message if entry is not None else None
+    until = made.session_until
+    data = {
+        "channel": made.channel,
+        "text": made.reply.text,
+        "choice": made.reply.choice,
+        "media": [
+            {"kind": one.kind, "url": one.url, "bytes": one.bytes} for one in made.reply.media
+        ],
+        "message": message.id if message is not None else None,
+        "policy": message.policy if message is not None else None,
+        "recipient": recipient,
+        "address": made.address,
+        "at": rfc3339(made.at),
+        "session_until": rfc3339(until) if until is not None else None,
+    }
+    subject = message.id if message is not None else recipient or UNKNOWN
+    trace = None
+    if entry is not None and (share := context.rules.trace_share) is not None:
+        trace = str(message_context(entry.message.id, entry.event, share))
+    if recipient is None:
+        log.info("replies.of_unknown", channel=made.channel, address=made.address)
+    if context.rules.emits_statuses:
+        write_status(context, REPLY, subject, recipient or made.address, data, trace)
+    if REPLY in context.rules.inside and recipient is not None:
+        happen(context, f"{made.id}/{REPLY}", REPLY, recipient, data, message, trace)
 
 
 def happen(

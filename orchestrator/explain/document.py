@@ -27,6 +27,7 @@ from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
 from orchestrator.explain.views import (
     ErrorView,
+    answers_in,
     attempt_view,
     error_view,
     is_instant,
@@ -128,6 +129,7 @@ def explanation(material: Material) -> dict[str, Any]:
             **message_view(message, stored.event),
             **ending(message, policy, place, asked),
             "attempts": [explain_attempt(attempt, stored, place) for attempt in message.attempts],
+            "replies": list(answers_in(stored)),
             "trace": trace,
         },
         "chain": chain_view(message, material.before, material.after),

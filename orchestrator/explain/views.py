@@ -8,8 +8,8 @@ OpenAPI document is made of the same types. Times are RFC 3339 in UTC with milli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta
 
@@ -71,6 +71,28 @@ class AttemptView(TypedDict):
     parts: Annotated[int | None, Meta(description="How many SMS it was.")]
     cost: Amount | None
     content_hash: str | None
+    choice: Annotated[
+        str | None, Meta(description="Of the choices that it offers, the one that was chosen last.")
+    ]
+
+
+class MediaView(TypedDict):
+    """A picture, a file or a voice message; `url` fetches it, with an API key."""
+
+    kind: Literal["image", "video", "audio", "file"]
+    url: str
+    bytes: Annotated[int | None, Meta(description="Its size; null: the provider does not say.")]
+
+
+class AnswerView(TypedDict):
+    """What a person has written or pressed; `choice` is the id of the choice that it means."""
+
+    attempt: Annotated[int, Meta(description="The attempt that it answers.")]
+    channel: str
+    at: Time
+    text: str
+    choice: str | None
+    media: list[MediaView]
 
 
 class CheckView(TypedDict):
@@ -145,63 +167,10 @@ class MessageView(ClassKey):
 
 
 class FullMessageView(MessageView):
-    """A message with everything that was checked and decided."""
+    """A message with everything that was answered, checked and decided."""
 
+    replies: list[AnswerView]
     trace: list[TraceEntry]
-
-
-class OptOutEventData(TypedDict):
-    """Somebody has opted out. `message` and `policy` are of what they have answered by it."""
-
-    recipient: str
-    channel: Annotated[str, Meta(description="`*`: all of them.")]
-    topic: Annotated[str, Meta(description="`*`: all of them.")]
-    classes: Annotated[list[MessageClass], Meta(description="Empty: all of them.")]
-    source: Annotated[str, Meta(description="How they said it: `stop`, `api`, a provider.")]
-    at: Time
-    message: str | None
-    policy: str | None
-
-
-class StatusEventData(MessageView):
-    attempt: NotRequired[
-        Annotated[int, Meta(description="The attempt's number, in `kaskad.attempt.…`.")]
-    ]
-
-
-class StatusEventView(TypedDict):
-    """A CloudEvent of one change. Recognise a repeat by `id`."""
-
-    specversion: Literal["1.0"]
-    id: str
-    source: Literal["kaskad"]
-    type: Annotated[
-        str,
-        Meta(
-            description="`kaskad.message.<status>` or `kaskad.attempt.<state>`.",
-            pattern=r"^kaskad\.(message|attempt)\.[a-z_]+$",
-        ),
-    ]
-    subject: Annotated[str, Meta(description="The message's id.")]
-    time: Time
-    datacontenttype: Literal["application/json"]
-    data: StatusEventData
-    kaskadtest: NotRequired[
-        Annotated[bool, Meta(description="Of `kaskad webhooks test`: there is no such message.")]
-    ]
-
-
-class OptOutEventView(TypedDict):
-    """A CloudEvent of an opt-out. Recognise a repeat by `id`."""
-
-    specversion: Literal["1.0"]
-    id: str
-    source: Literal["kaskad"]
-    type: Literal["kaskad.opt_out"]
-    subject: Annotated[str, Meta(description="The recipient's id.")]
-    time: Time
-    datacontenttype: Literal["application/json"]
-    data: OptOutEventData
 
 
 def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
@@ -265,6 +234,7 @@ def attempt_view(attempt: Attempt) -> AttemptView:
         "parts": attempt.parts,
         "cost": attempt.cost if attempt.costs else None,
         "content_hash": attempt.content_hash or None,
+        "choice": attempt.choice,
     }
 
 
@@ -285,7 +255,27 @@ def times_of(attempt: Attempt) -> dict[str, Instant]:
 def full_view(stored: StoredMessage) -> FullMessageView:
     """A message with its trace."""
     trace = [trace_entry(entry) for entry in stored.history]
-    return {**message_view(stored.message, stored.event), "trace": trace}
+    replies = list(answers_in(stored))
+    return {**message_view(stored.message, stored.event), "replies": replies, "trace": trace}
+
+
+def answers_in(stored: StoredMessage) -> Iterator[AnswerView]:
+    """What was answered to a message, as far as its history has it."""
+    for entry in stored.history:
+        fact = entry["fact"]
+        if not (reply := fact.get("reply")):
+            continue
+        yield {
+            "attempt": fact["attempt"],
+            "channel": stored.message.attempts[fact["attempt"]].channel,
+            "at": rfc3339(fact["at"]),
+            "text": reply.get("text", ""),
+            "choice": reply.get("choice"),
+            "media": [
+                {"kind": one["kind"], "url": one["url"], "bytes": one.get("bytes")}
+                for one in reply.get("media", ())
+            ],
+        }
 
 
 def trace_entry(entry: Mapping[str, Any]) -> TraceEntry:

@@ -199,7 +199,18 @@ def code_words(outcome: Mapping[str, Any]) -> str:
 def receipt_words(fact: Mapping[str, Any], message: Message) -> str:
     failure = fact.get("failure")
     why = f" ({failure['reason']}{code_words(failure)})" if failure else ""
+    if (reply := fact.get("reply")) is not None:
+        return f"the recipient answered {attempt_named(fact['attempt'], message)}: {said(reply)}"
     return f"a receipt for {attempt_named(fact['attempt'], message)}: {fact['state']}{why}"
+
+
+def said(reply: Mapping[str, Any]) -> str:
+    """A reply in words: what was written, and what it means."""
+    words = [f"“{reply['text']}”"] if reply.get("text") else []
+    words += [f"a medium ({one['kind']})" for one in reply.get("media", ())]
+    if reply.get("choice") is not None:
+        words.append(f"which is choice {reply['choice']}")
+    return ", ".join(words) or "nothing in words"
 
 
 def effect_words(effect: Mapping[str, Any]) -> str | None:

@@ -109,6 +109,15 @@ class SigningKeys:
             return None
         return (*found, payload[18:].decode("utf-8", "replace"))
 
+    def medium(self, provider: str, reference: str) -> str:
+        """The id of a medium in a reply: its provider, and what the provider knows it by."""
+        return self._sign(b"md", f"{provider}\0{reference}".encode())
+
+    def read_medium(self, token: str) -> tuple[str, str] | None:
+        payload = self._verify(b"md", token)
+        parts = payload.decode("utf-8", "replace").split("\0") if payload is not None else []
+        return (parts[0], parts[1]) if len(parts) == 2 else None
+
     def messenger_link(self, link: bytes) -> str:
         """
         The token of a link that connects a messenger: 39 or 40 characters of ``[A-Za-z0-9_-]``,

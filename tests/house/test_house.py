@@ -28,7 +28,7 @@ STANDARD = {
     "functools",
     "typing",
 }
-STANDARD |= {"zlib", "zoneinfo", "itertools", "operator", "bisect"}
+STANDARD |= {"zlib", "zoneinfo", "itertools", "operator", "bisect", "hashlib", "unicodedata"}
 VALUES = {"msgspec"}
 """The base of values; only the module that defines values may use it."""
 

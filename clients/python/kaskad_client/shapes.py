@@ -44,14 +44,34 @@ class Attempt(TypedDict):
     parts: int | None
     cost: str | None
     content_hash: str | None
+    choice: str | None
 
 
 # `class` is no name in Python, so this one key is written in another way
+class Medium(TypedDict):
+    """A picture, a file or a voice message in a reply; ``url`` fetches it, with an API key."""
+
+    kind: str
+    url: str
+    bytes: int | None
+
+
+class Answer(TypedDict):
+    """What a person has written or pressed; ``choice`` is the id of the choice that it means."""
+
+    attempt: int
+    channel: str
+    at: str
+    text: str
+    choice: str | None
+    media: list[Medium]
+
+
 MessageClass = TypedDict("MessageClass", {"class": str})
 
 
 class Message(MessageClass):
-    """One message of one policy to one recipient. Lists leave ``trace`` out."""
+    """One message of one policy to one recipient. Lists leave ``replies`` and ``trace`` out."""
 
     id: str
     event: EventReference
@@ -76,6 +96,7 @@ class Message(MessageClass):
     caused_by: str | None
     hops: int
     attempts: list[Attempt]
+    replies: NotRequired[list[Answer]]
     trace: NotRequired[list[dict[str, Any]]]
 
 

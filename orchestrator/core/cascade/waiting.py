@@ -103,6 +103,11 @@ def apply_receipt(builder: DecisionBuilder, attempt: Attempt, fact: ReceiptRecei
     message = builder.message
     before = reached(attempt.state, attempt.engagement)
     attempt.provider_id = attempt.provider_id or fact.provider_id
+    if fact.reply is not None:
+        attempt.replies += 1
+        attempt.choice = fact.reply.choice or attempt.choice
+        meaning = f": {fact.reply.choice}" if fact.reply.choice is not None else ""
+        builder.say(f"answer to attempt {attempt.number}{meaning}")
     if not merge(builder, attempt, fact):
         builder.say("nothing new")
         return

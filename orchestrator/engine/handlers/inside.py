@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.core.facts import Triggered
 from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
-from orchestrator.core.inside import SOURCE
+from orchestrator.core.inside import PREFIX, REPLY, SOURCE
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent
 from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
@@ -89,8 +89,9 @@ def follow(context: BatchContext, event: InsideEvent, document: dict[str, Any]) 
     person = work.person(event.recipient)
     ended: list[str] = []
     if event.type in rules.goals:
-        # what a message does itself is never its own goal
-        others = [id for id in work.live_of.get(person.id) or () if id != event.caused_by]
+        # what a message does itself is never its own goal; a reply is what its recipient does
+        own = None if event.type == PREFIX + REPLY else event.caused_by
+        others = [id for id in work.live_of.get(person.id) or () if id != own]
         ended = end_reached(context, event.type, event.data, person, (SOURCE, event.id), others)
     made: list[str] = []
     for policy in rules.by_event.get(event.type, ()):

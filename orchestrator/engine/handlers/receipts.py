@@ -1,21 +1,19 @@
-"""Handlers of receipts, replies, and providers' opt-outs."""
+"""Handlers of receipts and of providers' opt-outs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from orchestrator.channels import Receipt
 from orchestrator.channels.outline import outline
 from orchestrator.core.facts import ReceiptReceived
-from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Refused
-from orchestrator.core.recipient import Consent, ConsentState
-from orchestrator.core.status import Engagement
+from orchestrator.core.recipient import Consent
 from orchestrator.core.values import replace
-from orchestrator.engine.applying import apply_fact, record_consent, record_names, record_opt_out
+from orchestrator.engine.applying import apply_fact, record_names, record_opt_out
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     FactApplied,
@@ -27,12 +25,16 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.handlers.links import FollowLinkHandler
+from orchestrator.engine.handlers.replies import (
+    InboundHandler,
+    names_of,
+    record_consents,
+    reported_at,
+)
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.codec import encode_fact
-from orchestrator.recipients.document import Person
-from orchestrator.recipients.opt_out_words import opt_out_word
 from orchestrator.stores.rows import AttemptPlace, RawReceiptRow, ReferenceKey
 
 CODE = re.compile(r"[A-Z0-9_./-]{1,32}")
@@ -105,109 +107,6 @@ def fact_of(context: BatchContext, receipt: Receipt) -> ReceiptReceived:
     return ReceiptReceived(
         0, receipt.state.value, at, receipt.failure, receipt.detail[:500], receipt.provider_id
     )
-
-
-def reported_at(context: BatchContext, at: float | None) -> int:
-    """A provider's time (UTC seconds) in milliseconds; never in the future."""
-    return min(int(at * 1000), context.now) if at is not None else context.now
-
-
-class InboundHandler(Handler[RecordInbound]):
-    def needs(self, needs: Needs, command: RecordInbound) -> None:
-        inbound = command.inbound
-        hash = needs.address_hash(inbound.kind, inbound.value)
-        needs.rows.contacts.add((hash, command.channel))
-        needs.rows.references.update(answers_of(needs.rules, command))
-        if command.message is not None:
-            needs.rows.messages.add(command.message)
-
-    def needs_addresses(self, needs: Needs, command: RecordInbound, work: UnitOfWork) -> None:
-        hash = needs.address_hash(command.inbound.kind, command.inbound.value)
-        needs.addresses.addresses.update(names_of(work, hash, command.channel))
-        if (place := answered_attempt(needs.rules, work, command, hash)) is not None:
-            needs.message_addresses(work, place.message)
-
-    def handle(self, context: BatchContext, command: RecordInbound) -> None:
-        """
-        A recipient wrote. STOP is an opt-out from that channel and START undoes one; anything else
-        answers the message that it names, or the last one that went to this address. Each of them
-        opens a session on the channel.
-
-        An answer may come from another address than the message went to: a second mailbox, or the
-        provider's own form of a number. A STOP then holds for both, and for the recipient. A START
-        from an address that the provider does not know as theirs holds for that address alone.
-        """
-        inbound, work = command.inbound, context.work
-        hash = context.address_hash(inbound.kind, inbound.value)
-        at = reported_at(context, inbound.at)
-        names = names_of(work, hash, command.channel)
-        for name in names:
-            document = work.address_document(name)
-            document["inbound"] = {**document.get("inbound", {}), command.channel: at}
-        place = answered_attempt(context.rules, work, command, hash)
-        entry = work.messages.get(place.message) if place else None
-        attempt = entry.message.attempts[place.attempt] if entry and place else None
-        word = inbound.keyword or opt_out_word(inbound.text)
-        if word in ("stop", "start"):
-            person = work.person(entry.message.recipient) if entry else None
-            state: ConsentState = "out" if word == "stop" else "in"
-            if attempt is not None and word == "stop":
-                names = dict.fromkeys((*names, attempt.address_hash))
-            elif attempt is not None and attempt.address_hash not in names:
-                person = None
-            consent = Consent(command.channel, "*", state, at, word)
-            answered = entry.message if entry is not None else None
-            record_consents(context, person, names, consent, answered)
-        if entry is None or place is None:
-            return
-        engagement = Engagement.CLICKED if inbound.clicked else Engagement.REPLIED
-        if word == "stop":
-            engagement = Engagement.UNSUBSCRIBED
-        apply_fact(
-            context, entry, ReceiptReceived(place.attempt, engagement.value, at, None, inbound.id)
-        )
-
-
-def answers_of(rules: Rules, command: RecordInbound) -> list[ReferenceKey]:
-    """The references that a reply names, under every name of its provider."""
-    names = rules.reported_by(command.provider)
-    return [(name, id) for id in command.inbound.answers for name in names]
-
-
-def answered_attempt(
-    rules: Rules, work: UnitOfWork, command: RecordInbound, hash: str
-) -> AttemptPlace | None:
-    """The attempt that a reply names, else the last one that went to its address."""
-    contact = work.contacts.get((hash, command.channel))
-    named = [work.references.get(key) for key in answers_of(rules, command)]
-    if command.message is not None and command.attempt is not None:
-        named.insert(0, AttemptPlace(command.message, command.attempt))
-    for place in (*named, AttemptPlace(*contact[:2]) if contact else None):
-        entry = work.messages.get(place.message) if place is not None else None
-        if place is None or entry is None or place.attempt >= len(entry.message.attempts):
-            continue
-        if entry.message.attempts[place.attempt].channel == command.channel:
-            return place
-    return None
-
-
-def names_of(work: UnitOfWork, hash: str, channel: str) -> dict[str, None]:
-    """An address, and the one of ours by which the provider means the same person."""
-    contact = work.contacts.get((hash, channel))
-    return dict.fromkeys((hash, contact.written_to) if contact is not None else (hash,))
-
-
-def record_consents(
-    context: BatchContext,
-    person: Person | None,
-    hashes: Iterable[str],
-    consent: Consent,
-    message: Message | None = None,
-) -> None:
-    """Write one consent to the recipient and to several addresses."""
-    record_consent(context, person, None, consent, message)
-    for hash in hashes:
-        record_consent(context, None, hash, consent)
 
 
 class PreferenceHandler(Handler[RecordPreference]):
