@@ -53,6 +53,7 @@ def open_store(settings: Settings, now: Callable[[], int], sinks: Sequence[str])
     store.messages_ms, store.events_ms = kept.messages_ms, kept.events_ms
     store.receipts_ms, store.dead_letters_ms = kept.receipts_ms, kept.dead_letters_ms
     store.audit_ms, store.profiles_ms = kept.audit_ms, kept.profiles_ms
+    store.counts_ms = kept.counts_ms
     return store
 
 

@@ -236,6 +236,7 @@ class Retention:
         otherwise="for ever; never shorter than `messages`",
     )
     audit_ms: int = setting(DURATION, "Entries of the audit log.", 730 * DAY_MS)
+    counts_ms: int = setting(DURATION, "The counts of reports.", 1_095 * DAY_MS)
 
 
 @dataclass(frozen=True)

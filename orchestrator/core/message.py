@@ -198,7 +198,8 @@ class Message(Struct, omit_defaults=True):
     each other up to it: 0 for a message of an event from outside. ``chain`` names the message, or
     the inside event of none, with which that began. ``journey`` is the journey that
     sent it, ``stage`` the stage of the customer's way that it is counted under, ``arm`` the arm of
-    its policy's experiment.
+    its policy's experiment, ``converted_at`` when what it was sent for came of it: reports count
+    all three.
     """
 
     id: str
@@ -236,6 +237,7 @@ class Message(Struct, omit_defaults=True):
     journey: str | None = None
     stage: str = ""
     arm: str = ""
+    converted_at: Instant | None = None
 
     @property
     def terminal(self) -> bool:

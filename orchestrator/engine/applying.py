@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
+from orchestrator.core.counts import MILLIONTHS, add_message
 from orchestrator.core.facts import Answered, Fact, ReceiptReceived, RulesChanged, Triggered
 from orchestrator.core.inputs import Inputs, Pause, Provider
 from orchestrator.core.message import Attempt, Message
@@ -33,7 +34,6 @@ from orchestrator.recipients.consents import add_consents
 from orchestrator.recipients.document import NOT_PROFILE, Person, record_bounce
 from orchestrator.stores.rows import AttemptPlace, ContactRow, ReferenceRow
 
-MILLIONTHS = 1_000_000
 BOOKKEEPING = NOT_PROFILE - {"goals"}
 """Parts of a recipient's document that hold names of ours (channels, classes, topics)."""
 
@@ -265,6 +265,14 @@ def record_spending(context: BatchContext, before: Message, after: Message) -> N
             key = (channel, context.day)
             changes.spent[key] = changes.spent.get(key, 0) + delta
             context.spent[channel] = context.spent.get(channel, 0) + delta
+
+
+def record_counts(context: BatchContext) -> None:
+    """Count what the batch has made of its messages; once, when all of it is decided."""
+    counts, zone = context.work.changes.counts, context.rules.governance.time_zone
+    for entry in context.work.messages:
+        if entry.message is not entry.before:
+            add_message(counts, entry.before, entry.message, zone)
 
 
 def contact_row(message: str, attempt: Attempt, hash: str, now: int) -> ContactRow:

@@ -21,6 +21,7 @@ import structlog
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting, answer
+from orchestrator.engine.applying import record_counts
 from orchestrator.engine.batch import BatchContext, Observe, View
 from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
@@ -321,6 +322,7 @@ class Engine:
                     if pace.over:
                         break
                 started = asyncio.get_running_loop().time()
+                record_counts(context)
                 await unit.commit(work.close())
             except BaseException:
                 departures.stay()

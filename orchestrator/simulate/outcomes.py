@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from orchestrator.core.counts import MILLIONTHS
 from orchestrator.core.facts import Triggered, Unpreparable
 from orchestrator.core.gates import Verdict
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import OutcomeKind
-from orchestrator.engine.applying import MILLIONTHS
 from orchestrator.engine.batch import Decided
 
 RULE_GATES = ("quiet_hours", "caps", "gaps", "budget")

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from orchestrator.core.message import Message
 from orchestrator.stores.audit import AuditNote, AuditStore
+from orchestrator.stores.counts import CountStore
 from orchestrator.stores.inbox_port import InboxStore
 from orchestrator.stores.journey_port import JourneyStore
 from orchestrator.stores.rates import Bucket
@@ -352,6 +353,7 @@ class RetentionStore(Protocol):
     receipts_ms: int
     dead_letters_ms: int
     audit_ms: int
+    counts_ms: int
     profiles_ms: int | None
 
     async def purge(self, now: int) -> bool:
@@ -381,6 +383,7 @@ class Store(
     KeyStore,
     AuditStore,
     CounterStore,
+    CountStore,
     PauseStore,
     RateStore,
     MembershipStore,

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from orchestrator.core.counts import CountKey, Counts
 from orchestrator.core.inputs import PauseKind
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
@@ -383,6 +384,8 @@ class Changes:
     items_withdrawn: list[tuple[str, str]] = field(default_factory=list)
     unwanted: list[Named] = field(default_factory=list)  # those whose dead letters go
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
+    counts: Counts = field(default_factory=dict)
+    count_keys: list[CountKey] = field(default_factory=list)  # that may be new to the store
     pauses: list[PauseRow] = field(default_factory=list)
     audit: list[AuditNote] = field(default_factory=list)
     journeys: list[JourneyRow] = field(default_factory=list)

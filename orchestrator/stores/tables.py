@@ -12,11 +12,13 @@ from typing import Any
 
 import orjson
 
+from orchestrator.core.counts import day_number
 from orchestrator.core.message import Message
 from orchestrator.history.codec import decode_history, decode_message
 from orchestrator.primitives.ids import made_at
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.audit_tables import AuditTable
+from orchestrator.stores.counts import CounterTables, CountTable
 from orchestrator.stores.dead_letter_tables import DeadLetterTable
 from orchestrator.stores.item_tables import InboxTables, item_writes
 from orchestrator.stores.journey_tables import JourneyTables, journey_writes
@@ -26,7 +28,6 @@ from orchestrator.stores.rows import (
     Changes,
     PauseRow,
     ReadyRow,
-    ReceiptCount,
     SecretRow,
     StatusEvent,
     StepKey,
@@ -238,20 +239,6 @@ class KeyTables(Driver):
         return await self.change("revoke_api_key", (at, id), note) == 1
 
 
-class CounterTables(Driver):
-    """Implements ``CounterStore``."""
-
-    async def spent(self, day: str) -> dict[str, int]:
-        return {channel: millionths for channel, millionths in await self.fetch("spent", day)}
-
-    async def count_receipts(self, counts: Sequence[tuple[str, int, int, int]]) -> None:
-        # in one order in every process, so that two of them never wait for each other
-        await self.execute_many("count_receipts", sorted(counts))
-
-    async def receipt_counts(self, since_minute: int) -> list[ReceiptCount]:
-        return [ReceiptCount(*row) for row in await self.fetch("receipt_counts", since_minute)]
-
-
 class PauseTable(Driver):
     """Implements ``PauseStore``."""
 
@@ -267,6 +254,7 @@ class RetentionTimes(Driver):
     receipts_ms = 30 * DAY_MS
     dead_letters_ms = 30 * DAY_MS
     audit_ms = 730 * DAY_MS
+    counts_ms = 1_095 * DAY_MS
     profiles_ms: int | None = None
 
     def limits(self, now: int) -> dict[str, int]:
@@ -283,6 +271,8 @@ class RetentionTimes(Driver):
             "purge_audit": now - self.audit_ms,
             "purge_journey_history": now - self.messages_ms,
             "purge_journeys": now - self.messages_ms,
+            "purge_counts": day_number(now - self.counts_ms, "UTC"),
+            "purge_count_keys": day_number(now - self.counts_ms, "UTC"),
         }
 
     async def purge_the_rare(self, now: int) -> None:
@@ -333,6 +323,7 @@ class Tables(
     KeyTables,
     AuditTable,
     CounterTables,
+    CountTable,
     PauseTable,
 ):
     """All of these."""

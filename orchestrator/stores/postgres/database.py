@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from orchestrator.stores.audit import AuditNote, entry_of
+from orchestrator.stores.counts import KnownKeys
 from orchestrator.stores.port import NeedsMigration, StoreAway
 from orchestrator.stores.postgres.cache import MessageCache
 from orchestrator.stores.postgres.schema import (
@@ -55,6 +56,7 @@ class PostgresDatabase(Driver):
         self.member = member
         self.sinks = sinks
         self.cache = MessageCache()
+        self.known_keys = KnownKeys()
 
     async def open(self) -> None:
         """

@@ -55,6 +55,11 @@ class PostgresMembership(PostgresDatabase):
     def share(self) -> tuple[tuple[int, ...] | None]:
         return (self._buckets,)
 
+    @property
+    def slot(self) -> int:
+        """The slot of its counts: its place among the members, so that no two share one."""
+        return self._members.index(self.member) if self.member in self._members else 0
+
     async def join(self) -> None:
         await self._beat()
         self._beating = asyncio.create_task(self._keep_beating(), name="store:members")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.core.counts import day_number
 from orchestrator.stores.postgres.database import QUERIES, PostgresDatabase, affected
 from orchestrator.stores.postgres.schema import (
     BY_MESSAGE,
@@ -12,7 +13,7 @@ from orchestrator.stores.postgres.schema import (
     first_id,
     make_partitions,
 )
-from orchestrator.stores.tables import RetentionTimes
+from orchestrator.stores.tables import DAY_MS, RetentionTimes
 
 PURGE_ROWS = 5_000
 
@@ -32,6 +33,9 @@ class PostgresRetention(RetentionTimes, PostgresDatabase):
                 for name, before in self.limits(now).items():
                     done = await connection.execute(QUERIES[name], before, PURGE_ROWS)
                     full |= affected(done) >= PURGE_ROWS
+                # of the days before yesterday: the others are still counted in all the time
+                before = day_number(now - DAY_MS, "UTC")
+                await connection.execute(QUERIES["fold_counts"], before, PURGE_ROWS)
                 done = await connection.execute(QUERIES["purge_outbox"], PURGE_ROWS)
                 full |= affected(done) >= PURGE_ROWS
             finally:

@@ -94,11 +94,14 @@ class PostgresUnit:
     async def commit(self, changes: Changes) -> None:
         try:
             async with translated():
-                version = await write(self._connection, changes, self._store.sinks)
+                changes.count_keys = self._store.known_keys.unknown(changes.counts)
+                slot = self._store.slot
+                version = await write(self._connection, changes, self._store.sinks, slot)
                 await self._connection.execute("commit")
                 self.committed = True
         finally:
             if changes.pauses:  # a commit that raises may have happened all the same
                 await self._store.announce_pauses()
         self._store.cache.take(changes, version)
+        self._store.known_keys.take(changes.count_keys)
         self._store.announce(changes)

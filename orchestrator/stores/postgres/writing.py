@@ -9,6 +9,7 @@ import orjson
 
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.history.codec import encode_message
+from orchestrator.stores.counts import count_rows, key_rows
 from orchestrator.stores.named import named_in
 from orchestrator.stores.postgres.database import QUERIES, append_audit
 from orchestrator.stores.postgres.loading import columns
@@ -16,10 +17,10 @@ from orchestrator.stores.rows import Changes, ReadyRow, bucket_of
 from orchestrator.stores.tables import rare_writes
 
 
-async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
+async def write(connection: Any, changes: Changes, sinks: Sequence[str], slot: int) -> str:
     """
-    Everything of one batch. Statements that would write nothing are left out. Returns the version
-    that live messages now have.
+    Everything of one batch. Statements that would write nothing are left out. ``slot`` is this
+    process's row of counts. Returns the version that live messages now have.
     """
     version = ""
     if changes.changed or changes.created or changes.timers_in or changes.timers_out:
@@ -52,6 +53,9 @@ async def write(connection: Any, changes: Changes, sinks: Sequence[str]) -> str:
             list(sinks),
             *columns(statuses, 4),
         )
+    if added := count_rows(changes.counts, slot):
+        keys = key_rows(changes.count_keys, changes.counts)
+        await connection.execute(QUERIES["add_counts"], *columns(keys, 12), *columns(added, 13))
     for name, rows in rare_writes(changes):
         await connection.executemany(QUERIES[name], rows)
     await append_audit(connection, changes.audit)

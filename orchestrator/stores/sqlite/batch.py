@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from orchestrator.history.codec import decode_message, encode_message
+from orchestrator.stores.counts import count_rows, key_rows
 from orchestrator.stores.journey_rows import JourneyRow
 from orchestrator.stores.lru_cache import LruCache
 from orchestrator.stores.named import named_in
@@ -159,6 +160,8 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
     many("add_raw_receipts", changes.raw_receipts)
     many("put_dedupes", changes.dedupes)
     many("add_outbox", [(*row, changes.at) for row in changes.outbox])
+    many("add_count_keys", key_rows(changes.count_keys, changes.counts))
+    many("add_counts", count_rows(changes.counts, 0))
     for name, rows in rare_writes(changes):
         many(name, rows)
     append_audit(db, changes.audit)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from orchestrator.stores.audit import AuditNote, entry_of
+from orchestrator.stores.counts import KnownKeys
 from orchestrator.stores.port import NeedsMigration
 from orchestrator.stores.sql import Driver, read_queries
 from orchestrator.stores.sqlite.cache import RowCache
@@ -56,6 +57,7 @@ class SqliteDatabase(Driver):
         """Held by a batch, and by what deletes rows that a batch may have loaded."""
         self._lock: IO[str] | None = None
         self.cache = RowCache()
+        self.known_keys = KnownKeys()
         self._erased = False
 
     async def open(self) -> None:

@@ -60,6 +60,7 @@ class SqliteBatches(SqliteDatabase):
                 if changes.erased:
                     self.prepare_to_erase()
                 self._writer.execute("begin immediate")
+                changes.count_keys = self.known_keys.unknown(changes.counts)
                 batch.write(self._writer, changes)
         except BaseException:
             self._undo()
@@ -72,6 +73,7 @@ class SqliteBatches(SqliteDatabase):
             if changes.pauses:  # a commit that raises may have happened all the same
                 self._wake("pauses")
         self.cache.take(changes, known)
+        self.known_keys.take(changes.count_keys)
 
     def on_wake(self, wake: Callable[[str], None]) -> None:
         self._wake = wake

@@ -365,6 +365,46 @@ create table receipt_counts (
     primary key (channel, minute)
 );
 
+-- Sums for reports: a row for each day, key and process (`slot`), so that no two wait for each other.
+-- Added to by batches, in place; the slots of past days are made one by the purge, and purged after
+-- `retention.counts`.
+create table counts (
+    day integer not null,                -- 20261121
+    key bigint not null,                 -- id of count_keys
+    slot smallint not null,
+    messages bigint not null,
+    sends bigint not null,
+    delivered bigint not null,
+    read bigint not null,
+    clicked bigint not null,
+    replied bigint not null,
+    converted bigint not null,
+    unsubscribed bigint not null,
+    complained bigint not null,
+    cost bigint not null,                -- millionths of the currency
+    primary key (day, key, slot)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+create index counts_by_key on counts (key);
+create index counts_to_fold on counts (day) where slot <> 0;
+
+-- What the keys of `counts` stand for; `id` is a hash of the rest. Written by batches; purged when no
+-- row of `counts` has it.
+create table count_keys (
+    id bigint primary key,
+    day integer not null,                -- on which it came up
+    policy text not null,
+    version text not null,
+    message_class text not null,
+    journey text not null,
+    stage text not null,
+    arm text not null,
+    channel text not null,
+    status text not null,
+    reason text not null,
+    currency text not null
+);
+create index count_keys_by_day on count_keys (day);
+
 -- the processes of this installation; nothing in these two is worth keeping through a crash of the database ----------
 
 -- Processes that share this store. Each writes its row every few seconds; rows that are five

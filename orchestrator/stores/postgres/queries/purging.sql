@@ -29,6 +29,36 @@ delete from receipt_counts where ctid = any (array(
     select ctid from receipt_counts where minute < $1 limit $2
 ))
 
+-- name: purge_counts
+delete from counts where ctid = any (array(select ctid from counts where day < $1 limit $2))
+
+-- name: fold_counts
+-- Make the slots of days before $1 one, at most $2 rows. Rows that a batch is just adding to are
+-- left for the next time. Slot 0 is taken last and in the order in which batches take it.
+with held as (
+    select day, key, slot from counts where slot <> 0 and day < $1
+     order by day, key, slot limit $2 for update skip locked
+), taken as (
+    delete from counts c using held h
+     where c.day = h.day and c.key = h.key and c.slot = h.slot
+ returning c.*
+)
+insert into counts (day, key, slot, messages, sends, delivered, read, clicked, replied, converted,
+                    unsubscribed, complained, cost)
+select day, key, 0, sum(messages), sum(sends), sum(delivered), sum(read), sum(clicked), sum(replied), sum(converted), sum(unsubscribed), sum(complained), sum(cost)
+  from taken group by day, key order by day, key
+    on conflict (day, key, slot) do update
+   set messages = counts.messages + excluded.messages,
+       sends = counts.sends + excluded.sends,
+       delivered = counts.delivered + excluded.delivered,
+       read = counts.read + excluded.read,
+       clicked = counts.clicked + excluded.clicked,
+       replied = counts.replied + excluded.replied,
+       converted = counts.converted + excluded.converted,
+       unsubscribed = counts.unsubscribed + excluded.unsubscribed,
+       complained = counts.complained + excluded.complained,
+       cost = counts.cost + excluded.cost
+
 -- name: purge_outbox
 -- Status events that no sink has taken for a week, whether it is configured or not; at most $1.
 delete from outbox where ctid = any (array(

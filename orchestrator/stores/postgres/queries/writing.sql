@@ -90,6 +90,29 @@ select s.sink, w.bucket, w.id, w.recipient, w.body
  cross join unnest($15::text[]) as s (sink)
  order by w.n
 
+-- name: add_counts
+-- Counts: rows of keys that may be new ($1…$12), and what is added ($13 days, $14 keys, $15 the
+-- slot of this process, $16…$25 numbers), both in the order in which all processes take them.
+with keys as (
+    insert into count_keys (id, day, policy, version, message_class, journey, stage, arm, channel, status, reason, currency)
+    select * from unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+        on conflict do nothing
+)
+insert into counts (day, key, slot, messages, sends, delivered, read, clicked, replied, converted,
+                    unsubscribed, complained, cost)
+select * from unnest($13::integer[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[])
+    on conflict (day, key, slot) do update
+   set messages = counts.messages + excluded.messages,
+       sends = counts.sends + excluded.sends,
+       delivered = counts.delivered + excluded.delivered,
+       read = counts.read + excluded.read,
+       clicked = counts.clicked + excluded.clicked,
+       replied = counts.replied + excluded.replied,
+       converted = counts.converted + excluded.converted,
+       unsubscribed = counts.unsubscribed + excluded.unsubscribed,
+       complained = counts.complained + excluded.complained,
+       cost = counts.cost + excluded.cost
+
 -- name: erase_recipient
 delete from recipients where id = $1
 

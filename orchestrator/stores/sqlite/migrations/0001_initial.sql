@@ -338,3 +338,41 @@ create table receipt_counts (
     delivered integer not null,
     primary key (channel, minute)
 ) without rowid;
+
+-- Sums for reports: a row for each day, key and slot. Added to by batches; purged after
+-- `retention.counts`. An embedded store has one slot.
+create table counts (
+    day integer not null,                -- 20261121
+    key integer not null,                -- id of count_keys
+    slot integer not null,
+    messages integer not null,
+    sends integer not null,
+    delivered integer not null,
+    read integer not null,
+    clicked integer not null,
+    replied integer not null,
+    converted integer not null,
+    unsubscribed integer not null,
+    complained integer not null,
+    cost integer not null,               -- millionths of the currency
+    primary key (day, key, slot)
+) without rowid;
+create index counts_by_key on counts (key);
+
+-- What the keys of `counts` stand for; `id` is a hash of the rest. Written by batches; purged when no
+-- row of `counts` has it.
+create table count_keys (
+    id integer primary key,
+    day integer not null,                -- on which it came up
+    policy text not null,
+    version text not null,
+    message_class text not null,
+    journey text not null,
+    stage text not null,
+    arm text not null,
+    channel text not null,
+    status text not null,
+    reason text not null,
+    currency text not null
+);
+create index count_keys_by_day on count_keys (day);

@@ -95,3 +95,7 @@ update inboxes
 -- With the last message of each, by its id.
 select id, seen_at, (select max(m.id) from messages m where m.recipient = r.id)
   from recipients r where id > $1 order by id limit $2
+
+-- name: purge_counts
+delete from counts
+ where (day, key, slot) in (select day, key, slot from counts where day < $1 limit $2)

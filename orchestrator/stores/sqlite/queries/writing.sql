@@ -88,3 +88,26 @@ select id, body, headers from dead_letters
 
 -- name: drop_dead_letters
 delete from dead_letters where id = $1
+
+-- name: add_count_keys
+insert or ignore into count_keys
+       (id, day, policy, version, message_class, journey, stage, arm, channel, status, reason,
+        currency)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: add_counts
+insert into counts
+       (day, key, slot, messages, sends, delivered, read, clicked, replied, converted,
+        unsubscribed, complained, cost)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    on conflict (day, key, slot) do update
+   set messages = messages + excluded.messages,
+       sends = sends + excluded.sends,
+       delivered = delivered + excluded.delivered,
+       read = read + excluded.read,
+       clicked = clicked + excluded.clicked,
+       replied = replied + excluded.replied,
+       converted = converted + excluded.converted,
+       unsubscribed = unsubscribed + excluded.unsubscribed,
+       complained = complained + excluded.complained,
+       cost = cost + excluded.cost

@@ -1,0 +1,17 @@
+-- Counts for reports.
+
+-- name: counts
+-- The sums of a period by the columns of a group; the braces are filled in.
+select {columns}
+  from counts c join count_keys k on k.id = c.key
+ where c.day >= $1 and c.day < $2{where}
+ {group}
+
+-- name: purge_count_keys
+-- Keys that came up before the day $1 and that no row of counts has any more.
+delete from count_keys
+ where id in (
+           select k.id from count_keys k
+            where k.day < $1 and not exists (select 1 from counts c where c.key = k.id)
+            order by k.day limit $2
+       )
