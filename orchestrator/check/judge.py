@@ -24,6 +24,7 @@ from orchestrator.check.installation import Installation, lint_installation
 from orchestrator.check.policy import lint_policy
 from orchestrator.check.samples import read_samples
 from orchestrator.configuration.governance_file import read_governance
+from orchestrator.configuration.journey_file import read_journeys
 from orchestrator.configuration.loading import Configuration, rules_of
 from orchestrator.configuration.policy_file import (
     PolicyFile,
@@ -79,6 +80,9 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
         files = read_policies(settings.policies, report, templates=hashes, defaults=defaults)
     else:
         missing_folder(settings, "policies", settings.policies, report)
+    journeys = read_journeys(settings.journeys, report)
+    if named(settings, "journeys") and not settings.journeys.is_dir():
+        missing_folder(settings, "journeys", settings.journeys, report)
     look_beside(settings, report)
     templates = read_templates(settings, report)
     samples = read_samples(settings.policies, settings.path.parent.parent)
@@ -90,10 +94,16 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     if report.failed or templates is None:
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}
-    rules = rules_of(settings, policies, governance)
+    way = {name: one.journey for name, one in journeys.items()}
+    rules = rules_of(settings, policies, governance, way)
     written = root.plain() if root is not None and root.kind == "map" else {}
-    configuration = Configuration(settings, files, templates, rules, written)
+    configuration = Configuration(settings, files, templates, rules, written, journeys)
     return Assessment(in_order(report), configuration)
+
+
+def named(settings: Settings, key: str) -> bool:
+    """Whether a key is written in the configuration file."""
+    return settings.written is not None and key in settings.written.keys
 
 
 def name_place(report: Report, settings: Settings, key: str, path: str) -> None:

@@ -203,7 +203,9 @@ def checked_paths(path: Path | None, config: Path | None) -> tuple[Path, Path | 
 
 
 def schema(
-    kind: Annotated[str, typer.Argument(help="policy, governance, kaskad or test.")] = "policy",
+    kind: Annotated[
+        str, typer.Argument(help="policy, journey, governance, kaskad or test.")
+    ] = "policy",
 ) -> None:
     """The JSON Schema of a file, for editors."""
     from orchestrator.configuration.schema import schema as schema_of
@@ -212,4 +214,5 @@ def schema(
     try:
         print_json(test_schema() if kind == "test" else schema_of(kind))
     except KeyError:
-        fail(f"there are schemas for policy, governance, kaskad and test, not for {kind!r}", USAGE)
+        there = "policy, journey, governance, kaskad and test"
+        fail(f"there are schemas for {there}, not for {kind!r}", USAGE)

@@ -14,12 +14,13 @@ from orchestrator.configuration.schema import FILES
 HEAD = """\
 # Configuration
 
-Every key of the three kinds of files, made from the declarations in `orchestrator/configuration`.
+Every key of the four kinds of files, made from the declarations in `orchestrator/configuration`.
 Don't edit this page; run `python -m orchestrator.configuration.keys_page > docs/configuration.md`.
 
 * `kaskad check` says what is wrong with the files, where, and how to fix it.
 * `kaskad config show` prints `kaskad.yaml` with defaults filled in and secrets masked.
-* `kaskad schema kaskad` (or `governance`, `policy`, `test`) prints a JSON Schema for editors.
+* `kaskad schema kaskad` (or `governance`, `policy`, `journey`, `test`) prints a JSON Schema for
+  editors.
 * Every text may hold `${env:NAME}` and `${file:path}`. Secrets belong there. What the environment
   does not have is read from the project's [`.env`](first-steps.md#env).
 * A duration is a whole number and a unit (`250ms 30s 10m 24h 7d`), a rate a count and a time
@@ -31,6 +32,7 @@ NAMES = {
     "kaskad": "`config/kaskad.yaml`",
     "governance": "`config/governance.yaml`",
     "policy": "`config/policies/<policy>.yaml`",
+    "journey": "`config/journeys/<journey>.yaml`",
 }
 
 

@@ -16,6 +16,11 @@ from typing import Any
 from orchestrator.channels.readers import secret_values
 from orchestrator.channels.registry import channels, usable_kinds
 from orchestrator.configuration.governance_file import governance_to_document
+from orchestrator.configuration.journey_file import (
+    JourneyFile,
+    journey_from_document,
+    journey_to_document,
+)
 from orchestrator.configuration.policy_file import (
     PolicyFile,
     policy_from_document,
@@ -23,6 +28,7 @@ from orchestrator.configuration.policy_file import (
 )
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.core.inputs import OPEN_FOR_MS, Provider
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.engine.rules import Limits, Rules
 from orchestrator.render import TemplateSet
@@ -41,13 +47,20 @@ class Configuration:
     templates: TemplateSet
     rules: Rules
     governance: Mapping[str, Any] = field(default_factory=dict)
+    journeys: Mapping[str, JourneyFile] = field(default_factory=dict)
 
 
-def rules_of(settings: Settings, policies: Mapping[str, Policy], governance: Governance) -> Rules:
+def rules_of(
+    settings: Settings,
+    policies: Mapping[str, Policy],
+    governance: Governance,
+    journeys: Mapping[str, Journey],
+) -> Rules:
     """The engine's rules of a configuration."""
     traces = settings.telemetry.traces
     return Rules(
         policies=policies,
+        journeys=journeys,
         governance=governance,
         providers={name: provider_facts(one, settings) for name, one in settings.providers.items()},
         channels={
@@ -124,6 +137,14 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
         await store.keep_version("policy", name, policy.version, document)
         if policy.goal is not None:
             await store.keep_version("goal", policy.goal.event, str(policy.deadline_ms), {})
+    for name, journey in configuration.rules.journeys.items():
+        document = {
+            "journey": journey_to_document(journey),
+            "raw": configuration.journeys[name].raw,
+        }
+        await store.keep_version("journey", name, journey.version, document)
+        for event in sorted(journey.listens_to):
+            await store.keep_version("journey_event", event, "", {})
     governance = configuration.rules.governance
     document = governance_to_document(governance)
     await store.keep_version("governance", "governance", governance.version, document)
@@ -131,13 +152,14 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
 
 async def with_former_goals(store: Store, rules: Rules) -> Rules:
     """
-    The rules with the goals of every configuration that was ever in force: messages that were
-    started with one may still be under way.
+    The rules with the goals of every configuration that was ever in force, and with what its
+    journeys listened to: messages and journeys that were started with one may still be under way.
     """
     former: dict[str, int] = {}
     for event, deadline_ms in await store.versions("goal"):
         former[event] = max(int(deadline_ms), former.get(event, 0))
-    return replace(rules, former_goals=former)
+    events = frozenset(event for event, _ in await store.versions("journey_event"))
+    return replace(rules, former_goals=former, former_journey_events=events)
 
 
 class PolicyVersions:
@@ -174,3 +196,30 @@ class PolicyVersions:
     async def policy(self, name: str, version: str) -> Policy:
         """The policy alone; see ``find``."""
         return (await self.find(name, version))[0]
+
+
+class JourneyVersions:
+    """Journeys by name and version: current ones and those that somebody is on."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._found: dict[tuple[str, str], Journey] = {}
+
+    def put(self, journeys: Mapping[str, Journey]) -> None:
+        """Add the journeys of a configuration."""
+        for journey in journeys.values():
+            self._found[journey.name, journey.version] = journey
+
+    async def find(self, name: str, version: str) -> Journey:
+        """
+        A journey, from the store unless the configuration has that version.
+
+        Raises ``LookupError`` if the store does not have it either.
+        """
+        found = self._found.get((name, version))
+        if found is None:
+            document = await self._store.version("journey", name, version)
+            if document is None:
+                raise LookupError(f"journey {name} version {version} is not in the store")
+            found = self._found[name, version] = journey_from_document(document["journey"])
+        return found

@@ -10,6 +10,7 @@ Reference: JSON Schema 2020-12.
 from __future__ import annotations
 
 from orchestrator.configuration.governance_file import GOVERNANCE
+from orchestrator.configuration.journey_keys import DEFINITIONS, JOURNEY
 from orchestrator.configuration.keys import Schema, Table, describe, table_of
 from orchestrator.configuration.policy_keys import policy_keys
 from orchestrator.configuration.settings import Defaults, Settings
@@ -19,11 +20,16 @@ FILES: dict[str, Table[object]] = {
     "kaskad": table_of(Settings),
     "governance": GOVERNANCE,
     "policy": policy_keys(Defaults()),
+    "journey": JOURNEY,
 }
 
 
 def schema(kind: str) -> Schema:
     """
-    The schema of ``policy``, ``governance`` or ``kaskad``; raises ``KeyError`` for anything else.
+    The schema of ``policy``, ``journey``, ``governance`` or ``kaskad``; raises ``KeyError`` for
+    anything else.
     """
-    return {"$schema": DIALECT, "title": f"Kaskad: {kind}"} | describe(FILES[kind])
+    made: Schema = {"$schema": DIALECT, "title": f"Kaskad: {kind}"} | describe(FILES[kind])
+    if kind == "journey":
+        made["$defs"] = {name: describe(keys()) for name, keys in DEFINITIONS.items()}
+    return made

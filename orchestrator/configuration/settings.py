@@ -290,6 +290,7 @@ class Settings:
     http: HttpSettings = setting(nested(HttpSettings), "Listeners and addresses.", HttpSettings())
     egress: Egress = setting(nested(Egress), "Requests to user-supplied addresses.", Egress())
     policies: Path = setting(PATH, "The directory of policies.", Path("policies"))
+    journeys: Path = setting(PATH, "The directory of journeys, if there is one.", Path("journeys"))
     templates: Path = setting(PATH, "The directory of templates.", Path("../templates"))
     default_locale: str = setting(
         LOCALE, "The locale of templates whose file names have none.", DEFAULT_LOCALE

@@ -15,6 +15,7 @@ import jsonschema_rs
 import pytest
 
 from orchestrator.configuration.governance_file import read_governance
+from orchestrator.configuration.journey_file import parse_journey
 from orchestrator.configuration.policy_file import parse_policy
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.schema import schema
@@ -29,6 +30,11 @@ FILES = [
         for path in sorted((CONFIG / "policies").glob("*.yaml"))
         if not path.name.endswith(".test.yaml")
     ),
+    *(
+        ("journey", path)
+        for path in sorted((CONFIG / "journeys").glob("*.yaml"))
+        if not path.name.endswith(".test.yaml")
+    ),
     ("governance", CONFIG / "governance.yaml"),
     ("kaskad", CONFIG / "kaskad.yaml"),
 ]
@@ -41,6 +47,19 @@ EMPTY: dict[str, Any] = {
         "goal": {},
         "also": [{"retry": {}}],
         "cascade": [{"retry": {}, "wait": "1m"}],
+    },
+    "journey": {
+        "journey": "j",
+        "enter": {},
+        "exit": [{}],
+        "goal": {},
+        "steps": [
+            {"until": {"at": "09:00"}},
+            {"until": {}},
+            {"branch": [{}]},
+            {"repeat": {}},
+            {"publish": {}},
+        ],
     },
     "governance": {
         "quiet_hours": {"a": {}},
@@ -91,6 +110,8 @@ def known_by_reader(kind: str, tmp_path: Path) -> list[set[str]]:
     report = Report()
     if kind == "policy":
         parse_policy(path, report, templates=lambda template: "")
+    elif kind == "journey":
+        parse_journey(path, report)
     elif kind == "governance":
         read_governance(path, report)
     else:
