@@ -1,5 +1,5 @@
 """
-The conditions of policies: read, and tried on the sample events and on invented ones.
+Expressions: read, and tried on the sample events and on invented ones.
 
 What fails on every sample is an error; a name that no sample has, and that is near one they have,
 is a warning, because a sample need not have everything.
@@ -10,22 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 from jinja2 import nodes
 
 from orchestrator.check.samples import PERSON, Samples, has_path, names_at
-from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, suggestion
 from orchestrator.configuration.scalars import meant
 from orchestrator.configuration.yaml_file import Node
+from orchestrator.core.journey.state import LastMessage
 from orchestrator.render import ConditionError, Conditions
+from orchestrator.render.conditions import NAMES
 from orchestrator.render.usage import SAMPLES, Use, invented, laid_over, uses
 
 WRITE = "write an expression such as event.total >= 300"
 CE_NAMES = ("id", "source", "type", "subject", "time", "specversion", "datacontenttype")
 MESSAGE_NAMES = ("id", "policy", "class", "topic")
+LAST = LastMessage("text", "text", "0", "succeeded", "text", "text", "text")
+MEMBERS = {"journey": ("id", "name", "key", "event"), "last": tuple(LAST.view())}
+"""What the names that only journeys have are made of."""
 NAMED_OTHERWISE = {"data": "event", "user": "recipient", "customer": "recipient"}
 CONSTANTS = {"true", "false", "none", "null", "True", "False", "None"}
 NOW_FIX = "use quiet_hours in the governance file for times of day"
@@ -48,45 +52,45 @@ SAMPLE_NOW = "2026-11-21T10:00:00.000Z"
 
 @dataclass(frozen=True)
 class Condition:
-    """One expression of a policy: where it stands, and the names that it may use there."""
+    """
+    One expression: where it stands, and the names that it may use there. ``came`` is the name of
+    the event that a `match` looks at.
+    """
 
     node: Node
     key: str
     names: frozenset[str]
-
-
-def conditions_of(root: Node) -> Iterator[Condition]:
-    """Every expression in a policy."""
-    base = frozenset({"event", "ce", "recipient"})
-    yield from condition_at(root, ("trigger", "when"), base | {"now"})
-    yield from condition_at(root, ("dedupe", "key"), base)
-    yield from condition_at(root, ("goal", "match"), base | {"goal", "message", "now"})
-    for key in ("cascade", "also"):
-        steps = find(root, key)
-        count = len(steps.value) if steps is not None and steps.kind == "list" else 0
-        for number in range(count):
-            yield from condition_at(root, (key, number, "when"), base | {"message", "now"})
+    came: str = "goal"
 
 
 def condition_at(
-    root: Node, path: tuple[str | int, ...], names: frozenset[str]
+    root: Node, path: tuple[str | int, ...], names: frozenset[str], came: str = "goal"
 ) -> Iterator[Condition]:
     node = find(root, *path)
     if node is not None and node.kind == "str" and node.value.strip():
-        yield Condition(node, str(path[-1]), names)
+        yield Condition(node, str(path[-1]), names, came)
 
 
 @dataclass
-class ConditionLint:
-    """Looks at the conditions of one policy."""
+class ExpressionLint:
+    """Looks at the expressions of one file."""
 
-    file: PolicyFile
     conditions: Conditions
     samples: Samples
     report: Report
 
+    compiled_names: ClassVar[tuple[str, ...]] = NAMES
+
+    def found(self) -> Iterator[Condition]:
+        """Every expression of the file."""
+        raise NotImplementedError
+
+    def events(self, one: Condition) -> list[dict[str, Any]]:
+        """The sample events of the type that is `event` in an expression."""
+        raise NotImplementedError
+
     def run(self) -> None:
-        for one in conditions_of(self.file.root):
+        for one in self.found():
             self.look_at(one)
 
     def look_at(self, one: Condition) -> None:
@@ -95,7 +99,7 @@ class ConditionLint:
             tree = jinja_tree(source)
             problem = self.name_problem(tree, one)
             if problem is None:
-                self.conditions.compile(source)
+                self.conditions.compile(source, self.compiled_names)
         except (ConditionError, jinja2.TemplateError, RecursionError, ValueError) as error:
             what = f"the expression {clip(source)!r} cannot be read: {said(error)}"
             self.report.error(one.node.position, what, fix_for(source, str(error)))
@@ -117,6 +121,8 @@ class ConditionLint:
         for member in tree.find_all((nodes.Getattr, nodes.Getitem)):
             if isinstance(member, nodes.Getattr) and is_name(member.node, "now"):
                 return f"`now` is a text and has no `{member.attr}`", NOW_FIX
+            if isinstance(member, nodes.Getattr) and (wrong := unknown_member(member, one)):
+                return wrong
         for comparison in tree.find_all(nodes.Compare):
             sides = [comparison.expr, *(side.expr for side in comparison.ops)]
             numbers = [side for side in sides if is_number(side)]
@@ -134,7 +140,7 @@ class ConditionLint:
         known = sorted(one.names)
         what = f"there is no {name!r} here, only {', '.join(known)}"
         roots = {"event": set(), "recipient": set(PERSON)}
-        roots["event"] = names_at(list(self.events()), ()) | self.named_below("event")
+        roots["event"] = names_at(self.events(one), ()) | self.named_below("event")
         roots["recipient"] |= self.named_below("recipient")
         if name in NAMED_OTHERWISE:
             return what, f"write {NAMED_OTHERWISE[name]}"
@@ -148,15 +154,11 @@ class ConditionLint:
         return what, fix
 
     def named_below(self, root: str) -> set[str]:
-        """What the policy's other expressions name below a root."""
+        """What the file's other expressions name below a root."""
         found: set[str] = set()
-        for one in conditions_of(self.file.root):
+        for one in self.found():
             found.update(re.findall(rf"\b{root}\.([A-Za-z_]\w*)", one.node.value))
         return found
-
-    def events(self) -> list[dict[str, Any]]:
-        policy = self.file.policy
-        return self.samples.of(policy.name, policy.event)
 
     def constant_problem(self, one: Condition, value: Any) -> None:
         shown = clip(one.node.value)
@@ -182,14 +184,14 @@ class ConditionLint:
         """Whether it fails on every sample, real or invented; then that is reported."""
         found, _ = uses(tree)
         guess = invented(found)
-        real = self.events() if one.key != "match" else []
+        real = self.events(one) if one.key != "match" else []
         guesses = (guess, invented([(path, "number", line) for path, _, line in found]))
         scopes = [
             scope(laid_over(one.get("event"), event), one)
             for event in real or [{}]
             for one in guesses
         ]
-        compiled = self.conditions.compile(one.node.value)
+        compiled = self.conditions.compile(one.node.value, self.compiled_names)
         error: ConditionError | None = None
         for names in scopes:
             try:
@@ -222,9 +224,10 @@ class ConditionLint:
                     what = f"{value!r} is a text, and numbers cannot be compared with it"
                     self.report.warn(one.node.position, what, f"write {value} without quotes")
                     return True
-        if one.key == "match" and not any(n.name == "goal" for n in tree.find_all(nodes.Name)):
-            what = f"the condition {clip(one.node.value)!r} does not look at the goal"
-            fix = "compare with it: goal.cart_id == event.cart_id"
+        if one.key == "match" and not any(n.name == one.came for n in tree.find_all(nodes.Name)):
+            what = f"the condition {clip(one.node.value)!r} does not look at the {one.came}"
+            began = "journey.event" if one.came == "event" else "event"
+            fix = f"compare with it: {one.came}.cart_id == {began}.cart_id"
             self.report.warn(one.node.position, what, fix)
             return True
         return False
@@ -232,7 +235,9 @@ class ConditionLint:
     def look_for_unknown_paths(self, one: Condition, tree: nodes.Template) -> None:
         found, guarded = uses(tree)
         for use in found:
-            problem = unknown_path(use, guarded, self.events(), self.samples.people, self.words())
+            problem = unknown_path(
+                use, guarded, self.events(one), self.samples.people, self.words()
+            )
             if problem is not None:
                 self.report.warn(one.node.position, *problem)
                 return
@@ -254,6 +259,16 @@ def jinja_tree(source: str) -> nodes.Template:
     return jinja2.Environment(undefined=jinja2.StrictUndefined).parse("{{ " + source + " }}")
 
 
+def unknown_member(member: nodes.Getattr, one: Condition) -> tuple[str, str] | None:
+    """A member that `last` or `journey` does not have, and the fix."""
+    for name, known in MEMBERS.items():
+        if name in one.names and is_name(member.node, name) and member.attr not in known:
+            return f"there is no {name}.{member.attr}", suggestion(
+                member.attr, known, f"there are {', '.join(f'{name}.{key}' for key in known)}"
+            )
+    return None
+
+
 def is_name(node: nodes.Node, name: str) -> bool:
     return isinstance(node, nodes.Name) and node.name == name
 
@@ -271,6 +286,9 @@ def scope(event: Any, guess: dict[str, Any]) -> dict[str, Any]:
         "recipient": laid_over(guess.get("recipient") or {}, dict(PERSON)),
         "message": dict.fromkeys(MESSAGE_NAMES, SAMPLES["text"]),
         "goal": guess.get("goal") or {},
+        "exit": guess.get("exit") or {},
+        "journey": laid_over(guess.get("journey") or {}, dict.fromkeys(MEMBERS["journey"])),
+        "last": laid_over(guess.get("last") or {}, LAST.view()),
         "now": SAMPLE_NOW,
     }
 

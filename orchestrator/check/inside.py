@@ -1,67 +1,106 @@
-"""What is wrong with policies that start from what happens inside: unknown types, and circles."""
+"""Circles of policies and journeys that start from what happens inside."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
+from orchestrator.configuration.journey_file import JourneyFile
 from orchestrator.configuration.policy_file import PolicyFile
-from orchestrator.configuration.reading import Report, clip, find, place
-from orchestrator.configuration.scalars import meant
+from orchestrator.configuration.reading import Report, place
+from orchestrator.configuration.yaml_file import Position
 from orchestrator.core.hops import HOPS_MAX
-from orchestrator.core.inside import PREFIX, TYPES, WHATS, is_inside
-from orchestrator.core.policy import Policy
+from orchestrator.core.inside import PREFIX
+from orchestrator.core.journey.journey import PublishStep, walk
 from orchestrator.render.environment import SafeEnvironment
 
-OTHERWISE = "docs/status-events.md lists them"
-CAUSED = (f"{PREFIX}message.", f"{PREFIX}attempt.")
-"""Types of what messages do; what a person says or wants is no circle of ours."""
+CAUSED = {
+    "policy": (f"{PREFIX}message.", f"{PREFIX}attempt."),
+    "journey": (f"{PREFIX}journey.",),
+}
+"""Types of what messages and journeys do; what a person says or wants is no circle of ours."""
 
 
-def lint_types(file: PolicyFile, report: Report) -> None:
-    """Report types that begin like those of inside events, and are none."""
-    for key in ("trigger", "goal"):
-        node = find(file.root, key, "event")
-        if node is None or node.kind != "str" or not is_inside(node.value) or node.value in TYPES:
-            continue
-        what = f"nothing that happens inside is called {clip(node.value)!r}"
-        near = meant(node.value.removeprefix(PREFIX), WHATS)
-        fix = f"did you mean {PREFIX + near!r}?" if near is not None else OTHERWISE
-        report.error(node.position, what, fix)
-
-
-def lint_circles(files: Mapping[str, PolicyFile], report: Report) -> None:
+@dataclass(frozen=True)
+class Starter:
     """
-    Warn of policies that may start each other for ever: once for each circle, at the trigger of the
-    first policy of it.
+    A policy or a journey, as far as it starts others: the event that it is started by, with its
+    condition, and what it sends and publishes.
     """
-    policies = {name: file.policy for name, file in files.items()}
-    reported: set[frozenset[str]] = set()
-    for name in sorted(policies):
-        circle = circle_of(name, policies)
+
+    name: str
+    kind: Literal["policy", "journey"]
+    event: str
+    when: str | None
+    position: Position
+    sends: frozenset[str] = frozenset()
+    publishes: frozenset[str] = frozenset()
+
+    def may_start(self, other: Starter) -> bool:
+        """Whether what becomes of this may start the other, or this itself again."""
+        if other.kind == "policy" and other.name in self.sends:
+            return True
+        if other.event in self.publishes:
+            return True
+        if not other.event.startswith(CAUSED[self.kind]):
+            return False
+        return other.when is None or may_be_for(other.when, self.kind, self.name)
+
+
+def starters(
+    files: Mapping[str, PolicyFile], journeys: Mapping[str, JourneyFile]
+) -> Iterator[Starter]:
+    """All policies and journeys, in the order of their names."""
+    for name, file in sorted(files.items()):
+        policy, at = file.policy, place(file.root, "trigger")
+        yield Starter(name, "policy", policy.event, policy.when, at)
+    for name, one in sorted(journeys.items()):
+        journey, at = one.journey, place(one.root, "enter")
+        steps = [step for _, step in walk(journey.steps)]
+        published = frozenset(step.type for step in steps if isinstance(step, PublishStep))
+        enter = journey.enter
+        yield Starter(name, "journey", enter.event, enter.when, at, journey.sends, published)
+
+
+def lint_circles(
+    files: Mapping[str, PolicyFile], journeys: Mapping[str, JourneyFile], report: Report
+) -> None:
+    """
+    Warn of policies and journeys that may start each other for ever: once for each circle, at what
+    starts the first of it.
+    """
+    known = list(starters(files, journeys))
+    reported: set[frozenset[Starter]] = set()
+    for one in known:
+        circle = circle_of(one, known)
         if not circle or frozenset(circle) in reported:
             continue
         reported.add(frozenset(circle))
         if len(circle) == 1:
-            what = f"{name} may be started by what becomes of its own messages"
+            own = "what becomes of its own messages" if one.kind == "policy" else "its own end"
+            own = "what it publishes" if one.event in one.publishes else own
+            what = f"{one.name} may be started by {own}"
         else:
-            what = f"{' starts '.join([*circle, circle[0]])}, in a circle"
+            names = [two.name for two in (*circle, one)]
+            what = f"{' starts '.join(names)}, in a circle"
         what += f"; the chain is cut after {HOPS_MAX} hops"
         fix = "let `when` name the policies that are meant: \"event.policy == '…'\""
-        report.warn(place(files[name].root, "trigger"), what, fix)
+        report.warn(one.position, what, fix)
 
 
-def circle_of(name: str, policies: Mapping[str, Policy]) -> list[str]:
-    """The shortest circle of policies that start each other and that one is in, from it on."""
-    ways: list[list[str]] = [[name]]
-    seen: set[str] = set()
+def circle_of(one: Starter, known: Sequence[Starter]) -> list[Starter]:
+    """The shortest circle of those that start each other and that one is in, from it on."""
+    ways: list[list[Starter]] = [[one]]
+    seen: set[Starter] = set()
     for way in ways:
-        for other in sorted(policies):
-            if not may_start(way[-1], policies[other]):
+        for other in known:
+            if not way[-1].may_start(other):
                 continue
-            if other == name:
+            if other is one:
                 return way
             if other not in seen:
                 seen.add(other)
@@ -69,45 +108,36 @@ def circle_of(name: str, policies: Mapping[str, Policy]) -> list[str]:
     return []
 
 
-def may_start(name: str, policy: Policy) -> bool:
-    """Whether what becomes of a policy's messages may trigger another policy, or itself."""
-    if not policy.event.startswith(CAUSED):
-        return False
-    return policy.when is None or name in named_by(policy.when, {name})
-
-
-def named_by(when: str, names: Collection[str]) -> set[str]:
+def may_be_for(when: str, kind: str, name: str) -> bool:
     """
-    Those of some names that `event.policy` may have for a condition to be true. It is only sure
-    about conditions that compare it with text, and join that by `and` or `or`.
+    Whether `event.policy` (or `event.journey`) may have this name for a condition to be true. It is
+    only sure about conditions that compare it with text, and join that by `and` or `or`.
     """
     try:
         expression = SafeEnvironment().parse("{{ " + when + " }}").find(nodes.Output)
     except (TemplateSyntaxError, RecursionError, MemoryError, ValueError):  # reported elsewhere
-        return set(names)
-    if expression is None:
-        return set(names)
-    return {name for name in names if may_hold(expression.nodes[0], name)}
+        return True
+    return expression is None or may_hold(expression.nodes[0], kind, name)
 
 
-def may_hold(node: nodes.Node, name: str) -> bool:
+def may_hold(node: nodes.Node, kind: str, name: str) -> bool:
     match node:
         case nodes.And():
-            return may_hold(node.left, name) and may_hold(node.right, name)
+            return may_hold(node.left, kind, name) and may_hold(node.right, kind, name)
         case nodes.Or():
-            return may_hold(node.left, name) or may_hold(node.right, name)
-        case nodes.Compare() if is_policy(node.expr) and len(node.ops) == 1:
+            return may_hold(node.left, kind, name) or may_hold(node.right, kind, name)
+        case nodes.Compare() if is_name_of(node.expr, kind) and len(node.ops) == 1:
             return compared(node.ops[0], name)
     return True
 
 
-def is_policy(node: nodes.Node) -> bool:
-    """Whether this is `event.policy`."""
+def is_name_of(node: nodes.Node, kind: str) -> bool:
+    """Whether this is `event.policy`, or `event.journey`."""
     match node:
-        case nodes.Getattr(node=nodes.Name(name="event"), attr="policy"):
-            return True
-        case nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value="policy")):
-            return True
+        case nodes.Getattr(node=nodes.Name(name="event"), attr=attribute):
+            return bool(attribute == kind)
+        case nodes.Getitem(node=nodes.Name(name="event"), arg=nodes.Const(value=key)):
+            return bool(key == kind)
     return False
 
 

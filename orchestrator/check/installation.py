@@ -51,6 +51,8 @@ class Installation:
     templates: TemplateSet | None
     report: Report
     samples: Samples = field(default_factory=Samples)
+    sent: frozenset[str] = frozenset()
+    """The policies that journeys send."""
 
     @cached_property
     def conditions(self) -> Conditions:

@@ -21,6 +21,7 @@ from pathlib import Path
 from orchestrator.check.files import look_beside, missing_folder
 from orchestrator.check.inside import lint_circles
 from orchestrator.check.installation import Installation, lint_installation
+from orchestrator.check.journey import lint_journey, sent_by
 from orchestrator.check.policy import lint_policy
 from orchestrator.check.samples import read_samples
 from orchestrator.configuration.governance_file import read_governance
@@ -85,12 +86,16 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
         missing_folder(settings, "journeys", settings.journeys, report)
     look_beside(settings, report)
     templates = read_templates(settings, report)
-    samples = read_samples(settings.policies, settings.path.parent.parent)
-    installation = Installation(settings, governance, root, templates, report, samples)
+    samples = read_samples((settings.policies, settings.journeys), settings.path.parent.parent)
+    installation = Installation(
+        settings, governance, root, templates, report, samples, sent_by(journeys)
+    )
     lint_installation(installation, files.values())
     for file in files.values():
         lint_policy(file, installation)
-    lint_circles(files, report)
+    for journey in journeys.values():
+        lint_journey(journey, files, installation)
+    lint_circles(files, journeys, report)
     if report.failed or templates is None:
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
 from orchestrator.channels.registry import channels
-from orchestrator.check.expressions import ConditionLint
-from orchestrator.check.inside import lint_types
+from orchestrator.check.event_types import lint_event_type
 from orchestrator.check.installation import Installation, only_settings
+from orchestrator.check.policy_expressions import ConditionLint
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
 from orchestrator.configuration.scalars import meant
@@ -61,9 +60,8 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
         what = f"the policy {policy.name!r} is in a file named {file.path.name}"
         report.warn(place(file.root, "policy"), what, f"rename the file to {policy.name}.yaml")
     before = len(report.problems)
-    ConditionLint(file, installation.conditions, installation.samples, report).run()
-    lint_events(file, report)
-    lint_types(file, report)
+    ConditionLint(installation.conditions, installation.samples, report, file).run()
+    lint_events(file, installation)
     cascade, also = (
         [CheckedStep(step, file, key, number, installation) for number, step in enumerate(steps)]
         for key, steps in (("cascade", policy.cascade), ("also", policy.also))
@@ -83,25 +81,15 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
         ]
 
 
-TYPE_FIX = "write the whole type of one event, such as shop.cart.abandoned"
-
-
-def lint_events(file: PolicyFile, report: Report) -> None:
+def lint_events(file: PolicyFile, installation: Installation) -> None:
     """Report a missing trigger, types that match nothing, and a goal that is the trigger."""
-    policy = file.policy
-    if not policy.event and find(file.root, "trigger") is None:
-        fix = "say what starts it: trigger: {event: shop.cart.abandoned}"
+    policy, report = file.policy, installation.report
+    without = not policy.event and find(file.root, "trigger") is None
+    if without and policy.name not in installation.sent:
+        fix = "say what starts it: trigger: {event: shop.cart.abandoned}; or let a journey send it"
         report.warn(file.root.position, "the policy has no trigger, so nothing starts it", fix)
     for key in ("trigger", "goal"):
-        node = find(file.root, key, "event")
-        if node is None or node.kind != "str":
-            continue
-        if re.search(r"\*|(^|\.)[#?](\.|$)", node.value):
-            what = f"the event type {clip(node.value)!r} is a pattern, and types match as they are"
-            report.error(node.position, what, TYPE_FIX)
-        elif re.search(r"\s", node.value):
-            what = f"the event type {clip(node.value)!r} has a blank, which no CloudEvents type has"
-            report.error(node.position, what, f"write the CloudEvents type: {TYPE_FIX}")
+        lint_event_type(find(file.root, key, "event"), report)
     goal = policy.goal
     if goal is None or not goal.event or goal.event != policy.event:
         return

@@ -7,7 +7,7 @@ They are read roughly, and what is wrong in a test file is reported elsewhere: h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,18 @@ class Samples:
         return [*self.by_policy.get(policy, ()), *self.by_type.get(event, ())]
 
 
-def read_samples(policies: Path, project: Path) -> Samples:
-    """The samples that stand beside the policies, and in the project's own event file."""
+def read_samples(folders: Sequence[Path], project: Path) -> Samples:
+    """The samples beside the policies and journeys, and in the project's own event file."""
     samples = Samples()
-    for path in test_files(policies):
+    for path in (path for folder in folders for path in test_files(folder)):
         try:
             root = load(path)
         except ConfigError:
             continue
-        policy = find(root, "policy")
-        if policy is not None:
+        named = find(root, "policy") or find(root, "journey")
+        if named is not None:
             found = [one for one in events_of(root) if one]
-            samples.by_policy.setdefault(policy.text, []).extend(found)
+            samples.by_policy.setdefault(named.text, []).extend(found)
         samples.people.update(people_of(root))
     for name in EVENT_FILES:
         for type, data in written_events(project / name):

@@ -22,6 +22,8 @@ from orchestrator.render.problems import ConditionError
 from orchestrator.render.syntax import NESTING_MAX, count_rounds, depth, unavailable
 
 NAMES = ("event", "ce", "recipient", "message", "goal", "now")
+JOURNEY_NAMES = (*NAMES, "exit", "journey", "last")
+"""What the expressions of journeys may name besides."""
 LITERALS = frozenset({"true", "false", "none", "null", "True", "False", "None"})
 EXPRESSION_LENGTH_MAX = 1_000
 KEPT_MAX = 1_000
@@ -138,9 +140,9 @@ class Conditions:
         """The names of all tests."""
         return sorted(SafeEnvironment().tests)
 
-    def compile(self, expression: str) -> Expression:
+    def compile(self, expression: str, names: tuple[str, ...] = NAMES) -> Expression:
         """Raises ``ConditionError`` with what is wrong."""
-        return _condition(expression)
+        return _condition(expression, names)
 
 
 @cache
@@ -149,6 +151,6 @@ def _environment() -> SafeEnvironment:
 
 
 @lru_cache(maxsize=KEPT_MAX)
-def _condition(source: str) -> Expression:
+def _condition(source: str, names: tuple[str, ...]) -> Expression:
     """Compiling costs milliseconds, and a check compiles what the service then runs."""
-    return CompiledAlone(NAMES).alone(_environment(), source)
+    return CompiledAlone(names).alone(_environment(), source)
