@@ -33,11 +33,7 @@ from orchestrator.channels import Adapter, Report
 from orchestrator.channels.registry import identities
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.effective import effective
-from orchestrator.configuration.loading import (
-    PolicyVersions,
-    keep_versions,
-    with_former_goals,
-)
+from orchestrator.configuration.loading import PolicyVersions, keep_versions, with_former_goals
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.settings_file import load_store_settings
 from orchestrator.configuration.store_settings import socket_path
@@ -173,6 +169,7 @@ class App:
             store=self.store,
             metrics=self.metrics,
             policy_version=self.policy_versions.find,
+            journey_version=self.policy_versions.journeys.find,
             address_hash=self.hasher,
             urls=PublicUrls(settings.http.public_url, self.keys.signing),
             evaluate=Evaluator(),

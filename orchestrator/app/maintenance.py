@@ -29,6 +29,7 @@ MOVE_ON_SECONDS = 30.0
 GAUGE_SECONDS = 5.0
 USED_SECONDS = 60.0
 AUDIT_SECONDS = 300.0
+COUNT_SECONDS = 60.0
 MOVE_ON_MAX = 256
 PUT_OFF_MS = 60_000
 
@@ -71,6 +72,7 @@ class Maintenance:
         if self._works:
             routine += [(MOVE_ON_SECONDS, self._move_on), (AUDIT_SECONDS, self.audit)]
             routine.append((AUDIT_SECONDS, self.count_unknown))
+            routine.append((COUNT_SECONDS, self.count_journeys))
             routine.append((PURGE_SECONDS, self.forget_idle))
         for seconds, task in routine:
             self._tasks.append(asyncio.create_task(self._every(seconds, task)))
@@ -159,6 +161,13 @@ class Maintenance:
         """Count the sends of the installation that may or may not have left."""
         found = await survey(self._store, self._now(), lambda: COUNT_PAUSE_SECONDS)
         self._runtime.edges.metrics.unknown_unresolved.set(found.unknown)
+
+    async def count_journeys(self) -> None:
+        """Count the journeys that run."""
+        running = self._runtime.edges.metrics.journeys_running
+        running.clear()
+        for name, count in (await self._store.running_journeys()).items():
+            running.labels(name).set(count)
 
     async def _gauges(self) -> None:
         runtime, metrics, kafka = self._runtime, self._runtime.edges.metrics, self._kafka()

@@ -168,9 +168,11 @@ class PolicyVersions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._found: dict[tuple[str, str], PolicyVersion] = {}
+        self.journeys = JourneyVersions(store)
 
     def put(self, configuration: Configuration) -> None:
-        """Add the policies of a configuration."""
+        """Add the policies and journeys of a configuration."""
+        self.journeys.put(configuration.rules.journeys)
         for policy in configuration.rules.policies.values():
             self._found[policy.name, policy.version] = (policy, configuration.templates)
 

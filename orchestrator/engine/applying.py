@@ -23,7 +23,7 @@ from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.commands import FactApplied
-from orchestrator.engine.emitting import emit_opt_outs, emit_status
+from orchestrator.engine.emitting import emit_opt_outs, emit_status, queue_end
 from orchestrator.engine.inbox import update_items
 from orchestrator.engine.rules import Reach
 from orchestrator.engine.unit_of_work import WorkingMessage
@@ -68,6 +68,8 @@ def apply_fact(
     if context.keeps_history:
         entry.lines.append(encode_entry(context.now, fact, before, decision))
     entry.message = decision.message
+    if before.journey is not None:
+        queue_end(context, before, decision.message)
     earlier = None if isinstance(fact, Triggered) else before
     context.decided.append(
         Decided(earlier, fact, decision, entry.event, person, work.addresses.rows, context.now)

@@ -9,6 +9,10 @@ from typing import Any
 
 from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.facts import Fact
+from orchestrator.core.journey.decide import JourneyDecision
+from orchestrator.core.journey.facts import JourneyFact
+from orchestrator.core.journey.journey import Journey
+from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
@@ -60,6 +64,26 @@ class InsideEvent(Value):
     trace: str | None = None
 
 
+class QueuedFact(Value):
+    """
+    A fact for a run of a journey, which is decided in its turn. ``event`` is the one that the fact
+    speaks of, if the run may need it later.
+    """
+
+    run: str
+    fact: JourneyFact
+    event: Mapping[str, Any] | None = None
+
+
+class JourneyDecided(Value):
+    """One decision about a journey, for metrics and timers once it is committed."""
+
+    before: JourneyRun
+    fact: JourneyFact
+    decision: JourneyDecision
+    at: Instant
+
+
 @dataclass(slots=True)
 class BatchContext:
     """All that the handlers of one batch may use."""
@@ -89,8 +113,12 @@ class BatchContext:
     decided: list[Decided] = field(default_factory=list)
     condition_errors: Counter[str] = field(default_factory=Counter)
     """How many conditions could not be evaluated, by policy."""
-    inside: deque[InsideEvent] = field(default_factory=deque)
+    inside: deque[InsideEvent | QueuedFact] = field(default_factory=deque)
     """What the command under way has led to, and nothing has followed from yet."""
+
+    journeys: Mapping[tuple[str, str], Journey] = field(default_factory=dict)
+    """The current journeys and those of every run in the work, by name and version."""
+    journeys_decided: list[JourneyDecided] = field(default_factory=list)
 
     def value(self, expression: str, scope: Mapping[str, Any], policy: str) -> Any:
         """The value of a policy's expression. Counts a ``ValueError`` and raises it."""

@@ -5,7 +5,9 @@ committed.
     Publish           an event                                → Published
     ApplyFact         a fact about one message                → FactApplied
     Cancel            a message by its id                     → FactApplied
-    RestoreTimer      a timer that an unfinished message lacks → whether it has not ended
+    RestoreTimer      a timer that an unfinished message or a journey lacks → whether it goes on
+    ApplyJourneyFact       a fact about one run of a journey       → whether it ran
+    MoveJourney       a run to today's version of its journey → whether it may go on there
     RetryMessage      another message in the place of one     → Restarted
     RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
     RecordInbound     a recipient wrote                       → None
@@ -29,6 +31,7 @@ from orchestrator.core.cascade.decide import Decision
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Fact, IntakeWarning
 from orchestrator.core.inputs import PauseKind
+from orchestrator.core.journey.facts import JourneyFact
 from orchestrator.core.recipient import ConsentState
 from orchestrator.core.replies import Media
 from orchestrator.core.values import Value, field
@@ -40,6 +43,10 @@ EventStatus = Literal["accepted", "goal", "unmatched", "duplicate"]
 
 class UnknownMessage(LookupError):
     """There is no message with that id."""
+
+
+class UnknownJourney(LookupError):
+    """There is no run of a journey with that id."""
 
 
 class UnknownRecipient(LookupError):
@@ -67,11 +74,13 @@ class Publish(Value):
 
 class Published(Value):
     status: EventStatus
-    """``goal``: it started nothing, and ended messages."""
+    """``goal``: it started nothing, and ended messages, or ended or moved on journeys."""
     messages: tuple[str, ...]
     """The ids of the messages that were created, or ended by a goal; also for a duplicate."""
     warnings: tuple[IntakeWarning, ...] = ()
     """What was accepted otherwise than it came."""
+    journeys: tuple[str, ...] = ()
+    """The ids of the runs that it began, or ended or moved on if it started nothing."""
 
 
 class ApplyFact(Value):
@@ -222,10 +231,29 @@ class Cancel(Value):
     message: str
 
 
+class ApplyJourneyFact(Value):
+    """``note`` is written down if the run had not ended."""
+
+    journey: str
+    fact: JourneyFact
+    note: AuditNote | None = None
+
+
+class MoveJourney(Value):
+    """
+    Have a run go on in today's version of its journey, if it waits at a step that both versions
+    have. ``dry_run`` only asks whether it may.
+    """
+
+    journey: str
+    dry_run: bool = False
+    note: AuditNote | None = None
+
+
 class RestoreTimer(Value):
     """
     Give an unfinished message the timer and the backlog rows that it should have, and ask about it
-    as if its timer had fired. Harmless if nothing is missing.
+    as if its timer had fired; the same for a run of a journey. Harmless if nothing is missing.
     """
 
     message: str
@@ -299,6 +327,8 @@ Command = (
     | ApplyFact
     | Cancel
     | RestoreTimer
+    | ApplyJourneyFact
+    | MoveJourney
     | RetryMessage
     | WebhookItem
     | RecordWebhook
@@ -312,3 +342,6 @@ Command = (
     | StartPause
     | EndPause
 )
+
+FACTS = (ApplyFact, ApplyJourneyFact)
+"""Commands that are never refused: nobody would ask again."""

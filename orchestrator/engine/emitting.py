@@ -14,12 +14,13 @@ import structlog
 from orchestrator.core import effects
 from orchestrator.core.hops import HOPS_MAX
 from orchestrator.core.inside import OPT_OUT, PREFIX, REPLY, SOURCE
+from orchestrator.core.journey.facts import MessageEnded, MessageReplied
 from orchestrator.core.message import UNDELIVERED, Message, Status
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Instant
 from orchestrator.core.replies import Reply
 from orchestrator.core.values import Value
-from orchestrator.engine.batch import BatchContext, InsideEvent
+from orchestrator.engine.batch import BatchContext, InsideEvent, QueuedFact
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.trace_context import TRACEPARENT, message_context
@@ -116,6 +117,8 @@ def emit_reply(
         "at": rfc3339(made.at),
         "session_until": rfc3339(until) if until is not None else None,
     }
+    if message is not None:
+        queue_reply(context, message, made.channel, made.reply.choice)
     subject = message.id if message is not None else recipient or UNKNOWN
     trace = None
     if entry is not None and (share := context.rules.trace_share) is not None:
@@ -149,6 +152,23 @@ def happen(
     context.inside.append(event)
 
 
+def queue_end(context: BatchContext, before: Message, after: Message) -> None:
+    """Have the journey that sent a message know that it has ended, or has ended otherwise."""
+    if after.journey is not None and after.terminal and after.status != before.status:
+        fact = MessageEnded(after.id, str(after.status), after.succeeded_by)
+        context.inside.append(QueuedFact(after.journey, fact))
+
+
+def queue_reply(context: BatchContext, message: Message, channel: str, choice: str | None) -> None:
+    """
+    Have the journey that sent a message know of a reply, before the end of the message that may
+    have followed from it: what comes next may depend on the reply.
+    """
+    if message.journey is not None:
+        fact = MessageReplied(message.id, channel, choice)
+        context.inside.appendleft(QueuedFact(message.journey, fact))
+
+
 def write_status(
     context: BatchContext,
     what: str,
@@ -158,8 +178,20 @@ def write_status(
     trace: str | None = None,
 ) -> None:
     """Add a status event to the outbox."""
+    write_event(context, PREFIX + what, subject, recipient, data, trace)
+
+
+def write_event(
+    context: BatchContext,
+    type: str,
+    subject: str,
+    recipient: str,
+    data: Mapping[str, Any],
+    trace: str | None = None,
+) -> None:
+    """Add an event of any type to the outbox."""
     id = context.new_id()
-    body = status_body(id, what, subject, context.now, data)
+    body = event_body(id, type, subject, context.now, data)
     if trace is not None:
         body[TRACEPARENT] = trace
     context.work.changes.outbox.append(NewStatusEvent(id, recipient, orjson.dumps(body)))
@@ -169,11 +201,18 @@ def status_body(
     id: str, what: str, subject: str, now: int, data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The CloudEvent of one change; ``what`` is its type without the prefix."""
+    return event_body(id, PREFIX + what, subject, now, data)
+
+
+def event_body(
+    id: str, type: str, subject: str, now: int, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A CloudEvent of ours."""
     return {
         "specversion": "1.0",
         "id": id,
         "source": SOURCE,
-        "type": PREFIX + what,
+        "type": type,
         "subject": subject,
         "time": rfc3339(now),
         "datacontenttype": "application/json",

@@ -18,14 +18,16 @@ from typing import Any
 
 import structlog
 
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.engine.answers import Callers, OnResult, Waiter, Waiters, Waiting, answer
 from orchestrator.engine.applying import record_counts
-from orchestrator.engine.batch import BatchContext, Observe, View
-from orchestrator.engine.commands import ApplyFact, Command, DeadLetter, Erase
+from orchestrator.engine.batch import BatchContext, JourneyDecided, Observe, View
+from orchestrator.engine.commands import FACTS, Command, DeadLetter, Erase
 from orchestrator.engine.express import Departures, Express
 from orchestrator.engine.handlers import handle_at_pace
+from orchestrator.engine.journeys import no_journey, versions_of
 from orchestrator.engine.lanes import (
     OTP_LANE,
     REST_SECONDS_MAX,
@@ -85,12 +87,16 @@ class Ports:
     policy: Callable[[str, str], Awaitable[Policy]]
     """The policy of a name and version, from the configuration or the store."""
     monotonic: Callable[[], float] = monotonic
+    journey: Callable[[str, str], Awaitable[Journey]] = no_journey
+    """The journey of a name and version, from the configuration or the store."""
     shut: Callable[[Instant], Mapping[str, Instant]] = lambda now: {}
     """The providers with an open breaker, and until when."""
     outages: Callable[[Instant], tuple[str, ...]] = lambda now: ()
     """The channels whose receipts have collapsed."""
     observe: Observe = lambda decided, condition_errors: None
     """Called with each batch's decisions once they are committed."""
+    observe_journeys: Callable[[Sequence[JourneyDecided]], None] = lambda decided: None
+    """The same for decisions about journeys, if there were any."""
     committed: Callable[[int, float], None] = lambda size, seconds: None
     dead_lettered: Callable[[str], None] = lambda reason: None
     express: Express = lambda decided, run: None
@@ -155,7 +161,7 @@ class Engine:
         waiters = Waiters(len(commands))
         for place, command in enumerate(commands):
             self.enqueue(command, partial(waiters.on_result, place))
-        if any(isinstance(one, ApplyFact) for one in commands):
+        if any(isinstance(one, FACTS) for one in commands):
             return await waiters.future
         return await self._callers.wait(waiters.future)
 
@@ -168,7 +174,7 @@ class Engine:
             raise Stopped("the service is shutting down")
         lane = lane_of(command, self.rules)
         # facts are never refused: a provider's answer cannot be asked for again
-        if not self._lanes.has_room(lane) and not isinstance(command, ApplyFact):
+        if not self._lanes.has_room(lane) and not isinstance(command, FACTS):
             raise Busy(f"{self.waiting} commands are waiting")
         self._lanes.put(lane, Waiting(command, on_result), alone=isinstance(command, Erase))
 
@@ -245,6 +251,8 @@ class Engine:
         """What is committed stays so: an observer that fails changes no answer."""
         try:
             self._ports.observe(context.decided, context.condition_errors)
+            if context.journeys_decided:
+                self._ports.observe_journeys(context.journeys_decided)
             for waiting in batch:
                 if isinstance(waiting.command, DeadLetter):
                     self._ports.dead_lettered(waiting.command.reason)
@@ -316,7 +324,7 @@ class Engine:
                     results.append(await handle_at_pace(context, command, pace))
                     departures.look()
                     while context.inside:
-                        await follow(unit, context, pace)
+                        await follow(unit, context, command, pace)
                         departures.look()
                     await pace.pause(at_once=number % YIELD_EVERY == 0 and self.store.shared)
                     if pace.over:
@@ -357,6 +365,7 @@ class Engine:
         policies = {(policy.name, policy.version): policy for policy in rules.policies.values()}
         for name in names - policies.keys():
             policies[name] = await ports.policy(*name)
+        journeys = await versions_of(work, rules, ports.journey)
         await self._turn_day(ports.now(), rules)
         # loading may have taken long (a lock, a slow store, a frozen process), so the time is read
         # after it: a call has a second to start from here
@@ -366,6 +375,7 @@ class Engine:
             rules=rules,
             now=now,
             policies=policies,
+            journeys=journeys,
             evaluate=self._evaluate,
             address_hash=ports.address_hash,
             new_id=ports.new_id,

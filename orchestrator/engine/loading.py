@@ -8,11 +8,17 @@ from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Command
 from orchestrator.engine.handlers import HANDLERS, ask_for_addresses
 from orchestrator.engine.handlers.inside import ask_for_people, follow_all
+from orchestrator.engine.handlers.journeys import ask_for_journeys
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
-from orchestrator.engine.unit_of_work import UnitOfWork
+from orchestrator.engine.unit_of_work import NotLoaded, UnitOfWork
+from orchestrator.history.journeys import decode_run
 from orchestrator.stores.port import Unit
-from orchestrator.stores.rows import WantedAddresses
+from orchestrator.stores.rows import Loaded, Wanted, WantedAddresses
+
+NOTHING = Wanted()
+ROUNDS_MAX = 4
+"""People bring messages, these bring journeys, and these bring messages: the fourth finds none."""
 
 
 async def load(
@@ -25,11 +31,7 @@ async def load(
     for command in commands:
         HANDLERS[type(command)].needs(needs, command)
     loaded = await unit.load(needs.rows)
-    if needs.rules.inside_goals:
-        # whose messages may end is only known now; their recipients are locked already
-        whose = {row.message.recipient for row in loaded.messages.values()}
-        needs.rows.live_of |= needs.rows.recipients | whose
-        loaded = await unit.load(needs.rows)
+    await load_connected(unit, needs, loaded)
     work = UnitOfWork(loaded, needs.rows, needs.address_hash)
     pace.begin()
     count = 0
@@ -40,18 +42,69 @@ async def load(
             break
     if needs.rules.inside:
         ask_for_people(needs, work)
+    ask_for_journeys(needs, work)
     work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
     return work, count
 
 
-async def follow(unit: Unit, context: BatchContext, pace: Pace) -> None:
+async def load_connected(unit: Unit, needs: Needs, loaded: Loaded) -> None:
     """
-    Decide what follows from the inside events of the command under way. Their dedupe windows are
-    loaded late: whose they are is locked since the first stage.
+    Load what is only known now: whose messages and journeys may end by what happens inside, the
+    journeys that sent messages, and the messages that journeys have under way. All of them belong
+    to recipients that are locked already.
     """
-    for windows in follow_all(context):
-        late = {key for key in windows if not context.work.dedupes.asked_for(key)}
-        if late:
-            loaded = await unit.load_addresses(WantedAddresses(dedupes=late))
-            context.work.dedupes.add(loaded.dedupes, late)
-        await pace.pause()
+    for _ in range(ROUNDS_MAX):
+        more = connected(needs, loaded)
+        if more is None:
+            return
+        found = await unit.load(more)
+        loaded.recipients.update(found.recipients)
+        for name in ("messages", "journeys", "live_of", "journeys_of"):
+            getattr(loaded, name).update(getattr(found, name))
+            getattr(needs.rows, name).update(getattr(more, name))
+
+
+def connected(needs: Needs, loaded: Loaded) -> Wanted | None:
+    """What is still to be loaded; None if nothing is."""
+    rules, asked, messages = needs.rules, needs.rows, loaded.messages.values()
+    senders = {row.message.journey for row in messages if row.message.journey is not None}
+    if not (senders or loaded.journeys or rules.inside_goals or rules.inside_journeys):
+        return None
+    more = Wanted(journeys=senders - asked.journeys - loaded.journeys.keys())
+    runs = [decode_run(row.state) for row in loaded.journeys.values() if row.finished_at is None]
+    # a journey may publish an event, in whatever version it runs
+    people = {run.recipient for run in runs}
+    everybody = asked.recipients.union(people, (row.message.recipient for row in messages))
+    if rules.goals:
+        more.live_of = (everybody if rules.inside_goals else people) - asked.live_of
+    if rules.journey_events or rules.journeys_by_event:
+        more.journeys_of = (everybody if rules.inside_journeys else people) - asked.journeys_of
+    more.messages = (
+        {id for run in runs for id in run.open} - asked.messages - loaded.messages.keys()
+    )
+    return more if more != NOTHING else None
+
+
+async def follow(unit: Unit, context: BatchContext, command: Command, pace: Pace) -> None:
+    """
+    Decide what follows from the inside events of the command under way. What they look up by keys
+    is loaded late: whose it is is locked since the first stage.
+    """
+    try:
+        for wanted in follow_all(context):
+            await load_late(unit, context.work, wanted)
+            await pace.pause()
+    except NotLoaded as error:
+        raise error.by(command) from None
+
+
+async def load_late(unit: Unit, work: UnitOfWork, wanted: WantedAddresses) -> None:
+    """Load the dedupe windows and the keys of journeys that nobody asked for before."""
+    late = WantedAddresses(
+        dedupes={key for key in wanted.dedupes if not work.dedupes.asked_for(key)},
+        entered={key for key in wanted.entered if not work.entered.asked_for(key)},
+    )
+    if late.dedupes or late.entered:
+        loaded = await unit.load_addresses(late)
+        work.dedupes.add(loaded.dedupes, late.dedupes)
+        work.entered.add(loaded.entered, late.entered)

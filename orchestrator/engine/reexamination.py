@@ -18,6 +18,7 @@ import structlog
 from orchestrator.core.facts import RulesChanged
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.engine.engine import Engine, Stopped
+from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.port import Store, StoreBusy
 from orchestrator.stores.rows import BEFORE_ALL_TIMERS, TimerRow
 
@@ -95,7 +96,8 @@ class Reexamination:
     async def _batch(self, after: TimerRow) -> TimerRow | None:
         """Ask about the messages after this one; the last of them, None if there are no more."""
         rows = await self._store.timers_after(after, BATCH_MAX)
-        await self._engine.submit_many([ApplyFact(row.message, RulesChanged()) for row in rows])
+        messages = [row.message for row in rows if not is_journey(row.message)]
+        await self._engine.submit_many([ApplyFact(id, RulesChanged()) for id in messages])
         if rows:
             return rows[-1]
         if self._digest:

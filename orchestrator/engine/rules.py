@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.channels.registry import own_id_kinds
 from orchestrator.core.inputs import Provider
 from orchestrator.core.inside import PREFIX, is_inside
-from orchestrator.core.journey.journey import Journey
+from orchestrator.core.journey.journey import Journey, PublishStep, walk
 from orchestrator.core.policy import OTP, Governance, Policy
 
 
@@ -157,18 +157,42 @@ class Rules:
         )
         return frozenset(type.removeprefix(PREFIX) for type in named)
 
+    def is_for_journeys(self, type: str) -> bool:
+        """Whether a journey may begin, end or go on by an event of this type."""
+        return type in self.journey_events or type in self.journeys_by_event
+
+    def is_for_anybody(self, type: str) -> bool:
+        """Whether an event of this type starts, ends or moves on anything."""
+        return type in self.by_event or type in self.goals or self.is_for_journeys(type)
+
+    @cached_property
+    def published(self) -> frozenset[str]:
+        """The types of the events that journeys publish."""
+        steps = (step for one in self.journeys.values() for _, step in walk(one.steps))
+        return frozenset(step.type for step in steps if isinstance(step, PublishStep))
+
+    def comes_from_within(self, type: str) -> bool:
+        """Whether a batch may itself lead to an event of this type."""
+        return is_inside(type) or type in self.published
+
     @cached_property
     def inside_goals(self) -> bool:
-        """Whether an inside event may end other messages of its recipient."""
-        return any(map(is_inside, self.goals))
+        """Whether what happens inside may end other messages of its recipient."""
+        return any(map(self.comes_from_within, self.goals))
+
+    @cached_property
+    def inside_journeys(self) -> bool:
+        """Whether what happens inside may begin, end or move on journeys of its recipient."""
+        types = (*self.journey_events, *self.journeys_by_event)
+        return any(map(self.comes_from_within, types))
 
     @cached_property
     def inside_otp(self) -> bool:
-        """Whether an inside event may start an OTP."""
+        """Whether what happens inside, or a journey, may start an OTP."""
         return any(
-            policy.message_class == OTP
+            not policy.event or self.comes_from_within(policy.event)
             for policy in self.policies.values()
-            if is_inside(policy.event)
+            if policy.message_class == OTP
         )
 
 

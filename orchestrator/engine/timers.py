@@ -14,7 +14,8 @@ from collections.abc import Callable
 import structlog
 
 from orchestrator.core.facts import Due
-from orchestrator.engine.commands import ApplyFact
+from orchestrator.core.journey.facts import WaitOver
+from orchestrator.engine.commands import ApplyFact, ApplyJourneyFact
 from orchestrator.engine.engine import Engine, Stopped
 from orchestrator.engine.failing import (
     HELD_MAX,
@@ -25,7 +26,9 @@ from orchestrator.engine.failing import (
 )
 from orchestrator.primitives.clock import Clock
 from orchestrator.primitives.waiting import set_within
+from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.port import Store, StoreBusy
+from orchestrator.stores.rows import TimerRow
 
 log = structlog.get_logger()
 
@@ -33,6 +36,13 @@ BATCH_MAX = 512
 LONGEST_SLEEP_SECONDS = 1.0
 LOOK_SECONDS = 0.25
 """How soon to look again while the timers that are due belong to messages that rest."""
+
+
+def timer_command(row: TimerRow, *, urgent: bool = False) -> ApplyFact | ApplyJourneyFact:
+    """What a due timer has the engine decide. ``urgent``: it is that of an OTP."""
+    if is_journey(row.message):
+        return ApplyJourneyFact(row.message, WaitOver(row.due_at))
+    return ApplyFact(row.message, Due(row.due_at), urgent=urgent)
 
 
 class Timers:
@@ -130,7 +140,7 @@ class TimerLoop:
         for due_at, _ in rows:
             self._fired(now - due_at)
         results = await self.engine.submit_many(
-            [ApplyFact(message, Due(due_at), urgent=self._otp) for due_at, message in rows]
+            [timer_command(row, urgent=self._otp) for row in rows]
         )
         failed = 0
         for (_, message), result in zip(rows, results, strict=True):

@@ -15,12 +15,15 @@ from typing import Any, Generic, TypeVar, cast
 
 import orjson
 
+from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Message, Sending
 from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.core.values import Struct, field
+from orchestrator.history.journeys import decode_run, encode_run
 from orchestrator.recipients.document import AddressHash, Person, address_state
 from orchestrator.stores.audit import AuditNote
+from orchestrator.stores.journey_rows import JourneyRow
 from orchestrator.stores.rows import (
     LANES,
     ChangedMessage,
@@ -110,6 +113,35 @@ class WorkingMessage(Struct):
     rows_lost: bool = False
 
 
+class WorkingJourney(Struct):
+    """
+    A run of a journey within a batch: as it was loaded, as it is now, and its new history lines.
+    ``events`` are those that its expressions see as ``event``, as in ``JourneyRow``.
+    ``rows_lost``: its timer may be missing, so it is written again.
+    """
+
+    run: JourneyRun
+    events: dict[str, Any]
+    before: JourneyRun | None = None
+    lines: list[bytes] = field(default_factory=list)
+    rows_lost: bool = False
+
+    def row(self) -> JourneyRow:
+        """As it is stored."""
+        run = self.run
+        return JourneyRow(
+            *(run.id, bucket_of(run.recipient), run.recipient, run.journey, run.key),
+            *(str(run.status), run.created_at, run.finished_at, run.due_at),
+            *(encode_run(run), orjson.dumps(self.events)),
+        )
+
+
+def working_journey(row: JourneyRow) -> WorkingJourney:
+    """A run as it was loaded."""
+    run = decode_run(row.state)
+    return WorkingJourney(run, orjson.loads(row.events), run)
+
+
 class UnitOfWork:
     """
     ``changes`` collects what handlers add directly; ``close`` adds what follows from the rest.
@@ -138,7 +170,12 @@ class UnitOfWork:
         people = {
             id: Person(id, document, address_hash) for id, document in loaded.recipients.items()
         }
+        journeys = {id: working_journey(row) for id, row in loaded.journeys.items()}
+        running = set[str]().union(*loaded.journeys_of.values())
+        self.journeys = ReadSet("journey", journeys, widen(asked.journeys, running))
+        self.journeys_of = ReadSet("journeys of", loaded.journeys_of, asked.journeys_of)
         whose = {entry.message.recipient for entry in messages.values()}
+        whose |= {entry.run.recipient for entry in journeys.values()}
         self.people = ReadSet("recipient", people, widen(asked.recipients, whose))
         self._hash = address_hash
         self._dirty_addresses: set[str] = set()
@@ -159,6 +196,7 @@ class UnitOfWork:
         """Add what the second stage of loading has found."""
         self.addresses = ReadSet("address", loaded.addresses, asked.addresses)
         self.dedupes = ReadSet("dedupe window of", loaded.dedupes, asked.dedupes)
+        self.entered = ReadSet("begun journeys of", loaded.entered, asked.entered)
         self.orphans = ReadSet("early receipts of", loaded.orphans, asked.references)
         self._unknown = asked.unknown
 
@@ -205,6 +243,12 @@ class UnitOfWork:
         append(self.live_of, message.recipient, message.id)
         return entry
 
+    def begin_journey(self, run: JourneyRun, event: dict[str, Any]) -> WorkingJourney:
+        """Add a new run of a journey."""
+        entry = self.journeys[run.id] = WorkingJourney(run, {"": event})
+        append(self.journeys_of, run.recipient, run.id)
+        return entry
+
     def add_orphan(self, provider: str, reference: str, receipt: bytes) -> None:
         """
         Store a receipt that came before its reference is known. Raises ``NotLoaded`` unless that
@@ -239,6 +283,9 @@ class UnitOfWork:
             else:
                 changes.changed.append(ChangedMessage(entry.message, history))
             self._differences(entry)
+        for journey in self.journeys:
+            if journey.lines or journey.rows_lost:
+                self._close_journey(journey)
         for person in self.people:
             if person.dirty:
                 changes.recipients[person.id] = orjson.dumps(person.document)
@@ -251,6 +298,20 @@ class UnitOfWork:
         for hash in self._dirty_addresses:
             changes.addresses[hash] = orjson.dumps(self.addresses.rows[hash])
         return changes
+
+    def _close_journey(self, entry: WorkingJourney) -> None:
+        """What is written of one run, and the difference in its timer."""
+        changes, run = self.changes, entry.run
+        changes.journeys.append(entry.row())
+        if entry.lines:
+            changes.journey_lines.append((run.id, b"".join(entry.lines)))
+        due_before = entry.before.due_at if entry.before is not None else None
+        moved = due_before != run.due_at
+        if moved and due_before is not None:
+            changes.timers_out.append(TimerRow(due_before, run.id))
+        if run.due_at is not None and (moved or entry.rows_lost):
+            changes.timers_in.append(TimerRow(run.due_at, run.id))
+        changes.buckets[run.id] = bucket_of(run.recipient)
 
     def _differences(self, entry: WorkingMessage) -> None:
         """The rows that one message adds to the backlog and the timers, and those it removes."""

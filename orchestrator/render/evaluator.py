@@ -1,4 +1,4 @@
-"""Expressions of policies, each compiled once."""
+"""Expressions of policies and journeys, each compiled once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.render import Conditions
+from orchestrator.render.conditions import JOURNEY_NAMES, NAMES
 
 
 class Evaluator:
@@ -14,9 +15,12 @@ class Evaluator:
     def __init__(self) -> None:
         self._conditions = Conditions()
         self._compiled: dict[str, Any] = {}
+        self._of_journeys: dict[str, Any] = {}
 
     def __call__(self, expression: str, scope: Mapping[str, Any]) -> Any:
-        compiled = self._compiled.get(expression)
+        known = self._of_journeys if "journey" in scope else self._compiled
+        compiled = known.get(expression)
         if compiled is None:
-            compiled = self._compiled[expression] = self._conditions.compile(expression)
+            names = JOURNEY_NAMES if known is self._of_journeys else NAMES
+            compiled = known[expression] = self._conditions.compile(expression, names)
         return compiled.evaluate(scope)

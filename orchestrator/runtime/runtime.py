@@ -17,6 +17,7 @@ import structlog
 
 from orchestrator.configuration.loading import PolicyVersion
 from orchestrator.configuration.settings import ReceiptOutage
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Outcome
 from orchestrator.core.policy import OTP, Policy
@@ -26,8 +27,9 @@ from orchestrator.dispatch.outage import DAY_MINUTES, OutageDetector
 from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.dispatch.running import Sender
-from orchestrator.engine.batch import Decided, Observe, View
+from orchestrator.engine.batch import Decided, JourneyDecided, Observe, View
 from orchestrator.engine.engine import Engine, Ports
+from orchestrator.engine.journeys import no_journey
 from orchestrator.engine.open_attempts import open_attempts
 from orchestrator.engine.reexamination import Reexamination
 from orchestrator.engine.rules import Evaluate, Rules
@@ -59,7 +61,8 @@ class Edges:
     """
     What a runtime is given of the world around it.
 
-    ``policy_version`` finds a policy and its templates by name and version; ``urls`` holds the
+    ``policy_version`` finds a policy and its templates by name and version, ``journey_version`` a
+    journey; ``urls`` holds the
     public address and the signing keys; ``observe`` is called after each committed batch; without
     ``tracing`` there are no traces. The two ``…_look_seconds`` are how long timers and provider
     queues sleep when nothing wakes them.
@@ -69,6 +72,7 @@ class Edges:
     store: Store
     metrics: Metrics
     policy_version: Callable[[str, str], Awaitable[PolicyVersion]]
+    journey_version: Callable[[str, str], Awaitable[Journey]] = no_journey
     address_hash: AddressHash
     urls: PublicUrls
     evaluate: Evaluate
@@ -110,9 +114,11 @@ class Runtime:
                 address_hash=edges.address_hash,
                 view=edges.view,
                 policy=self._policy,
+                journey=edges.journey_version,
                 shut=lambda now: self.dispatcher.shut(now),  # noqa: PLW0108 - it is made below
                 outages=self._outages,
                 observe=self._observe,
+                observe_journeys=self._observe_journeys,
                 committed=metrics.batch_committed,
                 express=lambda *step: self.dispatcher.express(*step),  # noqa: PLW0108 - as above
                 slots=lambda: self.dispatcher.slots(),  # noqa: PLW0108 - as above
@@ -168,7 +174,10 @@ class Runtime:
         receipt_outage: ReceiptOutage,
     ) -> None:
         """Take another configuration into use; ``unchanged`` providers keep their connections."""
-        self.engine.rules = dataclasses.replace(rules, former_goals=self.engine.rules.goals)
+        before = self.engine.rules
+        self.engine.rules = dataclasses.replace(
+            rules, former_goals=before.goals, former_journey_events=before.journey_events
+        )
         self.receipt_outage = receipt_outage
         if self.works:
             await self.dispatcher.replace(providers, unchanged)
@@ -258,6 +267,14 @@ class Runtime:
         for urgent, at in due.items():
             self.timers.poke(at, urgent)
         self.edges.observe(decided, condition_errors)
+
+    def _observe_journeys(self, decided: Sequence[JourneyDecided]) -> None:
+        """Wake the timers if a journey waits for less long than they sleep, and count."""
+        runs = {one.decision.run.id: one.decision.run for one in decided}
+        due = [run.due_at for run in runs.values() if run.due_at is not None]
+        if due:
+            self.timers.poke(min(due))
+        self.edges.metrics.journeys_decided(decided)
 
     def _outages(self, now: int) -> tuple[str, ...]:
         return self.outages.outages(now) if self.receipt_outage.hold else ()

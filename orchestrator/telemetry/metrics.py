@@ -19,11 +19,12 @@ from orchestrator import __version__
 from orchestrator.core.effects import ShutProvider
 from orchestrator.core.facts import Answered, Due, IntakeWarning, ReceiptReceived, Unpreparable
 from orchestrator.core.gates import Verdict
+from orchestrator.core.journey.facts import Entered
 from orchestrator.core.message import TERMINAL, Message
 from orchestrator.core.outcomes import Accepted, Outcome, kind_of
 from orchestrator.core.policy import CLASSES
 from orchestrator.core.reasons import Reason
-from orchestrator.engine.batch import Decided
+from orchestrator.engine.batch import Decided, JourneyDecided
 from orchestrator.recipients.fields import check_of
 
 SEND_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -105,6 +106,11 @@ class Metrics:
     )
     dead_letters = counter("Events that could not be processed", "reason")
     optouts = counter("Opt-outs by source", "channel", "source")
+    journeys_entered = counter("Journeys that began", "journey")
+    journeys_ended = counter("Journeys by how they ended", "journey", "status", "reason")
+    journeys_running = gauge(
+        "Journeys that run, of all processes (counted up to 100000)", "journey"
+    )
     duplicate_deliveries = counter("Messages delivered on two channels")
     unknown_outcomes = counter("Provider calls that may or may not have sent", "provider")
     resends = counter("Unknown sends that a policy had repeated", "provider")
@@ -291,6 +297,16 @@ class Metrics:
 
     def timer_fired(self, late_ms: int) -> None:
         self.timer_lateness_seconds.observe(max(0, late_ms) / 1000)
+
+    def journeys_decided(self, decided: Sequence[JourneyDecided]) -> None:
+        """Count journeys that have begun and ended."""
+        for one in decided:
+            run = one.decision.run
+            if isinstance(one.fact, Entered):
+                self.journeys_entered.labels(run.journey).inc()
+            if run.terminal and not one.before.terminal:
+                reason = str(run.reason) if run.reason is not None else ""
+                self.journeys_ended.labels(run.journey, str(run.status), reason).inc()
 
     def batch_committed(self, size: int, seconds: float) -> None:
         self.engine_batch_size.observe(size)

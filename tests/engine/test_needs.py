@@ -15,6 +15,8 @@ import pytest
 
 from orchestrator.channels import Engagement, Inbound, Linked, Preference, Receipt
 from orchestrator.core.facts import Answered, Prepared, Unpreparable
+from orchestrator.core.journey.facts import ExitAsked
+from orchestrator.core.journey.journey import Entrance, Journey, SendStep
 from orchestrator.core.message import Status
 from orchestrator.core.outcomes import Accepted, Refused
 from orchestrator.core.policy import Dedupe, Goal, Policy, Step
@@ -22,6 +24,7 @@ from orchestrator.core.reasons import Reason
 from orchestrator.core.values import replace
 from orchestrator.engine.commands import (
     ApplyFact,
+    ApplyJourneyFact,
     Cancel,
     Command,
     DeadLetter,
@@ -29,6 +32,7 @@ from orchestrator.engine.commands import (
     Erase,
     FollowLink,
     Forget,
+    MoveJourney,
     OpenLinks,
     OptOut,
     Publish,
@@ -62,6 +66,9 @@ ORDER = Policy("order", "v1", "shop.order", (Step("viber"), Step("sms")))
 KEY = Dedupe("[event.cart, recipient.email]", HOUR)
 CART = Policy("cart", "v1", "shop.cart", (Step("sms"),), dedupe=KEY, goal=Goal("shop.paid"))
 CODE = Policy("code", "v1", "shop.code", (Step("viber"), Step("sms")), message_class="otp")
+
+HELLO = Policy("hello", "v1", "", (Step("viber"),))
+TREK = Journey("trek", "v1", Entrance("shop.trek", again="never"), (SendStep("hello"),))
 
 Need = tuple[str, Any]
 """A field of ``Wanted`` or ``WantedAddresses``, and a key in it."""
@@ -118,7 +125,7 @@ class Watched:
 
 async def run(scenario: Scenario, removed: Need | None = None) -> Watched:
     """Run a scenario and its command. Raises what the command does."""
-    async with World(ORDER, CART, CODE) as world:
+    async with World(ORDER, CART, CODE, HELLO, journeys=(TREK,)) as world:
         command = await scenario(world)
         watched = Watched(world.store, removed)
         world.engine.store = cast(Store, watched)
@@ -202,6 +209,16 @@ async def follow_link(world: World) -> Command:
     return FollowLink("bot", "telegram", linked, "hash-of-a-link", "olena")
 
 
+def on_trek(make: Callable[[str], Command]) -> Scenario:
+    """The command is about a journey that has a message under way."""
+
+    async def scenario(world: World) -> Command:
+        (id,) = (await world.publish(type="shop.trek")).journeys
+        return make(id)
+
+    return scenario
+
+
 async def erase_after_opt_out(world: World) -> Command:
     await world.publish(type="shop.order")
     await world.engine.submit(OptOut(recipient="olena"))
@@ -240,6 +257,11 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
         Case("a trigger", at_once(publish("shop.cart")), "events recipients addresses dedupes"),
         Case("an OTP's trigger", at_once(publish("shop.code")), "events recipients addresses"),
         Case("a goal", at_once(publish("shop.paid")), "events recipients live_of"),
+        Case(
+            "a journey's first event",
+            at_once(publish("shop.trek")),
+            "events recipients journeys_of entered addresses",
+        ),
     ),
     ApplyFact: (
         Case(
@@ -260,6 +282,10 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
     ),
     Cancel: (Case("a message", accepted(Cancel), "messages"),),
     RestoreTimer: (Case("a message whose start is due", overdue, "messages addresses"),),
+    ApplyJourneyFact: (
+        Case("its exit", on_trek(lambda id: ApplyJourneyFact(id, ExitAsked())), "journeys"),
+    ),
+    MoveJourney: (Case("to its own version", on_trek(MoveJourney), "journeys"),),
     RetryMessage: (
         Case(
             "a message with a key",
@@ -329,8 +355,14 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
     ),
     OpenLinks: (Case("two messengers'", open_links, "recipients"),),
     FollowLink: (Case("a link that is open", follow_link, "recipients addresses"),),
-    Erase: (Case("after an opt-out", erase_after_opt_out, "live_of addresses"),),
-    Forget: (Case("after an opt-out", forget_after_opt_out, "recipients live_of addresses"),),
+    Erase: (Case("after an opt-out", erase_after_opt_out, "live_of journeys_of addresses"),),
+    Forget: (
+        Case(
+            "after an opt-out",
+            forget_after_opt_out,
+            "recipients live_of journeys_of addresses",
+        ),
+    ),
     StartPause: (Case("anything", at_once(StartPause("channel", "sms", 1 << 50)), ""),),
     EndPause: (Case("what nobody has paused", at_once(EndPause("channel", "sms")), ""),),
     DeadLetter: (Case("anything", at_once(DeadLetter("o", "r", "d", b"")), ""),),
@@ -338,10 +370,13 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
 NEVER_ALONE: dict[type[Any], set[str]] = {
     Cancel: {"addresses"},
     Erase: {"recipients"},
+    ApplyJourneyFact: {"addresses", "live_of", "journeys_of", "messages"},
+    MoveJourney: {"addresses", "live_of", "journeys_of", "messages"},
 }
 """
 Needs that no case shows by themselves: a cancelled message looks at addresses only if a companion
-goes on, and an erased recipient with messages comes with them.
+goes on, an erased recipient with messages comes with them, and an exit needs no more of a journey
+than its messages.
 """
 
 

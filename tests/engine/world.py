@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.configuration.loading import PolicyVersion
-from orchestrator.core.facts import Answered, Due, Prepared
+from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import Accepted, Outcome
 from orchestrator.core.policy import Governance, Policy
@@ -23,6 +24,7 @@ from orchestrator.dispatch.outgoing import PublicUrls
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.commands import ApplyFact, FactApplied, Publish, Published
 from orchestrator.engine.rules import Rules
+from orchestrator.engine.timers import timer_command
 from orchestrator.events.event import Event
 from orchestrator.explain.views import message_view
 from orchestrator.primitives.tokens import SigningKeys
@@ -78,6 +80,7 @@ class World:
         emits_statuses: bool = False,
         providers: Mapping[str, ActiveProvider] | None = None,
         templates: TemplateSet | None = None,
+        journeys: Sequence[Journey] = (),
     ):
         self.sinks = ("statuses",) if emits_statuses else ()
         self.now = START
@@ -90,7 +93,9 @@ class World:
             channels=CHANNELS,
             currency="UAH",
             emits_statuses=emits_statuses,
+            journeys={journey.name: journey for journey in journeys},
         )
+        self.journey_versions = {(one.name, one.version): one for one in journeys}
         self._providers = providers
         self._templates = templates or TemplateSet.from_sources({})
         numbers = itertools.count(1)
@@ -133,6 +138,7 @@ class World:
             store=self.store,
             metrics=shared_metrics(),
             policy_version=self._policy_version,
+            journey_version=self._journey_version,
             address_hash=address_hash,
             urls=PublicUrls("https://shop.example", SigningKeys([(1, b"k" * 32, START)])),
             evaluate=Evaluator(),
@@ -142,6 +148,9 @@ class World:
 
     async def _policy_version(self, name: str, version: str) -> PolicyVersion:
         return self.rules.policies[name], self._templates
+
+    async def _journey_version(self, name: str, version: str) -> Journey:
+        return self.journey_versions[name, version]
 
     def at(self, seconds: float) -> None:
         """Move the clock to ``seconds`` after the start."""
@@ -186,7 +195,7 @@ class World:
     async def fire(self) -> int:
         """Fire every timer that is due now, and return how many there were."""
         rows = await self.store.due(self.now, 1000)
-        await self.engine.submit_many([ApplyFact(message, Due(due_at)) for due_at, message in rows])
+        await self.engine.submit_many([timer_command(row) for row in rows])
         return len(rows)
 
     async def message(self, id: str) -> Message:

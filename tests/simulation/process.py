@@ -134,6 +134,7 @@ class Process:
             store=self.store,
             metrics=site.metrics,
             policy_version=self.policy_versions.find,
+            journey_version=self.policy_versions.journeys.find,
             address_hash=self.hasher,
             urls=PublicUrls(PUBLIC_URL, self.keys),
             evaluate=site.evaluator,

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import (
     ApplyFact,
+    ApplyJourneyFact,
     Cancel,
     Command,
     Conflict,
@@ -15,6 +16,7 @@ from orchestrator.engine.commands import (
     EndPause,
     Erase,
     Forget,
+    MoveJourney,
     OpenLinks,
     OptOut,
     Publish,
@@ -27,6 +29,7 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.engine.handlers import (
     events,
+    journeys,
     links,
     messages,
     pauses,
@@ -44,6 +47,8 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     ApplyFact: messages.ApplyFactHandler(),
     Cancel: messages.CancelHandler(),
     RestoreTimer: messages.RestoreTimerHandler(),
+    ApplyJourneyFact: journeys.ApplyJourneyFactHandler(),
+    MoveJourney: journeys.MoveJourneyHandler(),
     RetryMessage: retries.RetryHandler(),
     DeadLetter: messages.DeadLetterHandler(),
     **receipts.ITEMS,

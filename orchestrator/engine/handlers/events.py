@@ -20,10 +20,13 @@ from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
 from orchestrator.engine.emitting import emit_opt_outs
 from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.intake_warnings import by_recipient, crowded_warnings, trimmed_warnings
+from orchestrator.engine.journeys import Happening, entry_keys, take_event
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.events.event import Event
-from orchestrator.recipients.document import PROFILE_BYTES_MAX, Person
+from orchestrator.recipients.document import Person
+from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
 
 GOAL_DATA_BYTES_MAX = 8_192
@@ -37,6 +40,8 @@ class PublishHandler(Handler[Publish]):
             needs.rows.recipients.add(profile["id"])
             if event.type in needs.rules.goals:
                 needs.rows.live_of.add(profile["id"])
+            if needs.rules.is_for_journeys(event.type):
+                needs.rows.journeys_of.add(profile["id"])
 
     def ask_in_parts(
         self, needs: Needs, command: Publish, work: UnitOfWork
@@ -52,12 +57,15 @@ class PublishHandler(Handler[Publish]):
             if event.type in needs.rules.goals:
                 for id in work.live_of.get(person.id) or ():
                     needs.message_addresses(work, id)
-            if deduplicated:
+            begins = event.type in needs.rules.journeys_by_event
+            if deduplicated or begins:
                 # the key may name a field that is stored, and one that the event brings
                 copy = orjson.loads(orjson.dumps(person.document))
                 merged = Person(person.id, copy, needs.address_hash)
                 merged.merge(profile, 0)
-                scope = scope_of(document_of(event), merged, None)
+                document = document_of(event)
+                needs.addresses.entered |= entry_keys(needs, event.type, document, merged)
+                scope = scope_of(document, merged, None)
                 for policy in deduplicated:
                     if (key := dedupe_key(needs, policy, scope)) is not None:
                         needs.addresses.dedupes.add((policy.name, person.id, key))
@@ -90,13 +98,14 @@ class PublishHandler(Handler[Publish]):
                     " body"
                 )
             if seen.messages or event.type not in context.rules.by_event:
-                return Published("duplicate", seen.messages, tuple(warnings))
+                return published("duplicate", seen.messages, warnings)
         document = document_of(event)
         at = occurred_at(event, context.now)
         origin = Origin(event.source, event.id, event.type, at, event.not_before)
         since = max(context.now if command.replayed else at, event.not_before or 0)
         made: list[str] = []
         ended: list[str] = []
+        began: list[str] = []
         about = by_recipient(event)
         # a recipient may stand in a fan-out twice: the last profile counts
         for profile in {profile["id"]: profile for profile in event.recipients}.values():
@@ -115,13 +124,30 @@ class PublishHandler(Handler[Publish]):
                     ends_at = since + policy.deadline_ms
                     made.append(start(context, origin, fact, policy, document, person, ends_at))
                 yield
+            if seen is None and context.rules.is_for_journeys(event.type):
+                taken = take_event(
+                    context, Happening(event.source, event.id, event.type, document), person
+                )
+                began += taken.began
+                ended += taken.moved
+                warnings += crowded_warnings(person, taken)
         if seen is not None and not made:
             return Published("duplicate", (), tuple(warnings))
+        made += began
         status: EventStatus = "accepted" if made else "goal" if ended else "unmatched"
         row = work.events[key] = EventRow(event.digest, tuple(made or ended), status)
         stored = NewEventRow(*key, event.digest, status, row.messages, context.now)
         (work.changes.events if seen is None else work.changes.matched).append(stored)
-        return Published(status, row.messages, tuple(warnings))
+        return published(status, row.messages, warnings)
+
+
+def published(
+    status: EventStatus, ids: Iterable[str], warnings: Iterable[IntakeWarning]
+) -> Published:
+    """The answer to an event that led to these messages and journeys."""
+    both = sorted(ids, key=is_journey)
+    messages = tuple(id for id in both if not is_journey(id))
+    return Published(status, messages, tuple(warnings), tuple(both[len(messages) :]))
 
 
 def matches_now(
@@ -142,21 +168,6 @@ def matches_now(
     )
 
 
-def trimmed_warnings(person: Person) -> list[IntakeWarning]:
-    """A warning where a profile has lost attributes to this event."""
-    if not person.trimmed:
-        return []
-    names = ", ".join(name[:40] for name in person.trimmed[:5])
-    more = len(person.trimmed) - 5
-    what = (
-        f"with this event the profile became larger than {PROFILE_BYTES_MAX // 1024} KiB, and lost"
-        f" {names}" + (f" and {more} more" if more > 0 else "")
-    )
-    fix = "send in `attributes` what templates and conditions read of a person, the rest in `data`"
-    person.trimmed.clear()
-    return [IntakeWarning(person.id, "attributes", what, fix)]
-
-
 def document_of(event: Event) -> dict[str, Any]:
     """The event as it is stored with its messages."""
     return {"ce": dict(event.attributes), "data": dict(event.data)}
@@ -167,19 +178,12 @@ def occurred_at(event: Event, now: int) -> int:
     return min(event.time, now) if event.time is not None else now
 
 
-def by_recipient(event: Event) -> dict[str | None, tuple[IntakeWarning, ...]]:
-    """The warnings about each recipient."""
-    found: dict[str | None, tuple[IntakeWarning, ...]] = {}
-    for one in event.warnings:
-        found[one.recipient] = (*found.get(one.recipient, ()), one)
-    return found
-
-
 class Origin(Value):
     """
     The event of a message; ``occurred_at`` is never later than its acceptance. Of an inside event,
     ``caused_by`` is the message that it happened to, and ``hops`` and ``chain`` are those of what
-    it starts.
+    it starts. ``journey`` is the run of a journey that sends the message, under the id ``message``
+    and for its ``stage``.
     """
 
     source: str
@@ -190,6 +194,9 @@ class Origin(Value):
     caused_by: str | None = None
     hops: int = 0
     chain: str | None = None
+    journey: str | None = None
+    stage: str = ""
+    message: str = ""
 
 
 def wants(context: BatchContext, policy: Policy, document: dict[str, Any], person: Person) -> bool:
@@ -212,7 +219,7 @@ def start(
     """Create the message that a policy wants of an event, and return its id."""
     later = origin.not_before is not None and origin.not_before > context.now
     message = Message(
-        id=context.new_id(),
+        id=origin.message or context.new_id(),
         event_source=origin.source,
         event_id=origin.id,
         event_type=origin.type,
@@ -228,6 +235,8 @@ def start(
         caused_by=origin.caused_by,
         hops=origin.hops,
         chain=origin.chain,
+        journey=origin.journey,
+        stage=origin.stage,
     )
     entry = context.work.create(message, document)
     # a dedupe key sees no `now`: it was asked for before this batch's time was known

@@ -17,19 +17,21 @@ from orchestrator.core.facts import Triggered
 from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
 from orchestrator.core.inside import PREFIX, REPLY, SOURCE
 from orchestrator.engine.applying import scope_of
-from orchestrator.engine.batch import BatchContext, InsideEvent
+from orchestrator.engine.batch import BatchContext, InsideEvent, QueuedFact
 from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
+from orchestrator.engine.handlers.journeys import apply_journey_fact
+from orchestrator.engine.journeys import Happening, entry_keys, take_event
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.trace_context import TRACEPARENT
-from orchestrator.stores.rows import DedupeKey, EventRow, NewEventRow
+from orchestrator.stores.rows import EventRow, NewEventRow, WantedAddresses
 
 
 def ask_for_people(needs: Needs, work: UnitOfWork) -> None:
     """
-    Ask for what following an inside event of any of the batch's people may need; of dedupe windows,
-    whose keys are not known yet, see ``dedupes_of``.
+    Ask for what following an inside event of any of the batch's people may need; of what has
+    keys that are not known yet, see ``lookups_of``.
     """
     for person in list(work.people):
         needs.person_addresses(person, needs.rules.inside_otp)
@@ -38,16 +40,19 @@ def ask_for_people(needs: Needs, work: UnitOfWork) -> None:
             needs.message_addresses(work, id)
 
 
-def follow_all(context: BatchContext) -> Iterator[set[DedupeKey]]:
+def follow_all(context: BatchContext) -> Iterator[WantedAddresses]:
     """
-    Decide what follows from the inside events of the command under way. Yields before each one the
-    dedupe windows that it looks at; the caller loads them, if there is a store.
+    Decide what follows from the inside events of the command under way, and the facts of journeys.
+    Yields before each one what it looks up besides; the caller loads that, if there is a store.
     """
     while context.inside:
-        event = context.inside.popleft()
-        document = document_of(context, event)
-        yield dedupes_of(context, event, document)
-        follow(context, event, document)
+        one = context.inside.popleft()
+        if isinstance(one, QueuedFact):
+            yield from apply_journey_fact(context, one)
+            continue
+        document = document_of(context, one)
+        yield lookups_of(context, one, document)
+        follow(context, one, document)
 
 
 def follow_in_memory(context: BatchContext) -> None:
@@ -70,16 +75,17 @@ def document_of(context: BatchContext, event: InsideEvent) -> dict[str, Any]:
     return {"ce": attributes, "data": event.data}
 
 
-def dedupes_of(
+def lookups_of(
     context: BatchContext, event: InsideEvent, document: dict[str, Any]
-) -> set[DedupeKey]:
-    """The dedupe windows that the policies of an event look at."""
-    found: set[DedupeKey] = set()
+) -> WantedAddresses:
+    """The dedupe windows of an event's policies, and the keys of the journeys that it begins."""
+    person = context.work.person(event.recipient)
+    found = WantedAddresses(entered=entry_keys(context, event.type, document, person))
     for policy in context.rules.by_event.get(event.type, ()):
         if policy.dedupe is not None:
-            scope = scope_of(document, context.work.person(event.recipient), None)
+            scope = scope_of(document, person, None)
             if (key := dedupe_key(context, policy, scope)) is not None:
-                found.add((policy.name, event.recipient, key))
+                found.dedupes.add((policy.name, event.recipient, key))
     return found
 
 
@@ -109,6 +115,12 @@ def follow(context: BatchContext, event: InsideEvent, document: dict[str, Any]) 
         )
         ends_at = context.now + policy.deadline_ms
         made.append(start(context, origin, Triggered(), policy, document, person, ends_at))
+    if rules.is_for_journeys(event.type):
+        where = (event.caused_by, event.hops, event.chain)
+        happening = Happening(SOURCE, event.id, event.type, document, *where)
+        taken = take_event(context, happening, person)
+        made += taken.began
+        ended += taken.moved
     if made or ended:
         row = EventRow(b"", tuple(made or ended), "accepted" if made else "goal")
         key = (SOURCE, event.id)

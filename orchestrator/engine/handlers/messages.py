@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.core.facts import Answered, Cancelled, Due
+from orchestrator.core.journey.facts import WaitOver
 from orchestrator.core.outcomes import Accepted, InboxItem
 from orchestrator.engine.applying import apply_fact, record_names
-from orchestrator.engine.batch import BatchContext
+from orchestrator.engine.batch import BatchContext, QueuedFact
 from orchestrator.engine.commands import (
     ApplyFact,
     Cancel,
@@ -18,6 +19,7 @@ from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.inbox import keep_item
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
+from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.rows import DeadLetterRow
 
 
@@ -60,13 +62,17 @@ class CancelHandler(Handler[Cancel]):
 
 class RestoreTimerHandler(Handler[RestoreTimer]):
     def needs(self, needs: Needs, command: RestoreTimer) -> None:
-        needs.rows.messages.add(command.message)
+        rows = needs.rows.journeys if is_journey(command.message) else needs.rows.messages
+        rows.add(command.message)
 
     def needs_addresses(self, needs: Needs, command: RestoreTimer, work: UnitOfWork) -> None:
-        needs.message_addresses(work, command.message)
+        if not is_journey(command.message):
+            needs.message_addresses(work, command.message)
 
     def handle(self, context: BatchContext, command: RestoreTimer) -> bool:
-        """Whether the message was unfinished: then all its rows are there now."""
+        """Whether it was unfinished: then all its rows are there now."""
+        if is_journey(command.message):
+            return restore_journey(context, command.message)
         entry = find(context, command.message)
         if entry.message.terminal:
             return False
@@ -74,6 +80,19 @@ class RestoreTimerHandler(Handler[RestoreTimer]):
         due_at = entry.message.due_at
         apply_fact(context, entry, Due(context.now if due_at is None else due_at))
         return True
+
+
+def restore_journey(context: BatchContext, id: str) -> bool:
+    """Have a run's timer written again. Raises ``UnknownMessage``."""
+    entry = context.work.journeys.get(id)
+    if entry is None:
+        raise UnknownMessage(id)
+    if entry.run.terminal:
+        return False
+    entry.rows_lost = True
+    if entry.run.due_at is not None:
+        context.inside.append(QueuedFact(id, WaitOver(entry.run.due_at)))
+    return True
 
 
 def find(context: BatchContext, message: str) -> WorkingMessage:

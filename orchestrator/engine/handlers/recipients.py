@@ -8,10 +8,11 @@ import orjson
 
 from orchestrator.channels.registry import kinds_like
 from orchestrator.core.facts import Cancelled
+from orchestrator.core.journey.facts import PersonErased
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Consent
 from orchestrator.engine.applying import apply_fact, record_consent
-from orchestrator.engine.batch import BatchContext
+from orchestrator.engine.batch import BatchContext, QueuedFact
 from orchestrator.engine.commands import (
     Erase,
     Forget,
@@ -23,6 +24,8 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.engine.emitting import emit_opt_outs
 from orchestrator.engine.handlers.handler import Handler
+from orchestrator.engine.handlers.journeys import apply_journey_fact
+from orchestrator.engine.journeys import running_of
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.recipients.consents import consents_from
@@ -113,6 +116,7 @@ class EraseHandler(Handler[Erase]):
     def needs(self, needs: Needs, command: Erase) -> None:
         needs.rows.recipients.add(command.id)
         needs.rows.live_of.add(command.id)
+        needs.rows.journeys_of.add(command.id)
 
     def needs_addresses(self, needs: Needs, command: Erase, work: UnitOfWork) -> None:
         needs.person_addresses(work.person(command.id))
@@ -126,8 +130,12 @@ class EraseHandler(Handler[Erase]):
         """
         work = context.work
         person, live = work.person(command.id), work.live_of.get(command.id) or ()
-        if not person.known and not live:
+        journeys = list(running_of(work, command.id))
+        if not person.known and not live and not journeys:
             raise UnknownRecipient(command.id)
+        for journey in journeys:
+            for _ in apply_journey_fact(context, QueuedFact(journey.run.id, PersonErased())):
+                pass  # it sends nothing
         for id in live:
             entry = work.messages.get(id)
             if entry is not None and not entry.message.terminal:
@@ -146,6 +154,7 @@ class ForgetHandler(Handler[Forget]):
     def needs(self, needs: Needs, command: Forget) -> None:
         needs.rows.recipients.add(command.id)
         needs.rows.live_of.add(command.id)
+        needs.rows.journeys_of.add(command.id)
 
     def needs_addresses(self, needs: Needs, command: Forget, work: UnitOfWork) -> None:
         needs.person_addresses(work.person(command.id))
@@ -157,7 +166,8 @@ class ForgetHandler(Handler[Forget]):
         """
         work = context.work
         person = work.person(command.id)
-        if person.document != command.document or work.live_of.get(command.id):
+        under_way = work.live_of.get(command.id) or work.journeys_of.get(command.id)
+        if person.document != command.document or under_way:
             return False
         consents = person.document.get("consents")
         bare: dict[str, Any] = {"id": command.id, "attributes": {}, "consents": consents}

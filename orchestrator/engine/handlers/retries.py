@@ -8,6 +8,7 @@ one, however often and by however many it is asked, and also after a crash.
 from __future__ import annotations
 
 from orchestrator.core.facts import Retried, Triggered
+from orchestrator.core.journey.state import JourneyStatus
 from orchestrator.core.message import Message, Status
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
@@ -22,6 +23,7 @@ from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
 from orchestrator.recipients.fields import rfc3339_ms
 
+LEFT = (JourneyStatus.EXITED, JourneyStatus.GOAL_MET)
 RETRYABLE = (Status.SUPPRESSED, Status.EXHAUSTED, Status.EXPIRED)
 
 
@@ -49,6 +51,7 @@ class RetryHandler(Handler[RetryMessage]):
         if message.retried_as is not None:
             return Restarted("already_retried", message.retried_as)
         refuse_sent(message)
+        refuse_over(context, message)
         policy = policy_today(context.rules, entry)
         person = context.work.person(message.recipient)
         if not wants(context, policy, entry.event, person):
@@ -76,6 +79,14 @@ def refuse_sent(message: Message) -> None:
     if not message.left_nothing:
         what = "something of it was sent, or may have been; a retry could reach them twice"
         raise NotRetryable("may_have_been_sent", what)
+
+
+def refuse_over(context: BatchContext, message: Message) -> None:
+    """Raise ``NotRetryable`` if the journey that sent a message was left since."""
+    entry = context.work.journeys.get(message.journey) if message.journey is not None else None
+    if entry is not None and entry.run.status in LEFT:
+        what = f"its journey {entry.run.id} is over ({entry.run.status})"
+        raise NotRetryable("journey_over", what)
 
 
 def policy_today(rules: Rules, entry: WorkingMessage) -> Policy:
@@ -120,4 +131,6 @@ def origin_of(entry: WorkingMessage) -> Origin:
         message.caused_by,
         message.hops,
         message.chain,
+        message.journey,
+        message.stage,
     )

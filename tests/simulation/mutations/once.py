@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.core.message import Message
 from orchestrator.core.values import replace
+from orchestrator.engine import intake_warnings
 from orchestrator.engine.commands import OptOut
 from orchestrator.engine.handlers import events, receipts, recipients
 from orchestrator.events.event import Event
@@ -57,7 +58,7 @@ def opt_out_by_another_spelling_ignored() -> Sequence[Replacement]:
 @bug()
 def warning_of_a_fan_out_dropped() -> Sequence[Replacement]:
     """Only an event for one recipient keeps what could not be read of it."""
-    original = events.by_recipient
+    original = intake_warnings.by_recipient
 
     def by_recipient(event: Event) -> Any:
         return original(event) if len(event.recipients) == 1 else {}

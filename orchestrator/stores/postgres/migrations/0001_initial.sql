@@ -242,6 +242,7 @@ create table journeys (
 create index journeys_by_recipient on journeys (recipient, id);
 create index journeys_by_name on journeys (journey, id);
 create index journeys_running on journeys (id) where finished_at is null;
+create index journeys_running_by_name on journeys (journey) where finished_at is null;
 create index journeys_running_of on journeys (recipient, id) where finished_at is null;
 create index journeys_by_end on journeys (finished_at, id) where finished_at is not null;
 
