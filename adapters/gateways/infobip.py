@@ -74,6 +74,15 @@ EXPIRED_ERRORS = ch.codes("811 4098 4100 4101")
 """``error.id``: what the network or Viber said; the last are the end of the validity period."""
 
 
+MEDIA: dict[str, ch.MediaKind] = {
+    "IMAGE": "image",
+    "PICTURE": "image",
+    "VIDEO": "video",
+    "FILE": "file",
+    "DOCUMENT": "file",
+}
+
+
 class InfobipSettings(ch.LoginSettings):
     """
     ``base_url`` is the account's own (``https://xxxxx.api.infobip.com``). Infobip signs nothing,
@@ -334,4 +343,13 @@ def inbound(item: Report) -> Iterator[ch.Inbound]:
             id=ch.id_of(item.get("messageId")) or "",
             answers=ch.ids_of(*answered),
             at=ch.iso_seconds(item.get("receivedAt")),
+            media=tuple(media_of(item.get("message"))),
         )
+
+
+def media_of(message: Any) -> Iterator[ch.InboundMedia]:
+    """A picture, a video or a file, by the URL that Infobip serves it at."""
+    kind = MEDIA.get(ch.text_of(ch.member(message, "type")).upper())
+    url = ch.member(message, "url") or ch.member(message, "mediaUrl")
+    if kind is not None and isinstance(url, str) and 0 < len(url) <= ch.REFERENCE_CHARS_MAX:
+        yield ch.InboundMedia(kind=kind, reference=url)

@@ -24,6 +24,8 @@ R = ch.Reason
 DAY_SECONDS = 86_400
 VALIDITY_SECONDS_MAX = 36_000
 FIELDS_MAX = 1_000
+MEDIA_MAX = 10
+MEDIA: dict[str, ch.MediaKind] = {"image": "image", "video": "video", "audio": "audio"}
 
 CODES = ch.CodeTable(
     opted_out="21610 63014 63033",
@@ -225,11 +227,22 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
                 id=sid or "",
                 answers=ch.ids_of(fields.get("OriginalRepliedMessageSid")),
                 keyword=KEYWORDS.get(fields.get("OptOutType", "")),
+                media=tuple(media_of(fields)),
             )
 
     def answer(self, hook: ch.Webhook) -> ch.Answer:
         """Empty TwiML: no reply is sent."""
         return ch.Answer(body="<Response/>", content_type="text/xml")
+
+
+def media_of(fields: Mapping[str, str]) -> Iterator[ch.InboundMedia]:
+    """The media of an MMS, by the URLs that Twilio serves them at."""
+    for place in range(MEDIA_MAX):
+        url = fields.get(f"MediaUrl{place}", "")
+        if not 0 < len(url) <= ch.REFERENCE_CHARS_MAX:
+            return
+        form = fields.get(f"MediaContentType{place}", "").partition("/")[0]
+        yield ch.InboundMedia(kind=MEDIA.get(form, "file"), reference=url)
 
 
 def ms_to_midnight(now: float) -> int:

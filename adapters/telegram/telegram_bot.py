@@ -21,6 +21,7 @@ from orchestrator import channels as ch
 
 R = ch.Reason
 TEXT_UNITS_MAX, CAPTION_UNITS_MAX = 4_096, 1_024
+MARK_CHARS, MARKS_A_ROW = 2, 6
 ID_MAX = 2**53
 START = re.compile(r"/start(?:\s+([A-Za-z0-9_-]{1,64}))?\s*")
 COMMANDS = {"/stop": "stop", "/start": "start"}
@@ -39,6 +40,13 @@ REFUSALS: tuple[tuple[int, tuple[str, ...], R], ...] = (
     (413, ("",), R.REFUSED_CONTENT),
 )
 """By ``error_code`` and words of ``description``; the first that fits. 404 is a malformed token."""
+
+
+MEDIA: dict[ch.MediaKind, tuple[str, ...]] = {
+    "video": ("video", "video_note"),
+    "audio": ("voice", "audio"),
+    "file": ("document",),
+}
 
 
 class TelegramBotSettings(ch.AdapterSettings):
@@ -64,6 +72,8 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
         address=("telegram_id",),
         receipts=frozenset({"clicked", "replied"}),
         parts=("text",),
+        choices=20,
+        choice_chars=60,
     )
 
     def reports(self) -> frozenset[str]:
@@ -84,7 +94,7 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
             above = {"url": image, "prefer_large_media": True, "show_above_text": True}
             shown = above if image else {"is_disabled": True}
             method, body = "sendMessage", {**body, "text": text, "link_preview_options": shown}
-        if keys := [[button_of(row)] for row in rows]:
+        if keys := [[button_of(row)] for row in rows] + keyboard(ch.choices_of(message.content)):
             body["reply_markup"] = {"inline_keyboard": keys}
         return ch.json_call(self._url(method), body)
 
@@ -140,6 +150,7 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
                 id=ch.id_of(ch.member(pressed, "id")) or "",
                 answers=ch.ids_of(message_id(ch.member(pressed, "message"))),
                 clicked=True,
+                choice=ch.id_of(ch.member(pressed, "data")),
             )
         elif chat := private_chat(moved):
             state = ch.text_of(ch.member(moved, "new_chat_member", "status"))
@@ -161,6 +172,13 @@ def button_of(row: Any) -> dict[str, Any]:
     url = ch.member(row, "url")
     key, value = ("url", url) if url else ("callback_data", ch.member(row, "answer"))
     return {"text": ch.member(row, "title"), key: value}
+
+
+def keyboard(choices: list[tuple[str, str]]) -> list[list[dict[str, Any]]]:
+    """A row for each choice; marks such as 1 to 10 stand beside each other."""
+    keys = [{"text": title, "callback_data": id} for id, title in choices]
+    width = MARKS_A_ROW if all(len(title) <= MARK_CHARS for _, title in choices) else 1
+    return [keys[start : start + width] for start in range(0, len(keys), width)]
 
 
 def private_chat(holder: Any) -> str | None:
@@ -195,4 +213,16 @@ def written(said: Any, chat: str) -> Iterator[ch.Inbound | ch.Linked]:
         answers=ch.ids_of(message_id(ch.member(said, "reply_to_message"))),
         keyword=COMMANDS.get(text.strip().lower()),
         at=at,
+        media=tuple(media_of(said)),
     )
+
+
+def media_of(said: Any) -> Iterator[ch.InboundMedia]:
+    """Of a photo the largest size; a file by its id, which the bot can fetch later."""
+    photos = list(ch.objects(ch.member(said, "photo")))
+    found: list[tuple[ch.MediaKind, Any]] = [("image", photos[-1])] if photos else []
+    for kind, names in MEDIA.items():
+        found += [(kind, said[name]) for name in names if isinstance(said.get(name), dict)]
+    for kind, file in found:
+        if (id := ch.id_of(file.get("file_id"))) is not None:
+            yield ch.InboundMedia(kind=kind, reference=id, bytes=ch.whole(file.get("file_size")))

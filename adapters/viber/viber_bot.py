@@ -22,6 +22,7 @@ from orchestrator import channels as ch
 R = ch.Reason
 Event = dict[str, Any]
 CAPTION_CHARS_MAX = 512
+MARK_CHARS = 2
 RATE_STATUS = 12
 TOKEN_MAX = 2**64
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -46,6 +47,9 @@ STATES: dict[str, ch.Delivery | ch.Engagement] = {
     "seen": ch.Engagement.READ,
     "failed": ch.Delivery.FAILED,
 }
+
+
+MEDIA: dict[str, ch.MediaKind] = {"picture": "image", "video": "video", "file": "file"}
 
 
 class ViberBotSettings(ch.AdapterSettings):
@@ -73,6 +77,8 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         parts=("text",),
         failure_receipts=True,
         longest={"text": 7000},
+        choices=20,
+        choice_chars=60,
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
@@ -176,13 +182,25 @@ def content_of(parts: ch.Content) -> dict[str, Any]:
     content: dict[str, Any] = {"type": "text", "text": text}
     if image and len(text) <= CAPTION_CHARS_MAX:
         content = {"type": "picture", "text": text, "media": image}
-    if button:
-        content["keyboard"] = {
-            "Type": "keyboard",
-            "DefaultHeight": False,
-            "Buttons": [button_of(button)],
-        }
+    choices = ch.choices_of(parts)
+    narrow = all(len(title) <= MARK_CHARS for _, title in choices)
+    buttons = [button_of(button)] if button else []
+    buttons += [choice_button(id, title, narrow) for id, title in choices]
+    if buttons:
+        content["keyboard"] = {"Type": "keyboard", "DefaultHeight": False, "Buttons": buttons}
     return content
+
+
+def choice_button(id: str, title: str, narrow: bool) -> dict[str, Any]:
+    """A button whose press comes back as a message with the choice's id; six marks a row."""
+    return {
+        "Columns": 1 if narrow else 6,
+        "Rows": 1,
+        "ActionType": "reply",
+        "ActionBody": id,
+        "Text": html.escape(title),
+        "TextSize": "regular",
+    }
 
 
 def button_of(button: Any) -> dict[str, Any]:
@@ -233,11 +251,21 @@ def inbound(body: Event) -> Iterator[ch.Inbound]:
     """
     value = ch.id_of(ch.member(body, "sender", "id"))
     if value is not None:
+        text = ch.text_of(ch.member(body, "message", "text"))
         yield ch.Inbound(
             kind="viber_bot_id",
             value=value,
-            text=ch.text_of(ch.member(body, "message", "text")),
+            text=text,
             id=token_of(body) or "",
             answers=ch.ids_of(ch.member(body, "message", "tracking_data")),
             at=ch.unix_seconds(body.get("timestamp")),
+            choice=ch.id_of(text),
+            media=tuple(media_of(ch.member(body, "message"))),
         )
+
+
+def media_of(message: Any) -> Iterator[ch.InboundMedia]:
+    """A picture, a video or a file, by the URL that Viber serves it at."""
+    kind, url = MEDIA.get(ch.text_of(ch.member(message, "type"))), ch.member(message, "media")
+    if kind is not None and isinstance(url, str) and 0 < len(url) <= ch.REFERENCE_CHARS_MAX:
+        yield ch.InboundMedia(kind=kind, reference=url, bytes=ch.whole(ch.member(message, "size")))

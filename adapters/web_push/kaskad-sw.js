@@ -34,7 +34,7 @@
   }
 
   // text/plain needs no CORS preflight; keepalive lets the request outlive the worker
-  async function report(data, ev) {
+  async function report(data, ev, action) {
     const url = data ? webUrl(data.report) : null;
     if (!url || typeof data.rt !== "string") return;
     try {
@@ -44,7 +44,7 @@
         credentials: "omit",
         keepalive: true,
         headers: { "Content-Type": "text/plain" },
-        body: JSON.stringify({ mid: data.mid, rt: data.rt, ev }),
+        body: JSON.stringify({ mid: data.mid, rt: data.rt, ev, action: action || undefined }),
       });
     } catch {
       // a report that is lost leaves the message as it is: nobody knows, nothing breaks
@@ -117,7 +117,7 @@
     event.notification.close();
     const chosen = actionsOf(data).find((one) => one.action === event.action);
     const url = (chosen && webUrl(chosen.url)) || webUrl(data.url);
-    event.waitUntil(Promise.all([url ? visit(url) : null, report(data, "clicked")]));
+    event.waitUntil(Promise.all([url ? visit(url) : null, report(data, "clicked", event.action)]));
   });
 
   self.addEventListener("notificationclose", (event) => {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.whatsapp.template import buttons
+from adapters.whatsapp.template import buttons, listed
 from orchestrator import channels as ch
 
 PLACEHOLDER = re.compile(r"\{\{\s*[A-Za-z0-9_]+\s*\}\}")
@@ -77,7 +77,7 @@ def mismatch(
     given = part.get("body")
     count = len(given) if isinstance(given, list | Mapping) else int(given is not None)
     header = int(part.get("header") is not None)
-    urls = sum(one["sub_type"] == "url" for one in buttons(part.get("buttons")))
+    urls = sum(one["sub_type"] == "url" for one in buttons(listed(part.get("buttons"))))
     for place, ours, theirs in (
         ("body", count, found.body),
         ("header", header, found.header),

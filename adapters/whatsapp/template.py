@@ -22,6 +22,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+REPLY_BUTTONS_MAX, BUTTON_TEXT_MAX = 3, 1_024
+OPEN_LIST = {"en": "Choose", "uk": "Обрати"}
 MEDIA = ("image", "video", "document")
 WHITE_SPACE = re.compile(r"[^\S\u00a0\u202f]+|[\u00a0\u202f]{2,}")
 
@@ -36,7 +38,7 @@ def template_of(part: Mapping[str, Any], locale: str) -> dict[str, Any]:
     components = [
         *header(part.get("header")),
         *body(part.get("body")),
-        *buttons(part.get("buttons")),
+        *buttons([*listed(part.get("buttons")), *map(quick_reply, listed(part.get("choices")))]),
     ]
     return {**found, "components": components} if components else found
 
@@ -95,10 +97,31 @@ def folded(value: Any) -> str:
     return WHITE_SPACE.sub(" ", str(value)).strip()
 
 
-def buttons(value: Any) -> list[dict[str, Any]]:
+def buttons(values: list[Any]) -> list[dict[str, Any]]:
     """One component a button; its place in the list is its index."""
-    listed = value if isinstance(value, list | tuple) else []
-    return [button(index, item) for index, item in enumerate(listed)]
+    return [button(index, item) for index, item in enumerate(values)]
+
+
+def listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def quick_reply(choice: Any) -> dict[str, Any]:
+    """A choice as a button of the approved template: its title is Meta's, its payload our id."""
+    return {"quick_reply": choice["id"]}
+
+
+def question(text: str, choices: list[tuple[str, str]], locale: str) -> dict[str, Any]:
+    """A text with reply buttons; with more than three choices, or a long text, with a list."""
+    rows = [{"id": id, "title": title} for id, title in choices]
+    if len(rows) <= REPLY_BUTTONS_MAX and len(text) <= BUTTON_TEXT_MAX:
+        shown = [{"type": "reply", "reply": row} for row in rows]
+        found = {"type": "button", "body": {"text": text}, "action": {"buttons": shown}}
+    else:
+        label = OPEN_LIST.get(locale.partition("-")[0], OPEN_LIST["en"])
+        action = {"button": label, "sections": [{"rows": rows}]}
+        found = {"type": "list", "body": {"text": text}, "action": action}
+    return {"type": "interactive", "interactive": found}
 
 
 def button(index: int, value: Any) -> dict[str, Any]:

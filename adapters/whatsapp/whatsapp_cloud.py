@@ -97,6 +97,13 @@ Types of inbound messages and where their text stands. Reactions, system notices
 are no answer.
 """
 
+MEDIA: dict[str, ch.MediaKind] = {
+    "image": "image",
+    "video": "video",
+    "document": "file",
+    "audio": "audio",
+    "sticker": "image",
+}
 BUTTON_TYPES = ("button", "interactive")
 KEYWORDS = {"STOP": "stop", "START": "start"}
 PREFERENCES: dict[str, Literal["in", "out"]] = {"stop": "out", "resume": "in"}
@@ -120,6 +127,9 @@ class WhatsAppCloud(WhatsAppAccount):
         echo=True,
         failure_receipts=True,
         longest={"text": 4096},
+        choices=10,
+        choice_chars=20,
+        template_choices=10,
     )
 
     def request(self, message: ch.Outgoing) -> ch.HttpCall:
@@ -239,6 +249,9 @@ def content_of(message: ch.Outgoing) -> dict[str, Any]:
     Raises ``Unsendable`` outside the session without a template: Meta would take the text and fail
     it later (131047).
     """
+    choices = ch.choices_of(message.content)
+    if message.in_session and "text" in message.content and choices:
+        return template.question(message.content["text"], choices, message.locale)
     if message.in_session and "text" in message.content:
         return {"type": "text", "text": {"body": message.content["text"], "preview_url": False}}
     part = message.content.get("yaml")
@@ -336,8 +349,10 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
     if not isinstance(form, str) or form not in TEXTS or person is None:
         return
     answers = ch.ids_of(ch.member(message, "context", "id"))
-    payload = ch.member(message, "button", "payload") or ch.member(
-        message, "interactive", "button_reply", "id"
+    payload = (
+        ch.member(message, "button", "payload")
+        or ch.member(message, "interactive", "button_reply", "id")
+        or ch.member(message, "interactive", "list_reply", "id")
     )
     yield ch.Inbound(
         kind=person[0],
@@ -350,7 +365,16 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
         clicked=bool(answers) and form in BUTTON_TYPES,
         keyword=KEYWORDS.get(payload.strip().upper()) if isinstance(payload, str) else None,
         at=ch.unix_seconds(message.get("timestamp")),
+        choice=ch.id_of(payload),
+        media=tuple(media_of(message)),
     )
+
+
+def media_of(message: Item) -> Iterator[ch.InboundMedia]:
+    """A picture, a file or a voice message, by Meta's id of it."""
+    for form, kind in MEDIA.items():
+        if (id := ch.id_of(ch.member(message, form, "id"))) is not None:
+            yield ch.InboundMedia(kind=kind, reference=id)
 
 
 def preferences(item: Item) -> Iterator[ch.Preference]:

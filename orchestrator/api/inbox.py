@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -13,20 +12,21 @@ from msgspec import Meta
 
 from orchestrator.api.auth import VISITOR
 from orchestrator.api.bodies import read_object
+from orchestrator.api.inbox_receipts import (
+    pressed,
+    receipts_of,
+    report_delivered,
+    submit,
+)
 from orchestrator.api.inbox_streams import STREAMS, change_of
-from orchestrator.api.ports import DEPS, ApiDeps
+from orchestrator.api.ports import DEPS
 from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import PAGING, Cursor, QueryText, read_limit, read_query, wrong
 from orchestrator.api.route import Parameter, Time
-from orchestrator.channels import Engagement, Receipt
-from orchestrator.core.status import Delivery
-from orchestrator.engine.commands import RecordReceipt
-from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients.fields import recipient_id, refuse_unknown
 from orchestrator.stores.item_rows import FIRST_ITEM, ItemMark, ItemRow
 from orchestrator.stores.item_tables import ITEM_STATUSES
-from orchestrator.stores.port import StoreBusy
 
 log = structlog.get_logger()
 
@@ -34,7 +34,6 @@ TOKEN_SECONDS, TOKEN_SECONDS_MAX = 3_600, 86_400
 CHANGES_MAX = 1_000
 """A page that has missed more changes reads the list again."""
 RECEIPTS_AT_ONCE = 256
-DELIVERED_SECONDS = 2.0
 ACTION_CHARS_MAX = 100
 BODY_BYTES_MAX = 2 * 1024
 
@@ -254,7 +253,8 @@ async def mark_one(request: web.Request, mark: ItemMark, detail: str = "") -> we
     deps, recipient = request.app[DEPS], recipient_of(request)
     row = await deps.reader.item(recipient, request.match_info["item"], deps.now())
     if row is not None:
-        await submit(deps, receipts_of([row], mark, detail))
+        found = [pressed(deps, recipient, row, detail)] if detail else receipts_of([row], mark)
+        await submit(deps, found)
         await deps.reader.mark_item(recipient, row.id, mark, deps.now())
     return await marked(request, recipient)
 
@@ -281,56 +281,6 @@ async def marked(request: web.Request, recipient: str) -> web.Response:
     request.app[STREAMS].announce_soon(recipient)
     deps = request.app[DEPS]
     return answer(change_of(await deps.reader.inbox(recipient, deps.now())))
-
-
-# ---- receipts
-
-RECEIPTS: dict[ItemMark, Delivery | Engagement] = {
-    ItemMark.SEEN: Delivery.DELIVERED,
-    ItemMark.READ: Engagement.READ,
-    ItemMark.CLICKED: Engagement.CLICKED,
-}
-"""What a mark proves; the others prove nothing about the message."""
-
-
-def receipts_of(rows: Sequence[ItemRow], mark: ItemMark, detail: str = "") -> list[RecordReceipt]:
-    """The receipts that are not on record yet."""
-    state = RECEIPTS.get(mark)
-    if state is None:
-        return []
-    receipt = Receipt(state=state, detail=detail)
-    return [
-        RecordReceipt(row.provider, receipt, row.message, row.attempt)
-        for row in rows
-        if state is not Delivery.DELIVERED or row.delivered_at is None
-    ]
-
-
-async def submit(deps: ApiDeps, commands: Sequence[RecordReceipt]) -> None:
-    """Have receipts committed; what is no longer known is dropped. Raises the first error."""
-    for found in await deps.engine.submit_many(commands):
-        if isinstance(found, BaseException) and not isinstance(found, LookupError):
-            raise found
-
-
-async def report_delivered(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow]) -> None:
-    """
-    Record that items were taken by who shows them. If that fails or takes long it is only logged:
-    the next time that they are taken it is tried again.
-    """
-    new = [row for row in rows if row.delivered_at is None and row.document is not None]
-    if not new:
-        return
-    try:
-        async with asyncio.timeout(DELIVERED_SECONDS):
-            await asyncio.shield(asyncio.ensure_future(record_delivered(deps, recipient, new)))
-    except (Busy, Stopped, StoreBusy, TimeoutError) as error:
-        log.warning("inbox.not_recorded", reason=type(error).__name__)
-
-
-async def record_delivered(deps: ApiDeps, recipient: str, rows: Sequence[ItemRow]) -> None:
-    await submit(deps, receipts_of(rows, ItemMark.SEEN))
-    await deps.reader.note_delivered(recipient, [row.id for row in rows], deps.now())
 
 
 # ---- bodies and views

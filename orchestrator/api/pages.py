@@ -44,7 +44,9 @@ PAGE = Environment(
 
 
 def page(language: str, title: str, status: int = 200, **content: str) -> web.Response:
-    """A page with a heading; ``content`` is its ``text``, or ``topic`` and ``way`` of its form."""
+    """A page with a heading; ``content`` is its ``text``, or ``topic`` and ``way``, or the
+    ``answer``, of its form.
+    """
     text = PAGE.render(
         language=language, title=title, style=Markup(STYLE), words=WORDS[language], **content
     )
@@ -65,6 +67,16 @@ def done(language: str, channel: str, topic: str, scope: str) -> web.Response:
     words = WORDS[language]
     text = words[f"done_{scope}"].format(topic=readable(topic), way=way_of(channel, language))
     return page(language, words["done"], text=text)
+
+
+def answering(language: str, answer: str) -> web.Response:
+    """The form that sends the answer of a link."""
+    return page(language, WORDS[language]["answer"], answer=answer)
+
+
+def answered(language: str, answer: str) -> web.Response:
+    words = WORDS[language]
+    return page(language, words["answered"], text=words["answered_note"].format(answer=answer))
 
 
 def way_of(channel: str, language: str) -> str:

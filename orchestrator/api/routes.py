@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.api import (
+    answers,
     audit,
     events,
     inbox,
@@ -319,6 +320,13 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(302, "To the link's target"), GONE),
     ),
 
+    TokenRoute(
+        "GET", "/a/{token}", answers.answer_page, "The answer of a link; a GET never acts", PAGE,
+    ),
+    TokenRoute(
+        "POST", "/a/{token}", answers.answer_question, "Answer a question of a mail", PAGE,
+        refusals=(400, 408, 413, 415, 429, 503),
+    ),
     TokenRoute(
         "GET", "/l/{token}", links.follow, "Open the messenger that a message's link is to",
         (RouteAnswer(302, "To the messenger"), GONE),

@@ -30,6 +30,7 @@ from orchestrator.channels.adapter_api import (
     LoginAdapter as LoginAdapter,
     S as S,
     Outgoing as Outgoing,
+    choices_of as choices_of,
     AdapterSettings as AdapterSettings,
     Unsendable as Unsendable,
     by_http_status as by_http_status,
@@ -110,6 +111,8 @@ from orchestrator.channels.readers import (
 from orchestrator.channels.reports import (
     Inbound as Inbound,
     InboundMedia as InboundMedia,
+    MediaKind as MediaKind,
+    REFERENCE_CHARS_MAX as REFERENCE_CHARS_MAX,
     Linked as Linked,
     Preference as Preference,
     Receipt as Receipt,

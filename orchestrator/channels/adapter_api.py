@@ -23,6 +23,7 @@ from orchestrator.channels.wire import (
 from orchestrator.core.outcomes import NotSent, Outcome, Refused, Unknown
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
+from orchestrator.core.replies import Choice
 
 HOUR_SECONDS = 3600
 
@@ -45,6 +46,9 @@ class Capabilities:
     ``idempotent_seconds``: the provider refuses or recognises a repeat of the same idempotency key
     for that long (0: not at all). ``failure_receipts``: it reports failures later. ``longest``: how
     many characters the provider takes of a part (``{"text": 1000}``); a longer one is never sent.
+    ``choices``: so many choices of a question can be buttons, with at most ``choice_chars``
+    characters each; the adapter finds them by ``choices_of``. Others become numbered lines.
+    ``template_choices``: so many can be buttons of an approved template, whatever their titles.
     """
 
     channel: str
@@ -56,6 +60,16 @@ class Capabilities:
     idempotent_seconds: float = 0
     http2: bool = False
     longest: Mapping[str, int] = field(default_factory=dict)
+    choices: int = 0
+    choice_chars: int = 0
+    template_choices: int = 0
+
+    def draws(self, choices: Sequence[Choice], templated: bool = False) -> bool:
+        """Whether the adapter makes buttons of these choices."""
+        if templated and len(choices) <= self.template_choices:
+            return True
+        fits = all(len(choice.title) <= self.choice_chars for choice in choices)
+        return fits and len(choices) <= self.choices
 
     def too_long(self, parts: Mapping[str, Any]) -> tuple[str, int, int] | None:
         """The first part that is longer than the provider takes, its length, and the most."""
@@ -107,6 +121,13 @@ Content = Mapping[str, Any]
 Rendered parts by name: ``{"subject": str, "text": str, "html": str, "yaml": {…}}`` as the channel
 has them.
 """
+
+
+def choices_of(content: Content) -> list[tuple[str, str]]:
+    """The id and the title of each choice that an adapter makes buttons of."""
+    structure = content.get("yaml")
+    listed = structure.get("choices", ()) if isinstance(structure, Mapping) else ()
+    return [(str(one["id"]), str(one["title"])) for one in listed]
 
 
 @named

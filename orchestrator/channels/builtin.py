@@ -25,6 +25,8 @@ from orchestrator.channels.readers import iso_seconds
 ACTIONS_MAX = 4
 ITEM_ACTIONS_MAX = 3
 BUTTONS_MAX = 8
+BUTTON_CHARS_MAX = 20
+WHATSAPP_CHOICES_MAX = 10
 ANSWER_BYTES_MAX = 64
 TEXT_MAX = 2_000
 LINKS = ("url", "icon", "image")
@@ -47,6 +49,10 @@ def viber_problem(found: Mapping[str, Any]) -> str | None:
 
 
 def whatsapp_problem(found: Mapping[str, Any]) -> str | None:
+    if any(len(str(choice["title"])) > BUTTON_CHARS_MAX for choice in found.get("choices", ())):
+        return f"WhatsApp takes titles of choices of at most {BUTTON_CHARS_MAX} characters"
+    if set(found) == {"choices"}:
+        return None  # a question within the session needs no template
     for key in ("template", "language"):
         if not is_text(found.get(key)):
             return f"{key} must be given"
@@ -138,11 +144,13 @@ def is_url(value: Any) -> bool:
 
 SMS = Channel(
     name="sms",
-    parts=("text",),
+    parts=("text", "yaml"),
     needed=(("text",),),
     addresses=(PHONE,),
     way={"en": "by SMS", "uk": "у SMS"},
     two_way=True,
+    choices="lines",
+    session_ms=SESSION_MS,
     counts_parts=True,
     country_rule=True,
     otp_limits=True,
@@ -163,6 +171,7 @@ VIBER = Channel(
         keys=frozenset({"image", "button"}), urls=("image", "button.url"), problem=viber_problem
     ),
     two_way=True,
+    choices="lines",
     linkable=True,
     session_ms=SESSION_MS,
     assumed=Assumed(
@@ -184,6 +193,8 @@ RCS = Channel(
         keys=frozenset({"image", "button"}), urls=("image", "button.url"), problem=viber_problem
     ),
     two_way=True,
+    choices="lines",
+    session_ms=SESSION_MS,
     assumed=Assumed(
         refused=0.4,
         lost=0.002,
@@ -205,6 +216,8 @@ WHATSAPP = Channel(
         problem=whatsapp_problem,
     ),
     two_way=True,
+    choices="lines",
+    choices_max=WHATSAPP_CHOICES_MAX,
     session_ms=SESSION_MS,
     assumed=Assumed(
         refused=0.1,
@@ -227,6 +240,8 @@ TELEGRAM = Channel(
         problem=telegram_problem,
     ),
     two_way=True,
+    choices="lines",
+    session_ms=SESSION_MS,
     linkable=True,
     assumed=Assumed(
         dead=0.005,
@@ -237,11 +252,13 @@ TELEGRAM = Channel(
 )
 EMAIL = Channel(
     name="email",
-    parts=("subject", "text", "html"),
+    parts=("subject", "text", "html", "yaml"),
     needed=(("subject",), ("text", "html")),
     addresses=(EMAIL_ADDRESS,),
     way={"en": "by email", "uk": "електронною поштою"},
     two_way=True,
+    choices="links",
+    session_ms=SESSION_MS,
     one_click=True,
     assumed=Assumed(
         dead=0.01,
@@ -262,6 +279,8 @@ WEB_PUSH = Channel(
         problem=web_push_problem,
     ),
     fan_out=True,
+    choices="actions",
+    choices_max=ACTIONS_MAX,
     receipts_from="device",
     assumed=Assumed(
         dead=0.08,
@@ -281,6 +300,8 @@ IN_APP = Channel(
         problem=in_app_problem,
     ),
     inbox=True,
+    choices="actions",
+    choices_max=ITEM_ACTIONS_MAX,
     assumed=Assumed(
         delivered=Likelihood(0.4, 2 * HOUR, 24 * HOUR),
         read=Likelihood(0.5, 10 * MINUTE, 12 * HOUR),

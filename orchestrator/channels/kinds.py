@@ -4,16 +4,20 @@ A channel as one value that has all its properties; no code outside this package
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 from orchestrator.channels.address_kinds import AddressKind
+from orchestrator.core.replies import CHOICES_MAX, fold
 
 Part = Literal["subject", "title", "text", "html", "yaml"]
 PARTS: tuple[str, ...] = get_args(Part)
 """The template parts that a channel can choose from."""
+CHOICE_ID = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+TITLE_CHARS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,12 @@ class Channel:
     """One-time codes count against the velocity limits."""
     one_click: bool = False
     """Its messages carry a one-click unsubscribe header, which needs a public https address."""
+    choices: Literal["", "lines", "links", "actions"] = ""
+    """
+    How a question's choices are shown if the adapter draws no buttons: as numbered lines of the
+    text, links of a mail, actions of a notification. "": there are no questions.
+    """
+    choices_max: int = CHOICES_MAX
     session_ms: int = 0
     """A message from the recipient opens a session of this length; 0: there are none."""
     assumed: Assumed = Assumed()
@@ -108,8 +118,32 @@ class Channel:
         if not isinstance(found, Mapping):
             return "the YAML part is not a mapping"
         structure = self.structure or Structure(keys=frozenset())
-        unknown = sorted(set(map(str, found)) - structure.keys)
+        keys = structure.keys | {"choices"} if self.choices else structure.keys
+        unknown = sorted(set(map(str, found)) - keys)
         if unknown:
-            keys = ", ".join(sorted(structure.keys))
-            return f"{self.name}.yaml has no key {unknown[0]!r}; it has {keys}"
-        return structure.problem(found)
+            known = ", ".join(sorted(keys))
+            return f"{self.name}.yaml has no key {unknown[0]!r}; it has {known}"
+        wrong = choices_problem(found["choices"], self.choices_max) if "choices" in found else None
+        return wrong or structure.problem(found)
+
+
+def choices_problem(choices: Any, most: int) -> str | None:
+    """What is wrong with the choices of a question, None if nothing is."""
+    if not isinstance(choices, list) or not 1 <= len(choices) <= most:
+        return f"choices must be a list of 1 to {most}"
+    ids: set[str] = set()
+    titles: set[str] = set()
+    for choice in choices:
+        if not isinstance(choice, Mapping) or set(choice) != {"id", "title"}:
+            return 'a choice must be {id: "…", title: "…"}'
+        id, title = choice["id"], choice["title"]
+        if isinstance(id, bool) or not CHOICE_ID.fullmatch(str(id)):
+            return "a choice's id must be 1 to 32 of A-Z a-z 0-9 _ . -"
+        title = str(title) if isinstance(title, int) and not isinstance(title, bool) else title
+        if not isinstance(title, str) or not title.strip() or len(title) > TITLE_CHARS_MAX:
+            return f"a choice's title must be a text of at most {TITLE_CHARS_MAX} characters"
+        if str(id).casefold() in ids or fold(title) in titles:
+            return "choices must differ in their ids and in their titles"
+        ids.add(str(id).casefold())
+        titles.add(fold(title))
+    return None

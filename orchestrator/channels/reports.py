@@ -32,6 +32,8 @@ class Receipt:
 
 
 MediaKind = Literal["image", "video", "audio", "file"]
+REFERENCE_CHARS_MAX = 1_500
+"""Of what a provider knows a medium by."""
 
 
 @named
@@ -50,7 +52,8 @@ class InboundMedia:
 @named
 class Inbound:
     """
-    The recipient wrote to us. ``kind`` and ``value`` say from which address; ``answers`` are our
+    The recipient wrote to us. ``kind`` and ``value`` say from which address; both are "" where a
+    signed token of ours stands in ``answers``, as in the reports of devices. ``answers`` are our
     client references or the provider's ids of the message they answered, the likeliest first;
     ``clicked``: they pressed a button of it. ``keyword`` is the provider's own reading of an
     opt-out word (``stop`` or ``start``), None if it has none: the words are read elsewhere.

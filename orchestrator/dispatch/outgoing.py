@@ -19,6 +19,7 @@ from orchestrator.core.policy import PROMOTIONAL, SERVICE, Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address
 from orchestrator.core.values import Value
+from orchestrator.dispatch.choices import with_choices
 from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
@@ -117,6 +118,12 @@ def render_step(
         link_to=lambda channel: f"{urls.public_url}/l/{urls.keys.link_to(message.id, channel)}",
     )
     rendered = ready.templates.render(template, ready.channel, context)
+    rendered = with_choices(
+        rendered,
+        channels()[ready.channel],
+        provider.adapter.supports,
+        lambda choice: f"{urls.public_url}/a/{urls.keys.answer(message.id, attempt, choice.id)}",
+    )
     need(provider, rendered)
     if "html" in rendered.parts and getattr(provider.adapter.settings, "open_pixel", False):
         pixel = f"{urls.public_url}/o/{urls.keys.pixel(message.id, attempt)}"

@@ -192,9 +192,8 @@ class Send:
     def _prepared(self, ready: ReadyStep, rendered: Rendered) -> Prepared:
         parts = rendered.count.parts if rendered.count is not None else None
         cost = self.provider.cost.of(parts) if self.provider.cost is not None else None
-        return Prepared(
-            ready.step, self.provider.name, ready.targets, rendered.content_hash, parts, cost
-        )
+        what = (ready.targets, rendered.content_hash, parts, cost)
+        return Prepared(ready.step, self.provider.name, *what, choices=rendered.choices)
 
     def _report_unrenderable(self, problem: Unrenderable) -> None:
         try:

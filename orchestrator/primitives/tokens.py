@@ -109,6 +109,18 @@ class SigningKeys:
             return None
         return (*found, payload[18:].decode("utf-8", "replace"))
 
+    def answer(self, message: str, attempt: int, choice: str) -> str:
+        """The token of a link that answers a question."""
+        return self._sign(b"an", place(message, attempt) + choice.encode())
+
+    def read_answer(self, token: str) -> tuple[str, int, str] | None:
+        """The message, the attempt's number, and the choice's id."""
+        payload = self._verify(b"an", token)
+        found = read_place(payload[:18] if payload is not None else None)
+        if payload is None or found is None:
+            return None
+        return (*found, payload[18:].decode("utf-8", "replace"))
+
     def medium(self, provider: str, reference: str) -> str:
         """The id of a medium in a reply: its provider, and what the provider knows it by."""
         return self._sign(b"md", f"{provider}\0{reference}".encode())

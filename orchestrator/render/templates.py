@@ -21,6 +21,7 @@ from jinja2.exceptions import SecurityError, TemplateError, TemplateRuntimeError
 from orchestrator.channels import Channel
 from orchestrator.channels.registry import channels
 from orchestrator.core.reasons import Reason
+from orchestrator.core.replies import Choice
 from orchestrator.core.values import Value
 from orchestrator.render import sms
 from orchestrator.render.budget import begin
@@ -68,13 +69,14 @@ class RenderContext(Value):
 class Rendered:
     """
     ``parts`` by name, text or (for ``yaml``) a structure; ``count`` of the text if the channel
-    counts SMS parts.
+    counts SMS parts; ``choices`` those that it offers, once it is made ready for one adapter.
     """
 
     parts: dict[str, Any]
     locale: str
     content_hash: str
     count: sms.SmsCount | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from orchestrator.simulate.statistics import (
 )
 from orchestrator.simulate.version_run import RunSpec, VersionRun
 from orchestrator.simulate.workers import share_out
-from orchestrator.virtual.fast_runner import Contents
+from orchestrator.virtual.content import Contents
 
 GC_THRESHOLD = 100_000
 COUNT_EVERY = 200

@@ -15,7 +15,8 @@ from orchestrator.simulate.event_file import EventFile
 from orchestrator.simulate.outcomes import MessageOutcome, OutcomeCollector
 from orchestrator.simulate.people import People
 from orchestrator.simulate.tendencies import Cell
-from orchestrator.virtual.fast_runner import Contents, FastRunner
+from orchestrator.virtual.content import Contents
+from orchestrator.virtual.fast_runner import FastRunner
 from orchestrator.virtual.scripted_provider import Reaction
 
 AFTERMATH_MS = 3 * DAY_MS

@@ -13,14 +13,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.effects import Call
-from orchestrator.core.facts import Answered, Due, Fact, Prepared, Shut, Unpreparable
+from orchestrator.core.facts import Answered, Due, Fact, Shut, Unpreparable
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Outcome, Unknown
 from orchestrator.core.policy import Policy
@@ -42,6 +41,7 @@ from orchestrator.recipients.document import Person
 from orchestrator.render import Unrenderable
 from orchestrator.runtime.providers import active_provider
 from orchestrator.stores.rows import LANES, Changes, ContactPlace
+from orchestrator.virtual.content import Content, Contents
 from orchestrator.virtual.scripted_provider import Later, Reaction, scripted_type
 from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
 
@@ -49,27 +49,6 @@ PROBE_LOOK_MS = 1_000
 
 Respond = Callable[[str, Message, Attempt], Reaction]
 """How a provider, and the person behind it, take one attempt of a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """
-    The part of rendered content that decisions need; ``refused`` is the reason why it could not be
-    rendered.
-    """
-
-    content_hash: str = ""
-    parts: int | None = None
-    refused: tuple[Reason, str] | None = None
-    words: Mapping[str, Any] | None = None
-    """The text by part, if the runner keeps everything."""
-
-
-Contents = dict[tuple[str, ...], Content]
-"""
-What was rendered before from one set of templates: the same event gives the same content for the
-same person in every run and under every version of a policy.
-"""
 
 
 class FastRunner:
@@ -315,7 +294,7 @@ class FastRunner:
             self._apply(entry, Unpreparable(step, *content.refused))
             return
         cost = provider.cost.of(content.parts) if provider.cost is not None else None
-        fact = Prepared(step, provider.name, targets, content.content_hash, content.parts, cost)
+        fact = content.prepared(step, provider.name, targets, cost)
         calls = self._apply(entry, fact).calls
         if calls and content.words is not None:
             self.said[message.id, ready.channel] = content.words
@@ -340,7 +319,8 @@ class FastRunner:
         except Unrenderable as problem:
             return Content(refused=(problem.reason, problem.said))
         parts = rendered.count.parts if rendered.count is not None else None
-        return Content(rendered.content_hash, parts, words=rendered.parts if self._keep else None)
+        words = rendered.parts if self._keep else None
+        return Content(rendered.content_hash, parts, words=words, choices=rendered.choices)
 
     def _call(self, entry: WorkingMessage, provider: ActiveProvider, call: Call) -> None:
         """Have the provider answer, within its timeout, and its receipts follow."""

@@ -236,6 +236,7 @@ EXAMPLES = Examples(
                     id="4382bfdwdsb323b2d9",
                     answers=(f"{CHAT}/77",),
                     clicked=True,
+                    choice="no",
                 ),
             ),
         ),

@@ -427,21 +427,21 @@ EXAMPLES = Examples(
         reply_of(
             "a pressed button answers ours",
             "button",
-            wrote("Беру", answers=(WAMID,), clicked=True),
+            wrote("Беру", answers=(WAMID,), clicked=True, choice="TAKE"),
             button={"payload": "TAKE", "text": "Беру"},
             context=ENDS,
         ),
         reply_of(
             "a translated stop button is a stop",
             "button",
-            wrote("Відписатися", answers=(WAMID,), clicked=True, keyword="stop"),
+            wrote("Відписатися", answers=(WAMID,), clicked=True, keyword="stop", choice="STOP"),
             button={"payload": "STOP", "text": "Відписатися"},
             context=ENDS,
         ),
         reply_of(
             "a chosen reply answers ours",
             "interactive",
-            wrote("Так", answers=(WAMID,), clicked=True),
+            wrote("Так", answers=(WAMID,), clicked=True, choice="yes"),
             interactive={"type": "button_reply", "button_reply": {"id": "yes", "title": "Так"}},
             context=ENDS,
         ),
@@ -455,7 +455,7 @@ EXAMPLES = Examples(
         reply_of(
             "a picture is a message too",
             "image",
-            wrote(""),
+            wrote("", media=(ch.InboundMedia(kind="image", reference="1"),)),
             image={"id": "1", "mime_type": "image/jpeg"},
         ),
         reply_of(

@@ -20,6 +20,7 @@ from orchestrator.core.message import Attempt, Run, Sending, Status
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.reasons import Reason
 from orchestrator.core.recipient import Address, CapUsage, Instant
+from orchestrator.core.replies import offer
 
 PROVIDER_PAUSES = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
 """Reasons for which a provider is waited for if no other is left."""
@@ -302,6 +303,7 @@ def intend(
         content_hash=fact.content_hash,
         parts=fact.parts,
         cost=fact.cost,
+        choices=offer(message.id, fact.choices) if fact.choices else (),
     )
     message.attempts.append(attempt)
     builder.effects.append(Call(attempt.number, target))

@@ -42,8 +42,9 @@ def reported_at(context: BatchContext, at: float | None) -> int:
 class InboundHandler(Handler[RecordInbound]):
     def needs(self, needs: Needs, command: RecordInbound) -> None:
         inbound = command.inbound
-        hash = needs.address_hash(inbound.kind, inbound.value)
-        needs.rows.contacts.add((hash, command.channel))
+        if inbound.kind:
+            hash = needs.address_hash(inbound.kind, inbound.value)
+            needs.rows.contacts.add((hash, command.channel))
         needs.rows.references.update(answers_of(needs.rules, command))
         if command.message is not None:
             needs.rows.messages.add(command.message)
@@ -51,6 +52,10 @@ class InboundHandler(Handler[RecordInbound]):
             needs.rows.recipients.add(command.recipient)
 
     def needs_addresses(self, needs: Needs, command: RecordInbound, work: UnitOfWork) -> None:
+        if not command.inbound.kind:
+            if command.message is not None:
+                needs.message_addresses(work, command.message)
+            return
         hash = needs.address_hash(command.inbound.kind, command.inbound.value)
         needs.addresses.addresses.update(names_of(work, hash, command.channel))
         if (place := answered_attempt(needs.rules, work, command, hash)) is not None:
@@ -69,6 +74,9 @@ class InboundHandler(Handler[RecordInbound]):
         inbound, work = command.inbound, context.work
         hash = context.address_hash(inbound.kind, inbound.value)
         at = reported_at(context, inbound.at)
+        if not inbound.kind:
+            press(context, command, at)
+            return
         if not is_new(context, command, hash):
             return
         names = names_of(work, hash, command.channel)
@@ -92,6 +100,26 @@ class InboundHandler(Handler[RecordInbound]):
             answered = entry.message if entry is not None else None
             record_consents(context, person, names, consent, answered)
         record_reply(context, command, at, entry, place, stops=word == "stop")
+
+
+def press(context: BatchContext, command: RecordInbound, at: int) -> None:
+    """
+    Somebody pressed a button of a notification or of an item, or followed a link of a mail: a
+    signed token names the attempt instead of an address. The same button again is nothing new.
+    """
+    entry = context.work.messages.get(command.message) if command.message else None
+    if entry is None or command.attempt is None or command.message is None:
+        return
+    if command.attempt >= len(entry.message.attempts):
+        return
+    attempt = entry.message.attempts[command.attempt]
+    if attempt.channel != command.channel:
+        return
+    choice = chosen(entry.message.id, attempt.choices, "", command.inbound.choice)
+    again = attempt.choice == choice if choice else Engagement.CLICKED in attempt.engagement
+    if not again:
+        place = AttemptPlace(command.message, command.attempt)
+        record_reply(context, command, at, entry, place, stops=False)
 
 
 def record_reply(
@@ -127,19 +155,23 @@ def record_reply(
         place.attempt, engagement.value, at, None, inbound.id, None, reply if keeps else None
     )
     apply_fact(context, entry, fact)
-    what = made(context, command, at, reply)
+    what = made(context, command, at, reply, attempt.address)
     if erased:
         emit_reply(context, what, None, None)
     else:
         emit_reply(context, what, entry, entry.message.recipient)
 
 
-def made(context: BatchContext, command: RecordInbound, at: int, reply: Reply) -> ReplyMade:
+def made(
+    context: BatchContext, command: RecordInbound, at: int, reply: Reply, sent_to: str = ""
+) -> ReplyMade:
+    """What happened; a device without an address of its own has that of the attempt."""
+    address = masked_address(context, command) if command.inbound.kind else sent_to
     session_ms = channels()[command.channel].session_ms
     return ReplyMade(
         context.new_id(),
         command.channel,
-        masked_address(context, command),
+        address,
         reply,
         at,
         at + session_ms if session_ms else None,
