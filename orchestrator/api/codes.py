@@ -62,6 +62,7 @@ CALL_CODES: dict[str, str] = {
     "unknown_channel": "The configuration has no such channel",
     "unknown_policy": "The configuration has no such policy",
     "unknown_key": "There is no such API key, or it was revoked before",
+    "unknown_code": "No pool has this code",
     "not_paused": "It is not paused",
     "not_unknown": "The attempt's outcome is known",
     "already_ended": "The message has ended; `message_status` says how",

@@ -42,6 +42,7 @@ class Scope(StrEnum):
     INBOX = "inbox"
     DEAD_LETTERS = "dead_letters"
     PAUSES = "pauses"
+    CODES = "codes"
     AUDIT = "audit"
     ALL = "all"
 

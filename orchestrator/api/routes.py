@@ -14,6 +14,7 @@ from typing import Any
 from orchestrator.api import (
     answers,
     audit,
+    code_pools,
     events,
     inbox,
     inbox_streams,
@@ -54,6 +55,7 @@ PauseRoute = partial(
     scope=Scope.PAUSES,
     places=(f"{', '.join(pauses.KINDS[:-1])} or {pauses.KINDS[-1]}.", "Its name."),
 )
+CodeRoute = partial(Route, scope=Scope.CODES)
 RecipientRoute = partial(Route, scope=Scope.RECIPIENTS, places=("Your own id of the recipient.",))
 InboxRoute = partial(
     Route,
@@ -183,6 +185,23 @@ ROUTES: tuple[Route, ...] = (
         refusals=(400, 404),
     ),
 
+    CodeRoute(
+        "GET", "/v1/codes", code_pools.list_pools, "The pools of codes, and how many are left",
+        (RouteAnswer(200, "All of them", code_pools.CodePoolsView),),
+    ),
+    CodeRoute(
+        "POST", "/v1/codes/{pool}/import", code_pools.import_codes, "Add codes to a pool",
+        (RouteAnswer(200, "What became of them", code_pools.CodesImportedView),),
+        body={JSON: code_pools.CodesBody}, places=("The pool's name.",), refusals=(400,),
+        notes=(f"At most {code_pools.CODES_MAX:,} codes and 1 MiB. Each code once: a double is"
+            " refused, also one that a message has got long ago. A repeat changes nothing."),
+    ),
+    CodeRoute(
+        "POST", "/v1/codes/find", code_pools.find_code, "Where a code went",
+        (RouteAnswer(200, "The pools that have it", code_pools.CodePlacesView),),
+        body={JSON: code_pools.CodeBody}, refusals=(404,),
+        notes="The audit log notes who asked, with the code's keyed hash.",
+    ),
     RecipientRoute(
         "PUT", "/v1/recipients/{id}", recipients.put_recipient, "Merge a profile", PROFILE,
         body={JSON: recipients.ProfileBody},

@@ -30,6 +30,7 @@ GAUGE_SECONDS = 5.0
 USED_SECONDS = 60.0
 AUDIT_SECONDS = 300.0
 COUNT_SECONDS = 60.0
+CODES_SECONDS = 30.0
 MOVE_ON_MAX = 256
 PUT_OFF_MS = 60_000
 
@@ -74,6 +75,7 @@ class Maintenance:
             routine.append((AUDIT_SECONDS, self.count_unknown))
             routine.append((COUNT_SECONDS, self.count_journeys))
             routine.append((PURGE_SECONDS, self.forget_idle))
+            routine.append((CODES_SECONDS, self.count_codes))
         for seconds, task in routine:
             self._tasks.append(asyncio.create_task(self._every(seconds, task)))
 
@@ -156,6 +158,12 @@ class Maintenance:
                 first=found[0],
                 fix="kaskad messages untimed --repair",
             )
+
+    async def count_codes(self) -> None:
+        """Count the codes of the installation that are left, if a policy gives any."""
+        if self._runtime.engine.rules.with_codes:
+            pools = await self._store.code_pools()
+            self._runtime.edges.metrics.code_pools(one[:3] for one in pools)
 
     async def count_unknown(self) -> None:
         """Count the sends of the installation that may or may not have left."""

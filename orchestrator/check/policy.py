@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestrator.channels.registry import channels
+from orchestrator.check.codes import lint_codes
 from orchestrator.check.event_types import lint_event_type
 from orchestrator.check.installation import Installation, only_settings
 from orchestrator.check.policy_expressions import ConditionLint
@@ -71,6 +72,7 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     lint_repeats(cascade, also)
     lint_order(cascade, file, installation)
     lint_deadline(cascade, file)
+    lint_codes(file, installation)
     if cascade:
         lint_last_step(cascade[-1])
     own = (one for one in report.problems if one.path == str(file.path))

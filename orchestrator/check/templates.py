@@ -28,7 +28,7 @@ from orchestrator.render.filter_use import FilterProblem, constant_filter_proble
 from orchestrator.render.templates import Part, spoken
 from orchestrator.render.usage import EACH, SAMPLES, Use, filters, invented, laid_over, uses
 
-NAMES = ("event", "recipient", "message", "now", "unsubscribe_url")
+NAMES = ("event", "recipient", "message", "codes", "now", "unsubscribe_url")
 MESSAGE_NAMES = ("id", "policy", "step", "channel")
 ALIKE = ("text", "number", "date", "url", "list", "person")
 SAMPLE_NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -257,6 +257,7 @@ def context(names: dict[str, Any], locale: str, person: dict[str, Any]) -> Rende
         time_zone=PERSON["time_zone"],
         unsubscribe_url=SAMPLES["url"],
         link=same_url,
+        codes=codes if isinstance(codes := names.get("codes"), dict) else None,
     )
 
 

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     author,
     backup,
     bench,
+    code_pools,
     completion,
     configured,
     dead_letters,
@@ -56,6 +57,7 @@ GROUPS = (
                 "resume",
                 "optout",
                 "people",
+                "codes",
                 "dlq",
                 "unknown",
                 "events",
@@ -113,6 +115,7 @@ messages.register(app)
 dead_letters.register(app)
 unknown.register(app)
 pauses.register(app)
+code_pools.register(app)
 people.register(app)
 event_files.register(app)
 send.register(app)

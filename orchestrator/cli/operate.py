@@ -86,7 +86,7 @@ def keys_create(
         typer.Option(
             help=(
                 "Comma-separated: events, messages, recipients, inbox, dead_letters, pauses,"
-                " audit, all."
+                " codes, audit, all."
             )
         ),
     ],

@@ -111,7 +111,8 @@ def rendered(
         for wanted in sorted(written) if several else [locale]:
             key = f"{name} {wanted}" if several else name
             try:
-                found = templates.render(template, name, context(given, person, wanted))
+                asked = context(given, person, wanted, sample_codes(templates, template, name))
+                found = templates.render(template, name, asked)
             except Unrenderable as problem:
                 shown[key] = {"error": f"{problem.reason}: {problem.said}"}
                 continue
@@ -151,7 +152,18 @@ def stored_person(config: Path, who: str) -> dict[str, Any]:
     return Person(str(document["id"]), document, lambda kind, value: "").view()
 
 
-def context(given: Mapping[str, Any], person: Mapping[str, Any], locale: str) -> Any:
+def sample_codes(templates: TemplateSet, template: str, channel: str) -> dict[str, str]:
+    """An invented code for each that a channel of a template prints."""
+    from orchestrator.engine.free_codes import invented_code
+
+    paths = (path for _, _, part in templates.written(template, channel) for path in part.variables)
+    names = {str(path[1]) for path in paths if path[0] == "codes" and len(path) > 1}
+    return {name: invented_code(name) for name in sorted(names)}
+
+
+def context(
+    given: Mapping[str, Any], person: Mapping[str, Any], locale: str, codes: Mapping[str, str]
+) -> Any:
     """
     A CloudEvent, or bare event data, as templates see it. What it says of its recipient goes over
     what is stored of them, as when it is published.
@@ -173,6 +185,7 @@ def context(given: Mapping[str, Any], person: Mapping[str, Any], locale: str) ->
         time_zone=recipient.get("time_zone") or "UTC",
         unsubscribe_url="https://example.com/u/preview",
         link=lambda url: url,
+        codes=codes,
     )
 
 

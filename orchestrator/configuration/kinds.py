@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from decimal import Decimal
@@ -79,6 +80,38 @@ SECRET: Kind[SecretStr] = Kind(
     lambda section, key, default: read_secret(section, key) or default,
     TEXT_SCHEMA,
     lambda value: MASK,
+)
+
+
+def read_names(section: Section, key: str, default: Any) -> dict[str, str]:
+    """Names of the author's own, each with a name."""
+    inner = section.section(key) if section.get(key) is not None else None
+    if inner is None or inner.broken:
+        return dict(default or {})
+    found: dict[str, str] = {}
+    for name in list(inner.nodes):
+        inner.known.add(name)
+        if NAME_PATTERN.fullmatch(name) is None:
+            what = f"{clip(name)!r} in `{key}` is not a name"
+            section.report.error(
+                inner.keys[name], what, "write small letters, digits and _: gift_code"
+            )
+        elif value := inner.value(name, "", name_of):
+            found[name] = value
+    return found
+
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NAMES: Kind[dict[str, str]] = Kind(
+    "names by name",
+    read_names,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "additionalProperties": NAME_SCHEMA,
+        "minProperties": 1,
+    },
+    lambda value: dict(value) or None,
 )
 URL: Kind[str] = Kind(
     "URL", lambda section, key, default: read_url(section, key) or default, TEXT_SCHEMA

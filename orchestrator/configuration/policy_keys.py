@@ -24,6 +24,7 @@ from orchestrator.configuration.kinds import (
     DURATION,
     EXPRESSION,
     NAME,
+    NAMES,
     TEXT,
     whole,
     word,
@@ -256,6 +257,11 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
         ),
         Key("also", steps(step_keys(defaults, True), "the companion"), "Steps beside the cascade."),
         Key("order", ORDER, "The order of the steps."),
+        Key(
+            "codes",
+            NAMES,
+            "Pools of which a message gets a code each, by the codes' names in templates.",
+        ),
         Key("late", word("close", "ignore"), "What a receipt after the end does."),
         make=lambda section, values: make_policy(values, defaults),
     )

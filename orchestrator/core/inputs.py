@@ -64,7 +64,8 @@ class Inputs(Value):
     evaluated). ``over_budget`` says until when a channel's budget is spent; ``outages`` the
     channels whose receipts have collapsed; ``too_fast`` the hashes of numbers that the velocity
     limits hold back; ``pauses`` what is paused of the policy, its channels and their providers.
-    ``goal_reached`` and ``duplicate_of`` are set for a new message only.
+    ``goal_reached``, ``duplicate_of`` and ``empty_pool`` (the pool that has no code for it) are set
+    for a new message only.
     """
 
     governance: Governance = field(default_factory=Governance)
@@ -83,3 +84,4 @@ class Inputs(Value):
     pauses: tuple[Pause, ...] = ()
     goal_reached: bool = False
     duplicate_of: str | None = None
+    empty_pool: str = ""

@@ -298,6 +298,16 @@ class Message(Struct, omit_defaults=True):
             for attempt in self.attempts
         )
 
+    @property
+    def never_left(self) -> bool:
+        """
+        Whether it has ended without any provider having read it, and never will send anything: its
+        codes are free again. A provider that has refused it has read it, and may be wrong.
+        """
+        return self.left_nothing and all(
+            attempt.outcome is OutcomeKind.NOT_SENT for attempt in self.attempts
+        )
+
     def ready(self) -> list[Run]:
         """The runs in the backlog of their provider."""
         return [run for run in self.runs if run.sending is Sending.READY]

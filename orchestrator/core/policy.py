@@ -87,7 +87,8 @@ class Goal(Value):
 class Policy(Value):
     """
     One cascade. ``version`` is the content hash of the policy and its templates. ``event`` is the
-    type that triggers it, "" if only something that names the policy starts it.
+    type that triggers it, "" if only something that names the policy starts it. ``codes`` has the
+    pools that a message gets a code of, by the names of the codes in templates.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Policy(Value):
     order: Order = "fixed"
     late: Late = "close"
     default_wait_ms: int = 10 * MINUTE_MS
+    codes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plan(self) -> tuple[Step, ...]:

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     # the message as a whole
     DEDUPLICATED = "deduplicated"
     TOO_MANY_HOPS = "too_many_hops"
+    NO_CODE = "no_code"
     CANCELLED = "cancelled"
     ERASED = "erased"
     UNKNOWN_OUTCOME = "unknown_outcome"
@@ -106,6 +107,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.TOO_EXPENSIVE: "The step would cost more than `max_cost`.",
     Reason.DEDUPLICATED: "The same key was already used within the dedupe window.",
     Reason.TOO_MANY_HOPS: "Too many messages had started each other before this one.",
+    Reason.NO_CODE: "The policy's pool of codes is empty.",
     Reason.CANCELLED: "Somebody cancelled the message.",
     Reason.ERASED: "The recipient was erased.",
     Reason.UNKNOWN_OUTCOME: "It may have been sent, but nothing ever confirmed it.",

@@ -115,6 +115,7 @@ def render_step(
         time_zone=person.document.get("time_zone") or "UTC",
         unsubscribe_url=urls.unsubscribe_url(message, ready.channel) if unsubscribing else None,
         link=lambda url: f"{urls.public_url}/c/{urls.keys.link(message.id, attempt, url)}",
+        codes={name: code for name, (_, code) in ready.event.get("codes", {}).items()} or None,
         link_to=lambda channel: f"{urls.public_url}/l/{urls.keys.link_to(message.id, channel)}",
     )
     rendered = ready.templates.render(template, ready.channel, context)

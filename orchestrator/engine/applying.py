@@ -22,6 +22,7 @@ from orchestrator.core.recipient import Consent
 from orchestrator.core.status import Engagement
 from orchestrator.core.values import replace
 from orchestrator.engine.batch import BatchContext, Decided
+from orchestrator.engine.codes import return_codes
 from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.emitting import emit_opt_outs, emit_status, queue_end
 from orchestrator.engine.inbox import update_items
@@ -78,6 +79,8 @@ def apply_fact(
     record_spending(context, before, decision.message)
     record_references(context, before, decision.message)
     update_items(context, before, decision.message, fact)
+    if "codes" in entry.event and decision.message.never_left and not before.never_left:
+        return_codes(context.work, entry, context.address_hash)
     decision = apply_orphans(context, entry, fact) or decision
     return FactApplied(decision, calls, context.started_at)
 
@@ -92,7 +95,8 @@ def without_echo(fact: Fact, entry: WorkingMessage, person: Person) -> Fact:
         if not text or not (person.known or person.dirty):
             return ""
         written = [value for name, value in person.document.items() if name not in BOOKKEEPING]
-        return without(text, (*written, entry.event["data"]))
+        codes = [code for _, code in entry.event.get("codes", {}).values()]
+        return without(text, (*written, entry.event["data"], *codes))
 
     def clean(said: Any) -> Any:
         detail, code = getattr(said, "detail", ""), getattr(said, "code", None)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.engine.batch import BatchContext
+from orchestrator.engine.codes import codes_wanted
 from orchestrator.engine.commands import Command
+from orchestrator.engine.free_codes import FreeCodes
 from orchestrator.engine.handlers import HANDLERS, ask_for_addresses
 from orchestrator.engine.handlers.inside import ask_for_people, follow_all
 from orchestrator.engine.handlers.journeys import ask_for_journeys
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.not_loaded import NotLoaded
 from orchestrator.engine.pace import Pace
-from orchestrator.engine.unit_of_work import NotLoaded, UnitOfWork
+from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.journeys import decode_run
 from orchestrator.stores.port import Unit
 from orchestrator.stores.rows import Loaded, Wanted, WantedAddresses
@@ -44,6 +47,8 @@ async def load(
         ask_for_people(needs, work)
     ask_for_journeys(needs, work)
     work.take_addresses(await unit.load_addresses(needs.addresses), needs.addresses)
+    if needs.rules.with_codes and (wanted := codes_wanted(needs.rules, commands[:count])):
+        work.codes = FreeCodes(await unit.load_codes(wanted), wanted)
     return work, count
 
 

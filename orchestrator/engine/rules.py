@@ -119,6 +119,11 @@ class Rules:
         return {event: tuple(policies) for event, policies in found.items()}
 
     @cached_property
+    def with_codes(self) -> tuple[Policy, ...]:
+        """The policies whose messages get codes."""
+        return tuple(policy for policy in self.policies.values() if policy.codes)
+
+    @cached_property
     def goals(self) -> Mapping[str, int]:
         """
         Event types that are a goal of a policy, with how long (ms) one is remembered for triggers

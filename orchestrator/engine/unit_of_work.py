@@ -20,6 +20,8 @@ from orchestrator.core.message import Message, Sending
 from orchestrator.core.policy import OTP
 from orchestrator.core.recipient import AddressState
 from orchestrator.core.values import Struct, field
+from orchestrator.engine.free_codes import FreeCodes, InventedCodes
+from orchestrator.engine.not_loaded import NotLoaded
 from orchestrator.history.journeys import decode_run, encode_run
 from orchestrator.recipients.document import AddressHash, Person, address_state
 from orchestrator.stores.audit import AuditNote
@@ -43,26 +45,6 @@ from orchestrator.stores.rows import (
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
-
-
-class NotLoaded(RuntimeError):
-    """
-    A handler used a key that no command of its batch had asked for.
-
-    Two commands of one batch may cause it together (one changes the phone whose limits the other
-    reads). The batch is then halved, and each of them succeeds. A command that fails alone has
-    forgotten something in its ``needs`` or ``needs_addresses``.
-    """
-
-    def __init__(self, kind: str, key: Any, command: str = "a command") -> None:
-        # the third part of a dedupe key is a value of the event, so errors leave it out
-        shown = key[:2] if isinstance(key, tuple) else key
-        super().__init__(f"{kind} {shown!r} was not asked for by {command}")
-        self._what = (kind, key)
-
-    def by(self, command: object) -> NotLoaded:
-        """The same error with the type of the command in it."""
-        return NotLoaded(*self._what, type(command).__name__)
 
 
 class ReadSet(Generic[K, V]):
@@ -157,6 +139,7 @@ class UnitOfWork:
         self.contacts = ReadSet("contact", loaded.contacts, asked.contacts)
         self.live_of = ReadSet("unfinished messages of", loaded.live_of, asked.live_of)
         self.pauses = loaded.pauses
+        self.codes = FreeCodes({}, {})
         messages = {
             id: WorkingMessage(row.message, row.event, row.message)
             for id, row in loaded.messages.items()
@@ -189,6 +172,7 @@ class UnitOfWork:
             for wanted in (Wanted, WantedAddresses)
         )
         work = cls(Loaded(), Wanted(**rows), address_hash)
+        work.codes = InventedCodes()
         work.take_addresses(LoadedAddresses(), WantedAddresses(**addresses))
         return work
 

@@ -79,6 +79,9 @@ OTHERWISE: dict[Reason, str] = {
         "A `when` that keeps policies from starting each other in a circle would have ended the"
         " chain sooner; `kaskad check` names circles."
     ),
+    Reason.NO_CODE: (
+        "A free code in the pool would have let it start: `kaskad codes import`, then retry it."
+    ),
     Reason.CANCELLED: "Had nobody cancelled it, the cascade would have gone on.",
     Reason.ERASED: "Had the recipient not been erased, the cascade would have gone on.",
     Reason.UNKNOWN_OUTCOME: (

@@ -8,6 +8,7 @@ and after.
     event      the data of the policy's trigger
     not_before when its message starts, counted from `now`
     providers  by channel or provider, see reactions.py
+    codes      how many codes a pool has left; without it, as many as are wanted: `spring: 0`
     history    [{ago: 3h, sent: viber, class: promotional}, {ago: 1d, event: {…}}, …]
     then       [{at: 20m, event: {type: shop.order.placed, data: {…}}},
                 {at: 3m, opt_out: {channel: viber}}, …]
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orchestrator.channels import PHONE
 from orchestrator.channels.registry import address_fields
 from orchestrator.configuration.loading import Configuration
-from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.reading import Report, Section, clip, suggestion
+from orchestrator.configuration.scalars import whole_of
 from orchestrator.configuration.yaml_file import Node, Position
 from orchestrator.core.policy import CLASSES, DAY_MS, Policy
 from orchestrator.events.event import Event
@@ -63,6 +66,7 @@ class Given:
     reactions: Mapping[str, Reactions]
     actions: tuple[Action, ...]
     earlier: tuple[Earlier, ...]
+    codes: Mapping[str, int]
 
 
 def lay_over(below: Node | None, above: Node | None) -> Node | None:
@@ -113,13 +117,36 @@ def read_given(
     actions += read_actions(
         section.items("then", "what happens after"), "at", context, now or 0, report
     )
+    codes = read_codes(section, policy)
     section.done()
     if now is None or event is None:
         return None
     actions.sort(key=lambda action: action.at_ms)
     return Given(
-        now, event, reactions, tuple(actions), tuple(one for one in earlier if one is not None)
+        now,
+        event,
+        reactions,
+        tuple(actions),
+        tuple(one for one in earlier if one is not None),
+        codes,
     )
+
+
+def read_codes(section: Section, policy: Policy) -> dict[str, int]:
+    """How many codes the pools have that are named."""
+    inner = section.section("codes", first="spring") if section.has("codes") else None
+    if inner is None or inner.broken:
+        return {}
+    pools = set(policy.codes.values())
+    found: dict[str, int] = {}
+    for pool in list(inner.nodes):
+        if pool not in pools:
+            fix = suggestion(pool, pools, "the policy gives no codes")
+            section.report.error(inner.keys[pool], f"the policy has no pool {clip(pool)!r}", fix)
+            continue
+        inner.known.add(pool)
+        found[pool] = inner.value(pool, 0, partial(whole_of, least=0, most=10**9))
+    return found
 
 
 def read_recipient(section: Section, now: int) -> dict[str, Any]:

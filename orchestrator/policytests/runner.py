@@ -106,6 +106,7 @@ class PolicyTestRunner:
             self._tools,
             keep=True,
             view=message_view,
+            codes=given.codes,
         )
         if given.earlier:
             runner.add_recipient(self.known_recipient())

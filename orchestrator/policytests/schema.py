@@ -70,6 +70,10 @@ def given() -> Schema:
             "recipient": FREE,
             "event": FREE,
             "not_before": SPAN,
+            "codes": {
+                "type": "object",
+                "additionalProperties": {"type": "integer", "minimum": 0},
+            },
             "providers": {
                 "type": "object",
                 "additionalProperties": {"anyOf": [reaction(), array(reaction(), 1)]},

@@ -51,7 +51,7 @@ class RenderContext(Value):
     """
     What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of
     a URL, ``link_to`` one to a channel's messenger; ``unsubscribe_url`` None is absent: a template
-    that prints it is not sent.
+    that prints it is not sent. ``codes`` are those that the message has got, by their names.
     """
 
     event: Mapping[str, Any]
@@ -63,6 +63,7 @@ class RenderContext(Value):
     unsubscribe_url: str | None = None
     link: Callable[[str], str] | None = None
     link_to: Callable[[str], str] | None = None
+    codes: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -305,6 +306,8 @@ def variables(context: RenderContext) -> dict[str, Any]:
     }
     if context.unsubscribe_url is not None:
         names["unsubscribe_url"] = context.unsubscribe_url
+    if context.codes:
+        names["codes"] = plain(context.codes)
     return names
 
 

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from orchestrator.core.message import Message
 from orchestrator.stores.audit import AuditNote, AuditStore
+from orchestrator.stores.code_rows import CodeStore, FreeCode
 from orchestrator.stores.counts import CountStore
 from orchestrator.stores.inbox_port import InboxStore
 from orchestrator.stores.journey_port import JourneyStore
@@ -82,6 +83,9 @@ class Unit(Protocol):
         """
         The same for addresses. Raises ``Moved`` if an unknown reference has become known meanwhile.
         """
+
+    async def load_codes(self, wanted: Mapping[str, int]) -> dict[str, list[FreeCode]]:
+        """So many free codes of each pool, which are this unit's; fewer if no more are free."""
 
     async def commit(self, changes: Changes) -> None:
         """Write everything or nothing, durably."""
@@ -385,6 +389,7 @@ class Store(
     CounterStore,
     CountStore,
     PauseStore,
+    CodeStore,
     RateStore,
     MembershipStore,
     RetentionStore,

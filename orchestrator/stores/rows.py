@@ -17,6 +17,7 @@ from orchestrator.core.inputs import PauseKind
 from orchestrator.core.message import Message
 from orchestrator.core.values import Struct, Value
 from orchestrator.stores.audit import AuditNote
+from orchestrator.stores.code_rows import ReturnedCode, TakenCode
 from orchestrator.stores.item_rows import NewItemRow
 from orchestrator.stores.journey_rows import EnteredRow, EntryKey, JourneyRow
 from orchestrator.stores.named import Named
@@ -387,6 +388,8 @@ class Changes:
     counts: Counts = field(default_factory=dict)
     count_keys: list[CountKey] = field(default_factory=list)  # that may be new to the store
     pauses: list[PauseRow] = field(default_factory=list)
+    codes_taken: list[TakenCode] = field(default_factory=list)
+    codes_returned: list[ReturnedCode] = field(default_factory=list)
     audit: list[AuditNote] = field(default_factory=list)
     journeys: list[JourneyRow] = field(default_factory=list)
     journey_lines: list[tuple[str, bytes]] = field(default_factory=list)  # journey and its lines

@@ -18,6 +18,7 @@ from orchestrator.history.codec import decode_history, decode_message
 from orchestrator.primitives.ids import made_at
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.audit_tables import AuditTable
+from orchestrator.stores.code_tables import CodeTables, code_writes
 from orchestrator.stores.counts import CounterTables, CountTable
 from orchestrator.stores.dead_letter_tables import DeadLetterTable
 from orchestrator.stores.item_tables import InboxTables, item_writes
@@ -325,6 +326,7 @@ class Tables(
     CounterTables,
     CountTable,
     PauseTable,
+    CodeTables,
 ):
     """All of these."""
 
@@ -344,8 +346,7 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         headers = (orjson.dumps(letter.headers).decode() for letter in changes.dead_letters)
         letters = zip(changes.dead_letters, headers, strict=True)
         yield "add_dead_letters", [(*letter[:5], text, letter.body) for letter, text in letters]
-    yield from item_writes(changes)
-    yield from journey_writes(changes)
+    yield from (*item_writes(changes), *journey_writes(changes), *code_writes(changes))
     if changes.pauses:
         yield "put_pauses", changes.pauses
     if changes.spent:

@@ -132,6 +132,8 @@ class Metrics:
     inflight_requests = gauge("Sends that are running", "provider")
     circuit_open = gauge("1 while a provider's breaker is open", "provider")
     paused = gauge("1 while somebody has paused it", "kind", "name")
+    codes_free = gauge("Codes of a pool that no message has", "pool")
+    codes_imported = gauge("Codes that were ever imported into a pool", "pool")
     messages_without_timer = gauge("Unfinished messages that no timer looks after, of this process")
     status_sink_up = gauge("1 if a sink took the last status events, else 0", "sink")
     status_failures = counter("Tries in which a sink took no status event", "sink")
@@ -335,6 +337,14 @@ class Metrics:
         self.paused.clear()
         for kind, name in paused:
             self.paused.labels(kind, name).set(1)
+
+    def code_pools(self, pools: Iterable[tuple[str, int, int]]) -> None:
+        """The pools of codes: how many were imported, and how many are free."""
+        self.codes_free.clear()
+        self.codes_imported.clear()
+        for pool, imported, free in pools:
+            self.codes_imported.labels(pool).set(imported)
+            self.codes_free.labels(pool).set(free)
 
     def backlog(
         self,

@@ -30,6 +30,7 @@ from orchestrator.dispatch.provider import ActiveProvider
 from orchestrator.engine.applying import apply_fact
 from orchestrator.engine.batch import BatchContext, Decided, View
 from orchestrator.engine.commands import Command, Publish, RecordReceipt
+from orchestrator.engine.free_codes import InventedCodes
 from orchestrator.engine.handlers import handle
 from orchestrator.engine.handlers.inside import follow_in_memory
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
@@ -57,8 +58,8 @@ class FastRunner:
     decision, several runs of one file may share ``contents``, and all runners of a process
     ``tools``. ``keep`` is for a few messages to look back at: they are never forgotten, replies
     find them, and every content is rendered at its time and stays in ``said`` by message and
-    channel. ``last_receipt_at`` is when the last receipt known so far comes (UTC milliseconds).
-    ``view`` makes the data of inside events.
+    channel. ``last_receipt_at`` is when the last known receipt comes (UTC milliseconds). ``view``
+    makes the data of inside events, ``codes`` are the limits of pools.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class FastRunner:
         tools: SharedTools | None = None,
         keep: bool = False,
         view: View = no_view,
+        codes: Mapping[str, int] | None = None,
     ) -> None:
         self.said: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.last_receipt_at = start
@@ -97,6 +99,7 @@ class FastRunner:
         self._zone = ZoneInfo(rules.governance.time_zone)
         ids, address_hash = itertools.count(start << 80), self._tools.address_hash
         self._work = UnitOfWork.in_memory(address_hash)
+        self._work.codes = InventedCodes(codes)
         self._context = BatchContext(
             work=self._work,
             rules=rules,

@@ -21,9 +21,11 @@ from orchestrator.configuration.settings import ReceiptOutage
 from orchestrator.core.policy import Policy
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.commands import Command, RecordReceipt
+from orchestrator.engine.free_codes import InventedCodes
 from orchestrator.primitives.ids import encode
 from orchestrator.runtime.providers import active_provider
 from orchestrator.runtime.runtime import Edges, Runtime
+from orchestrator.stores.code_rows import FreeCode
 from orchestrator.stores.sqlite.schema import connect, migrate
 from orchestrator.stores.sqlite.store import SqliteStore
 from orchestrator.virtual.loop import VirtualClock, VirtualLoop
@@ -54,10 +56,18 @@ class BlankStore(SqliteStore):
 
     def __init__(self) -> None:
         super().__init__(":memory:", inline=True)
+        self._codes = InventedCodes()
 
     async def open(self) -> None:
         self._writer = self._reader = connect(self.path, self)
         blank(os.getpid()).backup(self._writer)
+
+    async def load_codes(self, wanted: Mapping[str, int]) -> dict[str, list[FreeCode]]:
+        """As many invented ones as are wanted."""
+        return {
+            pool: [code for _ in range(count) if (code := self._codes.take(pool)) is not None]
+            for pool, count in wanted.items()
+        }
 
 
 @cache

@@ -47,7 +47,7 @@ from orchestrator.engine.commands import (
     StartPause,
 )
 from orchestrator.engine.handlers import HANDLERS
-from orchestrator.engine.unit_of_work import NotLoaded
+from orchestrator.engine.not_loaded import NotLoaded
 from orchestrator.recipients.document import Person
 from orchestrator.stores.port import Store, Unit
 from orchestrator.stores.rows import (

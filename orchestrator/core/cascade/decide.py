@@ -182,6 +182,8 @@ def trigger(builder: DecisionBuilder) -> None:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
     elif builder.inputs.goal_reached:
         builder.finish(Status.CANCELLED, Reason.GOAL_MET)
+    elif builder.inputs.empty_pool:
+        builder.finish(Status.SUPPRESSED, Reason.NO_CODE, builder.inputs.empty_pool)
     elif message.is_scheduled(builder.now):
         builder.say(f"scheduled: starts at {message.starts_at}")
 

@@ -39,8 +39,9 @@ from orchestrator.engine.handlers import (
 )
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
+from orchestrator.engine.not_loaded import NotLoaded
 from orchestrator.engine.pace import Pace
-from orchestrator.engine.unit_of_work import NotLoaded, UnitOfWork
+from orchestrator.engine.unit_of_work import UnitOfWork
 
 HANDLERS: Mapping[type[Command], Handler[Any]] = {
     Publish: events.PublishHandler(),

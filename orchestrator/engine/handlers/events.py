@@ -17,6 +17,7 @@ from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
+from orchestrator.engine.codes import give_codes
 from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
 from orchestrator.engine.emitting import emit_opt_outs
 from orchestrator.engine.handlers.handler import Handler
@@ -242,7 +243,14 @@ def start(
     # a dedupe key sees no `now`: it was asked for before this batch's time was known
     duplicate_of = deduplicate(context, policy, message, scope_of(document, person, None))
     goal = goal_before(context, policy, origin, document, person)
-    apply_fact(context, entry, fact, duplicate_of=duplicate_of, goal_reached=goal)
+    empty_pool = ""
+    if policy.codes and duplicate_of is None and not goal:
+        codes, empty_pool = give_codes(context.work, policy, message, context.now)
+        entry.event = {**document, "codes": codes} if codes else document
+    more: dict[str, Any] = {"duplicate_of": duplicate_of, "goal_reached": goal}
+    if empty_pool:
+        more["empty_pool"] = empty_pool
+    apply_fact(context, entry, fact, **more)
     return message.id
 
 

@@ -62,7 +62,8 @@ class RetryHandler(Handler[RetryMessage]):
             return Restarted("would_start", None)
         fact = Triggered(retry_of=message.id)
         origin = origin_of(entry)
-        made = start(context, origin, fact, policy, entry.event, person, deadline_at)
+        document = {name: entry.event[name] for name in ("ce", "data")}  # it gets codes of its own
+        made = start(context, origin, fact, policy, document, person, deadline_at)
         apply_fact(context, entry, Retried(made))
         return Restarted("started", made)
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from orchestrator.history.codec import decode_message
+from orchestrator.stores.code_rows import FreeCode
 from orchestrator.stores.journey_rows import JourneyRow
 from orchestrator.stores.port import Moved
 from orchestrator.stores.postgres.cache import MessageCache
@@ -191,6 +192,20 @@ async def load_addresses(
             case "r":
                 raise Moved(f"reference {row['b']} of {row['a']} has become known")
     return found
+
+
+async def load_codes(connection: Any, pool: str, count: int) -> list[FreeCode]:
+    """
+    At most ``count`` free codes of a pool, locked. When few are left, those that others have locked
+    are waited for; the own ones are let go first and all are locked in one order, so that no two
+    wait for each other.
+    """
+    await connection.execute("savepoint codes")
+    rows = await connection.fetch(QUERIES["free_codes"], pool, count)
+    if len(rows) < count:
+        await connection.execute("rollback to savepoint codes")
+        rows = await connection.fetch(QUERIES["last_codes"], pool, count)
+    return [FreeCode(*row) for row in rows]
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

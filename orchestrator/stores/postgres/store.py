@@ -10,11 +10,12 @@ go on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from orchestrator.stores.audit import AuditNote
+from orchestrator.stores.code_rows import FreeCode
 from orchestrator.stores.postgres import loading
 from orchestrator.stores.postgres.bucket import PostgresBucket
 from orchestrator.stores.postgres.database import affected, append_audit
@@ -90,6 +91,13 @@ class PostgresUnit:
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
         async with translated():
             return await loading.load_addresses(self._connection, wanted, lock=True)
+
+    async def load_codes(self, wanted: Mapping[str, int]) -> dict[str, list[FreeCode]]:
+        async with translated():
+            return {
+                pool: await loading.load_codes(self._connection, pool, count)
+                for pool, count in sorted(wanted.items())
+            }
 
     async def commit(self, changes: Changes) -> None:
         try:

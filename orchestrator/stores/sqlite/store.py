@@ -4,11 +4,12 @@ The embedded store: one file, one process. A lock file beside it names the proce
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.stores.code_rows import FreeCode
 from orchestrator.stores.rates import Bucket
 from orchestrator.stores.rows import (
     Changes,
@@ -20,7 +21,7 @@ from orchestrator.stores.rows import (
 )
 from orchestrator.stores.sqlite import batch
 from orchestrator.stores.sqlite.bucket import TokenBucket
-from orchestrator.stores.sqlite.database import SqliteDatabase
+from orchestrator.stores.sqlite.database import QUERIES, SqliteDatabase
 from orchestrator.stores.sqlite.errors import translated
 from orchestrator.stores.sqlite.retention import SqliteRetention
 from orchestrator.stores.tables import Tables
@@ -44,6 +45,16 @@ class SqliteBatches(SqliteDatabase):
     async def load_addresses(self, wanted: WantedAddresses) -> LoadedAddresses:
         with translated():
             return batch.load_addresses(self._committed, self.cache, wanted)
+
+    async def load_codes(self, wanted: Mapping[str, int]) -> dict[str, list[FreeCode]]:
+        with translated():
+            return {
+                pool: [
+                    FreeCode(*row)
+                    for row in self._committed.execute(QUERIES["free_codes"], (pool, count))
+                ]
+                for pool, count in wanted.items()
+            }
 
     async def addresses(self, hashes: Collection[str]) -> dict[str, dict[str, Any]]:
         return (await self.load_addresses(WantedAddresses(set(hashes)))).addresses

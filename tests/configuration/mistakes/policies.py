@@ -222,4 +222,14 @@ CONDITIONS = edits(
     ],
 )
 
-MISTAKES = [*KEYS, *VALUES, *CONDITIONS]
+CODES = edits(
+    FILE,
+    [
+        (GOAL, f"{GOAL}\ncodes: spring", "`codes` is a text", "a mapping"),
+        (GOAL, f"{GOAL}\ncodes: {{Code!: spring}}", "is not a name", "small letters"),
+        (GOAL, f"{GOAL}\ncodes: {{code: Spring Sale}}", "not a name", "lower-case"),
+        (GOAL, f"{GOAL}\ncodes: {{code: spring}}", "prints codes.code", "codes.code }}"),
+    ],
+)
+
+MISTAKES = [*KEYS, *VALUES, *CONDITIONS, *CODES]

@@ -266,6 +266,32 @@ create table entered (
     primary key (recipient, journey, key)
 );
 
+-- codes ---
+
+-- Codes of pools. `code` stands there as it is while it is free; once a message has it, only its keyed
+-- hash stays. Written by imports and batches; one row for each code that was ever imported, so that
+-- none is given twice.
+create table codes (
+    position bigint generated always as identity,
+    pool text collate "C" not null,
+    hash text collate "C" not null,
+    source text collate "C" not null,
+    code text collate "C",
+    message text collate "C",
+    taken_at bigint,
+    primary key (hash, pool)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+create index codes_free on codes (pool, position) where code is not null;
+
+-- Where codes came from. Written by imports; one row for each file that was ever imported.
+create table code_imports (
+    pool text collate "C" not null,
+    source text collate "C" not null,
+    at bigint not null,
+    codes bigint not null,
+    primary key (pool, source)
+);
+
 -- operations ---
 
 -- Input that could not be processed. Written by batches and replays; purged after

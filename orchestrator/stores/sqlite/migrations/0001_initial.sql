@@ -242,6 +242,30 @@ create table outbox (
 -- How far each sink has come in the outbox. Written by the sinks' loops; one row a sink.
 create table sinks (sink text primary key, sequence integer not null) without rowid;
 
+-- Codes of pools. `code` stands there as it is while it is free; once a message has it, only its keyed
+-- hash stays. Written by imports and batches; one row for each code that was ever imported, so that
+-- none is given twice.
+create table codes (
+    position integer primary key,
+    pool text not null,
+    hash text not null,
+    source text not null,
+    code text,
+    message text,
+    taken_at integer,
+    unique (hash, pool)
+);
+create index codes_free on codes (pool, position) where code is not null;
+
+-- Where codes came from. Written by imports; one row for each file that was ever imported.
+create table code_imports (
+    pool text not null,
+    source text not null,
+    at integer not null,
+    codes integer not null,
+    primary key (pool, source)
+) without rowid;
+
 -- Input that could not be processed. Written by batches and replays; purged after
 -- `retention.dead_letters`.
 create table dead_letters (

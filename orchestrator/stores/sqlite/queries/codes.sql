@@ -1,0 +1,16 @@
+-- Pools of codes, in this store's own way.
+
+-- name: free_codes
+select hash, code from codes where pool = $1 and code is not null order by position limit $2
+
+-- name: known_codes
+select hash, source from codes where pool = $1 and hash in (select value from json_each($2))
+
+-- name: add_codes
+insert or ignore into codes (pool, source, hash, code)
+select $1, $2, h.value, c.value from json_each($3) h join json_each($4) c on c.key = h.key
+ order by h.key
+
+-- name: count_codes
+-- Right after ``add_codes``: how many rows that one has added.
+update code_imports set codes = codes + changes() where pool = $1 and source = $2
