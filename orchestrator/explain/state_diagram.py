@@ -1,5 +1,5 @@
 """
-Draws the states of messages, runs and receipts from the core's own tables.
+Draws the states of messages, steps, receipts and journeys from the core's own tables.
 
     python -m orchestrator.explain.state_diagram > docs/states.md
 
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from orchestrator.core.journey.state import JOURNEY_LEGAL, JourneyStatus
 from orchestrator.core.message import SENDING_LEGAL, STATUS_LEGAL, TERMINAL, Sending, Status
 from orchestrator.core.status import FAILURES, RANK, WAITABLE, Delivery, Engagement, reached
 
@@ -47,6 +48,14 @@ SENDS: dict[tuple[Sending | None, Sending], str] = {
     (Sending.OPEN, Sending.IDLE): "taken, refused, unknown, or left",
 }
 
+ENDS: dict[JourneyStatus, str] = {
+    JourneyStatus.COMPLETED: "its last step is done",
+    JourneyStatus.GOAL_MET: "its goal came",
+    JourneyStatus.EXITED: "an exit came, somebody ended it, or the recipient was erased",
+    JourneyStatus.EXPIRED: "its deadline comes first",
+    JourneyStatus.FAILED: "too many hops or steps, or a policy that is gone",
+}
+
 INTRODUCTION = """\
 # States
 
@@ -72,7 +81,7 @@ def sending_edges() -> Iterator[tuple[Sending | None, Sending]]:
 
 def page() -> str:
     """The whole page. Raises ``KeyError`` for a move without words."""
-    parts = [INTRODUCTION, *message_part(), *sending_part(), *receipt_part()]
+    parts = [INTRODUCTION, *message_part(), *sending_part(), *receipt_part(), *journey_part()]
     return "\n".join(parts)
 
 
@@ -166,6 +175,27 @@ def receipt_diagram() -> Iterator[str]:
     positive = [name for name in WAITABLE if name in set(Engagement)]
     chain = [str(after), *positive]
     yield from (f"    {low} -.-> {high}" for low, high in pairwise(chain))
+
+
+def journey_part() -> Iterator[str]:
+    yield "## A journey's status\n"
+    yield from mermaid(journey_diagram())
+    yield "| from | to | when |\n|---|---|---|"
+    yield from (f"| `{before}` | `{after}` | {ENDS[after]} |" for before, after in journey_edges())
+    yield "\nA journey ends once, and nothing is sent after that.\n"
+
+
+def journey_edges() -> Iterator[tuple[JourneyStatus, JourneyStatus]]:
+    for before in JourneyStatus:
+        yield from ((before, after) for after in JourneyStatus if after in JOURNEY_LEGAL[before])
+
+
+def journey_diagram() -> Iterator[str]:
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {JourneyStatus.RUNNING}: an event started it"
+    for before, after in journey_edges():
+        yield f"    {before} --> {after}: {ENDS[after]}"
+        yield f"    {after} --> [*]"
 
 
 if __name__ == "__main__":
