@@ -118,6 +118,7 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/v1/messages/{id}/cancel", messages.cancel_message,
         "Cancel what has not been sent", STORY, refusals=(404, 409),
         notes="Cancelling twice is harmless. A message that has ended in another way is a 409.",
+        audited=Audited("message.cancelled"),
     ),
     MessageRoute(
         "POST", "/v1/messages/{id}/retry", messages.retry_message,
@@ -135,6 +136,7 @@ ROUTES: tuple[Route, ...] = (
         body={JSON: messages.ResolveBody}, refusals=(404, 409),
         places=("The message's id.", "The attempt's number."),
         notes="It is applied as the receipt would have been. Any other attempt is a 409.",
+        audited=Audited("message.resolved"),
     ),
 
     DeadLetterRoute(
@@ -157,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "Its messages", letters.ReplayedView),), refusals=(404, 409, 422),
         notes=("Deadlines count from the replay. A repeat finds the messages of the first replay"
             " and starts no others."),
+        audited=Audited("dead_letter.replayed"),
     ),
 
     Route(

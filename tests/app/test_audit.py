@@ -112,13 +112,16 @@ async def test_a_look_by_a_verb_is_one_entry_and_a_publishers_poll_is_none(
     for _ in range(2):
         assert (await called(site, "GET", f"/v1/messages/{id}", key))[0] == 200
     await kaskad("messages", "show", id)
+    assert (await called(site, "POST", f"/v1/messages/{id}/cancel", key))[0] == 409
+    assert "ended already" in await kaskad("messages", "cancel", id, code=1)
     listed = await kaskad.json("audit", "list")
     assert [one["action"] for one in listed] == [
+        "message.cancelled",
         "message.read",
         "messages.searched",
         "key.created",
     ]
-    assert listed[0]["subject"] == f"message:{id}"
+    assert listed[0]["subject"] == listed[1]["subject"] == f"message:{id}"
     assert (await called(site, "GET", "/v1/audit", key))[0] == 403
 
 
