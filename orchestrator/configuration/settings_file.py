@@ -4,6 +4,7 @@ Loads ``kaskad.yaml`` and shows its effective settings; its keys are declared in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,14 +119,31 @@ def read_settings(
 def view(settings: Settings) -> dict[str, Any]:
     """
     The effective configuration in the shape of the file, as plain JSON types: defaults filled in,
-    references as written, secrets masked.
+    references as written, secrets masked. Paths are relative to the file, so that it is the same
+    wherever the file and its folders lie.
     """
     keys = table_of(Settings).keys
-    shown = {one.name: one.kind.shown(getattr(settings, one.field)) for one in keys}
+    folder = settings.path.absolute().parent
+    shown = {
+        one.name: relative(one.kind.shown(getattr(settings, one.field)), folder) for one in keys
+    }
     if settings.written is None:
         return shown
     result: dict[str, Any] = unfilled(shown, settings.written)
     return result
+
+
+def relative(shown: Any, folder: Path) -> Any:
+    """``shown`` with every path in a folder, or beside it, as it is written from there."""
+    if isinstance(shown, dict):
+        return {key: relative(inner, folder) for key, inner in shown.items()}
+    if isinstance(shown, list):
+        return [relative(inner, folder) for inner in shown]
+    # of the root's folder every path is a neighbour, "/v1" of a URL among them
+    near = [str(one) for one in (folder, folder.parent) if one != one.parent]
+    if isinstance(shown, str) and any(shown.startswith(one + os.sep) for one in near):
+        return os.path.relpath(shown, folder)
+    return shown
 
 
 def unfilled(shown: Any, written: Node) -> Any:
