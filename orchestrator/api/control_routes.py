@@ -9,6 +9,7 @@ from orchestrator.api import (
     audit,
     bulk,
     finding,
+    journeys,
     keys,
     operations,
     status,
@@ -46,6 +47,11 @@ CONTROL_ROUTES: tuple[Route, ...] = (
         (RouteAnswer(200, "The explanation (docs/explain.md)", OBJECT),), refusals=(404,),
         audited=Audited("message.read"),
     ),
+    ControlRoute(
+        "POST", "/control/journeys/{name}/move", journeys.move_journeys,
+        "Have one page of a journey's runs go on in today's version",
+        (RouteAnswer(200, "Which of them", journeys.MovedView),), places=("The journey's name.",),
+        body={JSON: journeys.MoveBody}, refusals=(400, 404)),
     ControlRoute(
         "GET", "/control/untimed", untimed.list_untimed, "Messages that no timer looks after",
         (RouteAnswer(200, "Those of one page of unfinished messages", untimed.UntimedView),),

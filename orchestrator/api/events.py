@@ -100,6 +100,8 @@ class ResultView(TypedDict):
     """
     What became of one event. `source`, `id` and `messages` are there unless it was refused,
     `error` if it was; `messages` are those that a `goal` has ended, else those that were started.
+    `journeys`, if there are any, are those that it began, or of a `goal` those that it ended or
+    led on.
     `nearest` is a type that a policy listens to and that looks like this `unmatched` one.
     """
 
@@ -108,6 +110,7 @@ class ResultView(TypedDict):
     source: NotRequired[str]
     id: NotRequired[str]
     messages: NotRequired[list[str]]
+    journeys: NotRequired[list[str]]
     warnings: NotRequired[list[WarningView]]
     nearest: NotRequired[str]
     error: NotRequired[EventErrorView]
@@ -278,6 +281,8 @@ def is_internal(result: dict[str, Any] | Malformed) -> bool:
 def result_of(event: Event, answer: Published) -> dict[str, Any]:
     result: dict[str, Any] = {"source": event.source, "id": event.id, "status": answer.status}
     result["messages"] = list(answer.messages)
+    if answer.journeys:
+        result["journeys"] = list(answer.journeys)
     if answer.warnings:
         result["warnings"] = [asdict(one) for one in answer.warnings]
     return result
@@ -289,7 +294,7 @@ def name_nearest(
     rules: Rules,
 ) -> None:
     """Tell the publishers of unmatched events which trigger they may have meant."""
-    known = [*rules.by_event, *rules.goals]
+    known = [*rules.by_event, *rules.goals, *rules.journeys_by_event, *rules.journey_events]
     nearest: dict[str, list[str]] = {}
     for result, event in zip(results, given, strict=False):
         if isinstance(result, Malformed) or result["status"] != "unmatched":

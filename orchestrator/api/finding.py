@@ -5,7 +5,7 @@ id that a provider gave.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from aiohttp import web
@@ -15,14 +15,18 @@ from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import QueryText, read_query, wrong
 from orchestrator.api.route import Parameter
 from orchestrator.api.whose import people_of
+from orchestrator.core.journey.state import JourneyRun
+from orchestrator.explain.journeys import journey_run_view
 from orchestrator.explain.views import message_view
+from orchestrator.history.journeys import decode_run
+from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.rows import StoredMessage, Wanted
 
 LIST_MAX = 20
 SPLITS_MAX = 32
 """The slashes of a text at which an event's source may end."""
 
-Way = Literal["message", "event", "recipient", "provider_id"]
+Way = Literal["journey", "message", "event", "recipient", "provider_id"]
 FIND = (
     Parameter("text", "What is known of it.", QueryText),
     Parameter("by", "What the text is; otherwise everything but a provider's id is tried.", Way),
@@ -30,11 +34,15 @@ FIND = (
 
 
 class FoundView(TypedDict):
-    """``items`` are messages, the newest first; ``more``: there are others. ``by`` found them."""
+    """
+    ``items`` are messages, the newest first; ``more``: there are others. ``by`` found them.
+    ``journeys`` are those that belong to them: of the person, or that the event began.
+    """
 
     by: Way
     items: list[dict[str, Any]]
     more: bool
+    journeys: list[dict[str, Any]]
 
 
 async def find_messages(request: web.Request) -> web.Response:
@@ -44,6 +52,7 @@ async def find_messages(request: web.Request) -> web.Response:
     if not text:
         raise wrong("text", "it is empty", "name a message, an event or a person")
     ways: dict[Way, str] = {
+        "journey": "journey with this id",
         "message": "message with this id",
         "event": "event of this source and id",
         "recipient": "message to a recipient or an address like this",
@@ -53,12 +62,19 @@ async def find_messages(request: web.Request) -> web.Response:
         raise wrong("by", "there is no such way", f"use {', '.join(ways)}")
     tried: list[Way] = [way for way in ways if way == by or (by is None and way != "provider_id")]
     for way in tried:
-        if found := await SEARCHES[way](deps, text):
+        lived = await JOURNEYS[way](deps, text) if way in JOURNEYS else []
+        found = await SEARCHES[way](deps, text) if way in SEARCHES else []
+        if found or lived:
             newest = sorted(found, key=lambda one: one.message.id, reverse=True)
             items: list[dict[str, Any]] = [
                 dict(message_view(one.message, one.event)) for one in newest[:LIST_MAX]
             ]
-            view: FoundView = {"by": way, "items": items, "more": len(found) > LIST_MAX}
+            view: FoundView = {
+                "by": way,
+                "items": items,
+                "more": len(found) > LIST_MAX,
+                "journeys": [journey_run_view(run) for run in lived[:LIST_MAX]],
+            }
             return web.json_response(view)
     nothing = ", ".join(f"no {ways[way]}" for way in tried)
     raise Refusal(404, "nothing_found", f"{text}: there is {nothing}")
@@ -77,8 +93,9 @@ async def by_event(deps: ApiDeps, text: str) -> list[StoredMessage]:
     places = [place for place, letter in enumerate(text) if letter == "/"][-SPLITS_MAX:]
     keys = {(text[:place], text[place + 1 :]) for place in places}
     events = (await deps.reader.load(Wanted(events=keys))).events
-    ids = sorted((id for event in events.values() for id in event.messages), reverse=True)
-    if events and not ids:
+    both = (id for event in events.values() for id in event.messages)
+    ids = sorted((id for id in both if not is_journey(id)), reverse=True)
+    if events and not any(event.messages for event in events.values()):
         status = next(iter(events.values())).status
         detail = f"{text}: the event was accepted ({status}), and made no message"
         raise Refusal(404, "nothing_found", detail)
@@ -106,9 +123,41 @@ async def messages_of(deps: ApiDeps, ids: Sequence[str]) -> list[StoredMessage]:
     return [StoredMessage(row.message, row.event) for row in loaded.values()]
 
 
-SEARCHES = {
+SEARCHES: Mapping[Way, Callable[[ApiDeps, str], Awaitable[list[StoredMessage]]]] = {
     "message": by_message,
     "event": by_event,
     "recipient": by_recipient,
     "provider_id": by_provider_id,
+}
+
+
+async def journey_by_id(deps: ApiDeps, text: str) -> list[JourneyRun]:
+    stored = await deps.reader.journey(text) if is_journey(text) else None
+    return [decode_run(stored.row.state)] if stored is not None else []
+
+
+async def journeys_of_person(deps: ApiDeps, text: str) -> list[JourneyRun]:
+    """The newest first. Raises ``Misshapen`` for an address whose right form is another one."""
+    found = [
+        decode_run(one.row.state)
+        for person in await people_of(deps, text, "text")
+        for one in await deps.reader.journeys(recipient=person, limit=LIST_MAX)
+    ]
+    return sorted(found, key=lambda run: run.id, reverse=True)
+
+
+async def journeys_of_event(deps: ApiDeps, text: str) -> list[JourneyRun]:
+    """The journeys that the event ``source/id`` began."""
+    places = [place for place, letter in enumerate(text) if letter == "/"][-SPLITS_MAX:]
+    keys = {(text[:place], text[place + 1 :]) for place in places}
+    events = (await deps.reader.load(Wanted(events=keys))).events
+    ids = {id for event in events.values() for id in event.messages if is_journey(id)}
+    rows = (await deps.reader.load(Wanted(journeys=ids))).journeys if ids else {}
+    return [decode_run(row.state) for _, row in sorted(rows.items(), reverse=True)]
+
+
+JOURNEYS: Mapping[Way, Callable[[ApiDeps, str], Awaitable[list[JourneyRun]]]] = {
+    "journey": journey_by_id,
+    "recipient": journeys_of_person,
+    "event": journeys_of_event,
 }

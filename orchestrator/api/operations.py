@@ -12,6 +12,8 @@ from orchestrator.api.openapi import DOCUMENT
 from orchestrator.api.ports import DEPS
 from orchestrator.api.problems import unknown
 from orchestrator.explain import explanation, gather
+from orchestrator.explain.journeys import gather_journey, journey_explanation
+from orchestrator.stores.journey_rows import is_journey
 
 
 class ReloadView(TypedDict):
@@ -60,8 +62,13 @@ async def configuration(request: web.Request) -> web.Response:
 
 
 async def explain(request: web.Request) -> web.Response:
-    """The explanation of one message; docs/explain.md has its shape."""
+    """The explanation of one message or one journey; docs/explain.md has its shape."""
     deps, id = request.app[DEPS], request.match_info["id"]
+    if is_journey(id):
+        lived = await gather_journey(deps.reader, id, deps.engine.rules, deps.now())
+        if lived is None:
+            raise unknown("journey", id)
+        return web.json_response(journey_explanation(lived))
     material = await gather(deps.reader, id, deps.engine.rules, deps.now())
     if material is None:
         raise unknown("message", id)

@@ -13,7 +13,12 @@ from msgspec import Meta
 
 from orchestrator.api.ports import DEPS, ApiDeps
 from orchestrator.channels import Misshapen
-from orchestrator.engine.commands import ProfileTooLarge, UnknownMessage, UnknownRecipient
+from orchestrator.engine.commands import (
+    ProfileTooLarge,
+    UnknownJourney,
+    UnknownMessage,
+    UnknownRecipient,
+)
 from orchestrator.engine.engine import Busy, Stopped
 from orchestrator.events.malformed import Malformed
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
@@ -136,6 +141,8 @@ def problem_of(error: Exception, route: str, method: str) -> web.Response:
             refusal = Refusal(413, "profile_too_large", detail)
         case UnknownMessage():
             refusal = unknown("message", str(error.args[0]))
+        case UnknownJourney():
+            refusal = unknown("journey", str(error.args[0]))
         case UnknownRecipient():
             refusal = unknown("recipient", str(error.args[0]))
         case Busy():

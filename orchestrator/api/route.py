@@ -38,6 +38,7 @@ class Scope(StrEnum):
 
     EVENTS = "events"
     MESSAGES = "messages"
+    JOURNEYS = "journeys"
     RECIPIENTS = "recipients"
     INBOX = "inbox"
     DEAD_LETTERS = "dead_letters"

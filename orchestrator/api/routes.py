@@ -18,6 +18,7 @@ from orchestrator.api import (
     events,
     inbox,
     inbox_streams,
+    journeys,
     links,
     messages,
     operations,
@@ -49,6 +50,7 @@ MIB = 1024 * KIB
 
 EventRoute = partial(Route, scope=Scope.EVENTS)
 MessageRoute = partial(Route, scope=Scope.MESSAGES, places=("The message's id.",))
+JourneyRoute = partial(Route, scope=Scope.JOURNEYS, places=("The journey's id.",))
 DeadLetterRoute = partial(Route, scope=Scope.DEAD_LETTERS, places=("The dead letter's id.",))
 PauseRoute = partial(
     Route,
@@ -137,6 +139,22 @@ ROUTES: tuple[Route, ...] = (
         places=("The message's id.", "The attempt's number."),
         notes="It is applied as the receipt would have been. Any other attempt is a 409.",
         audited=Audited("message.resolved"),
+    ),
+
+    JourneyRoute(
+        "GET", "/v1/journeys", journeys.list_journeys, "List journeys",
+        (RouteAnswer(200, "Newest first, without histories", journeys.JourneysView),),
+        query=journeys.FILTERS, refusals=(400,),
+    ),
+    JourneyRoute(
+        "GET", "/v1/journeys/{id}", journeys.get_journey, "One journey with its history in words",
+        (RouteAnswer(200, "The journey", journeys.FullJourneyView),), refusals=(404,),
+    ),
+    JourneyRoute(
+        "POST", "/v1/journeys/{id}/exit", journeys.exit_journey,
+        "End a journey, and cancel what it has under way",
+        (RouteAnswer(200, "It has ended", journeys.JourneyRunView),), refusals=(404, 409),
+        notes="A repeat changes nothing.",
     ),
 
     DeadLetterRoute(

@@ -10,8 +10,11 @@ from orchestrator.api.ports import DEPS
 from orchestrator.api.queries import QueryText, read_query
 from orchestrator.api.route import Parameter
 from orchestrator.engine.commands import RestoreTimer
+from orchestrator.explain.journeys import journey_run_view
 from orchestrator.explain.views import message_view
-from orchestrator.stores.rows import Wanted
+from orchestrator.history.journeys import decode_run
+from orchestrator.stores.journey_rows import is_journey
+from orchestrator.stores.rows import Loaded, Wanted
 
 PAGE = 1_000
 AFTER = (Parameter("after", "`after` of the page before.", QueryText),)
@@ -19,7 +22,8 @@ AFTER = (Parameter("after", "`after` of the page before.", QueryText),)
 
 class UntimedView(TypedDict):
     """
-    Those among the next ``looked_at`` unfinished messages, as in a list. ``after`` is where the
+    Those among the next ``looked_at`` unfinished messages and running journeys, as in a list;
+    ``policy`` of a journey is its name after the word ``journey``. ``after`` is where the
     next page begins, null on the last.
     """
 
@@ -40,10 +44,18 @@ async def list_untimed(request: web.Request) -> web.Response:
     after = read_query(request, AFTER).get("after", "")
     page = await reader.unfinished_after(after, PAGE, everyone=True)
     ids = {id for id, timed in page if not timed}
-    rows = (await reader.load(Wanted(messages=ids))).messages if ids else {}
+    runs = {id for id in ids if is_journey(id)}
+    loaded = await reader.load(Wanted(messages=ids - runs, journeys=runs)) if ids else Loaded()
+    rows, journeys = loaded.messages, loaded.journeys
     last = len(page) < PAGE
     view: UntimedView = {
-        "items": [dict(message_view(rows[id].message, rows[id].event)) for id in sorted(rows)],
+        "items": [
+            *(dict(message_view(rows[id].message, rows[id].event)) for id in sorted(rows)),
+            *(
+                journey_run_view(decode_run(row.state)) | {"policy": f"journey {row.journey}"}
+                for _, row in sorted(journeys.items())
+            ),
+        ],
         "looked_at": len(page),
         "after": None if last else page[-1][0],
     }

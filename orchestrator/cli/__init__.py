@@ -26,6 +26,7 @@ from orchestrator.cli import (
     event_files,
     explain,
     init,
+    journeys,
     messages,
     operate,
     pauses,
@@ -51,6 +52,7 @@ GROUPS = (
             [
                 "status",
                 "messages",
+                "journeys",
                 "explain",
                 "reload",
                 "pause",
@@ -112,6 +114,7 @@ simulating.register(app)
 explain.register(app)
 operate.register(app)
 messages.register(app)
+journeys.register(app)
 dead_letters.register(app)
 unknown.register(app)
 pauses.register(app)

@@ -34,7 +34,10 @@ def explain(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="A message's id, an event as source/id, a recipient's id, a phone or a mailbox."
+            help=(
+                "The id of a message or a journey, an event as source/id, a recipient's id, a phone"
+                " or a mailbox."
+            )
         ),
     ] = None,
     event: Annotated[str | None, typer.Option(help="It is an event, as source/id.")] = None,
@@ -67,10 +70,15 @@ def explain(
     found, document = run_async(gather(find_config(config), text, way))
     if document is None:
         show_list(found, output, "messages; explain one of them")
+        show_journeys(found, output)
         return
     others = {**found, "items": found["items"][1:]}
+    if not found["items"]:
+        others["journeys"] = found["journeys"][1:]  # the first one is explained
     if output == "json" and others["items"]:
         document["others"] = others["items"]
+    if output == "json" and others["journeys"]:
+        document["journeys"] = others["journeys"]
     if output == "text" and out is None and sys.stdout.isatty():
         print_explanation(document, policy)
     else:
@@ -78,6 +86,8 @@ def explain(
     if output == "text" and out is None and others["items"]:
         typer.echo()
         show_list(others, output, "other messages, the newest first")
+    if output == "text" and out is None:
+        show_journeys(others, output)
 
 
 async def gather(config: Path, text: str, way: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -93,7 +103,8 @@ async def gather(config: Path, text: str, way: str) -> tuple[dict[str, Any], dic
         several = len(found["items"]) > 1
         if several and found["by"] != "recipient":
             return found, None
-        return found, await explanation(client, found["items"][0]["id"])
+        newest = (found["items"] or found["journeys"])[0]
+        return found, await explanation(client, newest["id"])
 
 
 async def explanation(client: Client, id: str) -> dict[str, Any]:
@@ -119,6 +130,18 @@ def show_list(found: dict[str, Any], output: str, heading: str) -> None:
     if len({row[-1] for row in rows}) == 1:
         rows, names = [row[:-1] for row in rows], names[:-1]
     table(rows, names)
+
+
+def show_journeys(found: dict[str, Any], output: str) -> None:
+    """The journeys that belong to what was found, a line each."""
+    from orchestrator.cli.journeys import show_list as show_runs
+
+    if found["journeys"] and output == "text":
+        typer.echo()
+        typer.echo(
+            f"journeys, the newest first ({len(found['journeys'])}): {how_called()} explain ID"
+        )
+        show_runs(found["journeys"])
 
 
 def explained(document: dict[str, Any], output: str, policy: bool) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from orchestrator.explain.journey_text import journey_lines
 from orchestrator.explain.words import money
 
 MARKS = {"go": "✓", "hold": "… waits", "skip": "✗ skipped", "drop": "✗ ends the message"}
@@ -50,6 +51,9 @@ def print_rich(document: Mapping[str, Any], policy: bool = True) -> None:
 
 
 def lines(document: Mapping[str, Any], policy: bool) -> Iterator[Line]:
+    if "journey" in document:
+        yield from (Line(*line) for line in journey_lines(document))
+        return
     yield from headline(document)
     yield from waiting(document)
     yield from section("Steps", steps(document))
