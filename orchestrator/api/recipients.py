@@ -354,9 +354,11 @@ async def messages_of(deps: ApiDeps, id: str) -> AsyncIterator[dict[str, Any]]:
         for one in page:
             stored = await deps.reader.message(one.message.id)
             if stored is not None:
+                found = await deps.reader.joined_events([one.message.id])
                 yield {
                     **full_view(stored),
                     "event_attributes": stored.event["ce"],
                     "event_data": stored.event["data"],
+                    "joined_events": found.get(one.message.id, []),
                 }
         before = page[-1].message.id

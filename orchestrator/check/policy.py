@@ -12,6 +12,7 @@ from orchestrator.check.codes import lint_codes
 from orchestrator.check.event_types import lint_event_type
 from orchestrator.check.installation import Installation, only_settings
 from orchestrator.check.policy_expressions import ConditionLint
+from orchestrator.check.timing import lint_digest
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
 from orchestrator.configuration.scalars import meant
@@ -73,6 +74,7 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     lint_order(cascade, file, installation)
     lint_deadline(cascade, file)
     lint_codes(file, installation)
+    lint_digest(file, installation)
     if cascade:
         lint_last_step(cascade[-1])
     own = (one for one in report.problems if one.path == str(file.path))
@@ -224,7 +226,8 @@ def lint_templates(one: CheckedStep) -> None:
     lint = one.installation.template_lint
     if lint is not None and len(report.problems) == before:
         policy = one.file.policy
-        lint.run(name, channel, one.installation.samples.of(policy.name, policy.event))
+        samples = one.installation.samples.of(policy.name, policy.event)
+        lint.run(name, channel, samples, policy.digest is not None)
 
 
 def first_part(channel: str) -> str:

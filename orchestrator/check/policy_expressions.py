@@ -17,6 +17,7 @@ def conditions_of(root: Node) -> Iterator[Condition]:
     base = frozenset({"event", "ce", "recipient"})
     yield from condition_at(root, ("trigger", "when"), base | {"now"})
     yield from condition_at(root, ("dedupe", "key"), base)
+    yield from condition_at(root, ("digest", "key"), base)
     yield from condition_at(root, ("goal", "match"), base | {"goal", "message", "now"})
     for key in ("cascade", "also"):
         steps = find(root, key)

@@ -29,6 +29,8 @@ from orchestrator.render.templates import Part, spoken
 from orchestrator.render.usage import EACH, SAMPLES, Use, filters, invented, laid_over, uses
 
 NAMES = ("event", "recipient", "message", "codes", "now", "unsubscribe_url")
+DIGEST_NAMES = ("events", "more")
+"""What there is besides in the templates of a policy with a digest."""
 MESSAGE_NAMES = ("id", "policy", "step", "channel")
 ALIKE = ("text", "number", "date", "url", "list", "person")
 SAMPLE_NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -40,7 +42,7 @@ TEXT_PARTS = ("subject", "title", "text", "html")
 class TemplateLint:
     """
     Looks at the parts of templates, each once, however many policies use it. ``linked`` are the
-    channels of which a provider makes links.
+    channels of which a provider makes links. ``digest``: the one under way is that of a digest.
     """
 
     templates: TemplateSet
@@ -49,13 +51,17 @@ class TemplateLint:
     report: Report
     accounts: Mapping[str, Sequence[tuple[str, Capabilities]]] = field(default_factory=dict)
     linked: Collection[str] = ()
-    seen: set[tuple[str, str]] = field(default_factory=set)
+    seen: set[tuple[str, str, bool]] = field(default_factory=set)
+    digest: bool = False
 
-    def run(self, template: str, channel: str, events: Sequence[dict[str, Any]]) -> None:
+    def run(
+        self, template: str, channel: str, events: Sequence[dict[str, Any]], digest: bool = False
+    ) -> None:
         """Every part of a template for a channel."""
-        if (template, channel) in self.seen:
+        if (template, channel, digest) in self.seen:
             return
-        self.seen.add((template, channel))
+        self.seen.add((template, channel, digest))
+        self.digest = digest
         found: dict[str, list[Use]] = {}
         broken = False
         for locale, name, part in self.templates.written(template, channel):
@@ -118,17 +124,21 @@ class TemplateLint:
     def unknown_name(
         self, tree: nodes.Template, found: Sequence[Use], events: Sequence[dict[str, Any]]
     ) -> tuple[int, str, str] | None:
-        known = {*NAMES, "range", "loop", "true", "false"}
+        there = (*NAMES, *DIGEST_NAMES) if self.digest else NAMES
+        known = {*there, "range", "loop", "true", "false"}
         names = [one for one in tree.find_all(nodes.Name) if one.name not in known]
         unknown = meta.find_undeclared_variables(tree) if names else set()
         for name in names:
             if name.name not in unknown or name.ctx != "load":
                 continue
-            what = f"there is no {name.name!r} in templates, only {', '.join(NAMES)}"
+            what = f"there is no {name.name!r} in templates, only {', '.join(there)}"
             below = {key for event in events for key in event}
             below |= {str(use[0][1]) for use in found if use[0][0] == "event" and len(use[0]) > 1}
-            near = meant(name.name, NAMES)
-            if name.name in NAMED_OTHERWISE:
+            near = meant(name.name, there)
+            if name.name in DIGEST_NAMES:
+                what = f"there is no {name.name!r} in the templates of a policy without a digest"
+                fix = "write digest: {window: 1h} in the policy, or name one event: event.…"
+            elif name.name in NAMED_OTHERWISE:
                 fix = f"write {NAMED_OTHERWISE[name.name]}"
             elif name.name not in below and near is not None:
                 fix = f"did you mean {near!r}?"
@@ -248,8 +258,13 @@ def guess_of(found: list[Use], kind: str, guess: dict[str, Any]) -> dict[str, An
 def context(names: dict[str, Any], locale: str, person: dict[str, Any]) -> RenderContext:
     people = laid_over(names.get("recipient") or {}, dict(PERSON) | person)
     event = names.get("event")
+    event = event if isinstance(event, dict) else {}
+    others = names.get("events")
+    other = others[0] if isinstance(others, list) and others else {}
     return RenderContext(
-        event=event if isinstance(event, dict) else {},
+        event=event,
+        events=[laid_over(other, event) if isinstance(other, dict) else event] * 2,
+        more=1,
         recipient=people,
         message=dict.fromkeys(MESSAGE_NAMES, SAMPLES["text"]),
         now=SAMPLE_NOW,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,6 +48,10 @@ def render(
     recipient: Annotated[
         str, typer.Option(help="A stored person: an id, +380… or name@example.com.")
     ] = "",
+    digest: Annotated[
+        list[str] | None,
+        typer.Option(help="A further event of a digest; may be repeated."),
+    ] = None,
     locale: Annotated[
         str, typer.Option(help="In place of the recipient's; all: each that there is.")
     ] = "",
@@ -78,8 +82,9 @@ def render(
         fail(f"the template {template!r} has nothing for {channel!r}; {fix}", USAGE)
     given = read_event(event, needed=not recipient)
     person = stored_person(path, recipient) if recipient else {}
+    more = [data_of(read_event(name, needed=True)) for name in digest or ()]
     shown = rendered(
-        templates, template, [channel] if channel else sorted(there), locale, given, person
+        templates, template, [channel] if channel else sorted(there), locale, given, person, more
     )
     if html is not None:
         write_page(html, template, shown)
@@ -100,6 +105,7 @@ def rendered(
     locale: str,
     given: Mapping[str, Any],
     person: Mapping[str, Any],
+    more: Sequence[Mapping[str, Any]] = (),
 ) -> Shown:
     """Every channel in its locale, or in all locales that it is written in."""
     from orchestrator.render import Unrenderable
@@ -111,7 +117,8 @@ def rendered(
         for wanted in sorted(written) if several else [locale]:
             key = f"{name} {wanted}" if several else name
             try:
-                asked = context(given, person, wanted, sample_codes(templates, template, name))
+                codes = sample_codes(templates, template, name)
+                asked = context(given, person, wanted, codes, more)
                 found = templates.render(template, name, asked)
             except Unrenderable as problem:
                 shown[key] = {"error": f"{problem.reason}: {problem.said}"}
@@ -161,12 +168,23 @@ def sample_codes(templates: TemplateSet, template: str, channel: str) -> dict[st
     return {name: invented_code(name) for name in sorted(names)}
 
 
+def data_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a CloudEvent, or bare event data, without its recipients."""
+    data = given.get("data", given) if "specversion" in given else given
+    return {name: one for name, one in data.items() if name not in ("recipient", "recipients")}
+
+
 def context(
-    given: Mapping[str, Any], person: Mapping[str, Any], locale: str, codes: Mapping[str, str]
+    given: Mapping[str, Any],
+    person: Mapping[str, Any],
+    locale: str,
+    codes: Mapping[str, str],
+    more: Sequence[Mapping[str, Any]] = (),
 ) -> Any:
     """
     A CloudEvent, or bare event data, as templates see it. What it says of its recipient goes over
-    what is stored of them, as when it is published.
+    what is stored of them, as when it is published. ``more`` are further events of a digest; the
+    event alone is one, too.
     """
     from datetime import UTC, datetime
 
@@ -175,9 +193,8 @@ def context(
     data = given.get("data", given) if "specversion" in given else given
     recipient = {**person, **(data.get("recipient") or {})}
     return RenderContext(
-        event={
-            name: value for name, value in data.items() if name not in ("recipient", "recipients")
-        },
+        event=data_of(given),
+        events=[data_of(given), *more],
         recipient=recipient,
         message={"id": "preview", "policy": "preview", "step": 0, "channel": "preview"},
         now=datetime.now(UTC),

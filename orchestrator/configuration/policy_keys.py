@@ -33,6 +33,7 @@ from orchestrator.configuration.kinds import (
 from orchestrator.configuration.reading import Section
 from orchestrator.configuration.scalars import clip, duration_of, listed, name_of, suggestion
 from orchestrator.configuration.settings import RETRY, Defaults
+from orchestrator.configuration.timing_keys import DIGEST
 from orchestrator.core.policy import (
     CLASSES,
     HOUR_MS,
@@ -248,6 +249,7 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
             otherwise="`10m` for `otp`, else `24h`",
         ),
         Key("dedupe", nested(DEDUPE), "Which events are the same one."),
+        Key("digest", nested(DIGEST), "What is gathered and sent as one message."),
         Key("goal", nested(GOAL), "The later event that makes the message pointless."),
         Key(
             "cascade",

@@ -13,6 +13,7 @@ Each is handed to ``decide`` once, in the order in which the store commits them.
     GoalReached      the business event came that makes the message pointless
     Cancelled        by API, or because the recipient was erased
     RulesChanged     another configuration is in force: what is held may be free
+    Joined           another event has joined the digest that gathers
     Retried          somebody has started another message in the place of this one
 """
 
@@ -41,12 +42,15 @@ class Triggered(Tagged):
     """
     ``replayed``: from the dead letters, so the deadline counts from now. ``warnings``: what the
     event said of this recipient and could not be used. ``retry_of``: the message in whose place
-    this one was started.
+    this one was started; it takes over that one's ``joined`` events, and how many were
+    ``left_out``.
     """
 
     replayed: bool = False
     warnings: tuple[IntakeWarning, ...] = ()
     retry_of: str | None = None
+    joined: int = 0
+    left_out: int = 0
 
 
 class Due(Tagged):
@@ -129,6 +133,19 @@ class RulesChanged(Tagged):
     """Ask again about what a rule or a provider holds; not written if nothing came of it."""
 
 
+class Joined(Tagged):
+    """
+    ``source`` and ``id`` name the event, ``bytes`` is the size of its data as JSON, ``hops`` how
+    many messages have started each other up to it.
+    """
+
+    source: str
+    id: str
+    bytes: int = 0
+    hops: int = 0
+    warnings: tuple[IntakeWarning, ...] = ()
+
+
 class Retried(Tagged):
     """``message`` is the one that was started in the place of this one, which has ended."""
 
@@ -146,5 +163,6 @@ Fact = (
     | GoalReached
     | Cancelled
     | RulesChanged
+    | Joined
     | Retried
 )

@@ -199,7 +199,9 @@ class Message(Struct, omit_defaults=True):
     the inside event of none, with which that began. ``journey`` is the journey that
     sent it, ``stage`` the stage of the customer's way that it is counted under, ``arm`` the arm of
     its policy's experiment, ``converted_at`` when what it was sent for came of it: reports count
-    all three.
+    all three. ``gathers``: until it starts, further events join it. ``joined`` of
+    them are kept beside its own event, with ``joined_bytes`` of data; ``left_out`` more were too
+    many, and are only counted.
     """
 
     id: str
@@ -238,6 +240,10 @@ class Message(Struct, omit_defaults=True):
     stage: str = ""
     arm: str = ""
     converted_at: Instant | None = None
+    gathers: bool = False
+    joined: int = 0
+    joined_bytes: int = 0
+    left_out: int = 0
 
     @property
     def terminal(self) -> bool:

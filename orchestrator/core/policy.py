@@ -77,6 +77,19 @@ class Dedupe(Value):
     window_ms: int
 
 
+class Digest(Value):
+    """
+    What comes for one person and key makes one message. ``key`` is an expression, None: everything
+    of the policy is one key. It gathers for ``window_ms``, or until the clock of the recipient
+    shows ``at``. ``max`` is how many events it keeps; those beyond are counted.
+    """
+
+    key: str | None = None
+    window_ms: int | None = None
+    at: int | None = None
+    max: int = 50
+
+
 class Goal(Value):
     """The event that makes a message pointless; ``match`` is over ``goal`` and ``event``."""
 
@@ -107,6 +120,7 @@ class Policy(Value):
     late: Late = "close"
     default_wait_ms: int = 10 * MINUTE_MS
     codes: Mapping[str, str] = field(default_factory=dict)
+    digest: Digest | None = None
 
     @property
     def plan(self) -> tuple[Step, ...]:

@@ -68,6 +68,20 @@ def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
     return now + QUIET_MAX_MS
 
 
+def next_time_at(minute: int, after: Instant, zone: str) -> Instant:
+    """
+    The first instant after ``after`` at which the clock of ``zone`` shows ``minute`` minutes of the
+    day, or jumps over them.
+    """
+    place = _place(zone)
+    day = datetime.fromtimestamp(after // 1000, place).date() - timedelta(days=1)
+    while True:  # three days at most: the clock may have been set back over midnight
+        at = _first_time_at(_wall_seconds(day) + minute * 60, place)
+        if at > after:
+            return at
+        day += timedelta(days=1)
+
+
 def zone_for(rule: QuietHours, recipient_zone: str | None, default_zone: str) -> str:
     """
     The zone in which a rule is read: the one it names, else the recipient's.

@@ -206,7 +206,7 @@ class Dispatcher:
             return None
         provider.wanted_at = self._monotonic()
         version = self._versions.get((message.policy, message.policy_version))
-        if version is None or self._stopping or run.tries:
+        if version is None or self._stopping or run.tries or message.joined:
             return None
         queue, rate = provider.queue_of(message), self._rates.get(provider.name)
         waits = not queue.urgent and self.engine.otp_priority.in_progress

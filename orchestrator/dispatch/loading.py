@@ -25,7 +25,10 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class LoadedMessage:
-    """A message with its event, its recipient and the documents of the recipient's addresses."""
+    """
+    A message with its event (and those that have joined, as in ``ReadyStep``), its recipient and
+    the documents of the recipient's addresses.
+    """
 
     message: Message
     event: Mapping[str, Any]
@@ -65,7 +68,7 @@ class Loader:
         unknown: list[ReadyRow] = []
         for row in rows:
             decided = self._recent.find(row.message)
-            if decided is None:
+            if decided is None or decided.decision.message.joined:
                 unknown.append(row)
             else:
                 known[row.message] = loaded(decided)
@@ -90,7 +93,7 @@ class Loader:
         return found
 
     async def _load(self, rows: Sequence[ReadyRow]) -> dict[str, LoadedMessage]:
-        """Messages, their recipients and the recipients' addresses, in two queries."""
+        """Messages, their recipients and the recipients' addresses; three queries for digests."""
         known = {row.recipient for row in rows if row.recipient}
         loaded = await self._store.load(
             Wanted(messages={row.message for row in rows}, recipients=known)
@@ -99,8 +102,15 @@ class Loader:
         persons = {id: Person(id, loaded.recipients.get(id), self._hash) for id in people}
         hashes = {address.hash for person in persons.values() for address in person.addresses}
         addresses = await self._store.addresses(hashes)
+        digests = [id for id, row in loaded.messages.items() if row.message.joined]
+        joined = await self._store.joined_events(digests) if digests else {}
         return {
-            id: LoadedMessage(row.message, row.event, persons[row.message.recipient], addresses)
+            id: LoadedMessage(
+                row.message,
+                {**row.event, "joined": joined[id]} if id in joined else row.event,
+                persons[row.message.recipient],
+                addresses,
+            )
             for id, row in loaded.messages.items()
         }
 

@@ -31,7 +31,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class ReadyStep(Value):
-    """A step of the backlog with everything that rendering and sending it needs."""
+    """
+    A step of the backlog with everything that rendering and sending it needs. ``event`` also has
+    the data of the events that have joined the message, as ``joined``.
+    """
 
     message: Message
     event: Mapping[str, Any]
@@ -117,6 +120,8 @@ def render_step(
         link=lambda url: f"{urls.public_url}/c/{urls.keys.link(message.id, attempt, url)}",
         codes={name: code for name, (_, code) in ready.event.get("codes", {}).items()} or None,
         link_to=lambda channel: f"{urls.public_url}/l/{urls.keys.link_to(message.id, channel)}",
+        events=events_of(ready) if ready.policy.digest is not None else None,
+        more=message.left_out,
     )
     rendered = ready.templates.render(template, ready.channel, context)
     rendered = with_choices(
@@ -130,6 +135,11 @@ def render_step(
         pixel = f"{urls.public_url}/o/{urls.keys.pixel(message.id, attempt)}"
         rendered.parts["html"] = with_pixel(str(rendered.parts["html"]), pixel)
     return rendered
+
+
+def events_of(ready: ReadyStep) -> list[Any]:
+    """The data of all events of a digest, the first one first."""
+    return [ready.event["data"], *ready.event.get("joined", ())]
 
 
 def need(provider: ActiveProvider, rendered: Rendered) -> None:

@@ -91,7 +91,7 @@ class BatchContext:
     work: UnitOfWork
     rules: Rules
     now: Instant
-    policies: Mapping[tuple[str, str], Policy]
+    policies: dict[tuple[str, str], Policy]
     """The policies of every message in the work, by name and version."""
     evaluate: Evaluate
     address_hash: AddressHash

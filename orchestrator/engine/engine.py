@@ -324,7 +324,7 @@ class Engine:
                     results.append(await handle_at_pace(context, command, pace))
                     departures.look()
                     while context.inside:
-                        await follow(unit, context, command, pace)
+                        await follow(unit, context, command, pace, self._ports.policy)
                         departures.look()
                     await pace.pause(at_once=number % YIELD_EVERY == 0 and self.store.shared)
                     if pace.over:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from orchestrator.core.policy import Policy
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.codes import codes_wanted
 from orchestrator.engine.commands import Command
@@ -22,6 +23,9 @@ from orchestrator.stores.rows import Loaded, Wanted, WantedAddresses
 NOTHING = Wanted()
 ROUNDS_MAX = 4
 """People bring messages, these bring journeys, and these bring messages: the fourth finds none."""
+
+PolicyOf = Callable[[str, str], Awaitable[Policy]]
+"""The policy of a name and version."""
 
 
 async def load(
@@ -90,26 +94,35 @@ def connected(needs: Needs, loaded: Loaded) -> Wanted | None:
     return more if more != NOTHING else None
 
 
-async def follow(unit: Unit, context: BatchContext, command: Command, pace: Pace) -> None:
+async def follow(
+    unit: Unit, context: BatchContext, command: Command, pace: Pace, policy: PolicyOf
+) -> None:
     """
     Decide what follows from the inside events of the command under way. What they look up by keys
     is loaded late: whose it is is locked since the first stage.
     """
     try:
         for wanted in follow_all(context):
-            await load_late(unit, context.work, wanted)
+            await load_late(unit, context, wanted, policy)
             await pace.pause()
     except NotLoaded as error:
         raise error.by(command) from None
 
 
-async def load_late(unit: Unit, work: UnitOfWork, wanted: WantedAddresses) -> None:
-    """Load the dedupe windows and the keys of journeys that nobody asked for before."""
+async def load_late(
+    unit: Unit, context: BatchContext, wanted: WantedAddresses, policy: PolicyOf
+) -> None:
+    """Load the windows, digests and keys of journeys that nobody asked for before."""
+    work = context.work
     late = WantedAddresses(
         dedupes={key for key in wanted.dedupes if not work.dedupes.asked_for(key)},
+        digests={key for key in wanted.digests if not work.digests.asked_for(key)},
         entered={key for key in wanted.entered if not work.entered.asked_for(key)},
     )
-    if late.dedupes or late.entered:
+    if late.dedupes or late.digests or late.entered:
         loaded = await unit.load_addresses(late)
-        work.dedupes.add(loaded.dedupes, late.dedupes)
-        work.entered.add(loaded.entered, late.entered)
+        work.take_late(loaded, late)
+        for row in loaded.digests.values():
+            version = (row.message.policy, row.message.policy_version)
+            if version not in context.policies:
+                context.policies[version] = await policy(*version)

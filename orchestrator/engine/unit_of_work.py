@@ -31,6 +31,7 @@ from orchestrator.stores.rows import (
     ChangedMessage,
     Changes,
     CreatedMessage,
+    DedupeKey,
     Loaded,
     LoadedAddresses,
     OrphanRow,
@@ -181,8 +182,22 @@ class UnitOfWork:
         self.addresses = ReadSet("address", loaded.addresses, asked.addresses)
         self.dedupes = ReadSet("dedupe window of", loaded.dedupes, asked.dedupes)
         self.entered = ReadSet("begun journeys of", loaded.entered, asked.entered)
+        self.digests = ReadSet("digest of", self._opened(loaded), asked.digests)
         self.orphans = ReadSet("early receipts of", loaded.orphans, asked.references)
         self._unknown = asked.unknown
+
+    def take_late(self, loaded: LoadedAddresses, asked: WantedAddresses) -> None:
+        """Add the windows, digests and keys that were asked for while the batch was decided."""
+        self.dedupes.add(loaded.dedupes, asked.dedupes)
+        self.entered.add(loaded.entered, asked.entered)
+        self.digests.add(self._opened(loaded), asked.digests)
+
+    def _opened(self, loaded: LoadedAddresses) -> dict[DedupeKey, str]:
+        """The messages that have opened digests, by key; they are now among the messages."""
+        for row in loaded.digests.values():
+            entry = WorkingMessage(row.message, row.event, row.message)
+            self.messages.rows.setdefault(row.message.id, entry)
+        return {key: row.message.id for key, row in loaded.digests.items()}
 
     def person(self, id: str) -> Person:
         """A recipient; ``known`` is False if the store has no such id. Raises ``NotLoaded``."""

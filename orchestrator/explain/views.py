@@ -122,6 +122,13 @@ class TraceEntry(TypedDict):
     effects: list[dict[str, Any]]
 
 
+class DigestView(TypedDict):
+    """The events of a message with a digest."""
+
+    events: Annotated[int, Meta(description="How many it is made of.")]
+    more: Annotated[int, Meta(description="How many came beyond the digest's `max`.")]
+
+
 ClassKey = TypedDict("ClassKey", {"class": MessageClass})
 
 
@@ -146,7 +153,11 @@ class MessageView(ClassKey):
     step: Annotated[int | None, Meta(description="The current step's position, from 0.")]
     created_at: Time
     starts_at: Annotated[
-        Time, Meta(description="`created_at`, or later if its event has `kaskadnotbefore`.")
+        Time,
+        Meta(
+            description="`created_at`; later if its event has `kaskadnotbefore`, or its policy a"
+            " digest."
+        ),
     ]
     deadline_at: Time
     finished_at: Annotated[Time | None, Meta(description="Its first end.")]
@@ -163,6 +174,7 @@ class MessageView(ClassKey):
     hops: Annotated[
         int, Meta(description="How many messages have started each other up to this one.")
     ]
+    digest: Annotated[DigestView | None, Meta(description="null: its policy has no digest.")]
     attempts: list[AttemptView]
 
 
@@ -204,6 +216,9 @@ def message_view(message: Message, event: Mapping[str, Any]) -> MessageView:
         "retried_as": message.retried_as,
         "caused_by": message.caused_by,
         "hops": message.hops,
+        "digest": {"events": message.joined + 1, "more": message.left_out}
+        if message.gathers
+        else None,
         "attempts": [attempt_view(attempt) for attempt in message.attempts],
     }
 

@@ -13,8 +13,15 @@ from orchestrator.core.recipient import Instant
 from orchestrator.core.status import reached
 from orchestrator.explain.moves import Known
 from orchestrator.explain.otherwise import OTHERWISE
-from orchestrator.explain.words import Place, listed
+from orchestrator.explain.words import Place, listed, plural
 from orchestrator.primitives.durations import duration
+
+UNTIL_THEN = (
+    "Every gate is asked then, and its deadline counts from then; its goal, a cancel or an erasure"
+    " still ends it before."
+)
+NOT_BEFORE = f"The event's `kaskadnotbefore` says so. {UNTIL_THEN}"
+GATHERS = f"The policy's `digest` says so: what comes for the same key joins it. {UNTIL_THEN}"
 
 
 def waiting_view(
@@ -39,6 +46,12 @@ def waiting_view(
 def scheduled(message: Message, now: Instant, place: Place) -> dict[str, Any]:
     """The wait for the start of a message."""
     at = message.starts_at
+    words, note = f"It starts at {place.words(at)}{soon(at, now)}.", NOT_BEFORE
+    if message.gathers:
+        more = f", and {message.left_out} more are only counted" if message.left_out else ""
+        count = plural(message.joined + 1, "event")
+        words = f"It gathers until {place.words(at)}{soon(at, now)}: {count} so far{more}."
+        note = GATHERS
     return {
         "step": None,
         "channel": None,
@@ -48,11 +61,8 @@ def scheduled(message: Message, now: Instant, place: Place) -> dict[str, Any]:
         "rule": None,
         "provider": None,
         "until": at,
-        "words": f"It starts at {place.words(at)}{soon(at, now)}.",
-        "note": (
-            "The event's `kaskadnotbefore` says so. Every gate is asked then, and its deadline"
-            " counts from then; its goal, a cancel or an erasure still ends it before."
-        ),
+        "words": words,
+        "note": note,
     }
 
 

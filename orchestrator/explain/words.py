@@ -119,14 +119,8 @@ def listed(words: list[str], last: str = "and") -> str:
 def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
     """A fact as a sentence."""
     match fact["kind"]:
-        case "Triggered":
-            again = " again, from the dead letters" if fact.get("replayed") else ""
-            warned = [f"; {one['field']}: {one['what']}" for one in fact.get("warnings", ())]
-            if fact.get("retry_of"):
-                return f"it was started in the place of message {fact['retry_of']}"
-            if message.caused_by is not None:
-                return f"{message.event_type} of message {message.caused_by} started it"
-            return f"the event was accepted{again}{''.join(warned)}"
+        case "Triggered" | "Joined":
+            return event_words(fact, message)
         case "Due":
             return "time is up: looked at again, as planned"
         case "Prepared":
@@ -159,6 +153,19 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
                 else "somebody cancelled it"
             )
     return str(fact["kind"])
+
+
+def event_words(fact: Mapping[str, Any], message: Message) -> str:
+    """The event that started a message, or joined it."""
+    warned = "".join(f"; {one['field']}: {one['what']}" for one in fact.get("warnings", ()))
+    if fact["kind"] == "Joined":
+        return f"event {fact['id']} from {fact['source']} came for it{warned}"
+    if fact.get("retry_of"):
+        return f"it was started in the place of message {fact['retry_of']}"
+    if message.caused_by is not None:
+        return f"{message.event_type} of message {message.caused_by} started it"
+    again = " again, from the dead letters" if fact.get("replayed") else ""
+    return f"the event was accepted{again}{warned}"
 
 
 def attempt_named(number: int, message: Message) -> str:

@@ -60,6 +60,7 @@ class Left(Struct, omit_defaults=True):
 
     runs: list[Run]
     due_at: Instant | None = None
+    left_out: int = 0
 
 
 class HistoryEntry(Struct, kw_only=True, omit_defaults=True):
@@ -93,7 +94,7 @@ def encode_entry(at: int, fact: Fact, before: Message, decision: Decision) -> by
         effects=[masked(effect) for effect in decision.effects],
     )
     if again := unwritten(before):
-        line.again, line.left = again, Left(before.runs, before.due_at)
+        line.again, line.left = again, left_at(before)
     if decision.inputs is not None:
         line.inputs = inputs_once(decision.message, decision.inputs)
     if decision.checks:
@@ -102,11 +103,14 @@ def encode_entry(at: int, fact: Fact, before: Message, decision: Decision) -> by
 
 
 def holds_again(before: Message, decision: Decision) -> bool:
-    """Whether a decision did nothing but hold a step, or put it into a backlog, once more."""
+    """
+    Whether a decision did nothing but hold a step, or put it into a backlog, once more; or count an
+    event that a full digest has left out.
+    """
     after = decision.message
     if decision.effects or len(after.runs) != len(before.runs):
         return False
-    moved = {name: getattr(after, name) for name in ("runs", "due_at", *OF_HISTORY)}
+    moved = {name: getattr(after, name) for name in (*Left.__struct_fields__, *OF_HISTORY)}
     return replace(before, **moved) == after and all(
         (run.over, run.ended, run.handed_off_at, run.resent)
         == (was.over, was.ended, was.handed_off_at, was.resent)
@@ -144,10 +148,16 @@ def decode_history(lines: bytes) -> Iterator[dict[str, Any]]:
         yield entry
 
 
+def left_at(message: Message) -> Left:
+    """What decisions without a line of their own may have changed of a message."""
+    return Left(message.runs, message.due_at, message.left_out)
+
+
 def left_by(message: Message, left: Left | dict[str, Any]) -> Message:
     """The message as decisions without a line of their own left it."""
     left = left if isinstance(left, Left) else msgspec.convert(left, Left)
-    return replace(message, runs=left.runs, due_at=left.due_at).copy()
+    moved = {name: getattr(left, name) for name in Left.__struct_fields__}
+    return replace(message, **moved).copy()
 
 
 def checks_written(checks: Iterable[Check]) -> list[dict[str, Any] | str]:

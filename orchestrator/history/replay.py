@@ -16,7 +16,7 @@ from orchestrator.core.inputs import Inputs
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Governance, Policy
 from orchestrator.core.recipient import Instant
-from orchestrator.history.codec import Left, decode_fact, decode_inputs, left_by, unwritten
+from orchestrator.history.codec import decode_fact, decode_inputs, left_at, left_by, unwritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def newborn(message: Message) -> Message:
         caused_by=message.caused_by,
         hops=message.hops,
         chain=message.chain,
+        gathers=message.gathers,
     )
 
 
@@ -97,5 +98,4 @@ def replay(
 
 def as_left(message: Message, stored: Message) -> Message:
     """The state after the last line, moved on by the decisions since then that have none."""
-    left = Left(stored.runs, stored.due_at)
-    return left_by(message, left) if unwritten(stored) else message
+    return left_by(message, left_at(stored)) if unwritten(stored) else message

@@ -9,7 +9,7 @@ fails closed: the step is skipped with a reason, never sent with a hole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +52,8 @@ class RenderContext(Value):
     What templates see. ``event`` and ``recipient`` are plain JSON; ``link`` makes a tracked link of
     a URL, ``link_to`` one to a channel's messenger; ``unsubscribe_url`` None is absent: a template
     that prints it is not sent. ``codes`` are those that the message has got, by their names.
+    ``events`` are those of a digest, ``event`` among them, and ``more`` those that it only counted;
+    None outside of one.
     """
 
     event: Mapping[str, Any]
@@ -64,6 +66,8 @@ class RenderContext(Value):
     link: Callable[[str], str] | None = None
     link_to: Callable[[str], str] | None = None
     codes: Mapping[str, str] | None = None
+    events: Sequence[Any] | None = None
+    more: int = 0
 
 
 @dataclass(slots=True)
@@ -304,6 +308,8 @@ def variables(context: RenderContext) -> dict[str, Any]:
         "_link": context.link,
         "_link_to": context.link_to,
     }
+    if context.events is not None:
+        names["events"], names["more"] = plain(list(context.events)), context.more
     if context.unsubscribe_url is not None:
         names["unsubscribe_url"] = context.unsubscribe_url
     if context.codes:

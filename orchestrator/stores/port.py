@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from orchestrator.core.message import Message
 from orchestrator.stores.audit import AuditNote, AuditStore
 from orchestrator.stores.code_rows import CodeStore, FreeCode
+from orchestrator.stores.counter_port import CounterStore
 from orchestrator.stores.counts import CountStore
 from orchestrator.stores.inbox_port import InboxStore
 from orchestrator.stores.journey_port import JourneyStore
@@ -37,7 +38,6 @@ from orchestrator.stores.rows import (
     MemberRow,
     PauseRow,
     ReadyRow,
-    ReceiptCount,
     SecretRow,
     StatusEvent,
     StepKey,
@@ -191,6 +191,12 @@ class MessageStore(Protocol):
         on, and below ``before``. Those of a ``reason``, which have all ended, have an index.
         """
 
+    async def joined_events(self, messages: Collection[str]) -> dict[str, list[Any]]:
+        """
+        The data of the events that have joined messages, in their order; without messages that none
+        has joined.
+        """
+
     async def recipient(self, id: str) -> dict[str, Any] | None:
         """A recipient's document."""
 
@@ -292,18 +298,6 @@ class KeyStore(Protocol):
 
     async def revoke_api_key(self, id: str, at: int, note: AuditNote | None = None) -> bool:
         """False if there is no such key, or it was revoked before."""
-
-
-class CounterStore(Protocol):
-    """Sums that all processes share."""
-
-    async def spent(self, day: str) -> dict[str, int]:
-        """Millionths of the currency spent per channel on a day."""
-
-    async def count_receipts(self, counts: Sequence[tuple[str, int, int, int]]) -> None:
-        """Add to what was counted: rows as of ``ReceiptCount``."""
-
-    async def receipt_counts(self, since_minute: int) -> list[ReceiptCount]: ...
 
 
 class PauseStore(Protocol):

@@ -21,6 +21,7 @@ from orchestrator.stores.code_rows import ReturnedCode, TakenCode
 from orchestrator.stores.item_rows import NewItemRow
 from orchestrator.stores.journey_rows import EnteredRow, EntryKey, JourneyRow
 from orchestrator.stores.named import Named
+from orchestrator.stores.window_rows import DedupeRow, DedupeWindow, JoinedRow
 
 BUCKETS = 1024
 LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
@@ -123,27 +124,6 @@ class RawReceiptRow(NamedTuple):
     at: int
     provider: str
     body: bytes
-
-
-class DedupeRow(NamedTuple):
-    """A window in which a policy makes no second message for the same key."""
-
-    policy: str
-    recipient: str
-    key: str
-    message: str
-    until: int
-
-
-class DedupeWindow(NamedTuple):
-    """
-    The message that opened a window, and when the window ends. ``opener`` is that message as it is
-    stored, None if it was made in this batch or is gone.
-    """
-
-    message: str
-    until: int
-    opener: Message | None = None
 
 
 class NewEventRow(NamedTuple):
@@ -317,6 +297,7 @@ class WantedAddresses:
     unknown: set[ReferenceKey] = field(default_factory=set)  # not found by the first stage
     dedupes: set[DedupeKey] = field(default_factory=set)  # a key may name fields of the recipient
     entered: set[EntryKey] = field(default_factory=set)
+    digests: set[DedupeKey] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -338,13 +319,14 @@ class Loaded:
 class LoadedAddresses:
     """
     Documents by address hash, the receipts that wait for their reference, the open dedupe windows,
-    and the journey that each key was begun with.
+    the journey that each key was begun with, and the unfinished messages that have opened digests.
     """
 
     addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
     orphans: dict[ReferenceKey, list[bytes]] = field(default_factory=dict)
     dedupes: dict[DedupeKey, DedupeWindow] = field(default_factory=dict)
     entered: dict[EntryKey, str] = field(default_factory=dict)
+    digests: dict[DedupeKey, MessageRow] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -376,7 +358,9 @@ class Changes:
     addresses: dict[str, bytes] = field(default_factory=dict)  # documents by hash
     owners_in: list[tuple[str, str]] = field(default_factory=list)  # hash and recipient
     owners_out: list[tuple[str, str]] = field(default_factory=list)
-    dedupes: list[DedupeRow] = field(default_factory=list)
+    dedupes: list[DedupeRow] = field(default_factory=list)  # of digests, too
+    joined: list[JoinedRow] = field(default_factory=list)
+    joined_copied: list[tuple[str, str]] = field(default_factory=list)  # to and from a message
     outbox: list[NewStatusEvent] = field(default_factory=list)
     dead_letters: list[DeadLetterRow] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)  # recipients to forget

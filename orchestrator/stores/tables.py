@@ -170,6 +170,12 @@ class MessageTables(Driver):
         rows = await self.fetch("unowned_addresses", after, limit)
         return [(hash, orjson.loads(document)) for hash, document in rows]
 
+    async def joined_events(self, messages: Collection[str]) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for message, data in await self.fetch("joined_events", self.many(messages)):
+            found.setdefault(message, []).append(orjson.loads(data))
+        return found
+
     async def owners(self, hashes: Collection[str], limit: int) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for hash, recipient in await self.fetch("owners", self.many(hashes), limit):
@@ -338,6 +344,10 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
             "match_events",
             [(*row[:2], row[3], orjson.dumps(row[4]).decode()) for row in changes.matched],
         )
+    if changes.joined:
+        yield "add_joined", changes.joined
+    if changes.joined_copied:
+        yield "copy_joined", changes.joined_copied
     if changes.orphans:
         yield "add_orphans", changes.orphans
     if changes.orphans_joined:

@@ -17,6 +17,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Due, Fact, Shut, Unpreparable
@@ -88,6 +90,7 @@ class FastRunner:
         self._ready: list[tuple[str, int, int, str, int]] = []
         self._answers: list[Callable[[], None]] = []
         self._awaited: dict[str, int] = {}
+        self._joined: dict[str, list[Any]] = {}
         settings = configuration.settings
         self._providers = {
             name: active_provider(
@@ -230,6 +233,8 @@ class FastRunner:
             work.contacts.rows.update(
                 {row[:2]: ContactPlace(*row[2:5]) for row in work.changes.contacts}
             )
+        for row in work.changes.joined:
+            self._joined.setdefault(row.message, []).append(orjson.loads(row.data))
         work.changes = Changes()
 
     def _enqueue(self, message: Message) -> None:
@@ -258,6 +263,7 @@ class FastRunner:
         if message.due_at is None and not self._awaited.get(message.id) and not message.ready():
             self._awaited.pop(message.id, None)
             del self._work.messages.rows[message.id]
+            self._joined.pop(message.id, None)
 
     # ---- sending
 
@@ -291,7 +297,10 @@ class FastRunner:
         kinds = provider.definition.kinds
         targets = person.usable_addresses(kinds)
         templates = self._templates
-        ready = ReadyStep(message, entry.event, person, policy, templates, step, targets, None)
+        event = entry.event
+        if message.joined:
+            event = {**event, "joined": self._joined[message.id]}
+        ready = ReadyStep(message, event, person, policy, templates, step, targets, None)
         content = self._render(ready, provider) if self._keep else self._content(ready, provider)
         if content.refused is not None:
             self._apply(entry, Unpreparable(step, *content.refused))
@@ -309,6 +318,8 @@ class FastRunner:
         message, template = ready.message, ready.policy.template
         event = (message.event_source, message.event_id)
         key = (template, *event, message.recipient, ready.channel, provider.name)
+        if message.gathers:  # other policies may gather other events
+            return self._render(ready, provider)
         found = self._contents.get(key)
         if found is None:
             found = self._contents[key] = self._render(ready, provider)

@@ -28,7 +28,6 @@ from orchestrator.stores.rows import (
     ContactRow,
     CreatedMessage,
     DeadLetterRow,
-    DedupeRow,
     NewEventRow,
     NewStatusEvent,
     OrphanRow,
@@ -39,6 +38,7 @@ from orchestrator.stores.rows import (
     WantedAddresses,
 )
 from orchestrator.stores.sqlite.store import SqliteStore
+from orchestrator.stores.window_rows import DedupeRow
 
 NOW = 1_795_000_000_000
 DAY_MS = 86_400_000

@@ -28,6 +28,7 @@ from orchestrator.core.cascade.sending import (
     take_turn,
 )
 from orchestrator.core.cascade.waiting import apply_receipt, examine, limits, next_look
+from orchestrator.core.digest import has_room
 from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
@@ -100,6 +101,7 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
     match fact:
         case facts.Triggered():
             message.retry_of = fact.retry_of
+            message.joined, message.left_out = fact.joined, fact.left_out
             trigger(builder)
         case facts.Due():
             if fact.due_at != message.due_at:
@@ -125,6 +127,8 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
             builder.say(f"started again as message {fact.message}")
         case facts.RulesChanged():
             ask_all_again(builder)
+        case facts.Joined():
+            join(builder, fact)
 
 
 RULES = (
@@ -186,6 +190,19 @@ def trigger(builder: DecisionBuilder) -> None:
         builder.finish(Status.SUPPRESSED, Reason.NO_CODE, builder.inputs.empty_pool)
     elif message.is_scheduled(builder.now):
         builder.say(f"scheduled: starts at {message.starts_at}")
+
+
+def join(builder: DecisionBuilder, fact: facts.Joined) -> None:
+    """Have another event in a digest; one that is full only counts it."""
+    message, digest = builder.message, builder.policy.digest
+    message.hops = max(message.hops, fact.hops)
+    if digest is not None and has_room(message, digest, fact.bytes):
+        message.joined += 1
+        message.joined_bytes += fact.bytes
+        builder.say(f"joined: {message.joined + 1} events until {message.starts_at}")
+    else:
+        message.left_out += 1
+        builder.say(f"the digest is full: {message.left_out} more only counted")
 
 
 def begin(builder: DecisionBuilder) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import orjson
 
-from orchestrator.core.facts import GoalReached, IntakeWarning, Triggered
+from orchestrator.core.digest import gathers_until
+from orchestrator.core.facts import GoalReached, IntakeWarning, Joined, Triggered
+from orchestrator.core.hops import HOPS_MAX
 from orchestrator.core.message import Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
@@ -24,11 +26,21 @@ from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.intake_warnings import by_recipient, crowded_warnings, trimmed_warnings
 from orchestrator.engine.journeys import Happening, entry_keys, take_event
 from orchestrator.engine.needs import Needs
-from orchestrator.engine.unit_of_work import UnitOfWork
+from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
+from orchestrator.engine.windows import (
+    ask_for_windows,
+    deduplicate,
+    digest_place,
+    later_than,
+    open_digest,
+    open_for_more,
+    zone_of,
+)
 from orchestrator.events.event import Event
 from orchestrator.recipients.document import Person
 from orchestrator.stores.journey_rows import is_journey
-from orchestrator.stores.rows import DedupeRow, DedupeWindow, EventRow, NewEventRow
+from orchestrator.stores.rows import EventRow, NewEventRow
+from orchestrator.stores.window_rows import JoinedRow
 
 GOAL_DATA_BYTES_MAX = 8_192
 
@@ -50,7 +62,7 @@ class PublishHandler(Handler[Publish]):
         event = command.event
         policies = needs.rules.by_event.get(event.type, ())
         otp = needs.rules.inside_otp or any(policy.message_class == OTP for policy in policies)
-        deduplicated = [policy for policy in policies if policy.dedupe is not None]
+        windowed = [policy for policy in policies if policy.dedupe or policy.digest]
         for profile in event.recipients:
             person = work.person(profile["id"])
             needs.profile_addresses(profile, otp)
@@ -59,7 +71,7 @@ class PublishHandler(Handler[Publish]):
                 for id in work.live_of.get(person.id) or ():
                     needs.message_addresses(work, id)
             begins = event.type in needs.rules.journeys_by_event
-            if deduplicated or begins:
+            if windowed or begins:
                 # the key may name a field that is stored, and one that the event brings
                 copy = orjson.loads(orjson.dumps(person.document))
                 merged = Person(person.id, copy, needs.address_hash)
@@ -67,9 +79,9 @@ class PublishHandler(Handler[Publish]):
                 document = document_of(event)
                 needs.addresses.entered |= entry_keys(needs, event.type, document, merged)
                 scope = scope_of(document, merged, None)
-                for policy in deduplicated:
-                    if (key := dedupe_key(needs, policy, scope)) is not None:
-                        needs.addresses.dedupes.add((policy.name, person.id, key))
+                for policy in windowed:
+                    later = event.not_before
+                    ask_for_windows(needs, policy, person, scope, later, needs.addresses)
             yield
 
     def handle(self, context: BatchContext, command: Publish) -> Published:
@@ -217,8 +229,31 @@ def start(
     person: Person,
     deadline_at: Instant,
 ) -> str:
-    """Create the message that a policy wants of an event, and return its id."""
-    later = origin.not_before is not None and origin.not_before > context.now
+    """
+    Create the message that a policy wants of an event, or have the event join the digest that is
+    open for it. Returns the message's id.
+    """
+    # keys see no `now`: they were asked for before this batch's time was known
+    scope = scope_of(document, person, None)
+    goal = goal_before(context, policy, origin, document, person)
+    place = None
+    starts_at = later_than(context.now, origin.not_before)
+    # what a retry or a journey sends, somebody waits for
+    if policy.digest is not None and fact.retry_of is None and origin.journey is None:
+        place = digest_place(context, policy, person, scope, starts_at)
+        digest = open_digest(context, place)
+        pointless = goal or context.now >= deadline_at or origin.hops > HOPS_MAX
+        if (
+            digest is not None
+            and not pointless
+            and deduplicate(context, policy, digest.message, scope) is None
+        ):
+            join(context, digest, origin, fact, document)
+            return digest.message.id
+        since = max(starts_at or 0, context.now)
+        if context.now < deadline_at:
+            starts_at = gathers_until(policy.digest, since, zone_of(context, person))
+            deadline_at += starts_at - since
     message = Message(
         id=origin.message or context.new_id(),
         event_source=origin.source,
@@ -231,18 +266,17 @@ def start(
         topic=policy.topic,
         created_at=context.now,
         deadline_at=deadline_at,
-        not_before=origin.not_before if later else None,
+        not_before=starts_at,
         currency=context.rules.currency,
         caused_by=origin.caused_by,
         hops=origin.hops,
         chain=origin.chain,
         journey=origin.journey,
         stage=origin.stage,
+        gathers=policy.digest is not None,
     )
     entry = context.work.create(message, document)
-    # a dedupe key sees no `now`: it was asked for before this batch's time was known
-    duplicate_of = deduplicate(context, policy, message, scope_of(document, person, None))
-    goal = goal_before(context, policy, origin, document, person)
+    duplicate_of = deduplicate(context, policy, message, scope)
     empty_pool = ""
     if policy.codes and duplicate_of is None and not goal:
         codes, empty_pool = give_codes(context.work, policy, message, context.now)
@@ -251,58 +285,25 @@ def start(
     if empty_pool:
         more["empty_pool"] = empty_pool
     apply_fact(context, entry, fact, **more)
+    if place is not None and not entry.message.terminal:
+        open_for_more(context, place, entry.message)
     return message.id
 
 
-def dedupe_key(
-    at_hand: Needs | BatchContext, policy: Policy, scope: Mapping[str, Any]
-) -> str | None:
-    """
-    The value of a policy's dedupe key as it is stored, None without one: a keyed hash, because the
-    value may be long, and may be an address.
-    """
-    if policy.dedupe is None:
-        return None
-    try:
-        value = at_hand.value(policy.dedupe.key, scope, policy.name)
-    except ValueError:
-        return None
-    if value is None:
-        return None
-    try:
-        # Python refuses to write a number of more than 4 300 decimal digits
-        key = hex(value) if is_large(value) else orjson.dumps(value, default=str).decode()
-    except TypeError:  # a large number within a list, or text that is not Unicode
-        return None
-    return at_hand.address_hash("dedupe", key)
-
-
-def is_large(value: Any) -> bool:
-    """Whether this is a whole number that JSON libraries do not write."""
-    return isinstance(value, int) and value.bit_length() > 63
-
-
-def deduplicate(
-    context: BatchContext, policy: Policy, message: Message, scope: Mapping[str, Any]
-) -> str | None:
-    """
-    The earlier message with the same key if its window is still open; else open one for this
-    message. One that has ended and left nothing protects nobody: its key is free.
-    """
-    key = dedupe_key(context, policy, scope)
-    if key is None or policy.dedupe is None:
-        return None
-    place = (policy.name, message.recipient, key)
-    known = context.work.dedupes.get(place)
-    if known is not None and known.until > context.now:
-        earlier = context.work.messages.rows.get(known.message)
-        opener = earlier.message if earlier is not None else known.opener
-        if opener is None or not opener.left_nothing:
-            return known.message
-    until = context.now + policy.dedupe.window_ms
-    context.work.dedupes[place] = DedupeWindow(message.id, until)
-    context.work.changes.dedupes.append(DedupeRow(*place, message.id, until))
-    return None
+def join(
+    context: BatchContext,
+    entry: WorkingMessage,
+    origin: Origin,
+    fact: Triggered,
+    document: dict[str, Any],
+) -> None:
+    """Have an event join a digest, with its data unless that is full."""
+    before, data = entry.message.joined, orjson.dumps(document["data"])
+    joined = Joined(origin.source, origin.id, len(data), origin.hops, fact.warnings)
+    apply_fact(context, entry, joined)
+    if entry.message.joined > before:
+        row = JoinedRow(entry.message.id, entry.message.joined, data)
+        context.work.changes.joined.append(row)
 
 
 def reach_goals(

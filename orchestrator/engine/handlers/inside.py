@@ -18,11 +18,12 @@ from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
 from orchestrator.core.inside import PREFIX, REPLY, SOURCE
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent, QueuedFact
-from orchestrator.engine.handlers.events import Origin, dedupe_key, end_reached, start, wants
+from orchestrator.engine.handlers.events import Origin, end_reached, start, wants
 from orchestrator.engine.handlers.journeys import apply_journey_fact
 from orchestrator.engine.journeys import Happening, entry_keys, take_event
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork
+from orchestrator.engine.windows import ask_for_windows
 from orchestrator.primitives.durations import rfc3339
 from orchestrator.primitives.trace_context import TRACEPARENT
 from orchestrator.stores.rows import EventRow, NewEventRow, WantedAddresses
@@ -78,14 +79,16 @@ def document_of(context: BatchContext, event: InsideEvent) -> dict[str, Any]:
 def lookups_of(
     context: BatchContext, event: InsideEvent, document: dict[str, Any]
 ) -> WantedAddresses:
-    """The dedupe windows of an event's policies, and the keys of the journeys that it begins."""
+    """
+    The dedupe windows and digests of an event's policies, and the keys of the journeys that it
+    begins.
+    """
     person = context.work.person(event.recipient)
     found = WantedAddresses(entered=entry_keys(context, event.type, document, person))
     for policy in context.rules.by_event.get(event.type, ()):
-        if policy.dedupe is not None:
+        if policy.dedupe is not None or policy.digest is not None:
             scope = scope_of(document, person, None)
-            if (key := dedupe_key(context, policy, scope)) is not None:
-                found.dedupes.add((policy.name, event.recipient, key))
+            ask_for_windows(context, policy, person, scope, None, found)
     return found
 
 

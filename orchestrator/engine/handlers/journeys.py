@@ -25,11 +25,12 @@ from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent, JourneyDecided, QueuedFact
 from orchestrator.engine.commands import ApplyJourneyFact, MoveJourney, UnknownJourney
 from orchestrator.engine.emitting import write_event, write_status
-from orchestrator.engine.handlers.events import Origin, dedupe_key, start
+from orchestrator.engine.handlers.events import Origin, start
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.journey_inputs import EngineJourneyInputs, event_at
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingJourney
+from orchestrator.engine.windows import dedupe_key
 from orchestrator.events.cloudevents import NOT_BEFORE
 from orchestrator.history.journeys import encode_journey_entry
 from orchestrator.primitives.durations import rfc3339

@@ -15,12 +15,13 @@ from orchestrator.core.recipient import Instant
 from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import NotRetryable, Restarted, RetryMessage
-from orchestrator.engine.handlers.events import Origin, dedupe_key, start, wants
+from orchestrator.engine.handlers.events import Origin, start, wants
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.handlers.messages import find
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
+from orchestrator.engine.windows import dedupe_key
 from orchestrator.recipients.fields import rfc3339_ms
 
 LEFT = (JourneyStatus.EXITED, JourneyStatus.GOAL_MET)
@@ -60,10 +61,12 @@ class RetryHandler(Handler[RetryMessage]):
         deadline_at = new_deadline(context, command, message, policy)
         if command.dry_run:
             return Restarted("would_start", None)
-        fact = Triggered(retry_of=message.id)
+        fact = Triggered(retry_of=message.id, joined=message.joined, left_out=message.left_out)
         origin = origin_of(entry)
         document = {name: entry.event[name] for name in ("ce", "data")}  # it gets codes of its own
         made = start(context, origin, fact, policy, document, person, deadline_at)
+        if message.joined:
+            context.work.changes.joined_copied.append((made, message.id))
         apply_fact(context, entry, Retried(made))
         return Restarted("started", made)
 

@@ -18,7 +18,6 @@ from orchestrator.stores.postgres.database import QUERIES
 from orchestrator.stores.rows import (
     AttemptPlace,
     ContactPlace,
-    DedupeWindow,
     EventRow,
     Loaded,
     LoadedAddresses,
@@ -28,6 +27,7 @@ from orchestrator.stores.rows import (
     WantedAddresses,
 )
 from orchestrator.stores.tables import event_of
+from orchestrator.stores.window_rows import DedupeWindow
 
 LOCK = "select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as w (key)"
 PAUSES_LOCK = 0x6B61_736B_6164_5061
@@ -160,6 +160,11 @@ async def load_addresses(
 ) -> LoadedAddresses:
     """``Unit.load_addresses``; without ``lock`` only to look."""
     found = LoadedAddresses()
+    if wanted.digests:  # their recipients are locked already
+        rows = await connection.fetch(QUERIES["load_digests"], *columns(sorted(wanted.digests), 3))
+        for row in rows:
+            message = MessageRow(decode_message(row["state"]), event_of(row["document"]))
+            found.digests[row["policy"], row["recipient"], row["key"]] = message
     references, unknown = sorted(wanted.references), sorted(wanted.unknown)
     if wanted.entered:
         keys_of = columns(sorted(wanted.entered), 3)

@@ -131,5 +131,5 @@ async def erase(connection: Any, recipient: str) -> None:
     for table in ("recipient", "items", "inbox"):
         await connection.execute(QUERIES[f"erase_{table}"], recipient)
     ids = [row[0] for row in await connection.fetch(QUERIES["messages_of"], recipient)]
-    for table in ("message_events", "history", "contacts"):
+    for table in ("message_events", "joined_events", "history", "contacts"):
         await connection.execute(QUERIES[f"erase_{table}"], ids)

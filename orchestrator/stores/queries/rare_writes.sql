@@ -6,6 +6,14 @@ insert into orphans (provider, reference, at, receipt) values ($1, $2, $3, $4)
 -- name: drop_orphans
 delete from orphans where provider = $1 and reference = $2
 
+-- name: add_joined
+insert into joined_events (message, number, data) values ($1, $2, $3)
+
+-- name: copy_joined
+-- To the message $1 from $2, whose retry it is.
+insert into joined_events (message, number, data)
+select cast($1 as text), number, data from joined_events where message = $2
+
 -- name: add_dead_letters
 -- A batch that is committed again after a lost answer has the same ids.
 insert into dead_letters (id, at, origin, reason, detail, headers, body)

@@ -18,7 +18,6 @@ from orchestrator.stores.rows import (
     AttemptPlace,
     Changes,
     ContactPlace,
-    DedupeWindow,
     EventRow,
     Loaded,
     LoadedAddresses,
@@ -32,6 +31,7 @@ from orchestrator.stores.rows import (
 from orchestrator.stores.sqlite.cache import RowCache
 from orchestrator.stores.sqlite.database import QUERIES, append_audit
 from orchestrator.stores.tables import event_of, rare_writes
+from orchestrator.stores.window_rows import DedupeWindow
 
 MANY_KEYS = "(select value from json_each(?1))"
 ONE_KEY = {name: text.replace(MANY_KEYS, "(?1)") for name, text in QUERIES.items()}
@@ -82,18 +82,27 @@ def load_messages(db: sqlite3.Connection, cache: RowCache, wanted: Wanted, found
             row[0] for row in db.execute(QUERIES["load_live"], (recipient,))
         ]
         ids.update(found.live_of[recipient])
+    found.messages = messages_by_id(db, cache, ids)
+    people = wanted.recipients | {row.message.recipient for row in found.messages.values()}
+    people |= {row.recipient for row in found.journeys.values()}
+    found.recipients = documents(db, "load_recipients", people, cache.recipients)
+
+
+def messages_by_id(
+    db: sqlite3.Connection, cache: RowCache, ids: Collection[str]
+) -> dict[str, MessageRow]:
+    """Messages from the cache, else from the database."""
+    found: dict[str, MessageRow] = {}
     missing = []
     for id in sorted(ids):  # in one order, whatever hashes are like in this process
         row = cache.messages.get(id)
         if row is None:
             missing.append(id)
         else:
-            found.messages[id] = row
+            found[id] = row
     for id, state, event in select_in(db, "load_messages", missing):
-        found.messages[id] = MessageRow(decode_message(state), event_of(event))
-    people = wanted.recipients | {row.message.recipient for row in found.messages.values()}
-    people |= {row.recipient for row in found.journeys.values()}
-    found.recipients = documents(db, "load_recipients", people, cache.recipients)
+        found[id] = MessageRow(decode_message(state), event_of(event))
+    return found
 
 
 def load_addresses(
@@ -111,6 +120,9 @@ def load_addresses(
     for entry in wanted.entered:
         if row := db.execute(QUERIES["load_entered"], entry).fetchone():
             found.entered[entry] = row[0]
+    for place in wanted.digests:
+        if row := db.execute(QUERIES["load_digest"], place).fetchone():
+            found.digests[place] = messages_by_id(db, cache, row)[row[0]]
     return found
 
 
@@ -170,7 +182,15 @@ def write(db: sqlite3.Connection, changes: Changes) -> None:
             found = db.execute(QUERIES["dead_letters_with"], (text,))
             many("drop_dead_letters", [(id,) for id in named_in(person, found)])
     erased = [(recipient,) for recipient in changes.erased]
-    for table in ("recipient", "contacts", "message_events", "history", "items", "inbox"):
+    for table in (
+        "recipient",
+        "contacts",
+        "message_events",
+        "joined_events",
+        "history",
+        "items",
+        "inbox",
+    ):
         many(f"erase_{table}", erased)
 
 

@@ -49,6 +49,6 @@ def purge_messages(db: sqlite3.Connection, before: int) -> int:
     many.
     """
     ids = [(row[0],) for row in db.execute(QUERIES["old_messages"], (before, PURGE_ROWS))]
-    for table in ("history", "message_events", "references", "messages"):
+    for table in ("history", "message_events", "joined_events", "references", "messages"):
         db.executemany(QUERIES[f"purge_{table}"], ids)
     return len(ids)

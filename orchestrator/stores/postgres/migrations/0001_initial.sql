@@ -68,6 +68,15 @@ create table history (
     primary key (message, position)
 ) partition by range (message);
 
+-- The data (JSON) of the events that have joined a message with a digest, beside its own. Written by
+-- batches; dropped and deleted like message_events.
+create table joined_events (
+    message text collate "C" not null,
+    number integer not null,
+    data bytea not null,
+    primary key (message, number)
+) partition by range (message);
+
 -- Whose profile has an address that is one plain text (phones, mailboxes, providers' ids), by its
 -- keyed hash. Written by batches with the profile; deleted when the profile loses the address.
 create table owners (

@@ -84,3 +84,11 @@ select id, bucket, recipient, journey, key, status, created_at, finished_at, due
 select e.recipient, e.journey, e.key, e.id
   from unnest($1::text[], $2::text[], $3::text[]) as w (recipient, journey, key)
   join entered e on e.recipient = w.recipient and e.journey = w.journey and e.key = w.key
+
+-- name: load_digests
+-- The unfinished messages that have opened digests ($1 policies, $2 recipients, $3 keys).
+select d.policy, d.recipient, d.key, m.id, m.state, e.document
+  from unnest($1::text[], $2::text[], $3::text[]) as w (policy, recipient, key)
+  join dedupes d on d.policy = w.policy and d.recipient = w.recipient and d.key = w.key
+  join messages m on m.id = d.message
+  left join message_events e on e.message = m.id

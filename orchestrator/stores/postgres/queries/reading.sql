@@ -90,6 +90,9 @@ select u.state, e.document
 -- name: history
 select lines from history where message = $1 order by position
 
+-- name: joined_events
+select message, data from joined_events where message = any ($1::text[]) order by message, number
+
 -- name: load_recipients
 select id, document from recipients where id = any ($1::text[])
 

@@ -125,6 +125,9 @@ select id from finished where recipient = $1
 -- name: erase_message_events
 delete from message_events where message = any ($1::text[])
 
+-- name: erase_joined_events
+delete from joined_events where message = any ($1::text[])
+
 -- name: erase_history
 delete from history where message = any ($1::text[])
 

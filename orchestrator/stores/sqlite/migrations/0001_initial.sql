@@ -176,8 +176,17 @@ create table orphans (
 );
 create index orphans_by_reference on orphans (provider, reference);
 
--- Windows in which a policy makes no second message for the same key. Written by batches; purged
--- when they have ended.
+-- The data (JSON) of the events that have joined a message with a digest, beside its own. Written by
+-- batches; deleted like message_events.
+create table joined_events (
+    message text not null,
+    number integer not null,
+    data blob not null,
+    primary key (message, number)
+);
+
+-- Windows in which a policy makes no second message for the same key, and those in which events of
+-- one key join a digest. Written by batches; purged when they have ended.
 create table dedupes (
     policy text not null,
     recipient text not null,

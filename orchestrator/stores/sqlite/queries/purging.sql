@@ -69,6 +69,9 @@ delete from history where message = $1
 -- name: purge_message_events
 delete from message_events where message = $1
 
+-- name: purge_joined_events
+delete from joined_events where message = $1
+
 -- name: purge_references
 delete from provider_references where message = $1
 

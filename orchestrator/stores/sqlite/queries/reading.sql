@@ -93,6 +93,15 @@ select d.message, d.until, m.state
   from dedupes d left join messages m on m.id = d.message
  where d.policy = $1 and d.recipient = $2 and d.key = $3
 
+-- name: load_digest
+select d.message
+  from dedupes d join messages m on m.id = d.message
+ where d.policy = $1 and d.recipient = $2 and d.key = $3 and m.finished_at is null
+
+-- name: joined_events
+select message, data from joined_events
+ where message in (select value from json_each($1)) order by message, number
+
 -- name: load_live
 select id from messages where recipient = $1 and finished_at is null order by id
 

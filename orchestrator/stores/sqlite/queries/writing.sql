@@ -76,6 +76,9 @@ delete from contacts where message in (select id from messages where recipient =
 -- name: erase_message_events
 delete from message_events where message in (select id from messages where recipient = $1)
 
+-- name: erase_joined_events
+delete from joined_events where message in (select id from messages where recipient = $1)
+
 -- name: erase_history
 delete from history where message in (select id from messages where recipient = $1)
 

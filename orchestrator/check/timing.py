@@ -1,0 +1,38 @@
+"""What is wrong with the keys of a policy that say when it is sent."""
+
+from __future__ import annotations
+
+from orchestrator.check.installation import Installation
+from orchestrator.configuration.policy_file import PolicyFile
+from orchestrator.configuration.reading import place
+from orchestrator.core.policy import OTP
+from orchestrator.primitives.durations import duration
+
+
+def lint_digest(file: PolicyFile, installation: Installation) -> None:
+    """Report a digest that makes no sense for its class, its deadline or its templates."""
+    policy, report = file.policy, installation.report
+    digest = policy.digest
+    if digest is None:
+        return
+    at = place(file.root, "digest")
+    if policy.message_class == OTP:
+        what = "a one-time code would wait until the digest has gathered"
+        report.error(at, what, "remove `digest`, or write another `class`")
+    window_ms, dedupe = digest.window_ms, policy.dedupe
+    if dedupe is not None and dedupe.key == digest.key and dedupe.window_ms >= (window_ms or 0):
+        what = "`dedupe` has the key of the digest: each event but the first is a duplicate"
+        report.error(at, what, "name in dedupe.key what makes one event, such as event.id")
+    if window_ms is not None and window_ms > policy.deadline_ms:
+        gathers = duration(window_ms, units=4)
+        what = f"it gathers for {gathers}, and is sent within {duration(policy.deadline_ms)} then"
+        report.warn(at, what, "is the deadline meant? it counts from the end of the window")
+    templates = installation.templates
+    names = templates.channels(policy.template) if templates is not None else ()
+    if templates is not None and names:
+        parts = [part for name in names for *_, part in templates.written(policy.template, name)]
+        named = {path[0] for part in parts for path in part.variables}
+        if "events" not in named:
+            what = f"no template of {policy.template!r} names `events`: only the first one is told"
+            fix = "loop over them: {% for one in events %}{{ one.title }}{% endfor %}"
+            report.warn(at, what, fix)
