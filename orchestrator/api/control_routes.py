@@ -12,12 +12,14 @@ from orchestrator.api import (
     journeys,
     keys,
     operations,
+    reports,
     status,
     trigger_events,
     untimed,
 )
 from orchestrator.api.route import JSON, Audited, Listener, Route, RouteAnswer
 from orchestrator.configuration.effective import EffectiveConfiguration
+from orchestrator.reports.verifying import VerifiedView
 
 OBJECT = dict[str, Any]
 
@@ -83,6 +85,12 @@ CONTROL_ROUTES: tuple[Route, ...] = (
         "Check the chain of the audit log",
         (RouteAnswer(200, "Whether it holds, and where it breaks", audit.VerificationView),),
         places=(), query=audit.EXPECTED, refusals=(400,),
+    ),
+    ControlRoute(
+        "GET", "/control/counts/verify", reports.verify_counts,
+        "Compare what was counted with the stored messages",
+        (RouteAnswer(200, "Where they differ", VerifiedView),), places=(), query=reports.PERIOD,
+        refusals=(400,),
     ),
     ControlRoute(
         "POST", "/control/keys", keys.create_key, "Create an API key",

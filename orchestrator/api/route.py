@@ -45,6 +45,7 @@ class Scope(StrEnum):
     PAUSES = "pauses"
     CODES = "codes"
     AUDIT = "audit"
+    REPORTS = "reports"
     ALL = "all"
 
 

@@ -32,6 +32,7 @@ from orchestrator.api import dead_letters as letters
 from orchestrator.api import unsubscribe as pages
 from orchestrator.api.control_routes import CONTROL_ROUTES, IN_FORCE, RELOADED
 from orchestrator.api.document_routes import DOCUMENT_ROUTES
+from orchestrator.api.report_routes import REPORT_ROUTES
 from orchestrator.api.route import (
     JSON,
     Audited,
@@ -371,6 +372,8 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/l/{token}", links.follow, "Open the messenger that a message's link is to",
         (RouteAnswer(302, "To the messenger"), GONE),
     ),
+
+    *REPORT_ROUTES,
 
     *DOCUMENT_ROUTES,
 

@@ -32,6 +32,7 @@ from orchestrator.cli import (
     pauses,
     people,
     rendering,
+    reporting,
     send,
     service,
     simulating,
@@ -54,6 +55,7 @@ GROUPS = (
                 "messages",
                 "journeys",
                 "explain",
+                "report",
                 "reload",
                 "pause",
                 "resume",
@@ -111,6 +113,7 @@ configured.register(app)
 adapter.register(app)
 testing.register(app)
 simulating.register(app)
+reporting.register(app)
 explain.register(app)
 operate.register(app)
 messages.register(app)

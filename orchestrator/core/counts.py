@@ -26,6 +26,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+from orchestrator.core.journey.state import JOURNEY_ENDS, JourneyRun
 from orchestrator.core.message import TERMINAL, Attempt, Message
 from orchestrator.core.recipient import Instant
 from orchestrator.core.status import Delivery, Engagement
@@ -104,6 +105,24 @@ def add_message(counts: Counts, before: Message | None, after: Message, zone: st
                 add(counts, (day, key), known, -1)
     for key, numbers in earlier.items():
         add(counts, (day, key), numbers, -1)
+
+
+def add_journey(
+    counts: Counts, before: JourneyRun | None, after: JourneyRun, stage: str, zone: str
+) -> None:
+    """
+    Add the change of one run of a journey, None being one that was not there: ``messages`` counts
+    runs, as they are entered (no status) and as they end. ``stage`` is that of its journey.
+    """
+    day = day_number(after.created_at, zone)
+    head = ("", after.version, "", after.journey, stage, "", "")
+    if before is None:
+        add(counts, (day, make_key((*head, "", "", ""))), [1, *NOTHING[1:]], 1)
+    ended = before is not None and before.status in JOURNEY_ENDS
+    if after.status in JOURNEY_ENDS and not ended:
+        reason = after.reason.value if after.reason is not None else ""
+        place = (day, make_key((*head, after.status.value, reason, "")))
+        add(counts, place, [1, *NOTHING[1:]], 1)
 
 
 def add(counts: Counts, place: tuple[int, CountKey], numbers: list[int], sign: int) -> None:

@@ -34,6 +34,7 @@ ROUTES = {
         ("GET", "/v1/dead-letters/x"),
         ("POST", "/v1/dead-letters/x/replay"),
     ],
+    "reports": [("GET", "/v1/reports/policies"), ("GET", "/v1/reports/journeys/x")],
 }
 
 

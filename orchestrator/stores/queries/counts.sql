@@ -1,10 +1,11 @@
 -- Counts for reports.
 
 -- name: counts
--- The sums of a period by the columns of a group; the braces are filled in.
+-- The sums of a period by the columns of a group; the braces are filled in. It looks for the keys
+-- first, and reads of each key the days of the period.
 select {columns}
-  from counts c join count_keys k on k.id = c.key
- where c.day >= $1 and c.day < $2{where}
+  from count_keys k cross join counts c
+ where c.key = k.id and c.day >= $1 and c.day < $2{where}
  {group}
 
 -- name: purge_count_keys

@@ -405,8 +405,8 @@ create table receipt_counts (
 -- Added to by batches, in place; the slots of past days are made one by the purge, and purged after
 -- `retention.counts`.
 create table counts (
-    day integer not null,                -- 20261121
     key bigint not null,                 -- id of count_keys
+    day integer not null,                -- 20261121
     slot smallint not null,
     messages bigint not null,
     sends bigint not null,
@@ -418,9 +418,9 @@ create table counts (
     unsubscribed bigint not null,
     complained bigint not null,
     cost bigint not null,                -- millionths of the currency
-    primary key (day, key, slot)
+    primary key (key, day, slot)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
-create index counts_by_key on counts (key);
+create index counts_by_day on counts (day);
 create index counts_to_fold on counts (day) where slot <> 0;
 
 -- What the keys of `counts` stand for; `id` is a hash of the rest. Written by batches; purged when no

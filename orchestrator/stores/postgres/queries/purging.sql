@@ -47,7 +47,7 @@ insert into counts (day, key, slot, messages, sends, delivered, read, clicked, r
                     unsubscribed, complained, cost)
 select day, key, 0, sum(messages), sum(sends), sum(delivered), sum(read), sum(clicked), sum(replied), sum(converted), sum(unsubscribed), sum(complained), sum(cost)
   from taken group by day, key order by day, key
-    on conflict (day, key, slot) do update
+    on conflict (key, day, slot) do update
    set messages = counts.messages + excluded.messages,
        sends = counts.sends + excluded.sends,
        delivered = counts.delivered + excluded.delivered,

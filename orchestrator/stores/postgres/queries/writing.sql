@@ -101,7 +101,7 @@ with keys as (
 insert into counts (day, key, slot, messages, sends, delivered, read, clicked, replied, converted,
                     unsubscribed, complained, cost)
 select * from unnest($13::integer[], $14::bigint[], $15::smallint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[])
-    on conflict (day, key, slot) do update
+    on conflict (key, day, slot) do update
    set messages = counts.messages + excluded.messages,
        sends = counts.sends + excluded.sends,
        delivered = counts.delivered + excluded.delivered,

@@ -376,8 +376,8 @@ create table receipt_counts (
 -- Sums for reports: a row for each day, key and slot. Added to by batches; purged after
 -- `retention.counts`. An embedded store has one slot.
 create table counts (
-    day integer not null,                -- 20261121
     key integer not null,                -- id of count_keys
+    day integer not null,                -- 20261121
     slot integer not null,
     messages integer not null,
     sends integer not null,
@@ -389,9 +389,9 @@ create table counts (
     unsubscribed integer not null,
     complained integer not null,
     cost integer not null,               -- millionths of the currency
-    primary key (day, key, slot)
+    primary key (key, day, slot)
 ) without rowid;
-create index counts_by_key on counts (key);
+create index counts_by_day on counts (day);
 
 -- What the keys of `counts` stand for; `id` is a hash of the rest. Written by batches; purged when no
 -- row of `counts` has it.

@@ -101,4 +101,4 @@ select id, seen_at, (select max(m.id) from messages m where m.recipient = r.id)
 
 -- name: purge_counts
 delete from counts
- where (day, key, slot) in (select day, key, slot from counts where day < $1 limit $2)
+ where (key, day, slot) in (select key, day, slot from counts where day < $1 limit $2)

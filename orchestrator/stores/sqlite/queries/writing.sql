@@ -103,7 +103,7 @@ insert into counts
        (day, key, slot, messages, sends, delivered, read, clicked, replied, converted,
         unsubscribed, complained, cost)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-    on conflict (day, key, slot) do update
+    on conflict (key, day, slot) do update
    set messages = messages + excluded.messages,
        sends = sends + excluded.sends,
        delivered = delivered + excluded.delivered,
