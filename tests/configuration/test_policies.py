@@ -254,7 +254,7 @@ def test_a_directory_that_does_not_exist_is_reported(tmp_path: Path) -> None:
 def test_the_worked_policies_are_well() -> None:
     policies, _ = load_policies(ROOT / "config" / "policies")
     assert {policy.message_class for policy in policies.values()} == set(CLASSES)
-    assert list(policies) == [
+    assert [name for name, policy in policies.items() if policy.event] == [
         "cart_abandoned",
         "order_shipped",
         "order_unreached",

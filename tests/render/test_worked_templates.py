@@ -38,6 +38,18 @@ EVENTS: dict[str, dict[str, Any]] = {
         "url": f"{SHOP}/p",
     },
     "survey": {"order_id": "70012", "survey_url": f"{SHOP}/survey/70012"},
+    "reorder_reminder": {"sku": "f-1", "name": "Фільтр"},
+    "reorder_cart": {"sku": "f-1", "name": "Фільтр"},
+    "partner_welcome": {"campaign_id": "c-1"},
+    "partner_sticker": {"order_id": "1"},
+    "partner_code": {"campaign_id": "c-1"},
+    "trek_welcome": {"goal_id": "g-1", "weekly_km": 10},
+    "trek_praise": {"goal_id": "g-1", "km": 20},
+    "trek_nudge": {"goal_id": "g-1", "weekly_km": 10},
+    "trek_reward": {"goal_id": "g-1", "weekly_km": 10},
+    "odyssey_invite": {"total": 5200.0, "category": "світло"},
+    "odyssey_progress": {"level": 2},
+    "odyssey_offer": {"level": 2, "category": "світло"},
 }
 CHANNELS = sorted(
     (template, channel) for template in EVENTS for channel in TEMPLATES.channels(template)
@@ -55,6 +67,7 @@ def context(
         locale=locale,
         time_zone="Europe/Kyiv",
         unsubscribe_url=unsubscribe_url,
+        codes={"code": "SPRING-7F3K"},
     )
 
 
