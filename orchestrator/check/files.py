@@ -33,6 +33,8 @@ def look_beside(settings: Settings, report: Report) -> None:
     """Warn of files that nobody reads, and of a store that may be another one."""
     if settings.policies.is_dir():
         look_beside_policies(settings.policies, report)
+    if settings.journeys.is_dir():
+        look_beside_journeys(settings.journeys, report)
     if settings.templates.is_dir():
         look_beside_templates(settings.templates, report)
     path = settings.store.path
@@ -87,6 +89,20 @@ def look_beside_policies(directory: Path, report: Report) -> None:
         fix = "write one: policies/order_shipped.yaml"
         if not any(NOT_READ in one.what for one in report.problems):
             report.warn(Position(str(directory), 1, 1), "there is no policy here", fix)
+
+
+def look_beside_journeys(directory: Path, report: Report) -> None:
+    """Warn of files that look like journeys, or tests of them, and are not read."""
+    for path in visible(directory, "**/*"):
+        position = Position(str(path), 1, 1)
+        if path.parent != directory and path.suffix in (".yaml", ".yml"):
+            what = f"{NOT_READ}, because it is in a folder below the journeys"
+            report.warn(position, what, f"move it to {directory.name}/{path.name}")
+        elif path.suffix != ".yaml" and YAML_LIKE.search(path.name):
+            stem = YAML_LIKE.split(path.name)[0]
+            ending = path.name.removeprefix(stem)
+            what = f"{NOT_READ}, because it ends in {ending}"
+            report.warn(position, what, f"rename it to {stem}.yaml")
 
 
 def looks_like_policy(path: Path) -> bool:

@@ -13,4 +13,5 @@ Standard library only: no await, no clock, no randomness, no logging, no I/O. Re
 ``gates``     may this step start now? One file a gate
 ``cascade``   fact in, decision out (start with ``decide``)
 ``effects``   what the shell is asked to do
+``journey``   the same for journeys: steps, runs, facts, effects and their ``decide``
 """

@@ -168,3 +168,15 @@ def test_journeys_stand_in_a_file_of_their_name(tmp_path: Path) -> None:
         "journeys/other.yaml:1:10: warning: the journey 'j' is in a file named other.yaml;"
         " rename the file to j.yaml"
     ]
+
+
+def test_what_looks_like_a_journey_and_is_not_read_is_warned_of(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.write("config/journeys/j.yml", WELL)
+    place.write("config/journeys/old/j.yaml", WELL)
+    assert place.said() == [
+        "journeys/j.yml:1:1: warning: this file is not read, because it ends in .yml;"
+        " rename it to j.yaml",
+        "journeys/old/j.yaml:1:1: warning: this file is not read, because it is in a folder below"
+        " the journeys; move it to journeys/j.yaml",
+    ]
