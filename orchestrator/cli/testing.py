@@ -270,7 +270,7 @@ def problem_list(problems: Iterable[Problem]) -> str:
 
 def run_tests(tests: list[PolicyTest], configuration: Configuration) -> list[Judgement]:
     """Run every test, many of them on all processors, with progress where somebody watches."""
-    from orchestrator.policytests.runner import PolicyTestRunner
+    from orchestrator.policytests.journey_runner import runner_of
     from orchestrator.policytests.verdict import judge
     from orchestrator.simulate.workers import share_out, workers
     from orchestrator.virtual.shared_tools import SharedTools
@@ -279,7 +279,7 @@ def run_tests(tests: list[PolicyTest], configuration: Configuration) -> list[Jud
 
     def share(number: int) -> list[Judgement]:
         found = [
-            judge(one, PolicyTestRunner(one, configuration, tools).run())
+            judge(one, runner_of(one)(one, configuration, tools).run())
             for one in tests[number * SHARE :][:SHARE]
         ]
         # each runner leaves reference cycles behind

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.core.inside import is_inside
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.engine.commands import Command, Publish, RetryMessage
@@ -36,7 +35,7 @@ def codes_wanted(rules: Rules, commands: Sequence[Command]) -> dict[str, int]:
             if isinstance(command, Publish) and command.event.type == policy.event:
                 started += len(command.event.recipients)
             started += isinstance(command, RetryMessage)
-        if not policy.event or is_inside(policy.event):
+        if not policy.event or rules.comes_from_within(policy.event):
             following = max(FOLLOWING_MIN, 2 * len(commands))
             started += following
         if started:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from orchestrator.configuration.journey_file import journey_test_files
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import test_files
 from orchestrator.configuration.reading import Report
@@ -17,7 +18,8 @@ def test_problems(configuration: Configuration) -> list[Problem]:
     the first, because the others mostly follow from it.
     """
     report = Report()
-    for path in test_files(configuration.settings.policies):
+    settings = configuration.settings
+    for path in (*test_files(settings.policies), *journey_test_files(settings.journeys)):
         read_test_file(path, configuration, report)
     ordered = sorted(dict.fromkeys(report.problems), key=lambda one: (one.path, one.line))
     return [replace(one, severity="warning") for one in ordered]

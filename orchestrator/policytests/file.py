@@ -13,16 +13,24 @@ Tests of a policy as YAML: ``config/policies/cart_abandoned.test.yaml`` beside
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.configuration.loading import Configuration
 from orchestrator.configuration.policy_file import TEST_SUFFIX
 from orchestrator.configuration.reading import Report, Section, suggestion
 from orchestrator.configuration.yaml_file import ConfigError, Node, Position, load
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import Policy
 from orchestrator.policytests.expected import Expected, read_expected
 from orchestrator.policytests.given import Given, lay_over, read_given
+from orchestrator.policytests.journeys import (
+    ExpectedRun,
+    read_run,
+    sent_by,
+    stand_in,
+    without_own,
+)
 
 ALL_LOCALES = "all"
 
@@ -40,6 +48,9 @@ class PolicyTest:
     expected: Expected
     position: Position
     together: tuple[Policy, ...] = ()
+    journey: Journey | None = None
+    """Of a test of a journey; ``policy`` then stands in for it (``journeys.stand_in``)."""
+    expected_run: ExpectedRun = field(default_factory=ExpectedRun)
 
 
 def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list[Path]:
@@ -51,7 +62,9 @@ def find_test_files(paths: Sequence[Path], configuration: Configuration) -> list
     """
     report = Report()
     found: dict[Path, None] = {}
-    for path in paths or [configuration.settings.policies]:
+    settings = configuration.settings
+    beside_journeys = [settings.journeys] if settings.journeys.is_dir() else []
+    for path in paths or [settings.policies, *beside_journeys]:
         position = Position(str(path), 1, 1)
         if path.is_dir():
             found.update(dict.fromkeys(sorted(path.rglob(f"*{TEST_SUFFIX}"))))
@@ -84,7 +97,12 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
         report.error(root.position, "the file holds no tests", "write `policy:` and `tests:`")
         return []
     section = Section(root, report, "the test file")
-    policy = read_policy_name(section, configuration)
+    journey = read_journey_name(section, configuration) if section.has("journey") else None
+    if section.has("journey"):
+        section.known.add("policy")
+        policy = stand_in(journey, configuration) if journey is not None else None
+    else:
+        policy = read_policy_name(section, configuration)
     shared = section.get("given")
     nodes = section.items("tests", "tests")
     if not nodes and not section.nodes.get("tests"):
@@ -99,7 +117,7 @@ def read_test_file(path: Path, configuration: Configuration, report: Report) -> 
     found: list[PolicyTest] = []
     names: dict[str, Position] = {}
     for node in nodes:
-        for test in read_test(node, shared, policy, configuration, report):
+        for test in read_test(node, shared, policy, configuration, report, journey):
             if test.name in names:
                 report.error(
                     test.position,
@@ -125,8 +143,26 @@ def read_policy_name(section: Section, configuration: Configuration) -> Policy |
     return policies[name]
 
 
+def read_journey_name(section: Section, configuration: Configuration) -> Journey | None:
+    """The journey under test."""
+    name = section.text("journey", None)
+    if name is None:
+        return None
+    journeys = configuration.rules.journeys
+    if name not in journeys:
+        fix = suggestion(name, journeys, f"there are {', '.join(sorted(journeys)) or 'none'}")
+        section.report.error(section.at("journey"), f"there is no journey {name!r}", fix)
+        return None
+    return journeys[name]
+
+
 def read_test(
-    node: Node, shared: Node | None, policy: Policy, configuration: Configuration, report: Report
+    node: Node,
+    shared: Node | None,
+    policy: Policy,
+    configuration: Configuration,
+    report: Report,
+    journey: Journey | None = None,
 ) -> list[PolicyTest]:
     """One test, or one for each of its locales; none if it is unusable."""
     section = Section(node, report, "the test")
@@ -135,6 +171,8 @@ def read_test(
     section.need("name", "say what is promised: name: nobody opens the push, Viber is seen")
     name = section.text("name", "unnamed")
     together = read_together(section, policy, configuration)
+    if journey is not None:
+        together = (*sent_by(journey, configuration), *together)
     locales = read_locales(section, policy, configuration)
     given_node = lay_over(shared, section.get("given"))
     section.need("expect", "say what must happen: expect: {outcome: succeeded by viber}")
@@ -142,17 +180,21 @@ def read_test(
     found = []
     for locale in locales or [""]:
         given = read_given(given_node, section.position, policy, configuration, report, locale)
-        expected = read_expected(
-            section.section("expect", "`expect`"),
-            policy,
-            configuration,
-            given.now if given is not None else 0,
-            locale,
-            together,
+        now = given.now if given is not None else 0
+        expect, run = section.section("expect", "`expect`"), ExpectedRun()
+        if journey is not None:
+            own = section.get("expect")
+            run = read_run(own, journey, section, now)
+            expect = Section(without_own(own), report, "`expect`", section.position)
+        expected = (
+            Expected(position=run.position)
+            if journey is not None and without_own(section.get("expect")) is None
+            else read_expected(expect, policy, configuration, now, locale, together)
         )
         called = f"{name} [{locale}]" if locale else name
         if given is not None:
-            found.append(PolicyTest(called, policy, given, expected, section.position, together))
+            where = (section.position, together, journey, run)
+            found.append(PolicyTest(called, policy, given, expected, *where))
     section.done()
     return found
 

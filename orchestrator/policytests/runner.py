@@ -12,6 +12,8 @@ from typing import Any
 from orchestrator.channels import Accepted, Inbound, Receipt
 from orchestrator.channels.registry import address_kinds, channels, usable_kinds
 from orchestrator.configuration.loading import Configuration
+from orchestrator.core.journey.journey import Journey
+from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, MINUTE_MS, Policy
 from orchestrator.core.reasons import Reason
@@ -62,6 +64,11 @@ class Observed:
     impossible: list[tuple[int, str]] = field(default_factory=list)
     reasons: frozenset[Reason] = frozenset()
     others: dict[str, Observed] = field(default_factory=dict)
+    run: JourneyRun | None = None
+    """Of a test of a journey: its run."""
+    started: list[tuple[int, str]] = field(default_factory=list)
+    """The messages of that run: when each began after the test's event (ms), and its policy."""
+    person: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def cost(self) -> Decimal:
@@ -92,6 +99,11 @@ class PolicyTestRunner:
     def policies(self) -> dict[str, Policy]:
         return {one.name: one for one in (self.test.policy, *self.test.together)}
 
+    @property
+    def journeys(self) -> dict[str, Journey]:
+        """None: a test of a policy is about its messages alone."""
+        return {}
+
     def run(self) -> Observed:
         """Run the test from the first entry of its history until nothing can come any more."""
         test, given = self.test, self.test.given
@@ -107,6 +119,7 @@ class PolicyTestRunner:
             keep=True,
             view=message_view,
             codes=given.codes,
+            journeys=self.journeys,
         )
         if given.earlier:
             runner.add_recipient(self.known_recipient())

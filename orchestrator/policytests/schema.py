@@ -93,6 +93,8 @@ def expect(*, others: bool = True) -> Schema:
         {
             "others": together,
             "steps": array(STEP),
+            "messages": array(TEXT_SCHEMA),
+            "attributes": FREE,
             "outcome": TEXT_SCHEMA,
             "flags": array({"enum": list(FLAGS)}),
             "cost": AMOUNT_SCHEMA
@@ -107,7 +109,7 @@ def expect(*, others: bool = True) -> Schema:
 
 
 def test_schema() -> Schema:
-    """A file ``config/policies/<policy>.test.yaml``."""
+    """A file ``config/policies/<policy>.test.yaml``, or the one beside a journey."""
     keys: dict[str, Schema] = {
         "name": TEXT_SCHEMA,
         "given": given(),
@@ -117,6 +119,6 @@ def test_schema() -> Schema:
     }
     one = obj(keys, "name", "expect")
     head: Schema = {"$schema": DIALECT, "title": "Kaskad: tests of a policy"}
-    return head | obj(
-        {"policy": NAME_SCHEMA, "given": given(), "tests": array(one, 1)}, "policy", "tests"
-    )
+    file = {"given": given(), "tests": array(one, 1)}
+    either: Schema = {"oneOf": [{"required": ["policy"]}, {"required": ["journey"]}]}
+    return head | obj({"policy": NAME_SCHEMA, "journey": NAME_SCHEMA, **file}, "tests") | either

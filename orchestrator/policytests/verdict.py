@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.core.message import Message
 from orchestrator.policytests.expected import Expected, ExpectedEnd, ExpectedStep, ExpectedText
 from orchestrator.policytests.file import PolicyTest
+from orchestrator.policytests.journeys import run_differences
 from orchestrator.policytests.runner import Observed
 from orchestrator.policytests.timeline import TimelineEntry
 
@@ -46,7 +47,13 @@ def judge(test: PolicyTest, observed: Observed) -> Judgement:
         Difference(line, "", f"this could not be done: {what}")
         for line, what in observed.impossible
     ]
-    differences += expected_differences(test.expected, observed, since)
+    if test.journey is not None:
+        found = run_differences(test.expected_run, observed.run, observed.started, observed.person)
+        differences += [Difference(*one) for one in found]
+        differences += step_differences(test.expected, observed, since)
+        differences += rest_differences(test.expected, observed)
+    else:
+        differences += expected_differences(test.expected, observed, since)
     for name, expected in test.expected.others.items():
         other = observed.others.get(name, Observed())
         differences += [

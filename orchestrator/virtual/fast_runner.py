@@ -22,6 +22,7 @@ import orjson
 from orchestrator.configuration.loading import Configuration
 from orchestrator.core.effects import Call
 from orchestrator.core.facts import Answered, Due, Fact, Shut, Unpreparable
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.outcomes import Outcome, Unknown
 from orchestrator.core.policy import Policy
@@ -45,8 +46,9 @@ from orchestrator.render import Unrenderable
 from orchestrator.runtime.providers import active_provider
 from orchestrator.stores.rows import LANES, Changes, ContactPlace
 from orchestrator.virtual.content import Content, Contents
+from orchestrator.virtual.played_journeys import PlayedJourneys
 from orchestrator.virtual.scripted_provider import Later, Reaction, scripted_type
-from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
+from orchestrator.virtual.shared_tools import NO_JOURNEYS, SharedTools, no_view, rules_for
 
 PROBE_LOOK_MS = 1_000
 
@@ -75,6 +77,7 @@ class FastRunner:
         tools: SharedTools | None = None,
         keep: bool = False,
         view: View = no_view,
+        journeys: Mapping[str, Journey] = NO_JOURNEYS,
         codes: Mapping[str, int] | None = None,
     ) -> None:
         self.said: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -98,7 +101,7 @@ class FastRunner:
             )
             for name, one in settings.providers.items()
         }
-        rules = rules_for(configuration, policies)
+        rules = rules_for(configuration, policies, journeys)
         self._zone = ZoneInfo(rules.governance.time_zone)
         ids, address_hash = itertools.count(start << 80), self._tools.address_hash
         self._work = UnitOfWork.in_memory(address_hash)
@@ -120,7 +123,10 @@ class FastRunner:
             day_ends=0,
             started_at=0.0,
             keeps_history=False,
+            journeys={(one.name, one.version): one for one in journeys.values()},
         )
+        self._played = PlayedJourneys(self._context, self._at, self._act_on_decisions)
+        self.runs, self.person = self._played.runs, self._work.person
 
     def run(
         self,
@@ -220,6 +226,7 @@ class FastRunner:
         """Act on what was decided since the last call, and forget what a store would keep."""
         context, work = self._context, self._work
         follow_in_memory(context)
+        self._played.act()
         decided, context.decided = context.decided, []
         for one in decided:
             self._watch(one, context.now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.channels.registry import identities
 from orchestrator.configuration.loading import Configuration
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.dispatch.outgoing import PublicUrls
@@ -35,9 +36,16 @@ class SharedTools:
         return Metrics()
 
 
-def rules_for(configuration: Configuration, policies: Mapping[str, Policy]) -> Rules:
-    """A configuration's rules with other policies; nobody listens to status events."""
-    return replace(configuration.rules, policies=policies, emits_statuses=False)
+NO_JOURNEYS: Mapping[str, Journey] = {}
+
+
+def rules_for(
+    configuration: Configuration,
+    policies: Mapping[str, Policy],
+    journeys: Mapping[str, Journey] = NO_JOURNEYS,
+) -> Rules:
+    """A configuration's rules with other policies and journeys; nobody listens to statuses."""
+    return replace(configuration.rules, policies=policies, journeys=journeys, emits_statuses=False)
 
 
 def no_view(message: Message, event: Mapping[str, Any]) -> dict[str, Any]:
