@@ -67,6 +67,11 @@ def report(
     if shape == "json" and file is None:
         print_json(view)
         return
+    write_view(view, shape, file)
+
+
+def write_view(view: Any, shape: str, file: Path | None) -> None:
+    """A report in one of the formats, to standard output or to a file."""
     text = written(view, shape)
     if file is None:
         typer.echo(text, nl=False)

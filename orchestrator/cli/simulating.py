@@ -15,12 +15,11 @@ from orchestrator.cli.common import (
     NO_CONNECTION,
     USAGE,
     ConfigOption,
-    OutputOption,
     fail,
     find_config,
+    output_format,
     print_json,
     run_async,
-    wants_json,
 )
 from orchestrator.cli.trying import installation, progress, quiet_logs, wide_console
 
@@ -30,7 +29,21 @@ if TYPE_CHECKING:
     from orchestrator.simulate.behaviour import Behaviour
     from orchestrator.simulate.event_file import EventFile
     from orchestrator.simulate.limits import SimulationLimit
-    from orchestrator.simulate.simulation import SimulationPlan, Version
+    from orchestrator.simulate.simulation import Findings, SimulationPlan, Version
+
+
+EventsOption = Annotated[str, typer.Option(help="JSON Lines of CloudEvents; - is standard input.")]
+TuneOption = Annotated[
+    str, typer.Option(help="wait: propose the waits of steps, from the receipts in the store.")
+]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Report on this policy; else on all that the events trigger."),
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="Write there, not to standard output.")
+]
+PageOption = Annotated[str, typer.Option("-o", "--output", help="text, json or html.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +51,6 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    events: Annotated[str, typer.Option(help="JSON Lines of CloudEvents; - is standard input.")],
     revisions: Annotated[
         str,
         typer.Argument(
@@ -46,10 +58,9 @@ def simulate(
             help="Compare two git revisions; one that is left out is the files as they are.",
         ),
     ] = "",
-    policy: Annotated[
-        list[str] | None,
-        typer.Option(help="Report on this policy; else on all that the events trigger."),
-    ] = None,
+    events: EventsOption = "",
+    tune: TuneOption = "",
+    policy: PolicyOption = None,
     against: Annotated[
         str, typer.Option(help="Compare with: a policy file, a configuration, a git revision.")
     ] = "",
@@ -72,22 +83,26 @@ def simulate(
         str,
         typer.Option("--fail-if", help='Exit with 1 if: "reach < -1pp or cost > +5%".'),
     ] = "",
+    file: FileOption = None,
     config: ConfigOption = None,
-    output: OutputOption = "text",
+    output: PageOption = "text",
 ) -> None:
     """
     What policies would do with these events: whom they reach, how fast, at what cost; what another
     version changes.
     """
-    from orchestrator.simulate.findings import print_findings
-    from orchestrator.simulate.findings_json import as_json
     from orchestrator.simulate.limits import crossed_limits
     from orchestrator.simulate.simulation import simulate as run_plan
     from orchestrator.simulate.workers import workers
 
-    as_json_wanted = wants_json(output)
+    shape = output_format(output, "text", "json", "html")
     quiet_logs()
     path = find_config(config)
+    if tune:
+        tune_waits(path, tune, policy or [], shape, file)
+        return
+    if not events:
+        fail("say which events: --events FILE (or --tune wait, which needs none)", USAGE)
     if revisions and against:
         fail("A..B and --against exclude each other: name what to compare once", USAGE)
     wanted = SimulationRequest(
@@ -99,13 +114,67 @@ def simulate(
     with progress("simulating", total) as advance:
         findings = run_plan(plan, workers(), advance)
     crossed = crossed_limits(limits, findings)
-    if as_json_wanted:
-        print_json(as_json(plan, findings) | ({"crossed": crossed} if limits else {}))
+    show(plan, findings, crossed if limits else None, shape, file)
+    raise typer.Exit(CHECK_FAILED if crossed else 0)
+
+
+def show(
+    plan: SimulationPlan,
+    findings: Findings,
+    crossed: list[str] | None,
+    shape: str,
+    file: Path | None,
+) -> None:
+    """The findings in one of the formats; ``crossed`` are limits, None if none were given."""
+    from orchestrator.cli.reporting import write_view
+    from orchestrator.simulate.findings import print_findings
+    from orchestrator.simulate.findings_json import as_json
+    from orchestrator.simulate.findings_page import as_view
+
+    if shape == "json":
+        print_json(as_json(plan, findings) | ({} if crossed is None else {"crossed": crossed}))
+    elif shape == "html":
+        write_view(as_view(plan, findings), shape, file)
     else:
         print_findings(plan, findings, wide_console())
-        for line in crossed:
-            typer.echo(f"FAILED {line}")
-    raise typer.Exit(CHECK_FAILED if crossed else 0)
+    for line in crossed or () if shape != "json" else ():
+        typer.echo(f"FAILED {line}", err=shape == "html")
+
+
+def tune_waits(path: Path, what: str, names: list[str], shape: str, file: Path | None) -> None:
+    """``--tune wait``: what the receipts in the store say of the waits of steps."""
+    from orchestrator.cli.reporting import write_view
+    from orchestrator.configuration.reading import suggestion
+    from orchestrator.simulate.fit import NothingToFit
+    from orchestrator.simulate.tuning import as_view, delays_of
+    from orchestrator.simulate.tuning import tune as tune_all
+
+    if what != "wait":
+        fail(f"--tune takes wait, not {what!r}", USAGE)
+    configuration = installation(path)
+    policies = configuration.rules.policies
+    for name in names:
+        if name not in policies:
+            fix = suggestion(name, policies, f"there are {', '.join(sorted(policies))}")
+            fail(f"there is no policy {name!r}; {fix}", USAGE)
+    try:
+        messages = finished_messages(path)
+    except NothingToFit as error:
+        fail(str(error), USAGE)
+    found = tune_all(configuration, names or policies, delays_of(messages))
+    view = as_view(found, configuration.settings.currency or "", len(messages))
+    write_view(view, shape, file)
+
+
+def finished_messages(path: Path) -> list[Message]:
+    """The finished messages of the installation's own store; nothing is written to it."""
+    from orchestrator.configuration.settings_file import load_store_settings
+    from orchestrator.simulate.fit import sqlite_messages
+
+    settings = load_store_settings(path, os.environ)
+    if settings.store.path is not None:
+        return list(sqlite_messages(settings.store.path.resolve()))
+    return run_async(served_messages(settings))
 
 
 class SimulationRequest(NamedTuple):
@@ -222,15 +291,11 @@ def fitted(path: Path, events: Collection[str]) -> Behaviour:
     """
     from zoneinfo import ZoneInfo
 
-    from orchestrator.configuration.settings_file import load_store_settings
-    from orchestrator.simulate.fit import fit, sqlite_messages
+    from orchestrator.simulate.fit import fit
 
     configuration = installation(path)
     zone = ZoneInfo(configuration.rules.governance.time_zone)
-    settings = load_store_settings(path, os.environ)
-    if settings.store.path is not None:
-        return fit(sqlite_messages(settings.store.path.resolve()), zone, events)
-    return fit(run_async(served_messages(settings)), zone, events)
+    return fit(finished_messages(path), zone, events)
 
 
 async def served_messages(settings: Settings) -> list[Message]:

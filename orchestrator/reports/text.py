@@ -14,8 +14,9 @@ TEXT_MIN = 10
 
 def as_text(view: ReportView) -> str:
     """Tables under their titles, as wide as a terminal."""
-    until = f"{view['since']} up to {view['until']} ({view['time_zone']})"
-    return "\n".join([f"{view['title']}, {until}", *lines_of(view)]) + "\n"
+    days = f", {view['since']} up to {view['until']} ({view['time_zone']})"
+    head = view["title"] + (days if view["since"] else "")
+    return "\n".join([head, *lines_of(view)]) + "\n"
 
 
 def lines_of(view: ReportView) -> Iterator[str]:

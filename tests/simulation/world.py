@@ -31,6 +31,7 @@ from orchestrator.engine.commands import (
 )
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.render.evaluator import Evaluator
+from orchestrator.stores.counts import CountRow
 from orchestrator.stores.rows import StoredMessage
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.virtual import loop as virtual
@@ -65,6 +66,7 @@ class SimulatedRun:
     ledger: Ledger
     stored: dict[str, StoredMessage] = field(default_factory=dict)
     statuses: list[bytes] = field(default_factory=list)
+    counts: list[CountRow] = field(default_factory=list)
     keys: Any = None
     hours: float = 0.0
 
@@ -156,6 +158,8 @@ class SimulatedWorld:
             assert stored is not None
             run.stored[one.message.id] = stored
         run.statuses = [body for *_, body in await process.store.outbox("statuses", 100_000)]
+        by = ("day", "channel", "status", "reason")
+        run.counts = await process.store.counts(0, 99_999_999, by, {"journey": ("",)})
         await process.stop()
         return run
 

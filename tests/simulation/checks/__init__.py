@@ -1,5 +1,5 @@
 """
-The promises, checked from outside: P1 to P6, one module each.
+The promises, checked from outside: P1 to P7, one module each.
 
 They know what was asked of the service and when it said yes, what the providers really got, what
 became durable and when, and the policies. Of the code under test they use its data types and, for
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.simulation.checks import (
+    counted,
     inside,
     nothing_lost,
     once,
@@ -34,6 +35,7 @@ CHECKS = (
     paused.check,
     reasons.check,
     true_ends.check,
+    counted.check,
 )
 
 

@@ -1,6 +1,26 @@
 """The planted bugs themselves: for each, what is replaced by what."""
 
-from tests.simulation.mutations import durability, ends, express, inside, once, rules, waits
+from tests.simulation.mutations import (
+    counted,
+    durability,
+    ends,
+    express,
+    inside,
+    once,
+    rules,
+    waits,
+)
 from tests.simulation.mutations.registry import BUGS, NOTICED
 
-__all__ = ["BUGS", "NOTICED", "durability", "ends", "express", "inside", "once", "rules", "waits"]
+__all__ = [
+    "BUGS",
+    "NOTICED",
+    "counted",
+    "durability",
+    "ends",
+    "express",
+    "inside",
+    "once",
+    "rules",
+    "waits",
+]
