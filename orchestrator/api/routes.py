@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from orchestrator.api import (
-    answers,
     audit,
     code_pools,
     events,
@@ -43,6 +42,7 @@ from orchestrator.api.route import (
     RouteAnswer,
     Scope,
 )
+from orchestrator.api.two_way_routes import TWO_WAY_ROUTES
 from orchestrator.explain.views import FullMessageView
 from orchestrator.recipients.document import PROFILE_BYTES_MAX
 
@@ -362,19 +362,13 @@ ROUTES: tuple[Route, ...] = (
     ),
 
     TokenRoute(
-        "GET", "/a/{token}", answers.answer_page, "The answer of a link; a GET never acts", PAGE,
-    ),
-    TokenRoute(
-        "POST", "/a/{token}", answers.answer_question, "Answer a question of a mail", PAGE,
-        refusals=(400, 408, 413, 415, 429, 503),
-    ),
-    TokenRoute(
         "GET", "/l/{token}", links.follow, "Open the messenger that a message's link is to",
         (RouteAnswer(302, "To the messenger"), GONE),
     ),
 
     *REPORT_ROUTES,
 
+    *TWO_WAY_ROUTES,
     *DOCUMENT_ROUTES,
 
     ProbeRoute(

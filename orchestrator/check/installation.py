@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -156,10 +156,30 @@ def lint_installation(installation: Installation, files: Collection[PolicyFile] 
     lint_countries(installation)
     lint_currencies(installation)
     lint_rules(installation)
+    lint_answers(installation, files)
     lint_delays(installation, files)
     lint_retention(installation, files)
     if not installation.settings_have_errors:
         lint_one_click(installation)
+
+
+def lint_answers(installation: Installation, files: Iterable[PolicyFile]) -> None:
+    """Report policies of `replies` that are not there, have a trigger, or deduplicate."""
+    policies = {file.policy.name: file.policy for file in files}
+    replies, root = installation.governance.replies, installation.governance_root
+    for word, name in (("help", replies.help), ("stop", replies.stop)):
+        if not name or root is None:
+            continue
+        policy, position = policies.get(name), place(root, "replies", word)
+        if policy is None:
+            fix = suggestion(name, policies, "write it among the policies, without a trigger")
+            installation.report.error(position, f"there is no policy {clip(name)!r}", fix)
+        elif policy.event:
+            what = f"{name} has a trigger; what answers {word.upper()} must have none"
+            installation.report.error(position, what, "remove `trigger` from the policy")
+        elif policy.dedupe is not None or policy.digest is not None:
+            what = f"{name} has `dedupe` or `digest`, but answers at most once a day as it is"
+            installation.report.error(position, what, "remove them from the policy")
 
 
 def lint_countries(installation: Installation) -> None:

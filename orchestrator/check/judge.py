@@ -24,6 +24,7 @@ from orchestrator.check.installation import Installation, lint_installation
 from orchestrator.check.journey import lint_journey, sent_by
 from orchestrator.check.policy import lint_policy
 from orchestrator.check.samples import read_samples
+from orchestrator.configuration.conversation import conversation_policy, conversation_templates
 from orchestrator.configuration.governance_file import read_governance
 from orchestrator.configuration.journey_file import read_journeys
 from orchestrator.configuration.loading import Configuration, rules_of
@@ -87,8 +88,9 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     look_beside(settings, report)
     templates = read_templates(settings, report)
     samples = read_samples((settings.policies, settings.journeys), settings.path.parent.parent)
+    answering = {governance.replies.help, governance.replies.stop}
     installation = Installation(
-        settings, governance, root, templates, report, samples, sent_by(journeys)
+        settings, governance, root, templates, report, samples, sent_by(journeys) | answering
     )
     lint_installation(installation, files.values())
     for file in files.values():
@@ -99,6 +101,10 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     if report.failed or templates is None:
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}
+    own = conversation_policy(settings.channels)
+    if own is not None and own.name not in policies:
+        policies[own.name] = own
+        templates.add_missing(own.template, conversation_templates(settings.channels))
     way = {name: one.journey for name, one in journeys.items()}
     rules = rules_of(settings, policies, governance, way)
     written = root.plain() if root is not None and root.kind == "map" else {}

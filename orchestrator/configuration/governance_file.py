@@ -29,6 +29,7 @@ from orchestrator.configuration.kinds import (
     words,
 )
 from orchestrator.configuration.reading import Report, Section
+from orchestrator.configuration.reply_keys import REPLIES
 from orchestrator.configuration.scalars import (
     Invalid,
     clip,
@@ -352,6 +353,7 @@ GOVERNANCE = table(
     Key("min_gaps", named(GAP), "The time between two messages to a recipient.", field="gaps"),
     Key("budget", named(BUDGET, "channel"), "What a channel may cost.", field="budgets"),
     Key("consent", CONSENT, "The answer of a recipient who never gave one."),
+    Key("replies", REPLIES, "What answers HELP and STOP."),
     Key("time_zone", ZONE, "The zone of the installation's own days."),
     Key(
         "sms_countries",

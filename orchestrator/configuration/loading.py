@@ -126,11 +126,11 @@ def provider_facts(one: ProviderSettings, settings: Settings) -> Provider:
 
 async def keep_versions(store: Store, configuration: Configuration) -> None:
     """Store the policies, templates and governance that messages will start with."""
-    for name, file in configuration.files.items():
-        policy = file.policy
+    for name, policy in configuration.rules.policies.items():
+        file = configuration.files.get(name)  # a policy that is built in has none
         document: dict[str, Any] = {
             "policy": policy_to_document(policy),
-            "raw": file.raw,
+            "raw": file.raw if file is not None else {},
             "templates": {policy.template: configuration.templates.sources(policy.template)},
             "default_locale": configuration.templates.default_locale,
         }

@@ -23,6 +23,7 @@ from __future__ import annotations
 from copy import copy
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import MessageClass
@@ -31,6 +32,8 @@ from orchestrator.core.recipient import Instant
 from orchestrator.core.replies import Offered
 from orchestrator.core.status import Delivery
 from orchestrator.core.values import Struct, field
+
+AnswerWord = Literal["", "help", "stop"]
 
 
 class Status(StrEnum):
@@ -201,7 +204,9 @@ class Message(Struct, omit_defaults=True):
     its policy's experiment, ``converted_at`` when what it was sent for came of it: reports count
     all three. ``gathers``: until it starts, further events join it. ``joined`` of
     them are kept beside its own event, with ``joined_bytes`` of data; ``left_out`` more were too
-    many, and are only counted.
+    many, and are only counted. ``only_channel`` is the
+    channel on which it answers what somebody wrote: no other step is tried. ``answers`` is the
+    word that it answers, whatever the recipient has opted out of.
     """
 
     id: str
@@ -239,6 +244,8 @@ class Message(Struct, omit_defaults=True):
     journey: str | None = None
     stage: str = ""
     arm: str = ""
+    only_channel: str = ""
+    answers: AnswerWord = ""
     converted_at: Instant | None = None
     gathers: bool = False
     joined: int = 0

@@ -13,13 +13,20 @@ from typing import Literal
 
 from orchestrator.core.values import Value, field
 
-MessageClass = Literal["otp", "transactional", "service", "promotional"]
+MessageClass = Literal["otp", "conversational", "transactional", "service", "promotional"]
 OTP: Literal["otp"] = "otp"
+CONVERSATIONAL: Literal["conversational"] = "conversational"
 TRANSACTIONAL: Literal["transactional"] = "transactional"
 SERVICE: Literal["service"] = "service"
 PROMOTIONAL: Literal["promotional"] = "promotional"
-CLASSES: tuple[MessageClass, ...] = (OTP, TRANSACTIONAL, SERVICE, PROMOTIONAL)
-"""In order of priority: a one-time code never waits behind a promotion."""
+CLASSES: tuple[MessageClass, ...] = (OTP, CONVERSATIONAL, TRANSACTIONAL, SERVICE, PROMOTIONAL)
+"""
+In order of priority: a one-time code never waits behind a promotion. A conversational message only
+leaves within the session that its recipient has opened by writing.
+"""
+
+CONVERSATION = "conversation"
+"""The policy that answers within a session; every installation has it."""
 
 Order = Literal["fixed", "cheapest"]
 Late = Literal["close", "ignore"]
@@ -188,6 +195,13 @@ class Budget(Value):
     on_hit: BudgetOnHit = "hold"
 
 
+class WordAnswers(Value):
+    """The policies, without a trigger, that answer HELP and confirm STOP; "" for none."""
+
+    help: str = ""
+    stop: str = ""
+
+
 class Governance(Value):
     """
     The rules for all messages: always today's, even for a message under an older policy version.
@@ -202,11 +216,13 @@ class Governance(Value):
     consent: Mapping[str, ConsentDefault] = field(
         default_factory=lambda: {
             OTP: "bypass",
+            CONVERSATIONAL: "opt_out",
             TRANSACTIONAL: "opt_out",
             SERVICE: "opt_out",
             PROMOTIONAL: "opt_in",
         }
     )
+    replies: WordAnswers = WordAnswers()
     time_zone: str = "UTC"
     sms_countries: tuple[str, ...] = ()
 

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
     VELOCITY_LIMIT = "velocity_limit"
     RECEIPT_OUTAGE = "receipt_outage"
+    NO_SESSION = "no_session"
     PAUSED = "paused"
 
     # content: why a step cannot be rendered
@@ -99,6 +100,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.RECEIPT_OUTAGE: (
         "The previous channel's receipts have stopped, so nothing falls through to a paid one."
     ),
+    Reason.NO_SESSION: "The recipient has not written on this channel within 24 hours.",
     Reason.PAUSED: "Somebody has paused the provider, the channel or the policy.",
     Reason.MISSING_VARIABLE: "The template uses a variable that is absent.",
     Reason.TEMPLATE_MISSING: "There is no template for this channel and locale.",

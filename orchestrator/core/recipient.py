@@ -90,10 +90,11 @@ class CapUsage(Value):
 class AddressState(Value):
     """
     What is stored per address, independent of its owner: opt-outs, suppressions by channel (a
-    phone without Viber still takes SMS), and the last time its owner wrote to us.
+    phone without Viber still takes SMS), and the end of the session on each channel that its owner
+    has opened by writing to us.
     """
 
     hash: str
     consents: tuple[Consent, ...] = ()
     suppressions: Mapping[str, Suppression] = field(default_factory=dict)
-    last_inbound_at: Instant | None = None
+    sessions: Mapping[str, Instant] = field(default_factory=dict)

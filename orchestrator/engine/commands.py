@@ -12,6 +12,7 @@ committed.
     RecordReceipt     a provider's receipt                    → FactApplied, or None if unknown
     RecordInbound     a recipient wrote                       → None
     RecordPreference  a provider reports a consent            → None
+    Converse          a text for a recipient                  → Conversed
     FollowLink        a recipient followed a link of ours     → None
     OpenLinks         links that connect a messenger          → the end of their time
     RecordWebhook     a provider's request as it came         → None
@@ -128,6 +129,25 @@ class RecordInbound(Value):
     attempt: int | None = None
     media: tuple[Media, ...] = ()
     recipient: str | None = None
+
+
+class Converse(Value):
+    """
+    Answer a recipient with a text, on a channel on which they have written lately. The same ``key``
+    again is answered as before.
+    """
+
+    recipient: str
+    channel: str
+    text: str
+    key: str
+
+
+class Conversed(Value):
+    """``message`` was started, or was before."""
+
+    message: str
+    repeated: bool = False
 
 
 class RecordPreference(Value):
@@ -336,6 +356,7 @@ Command = (
     | PutConsents
     | OptOut
     | OpenLinks
+    | Converse
     | Erase
     | Forget
     | DeadLetter

@@ -96,10 +96,11 @@ class ReplyMade(Value):
 
 def emit_reply(
     context: BatchContext, made: ReplyMade, entry: WorkingMessage | None, recipient: str | None
-) -> None:
+) -> dict[str, Any]:
     """
-    Emit what a person has written; ``entry`` is the message that they have answered. If nobody
-    knows who they are it is a status event and a line of the log, and nothing can follow from it.
+    Emit what a person has written, and return its data; ``entry`` is the message that they have
+    answered. If nobody knows who they are it is a status event and a line of the log, and nothing
+    can follow from it.
     """
     message = entry.message if entry is not None else None
     until = made.session_until
@@ -129,6 +130,7 @@ def emit_reply(
         write_status(context, REPLY, subject, recipient or made.address, data, trace)
     if REPLY in context.rules.inside and recipient is not None:
         happen(context, f"{made.id}/{REPLY}", REPLY, recipient, data, message, trace)
+    return data
 
 
 def happen(

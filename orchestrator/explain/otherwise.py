@@ -53,6 +53,9 @@ OTHERWISE: dict[Reason, str] = {
         "Receipts of the channel before coming in again, or `receipt_outage: {hold: false}`,"
         " end it."
     ),
+    Reason.NO_SESSION: (
+        "A message from the recipient on this channel would have opened a session of 24 hours."
+    ),
     Reason.PAUSED: "Once the pause ends, or `kaskad resume` ends it, everything leaves.",
     Reason.MISSING_VARIABLE: (
         "The event or the profile would have had to bring the variable, or the template a default."

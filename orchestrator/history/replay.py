@@ -54,6 +54,8 @@ def newborn(message: Message) -> Message:
         hops=message.hops,
         chain=message.chain,
         gathers=message.gathers,
+        only_channel=message.only_channel,
+        answers=message.answers,
     )
 
 

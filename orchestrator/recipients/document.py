@@ -32,6 +32,7 @@ from orchestrator.channels.registry import (
     address_fields,
     address_kinds,
     all_address_kinds,
+    channels,
     otp_limited_kinds,
     own_id_kinds,
 )
@@ -319,7 +320,11 @@ def address_state(hash: str, document: Mapping[str, Any]) -> AddressState:
             channel: Suppression(**suppression)
             for channel, suppression in document.get("suppressions", {}).items()
         },
-        max(inbound.values(), default=None),
+        {
+            name: at + channel.session_ms
+            for name, at in inbound.items()
+            if (channel := channels().get(name)) is not None and channel.session_ms
+        },
     )
 
 

@@ -109,6 +109,9 @@ START_WORDS = (
     "старт", "підписатись", "підписатися", "подписаться",
     "wznów", "anmelden",
 )  # fmt: skip
+HELP_WORDS = (
+    "help", "info", "допомога", "довідка", "інфо", "помощь", "справка", "инфо",
+)  # fmt: skip
 NEVER_WORDS = ("так", "да", "yes")
 """Answers to questions; some providers take them for a START, and we do not."""
 
@@ -136,6 +139,11 @@ def opt_out_word(text: str) -> str | None:
         is_plain_stop(line) and is_signature(begin.removeprefix(line).strip())
     )
     return "stop" if stops else None
+
+
+def is_help_word(text: str) -> bool:
+    """Whether somebody asks who we are, and says nothing else."""
+    return said_once(text) in HELP
 
 
 def is_plain_stop(text: str) -> bool:
@@ -214,6 +222,7 @@ def shape(text: str) -> str:
 
 STOP = frozenset(skeleton(word) for word in STOP_WORDS)
 START = frozenset(skeleton(word) for word in START_WORDS)
+HELP = frozenset(skeleton(word) for word in HELP_WORDS)
 AMBIGUOUS = frozenset(skeleton(word) for word in AMBIGUOUS_WORDS)
 POLITE = tuple(skeleton(courtesy) for courtesy in COURTESIES)
 EMPHATIC = tuple(skeleton(emphasis) for emphasis in EMPHASES)

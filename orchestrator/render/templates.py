@@ -163,6 +163,11 @@ class TemplateSet:
             raise TemplateProblems(problems)
         return found
 
+    def add_missing(self, template: str, files: Mapping[str, str]) -> None:
+        """Add a template that comes with us, unless there is one of its name."""
+        if template not in self._files:
+            self._add({template: files}, "", [])
+
     def _add(
         self, sources: Mapping[str, Mapping[str, str]], root: str, problems: list[TemplateProblem]
     ) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from orchestrator.core.counts import CountKey, Counts
 from orchestrator.core.inputs import PauseKind
 from orchestrator.core.message import Message
+from orchestrator.core.policy import CLASSES, OTP
 from orchestrator.core.values import Struct, Value
 from orchestrator.stores.audit import AuditNote
 from orchestrator.stores.code_rows import ReturnedCode, TakenCode
@@ -24,9 +25,9 @@ from orchestrator.stores.named import Named
 from orchestrator.stores.window_rows import DedupeRow, DedupeWindow, JoinedRow
 
 BUCKETS = 1024
-LANES = {"otp": 0, "transactional": 1, "service": 2, "promotional": 3}
+LANES: dict[str, int] = {name: lane for lane, name in enumerate(CLASSES)}
 """The backlog's priority by message class."""
-URGENT = LANES["otp"]
+URGENT = LANES[OTP]
 ALL_LANES = (0, len(LANES) - 1)
 
 EventKey: TypeAlias = tuple[str, str]  # source, id

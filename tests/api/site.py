@@ -38,6 +38,7 @@ from orchestrator.core.facts import Answered, Prepared
 from orchestrator.core.inputs import Provider
 from orchestrator.core.outcomes import Accepted, InboxItem
 from orchestrator.core.policy import Policy, Step
+from orchestrator.core.replies import Choice
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.primitives.tokens import SigningKeys
 from orchestrator.recipients.document import Person
@@ -197,7 +198,11 @@ class Site:
         return found
 
     async def hand_off(
-        self, message: str, provider_id: str = "p-1", item: InboxItem | None = None
+        self,
+        message: str,
+        provider_id: str = "p-1",
+        item: InboxItem | None = None,
+        choices: tuple[Choice, ...] = (),
     ) -> None:
         """Do dispatch's part for the step that is ready, with a provider that accepts it."""
         row = (await self.world.store.load(Wanted(messages={message}))).messages[message]
@@ -208,8 +213,9 @@ class Site:
         run = row.message.ready()[0]
         provider = self.world.rules.providers[run.provider or ""]
         targets = person.usable_addresses(provider.kinds)
+        what = (run.step, provider.name, targets, "c", 1, provider.cost)
         applied = await self.world.engine.submit(
-            ApplyFact(message, Prepared(run.step, provider.name, targets, "c", 1, provider.cost))
+            ApplyFact(message, Prepared(*what, choices=choices))
         )
         for call in applied.calls:
             await self.world.engine.submit(

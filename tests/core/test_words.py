@@ -44,9 +44,9 @@ from orchestrator.core.status import Delivery, Engagement
 REASONS = """
 deadline_passed goal_met address_suppressed opted_out no_consent no_address condition_false
 condition_error quiet_hours frequency_cap min_gap over_budget country_not_allowed velocity_limit
-receipt_outage paused missing_variable template_missing template_error too_long too_expensive
-deduplicated too_many_hops no_code cancelled erased unknown_outcome connect_failed throttled
-breaker_open not_taken
+receipt_outage no_session paused missing_variable template_missing template_error too_long
+too_expensive deduplicated too_many_hops no_code cancelled erased unknown_outcome connect_failed
+throttled breaker_open not_taken
 start_too_late refused_address refused_recipient refused_opted_out refused_content
 refused_configuration timed_out connection_lost server_error response_unreadable process_died
 failure_receipt not_sent_in_time not_delivered_in_time not_read_in_time not_clicked_in_time
@@ -68,7 +68,7 @@ not_replied_in_time
         (OutcomeKind, "pending accepted not_sent refused unknown"),
         (Verdict, "go hold skip drop"),
         (FLAGS, "unconfirmed late duplicate_delivery undelivered"),
-        (policies.CLASSES, "otp transactional service promotional"),
+        (policies.CLASSES, "otp conversational transactional service promotional"),
     ],
 )
 def test_the_closed_lists_are_spelled_as_they_always_were(words: object, expected: str) -> None:
@@ -137,6 +137,7 @@ def test_what_governance_does_not_say_is_as_documented() -> None:
     governance = Governance()
     assert dict(governance.consent) == {
         "otp": "bypass",
+        "conversational": "opt_out",
         "transactional": "opt_out",
         "service": "opt_out",
         "promotional": "opt_in",
@@ -170,9 +171,11 @@ def test_a_rule_without_classes_covers_all_but_one_time_codes() -> None:
         True,
         True,
         True,
+        True,
     ]
     assert [covers(("otp",), message_class) for message_class in policies.CLASSES] == [
         True,
+        False,
         False,
         False,
         False,
@@ -194,7 +197,7 @@ def test_facts_outcomes_and_inputs_say_nothing_that_nobody_said() -> None:
         "p", "sms", (), 10_000, None, None, False, False, False, False, 30_000
     )
     assert Consent("*", "*", "in", 0) == Consent("*", "*", "in", 0, "", ())
-    assert AddressState("h").last_inbound_at is None
+    assert AddressState("h").sessions == {}
 
 
 def test_addresses_are_shown_so_that_people_know_them_and_nobody_can_use_them() -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.channels import Engagement, Inbound, Linked, Preference, Receipt
+from orchestrator.configuration.conversation import conversation_policy
 from orchestrator.core.facts import Answered, Prepared, Unpreparable
 from orchestrator.core.journey.facts import ExitAsked
 from orchestrator.core.journey.journey import Entrance, Journey, SendStep
@@ -27,6 +28,7 @@ from orchestrator.engine.commands import (
     ApplyJourneyFact,
     Cancel,
     Command,
+    Converse,
     DeadLetter,
     EndPause,
     Erase,
@@ -57,7 +59,7 @@ from orchestrator.stores.rows import (
     Wanted,
     WantedAddresses,
 )
-from tests.engine.world import World, address_hash, event
+from tests.engine.world import CHANNELS, World, address_hash, event
 
 HOUR = 3_600_000
 PHONE, OTHER_PHONE, MAIL = "+380501234567", "+380671234567", "olena@example.com"
@@ -203,6 +205,15 @@ async def open_links(world: World) -> Command:
     return OpenLinks("olena", (("hash-of-a-link", "telegram"),))
 
 
+async def converse(world: World) -> Command:
+    await world.engine.submit(PutRecipient("olena", {"phone": PHONE}))
+    await world.engine.submit(RecordInbound("viber_a", "viber", WROTE, recipient="olena"))
+    talk = conversation_policy(CHANNELS)
+    assert talk is not None
+    world.rules.policies[talk.name] = talk  # type: ignore[index]
+    return Converse("olena", "viber", "Вітаємо", "k1")
+
+
 async def follow_link(world: World) -> Command:
     await world.engine.submit(await open_links(world))
     linked = Linked(token="t", kind="telegram_id", value="712345678", at=None)
@@ -240,6 +251,7 @@ def publish(type: str) -> Publish:
 REFUSED = Answered(0, Refused(Reason.REFUSED_ADDRESS, "7002"))
 COMPLAINED = Receipt(state=Engagement.COMPLAINED)
 UNKNOWN = Receipt(state=Engagement.CLICKED, provider_id="nobody's")
+WROTE = Inbound(kind="phone", value=PHONE, text="Агов")
 STOP = Inbound(kind="phone", value=PHONE, text="STOP", answers=("nobody's",))
 PREFERENCE = Preference(kind="phone", value=PHONE, state="out")
 
@@ -354,6 +366,7 @@ CASES: dict[type[Any], tuple[Case, ...]] = {
         Case("an address's", at_once(OptOut(address=MAIL)), "addresses"),
     ),
     OpenLinks: (Case("two messengers'", open_links, "recipients"),),
+    Converse: (Case("within the session", converse, "recipients events addresses"),),
     FollowLink: (Case("a link that is open", follow_link, "recipients addresses"),),
     Erase: (Case("after an opt-out", erase_after_opt_out, "live_of journeys_of addresses"),),
     Forget: (

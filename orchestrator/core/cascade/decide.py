@@ -213,13 +213,15 @@ def begin(builder: DecisionBuilder) -> None:
         return
     message.sequence = sequence(builder)
     first = len(builder.policy.cascade)
-    for step in range(first, first + len(builder.policy.also)):
+    companions = 0 if message.only_channel else len(builder.policy.also)
+    for step in range(first, first + companions):
         seek(builder, builder.start(step, companion=True))
 
 
 def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
     """The order of the cascade's steps: as written, or the cheapest first (unknown costs last)."""
-    steps = range(len(builder.policy.cascade))
+    only = builder.message.only_channel
+    steps = [step for step, one in enumerate(builder.policy.cascade) if only in ("", one.channel)]
     if builder.policy.order != "cheapest":
         return tuple(steps)
 

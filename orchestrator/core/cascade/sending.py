@@ -203,10 +203,12 @@ def open_targets(builder: DecisionBuilder, run: Run, provider: Provider) -> list
         if attempt.outcome is OutcomeKind.UNKNOWN:
             unknown_tries[attempt.address_hash] = unknown_tries.get(attempt.address_hash, 0) + 1
     unknown_max = 1 if run.resent else 0
+    context = builder.context(run.step)
     return [
         address
-        for address in builder.context(run.step).targets(provider)
-        if address.hash not in taken
+        for address in context.targets(provider)
+        if context.in_session(address)
+        and address.hash not in taken
         and unknown_tries.get(address.hash, 0) <= unknown_max
         and not refused_for_good(latest.get(address.hash))
     ]

@@ -20,6 +20,7 @@ from orchestrator.core.gates import (
     paused,
     quiet_hours,
     reachability,
+    session,
     suppression,
     when,
 )
@@ -44,6 +45,7 @@ HARD_GATES: tuple[HardGate, ...] = (
     when.GATE,
 )
 DEFERRABLE_GATES: tuple[DeferrableGate, ...] = (
+    session.GATE,
     paused.GATE,
     quiet_hours.GATE,
     caps.GATE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from orchestrator.core import consent
 from orchestrator.core.inputs import Inputs, Provider
 from orchestrator.core.message import Message
-from orchestrator.core.policy import Policy, Step, covers
+from orchestrator.core.policy import CONVERSATIONAL, Policy, Step, covers
 from orchestrator.core.recipient import Address, Instant, Suppression
 
 
@@ -57,11 +57,25 @@ class GateContext:
 
     def consent_of(self, address: Address | None) -> consent.ConsentVerdict:
         """The verdict of the recipient's and the address's consent entries together."""
+        if self.message.answers and self.step.channel == self.message.only_channel:
+            return consent.ConsentVerdict(True)  # HELP is answered and STOP confirmed all the same
         key = address.hash if address is not None else ""
         found = self._consents.get(key)
         if found is None:
             found = self._consents[key] = consents_to(self, address)
         return found
+
+    def session_until(self, address: Address) -> Instant | None:
+        """The end of the session that the address has opened on the step's channel."""
+        state = self.inputs.address_states.get(address.hash)
+        return state.sessions.get(self.step.channel) if state is not None else None
+
+    def in_session(self, address: Address) -> bool:
+        """Whether a message of this class may go there now; only one class needs a session."""
+        if self.message.message_class != CONVERSATIONAL:
+            return True
+        until = self.session_until(address)
+        return until is not None and self.now < until
 
     def country_allowed(self, address: Address) -> bool:
         """Whether `sms_countries`, if it rules the step's channel, lets a message go there."""
@@ -96,12 +110,13 @@ def consents_to(context: GateContext, address: Address | None) -> consent.Consen
 
 
 def targets_for(context: GateContext, provider: Provider) -> list[Address]:
-    for kind in provider.kinds:
-        found = [
-            address
-            for address in context.inputs.addresses
-            if address.kind == kind and usable(context, address)
-        ]
+    kinds = provider.kinds
+    addresses = [address for address in context.inputs.addresses if address.kind in kinds]
+    possible = [address for address in addresses if usable(context, address)]
+    # a conversational message goes to the address that has written, if any has
+    possible = [address for address in possible if context.in_session(address)] or possible
+    for kind in kinds:
+        found = [address for address in possible if address.kind == kind]
         if found:
             return found if provider.fan_out else found[:1]
     return []

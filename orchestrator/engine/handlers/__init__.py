@@ -12,6 +12,7 @@ from orchestrator.engine.commands import (
     Cancel,
     Command,
     Conflict,
+    Converse,
     DeadLetter,
     EndPause,
     Erase,
@@ -28,6 +29,7 @@ from orchestrator.engine.commands import (
     StartPause,
 )
 from orchestrator.engine.handlers import (
+    conversation,
     events,
     journeys,
     links,
@@ -56,6 +58,7 @@ HANDLERS: Mapping[type[Command], Handler[Any]] = {
     RecordWebhook: receipts.WebhookHandler(),
     PutRecipient: recipients.PutRecipientHandler(),
     PutConsents: recipients.PutConsentsHandler(),
+    Converse: conversation.ConverseHandler(),
     OpenLinks: links.OpenLinksHandler(),
     OptOut: recipients.OptOutHandler(),
     Erase: recipients.EraseHandler(),

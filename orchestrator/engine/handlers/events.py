@@ -13,7 +13,7 @@ import orjson
 from orchestrator.core.digest import gathers_until
 from orchestrator.core.facts import GoalReached, IntakeWarning, Joined, Triggered
 from orchestrator.core.hops import HOPS_MAX
-from orchestrator.core.message import Message
+from orchestrator.core.message import AnswerWord, Message
 from orchestrator.core.policy import OTP, Policy
 from orchestrator.core.recipient import Instant
 from orchestrator.core.values import Value
@@ -194,9 +194,8 @@ def occurred_at(event: Event, now: int) -> int:
 class Origin(Value):
     """
     The event of a message; ``occurred_at`` is never later than its acceptance. Of an inside event,
-    ``caused_by`` is the message that it happened to, and ``hops`` and ``chain`` are those of what
-    it starts. ``journey`` is the run of a journey that sends the message, under the id ``message``
-    and for its ``stage``.
+    ``caused_by`` is the message that it happened to, ``hops`` and ``chain`` those of what starts.
+    ``journey`` is the run that sends the message, under the id ``message`` and for its ``stage``.
     """
 
     source: str
@@ -210,6 +209,8 @@ class Origin(Value):
     journey: str | None = None
     stage: str = ""
     message: str = ""
+    only_channel: str = ""
+    answers: AnswerWord = ""
 
 
 def wants(context: BatchContext, policy: Policy, document: dict[str, Any], person: Person) -> bool:
@@ -274,6 +275,8 @@ def start(
         journey=origin.journey,
         stage=origin.stage,
         gathers=policy.digest is not None,
+        only_channel=origin.only_channel,
+        answers=origin.answers,
     )
     entry = context.work.create(message, document)
     duplicate_of = deduplicate(context, policy, message, scope)

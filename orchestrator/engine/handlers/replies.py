@@ -6,12 +6,15 @@ as ``kaskad.reply``, once, however often its provider reports it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
-import structlog
+import orjson
 
 from orchestrator.channels.registry import channels
-from orchestrator.core.facts import ReceiptReceived
+from orchestrator.core.facts import ReceiptReceived, Triggered
+from orchestrator.core.inside import PREFIX, REPLY, SOURCE
 from orchestrator.core.message import Message
+from orchestrator.core.policy import DAY_MS
 from orchestrator.core.recipient import Consent, ConsentState
 from orchestrator.core.replies import REPLIES_KEPT_MAX, TEXT_CHARS_MAX, Reply, chosen
 from orchestrator.core.status import Engagement
@@ -19,15 +22,15 @@ from orchestrator.engine.applying import apply_fact, record_consent
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.commands import RecordInbound
 from orchestrator.engine.emitting import ReplyMade, emit_reply
+from orchestrator.engine.handlers.events import Origin, start
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.rules import Rules
 from orchestrator.engine.unit_of_work import UnitOfWork, WorkingMessage
+from orchestrator.primitives.durations import rfc3339
 from orchestrator.recipients.document import Person, address_of
-from orchestrator.recipients.opt_out_words import opt_out_word
-from orchestrator.stores.rows import AttemptPlace, ReferenceKey
-
-log = structlog.get_logger()
+from orchestrator.recipients.opt_out_words import is_help_word, opt_out_word
+from orchestrator.stores.rows import AttemptPlace, NewEventRow, ReferenceKey
 
 SEEN_MAX = 32
 """So many of the latest replies from an address on a channel are known if they come again."""
@@ -58,6 +61,8 @@ class InboundHandler(Handler[RecordInbound]):
             return
         hash = needs.address_hash(command.inbound.kind, command.inbound.value)
         needs.addresses.addresses.update(names_of(work, hash, command.channel))
+        if command.recipient is not None:
+            needs.person_addresses(work.person(command.recipient))
         if (place := answered_attempt(needs.rules, work, command, hash)) is not None:
             needs.message_addresses(work, place.message)
 
@@ -99,7 +104,11 @@ class InboundHandler(Handler[RecordInbound]):
             consent = Consent(command.channel, "*", state, at, word)
             answered = entry.message if entry is not None else None
             record_consents(context, person, names, consent, answered)
-        record_reply(context, command, at, entry, place, stops=word == "stop")
+        said = record_reply(context, command, at, entry, place, stops=word == "stop")
+        if word == "start":
+            work.address_document(hash).get("answered", {}).pop(f"{command.channel} stop", None)
+        elif word == "stop" or (said["choice"] is None and is_help_word(inbound.text)):
+            answer_word(context, hash, "stop" if word == "stop" else "help", said)
 
 
 def press(context: BatchContext, command: RecordInbound, at: int) -> None:
@@ -129,7 +138,7 @@ def record_reply(
     entry: WorkingMessage | None,
     place: AttemptPlace | None,
     stops: bool,
-) -> None:
+) -> dict[str, Any]:
     """
     Apply a reply to the attempt that it answers, and let it happen inside. Of one to a message
     whose recipient was erased the words are passed on, but not kept.
@@ -138,8 +147,7 @@ def record_reply(
     text = inbound.text[:TEXT_CHARS_MAX]
     reply = Reply(text, None, command.media)
     if entry is None or place is None:
-        emit_reply(context, made(context, command, at, reply), None, command.recipient)
-        return
+        return emit_reply(context, made(context, command, at, reply), None, command.recipient)
     attempt = entry.message.attempts[place.attempt]
     choice = None
     if not stops:
@@ -157,9 +165,55 @@ def record_reply(
     apply_fact(context, entry, fact)
     what = made(context, command, at, reply, attempt.address)
     if erased:
-        emit_reply(context, what, None, None)
-    else:
-        emit_reply(context, what, entry, entry.message.recipient)
+        return emit_reply(context, what, None, None)
+    return emit_reply(context, what, entry, entry.message.recipient)
+
+
+def answer_word(
+    context: BatchContext, hash: str, word: Literal["help", "stop"], said: dict[str, Any]
+) -> None:
+    """
+    Start the policy that answers HELP, once a day for an address and a channel, or that confirms a
+    STOP, once until a START. Of somebody unknown, and on a channel that the policy has no step of,
+    nothing is answered.
+    """
+    rules, work, channel = context.rules, context.work, said["channel"]
+    name = rules.governance.replies.help if word == "help" else rules.governance.replies.stop
+    policy = rules.policies.get(name) if name else None
+    if policy is None or said["recipient"] is None:
+        return
+    if channel not in {step.channel for step in policy.cascade}:
+        return
+    document = work.address_document(hash)
+    answered: dict[str, int] = document.get("answered", {})
+    key = f"{channel} {word}"
+    last = answered.get(key)
+    if last is not None and (word == "stop" or context.now - last < DAY_MS):
+        return
+    document["answered"] = {**answered, key: context.now}
+    id = f"{context.new_id()}/{word}"
+    attributes = {
+        "id": id,
+        "source": SOURCE,
+        "type": f"{PREFIX}{REPLY}",
+        "subject": said["message"] or said["recipient"],
+        "time": rfc3339(context.now),
+    }
+    event = {"ce": attributes, "data": orjson.loads(orjson.dumps(said))}
+    person = work.person(said["recipient"])
+    origin = Origin(
+        SOURCE,
+        id,
+        attributes["type"],
+        context.now,
+        caused_by=said["message"],
+        only_channel=channel,
+        answers=word,
+    )
+    ends_at = context.now + policy.deadline_ms
+    made = start(context, origin, Triggered(), policy, event, person, ends_at)
+    row = NewEventRow(SOURCE, id, b"", "accepted", (made,), context.now)
+    work.changes.events.append(row)
 
 
 def made(
