@@ -127,7 +127,7 @@ def files_of(
     yield "event.json", json.dumps(given["event"], ensure_ascii=False, indent=2) + "\n"
     for account in accounts:
         yield from templates_of(account, example)
-    for kind in ("kaskad", "governance", "policy"):
+    for kind in ("kaskad", "governance", "policy", "journey"):
         yield f"schemas/{kind}.json", json.dumps(schema(kind), indent=1) + "\n"
     yield "schemas/test.json", json.dumps(test_schema(), indent=1) + "\n"
 

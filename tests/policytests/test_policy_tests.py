@@ -14,6 +14,7 @@ from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.reading import Report
 from orchestrator.configuration.yaml_file import load
 from orchestrator.policytests.file import read_test_file
+from orchestrator.policytests.journey_runner import runner_of
 from orchestrator.policytests.runner import PolicyTestRunner
 from orchestrator.policytests.schema import test_schema as schema_of_tests
 from orchestrator.policytests.verdict import judge
@@ -34,6 +35,20 @@ def test_every_worked_policy_has_tests_and_keeps_what_they_promise(policy: Path)
     assert len(tests) >= 8
     for test in tests:
         verdict = judge(test, PolicyTestRunner(test, configuration, tools).run())
+        assert verdict.passed, (test.name, verdict.differences)
+
+
+@pytest.mark.parametrize(
+    "journey", sorted((ROOT / "config/journeys").glob("*[!t].yaml")), ids=lambda path: path.stem
+)
+def test_every_worked_journey_keeps_what_its_tests_promise(journey: Path) -> None:
+    configuration = load_configuration(ROOT / "config" / "kaskad.yaml", {}, secrets=False)
+    report, tools = Report(), SharedTools()
+    tests = read_test_file(journey.with_suffix(".test.yaml"), configuration, report)
+    assert report.problems == []
+    assert len(tests) >= 3
+    for test in tests:
+        verdict = judge(test, runner_of(test)(test, configuration, tools).run())
         assert verdict.passed, (test.name, verdict.differences)
 
 
