@@ -12,7 +12,7 @@ from orchestrator.check.codes import lint_codes
 from orchestrator.check.event_types import lint_event_type
 from orchestrator.check.installation import Installation, only_settings
 from orchestrator.check.policy_expressions import ConditionLint
-from orchestrator.check.timing import lint_digest
+from orchestrator.check.timing import lint_digest, lint_send_at
 from orchestrator.configuration.policy_file import PolicyFile
 from orchestrator.configuration.reading import Report, clip, find, listed, place, suggestion
 from orchestrator.configuration.scalars import meant
@@ -75,6 +75,7 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     lint_deadline(cascade, file)
     lint_codes(file, installation)
     lint_digest(file, installation)
+    lint_send_at(file, installation.report)
     if cascade:
         lint_last_step(cascade[-1])
     own = (one for one in report.problems if one.path == str(file.path))
@@ -290,8 +291,9 @@ def lint_repeats(cascade: list[CheckedStep], also: list[CheckedStep]) -> None:
 def lint_order(cascade: list[CheckedStep], file: PolicyFile, installation: Installation) -> None:
     """Warn of steps that the ones before them keep from ever being sent."""
     cheapest = file.policy.order == "cheapest"
+    any_order = file.policy.order != "fixed"
     for one in cascade if len(cascade) > 1 else ():
-        if not one.step.wait and (cheapest or one is not cascade[-1]):
+        if not one.step.wait and (any_order or one is not cascade[-1]):
             what = "the step has no `wait` and is not the last"
             what += ": what follows is only sent where it fails at once"
             one.warn((), what, "add wait: {delivered: 10m}")

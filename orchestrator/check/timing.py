@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from orchestrator.check.installation import Installation
+from orchestrator.configuration.governance_file import DAY_MINUTES
 from orchestrator.configuration.policy_file import PolicyFile
-from orchestrator.configuration.reading import place
-from orchestrator.core.policy import OTP
+from orchestrator.configuration.reading import Report, place
+from orchestrator.core.policy import MINUTE_MS, OTP
 from orchestrator.primitives.durations import duration
 
 
@@ -36,3 +37,25 @@ def lint_digest(file: PolicyFile, installation: Installation) -> None:
             what = f"no template of {policy.template!r} names `events`: only the first one is told"
             fix = "loop over them: {% for one in events %}{{ one.title }}{% endfor %}"
             report.warn(at, what, fix)
+
+
+def lint_send_at(file: PolicyFile, report: Report) -> None:
+    """Report hours that a one-time code would wait for, or that come after the deadline."""
+    policy, send_at = file.policy, file.policy.send_at
+    if send_at is None:
+        return
+    if policy.message_class == OTP:
+        what = "a one-time code would wait for an hour of the day"
+        fix = "remove `send_at`, or write another `class`"
+        report.error(place(file.root, "send_at"), what, fix)
+        return
+    if send_at.between is not None:
+        closed_ms = (send_at.between.start - send_at.between.end) % DAY_MINUTES * MINUTE_MS
+        if closed_ms >= policy.deadline_ms:
+            waits = duration(closed_ms, units=4)
+            what = f"it may wait {waits} for its hours, longer than the deadline"
+            fix = "lengthen the deadline, or what comes in the evening is never sent"
+            report.warn(place(file.root, "send_at", "between"), what, fix)
+    if send_at.best_hour and send_at.within_ms > policy.deadline_ms:
+        what = f"the deadline of {duration(policy.deadline_ms)} ends the wait for the best hour"
+        report.warn(place(file.root, "send_at"), what, "shorten `within`, or lengthen the deadline")

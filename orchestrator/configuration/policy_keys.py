@@ -33,7 +33,7 @@ from orchestrator.configuration.kinds import (
 from orchestrator.configuration.reading import Section
 from orchestrator.configuration.scalars import clip, duration_of, listed, name_of, suggestion
 from orchestrator.configuration.settings import RETRY, Defaults
-from orchestrator.configuration.timing_keys import DIGEST
+from orchestrator.configuration.timing_keys import DIGEST, SEND_AT
 from orchestrator.core.policy import (
     CLASSES,
     HOUR_MS,
@@ -48,8 +48,7 @@ from orchestrator.core.policy import (
 from orchestrator.core.status import WAITABLE
 from orchestrator.core.values import Value
 
-RESERVED_ORDERS = ("most_engaged",)
-ORDERS = ("fixed", "cheapest")
+ORDERS = ("fixed", "cheapest", "most_engaged")
 OTP_DEADLINE_MS = 10 * MINUTE_MS
 DEADLINE_MS = 24 * HOUR_MS
 PARTS_MAX = 10
@@ -66,16 +65,6 @@ class Trigger(Value):
 def read_channel(section: Section, key: str, default: str) -> str:
     """The step's channel; that a provider serves it is checked with the whole configuration."""
     return section.value(key, "", name_of)
-
-
-def read_order(section: Section, key: str, default: str) -> str:
-    """The order of the steps."""
-    node = section.get(key)
-    if node is not None and node.text in RESERVED_ORDERS:
-        what = f"`order: {node.text}` is reserved, not available yet"
-        section.error(key, what, f"write {listed(ORDERS)}")
-        return default
-    return section.word(key, ORDERS, default)
 
 
 def read_wait(section: Section, key: str, default: Any) -> tuple[tuple[str, int], ...]:
@@ -114,7 +103,6 @@ def read_wait(section: Section, key: str, default: Any) -> tuple[tuple[str, int]
 
 
 CHANNEL: Kind[str] = Kind("channel", read_channel, NAME.schema)
-ORDER: Kind[str] = Kind("`fixed`, `cheapest`", read_order, {"enum": list(ORDERS)})
 WAIT: Kind[tuple[tuple[str, int], ...]] = Kind(
     "duration, or durations by state",
     read_wait,
@@ -250,6 +238,7 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
         ),
         Key("dedupe", nested(DEDUPE), "Which events are the same one."),
         Key("digest", nested(DIGEST), "What is gathered and sent as one message."),
+        Key("send_at", nested(SEND_AT), "The hours in which it starts."),
         Key("goal", nested(GOAL), "The later event that makes the message pointless."),
         Key(
             "cascade",
@@ -258,7 +247,7 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
             need="write at least one step: cascade: [{channel: sms}]",
         ),
         Key("also", steps(step_keys(defaults, True), "the companion"), "Steps beside the cascade."),
-        Key("order", ORDER, "The order of the steps."),
+        Key("order", word(*ORDERS), "The order of the steps."),
         Key(
             "codes",
             NAMES,

@@ -30,7 +30,7 @@ def gathers_until(digest: Digest, since: Instant, zone: str) -> Instant:
 
 def is_open(message: Message, now: Instant) -> bool:
     """Whether further events may join a message."""
-    return message.gathers and message.is_scheduled(now)
+    return message.gathers and message.send_at is None and message.is_scheduled(now)
 
 
 def has_room(message: Message, digest: Digest, size_bytes: int) -> bool:

@@ -64,6 +64,9 @@ class Inputs(Value):
     evaluated). ``over_budget`` says until when a channel's budget is spent; ``outages`` the
     channels whose receipts have collapsed; ``too_fast`` the hashes of numbers that the velocity
     limits hold back; ``pauses`` what is paused of the policy, its channels and their providers.
+    ``hours`` are how often the recipient has answered by the hour of their day, ``hours_of_all``
+    the same of everybody; ``answered`` how many of the latest messages on each channel they have
+    answered, and of how many. They are only set before the start, for policies that ask.
     ``goal_reached``, ``duplicate_of`` and ``empty_pool`` (the pool that has no code for it) are set
     for a new message only.
     """
@@ -82,6 +85,9 @@ class Inputs(Value):
     outages: tuple[str, ...] = ()
     too_fast: tuple[str, ...] = ()
     pauses: tuple[Pause, ...] = ()
+    hours: tuple[int, ...] = ()
+    hours_of_all: tuple[int, ...] = ()
+    answered: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     goal_reached: bool = False
     duplicate_of: str | None = None
     empty_pool: str = ""

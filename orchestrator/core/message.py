@@ -207,6 +207,7 @@ class Message(Struct, omit_defaults=True):
     many, and are only counted. ``only_channel`` is the
     channel on which it answers what somebody wrote: no other step is tried. ``answers`` is the
     word that it answers, whatever the recipient has opted out of.
+    ``send_at`` is when the policy's `send_at` lets it start, None until that is decided.
     """
 
     id: str
@@ -251,6 +252,7 @@ class Message(Struct, omit_defaults=True):
     joined: int = 0
     joined_bytes: int = 0
     left_out: int = 0
+    send_at: Instant | None = None
 
     @property
     def terminal(self) -> bool:
@@ -260,6 +262,8 @@ class Message(Struct, omit_defaults=True):
     @property
     def starts_at(self) -> Instant:
         """When its cascade starts, or has started."""
+        if self.send_at is not None:
+            return self.send_at
         return self.created_at if self.not_before is None else self.not_before
 
     def is_scheduled(self, now: Instant) -> bool:

@@ -28,7 +28,7 @@ leaves within the session that its recipient has opened by writing.
 CONVERSATION = "conversation"
 """The policy that answers within a session; every installation has it."""
 
-Order = Literal["fixed", "cheapest"]
+Order = Literal["fixed", "cheapest", "most_engaged"]
 Late = Literal["close", "ignore"]
 OnUnknown = Literal["wait", "resend", "advance"]
 OnHit = Literal["defer", "skip_step", "drop"]
@@ -97,6 +97,17 @@ class Digest(Value):
     max: int = 50
 
 
+class SendAt(Value):
+    """
+    The cascade starts within the hours ``between``, by the recipient's clock (None: at any hour);
+    with ``best_hour`` at the hour at which they answer most, at most ``within_ms`` later.
+    """
+
+    between: Window | None = None
+    best_hour: bool = False
+    within_ms: int = DAY_MS
+
+
 class Goal(Value):
     """The event that makes a message pointless; ``match`` is over ``goal`` and ``event``."""
 
@@ -128,6 +139,7 @@ class Policy(Value):
     default_wait_ms: int = 10 * MINUTE_MS
     codes: Mapping[str, str] = field(default_factory=dict)
     digest: Digest | None = None
+    send_at: SendAt | None = None
 
     @property
     def plan(self) -> tuple[Step, ...]:

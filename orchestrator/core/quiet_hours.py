@@ -68,6 +68,11 @@ def quiet_until(rule: QuietHours, now: Instant, zone: str) -> Instant | None:
     return now + QUIET_MAX_MS
 
 
+def local_time(at: Instant, zone: str) -> datetime:
+    """What the clock of a zone shows, to the second."""
+    return datetime.fromtimestamp(at // 1000, _place(zone))
+
+
 def next_time_at(minute: int, after: Instant, zone: str) -> Instant:
     """
     The first instant after ``after`` at which the clock of ``zone`` shows ``minute`` minutes of the

@@ -26,6 +26,7 @@ from orchestrator.engine.codes import return_codes
 from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.emitting import emit_opt_outs, emit_status, queue_end
 from orchestrator.engine.inbox import update_items
+from orchestrator.engine.learning import engagement_inputs, record_engagement
 from orchestrator.engine.rules import Reach
 from orchestrator.engine.unit_of_work import WorkingMessage
 from orchestrator.history.codec import decode_fact, encode_entry
@@ -78,6 +79,8 @@ def apply_fact(
     calls = apply_effects(context, entry, person, decision)
     record_spending(context, before, decision.message)
     record_references(context, before, decision.message)
+    if context.rules.learns:
+        record_engagement(context, person, before, decision.message)
     update_items(context, before, decision.message, fact)
     if "codes" in entry.event and decision.message.never_left and not before.never_left:
         return_codes(context.work, entry, context.address_hash)
@@ -144,6 +147,7 @@ def inputs_for(
         ),
         too_fast=too_fast(context, message, person),
         pauses=pauses_of(context, policy, reach) if context.work.pauses else (),
+        **(engagement_inputs(context, policy, message, person) if context.rules.learns else {}),
         **more,
     )
 

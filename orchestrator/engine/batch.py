@@ -108,6 +108,8 @@ class BatchContext:
     day_ends: Instant
     started_at: float
     """The monotonic clock in seconds."""
+    hours_of_all: list[int] = field(default_factory=list)
+    """How often everybody has answered, by the hour of their day; [] if no policy asks."""
     keeps_history: bool = True
     """Whether decisions are written down. A rehearsal looks at them and forgets them."""
     decided: list[Decided] = field(default_factory=list)

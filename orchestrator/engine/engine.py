@@ -38,12 +38,13 @@ from orchestrator.engine.lanes import (
     YieldBudget,
     lane_of,
 )
+from orchestrator.engine.learning import Everybody
 from orchestrator.engine.loading import follow, load
 from orchestrator.engine.needs import Needs
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.room import LOOK_SECONDS, Room
 from orchestrator.engine.rules import Evaluate, Rules, foreseen
-from orchestrator.engine.spending import Spending, day_of
+from orchestrator.engine.spending import Spending, spending_at
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.engine.velocity import Velocity
 from orchestrator.recipients.document import AddressHash
@@ -120,6 +121,7 @@ class Engine:
         self._lanes: Lanes[Waiting] = Lanes(ports.monotonic, apart=store.shared)
         self._room = Room(ports.slots, lambda: asyncio.get_running_loop().time())
         self._spending = Spending()
+        self._everybody = Everybody()
         self._evaluate = foreseen(ports.evaluate)
         self._tasks: list[asyncio.Task[None]] = []
         self._callers = Callers()
@@ -366,7 +368,9 @@ class Engine:
         for name in names - policies.keys():
             policies[name] = await ports.policy(*name)
         journeys = await versions_of(work, rules, ports.journey)
-        await self._turn_day(ports.now(), rules)
+        self._spending = await spending_at(ports.now(), self._spending, self.store, rules)
+        if rules.best_hours:
+            await self._everybody.refresh(self.store, ports.now())
         # loading may have taken long (a lock, a slow store, a frozen process), so the time is read
         # after it: a call has a second to start from here
         now = work.changes.at = ports.now()
@@ -386,15 +390,6 @@ class Engine:
             spent=self._spending.spent,
             day=self._spending.day,
             day_ends=self._spending.ends,
+            hours_of_all=self._everybody.hours,
             started_at=ports.monotonic(),
         )
-
-    async def _turn_day(self, now: Instant, rules: Rules) -> None:
-        """Read the day's spending once a day; with a shared store and budgets, for each batch."""
-        same_day = bool(self._spending.day) and now < self._spending.ends
-        others_spend = self.store.shared and bool(rules.governance.budgets)
-        if same_day and not others_spend:
-            return
-        today = day_of(now, rules.governance.time_zone)
-        today.spent = await self.store.spent(today.day)
-        self._spending = today

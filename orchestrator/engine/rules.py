@@ -151,6 +151,17 @@ class Rules:
         )
 
     @cached_property
+    def best_hours(self) -> bool:
+        """Whether a policy waits for the best hour of its recipients."""
+        return any(one.send_at and one.send_at.best_hour for one in self.policies.values())
+
+    @cached_property
+    def learns(self) -> bool:
+        """Whether a policy asks when or where people answer: only then is it counted."""
+        engaged = any(one.order == "most_engaged" for one in self.policies.values())
+        return engaged or self.best_hours
+
+    @cached_property
     def inside(self) -> frozenset[str]:
         """
         The inside events that a policy, a goal or a journey names, without the prefix of their

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from orchestrator.core.recipient import Instant
+from orchestrator.engine.rules import Rules
+from orchestrator.stores.port import Store
 
 
 @dataclass
@@ -24,3 +26,14 @@ def day_of(now: Instant, time_zone: str) -> Spending:
     today = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone).date()
     ends = datetime.combine(today + timedelta(days=1), time(), zone)
     return Spending(today.isoformat(), int(ends.timestamp() * 1000))
+
+
+async def spending_at(now: Instant, known: Spending, store: Store, rules: Rules) -> Spending:
+    """The day's spending: read once a day; with a shared store and budgets, for each batch."""
+    same_day = bool(known.day) and now < known.ends
+    others_spend = store.shared and bool(rules.governance.budgets)
+    if same_day and not others_spend:
+        return known
+    today = day_of(now, rules.governance.time_zone)
+    today.spent = await store.spent(today.day)
+    return today

@@ -156,7 +156,7 @@ class MessageView(ClassKey):
         Time,
         Meta(
             description="`created_at`; later if its event has `kaskadnotbefore`, or its policy a"
-            " digest."
+            " `digest` or `send_at`."
         ),
     ]
     deadline_at: Time

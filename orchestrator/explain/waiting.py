@@ -21,6 +21,10 @@ UNTIL_THEN = (
     " still ends it before."
 )
 NOT_BEFORE = f"The event's `kaskadnotbefore` says so. {UNTIL_THEN}"
+SENT_AT = (
+    "The policy's `send_at` says so; the trace has the hour and why. Every gate is asked then; its"
+    " goal, a cancel or an erasure still ends it before."
+)
 GATHERS = f"The policy's `digest` says so: what comes for the same key joins it. {UNTIL_THEN}"
 
 
@@ -47,7 +51,9 @@ def scheduled(message: Message, now: Instant, place: Place) -> dict[str, Any]:
     """The wait for the start of a message."""
     at = message.starts_at
     words, note = f"It starts at {place.words(at)}{soon(at, now)}.", NOT_BEFORE
-    if message.gathers:
+    if message.send_at is not None:
+        note = SENT_AT
+    elif message.gathers:
         more = f", and {message.left_out} more are only counted" if message.left_out else ""
         count = plural(message.joined + 1, "event")
         words = f"It gathers until {place.words(at)}{soon(at, now)}: {count} so far{more}."

@@ -6,6 +6,7 @@ A recipient's document::
     {"id", <profile fields>, "attributes": {…},
      "consents": [rows of ``recipients.consents``],
      "cap_usages": [[message, class, channel, step, at, first]],
+     "engagement": {"hours": [answers by hour], "channels": {channel: [answered, sent]}},
      "goals": [{"type", "time", "at", "source", "id", "data"}],
      "chains": [[chain, messages]],                       # of what inside events have started
      "links": [[hash, channel, until, message, used]]}    # links that connect a messenger
@@ -69,7 +70,7 @@ never counts further than its limit.
 """
 LINKS_MAX = 20
 CHAINS_MAX = 20
-NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links", "chains"})
+NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links", "chains", "engagement"})
 """The parts of a document that Kaskad itself adds to a profile."""
 BOUNCES_APART_MS = 86_400_000
 CAP_USAGES_KEPT_MS = 8 * 86_400_000

@@ -14,6 +14,9 @@ class CounterStore(Protocol):
     async def spent(self, day: str) -> dict[str, int]:
         """Millionths of the currency spent per channel on a day."""
 
+    async def answer_hours(self) -> list[int]:
+        """How often people have answered at each of the 24 hours of their day."""
+
     async def count_receipts(self, counts: Sequence[tuple[str, int, int, int]]) -> None:
         """Add to what was counted: rows as of ``ReceiptCount``."""
 

@@ -82,6 +82,10 @@ class CounterTables(Driver):
     async def spent(self, day: str) -> dict[str, int]:
         return {channel: millionths for channel, millionths in await self.fetch("spent", day)}
 
+    async def answer_hours(self) -> list[int]:
+        counts = dict(await self.fetch("answer_hours"))
+        return [counts.get(hour, 0) for hour in range(24)]
+
     async def count_receipts(self, counts: Sequence[tuple[str, int, int, int]]) -> None:
         # in one order in every process, so that two of them never wait for each other
         await self.execute_many("count_receipts", sorted(counts))

@@ -369,6 +369,7 @@ class Changes:
     items_read: list[tuple[str, str]] = field(default_factory=list)  # recipient and item
     items_withdrawn: list[tuple[str, str]] = field(default_factory=list)
     unwanted: list[Named] = field(default_factory=list)  # those whose dead letters go
+    hours: dict[int, int] = field(default_factory=dict)  # answers by the hour of the person's day
     spent: dict[tuple[str, str], int] = field(default_factory=dict)  # millionths by channel, day
     counts: Counts = field(default_factory=dict)
     count_keys: list[CountKey] = field(default_factory=list)  # that may be new to the store

@@ -359,6 +359,8 @@ def rare_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
     yield from (*item_writes(changes), *journey_writes(changes), *code_writes(changes))
     if changes.pauses:
         yield "put_pauses", changes.pauses
+    if changes.hours:
+        yield "add_hours", sorted(changes.hours.items())
     if changes.spent:
         yield "add_spending", [(*key, changes.spent[key]) for key in sorted(changes.spent)]
 

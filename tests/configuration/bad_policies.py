@@ -144,15 +144,26 @@ BAD: list[tuple[str, list[str] | None]] = [
         ],
     ),
     (
-        HEAD + "order: most_engaged\ncascade: [{channel: sms}]",
+        HEAD + "send_at: {within: 2h}\ncascade: [{channel: sms}]",
         [
-            "p.yaml:3:8: `order: most_engaged` is reserved, not available yet; write fixed or"
-            " cheapest"
+            'p.yaml:3:10: `send_at` says no hour; write the hours, between: "10:00-20:00", or'
+            " best_hour: true"
         ],
     ),
     (
+        HEAD + 'send_at: {between: "10:00-20:00", within: 2h}\ncascade: [{channel: sms}]',
+        [
+            "p.yaml:3:43: `within` says how long the best hour is waited for; remove it, or write"
+            " best_hour: true"
+        ],
+    ),
+    (
+        HEAD + "send_at: {between: all}\ncascade: [{channel: sms}]",
+        ["p.yaml:3:20: `between` is the whole day; remove it, or write the hours of the day"],
+    ),
+    (
         HEAD + "order: random\ncascade: [{channel: sms}]",
-        ["p.yaml:3:8: `order` cannot be 'random'; write fixed or cheapest"],
+        ["p.yaml:3:8: `order` cannot be 'random'; write fixed, cheapest or most_engaged"],
     ),
     (
         HEAD + "late: NO\ncascade: [{channel: sms}]",

@@ -27,8 +27,8 @@ from orchestrator.core.cascade.sending import (
     shut_now,
     take_turn,
 )
+from orchestrator.core.cascade.starting import join, sequence, wait_for_hour
 from orchestrator.core.cascade.waiting import apply_receipt, examine, limits, next_look
-from orchestrator.core.digest import has_room
 from orchestrator.core.effects import Effect, EmitStatus
 from orchestrator.core.facts import Fact
 from orchestrator.core.gates import Check, price
@@ -192,44 +192,22 @@ def trigger(builder: DecisionBuilder) -> None:
         builder.say(f"scheduled: starts at {message.starts_at}")
 
 
-def join(builder: DecisionBuilder, fact: facts.Joined) -> None:
-    """Have another event in a digest; one that is full only counts it."""
-    message, digest = builder.message, builder.policy.digest
-    message.hops = max(message.hops, fact.hops)
-    if digest is not None and has_room(message, digest, fact.bytes):
-        message.joined += 1
-        message.joined_bytes += fact.bytes
-        builder.say(f"joined: {message.joined + 1} events until {message.starts_at}")
-    else:
-        message.left_out += 1
-        builder.say(f"the digest is full: {message.left_out} more only counted")
-
-
 def begin(builder: DecisionBuilder) -> None:
     """Lay out the cascade and start the companions; a start that came too late ends the message."""
     message = builder.message
     if builder.now >= message.deadline_at:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
         return
+    send_at = builder.policy.send_at
+    if send_at is not None and message.send_at is None and not message.only_channel:
+        wait_for_hour(builder, send_at)
+        if message.terminal or message.is_scheduled(builder.now):
+            return
     message.sequence = sequence(builder)
     first = len(builder.policy.cascade)
     companions = 0 if message.only_channel else len(builder.policy.also)
     for step in range(first, first + companions):
         seek(builder, builder.start(step, companion=True))
-
-
-def sequence(builder: DecisionBuilder) -> tuple[int, ...]:
-    """The order of the cascade's steps: as written, or the cheapest first (unknown costs last)."""
-    only = builder.message.only_channel
-    steps = [step for step, one in enumerate(builder.policy.cascade) if only in ("", one.channel)]
-    if builder.policy.order != "cheapest":
-        return tuple(steps)
-
-    def cost(step: int) -> float:
-        providers = builder.context(step).providers
-        return min((price(provider.cost) for provider in providers), default=float("inf"))
-
-    return tuple(sorted(steps, key=cost))
 
 
 def on_step(
@@ -264,6 +242,8 @@ def progress(builder: DecisionBuilder) -> None:
         return
     if not message.terminal and not message.sequence:
         begin(builder)
+        if message.is_scheduled(builder.now):
+            return
     for run in message.runs:
         if run.companion and not run.over:
             wake(builder, run)

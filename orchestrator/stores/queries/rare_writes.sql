@@ -24,6 +24,10 @@ insert into pauses (kind, name, at, until, why, eased_at) values ($1, $2, $3, $4
     on conflict (kind, name) do update
    set at = excluded.at, until = excluded.until, why = excluded.why, eased_at = excluded.eased_at
 
+-- name: add_hours
+insert into answer_hours (hour, count) values ($1, $2)
+    on conflict (hour) do update set count = answer_hours.count + excluded.count
+
 -- name: add_spending
 insert into spending (channel, day, millionths) values ($1, $2, $3)
     on conflict (channel, day) do update set millionths = spending.millionths + excluded.millionths

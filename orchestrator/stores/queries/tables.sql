@@ -85,6 +85,9 @@ update api_keys set used_at = $2 where id = $1 and (used_at is null or used_at <
 -- name: revoke_api_key
 update api_keys set revoked_at = $1 where id = $2 and revoked_at is null
 
+-- name: answer_hours
+select hour, count from answer_hours
+
 -- name: spent
 select channel, millionths from spending where day = $1
 

@@ -391,6 +391,13 @@ create table spending (
     primary key (channel, day)
 );
 
+-- How often people have answered at each hour of their day, for policies that wait for the best one.
+-- Added to by batches; 24 rows.
+create table answer_hours (
+    hour integer primary key,
+    count bigint not null
+);
+
 -- Sends and deliveries by the minute of the send, for the detection of outages. Added to every few
 -- seconds; purged after two days.
 create table receipt_counts (

@@ -363,6 +363,13 @@ create table spending (
     primary key (channel, day)
 ) without rowid;
 
+-- How often people have answered at each hour of their day, for policies that wait for the best one.
+-- Added to by batches; 24 rows.
+create table answer_hours (
+    hour integer primary key,
+    count integer not null
+);
+
 -- Sends and deliveries by the minute of the send, for the detection of outages. Added to every few
 -- seconds; purged after two days.
 create table receipt_counts (
