@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.channels.registry import channels, otp_limited_kinds
 from orchestrator.core import effects
 from orchestrator.core.cascade.decide import Decision, decide
-from orchestrator.core.counts import MILLIONTHS, add_message
+from orchestrator.core.counts import MILLIONTHS, add_journey, add_message
 from orchestrator.core.facts import Answered, Fact, ReceiptReceived, RulesChanged, Triggered
 from orchestrator.core.inputs import Inputs, Pause, Provider
 from orchestrator.core.message import Attempt, Message
@@ -278,11 +278,16 @@ def record_spending(context: BatchContext, before: Message, after: Message) -> N
 
 
 def record_counts(context: BatchContext) -> None:
-    """Count what the batch has made of its messages; once, when all of it is decided."""
+    """Count what the batch has made of messages and journeys; once, when all is decided."""
     counts, zone = context.work.changes.counts, context.rules.governance.time_zone
     for entry in context.work.messages:
         if entry.message is not entry.before:
             add_message(counts, entry.before, entry.message, zone)
+    for one in context.work.journeys:
+        if one.run is not one.before:
+            journey = context.journeys.get((one.run.journey, one.run.version))
+            stage = journey.stage if journey is not None else ""
+            add_journey(counts, one.before, one.run, stage, zone)
 
 
 def contact_row(message: str, attempt: Attempt, hash: str, now: int) -> ContactRow:

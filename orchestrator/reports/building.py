@@ -179,19 +179,25 @@ async def people(source: Source) -> ReportView:
     ]
     rows: list[list[Cell]] = [[name, number, share(number, count)] for name, number in figures]
     heads = [column("what", "text"), column("messages"), column("share", "share")]
-    by_class = await source.rows(("message_class",), WHOLE)
-    out = sent_columns("sent", "delivered", "unsubscribed", "complained")
-    classes = [
-        [row.group[0], row.numbers[MESSAGES], *(cell(row.numbers) for _, cell in out)]
-        for row in by_class
-    ]
-    class_heads = [column("class", "text"), column("messages"), *(head for head, _ in out)]
     tables = [
         table("people", heads, rows if count else []),
-        table("by class", class_heads, classes),
+        await grouped(source, "class", "message_class"),
+        await grouped(source, "stage", "stage"),
         await reasons(source, {}),
     ]
     return source.view("people", "People", tables, [])
+
+
+async def grouped(source: Source, title: str, field: str) -> ReportTable:
+    """What became of messages by a field of what they are counted under, where it is not empty."""
+    out = sent_columns("sent", "delivered", "unsubscribed", "complained")
+    rows: list[list[Cell]] = [
+        [row.group[0], row.numbers[MESSAGES], *(cell(row.numbers) for _, cell in out)]
+        for row in await source.rows((field,), WHOLE)
+        if row.group[0]
+    ]
+    heads = [column(title, "text"), column("messages"), *(head for head, _ in out)]
+    return table(f"by {title}", heads, rows)
 
 
 async def journey(source: Source, name: str) -> ReportView:

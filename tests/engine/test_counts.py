@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import pytest
 from orchestrator.channels import Receipt
 from orchestrator.core.counts import MEASURES, counts_of_all
 from orchestrator.core.facts import Answered, Cancelled
+from orchestrator.core.journey.journey import WaitStep
 from orchestrator.core.outcomes import Accepted, NotSent, Refused, Unknown
 from orchestrator.core.policy import Governance, Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.status import Delivery, Engagement
+from orchestrator.core.values import replace
 from orchestrator.engine.commands import ApplyFact, Erase, RecordReceipt
+from orchestrator.reports.building import Source
+from orchestrator.reports.period import Period
+from orchestrator.reports.reading import report_of
 from tests.engine.test_inside import lie_once
+from tests.engine.test_journeys import begin, journey, playing
 from tests.engine.world import World
 from tests.stores.test_shared import processes
 
@@ -191,3 +198,29 @@ async def test_processes_count_in_rows_of_their_own_which_become_one(
         assert [row[0] for row in await both[0].open_store.fetch_text(counted)] == [0]
         assert await sums(both[0], "day", "channel") == before
         await check_against_scan(both[0])
+
+
+async def test_journeys_count_as_they_are_entered_and_as_they_end() -> None:
+    one = replace(journey(WaitStep(60_000)), stage="retention")
+    async with playing(one) as world:
+        await begin(world)
+        entered = {(one.name, "retention", ""): {"messages": 1}}
+        assert await sums(world, "journey", "stage", "status") == entered
+        world.at(61)
+        await world.fire()
+        assert await sums(world, "journey", "stage", "status") == {
+            **entered,
+            (one.name, "retention", "completed"): {"messages": 1},
+        }
+        view = await report_of(
+            Source(world.store, Period(date(2026, 11, 1), date(2026, 12, 1)), "UTC", "UAH"),
+            "journey",
+            one.name,
+        )
+        names = [column["name"] for column in view["tables"][0]["columns"]]
+        assert dict(zip(names, view["tables"][0]["rows"][0], strict=True)) == {
+            "version": one.version,
+            "stage": "retention",
+            "entered": 1,
+            "completed": 1,
+        }
