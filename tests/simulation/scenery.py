@@ -19,6 +19,7 @@ from orchestrator.core.policy import (
     SECOND_MS,
     Cap,
     Dedupe,
+    Digest,
     Gap,
     Goal,
     Governance,
@@ -27,6 +28,7 @@ from orchestrator.core.policy import (
     Policy,
     QuietHours,
     Retry,
+    SendAt,
     Step,
     Window,
 )
@@ -67,6 +69,10 @@ TEMPLATES = {
         "web_push.text.j2": TEXT,
     }
 }
+TEMPLATES["digest"] = {
+    part: text.replace("event.cart", "events | map(attribute='n') | join(' ')")
+    for part, text in TEMPLATES["t"].items()
+}
 for name, says in (("after", "event.id"), ("opted_out", "event.recipient")):
     TEMPLATES[name] = {
         part: text.replace("event.cart", says) for part, text in TEMPLATES["t"].items()
@@ -86,6 +92,9 @@ CLASSES: tuple[MessageClass, ...] = (
     "promotional",
 )
 OUTAGE_EVENT = "shop.outage"
+DIGEST_EVENT = "shop.topic"
+DIGEST_SHARE = 0.15
+"""Of the runs that have a policy with a digest."""
 WAITS_MS = (MINUTE_MS, 3 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS)
 OUTAGE_POLICY = Policy(
     name="outage",
@@ -178,6 +187,8 @@ def paint(options: Options) -> Scenery:
         )
     followers = draw_followers(Random(f"inside {options.seed}"), policies, sorted(channels))
     books = [dataclasses.replace(one, policies={**one.policies, **followers}) for one in books]
+    digests = draw_digests(Random(f"digests {options.seed}"), sorted(channels))
+    books = [dataclasses.replace(one, policies={**one.policies, **digests}) for one in books]
     humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
     return Scenery({account.name: account for account in accounts}, channels, humans, tuple(books))
 
@@ -266,6 +277,30 @@ def draw_followers(
             also=(),
         )
     return found
+
+
+def draw_digests(rng: Random, channels: list[str]) -> dict[str, Policy]:
+    """A policy that gathers, and may wait for hours of the day; drawn apart, as the above."""
+    if rng.random() >= DIGEST_SHARE:
+        return {}
+    start = rng.randrange(0, 1_440, 30)
+    hours = Window(start, (start + rng.choice((120, 600))) % 1_440)
+    found = replace(
+        draw_policy(rng, 0, channels),
+        name="digest",
+        event=DIGEST_EVENT,
+        when=None,
+        topic="topic0",
+        template="digest",
+        message_class="transactional",
+        dedupe=None,
+        goal=None,
+        digest=Digest("event.cart", rng.choice((MINUTE_MS, 10 * MINUTE_MS)), None, 4),
+        send_at=SendAt(hours) if rng.random() < 0.4 else None,
+        also=(),
+        deadline_ms=rng.choice((4 * HOUR_MS, 20 * HOUR_MS)),
+    )
+    return {found.name: found}
 
 
 def draw_step(rng: Random, channel: str, *, last: bool) -> Step:

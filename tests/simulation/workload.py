@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.core.inputs import UNTIL_RESUMED
 from tests.simulation.options import Options
 from tests.simulation.providers.base import iso
-from tests.simulation.scenery import GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
+from tests.simulation.scenery import DIGEST_EVENT, GOAL_EVENT, OUTAGE_EVENT, Human, Scenery
 from tests.simulation.truth import Deed
 
 CONSENTED_MS = 86_400_000
@@ -88,8 +88,37 @@ class Workload:
             at = rng.uniform(0, 0.2) if early else 0.6
             at = at * options.span_seconds + rng.uniform(0, OUTAGE_SECONDS)
             self._publish(at, f"o{number}", OUTAGE_EVENT, f"o{number}", [rng.choice(humans)])
+        self._gather()
         self._pause_and_resume()
         return sorted(self.plans, key=lambda plan: plan.at)
+
+    def _gather(self) -> None:
+        """Events of a few topics in bursts, for the policy that gathers them."""
+        if "digest" not in self._scenery.books[0].policies:
+            return
+        rng, options = Random(f"topics {self._options.seed}"), self._options
+        bursts = [rng.uniform(0, options.span_seconds) for _ in range(3)]
+        for number in range(rng.randint(6, 20)):
+            at = rng.choice(bursts) + rng.expovariate(1 / 60)
+            human, topic = rng.choice(self._scenery.humans[:3]), f"t{rng.randrange(2)}"
+            id = f"d{number}"
+            data = {
+                "cart": topic,
+                "n": f"n{number}",
+                "total": 500,
+                "recipient": self._profile(human),
+            }
+            event = {"specversion": "1.0", "id": id, "source": "shop", "type": DIGEST_EVENT}
+            body = json.dumps({**event, "data": data}).encode()
+            what = {"id": id, "type": DIGEST_EVENT, "cart": topic, "total": 500, "odd": None}
+            what |= {"people": [human.id], "time": None, "starts_at": None, "body": body}
+            self._add(at, "publish", what)
+            if rng.random() < 0.1:
+                self._add(self._later(rng, at), "cancel", {"event": id})
+
+    @staticmethod
+    def _later(rng: Random, at: float) -> float:
+        return at + rng.expovariate(1 / 30)
 
     def _pause_and_resume(self) -> None:
         """Operators pause something for a time, with its end or until they resume it."""

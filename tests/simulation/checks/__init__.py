@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from tests.simulation.checks import (
     counted,
+    digests,
     inside,
     nothing_lost,
     once,
@@ -28,6 +29,7 @@ from tests.simulation.world import SimulatedRun
 CHECKS = (
     nothing_lost.check,
     inside.check,
+    digests.check,
     receipts.check,
     once.check,
     overtaking.check,

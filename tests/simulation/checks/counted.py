@@ -71,7 +71,8 @@ MEASURES_THERE = (
 
 
 def day_of(message: Message, zone: str) -> int:
-    at = message.not_before if message.not_before is not None else message.created_at
+    started = (message.send_at, message.not_before, message.created_at)
+    at = next(one for one in started if one is not None)
     day = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(zone))
     return int(f"{day:%Y%m%d}")
 

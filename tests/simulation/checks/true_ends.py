@@ -19,6 +19,7 @@ from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.core.policy import OTP, Cap, Gap, QuietHours, Step, covers
 from orchestrator.core.reasons import REFUSALS, Reason
 from tests.simulation.checks.consent import ADDRESSES, Words
+from tests.simulation.checks.digests import opens_too_late
 from tests.simulation.checks.evidence import Evidence, Sent, follows
 from tests.simulation.checks.inside import HOPS_MAX, hops
 from tests.simulation.checks.overtaking import FAILED, IMPLIED
@@ -180,7 +181,8 @@ class MessageTruth:
         message, deeds = self.message, self.evidence.deeds
         match reason:
             case Reason.DEADLINE_PASSED:
-                return self.times_lie or (message.finished_at or 0) >= message.deadline_at
+                late = (message.finished_at or 0) >= message.deadline_at
+                return self.times_lie or late or opens_too_late(self.evidence, message)
             case Reason.CANCELLED:
                 return any(deed.what.get("message") == message.id for deed in deeds("cancel"))
             case Reason.TOO_MANY_HOPS:

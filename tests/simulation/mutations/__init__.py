@@ -8,6 +8,7 @@ from tests.simulation.mutations import (
     inside,
     once,
     rules,
+    timing,
     waits,
 )
 from tests.simulation.mutations.registry import BUGS, NOTICED
@@ -22,5 +23,6 @@ __all__ = [
     "inside",
     "once",
     "rules",
+    "timing",
     "waits",
 ]
