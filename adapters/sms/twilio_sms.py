@@ -230,6 +230,14 @@ class TwilioSms(ch.HttpAdapter[TwilioSettings]):
                 media=tuple(media_of(fields)),
             )
 
+    media_hosts = ("twiliocdn.com",)
+
+    def medium(self, reference: str, found: ch.HttpReply | None) -> ch.HttpCall | None:
+        """The URL of the MMS, with our login; Twilio redirects to where the medium is."""
+        if found is not None or not reference.startswith(f"{self.settings.base_url}/"):
+            return None
+        return ch.get_call(reference, Authorization=f"Basic {self._login()}")
+
     def answer(self, hook: ch.Webhook) -> ch.Answer:
         """Empty TwiML: no reply is sent."""
         return ch.Answer(body="<Response/>", content_type="text/xml")

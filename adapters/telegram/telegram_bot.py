@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import Field
 
@@ -101,6 +101,17 @@ class TelegramBot(ch.HttpAdapter[TelegramBotSettings]):
     def probe(self, now: float) -> ch.HttpCall:
         """The bot itself."""
         return ch.get_call(self._url("getMe"))
+
+    def medium(self, reference: str, found: ch.HttpReply | None) -> ch.HttpCall | None:
+        """``getFile`` says where the file is; both need the token."""
+        if found is None:
+            return ch.get_call(f"{self._url('getFile')}?{urlencode({'file_id': reference})}")
+        path = ch.member(found.json(), "result", "file_path")
+        asked = found.request.url if found.request is not None else ""
+        if not isinstance(path, str) or "/getFile?" not in asked:
+            return None
+        token = quote(self.settings.token.get_secret_value(), safe=":")
+        return ch.get_call(f"{self.settings.base_url}/file/bot{token}/{quote(path)}")
 
     def _url(self, method: str) -> str:
         token = quote(self.settings.token.get_secret_value(), safe=":")

@@ -98,6 +98,12 @@ class ViberBot(ch.HttpAdapter[ViberBotSettings]):
         }
         return self._call("send_message", body)
 
+    media_hosts = ("viber.com",)
+
+    def medium(self, reference: str, found: ch.HttpReply | None) -> ch.HttpCall | None:
+        """The URL of the event, which needs no credentials."""
+        return ch.get_call(reference) if found is None else None
+
     def _call(self, method: str, body: Any) -> ch.HttpCall:
         url, token = f"{self.settings.base_url}/pa/{method}", self.settings.auth_token
         return ch.json_call(url, body, X_Viber_Auth_Token=ch.secrets_of(token)[0])

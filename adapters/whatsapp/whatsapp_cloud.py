@@ -15,9 +15,11 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+from urllib.parse import quote
 
 from adapters.whatsapp import template
 from adapters.whatsapp.account import WhatsAppAccount, WhatsAppSettings
+from adapters.whatsapp.media import media_of
 from orchestrator import channels as ch
 
 R = ch.Reason
@@ -97,13 +99,6 @@ Types of inbound messages and where their text stands. Reactions, system notices
 are no answer.
 """
 
-MEDIA: dict[str, ch.MediaKind] = {
-    "image": "image",
-    "video": "video",
-    "document": "file",
-    "audio": "audio",
-    "sticker": "image",
-}
 BUTTON_TYPES = ("button", "interactive")
 KEYWORDS = {"STOP": "stop", "START": "start"}
 PREFERENCES: dict[str, Literal["in", "out"]] = {"stop": "out", "resume": "in"}
@@ -153,6 +148,20 @@ class WhatsAppCloud(WhatsAppAccount):
         url = f"{own.base_url}/{own.api_version}/{own.phone_number_id}/messages"
         authorization = f"Bearer {own.access_token.get_secret_value()}"
         return ch.json_call(url, body, Authorization=authorization)
+
+    media_hosts = ("fbsbx.com", "facebook.com", "whatsapp.net")
+
+    def medium(self, reference: str, found: ch.HttpReply | None) -> ch.HttpCall | None:
+        """Meta says where the medium is; the second request needs the token, too."""
+        own = self.settings
+        authorization = f"Bearer {own.access_token.get_secret_value()}"
+        if found is None:
+            url = f"{own.base_url}/{own.api_version}/{quote(reference, safe='')}"
+            return ch.get_call(url, Authorization=authorization)
+        url = ch.member(found.json(), "url")
+        if not isinstance(url, str):
+            return None
+        return ch.get_call(url, Authorization=authorization)
 
     def outcome(self, reply: ch.HttpReply) -> ch.Outcome:
         """An error's code decides before the status; a 2xx is accepted by the id of its message."""
@@ -368,13 +377,6 @@ def inbound(message: Item) -> Iterator[ch.Inbound]:
         choice=ch.id_of(payload),
         media=tuple(media_of(message)),
     )
-
-
-def media_of(message: Item) -> Iterator[ch.InboundMedia]:
-    """A picture, a file or a voice message, by Meta's id of it."""
-    for form, kind in MEDIA.items():
-        if (id := ch.id_of(ch.member(message, form, "id"))) is not None:
-            yield ch.InboundMedia(kind=kind, reference=id)
 
 
 def preferences(item: Item) -> Iterator[ch.Preference]:

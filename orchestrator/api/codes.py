@@ -55,6 +55,7 @@ CALL_CODES: dict[str, str] = {
     "unknown_message": "There is no such message",
     "unknown_recipient": "There is no such recipient",
     "unknown_dead_letter": "There is no such dead letter",
+    "unknown_medium": "There is no such medium, or its provider is configured no more",
     "unknown_attempt": "The message has no such attempt",
     "unknown_kind": "Nothing of this name can be imported or exported",
     "nothing_found": "No message is found by this id, event, person or provider's id",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
-from orchestrator.api import answers, conversation
+from msgspec import Meta
+
+from orchestrator.api import answers, conversation, media
 from orchestrator.api.route import JSON, Html, Route, RouteAnswer, Scope
 
+Bytes = Annotated[str, Meta(extra_json_schema={"contentMediaType": "*/*"})]
 AnswerRoute = partial(Route, places=("A signed token.",))
 GONE = RouteAnswer(404, "A page: the token is not ours, or too old", Html, "text/html")
 PAGE = (RouteAnswer(200, "A page", Html, "text/html"), GONE)
@@ -23,6 +27,13 @@ TWO_WAY_ROUTES: tuple[Route, ...] = (
         notes=("Class `conversational`, on that channel alone. A repeat with the same"
             " `Idempotency-Key` does nothing; with another text it is a 409. A phone or mailbox in"
             " place of the id finds its person."),
+    ),
+    Route(
+        "GET", "/v1/media/{id}", media.get_medium, "A picture, file or voice message of a reply",
+        (RouteAnswer(200, "The medium, with its provider's type", Bytes, "*/*"),),
+        scope=Scope.MESSAGES, places=("The id in the link of a reply.",), refusals=(404, 413, 503),
+        notes=("Fetched from its provider with our credentials, at most"
+            f" {media.BYTES_MAX // 1024**2} MiB. Providers keep media for a time only."),
     ),
     AnswerRoute(
         "GET", "/a/{token}", answers.answer_page, "The answer of a link; a GET never acts", PAGE,

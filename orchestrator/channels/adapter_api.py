@@ -268,6 +268,16 @@ class Adapter(Generic[S]):
 class HttpAdapter(Adapter[S]):
     """An adapter whose provider speaks HTTP: it does no I/O, dispatch sends and receives."""
 
+    media_hosts: ClassVar[tuple[str, ...]] = ()
+    """Hosts besides ``base_url`` that media are fetched from, with every name below them."""
+
+    def medium(self, reference: str, found: HttpReply | None) -> HttpCall | None:
+        """
+        The request for a medium that somebody has sent, by its ``InboundMedia.reference``.
+        ``found`` is None first, then the answer to the request before; None: that is the medium.
+        """
+        return None
+
     def probe(self, now: float) -> HttpCall | None:
         """A cheap request that shows whether the account can be used; it sends nothing."""
         return None
