@@ -256,6 +256,8 @@ def test_the_worked_policies_are_well() -> None:
     assert {policy.message_class for policy in policies.values()} == set(CLASSES)
     assert [name for name, policy in policies.items() if policy.event] == [
         "cart_abandoned",
+        "nps",
+        "nps_why",
         "order_shipped",
         "order_unreached",
         "otp_code",

@@ -38,6 +38,8 @@ EVENTS: dict[str, dict[str, Any]] = {
         "url": f"{SHOP}/p",
     },
     "survey": {"order_id": "70012", "survey_url": f"{SHOP}/survey/70012"},
+    "nps": {"order_id": "70012"},
+    "nps_why": {"channel": "sms", "choice": "3"},
     "reorder_reminder": {"sku": "f-1", "name": "Фільтр"},
     "reorder_cart": {"sku": "f-1", "name": "Фільтр"},
     "partner_welcome": {"campaign_id": "c-1"},
