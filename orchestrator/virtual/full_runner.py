@@ -18,6 +18,7 @@ from typing import Any
 from orchestrator.channels import Accepted, Outgoing
 from orchestrator.configuration.loading import Configuration, PolicyVersion
 from orchestrator.configuration.settings import ReceiptOutage
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import Policy
 from orchestrator.engine.batch import Decided, View
 from orchestrator.engine.commands import Command, RecordReceipt
@@ -36,7 +37,7 @@ from orchestrator.virtual.scripted_provider import (
     ScriptedProvider,
     scripted_type,
 )
-from orchestrator.virtual.shared_tools import SharedTools, no_view, rules_for
+from orchestrator.virtual.shared_tools import NO_JOURNEYS, SharedTools, no_view, rules_for
 
 NEVER_SECONDS = 1e9
 BARRIER_SECONDS = 5e-6
@@ -85,10 +86,10 @@ def no_reaction(provider: str, message: Outgoing) -> Reaction:
 
 class FullRunner:
     """
-    One installation from ``start`` (UTC milliseconds) on. ``policies`` are those that events may
-    trigger, ``react`` is how the providers answer; ``reports`` are the instants of receipts still
-    to come; ``store`` is one in memory if none is given. A step is never held for a receipt outage,
-    as in ``FastRunner``.
+    One installation from ``start`` (UTC milliseconds) on. ``policies`` and ``journeys`` are those
+    that events may start, ``react`` is how the providers answer; ``reports`` are the instants of
+    receipts still to come; ``store`` is one in memory if none is given. A step is never held for a
+    receipt outage, as in ``FastRunner``.
     """
 
     def __init__(
@@ -103,8 +104,10 @@ class FullRunner:
         watch: Watch = lambda decided, now: None,
         store: SqliteStore | None = None,
         view: View = no_view,
+        journeys: Mapping[str, Journey] = NO_JOURNEYS,
     ) -> None:
         self.loop = loop
+        self._journeys = {(one.name, one.version): one for one in journeys.values()}
         self.clock = VirtualClock(loop, start)
         self.tools = tools or SharedTools()
         self.store = store or BlankStore()
@@ -124,7 +127,9 @@ class FullRunner:
             )
             for name, one in settings.providers.items()
         }
-        self.runtime = Runtime(self._edges(start), rules_for(configuration, policies), providers)
+        self.runtime = Runtime(
+            self._edges(start), rules_for(configuration, policies, journeys), providers
+        )
         self.engine = self.runtime.engine
 
     def _edges(self, start: int) -> Edges:
@@ -134,6 +139,7 @@ class FullRunner:
             store=self.store,
             metrics=self.tools.metrics,
             policy_version=self._policy_version,
+            journey_version=self._journey_version,
             address_hash=self.tools.address_hash,
             urls=self.tools.urls,
             evaluate=self.tools.evaluate,
@@ -191,6 +197,9 @@ class FullRunner:
 
     async def _policy_version(self, name: str, version: str) -> PolicyVersion:
         return self._policies[name, version], self._configuration.templates
+
+    async def _journey_version(self, name: str, version: str) -> Journey:
+        return self._journeys[name, version]
 
     def _observe(self, decided: Sequence[Decided], condition_errors: Mapping[str, int]) -> None:
         now = self.clock.now()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import pytest
 from orchestrator.channels import Accepted, Outgoing
 from orchestrator.check.judge import load_configuration
 from orchestrator.configuration.loading import Configuration
-from orchestrator.core.journey.journey import Journey
 from orchestrator.core.policy import DAY_MS, MINUTE_MS
 from orchestrator.core.status import Delivery, Engagement
 from orchestrator.engine.batch import Decided
@@ -25,7 +23,6 @@ from orchestrator.engine.commands import Publish
 from orchestrator.events.cloudevents import read_event
 from orchestrator.history.journeys import decode_run
 from orchestrator.primitives.durations import rfc3339
-from orchestrator.runtime.runtime import Edges
 from orchestrator.virtual.full_runner import FullRunner
 from orchestrator.virtual.loop import VirtualLoop, run
 from orchestrator.virtual.scripted_provider import Later, Reaction
@@ -51,16 +48,6 @@ def worked() -> Configuration:
     return load_configuration(ROOT / "config/kaskad.yaml", {}, secrets=False)
 
 
-class JourneyRunner(FullRunner):
-    """The whole service, with the journeys of the worked configuration."""
-
-    def _edges(self, start: int) -> Edges:
-        return replace(super()._edges(start), journey_version=self._journey_version)
-
-    async def _journey_version(self, name: str, version: str) -> Journey:
-        return self._configuration.rules.journeys[name]
-
-
 class Played:
     """What came of a journey: ``sent`` as lines of day, policy and channel; texts by policy."""
 
@@ -77,8 +64,14 @@ class Played:
     async def _run(self, loop: VirtualLoop) -> None:
         configuration = worked()
         policies = configuration.rules.policies
-        self.runner = JourneyRunner(
-            loop, BEGAN, configuration, policies, react=self.react, watch=self.watch
+        self.runner = FullRunner(
+            loop,
+            BEGAN,
+            configuration,
+            policies,
+            react=self.react,
+            watch=self.watch,
+            journeys=configuration.rules.journeys,
         )
         await self.runner.open()
         for number, (days, type, data) in enumerate(self.happenings):
