@@ -53,6 +53,8 @@ def newborn(message: Message) -> Message:
         caused_by=message.caused_by,
         hops=message.hops,
         chain=message.chain,
+        journey=message.journey,
+        stage=message.stage,
         gathers=message.gathers,
         only_channel=message.only_channel,
         answers=message.answers,

@@ -31,7 +31,7 @@ from orchestrator.core.journey.journey import (
 from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Message, Status
 from orchestrator.core.outcomes import Refused
-from orchestrator.core.policy import Policy, Step
+from orchestrator.core.policy import Governance, Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.core.values import replace
 from orchestrator.engine.commands import (
@@ -51,6 +51,7 @@ from orchestrator.history.journeys import (
     decode_run,
     replay_journey,
 )
+from orchestrator.history.replay import replay
 from orchestrator.stores.rows import Changes
 from tests.engine.test_inside import lie_once
 from tests.engine.world import World, event
@@ -103,6 +104,8 @@ async def test_a_journey_sends_waits_and_ends_each_step_once() -> None:
         id = await begin(world)
         (hello,) = await sent(world)
         assert (hello.journey, hello.policy, hello.event_id) == (id, "hello", "1")
+        stored = await world.stored(hello.id)
+        assert replay(HELLO, stored.message, stored.history, lambda _: Governance()) == hello
         assert (await run_of(world, id)).waiting_for == "message"
         await world.send(hello.id)
         run = await run_of(world, id)

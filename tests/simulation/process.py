@@ -299,6 +299,7 @@ class Process:
             channels=scenery.channels,
             currency="UAH",
             emits_statuses=True,
+            journeys=scenery.journeys,
             digest=f"rulebook {self.site.rulebook_number}",
         )
 

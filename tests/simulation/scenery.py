@@ -12,6 +12,18 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from orchestrator.core.journey.journey import (
+    AGAIN,
+    Entrance,
+    Journey,
+    JourneyEnd,
+    JourneyStep,
+    RepeatStep,
+    SendStep,
+    SetStep,
+    UntilEventStep,
+    WaitStep,
+)
 from orchestrator.core.policy import (
     DAY_MS,
     HOUR_MS,
@@ -47,6 +59,8 @@ PUBLIC_URL = "https://kaskad.example.com"
 GOAL_EVENT = "shop.done"
 AFTER_SHARE, CIRCLE_SHARE = 0.12, 0.2
 """Of the runs that have policies on what happens inside; of those that have one in a circle."""
+JOURNEY_SHARE = 0.2
+"""Of the runs that have a journey."""
 AFTER = (
     "message.succeeded",
     "message.exhausted",
@@ -152,6 +166,7 @@ class Scenery:
     channels: Mapping[str, tuple[str, ...]]
     humans: tuple[Human, ...]
     books: tuple[Rulebook, ...]
+    journeys: Mapping[str, Journey] = dataclasses.field(default_factory=dict)
 
 
 @cache
@@ -189,8 +204,59 @@ def paint(options: Options) -> Scenery:
     books = [dataclasses.replace(one, policies={**one.policies, **followers}) for one in books]
     digests = draw_digests(Random(f"digests {options.seed}"), sorted(channels))
     books = [dataclasses.replace(one, policies={**one.policies, **digests}) for one in books]
+    sent, journeys = draw_journeys(Random(f"journeys {options.seed}"), sorted(channels))
+    books = [dataclasses.replace(one, policies={**one.policies, **sent}) for one in books]
     humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
-    return Scenery({account.name: account for account in accounts}, channels, humans, tuple(books))
+    by_name = {account.name: account for account in accounts}
+    return Scenery(by_name, channels, humans, tuple(books), journeys)
+
+
+def draw_journeys(rng: Random, channels: list[str]) -> tuple[dict[str, Policy], dict[str, Journey]]:
+    """
+    A journey and the policies of its messages; drawn apart, so that a seed keeps all else. It is
+    about a cart, as the events are.
+    """
+    if rng.random() >= JOURNEY_SHARE:
+        return {}, {}
+    sent = {
+        f"sent{number}": replace(
+            draw_policy(rng, number, channels),
+            name=f"sent{number}",
+            event="",
+            when=None,
+            topic=f"topic{number}",
+            dedupe=None,
+            goal=None,
+            also=(),
+        )
+        for number in range(2)
+    }
+    minutes = rng.choice((1, 10, 45))
+    steps: list[JourneyStep] = [
+        SendStep("sent0"),
+        WaitStep(minutes * MINUTE_MS),
+        UntilEventStep(
+            "shop.b",
+            "event.cart == journey.event.cart",
+            rng.choice((30 * MINUTE_MS, 2 * HOUR_MS)),
+            (SendStep("sent1"), SetStep((("carts", "(recipient.carts or 0) + 1"),))),
+            (SendStep("sent0"),) if rng.random() < 0.5 else (),
+        ),
+        RepeatStep(2, (WaitStep(minutes * MINUTE_MS), SendStep("sent1"))),
+    ]
+    if rng.random() < 0.4:
+        rng.shuffle(steps)
+    exits = (JourneyEnd("shop.b", "exit.cart == event.cart"),) if rng.random() < 0.25 else ()
+    journey = Journey(
+        "way",
+        "v0",
+        Entrance("shop.a", key="event.cart", again=rng.choice(AGAIN)),
+        tuple(steps),
+        exits=exits,
+        goal=JourneyEnd(GOAL_EVENT, "goal.cart == event.cart") if rng.random() < 0.7 else None,
+        deadline_ms=rng.choice((2 * HOUR_MS, 12 * HOUR_MS)),
+    )
+    return sent, {journey.name: journey}
 
 
 def draw_accounts(rng: Random, options: Options) -> list[Account]:

@@ -18,6 +18,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from orchestrator.core.journey.state import JourneyRun
 from orchestrator.core.message import Message
 from orchestrator.core.outcomes import OutcomeKind
 from orchestrator.engine.commands import (
@@ -30,6 +31,7 @@ from orchestrator.engine.commands import (
     StartPause,
 )
 from orchestrator.events.cloudevents import parse_structured
+from orchestrator.history.journeys import JourneyEntry, decode_journey_history, decode_run
 from orchestrator.render.evaluator import Evaluator
 from orchestrator.stores.counts import CountRow
 from orchestrator.stores.rows import StoredMessage
@@ -65,6 +67,7 @@ class SimulatedRun:
     scenery: Scenery
     ledger: Ledger
     stored: dict[str, StoredMessage] = field(default_factory=dict)
+    journeys: dict[str, tuple[JourneyRun, list[JourneyEntry]]] = field(default_factory=dict)
     statuses: list[bytes] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
     keys: Any = None
@@ -138,7 +141,11 @@ class SimulatedWorld:
             process = await self.up()
             found = await process.store.messages(limit=STORED_MAX)
             latest = max((one.message.deadline_at for one in found), default=0)
-            if not self.network.under_way and all(settled(one.message) for one in found):
+            running = await process.store.journeys(status="running", limit=STORED_MAX)
+            ends = [decode_run(one.row.state).deadline_at for one in running]
+            latest = max([latest, *ends])
+            over = not running and all(settled(one.message) for one in found)
+            if not self.network.under_way and over:
                 return
             if self.clock.now() > latest + LATEST_SECONDS * 1000 and not self.network.under_way:
                 return
@@ -157,6 +164,11 @@ class SimulatedWorld:
             stored = await process.store.message(one.message.id)
             assert stored is not None
             run.stored[one.message.id] = stored
+        for lived in await process.store.journeys(limit=STORED_MAX):
+            whole = await process.store.journey(lived.row.id)
+            assert whole is not None
+            history = decode_journey_history(whole.history)
+            run.journeys[whole.row.id] = (decode_run(whole.row.state), history)
         run.statuses = [body for *_, body in await process.store.outbox("statuses", 100_000)]
         by = ("day", "channel", "status", "reason")
         run.counts = await process.store.counts(0, 99_999_999, by, {"journey": ("",)})

@@ -43,7 +43,7 @@ def each_event_has_its_messages(evidence: Evidence) -> Iterator[str]:
     made = Counter(
         (one.event_id, one.recipient, one.policy)
         for one in evidence.messages.values()
-        if not follows(one) and one.event_type != DIGEST_EVENT
+        if not follows(one) and one.event_type != DIGEST_EVENT and one.journey is None
     )
     wanted: set[tuple[str, str, str]] = set()
     policies = evidence.run.scenery.books[0].policies.values()

@@ -80,7 +80,10 @@ def promised_deadline(evidence: Evidence, sent: Sent, event: Deed) -> Iterator[s
     """
     message, happened = sent.message, event.what["time"]
     created = evidence.created[message.id]
-    since = created.wall if happened is None else min(happened, created.wall)
+    if happened is None or message.journey is not None:
+        since = created.wall
+    else:
+        since = min(happened, created.wall)
     if (starts_at := event.what.get("starts_at")) is not None:
         since = max(since, starts_at)
         if sent.attempt.intent_at < starts_at:

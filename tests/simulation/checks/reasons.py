@@ -43,8 +43,8 @@ def warns(
 ) -> Iterator[str]:
     """A part of the event that cannot be read is named in its person's message, nowhere else."""
     asked = evidence.published.get(message.event_id)
-    if asked is None:
-        return
+    if asked is None or message.journey is not None:
+        return  # a journey's messages start later than its event
     named = {one["recipient"] for one in history[0]["fact"]["warnings"]}
     odd = {message.recipient} if asked.what["odd"] == message.recipient else set()
     if named != odd:

@@ -184,19 +184,26 @@ class MessageTruth:
                 late = (message.finished_at or 0) >= message.deadline_at
                 return self.times_lie or late or opens_too_late(self.evidence, message)
             case Reason.CANCELLED:
-                return any(deed.what.get("message") == message.id for deed in deeds("cancel"))
+                asked = any(deed.what.get("message") == message.id for deed in deeds("cancel"))
+                return asked or self.ended_with_its_journey()
             case Reason.TOO_MANY_HOPS:
                 return hops(self.evidence, message) > HOPS_MAX
             case Reason.ERASED:
                 return self.erased
             case Reason.GOAL_MET:
-                return any(self.is_goal(deed) for deed in deeds("publish"))
+                met = any(self.is_goal(deed) for deed in deeds("publish"))
+                return met or self.ended_with_its_journey()
             case Reason.DEDUPLICATED:
                 return any(self.is_double_of(other) for other in self.evidence.messages.values())
         waited = message.status is Status.EXPIRED  # then it says what it waited for
         return any(
             self.stands(run, reason) or (waited and run.held_for is reason) for run in message.runs
         )
+
+    def ended_with_its_journey(self) -> bool:
+        """Whether the journey that sent the message was left at that moment."""
+        run, _ = self.evidence.run.journeys.get(self.message.journey or "", (None, []))
+        return run is not None and run.terminal and run.finished_at == self.message.finished_at
 
     def is_goal(self, deed: Deed) -> bool:
         goal, what = self.evidence.policy(self.message).goal, deed.what
