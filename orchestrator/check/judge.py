@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.check.experiments import lint_experiment_names
 from orchestrator.check.files import look_beside, missing_folder
 from orchestrator.check.inside import lint_circles
 from orchestrator.check.installation import Installation, lint_installation
@@ -98,6 +99,7 @@ def judge(path: Path, env: Mapping[str, str], *, secrets: bool = True) -> Assess
     for journey in journeys.values():
         lint_journey(journey, files, installation)
     lint_circles(files, journeys, report)
+    lint_experiment_names(files, report)
     if report.failed or templates is None:
         return Assessment(in_order(report))
     policies = {name: file.policy for name, file in files.items()}

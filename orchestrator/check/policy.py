@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.channels.registry import channels
 from orchestrator.check.codes import lint_codes
 from orchestrator.check.event_types import lint_event_type
+from orchestrator.check.experiments import lint_experiment, variants
 from orchestrator.check.installation import Installation, only_settings
 from orchestrator.check.policy_expressions import ConditionLint
 from orchestrator.check.timing import lint_digest, lint_send_at
@@ -76,10 +77,20 @@ def lint_policy(file: PolicyFile, installation: Installation) -> None:
     lint_codes(file, installation)
     lint_digest(file, installation)
     lint_send_at(file, installation.report)
+    lint_experiment(file, installation)
+    for variant in variants(file):
+        own = [
+            CheckedStep(step, variant, "cascade", number, installation)
+            for number, step in enumerate(variant.policy.cascade)
+        ]
+        for one in own:
+            lint_step(one)
+        lint_deadline(own, variant)
+        lint_codes(variant, installation)
     if cascade:
         lint_last_step(cascade[-1])
-    own = (one for one in report.problems if one.path == str(file.path))
-    if installation.settings_have_errors or any(one.severity == "error" for one in own):
+    wrong = (one for one in report.problems if one.path == str(file.path))
+    if installation.settings_have_errors or any(one.severity == "error" for one in wrong):
         # warnings may follow from the error; the others come back when it is fixed
         report.problems[before:] = [
             one for one in report.problems[before:] if one.severity == "error"

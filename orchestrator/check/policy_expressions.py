@@ -19,6 +19,7 @@ def conditions_of(root: Node) -> Iterator[Condition]:
     yield from condition_at(root, ("dedupe", "key"), base)
     yield from condition_at(root, ("digest", "key"), base)
     yield from condition_at(root, ("goal", "match"), base | {"goal", "message", "now"})
+    yield from condition_at(root, ("convert", "match"), base | {"goal", "message", "now"})
     for key in ("cascade", "also"):
         steps = find(root, key)
         count = len(steps.value) if steps is not None and steps.kind == "list" else 0

@@ -132,6 +132,8 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
             "policy": policy_to_document(policy),
             "raw": file.raw if file is not None else {},
             "templates": {policy.template: configuration.templates.sources(policy.template)},
+            "raw": file.raw,
+            "templates": {one: configuration.templates.sources(one) for one in policy.templates},
             "default_locale": configuration.templates.default_locale,
         }
         await store.keep_version("policy", name, policy.version, document)

@@ -177,7 +177,7 @@ def version_of(policy: Policy, templates: TemplateHash) -> str:
     """The content hash (12 hex characters) of a policy and its templates."""
     document = policy_to_document(replace(policy, version=""))
     canonical = json.dumps(
-        [document, templates(policy.template)], sort_keys=True, separators=(",", ":")
+        [document, *map(templates, policy.templates)], sort_keys=True, separators=(",", ":")
     )
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from orchestrator.channels.registry import channels
+from orchestrator.configuration.experiment_keys import CONVERT, experiment_kind
 from orchestrator.configuration.keys import (
     Key,
     Kind,
@@ -252,6 +253,17 @@ def policy_keys(defaults: Defaults) -> Table[Policy]:
             "codes",
             NAMES,
             "Pools of which a message gets a code each, by the codes' names in templates.",
+        ),
+        Key(
+            "convert",
+            nested(CONVERT),
+            "What counts as converted after a success.",
+            otherwise="the goal within 3d",
+        ),
+        Key(
+            "experiment",
+            experiment_kind(steps(step_keys(defaults, False), "the step"), WAIT),
+            "Arms that are compared.",
         ),
         Key("late", word("close", "ignore"), "What a receipt after the end does."),
         make=lambda section, values: make_policy(values, defaults),

@@ -11,6 +11,7 @@ Each is handed to ``decide`` once, in the order in which the store commits them.
     Answered         a provider answered one attempt, or failed to
     ReceiptReceived  a receipt for one attempt
     GoalReached      the business event came that makes the message pointless
+    Converted        the event came that the message was sent for, after its success
     Cancelled        by API, or because the recipient was erased
     RulesChanged     another configuration is in force: what is held may be free
     Joined           another event has joined the digest that gathers
@@ -129,6 +130,17 @@ class Cancelled(Tagged):
     reason: Reason = Reason.CANCELLED
 
 
+class Converted(Tagged):
+    """
+    The event came that the message was sent for, after it had succeeded; ``source`` and ``id`` name
+    it, ``at`` is when it happened.
+    """
+
+    source: str
+    id: str
+    at: Instant
+
+
 class RulesChanged(Tagged):
     """Ask again about what a rule or a provider holds; not written if nothing came of it."""
 
@@ -162,6 +174,7 @@ Fact = (
     | ReceiptReceived
     | GoalReached
     | Cancelled
+    | Converted
     | RulesChanged
     | Joined
     | Retried

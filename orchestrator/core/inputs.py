@@ -68,7 +68,7 @@ class Inputs(Value):
     the same of everybody; ``answered`` how many of the latest messages on each channel they have
     answered, and of how many. They are only set before the start, for policies that ask.
     ``goal_reached``, ``duplicate_of`` and ``empty_pool`` (the pool that has no code for it) are set
-    for a new message only.
+    for a new message only, ``draws`` (what was drawn for each arm) where its arm was drawn for it.
     """
 
     governance: Governance = field(default_factory=Governance)
@@ -91,3 +91,4 @@ class Inputs(Value):
     goal_reached: bool = False
     duplicate_of: str | None = None
     empty_pool: str = ""
+    draws: Mapping[str, float] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from orchestrator.core.values import Value, field
+from orchestrator.core.values import Value, field, replace
 
 MessageClass = Literal["otp", "conversational", "transactional", "service", "promotional"]
 OTP: Literal["otp"] = "otp"
@@ -34,6 +34,8 @@ OnUnknown = Literal["wait", "resend", "advance"]
 OnHit = Literal["defer", "skip_step", "drop"]
 BudgetOnHit = Literal["hold", "skip_step", "drop"]
 ConsentDefault = Literal["opt_in", "opt_out", "bypass"]
+Metric = Literal["goal", "clicked", "replied"]
+Allocate = Literal["fixed", "thompson"]
 CalendarKind = Literal["day", "week", "month"]
 
 SECOND_MS = 1_000
@@ -115,11 +117,49 @@ class Goal(Value):
     match: str | None = None
 
 
+class Convert(Value):
+    """
+    What counts as converted after a success. Without ``event``, it is the policy's goal.
+    """
+
+    event: str = ""
+    match: str | None = None
+    within_ms: int = 3 * DAY_MS
+
+
+class Arm(Value):
+    """
+    One arm of an experiment, and what it changes of the policy: "" and () are as the policy has it.
+    ``waits`` replace those of the steps on a channel. ``hold_out``: its people get nothing.
+    """
+
+    name: str
+    weight: int
+    hold_out: bool = False
+    template: str = ""
+    cascade: tuple[Step, ...] = ()
+    waits: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+
+
+class Experiment(Value):
+    """
+    Arms that people get by chance. ``metric`` is what an arm succeeds by with a person, within
+    ``within_ms`` of the person's first message.
+    """
+
+    name: str
+    arms: tuple[Arm, ...]
+    metric: Metric = "goal"
+    within_ms: int = 3 * DAY_MS
+    allocate: Allocate = "fixed"
+
+
 class Policy(Value):
     """
     One cascade. ``version`` is the content hash of the policy and its templates. ``event`` is the
     type that triggers it, "" if only something that names the policy starts it. ``codes`` has the
-    pools that a message gets a code of, by the names of the codes in templates.
+    pools that a message gets a code of, by the names of the codes in templates. ``arm`` and
+    ``held_out`` are set in the variant that an arm of its experiment has.
     """
 
     name: str
@@ -140,6 +180,42 @@ class Policy(Value):
     codes: Mapping[str, str] = field(default_factory=dict)
     digest: Digest | None = None
     send_at: SendAt | None = None
+    convert: Convert | None = None
+    experiment: Experiment | None = None
+    arm: str = ""
+    held_out: bool = False
+
+    def variant(self, arm: str) -> Policy:
+        """The policy as an arm of its experiment has it; itself where it has no such arm."""
+        if not arm or self.experiment is None or self.arm:
+            return self
+        found = next((one for one in self.experiment.arms if one.name == arm), None)
+        if found is None:
+            return self
+        cascade = found.cascade or self.cascade
+        if found.waits:
+            cascade = tuple(
+                replace(step, wait=found.waits.get(step.channel, step.wait)) for step in cascade
+            )
+        template = found.template or self.template
+        return replace(self, arm=arm, held_out=found.hold_out, cascade=cascade, template=template)
+
+    @property
+    def conversion(self) -> Convert | None:
+        """What counts as converted: what `convert` says, else the goal; None without either."""
+        own = self.convert
+        if (own is not None and own.event) or self.goal is None:
+            return own if own is not None and own.event else None
+        within_ms = own.within_ms if own is not None else Convert().within_ms
+        return Convert(self.goal.event, self.goal.match, within_ms)
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Its template, and those that the arms of its experiment have in its place."""
+        arms = self.experiment.arms if self.experiment is not None else ()
+        return tuple(
+            dict.fromkeys([self.template, *(one.template for one in arms if one.template)])
+        )
 
     @property
     def plan(self) -> tuple[Step, ...]:

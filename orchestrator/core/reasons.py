@@ -44,6 +44,7 @@ class Reason(StrEnum):
     DEDUPLICATED = "deduplicated"
     TOO_MANY_HOPS = "too_many_hops"
     NO_CODE = "no_code"
+    HELD_OUT = "held_out"
     CANCELLED = "cancelled"
     ERASED = "erased"
     UNKNOWN_OUTCOME = "unknown_outcome"
@@ -110,6 +111,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.DEDUPLICATED: "The same key was already used within the dedupe window.",
     Reason.TOO_MANY_HOPS: "Too many messages had started each other before this one.",
     Reason.NO_CODE: "The policy's pool of codes is empty.",
+    Reason.HELD_OUT: "The recipient is in an arm of the experiment that gets nothing.",
     Reason.CANCELLED: "Somebody cancelled the message.",
     Reason.ERASED: "The recipient was erased.",
     Reason.UNKNOWN_OUTCOME: "It may have been sent, but nothing ever confirmed it.",

@@ -123,6 +123,7 @@ def ready_step(
     step: int,
 ) -> ReadyStep:
     """A step with those addresses of its recipient that the provider can send to."""
+    policy = policy.variant(found.message.arm)
     channel, kinds = policy.plan[step].channel, provider.definition.kinds
     targets = found.person.usable_addresses(kinds)
     inbound = [

@@ -25,6 +25,7 @@ from orchestrator.engine.batch import BatchContext, Decided
 from orchestrator.engine.codes import return_codes
 from orchestrator.engine.commands import FactApplied
 from orchestrator.engine.emitting import emit_opt_outs, emit_status, queue_end
+from orchestrator.engine.experiments import await_conversion, note_outcome
 from orchestrator.engine.inbox import update_items
 from orchestrator.engine.learning import engagement_inputs, record_engagement
 from orchestrator.engine.rules import Reach
@@ -54,7 +55,7 @@ def apply_fact(
     knows.
     """
     before, work = entry.message, context.work
-    policy = context.policies[before.policy, before.policy_version]
+    policy = context.policies[before.policy, before.policy_version].variant(before.arm)
     person = work.person(before.recipient)
     fact = without_echo(fact, entry, person)
     decision = decide(
@@ -76,12 +77,14 @@ def apply_fact(
     context.decided.append(
         Decided(earlier, fact, decision, entry.event, person, work.addresses.rows, context.now)
     )
-    calls = apply_effects(context, entry, person, decision)
+    calls = apply_effects(context, policy, entry, person, decision)
     record_spending(context, before, decision.message)
     record_references(context, before, decision.message)
     if context.rules.learns:
         record_engagement(context, person, before, decision.message)
     update_items(context, before, decision.message, fact)
+    if before.arm:
+        note_outcome(context, policy, before, fact, person)
     if "codes" in entry.event and decision.message.never_left and not before.never_left:
         return_codes(context.work, entry, context.address_hash)
     decision = apply_orphans(context, entry, fact) or decision
@@ -212,7 +215,11 @@ def too_fast(context: BatchContext, message: Message, person: Person) -> tuple[s
 
 
 def apply_effects(
-    context: BatchContext, entry: WorkingMessage, person: Person, decision: Decision
+    context: BatchContext,
+    policy: Policy,
+    entry: WorkingMessage,
+    person: Person,
+    decision: Decision,
 ) -> tuple[effects.Call, ...]:
     """Write what the effects say. Returns the calls to make once that is committed."""
     calls: list[effects.Call] = []
@@ -231,6 +238,7 @@ def apply_effects(
                     context.velocity.record(effect.target.value, now)
             case effects.ReserveCap():
                 person.reserve(effect.usage, context.rules.governance, now)
+                await_conversion(context, policy, message, person, message.deadline_at)
             case effects.ReleaseCap():
                 person.release_cap(message.id, effect.step)
             case effects.BounceRecorded():

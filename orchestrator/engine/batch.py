@@ -110,6 +110,8 @@ class BatchContext:
     """The monotonic clock in seconds."""
     hours_of_all: list[int] = field(default_factory=list)
     """How often everybody has answered, by the hour of their day; [] if no policy asks."""
+    exposures: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """By experiment and arm: how many people have met it, and with how many it has succeeded."""
     keeps_history: bool = True
     """Whether decisions are written down. A rehearsal looks at them and forgets them."""
     decided: list[Decided] = field(default_factory=list)

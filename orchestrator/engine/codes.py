@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.core.message import Message
 from orchestrator.core.policy import Policy
 from orchestrator.engine.commands import Command, Publish, RetryMessage
 from orchestrator.engine.rules import Rules
@@ -45,12 +44,10 @@ def codes_wanted(rules: Rules, commands: Sequence[Command]) -> dict[str, int]:
     return dict(wanted)
 
 
-def give_codes(
-    work: UnitOfWork, policy: Policy, message: Message, now: int
-) -> tuple[dict[str, list[str]], str]:
+def give_codes(work: UnitOfWork, policy: Policy, entry: WorkingMessage, now: int) -> dict[str, str]:
     """
-    A code of each pool of a policy for a new message, by their names; and "" or the pool that is
-    empty, and then none. Raises ``NotLoaded``.
+    Give a new message a code of each pool of its policy, or none if a pool is empty: that is then
+    the input of its decision. Raises ``NotLoaded``.
     """
     got: list[tuple[str, str, FreeCode]] = []
     for name, pool in policy.codes.items():
@@ -58,12 +55,12 @@ def give_codes(
         if code is None:
             for _, other, taken in got:
                 work.codes.put_back(other, taken)
-            return {}, pool
+            return {"empty_pool": pool}
         got.append((name, pool, code))
-    work.changes.codes_taken.extend(
-        TakenCode(pool, code.hash, message.id, now) for _, pool, code in got
-    )
-    return {name: [pool, code.code] for name, pool, code in got}, ""
+    id = entry.message.id
+    work.changes.codes_taken.extend(TakenCode(pool, code.hash, id, now) for _, pool, code in got)
+    entry.event = {**entry.event, "codes": {name: [pool, code.code] for name, pool, code in got}}
+    return {}
 
 
 def return_codes(work: UnitOfWork, entry: WorkingMessage, address_hash: AddressHash) -> None:
@@ -78,4 +75,4 @@ def return_codes(work: UnitOfWork, entry: WorkingMessage, address_hash: AddressH
             changes.codes_returned.append(ReturnedCode(pool, hash, message, code))
         work.codes.put_back(pool, FreeCode(hash, code))
     if entry.before is None:  # it is not stored yet, and need not name them
-        entry.event = {name: entry.event[name] for name in ("ce", "data")}
+        entry.event = {name: part for name, part in entry.event.items() if name != "codes"}

@@ -371,8 +371,7 @@ class Engine:
         self._spending = await spending_at(ports.now(), self._spending, self.store, rules)
         if rules.best_hours:
             await self._everybody.refresh(self.store, ports.now())
-        # loading may have taken long (a lock, a slow store, a frozen process), so the time is read
-        # after it: a call has a second to start from here
+        # read after loading, which may take long: a call has a second to start from here
         now = work.changes.at = ports.now()
         return BatchContext(
             work=work,
@@ -392,4 +391,5 @@ class Engine:
             day_ends=self._spending.ends,
             hours_of_all=self._everybody.hours,
             started_at=ports.monotonic(),
+            exposures=await self.store.exposures() if rules.learns else {},
         )

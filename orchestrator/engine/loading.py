@@ -17,6 +17,7 @@ from orchestrator.engine.not_loaded import NotLoaded
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.unit_of_work import UnitOfWork
 from orchestrator.history.journeys import decode_run
+from orchestrator.recipients.exposures import awaiting
 from orchestrator.stores.port import Unit
 from orchestrator.stores.rows import Loaded, Wanted, WantedAddresses
 
@@ -77,7 +78,13 @@ def connected(needs: Needs, loaded: Loaded) -> Wanted | None:
     """What is still to be loaded; None if nothing is."""
     rules, asked, messages = needs.rules, needs.rows, loaded.messages.values()
     senders = {row.message.journey for row in messages if row.message.journey is not None}
-    if not (senders or loaded.journeys or rules.inside_goals or rules.inside_journeys):
+    if not (
+        senders
+        or needs.converting
+        or loaded.journeys
+        or rules.inside_goals
+        or rules.inside_journeys
+    ):
         return None
     more = Wanted(journeys=senders - asked.journeys - loaded.journeys.keys())
     runs = [decode_run(row.state) for row in loaded.journeys.values() if row.finished_at is None]
@@ -91,6 +98,9 @@ def connected(needs: Needs, loaded: Loaded) -> Wanted | None:
     more.messages = (
         {id for run in runs for id in run.open} - asked.messages - loaded.messages.keys()
     )
+    for recipient, type, at in needs.converting:
+        found = set(awaiting(loaded.recipients.get(recipient, {}), type, at))
+        more.messages |= found - asked.messages - loaded.messages.keys()
     return more if more != NOTHING else None
 
 

@@ -32,6 +32,8 @@ class Needs:
         self._evaluate = evaluate
         self.rows = Wanted()
         self.addresses = WantedAddresses()
+        self.converting: list[tuple[str, str, int]] = []
+        """Recipients with the type of an event that may count as converted, and when it was."""
 
     def message_addresses(self, work: UnitOfWork, id: str) -> None:
         """Ask for all that applying a fact to a message may read or write."""

@@ -67,7 +67,7 @@ class Rules:
     trace_share: float | None = None
     journeys: Mapping[str, Journey] = field(default_factory=dict)
     former_journey_events: frozenset[str] = frozenset()
-    _reaches: dict[tuple[str, str], Reach] = field(
+    _reaches: dict[tuple[str, str, str], Reach] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
 
@@ -76,9 +76,10 @@ class Rules:
         The part of an installation that a policy's decisions may read, computed once for each
         version.
         """
-        found = self._reaches.get((policy.name, policy.version))
+        key = (policy.name, policy.version, policy.arm)
+        found = self._reaches.get(key)
         if found is None:
-            found = self._reaches[policy.name, policy.version] = self._reach(policy)
+            found = self._reaches[key] = self._reach(policy)
         return found
 
     def _reach(self, policy: Policy) -> Reach:
@@ -122,6 +123,20 @@ class Rules:
     def with_codes(self) -> tuple[Policy, ...]:
         """The policies whose messages get codes."""
         return tuple(policy for policy in self.policies.values() if policy.codes)
+
+    @cached_property
+    def learns(self) -> bool:
+        """Whether an experiment gives its arms by what is known of them."""
+        return any(
+            policy.experiment is not None and policy.experiment.allocate == "thompson"
+            for policy in self.policies.values()
+        )
+
+    @cached_property
+    def conversions(self) -> frozenset[str]:
+        """The event types that count as converted, of what comes from outside."""
+        found = (policy.conversion for policy in self.policies.values())
+        return frozenset(one.event for one in found if one is not None and not is_inside(one.event))
 
     @cached_property
     def goals(self) -> Mapping[str, int]:

@@ -23,6 +23,7 @@ from orchestrator.engine.rules import Rules
 from orchestrator.explain.asked import Asked
 from orchestrator.explain.chain import chain_of, chain_view
 from orchestrator.explain.checks import explain_check
+from orchestrator.explain.experiment import experiment_view, outcome_view
 from orchestrator.explain.moves import Cause, Known, because, moves
 from orchestrator.explain.policies import policy_view
 from orchestrator.explain.views import (
@@ -111,7 +112,9 @@ def explanation(material: Material) -> dict[str, Any]:
     """
     stored, message = material.stored, material.stored.message
     policy = (
-        policy_from_document(dict(material.then["policy"])) if material.then is not None else None
+        policy_from_document(dict(material.then["policy"])).variant(message.arm)
+        if material.then is not None
+        else None
     )
     place = place_of(material)
     replayed, sameness = replay_again(material, policy)
@@ -128,10 +131,12 @@ def explanation(material: Material) -> dict[str, Any]:
         "message": {
             **message_view(message, stored.event),
             **ending(message, policy, place, asked),
+            **outcome_view(message),
             "attempts": [explain_attempt(attempt, stored, place) for attempt in message.attempts],
             "replies": list(answers_in(stored)),
             "trace": trace,
         },
+        "experiment": experiment_view(message, policy, stored.history),
         "chain": chain_view(message, material.before, material.after),
         "zone": {"name": place.zone, "of": place.whose},
         "waiting": waiting_view(message, policy, material.now, place, asked),

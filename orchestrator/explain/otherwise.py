@@ -82,6 +82,10 @@ OTHERWISE: dict[Reason, str] = {
         "A `when` that keeps policies from starting each other in a circle would have ended the"
         " chain sooner; `kaskad check` names circles."
     ),
+    Reason.HELD_OUT: (
+        "Another arm of the experiment would have let it start: the keyed hash of this recipient"
+        " gives this one."
+    ),
     Reason.NO_CODE: (
         "A free code in the pool would have let it start: `kaskad codes import`, then retry it."
     ),

@@ -98,6 +98,8 @@ def headline(document: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(f"retry of  {message['retry_of']}", 1)
     if message["retried_as"]:
         yield Line(f"retried   as {message['retried_as']}", 1)
+    if document.get("experiment"):
+        yield Line(f"experiment: {document['experiment']['words']}", 1)
     yield from chain(document["chain"])
     if message["cost"]:
         yield Line(f"cost      {money(message['cost']['amount'], message['cost']['currency'])}", 1)

@@ -179,8 +179,13 @@ class MessageView(ClassKey):
 
 
 class FullMessageView(MessageView):
-    """A message with everything that was answered, checked and decided."""
+    """
+    A message with everything that was answered, checked and decided. ``arm`` is that of its
+    policy's experiment, ``converted_at`` when what it was sent for came of it.
+    """
 
+    arm: str | None
+    converted_at: Time | None
     replies: list[AnswerView]
     trace: list[TraceEntry]
 
@@ -271,7 +276,14 @@ def full_view(stored: StoredMessage) -> FullMessageView:
     """A message with its trace."""
     trace = [trace_entry(entry) for entry in stored.history]
     replies = list(answers_in(stored))
-    return {**message_view(stored.message, stored.event), "replies": replies, "trace": trace}
+    message = stored.message
+    return {
+        **message_view(message, stored.event),
+        "arm": message.arm or None,
+        "converted_at": instant(message.converted_at),
+        "replies": replies,
+        "trace": trace,
+    }
 
 
 def answers_in(stored: StoredMessage) -> Iterator[AnswerView]:

@@ -144,8 +144,9 @@ def fact_words(fact: Mapping[str, Any], message: Message, place: Place) -> str:
             return answer_words(fact, message)
         case "ReceiptReceived":
             return receipt_words(fact, message)
-        case "GoalReached":
-            return f"the goal was reached: event {fact['id']} from {fact['source']}"
+        case "GoalReached" | "Converted" as kind:
+            what = "the goal was reached" if kind == "GoalReached" else "it led to its goal"
+            return f"{what}: event {fact['id']} from {fact['source']}"
         case "Cancelled":
             return (
                 "the recipient was erased"

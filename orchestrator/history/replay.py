@@ -50,6 +50,7 @@ def newborn(message: Message) -> Message:
         currency=message.currency,
         inputs_digest=message.inputs_digest,
         holds=message.holds,
+        arm=message.arm,
         caused_by=message.caused_by,
         hops=message.hops,
         chain=message.chain,
@@ -73,7 +74,7 @@ def moments(
     Raises what ``governance`` raises for a version that it lacks, and ``ValueError``, ``KeyError``
     or ``IndexError`` if this release cannot have written the history.
     """
-    message = newborn(stored)
+    message, policy = newborn(stored), policy.variant(stored.arm)
     for entry in history:
         given = entry.get("inputs")
         inputs = (

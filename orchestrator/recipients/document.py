@@ -70,7 +70,9 @@ never counts further than its limit.
 """
 LINKS_MAX = 20
 CHAINS_MAX = 20
-NOT_PROFILE = frozenset({"consents", "cap_usages", "goals", "links", "chains", "engagement"})
+NOT_PROFILE = frozenset(
+    {"consents", "cap_usages", "goals", "links", "chains", "engagement", "experiments", "awaited"}
+)
 """The parts of a document that Kaskad itself adds to a profile."""
 BOUNCES_APART_MS = 86_400_000
 CAP_USAGES_KEPT_MS = 8 * 86_400_000

@@ -80,5 +80,10 @@ class CodeStore(Protocol):
     async def code_pools(self) -> list[CodePool]:
         """All of them, by name."""
 
+    async def exposures(self) -> dict[tuple[str, str], list[int]]:
+        """
+        By experiment and arm: how many people have met it, and with how many it has succeeded.
+        """
+
     async def code_places(self, hash: str) -> list[CodePlace]:
         """The pools that have a code of this hash."""

@@ -44,6 +44,9 @@ class CodeTables(Driver):
     async def code_places(self, hash: str) -> list[CodePlace]:
         return [CodePlace(*row) for row in await self.fetch("code_places", hash)]
 
+    async def exposures(self) -> dict[tuple[str, str], list[int]]:
+        return {(row[0], row[1]): [row[2], row[3]] for row in await self.fetch("exposures")}
+
 
 def code_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]]]:
     """
@@ -54,3 +57,8 @@ def code_writes(changes: Changes) -> Iterator[tuple[str, Sequence[Sequence[Any]]
         yield "return_codes", changes.codes_returned
     if changes.codes_taken:
         yield "take_codes", changes.codes_taken
+    if changes.exposures:  # in one order, so that two batches never wait for each other
+        yield (
+            "add_exposures",
+            [(*key, *changes.exposures[key]) for key in sorted(changes.exposures)],
+        )

@@ -333,10 +333,9 @@ class LoadedAddresses:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything that one batch writes at the time ``at``.
-
-    ``buckets`` has the messages and journeys with rows in ``ready_in`` or ``timers_in``; ``otp``
-    are those of them that are one-time passwords: their timers have a lane of their own.
+    Everything that one batch writes at the time ``at``. ``buckets`` has the messages and journeys
+    with rows in ``ready_in`` or ``timers_in``; ``otp`` are those of them that are one-time
+    passwords: their timers have a lane of their own.
     """
 
     at: int = 0
@@ -376,6 +375,7 @@ class Changes:
     pauses: list[PauseRow] = field(default_factory=list)
     codes_taken: list[TakenCode] = field(default_factory=list)
     codes_returned: list[ReturnedCode] = field(default_factory=list)
+    exposures: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     audit: list[AuditNote] = field(default_factory=list)
     journeys: list[JourneyRow] = field(default_factory=list)
     journey_lines: list[tuple[str, bytes]] = field(default_factory=list)  # journey and its lines

@@ -301,6 +301,7 @@ class FastRunner:
         message = entry.message
         person = self._work.person(message.recipient)
         policy = self._context.policies[message.policy, message.policy_version]
+        policy = policy.variant(message.arm)
         kinds = provider.definition.kinds
         targets = person.usable_addresses(kinds)
         templates = self._templates

@@ -114,9 +114,8 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
             answered(builder, message.attempts[fact.attempt], fact.outcome)
         case facts.ReceiptReceived():
             apply_receipt(builder, message.attempts[fact.attempt], fact)
-        case facts.GoalReached():
-            if not message.terminal:
-                builder.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
+        case facts.GoalReached() | facts.Converted():
+            reach_goal(builder, fact)
         case facts.Cancelled():
             if message.terminal:
                 stop_companions(builder, fact.reason)
@@ -129,6 +128,17 @@ def apply(builder: DecisionBuilder, fact: Fact) -> None:
             ask_all_again(builder)
         case facts.Joined():
             join(builder, fact)
+
+
+def reach_goal(builder: DecisionBuilder, fact: facts.GoalReached | facts.Converted) -> None:
+    """End a message that has become pointless, or note that one has led to what it was for."""
+    message = builder.message
+    if isinstance(fact, facts.GoalReached):
+        if not message.terminal:
+            builder.finish(Status.CANCELLED, Reason.GOAL_MET, f"{fact.source} {fact.id}")
+    elif message.converted_at is None:
+        message.converted_at = fact.at
+        builder.say(f"converted by {fact.source} {fact.id}")
 
 
 RULES = (
@@ -186,6 +196,8 @@ def trigger(builder: DecisionBuilder) -> None:
         builder.finish(Status.EXPIRED, Reason.DEADLINE_PASSED)
     elif builder.inputs.goal_reached:
         builder.finish(Status.CANCELLED, Reason.GOAL_MET)
+    elif builder.policy.held_out:
+        builder.finish(Status.SUPPRESSED, Reason.HELD_OUT, builder.policy.arm)
     elif builder.inputs.empty_pool:
         builder.finish(Status.SUPPRESSED, Reason.NO_CODE, builder.inputs.empty_pool)
     elif message.is_scheduled(builder.now):

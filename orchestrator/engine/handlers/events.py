@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from orchestrator.core.digest import gathers_until
-from orchestrator.core.facts import GoalReached, IntakeWarning, Joined, Triggered
+from orchestrator.core.facts import IntakeWarning, Joined, Triggered
 from orchestrator.core.hops import HOPS_MAX
 from orchestrator.core.message import AnswerWord, Message
 from orchestrator.core.policy import OTP, Policy
@@ -21,7 +21,10 @@ from orchestrator.engine.applying import apply_fact, scope_of
 from orchestrator.engine.batch import BatchContext
 from orchestrator.engine.codes import give_codes
 from orchestrator.engine.commands import Conflict, EventStatus, Publish, Published
+from orchestrator.engine.conversions import ask_for_converting, convert_messages
 from orchestrator.engine.emitting import emit_opt_outs
+from orchestrator.engine.experiments import arm_for, expose
+from orchestrator.engine.goals import goal_matches, reach_goals
 from orchestrator.engine.handlers.handler import Handler
 from orchestrator.engine.intake_warnings import by_recipient, crowded_warnings, trimmed_warnings
 from orchestrator.engine.journeys import Happening, entry_keys, take_event
@@ -42,8 +45,6 @@ from orchestrator.stores.journey_rows import is_journey
 from orchestrator.stores.rows import EventRow, NewEventRow
 from orchestrator.stores.window_rows import JoinedRow
 
-GOAL_DATA_BYTES_MAX = 8_192
-
 
 class PublishHandler(Handler[Publish]):
     def needs(self, needs: Needs, command: Publish) -> None:
@@ -51,6 +52,8 @@ class PublishHandler(Handler[Publish]):
         needs.rows.events.add((event.source, event.id))
         for profile in event.recipients:
             needs.rows.recipients.add(profile["id"])
+            if event.type in needs.rules.conversions:
+                needs.converting.append((profile["id"], event.type, event.time or 0))
             if event.type in needs.rules.goals:
                 needs.rows.live_of.add(profile["id"])
             if needs.rules.is_for_journeys(event.type):
@@ -67,6 +70,7 @@ class PublishHandler(Handler[Publish]):
             person = work.person(profile["id"])
             needs.profile_addresses(profile, otp)
             needs.person_addresses(person, otp)
+            ask_for_converting(needs, work, person, event)
             if event.type in needs.rules.goals:
                 for id in work.live_of.get(person.id) or ():
                     needs.message_addresses(work, id)
@@ -131,6 +135,7 @@ class PublishHandler(Handler[Publish]):
             warnings += lost
             if seen is None:
                 ended += reach_goals(context, event, document, person)
+                ended += convert_messages(context, event, document, person, at)
             for policy in context.rules.by_event.get(event.type, ()):
                 if wants(context, policy, document, person):
                     fact = Triggered(command.replayed, (*about.get(person.id, ()), *lost))
@@ -237,7 +242,7 @@ def start(
     # keys see no `now`: they were asked for before this batch's time was known
     scope = scope_of(document, person, None)
     goal = goal_before(context, policy, origin, document, person)
-    place = None
+    place, (arm, draws) = None, arm_for(context, policy, person)
     starts_at = later_than(context.now, origin.not_before)
     # what a retry or a journey sends, somebody waits for
     if policy.digest is not None and fact.retry_of is None and origin.journey is None:
@@ -269,6 +274,7 @@ def start(
         deadline_at=deadline_at,
         not_before=starts_at,
         currency=context.rules.currency,
+        arm=arm,
         caused_by=origin.caused_by,
         hops=origin.hops,
         chain=origin.chain,
@@ -280,14 +286,13 @@ def start(
     )
     entry = context.work.create(message, document)
     duplicate_of = deduplicate(context, policy, message, scope)
-    empty_pool = ""
-    if policy.codes and duplicate_of is None and not goal:
-        codes, empty_pool = give_codes(context.work, policy, message, context.now)
-        entry.event = {**document, "codes": codes} if codes else document
     more: dict[str, Any] = {"duplicate_of": duplicate_of, "goal_reached": goal}
-    if empty_pool:
-        more["empty_pool"] = empty_pool
+    if policy.codes and duplicate_of is None and not goal and not policy.variant(arm).held_out:
+        more |= give_codes(context.work, policy, entry, context.now)
+    if draws:
+        more["draws"] = draws
     apply_fact(context, entry, fact, **more)
+    expose(context, policy, entry.message, person)
     if place is not None and not entry.message.terminal:
         open_for_more(context, place, entry.message)
     return message.id
@@ -307,57 +312,6 @@ def join(
     if entry.message.joined > before:
         row = JoinedRow(entry.message.id, entry.message.joined, data)
         context.work.changes.joined.append(row)
-
-
-def reach_goals(
-    context: BatchContext, event: Event, document: dict[str, Any], person: Person
-) -> list[str]:
-    """
-    End the recipient's messages whose goal this event is, and store the goal for triggers that are
-    accepted after it. Returns the ids of those that it ended.
-    """
-    keep_ms = context.rules.goals.get(event.type)
-    if keep_ms is None:
-        return []
-    live = context.work.live_of.get(person.id) or ()
-    came = (event.source, event.id)
-    ended = end_reached(context, event.type, document["data"], person, came, live)
-    small = len(orjson.dumps(document["data"])) <= GOAL_DATA_BYTES_MAX
-    goal = {
-        "type": event.type,
-        "time": event.time,
-        "at": context.now,
-        "source": event.source,
-        "id": event.id,
-        "data": document["data"] if small else {},
-    }
-    person.remember_goal(goal, keep_ms, context.now)
-    return ended
-
-
-def end_reached(
-    context: BatchContext,
-    type: str,
-    data: Any,
-    person: Person,
-    event: tuple[str, str],
-    live: Iterable[str],
-) -> list[str]:
-    """
-    End those of a person's ``live`` messages whose goal an event (source, id) is. Returns the ids
-    of those that it ended.
-    """
-    ended: list[str] = []
-    for id in list(live):
-        entry = context.work.messages.get(id)
-        if entry is None or entry.message.terminal:
-            continue
-        policy = context.policies[entry.message.policy, entry.message.policy_version]
-        scope = scope_of(entry.event, person, entry.message, context.now)
-        if goal_matches(context, policy, type, data, scope):
-            apply_fact(context, entry, GoalReached(*event))
-            ended.append(id)
-    return ended
 
 
 def goal_before(
@@ -386,15 +340,3 @@ def goals_since(person: Person, origin: Origin) -> Iterator[Mapping[str, Any]]:
         itself = (goal["source"], goal["id"]) == (origin.source, origin.id)
         if reached_at >= origin.occurred_at and not itself:
             yield goal
-
-
-def goal_matches(
-    context: BatchContext, policy: Policy, type: str, data: Any, scope: Mapping[str, Any]
-) -> bool:
-    """Whether an event of this type, with this data, is the goal of a message of the policy."""
-    goal = policy.goal
-    if goal is None or goal.event != type:
-        return False
-    if goal.match is None:
-        return True
-    return bool(context.truth(goal.match, {**scope, "goal": data}, policy.name))

@@ -18,7 +18,8 @@ from orchestrator.core.hops import CHAIN_MAX, HOPS_MAX
 from orchestrator.core.inside import PREFIX, REPLY, SOURCE
 from orchestrator.engine.applying import scope_of
 from orchestrator.engine.batch import BatchContext, InsideEvent, QueuedFact
-from orchestrator.engine.handlers.events import Origin, end_reached, start, wants
+from orchestrator.engine.goals import end_reached
+from orchestrator.engine.handlers.events import Origin, start, wants
 from orchestrator.engine.handlers.journeys import apply_journey_fact
 from orchestrator.engine.journeys import Happening, entry_keys, take_event
 from orchestrator.engine.needs import Needs

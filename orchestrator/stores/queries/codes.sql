@@ -1,4 +1,12 @@
--- Pools of codes: what both stores run alike.
+-- Pools of codes, and counts of experiments: what both stores run alike.
+
+-- name: exposures
+select experiment, arm, exposed, succeeded from exposures
+
+-- name: add_exposures
+insert into exposures (experiment, arm, exposed, succeeded) values ($1, $2, $3, $4)
+    on conflict (experiment, arm) do update
+   set exposed = exposures.exposed + excluded.exposed, succeeded = exposures.succeeded + excluded.succeeded
 
 -- name: open_code_import
 insert into code_imports (pool, source, at, codes) values ($1, $2, $3, 0) on conflict do nothing

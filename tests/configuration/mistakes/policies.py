@@ -231,11 +231,48 @@ CONDITIONS = edits(
 CODES = edits(
     FILE,
     [
-        (GOAL, f"{GOAL}\ncodes: spring", "`codes` is a text", "a mapping"),
-        (GOAL, f"{GOAL}\ncodes: {{Code!: spring}}", "is not a name", "small letters"),
-        (GOAL, f"{GOAL}\ncodes: {{code: Spring Sale}}", "not a name", "lower-case"),
-        (GOAL, f"{GOAL}\ncodes: {{code: spring}}", "prints codes.code", "codes.code }}"),
+        ("cascade:\n", "codes: spring\ncascade:\n", "`codes` is a text", "a mapping"),
+        ("cascade:\n", "codes: {Code!: spring}\ncascade:\n", "is not a name", "small letters"),
+        ("cascade:\n", "codes: {code: Spring Sale}\ncascade:\n", "not a name", "lower-case"),
+        ("cascade:\n", "codes: {code: spring}\ncascade:\n", "prints codes.code", "codes.code }}"),
     ],
 )
 
-MISTAKES = [*KEYS, *VALUES, *CONDITIONS, *CODES]
+CASCADE = "cascade:\n"
+ARMS = "arms: {a: {weight: 1}, b: {weight: 1}}"
+ONE = "arms: {a: {weight: 1}}"
+NOBODY = "arms: {a: {weight: 1, hold_out: true}, b: {weight: 1, hold_out: true}}"
+
+
+def experiment(text: str) -> str:
+    return f"experiment: {{name: x, {text}}}\n{CASCADE}"
+
+
+EXPERIMENTS = edits(
+    FILE,
+    [
+        (CASCADE, experiment(ONE), "2 to 20 arms", "control: {weight: 50}"),
+        (CASCADE, experiment(NOBODY), "every arm holds", "let one of them send"),
+        (CASCADE, experiment(ARMS.replace("weight: 1}, b", "weight: 0}, b")), "`weight`", "1"),
+        (
+            CASCADE,
+            experiment(ARMS.replace("weight: 1}, b", "wieght: 1}, b")),
+            "'wieght'",
+            "'weight'",
+        ),
+        (
+            CASCADE,
+            experiment(ARMS.replace("1}}", "1, template: no}}")),
+            "no template 'no'",
+            "",
+            "template: cart",
+        ),
+        (CASCADE, experiment(f"{ARMS}, metric: sales"), "cannot be 'sales'", "goal"),
+        (CASCADE, experiment(f"{ARMS}, allocate: bandit"), "cannot be 'bandit'", "thompson"),
+        (GOAL, f"experiment: {{name: x, {ARMS}}}", "measures nothing", "give the policy a goal"),
+        (GOAL, "convert: {within: 1d}", "nothing says", "name the event"),
+        (GOAL, "convert: {event: kaskad.reply}", "Kaskad's own", "that you publish"),
+    ],
+)
+
+MISTAKES = [*EXPERIMENTS, *KEYS, *VALUES, *CONDITIONS, *CODES]

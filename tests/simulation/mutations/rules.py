@@ -18,6 +18,7 @@ from orchestrator.dispatch.dispatcher import Dispatcher
 from orchestrator.dispatch.outgoing import ReadyStep
 from orchestrator.engine import applying as applying_module
 from orchestrator.engine.engine import Engine
+from orchestrator.engine.goals import reach_goals
 from orchestrator.engine.handlers import events as publish
 from orchestrator.engine.handlers import pauses
 from orchestrator.history import codec
@@ -210,7 +211,7 @@ def goal_before_its_trigger_forgotten() -> Sequence[Replacement]:
 @bug(seed=149)
 def goal_ends_only_what_waits() -> Sequence[Replacement]:
     """A goal reaches only messages that have not been sent yet."""
-    original = publish.reach_goals
+    original = reach_goals
 
     def reach(context: Any, event: Any, document: Any, person: Person) -> list[str]:
         work = context.work

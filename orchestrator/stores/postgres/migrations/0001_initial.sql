@@ -277,6 +277,16 @@ create table entered (
 
 -- codes ---
 
+-- How many people have met each arm of an experiment, and with how many it has succeeded. Added to by
+-- batches; one row an arm.
+create table exposures (
+    experiment text collate "C" not null,
+    arm text collate "C" not null,
+    exposed bigint not null,
+    succeeded bigint not null,
+    primary key (experiment, arm)
+);
+
 -- Codes of pools. `code` stands there as it is while it is free; once a message has it, only its keyed
 -- hash stays. Written by imports and batches; one row for each code that was ever imported, so that
 -- none is given twice.

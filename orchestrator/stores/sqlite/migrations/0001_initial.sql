@@ -251,6 +251,16 @@ create table outbox (
 -- How far each sink has come in the outbox. Written by the sinks' loops; one row a sink.
 create table sinks (sink text primary key, sequence integer not null) without rowid;
 
+-- How many people have met each arm of an experiment, and with how many it has succeeded. Added to by
+-- batches; one row an arm.
+create table exposures (
+    experiment text not null,
+    arm text not null,
+    exposed integer not null,
+    succeeded integer not null,
+    primary key (experiment, arm)
+) without rowid;
+
 -- Codes of pools. `code` stands there as it is while it is free; once a message has it, only its keyed
 -- hash stays. Written by imports and batches; one row for each code that was ever imported, so that
 -- none is given twice.
