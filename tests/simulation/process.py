@@ -42,6 +42,7 @@ from orchestrator.telemetry.metrics import Metrics
 from tests.simulation.clock import JumpingClock
 from tests.simulation.gate import Gate, WatchedStore
 from tests.simulation.network import Network, ScriptedSender, post_mail
+from tests.simulation.offers import fill
 from tests.simulation.options import Options
 from tests.simulation.providers.base import Post
 from tests.simulation.scenery import PUBLIC_URL, TEMPLATES, Account, Rulebook, Scenery, templates
@@ -115,6 +116,7 @@ class Process:
         site = self.site
         await self.store.open()
         await self._keep_versions()
+        await fill(self.store, site.options, self.hasher)
         accounts = site.scenery.accounts
         self._senders = {name: self._sender(account) for name, account in accounts.items()}
         providers = {name: self._at_work(account) for name, account in accounts.items()}

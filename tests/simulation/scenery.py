@@ -46,6 +46,7 @@ from orchestrator.core.policy import (
 )
 from orchestrator.core.values import replace
 from orchestrator.render import TemplateSet
+from tests.simulation.offers import with_offers
 from tests.simulation.options import ZONES, Options
 from tests.simulation.providers.base import StandIn
 from tests.simulation.providers.infobip import Infobip
@@ -206,6 +207,7 @@ def paint(options: Options) -> Scenery:
     books = [dataclasses.replace(one, policies={**one.policies, **digests}) for one in books]
     sent, journeys = draw_journeys(Random(f"journeys {options.seed}"), sorted(channels))
     books = [dataclasses.replace(one, policies={**one.policies, **sent}) for one in books]
+    books = [dataclasses.replace(one, policies=with_offers(options, one.policies)) for one in books]
     humans = tuple(draw_human(rng, options, number) for number in range(options.recipients))
     by_name = {account.name: account for account in accounts}
     return Scenery(by_name, channels, humans, tuple(books), journeys)

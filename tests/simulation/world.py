@@ -70,6 +70,8 @@ class SimulatedRun:
     journeys: dict[str, tuple[JourneyRun, list[JourneyEntry]]] = field(default_factory=dict)
     statuses: list[bytes] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
+    codes: list[tuple[str, str]] = field(default_factory=list)
+    """The messages that have codes, each with the keyed hash of one."""
     keys: Any = None
     hours: float = 0.0
 
@@ -172,6 +174,8 @@ class SimulatedWorld:
         run.statuses = [body for *_, body in await process.store.outbox("statuses", 100_000)]
         by = ("day", "channel", "status", "reason")
         run.counts = await process.store.counts(0, 99_999_999, by, {"journey": ("",)})
+        sql = "select message, hash from codes where message is not null"
+        run.codes = [tuple(row) for row in await process.store.fetch_text(sql)]
         await process.stop()
         return run
 

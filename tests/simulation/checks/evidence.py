@@ -93,7 +93,7 @@ class Evidence:
         return f"{self.ledger.alias(message)} ({message})"
 
     def policy(self, message: Message) -> Policy:
-        return self.policies[message.policy, message.policy_version]
+        return self.policies[message.policy, message.policy_version].variant(message.arm)
 
     def step(self, sent: Sent) -> Step:
         return self.policy(sent.message).plan[sent.attempt.step]

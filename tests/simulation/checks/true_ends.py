@@ -23,11 +23,12 @@ from tests.simulation.checks.digests import opens_too_late
 from tests.simulation.checks.evidence import Evidence, Sent, follows
 from tests.simulation.checks.inside import HOPS_MAX, hops
 from tests.simulation.checks.overtaking import FAILED, IMPLIED
+from tests.simulation.offers import codes_of
 from tests.simulation.scenery import Human
 from tests.simulation.truth import Deed, Hook
 
 RULED = (Reason.QUIET_HOURS, Reason.FREQUENCY_CAP, Reason.MIN_GAP)
-AT_ONCE = (Reason.DEDUPLICATED, Reason.TOO_MANY_HOPS)
+AT_ONCE = (Reason.DEDUPLICATED, Reason.TOO_MANY_HOPS, Reason.NO_CODE, Reason.HELD_OUT)
 """Reasons for which a message ends before its first step."""
 COUNTED = (Reason.CONNECT_FAILED, Reason.NOT_TAKEN)
 HELD_BY_PROVIDER = (Reason.THROTTLED, Reason.BREAKER_OPEN, Reason.REFUSED_CONFIGURATION)
@@ -188,6 +189,11 @@ class MessageTruth:
                 return asked or self.ended_with_its_journey()
             case Reason.TOO_MANY_HOPS:
                 return hops(self.evidence, message) > HOPS_MAX
+            case Reason.HELD_OUT:
+                return self.evidence.policy(message).held_out
+            case Reason.NO_CODE:
+                few = len(codes_of(self.evidence.run.options)) < len(self.evidence.messages)
+                return bool(self.evidence.policy(message).codes) and few
             case Reason.ERASED:
                 return self.erased
             case Reason.GOAL_MET:
