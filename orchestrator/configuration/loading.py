@@ -131,8 +131,6 @@ async def keep_versions(store: Store, configuration: Configuration) -> None:
         document: dict[str, Any] = {
             "policy": policy_to_document(policy),
             "raw": file.raw if file is not None else {},
-            "templates": {policy.template: configuration.templates.sources(policy.template)},
-            "raw": file.raw,
             "templates": {one: configuration.templates.sources(one) for one in policy.templates},
             "default_locale": configuration.templates.default_locale,
         }

@@ -45,12 +45,8 @@ REASONS = """
 deadline_passed goal_met address_suppressed opted_out no_consent no_address condition_false
 condition_error quiet_hours frequency_cap min_gap over_budget country_not_allowed velocity_limit
 receipt_outage no_session paused missing_variable template_missing template_error too_long
-too_expensive deduplicated too_many_hops no_code cancelled erased unknown_outcome connect_failed
-throttled breaker_open not_taken
-receipt_outage paused missing_variable template_missing template_error too_long too_expensive
-deduplicated too_many_hops no_code held_out
-cancelled erased unknown_outcome connect_failed throttled
-breaker_open not_taken
+too_expensive deduplicated too_many_hops no_code held_out cancelled erased unknown_outcome
+connect_failed throttled breaker_open not_taken
 start_too_late refused_address refused_recipient refused_opted_out refused_content
 refused_configuration timed_out connection_lost server_error response_unreadable process_died
 failure_receipt not_sent_in_time not_delivered_in_time not_read_in_time not_clicked_in_time
