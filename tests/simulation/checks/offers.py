@@ -1,6 +1,6 @@
 """
 P2 for codes and P4 for experiments: a code goes to one message and comes back where nothing of it
-left; a person keeps an arm, and whoever is held out gets nothing.
+left; a person keeps an arm, and people who are held out get nothing.
 """
 
 from __future__ import annotations

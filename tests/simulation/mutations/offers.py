@@ -16,7 +16,7 @@ from tests.simulation.mutations.registry import Replacement, bug
 
 @bug(seed=24)
 def code_given_twice() -> Sequence[Replacement]:
-    """The last code that a batch has at hand goes to whoever comes next, too."""
+    """The last code that a batch has at hand goes to the next message, too."""
     take = FreeCodes.take
 
     def again(self: Any, pool: str) -> Any:
