@@ -391,5 +391,5 @@ class Engine:
             day_ends=self._spending.ends,
             hours_of_all=self._everybody.hours,
             started_at=ports.monotonic(),
-            exposures=await self.store.exposures() if rules.learns else {},
+            exposures=await self.store.exposures() if rules.allocates else {},
         )

@@ -125,7 +125,7 @@ class Rules:
         return tuple(policy for policy in self.policies.values() if policy.codes)
 
     @cached_property
-    def learns(self) -> bool:
+    def allocates(self) -> bool:
         """Whether an experiment gives its arms by what is known of them."""
         return any(
             policy.experiment is not None and policy.experiment.allocate == "thompson"
