@@ -41,5 +41,11 @@ REPORT_ROUTES: tuple[Route, ...] = (
         "How many entered a journey, and how it ended for them",
         places=("The journey's name.",),
     ),
+    ReportRoute(
+        "GET", "/v1/reports/experiments/{name}", reports.get_experiment_report,
+        "What the arms of an experiment came to, and whether one is the winner",
+        places=("The experiment's name.",), refusals=(400, 404),
+        notes="People are counted since it began; messages by the days that are asked for.",
+    ),
 )
 # fmt: on

@@ -5,11 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from orchestrator.api.ports import DEPS, ApiDeps
+from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import QueryText, read_query, wrong
 from orchestrator.api.route import Parameter
 from orchestrator.reports.building import Source
 from orchestrator.reports.period import BadPeriod, Period, read_period
 from orchestrator.reports.reading import report_of
+from orchestrator.reports.trial import UnknownExperiment
 from orchestrator.reports.verifying import verify
 
 PERIOD = (
@@ -44,6 +46,14 @@ async def get_journey_report(request: web.Request) -> web.Response:
     return await report(request, "journey", request.match_info["name"])
 
 
+async def get_experiment_report(request: web.Request) -> web.Response:
+    """One experiment."""
+    try:
+        return await report(request, "experiment", request.match_info["name"])
+    except UnknownExperiment as error:
+        raise Refusal(404, "unknown_experiment", str(error), field="name") from None
+
+
 async def report(request: web.Request, kind: str, name: str = "") -> web.Response:
     deps = request.app[DEPS]
     rules = deps.engine.rules
@@ -52,6 +62,7 @@ async def report(request: web.Request, kind: str, name: str = "") -> web.Respons
         period_of(request, deps),
         rules.governance.time_zone,
         rules.currency or "",
+        rules.policies,
     )
     return web.json_response(await report_of(source, kind, name))
 

@@ -135,10 +135,7 @@ def rate_interval(counts: ArmCounts, alpha: float = ALPHA) -> AnytimeInterval:
 def difference(arm: ArmCounts, other: ArmCounts, alpha: float = ALPHA) -> AnytimeInterval:
     """The rate of an arm less that of another; from -1 to 1 while there are too few people."""
     value = arm.rate - other.rate
-    succeeded = arm.succeeded + other.succeeded
-    failed = arm.exposed + other.exposed - succeeded
-    few = min(arm.exposed, other.exposed) < EXPOSED_MIN or min(succeeded, failed) < SUCCEEDED_MIN
-    if few:
+    if too_few(arm, other):
         return AnytimeInterval(value, -1.0, 1.0)
     spreads = []
     for one in (arm, other):
@@ -147,6 +144,13 @@ def difference(arm: ArmCounts, other: ArmCounts, alpha: float = ALPHA) -> Anytim
     variance = spreads[0] / arm.exposed + spreads[1] / other.exposed
     half = half_width(variance, sum(spreads) / 2, alpha)
     return AnytimeInterval(value, max(-1.0, value - half), min(1.0, value + half))
+
+
+def too_few(arm: ArmCounts, other: ArmCounts) -> bool:
+    """Whether two arms have too few people to be compared."""
+    succeeded = arm.succeeded + other.succeeded
+    failed = arm.exposed + other.exposed - succeeded
+    return min(arm.exposed, other.exposed) < EXPOSED_MIN or min(succeeded, failed) < SUCCEEDED_MIN
 
 
 def half_width(variance: float, spread: float, alpha: float) -> float:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.core.counts import DELIVERED, MESSAGES, SENDS, UNSUBSCRIBED
 from orchestrator.core.message import TERMINAL, Status
+from orchestrator.core.policy import Policy
 from orchestrator.core.reasons import Reason
 from orchestrator.reports.document import (
     Cell,
@@ -24,7 +25,8 @@ from orchestrator.reports.document import (
 )
 from orchestrator.reports.period import Period, number_of
 from orchestrator.reports.sums import cost_column, money, sent_columns, sum_of
-from orchestrator.stores.counts import CountRow, CountStore
+from orchestrator.stores.counts import CountRow
+from orchestrator.stores.port import Store
 
 SUCCEEDED = Status.SUCCEEDED.value
 ENDS = tuple(sorted(status.value for status in TERMINAL))
@@ -38,12 +40,16 @@ Where = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a report comes from: the store, the days, and the installation's zone and money."""
+    """
+    Where a report comes from: the store, the days, the installation's zone and money, and its
+    policies by name, for experiments.
+    """
 
-    store: CountStore
+    store: Store
     period: Period
     time_zone: str
     currency: str
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
     async def rows(self, by: Sequence[str], where: Where) -> list[CountRow]:
         """Sums of messages, without those of journeys."""

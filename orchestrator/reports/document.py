@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
-ColumnKind = Literal["text", "count", "share", "money"]
+ColumnKind = Literal["text", "count", "share", "points", "money"]
 Cell = str | int | float | None
 
 
 class Column(TypedDict):
     """
     A column of a table. A ``share`` is a number from 0 to 1 (null if it is one of nothing),
-    ``money`` a decimal string in the currency that the title names.
+    ``points`` one share less another (-1 to 1, shown in percentage points), ``money`` a decimal
+    string in the currency that the title names.
     """
 
     name: str
@@ -33,10 +34,15 @@ class ReportTable(TypedDict):
 
 
 class Series(TypedDict):
-    """A line or a kind of bars: a value for each label of its chart, null where there is none."""
+    """
+    A line or a kind of bars: a value for each label of its chart, null where there is none.
+    ``low`` and ``high`` are the bounds of each value, where it has some.
+    """
 
     name: str
     values: list[float | None]
+    low: NotRequired[list[float | None]]
+    high: NotRequired[list[float | None]]
 
 
 class Chart(TypedDict):
@@ -49,10 +55,34 @@ class Chart(TypedDict):
     series: list[Series]
 
 
+class ConclusionView(TypedDict):
+    """
+    What an experiment shows. ``state`` is ``winner``, or why none is named: ``nobody`` has met it,
+    ``too_few`` people, ``not_shown`` (arms do not differ enough), ``one_arm`` is all that can
+    succeed, ``ratio_off`` (people do not have the arms that the weights say), ``changed`` while it
+    ran, ``unknown`` (no stored policy has it). ``words`` say so in a sentence.
+    """
+
+    state: Literal[
+        "winner",
+        "nobody",
+        "too_few",
+        "not_shown",
+        "one_arm",
+        "ratio_off",
+        "changed",
+        "unknown",
+    ]
+    winner: str | None
+    control: str
+    metric: str | None
+    words: str
+
+
 class ReportView(TypedDict):
     """
     A report over the days from ``since`` up to and without ``until`` in ``time_zone``. Messages
-    are counted on the day on which they start.
+    are counted on the day on which they start. An experiment's has a ``conclusion``.
     """
 
     report: str
@@ -65,6 +95,7 @@ class ReportView(TypedDict):
     tables: list[ReportTable]
     charts: list[Chart]
     notes: list[str]
+    conclusion: NotRequired[ConclusionView]
 
 
 def column(name: str, kind: ColumnKind = "count", title: str = "") -> Column:
@@ -87,6 +118,8 @@ def shown(value: Cell, kind: ColumnKind) -> str:
         return "–"
     if kind == "share" and isinstance(value, int | float):
         return f"{value:.1%}"
+    if kind == "points" and isinstance(value, int | float):
+        return f"{value * 100:+.2f}"
     if kind == "count" and isinstance(value, int | float):
         return spaced(f"{value:,.0f}")
     if kind == "money" and isinstance(value, str):

@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from orchestrator.reports.document import Chart, ColumnKind, ReportView, shown
+from orchestrator.reports.document import Chart, ColumnKind, ReportView, Series, shown
 
 FILES = Path(__file__).parent
 WIDTH, HEIGHT = 480, 200
@@ -101,8 +101,13 @@ def lines(chart: Chart) -> Markup:
 
 
 def bars(chart: Chart) -> Markup:
-    """A group of horizontal bars for each label, with the number at the end of each."""
-    values = [value or 0.0 for one in chart["series"] for value in one["values"]]
+    """
+    A group of horizontal bars for each label, with the number at the end of each and a line from
+    its lower to its upper bound, where it has some.
+    """
+    values = [
+        value or 0.0 for one in chart["series"] for value in (*one["values"], *one.get("high", ()))
+    ]
     most = max(values, default=0.0) or 1.0
     room = WIDTH - LABEL_WIDTH - VALUE_WIDTH
     parts, y = [], 4.0
@@ -118,10 +123,28 @@ def bars(chart: Chart) -> Markup:
                 ).format(number % 6, LABEL_WIDTH, y, length, BAR_HEIGHT)
             )
             end = LABEL_WIDTH + length + 6
+            if (bounds := bounds_of(one, place)) is not None:
+                low, high = (LABEL_WIDTH + room * bound / most for bound in bounds)
+                middle = y + BAR_HEIGHT / 2
+                parts += [
+                    Markup('<line class="{}" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
+                        layer, low, high, middle, middle
+                    )
+                    for layer in ("halo", "bounds")
+                ]
+                end = max(end, high + 6)
             parts.append(text(end, y + BAR_HEIGHT * 0.7, shown(value, chart["unit"])))
             y += BAR_HEIGHT + 2
         y += BAR_GAP
     return svg(chart["title"], WIDTH, round(y), parts)
+
+
+def bounds_of(series: Series, place: int) -> tuple[float, float] | None:
+    """The lower and the upper bound of a value, None where it has none."""
+    if "low" not in series or "high" not in series:
+        return None
+    low, high = series["low"][place], series["high"][place]
+    return None if low is None or high is None else (low, high)
 
 
 def short(value: float, unit: ColumnKind) -> str:

@@ -20,6 +20,8 @@ def as_text(view: ReportView) -> str:
 
 
 def lines_of(view: ReportView) -> Iterator[str]:
+    if "conclusion" in view:
+        yield from ("", *wrapped(view["conclusion"]["words"]))
     for one in view["tables"]:
         yield ""
         if len(view["tables"]) > 1:
