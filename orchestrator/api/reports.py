@@ -9,9 +9,9 @@ from orchestrator.api.problems import Refusal
 from orchestrator.api.queries import QueryText, read_query, wrong
 from orchestrator.api.route import Parameter
 from orchestrator.reports.building import Source
+from orchestrator.reports.counted import UnknownExperiment
 from orchestrator.reports.period import BadPeriod, Period, read_period
 from orchestrator.reports.reading import report_of
-from orchestrator.reports.trial import UnknownExperiment
 from orchestrator.reports.verifying import verify
 
 PERIOD = (

@@ -15,7 +15,7 @@ ARMS_MAX = 20
 
 CONVERT = table(
     Convert,
-    Key("event", TEXT, "The CloudEvents type.", otherwise="that of the goal"),
+    Key("event", TEXT, "The CloudEvents type.", "", otherwise="that of the goal"),
     Key("match", EXPRESSION, "A condition over `goal` and `event`.", otherwise="that of the goal"),
     Key("within", DURATION, "How long after a success it counts."),
 )
@@ -57,7 +57,7 @@ def experiment_kind(cascade: Kind[tuple[Step, ...]], wait: Kind[Any]) -> Kind[Ex
             need="say how many people get it: weight: 50",
         ),
         Key("hold_out", BOOLEAN, "Its people get nothing, and are counted (`held_out`)."),
-        Key("template", NAME, "Its own template.", otherwise="the policy's"),
+        Key("template", NAME, "Its own template.", "", otherwise="the policy's"),
         Key("cascade", cascade, "Its own steps.", otherwise="the policy's"),
         Key("waits", waits_by_channel(wait), "Its own waits.", otherwise="the policy's"),
     )

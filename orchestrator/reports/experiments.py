@@ -16,6 +16,7 @@ from orchestrator.primitives.evidence import (
     too_few,
 )
 from orchestrator.reports.building import WHOLE, Source, Where
+from orchestrator.reports.counted import CONTROL, CountedExperiment, find_counted
 from orchestrator.reports.document import (
     Cell,
     Chart,
@@ -27,7 +28,6 @@ from orchestrator.reports.document import (
     table,
 )
 from orchestrator.reports.sums import cost_column, money, sent_columns
-from orchestrator.reports.trial import CONTROL, Trial, find_trial
 from orchestrator.stores.counts import CountRow
 
 
@@ -35,62 +35,62 @@ async def experiment(source: Source, name: str) -> ReportView:
     """
     One experiment: its people by arm, what they prove, what was sent. Raises ``UnknownExperiment``.
     """
-    trial = await find_trial(source, name)
-    result = trial.result
-    conclusion = conclude(trial, result)
-    over_time, lines = await by_period(source, trial)
+    counted = await find_counted(source, name)
+    result = counted.result
+    conclusion = conclude(counted, result)
+    over_time, lines = await by_period(source, counted)
     tables = [
-        people(trial, result),
-        differences(trial, result),
-        shares(trial),
-        await messages(source, trial),
+        people(counted, result),
+        differences(counted, result),
+        shares(counted),
+        await messages(source, counted),
         *over_time,
     ]
     view = source.view(
         "experiment",
         f"Experiment {name}",
         tables,
-        [rates_chart(trial, result), *lines],
-        notes(trial),
+        [rates_chart(counted, result), *lines],
+        notes(counted),
         name,
     )
     view["conclusion"] = conclusion
     return view
 
 
-def conclude(trial: Trial, result: ExperimentResult) -> ConclusionView:
+def conclude(counted: CountedExperiment, result: ExperimentResult) -> ConclusionView:
     """The winner, or why none is named."""
-    metric = trial.experiment.metric if trial.experiment is not None else None
+    metric = counted.experiment.metric if counted.experiment is not None else None
     found: ConclusionView = {
         "state": "winner",
         "winner": None,
-        "control": trial.control,
+        "control": counted.control,
         "metric": metric,
         "words": "",
     }
-    if not any(one.exposed for one in trial.counts.values()):
+    if not any(one.exposed for one in counted.counts.values()):
         found["state"], words = "nobody", "nobody has met this experiment yet"
-    elif trial.experiment is None:
+    elif counted.experiment is None:
         found["state"] = "unknown"
         words = "no stored policy has it any more, so nothing says what shares its arms had"
-    elif not trial.steady:
+    elif not counted.steady:
         found["state"] = "changed"
         words = (
             "its arms, weights or rules changed while it ran, so that the people of the"
             " arms differ in more than the arm; give it another name to begin anew"
         )
     elif result.ratio_is_off:
-        found["state"], words = "ratio_off", ratio_words(trial)
+        found["state"], words = "ratio_off", ratio_words(counted)
     elif result.winner is not None:
         found["winner"] = result.winner
         found["words"] = (
             f"Winner: {result.winner}. Its rate is shown to be higher than that of every other arm."
         )
         return found
-    elif len(trial.compared) < 2:
+    elif len(counted.compared) < 2:
         found["state"] = "one_arm"
         words = f"only one arm can have {metric}; `metric: goal` compares it with held-out people"
-    elif small := small_arms(trial):
+    elif small := small_arms(counted):
         found["state"] = "too_few"
         words = (
             f"too few people yet ({', '.join(small)}); two arms are compared once each has"
@@ -103,13 +103,13 @@ def conclude(trial: Trial, result: ExperimentResult) -> ConclusionView:
     return found
 
 
-def ratio_words(trial: Trial) -> str:
-    people = sum(trial.counts[name].exposed for name in trial.compared)
-    whole = sum(trial.weights[name] for name in trial.compared)
+def ratio_words(counted: CountedExperiment) -> str:
+    people = sum(counted.counts[name].exposed for name in counted.compared)
+    whole = sum(counted.weights[name] for name in counted.compared)
     wrong = ", ".join(
-        f"{name} {one.exposed / people:.1%} in place of {trial.weights[name] / whole:.1%}"
-        for name, one in trial.counts.items()
-        if name in trial.compared
+        f"{name} {one.exposed / people:.1%} in place of {counted.weights[name] / whole:.1%}"
+        for name, one in counted.counts.items()
+        if name in counted.compared
     )
     return (
         f"people do not have the arms that the weights say ({wrong}). Something between chance and"
@@ -117,9 +117,9 @@ def ratio_words(trial: Trial) -> str:
     )
 
 
-def small_arms(trial: Trial) -> list[str]:
+def small_arms(counted: CountedExperiment) -> list[str]:
     """The arms that have too few people to be compared with some other one."""
-    arms = {name: one for name, one in trial.counts.items() if name in trial.compared}
+    arms = {name: one for name, one in counted.counts.items() if name in counted.compared}
     names = [name for name, one in arms.items() if one.exposed < EXPOSED_MIN]
     return names or [
         name
@@ -128,16 +128,16 @@ def small_arms(trial: Trial) -> list[str]:
     ]
 
 
-def people(trial: Trial, result: ExperimentResult) -> ReportTable:
+def people(counted: CountedExperiment, result: ExperimentResult) -> ReportTable:
     """People by arm: with how many it succeeded, and between which rates that is."""
     rows: list[list[Cell]] = []
-    for name, counts in trial.counts.items():
+    for name, counts in counted.counts.items():
         measured = name in result.rates and counts.exposed > 0
         interval = result.rates[name] if measured else None
         rows.append(
             [
                 name,
-                role_of(trial, name),
+                role_of(counted, name),
                 counts.exposed,
                 counts.succeeded if name in result.rates else None,
                 round(interval.value, 6) if interval else None,
@@ -159,20 +159,20 @@ def people(trial: Trial, result: ExperimentResult) -> ReportTable:
     return table("people since it began", heads, rows)
 
 
-def role_of(trial: Trial, arm: str) -> str:
-    if trial.experiment is not None and arm not in trial.weights:
+def role_of(counted: CountedExperiment, arm: str) -> str:
+    if counted.experiment is not None and arm not in counted.weights:
         return "removed"
-    if arm in trial.held_out:
+    if arm in counted.held_out:
         return "held out"
-    return CONTROL if arm == trial.control else ""
+    return CONTROL if arm == counted.control else ""
 
 
-def differences(trial: Trial, result: ExperimentResult) -> ReportTable:
+def differences(counted: CountedExperiment, result: ExperimentResult) -> ReportTable:
     """The rate of each arm less that of the control, with an interval that holds at every look."""
-    arms = trial.compared
+    arms = counted.compared
     rows: list[list[Cell]] = []
     for one in result.comparisons:  # the control comes last, so it is always the other
-        if one.other != trial.control:
+        if one.other != counted.control:
             continue
         found = one.difference
         few = too_few(arms[one.arm], arms[one.other])
@@ -194,21 +194,21 @@ def differences(trial: Trial, result: ExperimentResult) -> ReportTable:
         column("high", "points", "to"),
         column("shown", "text", "than the control"),
     ]
-    return table(f"difference to {trial.control}, in percentage points", heads, rows)
+    return table(f"difference to {counted.control}, in percentage points", heads, rows)
 
 
-def shares(trial: Trial) -> ReportTable:
+def shares(counted: CountedExperiment) -> ReportTable:
     """The share of the people that each arm has, and the one that its weight says."""
-    count = sum(one.exposed for one in trial.counts.values())
-    whole = sum(trial.weights.values())
+    count = sum(one.exposed for one in counted.counts.values())
+    whole = sum(counted.weights.values())
     rows: list[list[Cell]] = [
         [
             name,
-            trial.weights.get(name),
-            share(trial.weights[name], whole) if name in trial.weights else None,
+            counted.weights.get(name),
+            share(counted.weights[name], whole) if name in counted.weights else None,
             share(one.exposed, count),
         ]
-        for name, one in trial.counts.items()
+        for name, one in counted.counts.items()
     ]
     heads = [
         column("arm", "text"),
@@ -216,25 +216,25 @@ def shares(trial: Trial) -> ReportTable:
         column("expected", "share"),
         column("people", "share"),
     ]
-    return table("shares of people", heads, rows if trial.experiment is not None else [])
+    return table("shares of people", heads, rows if counted.experiment is not None else [])
 
 
-def sent_where(trial: Trial) -> Where:
+def sent_where(counted: CountedExperiment) -> Where:
     """The rows of its messages; another experiment of the policy may have the same arms."""
     narrowed: Where = {
-        "policy": trial.policies,
-        "version": trial.versions,
-        "arm": tuple(trial.counts),
+        "policy": counted.policies,
+        "version": counted.versions,
+        "arm": tuple(counted.counts),
     }
     return {**WHOLE, **narrowed}
 
 
-async def messages(source: Source, trial: Trial) -> ReportTable:
+async def messages(source: Source, counted: CountedExperiment) -> ReportTable:
     """What was sent to the people of each arm in the days of the report."""
-    replies = trial.experiment is not None and trial.experiment.metric == "replied"
+    replies = counted.experiment is not None and counted.experiment.metric == "replied"
     answer = "replied" if replies else "clicked"
     columns = sent_columns("delivered", answer, "converted", "unsubscribed")
-    found = await source.rows(("arm",), sent_where(trial))
+    found = await source.rows(("arm",), sent_where(counted))
     rows: list[list[Cell]] = [
         [
             row.group[0],
@@ -242,7 +242,7 @@ async def messages(source: Source, trial: Trial) -> ReportTable:
             *(cell(row.numbers) for _, cell in columns),
             money(row.numbers),
         ]
-        for row in in_order(found, 0, trial)
+        for row in in_order(found, 0, counted)
     ]
     heads = [
         column("arm", "text"),
@@ -253,20 +253,22 @@ async def messages(source: Source, trial: Trial) -> ReportTable:
     return table("messages of these days", heads, rows)
 
 
-def in_order(rows: Sequence[CountRow], place: int, trial: Trial) -> list[CountRow]:
+def in_order(rows: Sequence[CountRow], place: int, counted: CountedExperiment) -> list[CountRow]:
     """Rows in the order of their arms, which stand at ``place`` of the group."""
-    order = list(trial.counts)
+    order = list(counted.counts)
     return sorted(rows, key=lambda row: order.index(row.group[place]))
 
 
-async def by_period(source: Source, trial: Trial) -> tuple[list[ReportTable], list[Chart]]:
+async def by_period(
+    source: Source, counted: CountedExperiment
+) -> tuple[list[ReportTable], list[Chart]]:
     """Messages of each arm by day, week or month; nothing if none was asked for."""
     period = source.period
     if period.by is None:
         return [], []
     labels = period.buckets()
-    sums = {(label, arm): [0, 0, 0] for label in labels for arm in trial.counts}
-    found = await source.rows(("day", "arm"), sent_where(trial))
+    sums = {(label, arm): [0, 0, 0] for label in labels for arm in counted.counts}
+    found = await source.rows(("day", "arm"), sent_where(counted))
     for row in found:
         numbers = sums[period.bucket(row.group[0]), row.group[1]]
         for place, measure in enumerate((MESSAGES, SENDS, CONVERTED)):
@@ -290,15 +292,15 @@ async def by_period(source: Source, trial: Trial) -> tuple[list[ReportTable], li
         "labels": labels if rows else [],
         "series": [
             {"name": arm, "values": [float(sums[label, arm][0]) for label in labels]}
-            for arm in trial.counts
+            for arm in counted.counts
         ],
     }
     return [table(f"messages by {period.by}", heads, rows)], [chart]
 
 
-def rates_chart(trial: Trial, result: ExperimentResult) -> Chart:
+def rates_chart(counted: CountedExperiment, result: ExperimentResult) -> Chart:
     """The rate of each arm, with a line over its interval."""
-    met = [name for name in trial.counts if name in result.rates and trial.counts[name].exposed]
+    met = [name for name in counted.counts if name in result.rates and counted.counts[name].exposed]
     found = [result.rates[name] for name in met]
     return {
         "title": "Rate by arm, with its interval",
@@ -316,25 +318,25 @@ def rates_chart(trial: Trial, result: ExperimentResult) -> Chart:
     }
 
 
-def notes(trial: Trial) -> list[str]:
+def notes(counted: CountedExperiment) -> list[str]:
     """How to read it."""
     found = []
-    if not trial.configured:
+    if not counted.configured:
         found.append("the configuration no longer has this experiment: nobody new meets it")
-    if trial.experiment is not None:
-        within = duration(trial.experiment.within_ms)
-        what = {"goal": f"{trial.event} came", "clicked": "they clicked"}
-        came = what.get(trial.experiment.metric, "they replied")
+    if counted.experiment is not None:
+        within = duration(counted.experiment.within_ms)
+        what = {"goal": f"{counted.event} came", "clicked": "they clicked"}
+        came = what.get(counted.experiment.metric, "they replied")
         found.append(
-            f"succeeded: {came} within {within} of their first message; whoever met the experiment"
-            f" less than {within} ago may still succeed"
+            f"succeeded: {came} within {within} of their first message; people who had it less"
+            f" than {within} ago may still succeed"
         )
-        if trial.experiment.allocate == "thompson":
+        if counted.experiment.allocate == "thompson":
             found.append("thompson gives more people to what works, so no shares are expected")
-    if len(trial.versions) > 1:
+    if len(counted.versions) > 1:
         found.append(
-            f"the policy had {len(trial.versions)} versions meanwhile, which may have changed what"
-            " its arms send"
+            f"the policy had {len(counted.versions)} versions meanwhile, which may have changed"
+            " what its arms send"
         )
     found.append(
         "from and to: the rate or difference is between them, with 95% certainty over all looks"

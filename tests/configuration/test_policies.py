@@ -306,6 +306,18 @@ def test_a_policy_survives_the_store(policy: Policy) -> None:
     assert policy_from_document(document) == policy
 
 
+def test_a_policy_whose_arms_and_conversion_leave_keys_out_survives_the_store(
+    tmp_path: Path,
+) -> None:
+    policy = read(
+        tmp_path,
+        "policy: p\ntrigger: {event: e}\ncascade: [{channel: sms}]\n"
+        "goal: {event: g}\nconvert: {within: 2d}\n"
+        "experiment: {name: x, arms: {a: {weight: 1}, b: {weight: 1, hold_out: true}}}\n",
+    )
+    assert policy_from_document(json.loads(json.dumps(policy_to_document(policy)))) == policy
+
+
 def test_a_policy_stored_before_a_field_existed_gets_its_default() -> None:
     document = policy_to_document(Policy("p", "v", "e", (Step("sms"),)))
     del document["late"]

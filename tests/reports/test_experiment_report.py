@@ -14,12 +14,12 @@ from orchestrator.core.policy import Arm, Experiment, Goal, Policy, Step
 from orchestrator.core.values import replace
 from orchestrator.engine.experiments import drawn_arm
 from orchestrator.reports.building import Source
+from orchestrator.reports.counted import UnknownExperiment
 from orchestrator.reports.document import Cell, ReportView
 from orchestrator.reports.page import as_page
 from orchestrator.reports.period import Period
 from orchestrator.reports.reading import report_of
 from orchestrator.reports.text import as_csv, as_text
-from orchestrator.reports.trial import UnknownExperiment
 from tests.api.site import is_problem, open_site
 from tests.engine.world import World, address_hash
 

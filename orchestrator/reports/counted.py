@@ -27,7 +27,7 @@ class UnknownExperiment(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CountedExperiment:
     """
     An experiment and its people by arm. ``experiment`` is None if no stored version has it any
     more, and ``event`` is what its goal is. ``policies`` and ``versions`` are those of its
@@ -78,7 +78,7 @@ class Trial:
         return result_of(self.compared, self.weights if self.steady and fixed else None)
 
 
-async def find_trial(source: Source, name: str) -> Trial:
+async def find_counted(source: Source, name: str) -> CountedExperiment:
     """The experiment of this name. Raises ``UnknownExperiment``."""
     exposures = await source.store.exposures()
     current = {
@@ -94,13 +94,13 @@ async def find_trial(source: Source, name: str) -> Trial:
         known.append(current[name])
     if not known:
         ordered = dict(sorted(counts.items()))
-        return Trial(name, ordered, control_of(ordered, None))
+        return CountedExperiment(name, ordered, control_of(ordered, None))
     found, convert = known[-1].experiment, known[-1].conversion
     assert found is not None
     arms = [arm.name for arm in found.arms]
     gone = sorted(counts.keys() - set(arms))
     ordered = {arm: counts.get(arm, ArmCounts(0, 0)) for arm in (*arms, *gone)}
-    return Trial(
+    return CountedExperiment(
         name,
         ordered,
         control_of(ordered, found),
