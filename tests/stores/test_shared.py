@@ -16,6 +16,8 @@ from orchestrator.core.outcomes import Accepted
 from orchestrator.core.policy import Cap, Governance, Policy, Step
 from orchestrator.dispatch.rates import Rate
 from orchestrator.engine.commands import ApplyFact, OptOut, RecordReceipt, UnknownMessage
+from orchestrator.stores.audit import AuditNote
+from orchestrator.stores.code_rows import FreeCode, TakenCode
 from orchestrator.stores.port import Moved, StoreBusy
 from orchestrator.stores.postgres.members import share_of
 from orchestrator.stores.postgres.schema import migrate
@@ -372,3 +374,35 @@ async def test_a_message_whose_commit_failed_is_read_as_it_was_before(postgres_u
         assert (await a.store.load(Wanted(messages={message}))).messages[
             message
         ].message.topic == ""
+
+
+async def test_the_last_codes_are_found_behind_those_that_another_process_takes(
+    postgres_url: str,
+) -> None:
+    """It waits for what the other has locked, and must not take that for all there is."""
+    async with processes(postgres_url, 2) as (one, other):
+        codes = [FreeCode(f"h{n:02}", f"C{n}") for n in range(20)]
+        note = AuditNote(one.new_id(), one.now, "test", "codes.imported", "spring")
+        await one.store.import_codes("spring", "f", codes, one.now, note)
+        async with one.store.unit() as first, other.store.unit() as second:
+            mine = (await first.load_codes({"spring": 10}))["spring"]
+            waiting = asyncio.create_task(second.load_codes({"spring": 15}))
+            await until_one_waits(postgres_url)
+            taken = [TakenCode("spring", code.hash, "m", one.now) for code in mine]
+            await first.commit(Changes(at=one.now, codes_taken=taken))
+            theirs = (await waiting)["spring"]
+        assert mine + theirs == codes
+
+
+async def until_one_waits(url: str) -> None:
+    """Until a session waits for a lock of another one."""
+    watcher = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(10):
+            while not await watcher.fetchval(  # noqa: ASYNC110 - it is asked of a server
+                "select count(*) from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    finally:
+        await watcher.close()
