@@ -33,6 +33,7 @@ MESSAGE: dict[str, Any] = {
     "reached_at": None,
     "retry_of": None,
     "retried_as": None,
+    "digest": None,
     "caused_by": None,
     "hops": 0,
     "attempts": [],
@@ -49,6 +50,9 @@ EXAMPLES: dict[str, Any] = {
             "recipient": {"id": "user-42", "locale": "uk-UA", PHONE.name: PHONE.sample(1)},
         },
     },
+    "Conversation": {"channel": VIBER.name, "text": "Ваше замовлення вже в дорозі."},
+    "Code": {"code": "SPRING-7F3K"},
+    "Codes": {"codes": ["SPRING-7F3K", "SPRING-9QX2"], "source": "spring.txt"},
     "Results": {
         "results": [
             {

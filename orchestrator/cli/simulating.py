@@ -240,11 +240,16 @@ def plan_of(
 def reported_policies(names: list[str], base: Version, event_file: EventFile) -> frozenset[str]:
     """The policies to report on; each must have events that trigger it."""
     from orchestrator.configuration.reading import suggestion
+    from orchestrator.core.inside import is_inside
 
     types = ", ".join(f"{type} ({count})" for type, count in event_file.types.most_common(10))
+    journeys = base.configuration.rules.journeys.values()
+    sent = {name for one in journeys if event_file.may_start(one) for name in one.sends}
     if not names:
         found = frozenset(
-            name for name, policy in base.policies.items() if policy.event in event_file.types
+            name
+            for name, policy in base.policies.items()
+            if policy.event in event_file.types or name in sent
         )
         if not found:
             fail(f"none of these events triggers a policy; there are: {types}", USAGE)
@@ -254,12 +259,11 @@ def reported_policies(names: list[str], base: Version, event_file: EventFile) ->
             fix = suggestion(name, base.policies, f"there are {', '.join(sorted(base.policies))}")
             fail(f"there is no policy {name!r}; {fix}", USAGE)
         event = base.policies[name].event
-        if event not in event_file.types:
-            fail(
-                f"no event of the file is of the type {event!r}, which {name} waits for; there are:"
-                f" {types}",
-                USAGE,
-            )
+        if event in event_file.types or is_inside(event) or name in sent:
+            continue
+        waits = f"of the type {event!r}, which {name} waits for"
+        waits = waits if event else f"one that starts a journey which sends {name}"
+        fail(f"no event of the file is {waits}; there are: {types}", USAGE)
     return frozenset(names)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.core.inside import is_inside
+from orchestrator.core.journey.journey import Journey
 from orchestrator.events.cloudevents import parse_structured
 from orchestrator.events.event import Event
 from orchestrator.events.malformed import Malformed
@@ -51,6 +53,10 @@ class EventFile:
     @property
     def last(self) -> int:
         return self.lines[-1][0]
+
+    def may_start(self, journey: Journey) -> bool:
+        """Whether an event of the file, or what happens inside, may start a journey."""
+        return journey.enter.event in self.types or is_inside(journey.enter.event)
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """The events with their times, parsed as they are needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,11 +21,12 @@ OutcomeKey = tuple[str, str, str]
 @dataclass(slots=True)
 class MessageOutcome:
     """
-    ``event`` is ``source id``, ``version`` the policy's; ``sends`` the channels in the order of
-    their sends with their times (ms after the message was made); ``rules`` the rules that made it
-    wait or skip; ``cost`` millionths of the currency; ``reached_ms`` how long after it was made it
-    had succeeded, None where it had not; ``skips`` the steps that were left without a send, as
-    channel and reason; ``broken`` what was wrong with its templates, as channel and what.
+    ``event`` is ``source id``, numbered for what a journey sends; ``version`` the policy's;
+    ``sends`` the channels in the order of their sends with their times (ms after the message
+    was made); ``rules`` the rules that made it wait or skip; ``cost`` millionths of the
+    currency; ``reached_ms`` how long after it was made it had succeeded, None where it had not;
+    ``skips`` the steps that were left without a send, as channel and reason; ``broken`` what
+    was wrong with its templates, as channel and what.
     """
 
     event: str
@@ -59,6 +61,7 @@ class OutcomeCollector:
         self._policies = policies
         self.locales: dict[str, str] = {}
         self.by_message: dict[str, MessageOutcome] = {}
+        self._made: Counter[OutcomeKey] = Counter()
 
     def watch(self, decided: Decided, now: int) -> None:
         """Record one decision."""
@@ -67,7 +70,10 @@ class OutcomeCollector:
             return
         if isinstance(decided.fact, Triggered):
             locale = self.locales.get(message.recipient, "")
-            self.by_message[message.id] = outcome_of(message, locale)
+            outcome = self.by_message[message.id] = outcome_of(message, locale)
+            if message.journey is not None:
+                self._made[outcome.key] += 1
+                outcome.event += f" #{self._made[outcome.key]}"
         outcome = self.by_message[message.id]
         if isinstance(decided.fact, Unpreparable):
             run = message.run_of(decided.fact.step)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.configuration.loading import Configuration
+from orchestrator.core.journey.journey import Journey
 from orchestrator.core.message import Attempt, Message
 from orchestrator.core.policy import DAY_MS, Policy
 from orchestrator.events.event import Event
@@ -37,7 +38,15 @@ class RunSpec:
     @property
     def aftermath_ms(self) -> int:
         """The time after the last event in which something may still be sent or reported."""
-        return max(policy.deadline_ms for policy in self.policies.values()) + AFTERMATH_MS
+        messages = max(policy.deadline_ms for policy in self.policies.values())
+        journeys = max((one.deadline_ms for one in self.journeys.values()), default=0)
+        return journeys + messages + AFTERMATH_MS
+
+    @property
+    def journeys(self) -> Mapping[str, Journey]:
+        """Those that the file's events may start."""
+        found = self.configuration.rules.journeys
+        return {name: one for name, one in found.items() if self.event_file.may_start(one)}
 
 
 class VersionRun:
@@ -54,6 +63,7 @@ class VersionRun:
         self._contents = contents if contents is not None else {}
         self._collector = OutcomeCollector(spec.reported)
         self._people = People(spec.behaviour, spec.seed, spec.run)
+        self._alike: dict[tuple[str, ...], list[str]] = {}
         self._asked: dict[tuple[str, str, str, bool], int] = {}
         self._channels = {
             name: one.channel for name, one in spec.configuration.settings.providers.items()
@@ -72,6 +82,7 @@ class VersionRun:
             self._collector.watch,
             self._contents,
             view=message_view,
+            journeys=spec.journeys,
         )
         runner.run(self._events(), self._advance, self._until)
         return list(self._collector.by_message.values())
@@ -88,13 +99,24 @@ class VersionRun:
                     self._collector.locales[profile["id"]] = profile["locale"]
             yield at, event
 
+    def _event_of(self, message: Message) -> str:
+        """
+        The id of a message's event, with a number if a journey has sent several of a policy for it.
+        """
+        alike = (message.event_source, message.event_id, message.policy, message.recipient)
+        known = self._alike.setdefault(alike, [])
+        if message.id not in known:
+            known.append(message.id)
+        place = known.index(message.id)
+        return f"{message.event_id} #{place + 1}" if place else message.event_id
+
     def _respond(self, provider: str, message: Message, attempt: Attempt) -> Reaction:
         """This person's reaction to this message: the same under every version of a policy."""
         channel, spec = self._channels[provider], self._spec
         companion = attempt.step >= len(spec.policies[message.policy].cascade)
         turn_of = (message.id, channel, attempt.address_hash, companion)
         turn = self._asked[turn_of] = self._asked.get(turn_of, 0) + 1
-        event = (message.event_source, message.event_id)
+        event = (message.event_source, self._event_of(message))
         chances = draw(
             spec.seed,
             spec.run,

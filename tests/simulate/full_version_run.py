@@ -32,6 +32,7 @@ class FullVersionRun(VersionRun):
             react=self._react,
             watch=self._watch,
             view=message_view,
+            journeys=spec.journeys,
         )
         await self._full.open()
         for at, event in self._events():
