@@ -193,7 +193,8 @@ class DemoStack:
 
     def _write_files(self) -> None:
         source = demo_files()
-        shutil.copytree(source / "config" / "policies", self.directory / "policies")
+        for name in ("policies", "journeys"):
+            shutil.copytree(source / "config" / name, self.directory / name)
         shutil.copytree(source / "templates", self.directory / "templates")
         shutil.copy(source / "config" / "governance.yaml", self.directory / "governance.yaml")
         key = ec.generate_private_key(ec.SECP256R1())

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -60,11 +59,13 @@ REFUSED = {
     "simulate --events november.jsonl --policy cart_abandoned --against cart_abandoned_b.yaml"
     " --fit": (2, "say how providers behave with --providers"),
     "simulate --events events.jsonl --against HEAD --fit": (2, "say how providers behave"),
+    "render followed_topics --event first.json --digest second.json": (2, "there is no template"),
 }
 """What a page asks for in another situation: while nothing runs, or after weeks of sending."""
 FILES = {
     "customers.csv": "id,phone,email,first_name\nc-1,+380671112233,ivan@example.com,Іван\n",
     "yes.csv": "recipient,channel,topic,state,at\nuser-42,sms,news,in,2026-11-01T10:00:00Z\n",
+    "codes.txt": "SPRING-7F3K\nSPRING-9QX2\n",
     "blocked.csv": "address,channel\n+380671112244,sms\n",
 }
 
@@ -103,7 +104,7 @@ class Terminal:
     def __init__(self, stack: DemoStack, folder: Path) -> None:
         self.stack, self.folder = stack, folder
         self.config = folder / "config" / "kaskad.yaml"
-        self.message = self.key = self.head = ""
+        self.message = self.journey = self.key = self.head = ""
         self._runner = CliRunner(
             env={"KASKAD_CONFIG": str(self.config), "COLUMNS": str(COLUMNS), "NO_COLOR": "1"}
         )
@@ -115,17 +116,17 @@ class Terminal:
         return await asyncio.to_thread(self._runner.invoke, app, list(words), given)
 
     async def prepare(self, page: str) -> None:
-        """A person with a message, a key, and the head of the audit log, for each page anew."""
-        one = {name: value for name, value in event(f"c-{page}").items() if value is not None}
-        headers = {"content-type": "application/cloudevents+json"}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{self.stack.url}/v1/events", json=one, headers=headers) as answer,
-        ):
-            assert answer.status == 202, await answer.text()
-            (self.message,) = (await answer.json())["results"][0]["messages"]
-        made = await self.run(("keys", "create", "--scope", "events", "-o", "json"))
-        self.key = json.loads(made.stdout)["id"]
+        """For each page anew: a person with a message and a journey, a key, an audit entry."""
+        cart = {name: value for name, value in event(f"c-{page}").items() if value is not None}
+        data = {**cart["data"], "goal_id": page, "weekly_km": 6}
+        goal = {**cart, "type": "app.goal.started", "id": f"g-{page}", "data": data}
+        made = await self.stack.publish([cart, goal])
+        (self.message,) = made[0]["messages"]
+        url = f"{self.stack.url}/v1/journeys?recipient=user-42&status=running"
+        async with self.stack.session.get(url) as answer:
+            self.journey = (await answer.json())["items"][0]["id"]
+        key = await self.run(("keys", "create", "--scope", "events", "-o", "json"))
+        self.key = json.loads(key.stdout)["id"]
         self.head = json.loads((await self.run(("audit", "verify", "-o", "json"))).stdout)["head"]
 
     def here(self, words: Sequence[str]) -> list[str]:
@@ -133,6 +134,10 @@ class Terminal:
         id = self.key if list(words[:2]) == ["keys", "revoke"] else self.message
         replaced = {
             "ID": id,
+            "MESSAGE": id,
+            "olena": "user-42",
+            "J01K…": self.journey,
+            "NAME": "cart_abandoned" if "policies" in words else "trek_running",
             "SM5f1c": "paper-1",
             "42:9f86…": self.head,
             "http://host:9464": f"http://127.0.0.1:{self.stack.admin_port}",
@@ -145,7 +150,8 @@ class Terminal:
             given = given.replace("/backups", str(self.folder / "backups"))
             found.append(file if word == "FILE" else replaced.get(given, given))
         # so many runs that its numbers are worth something take a minute each
-        return [*found, "--runs", "2"] if words[0] == "simulate" else found
+        fewer = words[0] == "simulate" and "--tune" not in words
+        return [*found, "--runs", "2"] if fewer else found
 
 
 @pytest.fixture
