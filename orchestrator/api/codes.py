@@ -62,6 +62,8 @@ CALL_CODES: dict[str, str] = {
     "unknown_provider": "There is no such provider",
     "unknown_channel": "The configuration has no such channel",
     "unknown_policy": "The configuration has no such policy",
+    "unknown_journey": "There is no such journey, or no run of one with this id",
+    "unknown_experiment": "No policy has, and no message had, an experiment of this name",
     "unknown_key": "There is no such API key, or it was revoked before",
     "unknown_code": "No pool has this code",
     "not_paused": "It is not paused",

@@ -52,10 +52,10 @@ async def find_messages(request: web.Request) -> web.Response:
     if not text:
         raise wrong("text", "it is empty", "name a message, an event or a person")
     ways: dict[Way, str] = {
-        "journey": "journey with this id",
         "message": "message with this id",
         "event": "event of this source and id",
         "recipient": "message to a recipient or an address like this",
+        "journey": "journey with this id",
         "provider_id": "message with this id at a provider",
     }
     if by is not None and by not in ways:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.policy import Governance, Policy, covers
+from orchestrator.core.policy import CONVERSATION, Governance, Policy, covers
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.rules import Rules
 from orchestrator.policytests.verdict import Judgement
@@ -41,9 +41,14 @@ class PolicyCoverage:
 def coverage(
     judgements: Sequence[Judgement], rules: Rules, *, only_tested: bool = False
 ) -> list[PolicyCoverage]:
-    """What these tests met of each policy; those without a test are left out if ``only_tested``."""
+    """
+    What these tests met of each policy that has a file; those without a test are left out if
+    ``only_tested``.
+    """
     found = []
     for name, policy in sorted(rules.policies.items()):
+        if name == CONVERSATION:
+            continue
         own = [one for one in judgements if one.test.policy.name == name]
         if only_tested and not own:
             continue

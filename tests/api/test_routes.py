@@ -88,7 +88,7 @@ def test_a_key_s_scope_is_the_first_word_of_the_path(row: Route) -> None:
         return
     word = row.path.split("/")[2].replace("-", "_")
     assert row.path.startswith("/v1/")
-    assert row.scope == {"opt_outs": Scope.RECIPIENTS}.get(word, word)
+    assert row.scope == {"opt_outs": Scope.RECIPIENTS, "media": Scope.MESSAGES}.get(word, word)
 
 
 def test_a_handler_answers_one_call_of_a_listener() -> None:

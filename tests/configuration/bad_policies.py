@@ -198,8 +198,8 @@ BAD: list[tuple[str, list[str] | None]] = [
         HEAD + "deadline: 1x\nclass: spam\ncascade: [{channel: sms}]",
         [
             (
-                "p.yaml:4:8: `class` cannot be 'spam'; write otp, transactional, service or"
-                " promotional"
+                "p.yaml:4:8: `class` cannot be 'spam'; write otp, conversational,"
+                " transactional, service or promotional"
             ),
             (
                 "p.yaml:3:11: `deadline` '1x' is not a duration; write a whole number and a unit:"

@@ -191,6 +191,7 @@ def test_nothing_said_is_the_defaults(tmp_path: Path) -> None:
     governance = read(tmp_path, "")
     assert governance.consent == {
         "otp": "bypass",
+        "conversational": "opt_out",
         "transactional": "opt_out",
         "service": "opt_out",
         "promotional": "opt_in",

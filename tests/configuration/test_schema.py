@@ -44,6 +44,10 @@ EMPTY: dict[str, Any] = {
         "policy": "p",
         "trigger": {},
         "dedupe": {},
+        "digest": {},
+        "send_at": {},
+        "experiment": {"arms": {"a": {}}},
+        "convert": {},
         "goal": {},
         "also": [{"retry": {}}],
         "cascade": [{"retry": {}, "wait": "1m"}],
@@ -67,6 +71,7 @@ EMPTY: dict[str, Any] = {
         "min_gaps": {"a": {}},
         "budget": {"a": {}},
         "consent": {},
+        "replies": {},
     },
     "kaskad": {
         "sources": {"http": {}, "kafka": {"security": {}}},
@@ -103,6 +108,8 @@ def known_by_reader(kind: str, tmp_path: Path) -> list[set[str]]:
     path = tmp_path / "file.yaml"
     named = ("quiet_hours", "frequency_caps", "min_gaps", "budget")
     document = with_stranger(EMPTY[kind])
+    if "experiment" in document:
+        del document["experiment"]["arms"]["zzzzqqqq"]
     for key in named:
         if key in document:
             del document[key]["zzzzqqqq"]  # any name is a rule's

@@ -406,7 +406,7 @@ BAD = [
         ["--events", "{good}", "--providers", "{behaviour}"],
         "behaviour.yaml:2:1: there is no channel or provider 'vibre'; did you mean 'viber'?",
     ),
-    (["--events", "{good}", "-o", "xml"], "-o takes text or json"),
+    (["--events", "{good}", "-o", "xml"], "-o takes text, json or html"),
 ]
 
 

@@ -13,6 +13,7 @@ from orchestrator.core.policy import Policy, Step
 from orchestrator.core.reasons import Reason
 from orchestrator.engine.commands import ApplyFact
 from orchestrator.stores.rows import (
+    LANES,
     ApiKeyRow,
     Changes,
     DeadLetterRow,
@@ -51,7 +52,10 @@ async def test_backlog_and_timers(world: World) -> None:
     assert [row.message for row in await store.claim("texts", 10, {(otp, 0)})] == [text]
     assert [row.message for row in await store.claim("texts", 10, (), (0, 0))] == [otp]
     depths = await store.depths()
-    assert {lane: count for (_, lane), count in depths.items() if count} == {0: 1, 1: 1}
+    assert {lane: count for (_, lane), count in depths.items() if count} == {
+        LANES["otp"]: 1,
+        LANES["transactional"]: 1,
+    }
     due_at = (await world.message(text)).due_at
     assert due_at is not None
     assert await store.due(due_at - 1, 10) == []

@@ -70,8 +70,18 @@ class Answer(TypedDict):
 MessageClass = TypedDict("MessageClass", {"class": str})
 
 
+class Digest(TypedDict):
+    """How many events a message is made of, and how many more came beyond the digest's `max`."""
+
+    events: int
+    more: int
+
+
 class Message(MessageClass):
-    """One message of one policy to one recipient. Lists leave ``replies`` and ``trace`` out."""
+    """
+    One message of one policy to one recipient. Lists leave ``arm``, ``converted_at``, ``replies``
+    and ``trace`` out.
+    """
 
     id: str
     event: EventReference
@@ -95,7 +105,10 @@ class Message(MessageClass):
     retried_as: str | None
     caused_by: str | None
     hops: int
+    digest: Digest | None
     attempts: list[Attempt]
+    arm: NotRequired[str | None]
+    converted_at: NotRequired[str | None]
     replies: NotRequired[list[Answer]]
     trace: NotRequired[list[dict[str, Any]]]
 

@@ -256,6 +256,32 @@ OPERATIONS = Dashboard(
                 ),
             ),
         ),
+        (
+            "Journeys",
+            (
+                lines(
+                    "Journeys that run",
+                    "Of all processes; a journey is counted up to 100 000.",
+                    ("{{journey}}", "max by (journey) (kaskad_journeys_running)"),
+                ),
+                lines(
+                    "Journeys entered",
+                    "If none is while events come, none is of its type, or `when` is false.",
+                    (
+                        "{{journey}}",
+                        f"sum by (journey) (rate(kaskad_journeys_entered_total{RATE}))",
+                    ),
+                ),
+                lines(
+                    "Journeys ended, by status",
+                    "`failed` names a policy that is not configured any more.",
+                    (
+                        "{{journey}} {{status}}",
+                        f"sum by (journey, status) (rate(kaskad_journeys_ended_total{RATE}))",
+                    ),
+                ),
+            ),
+        ),
     ),
     variables=(("instance", "kaskad_build_info"),),
 )
