@@ -18,7 +18,7 @@ from orchestrator.configuration.scalars import CURRENCY
 from orchestrator.configuration.settings import ProviderSettings, Settings
 from orchestrator.configuration.urls import is_loopback, split_url
 from orchestrator.configuration.yaml_file import Node, Position
-from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance
+from orchestrator.core.policy import DAY_MS, OTP, Cap, Gap, Governance, covers
 from orchestrator.declared.adapter import DeclaredSettings
 from orchestrator.primitives.durations import duration
 from orchestrator.render import Conditions, TemplateSet
@@ -268,8 +268,7 @@ def lint_delays(installation: Installation, files: Collection[PolicyFile]) -> No
         covered = [
             file.policy.deadline_ms
             for file in files
-            if file.policy.message_class in rule.classes
-            or (not rule.classes and file.policy.message_class != OTP)
+            if covers(rule.classes, file.policy.message_class)
         ]
         if root is None or rule.on_hit != "defer" or not covered or held_ms <= max(covered):
             continue

@@ -246,7 +246,7 @@ COVERS = (
         "classes",
         words("message classes", CLASSES),
         "The classes that it covers.",
-        otherwise="all but `otp`",
+        otherwise="all but `otp` and `conversational`",
     ),
     Key("channels", words("channel names"), "The channels that it covers.", otherwise="all"),
 )

@@ -27,6 +27,10 @@ leaves within the session that its recipient has opened by writing.
 
 CONVERSATION = "conversation"
 """The policy that answers within a session; every installation has it."""
+EXEMPT_CLASSES: tuple[MessageClass, ...] = (OTP, CONVERSATIONAL)
+"""
+What somebody waits for at this moment, a code or an answer: a rule must name these to hold them.
+"""
 
 Order = Literal["fixed", "cheapest", "most_engaged"]
 Late = Literal["close", "ignore"]
@@ -252,7 +256,8 @@ class Cap(Value):
     """
     At most ``limit`` in a window: rolling ``window_ms``, else ``calendar`` in the recipient's zone.
 
-    Empty ``classes``: every class but otp. Empty ``channels``: counts messages, not steps.
+    Empty ``classes``: every class but ``EXEMPT_CLASSES``. Empty ``channels``: counts messages, not
+    steps.
     """
 
     name: str
@@ -316,5 +321,7 @@ class Governance(Value):
 
 
 def covers(classes: tuple[str, ...], message_class: str) -> bool:
-    """Whether a rule with these ``classes`` applies: a rule that names none covers all but otp."""
-    return message_class in classes if classes else message_class != OTP
+    """
+    Whether a rule with these ``classes`` applies; one that names none spares ``EXEMPT_CLASSES``.
+    """
+    return message_class in classes if classes else message_class not in EXEMPT_CLASSES

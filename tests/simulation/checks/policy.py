@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from orchestrator.core.message import Message
-from orchestrator.core.policy import OTP, Cap, Gap, Governance, covers
+from orchestrator.core.policy import Cap, Gap, Governance, covers
 from tests.simulation.checks.calendar import counted, is_quiet, zone_of
 from tests.simulation.checks.consent import Words, forbidden
 from tests.simulation.checks.evidence import Evidence, Sent
@@ -177,7 +177,9 @@ def unwanted(words: Words) -> Callable[[Evidence, Sent, Governance], str | None]
 
 
 def applies(classes: tuple[str, ...], channels: tuple[str, ...], sent: Sent) -> bool:
-    named = sent.message.message_class in classes if classes else sent.message.message_class != OTP
+    exempt = ("otp", "conversational")
+    kind = sent.message.message_class
+    named = kind in classes if classes else kind not in exempt
     return named and (not channels or sent.write.channel in channels)
 
 
