@@ -49,6 +49,7 @@ MAY_FAIL = {
     "doctor --processes 2": "the same",
     "doctor --processes 3": "the same",
     "explain shop/cart/c-981": "there is no such event",
+    "report experiment NAME": "no policy has an experiment",
     "explain --provider-id SM5f1c": "no provider has given that id",
     "unknown resolve 01KB9WZJ7E0000000000000000 0 --delivered": "its outcome is known",
 }
