@@ -211,6 +211,7 @@ async def test_a_click_on_an_action_opens_the_actions_page_and_is_reported(
             "mid": "m1",
             "rt": "token",
             "ev": "clicked",
+            "action": "0",
         }
 
 
