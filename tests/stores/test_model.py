@@ -223,7 +223,9 @@ class Known:
         for n, status, due_at, tag in batch["messages"]:
             self._message(changes, message(n, status, due_at, tag))
         if changes.created or changes.changed:  # the backlog follows from messages
-            changes.ready_in, changes.ready_out = batch["ready"], batch["unready"]
+            changes.ready_in = batch["ready"]
+            # a batch writes the difference of before and after: no row is in both
+            changes.ready_out = [row for row in batch["unready"] if row not in batch["ready"]]
         changes.buckets.update({id: n % 2 for n, id in enumerate(IDS)})
         for name in (
             *("references", "contacts", "orphans", "orphans_joined", "recipients"),
