@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from orchestrator.core.message import Message
-from orchestrator.core.policy import Window
+from orchestrator.core.policy import MINUTE_MS, QuietHours, Window
+from tests.simulation.checks.calendar import is_quiet
 from tests.simulation.checks.evidence import Evidence, Sent
 from tests.simulation.scenery import DIGEST_EVENT
 
@@ -83,7 +82,7 @@ def starts_in_its_hours(evidence: Evidence, sent: Sent) -> Iterator[str]:
     if hours is None or zone is None or evidence.ledger.jumps:
         return
     ready_at = message.not_before or message.created_at
-    opens_at = opening(hours, ready_at, ZoneInfo(zone))
+    opens_at = opening(hours, ready_at, zone)
     if sent.write.moment.wall < opens_at:
         yield f"P4 {evidence.name(message.id)} left before its hours"
 
@@ -95,20 +94,16 @@ def opens_too_late(evidence: Evidence, message: Message) -> bool:
         return False
     if zone is None:  # the installation's, which a reload may have changed
         return True
-    at = opening(send_at.between, message.finished_at or 0, ZoneInfo(zone))
+    at = opening(send_at.between, message.finished_at or 0, zone)
     return at >= message.deadline_at
 
 
-def opening(hours: Window, at: int, zone: ZoneInfo) -> int:
-    """The first minute from ``at`` on that the zone's clock shows within the hours."""
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    while not within(hours, moment.astimezone(zone)):
-        moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return int(moment.timestamp() * 1000)
-
-
-def within(hours: Window, clock: datetime) -> bool:
-    minute = clock.hour * 60 + clock.minute
-    if hours.start < hours.end:
-        return hours.start <= minute < hours.end
-    return minute >= hours.start or minute < hours.end
+def opening(hours: Window, at: int, zone: str) -> int:
+    """
+    The first minute from ``at`` on that is within the hours. They end as quiet hours begin: in the
+    night in which clocks are set back, when these first show the end.
+    """
+    closed = QuietHours("closed", (Window(hours.end, hours.start),) * 7)
+    while is_quiet(closed, at, zone):
+        at = at // MINUTE_MS * MINUTE_MS + MINUTE_MS
+    return at

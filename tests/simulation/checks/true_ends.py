@@ -207,9 +207,16 @@ class MessageTruth:
         )
 
     def ended_with_its_journey(self) -> bool:
-        """Whether the journey that sent the message was left at that moment."""
-        run, _ = self.evidence.run.journeys.get(self.message.journey or "", (None, []))
-        return run is not None and run.terminal and run.finished_at == self.message.finished_at
+        """
+        Whether the journey that sent the message was left at that moment; nobody can tell of one
+        that was deleted with its recipient.
+        """
+        if self.message.journey is None:
+            return False
+        run, _ = self.evidence.run.journeys.get(self.message.journey, (None, []))
+        if run is None:
+            return self.erased
+        return run.terminal and run.finished_at == self.message.finished_at
 
     def is_goal(self, deed: Deed) -> bool:
         goal, what = self.evidence.policy(self.message).goal, deed.what
